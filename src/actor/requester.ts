@@ -1,0 +1,34 @@
+import { TimedOutError } from '../errors.js'
+
+/** Where a result goes. Called exactly once, on the event loop; must not throw. */
+export interface Requester<in Result> {
+  reply(result: Result): void
+}
+
+/**
+ * Sends one request and waits for its result.
+ *
+ * @param send called once, synchronously, with the address to reply to
+ * @throws TimedOutError when nobody replied within `timeoutMs`; the Router answers before that, so this is a second belt
+ */
+export function ask<Result>(
+  what: string,
+  timeoutMs: number,
+  send: (requester: Requester<Result>) => void
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new TimedOutError(what, timeoutMs)), timeoutMs)
+    const requester: Requester<Result> = {
+      reply(result) {
+        clearTimeout(timer)
+        resolve(result)
+      }
+    }
+    try {
+      send(requester)
+    } catch (error) {
+      clearTimeout(timer)
+      reject(error)
+    }
+  })
+}

@@ -1,0 +1,118 @@
+import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
+
+/** Several Kafka brokers in this process, speaking the protocol on loopback ports. For trying, developing, testing. */
+export interface EmbeddedCluster {
+  readonly nodes: readonly BrokerNode[]
+  /** `127.0.0.1:9092,127.0.0.1:9093` */
+  readonly bootstrap: string
+  readonly faults: Faults
+  createTopic(topic: string, options?: TopicOptions): void
+  deleteTopic(topic: string): void
+  /** Adds partitions up to the given count. */
+  growTopic(topic: string, partitions: number): void
+  leaderOf(topic: string, partition: number): number
+  moveLeader(topic: string, partition: number, nodeId: number): void
+  /** Cuts all connections and refuses new ones, as a killed broker; its partitions move to a live replica, if any. */
+  stopNode(nodeId: number): Promise<void>
+  /** Same port as before. After it the node remembers only the last batch of each producer, as real Kafka does. */
+  startNode(nodeId: number): Promise<void>
+  /** The log as it is, decoded; for tests. */
+  records(topic: string, partition: number): KafkaRecord[]
+  /** Requests served so far, by API name. */
+  requestCount(api: ApiName): number
+  logStartOffset(topic: string, partition: number): Offset
+  highWatermark(topic: string, partition: number): Offset
+  close(): Promise<void>
+}
+
+export interface TopicOptions {
+  /** Default: the cluster's `defaultPartitions`. */
+  readonly partitions?: number
+  readonly replicationFactor?: number
+  readonly config?: ReadonlyMap<string, string>
+}
+
+export interface EmbeddedClusterOptions {
+  /** Default 1. */
+  readonly nodes?: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Port of node 1, following nodes take the following ports; 0 (default): any free ones. */
+  readonly port?: number
+  /** Records survive a restart when given; memory otherwise. */
+  readonly directory?: string
+  /** Default 4. */
+  readonly defaultPartitions?: number
+  /** Default true. */
+  readonly autoCreateTopics?: boolean
+  /** Oldest segments of a partition go beyond it. Default 1 GiB in a directory, 128 MiB in memory. */
+  readonly retentionBytes?: number
+}
+
+export type ApiName =
+  | 'Produce'
+  | 'Fetch'
+  | 'ListOffsets'
+  | 'Metadata'
+  | 'OffsetCommit'
+  | 'OffsetFetch'
+  | 'FindCoordinator'
+  | 'JoinGroup'
+  | 'Heartbeat'
+  | 'LeaveGroup'
+  | 'SyncGroup'
+  | 'DescribeGroups'
+  | 'ListGroups'
+  | 'SaslHandshake'
+  | 'ApiVersions'
+  | 'CreateTopics'
+  | 'DeleteTopics'
+  | 'DeleteRecords'
+  | 'InitProducerId'
+  | 'OffsetForLeaderEpoch'
+  | 'DescribeConfigs'
+  | 'AlterConfigs'
+  | 'SaslAuthenticate'
+  | 'CreatePartitions'
+  | 'DeleteGroups'
+
+/** Which requests a fault hits; absent fields match everything. */
+export interface FaultMatch {
+  readonly api: ApiName
+  readonly nodeId?: number
+  readonly topic?: string
+  readonly partition?: number
+  /** How many requests it hits before it is spent. Default 1; Infinity: until removed. */
+  readonly count?: number
+  /** Lets this many matching requests pass first. Default 0. */
+  readonly skip?: number
+}
+
+export type FaultAction =
+  /** Answer this code for the matching partitions (or the whole call where it has one code); nothing is done. */
+  | { readonly type: 'error'; readonly errorCode: number }
+  /** Do the work, but answer this code: "7 with the record in the log". */
+  | { readonly type: 'errorAfter'; readonly errorCode: number }
+  | { readonly type: 'delay'; readonly delayMs: number }
+  /** Do the work, never answer. */
+  | { readonly type: 'dropResponse' }
+  /** Neither do nor answer. */
+  | { readonly type: 'dropRequest' }
+  /** Send only the first `bytes` of the response, then close. */
+  | { readonly type: 'truncate'; readonly bytes: number }
+  /** Rewrites the framed response (4-byte length included) before it leaves. */
+  | { readonly type: 'corrupt'; readonly mutate: (frame: Buffer) => Buffer }
+  /** Close the connection instead of answering; `afterWork`: do the work first. */
+  | { readonly type: 'close'; readonly afterWork: boolean }
+
+export interface Fault {
+  /** How often it hit. A fault test asserts that this is not 0. */
+  readonly fired: number
+  /** Resolves when it has hit for the n-th time (default 1). */
+  whenFired(times?: number): Promise<void>
+  remove(): void
+}
+export interface Faults {
+  add(match: FaultMatch, action: FaultAction): Fault
+  clear(): void
+}

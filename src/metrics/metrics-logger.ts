@@ -1,0 +1,17 @@
+/** Tags of one measurement: few and of bounded variety. */
+export type MetricTags = Readonly<Record<string, string>>
+
+/**
+ * Where rooms report what they count. The first two are Castle's interface; all are called on the event loop and must
+ * neither throw nor wait.
+ * Source: Box-Castle/router 1.0.3, metrics/MetricsLogger.scala.
+ */
+export interface MetricsLogger {
+  count(component: string, metricName: string, tags?: MetricTags, value?: number): void
+  time(component: string, metricName: string, tags: MetricTags, nanoSeconds: number): void
+  /** A value that goes up and down: queue depth, cached bytes. */
+  gauge(component: string, metricName: string, tags: MetricTags, value: number): void
+}
+
+/** Counts nothing. */
+export const defaultLogger: MetricsLogger = { count() {}, time() {}, gauge() {} }

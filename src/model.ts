@@ -1,0 +1,91 @@
+/** A Kafka partition. Plain data; compare with {@link topicPartitionKey}, never by identity. */
+export interface TopicPartition {
+  readonly topic: string
+  readonly partition: number
+}
+
+/** A position in a partition. 64-bit on the wire; checked to be a safe integer when decoded, so a plain number in here. */
+export type Offset = number
+
+/** `orders/3`: a Map key, a log field and a test name all at once. Unambiguous, because a topic name has no slash. */
+export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
+
+/** A broker as the cluster's metadata names it. Identity is `nodeId`; the address may change. */
+export interface BrokerNode {
+  readonly nodeId: number
+  readonly host: string
+  readonly port: number
+  readonly rack: string | null
+}
+
+/** Where a client may first knock. Its id is unknown until metadata tells. */
+export interface BrokerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** Bytes of a key or value. A string stands for its UTF-8 bytes; `null` is Kafka's null and differs from empty. */
+export type Bytes = Buffer | string | null
+
+/** A record header. Keys may repeat and their order is kept. */
+export interface RecordHeader {
+  readonly key: string
+  readonly value: Buffer | null
+}
+
+/** A record on its way into Kafka. */
+export interface ProduceRecord {
+  readonly topic: string
+  /** Absent: the partitioner decides. */
+  readonly partition?: number | undefined
+  readonly key: Bytes
+  readonly value: Bytes
+  readonly headers?: readonly RecordHeader[] | undefined
+  /** Epoch milliseconds; absent: the moment the record is accepted. */
+  readonly timestampMs?: number | undefined
+}
+
+/** A record read out of Kafka. Key, value and header values are views of the batch's bytes: copy what outlives it. */
+export interface KafkaRecord {
+  readonly offset: Offset
+  readonly timestampMs: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: readonly RecordHeader[]
+}
+
+/**
+ * Consecutive records of one partition, never empty, possibly with holes (compaction). Lazy: records are decoded
+ * when asked for. Read-only and shared by many readers.
+ */
+export interface RecordBatch extends Iterable<KafkaRecord> {
+  /** Offset of the first record. */
+  readonly offset: Offset
+  /** Offset of the last record. */
+  readonly maxOffset: Offset
+  /** What to ask for next. May lie further than `maxOffset + 1` where compaction or control records left holes. */
+  readonly nextOffset: Offset
+  readonly recordCount: number
+  /** Bytes on the wire, after decompression. */
+  readonly sizeBytes: number
+  at(index: number): KafkaRecord
+  /**
+   * The tail starting with the first record at or after `offset`; the same object when that is the first record,
+   * `undefined` when no record is left or `offset` lies before the batch.
+   */
+  sliceFrom(offset: Offset): RecordBatch | undefined
+}
+
+/** What rooms may log with. pino fits; fields come first, as pino has them. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** Says nothing. */
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** Monotonic milliseconds for durations and deadlines. Passed in, so that tests own the clock. */
+export type MonotonicClock = () => number

@@ -1,0 +1,93 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { expect } from 'chai'
+
+/** From the ground up: a file imports its own room and rooms on a floor strictly below. Rooms of one floor are strangers. */
+const floors = [
+  ['model', 'errors', 'metrics'],
+  ['config'],
+  ['actor', 'wire'],
+  ['broker', 'operations'],
+  ['processors'],
+  ['dispatcher'],
+  ['router'],
+  ['delivery'],
+  ['gateway'],
+  ['dialects'],
+  ['dialects/*'],
+  ['http'],
+  ['app'],
+  ['index', 'main']
+]
+
+/** A guest enters by one door. */
+const guests: Record<string, RegExp> = {
+  nact: /^actor$/,
+  kafkajs: /^wire$/,
+  '@node-rs/crc32': /^wire$/,
+  snappyjs: /^wire$/,
+  'lz4-napi': /^wire$/,
+  '@bokuweb/zstd-wasm': /^wire$/,
+  'lru-cache': /^processors$/,
+  fastify: /^(dialects|http)/,
+  zod: /^(config|dialects)/,
+  yaml: /^config$/,
+  'prom-client': /^metrics$/,
+  pino: /^app$/,
+  'pino-pretty': /^app$/,
+  'node:fs': /^(wal|broker|main|config)$/,
+  'node:fs/promises': /^(wal|broker|main|config)$/
+}
+
+const files = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => join(entry.parentPath, entry.name))
+
+const roomOf = (file: string): string => {
+  const path = relative('src', file).replace(/(\.d)?\.[jt]s$/, '')
+  return path.match(/^dialects\/[^/]+(?=\/)|^[^/]+/)![0]
+}
+const floorOf = (room: string): number =>
+  floors.findIndex(rooms => rooms.includes(room) || rooms.includes(room.replace(/\/.*/, '/*')))
+
+const importsOf = (file: string): string[] =>
+  [
+    ...readFileSync(file, 'utf8').matchAll(
+      /(?:^|\n)\s*(?:import|export)\b[^'\n]*?(?:\{[^}]*\}[^'\n]*?)?from '([^']+)'|import\('([^']+)'\)|\brequire\('([^']+)'\)/g
+    )
+  ].map(match => (match[1] ?? match[2] ?? match[3])!)
+
+describe('architecture', () => {
+  const sources = files('src')
+
+  it('has a floor for every room', () => {
+    expect([...new Set(sources.map(roomOf))].filter(room => floorOf(room) < 0)).to.deep.equal([])
+  })
+
+  it('imports go downwards only', () => {
+    const wrong: string[] = []
+    for (const file of sources) {
+      const room = roomOf(file)
+      for (const specifier of importsOf(file)) {
+        if (!specifier.startsWith('.')) continue
+        const target = roomOf(relative('.', resolve(dirname(file), specifier)))
+        if (target !== room && floorOf(target) >= floorOf(room)) wrong.push(`${relative('src', file)} -> ${specifier}`)
+      }
+    }
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('guests enter by one door', () => {
+    const wrong: string[] = []
+    for (const file of sources) {
+      for (const specifier of importsOf(file)) {
+        const guest = Object.keys(guests).find(
+          name => specifier === name || (!name.startsWith('node:') && specifier.startsWith(`${name}/`))
+        )
+        if (guest && !guests[guest]!.test(roomOf(file))) wrong.push(`${relative('src', file)} -> ${specifier}`)
+      }
+    }
+    expect(wrong).to.deep.equal([])
+  })
+})
