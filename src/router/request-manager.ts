@@ -1,0 +1,169 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { Operations, RequestOf, ResultOf, RouterMessage, RouterResult } from '../operations.js'
+
+type OperationName = keyof Operations
+
+/** A request without its requester: the manager is the requester. */
+export type Question<Operation extends OperationName = OperationName> = Operation extends OperationName
+  ? Omit<RequestOf<Operation>, 'requester'>
+  : never
+
+/** What the manager tells its actor. Hand it to {@link RequestManager.checkResult}; there is nothing in it to look at. */
+export interface FromRouter {
+  readonly type: 'fromRouter'
+  readonly operation: OperationName
+  /** Which question this belongs to; the same for every try of it. */
+  readonly requestId: number
+  /** `timer`: nobody answered this try in time. */
+  readonly news:
+    | { readonly type: 'result'; readonly result: RouterResult }
+    | { readonly type: 'timer'; readonly tryNumber: number }
+}
+
+/**
+ * One handler per answer an operation can have; leaving one out does not compile. `timedOut` is not among them: the
+ * manager asks again.
+ */
+export type ResultHandlers<Operation extends OperationName> = {
+  readonly [Name in Operation]: {
+    readonly [Type in Exclude<ResultOf<Name>['type'], 'timedOut'>]: (
+      result: Extract<ResultOf<Name>, { type: Type }>
+    ) => void
+  }
+}
+
+export interface RequestManagerOptions {
+  readonly router: ActorRef<RouterMessage>
+  /** Tells the owning actor; with nact `message => dispatch(self, message)`. */
+  readonly tellSelf: (message: FromRouter) => void
+  /** Per operation; default 60 s each. */
+  readonly timeoutsMs?: Partial<Record<OperationName, number>>
+  /** Told before each repeated try. */
+  readonly onRetry?: (operation: OperationName, tryNumber: number) => void
+  /** In [0, 1): spreads repeated tries. */
+  readonly random?: () => number
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000
+// The Router answers timedOut at the deadline itself; the manager's own timer only covers a Router that is gone.
+const OWN_TIMER_MARGIN_MS = 1_000
+const RETRY_DELAY_STEP_MS = 100
+const RETRY_DELAY_MAX_MS = 5_000
+
+interface Outstanding {
+  readonly requestId: number
+  readonly question: Question
+  tryNumber: number
+  timer: NodeJS.Timeout
+}
+
+/**
+ * Keeps book of an actor's requests: at most one outstanding per operation, asked again until it is answered.
+ *
+ *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
+ *   // in the actor: on a message of type 'fromRouter'
+ *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
+ *
+ * - A second question of the same operation replaces the first: its answer and its timer are ignored from then on.
+ * - A late answer to an earlier try counts: the answer of the later try then finds nothing outstanding and is dropped.
+ * - After noMessages the same offset is often asked again; an old timer does not touch the new question.
+ * - Failures are answers: they end the question and go to the handler, which decides.
+ * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: answers are matched by a token instead of by
+ * fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
+ */
+export class RequestManager<Operation extends OperationName = OperationName> {
+  readonly #options: RequestManagerOptions
+  readonly #outstanding = new Map<OperationName, Outstanding>()
+  #lastRequestId = 0
+
+  constructor(options: RequestManagerOptions) {
+    this.#options = options
+  }
+
+  /** True while a question of this operation waits for its answer. */
+  isWaiting(operation: Operation): boolean {
+    return this.#outstanding.has(operation)
+  }
+
+  sendRequestToRouter(question: Question<Operation>): void {
+    this.#forget(question.type)
+    const requestId = ++this.#lastRequestId
+    const timer = this.#startTimer(question, requestId, 1)
+    this.#outstanding.set(question.type, { requestId, question, tryNumber: 1, timer })
+    this.#send(question, requestId)
+  }
+
+  /** Calls the one handler the message is for, or none when it is stale. */
+  checkResult(message: FromRouter, handlers: ResultHandlers<Operation>): void {
+    const outstanding = this.#outstanding.get(message.operation)
+    if (outstanding?.requestId !== message.requestId) return
+    const { news } = message
+    if (news.type === 'timer') {
+      if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0)
+    } else if (news.result.type === 'timedOut') {
+      this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber))
+    } else {
+      this.#forget(message.operation)
+      const handle = handlers[message.operation as Operation] as unknown as Record<
+        string,
+        (result: RouterResult) => void
+      >
+      handle[news.result.type]!(news.result)
+    }
+  }
+
+  /** Forgets every question; call it when the actor stops. */
+  close(): void {
+    for (const operation of [...this.#outstanding.keys()]) this.#forget(operation)
+  }
+
+  #forget(operation: OperationName): void {
+    const outstanding = this.#outstanding.get(operation)
+    if (!outstanding) return
+    clearTimeout(outstanding.timer)
+    this.#outstanding.delete(operation)
+  }
+
+  #tryAgain(outstanding: Outstanding, delayMs: number): void {
+    const { question, requestId } = outstanding
+    clearTimeout(outstanding.timer)
+    const tryNumber = ++outstanding.tryNumber
+    const send = (): void => {
+      outstanding.timer = this.#startTimer(question, requestId, tryNumber)
+      this.#options.onRetry?.(question.type, tryNumber)
+      this.#send(question, requestId)
+    }
+    if (delayMs === 0) send()
+    else outstanding.timer = setTimeout(send, delayMs)
+  }
+
+  #retryDelayMs(tryNumber: number): number {
+    const random = this.#options.random ?? Math.random
+    return Math.round(
+      (0.5 + random() / 2) * Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_STEP_MS * 2 ** Math.min(tryNumber, 10))
+    )
+  }
+
+  #timeoutMsOf(question: Question): number {
+    return question.timeoutMs ?? this.#options.timeoutsMs?.[question.type] ?? DEFAULT_TIMEOUT_MS
+  }
+
+  #startTimer(question: Question, requestId: number, tryNumber: number): NodeJS.Timeout {
+    const message: FromRouter = {
+      type: 'fromRouter',
+      operation: question.type,
+      requestId,
+      news: { type: 'timer', tryNumber }
+    }
+    return setTimeout(() => this.#options.tellSelf(message), this.#timeoutMsOf(question) + OWN_TIMER_MARGIN_MS)
+  }
+
+  #send(question: Question, requestId: number): void {
+    const operation = question.type
+    const requester = {
+      reply: (result: RouterResult): void =>
+        this.#options.tellSelf({ type: 'fromRouter', operation, requestId, news: { type: 'result', result } })
+    }
+    this.#options.router.tell({ ...question, timeoutMs: this.#timeoutMsOf(question), requester } as RouterMessage)
+  }
+}
