@@ -1,0 +1,89 @@
+import type { z } from 'zod'
+import type { configSchema } from './schema.js'
+
+type Config = z.output<typeof configSchema>
+
+/** True for addresses only this machine can reach. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
+
+/** Whether the `default` cluster is the embedded broker. */
+export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
+  config.embedded.enabled || config.clusters.default!.brokers.length === 0
+
+/** Problems between settings that are fine one by one. */
+export function crossCheck(config: Config, environment: Readonly<Record<string, string | undefined>>): string[] {
+  return [...checkHosts(config), ...checkEmbedded(config, environment), ...checkClusters(config)]
+}
+
+function checkHosts({ http, management, embedded, ...config }: Config): string[] {
+  if (http.allowAnonymous) return []
+  const hosts: [string, string][] = [['http.host', http.host]]
+  if (management.port !== 'off') hosts.push(['management.host', management.host])
+  if (usesEmbeddedBroker({ ...config, embedded })) hosts.push(['embedded.host', embedded.host])
+  return hosts
+    .filter(([, host]) => !isLoopback(host))
+    .map(
+      ([name, host]) =>
+        `${name}: ${host} can be reached from other machines, and nobody would have to say who they are; ` +
+        'listen on 127.0.0.1, or allow it with --allow-anonymous (http.allowAnonymous: true)'
+    )
+}
+
+function checkEmbedded(config: Config, environment: Readonly<Record<string, string | undefined>>): string[] {
+  const { brokers } = config.clusters.default!
+  if (config.embedded.enabled && brokers.length > 0) {
+    return [
+      `embedded.enabled: clusters.default.brokers names ${brokers.join(',')}; use either the embedded broker or those`
+    ]
+  }
+  if (!config.embedded.enabled && brokers.length === 0 && environment.NODE_ENV === 'production') {
+    return [
+      'clusters.default.brokers: no brokers are named and NODE_ENV is production; name them with --brokers HOST:PORT,…, or ask for the embedded broker with --embedded'
+    ]
+  }
+  return []
+}
+
+function checkClusters(config: Config): string[] {
+  return Object.entries(config.clusters).flatMap(([name, cluster]) => {
+    const problems: string[] = []
+    const { tls, sasl } = cluster
+    if (name !== 'default' && cluster.brokers.length === 0)
+      problems.push(`clusters.${name}.brokers: name at least one broker`)
+    if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+      problems.push(`clusters.${name}.tls: certFile and keyFile go together`)
+    }
+    if (!tls.enabled && (tls.caFile ?? tls.certFile ?? tls.serverName) !== undefined) {
+      problems.push(
+        `clusters.${name}.tls.enabled: is false, but other TLS settings are given; set it to true or remove them`
+      )
+    }
+    if (sasl?.mechanism === 'oauthbearer' && sasl.token === undefined)
+      problems.push(`clusters.${name}.sasl.token: is missing`)
+    if (sasl && sasl.mechanism !== 'oauthbearer') {
+      if (sasl.username === undefined) problems.push(`clusters.${name}.sasl.username: is missing`)
+      if (sasl.password === undefined) problems.push(`clusters.${name}.sasl.password: is missing`)
+    }
+    return problems
+  })
+}
+
+/** What works, but should be known: said once at the start. */
+export function warnings(config: Config): string[] {
+  return Object.entries(config.clusters).flatMap(([name, { tls, sasl, brokers }]) => {
+    if (brokers.length === 0) return []
+    const lines: string[] = []
+    if (tls.enabled && !tls.rejectUnauthorized) {
+      lines.push(
+        `clusters.${name}.tls.rejectUnauthorized is false: certificates of the brokers are not verified, so anybody in between can read and change everything`
+      )
+    }
+    if (sasl && !tls.enabled && (sasl.mechanism === 'plain' || sasl.mechanism === 'oauthbearer')) {
+      lines.push(
+        `clusters.${name}.sasl.mechanism ${sasl.mechanism} without TLS sends the ${sasl.mechanism === 'plain' ? 'password' : 'token'} readable for everybody on the way; set clusters.${name}.tls.enabled`
+      )
+    }
+    return lines
+  })
+}

@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import { configSchema } from './schema.js'
+
+/** What a setting may hold, as far as turning text into a value and documenting it go. */
+export type LeafKind = 'string' | 'number' | 'boolean' | 'list' | 'numberOrWord'
+
+/** One setting: a place in the configuration that holds a value rather than further settings. */
+export interface Leaf {
+  /** `['http', 'port']`; `*` stands for a name the operator chooses: `['clusters', '*', 'brokers']`. */
+  readonly path: readonly string[]
+  readonly kind: LeafKind
+  /** For people: `integer`, `"a" or "b"`, `list of text`. */
+  readonly type: string
+  /** `undefined`: none, the setting may be absent. */
+  readonly defaultValue: unknown
+  readonly description: string
+  readonly isSecret: boolean
+}
+
+/** A section: a place that holds further settings. */
+export interface Section {
+  readonly path: readonly string[]
+  readonly description: string
+}
+
+/** The part of JSON Schema that zod makes of our schema and that is looked at here. */
+interface Node {
+  readonly type?: string
+  readonly description?: string
+  readonly default?: unknown
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly anyOf?: readonly Node[]
+  readonly items?: Node
+  readonly properties?: Readonly<Record<string, Node>>
+  readonly additionalProperties?: Node | boolean
+  readonly secret?: boolean
+}
+
+/** Every section and every setting of the schema, in its order. */
+export function describeSettings(): { readonly sections: readonly Section[]; readonly leaves: readonly Leaf[] } {
+  const sections: Section[] = []
+  const leaves: Leaf[] = []
+  const visit = (node: Node, path: readonly string[]): void => {
+    const children = Object.entries(node.properties ?? {})
+    const named = typeof node.additionalProperties === 'object' ? node.additionalProperties : undefined
+    if (children.length === 0 && !named) {
+      leaves.push(toLeaf(node, path))
+      return
+    }
+    if (path.length > 0 && path.at(-1) !== '*') sections.push({ path, description: node.description ?? '' })
+    for (const [name, child] of children) visit(child, [...path, name])
+    if (named) visit(named, [...path, '*'])
+  }
+  visit(z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as Node, [])
+  return { sections, leaves }
+}
+
+const toLeaf = (node: Node, path: readonly string[]): Leaf => ({
+  path,
+  kind: kindOf(node),
+  type: typeOf(node),
+  defaultValue: node.default,
+  description: node.description ?? '',
+  isSecret: node.secret === true
+})
+
+function kindOf(node: Node): LeafKind {
+  if (node.anyOf) return 'numberOrWord'
+  if (node.type === 'integer' || node.type === 'number') return 'number'
+  if (node.type === 'boolean') return 'boolean'
+  return node.type === 'array' ? 'list' : 'string'
+}
+
+function typeOf(node: Node): string {
+  if (node.anyOf) return node.anyOf.map(typeOf).join(' or ')
+  if (node.enum) return node.enum.map(value => `\`${value}\``).join(', ')
+  if (node.const !== undefined) return `\`${node.const}\``
+  if (node.type === 'array') return 'list of text'
+  return node.type === 'string' ? 'text' : (node.type ?? 'any')
+}

@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import { bytes, count, host, listenPort, milliseconds } from './units.js'
+
+const MIB = 1024 * 1024
+
+export const httpSettings = z
+  .strictObject({
+    host: host.default('127.0.0.1').describe('Address of the shared port. Others than loopback need `allowAnonymous`'),
+    port: listenPort
+      .default(8080)
+      .describe('The shared port, where every dialect has its prefix; 0: any free one, printed'),
+    unixSocket: z
+      .string()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('Path of a unix socket that serves the same as the shared port; readable by owner and group'),
+    allowAnonymous: z
+      .boolean()
+      .default(false)
+      .describe('Allows listening on addresses others can reach although no client has to say who it is'),
+    maxConnections: count.default(10_000).describe('Further connections are closed at once'),
+    maxHeaderBytes: bytes
+      .min(1024)
+      .default(16 * 1024)
+      .describe('Request line and headers together; more is answered 431'),
+    maxBodyBytes: bytes.default(16 * MIB).describe('One request body; more is answered 413'),
+    maxBodiesInFlightBytes: bytes
+      .default(64 * MIB)
+      .describe(
+        'All request bodies being received or answered; a request that does not fit is refused as overload, before it is read'
+      ),
+    headersTimeoutMs: milliseconds.default(10_000).describe('Longest wait for the headers of a request; then 408'),
+    requestTimeoutMs: milliseconds
+      .default(30_000)
+      .describe('Longest wait for a whole request, body included; then 408'),
+    keepAliveTimeoutMs: milliseconds
+      .default(65_000)
+      .describe(
+        'An idle connection is closed after this; longer than the 60 s of common load balancers, so that they close first'
+      ),
+    socketTimeoutMs: milliseconds
+      .default(120_000)
+      .describe('A connection on which no byte moves for this long is closed'),
+    slowRequestMs: milliseconds.default(5_000).describe('A request that takes longer is logged as slow')
+  })
+  .prefault({})
+  .describe('The shared port, and the limits every HTTP listener has')
+
+export const managementSettings = z
+  .strictObject({
+    host: host
+      .default('127.0.0.1')
+      .describe('Address of the management port. Others than loopback need `http.allowAnonymous`'),
+    port: z
+      .union([z.literal('off'), listenPort])
+      .default(8081)
+      .describe('Port of `/health-check`, `/ready` and `/metrics`; 0: any free one, printed; `off`: none')
+  })
+  .prefault({})
+  .describe('Health and metrics')
+
+export const embeddedSettings = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Runs the embedded broker as the `default` cluster. Also happens when that cluster names no brokers, except with NODE_ENV=production'
+      ),
+    host: host.default('127.0.0.1').describe('Address it listens on. Others than loopback need `http.allowAnonymous`'),
+    port: listenPort
+      .default(9092)
+      .describe('Port of its first node; further nodes take the following ports. 0: any free ones'),
+    directory: z.string().min(1).optional().describe('Where it keeps its records; absent: in memory, gone at exit'),
+    nodes: count.max(9).default(1).describe('How many brokers it pretends to be'),
+    defaultPartitions: count
+      .max(10_000)
+      .default(4)
+      .describe('Partitions of a topic it creates because somebody wrote to it'),
+    autoCreateTopics: z.boolean().default(true).describe('Creates a topic when somebody writes to it'),
+    retentionBytes: bytes
+      .optional()
+      .describe('Oldest records of a partition go beyond this; absent: 1 GiB in a directory, 128 MiB in memory')
+  })
+  .prefault({})
+  .describe('A small Kafka in this process, for trying, developing and testing')
+
+export const logSettings = z
+  .strictObject({
+    level: z
+      .enum(['debug', 'info', 'warn', 'error', 'silent'])
+      .default('info')
+      .describe('Least important lines that are written'),
+    pretty: z
+      .enum(['auto', 'always', 'never'])
+      .default('auto')
+      .describe('Lines for people instead of JSON; `auto`: when stdout is a terminal')
+  })
+  .prefault({})
+  .describe('The log on stdout')
+
+export const shutdownSettings = z
+  .strictObject({
+    graceMs: milliseconds
+      .default(10_000)
+      .describe('Longest a stop may take after SIGTERM or SIGINT; what is not written by then is counted and lost')
+  })
+  .prefault({})
+  .describe('Leaving')

@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import type { Leaf } from './leaves.js'
+
+/** Variables Kubernetes sets by itself in the namespace of a service called `castellan`. Not ours. */
+const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/
+
+const PREFIX = 'CASTELLAN_'
+
+/** `CASTELLAN_BROKERS` is short for the brokers of the default cluster, as `--brokers` is. */
+const SHORT_NAMES = new Map([['CASTELLAN_BROKERS', ['clusters', 'default', 'brokers']]])
+
+/** A setting that was given a value, where it stands, and who said so (for messages). */
+export interface Assignment {
+  readonly path: readonly string[]
+  readonly value: unknown
+  readonly origin: string
+}
+
+/** What was understood, and what was not. */
+export interface SourceResult {
+  readonly assignments: readonly Assignment[]
+  readonly problems: readonly string[]
+}
+
+/**
+ * Reads a YAML file into assignments: `http: {port: 1}` => `http.port = 1`. Maps are descended into, so that a later
+ * source replaces single settings rather than whole sections.
+ */
+export function fromYaml(text: string, fileName: string): SourceResult {
+  let document: unknown
+  try {
+    document = parse(text, { prettyErrors: true, uniqueKeys: true })
+  } catch (error) {
+    return { assignments: [], problems: [`${fileName}: ${firstLine(error)}`] }
+  }
+  if (document === null || document === undefined) return { assignments: [], problems: [] }
+  if (!isMap(document))
+    return { assignments: [], problems: [`${fileName}: expected settings such as "http:", not a ${typeof document}`] }
+  const assignments: Assignment[] = []
+  const visit = (value: unknown, path: readonly string[]): void => {
+    // An empty section ("http:") says nothing.
+    if (value === null) return
+    if (isMap(value) && Object.keys(value).length > 0) {
+      for (const [key, child] of Object.entries(value)) visit(child, [...path, key])
+    } else if (path.length > 0) {
+      assignments.push({ path, value, origin: fileName })
+    }
+  }
+  visit(document, [])
+  return { assignments, problems: [] }
+}
+
+/** `http.port` <=> `CASTELLAN_HTTP_PORT`, `clusters.eu-west.tls.caFile` <=> `CASTELLAN_CLUSTERS_EU_WEST_TLS_CA_FILE`. */
+export const environmentName = (path: readonly string[]): string =>
+  PREFIX + path.map(part => (part === '*' ? '<NAME>' : toSnake(part))).join('_')
+
+/**
+ * Reads `CASTELLAN_…` variables. Secrets may come from a file instead: `…_PASSWORD_FILE=/run/secrets/password`.
+ *
+ * @param knownNames names of clusters seen in the file, so that `CLUSTERS_EU_WEST_…` finds `eu-west`
+ */
+export function fromEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  leaves: readonly Leaf[],
+  knownNames: readonly string[]
+): SourceResult {
+  const assignments: Assignment[] = []
+  const problems: string[] = []
+  for (const [name, text] of Object.entries(environment)) {
+    // An empty variable is how shells and compose files say "not set".
+    if (!name.startsWith(PREFIX) || text === undefined || text === '' || KUBERNETES_VARIABLE.test(name)) continue
+    const found = findLeaf(name, leaves, knownNames)
+    if (!found) problems.push(`${name}: no such setting`)
+    else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })
+    else {
+      const content = readSecret(text)
+      if (content === undefined) problems.push(`${name}: cannot read ${text}`)
+      else assignments.push({ path: found.path, value: content, origin: name })
+    }
+  }
+  return { assignments, problems }
+}
+
+/** Turns the text of a variable or flag into the kind of value a setting holds; the schema judges what comes out. */
+export function fromText(text: string, leaf: Leaf): unknown {
+  switch (leaf.kind) {
+    case 'number':
+    case 'numberOrWord':
+      return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+    case 'boolean':
+      return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text
+    case 'list':
+      return text.split(',').map(item => item.trim())
+    case 'string':
+      return text
+  }
+}
+
+interface FoundLeaf {
+  readonly leaf: Leaf
+  readonly path: readonly string[]
+  readonly fromFile: boolean
+}
+
+function findLeaf(name: string, leaves: readonly Leaf[], knownNames: readonly string[]): FoundLeaf | undefined {
+  const short = SHORT_NAMES.get(name)
+  for (const leaf of leaves) {
+    if (short && leaf.path.at(-1) === short.at(-1)) return { leaf, path: short, fromFile: false }
+    const path = match(name, leaf, knownNames)
+    if (path) return { leaf, path, fromFile: false }
+    const path2 =
+      leaf.isSecret && name.endsWith('_FILE') ? match(name.slice(0, -'_FILE'.length), leaf, knownNames) : undefined
+    if (path2) return { leaf, path: path2, fromFile: true }
+  }
+  return undefined
+}
+
+/** The path that `name` means, when it means this leaf. */
+function match(name: string, leaf: Leaf, knownNames: readonly string[]): readonly string[] | undefined {
+  const wildcard = leaf.path.indexOf('*')
+  if (wildcard < 0) return environmentName(leaf.path) === name ? leaf.path : undefined
+  const before = `${environmentName(leaf.path.slice(0, wildcard))}_`
+  const after = `_${leaf.path
+    .slice(wildcard + 1)
+    .map(toSnake)
+    .join('_')}`
+  if (!name.startsWith(before) || !name.endsWith(after) || name.length <= before.length + after.length) return undefined
+  const chosen = name.slice(before.length, -after.length)
+  const known = knownNames.find(candidate => toSnake(candidate) === chosen)
+  return leaf.path.map((part, index) =>
+    index === wildcard ? (known ?? chosen.toLowerCase().replaceAll('_', '-')) : part
+  )
+}
+
+function readSecret(fileName: string): string | undefined {
+  try {
+    return readFileSync(fileName, 'utf8').replace(/\r?\n$/, '')
+  } catch {
+    return undefined
+  }
+}
+
+/** `caFile` => `CA_FILE`, `eu-west` => `EU_WEST`. */
+const toSnake = (name: string): string =>
+  name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replaceAll('-', '_')
+    .toUpperCase()
+
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0]!

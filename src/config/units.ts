@@ -1,0 +1,28 @@
+import { z } from 'zod'
+
+/** Whole milliseconds, at least 1. A timer takes no more than 2^31 - 1 of them. */
+export const milliseconds = z.int().min(1).max(2_147_483_647)
+
+/** Whole bytes, at least 1. */
+export const bytes = z.int().min(1)
+
+/** How many of something, at least 1. */
+export const count = z.int().min(1)
+
+/** A TCP port to listen on; 0 means any free one. */
+export const listenPort = z.int().min(0).max(65_535)
+
+/** Where to listen: a name or an address. */
+export const host = z.string().min(1)
+
+/** `HOST:PORT`, an IPv6 host in brackets. */
+export const brokerAddress = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:,[\]]+):\d{1,5}$/, {
+    error: 'write it as HOST:PORT, for example kafka-1:9092',
+    abort: true
+  })
+  .refine(text => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, { error: 'the port must be at most 65535' })
+
+/** A string that never appears in a log, a message or a printed configuration. */
+export const secret = z.string().min(1)
