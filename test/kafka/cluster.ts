@@ -1,0 +1,207 @@
+import { type ChildProcess, execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { AdminShell } from './admin-shell.js'
+import { type Certificate, makeCertificate } from './certificate.js'
+import { javaArguments, kafkaClasspath, kafkaVersion } from './jars.js'
+import { freePorts } from './ports.js'
+import { requirePrograms } from './requirements.js'
+import { type NodePorts, saslUser, serverProperties } from './server-properties.js'
+import { kill, Workspace } from './workspace.js'
+
+/** Each node's heap. */
+const heapMb = 384
+const readyTimeoutMs = 90_000
+
+/** A partition as Kafka's admin client describes it. */
+export interface PartitionState {
+  /** -1: none. */
+  readonly leaderId: number
+  readonly replicas: readonly number[]
+  readonly inSync: readonly number[]
+}
+
+/** Three combined KRaft nodes on loopback, each a JVM that can be killed, paused and restarted. */
+export class KafkaCluster {
+  readonly version = kafkaVersion
+  readonly #nodes = new Map<number, ChildProcess>()
+
+  private constructor(
+    readonly workspace: Workspace,
+    readonly classpath: string,
+    readonly certificate: Certificate,
+    readonly ports: readonly NodePorts[],
+    readonly admin: AdminShell
+  ) {}
+
+  /** Formats and starts; resolves when all nodes are in the metadata and can lead. */
+  static async start(): Promise<KafkaCluster> {
+    requirePrograms('java', 'keytool', 'mvn')
+    const classpath = await kafkaClasspath()
+    const workspace = new Workspace()
+    try {
+      const certificate = await makeCertificate(workspace.directory)
+      const ports = await choosePorts()
+      await format(workspace, classpath, ports, certificate)
+      const admin = new AdminShell(workspace, classpath, bootstrapOf(ports))
+      const cluster = new KafkaCluster(workspace, classpath, certificate, ports, admin)
+      for (const { nodeId } of ports) cluster.startNode(nodeId)
+      await cluster.#ready()
+      return cluster
+    } catch (error) {
+      await workspace.close()
+      throw error
+    }
+  }
+
+  get nodeIds(): number[] {
+    return this.ports.map(node => node.nodeId)
+  }
+
+  /** `127.0.0.1:p,127.0.0.1:q,127.0.0.1:r`, without TLS. */
+  get bootstrap(): string {
+    return bootstrapOf(this.ports)
+  }
+
+  /** The listeners with TLS and SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER). */
+  get saslSslBootstrap(): string {
+    return this.ports.map(node => `127.0.0.1:${node.saslSsl}`).join(',')
+  }
+
+  /** Starts a node that is down; does not wait for it. */
+  startNode(nodeId: number): void {
+    if (this.isRunning(nodeId)) return
+    const properties = this.workspace.path(`node-${nodeId}.properties`)
+    const args = [...javaArguments(this.classpath, heapMb), 'kafka.Kafka', properties]
+    this.#nodes.set(nodeId, this.workspace.start(`node-${nodeId}`, 'java', args))
+  }
+
+  isRunning(nodeId: number): boolean {
+    const node = this.#nodes.get(nodeId)
+    return node !== undefined && node.exitCode === null && node.signalCode === null
+  }
+
+  /** `SIGKILL` and `SIGTERM` resolve when the process has ended, `SIGSTOP` and `SIGCONT` at once. */
+  async signal(nodeId: number, signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    const node = this.#nodes.get(nodeId)
+    if (!node) throw new Error(`there is no node ${nodeId}`)
+    if (signal === 'SIGKILL' || signal === 'SIGTERM') await kill(node, signal)
+    else node.kill(signal)
+  }
+
+  /** The node that is the active controller. */
+  async activeController(): Promise<number> {
+    return Number(await this.admin.ask('controller'))
+  }
+
+  async createTopic(topic: string, partitions: number, config: Readonly<Record<string, string>> = {}): Promise<void> {
+    const pairs = Object.entries(config).map(([name, value]) => `${name}=${value}`)
+    await this.admin.ask('createTopic', topic, partitions, this.ports.length, ...pairs)
+    await this.waitFor(`${topic} to have leaders`, async () => {
+      const found = await this.partitions(topic)
+      return found.length === partitions && found.every(partition => partition.leaderId > 0)
+    })
+  }
+
+  async partitions(topic: string): Promise<PartitionState[]> {
+    const numbers = (text: string): number[] => text.split(',').filter(Boolean).map(Number)
+    return (await this.admin.ask('partitions', topic)).split(';').map(line => {
+      const [leader = '', replicas = '', inSync = ''] = line.split(':')
+      return { leaderId: Number(leader), replicas: numbers(replicas), inSync: numbers(inSync) }
+    })
+  }
+
+  /** Puts the node first among the replicas (reassignment) and elects it (preferred election), as the tools do. */
+  async moveLeader(topic: string, partition: number, nodeId: number): Promise<void> {
+    const replicas = [nodeId, ...this.nodeIds.filter(id => id !== nodeId)]
+    await this.admin.ask('reassign', topic, partition, replicas.join(','))
+    await this.waitFor(`${topic}/${partition} to be led by ${nodeId}`, async () => {
+      if ((await this.partitions(topic))[partition]?.leaderId === nodeId) return true
+      await this.admin.ask('electPreferred', topic, partition)
+      return (await this.partitions(topic))[partition]?.leaderId === nodeId
+    })
+  }
+
+  /** Resolves when every node is registered, un-fenced and in the in-sync set of the given topics. */
+  async healed(...topics: string[]): Promise<void> {
+    await this.waitFor('all nodes to be back', async () => {
+      if ((await this.admin.ask('nodes')).split(',').length !== this.ports.length) return false
+      const states = (await Promise.all(topics.map(topic => this.partitions(topic)))).flat()
+      return states.every(state => state.leaderId > 0 && state.inSync.length === this.ports.length)
+    })
+  }
+
+  /** Polls until the check holds; a check that throws counts as not yet. */
+  async waitFor(what: string, check: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+    const deadline = performance.now() + timeoutMs
+    let last: unknown
+    while (performance.now() < deadline) {
+      try {
+        if (await check()) return
+      } catch (error) {
+        last = error
+      }
+      await sleep(50)
+    }
+    throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last })
+  }
+
+  /** Kills every process and removes every file of the cluster. */
+  async stop(): Promise<void> {
+    await this.workspace.close()
+  }
+
+  async #ready(): Promise<void> {
+    const died = new Promise<never>((_, reject) => {
+      for (const [nodeId, child] of this.#nodes) {
+        child.once('exit', code => reject(new Error(`node ${nodeId} ended with code ${code}:\n${this.log(nodeId)}`)))
+      }
+    })
+    died.catch(() => {})
+    await Promise.race([died, this.healed()])
+  }
+
+  /** The last lines a node has logged. */
+  log(nodeId: number): string {
+    return readFileSync(this.workspace.path(`node-${nodeId}.log`), 'utf8')
+      .split('\n')
+      .slice(-40)
+      .join('\n')
+  }
+}
+
+const bootstrapOf = (ports: readonly NodePorts[]): string => ports.map(node => `127.0.0.1:${node.plaintext}`).join(',')
+
+async function choosePorts(): Promise<NodePorts[]> {
+  const free = await freePorts(9)
+  return [1, 2, 3].map(nodeId => {
+    const [plaintext, saslSsl, controller] = free.slice((nodeId - 1) * 3) as [number, number, number]
+    return { nodeId, plaintext, saslSsl, controller }
+  })
+}
+
+/** Writes each node's settings and storage, the SCRAM credentials included. */
+async function format(
+  workspace: Workspace,
+  classpath: string,
+  ports: readonly NodePorts[],
+  certificate: Certificate
+): Promise<void> {
+  const clusterId = randomBytes(16).toString('base64url')
+  const scram = ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap(mechanism => [
+    '--add-scram',
+    `${mechanism}=[name=${saslUser.username},password=${saslUser.password}]`
+  ])
+  await Promise.all(
+    ports.map(async node => {
+      const properties = workspace.path(`node-${node.nodeId}.properties`)
+      writeFileSync(properties, serverProperties(node, ports, workspace.path(`data-${node.nodeId}`), certificate))
+      const tool = ['kafka.tools.StorageTool', 'format', '--config', properties, '--cluster-id', clusterId, ...scram]
+      await promisify(execFile)('java', [...javaArguments(classpath, 128), ...tool])
+    })
+  )
+}
+
+export { readyTimeoutMs }
