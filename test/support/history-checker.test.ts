@@ -1,0 +1,140 @@
+import { expect } from 'chai'
+import { explain, History, type Logged, type Rule } from './history-checker.js'
+
+const idOf = (record: Logged): string | undefined => /^id\d+/.exec(record.value)?.[0]
+
+/** Five acknowledged records of two keys, and the log that goes with them; each test breaks one thing. */
+function healthy(): { history: History; log: Logged[] } {
+  const history = new History()
+  const log = [0, 1, 2, 3, 4].map(index => {
+    const record = { id: `id${index}`, topic: 'orders', key: `k${index % 2}`, value: `id${index} payload` }
+    const place = { partition: index % 2, offset: 10 + index }
+    history.invoke(record)
+    if (index > 0) history.complete(record.id, { type: 'ok', ...place })
+    return { topic: 'orders', key: record.key, value: record.value, ...place }
+  })
+  return { history, log }
+}
+
+const rulesOf = (history: History, log: readonly Logged[]): Rule[] =>
+  history.check(log, idOf).violations.map(violation => violation.rule)
+
+describe('history checker', () => {
+  it('finds nothing wrong with a log that has what was acknowledged', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok' })
+    const verdict = history.check(log, idOf)
+    expect(verdict).to.deep.equal({ sent: 5, ok: 5, failed: 0, unknown: 0, logged: 5, violations: [] })
+    expect(explain(verdict)).to.match(/nothing lost/)
+  })
+
+  it('allows an unknown record to be there or not', () => {
+    for (const keep of [true, false]) {
+      const { history, log } = healthy()
+      history.complete('id0', { type: 'unknown', answered: true })
+      expect(rulesOf(history, keep ? log : log.slice(1))).to.deep.equal([])
+    }
+  })
+
+  it('catches an acknowledged record that is not in the log', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok' })
+    log.splice(2, 1)
+    expect(rulesOf(history, log)).to.deep.equal(['lost'])
+  })
+
+  it('catches a refused record that is in the log', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'fail' })
+    expect(rulesOf(history, log)).to.deep.equal(['ghost'])
+  })
+
+  it('catches records nobody sent, with and without an id', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok' })
+    log.push({ topic: 'orders', partition: 0, offset: 90, key: 'k0', value: 'id77 payload' })
+    log.push({ topic: 'orders', partition: 0, offset: 91, key: 'k0', value: 'what' })
+    expect(rulesOf(history, log)).to.deep.equal(['invented', 'invented'])
+  })
+
+  it('catches a changed value, key and topic', () => {
+    for (const change of [{ value: 'id2 PAYLOAD' }, { key: 'other' }, { topic: 'others' }]) {
+      const { history, log } = healthy()
+      history.complete('id0', { type: 'ok' })
+      log[2] = { ...log[2]!, ...change }
+      expect(rulesOf(history, log)).to.deep.equal(['damaged'])
+    }
+  })
+
+  it('catches a duplicate, also of a record whose fate was unknown', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'unknown', answered: true })
+    log.push({ ...log[0]!, offset: 80 }, { ...log[1]!, offset: 81 })
+    expect(rulesOf(history, log)).to.deep.equal(['duplicated', 'duplicated'])
+  })
+
+  it('catches two records of a key that changed places', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'unknown', answered: true })
+    const [first, third] = [log[0]!, log[2]!]
+    const swapped = [{ ...first, offset: third.offset }, log[1]!, { ...third, offset: first.offset }, log[3]!, log[4]!]
+    expect(rulesOf(history, swapped)).to.include('reordered')
+  })
+
+  it('does not ask for the place of a record whose connection was lost', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'unknown', answered: false })
+    log[0] = { ...log[0]!, offset: 99 }
+    expect(rulesOf(history, log)).to.deep.equal([])
+  })
+
+  it('keeps asking for the order of the records around a late one', () => {
+    const history = new History()
+    for (const id of ['id0', 'id1', 'id2']) {
+      history.invoke({ id, topic: 't', key: 'k', value: id })
+      history.complete(id, { type: 'ok' })
+    }
+    const at = (id: string, offset: number): Logged => ({ topic: 't', partition: 0, offset, key: 'k', value: id })
+    expect(rulesOf(history, [at('id1', 0), at('id2', 1), at('id0', 2)])).to.deep.equal(['reordered', 'reordered'])
+  })
+
+  it('catches an acknowledgement that names another place', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok', partition: 0, offset: 11 })
+    expect(rulesOf(history, log)).to.deep.equal(['misplaced'])
+  })
+
+  it('catches a key that is in two partitions', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok' })
+    log[4] = { ...log[4]!, partition: 3 }
+    expect(rulesOf(history, log)).to.deep.equal(['split'])
+  })
+
+  it('catches a request that was answered twice or never', () => {
+    const { history, log } = healthy()
+    history.complete('id1', { type: 'fail' })
+    expect(rulesOf(history, log)).to.deep.equal(['answeredTwice', 'unanswered'])
+  })
+
+  it('tells what is wrong in a few lines', () => {
+    const { history, log } = healthy()
+    history.complete('id0', { type: 'ok' })
+    log.splice(2, 1)
+    expect(explain(history.check(log, idOf))).to.equal(
+      '5 sent: 5 ok, 0 failed, 0 unknown; 4 in the log\nlost: 1\n  id2'
+    )
+  })
+
+  it('takes a hundred thousand records', () => {
+    const history = new History()
+    const log: Logged[] = []
+    for (let index = 0; index < 100_000; index++) {
+      const record = { id: `id${index}`, topic: 't', key: `k${index % 100}`, value: `id${index}` }
+      history.invoke(record)
+      history.complete(record.id, { type: 'ok' })
+      log.push({ topic: 't', partition: 0, offset: index, key: record.key, value: record.value })
+    }
+    expect(history.check(log, idOf).violations).to.deep.equal([])
+  })
+})
