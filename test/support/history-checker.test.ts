@@ -108,7 +108,7 @@ describe('history checker', () => {
     const { history, log } = healthy()
     history.complete('id0', { type: 'ok' })
     log[4] = { ...log[4]!, partition: 3 }
-    expect(rulesOf(history, log)).to.deep.equal(['split'])
+    expect(rulesOf(history, log)).to.deep.equal(['misplaced', 'split'])
   })
 
   it('catches a request that was answered twice or never', () => {
