@@ -1,0 +1,31 @@
+import { Child } from './child.js'
+
+export interface BrokerSetup {
+  readonly nodes?: number
+  /** Of the first node; 0 (default): any free one. */
+  readonly port?: number
+  readonly topics: readonly { readonly topic: string; readonly partitions: number }[]
+}
+
+/** The embedded broker in a process of its own. */
+export interface Broker {
+  readonly pid: number
+  readonly bootstrap: string
+  /** Records ever written to a topic: the sum of its high watermarks. */
+  recordsIn(topic: string): Promise<number>
+  /** Requests served so far. */
+  requestCount(api: 'Fetch' | 'Produce' | 'Metadata'): Promise<number>
+  /** Bytes of the topic's partitions as its log holds them. */
+  stop(): Promise<void>
+}
+
+export async function startBroker(setup: BrokerSetup): Promise<Broker> {
+  const { child, ready } = await Child.start<{ bootstrap: string }>('./broker-process.ts', setup)
+  return {
+    pid: child.pid,
+    bootstrap: ready.bootstrap,
+    recordsIn: topic => child.ask<number>('recordsIn', { topic }),
+    requestCount: api => child.ask<number>('requestCount', { api }),
+    stop: () => child.stop()
+  }
+}

@@ -1,0 +1,113 @@
+import { connect, type Socket } from 'node:net'
+
+const CR_LF_CR_LF = Buffer.from('\r\n\r\n')
+const CONTENT_LENGTH = 'content-length:'
+// Only the head must fit twice; bodies are counted, not kept.
+const READ_BUFFER_BYTES = 64 * 1024
+
+/** What a connection tells its owner. */
+export interface HttpConnectionEvents {
+  /** A whole answer has arrived. */
+  answered(connection: HttpConnection, status: number): void
+  /** The socket is gone; `unanswered`: a request was on its way. */
+  lost(connection: HttpConnection, unanswered: boolean): void
+}
+
+/**
+ * One keep-alive HTTP/1.1 connection with one request on its way at a time, written by hand: a whole prebuilt request
+ * goes out in one write, and an answer is read as status and content-length only. That costs a third of node:http's
+ * client, so the generator is not what a benchmark measures.
+ */
+export class HttpConnection {
+  /** When the request now on its way was meant to be sent, monotonic ms. */
+  intendedAtMs = 0
+  readonly #events: HttpConnectionEvents
+  readonly #socket: Socket
+  #busy = false
+  #status = 0
+  /** Body bytes still to come; -1 while the head is incomplete. */
+  #bodyBytesLeft = -1
+  #head: Buffer = Buffer.alloc(0)
+
+  constructor(host: string, port: number, events: HttpConnectionEvents) {
+    this.#events = events
+    this.#socket = connect({
+      host,
+      port,
+      noDelay: true,
+      onread: {
+        buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+        callback: (bytes, buffer) => {
+          this.#read(bytes, buffer as Buffer)
+          return true
+        }
+      }
+    })
+    this.#socket.on('error', () => {})
+    this.#socket.on('close', () => events.lost(this, this.#busy))
+  }
+
+  async opened(): Promise<void> {
+    if (!this.#socket.connecting) return
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.once('connect', resolve).once('error', reject)
+    })
+  }
+
+  send(request: Buffer): void {
+    this.#busy = true
+    this.#bodyBytesLeft = -1
+    this.#socket.write(request)
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  #read(bytes: number, buffer: Buffer): void {
+    if (this.#bodyBytesLeft >= 0) {
+      this.#bodyBytesLeft -= bytes
+    } else if (!this.#readHead(this.#head.length === 0 ? buffer.subarray(0, bytes) : this.#joined(buffer, bytes))) {
+      return
+    }
+    if (this.#bodyBytesLeft > 0) return
+    this.#busy = false
+    this.#events.answered(this, this.#status)
+  }
+
+  /** False while the head is incomplete, or when it cannot be understood (then the connection is closed). */
+  #readHead(bytes: Buffer): boolean {
+    const end = bytes.indexOf(CR_LF_CR_LF)
+    if (end < 0) {
+      this.#head = Buffer.from(bytes)
+      return false
+    }
+    if (this.#head.length > 0) this.#head = Buffer.alloc(0)
+    const length = contentLength(bytes, end)
+    if (length === undefined) {
+      this.#socket.destroy()
+      return false
+    }
+    this.#status = (bytes[9]! - 48) * 100 + (bytes[10]! - 48) * 10 + (bytes[11]! - 48)
+    this.#bodyBytesLeft = length - (bytes.length - end - CR_LF_CR_LF.length)
+    return true
+  }
+
+  #joined(buffer: Buffer, bytes: number): Buffer {
+    return Buffer.concat([this.#head, buffer.subarray(0, bytes)])
+  }
+}
+
+/** The value of Content-Length in a head that ends at `end`; `undefined` without one (a chunked answer). */
+function contentLength(bytes: Buffer, end: number): number | undefined {
+  const head = bytes.toString('latin1', 0, end).toLowerCase()
+  const at = head.indexOf(CONTENT_LENGTH)
+  if (at < 0) return undefined
+  return Number.parseInt(head.slice(at + CONTENT_LENGTH.length), 10)
+}
+
+/** A whole POST request, ready to be written. */
+export function postRequest(path: string, body: Buffer, contentType = 'application/json'): Buffer {
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n\r\n`
+  return Buffer.concat([Buffer.from(head), body])
+}

@@ -1,0 +1,178 @@
+import { build, type Histogram } from 'hdr-histogram-js'
+import { HttpConnection } from './http-connection.js'
+
+export interface HttpLoadOptions {
+  readonly host: string
+  readonly port: number
+  /** Fixed number of keep-alive connections, each with one request on its way at a time. */
+  readonly connections: number
+  /** Written as it stands, over and over. */
+  readonly request: Buffer
+  /**
+   * Absent: closed loop, every connection sends again as soon as it was answered. Given: open loop, requests are
+   * meant to leave at this steady rate, and latency counts from that intended time, so a stall is charged in full.
+   */
+  readonly ratePerSecond?: number | undefined
+}
+
+/** What was counted since the last {@link HttpLoad.mark}. */
+export interface HttpLoadCounts {
+  readonly sent: number
+  readonly answered: number
+  /** On their way when their connection broke. */
+  readonly lost: number
+  /** Status code and answers that had it. */
+  readonly statuses: readonly (readonly [number, number])[]
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+const MICROS_PER_MS = 1000
+const LONGEST_LATENCY_MICROS = 600_000_000
+const PACE_MS = 1
+// A server that refuses connections is asked again at this pace, not in a busy loop.
+const RECONNECT_MS = 20
+
+/** Sends one request over fixed connections, as fast or as steadily as told, and counts what comes back. */
+export class HttpLoad {
+  readonly #options: HttpLoadOptions
+  readonly #latencyMicros: Histogram = build({
+    highestTrackableValue: LONGEST_LATENCY_MICROS,
+    numberOfSignificantValueDigits: 3
+  })
+  readonly #statuses = new Map<number, number>()
+  readonly #connections = new Set<HttpConnection>()
+  /** Connections without a request (open loop only). */
+  readonly #free = new Set<HttpConnection>()
+  #startedAtMs = 0
+  /** Open loop: requests that were sent; the next one is meant for `startedAtMs + paced * spacing`. */
+  #paced = 0
+  #pacer: NodeJS.Timeout | undefined
+  #sent = 0
+  #answered = 0
+  #lost = 0
+  #onTheirWay = 0
+  #sending = false
+  #drained: () => void = () => {}
+
+  constructor(options: HttpLoadOptions) {
+    this.#options = options
+  }
+
+  /** Opens all connections, then lets the requests go. */
+  async start(): Promise<void> {
+    const connections = Array.from({ length: this.#options.connections }, () => this.#open())
+    await Promise.all(connections.map(connection => connection.opened()))
+    this.#sending = true
+    this.#startedAtMs = performance.now()
+    for (const connection of connections) this.#next(connection)
+    if (this.#options.ratePerSecond !== undefined) this.#pacer = setInterval(this.#pace, PACE_MS)
+  }
+
+  /** Forgets what was counted so far: the warm-up is over. */
+  mark(): void {
+    this.#latencyMicros.reset()
+    this.#statuses.clear()
+    this.#sent = this.#answered = this.#lost = 0
+  }
+
+  counts(): HttpLoadCounts {
+    return {
+      sent: this.#sent,
+      answered: this.#answered,
+      lost: this.#lost,
+      statuses: [...this.#statuses],
+      p50Ms: this.#latencyMicros.getValueAtPercentile(50) / MICROS_PER_MS,
+      p99Ms: this.#latencyMicros.getValueAtPercentile(99) / MICROS_PER_MS,
+      maxMs: this.#latencyMicros.maxValue / MICROS_PER_MS
+    }
+  }
+
+  /** Sends no more, waits for what is on its way (at most `timeoutMs`), closes the connections. */
+  async stop(timeoutMs = 10_000): Promise<void> {
+    this.#sending = false
+    clearInterval(this.#pacer)
+    if (this.#onTheirWay > 0) {
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, timeoutMs)
+        this.#drained = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    for (const connection of this.#connections) connection.close()
+  }
+
+  #open(): HttpConnection {
+    const { host, port } = this.#options
+    const connection = new HttpConnection(host, port, { answered: this.#onAnswered, lost: this.#onLost })
+    this.#connections.add(connection)
+    return connection
+  }
+
+  #next(connection: HttpConnection): void {
+    if (this.#options.ratePerSecond === undefined) {
+      this.#send(connection, performance.now())
+      return
+    }
+    const intendedAtMs = this.#startedAtMs + (this.#paced * 1000) / this.#options.ratePerSecond
+    if (intendedAtMs > performance.now()) {
+      this.#free.add(connection)
+      return
+    }
+    this.#paced++
+    this.#free.delete(connection)
+    this.#send(connection, intendedAtMs)
+  }
+
+  #send(connection: HttpConnection, intendedAtMs: number): void {
+    this.#sent++
+    this.#onTheirWay++
+    connection.intendedAtMs = intendedAtMs
+    connection.send(this.#options.request)
+  }
+
+  readonly #pace = (): void => {
+    for (const connection of this.#free) {
+      const before = this.#paced
+      this.#next(connection)
+      if (this.#paced === before) return
+    }
+  }
+
+  readonly #onAnswered = (connection: HttpConnection, status: number): void => {
+    this.#answered++
+    this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
+    const latencyMicros = (performance.now() - connection.intendedAtMs) * MICROS_PER_MS
+    this.#latencyMicros.recordValue(Math.min(Math.round(latencyMicros), LONGEST_LATENCY_MICROS))
+    this.#settled()
+    if (this.#sending) this.#next(connection)
+  }
+
+  /** A server may close a connection; a new one takes its place, so that their number stays fixed. */
+  readonly #onLost = (connection: HttpConnection, unanswered: boolean): void => {
+    this.#connections.delete(connection)
+    this.#free.delete(connection)
+    if (unanswered) {
+      this.#lost++
+      this.#settled()
+    }
+    if (this.#sending) setTimeout(this.#reopen, RECONNECT_MS)
+  }
+
+  readonly #reopen = (): void => {
+    if (!this.#sending) return
+    const connection = this.#open()
+    connection.opened().then(
+      () => this.#sending && this.#next(connection),
+      () => {}
+    )
+  }
+
+  #settled(): void {
+    this.#onTheirWay--
+    if (this.#onTheirWay === 0 && !this.#sending) this.#drained()
+  }
+}

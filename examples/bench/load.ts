@@ -1,0 +1,65 @@
+import { answerParent } from './child.js'
+import { postRequest } from './http-connection.js'
+import { HttpLoad, type HttpLoadCounts } from './http-load.js'
+import { readProcessStats } from './process-stats.js'
+
+export interface LoadRun {
+  readonly port: number
+  readonly path: string
+  readonly body: string
+  readonly connections: number
+  readonly ratePerSecond?: number | undefined
+  /** The server, whose CPU and memory are read at the edges of the measured window. */
+  readonly pid: number
+  readonly warmUpMs: number
+  readonly measureMs: number
+}
+export interface LoadReport extends HttpLoadCounts {
+  readonly seconds: number
+  readonly cpuMicros: number
+  readonly rssMaxBytes: number
+  /** Answers with a 2xx over the whole run, warm-up and the last answers included: what must be in the log. */
+  readonly acceptedInAll: number
+  readonly answeredInAll: number
+}
+
+const HOST = '127.0.0.1'
+const RSS_SAMPLE_MS = 100
+
+const accepted = (counts: HttpLoadCounts): number =>
+  counts.statuses.reduce((sum, [status, answers]) => sum + (status >= 200 && status < 300 ? answers : 0), 0)
+
+const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Warm-up, measured window, rest; the server is read in this process, so that the edges fall together. */
+async function run({ port, path, body, connections, ratePerSecond, pid, warmUpMs, measureMs }: LoadRun) {
+  const request = postRequest(path, Buffer.from(body))
+  const load = new HttpLoad({ host: HOST, port, connections, request, ratePerSecond })
+  let rssMaxBytes = 0
+  const sampler = setInterval(() => {
+    rssMaxBytes = Math.max(rssMaxBytes, readProcessStats(pid).rssBytes)
+  }, RSS_SAMPLE_MS)
+  await load.start()
+  await sleep(warmUpMs)
+  const warmUp = load.counts()
+  load.mark()
+  const before = readProcessStats(pid)
+  const startedAtMs = performance.now()
+  await sleep(measureMs)
+  const seconds = (performance.now() - startedAtMs) / 1000
+  const measured = load.counts()
+  const after = readProcessStats(pid)
+  await load.stop()
+  clearInterval(sampler)
+  const whole = load.counts()
+  return {
+    ...measured,
+    seconds,
+    cpuMicros: after.cpuMicros - before.cpuMicros,
+    rssMaxBytes: Math.max(rssMaxBytes, after.rssBytes),
+    acceptedInAll: accepted(warmUp) + accepted(whole),
+    answeredInAll: warmUp.answered + whole.answered + whole.lost
+  } satisfies LoadReport
+}
+
+answerParent({ start: () => ({}), run })

@@ -1,0 +1,40 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+/** What the operating system has charged a process for so far. */
+export interface ProcessStats {
+  /** User and system time of all threads. */
+  readonly cpuMicros: number
+  readonly rssBytes: number
+}
+
+// USER_HZ and the page size of Linux on every platform Node supports; the kernel converts to this tick for /proc.
+const TICK_MICROS = 10_000
+const PAGE_BYTES = 4096
+
+/** Reads another process's CPU time and resident memory: from /proc where there is one, else by `ps`. */
+export function readProcessStats(pid: number): ProcessStats {
+  return process.platform === 'linux' ? fromProc(pid) : fromPs(pid)
+}
+
+function fromProc(pid: number): ProcessStats {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  // The command name may hold spaces and brackets, so fields are counted after its closing bracket.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = Number(fields[11]) + Number(fields[12])
+  return { cpuMicros: ticks * TICK_MICROS, rssBytes: Number(fields[21]) * PAGE_BYTES }
+}
+
+function fromPs(pid: number): ProcessStats {
+  const [time, rssKiB] = execFileSync('ps', ['-o', 'time=,rss=', '-p', String(pid)], { encoding: 'utf8' })
+    .trim()
+    .split(/\s+/)
+  return { cpuMicros: parsePsTime(time!), rssBytes: Number(rssKiB) * 1024 }
+}
+
+/** `1:02.50` => 62,500,000; `2-03:04:05` (days-hours:minutes:seconds) likewise. */
+export function parsePsTime(text: string): number {
+  const [clock, days] = text.split('-').reverse() as [string, string | undefined]
+  const seconds = clock.split(':').reduce((sum, part) => sum * 60 + Number(part), 0)
+  return Math.round((Number(days ?? 0) * 86_400 + seconds) * 1e6)
+}

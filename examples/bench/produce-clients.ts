@@ -1,0 +1,64 @@
+import kafkajs from 'kafkajs'
+import { loadCastellan } from './castellan.js'
+import { answerParent } from './child.js'
+import { measureWindow, type Window, type WindowLengths } from './window.js'
+
+export interface ProduceRun extends WindowLengths {
+  readonly client: 'castellan' | 'kafkajs'
+  readonly bootstrap: string
+  readonly topic: string
+  readonly partitions: number
+  readonly recordBytes: number
+  readonly recordsPerCall: number
+  readonly callsInFlight: number
+}
+export interface ProduceReport extends Window {
+  /** Warm-up and the last calls included: what must be in the log. */
+  readonly acknowledgedInAll: number
+  readonly rssBytes: number
+}
+
+/** Something that writes a call's worth of records and says how many were acknowledged. */
+interface Producer {
+  send(): Promise<number>
+  close(): Promise<void>
+}
+
+/** Keeps `callsInFlight` calls going; the same loop for both clients. */
+async function run(options: ProduceRun): Promise<ProduceReport> {
+  const producer = await (options.client === 'kafkajs' ? openKafkajs(options) : openCastellan(options))
+  let acknowledged = 0
+  let sending = true
+  const keepSending = async () => {
+    while (sending) acknowledged += await producer.send()
+  }
+  const senders = Array.from({ length: options.callsInFlight }, keepSending)
+  const window = await measureWindow(options, () => acknowledged)
+  sending = false
+  await Promise.all(senders)
+  await producer.close()
+  return { ...window, acknowledgedInAll: acknowledged, rssBytes: process.memoryUsage.rss() }
+}
+
+async function openKafkajs({
+  bootstrap,
+  topic,
+  partitions,
+  recordBytes,
+  recordsPerCall
+}: ProduceRun): Promise<Producer> {
+  const kafka = new kafkajs.Kafka({ brokers: bootstrap.split(','), logLevel: kafkajs.logLevel.NOTHING })
+  const producer = kafka.producer()
+  await producer.connect()
+  const value = Buffer.alloc(recordBytes, 'x')
+  const messages = Array.from({ length: recordsPerCall }, (_, at) => ({ value, partition: at % partitions }))
+  return {
+    send: async () => {
+      const written = await producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages }] })
+      return written.every(({ errorCode }) => errorCode === 0) ? recordsPerCall : 0
+    },
+    close: () => producer.disconnect()
+  }
+}
+
+answerParent({ start: () => ({}), run })

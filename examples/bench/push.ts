@@ -1,0 +1,133 @@
+import { type Broker, startBroker } from './broker.js'
+import { Child } from './child.js'
+import type { LoadReport, LoadRun } from './load.js'
+import type { BenchOptions } from './options.js'
+import { median, type Row } from './report.js'
+import { type Server, startFloor, startGateway } from './servers.js'
+
+const CONNECTIONS = 256
+const PARTITIONS = 4
+const WARM_UP_MS = 500
+const SETTLE_MS = 300
+const DRAIN_TIMEOUT_MS = 30_000
+
+interface Work {
+  readonly name: string
+  readonly body: string
+  readonly records: number
+  /** The floor that reads the same body; a floor itself has none. */
+  readonly floor: string | undefined
+}
+
+const single = 'x'.repeat(4096)
+const hundred = Array.from({ length: 100 }, () => 'x'.repeat(1024))
+
+const bodyOf = (topic: string, values: readonly string[], sync: boolean): string =>
+  JSON.stringify({ records: values.map(data => ({ topic, data })), wait_for_send: sync })
+
+/** Every work beside the floor that reads the same bytes, in the order in which a round runs them. */
+const works: readonly Work[] = [
+  { name: 'floor', body: bodyOf('push', [single], false), records: 1, floor: undefined },
+  { name: 'push-async', body: bodyOf('push', [single], false), records: 1, floor: 'floor' },
+  { name: 'push-sync', body: bodyOf('push', [single], true), records: 1, floor: 'floor' },
+  { name: 'floor-100', body: bodyOf('push', hundred, false), records: 100, floor: undefined },
+  { name: 'push-sync-100', body: bodyOf('push', hundred, true), records: 100, floor: 'floor-100' },
+  { name: 'push-async-100', body: bodyOf('push', hundred, false), records: 100, floor: 'floor-100' }
+]
+
+/**
+ * kprf's `POST /push` through the gateway, next to a bare node:http server that reads the same body, JSON.parses it
+ * and answers the same bytes. Gateway, broker, floor and load generator are a process each.
+ */
+export async function push({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
+  const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
+  const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap)]
+  const { child: load } = await Child.start('./load.ts')
+  const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (const work of works) {
+        const report =
+          work.floor === undefined
+            ? await measure(load, floor, '/', work, seconds)
+            : await measureDelivered(load, gateway, broker, work, seconds)
+        reports.get(work.name)!.push(report)
+      }
+    }
+  } finally {
+    await Promise.all([load.stop(), floor.stop(), gateway.stop()])
+    await broker.stop()
+  }
+  return toRows(reports)
+}
+
+function measure(load: Child, server: Server, path: string, work: Work, seconds: number): Promise<LoadReport> {
+  const run: LoadRun = {
+    port: server.port,
+    pid: server.pid,
+    path,
+    body: work.body,
+    connections: CONNECTIONS,
+    warmUpMs: WARM_UP_MS,
+    measureMs: seconds * 1000
+  }
+  return load.ask<LoadReport>('run', run)
+}
+
+/** A figure counts only when every record that was accepted is in the log afterwards, and none that was not sent. */
+async function measureDelivered(load: Child, gateway: Server, broker: Broker, work: Work, seconds: number) {
+  const before = await broker.recordsIn('push')
+  const report = await measure(load, gateway, '/kprf/push', work, seconds)
+  const written = (await settledCount(broker)) - before
+  const accepted = report.acceptedInAll * work.records
+  // An answer other than 200 may have had some of its records taken.
+  const most = report.answeredInAll * work.records
+  if (written < accepted || written > most) {
+    throw new Error(`${work.name}: ${accepted} records accepted, ${written} in the log`)
+  }
+  return report
+}
+
+/** The records in the log once nothing has been added for a while. */
+async function settledCount(broker: Broker): Promise<number> {
+  const deadline = performance.now() + DRAIN_TIMEOUT_MS
+  let count = await broker.recordsIn('push')
+  for (;;) {
+    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+    const now = await broker.recordsIn('push')
+    if (now === count || performance.now() > deadline) return now
+    count = now
+  }
+}
+
+/** Only answers with 200 are counted as work done; CPU is charged to them in full. */
+const okAnswers = (report: LoadReport): number => new Map(report.statuses).get(200) ?? 0
+const requestsPerSecond = (report: LoadReport): number => okAnswers(report) / report.seconds
+const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAnswers(report)
+
+export function toRows(reports: ReadonlyMap<string, readonly LoadReport[]>): readonly Row[] {
+  const medianOf = (work: string, figure: (report: LoadReport) => number) => median(reports.get(work)!.map(figure))
+  return works.map(({ name, records, floor }): Row => {
+    const requests = medianOf(name, requestsPerSecond)
+    const cpuUs = medianOf(name, cpuUsPerRequest)
+    const others = reports
+      .get(name)!
+      .reduce((sum, report) => sum + report.answered + report.lost - okAnswers(report), 0)
+    return {
+      work: name,
+      value: requests,
+      unit: 'requests/s',
+      recordsPerSecond: requests * records,
+      p50Ms: medianOf(name, report => report.p50Ms),
+      p99Ms: medianOf(name, report => report.p99Ms),
+      cpuUsPerRequest: cpuUs,
+      rssMb: medianOf(name, report => report.rssMaxBytes) / 1e6,
+      ...(floor !== undefined && {
+        ratio: medianOf(floor, cpuUsPerRequest) / cpuUs,
+        against: floor,
+        ratioRequests: requests / medianOf(floor, requestsPerSecond)
+      }),
+      ...(others > 0 && { note: `${others} answers were not 200` })
+    }
+  })
+}

@@ -1,0 +1,37 @@
+import { flood } from './flood.js'
+import { idle } from './idle.js'
+import { type BenchOptions, parseCommand, USAGE } from './options.js'
+import { produce } from './produce.js'
+import { push } from './push.js'
+import { type Row, toTable, writeJson } from './report.js'
+import { router } from './router.js'
+
+/** Each measures what its file says and cleans up its processes. */
+const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
+  ['push', push],
+  ['produce', produce],
+  ['router', router],
+  ['idle', idle],
+  ['flood', flood]
+])
+
+async function main(): Promise<void> {
+  const names = [...benchmarks.keys()]
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}names: ${names.join(', ')}\n`)
+    return
+  }
+  const command = parseCommand(process.argv.slice(2), names)
+  const rows = await benchmarks.get(command.name)!(command)
+  const report = { name: command.name, rows }
+  process.stdout.write(toTable(report))
+  if (command.json !== undefined) writeJson(command.json, report)
+}
+
+main().then(
+  () => process.exit(0),
+  error => {
+    process.stderr.write(`bench: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message}\n`)
+    process.exit(1)
+  }
+)

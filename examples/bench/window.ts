@@ -1,0 +1,21 @@
+/** One measured stretch: what was counted, how long it took, what it cost this process. */
+export interface Window {
+  readonly counted: number
+  readonly seconds: number
+  readonly cpuMicros: number
+}
+export interface WindowLengths {
+  readonly warmUpMs: number
+  readonly measureMs: number
+}
+
+const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Waits out the warm-up, then reads a counter that something else keeps raising, at both edges of the window. */
+export async function measureWindow({ warmUpMs, measureMs }: WindowLengths, count: () => number): Promise<Window> {
+  await sleep(warmUpMs)
+  const [startedAtMs, before, cpu] = [performance.now(), count(), process.cpuUsage()]
+  await sleep(measureMs)
+  const { user, system } = process.cpuUsage(cpu)
+  return { counted: count() - before, seconds: (performance.now() - startedAtMs) / 1000, cpuMicros: user + system }
+}

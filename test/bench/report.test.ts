@@ -1,0 +1,75 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { parseCommand } from '../../examples/bench/options.js'
+import { parsePsTime, readProcessStats } from '../../examples/bench/process-stats.js'
+import { median, type Row, toTable, writeJson } from '../../examples/bench/report.js'
+
+const rows: readonly Row[] = [
+  { work: 'floor', value: 41234.4, unit: 'requests/s', p99Ms: 9.41234 },
+  { work: 'push-async', value: 39876.6, unit: 'requests/s', ratio: 0.95432, against: 'floor' }
+]
+
+describe('bench report', () => {
+  it('prints one table without the columns nobody filled', () => {
+    expect(toTable({ name: 'push', rows })).to.equal(
+      [
+        'push',
+        'work         value  unit        p99 ms  ratio  against',
+        'floor       41,234  requests/s    9.41',
+        'push-async  39,877  requests/s          0.954  floor',
+        ''
+      ].join('\n')
+    )
+  })
+
+  it('writes {name, rows} as JSON', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'castellan-bench-'))
+    try {
+      writeJson(join(folder, 'out.json'), { name: 'push', rows })
+      expect(JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8'))).to.deep.equal({
+        name: 'push',
+        rows: [
+          { work: 'floor', value: 41234, unit: 'requests/s', p99Ms: 9.41 },
+          { work: 'push-async', value: 39877, unit: 'requests/s', ratio: 0.954, against: 'floor' }
+        ]
+      })
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  it('takes the middle of what was measured', () => {
+    expect(median([9, 1, 5])).to.equal(5)
+    expect(median([9, 1, 5, 6])).to.equal(5.5)
+  })
+
+  it('reads the time ps prints', () => {
+    expect(parsePsTime('1:02.50')).to.equal(62_500_000)
+    expect(parsePsTime('2-03:04:05')).to.equal((2 * 86_400 + 3 * 3600 + 4 * 60 + 5) * 1e6)
+  })
+
+  it('reads CPU time and memory of a process', () => {
+    const { cpuMicros, rssBytes } = readProcessStats(process.pid)
+    expect(cpuMicros).to.be.above(0)
+    expect(rssBytes).to.be.above(1e6)
+  })
+})
+
+describe('bench command', () => {
+  it('reads name and flags in any order', () => {
+    expect(parseCommand(['--json=a.json', 'push', '--seconds', '0.5'], ['push'])).to.deep.equal({
+      name: 'push',
+      json: 'a.json',
+      seconds: 0.5,
+      rounds: 5
+    })
+  })
+
+  it('names what it does not understand', () => {
+    expect(() => parseCommand(['pusch'], ['push', 'idle'])).to.throw('no benchmark pusch; there are: push, idle')
+    expect(() => parseCommand(['push', '--sec', '1'], ['push'])).to.throw('unknown flag --sec')
+    expect(() => parseCommand(['push', '--seconds', 'x'], ['push'])).to.throw('--seconds wants a number above 0, not x')
+  })
+})
