@@ -1,4 +1,5 @@
-import { Registry } from 'prom-client'
+import { type Metric, Registry } from 'prom-client'
+import type { Family } from './family.js'
 
 /** The process's Prometheus registry; rooms and dialects register what they export. */
 export interface PrometheusMetrics {
@@ -6,3 +7,7 @@ export interface PrometheusMetrics {
 }
 
 export const createPrometheusMetrics = (): PrometheusMetrics => ({ registry: new Registry() })
+
+/** Exports a family of our own beside prom-client's: a registry asks nothing of a metric but its name and `get()`. */
+export const registerFamily = <Series>(registry: Registry, family: Family<Series>): void =>
+  registry.registerMetric(family as unknown as Metric)

@@ -1,0 +1,85 @@
+import { expect } from 'chai'
+import { MAX_SERIES } from '../../src/metrics/family.js'
+import { registerProcessMetrics } from '../../src/metrics/process-metrics.js'
+import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
+import { PrometheusMetricsLogger } from '../../src/metrics/prometheus-metrics-logger.js'
+
+describe('PrometheusMetricsLogger', () => {
+  const { registry } = createPrometheusMetrics()
+  const logger = new PrometheusMetricsLogger(registry)
+
+  it('exports counts as counters, with Castle’s names', async () => {
+    logger.count('kafka_dispatcher', 'fetches', { broker_host: 'kafka-1' })
+    logger.count('kafka_dispatcher', 'fetches', { broker_host: 'kafka-1' }, 4)
+    logger.count('kafka_dispatcher', 'fetches', { broker_host: 'kafka-2' })
+    const text = await registry.metrics()
+    expect(text).to.contain('# HELP castellan_kafka_dispatcher_fetches_total Fetch calls sent\n')
+    expect(text).to.contain('# TYPE castellan_kafka_dispatcher_fetches_total counter\n')
+    expect(text).to.contain('castellan_kafka_dispatcher_fetches_total{broker_host="kafka-1"} 5\n')
+    expect(text).to.contain('castellan_kafka_dispatcher_fetches_total{broker_host="kafka-2"} 1\n')
+  })
+
+  it('tells equal tags from equal objects: order and identity do not matter', async () => {
+    logger.count('router', 'turns', { a: '1', b: '2' })
+    logger.count('router', 'turns', { b: '2', a: '1' })
+    expect(await registry.metrics()).to.contain('castellan_router_turns_total{a="1",b="2"} 2\n')
+  })
+
+  it('exports times as cumulative histograms in seconds', async () => {
+    logger.time('router', 'request', {}, 400_000)
+    logger.time('router', 'request', {}, 2_000_000)
+    logger.time('router', 'request', {}, 60e9)
+    const lines = (await registry.metrics()).split('\n')
+    expect(lines).to.include('castellan_router_request_seconds_bucket{le="0.0005"} 1')
+    expect(lines).to.include('castellan_router_request_seconds_bucket{le="0.0025"} 2')
+    expect(lines).to.include('castellan_router_request_seconds_bucket{le="10"} 2')
+    expect(lines).to.include('castellan_router_request_seconds_bucket{le="+Inf"} 3')
+    expect(lines).to.include('castellan_router_request_seconds_count 3')
+    expect(lines).to.include('castellan_router_request_seconds_sum 60.0024')
+  })
+
+  it('exports gauges with their last value', async () => {
+    logger.gauge('delivery', 'waitingBytes', {}, 10)
+    logger.gauge('delivery', 'waitingBytes', {}, 3)
+    expect(await registry.metrics()).to.contain('castellan_delivery_waiting_bytes 3\n')
+  })
+
+  it('keeps label values with quotes and line breaks on one line', async () => {
+    logger.count('router', 'odd', { topic: 'a"b\nc\\d' })
+    expect(await registry.metrics()).to.contain('castellan_router_odd_total{topic="a\\"b\\nc\\\\d"} 1\n')
+  })
+
+  it('has room for topics named after properties of objects', async () => {
+    for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) logger.count('router', 'proto', { topic })
+    const text = await registry.metrics()
+    for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) {
+      expect(text).to.contain(`castellan_router_proto_total{topic="${topic}"} 1\n`)
+    }
+  })
+
+  it('stays bounded when label values are invented by clients', async () => {
+    for (let i = 0; i < 3 * MAX_SERIES; i++) logger.count('gateway', 'flooded', { topic: `t${i}` })
+    const lines = (await registry.metrics())
+      .split('\n')
+      .filter(line => line.startsWith('castellan_gateway_flooded_total'))
+    expect(lines).to.have.length(MAX_SERIES + 1)
+    expect(lines.at(-1)).to.equal(`castellan_gateway_flooded_total{topic="other"} ${2 * MAX_SERIES}`)
+  })
+})
+
+describe('process metrics', () => {
+  it('tell CPU, memory, event loop and version', async () => {
+    const { registry } = createPrometheusMetrics()
+    registerProcessMetrics(registry, '1.2.3')
+    const text = await registry.metrics()
+    for (const name of [
+      'process_cpu_seconds_total',
+      'process_resident_memory_bytes',
+      'nodejs_heap_size_used_bytes',
+      'castellan_event_loop_utilization_ratio'
+    ]) {
+      expect(text).to.match(new RegExp(`^${name} [0-9.e+-]+$`, 'm'))
+    }
+    expect(text).to.contain('castellan_info{version="1.2.3"} 1\n')
+  })
+})
