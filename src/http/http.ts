@@ -1,0 +1,191 @@
+import type { IncomingMessage, RequestListener } from 'node:http'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { Config } from '../config/config.js'
+import type { Dialect, DialectContext } from '../dialects/dialect.js'
+import type { PrometheusMetrics } from '../metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../model.js'
+import { type ListenAddress, Listener } from './listener.js'
+import { addManagementRoutes, type ProcessStatus } from './management.js'
+import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
+import { addFrontPage, type MountedDialect } from './shared-port.js'
+
+/** A dialect, ready to be mounted: under its prefix on the shared port, and without it on a port of its own. */
+export interface DialectMount extends MountedDialect {
+  readonly plugin: FastifyPluginAsync
+  readonly own: { readonly host: string; readonly port: number; readonly setting: string } | undefined
+}
+
+/** Binds a dialect to what it works with. */
+export function mountOf<Settings>(
+  dialect: Dialect<Settings>,
+  context: DialectContext<Settings>,
+  own: DialectMount['own']
+): DialectMount {
+  const { name, prefix, source } = dialect
+  return { name, prefix, source, own, plugin: scope => Promise.resolve(dialect.plugin(scope, context)) }
+}
+
+export interface HttpOptions {
+  readonly http: Config['http']
+  readonly management: Config['management']
+  readonly dialects: readonly DialectMount[]
+  readonly metrics: PrometheusMetrics
+  readonly status: ProcessStatus
+  readonly log: Logger
+  readonly now: MonotonicClock
+  /** First part of the request ids made here. */
+  readonly idPrefix: string
+}
+
+/** Where the process can be reached. */
+export interface HttpUrls {
+  readonly shared: string
+  readonly unixSocket: string | undefined
+  readonly management: string | undefined
+  /** Dialects with a port of their own, by name. */
+  readonly dialects: ReadonlyMap<string, string>
+}
+
+/** All listeners of the process. */
+export class Http {
+  readonly urls: HttpUrls
+  readonly #context: HttpContext
+  readonly #apps: readonly FastifyInstance[]
+  readonly #traffic: readonly Listener[]
+  readonly #management: Listener | undefined
+
+  private constructor(
+    urls: HttpUrls,
+    context: HttpContext,
+    apps: readonly FastifyInstance[],
+    traffic: readonly Listener[],
+    management: Listener | undefined
+  ) {
+    this.urls = urls
+    this.#context = context
+    this.#apps = apps
+    this.#traffic = traffic
+    this.#management = management
+  }
+
+  /**
+   * Opens every port, the management port first, so that probes find an answer from the beginning.
+   *
+   * @throws ConfigError when an address cannot be used; whatever was opened is closed again
+   */
+  static async start(options: HttpOptions): Promise<Http> {
+    const context = createHttpContext(options)
+    const opened: Listener[] = []
+    const open = async (handler: RequestListener, address: ListenAddress): Promise<string> => {
+      const listener = new Listener(options.http, handler, context.metrics.connections)
+      const url = await listener.listen(address)
+      opened.push(listener)
+      return url
+    }
+    try {
+      const managementApp = await createManagementApp(context, options)
+      const management = await openManagement(managementApp, options.management, open)
+      const sharedApp = await createSharedApp(context, options.dialects)
+      const traffic = await openTraffic(sharedApp, options, open)
+      const managementListener = management === undefined ? undefined : opened.shift()
+      return new Http({ ...traffic, management }, context, [sharedApp, managementApp], opened, managementListener)
+    } catch (error) {
+      await Promise.all(opened.map(listener => listener.drain()))
+      throw error
+    }
+  }
+
+  /** Requests that begin from now on are refused. */
+  refuse(): void {
+    this.#context.isDraining = true
+  }
+
+  /** Stops accepting; resolves when every request has its answer. The management port goes on answering. */
+  async drain(): Promise<void> {
+    this.refuse()
+    await Promise.all(this.#traffic.map(listener => listener.drain()))
+  }
+
+  /** Closes what is left, the management port too. */
+  async close(): Promise<void> {
+    this.refuse()
+    const listeners = [...this.#traffic, ...(this.#management ? [this.#management] : [])]
+    const drained = Promise.all(listeners.map(listener => listener.drain()))
+    for (const listener of listeners) listener.cut()
+    await drained
+    await Promise.all(this.#apps.map(app => app.close()))
+  }
+}
+
+async function createManagementApp(context: HttpContext, { status, metrics }: HttpOptions): Promise<FastifyInstance> {
+  const app = createHttpServer({ ...context, isDraining: false })
+  addManagementRoutes(app, status, metrics)
+  await app.ready()
+  return app
+}
+
+async function createSharedApp(context: HttpContext, dialects: readonly DialectMount[]): Promise<FastifyInstance> {
+  const app = createHttpServer(context)
+  addFrontPage(app, dialects)
+  for (const { name, prefix, plugin } of dialects) {
+    app.register(
+      async scope => {
+        nameMount(scope, name)
+        await scope.register(plugin)
+      },
+      { prefix }
+    )
+  }
+  await app.ready()
+  return app
+}
+
+type Open = (handler: RequestListener, address: ListenAddress) => Promise<string>
+
+async function openManagement(
+  app: FastifyInstance,
+  { host, port }: Config['management'],
+  open: Open
+): Promise<string | undefined> {
+  if (port === 'off') return undefined
+  return open(handlerOf(app), {
+    host,
+    port,
+    hostSetting: '--management-host (management.host)',
+    portSetting: '--management-port (management.port)'
+  })
+}
+
+async function openTraffic(
+  app: FastifyInstance,
+  { http: { host, port, unixSocket }, dialects }: HttpOptions,
+  open: Open
+): Promise<Omit<HttpUrls, 'management'>> {
+  const handler = handlerOf(app)
+  const hostSetting = '--host (http.host)'
+  const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' })
+  const socketUrl = unixSocket === undefined ? undefined : await open(handler, { unixSocket })
+  const own = new Map<string, string>()
+  for (const { name, prefix, own: address } of dialects) {
+    if (!address) continue
+    const { setting, ...where } = address
+    own.set(name, await open(withPrefix(prefix, handler), { ...where, hostSetting: setting, portSetting: setting }))
+  }
+  return { shared, unixSocket: socketUrl, dialects: own }
+}
+
+const handlerOf =
+  (app: FastifyInstance): RequestListener =>
+  (request, response) =>
+    app.routing(request, response)
+
+/** On a dialect's own port its paths stand at the root: `/push` there is `/kprf/push` on the shared one. */
+const withPrefix =
+  (prefix: string, handler: RequestListener): RequestListener =>
+  (request: IncomingMessage & { originalUrl?: string }, response) => {
+    const url = request.url ?? '/'
+    request.originalUrl = url
+    // The absolute form is legal in a request line; who is asked does not matter here, only for what.
+    request.url = prefix + (url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/'))
+    handler(request, response)
+  }

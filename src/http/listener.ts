@@ -1,0 +1,139 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Config } from '../config/config.js'
+import { ConfigError } from '../errors.js'
+import type { Cell } from '../metrics/family.js'
+
+/** Node looks for late headers, bodies and idle connections this often. */
+const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
+
+/** While draining, connections that have become idle are closed this often. */
+const IDLE_SWEEP_MS = 50
+
+/** Socket files are for their owner and group: everything but reading and writing by those is masked. */
+const SOCKET_UMASK = 0o117
+
+/** Where a listener listens, and which settings to name when that fails. */
+export type ListenAddress =
+  | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
+  | { readonly unixSocket: string }
+
+type Limits = Pick<
+  Config['http'],
+  | 'maxConnections'
+  | 'maxHeaderBytes'
+  | 'headersTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'keepAliveTimeoutMs'
+  | 'socketTimeoutMs'
+>
+
+/** A Node HTTP server with strict parsing and all time-outs set: Fastify's own has none for bodies. */
+export class Listener {
+  readonly #server: Server
+
+  constructor(limits: Limits, handler: RequestListener, connections: Cell) {
+    this.#server = createServer(
+      {
+        maxHeaderSize: limits.maxHeaderBytes,
+        headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+        requestTimeout: limits.requestTimeoutMs,
+        keepAliveTimeout: limits.keepAliveTimeoutMs,
+        connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
+        insecureHTTPParser: false,
+        noDelay: true
+      },
+      handler
+    )
+    this.#server.maxConnections = limits.maxConnections
+    this.#server.timeout = limits.socketTimeoutMs
+    this.#server.on('connection', (socket: Socket) => {
+      connections.value++
+      socket.once('close', () => connections.value--)
+    })
+    this.#server.on('clientError', answerClientError)
+  }
+
+  /**
+   * Starts listening.
+   *
+   * @returns the URL it can be reached at, with the port that was found when 0 was asked for
+   * @throws ConfigError naming the setting to change when the address cannot be used
+   */
+  async listen(address: ListenAddress): Promise<string> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', error => reject(toConfigError(error, address)))
+      this.#server.once('listening', resolve)
+      if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket)
+      else this.#server.listen(address.port, address.host)
+    })
+    if ('unixSocket' in address) return `unix:${address.unixSocket}`
+    const { port } = this.#server.address() as AddressInfo
+    return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
+  }
+
+  /** Stops accepting; resolves when the last connection has ended. Connections with a request in them finish it. */
+  drain(): Promise<void> {
+    if (!this.#server.listening) return Promise.resolve()
+    return new Promise(resolve => {
+      const sweep = setInterval(() => this.#server.closeIdleConnections(), IDLE_SWEEP_MS)
+      this.#server.close(() => {
+        clearInterval(sweep)
+        resolve()
+      })
+      this.#server.closeIdleConnections()
+    })
+  }
+
+  /** Ends every connection, whatever it is doing. */
+  cut(): void {
+    this.#server.closeAllConnections()
+  }
+}
+
+// The mask is the process's, but nothing else can run before listen() has made the file.
+function listenPrivately(server: Server, path: string): void {
+  const previous = process.umask(SOCKET_UMASK)
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(previous)
+  }
+}
+
+function toConfigError(error: NodeJS.ErrnoException, address: ListenAddress): ConfigError {
+  if ('unixSocket' in address) {
+    return new ConfigError(
+      `cannot listen on ${address.unixSocket} (${error.code}); choose another path with --unix-socket`
+    )
+  }
+  const { host, port, hostSetting, portSetting } = address
+  if (error.code === 'EADDRINUSE') {
+    return new ConfigError(
+      `port ${port} on ${host} is taken; choose another with ${portSetting} (0 means any free one)`
+    )
+  }
+  if (error.code === 'EACCES') {
+    return new ConfigError(
+      `port ${port} on ${host} needs more rights than this process has; choose another with ${portSetting}`
+    )
+  }
+  return new ConfigError(`cannot listen on ${host} (${error.code}); choose another address with ${hostSetting}`)
+}
+
+const CLIENT_ERRORS = new Map([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', '413 Payload Too Large']
+])
+
+/** Answers what is not HTTP, or comes too late to be: once, then the connection ends. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || (socket as Socket).bytesWritten > 0) {
+    socket.destroy()
+    return
+  }
+  const status = CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+}

@@ -1,0 +1,36 @@
+import type { FastifyInstance } from 'fastify'
+import type { PrometheusMetrics } from '../metrics/prometheus.js'
+
+/** What the management port may ask of the process. */
+export interface ProcessStatus {
+  readonly version: string
+  readonly brokerMode: 'embedded' | 'kafka'
+  uptimeSeconds(): number
+  /** Why no traffic should come here now; empty: ready. */
+  unreadyReasons(): readonly string[]
+}
+
+/** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
+export function addManagementRoutes(
+  app: FastifyInstance,
+  status: ProcessStatus,
+  { registry }: PrometheusMetrics
+): void {
+  app.get('/health-check', () => ({
+    status: 'ok',
+    broker: status.brokerMode,
+    version: status.version,
+    uptimeSeconds: Math.floor(status.uptimeSeconds())
+  }))
+  app.get('/ready', (_, reply) => {
+    const reasons = status.unreadyReasons()
+    reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+  })
+  app.get('/metrics', async (_, reply) => {
+    reply.type(registry.contentType)
+    return registry.metrics()
+  })
+  app.setNotFoundHandler((_, reply) => {
+    reply.code(404).send({ error: 'not found', message: 'here are /health-check, /ready and /metrics' })
+  })
+}

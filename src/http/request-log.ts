@@ -1,0 +1,57 @@
+import type { Logger } from '../model.js'
+
+/** Lines about single requests per second; when Kafka is away every request fails, and the log must not be the next victim. */
+const MAX_LINES_PER_SECOND = 10
+
+/** What is logged of a request: never a path with values in it, never a header, never a body. */
+export interface RequestFields {
+  readonly requestId: string
+  readonly method: string
+  /** The route as registered, such as `/topics/:topic/messages`; absent when none matched. */
+  readonly route: string | undefined
+  readonly status: number
+  readonly durationMs: number
+}
+
+/** Logs requests that failed or were slow; says how many it left out when there were too many. */
+export class RequestLog {
+  readonly #log: Logger
+  readonly #slowRequestMs: number
+  readonly #now: () => number
+  #secondStartedMs = Number.NEGATIVE_INFINITY
+  #written = 0
+  #leftOut = 0
+
+  constructor(log: Logger, slowRequestMs: number, now: () => number) {
+    this.#log = log
+    this.#slowRequestMs = slowRequestMs
+    this.#now = now
+  }
+
+  /** Asked first, so that a request nobody wants to read about costs no object. */
+  wants(status: number, durationMs: number): boolean {
+    return status >= 500 || durationMs >= this.#slowRequestMs
+  }
+
+  answered(fields: RequestFields): void {
+    if (!this.#mayWrite()) return
+    this.#log.warn(fields, fields.status >= 500 ? 'request failed' : 'request was slow')
+  }
+
+  #mayWrite(): boolean {
+    const now = this.#now()
+    if (now - this.#secondStartedMs >= 1_000) {
+      if (this.#leftOut > 0)
+        this.#log.warn({ count: this.#leftOut }, 'more requests failed or were slow than are logged')
+      this.#secondStartedMs = now
+      this.#written = 0
+      this.#leftOut = 0
+    }
+    if (this.#written < MAX_LINES_PER_SECOND) {
+      this.#written++
+      return true
+    }
+    this.#leftOut++
+    return false
+  }
+}

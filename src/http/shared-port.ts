@@ -1,0 +1,32 @@
+import type { FastifyInstance } from 'fastify'
+
+/** What the front page and the 404 say about a dialect. */
+export interface MountedDialect {
+  readonly name: string
+  readonly prefix: string
+  readonly source: string
+}
+
+/** Answers `/` and everything that is no dialect's with the way to the dialects. */
+export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDialect[]): void {
+  const help = {
+    name: 'castellan',
+    dialects: dialects.map(({ name, prefix, source }) => ({ name, prefix, source })),
+    documentation: 'docs/ of the package, and castellan --help'
+  }
+  app.get('/', (_, reply) => {
+    reply.type('application/json; charset=utf-8').send(`${JSON.stringify(help, null, 2)}\n`)
+  })
+  const prefixes = dialects.map(({ prefix }) => prefix)
+  const notFound = {
+    error: 'not found',
+    message: `no route here; every API stands under its prefix: ${prefixes.join(', ') || '(none is mounted)'}`,
+    prefixes
+  }
+  app.setNotFoundHandler((_, reply) => {
+    reply
+      .code(404)
+      .type('application/json; charset=utf-8')
+      .send(`${JSON.stringify(notFound)}\n`)
+  })
+}

@@ -1,0 +1,111 @@
+import { connect } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { loadConfig } from '../../src/config/config.js'
+import { CastellanError } from '../../src/errors.js'
+import { type DialectMount, Http, type HttpOptions } from '../../src/http/http.js'
+import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
+import type { Logger } from '../../src/model.js'
+
+export interface LogLine {
+  readonly level: string
+  readonly fields: object
+  readonly message: string
+}
+
+export const recordingLogger = (lines: LogLine[]): Logger => {
+  const write =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      lines.push({ level, fields, message })
+    }
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+}
+
+/** A request a test holds open: `arrived` when the dialect has it, `release` lets it answer. */
+export interface Gate {
+  readonly arrived: Promise<void>
+  release(): void
+}
+
+/** A dialect that answers in capitals, so that its words cannot be mistaken for Fastify's. */
+export function loudDialect(gates: Map<string, { arrive(): void; released: Promise<void> }> = new Map()) {
+  return async (app: FastifyInstance): Promise<void> => {
+    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
+    app.setErrorHandler((error, _, reply) => {
+      const code = error instanceof CastellanError ? error.code : (error as { code?: string }).code
+      const status = error instanceof CastellanError ? 503 : ((error as { statusCode?: number }).statusCode ?? 500)
+      reply.code(status).send({ LOUD: code })
+    })
+    app.setNotFoundHandler((_, reply) => {
+      reply.code(404).send({ LOUD: 'not here' })
+    })
+    app.post('/push', request => ({ LOUD: (request.body as Buffer | undefined)?.length ?? 0 }))
+    app.get('/topics/:topic', request => ({ LOUD: (request.params as { topic: string }).topic }))
+    app.get('/broken', () => {
+      throw new Error('a bug')
+    })
+    app.post('/hold/:gate', async request => {
+      const gate = gates.get((request.params as { gate: string }).gate)!
+      gate.arrive()
+      await gate.released
+      return { LOUD: 'held' }
+    })
+  }
+}
+
+export function gate(gates: Map<string, { arrive(): void; released: Promise<void> }>, name: string): Gate {
+  let arrive!: () => void
+  let release!: () => void
+  const arrived = new Promise<void>(resolve => (arrive = resolve))
+  const released = new Promise<void>(resolve => (release = resolve))
+  gates.set(name, { arrive, released })
+  return { arrived, release }
+}
+
+export interface Started {
+  readonly http: Http
+  readonly lines: LogLine[]
+  readonly reasons: string[]
+  metricsText(): Promise<string>
+}
+
+/** All listeners on free ports, with `/loud` mounted. */
+export async function startHttp(
+  settings: { http?: object; own?: boolean; plugin?: DialectMount['plugin'] } = {}
+): Promise<Started> {
+  const { http, management } = loadConfig({})
+  const lines: LogLine[] = []
+  const reasons: string[] = []
+  const metrics = createPrometheusMetrics()
+  const options: HttpOptions = {
+    http: { ...http, port: 0, ...settings.http },
+    management: { ...management, port: 0 },
+    dialects: [
+      {
+        name: 'loud',
+        prefix: '/loud',
+        source: 'LOUD 1.0',
+        plugin: settings.plugin ?? loudDialect(),
+        own: settings.own ? { host: '127.0.0.1', port: 0, setting: 'dialects.loud.port' } : undefined
+      }
+    ],
+    metrics,
+    status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
+    log: recordingLogger(lines),
+    now: () => performance.now(),
+    idPrefix: 'test'
+  }
+  return { http: await Http.start(options), lines, reasons, metricsText: () => metrics.registry.metrics() }
+}
+
+/** Sends bytes as they are and gives back everything until the server ends the connection. */
+export function sendRaw(url: string, bytes: string | Buffer): Promise<string> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve, reject) => {
+    let text = ''
+    const socket = connect(Number(port), hostname, () => socket.write(bytes))
+    socket.on('data', data => (text += data.toString('latin1')))
+    socket.on('close', () => resolve(text))
+    socket.on('error', error => ('code' in error && error.code === 'ECONNRESET' ? resolve(text) : reject(error)))
+  })
+}
