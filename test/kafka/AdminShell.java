@@ -18,6 +18,9 @@ import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
@@ -102,6 +105,10 @@ public class AdminShell {
       case "nodes":
         return admin.describeCluster().nodes().get().stream().map(node -> String.valueOf(node.id()))
             .collect(Collectors.joining(","));
+      case "addScramUser": // SCRAM-SHA-256 or SCRAM-SHA-512, user, password
+        admin.alterUserScramCredentials(List.of(new UserScramCredentialUpsertion(
+            a[1], new ScramCredentialInfo(ScramMechanism.fromMechanismName(a[0]), 4096), a[2]))).all().get();
+        return "";
       case "murmur2": // partitions, key in hex => partition, as Java's producer chooses it
         byte[] key = HexFormat.of().parseHex(a[1]);
         return String.valueOf(Utils.toPositive(Utils.murmur2(key)) % Integer.parseInt(a[0]));

@@ -13,7 +13,6 @@ import { kill, Workspace } from './workspace.js'
 
 /** Each node's heap. */
 const heapMb = 384
-const readyTimeoutMs = 90_000
 
 /** A partition as Kafka's admin client describes it. */
 export interface PartitionState {
@@ -161,6 +160,10 @@ export class KafkaCluster {
     })
     died.catch(() => {})
     await Promise.race([died, this.healed()])
+    // SCRAM credentials live in the cluster; PLAIN's are settings of the brokers.
+    for (const mechanism of ['SCRAM-SHA-256', 'SCRAM-SHA-512']) {
+      await this.admin.ask('addScramUser', mechanism, saslUser.username, saslUser.password)
+    }
   }
 
   /** The last lines a node has logged. */
@@ -182,7 +185,7 @@ async function choosePorts(): Promise<NodePorts[]> {
   })
 }
 
-/** Writes each node's settings and storage, the SCRAM credentials included. */
+/** Writes each node's settings and storage. */
 async function format(
   workspace: Workspace,
   classpath: string,
@@ -190,18 +193,12 @@ async function format(
   certificate: Certificate
 ): Promise<void> {
   const clusterId = randomBytes(16).toString('base64url')
-  const scram = ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap(mechanism => [
-    '--add-scram',
-    `${mechanism}=[name=${saslUser.username},password=${saslUser.password}]`
-  ])
   await Promise.all(
     ports.map(async node => {
       const properties = workspace.path(`node-${node.nodeId}.properties`)
       writeFileSync(properties, serverProperties(node, ports, workspace.path(`data-${node.nodeId}`), certificate))
-      const tool = ['kafka.tools.StorageTool', 'format', '--config', properties, '--cluster-id', clusterId, ...scram]
+      const tool = ['kafka.tools.StorageTool', 'format', '--config', properties, '--cluster-id', clusterId]
       await promisify(execFile)('java', [...javaArguments(classpath, 128), ...tool])
     })
   )
 }
-
-export { readyTimeoutMs }

@@ -1,0 +1,76 @@
+import { readdirSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import Mocha from 'mocha'
+import { shareTarget } from '../support/target-cluster.js'
+import { KafkaCluster } from './cluster.js'
+import { requirePrograms } from './requirements.js'
+import { asTarget, setRunningKafka } from './shared-cluster.js'
+
+/**
+ * `npm run test:kafka [-- --grep TEXT] [-- FILE…]`: the integration suite and the tests of this folder against real
+ * Kafka. The cluster runs below this process and mocha inside it, so that tests can kill and pause brokers.
+ */
+const { values, positionals } = parseArgs({ options: { grep: { type: 'string' } }, allowPositionals: true })
+
+const filesEndingWith = (folder: string, end: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith(end))
+    .sort()
+    .map(name => join(folder, name))
+
+const files =
+  positionals.length > 0
+    ? positionals.map(file => resolve(file))
+    : [
+        ...filesEndingWith(join(import.meta.dirname, '../integration'), '.test.ts'),
+        ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
+      ]
+
+async function runMocha(): Promise<{ passed: number; failed: number }> {
+  const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(values.grep ? { grep: values.grep } : {}) })
+  for (const file of files) {
+    // Loaded here, since mocha's own loader may give the tests another copy of the modules that hold the cluster.
+    mocha.suite.emit('pre-require', globalThis, file, mocha)
+    mocha.suite.emit('require', await import(pathToFileURL(file).href), file, mocha)
+    mocha.suite.emit('post-require', globalThis, file, mocha)
+  }
+  return await new Promise(done => {
+    const runner = mocha.run(failures => {
+      // A test that is skipped is a promise that was not kept: nothing here may be left out silently.
+      const skipped = runner.stats?.pending ?? 0
+      done({ passed: runner.stats?.passes ?? 0, failed: failures + skipped })
+    })
+  })
+}
+
+async function main(): Promise<number> {
+  requirePrograms('java', 'keytool', 'mvn', 'kcat')
+  const startedAt = performance.now()
+  const cluster = await KafkaCluster.start()
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+  console.log(`Apache Kafka ${cluster.version}, 3 nodes, up in ${seconds} s: ${cluster.bootstrap}`)
+  console.log(files.map(file => `  ${relative('.', file)}`).join('\n'))
+  try {
+    setRunningKafka(cluster)
+    shareTarget(asTarget(cluster))
+    const { passed, failed } = await runMocha()
+    console.log(`${passed} passed, ${failed} failed`)
+    return failed > 0 || passed === 0 ? 1 : 0
+  } finally {
+    await cluster.stop()
+  }
+}
+
+// However it ends, the workspace's janitor stops the brokers; this only makes the exit code say it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  console.log('0 passed, 1 failed')
+  process.exitCode = 1
+}
+process.exit()

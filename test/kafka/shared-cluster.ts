@@ -1,0 +1,39 @@
+import type { TargetCluster } from '../support/target-cluster.js'
+import type { KafkaCluster } from './cluster.js'
+
+let running: KafkaCluster | undefined
+
+/** Called by the runner once the cluster is up. */
+export function setRunningKafka(cluster: KafkaCluster | undefined): void {
+  running = cluster
+}
+
+/** The real cluster that `npm run test:kafka` started for the tests of this folder. */
+export function runningKafka(): KafkaCluster {
+  if (!running) throw new Error('no Kafka is running: these tests are run by `npm run test:kafka`')
+  return running
+}
+
+/** Real Kafka as the integration suite wants to see a cluster. */
+export function asTarget(cluster: KafkaCluster): TargetCluster {
+  return {
+    kind: 'kafka',
+    bootstrap: cluster.bootstrap,
+    nodeIds: cluster.nodeIds,
+    createTopic: (topic, partitions) => cluster.createTopic(topic, partitions),
+    deleteTopic: async topic => {
+      await cluster.admin.ask('deleteTopic', topic)
+    },
+    growTopic: async (topic, partitions) => {
+      await cluster.admin.ask('growTopic', topic, partitions)
+    },
+    leaderOf: async (topic, partition) => (await cluster.partitions(topic))[partition]?.leaderId ?? -1,
+    moveLeader: (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
+    killNode: nodeId => cluster.signal(nodeId, 'SIGKILL'),
+    reviveNode: async nodeId => {
+      cluster.startNode(nodeId)
+      await cluster.healed()
+    },
+    close: async () => {}
+  }
+}

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto'
+
+/** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
+export interface TargetCluster {
+  readonly kind: 'embedded' | 'kafka'
+  /** `127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094` */
+  readonly bootstrap: string
+  readonly nodeIds: readonly number[]
+  /** Replicated on all nodes; resolves when every partition has a leader. */
+  createTopic(topic: string, partitions: number): Promise<void>
+  deleteTopic(topic: string): Promise<void>
+  growTopic(topic: string, partitions: number): Promise<void>
+  leaderOf(topic: string, partition: number): Promise<number>
+  /** Resolves when the node leads. */
+  moveLeader(topic: string, partition: number, nodeId: number): Promise<void>
+  /** Ends a node without warning. */
+  killNode(nodeId: number): Promise<void>
+  /** Starts it again; resolves when it takes part. */
+  reviveNode(nodeId: number): Promise<void>
+  /** Of a shared cluster: does nothing. */
+  close(): Promise<void>
+}
+
+let shared: TargetCluster | undefined
+
+/** Makes every later `targetCluster` be this one; `npm run test:kafka` calls it with real Kafka. */
+export function shareTarget(cluster: TargetCluster | undefined): void {
+  shared = cluster
+}
+
+/** The cluster to test against: real Kafka when one was shared, a fresh embedded cluster otherwise. */
+export async function targetCluster(): Promise<TargetCluster> {
+  return shared ?? embeddedTarget()
+}
+
+async function embeddedTarget(): Promise<TargetCluster> {
+  const { startEmbeddedCluster } = await import('../../src/broker/start-embedded-cluster.js')
+  const cluster = await startEmbeddedCluster({ nodes: 3 })
+  return {
+    kind: 'embedded',
+    bootstrap: cluster.bootstrap,
+    nodeIds: cluster.nodes.map(node => node.nodeId),
+    createTopic: async (topic, partitions) => cluster.createTopic(topic, { partitions, replicationFactor: 3 }),
+    deleteTopic: async topic => cluster.deleteTopic(topic),
+    growTopic: async (topic, partitions) => cluster.growTopic(topic, partitions),
+    leaderOf: async (topic, partition) => cluster.leaderOf(topic, partition),
+    moveLeader: async (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
+    killNode: nodeId => cluster.stopNode(nodeId),
+    reviveNode: nodeId => cluster.startNode(nodeId),
+    close: () => cluster.close()
+  }
+}
+
+/** A topic name nobody used before, so that tests can share a cluster. */
+export const freshTopic = (name: string): string => `${name}-${randomBytes(4).toString('hex')}`
