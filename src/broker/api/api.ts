@@ -1,0 +1,109 @@
+import type { Cluster } from '../cluster.js'
+import type { ApiName } from '../embedded-cluster.js'
+import type { Target, Verdict } from '../faults.js'
+import type { ProtocolReader } from '../protocol/reader.js'
+import type { ProtocolWriter } from '../protocol/writer.js'
+
+/** Who asks. */
+export interface Peer {
+  readonly host: string
+  readonly isClosed: boolean
+  /** Calls back once when the connection is gone, unless the returned function was called before. */
+  onClose(callback: () => void): () => void
+  /** Closes it after what is written so far. */
+  close(): void
+  principal: string | undefined
+  sasl: SaslExchange | undefined
+}
+
+/** The server's half of a SASL mechanism. */
+export interface SaslExchange {
+  /** @throws Error when the client is not who it says. */
+  step(message: Buffer): { readonly answer: Buffer; readonly principal?: string }
+}
+
+/** One request being answered. */
+export interface Call {
+  readonly version: number
+  readonly nodeId: number
+  readonly clientId: string
+  readonly cluster: Cluster
+  readonly peer: Peer
+  readonly faults: Verdict
+  /** The answer is written here, after the response header. */
+  readonly response: ProtocolWriter
+  /** False: nothing is sent (acks=0). */
+  respond: boolean
+}
+
+/** One API: which versions are told, which are served, how a request is read and answered. */
+export interface ApiSpec<Request> {
+  readonly key: number
+  readonly name: ApiName
+  /** Told to clients; old feature checks want the 0 of some APIs. */
+  readonly minVersion: number
+  readonly maxVersion: number
+  /** The lowest that is really answered; default `minVersion`. */
+  readonly servedFrom?: number
+  read(reader: ProtocolReader, version: number): Request
+  /** What faults may match; absent: the call as a whole. */
+  targets?(request: Request, cluster: Cluster): Target[]
+  answer(request: Request, call: Call): void | Promise<void>
+}
+
+export interface OpenRequest {
+  targets(cluster: Cluster): Target[]
+  answer(call: Call): void | Promise<void>
+}
+
+/** An {@link ApiSpec} whose request type nobody else needs to know. */
+export interface Api {
+  readonly key: number
+  readonly name: ApiName
+  readonly minVersion: number
+  readonly maxVersion: number
+  serves(version: number): boolean
+  /** @throws MalformedRequest */
+  open(reader: ProtocolReader, version: number): OpenRequest
+}
+
+export function defineApi<Request>(spec: ApiSpec<Request>): Api {
+  const servedFrom = spec.servedFrom ?? spec.minVersion
+  return {
+    key: spec.key,
+    name: spec.name,
+    minVersion: spec.minVersion,
+    maxVersion: spec.maxVersion,
+    serves: version => version >= servedFrom && version <= spec.maxVersion,
+    open(reader, version) {
+      const request = spec.read(reader, version)
+      return {
+        targets: cluster => spec.targets?.(request, cluster) ?? [],
+        answer: call => spec.answer(request, call)
+      }
+    }
+  }
+}
+
+/** Many requests name partitions grouped by topic. */
+export interface ByTopic<Partition> {
+  readonly topic: string
+  readonly partitions: readonly Partition[]
+}
+
+export const readByTopic = <Partition>(reader: ProtocolReader, read: () => Partition): ByTopic<Partition>[] =>
+  reader.array(() => ({ topic: reader.string(), partitions: reader.array(read) }))
+
+export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): Target[] =>
+  topics.flatMap(({ topic, partitions }) => partitions.map(({ partition }) => ({ topic, partition })))
+
+/** Writes per topic, per partition, what `write` answers. */
+export function writeByTopic<Partition>(
+  response: ProtocolWriter,
+  topics: readonly ByTopic<Partition>[],
+  write: (topic: string, partition: Partition) => void
+): void {
+  response.array(topics, ({ topic, partitions }) => {
+    response.string(topic).array(partitions, partition => write(topic, partition))
+  })
+}

@@ -1,0 +1,23 @@
+import type { Api } from './api.js'
+import { apiVersions } from './api-versions.js'
+import { fetch } from './fetch.js'
+import { findCoordinator } from './find-coordinator.js'
+import { initProducerId } from './init-producer-id.js'
+import { listOffsets } from './list-offsets.js'
+import { metadata } from './metadata.js'
+import { produce } from './produce.js'
+
+/** Everything that is served, by key. */
+const all: Api[] = [
+  produce,
+  fetch,
+  listOffsets,
+  metadata,
+  findCoordinator,
+  apiVersions(() => all),
+  initProducerId
+].sort((one, other) => one.key - other.key)
+
+export const apis: readonly Api[] = all
+const byKey = new Map(all.map(api => [api.key, api]))
+export const apiOf = (key: number): Api | undefined => byKey.get(key)

@@ -1,0 +1,140 @@
+import { errors } from '../protocol/error-codes.js'
+import type { Partition } from '../topics/partition.js'
+import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { waitForBytes } from './fetch-wait.js'
+
+export interface FetchPartition {
+  readonly partition: number
+  readonly currentLeaderEpoch: number
+  readonly fetchOffset: number
+  readonly maxBytes: number
+}
+export interface FetchRequest {
+  readonly maxWaitMs: number
+  readonly minBytes: number
+  readonly maxBytes: number
+  readonly isReadCommitted: boolean
+  readonly sessionId: number
+  readonly sessionEpoch: number
+  readonly topics: readonly ByTopic<FetchPartition>[]
+}
+
+const NO_RECORDS = Buffer.alloc(0)
+/** Sessions are never made, so only "none" and "make one" may be asked; the answer to both is session 0. */
+const NO_SESSION = -1
+const NEW_SESSION = 0
+
+export const fetch = defineApi<FetchRequest>({
+  key: 1,
+  name: 'Fetch',
+  minVersion: 4,
+  maxVersion: 11,
+  read(reader, version) {
+    reader.int32()
+    const maxWaitMs = reader.int32()
+    const minBytes = reader.int32()
+    const maxBytes = reader.int32()
+    const isReadCommitted = reader.int8() === 1
+    const sessionId = version >= 7 ? reader.int32() : 0
+    const sessionEpoch = version >= 7 ? reader.int32() : NO_SESSION
+    const topics = readByTopic(reader, () => {
+      const partition = reader.int32()
+      const currentLeaderEpoch = version >= 9 ? reader.int32() : -1
+      const fetchOffset = reader.int64()
+      if (version >= 5) reader.int64()
+      return { partition, currentLeaderEpoch, fetchOffset, maxBytes: reader.int32() }
+    })
+    if (version >= 7) readByTopic(reader, () => reader.int32())
+    if (version >= 11) reader.nullableString()
+    return { maxWaitMs, minBytes, maxBytes, isReadCommitted, sessionId, sessionEpoch, topics }
+  },
+  targets: ({ topics }) => targetsByTopic(topics),
+  answer(request, call) {
+    if (request.sessionEpoch !== NO_SESSION && request.sessionEpoch !== NEW_SESSION) {
+      return writeHeader(call, errors.fetchSessionIdNotFound, [])
+    }
+    const waiting = waitForBytes(request, call, partitionError)
+    if (!waiting) return write(request, call)
+    return waiting.then(() => write(request, call))
+  }
+})
+
+function writeHeader({ response, version }: Call, errorCode: number, topics: readonly ByTopic<never>[]): void {
+  response.int32(0)
+  if (version >= 7) response.int16(errorCode).int32(0)
+  response.array(topics, () => {})
+}
+
+function write(request: FetchRequest, call: Call): void {
+  const { response, version } = call
+  response.int32(0)
+  if (version >= 7) response.int16(errors.none).int32(0)
+  let left = request.maxBytes
+  let wholeFirst = true
+  writeByTopic(response, request.topics, (topic, asked) => {
+    const { records, errorCode, partition, endOffset } = readOne(request, call, topic, asked, left, wholeFirst)
+    left = Math.max(0, left - records.length)
+    if (records.length > 0) wholeFirst = false
+    const log = errorCode ? undefined : partition?.log
+    response.int32(asked.partition).int16(errorCode)
+    response.int64(log?.highWatermark ?? -1).int64(log?.lastStableOffset ?? -1)
+    if (version >= 5) response.int64(log?.logStartOffset ?? -1)
+    writeAborted(request, call, asked, partition, endOffset)
+    if (version >= 11) response.int32(-1)
+    response.bytes(records)
+  })
+}
+
+function writeAborted(
+  { isReadCommitted }: FetchRequest,
+  { response }: Call,
+  { fetchOffset }: FetchPartition,
+  partition: Partition | undefined,
+  endOffset: number
+): void {
+  if (!isReadCommitted) return void response.int32(-1)
+  const aborted = partition?.log.transactions.abortedIn(fetchOffset, endOffset) ?? []
+  response.array(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
+}
+
+interface ReadResult {
+  readonly records: Buffer
+  readonly errorCode: number
+  readonly partition: Partition | undefined
+  readonly endOffset: number
+}
+
+function readOne(
+  request: FetchRequest,
+  call: Call,
+  topic: string,
+  asked: FetchPartition,
+  left: number,
+  wholeFirst: boolean
+): ReadResult {
+  const partition = call.cluster.topics.partition(topic, asked.partition)
+  const errorCode = partitionError(call, topic, asked)
+  if (!partition || errorCode) return { records: NO_RECORDS, errorCode, partition, endOffset: 0 }
+  const { log } = partition
+  const endOffset = request.isReadCommitted ? log.lastStableOffset : log.highWatermark
+  const { bytes } = log.read(asked.fetchOffset, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
+  const after = call.faults.after(topic, asked.partition)
+  return { records: bytes, errorCode: after, partition, endOffset }
+}
+
+/** 0, or why nothing is read. A follower answers from v11 on, as real ones do. */
+function partitionError(call: Call, topic: string, asked: FetchPartition): number {
+  const { cluster, faults, nodeId, version } = call
+  const injected = faults.before(topic, asked.partition)
+  if (injected) return injected
+  const partition = cluster.topics.partition(topic, asked.partition)
+  if (!partition) return errors.unknownTopicOrPartition
+  const serves = partition.leaderId === nodeId || (version >= 11 && partition.hasReplicaOn(nodeId))
+  if (!serves) return errors.notLeaderOrFollower
+  const epoch = asked.currentLeaderEpoch
+  if (epoch >= 0 && epoch < partition.leaderEpoch) return errors.fencedLeaderEpoch
+  if (epoch > partition.leaderEpoch) return errors.unknownLeaderEpoch
+  const { logStartOffset, highWatermark } = partition.log
+  const isInside = asked.fetchOffset >= logStartOffset && asked.fetchOffset <= highWatermark
+  return isInside ? errors.none : errors.offsetOutOfRange
+}

@@ -1,0 +1,109 @@
+import { validateProduced } from '../log/validate-batch.js'
+import { errors } from '../protocol/error-codes.js'
+import type { BatchView } from '../protocol/record-batch.js'
+import type { Partition } from '../topics/partition.js'
+import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+
+interface ProducePartition {
+  readonly partition: number
+  readonly records: Buffer | null
+}
+interface ProduceRequest {
+  readonly acks: number
+  readonly topics: readonly ByTopic<ProducePartition>[]
+}
+interface Outcome {
+  readonly errorCode: number
+  readonly baseOffset: number
+  readonly logAppendTimeMs: number
+  readonly reason: string | null
+}
+
+export const produce = defineApi<ProduceRequest>({
+  key: 0,
+  name: 'Produce',
+  // 0-2 are told, because old feature checks look for 0, but not served: exactly as Kafka 4 does.
+  minVersion: 0,
+  servedFrom: 3,
+  maxVersion: 8,
+  read(reader) {
+    reader.nullableString()
+    const acks = reader.int16()
+    reader.int32()
+    return {
+      acks,
+      topics: readByTopic(reader, () => ({ partition: reader.int32(), records: reader.nullableBytes() }))
+    }
+  },
+  targets: ({ topics }) => targetsByTopic(topics),
+  answer({ acks, topics }, call) {
+    const { response, version, cluster } = call
+    let failed = false
+    writeByTopic(response, topics, (topic, { partition, records }) => {
+      const found = cluster.topics.partition(topic, partition)
+      const outcome = produceOne(call, acks, topic, partition, found, records)
+      failed ||= outcome.errorCode !== errors.none
+      response.int32(partition).int16(outcome.errorCode).int64(outcome.baseOffset).int64(outcome.logAppendTimeMs)
+      if (version >= 5) response.int64(found?.log.logStartOffset ?? -1)
+      if (version >= 8) response.int32(0).nullableString(outcome.reason)
+    })
+    response.int32(0)
+    if (acks !== 0) return
+    call.respond = false
+    // Nobody will read an answer; a closed connection is how such a client learns.
+    if (failed) call.peer.close()
+  }
+})
+
+const refusal = (errorCode: number, reason: string | null = null): Outcome => ({
+  errorCode,
+  baseOffset: -1,
+  logAppendTimeMs: -1,
+  reason
+})
+
+function produceOne(
+  call: Call,
+  acks: number,
+  topic: string,
+  index: number,
+  partition: Partition | undefined,
+  records: Buffer | null
+): Outcome {
+  const { faults, cluster, nodeId, version } = call
+  const injected = faults.before(topic, index)
+  if (injected) return refusal(injected)
+  if (acks < -1 || acks > 1) return refusal(errors.invalidRequiredAcks)
+  const config = cluster.topics.get(topic)?.config
+  if (!partition || !config) return refusal(errors.unknownTopicOrPartition)
+  if (partition.leaderId !== nodeId) return refusal(errors.notLeaderOrFollower)
+  if (acks === -1 && cluster.inSyncReplicas(partition).length < config.minInsyncReplicas) {
+    return refusal(errors.notEnoughReplicas)
+  }
+  const validated = validateProduced(records, version, config.maxMessageBytes)
+  if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
+  const outcome = append(call, partition, validated.batch, config.isLogAppendTime)
+  const after = faults.after(topic, index)
+  return after ? { ...outcome, errorCode: after } : outcome
+}
+
+function append({ nodeId, cluster }: Call, partition: Partition, batch: BatchView, stamps: boolean): Outcome {
+  const { log, leaderEpoch } = partition
+  if (batch.producerId >= 0) {
+    const verdict = log.producers.judge(batch, nodeId)
+    if (verdict.type === 'refused') return refusal(verdict.errorCode)
+    if (verdict.type === 'duplicate') return stored(verdict.baseOffset, verdict.appendTimeMs)
+  }
+  const appendTimeMs = stamps ? Date.now() : -1
+  if (stamps) batch.stampAppendTime(appendTimeMs)
+  const baseOffset = log.append(batch, leaderEpoch, appendTimeMs)
+  cluster.retain(partition)
+  return stored(baseOffset, appendTimeMs)
+}
+
+const stored = (baseOffset: number, logAppendTimeMs: number): Outcome => ({
+  errorCode: errors.none,
+  baseOffset,
+  logAppendTimeMs,
+  reason: null
+})

@@ -1,0 +1,209 @@
+import type { BrokerNode } from '../model.js'
+import type { ApiName, TopicOptions } from './embedded-cluster.js'
+import { FaultTable } from './faults.js'
+import { PartitionLog } from './log/partition-log.js'
+import { ProducerIds } from './producer-ids.js'
+import type { Storage } from './storage/storage.js'
+import { NO_LEADER, type Partition } from './topics/partition.js'
+import { isLegalTopicName } from './topics/topic-name.js'
+import { type Topic, TopicTable } from './topics/topic-table.js'
+
+export interface ClusterOptions {
+  readonly clusterId: string
+  readonly defaultPartitions: number
+  readonly autoCreateTopics: boolean
+  readonly retentionBytes: number
+  readonly storage: Storage
+}
+
+/** How long a topic that a metadata request asked for stays unknown. Real brokers were seen to take 56-154 ms. */
+const AUTO_CREATE_MS = 100
+/** A partition is kept in about so many segments, so that retention can drop one at a time. */
+const SEGMENTS_PER_LOG = 16
+const LARGEST_SEGMENT_BYTES = 16 * 1024 * 1024
+
+/** What all nodes share: who is alive, topics and their leaders, groups, producer ids. No sockets. */
+export class Cluster {
+  readonly clusterId: string
+  readonly options: ClusterOptions
+  readonly faults = new FaultTable()
+  readonly topics: TopicTable
+  readonly producerIds: ProducerIds
+  readonly requestCounts = new Map<ApiName, number>()
+  readonly #nodes = new Map<number, BrokerNode>()
+  readonly #alive = new Set<number>()
+  readonly #creating = new Map<string, NodeJS.Timeout>()
+
+  constructor(options: ClusterOptions) {
+    this.clusterId = options.clusterId
+    this.options = options
+    const { storage } = options
+    this.producerIds = new ProducerIds(storage)
+    const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
+    this.topics = new TopicTable({
+      openLog(topic, partition, logStartOffset) {
+        const files = storage.openLog(topic, partition)
+        const log = new PartitionLog({ open: files.open, segmentBytes })
+        log.recover(files.baseOffsets, logStartOffset, files.truncate)
+        return log
+      },
+      removeLog(topic, partition, log) {
+        log.remove()
+        storage.removeLog(topic, partition)
+      }
+    })
+  }
+
+  get nodes(): readonly BrokerNode[] {
+    return [...this.#nodes.values()]
+  }
+  get liveNodes(): readonly BrokerNode[] {
+    return this.nodes.filter(({ nodeId }) => this.#alive.has(nodeId))
+  }
+  /** The live node with the lowest id; -1: none. */
+  get controllerId(): number {
+    return this.liveNodes[0]?.nodeId ?? -1
+  }
+
+  isAlive(nodeId: number): boolean {
+    return this.#alive.has(nodeId)
+  }
+
+  addNode(node: BrokerNode): void {
+    this.#nodes.set(node.nodeId, node)
+    this.#alive.add(node.nodeId)
+  }
+
+  /** Makes again what the directory knows. Nodes are there already. */
+  restore(): void {
+    for (const description of this.options.storage.topics()) this.topics.add(description)
+    for (const partition of this.topics.partitions()) this.#electLeader(partition)
+  }
+
+  nodeStopped(nodeId: number): void {
+    this.#alive.delete(nodeId)
+    for (const partition of this.topics.partitions()) {
+      if (partition.leaderId === nodeId) this.#electLeader(partition)
+    }
+    this.topicsChanged()
+  }
+
+  nodeStarted(nodeId: number): void {
+    this.#alive.add(nodeId)
+    this.producerIds.nodeRestarted(nodeId)
+    for (const partition of this.topics.partitions()) {
+      if (partition.hasReplicaOn(nodeId)) partition.log.producers.nodeRestarted(nodeId)
+      if (partition.leaderId === NO_LEADER) this.#electLeader(partition)
+    }
+    this.topicsChanged()
+  }
+
+  inSyncReplicas(partition: Partition): number[] {
+    return partition.replicas.filter(nodeId => this.#alive.has(nodeId))
+  }
+
+  /** The coordinator of a group or transaction: always the same node while that lives. */
+  coordinatorOf(key: string): BrokerNode | undefined {
+    const { nodes } = this
+    let hash = 0
+    for (const character of key) hash = (Math.imul(hash, 31) + character.codePointAt(0)!) | 0
+    const first = (hash >>> 0) % nodes.length
+    return [...nodes.slice(first), ...nodes.slice(0, first)].find(({ nodeId }) => this.#alive.has(nodeId))
+  }
+
+  createTopic(name: string, options: TopicOptions = {}): Topic {
+    const partitions = options.partitions ?? this.options.defaultPartitions
+    const count = options.replicationFactor ?? Math.min(3, this.#nodes.size)
+    return this.createAssignedTopic(
+      name,
+      Array.from({ length: partitions }, (_, index) => this.assignReplicas(index, count)),
+      options.config
+    )
+  }
+
+  createAssignedTopic(
+    name: string,
+    replicas: readonly (readonly number[])[],
+    config?: ReadonlyMap<string, string>
+  ): Topic {
+    clearTimeout(this.#creating.get(name))
+    this.#creating.delete(name)
+    const topic = this.topics.add({
+      name,
+      config: [...(config ?? [])],
+      partitions: replicas.map(nodeIds => ({ replicas: nodeIds, leaderEpoch: 0, logStartOffset: 0 }))
+    })
+    for (const partition of topic.partitions) this.#electLeader(partition)
+    this.topicsChanged()
+    return topic
+  }
+
+  /** Neighbouring nodes, so that leaders go round. */
+  assignReplicas(partition: number, count: number): number[] {
+    const ids = [...this.#nodes.keys()]
+    return Array.from({ length: count }, (_, replica) => ids[(partition + replica) % ids.length]!)
+  }
+
+  deleteTopic(name: string): boolean {
+    const deleted = this.topics.delete(name)
+    if (deleted) this.topicsChanged()
+    return deleted
+  }
+
+  growTopic(topic: Topic, partitions: number, replicas?: readonly (readonly number[])[]): void {
+    const count = topic.partitions[0]?.replicas.length ?? 1
+    while (topic.partitions.length < partitions) {
+      const index = topic.partitions.length
+      const given = replicas?.[replicas.length - (partitions - index)]
+      const partition = this.topics.addPartition(topic, {
+        replicas: given ?? this.assignReplicas(index, count),
+        leaderEpoch: 0,
+        logStartOffset: 0
+      })
+      this.#electLeader(partition)
+    }
+    this.topicsChanged()
+  }
+
+  /** A metadata request asked for a topic that is not there: it will be, a moment later. */
+  autoCreate(name: string): void {
+    if (!this.options.autoCreateTopics || this.#creating.has(name)) return
+    if (!isLegalTopicName(name) || this.topics.collidingWith(name)) return
+    const create = () => {
+      this.#creating.delete(name)
+      if (!this.topics.get(name) && !this.topics.collidingWith(name)) this.createTopic(name)
+    }
+    this.#creating.set(name, setTimeout(create, AUTO_CREATE_MS))
+  }
+
+  /** Oldest segments go when a partition has outgrown the limit. */
+  retain(partition: Partition): void {
+    const own = this.topics.get(partition.topic)?.config.retentionBytes ?? -1
+    const limit = this.options.retentionBytes
+    const before = partition.log.logStartOffset
+    partition.log.retain(own < 0 ? limit : Math.min(own, limit))
+    if (partition.log.logStartOffset !== before) this.topicsChanged()
+  }
+
+  /** Call after every change of topics, settings, leaders or log starts. */
+  topicsChanged(): void {
+    this.options.storage.saveTopics(() => this.topics.describe())
+  }
+
+  count(api: ApiName): void {
+    this.requestCounts.set(api, (this.requestCounts.get(api) ?? 0) + 1)
+  }
+
+  close(): void {
+    for (const timer of this.#creating.values()) clearTimeout(timer)
+    this.#creating.clear()
+    this.producerIds.close()
+    for (const { log } of this.topics.partitions()) log.close()
+    this.options.storage.close(() => this.topics.describe())
+  }
+
+  #electLeader(partition: Partition): void {
+    if (this.#alive.has(partition.leaderId)) return
+    partition.moveLeader(this.inSyncReplicas(partition)[0] ?? NO_LEADER)
+  }
+}

@@ -1,0 +1,190 @@
+import type { Socket } from 'node:net'
+import type { Call, OpenRequest, Peer, SaslExchange } from './api/api.js'
+import { API_VERSIONS_KEY, writeApiVersions } from './api/api-versions.js'
+import { apiOf, apis } from './api/apis.js'
+import type { Cluster } from './cluster.js'
+import { noVerdict } from './faults.js'
+import { FrameSplitter } from './frame-splitter.js'
+import { errors } from './protocol/error-codes.js'
+import { ProtocolReader } from './protocol/reader.js'
+import { ProtocolWriter } from './protocol/writer.js'
+
+/** Nobody writes more than this ahead to a client that does not read. */
+const UNREAD_ANSWER_BYTES = 16 * 1024 * 1024
+/** What may wait unserved behind a long poll before the socket is not read any more. */
+const UNSERVED_FRAMES = 64
+const UNSERVED_BYTES = 16 * 1024 * 1024
+
+/** One client. Its requests are served strictly one after another, as real brokers do. */
+export class Connection implements Peer {
+  principal: string | undefined
+  sasl: SaslExchange | undefined
+  readonly host: string
+  readonly #socket: Socket
+  readonly #cluster: Cluster
+  readonly #nodeId: number
+  readonly #frames = new FrameSplitter()
+  readonly #unserved: Buffer[] = []
+  readonly #closeCallbacks = new Set<() => void>()
+  #unservedBytes = 0
+  #isBusy = false
+  #isClosed = false
+  #isKilled = false
+
+  constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {
+    this.#socket = socket
+    this.#cluster = cluster
+    this.#nodeId = nodeId
+    this.host = socket.remoteAddress ?? ''
+    socket.setNoDelay(true)
+    socket.on('data', chunk => this.#received(chunk))
+    socket.on('drain', () => this.#serve())
+    // What follows an error is the close.
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      this.#gone()
+      closed()
+    })
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  onClose(callback: () => void): () => void {
+    this.#closeCallbacks.add(callback)
+    return () => this.#closeCallbacks.delete(callback)
+  }
+
+  close(): void {
+    this.#gone()
+    this.#socket.destroySoon()
+  }
+
+  /** As when the process dies: at once, and what it was doing is not finished. */
+  kill(): void {
+    this.#isKilled = true
+    this.#socket.destroy()
+    this.#gone()
+  }
+
+  #gone(): void {
+    this.#isClosed = true
+    this.#unserved.length = 0
+    this.#unservedBytes = 0
+    for (const callback of [...this.#closeCallbacks]) callback()
+    this.#closeCallbacks.clear()
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#isClosed || this.#socket.destroyed) return
+    if (!this.#frames.push(chunk, this.#unserved)) return void this.#socket.destroy()
+    this.#unservedBytes += chunk.length
+    this.#serve()
+  }
+
+  /** Serves what is there, until one must wait. Answers of one go leave in one write. */
+  #serve(): void {
+    if (this.#isBusy || this.#isClosed) return
+    this.#socket.cork()
+    while (!this.#isBusy && this.#unserved.length > 0 && this.#socket.writableLength < UNREAD_ANSWER_BYTES) {
+      this.#serveOne(this.#unserved.shift()!)
+    }
+    this.#socket.uncork()
+    if (this.#unserved.length === 0) this.#unservedBytes = 0
+    if (this.#unserved.length > UNSERVED_FRAMES || this.#unservedBytes > UNSERVED_BYTES) this.#socket.pause()
+    else if (this.#socket.isPaused()) this.#socket.resume()
+  }
+
+  #serveOne(frame: Buffer): void {
+    try {
+      const work = this.#handle(frame)
+      if (!work) return
+      this.#isBusy = true
+      work
+        .catch(() => this.#socket.destroy())
+        .finally(() => {
+          this.#isBusy = false
+          this.#serve()
+        })
+    } catch {
+      // Garbage, an unknown API or version, or our own mistake: this client starts anew, the others go on.
+      this.#socket.destroy()
+    }
+  }
+
+  #handle(frame: Buffer): Promise<void> | undefined {
+    const reader = new ProtocolReader(frame)
+    const key = reader.int16()
+    const version = reader.int16()
+    const correlationId = reader.int32()
+    const clientId = reader.nullableString() ?? ''
+    const api = apiOf(key)
+    if (!api?.serves(version)) return this.#refuse(key, correlationId)
+    const request = api.open(reader, version)
+    this.#cluster.count(api.name)
+    const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
+    const response = new ProtocolWriter().int32(0).int32(correlationId)
+    const cluster = this.#cluster
+    const call: Call = { version, nodeId: this.#nodeId, clientId, cluster, peer: this, faults, response, respond: true }
+    if (faults === noVerdict) return this.#answer(request, call)
+    return this.#answerWithFaults(request, call)
+  }
+
+  /** Only ApiVersions has an answer for a version that is not known: the list, in the oldest form. */
+  #refuse(key: number, correlationId: number): undefined {
+    if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
+    this.#cluster.count('ApiVersions')
+    const response = new ProtocolWriter().int32(0).int32(correlationId)
+    writeApiVersions(response, apis, errors.unsupportedVersion, 0)
+    this.#send(response)
+  }
+
+  #answer(request: OpenRequest, call: Call): Promise<void> | undefined {
+    const work = request.answer(call)
+    if (work) return work.then(() => this.#sendAnswer(call))
+    this.#sendAnswer(call)
+    return undefined
+  }
+
+  #sendAnswer(call: Call): void {
+    if (call.respond) this.#send(call.response)
+  }
+
+  async #answerWithFaults(request: OpenRequest, call: Call): Promise<void> {
+    const { delayMs, transport } = call.faults
+    if (delayMs > 0) await new Promise(resolve => setTimeout(resolve, delayMs))
+    if (this.#isKilled) return
+    if (transport?.type === 'dropRequest') return
+    if (transport?.type === 'close' && !transport.afterWork) return void this.#socket.destroy()
+    await request.answer(call)
+    switch (transport?.type) {
+      case undefined:
+        return this.#sendAnswer(call)
+      case 'dropResponse':
+        return
+      case 'close':
+        return void this.#socket.destroy()
+      case 'truncate':
+        this.#socket.write(frameOf(call.response).subarray(0, transport.bytes))
+        return this.close()
+      case 'corrupt':
+        if (call.respond) this.#socket.write(transport.mutate(frameOf(call.response)))
+    }
+  }
+
+  #send(response: ProtocolWriter): void {
+    if (this.#socket.destroyed) return
+    for (const chunk of sealed(response)) this.#socket.write(chunk)
+  }
+}
+
+/** Puts the length in front. */
+function sealed(response: ProtocolWriter): Buffer[] {
+  const sizeBytes = response.sizeBytes - 4
+  const chunks = response.finish()
+  chunks[0]!.writeInt32BE(sizeBytes, 0)
+  return chunks
+}
+
+const frameOf = (response: ProtocolWriter): Buffer => Buffer.concat(sealed(response))

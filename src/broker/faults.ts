@@ -1,0 +1,127 @@
+import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
+
+/** What a request is about; without a partition: a topic as a whole. */
+export interface Target {
+  readonly topic: string
+  readonly partition?: number
+}
+
+type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
+
+/** What the faults want to happen to one request. */
+export interface Verdict {
+  readonly delayMs: number
+  readonly transport: TransportAction | undefined
+  /** Error code to answer instead of doing the work; 0: none. */
+  before(topic?: string, partition?: number): number
+  /** Error code to answer although the work was done; 0: none. */
+  after(topic?: string, partition?: number): number
+}
+
+export const noVerdict: Verdict = { delayMs: 0, transport: undefined, before: () => 0, after: () => 0 }
+
+class ArmedFault implements Fault {
+  readonly match: FaultMatch
+  readonly action: FaultAction
+  readonly #removed: (fault: ArmedFault) => void
+  readonly #waiting: { readonly times: number; readonly resolve: () => void }[] = []
+  #fired = 0
+  #skipped = 0
+
+  constructor(match: FaultMatch, action: FaultAction, removed: (fault: ArmedFault) => void) {
+    this.match = match
+    this.action = action
+    this.#removed = removed
+  }
+
+  get fired(): number {
+    return this.#fired
+  }
+
+  whenFired(times = 1): Promise<void> {
+    if (this.#fired >= times) return Promise.resolve()
+    return new Promise(resolve => this.#waiting.push({ times, resolve }))
+  }
+
+  remove(): void {
+    this.#removed(this)
+  }
+
+  covers(topic?: string, partition?: number): boolean {
+    return (
+      (this.match.topic === undefined || this.match.topic === topic) &&
+      (this.match.partition === undefined || this.match.partition === partition)
+    )
+  }
+
+  covered(targets: readonly Target[]): readonly (Target | undefined)[] {
+    if (this.match.topic !== undefined || this.match.partition !== undefined) {
+      return targets.filter(({ topic, partition }) => this.covers(topic, partition))
+    }
+    return targets.length > 0 ? targets : [undefined]
+  }
+
+  /** False while it lets requests pass. */
+  fires(): boolean {
+    if (this.#skipped < (this.match.skip ?? 0)) {
+      this.#skipped++
+      return false
+    }
+    this.#fired++
+    if (this.#fired >= (this.match.count ?? 1)) this.#removed(this)
+    for (const { times, resolve } of this.#waiting) if (this.#fired >= times) resolve()
+    return true
+  }
+}
+
+/**
+ * The faults that are armed. They are asked in the order they were added; delays add up; of the others, each
+ * partition of a request meets the first that covers it, so `7`, then `19` are two faults for two requests.
+ */
+export class FaultTable implements Faults {
+  #armed: ArmedFault[] = []
+
+  add(match: FaultMatch, action: FaultAction): Fault {
+    const fault = new ArmedFault(match, action, gone => {
+      this.#armed = this.#armed.filter(other => other !== gone)
+    })
+    this.#armed.push(fault)
+    return fault
+  }
+
+  clear(): void {
+    this.#armed = []
+  }
+
+  judge(api: ApiName, nodeId: number, targetsOf: () => readonly Target[]): Verdict {
+    if (this.#armed.length === 0) return noVerdict
+    const candidates = this.#armed.filter(
+      ({ match }) => match.api === api && (match.nodeId === undefined || match.nodeId === nodeId)
+    )
+    return candidates.length === 0 ? noVerdict : judgeRequest(candidates, targetsOf())
+  }
+}
+
+function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Target[]): Verdict {
+  let delayMs = 0
+  let transport: TransportAction | undefined
+  const errors: ArmedFault[] = []
+  for (const fault of candidates) {
+    const { action } = fault
+    const covered = fault.covered(targets)
+    if (covered.length === 0) continue
+    if (action.type === 'delay') {
+      if (fault.fires()) delayMs += action.delayMs
+      continue
+    }
+    const free = covered.some(target => !errors.some(taken => taken.covers(target?.topic, target?.partition)))
+    if (transport || !free || !fault.fires()) continue
+    if (action.type === 'error' || action.type === 'errorAfter') errors.push(fault)
+    else transport = action
+  }
+  const codeOf = (type: 'error' | 'errorAfter') => (topic?: string, partition?: number) => {
+    const action = errors.find(fault => fault.covers(topic, partition))?.action
+    return action?.type === type ? action.errorCode : 0
+  }
+  return { delayMs, transport, before: codeOf('error'), after: codeOf('errorAfter') }
+}

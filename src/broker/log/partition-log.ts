@@ -1,0 +1,226 @@
+import { BatchView, splitBatches } from '../protocol/record-batch.js'
+import { LeaderEpochs } from './leader-epochs.js'
+import { ProducerState } from './producer-state.js'
+import { type BatchPlace, Segment } from './segment.js'
+import type { OpenSegmentBytes } from './segment-bytes.js'
+import { TransactionIndex } from './transactions.js'
+
+export interface LogOptions {
+  readonly open: OpenSegmentBytes
+  /** A segment that would grow beyond it is left as it is and a new one begun. */
+  readonly segmentBytes: number
+}
+
+/** Bytes of the log, cut anywhere; empty when the limit does not let the first batch through. */
+export interface LogSlice {
+  readonly bytes: Buffer
+  readonly firstBatchIncomplete: boolean
+}
+
+const NOTHING: LogSlice = { bytes: Buffer.alloc(0), firstBatchIncomplete: false }
+
+/** The records of one partition: segments of whole batches, oldest first. Offsets only grow. */
+export class PartitionLog {
+  readonly producers = new ProducerState()
+  readonly transactions = new TransactionIndex()
+  readonly epochs = new LeaderEpochs()
+  readonly #options: LogOptions
+  readonly #watchers = new Set<() => void>()
+  #segments: Segment[] = []
+  #logStartOffset = 0
+  #sizeBytes = 0
+
+  constructor(options: LogOptions) {
+    this.#options = options
+  }
+
+  get logStartOffset(): number {
+    return this.#logStartOffset
+  }
+  /** Also the next offset: copies on other nodes are never behind in here. */
+  get highWatermark(): number {
+    return this.#segments.at(-1)?.nextOffset ?? this.#logStartOffset
+  }
+  get lastStableOffset(): number {
+    return this.transactions.lastStableOffset(this.highWatermark)
+  }
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  /** Appends one whole batch, rewriting its base offset and leader epoch in place. */
+  append(batch: BatchView, leaderEpoch: number, nowMs: number): number {
+    const baseOffset = this.highWatermark
+    batch.place(baseOffset, leaderEpoch)
+    this.#write(batch.bytes, baseOffset, baseOffset + Math.max(0, batch.lastOffsetDelta), batch.maxTimestamp)
+    this.epochs.appended(leaderEpoch, baseOffset)
+    if (batch.producerId >= 0) this.producers.appended(batch, nowMs)
+    this.transactions.appended(batch)
+    this.#wake()
+    return baseOffset
+  }
+
+  /** For tests of readers: whatever is given goes into the log, damaged or not. */
+  appendRaw(bytes: Buffer, leaderEpoch: number): void {
+    const { batches, leftover } = splitBatches(Buffer.from(bytes))
+    for (const batch of batches) this.append(new BatchView(batch), leaderEpoch, -1)
+    if (leftover.length > 0) this.#write(leftover, this.highWatermark, this.highWatermark, -1)
+    this.#wake()
+  }
+
+  /**
+   * Up to `maxBytes` from the batch that holds `offset` on, cut at exactly that many, of one segment.
+   * `wholeFirst`: the first batch comes whole however large it is (KIP-74).
+   */
+  read(offset: number, maxBytes: number, wholeFirst: boolean, endOffset: number): LogSlice {
+    const found = this.#find(offset)
+    if (!found || found.place.baseOffset >= endOffset) return NOTHING
+    const { segment, place } = found
+    const incomplete = maxBytes < place.sizeBytes
+    if (incomplete && !wholeFirst) return { bytes: NOTHING.bytes, firstBatchIncomplete: true }
+    const end = endOffset >= segment.nextOffset ? segment.sizeBytes : segment.find(endOffset)!.position
+    return {
+      bytes: segment.read(place.position, Math.min(Math.max(maxBytes, place.sizeBytes), end - place.position)),
+      firstBatchIncomplete: false
+    }
+  }
+
+  /** Bytes a reader at `offset` could get; counting stops once `enough` is reached. */
+  readableBytes(offset: number, endOffset: number, enough: number): number {
+    const found = this.#find(offset)
+    if (!found || found.place.baseOffset >= endOffset) return 0
+    let bytes = -found.place.position
+    for (let at = this.#segments.indexOf(found.segment); at < this.#segments.length && bytes < enough; at++) {
+      const segment = this.#segments[at]!
+      if (endOffset < segment.nextOffset) return bytes + segment.find(endOffset)!.position
+      bytes += segment.sizeBytes
+    }
+    return bytes
+  }
+
+  /** The first batch with a timestamp at or after `timestampMs`. */
+  findByTimestamp(timestampMs: number): BatchView | undefined {
+    for (const segment of this.#segments) {
+      for (const place of segment.places) {
+        if (place.maxTimestamp >= timestampMs && place.lastOffset >= this.#logStartOffset) return segment.batchAt(place)
+      }
+    }
+    return undefined
+  }
+
+  *batches(): Generator<BatchView> {
+    for (const segment of this.#segments) for (const place of segment.places) yield segment.batchAt(place)
+  }
+
+  /** Calls `wake` after every append until the returned function is called. */
+  watch(wake: () => void): () => void {
+    this.#watchers.add(wake)
+    return () => this.#watchers.delete(wake)
+  }
+
+  /** DeleteRecords: what lies before is not handed out any more, whole segments of it go. */
+  deleteBefore(offset: number): void {
+    this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+    while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= this.#logStartOffset) this.#dropFirst()
+  }
+
+  /** Drops whole oldest segments beyond the limit; the newest always stays. */
+  retain(maxBytes: number): void {
+    if (maxBytes < 0) return
+    while (this.#segments.length > 1 && this.#sizeBytes - this.#segments[0]!.sizeBytes >= maxBytes) {
+      this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[1]!.baseOffset)
+      this.#dropFirst()
+    }
+  }
+
+  /** Puts other batches in the place of all there are: compaction. They keep the offsets they carry. */
+  replace(batches: readonly BatchView[]): void {
+    const nextOffset = this.highWatermark
+    for (const segment of this.#segments) segment.remove()
+    this.#segments = []
+    this.#sizeBytes = 0
+    for (const { bytes, baseOffset, lastOffset, maxTimestamp } of batches) {
+      this.#write(bytes, baseOffset, lastOffset, maxTimestamp)
+    }
+    if (this.highWatermark < nextOffset) this.#roll(nextOffset)
+  }
+
+  /** Takes over segments found on disk, oldest first, rebuilding what their headers tell. */
+  recover(
+    baseOffsets: readonly number[],
+    logStartOffset: number,
+    truncate: (baseOffset: number, size: number) => void
+  ): void {
+    for (const baseOffset of baseOffsets) {
+      let segment = new Segment(baseOffset, this.#options.open(baseOffset))
+      const whole = segment.scan(batch => this.#seen(batch))
+      if (whole < segment.sizeBytes) {
+        segment.close()
+        truncate(baseOffset, whole)
+        segment = new Segment(baseOffset, this.#options.open(baseOffset))
+        segment.scan(() => {})
+      }
+      this.#segments.push(segment)
+      this.#sizeBytes += segment.sizeBytes
+    }
+    this.producers.forgetAllButLast()
+    this.#logStartOffset = Math.max(logStartOffset, this.#segments[0]?.baseOffset ?? 0)
+  }
+
+  close(): void {
+    for (const segment of this.#segments) segment.close()
+  }
+
+  remove(): void {
+    for (const segment of this.#segments) segment.remove()
+    this.#segments = []
+    this.#wake()
+  }
+
+  #seen(batch: BatchView): void {
+    this.epochs.appended(batch.leaderEpoch, batch.baseOffset)
+    if (batch.producerId >= 0) this.producers.appended(batch, -1)
+    this.transactions.appended(batch)
+  }
+
+  #write(bytes: Buffer, baseOffset: number, lastOffset: number, maxTimestamp: number): void {
+    let segment = this.#segments.at(-1)
+    if (!segment || (segment.sizeBytes > 0 && segment.sizeBytes + bytes.length > this.#options.segmentBytes)) {
+      segment = this.#roll(baseOffset)
+    }
+    segment.append(bytes, baseOffset, lastOffset, maxTimestamp)
+    this.#sizeBytes += bytes.length
+  }
+
+  #roll(baseOffset: number): Segment {
+    const segment = new Segment(baseOffset, this.#options.open(baseOffset))
+    this.#segments.push(segment)
+    return segment
+  }
+
+  #find(offset: number): { readonly segment: Segment; readonly place: BatchPlace } | undefined {
+    let low = 0
+    let high = this.#segments.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#segments[middle]!.nextOffset <= offset) low = middle + 1
+      else high = middle
+    }
+    const segment = this.#segments[low]
+    const place = segment?.find(offset)
+    return segment && place && { segment, place }
+  }
+
+  #dropFirst(): void {
+    const first = this.#segments.shift()!
+    this.#sizeBytes -= first.sizeBytes
+    first.remove()
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#watchers]) wake()
+  }
+}

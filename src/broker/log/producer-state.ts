@@ -1,0 +1,99 @@
+import { errors } from '../protocol/error-codes.js'
+import type { BatchView } from '../protocol/record-batch.js'
+
+/** Kafka remembers so many batches of each producer. */
+const REMEMBERED_BATCHES = 5
+const MAX_SEQUENCE = 0x7fffffff
+
+interface RememberedBatch {
+  readonly firstSequence: number
+  readonly lastSequence: number
+  readonly baseOffset: number
+  readonly appendTimeMs: number
+  /** Nodes that were restarted since and lost it. */
+  forgottenBy?: Set<number>
+}
+
+interface Producer {
+  epoch: number
+  /** Oldest first. */
+  batches: RememberedBatch[]
+}
+
+export type SequenceVerdict =
+  | { readonly type: 'append' }
+  /** Stored before, here; whatever it carries now is dropped, as real brokers do. */
+  | { readonly type: 'duplicate'; readonly baseOffset: number; readonly appendTimeMs: number }
+  | { readonly type: 'refused'; readonly errorCode: number }
+
+const APPEND: SequenceVerdict = { type: 'append' }
+
+/** The sequence `count` after `sequence`, which wraps to 0 after 2147483647. */
+export const sequenceAfter = (sequence: number, count: number): number => {
+  const next = sequence + count
+  return next > MAX_SEQUENCE ? next - MAX_SEQUENCE - 1 : next
+}
+
+/**
+ * What one partition knows of its idempotent producers.
+ *
+ * Source: apache/kafka ProducerStateManager and ProducerAppendInfo, and what brokers were seen to answer.
+ */
+export class ProducerState {
+  readonly #producers = new Map<number, Producer>()
+
+  /** Judges a batch that has a producer id, as `nodeId` remembers it. */
+  judge(batch: BatchView, nodeId: number): SequenceVerdict {
+    const producer = this.#producers.get(batch.producerId)
+    // Nothing known: any sequence is taken, which is why order is only safe with one batch in flight.
+    if (!producer) return APPEND
+    if (batch.producerEpoch < producer.epoch) return { type: 'refused', errorCode: errors.invalidProducerEpoch }
+    // The coordinator writes control batches; they carry no sequence.
+    if (batch.isControl) return APPEND
+    const first = batch.baseSequence
+    if (batch.producerEpoch > producer.epoch) return first === 0 ? APPEND : OUT_OF_ORDER
+    const last = sequenceAfter(first, batch.lastOffsetDelta)
+    for (const stored of producer.batches) {
+      if (stored.firstSequence !== first || stored.lastSequence !== last || stored.forgottenBy?.has(nodeId)) continue
+      return { type: 'duplicate', baseOffset: stored.baseOffset, appendTimeMs: stored.appendTimeMs }
+    }
+    const newest = producer.batches.at(-1)
+    const expected = newest ? sequenceAfter(newest.lastSequence, 1) : 0
+    return first === expected ? APPEND : OUT_OF_ORDER
+  }
+
+  /** Remembers an appended batch. */
+  appended(batch: BatchView, appendTimeMs: number): void {
+    const producer = this.#producer(batch)
+    if (batch.isControl) return
+    producer.batches.push({
+      firstSequence: batch.baseSequence,
+      lastSequence: sequenceAfter(batch.baseSequence, batch.lastOffsetDelta),
+      baseOffset: batch.baseOffset,
+      appendTimeMs
+    })
+    if (producer.batches.length > REMEMBERED_BATCHES) producer.batches.shift()
+  }
+
+  /** A restarted node rebuilds its memory from what it has on disk: the last batch of each producer. */
+  nodeRestarted(nodeId: number): void {
+    for (const producer of this.#producers.values()) {
+      for (const batch of producer.batches.slice(0, -1)) (batch.forgottenBy ??= new Set()).add(nodeId)
+    }
+  }
+
+  /** The whole cluster was restarted. */
+  forgetAllButLast(): void {
+    for (const producer of this.#producers.values()) producer.batches = producer.batches.slice(-1)
+  }
+
+  #producer(batch: BatchView): Producer {
+    const known = this.#producers.get(batch.producerId)
+    if (known?.epoch === batch.producerEpoch) return known
+    const fresh = { epoch: batch.producerEpoch, batches: [] }
+    this.#producers.set(batch.producerId, fresh)
+    return fresh
+  }
+}
+
+const OUT_OF_ORDER: SequenceVerdict = { type: 'refused', errorCode: errors.outOfOrderSequenceNumber }

@@ -1,0 +1,50 @@
+/** The contiguous bytes of one log segment. */
+export interface SegmentBytes {
+  readonly sizeBytes: number
+  append(bytes: Buffer): void
+  /** Fewer than `length` at the end. Never changes afterwards, so it may be sent without copying. */
+  read(position: number, length: number): Buffer
+  /** Lets go of what is open; the bytes stay. */
+  close(): void
+  /** Closes and removes the bytes. */
+  remove(): void
+}
+
+/** Opens the bytes of the segment whose first offset is `baseOffset`; there may be some already (a restart). */
+export type OpenSegmentBytes = (baseOffset: number) => SegmentBytes
+
+const FIRST_CAPACITY_BYTES = 4096
+
+/** A buffer that doubles. Readers keep views of the old one, which is left as it was. */
+export class MemoryBytes implements SegmentBytes {
+  #bytes = Buffer.allocUnsafeSlow(0)
+  #size = 0
+
+  get sizeBytes(): number {
+    return this.#size
+  }
+
+  append(bytes: Buffer): void {
+    const needed = this.#size + bytes.length
+    if (needed > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2, FIRST_CAPACITY_BYTES))
+      this.#bytes.copy(grown, 0, 0, this.#size)
+      this.#bytes = grown
+    }
+    bytes.copy(this.#bytes, this.#size)
+    this.#size = needed
+  }
+
+  read(position: number, length: number): Buffer {
+    return this.#bytes.subarray(position, Math.min(position + length, this.#size))
+  }
+
+  close(): void {}
+
+  remove(): void {
+    this.#bytes = Buffer.allocUnsafeSlow(0)
+    this.#size = 0
+  }
+}
+
+export const openMemoryBytes: OpenSegmentBytes = () => new MemoryBytes()

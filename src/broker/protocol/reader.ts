@@ -1,0 +1,92 @@
+/** The bytes do not make up the request they claim to be. Its connection is closed. */
+export class MalformedRequest extends Error {
+  override readonly name = 'MalformedRequest'
+}
+
+const TWO_TO_32 = 4294967296
+
+/** Reads Kafka's classic (non-flexible) primitives one after another. Byte strings are views of the frame. */
+export class ProtocolReader {
+  readonly #bytes: Buffer
+  #position: number
+
+  constructor(bytes: Buffer, position = 0) {
+    this.#bytes = bytes
+    this.#position = position
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#position
+  }
+
+  int8(): number {
+    return this.#bytes.readInt8(this.#take(1))
+  }
+
+  boolean(): boolean {
+    return this.int8() !== 0
+  }
+
+  int16(): number {
+    return this.#bytes.readInt16BE(this.#take(2))
+  }
+
+  int32(): number {
+    return this.#bytes.readInt32BE(this.#take(4))
+  }
+
+  /** Exact within the safe integers, which every offset, timestamp and producer id in here is. */
+  int64(): number {
+    const at = this.#take(8)
+    return this.#bytes.readInt32BE(at) * TWO_TO_32 + this.#bytes.readUInt32BE(at + 4)
+  }
+
+  string(): string {
+    const text = this.nullableString()
+    if (text === null) throw new MalformedRequest('null where a string is required')
+    return text
+  }
+
+  nullableString(): string | null {
+    const length = this.int16()
+    if (length < 0) return null
+    const at = this.#take(length)
+    return this.#bytes.toString('utf8', at, at + length)
+  }
+
+  bytes(): Buffer {
+    return this.nullableBytes() ?? Buffer.alloc(0)
+  }
+
+  nullableBytes(): Buffer | null {
+    const length = this.int32()
+    if (length < 0) return null
+    const at = this.#take(length)
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  array<Item>(read: () => Item): Item[] {
+    return this.nullableArray(read) ?? []
+  }
+
+  nullableArray<Item>(read: () => Item): Item[] | null {
+    const count = this.int32()
+    if (count < 0) return null
+    // Every item takes at least a byte, so a lying count cannot make us reserve memory.
+    if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
+    const items: Item[] = []
+    for (let index = 0; index < count; index++) items.push(read())
+    return items
+  }
+
+  #take(length: number): number {
+    const at = this.#position
+    if (at + length > this.#bytes.length) throw new MalformedRequest(`request ends at byte ${this.#bytes.length}`)
+    this.#position = at + length
+    return at
+  }
+}

@@ -1,0 +1,127 @@
+import { crc32c } from '../../wire/crc32c.js'
+
+/**
+ * A record batch (magic 2), big-endian:
+ *
+ *    0  baseOffset      i64     rewritten by the broker
+ *    8  batchLength     i32     bytes after this field
+ *   12  leaderEpoch     i32     rewritten by the broker
+ *   16  magic           i8
+ *   17  crc             u32     CRC-32C of everything from 21 on
+ *   21  attributes      i16     0-2 codec, 3 timestamp type, 4 transactional, 5 control
+ *   23  lastOffsetDelta i32
+ *   27  baseTimestamp   i64
+ *   35  maxTimestamp    i64
+ *   43  producerId      i64
+ *   51  producerEpoch   i16
+ *   53  baseSequence    i32
+ *   57  recordCount     i32
+ *   61  records
+ */
+export const HEADER_BYTES = 61
+/** Bytes before `batchLength` starts counting. */
+export const LENGTH_OVERHEAD_BYTES = 12
+export const MAGIC = 2
+const CRC_AT = 17
+const ATTRIBUTES_AT = 21
+
+const int64At = (bytes: Buffer, at: number): number => bytes.readInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4)
+
+function writeInt64(bytes: Buffer, value: number, at: number): void {
+  const high = Math.floor(value / 4294967296)
+  bytes.writeInt32BE(high, at)
+  bytes.writeUInt32BE(value - high * 4294967296, at + 4)
+}
+
+/** Bytes of the whole batch at `at`, or undefined when they are not all there or make no sense. */
+export function batchSizeAt(bytes: Buffer, at: number): number | undefined {
+  if (at + HEADER_BYTES > bytes.length) return undefined
+  const size = bytes.readInt32BE(at + 8) + LENGTH_OVERHEAD_BYTES
+  return size >= HEADER_BYTES && at + size <= bytes.length ? size : undefined
+}
+
+/** Splits a record set. What is left over at the tail is not a whole batch. */
+export function splitBatches(bytes: Buffer): { readonly batches: Buffer[]; readonly leftover: Buffer } {
+  const batches: Buffer[] = []
+  let at = 0
+  for (let size = batchSizeAt(bytes, at); size !== undefined; size = batchSizeAt(bytes, at)) {
+    batches.push(bytes.subarray(at, at + size))
+    at += size
+  }
+  return { batches, leftover: bytes.subarray(at) }
+}
+
+/** One whole batch, seen through its header. A view: reads and writes the given bytes. */
+export class BatchView {
+  readonly bytes: Buffer
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  get baseOffset(): number {
+    return int64At(this.bytes, 0)
+  }
+  get leaderEpoch(): number {
+    return this.bytes.readInt32BE(12)
+  }
+  get magic(): number {
+    return this.bytes.readInt8(16)
+  }
+  get codec(): number {
+    return this.bytes.readInt16BE(ATTRIBUTES_AT) & 7
+  }
+  get isTransactional(): boolean {
+    return (this.bytes.readInt16BE(ATTRIBUTES_AT) & 16) !== 0
+  }
+  get isControl(): boolean {
+    return (this.bytes.readInt16BE(ATTRIBUTES_AT) & 32) !== 0
+  }
+  get isLogAppendTime(): boolean {
+    return (this.bytes.readInt16BE(ATTRIBUTES_AT) & 8) !== 0
+  }
+  get lastOffsetDelta(): number {
+    return this.bytes.readInt32BE(23)
+  }
+  get baseTimestamp(): number {
+    return int64At(this.bytes, 27)
+  }
+  get maxTimestamp(): number {
+    return int64At(this.bytes, 35)
+  }
+  get producerId(): number {
+    return int64At(this.bytes, 43)
+  }
+  get producerEpoch(): number {
+    return this.bytes.readInt16BE(51)
+  }
+  get baseSequence(): number {
+    return this.bytes.readInt32BE(53)
+  }
+  get recordCount(): number {
+    return this.bytes.readInt32BE(57)
+  }
+  get lastOffset(): number {
+    return this.baseOffset + this.lastOffsetDelta
+  }
+  get hasGoodCrc(): boolean {
+    return this.bytes.readUInt32BE(CRC_AT) === crc32c(this.bytes.subarray(ATTRIBUTES_AT))
+  }
+
+  /** Places the batch in a log. The CRC does not cover these fields. */
+  place(baseOffset: number, leaderEpoch: number): void {
+    writeInt64(this.bytes, baseOffset, 0)
+    this.bytes.writeInt32BE(leaderEpoch, 12)
+  }
+
+  /** Marks the batch as stamped by the broker, which the CRC does cover. */
+  stampAppendTime(nowMs: number): void {
+    this.bytes.writeInt16BE(this.bytes.readInt16BE(ATTRIBUTES_AT) | 8, ATTRIBUTES_AT)
+    writeInt64(this.bytes, nowMs, 35)
+    this.sealCrc()
+  }
+
+  sealCrc(): void {
+    this.bytes.writeUInt32BE(crc32c(this.bytes.subarray(ATTRIBUTES_AT)), CRC_AT)
+  }
+}

@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto'
+import { InvalidRequestError } from '../errors.js'
+import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
+import { prepareCompression } from '../wire/compression.js'
+import { Cluster } from './cluster.js'
+import type { ApiName, EmbeddedCluster, EmbeddedClusterOptions, Faults, TopicOptions } from './embedded-cluster.js'
+import { Node } from './node.js'
+import { decodeRecords } from './protocol/records.js'
+import { memoryStorage } from './storage/storage.js'
+import type { Partition } from './topics/partition.js'
+import { isLegalTopicName } from './topics/topic-name.js'
+import type { Topic } from './topics/topic-table.js'
+
+const MEBIBYTE = 1024 * 1024
+
+/**
+ * Starts the nodes and listens. Rejects when a port is taken.
+ *
+ * @throws Error with the code `EADDRINUSE` when a port is taken
+ */
+export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> {
+  await prepareCompression()
+  const cluster = new Cluster({
+    clusterId: randomBytes(16).toString('base64url'),
+    defaultPartitions: options.defaultPartitions ?? 4,
+    autoCreateTopics: options.autoCreateTopics ?? true,
+    retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
+    storage: memoryStorage
+  })
+  const running = new RunningCluster(cluster, options)
+  await running.start()
+  return running
+}
+
+class RunningCluster implements EmbeddedCluster {
+  readonly #cluster: Cluster
+  readonly #host: string
+  readonly #nodes = new Map<number, Node>()
+
+  constructor(cluster: Cluster, { nodes = 1, host = '127.0.0.1', port = 0 }: EmbeddedClusterOptions) {
+    this.#cluster = cluster
+    this.#host = host
+    for (let nodeId = 1; nodeId <= nodes; nodeId++) {
+      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1))
+    }
+  }
+
+  async start(): Promise<void> {
+    try {
+      for (const node of this.#nodes.values()) await node.listen(this.#cluster)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    for (const { nodeId, port } of this.#nodes.values()) {
+      this.#cluster.addNode({ nodeId, host: this.#host, port, rack: null })
+    }
+    this.#cluster.restore()
+  }
+
+  get nodes(): readonly BrokerNode[] {
+    return this.#cluster.nodes
+  }
+  get bootstrap(): string {
+    return this.nodes.map(({ host, port }) => `${host}:${port}`).join(',')
+  }
+  get faults(): Faults {
+    return this.#cluster.faults
+  }
+
+  createTopic(topic: string, options?: TopicOptions): void {
+    if (!isLegalTopicName(topic)) throw new InvalidRequestError(`"${topic}" is not a topic name`, 'invalidTopic')
+    if (this.#cluster.topics.get(topic)) throw new InvalidRequestError(`topic ${topic} exists`, 'invalidTopic')
+    this.#cluster.createTopic(topic, options)
+  }
+
+  deleteTopic(topic: string): void {
+    this.#cluster.deleteTopic(topic)
+  }
+
+  growTopic(topic: string, partitions: number): void {
+    this.#cluster.growTopic(this.#requireTopic(topic), partitions)
+  }
+
+  leaderOf(topic: string, partition: number): number {
+    return this.#requirePartition(topic, partition).leaderId
+  }
+
+  moveLeader(topic: string, partition: number, nodeId: number): void {
+    const found = this.#requirePartition(topic, partition)
+    if (!this.#cluster.inSyncReplicas(found).includes(nodeId)) {
+      throw new InvalidRequestError(`node ${nodeId} is no live replica of ${topic}/${partition}`)
+    }
+    found.moveLeader(nodeId)
+    this.#cluster.topicsChanged()
+  }
+
+  async stopNode(nodeId: number): Promise<void> {
+    const node = this.#requireNode(nodeId)
+    this.#cluster.nodeStopped(nodeId)
+    await node.stop()
+  }
+
+  async startNode(nodeId: number): Promise<void> {
+    const node = this.#requireNode(nodeId)
+    if (this.#cluster.isAlive(nodeId)) return
+    await node.listen(this.#cluster)
+    this.#cluster.nodeStarted(nodeId)
+  }
+
+  records(topic: string, partition: number): KafkaRecord[] {
+    const { log } = this.#requirePartition(topic, partition)
+    return [...log.batches()]
+      .filter(batch => !batch.isControl)
+      .flatMap(batch => decodeRecords(batch))
+      .filter(({ offset }) => offset >= log.logStartOffset)
+      .map(({ offset, timestampMs, key, value, headers }) => ({ offset, timestampMs, key, value, headers }))
+  }
+
+  requestCount(api: ApiName): number {
+    return this.#cluster.requestCounts.get(api) ?? 0
+  }
+
+  logStartOffset(topic: string, partition: number): Offset {
+    return this.#requirePartition(topic, partition).log.logStartOffset
+  }
+
+  highWatermark(topic: string, partition: number): Offset {
+    return this.#requirePartition(topic, partition).log.highWatermark
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#nodes.values()].map(node => node.stop()))
+    this.#cluster.close()
+  }
+
+  #requireTopic(topic: string): Topic {
+    const found = this.#cluster.topics.get(topic)
+    if (!found) throw new InvalidRequestError(`there is no topic ${topic}`, 'unknownTopic')
+    return found
+  }
+
+  #requirePartition(topic: string, partition: number): Partition {
+    const found = this.#requireTopic(topic).partitions[partition]
+    if (!found) throw new InvalidRequestError(`there is no partition ${topic}/${partition}`, 'unknownPartition')
+    return found
+  }
+
+  #requireNode(nodeId: number): Node {
+    const node = this.#nodes.get(nodeId)
+    if (!node) throw new InvalidRequestError(`there is no node ${nodeId}`)
+    return node
+  }
+}

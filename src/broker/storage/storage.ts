@@ -1,0 +1,51 @@
+import type { OpenSegmentBytes } from '../log/segment-bytes.js'
+import { openMemoryBytes } from '../log/segment-bytes.js'
+import type { TopicDescription } from '../topics/topic-table.js'
+
+/** What is there already of one partition's log. */
+export interface LogFiles {
+  readonly open: OpenSegmentBytes
+  /** Of the segments found, oldest first. */
+  readonly baseOffsets: readonly number[]
+  readonly truncate: (baseOffset: number, sizeBytes: number) => void
+}
+
+/** One committed offset as it is kept. */
+export interface StoredOffset {
+  readonly groupId: string
+  readonly topic: string
+  readonly partition: number
+  /** -1: forgotten. */
+  readonly offset: number
+  readonly leaderEpoch: number
+  readonly metadata: string
+  readonly committedAtMs: number
+}
+
+/** Where the cluster keeps what must outlive it: nowhere, or in a directory. */
+export interface Storage {
+  topics(): readonly TopicDescription[]
+  /** Saves soon; `describe` is called then. */
+  saveTopics(describe: () => readonly TopicDescription[]): void
+  openLog(topic: string, partition: number): LogFiles
+  removeLog(topic: string, partition: number): void
+  nextProducerId(): number
+  saveNextProducerId(next: number): void
+  offsets(): readonly StoredOffset[]
+  saveOffsets(offsets: readonly StoredOffset[]): void
+  close(describe: () => readonly TopicDescription[]): void
+}
+
+export const FIRST_PRODUCER_ID = 1000
+
+export const memoryStorage: Storage = {
+  topics: () => [],
+  saveTopics() {},
+  openLog: () => ({ open: openMemoryBytes, baseOffsets: [], truncate() {} }),
+  removeLog() {},
+  nextProducerId: () => FIRST_PRODUCER_ID,
+  saveNextProducerId() {},
+  offsets: () => [],
+  saveOffsets() {},
+  close() {}
+}

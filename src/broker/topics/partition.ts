@@ -1,0 +1,44 @@
+import type { PartitionLog } from '../log/partition-log.js'
+
+export const NO_LEADER = -1
+
+/** One partition: who leads it, and its records. */
+export class Partition {
+  readonly topic: string
+  readonly index: number
+  readonly log: PartitionLog
+  readonly #replicas: readonly number[]
+  #leaderId: number
+  #leaderEpoch: number
+
+  constructor(topic: string, index: number, replicas: readonly number[], leaderEpoch: number, log: PartitionLog) {
+    this.topic = topic
+    this.index = index
+    this.log = log
+    this.#replicas = replicas
+    this.#leaderId = replicas[0] ?? NO_LEADER
+    this.#leaderEpoch = leaderEpoch
+  }
+
+  /** The first is the preferred leader. */
+  get replicas(): readonly number[] {
+    return this.#replicas
+  }
+  /** -1: none. */
+  get leaderId(): number {
+    return this.#leaderId
+  }
+  get leaderEpoch(): number {
+    return this.#leaderEpoch
+  }
+
+  hasReplicaOn(nodeId: number): boolean {
+    return this.#replicas.includes(nodeId)
+  }
+
+  moveLeader(nodeId: number): void {
+    if (nodeId === this.#leaderId) return
+    this.#leaderId = nodeId
+    this.#leaderEpoch++
+  }
+}

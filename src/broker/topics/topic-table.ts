@@ -1,0 +1,103 @@
+import type { PartitionLog } from '../log/partition-log.js'
+import { Partition } from './partition.js'
+import { TopicConfig } from './topic-config.js'
+import { collisionForm } from './topic-name.js'
+
+export interface Topic {
+  readonly name: string
+  readonly config: TopicConfig
+  readonly partitions: Partition[]
+}
+
+/** What is needed to make a topic again: kept in the directory. */
+export interface TopicDescription {
+  readonly name: string
+  readonly config: readonly (readonly [string, string])[]
+  readonly partitions: readonly {
+    readonly replicas: readonly number[]
+    readonly leaderEpoch: number
+    readonly logStartOffset: number
+  }[]
+}
+
+export interface TopicTableOptions {
+  readonly openLog: (topic: string, partition: number, logStartOffset: number) => PartitionLog
+  readonly removeLog: (topic: string, partition: number, log: PartitionLog) => void
+}
+
+/** All topics. Keyed by name in Maps, because `__proto__` is a name like any other. */
+export class TopicTable {
+  readonly #topics = new Map<string, Topic>()
+  readonly #collisions = new Map<string, string>()
+  readonly #options: TopicTableOptions
+
+  constructor(options: TopicTableOptions) {
+    this.#options = options
+  }
+
+  get(name: string): Topic | undefined {
+    return this.#topics.get(name)
+  }
+
+  all(): Topic[] {
+    return [...this.#topics.values()]
+  }
+
+  partition(topic: string, partition: number): Partition | undefined {
+    return this.#topics.get(topic)?.partitions[partition]
+  }
+
+  *partitions(): Generator<Partition> {
+    for (const topic of this.#topics.values()) yield* topic.partitions
+  }
+
+  /** The topic whose name differs only in `.` and `_`, if there is one. */
+  collidingWith(name: string): string | undefined {
+    const other = this.#collisions.get(collisionForm(name))
+    return other === name ? undefined : other
+  }
+
+  add(description: TopicDescription): Topic {
+    const topic: Topic = {
+      name: description.name,
+      config: new TopicConfig(new Map(description.config)),
+      partitions: []
+    }
+    this.#topics.set(topic.name, topic)
+    this.#collisions.set(collisionForm(topic.name), topic.name)
+    for (const partition of description.partitions) this.addPartition(topic, partition)
+    return topic
+  }
+
+  addPartition(
+    topic: Topic,
+    { replicas, leaderEpoch, logStartOffset }: TopicDescription['partitions'][number]
+  ): Partition {
+    const index = topic.partitions.length
+    const log = this.#options.openLog(topic.name, index, logStartOffset)
+    const partition = new Partition(topic.name, index, replicas, leaderEpoch, log)
+    topic.partitions.push(partition)
+    return partition
+  }
+
+  delete(name: string): boolean {
+    const topic = this.#topics.get(name)
+    if (!topic) return false
+    this.#topics.delete(name)
+    this.#collisions.delete(collisionForm(name))
+    for (const partition of topic.partitions) this.#options.removeLog(name, partition.index, partition.log)
+    return true
+  }
+
+  describe(): TopicDescription[] {
+    return this.all().map(topic => ({
+      name: topic.name,
+      config: [...topic.config.given],
+      partitions: topic.partitions.map(({ replicas, leaderEpoch, log }) => ({
+        replicas,
+        leaderEpoch,
+        logStartOffset: log.logStartOffset
+      }))
+    }))
+  }
+}
