@@ -1,29 +1,11 @@
-import type { ProduceRecord, RecordBatch } from '../model.js'
-import type { RecordFailure, RecordOutcome } from '../operations.js'
+import type { ProduceOptions } from '../delivery/delivery.js'
+import type { ProduceTicket } from '../delivery/ticket.js'
+import type { ProduceRecord } from '../model.js'
 
-/** How a record without a partition finds one. Each gives the same partition as the system it is named after. */
-export type PartitionerName =
-  | 'murmur2' // Java client
-  | 'crc32' // librdkafka consistent_random, kprf
-  | 'fnv1a' // Sarama hash, Kafka-Pixy
-  | 'javaHashCode' // Arion
-  | 'phash2' // kafboy
-  | 'random'
-  | 'roundRobin'
-
-export interface ProduceOptions {
-  readonly partitioner: PartitionerName
-  /** How long the caller waits for outcomes. A record not sealed into a batch by then is withdrawn (`persisted: no`). */
-  readonly deadlineMs: number
-}
-
-/** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
-export interface ProduceTicket {
-  /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
-  readonly refused: readonly (RecordFailure | undefined)[] | undefined
-  /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
-  outcomes(): Promise<readonly RecordOutcome[]>
-}
+export type { ProduceOptions } from '../delivery/delivery.js'
+export type { PartitionerName } from '../delivery/partitioners.js'
+export type { ProduceTicket } from '../delivery/ticket.js'
+export type { RecordBatch } from '../model.js'
 
 /** What the process can do, in the words of no particular API. */
 export interface Gateway {
@@ -35,5 +17,3 @@ export interface Gateway {
   /** True once any broker has answered and until all are gone. */
   readonly isReady: boolean
 }
-
-export type { RecordBatch }

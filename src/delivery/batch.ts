@@ -1,0 +1,205 @@
+import type { ProduceRecord } from '../model.js'
+import type { RecordFailure } from '../operations.js'
+import type { CompressionCodec } from '../wire/compression.js'
+import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../wire/record-batch-writer.js'
+import { failures } from './failures.js'
+import type { Numbering } from './numbering.js'
+import { readBack } from './read-back.js'
+import type { Ticket } from './ticket.js'
+import { persistedOf } from './verdict.js'
+
+/** What a record costs beside its bytes: ticket, outcome, places in arrays. Charged, so that small records are bounded too. */
+export const RECORD_OVERHEAD_BYTES = 200
+/** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
+const LONE_RECORD_SLACK_BYTES = 256
+
+/**
+ * Records of one lane that travel together, and who waits for each. Open: records are written into the slab as they
+ * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as nobody can have
+ * written it; its bytes are then left out.
+ */
+export class Batch {
+  #writer: RecordBatchWriter | undefined
+  readonly #maxBytes: number
+  readonly #tickets: (Ticket | undefined)[] = []
+  readonly #indexes: number[] = []
+  readonly #timestampsMs: number[] = []
+  readonly #codec: CompressionCodec
+  #withdrawn = 0
+  #bytes: Buffer | undefined
+  /** The next attempt needs other bytes than the last: records were withdrawn, or the lane got another number. */
+  #numbering: Numbering | undefined
+  #isClosed = false
+  earliestDeadlineAt = Number.POSITIVE_INFINITY
+  /** An attempt ended unknown. Only an acknowledgement makes it certain again. */
+  maybeWritten = false
+  chargedBytes = 0
+
+  constructor(writer: RecordBatchWriter, maxBytes: number, codec: CompressionCodec) {
+    this.#writer = writer
+    this.#maxBytes = maxBytes
+    this.#codec = codec
+  }
+
+  /** Of records that are still to be written. */
+  get recordCount(): number {
+    return this.#tickets.length - this.#withdrawn
+  }
+
+  get isEmpty(): boolean {
+    return this.recordCount === 0
+  }
+
+  /** Takes nothing any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** @returns bytes to charge; 0, and nothing happened, when it is full */
+  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+    const writer = this.#writer
+    if (this.#isClosed || writer === undefined) return 0
+    const before = writer.sizeBytes
+    if (!writer.append(record.key, record.value, record.headers, timestampMs)) {
+      this.#isClosed = true
+      return 0
+    }
+    this.#remember(timestampMs, ticket, index)
+    const charge = writer.sizeBytes - before + RECORD_OVERHEAD_BYTES
+    this.chargedBytes += charge
+    return charge
+  }
+
+  #remember(timestampMs: number, ticket: Ticket, index: number): void {
+    this.#tickets.push(ticket)
+    this.#indexes.push(index)
+    this.#timestampsMs.push(timestampMs)
+    if (ticket.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = ticket.deadlineAt
+  }
+
+  /** The bytes to send under a number: the same ones as long as number and records are the same. */
+  bytesFor(numbering: Numbering): Buffer {
+    this.#isClosed = true
+    if (this.#withdrawn > 0) this.#compact()
+    if (this.#bytes !== undefined && this.#numbering === numbering) return this.#bytes
+    const producer = {
+      producerId: numbering.producerId,
+      producerEpoch: numbering.epoch,
+      baseSequence: numbering.nextSequence
+    }
+    this.#bytes =
+      this.#bytes === undefined
+        ? this.#writer!.seal({ ...producer, codec: this.#codec })
+        : resealBatch(this.#bytes, producer)
+    this.#numbering = numbering
+    return this.#bytes
+  }
+
+  /** The writer of a sealed batch, which has no use for it any more. */
+  takeWriter(): RecordBatchWriter | undefined {
+    const writer = this.#bytes === undefined ? undefined : this.#writer
+    if (writer !== undefined) this.#writer = undefined
+    return writer
+  }
+
+  /**
+   * Ends the wait of those whose deadline is over: takes their records out if nobody can have written them, else says
+   * that they may come.
+   *
+   * @returns how many were taken out
+   */
+  expire(nowMs: number, canWithdraw: boolean, reason: string): number {
+    if (this.earliestDeadlineAt > nowMs) return 0
+    const withdrawnBefore = this.#withdrawn
+    const failure = failures.timedOut(reason, persistedOf(!canWithdraw))
+    let earliest = Number.POSITIVE_INFINITY
+    for (let at = 0; at < this.#tickets.length; at++) {
+      const ticket = this.#tickets[at]
+      if (ticket === undefined) continue
+      if (ticket.deadlineAt > nowMs) {
+        if (ticket.deadlineAt < earliest) earliest = ticket.deadlineAt
+        continue
+      }
+      const wasSettled = ticket.isSettled(this.#indexes[at]!)
+      ticket.settle(this.#indexes[at]!, failure)
+      // Who was told "unknown" before is better served by one more try than by a certainty that is not one.
+      if (!canWithdraw || wasSettled) continue
+      this.#tickets[at] = undefined
+      this.#withdrawn++
+    }
+    this.earliestDeadlineAt = earliest
+    return this.#withdrawn - withdrawnBefore
+  }
+
+  /** All records are in the log, the first of them at `baseOffset`; -1: who knows where. */
+  deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
+    const tickets = this.#tickets
+    for (let at = 0; at < tickets.length; at++) {
+      tickets[at]!.settle(this.#indexes[at]!, {
+        type: 'delivered',
+        partition,
+        offset: baseOffset < 0 ? -1 : baseOffset + at,
+        timestampMs: logAppendTimeMs < 0 ? this.#timestampsMs[at]! : logAppendTimeMs
+      })
+    }
+  }
+
+  /** The sealed bytes, to be used for another batch by whoever is certain that nobody reads them any more. */
+  get sealedBytes(): Buffer | undefined {
+    return this.#bytes
+  }
+
+  fail(failure: RecordFailure): void {
+    for (let at = 0; at < this.#tickets.length; at++) this.#tickets[at]?.settle(this.#indexes[at]!, failure)
+  }
+
+  /** Two closed batches with the same records in the same order and the same history. Needs at least two records. */
+  split(): [Batch, Batch] {
+    if (this.#withdrawn > 0) this.#compact()
+    const half = this.recordCount >> 1
+    return [this.#part(0, half), this.#part(half, this.recordCount)]
+  }
+
+  #part(from: number, to: number): Batch {
+    const part = new Batch(new RecordBatchWriter(this.#maxBytes), this.#maxBytes, this.#codec)
+    const records = readBack(this.#rawBytes())
+    for (let at = from; at < to; at++) {
+      const { key, value, headers } = records[at]!
+      part.append({ topic: '', key, value, headers }, this.#timestampsMs[at]!, this.#tickets[at]!, this.#indexes[at]!)
+    }
+    part.maybeWritten = this.maybeWritten
+    part.#isClosed = true
+    return part
+  }
+
+  /** Writes the records anew without those that were withdrawn. Offsets inside a batch have no holes. */
+  #compact(): void {
+    const records = readBack(this.#rawBytes())
+    const writer = new RecordBatchWriter(this.#maxBytes)
+    this.#bytes = undefined
+    this.#writer = writer
+    let kept = 0
+    for (let at = 0; at < this.#tickets.length; at++) {
+      const ticket = this.#tickets[at]
+      if (ticket === undefined) continue
+      const { key, value, headers } = records[at]!
+      writer.append(key, value, headers, this.#timestampsMs[at]!)
+      this.#tickets[kept] = ticket
+      this.#indexes[kept] = this.#indexes[at]!
+      this.#timestampsMs[kept++] = this.#timestampsMs[at]!
+    }
+    this.#tickets.length = this.#indexes.length = this.#timestampsMs.length = kept
+    this.#withdrawn = 0
+  }
+
+  #rawBytes(): Buffer {
+    this.#bytes ??= this.#writer!.seal({ ...noProducer, codec: 'none' })
+    return this.#bytes
+  }
+}
+
+/** A batch for one record that is larger than batches are meant to be. Whether it is too large is Kafka's to say. */
+export function loneBatch(record: ProduceRecord, codec: CompressionCodec): Batch {
+  const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
+  return new Batch(new RecordBatchWriter(maxBytes), maxBytes, codec)
+}

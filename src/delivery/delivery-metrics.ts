@@ -1,0 +1,40 @@
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { DeliveryStats } from './delivery.js'
+
+const COMPONENT = 'delivery'
+/** Metric name by what delivery counts. */
+const counted = {
+  delivered: 'delivered_records',
+  failed: 'failed_records',
+  withdrawn: 'withdrawn_records',
+  refused: 'refused_records',
+  retries: 'retried_batches'
+} as const
+const gauged = {
+  bufferedRecords: 'buffered_records',
+  bufferedBytes: 'buffered_bytes',
+  lanes: 'lanes',
+  lanesBackingOff: 'lanes_backing_off'
+} as const
+const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
+
+/** Tells the metrics what delivery has counted, now and then rather than for every record. */
+export class DeliveryMetrics {
+  readonly #metrics: MetricsLogger
+  #last: DeliveryStats | undefined
+
+  constructor(metrics: MetricsLogger) {
+    this.#metrics = metrics
+  }
+
+  report(stats: DeliveryStats): void {
+    for (const name of keysOf(counted)) {
+      const more = stats[name] - (this.#last?.[name] ?? 0)
+      if (more > 0) this.#metrics.count(COMPONENT, counted[name], {}, more)
+    }
+    for (const name of keysOf(gauged)) {
+      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge(COMPONENT, gauged[name], {}, stats[name])
+    }
+    this.#last = stats
+  }
+}

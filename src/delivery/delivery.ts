@@ -1,0 +1,56 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { Logger, MonotonicClock, ProduceRecord } from '../model.js'
+import type { Produce, RouterMessage } from '../operations.js'
+import { LaneDelivery } from './lane-delivery.js'
+import type { DeliveryCounters } from './lane-host.js'
+import type { PartitionerName } from './partitioners.js'
+import type { DeliverySettings } from './settings.js'
+import type { ProduceTicket } from './ticket.js'
+
+export interface ProduceOptions {
+  readonly partitioner: PartitionerName
+  /**
+   * How long the caller waits for outcomes; at most `delivery.timeoutMs`. A record nobody can have written by then is
+   * withdrawn (`persisted: no`).
+   */
+  readonly deadlineMs: number
+  /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
+  readonly maxRecordBytes?: number | undefined
+}
+
+export interface DeliveryDeps {
+  readonly router: ActorRef<RouterMessage>
+  readonly settings?: Partial<DeliverySettings> | undefined
+  readonly clock: MonotonicClock
+  /** Epoch milliseconds, for records without a timestamp. */
+  readonly now: () => number
+  /** [0, 1) */
+  readonly random: () => number
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+}
+
+export interface DeliveryStats extends Readonly<DeliveryCounters> {
+  readonly bufferedRecords: number
+  /** Bookkeeping included; never more than `delivery.maxBytes` and one record. */
+  readonly bufferedBytes: number
+  readonly lanes: number
+  readonly lanesBackingOff: number
+}
+
+/** Brings records to Kafka: in order per partition, once, as long as their time allows. */
+export interface Delivery {
+  /** Takes records in order and copies their bytes; see ProduceTicket. */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
+  /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */
+  produce(request: Produce): void
+  stats(): DeliveryStats
+  /** Resolves when nothing is held any more, or after `timeoutMs`, with the records that are held then. */
+  flush(timeoutMs: number): Promise<number>
+  /** Takes nothing more, flushes, and fails what is left. @returns the records that are lost by that */
+  close(timeoutMs: number): Promise<number>
+}
+
+/** Starts delivery; it asks nothing of the Router before the first record comes. */
+export const startDelivery = (deps: DeliveryDeps): Delivery => new LaneDelivery(deps)

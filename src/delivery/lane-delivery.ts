@@ -1,0 +1,229 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { Logger, MonotonicClock, ProduceRecord } from '../model.js'
+import type { Produce, RecordFailure, RouterMessage, SealedBatch } from '../operations.js'
+import { SlabPool } from '../wire/slab-pool.js'
+import { RECORD_OVERHEAD_BYTES } from './batch.js'
+import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
+import { DeliveryMetrics } from './delivery-metrics.js'
+import { failures } from './failures.js'
+import type { Lane } from './lane.js'
+import type { DeliveryCounters, LaneHost } from './lane-host.js'
+import type { Numbering } from './numbering.js'
+import { type Partitioner, partitioners } from './partitioners.js'
+import { ProducerIdentity } from './producer-identity.js'
+import { checkRecord } from './record-checks.js'
+import { type DeliverySettings, defaultDeliverySettings } from './settings.js'
+import { type ProduceTicket, Ticket } from './ticket.js'
+import { Topic } from './topic.js'
+import { isLegalTopicName } from './topic-name.js'
+import { TopicTable } from './topic-table.js'
+import { roughSizeOf } from './waiting-room.js'
+
+/** Deadlines are kept to this. */
+const TICK_MS = 50
+/** Slabs kept for the next batches: what some busy lanes take in one round trip. */
+const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
+
+/** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
+export class LaneDelivery implements Delivery, LaneHost {
+  readonly settings: DeliverySettings
+  readonly clock: MonotonicClock
+  readonly random: () => number
+  readonly log: Logger
+  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly slabs = new SlabPool(SPARE_SLAB_BYTES)
+  readonly #now: () => number
+  readonly #router: ActorRef<RouterMessage>
+  readonly #topics: TopicTable
+  readonly #identity: ProducerIdentity
+  readonly #metrics: DeliveryMetrics
+  /** Lanes that hold something. */
+  readonly #busy = new Set<Lane>()
+  #ready: Lane[] = []
+  #isFlushPlanned = false
+  #ticker: NodeJS.Timeout | undefined
+  #lastTopic: Topic | undefined
+  #heldBytes = 0
+  #heldRecords = 0
+  #isClosed = false
+  #whenEmpty: (() => void)[] = []
+
+  constructor(deps: DeliveryDeps) {
+    this.settings = { ...defaultDeliverySettings, ...deps.settings }
+    this.clock = deps.clock
+    this.random = deps.random
+    this.log = deps.log
+    this.#now = deps.now
+    this.#router = deps.router
+    this.#topics = new TopicTable(deps.router, this)
+    this.#identity = new ProducerIdentity({ ...deps, settings: this.settings }, lanes => {
+      for (const lane of lanes) this.ready(lane)
+    })
+    this.#metrics = new DeliveryMetrics(deps.metrics)
+  }
+
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    const nowMs = this.clock()
+    const timestampMs = this.#now()
+    const partitioner = partitioners[options.partitioner]
+    const maxBytes = options.maxRecordBytes ?? this.settings.maxRecordBytes
+    const ticket = new Ticket(records.length, nowMs + Math.min(options.deadlineMs, this.settings.timeoutMs))
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]!
+      const failure = checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
+      if (failure === undefined) continue
+      this.counters.refused++
+      ticket.refuse(index, failure)
+    }
+    return ticket
+  }
+
+  #put(
+    record: ProduceRecord,
+    partitioner: Partitioner,
+    timestampMs: number,
+    ticket: Ticket,
+    index: number,
+    nowMs: number
+  ): RecordFailure | undefined {
+    if (this.#isClosed) return failures.shuttingDown()
+    const { maxBytes } = this.settings
+    if (this.#heldBytes + roughSizeOf(record) + RECORD_OVERHEAD_BYTES > maxBytes) {
+      return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
+    }
+    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic)
+    if (!(topic instanceof Topic)) return topic
+    this.#lastTopic = topic
+    return topic.put(record, partitioner, record.timestampMs ?? timestampMs, ticket, index, nowMs)
+  }
+
+  #topicOf(name: string): Topic | RecordFailure {
+    const known = this.#topics.get(name)
+    if (known !== undefined) return known
+    if (!isLegalTopicName(name)) return failures.invalidTopic(name)
+    const { maxUnknownTopics } = this.settings
+    return (
+      this.#topics.open(name) ??
+      failures.overloaded('the list of unknown topics is', maxUnknownTopics, 'delivery.maxUnknownTopics')
+    )
+  }
+
+  produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
+    this.accept(records, { partitioner: 'murmur2', deadlineMs: timeoutMs })
+      .outcomes()
+      .then(outcomes => requester.reply({ operation: 'produce', type: 'completed', outcomes }))
+  }
+
+  held(bytes: number, records: number): void {
+    this.#heldBytes += bytes
+    this.#heldRecords += records
+    if (this.#heldRecords > 0) this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
+    else for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  ready(lane: Lane): void {
+    this.#busy.add(lane)
+    this.#ready.push(lane)
+    if (this.#isFlushPlanned) return
+    this.#isFlushPlanned = true
+    setImmediate(() => this.#flushReady())
+  }
+
+  /** All lanes that became ready in this turn leave in one message. */
+  #flushReady(): void {
+    this.#isFlushPlanned = false
+    const batches: SealedBatch[] = []
+    for (const lane of this.#ready.splice(0)) {
+      const batch = lane.take()
+      if (batch !== undefined) batches.push(batch)
+    }
+    if (batches.length > 0) this.#router.tell({ type: 'produceBatches', batches })
+  }
+
+  emptied(lane: Lane): void {
+    this.#busy.delete(lane)
+  }
+
+  batchClosed(lane: Lane): void {
+    this.#topics.get(lane.topic)?.batchClosed(lane.partition)
+  }
+
+  numbering(lane: Lane): Numbering | undefined {
+    return this.#identity.numbering(lane)
+  }
+
+  usedUp(producerId: bigint): void {
+    this.#identity.usedUp(producerId)
+  }
+
+  lookUp(lane: Lane): void {
+    this.#topics.get(lane.topic)?.wantedByLane(this.clock())
+  }
+
+  topicMissing(lane: Lane): void {
+    this.#topics.get(lane.topic)?.missing(this.clock())
+  }
+
+  lookUpSoon(): void {
+    this.#topics.lookUpSoon()
+  }
+
+  #tick(): void {
+    const nowMs = this.clock()
+    for (const lane of this.#busy) lane.tick(nowMs)
+    this.#topics.tick(nowMs)
+    this.#metrics.report(this.stats())
+    if (this.#heldRecords > 0) return
+    clearInterval(this.#ticker)
+    this.#ticker = undefined
+  }
+
+  stats(): DeliveryStats {
+    let lanes = 0
+    let lanesBackingOff = 0
+    for (const topic of this.#topics.values()) {
+      for (const lane of topic.lanes) {
+        if (lane === undefined) continue
+        lanes++
+        if (lane.state === 'backingOff') lanesBackingOff++
+      }
+    }
+    return {
+      ...this.counters,
+      bufferedRecords: this.#heldRecords,
+      bufferedBytes: this.#heldBytes,
+      lanes,
+      lanesBackingOff
+    }
+  }
+
+  async flush(timeoutMs: number): Promise<number> {
+    if (this.#heldRecords === 0) return 0
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#whenEmpty.push(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+    return this.#heldRecords
+  }
+
+  async close(timeoutMs: number): Promise<number> {
+    this.#isClosed = true
+    const lost = await this.flush(timeoutMs)
+    this.#topics.close()
+    this.#identity.close()
+    for (const topic of this.#topics.values()) {
+      topic.failParked(failures.shuttingDown())
+      for (const lane of topic.lanes) {
+        lane?.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+      }
+    }
+    clearInterval(this.#ticker)
+    this.#metrics.report(this.stats())
+    if (lost > 0) this.log.error({ records: lost }, 'records in memory were lost: kafka did not take them in time')
+    return lost
+  }
+}

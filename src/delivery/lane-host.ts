@@ -1,0 +1,46 @@
+import type { Logger, MonotonicClock } from '../model.js'
+import type { SlabPool } from '../wire/slab-pool.js'
+import type { Lane } from './lane.js'
+import type { Numbering } from './numbering.js'
+import type { DeliverySettings } from './settings.js'
+
+/** What happened to records since the start. */
+export interface DeliveryCounters {
+  delivered: number
+  /** Settled as failed by Kafka or by the end of their time; the withdrawn ones apart. */
+  failed: number
+  /** Taken out unsent at their deadline. */
+  withdrawn: number
+  /** Not taken. */
+  refused: number
+  /** Attempts that will be repeated, in batches. */
+  retries: number
+}
+
+/** What a lane needs from delivery. */
+export interface LaneHost {
+  readonly settings: DeliverySettings
+  readonly clock: MonotonicClock
+  readonly random: () => number
+  readonly log: Logger
+  readonly counters: DeliveryCounters
+  readonly slabs: SlabPool
+  /** Bytes and records came (or, negative, went). */
+  held(bytes: number, records: number): void
+  /** The lane wants its `take` called, once, together with all others of this turn. */
+  ready(lane: Lane): void
+  /** The lane holds nothing. */
+  emptied(lane: Lane): void
+  /** Records without a key may go elsewhere from here on. */
+  batchClosed(lane: Lane): void
+  /** A number to start with; `undefined`: not yet, the lane will be asked again when there is a producer id. */
+  numbering(lane: Lane): Numbering | undefined
+  /** All epochs of this producer id are used up on some partition. */
+  usedUp(producerId: bigint): void
+  /** A topic waits for a look-up. */
+  lookUpSoon(): void
+  /** A broker or the Router does not know the topic or the partition. */
+  lookUp(lane: Lane): void
+  /** It has not been known for too long. */
+  topicMissing(lane: Lane): void
+}

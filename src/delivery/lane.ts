@@ -1,0 +1,321 @@
+import type { ProduceRecord } from '../model.js'
+import type { BatchAnswer, RecordFailure, SealedBatch } from '../operations.js'
+import { RecordBatchWriter } from '../wire/record-batch-writer.js'
+import { backoffMs, soonMs } from './backoff.js'
+import { Batch, loneBatch } from './batch.js'
+import { failures } from './failures.js'
+import type { LaneHost } from './lane-host.js'
+import { advanced, type Numbering, raised } from './numbering.js'
+import type { Ticket } from './ticket.js'
+import { judge, type Verdict } from './verdict.js'
+
+/**
+ * Where a lane stands.
+ *
+ *   idle ─ a record ─▶ ready ─ flush ─▶ awaiting ─ acknowledged or failed ─▶ idle, or ready when more is waiting
+ *                        ▲                 │ not now
+ *                        └── time ── backingOff
+ */
+export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff'
+
+/**
+ * The way of records into one partition, in order: batches that fill or wait, and at most one that is sealed and not
+ * acknowledged, which is tried again, frozen, until it is settled. Owned by delivery; not an actor, for it is touched
+ * for every record.
+ */
+export class Lane {
+  readonly topic: string
+  readonly partition: number
+  readonly #host: LaneHost
+  /** Unsealed batches, oldest first; records are appended to the last. */
+  readonly #waiting: Batch[] = []
+  #state: LaneState = 'idle'
+  #head: Batch | undefined
+  #numbering: Numbering | undefined
+  #attempts = 0
+  #expiresAt = 0
+  /** Distinguishes the answer that is waited for from late ones. */
+  #awaited: SealedBatch | undefined
+  #awaitedSince = 0
+  /** Of the last batch; it expects the next one to be alike. */
+  #spareWriter: RecordBatchWriter | undefined
+  #timer: NodeJS.Timeout | undefined
+  #missingSince: number | undefined
+  #reason = 'it was waiting to be sent'
+  #chargedBytes = 0
+
+  constructor(topic: string, partition: number, host: LaneHost) {
+    this.topic = topic
+    this.partition = partition
+    this.#host = host
+  }
+
+  get state(): LaneState {
+    return this.#state
+  }
+
+  /** Bytes held, bookkeeping included. */
+  get chargedBytes(): number {
+    return this.#chargedBytes
+  }
+
+  /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
+  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): void {
+    let charge = this.#waiting.at(-1)?.append(record, timestampMs, ticket, index) ?? 0
+    if (charge === 0) charge = this.#appendToNew(record, timestampMs, ticket, index)
+    this.#chargedBytes += charge
+    this.#host.held(charge, 1)
+    if (this.#state === 'idle') this.#becomeReady()
+  }
+
+  #appendToNew(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+    if (this.#waiting.length > 0) this.#host.batchClosed(this)
+    const batch = this.#newBatch()
+    const charge = batch.append(record, timestampMs, ticket, index)
+    if (charge > 0) {
+      this.#waiting.push(batch)
+      return charge
+    }
+    const lone = loneBatch(record, this.#host.settings.compression)
+    this.#waiting.push(lone)
+    return lone.append(record, timestampMs, ticket, index)
+  }
+
+  #newBatch(): Batch {
+    const { batchMaxBytes, compression } = this.#host.settings
+    const writer = this.#spareWriter ?? new RecordBatchWriter(batchMaxBytes, this.#host.slabs)
+    this.#spareWriter = undefined
+    return new Batch(writer, batchMaxBytes, compression)
+  }
+
+  /**
+   * What to send now, called once after the lane said that it is ready. `undefined`: nothing, or no producer id yet;
+   * then the lane is asked again when there is one.
+   */
+  take(): SealedBatch | undefined {
+    if (this.#state !== 'ready') return undefined
+    if (this.#head === undefined && this.#waiting.length === 0) {
+      this.#becomeIdle()
+      return undefined
+    }
+    this.#numbering ??= this.#host.numbering(this)
+    if (this.#numbering === undefined) return undefined
+    const head = this.#head ?? this.#takeNext()
+    const bytes = head.bytesFor(this.#numbering)
+    this.#spareWriter ??= head.takeWriter()
+    const sealed: SealedBatch = {
+      topic: this.topic,
+      partition: this.partition,
+      bytes,
+      answer: answer => {
+        if (this.#awaited === sealed) this.#answered(head, answer)
+      }
+    }
+    this.#awaited = sealed
+    this.#awaitedSince = this.#host.clock()
+    this.#attempts++
+    this.#state = 'awaiting'
+    return sealed
+  }
+
+  #takeNext(): Batch {
+    const head = this.#waiting.shift()!
+    if (this.#waiting.length === 0) this.#host.batchClosed(this)
+    this.#head = head
+    this.#attempts = 0
+    this.#expiresAt = this.#host.clock() + this.#host.settings.timeoutMs
+    return head
+  }
+
+  #answered(head: Batch, answer: BatchAnswer): void {
+    this.#awaited = undefined
+    const nowMs = this.#host.clock()
+    this.#noteMissing(answer, nowMs)
+    const facts = {
+      topic: this.topic,
+      partition: this.partition,
+      recordCount: head.recordCount,
+      maybeWritten: head.maybeWritten,
+      isExpired: nowMs >= this.#expiresAt,
+      isMissingTooLong:
+        this.#missingSince !== undefined && nowMs - this.#missingSince >= this.#host.settings.unknownTopicWaitMs
+    }
+    this.#carryOut(head, judge(facts, answer))
+  }
+
+  #noteMissing(answer: BatchAnswer, nowMs: number): void {
+    const saysMissing =
+      answer.type === 'notSent' && (answer.reason === 'unknownTopic' || answer.reason === 'unknownPartition')
+    if (saysMissing) this.#missingSince ??= nowMs
+    else if (answer.type !== 'rejected' || answer.errorCode !== 3) this.#missingSince = undefined
+    if (saysMissing || (answer.type === 'rejected' && answer.errorCode === 3)) this.#host.lookUp(this)
+  }
+
+  #carryOut(head: Batch, verdict: Verdict): void {
+    switch (verdict.type) {
+      case 'delivered':
+        this.#numbering = advanced(this.#numbering!, head.recordCount)
+        this.#host.counters.delivered += head.recordCount
+        this.#settled(head)
+        head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
+        // Of an earlier attempt somebody may still hold the bytes: a socket that was given up, a broker's queue.
+        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#host.slabs.give(head.sealedBytes)
+        return
+      case 'retry':
+        head.maybeWritten = verdict.maybeWritten
+        this.#backOff(verdict.reason, verdict.soon)
+        return
+      case 'restart':
+        this.#host.log.warn(
+          { topic: this.topic, partition: this.partition, epoch: this.#numbering!.epoch },
+          `kafka has lost what it knew of this producer, going on with the next epoch: ${verdict.reason}`
+        )
+        this.#renumber()
+        this.#backOff(verdict.reason, false)
+        return
+      case 'split':
+        if (verdict.renumber) this.#renumber()
+        this.#split(head)
+        return
+      case 'fail':
+        if (verdict.renumber) this.#renumber()
+        this.#failHead(head, verdict.failure)
+    }
+  }
+
+  #split(head: Batch): void {
+    const parts = head.split()
+    this.#settled(head, parts)
+  }
+
+  #failHead(head: Batch, failure: RecordFailure): void {
+    this.#host.counters.failed += head.recordCount
+    this.#host.log.warn(
+      { topic: this.topic, partition: this.partition, records: head.recordCount, code: failure.code },
+      `records were not delivered: ${failure.message}`
+    )
+    this.#settled(head)
+    head.fail(failure)
+    if (failure.code === 'unknownTopic') this.#host.topicMissing(this)
+  }
+
+  /** The head is done with; `parts` take its place. */
+  #settled(head: Batch, parts: readonly Batch[] = []): void {
+    this.#head = undefined
+    this.#release(head)
+    this.#waiting.unshift(...parts)
+    for (const part of parts) {
+      this.#chargedBytes += part.chargedBytes
+      this.#host.held(part.chargedBytes, part.recordCount)
+    }
+    if (this.#waiting.length > 0) this.#becomeReady()
+    else this.#becomeIdle()
+  }
+
+  #renumber(): void {
+    const used = this.#numbering!
+    this.#numbering = raised(used)
+    if (this.#numbering === undefined) this.#host.usedUp(used.producerId)
+  }
+
+  #backOff(reason: string, soon: boolean): void {
+    const { random, settings, counters } = this.#host
+    this.#reason = reason
+    this.#state = 'backingOff'
+    counters.retries++
+    const delayMs =
+      soon && this.#attempts === 1
+        ? soonMs(random)
+        : backoffMs(this.#attempts, settings.retryBackoffMs, settings.retryBackoffMaxMs, random)
+    this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
+  }
+
+  #becomeIdle(): void {
+    this.#state = 'idle'
+    this.#host.emptied(this)
+  }
+
+  #becomeReady(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#state = 'ready'
+    this.#host.ready(this)
+  }
+
+  /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
+  tick(nowMs: number): void {
+    this.#expireWaiting(nowMs)
+    const head = this.#head
+    if (head === undefined) return
+    if (this.#state === 'awaiting') {
+      head.expire(nowMs, false, this.#reason)
+      if (nowMs - this.#awaitedSince >= this.#host.settings.answerTimeoutMs) this.#giveUpWaiting(head)
+      return
+    }
+    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#reason))
+    if (head.isEmpty) this.#settled(head)
+    else if (nowMs >= this.#expiresAt) this.#expireHead(head)
+  }
+
+  #giveUpWaiting(head: Batch): void {
+    const error = new Error('the router did not answer')
+    this.#host.log.error({ topic: this.topic, partition: this.partition }, error.message)
+    this.#answered(head, { type: 'unanswered', error })
+  }
+
+  #expireHead(head: Batch): void {
+    if (head.maybeWritten) this.#renumber()
+    this.#failHead(head, failures.timedOut(this.#reason, head.maybeWritten ? 'unknown' : 'no'))
+  }
+
+  #expireWaiting(nowMs: number): void {
+    let emptied = 0
+    for (const batch of this.#waiting) {
+      this.#countWithdrawn(batch.expire(nowMs, !batch.maybeWritten, this.#reason))
+      if (!batch.isEmpty) continue
+      this.#release(batch)
+      emptied++
+    }
+    if (emptied > 0) {
+      const kept = this.#waiting.filter(batch => !batch.isEmpty)
+      this.#waiting.splice(0, this.#waiting.length, ...kept)
+    }
+  }
+
+  #countWithdrawn(records: number): void {
+    this.#host.counters.withdrawn += records
+    this.#host.held(0, -records)
+  }
+
+  #release(batch: Batch): void {
+    this.#chargedBytes -= batch.chargedBytes
+    this.#host.held(-batch.chargedBytes, -batch.recordCount)
+  }
+
+  /** Fails all that waits behind the head, and the head too unless the Router has it. */
+  failWaiting(failureOf: (maybeWritten: boolean) => RecordFailure): void {
+    for (const batch of this.#waiting.splice(0)) this.#drop(batch, failureOf)
+    const head = this.#head
+    if (head === undefined || this.#state === 'awaiting') return
+    if (head.maybeWritten) this.#renumber()
+    this.#head = undefined
+    this.#drop(head, failureOf)
+    this.#becomeReady()
+  }
+
+  /** Lets go of everything; what the Router has may still be written. */
+  close(failureOf: (maybeWritten: boolean) => RecordFailure): void {
+    if (this.#state === 'awaiting') this.#head!.maybeWritten = true
+    this.#awaited = undefined
+    this.#state = 'ready'
+    this.failWaiting(failureOf)
+    clearTimeout(this.#timer)
+    this.#state = 'idle'
+  }
+
+  #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {
+    this.#host.counters.failed += batch.recordCount
+    this.#release(batch)
+    batch.fail(failureOf(batch.maybeWritten))
+  }
+}

@@ -1,0 +1,66 @@
+import { backoffMs } from './backoff.js'
+
+const AGAIN_MS = 100
+const AGAIN_MAX_MS = 1_000
+
+/** When a topic is to be looked up, and since when the brokers deny it. Times are monotonic milliseconds. */
+export class LookUp {
+  readonly #random: () => number
+  readonly #maxAgeMs: number
+  #dueAt = Number.POSITIVE_INFINITY
+  #answeredAt = Number.NEGATIVE_INFINITY
+  #fruitless = 0
+  #deniedSince: number | undefined
+
+  constructor(maxAgeMs: number, random: () => number) {
+    this.#maxAgeMs = maxAgeMs
+    this.#random = random
+  }
+
+  /** When somebody last answered, whatever it was. */
+  get answeredAt(): number {
+    return this.#answeredAt
+  }
+
+  /** Somebody waits for it: as soon as the distance to the last one allows. */
+  want(nowMs: number): void {
+    const distanceMs = backoffMs(this.#fruitless + 1, AGAIN_MS, AGAIN_MAX_MS, this.#random)
+    this.#dueAt = Math.min(this.#dueAt, Math.max(nowMs, this.#answeredAt + distanceMs))
+  }
+
+  isDue(nowMs: number): boolean {
+    return nowMs >= this.#dueAt
+  }
+
+  /** It is on its way. */
+  asked(): void {
+    this.#dueAt = Number.POSITIVE_INFINITY
+  }
+
+  found(nowMs: number): void {
+    this.#answeredAt = nowMs
+    this.#fruitless = 0
+    this.#deniedSince = undefined
+    this.#dueAt = nowMs + this.#maxAgeMs
+  }
+
+  /** `denied`: brokers say that there is no such topic, rather than nothing. */
+  fruitless(nowMs: number, denied: boolean): void {
+    this.#answeredAt = nowMs
+    this.#fruitless++
+    if (denied) this.#deniedSince ??= nowMs
+  }
+
+  /** Brokers have denied it, and nobody has found it, for so long. */
+  deniedForMs(nowMs: number): number {
+    return this.#deniedSince === undefined ? 0 : nowMs - this.#deniedSince
+  }
+
+  /** What was denied is history: the next look-up starts from nothing. */
+  reset(): void {
+    this.#fruitless = 0
+    this.#deniedSince = undefined
+    this.#answeredAt = Number.NEGATIVE_INFINITY
+    this.#dueAt = Number.POSITIVE_INFINITY
+  }
+}

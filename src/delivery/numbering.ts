@@ -1,0 +1,23 @@
+/** How a lane numbers its batches: the broker tells duplicates and gaps by it, per partition. */
+export interface Numbering {
+  readonly producerId: bigint
+  readonly epoch: number
+  /** Sequence of the next record. */
+  readonly nextSequence: number
+}
+
+const MAX_EPOCH = 0x7fff
+const SEQUENCES = 2 ** 31
+
+/** A lane that starts writing under a producer id. */
+export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
+
+/** After a batch of `recordCount` was appended. 2147483647 is followed by 0. */
+export const advanced = (numbering: Numbering, recordCount: number): Numbering => ({
+  ...numbering,
+  nextSequence: (numbering.nextSequence + recordCount) % SEQUENCES
+})
+
+/** The next epoch, from sequence 0, which fences late copies of all that went before; `undefined` when none is left. */
+export const raised = (numbering: Numbering): Numbering | undefined =>
+  numbering.epoch >= MAX_EPOCH ? undefined : newNumbering(numbering.producerId, numbering.epoch + 1)

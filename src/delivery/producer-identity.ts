@@ -1,0 +1,100 @@
+import type { ActorRef } from '../actor/actor.js'
+import { ask } from '../actor/requester.js'
+import type { Logger } from '../model.js'
+import type { InitProducerIdResult, RouterMessage } from '../operations.js'
+import { backoffMs } from './backoff.js'
+import type { Lane } from './lane.js'
+import { type Numbering, newNumbering } from './numbering.js'
+import type { DeliverySettings } from './settings.js'
+
+const TIMEOUT_MS = 10_000
+/** The Router answers within the time-out; this is for a Router that does not. */
+const BELT_MS = 1_000
+
+/**
+ * The producer id of this process. Asked for when the first record wants to leave, and until it comes; lanes that are
+ * ready wait here meanwhile.
+ */
+export class ProducerIdentity {
+  readonly #router: ActorRef<RouterMessage>
+  readonly #settings: DeliverySettings
+  readonly #random: () => number
+  readonly #log: Logger
+  readonly #onReady: (lanes: readonly Lane[]) => void
+  readonly #lanes = new Set<Lane>()
+  #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
+  #isAsking = false
+  #isClosed = false
+  #failedAttempts = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(
+    deps: { router: ActorRef<RouterMessage>; settings: DeliverySettings; random: () => number; log: Logger },
+    onReady: (lanes: readonly Lane[]) => void
+  ) {
+    this.#router = deps.router
+    this.#settings = deps.settings
+    this.#random = deps.random
+    this.#log = deps.log
+    this.#onReady = onReady
+  }
+
+  /** A number for a lane to start with; without one the lane comes back through `onReady`. */
+  numbering(lane: Lane): Numbering | undefined {
+    if (this.#current !== undefined) return newNumbering(this.#current.producerId, this.#current.producerEpoch)
+    this.#lanes.add(lane)
+    this.#ask()
+    return undefined
+  }
+
+  /** A lane has no epoch left under this id; others may go on with it. */
+  usedUp(producerId: bigint): void {
+    if (this.#current?.producerId === producerId) this.#current = undefined
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#isClosed = true
+  }
+
+  #ask(): void {
+    if (this.#isAsking || this.#isClosed) return
+    this.#isAsking = true
+    ask<InitProducerIdResult>('a producer id', TIMEOUT_MS + BELT_MS, requester =>
+      this.#router.tell({ type: 'initProducerId', timeoutMs: TIMEOUT_MS, requester })
+    ).then(
+      result => this.#answered(result),
+      () => this.#answered({ type: 'timedOut' })
+    )
+  }
+
+  #answered(result: InitProducerIdResult): void {
+    if (this.#isClosed) return
+    // A broker that has just come up answers with id -1.
+    if (result.type !== 'success' || result.producerId < 0n) this.#askLater(result)
+    else this.#answeredWith(result)
+  }
+
+  #answeredWith(identity: { readonly producerId: bigint; readonly producerEpoch: number }): void {
+    this.#isAsking = false
+    this.#failedAttempts = 0
+    this.#current = identity
+    const lanes = [...this.#lanes]
+    this.#lanes.clear()
+    this.#onReady(lanes)
+  }
+
+  #askLater(result: InitProducerIdResult): void {
+    const { retryBackoffMs, retryBackoffMaxMs } = this.#settings
+    this.#failedAttempts++
+    const reason = result.type === 'failed' ? result.message : 'nobody answered'
+    if (this.#failedAttempts % 10 === 1) this.#log.warn({}, `no producer id yet, asking again: ${reason}`)
+    this.#timer = setTimeout(
+      () => {
+        this.#isAsking = false
+        this.#ask()
+      },
+      backoffMs(this.#failedAttempts, retryBackoffMs, retryBackoffMaxMs, this.#random)
+    )
+  }
+}

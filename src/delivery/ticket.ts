@@ -1,0 +1,56 @@
+import type { RecordFailure, RecordOutcome } from '../operations.js'
+
+/** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
+export interface ProduceTicket {
+  /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
+  readonly refused: readonly (RecordFailure | undefined)[] | undefined
+  /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
+  outcomes(): Promise<readonly RecordOutcome[]>
+}
+
+/** One request's records and what became of them. No promise is made unless somebody waits, and never more than one. */
+export class Ticket implements ProduceTicket {
+  /** Monotonic milliseconds. */
+  readonly deadlineAt: number
+  readonly #outcomes: (RecordOutcome | undefined)[]
+  #refused: (RecordFailure | undefined)[] | undefined
+  #open: number
+  #promise: Promise<readonly RecordOutcome[]> | undefined
+  #resolve: ((outcomes: readonly RecordOutcome[]) => void) | undefined
+
+  constructor(recordCount: number, deadlineAt: number) {
+    this.deadlineAt = deadlineAt
+    this.#outcomes = new Array(recordCount)
+    this.#open = recordCount
+  }
+
+  get refused(): readonly (RecordFailure | undefined)[] | undefined {
+    return this.#refused
+  }
+
+  /** Answers a record before it is taken. */
+  refuse(index: number, failure: RecordFailure): void {
+    this.#refused ??= new Array(this.#outcomes.length).fill(undefined)
+    this.#refused[index] = failure
+    this.settle(index, failure)
+  }
+
+  /** The first outcome counts; a later one, of a batch that outlived its waiters, is dropped. */
+  settle(index: number, outcome: RecordOutcome): void {
+    if (this.#outcomes[index] !== undefined) return
+    this.#outcomes[index] = outcome
+    if (--this.#open === 0) this.#resolve?.(this.#outcomes as RecordOutcome[])
+  }
+
+  isSettled(index: number): boolean {
+    return this.#outcomes[index] !== undefined
+  }
+
+  outcomes(): Promise<readonly RecordOutcome[]> {
+    this.#promise ??=
+      this.#open === 0
+        ? Promise.resolve(this.#outcomes as RecordOutcome[])
+        : new Promise(resolve => (this.#resolve = resolve))
+    return this.#promise
+  }
+}

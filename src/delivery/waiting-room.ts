@@ -1,0 +1,74 @@
+import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
+import type { RecordFailure } from '../operations.js'
+import { RECORD_OVERHEAD_BYTES } from './batch.js'
+import { failures } from './failures.js'
+import type { Arrival } from './topic.js'
+
+const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
+
+/** Bytes of a record as far as they can be told without encoding it: characters of a string count as one. */
+export const roughSizeOf = ({ key, value, headers }: ProduceRecord): number =>
+  lengthOf(key) + lengthOf(value) + (headers === undefined ? 0 : sizeOfHeaders(headers))
+
+const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
+  headers.reduce((sum, { key, value }) => sum + key.length + lengthOf(value), 0)
+
+const copyOf = <T extends Bytes>(bytes: T): T => (Buffer.isBuffer(bytes) ? (Buffer.from(bytes) as T) : bytes)
+const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
+
+/** Records of one topic whose partitions are not known, in the order they came. */
+export class WaitingRoom {
+  #parked: Arrival[] = []
+  #bytes = 0
+  #earliestDeadlineAt = Number.POSITIVE_INFINITY
+
+  get recordCount(): number {
+    return this.#parked.length
+  }
+
+  /** Bytes held, bookkeeping included. */
+  get chargedBytes(): number {
+    return this.#bytes
+  }
+
+  /** Copies what the record points to. @returns the bytes to charge */
+  add(parked: Arrival): number {
+    const { key, value, headers } = parked.record
+    const record = { ...parked.record, key: copyOf(key), value: copyOf(value), headers: headers?.map(copyOfHeader) }
+    const charge = roughSizeOf(record) + RECORD_OVERHEAD_BYTES
+    this.#parked.push({ ...parked, record })
+    this.#bytes += charge
+    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, parked.ticket.deadlineAt)
+    return charge
+  }
+
+  /** Empties the room. */
+  takeAll(): readonly Arrival[] {
+    const all = this.#parked
+    this.#keep([])
+    return all
+  }
+
+  fail(failure: RecordFailure): void {
+    for (const { ticket, index } of this.takeAll()) ticket.settle(index, failure)
+  }
+
+  /** Sends those away whose deadline is over. @returns how many */
+  expire(nowMs: number, reason: string): number {
+    if (this.#earliestDeadlineAt > nowMs) return 0
+    const before = this.#parked.length
+    const failure = failures.timedOut(reason, 'no')
+    for (const { ticket, index } of this.#parked) if (ticket.deadlineAt <= nowMs) ticket.settle(index, failure)
+    this.#keep(this.#parked.filter(parked => parked.ticket.deadlineAt > nowMs))
+    return before - this.#parked.length
+  }
+
+  #keep(parked: Arrival[]): void {
+    this.#parked = parked
+    this.#bytes = parked.reduce((sum, { record }) => sum + roughSizeOf(record) + RECORD_OVERHEAD_BYTES, 0)
+    this.#earliestDeadlineAt = parked.reduce(
+      (earliest, { ticket }) => Math.min(earliest, ticket.deadlineAt),
+      Number.POSITIVE_INFINITY
+    )
+  }
+}

@@ -1,0 +1,61 @@
+import sinon from 'sinon'
+import { type Delivery, startDelivery } from '../../src/delivery/delivery.js'
+import type { DeliverySettings } from '../../src/delivery/settings.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { type ProduceRecord, silentLogger } from '../../src/model.js'
+import type { RecordOutcome } from '../../src/operations.js'
+import { FakeRouter } from './fake-router.js'
+
+/** Delivery over a fake Router under a fake clock. Call `restore` afterwards. */
+export class DeliveryHarness {
+  readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
+  readonly router: FakeRouter
+  readonly delivery: Delivery
+
+  constructor(
+    topics: Record<string, number>,
+    settings: Partial<DeliverySettings> = {},
+    random: () => number = () => 0.5
+  ) {
+    this.router = new FakeRouter(topics)
+    this.delivery = startDelivery({
+      router: this.router,
+      settings,
+      clock: () => performance.now(),
+      now: () => Date.now(),
+      random,
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+  }
+
+  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000): Sent {
+    const list = Array.isArray(records) ? records : [records as ProduceRecord]
+    const ticket = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs })
+    const sent: Sent = { refused: ticket.refused, outcomes: undefined }
+    ticket.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    return sent
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await this.clock.tickAsync(milliseconds)
+  }
+
+  restore(): void {
+    this.clock.restore()
+  }
+}
+
+/** A request whose outcomes are there as soon as they are. */
+export interface Sent {
+  readonly refused: ReturnType<Delivery['accept']>['refused']
+  outcomes: readonly RecordOutcome[] | undefined
+}
+
+/** A record with only what matters. */
+export const record = (topic: string, value: string, partition?: number, key: string | null = null): ProduceRecord => ({
+  topic,
+  partition,
+  key,
+  value
+})

@@ -1,0 +1,256 @@
+import type { ActorRef } from '../../src/actor/actor.js'
+import { readBack } from '../../src/delivery/read-back.js'
+import type { KafkaRecord } from '../../src/model.js'
+import type {
+  BatchAnswer,
+  FetchTopicMetadata,
+  InitProducerId,
+  RouterMessage,
+  SealedBatch
+} from '../../src/operations.js'
+import type { TopicMetadata } from '../../src/wire/broker-client.js'
+
+/** What happens to one attempt of a batch. */
+export type Script =
+  | { readonly type: 'append' }
+  /** Refused with this code, nothing done. */
+  | { readonly type: 'reject'; readonly errorCode: number }
+  /** Appended by Kafka's rule, but answered with this code. */
+  | { readonly type: 'appendThenReject'; readonly errorCode: number }
+  | { readonly type: 'loseRequest' }
+  | { readonly type: 'loseResponse' }
+  | { readonly type: 'notSent'; readonly reason: (BatchAnswer & { type: 'notSent' })['reason'] }
+  /** Not answered until `release`. */
+  | { readonly type: 'hold' }
+  /** As if the leader had forgotten everything about producers, then by its rule. */
+  | { readonly type: 'forgetThenAppend' }
+
+interface ProducerEntry {
+  epoch: number
+  /** The last five batches, as Kafka remembers them. */
+  readonly batches: { readonly baseSequence: number; readonly lastSequence: number; readonly offset: number }[]
+}
+
+const RETAINED_BATCHES = 5
+const OUT_OF_ORDER = 45
+const INVALID_PRODUCER_EPOCH = 47
+const MESSAGE_TOO_LARGE = 10
+const INVALID_RECORD = 87
+
+const incremented = (sequence: number, by: number): number => (sequence + by) % 2 ** 31
+
+/** One partition that appends by Kafka's rule for idempotent producers. */
+export class FakePartition {
+  readonly log: { readonly key: string | null; readonly value: string | null }[] = []
+  readonly script: Script[] = []
+  /** Numbers of every attempt that arrived. */
+  readonly attempts: {
+    readonly epoch: number
+    readonly baseSequence: number
+    readonly count: number
+    readonly bytes: Buffer
+  }[] = []
+  readonly #producers = new Map<bigint, ProducerEntry>()
+  maxBatchBytes = Number.POSITIVE_INFINITY
+  /** Values the broker takes for invalid. */
+  readonly poison = new Set<string>()
+
+  forgetProducers(): void {
+    this.#producers.clear()
+  }
+
+  /** As after an unclean election: the last records are gone, and with them what was known of their producers. */
+  truncate(records: number): void {
+    this.log.length = Math.max(0, this.log.length - records)
+    this.#producers.clear()
+  }
+
+  append(bytes: Buffer): BatchAnswer {
+    const count = bytes.readInt32BE(57)
+    const producerId = bytes.readBigInt64BE(43)
+    const epoch = bytes.readInt16BE(51)
+    const baseSequence = bytes.readInt32BE(53)
+    const lastSequence = incremented(baseSequence, count - 1)
+    const records = readBack(bytes)
+    if (bytes.length > this.maxBatchBytes) return { type: 'rejected', errorCode: MESSAGE_TOO_LARGE }
+    if (records.some(({ value }) => value !== null && this.poison.has(value.toString()))) {
+      return { type: 'rejected', errorCode: INVALID_RECORD }
+    }
+    const known = this.#producers.get(producerId)
+    if (known !== undefined) {
+      if (epoch < known.epoch) return { type: 'rejected', errorCode: INVALID_PRODUCER_EPOCH }
+      const duplicate = known.batches.find(
+        batch => epoch === known.epoch && batch.baseSequence === baseSequence && batch.lastSequence === lastSequence
+      )
+      if (duplicate !== undefined) return { type: 'appended', baseOffset: duplicate.offset, logAppendTimeMs: -1 }
+      const expected = epoch > known.epoch ? 0 : incremented(known.batches.at(-1)!.lastSequence, 1)
+      if (baseSequence !== expected) return { type: 'rejected', errorCode: OUT_OF_ORDER }
+    }
+    const entry = known !== undefined && known.epoch === epoch ? known : { epoch, batches: [] }
+    const offset = this.log.length
+    entry.batches.push({ baseSequence, lastSequence, offset })
+    if (entry.batches.length > RETAINED_BATCHES) entry.batches.shift()
+    this.#producers.set(producerId, entry)
+    for (const { key, value } of records)
+      this.log.push({ key: key?.toString() ?? null, value: value?.toString() ?? null })
+    return { type: 'appended', baseOffset: offset, logAppendTimeMs: -1 }
+  }
+
+  get values(): (string | null)[] {
+    return this.log.map(record => record.value)
+  }
+}
+
+/** A Router and the Kafka behind it, on `setTimeout` only, so that a fake clock owns it. Answers after `latencyMs`. */
+export class FakeRouter implements ActorRef<RouterMessage> {
+  readonly path = 'fake-router'
+  readonly topics = new Map<string, FakePartition[]>()
+  /** What look-ups say about topics that are not there. */
+  readonly topicErrors = new Map<string, number>()
+  readonly messages: RouterMessage[] = []
+  readonly #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
+  latencyMs = 1
+  producerIdFailures = 0
+  isAway = false
+  createsTopics = 0
+  #producerIds = 0n
+
+  constructor(topics: Record<string, number> = {}) {
+    for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)
+  }
+
+  create(topic: string, partitions: number): FakePartition[] {
+    const existing = this.topics.get(topic) ?? []
+    while (existing.length < partitions) existing.push(new FakePartition())
+    this.topics.set(topic, existing)
+    return existing
+  }
+
+  partition(topic: string, partition: number): FakePartition {
+    return this.topics.get(topic)![partition]!
+  }
+
+  /** Whole topic in partition order. */
+  values(topic: string): (string | null)[] {
+    return this.topics.get(topic)!.flatMap(partition => partition.values)
+  }
+
+  tell(message: RouterMessage): void {
+    this.messages.push(message)
+    if (message.type === 'produceBatches') for (const batch of message.batches) this.#produce(batch)
+    else if (message.type === 'initProducerId') this.#later(() => this.#initProducerId(message))
+    else if (message.type === 'fetchTopicMetadata') this.#later(() => this.#metadata(message))
+    else throw new Error(`the fake router does not know ${message.type}`)
+  }
+
+  stop(): void {}
+
+  /** Answers what was held, as if it had just come through. */
+  release(): void {
+    for (const { batch, bytes } of this.#held.splice(0))
+      batch.answer(this.partition(batch.topic, batch.partition).append(bytes))
+  }
+
+  get lookUps(): readonly FetchTopicMetadata[] {
+    return this.messages.filter(message => message.type === 'fetchTopicMetadata')
+  }
+
+  get produceMessages(): readonly (readonly SealedBatch[])[] {
+    return this.messages.flatMap(message => (message.type === 'produceBatches' ? [message.batches] : []))
+  }
+
+  #later(work: () => void): void {
+    setTimeout(work, this.latencyMs)
+  }
+
+  #produce(batch: SealedBatch): void {
+    // The lane may use the bytes again once it has its answer.
+    const bytes = Buffer.from(batch.bytes)
+    this.#later(() => {
+      const partition = this.topics.get(batch.topic)?.[batch.partition]
+      if (this.isAway) return batch.answer({ type: 'notSent', reason: 'brokerUnreachable', message: 'no broker' })
+      if (partition === undefined) {
+        const reason = this.topics.has(batch.topic) ? 'unknownPartition' : 'unknownTopic'
+        return batch.answer({ type: 'notSent', reason, message: reason })
+      }
+      partition.attempts.push({
+        epoch: bytes.readInt16BE(51),
+        baseSequence: bytes.readInt32BE(53),
+        count: bytes.readInt32BE(57),
+        bytes
+      })
+      this.#play(partition, partition.script.shift() ?? { type: 'append' }, batch, bytes)
+    })
+  }
+
+  #play(partition: FakePartition, script: Script, batch: SealedBatch, bytes: Buffer): void {
+    switch (script.type) {
+      case 'append':
+        return batch.answer(partition.append(bytes))
+      case 'reject':
+        return batch.answer({ type: 'rejected', errorCode: script.errorCode })
+      case 'appendThenReject': {
+        const answer = partition.append(bytes)
+        return batch.answer(answer.type === 'appended' ? { type: 'rejected', errorCode: script.errorCode } : answer)
+      }
+      case 'loseRequest':
+        return batch.answer({ type: 'unanswered', error: new Error('connection lost') })
+      case 'loseResponse':
+        partition.append(bytes)
+        return batch.answer({ type: 'unanswered', error: new Error('connection lost') })
+      case 'notSent':
+        return batch.answer({ type: 'notSent', reason: script.reason, message: script.reason })
+      case 'hold':
+        this.#held.push({ batch, bytes })
+        return
+      case 'forgetThenAppend':
+        partition.forgetProducers()
+        return batch.answer(partition.append(bytes))
+    }
+  }
+
+  #initProducerId({ requester }: InitProducerId): void {
+    if (this.isAway) return requester.reply({ type: 'timedOut' })
+    if (this.producerIdFailures-- > 0) {
+      return requester.reply({
+        type: 'failed',
+        errorCode: 14,
+        code: 'kafka',
+        message: 'COORDINATOR_LOAD_IN_PROGRESS (14)',
+        retriable: true
+      })
+    }
+    requester.reply({ type: 'success', producerId: ++this.#producerIds, producerEpoch: 0 })
+  }
+
+  #metadata({ requestId, topics, requester, allowAutoTopicCreation }: FetchTopicMetadata): void {
+    if (this.isAway) return requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'timedOut' })
+    const answered = new Map((topics ?? []).map(topic => [topic, this.#metadataOf(topic)]))
+    requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'success', topics: answered, brokers: [] })
+    if (!allowAutoTopicCreation || this.createsTopics === 0) return
+    for (const topic of topics ?? []) if (!this.topics.has(topic)) this.create(topic, this.createsTopics)
+  }
+
+  #metadataOf(topic: string): TopicMetadata {
+    const partitions = this.topics.get(topic)
+    const errorCode = partitions === undefined ? (this.topicErrors.get(topic) ?? 3) : 0
+    return {
+      errorCode,
+      topic,
+      isInternal: false,
+      partitions: (partitions ?? []).map((_, partition) => ({
+        errorCode: 0,
+        partition,
+        leaderId: 1,
+        leaderEpoch: 0,
+        replicas: [1],
+        isr: [1],
+        offlineReplicas: []
+      }))
+    }
+  }
+}
+
+/** Values of records read from a log. */
+export const valuesOf = (records: readonly KafkaRecord[]): (string | undefined)[] =>
+  records.map(record => record.value?.toString())
