@@ -1,0 +1,15 @@
+import { expect } from 'chai'
+import { problems, report, runChaos } from './chaos/run-chaos.js'
+import { runningKafka } from './shared-cluster.js'
+
+describe('chaos', () => {
+  it('loses, repeats, reorders and invents nothing in a minute of kills, pauses, restarts and leader moves', async function () {
+    this.timeout(240_000)
+    const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
+    const say = (line: string): void => console.log(`      ${line}`)
+    say(`seed ${seed} (CHAOS_SEED repeats it)`)
+    const result = await runChaos({ cluster: runningKafka(), seconds: 60, seed, controllerOnly: false, say })
+    say(report(result).replaceAll('\n', '\n      '))
+    expect(problems(result), `seed ${seed}`).to.deep.equal([])
+  })
+})
