@@ -1,6 +1,7 @@
 import type { BrokerNode } from '../model.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
+import { GroupCoordinator } from './groups/group-coordinator.js'
 import { PartitionLog } from './log/partition-log.js'
 import { ProducerIds } from './producer-ids.js'
 import type { Storage } from './storage/storage.js'
@@ -13,6 +14,7 @@ export interface ClusterOptions {
   readonly defaultPartitions: number
   readonly autoCreateTopics: boolean
   readonly retentionBytes: number
+  readonly minSessionTimeoutMs: number
   readonly storage: Storage
 }
 
@@ -29,6 +31,7 @@ export class Cluster {
   readonly faults = new FaultTable()
   readonly topics: TopicTable
   readonly producerIds: ProducerIds
+  readonly groups: GroupCoordinator
   readonly requestCounts = new Map<ApiName, number>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
@@ -39,6 +42,7 @@ export class Cluster {
     this.options = options
     const { storage } = options
     this.producerIds = new ProducerIds(storage)
+    this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({
       openLog(topic, partition, logStartOffset) {
@@ -82,6 +86,7 @@ export class Cluster {
 
   nodeStopped(nodeId: number): void {
     this.#alive.delete(nodeId)
+    this.groups.restartSessions()
     for (const partition of this.topics.partitions()) {
       if (partition.leaderId === nodeId) this.#electLeader(partition)
     }
@@ -91,6 +96,7 @@ export class Cluster {
   nodeStarted(nodeId: number): void {
     this.#alive.add(nodeId)
     this.producerIds.nodeRestarted(nodeId)
+    this.groups.restartSessions()
     for (const partition of this.topics.partitions()) {
       if (partition.hasReplicaOn(nodeId)) partition.log.producers.nodeRestarted(nodeId)
       if (partition.leaderId === NO_LEADER) this.#electLeader(partition)
@@ -146,8 +152,10 @@ export class Cluster {
 
   deleteTopic(name: string): boolean {
     const deleted = this.topics.delete(name)
-    if (deleted) this.topicsChanged()
-    return deleted
+    if (!deleted) return false
+    this.groups.offsets.deleteTopic(name)
+    this.topicsChanged()
+    return true
   }
 
   growTopic(topic: Topic, partitions: number, replicas?: readonly (readonly number[])[]): void {
@@ -198,6 +206,7 @@ export class Cluster {
     for (const timer of this.#creating.values()) clearTimeout(timer)
     this.#creating.clear()
     this.producerIds.close()
+    this.groups.close()
     for (const { log } of this.topics.partitions()) log.close()
     this.options.storage.close(() => this.topics.describe())
   }

@@ -47,6 +47,8 @@ export interface EmbeddedClusterOptions {
   readonly autoCreateTopics?: boolean
   /** Oldest segments of a partition go beyond it. Default 1 GiB in a directory, 128 MiB in memory. */
   readonly retentionBytes?: number
+  /** Shortest session a group member may ask for; below it is answered 26. Default 6000, as Kafka's. */
+  readonly minSessionTimeoutMs?: number
 }
 
 export type ApiName =
@@ -75,6 +77,8 @@ export type ApiName =
   | 'SaslAuthenticate'
   | 'CreatePartitions'
   | 'DeleteGroups'
+  | 'OffsetDelete'
+  | 'IncrementalAlterConfigs'
 
 /** Which requests a fault hits; absent fields match everything. */
 export interface FaultMatch {

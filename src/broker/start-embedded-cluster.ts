@@ -25,6 +25,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     defaultPartitions: options.defaultPartitions ?? 4,
     autoCreateTopics: options.autoCreateTopics ?? true,
     retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
+    minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
     storage: memoryStorage
   })
   const running = new RunningCluster(cluster, options)

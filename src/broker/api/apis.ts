@@ -1,11 +1,17 @@
 import type { Api } from './api.js'
 import { apiVersions } from './api-versions.js'
+import { configs } from './configs.js'
 import { fetch } from './fetch.js'
 import { findCoordinator } from './find-coordinator.js'
+import { groupAdmin } from './group-admin.js'
+import { groupMembership } from './group-membership.js'
+import { groupOffsets } from './group-offsets.js'
 import { initProducerId } from './init-producer-id.js'
 import { listOffsets } from './list-offsets.js'
 import { metadata } from './metadata.js'
 import { produce } from './produce.js'
+import { recordsAdmin } from './records-admin.js'
+import { topicAdmin } from './topic-admin.js'
 
 /** Everything that is served, by key. */
 const all: Api[] = [

@@ -1,0 +1,155 @@
+import type { Group } from '../groups/group.js'
+import { type JoinRequest, type JoinResult, refusedJoin, refusedSync, type SyncResult } from '../groups/member.js'
+import { errors } from '../protocol/error-codes.js'
+import { type Api, type Call, defineApi } from './api.js'
+
+/** 0, or why this node does not speak for the group. */
+export function coordinatorError({ cluster, faults, nodeId }: Call, groupId: string): number {
+  const injected = faults.before()
+  if (injected) return injected
+  return cluster.coordinatorOf(groupId)?.nodeId === nodeId ? errors.none : errors.notCoordinator
+}
+
+const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
+  key: 11,
+  name: 'JoinGroup',
+  minVersion: 0,
+  maxVersion: 5,
+  read(reader, version) {
+    const groupId = reader.string()
+    const sessionTimeoutMs = reader.int32()
+    const rebalanceTimeoutMs = version >= 1 ? reader.int32() : sessionTimeoutMs
+    const memberId = reader.string()
+    const groupInstanceId = version >= 5 ? reader.nullableString() : null
+    const protocolType = reader.string()
+    // Kept for as long as the member lives, so it must not pin the frame it came in.
+    const protocols = reader.array(() => ({ name: reader.string(), metadata: Buffer.from(reader.bytes()) }))
+    const requiresKnownMemberId = version >= 4
+    return {
+      groupId,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      memberId,
+      groupInstanceId,
+      protocolType,
+      protocols,
+      requiresKnownMemberId
+    }
+  },
+  answer(request, call) {
+    const refusal = coordinatorError(call, request.groupId)
+    if (refusal) return writeJoin(call, refusedJoin(refusal, request.memberId))
+    const { clientId, peer } = call
+    const result = call.cluster.groups.join({ ...request, clientId, clientHost: `/${peer.host}` })
+    if (!(result instanceof Promise)) return writeJoin(call, result)
+    return result.then(joined => writeJoin(call, joined))
+  }
+})
+
+function writeJoin({ response, version, faults }: Call, result: JoinResult): void {
+  if (version >= 2) response.int32(0)
+  response.int16(faults.after() || result.errorCode).int32(result.generationId)
+  response.string(result.protocol).string(result.leaderId).string(result.memberId)
+  response.array(result.members, member => {
+    response.string(member.memberId)
+    if (version >= 5) response.nullableString(member.groupInstanceId)
+    response.bytes(member.metadata)
+  })
+}
+
+interface MemberRequest {
+  readonly groupId: string
+  readonly generationId: number
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+}
+interface SyncRequest extends MemberRequest {
+  readonly assignments: ReadonlyMap<string, Buffer>
+}
+
+const syncGroup = defineApi<SyncRequest>({
+  key: 14,
+  name: 'SyncGroup',
+  minVersion: 0,
+  maxVersion: 3,
+  read(reader, version) {
+    const groupId = reader.string()
+    const generationId = reader.int32()
+    const memberId = reader.string()
+    const groupInstanceId = version >= 3 ? reader.nullableString() : null
+    const assignments = new Map(reader.array(() => [reader.string(), Buffer.from(reader.bytes())] as const))
+    return { groupId, generationId, memberId, groupInstanceId, assignments }
+  },
+  answer({ groupId, generationId, memberId, groupInstanceId, assignments }, call) {
+    const refusal = coordinatorError(call, groupId)
+    const group = call.cluster.groups.get(groupId)
+    if (refusal || !group) return writeSync(call, refusedSync(refusal || errors.unknownMemberId))
+    const result = group.sync(generationId, memberId, groupInstanceId, assignments)
+    if (!(result instanceof Promise)) return writeSync(call, result)
+    return result.then(synced => writeSync(call, synced))
+  }
+})
+
+function writeSync({ response, version, faults }: Call, { errorCode, assignment }: SyncResult): void {
+  if (version >= 1) response.int32(0)
+  response.int16(faults.after() || errorCode).bytes(assignment)
+}
+
+const heartbeat = defineApi<MemberRequest>({
+  key: 12,
+  name: 'Heartbeat',
+  minVersion: 0,
+  maxVersion: 3,
+  read: (reader, version) => ({
+    groupId: reader.string(),
+    generationId: reader.int32(),
+    memberId: reader.string(),
+    groupInstanceId: version >= 3 ? reader.nullableString() : null
+  }),
+  answer({ groupId, generationId, memberId, groupInstanceId }, call) {
+    const { response, version, faults, cluster } = call
+    const beat = (group: Group | undefined) =>
+      group?.heartbeat(generationId, memberId, groupInstanceId) ?? errors.unknownMemberId
+    const errorCode = coordinatorError(call, groupId) || beat(cluster.groups.get(groupId))
+    if (version >= 1) response.int32(0)
+    response.int16(faults.after() || errorCode)
+  }
+})
+
+interface LeaveRequest {
+  readonly groupId: string
+  readonly members: readonly Pick<MemberRequest, 'memberId' | 'groupInstanceId'>[]
+}
+
+const leaveGroup = defineApi<LeaveRequest>({
+  key: 13,
+  name: 'LeaveGroup',
+  minVersion: 0,
+  maxVersion: 3,
+  read(reader, version) {
+    const groupId = reader.string()
+    const members =
+      version >= 3
+        ? reader.array(() => ({ memberId: reader.string(), groupInstanceId: reader.nullableString() }))
+        : [{ memberId: reader.string(), groupInstanceId: null }]
+    return { groupId, members }
+  },
+  answer({ groupId, members }, call) {
+    const { response, version, faults, cluster } = call
+    const refusal = coordinatorError(call, groupId)
+    const group = cluster.groups.get(groupId)
+    const left = members.map(member => ({
+      ...member,
+      errorCode: refusal || (group?.leave(member.memberId, member.groupInstanceId) ?? errors.unknownMemberId)
+    }))
+    if (version >= 1) response.int32(0)
+    // From v3 on each member has its own code; before there is only one of both.
+    response.int16(faults.after() || refusal || (version >= 3 ? errors.none : (left[0]?.errorCode ?? errors.none)))
+    if (version < 3) return
+    response.array(left, ({ memberId, groupInstanceId, errorCode }) =>
+      response.string(memberId).nullableString(groupInstanceId).int16(errorCode)
+    )
+  }
+})
+
+export const groupMembership: readonly Api[] = [joinGroup, syncGroup, heartbeat, leaveGroup]

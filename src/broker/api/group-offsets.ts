@@ -1,0 +1,141 @@
+import type { CommittedOffset } from '../groups/committed-offsets.js'
+import { errors } from '../protocol/error-codes.js'
+import type { StoredOffset } from '../storage/storage.js'
+import { type Api, type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { coordinatorError } from './group-membership.js'
+
+const LONGEST_METADATA_BYTES = 4096
+
+interface CommittedPartition {
+  readonly partition: number
+  readonly offset: number
+  readonly leaderEpoch: number
+  readonly metadata: string
+}
+interface OffsetCommitRequest {
+  readonly groupId: string
+  readonly generationId: number
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly topics: readonly ByTopic<CommittedPartition>[]
+}
+
+const offsetCommit = defineApi<OffsetCommitRequest>({
+  key: 8,
+  name: 'OffsetCommit',
+  minVersion: 2,
+  maxVersion: 7,
+  read(reader, version) {
+    const groupId = reader.string()
+    const generationId = reader.int32()
+    const memberId = reader.string()
+    const groupInstanceId = version >= 7 ? reader.nullableString() : null
+    if (version <= 4) reader.int64()
+    const topics = readByTopic(reader, () => ({
+      partition: reader.int32(),
+      offset: reader.int64(),
+      leaderEpoch: version >= 6 ? reader.int32() : -1,
+      metadata: reader.nullableString() ?? ''
+    }))
+    return { groupId, generationId, memberId, groupInstanceId, topics }
+  },
+  targets: ({ topics }) => targetsByTopic(topics),
+  answer({ groupId, generationId, memberId, groupInstanceId, topics }, call) {
+    const { response, version, cluster, faults } = call
+    const refusal =
+      coordinatorError(call, groupId) || cluster.groups.commitError(groupId, generationId, memberId, groupInstanceId)
+    const accepted: StoredOffset[] = []
+    if (version >= 3) response.int32(0)
+    writeByTopic(response, topics, (topic, committed) => {
+      const injected = faults.before(topic, committed.partition)
+      const errorCode = injected || refusal || partitionError(call, topic, committed)
+      if (!errorCode) accepted.push({ groupId, topic, committedAtMs: Date.now(), ...committed })
+      response.int32(committed.partition).int16(faults.after(topic, committed.partition) || errorCode)
+    })
+    cluster.groups.offsets.commit(accepted)
+  }
+})
+
+function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
+  if (!cluster.topics.partition(topic, partition)) return errors.unknownTopicOrPartition
+  return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errors.offsetMetadataTooLarge : errors.none
+}
+
+interface OffsetFetchRequest {
+  readonly groupId: string
+  /** `null`: all. */
+  readonly topics: readonly ByTopic<{ readonly partition: number }>[] | null
+}
+
+const offsetFetch = defineApi<OffsetFetchRequest>({
+  key: 9,
+  name: 'OffsetFetch',
+  minVersion: 1,
+  maxVersion: 5,
+  read: reader => ({
+    groupId: reader.string(),
+    topics: reader.nullableArray(() => ({
+      topic: reader.string(),
+      partitions: reader.array(() => ({ partition: reader.int32() }))
+    }))
+  }),
+  targets: ({ topics }) => targetsByTopic(topics ?? []),
+  answer({ groupId, topics }, call) {
+    const { response, version, cluster, faults } = call
+    const refusal = coordinatorError(call, groupId)
+    const { offsets } = cluster.groups
+    const asked = topics ?? (refusal ? [] : groupByTopic(offsets.of(groupId)))
+    if (version >= 3) response.int32(0)
+    writeByTopic(response, asked, (topic, { partition }) => {
+      const errorCode = refusal || faults.before(topic, partition)
+      const found = errorCode ? undefined : offsets.get(groupId, topic, partition)
+      response.int32(partition).int64(found?.offset ?? -1)
+      if (version >= 5) response.int32(found?.leaderEpoch ?? -1)
+      response.nullableString(found?.metadata ?? '').int16(errorCode || faults.after(topic, partition))
+    })
+    if (version >= 2) response.int16(refusal || faults.after())
+  }
+})
+
+function groupByTopic(offsets: readonly CommittedOffset[]): ByTopic<{ readonly partition: number }>[] {
+  const topics = new Map<string, { readonly partition: number }[]>()
+  for (const { topic, partition } of offsets) {
+    const partitions = topics.get(topic)
+    if (partitions) partitions.push({ partition })
+    else topics.set(topic, [{ partition }])
+  }
+  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
+}
+
+interface OffsetDeleteRequest {
+  readonly groupId: string
+  readonly topics: readonly ByTopic<{ readonly partition: number }>[]
+}
+
+const offsetDelete = defineApi<OffsetDeleteRequest>({
+  key: 47,
+  name: 'OffsetDelete',
+  minVersion: 0,
+  maxVersion: 0,
+  read: reader => ({
+    groupId: reader.string(),
+    topics: readByTopic(reader, () => ({ partition: reader.int32() }))
+  }),
+  targets: ({ topics }) => targetsByTopic(topics),
+  answer({ groupId, topics }, call) {
+    const { response, cluster, faults } = call
+    const { groups } = cluster
+    const group = groups.get(groupId)
+    const missing = group || groups.offsets.has(groupId) ? errors.none : errors.groupIdNotFound
+    const refusal = coordinatorError(call, groupId) || missing
+    response.int16(refusal).int32(0)
+    writeByTopic(response, refusal ? [] : topics, (topic, { partition }) => {
+      const inUse = group && group.state !== 'Empty' ? errors.groupSubscribedToTopic : errors.none
+      const errorCode = faults.before(topic, partition) || inUse
+      if (!errorCode) groups.offsets.delete(groupId, topic, partition)
+      response.int32(partition).int16(errorCode || faults.after(topic, partition))
+    })
+  }
+})
+
+export const groupOffsets: readonly Api[] = [offsetCommit, offsetFetch, offsetDelete]

@@ -1,0 +1,181 @@
+import type { Cluster } from '../cluster.js'
+import { errors } from '../protocol/error-codes.js'
+import { TopicConfig } from '../topics/topic-config.js'
+import { isLegalTopicName } from '../topics/topic-name.js'
+import { type Api, type Call, defineApi } from './api.js'
+
+/** Why an admin request is refused; `undefined`: it is not. */
+export interface Refusal {
+  readonly errorCode: number
+  readonly message: string | null
+}
+const refuse = (errorCode: number, message: string): Refusal => ({ errorCode, message })
+const MAX_PARTITIONS = 10_000
+
+/** What a fault says, or that another node is the controller. */
+function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Refusal | undefined {
+  const injected = faults.before(topic)
+  if (injected) return { errorCode: injected, message: null }
+  return cluster.controllerId === nodeId ? undefined : refuse(errors.notController, 'another node is the controller')
+}
+
+interface NewTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly replicationFactor: number
+  readonly assignments: readonly { readonly partition: number; readonly replicas: readonly number[] }[]
+  readonly configs: readonly (readonly [string, string | null])[]
+}
+
+const createTopics = defineApi<{ readonly topics: readonly NewTopic[]; readonly isValidateOnly: boolean }>({
+  key: 19,
+  name: 'CreateTopics',
+  minVersion: 0,
+  maxVersion: 4,
+  read(reader, version) {
+    const topics = reader.array(() => ({
+      name: reader.string(),
+      partitions: reader.int32(),
+      replicationFactor: reader.int16(),
+      assignments: reader.array(() => ({ partition: reader.int32(), replicas: reader.array(() => reader.int32()) })),
+      configs: reader.array(() => [reader.string(), reader.nullableString()] as const)
+    }))
+    reader.int32()
+    return { topics, isValidateOnly: version >= 1 && reader.boolean() }
+  },
+  targets: ({ topics }) => topics.map(({ name }) => ({ topic: name })),
+  answer({ topics, isValidateOnly }, call) {
+    const { response, version, faults } = call
+    if (version >= 2) response.int32(0)
+    response.array(topics, topic => {
+      const outcome = controllerRefusal(call, topic.name) ?? createOne(call.cluster, topic, isValidateOnly)
+      response.string(topic.name).int16(faults.after(topic.name) || (outcome?.errorCode ?? errors.none))
+      if (version >= 1) response.nullableString(outcome?.message ?? null)
+    })
+  }
+})
+
+function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): Refusal | undefined {
+  const refusal = nameRefusal(cluster, topic.name) ?? configRefusal(topic.configs) ?? sizeRefusal(cluster, topic)
+  if (refusal || isValidateOnly) return refusal
+  cluster.createAssignedTopic(topic.name, replicasOf(cluster, topic), new Map(topic.configs as [string, string][]))
+  return undefined
+}
+
+function nameRefusal(cluster: Cluster, name: string): Refusal | undefined {
+  if (!isLegalTopicName(name)) return refuse(errors.invalidTopic, `'${name}' is not a legal topic name`)
+  if (cluster.topics.get(name)) return refuse(errors.topicAlreadyExists, `Topic '${name}' already exists.`)
+  const other = cluster.topics.collidingWith(name)
+  return other === undefined
+    ? undefined
+    : refuse(errors.invalidTopic, `Topic '${name}' collides with existing topic: ${other}`)
+}
+
+function configRefusal(configs: NewTopic['configs']): Refusal | undefined {
+  for (const [name, value] of configs) {
+    const problem = TopicConfig.problem(name, value)
+    if (problem) return refuse(errors.invalidConfig, problem)
+  }
+  return undefined
+}
+
+function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignments }: NewTopic): Refusal | undefined {
+  if (assignments.length > 0) {
+    const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
+    const isGood = assignments.every(({ replicas }) => replicas.length > 0 && replicas.every(id => known.has(id)))
+    const isDense = assignments.every((_, index) => assignments.some(({ partition }) => partition === index))
+    return isGood && isDense ? undefined : refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
+  }
+  if (partitions !== -1 && (partitions < 1 || partitions > MAX_PARTITIONS)) {
+    return refuse(errors.invalidPartitions, `Number of partitions must be between 1 and ${MAX_PARTITIONS}.`)
+  }
+  const nodes = cluster.nodes.length
+  if (replicationFactor !== -1 && (replicationFactor < 1 || replicationFactor > nodes)) {
+    return refuse(errors.invalidReplicationFactor, `Replication factor ${replicationFactor} with ${nodes} brokers.`)
+  }
+  return undefined
+}
+
+function replicasOf(cluster: Cluster, { partitions, replicationFactor, assignments }: NewTopic): number[][] {
+  if (assignments.length > 0) {
+    return [...assignments].sort((one, other) => one.partition - other.partition).map(({ replicas }) => [...replicas])
+  }
+  const count = partitions === -1 ? cluster.options.defaultPartitions : partitions
+  const factor = replicationFactor === -1 ? Math.min(3, cluster.nodes.length) : replicationFactor
+  return Array.from({ length: count }, (_, index) => cluster.assignReplicas(index, factor))
+}
+
+const deleteTopics = defineApi<{ readonly names: readonly string[] }>({
+  key: 20,
+  name: 'DeleteTopics',
+  minVersion: 0,
+  maxVersion: 3,
+  read(reader) {
+    const names = reader.array(() => reader.string())
+    reader.int32()
+    return { names }
+  },
+  targets: ({ names }) => names.map(topic => ({ topic })),
+  answer({ names }, call) {
+    const { response, version, faults, cluster } = call
+    if (version >= 1) response.int32(0)
+    response.array(names, name => {
+      const deleted = () => (cluster.deleteTopic(name) ? errors.none : errors.unknownTopicOrPartition)
+      const errorCode = controllerRefusal(call, name)?.errorCode ?? deleted()
+      response.string(name).int16(faults.after(name) || errorCode)
+    })
+  }
+})
+
+interface Growth {
+  readonly name: string
+  readonly partitions: number
+  readonly assignments: readonly (readonly number[])[] | null
+}
+
+const createPartitions = defineApi<{ readonly topics: readonly Growth[]; readonly isValidateOnly: boolean }>({
+  key: 37,
+  name: 'CreatePartitions',
+  minVersion: 0,
+  maxVersion: 1,
+  read(reader) {
+    const topics = reader.array(() => ({
+      name: reader.string(),
+      partitions: reader.int32(),
+      assignments: reader.nullableArray(() => reader.array(() => reader.int32()))
+    }))
+    reader.int32()
+    return { topics, isValidateOnly: reader.boolean() }
+  },
+  targets: ({ topics }) => topics.map(({ name }) => ({ topic: name })),
+  answer({ topics, isValidateOnly }, call) {
+    const { response, faults } = call
+    response.int32(0)
+    response.array(topics, growth => {
+      const outcome = controllerRefusal(call, growth.name) ?? growOne(call.cluster, growth, isValidateOnly)
+      response.string(growth.name).int16(faults.after(growth.name) || (outcome?.errorCode ?? errors.none))
+      response.nullableString(outcome?.message ?? null)
+    })
+  }
+})
+
+function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Refusal | undefined {
+  const topic = cluster.topics.get(growth.name)
+  if (!topic) return refuse(errors.unknownTopicOrPartition, 'This server does not host this topic-partition.')
+  const current = topic.partitions.length
+  if (growth.partitions <= current || growth.partitions > MAX_PARTITIONS) {
+    const message = `Topic currently has ${current} partitions, ${growth.partitions} would not be an increase.`
+    return refuse(errors.invalidPartitions, message)
+  }
+  if (growth.assignments && growth.assignments.length !== growth.partitions - current) {
+    return refuse(errors.invalidReplicaAssignment, 'one assignment per new partition is needed')
+  }
+  const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
+  if (growth.assignments?.some(replicas => replicas.length === 0 || replicas.some(id => !known.has(id)))) {
+    return refuse(errors.invalidReplicaAssignment, 'the replica assignment names an unknown broker')
+  }
+  if (!isValidateOnly) cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined)
+  return undefined
+}
+
+export const topicAdmin: readonly Api[] = [createTopics, deleteTopics, createPartitions]

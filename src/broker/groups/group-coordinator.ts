@@ -1,0 +1,66 @@
+import { errors } from '../protocol/error-codes.js'
+import type { Storage } from '../storage/storage.js'
+import { CommittedOffsets } from './committed-offsets.js'
+import { Group } from './group.js'
+import { type JoinRequest, type JoinResult, refusedJoin } from './member.js'
+
+const LONGEST_SESSION_MS = 30 * 60 * 1000
+
+/** All groups. Which node answers for a group is the cluster's business. */
+export class GroupCoordinator {
+  readonly offsets: CommittedOffsets
+  readonly #groups = new Map<string, Group>()
+  readonly #minSessionTimeoutMs: number
+
+  constructor(storage: Storage, minSessionTimeoutMs: number) {
+    this.offsets = new CommittedOffsets(storage)
+    this.#minSessionTimeoutMs = minSessionTimeoutMs
+  }
+
+  get(groupId: string): Group | undefined {
+    return this.#groups.get(groupId)
+  }
+
+  /** Those with members, and those that only have offsets. */
+  ids(): string[] {
+    return [...new Set([...this.#groups.keys(), ...this.offsets.groupIds])]
+  }
+
+  join(request: JoinRequest): JoinResult | Promise<JoinResult> {
+    if (request.groupId === '') return refusedJoin(errors.invalidGroupId)
+    if (request.sessionTimeoutMs < this.#minSessionTimeoutMs || request.sessionTimeoutMs > LONGEST_SESSION_MS) {
+      return refusedJoin(errors.invalidSessionTimeout)
+    }
+    let group = this.#groups.get(request.groupId)
+    if (!group) {
+      if (request.memberId !== '') return refusedJoin(errors.unknownMemberId)
+      group = new Group(request.groupId)
+      this.#groups.set(request.groupId, group)
+    }
+    return group.join(request)
+  }
+
+  commitError(groupId: string, generationId: number, memberId: string, groupInstanceId: string | null): number {
+    const group = this.#groups.get(groupId)
+    if (group) return group.commitError(generationId, memberId, groupInstanceId)
+    return generationId < 0 ? errors.none : errors.illegalGeneration
+  }
+
+  delete(groupId: string): number {
+    const group = this.#groups.get(groupId)
+    if (group && group.state !== 'Empty') return errors.nonEmptyGroup
+    if (!group && !this.offsets.has(groupId)) return errors.groupIdNotFound
+    group?.close()
+    this.#groups.delete(groupId)
+    this.offsets.deleteGroup(groupId)
+    return errors.none
+  }
+
+  restartSessions(): void {
+    for (const group of this.#groups.values()) group.restartSessions()
+  }
+
+  close(): void {
+    for (const group of this.#groups.values()) group.close()
+  }
+}

@@ -1,0 +1,327 @@
+import { randomUUID } from 'node:crypto'
+import { errors } from '../protocol/error-codes.js'
+import {
+  type JoinRequest,
+  type JoinResult,
+  Member,
+  type OfferedProtocol,
+  refusedJoin,
+  refusedSync,
+  type SyncResult
+} from './member.js'
+
+/** As Kafka names them. */
+export type GroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
+
+/** Kafka waits 3 s for more members before a group's first generation; nobody who tries things out wants that. */
+const FIRST_JOIN_DELAY_MS = 20
+
+/**
+ * One consumer group: the classic protocol.
+ *
+ *   Empty -> PreparingRebalance (members join) -> CompletingRebalance (the leader assigns) -> Stable -> Preparing...
+ *
+ * Source: apache/kafka GroupCoordinator (classic groups).
+ */
+export class Group {
+  readonly groupId: string
+  readonly #members = new Map<string, Member>()
+  /** Ids that were handed out and have not joined yet. */
+  readonly #promisedIds = new Map<string, NodeJS.Timeout>()
+  #state: GroupState = 'Empty'
+  /** The short wait for company of a group that had no members. */
+  #isGathering = false
+  #generationId = 0
+  #protocolType = ''
+  #protocol = ''
+  #leaderId = ''
+  #phaseTimer: NodeJS.Timeout | undefined
+
+  constructor(groupId: string) {
+    this.groupId = groupId
+  }
+
+  get state(): GroupState {
+    return this.#state
+  }
+  get generationId(): number {
+    return this.#generationId
+  }
+  get protocolType(): string {
+    return this.#protocolType
+  }
+  get protocol(): string {
+    return this.#protocol
+  }
+  get members(): readonly Member[] {
+    return [...this.#members.values()]
+  }
+
+  join(request: JoinRequest): JoinResult | Promise<JoinResult> {
+    if (!this.#understands(request)) return refusedJoin(errors.inconsistentGroupProtocol, request.memberId)
+    if (request.memberId === '') return this.#joinNew(request)
+    const member = this.#members.get(request.memberId)
+    if (member) return this.#joinAgain(member, request)
+    const promised = this.#promisedIds.get(request.memberId)
+    if (!promised) return refusedJoin(this.#isFenced(request) ? errors.fencedInstanceId : errors.unknownMemberId)
+    clearTimeout(promised)
+    this.#promisedIds.delete(request.memberId)
+    return this.#add(request.memberId, request)
+  }
+
+  sync(
+    generationId: number,
+    memberId: string,
+    groupInstanceId: string | null,
+    assignments: ReadonlyMap<string, Buffer>
+  ): SyncResult | Promise<SyncResult> {
+    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+    if (refusal) return refusedSync(refusal)
+    const member = this.#members.get(memberId)!
+    if (this.#state === 'PreparingRebalance') return refusedSync(errors.rebalanceInProgress)
+    member.hasSynced = true
+    this.#restartSession(member)
+    if (this.#state === 'Stable') return { errorCode: errors.none, assignment: member.assignment }
+    const answer = member.parkSync()
+    if (memberId === this.#leaderId) this.#assign(assignments)
+    return answer
+  }
+
+  heartbeat(generationId: number, memberId: string, groupInstanceId: string | null): number {
+    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+    if (refusal) return refusal
+    this.#restartSession(this.#members.get(memberId)!)
+    return this.#state === 'PreparingRebalance' ? errors.rebalanceInProgress : errors.none
+  }
+
+  /** Named by member id, or by instance id alone. */
+  leave(memberId: string, groupInstanceId: string | null): number {
+    const promised = this.#promisedIds.get(memberId)
+    if (promised) {
+      clearTimeout(promised)
+      this.#promisedIds.delete(memberId)
+      this.#completeJoinIfAllAreHere()
+      return errors.none
+    }
+    const member =
+      memberId === '' && groupInstanceId !== null ? this.#instance(groupInstanceId) : this.#members.get(memberId)
+    if (!member) return this.#isFenced({ memberId, groupInstanceId }) ? errors.fencedInstanceId : errors.unknownMemberId
+    this.#remove(member)
+    return errors.none
+  }
+
+  /** 0, or why this commit is refused. Stand-alone commits (generation -1) are for groups without members. */
+  commitError(generationId: number, memberId: string, groupInstanceId: string | null): number {
+    if (generationId < 0 && this.#state === 'Empty') return errors.none
+    if (generationId < 0 && memberId === '' && groupInstanceId === null) return errors.unknownMemberId
+    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+    if (refusal) return refusal
+    this.#restartSession(this.#members.get(memberId)!)
+    return this.#state === 'CompletingRebalance' ? errors.rebalanceInProgress : errors.none
+  }
+
+  /** Another node took over: whoever is alive has a whole session time to show it. */
+  restartSessions(): void {
+    for (const member of this.#members.values()) this.#restartSession(member)
+  }
+
+  close(): void {
+    clearTimeout(this.#phaseTimer)
+    for (const timer of this.#promisedIds.values()) clearTimeout(timer)
+    for (const member of this.#members.values()) member.stopSession()
+  }
+
+  #joinNew(request: JoinRequest): JoinResult | Promise<JoinResult> {
+    const memberId = `${request.groupInstanceId ?? request.clientId}-${randomUUID()}`
+    const predecessor = request.groupInstanceId === null ? undefined : this.#instance(request.groupInstanceId)
+    if (predecessor) return this.#replace(predecessor, memberId, request)
+    if (!request.requiresKnownMemberId || request.groupInstanceId !== null) return this.#add(memberId, request)
+    const forget = () => {
+      this.#promisedIds.delete(memberId)
+      this.#completeJoinIfAllAreHere()
+    }
+    this.#promisedIds.set(memberId, setTimeout(forget, request.sessionTimeoutMs))
+    return refusedJoin(errors.memberIdRequired, memberId)
+  }
+
+  #add(memberId: string, request: JoinRequest): Promise<JoinResult> {
+    const member = new Member(memberId, request)
+    this.#members.set(memberId, member)
+    this.#protocolType = request.protocolType
+    this.#restartSession(member)
+    return this.#park(member)
+  }
+
+  /** A static member came back under a new id: its old self is fenced, and nothing is reassigned if need not be. */
+  #replace(old: Member, memberId: string, request: JoinRequest): JoinResult | Promise<JoinResult> {
+    const leaderBefore = this.#leaderId
+    old.stopSession()
+    old.answerJoin(refusedJoin(errors.fencedInstanceId, old.memberId))
+    old.answerSync(refusedSync(errors.fencedInstanceId))
+    this.#members.delete(old.memberId)
+    const member = new Member(memberId, request)
+    member.assignment = old.assignment
+    this.#members.set(memberId, member)
+    if (this.#leaderId === old.memberId) this.#leaderId = memberId
+    this.#restartSession(member)
+    if (this.#state !== 'Stable' || this.#vote() !== this.#protocol) return this.#park(member)
+    // The leader is named by its old id, so that it does not assign: everybody keeps what they have.
+    return { ...this.#joinResult(member), leaderId: leaderBefore, members: [] }
+  }
+
+  #joinAgain(member: Member, request: JoinRequest): JoinResult | Promise<JoinResult> {
+    if (member.groupInstanceId !== request.groupInstanceId) return refusedJoin(errors.fencedInstanceId)
+    const isUnchanged = member.offers(request.protocols)
+    const isRetry = this.#state === 'CompletingRebalance' && isUnchanged
+    const isIdleFollower = this.#state === 'Stable' && isUnchanged && member.memberId !== this.#leaderId
+    member.update(request)
+    this.#restartSession(member)
+    return isRetry || isIdleFollower ? this.#joinResult(member) : this.#park(member)
+  }
+
+  #park(member: Member): Promise<JoinResult> {
+    const answer = member.parkJoin()
+    this.#prepareRebalance()
+    return answer
+  }
+
+  #prepareRebalance(): void {
+    if (this.#state !== 'PreparingRebalance') {
+      this.#isGathering = this.#state === 'Empty'
+      this.#state = 'PreparingRebalance'
+      for (const member of this.#members.values()) member.answerSync(refusedSync(errors.rebalanceInProgress))
+      const longestMs = Math.max(0, ...this.members.map(({ rebalanceTimeoutMs }) => rebalanceTimeoutMs))
+      this.#phase(this.#isGathering ? FIRST_JOIN_DELAY_MS : longestMs, () => this.#completeJoin())
+    }
+    this.#completeJoinIfAllAreHere()
+  }
+
+  #completeJoinIfAllAreHere(): void {
+    if (this.#state !== 'PreparingRebalance' || this.#isGathering || this.#promisedIds.size > 0) return
+    if (this.members.every(({ isJoining }) => isJoining)) this.#completeJoin()
+  }
+
+  #completeJoin(): void {
+    for (const member of this.members) {
+      if (!member.isJoining && member.groupInstanceId === null) this.#forget(member)
+    }
+    this.#generationId++
+    this.#isGathering = false
+    if (this.#members.size === 0) this.#becomeEmpty()
+    else this.#beginGeneration()
+  }
+
+  #beginGeneration(): void {
+    this.#state = 'CompletingRebalance'
+    this.#protocol = this.#vote()
+    const joined = this.members.filter(({ isJoining }) => isJoining)
+    if (!this.#members.get(this.#leaderId)?.isJoining) this.#leaderId = (joined[0] ?? this.members[0]!).memberId
+    for (const member of this.#members.values()) member.hasSynced = false
+    for (const member of joined) {
+      member.answerJoin(this.#joinResult(member))
+      this.#restartSession(member)
+    }
+    const longestMs = Math.max(...this.members.map(({ rebalanceTimeoutMs }) => rebalanceTimeoutMs))
+    this.#phase(longestMs, () => this.#dropUnsynced())
+  }
+
+  #becomeEmpty(): void {
+    clearTimeout(this.#phaseTimer)
+    this.#state = 'Empty'
+    this.#protocol = ''
+    this.#leaderId = ''
+  }
+
+  #dropUnsynced(): void {
+    const late = this.members.filter(({ hasSynced }) => !hasSynced)
+    for (const member of late) this.#forget(member)
+    if (late.length > 0) this.#prepareRebalance()
+  }
+
+  #assign(assignments: ReadonlyMap<string, Buffer>): void {
+    clearTimeout(this.#phaseTimer)
+    this.#state = 'Stable'
+    for (const member of this.#members.values()) {
+      member.assignment = assignments.get(member.memberId) ?? Buffer.alloc(0)
+      member.answerSync({ errorCode: errors.none, assignment: member.assignment })
+    }
+  }
+
+  #joinResult(member: Member): JoinResult {
+    const isLeader = member.memberId === this.#leaderId
+    return {
+      errorCode: errors.none,
+      generationId: this.#generationId,
+      protocol: this.#protocol,
+      leaderId: this.#leaderId,
+      memberId: member.memberId,
+      members: isLeader
+        ? this.members.map(one => ({
+            memberId: one.memberId,
+            groupInstanceId: one.groupInstanceId,
+            metadata: one.metadataFor(this.#protocol)
+          }))
+        : []
+    }
+  }
+
+  #remove(member: Member): void {
+    this.#forget(member)
+    if (this.#state === 'PreparingRebalance') this.#completeJoinIfAllAreHere()
+    else this.#prepareRebalance()
+  }
+
+  #forget(member: Member): void {
+    member.stopSession()
+    member.answerJoin(refusedJoin(errors.unknownMemberId))
+    member.answerSync(refusedSync(errors.unknownMemberId))
+    this.#members.delete(member.memberId)
+  }
+
+  #restartSession(member: Member): void {
+    member.heartbeat(() => {
+      if (this.#members.get(member.memberId) === member) this.#remove(member)
+    })
+  }
+
+  #phase(timeoutMs: number, over: () => void): void {
+    clearTimeout(this.#phaseTimer)
+    this.#phaseTimer = setTimeout(over, timeoutMs)
+  }
+
+  #memberError(generationId: number, memberId: string, groupInstanceId: string | null): number {
+    if (this.#isFenced({ memberId, groupInstanceId })) return errors.fencedInstanceId
+    if (!this.#members.has(memberId)) return errors.unknownMemberId
+    return generationId === this.#generationId ? errors.none : errors.illegalGeneration
+  }
+
+  #isFenced({ memberId, groupInstanceId }: Pick<JoinRequest, 'memberId' | 'groupInstanceId'>): boolean {
+    const current = groupInstanceId === null ? undefined : this.#instance(groupInstanceId)
+    return current !== undefined && current.memberId !== memberId
+  }
+
+  #instance(groupInstanceId: string): Member | undefined {
+    return this.members.find(member => member.groupInstanceId === groupInstanceId)
+  }
+
+  /** One protocol type, and at least one protocol that all others offer too. */
+  #understands({ memberId, protocolType, protocols }: JoinRequest): boolean {
+    if (protocolType === '' || protocols.length === 0) return false
+    const others = this.members.filter(member => member.memberId !== memberId)
+    if (others.length === 0) return true
+    return protocolType === this.#protocolType && protocols.some(({ name }) => offeredByAll(name, others))
+  }
+
+  /** Everyone votes for the first of its protocols that all offer. */
+  #vote(): string {
+    const votes = new Map<string, number>()
+    for (const { protocols } of this.#members.values()) {
+      const choice = protocols.find(({ name }) => offeredByAll(name, this.members))
+      if (choice) votes.set(choice.name, (votes.get(choice.name) ?? 0) + 1)
+    }
+    return [...votes].sort(([, one], [, other]) => other - one)[0]?.[0] ?? ''
+  }
+}
+
+const offeredByAll = (name: string, members: readonly { readonly protocols: readonly OfferedProtocol[] }[]): boolean =>
+  members.every(({ protocols }) => protocols.some(offered => offered.name === name))

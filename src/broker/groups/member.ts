@@ -1,0 +1,140 @@
+/** A way of assigning that a member offers, with its subscription in that way's words. */
+export interface OfferedProtocol {
+  readonly name: string
+  readonly metadata: Buffer
+}
+
+export interface JoinRequest {
+  readonly groupId: string
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  readonly sessionTimeoutMs: number
+  readonly rebalanceTimeoutMs: number
+  readonly protocolType: string
+  readonly protocols: readonly OfferedProtocol[]
+  /** True from JoinGroup v4 on: a new member is told its id first and joins with it. */
+  readonly requiresKnownMemberId: boolean
+}
+
+export interface JoinResult {
+  readonly errorCode: number
+  readonly generationId: number
+  readonly protocol: string
+  readonly leaderId: string
+  readonly memberId: string
+  /** For the leader only. */
+  readonly members: readonly {
+    readonly memberId: string
+    readonly groupInstanceId: string | null
+    readonly metadata: Buffer
+  }[]
+}
+
+export interface SyncResult {
+  readonly errorCode: number
+  readonly assignment: Buffer
+}
+
+const NO_BYTES = Buffer.alloc(0)
+export const refusedSync = (errorCode: number): SyncResult => ({ errorCode, assignment: NO_BYTES })
+export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
+  errorCode,
+  generationId: -1,
+  protocol: '',
+  leaderId: '',
+  memberId,
+  members: []
+})
+
+/** One consumer of a group, and what it is waiting for. */
+export class Member {
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  readonly protocolType: string
+  protocols: readonly OfferedProtocol[]
+  sessionTimeoutMs: number
+  rebalanceTimeoutMs: number
+  assignment: Buffer = NO_BYTES
+  hasSynced = false
+  #joined: ((result: JoinResult) => void) | undefined
+  #synced: ((result: SyncResult) => void) | undefined
+  #sessionTimer: NodeJS.Timeout | undefined
+
+  constructor(memberId: string, request: JoinRequest) {
+    this.memberId = memberId
+    this.groupInstanceId = request.groupInstanceId
+    this.clientId = request.clientId
+    this.clientHost = request.clientHost
+    this.protocolType = request.protocolType
+    this.protocols = request.protocols
+    this.sessionTimeoutMs = request.sessionTimeoutMs
+    this.rebalanceTimeoutMs = request.rebalanceTimeoutMs
+  }
+
+  get isJoining(): boolean {
+    return this.#joined !== undefined
+  }
+  get isSyncing(): boolean {
+    return this.#synced !== undefined
+  }
+
+  update(request: JoinRequest): void {
+    this.protocols = request.protocols
+    this.sessionTimeoutMs = request.sessionTimeoutMs
+    this.rebalanceTimeoutMs = request.rebalanceTimeoutMs
+  }
+
+  offers(protocols: readonly OfferedProtocol[]): boolean {
+    return (
+      protocols.length === this.protocols.length &&
+      protocols.every(({ name, metadata }, at) => {
+        const own = this.protocols[at]!
+        return own.name === name && own.metadata.equals(metadata)
+      })
+    )
+  }
+
+  metadataFor(protocol: string): Buffer {
+    return this.protocols.find(({ name }) => name === protocol)?.metadata ?? NO_BYTES
+  }
+
+  /** Parks a JoinGroup; one that is parked already is answered by nobody but a client that gave it up. */
+  parkJoin(): Promise<JoinResult> {
+    return new Promise(resolve => {
+      this.#joined = resolve
+    })
+  }
+
+  parkSync(): Promise<SyncResult> {
+    return new Promise(resolve => {
+      this.#synced = resolve
+    })
+  }
+
+  answerJoin(result: JoinResult): void {
+    this.#joined?.(result)
+    this.#joined = undefined
+  }
+
+  answerSync(result: SyncResult): void {
+    this.#synced?.(result)
+    this.#synced = undefined
+  }
+
+  /** Starts the session anew. Nobody is late who is waiting for us. */
+  heartbeat(expired: () => void): void {
+    clearTimeout(this.#sessionTimer)
+    this.#sessionTimer = setTimeout(() => {
+      if (this.isJoining || this.isSyncing) this.heartbeat(expired)
+      else expired()
+    }, this.sessionTimeoutMs)
+  }
+
+  stopSession(): void {
+    clearTimeout(this.#sessionTimer)
+  }
+}
