@@ -11,16 +11,30 @@ export const isLoopback = (host: string): boolean =>
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 
+/** A gateway, a client of a cluster that runs elsewhere, or the embedded broker alone. */
+export type Role = 'serve' | 'client' | 'broker'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** Problems between settings that are fine one by one. */
-export function crossCheck(config: Config, environment: Readonly<Record<string, string | undefined>>): string[] {
-  return [...checkHosts(config), ...checkEmbedded(config, environment), ...checkClusters(config)]
+export function crossCheck(config: Config, role: Role, environment: Environment): string[] {
+  if (role === 'broker') return checkHosts(config, [['embedded.host', config.embedded.host]])
+  if (role === 'client') return checkClusters(config)
+  return [...checkHosts(config, hostsOf(config)), ...checkEmbedded(config, environment), ...checkClusters(config)]
 }
 
-function checkHosts({ http, management, embedded, ...config }: Config): string[] {
-  if (http.allowAnonymous) return []
+function hostsOf(config: Config): [string, string][] {
+  const { http, management, embedded, dialects } = config
   const hosts: [string, string][] = [['http.host', http.host]]
   if (management.port !== 'off') hosts.push(['management.host', management.host])
-  if (usesEmbeddedBroker({ ...config, embedded })) hosts.push(['embedded.host', embedded.host])
+  const { kprf } = dialects
+  if (kprf.enabled && kprf.port !== undefined && kprf.host !== undefined) hosts.push(['dialects.kprf.host', kprf.host])
+  if (usesEmbeddedBroker(config)) hosts.push(['embedded.host', embedded.host])
+  return hosts
+}
+
+function checkHosts({ http }: Config, hosts: [string, string][]): string[] {
+  if (http.allowAnonymous) return []
   return hosts
     .filter(([, host]) => !isLoopback(host))
     .map(
@@ -30,7 +44,7 @@ function checkHosts({ http, management, embedded, ...config }: Config): string[]
     )
 }
 
-function checkEmbedded(config: Config, environment: Readonly<Record<string, string | undefined>>): string[] {
+function checkEmbedded(config: Config, environment: Environment): string[] {
   const { brokers } = config.clusters.default!
   if (config.embedded.enabled && brokers.length > 0) {
     return [

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { z } from 'zod'
 import { ConfigError } from '../errors.js'
-import { crossCheck } from './checks.js'
+import { crossCheck, type Role } from './checks.js'
 import { describeSettings, type Leaf } from './leaves.js'
 import { toProblems } from './problems.js'
 import { configSchema } from './schema.js'
@@ -12,6 +12,8 @@ export type Config = z.output<typeof configSchema>
 
 /** Where settings come from; later ones win: file < environment < flags. */
 export interface ConfigSources {
+  /** What the settings are for; decides which of them must fit together. Default `serve`. */
+  readonly role?: Role | undefined
   /** Path of a YAML file. */
   readonly file?: string | undefined
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
@@ -48,7 +50,7 @@ export function loadConfig(sources: ConfigSources): Config {
 
   const parsed = configSchema.safeParse(assemble(assignments))
   if (!parsed.success) problems.push(...toProblems(parsed.error, assignments, leaves))
-  else problems.push(...crossCheck(parsed.data, sources.environment ?? {}))
+  else problems.push(...crossCheck(parsed.data, sources.role ?? 'serve', sources.environment ?? {}))
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.join('\n'))
   return freeze(parsed.data)
 }

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { configSchema } from './schema.js'
 
 /** What a setting may hold, as far as turning text into a value and documenting it go. */
-export type LeafKind = 'string' | 'number' | 'boolean' | 'list' | 'numberOrWord'
+export type LeafKind = 'string' | 'number' | 'boolean' | 'list' | 'numberOrWord' | 'structure'
 
 /** One setting: a place in the configuration that holds a value rather than further settings. */
 export interface Leaf {
@@ -69,13 +69,18 @@ function kindOf(node: Node): LeafKind {
   if (node.anyOf) return 'numberOrWord'
   if (node.type === 'integer' || node.type === 'number') return 'number'
   if (node.type === 'boolean') return 'boolean'
-  return node.type === 'array' ? 'list' : 'string'
+  if (node.type !== 'array') return 'string'
+  return node.items?.properties ? 'structure' : 'list'
 }
 
 function typeOf(node: Node): string {
   if (node.anyOf) return node.anyOf.map(typeOf).join(' or ')
   if (node.enum) return node.enum.map(value => `\`${value}\``).join(', ')
   if (node.const !== undefined) return `\`${node.const}\``
-  if (node.type === 'array') return 'list of text'
+  if (node.type === 'array') return `list of ${itemType(node.items)}`
   return node.type === 'string' ? 'text' : (node.type ?? 'any')
 }
+
+/** `text`, or `{topic, maxPerMinute}` for what only a file can say. */
+const itemType = (items: Node | undefined): string =>
+  items?.properties ? `\`{${Object.keys(items.properties).join(', ')}}\`` : 'text'

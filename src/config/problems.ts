@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { editDistance } from './edit-distance.js'
 import type { Leaf } from './leaves.js'
 import type { Assignment } from './sources.js'
 
@@ -79,24 +80,8 @@ function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
       .filter(leaf => leaf.path.length > depth && matches(leaf.path.slice(0, depth), path))
       .map(leaf => leaf.path[depth]!)
   )
-  const near = [...siblings].find(name => name !== '*' && distance(name.toLowerCase(), wrong) <= 2)
+  const near = [...siblings].find(name => name !== '*' && editDistance(name.toLowerCase(), wrong) <= 2)
   if (near) return `; did you mean ${near}?`
   const elsewhere = leaves.find(leaf => leaf.path.at(-1)!.toLowerCase() === wrong)
   return elsewhere ? `; did you mean ${elsewhere.path.join('.')}?` : ''
-}
-
-/** How many letters to add, drop, change or swap with a neighbour to make one word of the other. */
-function distance(from: string, to: string): number {
-  const rows = Array.from({ length: from.length + 1 }, (_, i) =>
-    Array.from({ length: to.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0))
-  )
-  for (let i = 1; i <= from.length; i++) {
-    for (let j = 1; j <= to.length; j++) {
-      const change = rows[i - 1]![j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1)
-      const swapped = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
-      const swap = swapped ? rows[i - 2]![j - 2]! + 1 : Number.POSITIVE_INFINITY
-      rows[i]![j] = Math.min(rows[i - 1]![j]! + 1, rows[i]![j - 1]! + 1, change, swap)
-    }
-  }
-  return rows[from.length]![to.length]!
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { clusterSettings } from './cluster-settings.js'
 import { cacheSettings, deliverySettings, routerSettings } from './kafka-sections.js'
+import { kprfSettings } from './kprf-settings.js'
 import { embeddedSettings, httpSettings, logSettings, managementSettings, shutdownSettings } from './sections.js'
 
 /** The whole configuration. Unknown keys are errors; every field has a default or may be absent. */
@@ -16,6 +17,7 @@ export const configSchema = z.strictObject({
     .transform(clusters => (clusters.default ? clusters : { default: clusterSettings.parse({}), ...clusters }))
     .describe('Kafka clusters by name. `default` is always there'),
   embedded: embeddedSettings,
+  dialects: z.strictObject({ kprf: kprfSettings }).prefault({}).describe('The HTTP APIs'),
   router: routerSettings,
   delivery: deliverySettings,
   cache: cacheSettings,

@@ -92,8 +92,19 @@ export function fromText(text: string, leaf: Leaf): unknown {
       return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text
     case 'list':
       return text.split(',').map(item => item.trim())
+    case 'structure':
+      return fromJson(text)
     case 'string':
       return text
+  }
+}
+
+/** Lists of structures are written as JSON outside of files. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }
 

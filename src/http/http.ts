@@ -71,7 +71,7 @@ export class Http {
   /**
    * Opens every port, the management port first, so that probes find an answer from the beginning.
    *
-   * @throws ConfigError when an address cannot be used; whatever was opened is closed again
+   * @throws ListenError when an address cannot be used; whatever was opened is closed again
    */
   static async start(options: HttpOptions): Promise<Http> {
     const context = createHttpContext(options)

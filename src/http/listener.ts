@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../config/config.js'
-import { ConfigError } from '../errors.js'
+import { CastellanError } from '../errors.js'
 import type { Cell } from '../metrics/family.js'
 
 /** Node looks for late headers, bodies and idle connections this often. */
@@ -18,6 +18,14 @@ const SOCKET_UMASK = 0o117
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
   | { readonly unixSocket: string }
+
+/** An address cannot be listened on; the message names the setting to change. */
+export class ListenError extends CastellanError {
+  override readonly name = 'ListenError'
+  constructor(message: string) {
+    super('invalidConfig', message, true)
+  }
+}
 
 type Limits = Pick<
   Config['http'],
@@ -59,11 +67,11 @@ export class Listener {
    * Starts listening.
    *
    * @returns the URL it can be reached at, with the port that was found when 0 was asked for
-   * @throws ConfigError naming the setting to change when the address cannot be used
+   * @throws ListenError naming the setting to change when the address cannot be used
    */
   async listen(address: ListenAddress): Promise<string> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', error => reject(toConfigError(error, address)))
+      this.#server.once('error', error => reject(toListenError(error, address)))
       this.#server.once('listening', resolve)
       if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket)
       else this.#server.listen(address.port, address.host)
@@ -102,24 +110,24 @@ function listenPrivately(server: Server, path: string): void {
   }
 }
 
-function toConfigError(error: NodeJS.ErrnoException, address: ListenAddress): ConfigError {
+function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): ListenError {
   if ('unixSocket' in address) {
-    return new ConfigError(
+    return new ListenError(
       `cannot listen on ${address.unixSocket} (${error.code}); choose another path with --unix-socket`
     )
   }
   const { host, port, hostSetting, portSetting } = address
   if (error.code === 'EADDRINUSE') {
-    return new ConfigError(
+    return new ListenError(
       `port ${port} on ${host} is taken; choose another with ${portSetting} (0 means any free one)`
     )
   }
   if (error.code === 'EACCES') {
-    return new ConfigError(
+    return new ListenError(
       `port ${port} on ${host} needs more rights than this process has; choose another with ${portSetting}`
     )
   }
-  return new ConfigError(`cannot listen on ${host} (${error.code}); choose another address with ${hostSetting}`)
+  return new ListenError(`cannot listen on ${host} (${error.code}); choose another address with ${hostSetting}`)
 }
 
 const CLIENT_ERRORS = new Map([

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { ConfigError } from '../../src/errors.js'
+import { ListenError } from '../../src/http/listener.js'
 import { type Gate, gate, loudDialect, type Started, sendRaw, startHttp } from './fixtures.js'
 
 type Gates = Parameters<typeof loudDialect>[0]
@@ -83,7 +83,7 @@ describe('http', () => {
           () => undefined,
           reason => reason as unknown
         )
-        expect(error).to.be.instanceOf(ConfigError)
+        expect(error).to.be.instanceOf(ListenError)
         expect((error as Error).message).to.equal(
           `port ${port} on 127.0.0.1 is taken; choose another with --port (http.port) (0 means any free one)`
         )

@@ -1,0 +1,290 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { warnings } from '../../src/config/checks.js'
+import { type Config, type ConfigSources, loadConfig } from '../../src/config/config.js'
+import { toYaml } from '../../src/config/print.js'
+import { readTlsFiles } from '../../src/config/tls-files.js'
+import { ConfigError } from '../../src/errors.js'
+
+describe('config', () => {
+  let directory: string
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'castellan-config-'))
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  const file = (text: string, name = 'castellan.yaml'): string => {
+    const path = join(directory, name)
+    writeFileSync(path, text)
+    return path
+  }
+  const problemsOf = (sources: ConfigSources): string[] => {
+    try {
+      loadConfig(sources)
+    } catch (error) {
+      expect(error).to.be.instanceOf(ConfigError)
+      return (error as Error).message.split('\n').map(line => line.replaceAll(`${directory}/`, ''))
+    }
+    return []
+  }
+  const flag = (name: string, path: string, value: string | boolean) => ({ flag: name, path: path.split('.'), value })
+
+  describe('defaults', () => {
+    it('listen on loopback only and use the embedded broker', () => {
+      const { http, management, clusters, embedded } = loadConfig({})
+      expect([http.host, http.port]).to.deep.equal(['127.0.0.1', 8080])
+      expect([management.host, management.port]).to.deep.equal(['127.0.0.1', 8081])
+      expect(clusters.default!.brokers).to.deep.equal([])
+      expect(embedded.host).to.equal('127.0.0.1')
+    })
+
+    it('cannot be changed by whoever gets them', () => {
+      const config = loadConfig({}) as { http: { port: number }; clusters: { default: { brokers: string[] } } }
+      expect(() => {
+        config.http.port = 1
+      }).to.throw(TypeError)
+      expect(() => config.clusters.default.brokers.push('x:1')).to.throw(TypeError)
+    })
+  })
+
+  describe('precedence', () => {
+    it('is file, then environment, then flags, setting by setting', () => {
+      const { http } = loadConfig({
+        file: file('http: {port: 1001, maxConnections: 11, slowRequestMs: 111}'),
+        environment: { CASTELLAN_HTTP_PORT: '1002', CASTELLAN_HTTP_MAX_CONNECTIONS: '12' },
+        flags: [flag('--port', 'http.port', '1003')]
+      })
+      expect([http.port, http.maxConnections, http.slowRequestMs]).to.deep.equal([1003, 12, 111])
+    })
+
+    it('lets the last of equal flags win', () => {
+      const flags = [flag('--port', 'http.port', '1'), flag('--port', 'http.port', '2')]
+      expect(loadConfig({ flags }).http.port).to.equal(2)
+    })
+  })
+
+  describe('the environment', () => {
+    it('has a variable for every setting', () => {
+      const config = loadConfig({
+        environment: {
+          CASTELLAN_HTTP_MAX_BODIES_IN_FLIGHT_BYTES: '1000',
+          CASTELLAN_HTTP_ALLOW_ANONYMOUS: 'true',
+          CASTELLAN_MANAGEMENT_PORT: 'off',
+          CASTELLAN_CLUSTERS_DEFAULT_BROKERS: 'a:1, b:2',
+          CASTELLAN_CLUSTERS_DEFAULT_TLS_ENABLED: '1',
+          CASTELLAN_CLUSTERS_DEFAULT_TLS_CA_FILE: '/ca.pem',
+          CASTELLAN_LOG_LEVEL: 'warn'
+        }
+      })
+      expect(config.http.maxBodiesInFlightBytes).to.equal(1000)
+      expect(config.http.allowAnonymous).to.equal(true)
+      expect(config.management.port).to.equal('off')
+      expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
+      expect(config.clusters.default!.tls).to.deep.include({ enabled: true, caFile: '/ca.pem' })
+      expect(config.log.level).to.equal('warn')
+    })
+
+    it('has a short name for the brokers of the default cluster', () => {
+      expect(loadConfig({ environment: { CASTELLAN_BROKERS: 'a:1' } }).clusters.default!.brokers).to.deep.equal(['a:1'])
+    })
+
+    it('finds clusters of the file whose names have a dash, and makes new ones', () => {
+      const { clusters } = loadConfig({
+        file: file('clusters: {eu-west: {brokers: ["a:1"]}}'),
+        environment: { CASTELLAN_CLUSTERS_EU_WEST_CLIENT_ID: 'me', CASTELLAN_CLUSTERS_OTHER_BROKERS: 'b:2' }
+      })
+      expect(clusters['eu-west']).to.deep.include({ brokers: ['a:1'], clientId: 'me' })
+      expect(clusters.other!.brokers).to.deep.equal(['b:2'])
+      expect(clusters.default!.brokers).to.deep.equal([])
+    })
+
+    it('takes secrets from files, without the line break at their end', () => {
+      const secret = file('hush\n', 'password')
+      const { clusters } = loadConfig({
+        environment: {
+          CASTELLAN_BROKERS: 'a:1',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'scram-sha-512',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_USERNAME: 'me',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE: secret
+        }
+      })
+      expect(clusters.default!.sasl).to.deep.equal({ mechanism: 'scram-sha-512', username: 'me', password: 'hush' })
+    })
+
+    it('names a secret file that cannot be read, and takes no other setting from a file', () => {
+      expect(
+        problemsOf({
+          environment: {
+            CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: join(directory, 'missing'),
+            CASTELLAN_HTTP_PORT_FILE: '/x'
+          }
+        })
+      ).to.deep.equal([
+        'CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: cannot read missing',
+        'CASTELLAN_HTTP_PORT_FILE: no such setting'
+      ])
+    })
+
+    it('ignores what is empty, what is not ours, and what Kubernetes sets for a service called castellan', () => {
+      expect(
+        problemsOf({
+          environment: {
+            PATH: '/bin',
+            CASTELLAN_HTTP_PORT: '',
+            CASTELLAN_PORT: 'tcp://10.0.0.1:8080',
+            CASTELLAN_SERVICE_HOST: '10.0.0.1',
+            CASTELLAN_SERVICE_PORT_HTTP: '8080',
+            CASTELLAN_PORT_8080_TCP_ADDR: '10.0.0.1'
+          }
+        })
+      ).to.deep.equal([])
+    })
+  })
+
+  describe('problems', () => {
+    it('are all reported at once, each with what was found and where it was said', () => {
+      expect(
+        problemsOf({
+          file: file('http: {port: eighty, prot: 1}\nlog: {level: loud}\nmanagement: {port: on}\nport: 1\n'),
+          environment: { CASTELLAN_HTTP_MAX_BODY_BYTES: '-1', CASTELLAN_NO_SUCH: '1' },
+          flags: [flag('--brokers', 'clusters.default.brokers', 'kafka,b:99999'), flag('--set a.b', 'a.b', '1')]
+        })
+      ).to.deep.equal([
+        'CASTELLAN_NO_SUCH: no such setting',
+        '--set a.b: there is no setting a.b',
+        'http.port: expected integer, got "eighty" (castellan.yaml)',
+        'http.maxBodyBytes: must be at least 1, got -1 (CASTELLAN_HTTP_MAX_BODY_BYTES)',
+        'http.prot: no such setting; did you mean port? (castellan.yaml)',
+        'management.port: expected `off` or integer, got "on" (castellan.yaml)',
+        'clusters.default.brokers.0: write it as HOST:PORT, for example kafka-1:9092, got "kafka" (--brokers)',
+        'clusters.default.brokers.1: the port must be at most 65535, got "b:99999" (--brokers)',
+        'log.level: expected `debug`, `info`, `warn`, `error`, `silent`, got "loud" (castellan.yaml)',
+        'port: no such setting; did you mean http.port? (castellan.yaml)'
+      ])
+    })
+
+    it('name the line of a file that is no YAML', () => {
+      expect(problemsOf({ file: file('http: {port: 1') })[0]).to.match(/^castellan\.yaml: .* line 1/)
+      expect(problemsOf({ file: file('http: 1\nhttp: 2') })[0]).to.match(
+        /^castellan\.yaml: Map keys must be unique at line 2/
+      )
+      expect(problemsOf({ file: file('- a') })[0]).to.match(/^castellan\.yaml: expected settings/)
+    })
+
+    it('name a file that is not there', () => {
+      expect(problemsOf({ file: join(directory, 'none.yaml') })).to.deep.equal([
+        'cannot read none.yaml (ENOENT); --config must name a YAML file'
+      ])
+    })
+
+    it('of names that every object has are problems like others, and harm nothing', () => {
+      const text = 'http: {__proto__: {polluted: 1}, constructor: 2}\n__proto__: {polluted: 1}\n'
+      expect(problemsOf({ file: file(text) })).to.have.length(3)
+      expect(({} as { polluted?: number }).polluted).to.equal(undefined)
+    })
+
+    it('never show a secret', () => {
+      const environment = {
+        CASTELLAN_BROKERS: 'a:1',
+        CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'hush',
+        CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: ''
+      }
+      const text =
+        'clusters: {default: {sasl: {mechanism: plain, password: [hush-1], pasword: hush-2, token: {a: hush-3}}}}'
+      const problems = problemsOf({
+        file: file(text),
+        environment: { ...environment, CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'x' }
+      })
+      expect(problems).to.have.length(4)
+      expect(problems.join('\n')).to.not.contain('hush')
+    })
+  })
+
+  describe('settings that must fit together', () => {
+    it('refuse addresses others can reach, unless that is allowed', () => {
+      for (const path of ['http.host', 'management.host', 'embedded.host']) {
+        const flags = [flag('--x', path, '0.0.0.0')]
+        expect(problemsOf({ flags })).to.have.length(1)
+        expect(problemsOf({ flags })[0]).to.match(
+          new RegExp(`^${path}: 0\\.0\\.0\\.0 can be reached .*--allow-anonymous`)
+        )
+        expect(problemsOf({ flags: [...flags, flag('--allow-anonymous', 'http.allowAnonymous', true)] })).to.deep.equal(
+          []
+        )
+      }
+      for (const host of ['localhost', '::1', '127.1.2.3']) {
+        expect(problemsOf({ flags: [flag('--host', 'http.host', host)] })).to.deep.equal([])
+      }
+    })
+
+    it('ask for brokers, or the embedded one by name, in production', () => {
+      const environment = { NODE_ENV: 'production' }
+      expect(problemsOf({ environment })[0]).to.match(
+        /no brokers are named and NODE_ENV is production.*--brokers.*--embedded/
+      )
+      expect(problemsOf({ environment, flags: [flag('--embedded', 'embedded.enabled', true)] })).to.deep.equal([])
+      expect(problemsOf({ environment: { ...environment, CASTELLAN_BROKERS: 'a:1' } })).to.deep.equal([])
+      expect(problemsOf({ environment, role: 'client' })).to.deep.equal([])
+    })
+
+    it('are either the embedded broker or brokers', () => {
+      const flags = [flag('--embedded', 'embedded.enabled', true), flag('--brokers', 'clusters.default.brokers', 'a:1')]
+      expect(problemsOf({ flags })[0]).to.match(/^embedded\.enabled: /)
+    })
+
+    it('make up a login and a certificate', () => {
+      const text = `clusters:
+  default: {brokers: ["a:1"], sasl: {mechanism: plain}, tls: {certFile: /c}}
+  other: {sasl: {mechanism: oauthbearer}}`
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'clusters.default.tls: certFile and keyFile go together',
+        'clusters.default.tls.enabled: is false, but other TLS settings are given; set it to true or remove them',
+        'clusters.default.sasl.username: is missing',
+        'clusters.default.sasl.password: is missing',
+        'clusters.other.brokers: name at least one broker',
+        'clusters.other.sasl.token: is missing'
+      ])
+    })
+  })
+
+  describe('warnings', () => {
+    const withCluster = (text: string): Config =>
+      loadConfig({ file: file(`clusters: {default: {brokers: ["a:1"], ${text}}}`) })
+
+    it('tell of certificates nobody verifies and of passwords anybody can read', () => {
+      expect(warnings(withCluster('tls: {enabled: true, rejectUnauthorized: false}'))[0]).to.match(/not verified/)
+      expect(warnings(withCluster('sasl: {mechanism: plain, username: a, password: hush}'))[0]).to.match(/without TLS/)
+      expect(
+        warnings(withCluster('tls: {enabled: true}, sasl: {mechanism: plain, username: a, password: b}'))
+      ).to.deep.equal([])
+      expect(warnings(withCluster('sasl: {mechanism: scram-sha-256, username: a, password: b}'))).to.deep.equal([])
+      expect(warnings(loadConfig({}))).to.deep.equal([])
+    })
+  })
+
+  describe('printed', () => {
+    it('is YAML that reads back as the same, with secrets hidden', () => {
+      const config = loadConfig({
+        file: file('clusters: {default: {brokers: ["a:1"], sasl: {mechanism: plain, username: me, password: hush}}}')
+      })
+      const text = toYaml(config)
+      expect(text).to.not.contain('hush')
+      expect(text).to.contain('password: (secret)')
+      expect(toYaml(loadConfig({ file: file(text, 'printed.yaml') }))).to.equal(text)
+    })
+  })
+
+  describe('TLS files', () => {
+    it('are read, and named when they cannot be', () => {
+      const { tls } = loadConfig({}).clusters.default!
+      const caFile = file('PEM', 'ca.pem')
+      expect(readTlsFiles('default', { ...tls, caFile })).to.deep.equal({ ca: 'PEM', cert: undefined, key: undefined })
+      expect(() => readTlsFiles('eu', { ...tls, keyFile: '/no/such' })).to.throw(
+        ConfigError,
+        'clusters.eu.tls.keyFile: cannot read /no/such (ENOENT)'
+      )
+    })
+  })
+})
