@@ -1,0 +1,33 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { Logger } from '../model.js'
+
+/** How to prove who we are. */
+export type SaslOptions =
+  | {
+      readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+      readonly username: string
+      readonly password: string
+    }
+  | {
+      readonly mechanism: 'oauthbearer'
+      /** A function is asked on every authentication, so it can renew the token. */
+      readonly token: string | (() => Promise<string>)
+    }
+
+/** What all connections to a cluster have in common. */
+export interface ConnectionSettings {
+  /** What brokers log and count us by. */
+  readonly clientId: string
+  /** How long a broker may take for an answer, unless the call says otherwise. */
+  readonly requestTimeoutMs: number
+  /** Socket, TLS, ApiVersions and authentication together. */
+  readonly connectTimeoutMs: number
+  /** Absent: no TLS. Whatever `tls.connect` takes; the server's name is the broker's host unless given. */
+  readonly tls?: ConnectionOptions | undefined
+  readonly sasl?: SaslOptions | undefined
+  /** A response that claims more breaks its connection. Default 100 MiB. */
+  readonly maxResponseBytes?: number | undefined
+  readonly log: Logger
+}
+
+export const DEFAULT_MAX_RESPONSE_BYTES = 100 * 1024 * 1024

@@ -1,0 +1,108 @@
+import { ProtocolError } from '../errors.js'
+
+const STAGING_BYTES = 64 * 1024
+/** Where the buffer of a large frame starts; it grows as bytes really arrive, whatever the length field claims. */
+const FIRST_FRAME_BYTES = 1024 * 1024
+/** A buffer up to this size stays for the next large frame: fresh memory is slow, and fetches come one after another. */
+const KEPT_FRAME_BYTES = 9 * 1024 * 1024
+const LENGTH_BYTES = 4
+/** A response has at least its correlation id. */
+const SMALLEST_FRAME_BYTES = 4
+
+/**
+ * Cuts what a socket receives into frames: a length, i32, and so many bytes. The socket reads straight into `room()`,
+ * so the body of a large response is not copied.
+ *
+ *   staging  [ whole frames … | start of one ]      small frames are handed out as they stand
+ *   frame    [ start | room for the rest ]          a frame larger than the staging buffer
+ */
+export class FrameReader {
+  readonly #maxBytes: number
+  readonly #onFrame: (frame: Buffer) => void
+  readonly #staging = Buffer.allocUnsafeSlow(STAGING_BYTES)
+  #stagedBytes = 0
+  #frame: Buffer | undefined
+  /** Bytes of the large frame being received, 0: none is. */
+  #frameLength = 0
+  #frameFilled = 0
+
+  /**
+   * @param maxBytes of a frame
+   * @param onFrame gets each frame without its length; the bytes are only its own until it returns
+   */
+  constructor(maxBytes: number, onFrame: (frame: Buffer) => void) {
+    this.#maxBytes = maxBytes
+    this.#onFrame = onFrame
+  }
+
+  /** Where the next bytes are to be put; never empty. */
+  room(): Buffer {
+    if (this.#frameLength === 0) return this.#staging.subarray(this.#stagedBytes)
+    return this.#frame!.subarray(this.#frameFilled, Math.min(this.#frame!.length, this.#frameLength))
+  }
+
+  /**
+   * So many bytes have been put into `room()`.
+   *
+   * @throws ProtocolError when a length is negative, too small or too large; the reader is of no use after it
+   */
+  received(bytes: number): void {
+    if (this.#frameLength === 0) {
+      this.#stagedBytes += bytes
+      this.#takeStaged()
+      return
+    }
+    this.#frameFilled += bytes
+    if (this.#frameFilled === this.#frameLength) this.#finishFrame()
+    else if (this.#frameFilled === this.#frame!.length) this.#growFrame(this.#frame!.length * 2)
+  }
+
+  #takeStaged(): void {
+    const staged = this.#stagedBytes
+    let at = 0
+    while (staged - at >= LENGTH_BYTES) {
+      const length = this.#checkedLength(this.#staging.readInt32BE(at))
+      const end = at + LENGTH_BYTES + length
+      if (end > staged) {
+        if (LENGTH_BYTES + length > STAGING_BYTES) {
+          this.#startFrame(length, at + LENGTH_BYTES, staged)
+          return
+        }
+        break
+      }
+      this.#onFrame(this.#staging.subarray(at + LENGTH_BYTES, end))
+      at = end
+    }
+    if (at > 0) this.#staging.copyWithin(0, at, staged)
+    this.#stagedBytes = staged - at
+  }
+
+  #checkedLength(length: number): number {
+    if (length < SMALLEST_FRAME_BYTES) throw new ProtocolError(`a response claims a length of ${length} bytes`)
+    if (length > this.#maxBytes) {
+      throw new ProtocolError(`a response of ${length} bytes is larger than maxResponseBytes (${this.#maxBytes})`)
+    }
+    return length
+  }
+
+  #startFrame(length: number, from: number, to: number): void {
+    this.#frameLength = length
+    this.#frameFilled = to - from
+    if (this.#frame === undefined) this.#growFrame(FIRST_FRAME_BYTES)
+    this.#frame!.set(this.#staging.subarray(from, to))
+    this.#stagedBytes = 0
+  }
+
+  #growFrame(bytes: number): void {
+    const frame = Buffer.allocUnsafeSlow(Math.max(FIRST_FRAME_BYTES, Math.min(bytes, this.#frameLength)))
+    if (this.#frame !== undefined) frame.set(this.#frame.subarray(0, this.#frameFilled))
+    this.#frame = frame
+  }
+
+  #finishFrame(): void {
+    const frame = this.#frame!.subarray(0, this.#frameLength)
+    this.#frameLength = this.#frameFilled = 0
+    this.#onFrame(frame)
+    if (this.#frame!.length > KEPT_FRAME_BYTES) this.#frame = undefined
+  }
+}

@@ -1,0 +1,251 @@
+import { type CastellanError, KafkaError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
+import type { BrokerAddress } from '../model.js'
+import type * as client from './broker-client.js'
+import { prepareCompression } from './compression.js'
+import type { ConnectionSettings } from './connection-options.js'
+import { KafkajsConnection } from './kafkajs-connection.js'
+import type { Api } from './protocol/api.js'
+import { type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api-versions.js'
+import { createTopicsV3 } from './protocol/create-topics.js'
+import { deleteTopicsV1 } from './protocol/delete-topics.js'
+import { describeConfigsV2 } from './protocol/describe-configs.js'
+import { fetchV11 } from './protocol/fetch.js'
+import { findCoordinatorV2 } from './protocol/find-coordinator.js'
+import { initProducerIdV1 } from './protocol/init-producer-id.js'
+import { listOffsetsV3 } from './protocol/list-offsets.js'
+import { metadataV7 } from './protocol/metadata.js'
+import { offsetCommitV5 } from './protocol/offset-commit.js'
+import { offsetFetchV4 } from './protocol/offset-fetch.js'
+import { produceV7 } from './protocol/produce.js'
+import { RequestWriter } from './protocol/request-writer.js'
+import { ResponseReader } from './protocol/response-reader.js'
+import type { CreateTopicsCall, DeleteTopicsCall, TopicAdmin } from './topic-admin.js'
+
+const UNSUPPORTED_VERSION = 35
+type Throttled = { readonly throttleTimeMs: number }
+
+/** A connection that is ready for calls, and what its broker speaks. */
+interface Session {
+  readonly connection: KafkajsConnection
+  readonly ranges: ApiVersionRanges
+}
+
+/** {@link client.BrokerClient} over a connection of kafkajs and codecs of our own; every (re)connect is a new connection. */
+export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
+  readonly address: BrokerAddress
+  readonly #purpose: string
+  readonly #settings: ConnectionSettings
+  #session: Session | undefined
+  #connecting: { readonly connection: KafkajsConnection; readonly session: Promise<Session> } | undefined
+
+  constructor(address: BrokerAddress, purpose: string, settings: ConnectionSettings) {
+    this.address = address
+    this.#purpose = purpose
+    this.#settings = settings
+  }
+
+  get isConnected(): boolean {
+    return this.#session !== undefined
+  }
+
+  async connect(): Promise<void> {
+    if (this.#session === undefined) await this.#openSession()
+  }
+
+  async close(): Promise<void> {
+    const connection = this.#session?.connection ?? this.#connecting?.connection
+    connection?.close(
+      new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was closed on our side`)
+    )
+  }
+
+  metadata(call: client.MetadataCall): Promise<client.MetadataResponse> {
+    return this.#call(metadataV7, call)
+  }
+  produce(call: client.ProduceCall): Promise<client.ProduceResponse> {
+    return this.#call(produceV7, call)
+  }
+  fetch(call: client.FetchCall): Promise<client.FetchResponse> {
+    return this.#call(fetchV11, call)
+  }
+  listOffsets(call: client.ListOffsetsCall): Promise<client.ListOffsetsResponse> {
+    return this.#call(listOffsetsV3, call)
+  }
+  findCoordinator(call: client.FindCoordinatorCall): Promise<client.FindCoordinatorResponse> {
+    return this.#call(findCoordinatorV2, call)
+  }
+  offsetCommit(call: client.OffsetCommitCall): Promise<client.OffsetCommitResponse> {
+    return this.#call(offsetCommitV5, call)
+  }
+  offsetFetch(call: client.OffsetFetchCall): Promise<client.OffsetFetchResponse> {
+    return this.#call(offsetFetchV4, call)
+  }
+  initProducerId(call: client.InitProducerIdCall): Promise<client.InitProducerIdResponse> {
+    return this.#call(initProducerIdV1, call)
+  }
+  describeTopicConfigs(call: client.DescribeTopicConfigsCall): Promise<client.DescribeTopicConfigsResponse> {
+    return this.#call(describeConfigsV2, call)
+  }
+  createTopics(call: CreateTopicsCall) {
+    return this.#call(createTopicsV3, call)
+  }
+  deleteTopics(call: DeleteTopicsCall) {
+    return this.#call(deleteTopicsV1, call)
+  }
+
+  get #name(): string {
+    return `${this.address.host}:${this.address.port}`
+  }
+
+  /** Straight through when the connection is ready; only a new or an expired login waits. */
+  #call<Call extends client.CallOptions, Response extends Throttled>(
+    api: Api<Call, Response>,
+    call: Call
+  ): Promise<Response> {
+    const session = this.#session
+    return session?.connection.isAuthenticated
+      ? this.#exchange(session, api, call)
+      : this.#readySession().then(ready => this.#exchange(ready, api, call))
+  }
+
+  async #readySession(): Promise<Session> {
+    const session = this.#session ?? (await this.#openSession())
+    if (!session.connection.isAuthenticated) await session.connection.authenticate(session.ranges)
+    return session
+  }
+
+  #exchange<Call extends client.CallOptions, Response extends Throttled>(
+    session: Session,
+    api: Api<Call, Response>,
+    call: Call
+  ): Promise<Response> {
+    const range = session.ranges.get(api.key)
+    if (range === undefined || api.version < range.minVersion || api.version > range.maxVersion) {
+      return Promise.reject(this.#unsupported(api, range))
+    }
+    return send(
+      session.connection,
+      api,
+      call,
+      call.timeoutMs ?? this.#settings.requestTimeoutMs,
+      this.#settings.clientId
+    )
+  }
+
+  #unsupported(api: Api<never, Throttled>, range: { minVersion: number; maxVersion: number } | undefined): KafkaError {
+    const spoken = range === undefined ? 'does not offer it' : `speaks v${range.minVersion} to v${range.maxVersion}`
+    return new KafkaError(
+      UNSUPPORTED_VERSION,
+      `${api.name} v${api.version} is needed, but ${this.#name} ${spoken}; Castellan needs Kafka 2.3 or later`,
+      false
+    )
+  }
+
+  #openSession(): Promise<Session> {
+    this.#connecting ??= this.#startSession()
+    return this.#connecting.session
+  }
+
+  #startSession() {
+    const connection = new KafkajsConnection(this.address, this.#settings, error => this.#onClosed(connection, error))
+    const { connectTimeoutMs } = this.#settings
+    const timer = setTimeout(() => {
+      connection.close(new TimedOutError(`connecting to ${this.#name}`, connectTimeoutMs))
+    }, connectTimeoutMs)
+    const session = this.#negotiate(connection).finally(() => clearTimeout(timer))
+    return { connection, session }
+  }
+
+  async #negotiate(connection: KafkajsConnection): Promise<Session> {
+    try {
+      await Promise.all([connection.open(), prepareCompression()])
+      const ranges = await this.#askVersions(connection).catch(error => {
+        throw this.#withHint(error)
+      })
+      if (!connection.isAuthenticated) await connection.authenticate(ranges)
+      const session = { connection, ranges }
+      if (!connection.isOpen)
+        throw new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was lost`)
+      this.#connecting = undefined
+      this.#session = session
+      this.#settings.log.debug({ broker: this.#name, purpose: this.#purpose }, 'connected to a broker')
+      return session
+    } catch (error) {
+      connection.close(error as CastellanError)
+      throw error
+    }
+  }
+
+  async #askVersions(connection: KafkajsConnection): Promise<ApiVersionRanges> {
+    const { connectTimeoutMs, clientId } = this.#settings
+    let response = await send(connection, apiVersionsV1, {}, connectTimeoutMs, clientId)
+    if (response.errorCode === UNSUPPORTED_VERSION) {
+      response = await send(connection, apiVersionsV0, {}, connectTimeoutMs, clientId)
+    }
+    if (response.errorCode !== 0) {
+      throw new ProtocolError(`${this.#name} answers ApiVersions with code ${response.errorCode}`)
+    }
+    return response.ranges
+  }
+
+  /** A listener that wants TLS closes a connection that begins with something else, and says no more. */
+  #withHint(error: CastellanError): CastellanError {
+    if (error.code !== 'brokerUnreachable' || this.#settings.tls !== undefined) return error
+    return new UnavailableError('brokerUnreachable', `${error.message} before it answered; does it expect TLS?`, error)
+  }
+
+  #onClosed(connection: KafkajsConnection, error: CastellanError): void {
+    if (this.#session?.connection === connection) this.#session = undefined
+    if (this.#connecting?.connection === connection) this.#connecting = undefined
+    this.#settings.log.debug(
+      { broker: this.#name, purpose: this.#purpose, err: error },
+      'connection to a broker closed'
+    )
+  }
+}
+
+/** One call on an open connection. A response that cannot be read closes the connection. */
+function send<Call, Response extends Throttled>(
+  connection: KafkajsConnection,
+  api: Api<Call, Response>,
+  call: Call,
+  timeoutMs: number,
+  clientId: string
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    connection.exchange({
+      apiName: api.name,
+      timeoutMs,
+      encode(correlationId) {
+        const writer = new RequestWriter(api.key, api.version, correlationId, clientId)
+        api.encode(writer, call)
+        return writer.finish()
+      },
+      onPayload(payload) {
+        try {
+          const response = decode(api, payload, call)
+          connection.throttle(response.throttleTimeMs)
+          resolve(response)
+        } catch (error) {
+          const failure =
+            error instanceof ProtocolError ? error : new ProtocolError(`a ${api.name} response cannot be read`, error)
+          reject(failure)
+          connection.close(failure)
+        }
+      },
+      onError: reject
+    })
+  })
+}
+
+/** @throws ProtocolError when the bytes are no such response */
+export function decode<Call, Response extends Throttled>(
+  api: Api<Call, Response>,
+  payload: Buffer,
+  call: Call
+): Response {
+  const reader = new ResponseReader(payload)
+  const response = api.decode(reader, call)
+  reader.end()
+  return response
+}

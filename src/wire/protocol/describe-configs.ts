@@ -1,0 +1,50 @@
+import type { DescribeTopicConfigsCall, DescribeTopicConfigsResponse } from '../broker-client.js'
+import type { Api } from './api.js'
+import type { ResponseReader } from './response-reader.js'
+
+const TOPIC = 2
+
+/**
+ * Version 2, for topics.
+ *
+ * Request: `[resource_type i8, resource_name, [config_name]?], include_synonyms bool`
+ * Response: `throttle_time_ms i32, [error_code i16, error_message?, resource_type i8, resource_name,
+ *   [name, value?, read_only bool, source i8, is_sensitive bool, [synonym name, value?, source i8]]]`
+ */
+export const describeConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopicConfigsResponse> = {
+  key: 32,
+  version: 2,
+  name: 'DescribeConfigs',
+  encode(writer, { topics, names }) {
+    writer.array(topics, topic => {
+      writer.int8(TOPIC)
+      writer.string(topic)
+      writer.array(names, name => writer.string(name))
+    })
+    writer.boolean(false)
+  },
+  decode: reader => ({
+    throttleTimeMs: reader.int32(),
+    topics: reader.array(11, () => {
+      const errorCode = reader.int16()
+      reader.nullableString()
+      reader.int8()
+      const topic = reader.string()
+      return { topic, errorCode, configs: new Map(reader.array(11, () => readConfig(reader))) }
+    })
+  })
+}
+
+function readConfig(reader: ResponseReader): [name: string, value: string | null] {
+  const name = reader.string()
+  const value = reader.nullableString()
+  reader.boolean()
+  reader.int8()
+  reader.boolean()
+  reader.array(5, () => {
+    reader.string()
+    reader.nullableString()
+    reader.int8()
+  })
+  return [name, value]
+}

@@ -1,0 +1,39 @@
+import type { OffsetFetchCall, OffsetFetchResponse } from '../broker-client.js'
+import { type Api, byTopic } from './api.js'
+
+/**
+ * Version 4.
+ *
+ * Request: `group_id, [topic, [partition i32]]?`; topics null: all
+ * Response: `throttle_time_ms i32, [topic, [partition i32, offset i64, metadata?, error_code i16]], error_code i16`
+ */
+export const offsetFetchV4: Api<OffsetFetchCall, OffsetFetchResponse> = {
+  key: 9,
+  version: 4,
+  name: 'OffsetFetch',
+  encode(writer, { groupId, partitions }) {
+    writer.string(groupId)
+    if (partitions === null) {
+      writer.int32(-1)
+      return
+    }
+    writer.array(byTopic(partitions), ([topic, ofTopic]) => {
+      writer.string(topic)
+      writer.array(ofTopic, ({ partition }) => writer.int32(partition))
+    })
+  },
+  decode(reader) {
+    const throttleTimeMs = reader.int32()
+    const partitions: OffsetFetchResponse['partitions'][number][] = []
+    reader.array(6, () => {
+      const topic = reader.string()
+      reader.array(16, () => {
+        const partition = reader.int32()
+        const offset = reader.int64()
+        const metadata = reader.nullableString()
+        partitions.push({ topic, partition, offset, metadata, errorCode: reader.int16() })
+      })
+    })
+    return { throttleTimeMs, partitions, errorCode: reader.int16() }
+  }
+}

@@ -1,0 +1,36 @@
+import type { KafkajsSasl, SaslAuthenticationProvider } from 'kafkajs/src/network/connection.js'
+import { UnavailableError } from '../errors.js'
+import type { SaslOptions } from './connection-options.js'
+
+/** Settings in the form kafkajs wants. A new object every time, since kafkajs writes into it. */
+export function toKafkajsSasl(sasl: SaslOptions): KafkajsSasl {
+  if (sasl.mechanism === 'oauthbearer') {
+    return { mechanism: 'oauthbearer', authenticationProvider: oauthBearer(sasl.token) }
+  }
+  return { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password }
+}
+
+/**
+ * OAUTHBEARER, which kafkajs takes for successful whatever the broker answers: a refusal comes as a challenge with code
+ * 0 that has a text in it. Source: RFC 7628, 3.1 and 3.2.2; KIP-255
+ */
+const oauthBearer =
+  (token: string | (() => Promise<string>)): SaslAuthenticationProvider =>
+  ({ saslAuthenticate }) => ({
+    async authenticate() {
+      const value = typeof token === 'string' ? token : await token()
+      const challenge = await saslAuthenticate({
+        request: { encode: () => withLength(Buffer.from(`n,,\u0001auth=Bearer ${value}\u0001\u0001`)) },
+        response: { decode: bytes => bytes, parse: bytes => bytes.subarray(4).toString() }
+      })
+      if (challenge !== '')
+        throw new UnavailableError('authenticationFailed', `the broker refuses the token: ${challenge}`)
+    }
+  })
+
+function withLength(bytes: Buffer): Buffer {
+  const framed = Buffer.allocUnsafe(4 + bytes.length)
+  framed.writeInt32BE(bytes.length)
+  framed.set(bytes, 4)
+  return framed
+}
