@@ -4,6 +4,8 @@ export interface BrokerSetup {
   readonly nodes?: number
   /** Of the first node; 0 (default): any free one. */
   readonly port?: number
+  /** Per partition; default 64 MiB. */
+  readonly retentionBytes?: number
   readonly topics: readonly { readonly topic: string; readonly partitions: number }[]
 }
 
@@ -15,7 +17,6 @@ export interface Broker {
   recordsIn(topic: string): Promise<number>
   /** Requests served so far. */
   requestCount(api: 'Fetch' | 'Produce' | 'Metadata'): Promise<number>
-  /** Bytes of the topic's partitions as its log holds them. */
   stop(): Promise<void>
 }
 

@@ -14,7 +14,7 @@ interface Answer {
   readonly error?: string
 }
 
-const ASK_TIMEOUT_MS = 120_000
+const ASK_TIMEOUT_MS = 60_000
 
 /** One process of a benchmark: a script of this folder that answers verbs. It ends with its parent. */
 export class Child {

@@ -1,5 +1,4 @@
 import kafkajs from 'kafkajs'
-import { loadCastellan } from './castellan.js'
 import { answerParent } from './child.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
 
@@ -27,11 +26,16 @@ interface Producer {
 /** Keeps `callsInFlight` calls going; the same loop for both clients. */
 async function run(options: ProduceRun): Promise<ProduceReport> {
   const producer = await (options.client === 'kafkajs' ? openKafkajs(options) : openCastellan(options))
-  let acknowledged = 0
+  let acknowledged: number
   let sending = true
   const keepSending = async () => {
-    while (sending) acknowledged += await producer.send()
+    while (sending) {
+      const records = await producer.send()
+      acknowledged += records
+    }
   }
+  // kafkajs opens a socket per caller when its first calls come together.
+  acknowledged = await producer.send()
   const senders = Array.from({ length: options.callsInFlight }, keepSending)
   const window = await measureWindow(options, () => acknowledged)
   sending = false

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
-import { fileURLToPath } from 'node:url'
+import { DIST } from './castellan.js'
 import { Child } from './child.js'
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const MAIN = `${DIST}/main.js`
 const START_TIMEOUT_MS = 20_000
 
 /** A server process under load. */

@@ -1,0 +1,31 @@
+import { pathToFileURL } from 'node:url'
+import type { ApiName, EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import type { BrokerSetup } from './broker.js'
+import { DIST } from './castellan.js'
+import { answerParent } from './child.js'
+
+const RETENTION_BYTES = 64 * 1024 * 1024
+
+let cluster: EmbeddedCluster
+const partitionsOf = new Map<string, number>()
+
+async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
+  const room = pathToFileURL(`${DIST}/broker/start-embedded-cluster.js`).href
+  const { startEmbeddedCluster } = (await import(room)) as typeof import('../../src/broker/start-embedded-cluster.js')
+  cluster = await startEmbeddedCluster({ nodes, port, retentionBytes })
+  for (const { topic, partitions } of topics) {
+    cluster.createTopic(topic, { partitions })
+    partitionsOf.set(topic, partitions)
+  }
+  return { bootstrap: cluster.bootstrap }
+}
+
+function recordsIn({ topic }: { topic: string }): number {
+  let records = 0
+  for (let partition = 0; partition < partitionsOf.get(topic)!; partition++) {
+    records += cluster.highWatermark(topic, partition)
+  }
+  return records
+}
+
+answerParent({ start, recordsIn, requestCount: ({ api }: { api: ApiName }) => cluster.requestCount(api) })
