@@ -1,0 +1,89 @@
+import type { Readable } from 'node:stream'
+import type { BufferPool } from './buffer-pool.js'
+
+/** What came of a body: its bytes, valid until the call returns, or why there are none. */
+export type BodyEnd = (body: Buffer | 'tooLarge' | Error) => void
+
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * Puts a request body together and hands it to `end` while its bytes are valid; once, or never when the client leaves
+ * first. A body that came in one piece is handed on as it is; one in several pieces goes through a pooled buffer,
+ * because most of the cost of a large body is making and collecting its memory.
+ *
+ * @param declaredBytes what the client announced; 0 when it did not
+ */
+export function collectBody(
+  source: Readable,
+  declaredBytes: number,
+  maxBytes: number,
+  pool: BufferPool,
+  end: BodyEnd
+): void {
+  if (declaredBytes > maxBytes) {
+    end('tooLarge')
+    return
+  }
+  const body = new PartialBody(pool)
+  let isOver = false
+  const finish = (outcome: () => Buffer | 'tooLarge' | Error): void => {
+    if (isOver) return
+    isOver = true
+    try {
+      end(outcome())
+    } finally {
+      body.release()
+    }
+  }
+  source.on('data', (chunk: Buffer) => {
+    // After the limit the rest is read and forgotten.
+    if (isOver) return
+    if (body.length + chunk.length > maxBytes) finish(() => 'tooLarge')
+    else body.add(chunk, declaredBytes)
+  })
+  source.on('end', () => finish(() => body.bytes))
+  source.on('error', (error: Error) => finish(() => error))
+  source.on('close', () => {
+    isOver = true
+    body.release()
+  })
+}
+
+class PartialBody {
+  length = 0
+  readonly #pool: BufferPool
+  #only: Buffer | undefined
+  #joined: Buffer | undefined
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool
+  }
+
+  get bytes(): Buffer {
+    return this.#only ?? this.#joined?.subarray(0, this.length) ?? EMPTY
+  }
+
+  add(chunk: Buffer, declaredBytes: number): void {
+    const start = this.length
+    this.length += chunk.length
+    if (start === 0) {
+      this.#only = chunk
+      return
+    }
+    this.#makeRoom(start, Math.max(this.length, declaredBytes))
+    chunk.copy(this.#joined!, start)
+  }
+
+  #makeRoom(usedBytes: number, neededBytes: number): void {
+    if (this.#joined !== undefined && this.#joined.length >= neededBytes) return
+    const larger = this.#pool.take(neededBytes)
+    this.bytes.copy(larger, 0, 0, usedBytes)
+    this.release()
+    this.#joined = larger
+  }
+
+  release(): void {
+    if (this.#joined !== undefined) this.#pool.give(this.#joined)
+    this.#joined = this.#only = undefined
+  }
+}

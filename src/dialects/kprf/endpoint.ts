@@ -1,0 +1,139 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { KprfSettings } from '../../config/kprf-settings.js'
+import { OverloadedError } from '../../errors.js'
+import type { Logger } from '../../model.js'
+import { collectBody } from './body-collector.js'
+import { BufferPool } from './buffer-pool.js'
+import { isJsonContentType } from './content-type.js'
+import { DeserializeError } from './json-reader.js'
+import type { KprfMetrics } from './kprf-metrics.js'
+import type { Push, PushResult } from './push.js'
+import { parsePush } from './push-parse.js'
+import type { PushRequest } from './push-request.js'
+import { scanPush } from './push-scan.js'
+import { queueFull, toMessage } from './record-errors.js'
+import type { Responder } from './responses.js'
+
+/** Memory kept for putting bodies together again while none are. */
+const POOL_BYTES = 16 * 1024 * 1024
+
+const JSON_TYPE = 'application/json'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+const RETRY = { 'retry-after': '1' }
+
+/** A request on its way through the endpoint. */
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly requestId: string
+}
+
+/** `POST /push`: reads the body, pushes, answers. It writes to Node's response; Fastify has let go of it. */
+export class PushEndpoint {
+  readonly #push: Push
+  readonly #responder: Responder
+  readonly #metrics: KprfMetrics
+  readonly #log: Logger
+  readonly #clock: () => number
+  readonly #maxBodyBytes: number
+  readonly #maxRecords: number
+  readonly #failureStart: string
+  readonly #pool = new BufferPool(POOL_BYTES)
+
+  constructor(
+    settings: KprfSettings,
+    parts: { push: Push; responder: Responder; metrics: KprfMetrics; log: Logger; clock: () => number }
+  ) {
+    this.#push = parts.push
+    this.#responder = parts.responder
+    this.#metrics = parts.metrics
+    this.#log = parts.log
+    this.#clock = parts.clock
+    this.#maxBodyBytes = settings.maxBodyBytes
+    this.#maxRecords = settings.maxRecordsPerRequest
+    this.#failureStart = `{"status":"${settings.failureWord}","errors":[`
+  }
+
+  /** @param payload the body, as the hooks before left it */
+  receive(request: IncomingMessage, response: ServerResponse, payload: Readable, requestId: string): void {
+    const exchange = { request, response, requestId }
+    if (!isJsonContentType(request.headers['content-type'])) {
+      this.#text(exchange, 415, "The request's content-type is not supported")
+      return
+    }
+    const declaredBytes = Number(request.headers['content-length'] ?? 0)
+    collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
+      if (body instanceof Error) this.#unread(exchange, body)
+      else if (body === 'tooLarge') this.#tooLarge(exchange)
+      else this.#answer(exchange, body)
+    })
+  }
+
+  /** Refuses a request nothing of which has been read. */
+  overloaded(exchange: Exchange): void {
+    const body = this.#failures([toMessage(queueFull)])
+    this.#responder.send(exchange.response, 503, JSON_TYPE, body, exchange.requestId, { ...CLOSE, ...RETRY })
+  }
+
+  /** A client that left is told nothing. */
+  #unread(exchange: Exchange, error: Error): void {
+    if (error instanceof OverloadedError) this.overloaded(exchange)
+  }
+
+  #answer(exchange: Exchange, body: Buffer): void {
+    try {
+      const push = scanPush(body) ?? parsePush(body)
+      if (push.records.length > this.#maxRecords) this.#tooLarge(exchange)
+      else if (push.waitForSend) this.#answerDelivered(exchange, push)
+      else this.#answerEnqueued(exchange, push)
+    } catch (error) {
+      if (error instanceof DeserializeError) {
+        this.#text(exchange, 400, `Request body deserialize error: ${error.message}`)
+      } else this.#broken(exchange, error)
+    }
+  }
+
+  #answerEnqueued(exchange: Exchange, push: PushRequest): void {
+    const startedAt = this.#clock()
+    this.#result(exchange, this.#push.enqueue(push), false, startedAt)
+  }
+
+  #answerDelivered(exchange: Exchange, push: PushRequest): void {
+    const startedAt = this.#clock()
+    this.#push.deliver(push).then(
+      result => this.#result(exchange, result, true, startedAt),
+      (error: unknown) => this.#broken(exchange, error)
+    )
+  }
+
+  #result({ response, requestId }: Exchange, result: PushResult, isSync: boolean, startedAt: number): void {
+    this.#metrics.answered(result === 'ok' ? 200 : 500, isSync, this.#clock() - startedAt)
+    if (response.destroyed) return
+    if (result === 'ok') this.#responder.ok(response, requestId)
+    else this.#responder.send(response, 500, JSON_TYPE, this.#failures(result), requestId)
+  }
+
+  #failures(texts: readonly (string | undefined)[]): string {
+    // All texts are ours and need no escape.
+    const entries = texts.map(text =>
+      text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
+    )
+    return `${this.#failureStart}${entries.join(',')}]}`
+  }
+
+  #tooLarge(exchange: Exchange): void {
+    this.#text(exchange, 413, 'The request payload is too large', CLOSE)
+  }
+
+  #text({ response, requestId }: Exchange, status: number, text: string, headers?: Record<string, string>): void {
+    this.#responder.send(response, status, TEXT_TYPE, text, requestId, headers)
+  }
+
+  #broken(exchange: Exchange, error: unknown): void {
+    this.#log.error({ requestId: exchange.requestId, err: error }, 'a push failed unexpectedly')
+    this.#text(exchange, 500, '')
+  }
+}

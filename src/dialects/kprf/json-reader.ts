@@ -1,0 +1,326 @@
+import { isUtf8 } from 'node:buffer'
+
+/** What stands after `Request body deserialize error: ` in kprf's 400. */
+export class DeserializeError extends Error {
+  override readonly name = 'DeserializeError'
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const ZERO = 0x30
+const NINE = 0x39
+const OPEN_LIST = 0x5b
+const CLOSE_LIST = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const COMMA = 0x2c
+const COLON = 0x3a
+
+/** 1 for the bytes that cannot stand for themselves in a JSON string: controls, quote, backslash. */
+const special = new Uint8Array(256)
+special.fill(1, 0, 0x20)
+special[QUOTE] = special[BACKSLASH] = 1
+
+/** `\n` => line feed and so on; 0 for what is no simple escape. */
+const simpleEscapes = new Uint8Array(256)
+for (const [letter, byte] of Object.entries({
+  '"': '"',
+  '\\': '\\',
+  '/': '/',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t'
+}))
+  simpleEscapes[letter.charCodeAt(0)] = byte.charCodeAt(0)
+
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= NINE
+
+/**
+ * A cursor over JSON bytes which fails with the words, the line and the column of serde_json.
+ *
+ * A position is a count of consumed bytes: `failHere` reports what has been consumed, `failAtPeek` one byte more, the
+ * one that was looked at. Which of the two applies is part of the imitated behaviour and looks arbitrary at places.
+ * EOF is -1, a value no byte has.
+ *
+ * Source: serde_json 1.0.64, src/de.rs and src/read.rs (SliceRead).
+ */
+export class JsonReader {
+  index = 0
+  readonly #bytes: Buffer
+  readonly #isWholeUtf8: boolean
+  #scratch: Buffer | undefined
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+    this.#isWholeUtf8 = isUtf8(bytes)
+  }
+
+  /** The next byte, or -1 at the end. */
+  peek(): number {
+    return this.index < this.#bytes.length ? this.#bytes[this.index]! : -1
+  }
+
+  /** Consumes and returns the next byte; at the end it returns -1 and consumes nothing. */
+  next(): number {
+    return this.index < this.#bytes.length ? this.#bytes[this.index++]! : -1
+  }
+
+  /** The next byte that is no white space, not consumed. */
+  peekToken(): number {
+    for (;;) {
+      const byte = this.peek()
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x09 && byte !== 0x0d) return byte
+      this.index++
+    }
+  }
+
+  failHere(reason: string): never {
+    this.#fail(reason, this.index)
+  }
+
+  failAtPeek(reason: string): never {
+    this.#fail(reason, Math.min(this.#bytes.length, this.index + 1))
+  }
+
+  #fail(reason: string, consumed: number): never {
+    let line = 1
+    let lineStart = 0
+    for (let at = this.#bytes.indexOf(0x0a); at >= 0 && at < consumed; at = this.#bytes.indexOf(0x0a, at + 1)) {
+      line++
+      lineStart = at + 1
+    }
+    throw new DeserializeError(`${reason} at line ${line} column ${consumed - lineStart}`)
+  }
+
+  /** Consumes the rest of `null`, `true` or `false` after its first letter. */
+  finishWord(rest: 'ull' | 'rue' | 'alse'): void {
+    for (let i = 0; i < rest.length; i++) {
+      const byte = this.next()
+      if (byte < 0) this.failHere('EOF while parsing a value')
+      if (byte !== rest.charCodeAt(i)) this.failHere('expected ident')
+    }
+  }
+
+  /**
+   * Consumes a string whose opening quote has been consumed, and returns its bytes: a view of the body where nothing
+   * is escaped, else a copy.
+   */
+  finishString(): Buffer {
+    const bytes = this.#bytes
+    const start = this.index
+    let at = start
+    while (at < bytes.length && !special[bytes[at]!]) at++
+    this.index = at
+    const value = bytes[at] === QUOTE ? bytes.subarray(start, at) : this.#unescape(start)
+    this.index++
+    if (!this.#isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1)))
+      this.failHere('invalid unicode code point')
+    return value
+  }
+
+  /** Stops at the closing quote. Unescaping never lengthens, so a scratch as long as the body holds any string of it. */
+  #unescape(start: number): Buffer {
+    const bytes = this.#bytes
+    const scratch = (this.#scratch ??= Buffer.allocUnsafe(bytes.length))
+    let length = bytes.copy(scratch, 0, start, this.index)
+    let at = this.index
+    for (;;) {
+      if (at === bytes.length) {
+        this.index = at
+        this.failHere('EOF while parsing a string')
+      }
+      const byte = bytes[at++]!
+      if (!special[byte]) {
+        scratch[length++] = byte
+        continue
+      }
+      this.index = at
+      if (byte === BACKSLASH) {
+        const simple = simpleEscapes[bytes[at] ?? 0]!
+        if (simple) {
+          scratch[length++] = simple
+          at++
+        } else {
+          length = writeUtf8(scratch, length, this.#finishEscape())
+          at = this.index
+        }
+      } else if (byte === QUOTE) {
+        this.index = at - 1
+        return Buffer.from(scratch.subarray(0, length))
+      } else this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
+    }
+  }
+
+  /** Consumes an escape after its backslash and returns its code point. */
+  #finishEscape(): number {
+    const letter = this.#nextInString()
+    const simple = simpleEscapes[letter]!
+    if (simple) return simple
+    if (letter !== 0x75) this.failHere('invalid escape')
+    const first = this.#finishHex()
+    if (first < 0xd800 || first > 0xdfff) return first
+    if (first > 0xdbff) this.failHere('lone leading surrogate in hex escape')
+    if (this.#nextInString() !== BACKSLASH) this.failHere('unexpected end of hex escape')
+    if (this.#nextInString() !== 0x75) this.failHere('unexpected end of hex escape')
+    const second = this.#finishHex()
+    if (second < 0xdc00 || second > 0xdfff) this.failHere('lone leading surrogate in hex escape')
+    return 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+  }
+
+  #finishHex(): number {
+    if (this.index + 4 > this.#bytes.length) {
+      this.index = this.#bytes.length
+      this.failHere('EOF while parsing a string')
+    }
+    let value = 0
+    for (let i = 0; i < 4; i++) {
+      const digit = Number.parseInt(String.fromCharCode(this.next()), 16)
+      if (Number.isNaN(digit)) this.failHere('invalid escape')
+      value = value * 16 + digit
+    }
+    return value
+  }
+
+  #nextInString(): number {
+    const byte = this.next()
+    if (byte < 0) this.failHere('EOF while parsing a string')
+    return byte
+  }
+
+  /** Consumes a string without keeping it. Its bytes need not be UTF-8. */
+  #skipString(): void {
+    for (;;) {
+      while (this.index < this.#bytes.length && !special[this.#bytes[this.index]!]) this.index++
+      const byte = this.peek()
+      // Not consumed, unlike in a string that is kept: so the column is one less.
+      if (byte >= 0 && byte < 0x20) this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
+      this.#nextInString()
+      if (byte === QUOTE) return
+      this.#finishEscape()
+    }
+  }
+
+  /** Consumes any value without keeping it. Needs no stack, so depth is bounded by the body's length only. */
+  skipValue(): void {
+    const enclosing: number[] = []
+    for (;;) {
+      const opened = this.#skipScalarOrOpen()
+      if (opened) enclosing.push(opened)
+      if (this.#closeFinished(enclosing, !opened)) return
+      if (enclosing[enclosing.length - 1] === OPEN_OBJECT) this.#skipKey()
+    }
+  }
+
+  /** Consumes a scalar, or the opening bracket of a list or object, which it returns. */
+  #skipScalarOrOpen(): number {
+    const byte = this.peekToken()
+    if (byte < 0) this.failAtPeek('EOF while parsing a value')
+    if (isDigit(byte)) return this.#skipNumber()
+    switch (byte) {
+      case OPEN_LIST:
+      case OPEN_OBJECT:
+        this.index++
+        return byte
+      case QUOTE:
+        this.index++
+        this.#skipString()
+        return 0
+      case 0x2d:
+        this.index++
+        return this.#skipNumber()
+    }
+    if (!this.finishKeyword()) this.failAtPeek('expected value')
+    return 0
+  }
+
+  /** Consumes `null`, `true` or `false` if its first letter comes next, and returns that letter, else `undefined`. */
+  finishKeyword(): 'n' | 't' | 'f' | undefined {
+    switch (this.peek()) {
+      case 0x6e:
+        this.index++
+        this.finishWord('ull')
+        return 'n'
+      case 0x74:
+        this.index++
+        this.finishWord('rue')
+        return 't'
+      case 0x66:
+        this.index++
+        this.finishWord('alse')
+        return 'f'
+    }
+    return undefined
+  }
+
+  /** After a value or an opening bracket: consumes closing brackets, then a comma. True when nothing is open any more. */
+  #closeFinished(enclosing: number[], hasValue: boolean): boolean {
+    for (;;) {
+      const frame = enclosing[enclosing.length - 1]
+      if (frame === undefined) return true
+      const byte = this.peekToken()
+      if (byte === COMMA && hasValue) {
+        this.index++
+        return false
+      }
+      if (byte !== (frame === OPEN_LIST ? CLOSE_LIST : CLOSE_OBJECT)) {
+        if (byte < 0) this.failAtPeek(frame === OPEN_LIST ? 'EOF while parsing a list' : 'EOF while parsing an object')
+        if (hasValue) this.failAtPeek(frame === OPEN_LIST ? 'expected `,` or `]`' : 'expected `,` or `}`')
+        return false
+      }
+      this.index++
+      enclosing.pop()
+      hasValue = true
+    }
+  }
+
+  #skipKey(): void {
+    const byte = this.peekToken()
+    if (byte < 0) this.failAtPeek('EOF while parsing an object')
+    if (byte !== QUOTE) this.failAtPeek('key must be a string')
+    this.index++
+    this.#skipString()
+    this.expectColon()
+  }
+
+  /** Consumes the colon between a key and its value. */
+  expectColon(): void {
+    const byte = this.peekToken()
+    if (byte < 0) this.failAtPeek('EOF while parsing an object')
+    if (byte !== COLON) this.failAtPeek('expected `:`')
+    this.index++
+  }
+
+  /** Consumes a number after its minus sign. */
+  #skipNumber(): 0 {
+    const first = this.next()
+    if (!isDigit(first)) this.failHere('invalid number')
+    if (first === ZERO && isDigit(this.peek())) this.failAtPeek('invalid number')
+    this.#skipDigits()
+    if (this.peek() === 0x2e) {
+      this.index++
+      if (!this.#skipDigits()) this.failAtPeek('invalid number')
+    }
+    if ((this.peek() | 0x20) !== 0x65) return 0
+    this.index++
+    if (this.peek() === 0x2b || this.peek() === 0x2d) this.index++
+    if (!isDigit(this.next())) this.failHere('invalid number')
+    this.#skipDigits()
+    return 0
+  }
+
+  #skipDigits(): number {
+    const start = this.index
+    while (isDigit(this.peek())) this.index++
+    return this.index - start
+  }
+}
+
+function writeUtf8(target: Buffer, at: number, codePoint: number): number {
+  if (codePoint < 0x80) {
+    target[at] = codePoint
+    return at + 1
+  }
+  return at + target.write(String.fromCodePoint(codePoint), at)
+}

@@ -1,0 +1,245 @@
+import { describeNumber, readNumber } from './json-number.js'
+import { DeserializeError, JsonReader } from './json-reader.js'
+import type { PushRecord, PushRequest } from './push-request.js'
+import { rustDebugOf } from './rust-debug.js'
+
+const I32_MIN = -(2n ** 31n)
+const I32_MAX = 2n ** 31n - 1n
+
+/**
+ * Reads any body as kprf does: what it accepts, this accepts; what it refuses, this refuses with the same words, line
+ * and column.
+ *
+ * Keys and values are views of the body or copies; they are not to be used after the body's buffer is reused.
+ *
+ * @throws DeserializeError when the body is no push request
+ * Source: kprf fd32acc read the body with serde_json 1.0.64 (`from_slice`) and serde 1.0.126 (`derive(Deserialize)`).
+ */
+export function parsePush(body: Buffer): PushRequest {
+  const reader = new JsonReader(body)
+  const request = readPushRequest(reader)
+  if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
+  return request
+}
+
+/** What a field holds, and how it is read. `absent`: what a missing key means; none for a required field. */
+interface Field {
+  readonly name: string
+  readonly read: (reader: JsonReader) => unknown
+  readonly absent?: null
+}
+
+/** In the order of the struct, which a positional array follows and which decides the missing field that is named. */
+const recordFields = [
+  { name: 'data', read: reader => readString(reader) },
+  { name: 'topic', read: reader => readString(reader).toString() },
+  { name: 'key', read: reader => readOption(reader, readString), absent: null },
+  { name: 'partition', read: reader => readOption(reader, readInt32), absent: null }
+] as const satisfies Field[]
+
+const pushFields = [
+  { name: 'records', read: readRecords },
+  { name: 'wait_for_send', read: reader => readOption(reader, readBoolean), absent: null }
+] as const satisfies Field[]
+
+function readPushRequest(reader: JsonReader): PushRequest {
+  const [records, waitForSend] = readStruct(reader, 'PushRequest', pushFields) as [PushRecord[], boolean | null]
+  return { records, waitForSend: waitForSend === true }
+}
+
+function readRecords(reader: JsonReader): PushRecord[] {
+  requireByte(reader, [OPEN_LIST], 'a sequence')
+  const records: PushRecord[] = []
+  while (nextElement(reader, records.length === 0)) records.push(readRecord(reader))
+  endList(reader)
+  return records
+}
+
+type RecordValues = [data: Buffer, topic: string, key: Buffer | null, partition: number | null]
+
+function readRecord(reader: JsonReader): PushRecord {
+  const [value, topic, key, partition] = readStruct(reader, 'Record', recordFields) as RecordValues
+  return { topic, key, value, partition: partition ?? undefined }
+}
+
+const OPEN_LIST = 0x5b
+const CLOSE_LIST = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const COMMA = 0x2c
+const QUOTE = 0x22
+
+/** A struct comes as an object, or as an array of its fields in order. */
+function readStruct(reader: JsonReader, name: string, fields: readonly Field[]): unknown[] {
+  const values: unknown[] = []
+  const opened = requireByte(reader, [OPEN_LIST, OPEN_OBJECT], `struct ${name}`)
+  const isList = opened === OPEN_LIST
+  const failure = isList ? readPositional(reader, name, fields, values) : readKeyed(reader, fields, values)
+  if (failure !== undefined) {
+    // serde_json first tries to close the bracket and then looks where it stands, so the column counts the bracket.
+    closeQuietly(reader, isList)
+    reader.failHere(failure)
+  }
+  if (isList) endList(reader)
+  else endObject(reader)
+  return values
+}
+
+function closeQuietly(reader: JsonReader, isList: boolean): void {
+  try {
+    if (isList) endList(reader)
+    else endObject(reader)
+  } catch (error) {
+    if (!(error instanceof DeserializeError)) throw error
+  }
+}
+
+/** Fills `values`; returns what is wrong when it is not the fault of one place in the text. */
+function readPositional(
+  reader: JsonReader,
+  name: string,
+  fields: readonly Field[],
+  values: unknown[]
+): string | undefined {
+  for (const [i, field] of fields.entries()) {
+    if (!nextElement(reader, i === 0))
+      return `invalid length ${i}, expected struct ${name} with ${fields.length} elements`
+    values.push(field.read(reader))
+  }
+  return undefined
+}
+
+function readKeyed(reader: JsonReader, fields: readonly Field[], values: unknown[]): string | undefined {
+  for (let isFirst = true; nextKey(reader, isFirst); isFirst = false) {
+    reader.index++
+    const name = reader.finishString().toString('latin1')
+    const index = fields.findIndex(field => field.name === name)
+    if (index >= 0 && values[index] !== undefined) return `duplicate field \`${name}\``
+    reader.expectColon()
+    if (index < 0) reader.skipValue()
+    else values[index] = fields[index]!.read(reader)
+  }
+  for (const [i, field] of fields.entries()) {
+    if (values[i] === undefined && field.absent === undefined) return `missing field \`${field.name}\``
+    values[i] ??= null
+  }
+  return undefined
+}
+
+/** True when an element of a list comes next; a comma before it has been consumed. */
+function nextElement(reader: JsonReader, isFirst: boolean): boolean {
+  let byte = reader.peekToken()
+  if (byte === CLOSE_LIST) return false
+  if (byte < 0) reader.failAtPeek('EOF while parsing a list')
+  if (isFirst) return true
+  if (byte !== COMMA) reader.failAtPeek('expected `,` or `]`')
+  reader.index++
+  byte = reader.peekToken()
+  if (byte === CLOSE_LIST) reader.failAtPeek('trailing comma')
+  if (byte < 0) reader.failAtPeek('EOF while parsing a value')
+  return true
+}
+
+/** True when the opening quote of a key comes next. */
+function nextKey(reader: JsonReader, isFirst: boolean): boolean {
+  let byte = reader.peekToken()
+  if (byte === CLOSE_OBJECT) return false
+  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
+  if (!isFirst) {
+    if (byte !== COMMA) reader.failAtPeek('expected `,` or `}`')
+    reader.index++
+    byte = reader.peekToken()
+    if (byte === CLOSE_OBJECT) reader.failAtPeek('trailing comma')
+    if (byte < 0) reader.failAtPeek('EOF while parsing a value')
+  }
+  if (byte !== QUOTE) reader.failAtPeek('key must be a string')
+  return true
+}
+
+function endList(reader: JsonReader): void {
+  const byte = reader.peekToken()
+  if (byte === COMMA) {
+    reader.index++
+    reader.failAtPeek(reader.peekToken() === CLOSE_LIST ? 'trailing comma' : 'trailing characters')
+  }
+  if (byte < 0) reader.failAtPeek('EOF while parsing a list')
+  if (byte !== CLOSE_LIST) reader.failAtPeek('trailing characters')
+  reader.index++
+}
+
+function endObject(reader: JsonReader): void {
+  const byte = reader.peekToken()
+  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
+  if (byte === COMMA) reader.failAtPeek('trailing comma')
+  if (byte !== CLOSE_OBJECT) reader.failAtPeek('trailing characters')
+  reader.index++
+}
+
+const readString = (reader: JsonReader): Buffer => {
+  requireByte(reader, [QUOTE], 'a string')
+  return reader.finishString()
+}
+
+function readBoolean(reader: JsonReader): boolean {
+  const byte = peekValue(reader)
+  if (byte !== 0x74 && byte !== 0x66) failType(reader, 'a boolean')
+  return reader.finishKeyword() === 't'
+}
+
+function readInt32(reader: JsonReader): number {
+  const byte = peekValue(reader)
+  if (byte !== 0x2d && !(byte >= 0x30 && byte <= 0x39)) failType(reader, 'i32')
+  if (byte === 0x2d) reader.index++
+  const number = readNumber(reader, byte !== 0x2d)
+  if (number.type === 'float') reader.failHere(`invalid type: ${describeNumber(number)}, expected i32`)
+  if (number.value < I32_MIN || number.value > I32_MAX) {
+    reader.failHere(`invalid value: ${describeNumber(number)}, expected i32`)
+  }
+  return Number(number.value)
+}
+
+function readOption<Value>(reader: JsonReader, read: (reader: JsonReader) => Value): Value | null {
+  if (reader.peekToken() !== 0x6e) return read(reader)
+  reader.finishKeyword()
+  return null
+}
+
+function peekValue(reader: JsonReader): number {
+  const byte = reader.peekToken()
+  if (byte < 0) reader.failAtPeek('EOF while parsing a value')
+  return byte
+}
+
+/** Consumes and returns the next byte if it is one of those, else says what stands there instead. */
+function requireByte(reader: JsonReader, wanted: readonly number[], expected: string): number {
+  const byte = peekValue(reader)
+  if (!wanted.includes(byte)) failType(reader, expected)
+  reader.index++
+  return byte
+}
+
+/** Reads the value that should not be there, and names it. */
+function failType(reader: JsonReader, expected: string): never {
+  const found = describeValue(reader)
+  if (found === undefined) reader.failAtPeek('expected value')
+  reader.failHere(`invalid type: ${found}, expected ${expected}`)
+}
+
+const keywords = { n: 'null', t: 'boolean `true`', f: 'boolean `false`' }
+
+function describeValue(reader: JsonReader): string | undefined {
+  const byte = reader.peek()
+  if (byte === OPEN_LIST) return 'sequence'
+  if (byte === OPEN_OBJECT) return 'map'
+  if (byte >= 0x30 && byte <= 0x39) return describeNumber(readNumber(reader, true))
+  if (byte === 0x2d) {
+    reader.index++
+    return describeNumber(readNumber(reader, false))
+  }
+  if (byte === QUOTE) {
+    reader.index++
+    return `string ${rustDebugOf(reader.finishString().toString())}`
+  }
+  const keyword = reader.finishKeyword()
+  return keyword && keywords[keyword]
+}

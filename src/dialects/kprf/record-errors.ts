@@ -1,0 +1,78 @@
+import type { ErrorCode } from '../../errors.js'
+import type { RecordFailure } from '../../operations.js'
+
+/** An error of the client library kprf is built on: how it prints, and its number in the metrics. */
+export interface ClientError {
+  /** `UnknownTopic (Local: Unknown topic)`. */
+  readonly text: string
+  readonly number: number
+}
+
+const timedOut: ClientError = { text: 'MessageTimedOut (Local: Message timed out)', number: -192 }
+const unknown: ClientError = { text: 'Unknown (Unknown broker error)', number: -1 }
+
+/** A record that finds the buffer full. */
+export const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
+export const messageTooLarge: ClientError = {
+  text: 'MessageSizeTooLarge (Broker: Message size too large)',
+  number: 10
+}
+
+/**
+ * What kprf's clients are told, by what happened. Names of rdkafka, texts of librdkafka 1.6.0.
+ *
+ * Source: rdkafka-sys 3.0.0+1.6.0, src/helpers.rs and librdkafka/src/rdkafka.c (rd_kafka_err_descs).
+ */
+const byCode = {
+  invalidRequest: { text: 'InvalidArgument (Local: Invalid argument or configuration)', number: -186 },
+  invalidTopic: { text: 'InvalidTopic (Broker: Invalid topic)', number: 17 },
+  invalidConfig: { text: 'InvalidArgument (Local: Invalid argument or configuration)', number: -186 },
+  recordTooLarge: messageTooLarge,
+  recordRejected: { text: 'InvalidRecord (Broker: Broker failed to validate record)', number: 87 },
+  unknownTopic: { text: 'UnknownTopic (Local: Unknown topic)', number: -188 },
+  unknownPartition: { text: 'UnknownPartition (Local: Unknown partition)', number: -190 },
+  notAuthorized: { text: 'TopicAuthorizationFailed (Broker: Topic authorization failed)', number: 29 },
+  authenticationFailed: { text: 'Authentication (Local: Authentication failure)', number: -169 },
+  overloaded: queueFull,
+  // What librdkafka says of messages it still holds when it is taken down.
+  shuttingDown: { text: 'PurgeQueue (Local: Purged in queue)', number: -152 },
+  // librdkafka keeps messages for an absent broker or leader until they time out, so kprf knows no other word for it.
+  brokerUnreachable: timedOut,
+  noLeader: timedOut,
+  timedOut,
+  protocol: { text: 'BadMessage (Local: Bad message format)', number: -199 },
+  kafka: unknown
+} as const satisfies Record<ErrorCode, ClientError>
+
+/** Codes with which a broker refuses records for good. What can be retried ends as a time-out instead. */
+const byBrokerCode = new Map<number, ClientError>([
+  [2, { text: 'InvalidMessage (Broker: Invalid message)', number: 2 }],
+  [10, messageTooLarge],
+  [18, { text: 'MessageBatchTooLarge (Broker: Message batch larger than configured server segment size)', number: 18 }],
+  [21, { text: 'InvalidRequiredAcks (Broker: Invalid required acks value)', number: 21 }],
+  [29, byCode.notAuthorized],
+  [31, { text: 'ClusterAuthorizationFailed (Broker: Cluster authorization failed)', number: 31 }],
+  [32, { text: 'InvalidTimestamp (Broker: Invalid timestamp)', number: 32 }],
+  [44, { text: 'PolicyViolation (Broker: Policy violation)', number: 44 }],
+  [
+    53,
+    {
+      text: 'TransactionalIdAuthorizationFailed (Broker: Transactional Id authorization failed)',
+      number: 53
+    }
+  ],
+  [56, { text: 'KafkaStorageError (Broker: Disk error when trying to access log file on disk)', number: 56 }],
+  [76, { text: 'UnsupportedCompressionType (Broker: Unsupported compression type)', number: 76 }],
+  [87, byCode.recordRejected]
+])
+
+/** Failures whose word depends on what the broker said rather than on whose mistake it was. */
+const askBroker: ReadonlySet<ErrorCode> = new Set(['recordTooLarge', 'recordRejected', 'notAuthorized', 'kafka'])
+
+export function toClientError({ code, errorCode }: RecordFailure): ClientError {
+  const broker = errorCode !== undefined && askBroker.has(code) ? byBrokerCode.get(errorCode) : undefined
+  return broker ?? byCode[code]
+}
+
+/** The `message` of a failed record. */
+export const toMessage = (error: ClientError): string => `Message production error: ${error.text}`
