@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
@@ -8,11 +11,15 @@ const lines = (text: string): string[] => text.split('\n').filter(line => line !
 describe("Kafka's Java clients and tools against the embedded broker", () => {
   let cluster: EmbeddedCluster
   let bootstrap: string[]
+  const folder = mkdtempSync(join(tmpdir(), 'castellan-java-'))
   before(async () => {
     cluster = await startEmbeddedCluster({ nodes: 3 })
     bootstrap = ['--bootstrap-server', cluster.bootstrap]
   })
-  after(() => cluster.close())
+  after(async () => {
+    rmSync(folder, { recursive: true })
+    await cluster?.close()
+  })
 
   const stored = (topic: string, partitions: number): string[] =>
     Array.from({ length: partitions }, (_, partition) => cluster.records(topic, partition))
@@ -45,12 +52,17 @@ describe("Kafka's Java clients and tools against the embedded broker", () => {
       const records = Array.from({ length: 200 }, (_, index) => `k${index}=${codec} ${index}`)
       const keyed = ['--property', 'parse.key=true', '--property', 'key.separator==', '--compression-codec', codec]
       await runTool('consoleProducer', [...bootstrap, '--topic', topic, ...keyed], { input: `${records.join('\n')}\n` })
-      expect(stored(topic, 3).sort()).to.deep.equal(records.toSorted())
+      expect(stored(topic, 3).sort().join()).to.equal(records.toSorted().join())
 
       const whole = ['--from-beginning', '--max-messages', '200', '--timeout-ms', '30000']
       const withKeys = ['--property', 'print.key=true', '--property', 'key.separator==']
       const output = await runTool('consoleConsumer', [...bootstrap, '--topic', topic, ...whole, ...withKeys])
-      expect(lines(output).sort()).to.deep.equal(records.toSorted())
+      expect(
+        lines(output)
+          .filter(line => line.includes('='))
+          .sort()
+          .join()
+      ).to.equal(records.toSorted().join())
     })
   }
 
@@ -106,5 +118,10 @@ describe("Kafka's Java clients and tools against the embedded broker", () => {
       runTool('getOffsets', [...bootstrap, '--topic', 'cut', '--time', time])
     expect((await offset('latest')).trim()).to.equal('cut:0:3')
     expect((await offset('earliest')).trim()).to.equal('cut:0:0')
+    const plan = join(folder, 'delete.json')
+    writeFileSync(plan, JSON.stringify({ version: 1, partitions: [{ topic: 'cut', partition: 0, offset: 2 }] }))
+    await runTool('deleteRecords', [...bootstrap, '--offset-json-file', plan])
+    expect((await offset('earliest')).trim()).to.equal('cut:0:2')
+    expect((await offset('latest')).trim()).to.equal('cut:0:3')
   })
 })

@@ -1,0 +1,75 @@
+import { expect } from 'chai'
+import type { RecordOutcome } from '../../src/operations.js'
+import { type Castellan, startCastellan } from '../support/castellan.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+describe('one unknown topic among many', () => {
+  let cluster: TargetCluster
+  let castellan: Castellan
+  before(async () => {
+    cluster = await targetCluster()
+    castellan = await startCastellan(cluster.bootstrap, { createTopics: false })
+  })
+  after(async () => {
+    await castellan?.close()
+    await cluster?.close()
+  })
+
+  const codeOf = (outcome: RecordOutcome): string => (outcome.type === 'delivered' ? outcome.type : outcome.code)
+
+  it('fails its own records only', async () => {
+    const known = Array.from({ length: 10 }, () => freshTopic('known'))
+    for (const topic of known) await cluster.createTopic(topic, 1)
+    const unknown = freshTopic('unknown')
+    const topics = [...known.slice(0, 5), unknown, ...known.slice(5)]
+    const outcomes = await castellan.produce(topics.map(topic => ({ topic, key: 'k', value: topic })))
+    expect(outcomes.map(codeOf)).to.deep.equal(topics.map(topic => (topic === unknown ? 'unknownTopic' : 'delivered')))
+    const failed = outcomes[5]!
+    expect(failed).to.include({ type: 'failed', persisted: 'no' })
+  })
+
+  it('is answered unknown to a reader, while others read on', async () => {
+    const known = freshTopic('known')
+    await cluster.createTopic(known, 1)
+    await castellan.produce([{ topic: known, key: null, value: 'here' }])
+    const [unknown, read] = await Promise.all([
+      castellan.fetchData(freshTopic('unknown'), 0, 0),
+      castellan.fetchData(known, 0, 0)
+    ])
+    expect(unknown.type).to.equal('unknownTopicOrPartition')
+    expect(read.type).to.equal('success')
+  })
+
+  it('is not created by asking for it', async () => {
+    const unknown = freshTopic('asked-for')
+    expect((await castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
+    expect((await castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
+    const [outcome] = await castellan.produce([{ topic: unknown, key: null, value: 'x' }])
+    expect(codeOf(outcome!)).to.equal('unknownTopic')
+  })
+
+  it('is found once it was created', async () => {
+    const topic = freshTopic('late')
+    const [before] = await castellan.produce([{ topic, key: null, value: 'too early' }])
+    expect(codeOf(before!)).to.equal('unknownTopic')
+    await cluster.createTopic(topic, 1)
+    const produced = async (): Promise<string> =>
+      codeOf((await castellan.produce([{ topic, key: null, value: 'now' }]))[0]!)
+    // A negative answer is remembered for some seconds.
+    let code = await produced()
+    for (let attempt = 0; code === 'unknownTopic' && attempt < 5; attempt++) code = await produced()
+    expect(code).to.equal('delivered')
+    expect([...(await castellan.read(topic, 0, 1)).values()].map(record => String(record.value))).to.deep.equal(['now'])
+  })
+
+  it('tells a partition that does not exist', async () => {
+    const topic = freshTopic('narrow')
+    await cluster.createTopic(topic, 1)
+    const outcomes = await castellan.produce([
+      { topic, partition: 7, key: null, value: 'nowhere' },
+      { topic, partition: 0, key: null, value: 'here' }
+    ])
+    expect(outcomes.map(codeOf)).to.deep.equal(['unknownPartition', 'delivered'])
+    expect((await castellan.fetchData(topic, 7, 0)).type).to.equal('unknownTopicOrPartition')
+  })
+})
