@@ -20,7 +20,9 @@ describe('the real cluster of the tests', () => {
     await runTool('reassignPartitions', [...bootstrap, '--reassignment-json-file', plan, '--execute'])
     const election = ['--election-type', 'preferred', '--topic', topic, '--partition', '0']
     await runTool('leaderElection', [...bootstrap, ...election])
-    expect((await cluster.partitions(topic))[0]?.leaderId).to.equal(byTools)
+    await cluster.waitFor(`the leader that the tools chose, ${byTools}`, async () => {
+      return (await cluster.partitions(topic))[0]?.leaderId === byTools
+    })
 
     await cluster.moveLeader(topic, 0, byShell)
     expect(await runTool('topics', [...bootstrap, '--describe', '--topic', topic])).to.match(

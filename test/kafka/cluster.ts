@@ -192,7 +192,8 @@ async function format(
   ports: readonly NodePorts[],
   certificate: Certificate
 ): Promise<void> {
-  const clusterId = randomBytes(16).toString('base64url')
+  // The leading 0 byte keeps the tool from taking an id that begins with `-` for a flag.
+  const clusterId = Buffer.concat([Buffer.alloc(1), randomBytes(15)]).toString('base64url')
   await Promise.all(
     ports.map(async node => {
       const properties = workspace.path(`node-${node.nodeId}.properties`)
