@@ -1,10 +1,10 @@
 import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
 
 /**
- * Joins batches of one partition, each beginning where the one before ends, into one; no byte is copied. One batch is
- * given back as it is.
+ * Joins batches of one partition, each beginning at or after the end of the one before, into one; no byte is copied. One
+ * batch is given back as it is. A hole between two is compaction's and may be read over; an overlap is a mistake.
  *
- * @throws RangeError when there is none
+ * @throws RangeError when there is none, or when two overlap
  */
 export function concatBatches(batches: readonly RecordBatch[]): RecordBatch {
   const parts = batches.flatMap(batch => (batch instanceof JoinedRecordBatch ? batch.parts : [batch]))
@@ -27,7 +27,11 @@ class JoinedRecordBatch implements RecordBatch {
     const starts: number[] = []
     let recordCount = 0
     let sizeBytes = 0
-    for (const part of parts) {
+    for (const [at, part] of parts.entries()) {
+      const before = parts[at - 1]
+      if (before && part.offset < before.nextOffset) {
+        throw new RangeError(`a batch at ${part.offset} does not follow one that goes to ${before.nextOffset}`)
+      }
       starts.push(recordCount)
       recordCount += part.recordCount
       sizeBytes += part.sizeBytes
