@@ -10,7 +10,6 @@ import { isLegalTopicName } from './topics/topic-name.js'
 import { type Topic, TopicTable } from './topics/topic-table.js'
 
 export interface ClusterOptions {
-  readonly clusterId: string
   readonly defaultPartitions: number
   readonly autoCreateTopics: boolean
   readonly retentionBytes: number
@@ -38,7 +37,7 @@ export class Cluster {
   readonly #creating = new Map<string, NodeJS.Timeout>()
 
   constructor(options: ClusterOptions) {
-    this.clusterId = options.clusterId
+    this.clusterId = options.storage.clusterId
     this.options = options
     const { storage } = options
     this.producerIds = new ProducerIds(storage)
@@ -80,8 +79,21 @@ export class Cluster {
 
   /** Makes again what the directory knows. Nodes are there already. */
   restore(): void {
-    for (const description of this.options.storage.topics()) this.topics.add(description)
-    for (const partition of this.topics.partitions()) this.#electLeader(partition)
+    for (const { partitions, ...topic } of this.options.storage.topics()) {
+      this.topics.add({
+        ...topic,
+        partitions: partitions.map(({ replicas, leaderEpoch, logStartOffset }, index) => {
+          const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
+          // Fewer nodes than last time: somebody must have it. Whoever leads, it is a new term.
+          return {
+            replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
+            leaderEpoch: leaderEpoch + 1,
+            logStartOffset
+          }
+        })
+      })
+    }
+    this.topicsChanged()
   }
 
   nodeStopped(nodeId: number): void {
@@ -208,7 +220,7 @@ export class Cluster {
     this.producerIds.close()
     this.groups.close()
     for (const { log } of this.topics.partitions()) log.close()
-    this.options.storage.close(() => this.topics.describe())
+    this.options.storage.close()
   }
 
   #electLeader(partition: Partition): void {

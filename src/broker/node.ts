@@ -8,6 +8,9 @@ export class Node {
   readonly nodeId: number
   readonly #host: string
   readonly #connections = new Set<Connection>()
+  /** Clients that knocked before the cluster was complete. */
+  #early: Socket[] = []
+  #cluster: Cluster | undefined
   #server: Server | undefined
   #port: number
 
@@ -22,12 +25,18 @@ export class Node {
     return this.#port
   }
 
-  async listen(cluster: Cluster): Promise<void> {
-    const server = createServer(socket => this.#accept(socket, cluster))
+  async listen(): Promise<void> {
+    const server = createServer(socket => this.#accept(socket))
     server.listen(this.#port, this.#host)
     await once(server, 'listening')
     this.#server = server
     this.#port = (server.address() as { port: number }).port
+  }
+
+  /** From now on clients are answered. */
+  serve(cluster: Cluster): void {
+    this.#cluster = cluster
+    for (const socket of this.#early.splice(0)) this.#accept(socket)
   }
 
   /** Cuts every connection and frees the port. */
@@ -35,16 +44,20 @@ export class Node {
     const server = this.#server
     if (!server) return
     this.#server = undefined
+    this.#cluster = undefined
+    for (const socket of this.#early.splice(0)) socket.destroy()
     const closed = new Promise<void>(resolve => server.close(() => resolve()))
     for (const connection of [...this.#connections]) connection.kill()
     await closed
   }
 
-  #accept(socket: Socket, cluster: Cluster): void {
+  #accept(socket: Socket): void {
+    socket.on('error', () => {})
+    const cluster = this.#cluster
     if (!this.#server) return void socket.destroy()
-    const connection: Connection = new Connection(socket, cluster, this.nodeId, () =>
-      this.#connections.delete(connection)
-    )
+    if (!cluster) return void this.#early.push(socket)
+    const closed = () => this.#connections.delete(connection)
+    const connection: Connection = new Connection(socket, cluster, this.nodeId, closed)
     this.#connections.add(connection)
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { InvalidRequestError } from '../errors.js'
 import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
 import { prepareCompression } from '../wire/compression.js'
@@ -6,6 +5,7 @@ import { Cluster } from './cluster.js'
 import type { ApiName, EmbeddedCluster, EmbeddedClusterOptions, Faults, TopicOptions } from './embedded-cluster.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
+import { DirectoryStorage } from './storage/directory-storage.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
 import { isLegalTopicName } from './topics/topic-name.js'
@@ -21,12 +21,11 @@ const MEBIBYTE = 1024 * 1024
 export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> {
   await prepareCompression()
   const cluster = new Cluster({
-    clusterId: randomBytes(16).toString('base64url'),
     defaultPartitions: options.defaultPartitions ?? 4,
     autoCreateTopics: options.autoCreateTopics ?? true,
     retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
     minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
-    storage: memoryStorage
+    storage: options.directory === undefined ? memoryStorage() : new DirectoryStorage(options.directory)
   })
   const running = new RunningCluster(cluster, options)
   await running.start()
@@ -48,7 +47,7 @@ class RunningCluster implements EmbeddedCluster {
 
   async start(): Promise<void> {
     try {
-      for (const node of this.#nodes.values()) await node.listen(this.#cluster)
+      for (const node of this.#nodes.values()) await node.listen()
     } catch (error) {
       await this.close()
       throw error
@@ -57,6 +56,7 @@ class RunningCluster implements EmbeddedCluster {
       this.#cluster.addNode({ nodeId, host: this.#host, port, rack: null })
     }
     this.#cluster.restore()
+    for (const node of this.#nodes.values()) node.serve(this.#cluster)
   }
 
   get nodes(): readonly BrokerNode[] {
@@ -105,8 +105,9 @@ class RunningCluster implements EmbeddedCluster {
   async startNode(nodeId: number): Promise<void> {
     const node = this.#requireNode(nodeId)
     if (this.#cluster.isAlive(nodeId)) return
-    await node.listen(this.#cluster)
+    await node.listen()
     this.#cluster.nodeStarted(nodeId)
+    node.serve(this.#cluster)
   }
 
   records(topic: string, partition: number): KafkaRecord[] {

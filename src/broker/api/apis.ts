@@ -21,7 +21,13 @@ const all: Api[] = [
   metadata,
   findCoordinator,
   apiVersions(() => all),
-  initProducerId
+  initProducerId,
+  ...groupMembership,
+  ...groupOffsets,
+  ...groupAdmin,
+  ...topicAdmin,
+  ...recordsAdmin,
+  ...configs
 ].sort((one, other) => one.key - other.key)
 
 export const apis: readonly Api[] = all

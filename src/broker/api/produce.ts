@@ -96,9 +96,13 @@ function append({ nodeId, cluster }: Call, partition: Partition, batch: BatchVie
   }
   const appendTimeMs = stamps ? Date.now() : -1
   if (stamps) batch.stampAppendTime(appendTimeMs)
-  const baseOffset = log.append(batch, leaderEpoch, appendTimeMs)
-  cluster.retain(partition)
-  return stored(baseOffset, appendTimeMs)
+  try {
+    const baseOffset = log.append(batch, leaderEpoch, appendTimeMs)
+    cluster.retain(partition)
+    return stored(baseOffset, appendTimeMs)
+  } catch (error) {
+    return refusal(errors.kafkaStorageError, (error as Error).message)
+  }
 }
 
 const stored = (baseOffset: number, logAppendTimeMs: number): Outcome => ({

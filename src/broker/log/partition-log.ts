@@ -163,6 +163,7 @@ export class PartitionLog {
         segment = new Segment(baseOffset, this.#options.open(baseOffset))
         segment.scan(() => {})
       }
+      segment.close()
       this.#segments.push(segment)
       this.#sizeBytes += segment.sizeBytes
     }
@@ -196,6 +197,7 @@ export class PartitionLog {
   }
 
   #roll(baseOffset: number): Segment {
+    this.#segments.at(-1)?.close()
     const segment = new Segment(baseOffset, this.#options.open(baseOffset))
     this.#segments.push(segment)
     return segment

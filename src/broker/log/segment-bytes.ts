@@ -4,7 +4,9 @@ export interface SegmentBytes {
   append(bytes: Buffer): void
   /** Fewer than `length` at the end. Never changes afterwards, so it may be sent without copying. */
   read(position: number, length: number): Buffer
-  /** Lets go of what is open; the bytes stay. */
+  /** For many reads in a row; optional. */
+  open(): void
+  /** Lets go of what is open; the bytes stay and can be read. */
   close(): void
   /** Closes and removes the bytes. */
   remove(): void
@@ -38,6 +40,8 @@ export class MemoryBytes implements SegmentBytes {
   read(position: number, length: number): Buffer {
     return this.#bytes.subarray(position, Math.min(position + length, this.#size))
   }
+
+  open(): void {}
 
   close(): void {}
 

@@ -1,4 +1,4 @@
-import { BatchView, batchSizeAt, HEADER_BYTES, LENGTH_OVERHEAD_BYTES } from '../protocol/record-batch.js'
+import { BatchView, HEADER_BYTES, LENGTH_OVERHEAD_BYTES } from '../protocol/record-batch.js'
 import type { SegmentBytes } from './segment-bytes.js'
 
 /** Where one batch lies in its segment. */
@@ -66,12 +66,15 @@ export class Segment {
    */
   scan(seen: (header: BatchView) => void): number {
     let position = 0
+    this.#bytes.open()
     while (position < this.sizeBytes) {
       const header = this.#bytes.read(position, HEADER_BYTES)
       const size = header.length < HEADER_BYTES ? undefined : header.readInt32BE(8) + LENGTH_OVERHEAD_BYTES
       if (size === undefined || size < HEADER_BYTES || position + size > this.sizeBytes) return position
-      const batch = new BatchView(this.#bytes.read(position, size))
-      if (batchSizeAt(batch.bytes, 0) !== size || batch.baseOffset < this.nextOffset) return position
+      const head = new BatchView(header)
+      // Of the records only those of control batches matter here.
+      const batch = head.isControl ? new BatchView(this.#bytes.read(position, size)) : head
+      if (batch.lastOffsetDelta < 0 || batch.baseOffset < this.nextOffset) return position
       this.#places.push({
         baseOffset: batch.baseOffset,
         lastOffset: batch.lastOffset,

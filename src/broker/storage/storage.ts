@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { OpenSegmentBytes } from '../log/segment-bytes.js'
 import { openMemoryBytes } from '../log/segment-bytes.js'
 import type { TopicDescription } from '../topics/topic-table.js'
@@ -24,6 +25,7 @@ export interface StoredOffset {
 
 /** Where the cluster keeps what must outlive it: nowhere, or in a directory. */
 export interface Storage {
+  readonly clusterId: string
   topics(): readonly TopicDescription[]
   /** Saves soon; `describe` is called then. */
   saveTopics(describe: () => readonly TopicDescription[]): void
@@ -33,12 +35,17 @@ export interface Storage {
   saveNextProducerId(next: number): void
   offsets(): readonly StoredOffset[]
   saveOffsets(offsets: readonly StoredOffset[]): void
-  close(describe: () => readonly TopicDescription[]): void
+  /** Writes what is not written yet. */
+  close(): void
 }
 
 export const FIRST_PRODUCER_ID = 1000
 
-export const memoryStorage: Storage = {
+export const newClusterId = (): string => randomBytes(16).toString('base64url')
+
+/** Keeps nothing. */
+export const memoryStorage = (): Storage => ({
+  clusterId: newClusterId(),
   topics: () => [],
   saveTopics() {},
   openLog: () => ({ open: openMemoryBytes, baseOffsets: [], truncate() {} }),
@@ -48,4 +55,4 @@ export const memoryStorage: Storage = {
   offsets: () => [],
   saveOffsets() {},
   close() {}
-}
+})
