@@ -18,6 +18,16 @@ export interface EmbeddedCluster {
   startNode(nodeId: number): Promise<void>
   /** The log as it is, decoded; for tests. */
   records(topic: string, partition: number): KafkaRecord[]
+  /**
+   * Puts bytes into the log as they are: control batches, aborted transactions, damage. Whole batches get their base
+   * offset and leader epoch; what is left over takes one offset. For tests of readers.
+   */
+  appendRaw(topic: string, partition: number, bytes: Buffer): void
+  /**
+   * Leaves only the newest record of each key. Offsets stay, so batches get holes; the last batch of the log, and those
+   * of idempotent producers, stay as empty headers when nothing in them is left. For tests of readers.
+   */
+  compact(topic: string, partition: number): void
   /** Requests served so far, by API name. */
   requestCount(api: ApiName): number
   logStartOffset(topic: string, partition: number): Offset

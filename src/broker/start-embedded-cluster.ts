@@ -3,6 +3,7 @@ import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
 import { prepareCompression } from '../wire/compression.js'
 import { Cluster } from './cluster.js'
 import type { ApiName, EmbeddedCluster, EmbeddedClusterOptions, Faults, TopicOptions } from './embedded-cluster.js'
+import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
@@ -117,6 +118,16 @@ class RunningCluster implements EmbeddedCluster {
       .flatMap(batch => decodeRecords(batch))
       .filter(({ offset }) => offset >= log.logStartOffset)
       .map(({ offset, timestampMs, key, value, headers }) => ({ offset, timestampMs, key, value, headers }))
+  }
+
+  appendRaw(topic: string, partition: number, bytes: Buffer): void {
+    const { log, leaderEpoch } = this.#requirePartition(topic, partition)
+    log.appendRaw(bytes, leaderEpoch)
+  }
+
+  compact(topic: string, partition: number): void {
+    const { log } = this.#requirePartition(topic, partition)
+    log.replace(compactBatches([...log.batches()]))
   }
 
   requestCount(api: ApiName): number {
