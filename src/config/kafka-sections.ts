@@ -4,22 +4,69 @@ import { bytes, count, milliseconds } from './units.js'
 const KIB = 1024
 const MIB = 1024 * KIB
 
+const requestTimeouts = z
+  .strictObject({
+    fetchData: milliseconds.default(30_000).describe('FetchData'),
+    fetchOffset: milliseconds.default(30_000).describe('FetchOffset'),
+    fetchConsumerOffset: milliseconds.default(30_000).describe('FetchConsumerOffset'),
+    commitConsumerOffset: milliseconds.default(30_000).describe('CommitConsumerOffset'),
+    fetchTopicMetadata: milliseconds.default(30_000).describe('FetchTopicMetadata'),
+    initProducerId: milliseconds.default(30_000).describe("Delivery's request for a producer id")
+  })
+  .prefault({})
+  .describe('When a request nobody has answered is answered `timedOut`; a time-out in the request goes first')
+
 export const routerSettings = z
   .strictObject({
-    requestTimeoutMs: milliseconds
-      .default(10_000)
-      .describe('An accepted request is answered within this, if only with `timedOut`'),
     fetchMaxWaitMs: milliseconds
       .default(100)
-      .describe('How long a read at the end of a partition waits for something new before it is answered `noMessages`'),
-    fetchMaxBytes: bytes.default(8 * MIB).describe('Most bytes of one answer to a fetch, over all partitions'),
-    fetchPartitionMaxBytes: bytes.default(1 * MIB).describe('Most bytes of one partition in it'),
+      .describe('How long a reader at the end of a partition waits for records before it is told `noMessages`'),
+    fetchMaxBytes: bytes.default(16 * MIB).describe('One fetch response, over all its partitions'),
+    fetchBufferBytes: bytes
+      .default(1 * MIB)
+      .describe('One partition in one answer; a single batch is answered whole even when it is larger'),
+    fetchMaxPartitions: count.default(2_000).describe('Partitions in one fetch call'),
     isolationLevel: z
       .enum(['readUncommitted', 'readCommitted'])
       .default('readUncommitted')
       .describe('`readCommitted` hides records of transactions that are open or aborted'),
-    metadataMaxAgeMs: milliseconds.default(30_000).describe('Topics in use are looked up again after this'),
-    maxParkedRequests: count.default(100_000).describe('Requests waiting for a leader; more are refused as overload')
+    requestTimeoutMs: requestTimeouts,
+    callTimeoutMs: milliseconds
+      .default(5_000)
+      .describe('How long one exchange with a broker may take, connecting included'),
+    metadataTimeoutMs: milliseconds
+      .default(1_500)
+      .describe('The same for a refresh of metadata, which then asks another broker'),
+    metadataMaxAgeMs: milliseconds
+      .default(30_000)
+      .describe('Topics in use are looked up again after this, which is how added partitions are seen'),
+    refreshBackoffMs: milliseconds.default(100).describe('First pause between two refreshes of one topic; doubles'),
+    refreshBackoffMaxMs: milliseconds.default(1_000).describe('Longest such pause'),
+    unknownTopicRefreshes: count.default(3).describe('Refreshes that must miss a topic before it counts as unknown'),
+    unknownTopicTimeoutMs: milliseconds.default(5_000).describe('Longest that takes'),
+    unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long the answer is remembered'),
+    unknownTopicLookUpsPerSecond: count.default(20).describe('Look-ups of topics nobody knows'),
+    brokerBackoffMs: milliseconds
+      .default(50)
+      .describe('First pause before a broker that failed is tried again; doubles'),
+    brokerBackoffMaxMs: milliseconds.default(10_000).describe('Longest such pause'),
+    retryBackoffMs: milliseconds
+      .default(50)
+      .describe('First pause before a request is sent again that a broker could not serve yet; doubles'),
+    retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest such pause'),
+    maxQueuedPerDispatcher: count
+      .default(10_000)
+      .describe('Requests that may wait at one dispatcher of a broker; more are refused as overload'),
+    maxParkedRequests: count
+      .default(10_000)
+      .describe('Requests that may wait for a leader, a coordinator or a broker; more are refused as overload'),
+    produceRequestMaxBytes: bytes
+      .default(8 * MIB)
+      .describe('All batches in one produce request; a single batch that is larger goes alone'),
+    produceBrokerTimeoutMs: milliseconds.default(1_500).describe('How long a broker may wait for its in-sync replicas'),
+    produceParkMs: milliseconds
+      .default(5_000)
+      .describe('How long a batch that has not been sent may look for its leader before it goes back to its lane')
   })
   .prefault({})
   .describe('The Router: requests to Kafka')
@@ -54,9 +101,6 @@ export const deliverySettings = z
       .boolean()
       .default(true)
       .describe('Lets the brokers create a topic somebody writes to, if they are set up to'),
-    metadataMaxAgeMs: milliseconds
-      .default(30_000)
-      .describe('Topics in use are looked up again after this, which is how added partitions are seen'),
     lookUpIntervalMs: milliseconds
       .default(50)
       .describe('Least time between two look-ups of topics: 50 ms are 20 a second'),

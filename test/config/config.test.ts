@@ -41,7 +41,10 @@ describe('config', () => {
     })
 
     it('cannot be changed by whoever gets them', () => {
-      const config = loadConfig({}) as { http: { port: number }; clusters: { default: { brokers: string[] } } }
+      const config = loadConfig({}) as unknown as {
+        http: { port: number }
+        clusters: { default: { brokers: string[] } }
+      }
       expect(() => {
         config.http.port = 1
       }).to.throw(TypeError)

@@ -3,6 +3,7 @@ import { MAX_SERIES } from '../../src/metrics/family.js'
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.js'
 import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
 import { PrometheusMetricsLogger } from '../../src/metrics/prometheus-metrics-logger.js'
+import { TaggedMetricsLogger } from '../../src/metrics/tagged-metrics-logger.js'
 
 describe('PrometheusMetricsLogger', () => {
   const { registry } = createPrometheusMetrics()
@@ -64,6 +65,25 @@ describe('PrometheusMetricsLogger', () => {
       .filter(line => line.startsWith('castellan_gateway_flooded_total'))
     expect(lines).to.have.length(MAX_SERIES + 1)
     expect(lines.at(-1)).to.equal(`castellan_gateway_flooded_total{topic="other"} ${2 * MAX_SERIES}`)
+  })
+})
+
+describe('TaggedMetricsLogger', () => {
+  it('adds its tags to everything', async () => {
+    const { registry } = createPrometheusMetrics()
+    const inner = new PrometheusMetricsLogger(registry)
+    for (const cluster of ['default', 'other']) {
+      const logger = new TaggedMetricsLogger(inner, { cluster })
+      logger.count('delivery', 'records', undefined, 2)
+      logger.gauge('delivery', 'lanes', {}, 3)
+      logger.time('router', 'request', { operation: 'produce' }, 1)
+    }
+    const text = await registry.metrics()
+    for (const cluster of ['default', 'other']) {
+      expect(text).to.contain(`castellan_delivery_records_total{cluster="${cluster}"} 2\n`)
+      expect(text).to.contain(`castellan_delivery_lanes{cluster="${cluster}"} 3\n`)
+      expect(text).to.contain(`castellan_router_request_seconds_count{operation="produce",cluster="${cluster}"} 1\n`)
+    }
   })
 })
 

@@ -1,0 +1,199 @@
+import { randomBytes } from 'node:crypto'
+import { announceBrokers, announceUrls } from './app/announce.js'
+import { toBrokerAddress } from './app/broker-address.js'
+import { warnOfThinTopics } from './app/durability-check.js'
+import { startEmbeddedBroker } from './app/embedded.js'
+import { type KafkaCluster, startCluster } from './app/kafka.js'
+import { watchKafka } from './app/kafka-watch.js'
+import { Shutdown } from './app/shutdown.js'
+import { usesEmbeddedBroker, warnings } from './config/checks.js'
+import type { Config } from './config/config.js'
+import { kprf } from './dialects/kprf/index.js'
+import { type DialectMount, Http, type HttpUrls, mountOf } from './http/http.js'
+import type { ProcessStatus } from './http/management.js'
+import type { MetricsLogger } from './metrics/metrics-logger.js'
+import { registerProcessMetrics } from './metrics/process-metrics.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
+import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
+import { TaggedMetricsLogger } from './metrics/tagged-metrics-logger.js'
+import type { Logger } from './model.js'
+
+/** Share of the grace that requests may use before their connections are cut; the lanes need the rest. */
+const REQUESTS_SHARE = 0.5
+
+/** A running gateway. */
+export interface App {
+  readonly urls: HttpUrls
+  /** HOST:PORT,… of the embedded broker, when there is one. */
+  readonly embeddedBootstrap: string | undefined
+  /** Resolves when something inside has broken that only a new process can mend. */
+  readonly crashed: Promise<Error>
+  /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
+  stop(): Promise<StopResult>
+}
+
+export interface StopResult {
+  /** Records that had been accepted into memory and are not known to be in Kafka. */
+  readonly lostRecords: number
+}
+
+export interface AppDeps {
+  readonly log: Logger
+  readonly version: string
+}
+
+/**
+ * Builds every room and connects them, from the bottom up. Kafka need not be there.
+ *
+ * @throws ListenError when an address cannot be used; what had been started is stopped again
+ */
+export async function startApp(config: Config, deps: AppDeps): Promise<App> {
+  const starting = new Starting(config, deps)
+  try {
+    return await starting.start()
+  } catch (error) {
+    await starting.stop()
+    throw error
+  }
+}
+
+class Starting {
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #version: string
+  readonly #shutdown: Shutdown
+  readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
+  readonly #metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
+  readonly #startedAt = performance.now()
+  readonly #clusters: KafkaCluster[] = []
+  readonly crashed: Promise<Error>
+  #onFatal: (error: Error) => void = () => undefined
+  #isStopping = false
+  #stopped: Promise<StopResult> | undefined
+  #lostRecords = 0
+
+  constructor(config: Config, { log, version }: AppDeps) {
+    this.#config = config
+    this.#log = log
+    this.#version = version
+    this.#shutdown = new Shutdown(log, () => performance.now())
+    this.crashed = new Promise(resolve => {
+      this.#onFatal = resolve
+    })
+  }
+
+  async start(): Promise<App> {
+    registerProcessMetrics(this.#metrics.registry, this.#version)
+    const embeddedBootstrap = await this.#startEmbedded()
+    announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
+    for (const line of warnings(this.#config)) this.#log.warn({}, line)
+    for (const [name, { brokers }] of Object.entries(this.#config.clusters)) {
+      const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
+      this.#startCluster(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
+    }
+    const urls = await this.#startHttp()
+    announceUrls(this.#config, urls, embeddedBootstrap, this.#log)
+    return { urls, embeddedBootstrap, crashed: this.crashed, stop: () => this.stop() }
+  }
+
+  stop(): Promise<StopResult> {
+    this.#isStopping = true
+    this.#stopped ??= this.#stopAll()
+    return this.#stopped
+  }
+
+  async #stopAll(): Promise<StopResult> {
+    const { graceMs } = this.#config.shutdown
+    this.#log.info({ graceMs }, 'stopping')
+    await this.#shutdown.run(graceMs)
+    const lostRecords = this.#lostRecords
+    if (lostRecords === 0) this.#log.info({}, 'stopped')
+    else this.#log.error({ lostRecords }, `stopped; ${lostRecords} records that were in memory only are lost`)
+    return { lostRecords }
+  }
+
+  async #startEmbedded(): Promise<string | undefined> {
+    if (!usesEmbeddedBroker(this.#config)) return undefined
+    const portSetting = '--embedded-port (embedded.port)'
+    const cluster = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host')
+    this.#shutdown.add('closing the embedded broker', () => cluster.close())
+    return cluster.bootstrap
+  }
+
+  #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
+    const cluster = startCluster(name, brokers, {
+      config: this.#config,
+      log: this.#log,
+      metrics: this.#metricsOf(name),
+      onFatal: this.#onFatal
+    })
+    this.#clusters.push(cluster)
+    this.#shutdown.add(`stopping the Router of cluster ${name}`, () => cluster.router.stop())
+    this.#shutdown.add(`writing what is left for cluster ${name}`, async remainingMs => {
+      this.#lostRecords += await cluster.delivery.close(remainingMs)
+    })
+    const told = new Set<string>()
+    const onAppear = (): void => {
+      // The embedded broker's topics have one copy each; that it is for trying things has been said.
+      if (isEmbedded) return
+      void warnOfThinTopics(cluster.connect, brokers.map(toBrokerAddress), told, this.#log)
+    }
+    const watch = watchKafka({ name, brokers, isReady: () => cluster.gateway.isReady, onAppear }, this.#log)
+    this.#shutdown.add('watching kafka', async () => watch.stop())
+  }
+
+  /** With several clusters each one's numbers carry its name. */
+  #metricsOf(cluster: string): MetricsLogger {
+    const isOnly = Object.keys(this.#config.clusters).length === 1
+    return isOnly ? this.#metricsLogger : new TaggedMetricsLogger(this.#metricsLogger, { cluster })
+  }
+
+  async #startHttp(): Promise<HttpUrls> {
+    const { http, management } = this.#config
+    const server = await Http.start({
+      http,
+      management,
+      dialects: this.#mounts(),
+      metrics: this.#metrics,
+      status: this.#status(),
+      log: this.#log,
+      now: () => performance.now(),
+      idPrefix: randomBytes(4).toString('hex')
+    })
+    // The management port is to tell of the shutdown until the end, so it closes after the Router.
+    this.#shutdown.addFirst('closing the ports', () => server.close())
+    this.#shutdown.add('finishing the requests', () => server.drain(), REQUESTS_SHARE)
+    return server.urls
+  }
+
+  #mounts(): DialectMount[] {
+    const { http, dialects } = this.#config
+    if (!dialects.kprf.enabled) return []
+    const { gateway } = this.#clusters.find(({ name }) => name === 'default')!
+    const context = {
+      gateway,
+      settings: dialects.kprf,
+      log: this.#log,
+      metrics: this.#metrics,
+      now: Date.now
+    }
+    const { port, host = http.host } = dialects.kprf
+    const own =
+      port === undefined ? undefined : { host, port, setting: '--set dialects.kprf.port=N (dialects.kprf.port)' }
+    return [mountOf(kprf, context, own)]
+  }
+
+  #status(): ProcessStatus {
+    return {
+      version: this.#version,
+      brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
+      uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
+      unreadyReasons: () => [
+        ...(this.#isStopping ? ['shutting down'] : []),
+        ...this.#clusters
+          .filter(({ gateway }) => !gateway.isReady)
+          .map(({ name }) => `no broker of cluster ${name} answers`)
+      ]
+    }
+  }
+}

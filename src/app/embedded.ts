@@ -1,0 +1,43 @@
+import type { EmbeddedCluster } from '../broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../broker/start-embedded-cluster.js'
+import type { Config } from '../config/config.js'
+import { ListenError } from '../http/listener.js'
+
+/**
+ * Starts the embedded broker.
+ *
+ * @param portSetting how the operator changes the port, for the message when it is taken
+ * @throws ListenError when its address cannot be used
+ */
+export async function startEmbeddedBroker(
+  { host, port, directory, nodes, defaultPartitions, autoCreateTopics, retentionBytes }: Config['embedded'],
+  portSetting: string,
+  hostSetting: string
+): Promise<EmbeddedCluster> {
+  try {
+    return await startEmbeddedCluster({
+      host,
+      port,
+      nodes,
+      defaultPartitions,
+      autoCreateTopics,
+      ...(directory !== undefined && { directory }),
+      ...(retentionBytes !== undefined && { retentionBytes })
+    })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const last = port === 0 ? port : port + nodes - 1
+    const ports = last === port ? `port ${port}` : `one of the ports ${port} to ${last}`
+    if (code === 'EADDRINUSE') {
+      throw new ListenError(
+        `${ports} on ${host} is taken; choose another for the embedded broker with ${portSetting} (0 means any free one)`
+      )
+    }
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new ListenError(
+        `the embedded broker cannot listen on ${host} (${code}); choose another address with ${hostSetting}`
+      )
+    }
+    throw error
+  }
+}

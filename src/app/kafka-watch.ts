@@ -1,0 +1,39 @@
+import type { Logger } from '../model.js'
+
+const LOOK_EVERY_MS = 250
+
+/** How long brokers may take at the start before their absence is worth a line. */
+const PATIENCE_MS = 2_000
+
+export interface Watched {
+  readonly name: string
+  readonly brokers: readonly string[]
+  isReady(): boolean
+  /** Called whenever the cluster has begun to answer. */
+  onAppear(): void
+}
+
+/** Says once that a cluster is away, and once that it is back; what happens in between is in the metrics. */
+export function watchKafka({ name, brokers, isReady, onAppear }: Watched, log: Logger): { stop(): void } {
+  const fields = { cluster: name, brokers }
+  let isPresent = false
+  let isTold = false
+  const startedAt = performance.now()
+  const look = (): void => {
+    const isReadyNow = isReady()
+    if (isReadyNow && !isPresent) {
+      log.info(fields, `kafka answers (cluster ${name})`)
+      onAppear()
+    } else if (!isReadyNow && isPresent) {
+      log.warn(fields, `no broker of cluster ${name} answers any more; trying again until one does`)
+    } else if (!isReadyNow && !isTold && performance.now() - startedAt >= PATIENCE_MS) {
+      isTold = true
+      log.warn(fields, `no broker of cluster ${name} answers yet; trying again until one does`)
+    }
+    isPresent = isReadyNow
+    isTold ||= isReadyNow
+  }
+  const timer = setInterval(look, LOOK_EVERY_MS)
+  timer.unref()
+  return { stop: () => clearInterval(timer) }
+}

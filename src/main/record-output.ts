@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import type { Offset, RecordBatch, TopicPartition } from '../model.js'
+import { formatRecord, type RecordFormat } from './record-format.js'
+
+/** Writes records to a stream, never more than it takes, and stops after so many. */
+export class RecordOutput {
+  readonly #stream: NodeJS.WriteStream
+  readonly #format: RecordFormat
+  readonly #stopped: AbortSignal
+  #remaining: number
+  /** Called once, when so many records are out as were wanted. */
+  onFull: () => void = () => undefined
+
+  constructor(stream: NodeJS.WriteStream, format: RecordFormat, count: number | undefined, stopped: AbortSignal) {
+    this.#stream = stream
+    this.#format = format
+    this.#stopped = stopped
+    this.#remaining = count ?? Number.POSITIVE_INFINITY
+  }
+
+  get isFull(): boolean {
+    return this.#remaining <= 0 || this.#stopped.aborted
+  }
+
+  /** @returns whether more are wanted, once the stream has taken these */
+  async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
+    const lines: Buffer[] = []
+    for (const record of batch) {
+      if (record.offset >= end || this.isFull) break
+      this.#remaining--
+      lines.push(formatRecord(this.#format, topicPartition, record))
+    }
+    if (lines.length > 0 && !this.#stream.write(Buffer.concat(lines))) {
+      await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)
+    }
+    if (this.#remaining <= 0) this.onFull()
+    return !this.isFull
+  }
+}

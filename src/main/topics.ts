@@ -1,0 +1,63 @@
+import type { TopicMetadata } from '../wire/broker-client.js'
+import { openClient } from './client.js'
+import { type Command, EXIT_OK, type Process } from './command.js'
+import { clientFlags } from './config-flags.js'
+import type { FlagValues } from './flags.js'
+import { askForTopics } from './metadata.js'
+import { UsageError } from './usage-error.js'
+
+/** `castellan topics`: what there is to read. */
+export const topicsCommand: Command = {
+  name: 'topics',
+  summary: 'lists the topics of a cluster',
+  positionals: [],
+  flags: [
+    { name: 'format', placeholder: 'FORMAT', help: 'table (default) or json, one line a topic' },
+    { name: 'internal', help: "Kafka's own topics too" },
+    ...clientFlags
+  ],
+  notes: '',
+  examples: [
+    'castellan topics',
+    'castellan topics --brokers kafka-1:9092',
+    'castellan topics --format json --internal'
+  ],
+  run: listTopics
+}
+
+async function listTopics(values: FlagValues, process: Process): Promise<number> {
+  const format = values.text('format') ?? 'table'
+  if (format !== 'table' && format !== 'json') throw new UsageError(`--format takes table or json, not "${format}"`)
+  const client = openClient(values, process)
+  try {
+    const topics = [...(await askForTopics(client, null)).values()]
+      .filter(({ isInternal }) => values.has('internal') || !isInternal)
+      .sort((a, b) => (a.topic < b.topic ? -1 : 1))
+    process.stdout.write(format === 'json' ? toLines(topics) : toTable(topics))
+    return EXIT_OK
+  } finally {
+    await client.stop()
+  }
+}
+
+const summary = ({ topic, partitions }: TopicMetadata) => ({
+  topic,
+  partitions: partitions.length,
+  replicas: Math.max(0, ...partitions.map(({ replicas }) => replicas.length)),
+  leaderless: partitions.filter(({ leaderId }) => leaderId < 0).length
+})
+
+const toLines = (topics: readonly TopicMetadata[]): string =>
+  topics.map(topic => `${JSON.stringify(summary(topic))}\n`).join('')
+
+/** Columns wide enough for the longest name. */
+function toTable(topics: readonly TopicMetadata[]): string {
+  const rows = topics.map(summary)
+  const width = Math.max('TOPIC'.length, ...rows.map(({ topic }) => topic.length))
+  const line = (name: string, partitions: string | number, replicas: string | number, note = ''): string =>
+    `${name.padEnd(width)}  ${String(partitions).padStart(10)}  ${String(replicas).padStart(8)}${note}\n`
+  const body = rows.map(({ topic, partitions, replicas, leaderless }) =>
+    line(topic, partitions, replicas, leaderless > 0 ? `  ${leaderless} without leader` : '')
+  )
+  return line('TOPIC', 'PARTITIONS', 'REPLICAS') + body.join('')
+}

@@ -1,0 +1,61 @@
+import { expect } from 'chai'
+import { toReadStart } from '../../src/main/read-start.js'
+import { formatRecord } from '../../src/main/record-format.js'
+import { UsageError } from '../../src/main/usage-error.js'
+import type { KafkaRecord } from '../../src/model.js'
+
+const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
+  offset: 7,
+  timestampMs: 1_700_000_000_000,
+  key,
+  value,
+  headers: [{ key: 'h', value: Buffer.from('x') }]
+})
+const place = { topic: 'orders', partition: 1 }
+
+describe('--from', () => {
+  it('understands ends, offsets, the last few, and times', () => {
+    expect(toReadStart('earliest')).to.equal('earliest')
+    expect(toReadStart('latest')).to.equal('latest')
+    expect(toReadStart('42')).to.deep.equal({ offset: 42 })
+    expect(toReadStart('-10')).to.deep.equal({ last: 10 })
+    expect(toReadStart('@1700000000000')).to.deep.equal({ timestampMs: 1_700_000_000_000 })
+    expect(toReadStart('2023-11-14T22:13:20Z')).to.deep.equal({ timestampMs: 1_700_000_000_000 })
+    expect(toReadStart('2023-11-14')).to.deep.equal({ timestampMs: Date.parse('2023-11-14T00:00:00Z') })
+  })
+
+  it('refuses anything else', () => {
+    for (const text of ['', 'first', '1.5', '--', '2023-99-99', '@', '1e3', 'March 7']) {
+      expect(() => toReadStart(text), text).to.throw(UsageError, '--from takes')
+    }
+  })
+})
+
+describe('record formats', () => {
+  it('write bytes as they are', () => {
+    const bytes = Buffer.from([0xff, 0x00, 0x0a])
+    expect(formatRecord('value', place, record(null, bytes))).to.deep.equal(Buffer.from([0xff, 0x00, 0x0a, 0x0a]))
+    expect(formatRecord('key-value', place, record(Buffer.from('k'), bytes)).toString('latin1')).to.equal(
+      'k\t\u00ff\0\n\n'
+    )
+    expect(formatRecord('value', place, record(null, null)).toString()).to.equal('\n')
+  })
+
+  it('write JSON that tells null from empty and text from bytes', () => {
+    const line = formatRecord('json', place, record(null, Buffer.from([0xc3, 0x28]))).toString()
+    expect(line.endsWith('\n')).to.equal(true)
+    expect(JSON.parse(line)).to.deep.equal({
+      topic: 'orders',
+      partition: 1,
+      offset: 7,
+      timestampMs: 1_700_000_000_000,
+      key: null,
+      value: { base64: 'wyg=' },
+      headers: [{ key: 'h', value: 'x' }]
+    })
+    const empty = JSON.parse(
+      formatRecord('json', place, record(Buffer.alloc(0), Buffer.from('é\n'))).toString()
+    ) as object
+    expect(empty).to.deep.include({ key: '', value: 'é\n' })
+  })
+})
