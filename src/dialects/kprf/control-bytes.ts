@@ -1,3 +1,6 @@
+/** Shorter ones might end before the first whole word. */
+const SHORTEST = 8
+
 /**
  * True when any byte is below 0x20.
  *
@@ -5,7 +8,8 @@
  * bytes whose top bit was set before. A borrow starts only at a byte that is really below, so "any" is exact.
  */
 export function hasControlByte(bytes: Uint8Array): boolean {
-  const head = Math.min(bytes.length, -bytes.byteOffset & 3)
+  if (bytes.length < SHORTEST) return hasControlByteIn(bytes, 0, bytes.length)
+  const head = -bytes.byteOffset & 3
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >> 2)
   const tail = head + words.length * 4
   return hasControlWord(words) || hasControlByteIn(bytes, 0, head) || hasControlByteIn(bytes, tail, bytes.length)
