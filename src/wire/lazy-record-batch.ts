@@ -1,4 +1,5 @@
 import type { KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
+import { readBytes, readVarint, readVarlong, seek, skip, tell } from './record-fields.js'
 import type { RecordIndex } from './record-index.js'
 
 const noHeaders: readonly RecordHeader[] = Object.freeze([])
@@ -60,9 +61,9 @@ export class LazyRecordBatch implements RecordBatch {
       throw new RangeError(`record ${index} of a batch of ${this.recordCount}`)
     }
     const { records, index: recordIndex, baseTimestampMs, logAppendTimeMs } = this.#context
-    position = recordIndex.positions[this.#from + index]!
+    seek(recordIndex.positions[this.#from + index]!)
     readVarint(records)
-    position++
+    skip(1)
     const timestampMs = baseTimestampMs + readVarlong(records)
     readVarint(records)
     return {
@@ -70,7 +71,7 @@ export class LazyRecordBatch implements RecordBatch {
       timestampMs: logAppendTimeMs ?? timestampMs,
       key: readBytes(records),
       value: readBytes(records),
-      headers: records[position] === 0 ? noHeaders : readHeaders(records)
+      headers: records[tell()] === 0 ? noHeaders : readHeaders(records)
     }
   }
 
@@ -111,42 +112,6 @@ class RecordIterator implements Iterator<KafkaRecord> {
     if (this.#next >= this.#batch.recordCount) return { done: true, value: undefined }
     return { done: false, value: this.#batch.at(this.#next++) }
   }
-}
-
-// The records have been checked when they were indexed, so these need not look at bounds. The position is kept beside
-// them rather than in an object per record; nothing else runs between its uses.
-let position = 0
-
-function readVarint(bytes: Buffer): number {
-  let byte = bytes[position++]!
-  let raw = byte & 0x7f
-  for (let shift = 7; byte > 0x7f; shift += 7) {
-    byte = bytes[position++]!
-    raw |= (byte & 0x7f) << shift
-  }
-  return (raw >>> 1) ^ -(raw & 1)
-}
-
-const TWO_POW_28 = 2 ** 28
-
-/** Exact up to 2^53, far beyond any timestamp. */
-function readVarlong(bytes: Buffer): number {
-  let byte = bytes[position++]!
-  let raw = byte & 0x7f
-  for (let factor = 2 ** 7; byte > 0x7f; factor *= 2 ** 7) {
-    byte = bytes[position++]!
-    raw += (byte & 0x7f) * factor
-  }
-  if (raw < TWO_POW_28) return (raw >>> 1) ^ -(raw & 1)
-  return raw % 2 === 0 ? raw / 2 : -(raw + 1) / 2
-}
-
-function readBytes(bytes: Buffer): Buffer | null {
-  const length = readVarint(bytes)
-  if (length < 0) return null
-  const start = position
-  position = start + length
-  return bytes.subarray(start, position)
 }
 
 function readHeaders(bytes: Buffer): readonly RecordHeader[] {

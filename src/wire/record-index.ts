@@ -1,4 +1,5 @@
-import { DamagedRecordsError, RecordCursor } from './record-cursor.js'
+import { DamagedRecordsError } from './record-cursor.js'
+import { readVarint, readVarlong, seek, skip, skipBytes, tell } from './record-fields.js'
 
 /** Where the records of a batch are. */
 export interface RecordIndex {
@@ -24,36 +25,45 @@ export function indexRecords(bytes: Buffer, at: number, count: number, lastOffse
   const positions = new Uint32Array(count + 1)
   let offsetDeltas: Uint32Array | undefined
   let previous = -1
-  const cursor = new RecordCursor(bytes, at, bytes.length)
+  seek(at)
   for (let index = 0; index < count; index++) {
-    positions[index] = cursor.at
-    const delta = passRecord(cursor)
+    positions[index] = tell()
+    const delta = passRecord(bytes)
     if (delta <= previous || delta > lastOffsetDelta) throw new DamagedRecordsError('offsets of records do not rise')
     if (delta !== index) offsetDeltas ??= countUpTo(index, count)
     if (offsetDeltas !== undefined) offsetDeltas[index] = delta
     previous = delta
   }
-  positions[count] = cursor.at
-  if (cursor.at !== bytes.length) throw new DamagedRecordsError('bytes are left behind the last record')
+  positions[count] = tell()
+  if (tell() !== bytes.length) throw new DamagedRecordsError('bytes are left behind the last record')
   return { positions, offsetDeltas }
 }
 
 /** Checks one record and moves behind it; returns its offset delta. */
-function passRecord(cursor: RecordCursor): number {
-  const length = cursor.varint()
-  const start = cursor.at
-  cursor.skip(1)
-  cursor.varlong()
-  const offsetDelta = cursor.varint()
-  cursor.skipBytes()
-  cursor.skipBytes()
-  for (let headers = cursor.varint(); headers !== 0; headers--) {
-    if (headers < 0) throw new DamagedRecordsError('a record has a negative number of headers')
-    cursor.skip(cursor.varint())
-    cursor.skipBytes()
-  }
-  if (cursor.at !== start + length) throw new DamagedRecordsError('a record does not end where it says')
+function passRecord(bytes: Buffer): number {
+  const length = readVarint(bytes)
+  const end = tell() + length
+  if (length < 0 || end > bytes.length) throw new DamagedRecordsError('a record reaches beyond its batch')
+  skip(1)
+  readVarlong(bytes)
+  const offsetDelta = readVarint(bytes)
+  skipBytes(bytes)
+  skipBytes(bytes)
+  const headers = readVarint(bytes)
+  if (headers !== 0) passHeaders(bytes, headers, end)
+  if (tell() !== end) throw new DamagedRecordsError('a record does not end where it says')
   return offsetDelta
+}
+
+function passHeaders(bytes: Buffer, count: number, end: number): void {
+  if (count < 0) throw new DamagedRecordsError('a record has a negative number of headers')
+  for (let index = 0; index < count; index++) {
+    if (tell() >= end) throw new DamagedRecordsError('a record has fewer headers than it says')
+    const keyLength = readVarint(bytes)
+    if (keyLength < 0) throw new DamagedRecordsError('a header has no key')
+    skip(keyLength)
+    skipBytes(bytes)
+  }
 }
 
 function countUpTo(end: number, length: number): Uint32Array {

@@ -1,0 +1,249 @@
+import { createRequire } from 'node:module'
+import { expect } from 'chai'
+import { InvalidRequestError } from '../../src/errors.js'
+import type { Api } from '../../src/wire/protocol/api.js'
+import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
+import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
+import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
+import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
+import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
+import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
+import { metadataV7 } from '../../src/wire/protocol/metadata.js'
+import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
+import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
+import { produceV7 } from '../../src/wire/protocol/produce.js'
+import { RequestWriter } from '../../src/wire/protocol/request-writer.js'
+
+const require = createRequire(import.meta.url)
+type Request = { apiKey: number; apiVersion: number; encode: () => Promise<{ buffer: Buffer }> }
+const { requests } = require('kafkajs/src/protocol/requests/index.js') as {
+  requests: Record<string, { protocol(of: { version: number }): (fields: object) => { request: Request } }>
+}
+const createRequest = require('kafkajs/src/protocol/request.js') as (of: object) => Promise<{ buffer: Buffer }>
+
+function encode<Call>(api: Api<Call, { readonly throttleTimeMs: number }>, call: Call): Buffer {
+  const writer = new RequestWriter(api.key, api.version, 77, 'clïent')
+  api.encode(writer, call)
+  return Buffer.concat(writer.finish())
+}
+
+async function encodeWithKafkajs(name: string, version: number, fields: object): Promise<Buffer> {
+  const { request } = requests[name]!.protocol({ version })(fields)
+  return (await createRequest({ request, correlationId: 77, clientId: 'clïent' })).buffer
+}
+
+const inTopics = <T>(partitions: T[], topic = 'orders') => [{ topic, partitions }]
+
+describe('requests are byte for byte those of kafkajs:', () => {
+  it('ListOffsets', async () => {
+    const theirs = inTopics([
+      { partition: 3, timestamp: -1 },
+      { partition: 4, timestamp: 1_700_000_000_000 }
+    ])
+    expect(
+      encode(listOffsetsV3, {
+        isolationLevel: 'readCommitted',
+        partitions: [
+          { topic: 'orders', partition: 3, timestamp: -1 },
+          { topic: 'orders', partition: 4, timestamp: 1_700_000_000_000 }
+        ]
+      })
+    ).to.deep.equal(await encodeWithKafkajs('ListOffsets', 3, { isolationLevel: 1, topics: theirs }))
+  })
+
+  it('Fetch', async () => {
+    const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000 }
+    const ours = encode(fetchV11, {
+      maxWaitMs: 5,
+      minBytes: 1,
+      maxBytes: 5000,
+      isolationLevel: 'readUncommitted',
+      partitions: [{ topic: 'orders', ...partition, currentLeaderEpoch: -1 }]
+    })
+    const theirs = await encodeWithKafkajs('Fetch', 11, {
+      maxWaitTime: 5,
+      minBytes: 1,
+      maxBytes: 5000,
+      isolationLevel: 0,
+      rackId: '',
+      topics: inTopics([partition])
+    })
+    expect(ours).to.deep.equal(theirs)
+  })
+
+  it('FindCoordinator', async () => {
+    expect(encode(findCoordinatorV2, { groupId: 'grüppe' })).to.deep.equal(
+      await encodeWithKafkajs('GroupCoordinator', 2, { groupId: 'grüppe', coordinatorType: 0 })
+    )
+  })
+
+  it('OffsetCommit', async () => {
+    expect(
+      encode(offsetCommitV5, {
+        groupId: 'g',
+        generationId: 5,
+        memberId: 'm',
+        partitions: [
+          { topic: 'orders', partition: 3, offset: 9, metadata: null },
+          { topic: 'orders', partition: 4, offset: 2 ** 33, metadata: 'note' }
+        ]
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('OffsetCommit', 5, {
+        groupId: 'g',
+        groupGenerationId: 5,
+        memberId: 'm',
+        topics: inTopics([
+          { partition: 3, offset: '9', metadata: null },
+          { partition: 4, offset: String(2 ** 33), metadata: 'note' }
+        ])
+      })
+    )
+  })
+
+  it('OffsetFetch, named partitions', async () => {
+    expect(encode(offsetFetchV4, { groupId: 'g', partitions: [{ topic: 'orders', partition: 3 }] })).to.deep.equal(
+      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: inTopics([{ partition: 3 }]) })
+    )
+  })
+
+  it('OffsetFetch, all', async () => {
+    expect(encode(offsetFetchV4, { groupId: 'g', partitions: null })).to.deep.equal(
+      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: [] })
+    )
+  })
+
+  it('InitProducerId', async () => {
+    expect(encode(initProducerIdV1, {})).to.deep.equal(
+      await encodeWithKafkajs('InitProducerId', 1, { transactionalId: null, transactionTimeout: 60_000 })
+    )
+  })
+
+  it('DescribeConfigs', async () => {
+    expect(encode(describeConfigsV2, { topics: ['orders'], names: ['retention.ms'] })).to.deep.equal(
+      await encodeWithKafkajs('DescribeConfigs', 2, {
+        resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }],
+        includeSynonyms: false
+      })
+    )
+  })
+
+  it('CreateTopics', async () => {
+    expect(
+      encode(createTopicsV3, {
+        topics: [{ topic: 'orders', partitions: 4, replicationFactor: 1, configs: new Map([['retention.ms', '5']]) }],
+        brokerTimeoutMs: 700
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('CreateTopics', 3, {
+        topics: [
+          {
+            topic: 'orders',
+            numPartitions: 4,
+            replicationFactor: 1,
+            configEntries: [{ name: 'retention.ms', value: '5' }]
+          }
+        ],
+        validateOnly: false,
+        timeout: 700
+      })
+    )
+  })
+
+  it('DeleteTopics', async () => {
+    expect(encode(deleteTopicsV1, { topics: ['orders', '__proto__'], brokerTimeoutMs: 700 })).to.deep.equal(
+      await encodeWithKafkajs('DeleteTopics', 1, { topics: ['orders', '__proto__'], timeout: 700 })
+    )
+  })
+
+  it('Metadata, whose version 7 asks as version 6 does', async () => {
+    const theirs = await encodeWithKafkajs('Metadata', 6, { topics: ['orders'], allowAutoTopicCreation: false })
+    theirs.writeInt16BE(7, 6)
+    expect(encode(metadataV7, { topics: ['orders'], allowAutoTopicCreation: false })).to.deep.equal(theirs)
+  })
+})
+
+describe('requests', () => {
+  it('Metadata tells all topics from none', () => {
+    const tail = (topics: string[] | null) =>
+      encode(metadataV7, { topics, allowAutoTopicCreation: true })
+        .subarray(4 + 8 + 2 + 7)
+        .toString('hex')
+    expect(tail(null)).to.equal('ffffffff01')
+    expect(tail([])).to.equal('0000000001')
+  })
+
+  it('Produce carries every topic once, whatever the order, and batches of any size as they are', () => {
+    const batches = [1, 4096, 4097, 100_000].map(size => Buffer.alloc(size, size))
+    const bytes = encode(produceV7, {
+      acks: -1,
+      brokerTimeoutMs: 1500,
+      partitions: [
+        { topic: 'a', partition: 0, batch: batches[0]! },
+        { topic: 'b', partition: 7, batch: batches[1]! },
+        { topic: 'a', partition: 1, batch: batches[2]! },
+        { topic: 'b', partition: 8, batch: batches[3]! }
+      ]
+    })
+    const head = Buffer.from('ffffffff000005dc00000002', 'hex')
+    const at = bytes.indexOf(head)
+    expect(bytes.readInt32BE(0)).to.equal(bytes.length - 4)
+    const part = (partition: number, batch: Buffer) => {
+      const fields = Buffer.alloc(8)
+      fields.writeInt32BE(partition)
+      fields.writeInt32BE(batch.length, 4)
+      return [fields, batch]
+    }
+    const topic = (name: string) => Buffer.from([0, 1, name.charCodeAt(0), 0, 0, 0, 2])
+    expect(bytes.subarray(at + head.length)).to.deep.equal(
+      Buffer.concat([
+        topic('a'),
+        ...part(0, batches[0]!),
+        ...part(1, batches[2]!),
+        topic('b'),
+        ...part(7, batches[1]!),
+        ...part(8, batches[3]!)
+      ])
+    )
+  })
+
+  it('Fetch keeps the order of the partitions, naming a topic again where it has to', () => {
+    const ask = (topic: string, partition: number) => ({
+      topic,
+      partition,
+      fetchOffset: 0,
+      maxBytes: 1,
+      currentLeaderEpoch: 4
+    })
+    const bytes = encode(fetchV11, {
+      maxWaitMs: 0,
+      minBytes: 1,
+      maxBytes: 1,
+      isolationLevel: 'readUncommitted',
+      partitions: [ask('a', 2), ask('a', 1), ask('b', 0), ask('a', 0)]
+    })
+    const topic = (name: string, partitions: number) => Buffer.from([0, 1, name.charCodeAt(0), 0, 0, 0, partitions])
+    const partitionBytes = 4 + 4 + 8 + 8 + 4
+    let at = bytes.indexOf(topic('a', 2))
+    expect(at).to.be.greaterThan(0)
+    for (const [name, partitions] of [
+      ['a', [2, 1]],
+      ['b', [0]],
+      ['a', [0]]
+    ] as const) {
+      expect(bytes.subarray(at, at + 7)).to.deep.equal(topic(name, partitions.length))
+      at += 7
+      for (const partition of partitions) {
+        expect(bytes.readInt32BE(at)).to.equal(partition)
+        expect(bytes.readInt32BE(at + 4)).to.equal(4)
+        at += partitionBytes
+      }
+    }
+  })
+
+  it('refuses a text Kafka has no length for', () => {
+    expect(() => encode(findCoordinatorV2, { groupId: 'x'.repeat(32_768) })).to.throw(InvalidRequestError)
+    expect(encode(findCoordinatorV2, { groupId: 'x'.repeat(32_767) })).to.have.length(4 + 8 + 2 + 7 + 2 + 32_767 + 1)
+  })
+})
