@@ -27,13 +27,11 @@ export type Verdict =
   | { readonly type: 'split'; readonly renumber: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
 
-/** Codes after which the batch may nevertheless be, or get, in the log, with those nobody knows (default below). */
-const leavesUnknown: ReadonlySet<number> = new Set([
-  // A leader that is deposed while it waits for its followers says 6 (or 56) about what it has appended already.
-  6, 56,
-  // Appended, not replicated in time. After a 7, a later 19 does not mean "not written".
-  7, 20, -1, 13
-])
+/**
+ * Retriable codes that mean "not written by this attempt". All other retriable ones leave it unknown: 7 and 20 by their
+ * meaning; 6 and 56 because a leader that is deposed while it waits for its followers gives them for what it has
+ * appended already; those nobody knows because nobody knows.
+ */
 const certainlyRefused: ReadonlySet<number> = new Set([2, 3, 5, 14, 19, 72, 74, 75, 89])
 const newLeader: ReadonlySet<number> = new Set([3, 5, 6, 72, 74, 75])
 /** One record, or the sum of them, is the trouble: halving the batch finds out which. */
@@ -63,7 +61,7 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
   }
   if (isolating.has(code) && head.recordCount > 1) return { type: 'split', renumber: head.maybeWritten }
   if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
-  if (leavesUnknown.has(code) || retriable) return retryOrExpire(head, newLeader.has(code), true, message)
+  if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
   return fail(head, failures.rejected(code, persistedOf(head.maybeWritten)))
 }
 

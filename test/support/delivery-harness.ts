@@ -37,6 +37,12 @@ export class DeliveryHarness {
     return sent
   }
 
+  /** One record through the partition, so that topic and producer id are known. */
+  async warmUp(topic: string, partition: number): Promise<void> {
+    this.send(record(topic, 'warm-up', partition))
+    await this.pass(100)
+  }
+
   async pass(milliseconds: number): Promise<void> {
     await this.clock.tickAsync(milliseconds)
   }
@@ -59,3 +65,11 @@ export const record = (topic: string, value: string, partition?: number, key: st
   key,
   value
 })
+
+/** What became of each record: its offset, or the code of its failure. */
+export const offsetsOf = (sent: Sent): (number | string)[] | undefined =>
+  sent.outcomes?.map(outcome => (outcome.type === 'delivered' ? outcome.offset : outcome.code))
+
+/** What became of each record: `delivered`, or code and certainty of its failure. */
+export const resultsOf = (sent: Sent): string[] | undefined =>
+  sent.outcomes?.map(outcome => (outcome.type === 'delivered' ? 'delivered' : `${outcome.code}, ${outcome.persisted}`))

@@ -1,14 +1,16 @@
 import type { ActorRef } from '../../src/actor/actor.js'
 import { readBack } from '../../src/delivery/read-back.js'
-import type { KafkaRecord } from '../../src/model.js'
 import type {
   BatchAnswer,
   FetchTopicMetadata,
-  InitProducerId,
+  FetchTopicMetadataResult,
+  InitProducerIdResult,
   RouterMessage,
   SealedBatch
 } from '../../src/operations.js'
 import type { TopicMetadata } from '../../src/wire/broker-client.js'
+
+type NotSentReason = (BatchAnswer & { type: 'notSent' })['reason']
 
 /** What happens to one attempt of a batch. */
 export type Script =
@@ -19,14 +21,14 @@ export type Script =
   | { readonly type: 'appendThenReject'; readonly errorCode: number }
   | { readonly type: 'loseRequest' }
   | { readonly type: 'loseResponse' }
-  | { readonly type: 'notSent'; readonly reason: (BatchAnswer & { type: 'notSent' })['reason'] }
+  | { readonly type: 'notSent'; readonly reason: NotSentReason }
   /** Not answered until `release`. */
   | { readonly type: 'hold' }
   /** As if the leader had forgotten everything about producers, then by its rule. */
   | { readonly type: 'forgetThenAppend' }
 
 interface ProducerEntry {
-  epoch: number
+  readonly epoch: number
   /** The last five batches, as Kafka remembers them. */
   readonly batches: { readonly baseSequence: number; readonly lastSequence: number; readonly offset: number }[]
 }
@@ -59,10 +61,9 @@ export class FakePartition {
     this.#producers.clear()
   }
 
-  /** As after an unclean election: the last records are gone, and with them what was known of their producers. */
-  truncate(records: number): void {
-    this.log.length = Math.max(0, this.log.length - records)
-    this.#producers.clear()
+  /** As if a later epoch of every producer had been here: what comes under the present one is fenced. */
+  raiseEpoch(): void {
+    for (const [id, { epoch }] of this.#producers) this.#producers.set(id, { epoch: epoch + 1, batches: [] })
   }
 
   append(bytes: Buffer): BatchAnswer {
@@ -83,7 +84,8 @@ export class FakePartition {
         batch => epoch === known.epoch && batch.baseSequence === baseSequence && batch.lastSequence === lastSequence
       )
       if (duplicate !== undefined) return { type: 'appended', baseOffset: duplicate.offset, logAppendTimeMs: -1 }
-      const expected = epoch > known.epoch ? 0 : incremented(known.batches.at(-1)!.lastSequence, 1)
+      const last = known.batches.at(-1)
+      const expected = epoch > known.epoch || last === undefined ? 0 : incremented(last.lastSequence, 1)
       if (baseSequence !== expected) return { type: 'rejected', errorCode: OUT_OF_ORDER }
     }
     const entry = known !== undefined && known.epoch === epoch ? known : { epoch, batches: [] }
@@ -101,6 +103,35 @@ export class FakePartition {
   }
 }
 
+const notSent = (reason: NotSentReason): BatchAnswer => ({ type: 'notSent', reason, message: reason })
+const unanswered: BatchAnswer = { type: 'unanswered', error: new Error('connection lost') }
+
+/** `undefined`: no answer for now. */
+function play(partition: FakePartition, script: Script, bytes: Buffer): BatchAnswer | undefined {
+  switch (script.type) {
+    case 'append':
+      return partition.append(bytes)
+    case 'reject':
+      return { type: 'rejected', errorCode: script.errorCode }
+    case 'appendThenReject': {
+      const answer = partition.append(bytes)
+      return answer.type === 'appended' ? { type: 'rejected', errorCode: script.errorCode } : answer
+    }
+    case 'loseRequest':
+      return unanswered
+    case 'loseResponse':
+      partition.append(bytes)
+      return unanswered
+    case 'notSent':
+      return notSent(script.reason)
+    case 'hold':
+      return undefined
+    case 'forgetThenAppend':
+      partition.forgetProducers()
+      return partition.append(bytes)
+  }
+}
+
 /** A Router and the Kafka behind it, on `setTimeout` only, so that a fake clock owns it. Answers after `latencyMs`. */
 export class FakeRouter implements ActorRef<RouterMessage> {
   readonly path = 'fake-router'
@@ -111,6 +142,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   readonly #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
   latencyMs = 1
   producerIdFailures = 0
+  /** Of the producer ids it gives. */
+  firstEpoch = 0
   isAway = false
   createsTopics = 0
   #producerIds = 0n
@@ -138,8 +171,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   tell(message: RouterMessage): void {
     this.messages.push(message)
     if (message.type === 'produceBatches') for (const batch of message.batches) this.#produce(batch)
-    else if (message.type === 'initProducerId') this.#later(() => this.#initProducerId(message))
-    else if (message.type === 'fetchTopicMetadata') this.#later(() => this.#metadata(message))
+    else if (message.type === 'initProducerId') this.#later(() => message.requester.reply(this.#producerId()))
+    else if (message.type === 'fetchTopicMetadata') this.#later(() => message.requester.reply(this.#metadata(message)))
     else throw new Error(`the fake router does not know ${message.type}`)
   }
 
@@ -167,68 +200,39 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     // The lane may use the bytes again once it has its answer.
     const bytes = Buffer.from(batch.bytes)
     this.#later(() => {
-      const partition = this.topics.get(batch.topic)?.[batch.partition]
-      if (this.isAway) return batch.answer({ type: 'notSent', reason: 'brokerUnreachable', message: 'no broker' })
-      if (partition === undefined) {
-        const reason = this.topics.has(batch.topic) ? 'unknownPartition' : 'unknownTopic'
-        return batch.answer({ type: 'notSent', reason, message: reason })
-      }
-      partition.attempts.push({
-        epoch: bytes.readInt16BE(51),
-        baseSequence: bytes.readInt32BE(53),
-        count: bytes.readInt32BE(57),
-        bytes
-      })
-      this.#play(partition, partition.script.shift() ?? { type: 'append' }, batch, bytes)
+      const answer = this.#answerTo(batch, bytes)
+      if (answer === undefined) this.#held.push({ batch, bytes })
+      else batch.answer(answer)
     })
   }
 
-  #play(partition: FakePartition, script: Script, batch: SealedBatch, bytes: Buffer): void {
-    switch (script.type) {
-      case 'append':
-        return batch.answer(partition.append(bytes))
-      case 'reject':
-        return batch.answer({ type: 'rejected', errorCode: script.errorCode })
-      case 'appendThenReject': {
-        const answer = partition.append(bytes)
-        return batch.answer(answer.type === 'appended' ? { type: 'rejected', errorCode: script.errorCode } : answer)
-      }
-      case 'loseRequest':
-        return batch.answer({ type: 'unanswered', error: new Error('connection lost') })
-      case 'loseResponse':
-        partition.append(bytes)
-        return batch.answer({ type: 'unanswered', error: new Error('connection lost') })
-      case 'notSent':
-        return batch.answer({ type: 'notSent', reason: script.reason, message: script.reason })
-      case 'hold':
-        this.#held.push({ batch, bytes })
-        return
-      case 'forgetThenAppend':
-        partition.forgetProducers()
-        return batch.answer(partition.append(bytes))
-    }
+  #answerTo({ topic, partition: index }: SealedBatch, bytes: Buffer): BatchAnswer | undefined {
+    const partition = this.topics.get(topic)?.[index]
+    if (this.isAway) return notSent('brokerUnreachable')
+    if (partition === undefined) return notSent(this.topics.has(topic) ? 'unknownPartition' : 'unknownTopic')
+    partition.attempts.push({
+      epoch: bytes.readInt16BE(51),
+      baseSequence: bytes.readInt32BE(53),
+      count: bytes.readInt32BE(57),
+      bytes
+    })
+    return play(partition, partition.script.shift() ?? { type: 'append' }, bytes)
   }
 
-  #initProducerId({ requester }: InitProducerId): void {
-    if (this.isAway) return requester.reply({ type: 'timedOut' })
-    if (this.producerIdFailures-- > 0) {
-      return requester.reply({
-        type: 'failed',
-        errorCode: 14,
-        code: 'kafka',
-        message: 'COORDINATOR_LOAD_IN_PROGRESS (14)',
-        retriable: true
-      })
-    }
-    requester.reply({ type: 'success', producerId: ++this.#producerIds, producerEpoch: 0 })
+  #producerId(): InitProducerIdResult {
+    if (this.isAway) return { type: 'timedOut' }
+    if (this.producerIdFailures-- <= 0) return { type: 'success', producerId: ++this.#producerIds, producerEpoch: this.firstEpoch }
+    const message = 'COORDINATOR_LOAD_IN_PROGRESS (14)'
+    return { type: 'failed', errorCode: 14, code: 'kafka', message, retriable: true }
   }
 
-  #metadata({ requestId, topics, requester, allowAutoTopicCreation }: FetchTopicMetadata): void {
-    if (this.isAway) return requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'timedOut' })
+  #metadata({ requestId, topics, allowAutoTopicCreation }: FetchTopicMetadata): FetchTopicMetadataResult {
+    if (this.isAway) return { operation: 'fetchTopicMetadata', requestId, type: 'timedOut' }
     const answered = new Map((topics ?? []).map(topic => [topic, this.#metadataOf(topic)]))
-    requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'success', topics: answered, brokers: [] })
-    if (!allowAutoTopicCreation || this.createsTopics === 0) return
-    for (const topic of topics ?? []) if (!this.topics.has(topic)) this.create(topic, this.createsTopics)
+    if (allowAutoTopicCreation && this.createsTopics > 0) {
+      for (const topic of topics ?? []) if (!this.topics.has(topic)) this.create(topic, this.createsTopics)
+    }
+    return { operation: 'fetchTopicMetadata', requestId, type: 'success', topics: answered, brokers: [] }
   }
 
   #metadataOf(topic: string): TopicMetadata {
@@ -250,7 +254,3 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     }
   }
 }
-
-/** Values of records read from a log. */
-export const valuesOf = (records: readonly KafkaRecord[]): (string | undefined)[] =>
-  records.map(record => record.value?.toString())

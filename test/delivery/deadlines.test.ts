@@ -1,0 +1,108 @@
+import { expect } from 'chai'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../support/delivery-harness.js'
+
+describe('delivery: deadlines', () => {
+  let harness: DeliveryHarness
+  beforeEach(async () => {
+    harness = new DeliveryHarness({ orders: 2 }, { timeoutMs: 20_000 })
+    await harness.warmUp('orders', 0)
+  })
+  afterEach(() => harness.restore())
+  const partition = () => harness.router.partition('orders', 0)
+
+  it('withdraws what is not sealed: it never appears, and what came before and after it does', async () => {
+    partition().script.push({ type: 'hold' })
+    harness.send(record('orders', 'in flight', 0))
+    await harness.pass(10)
+    const before = harness.send(record('orders', 'before', 0))
+    const late = harness.send(record('orders', 'late', 0), 500)
+    const after = harness.send(record('orders', 'after', 0))
+    await harness.pass(600)
+    expect(resultsOf(late)).to.deep.equal(['timedOut, no'])
+    harness.router.release()
+    await harness.pass(1_000)
+    expect(partition().values.slice(1)).to.deep.equal(['in flight', 'before', 'after'])
+    expect([offsetsOf(before), offsetsOf(after)]).to.deep.equal([[2], [3]])
+  })
+
+  it('ends the wait for what is on its way, not the way', async () => {
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(record('orders', 'A', 0), 500)
+    await harness.pass(600)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values.slice(1)).to.deep.equal(['A'])
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+  })
+
+  it('says "no" about a batch that was only ever refused, and writes it no more', async () => {
+    for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    const sent = harness.send(record('orders', 'A', 0), 1_000)
+    const other = harness.send(record('orders', 'B', 0), 5_000)
+    await harness.pass(3_000)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
+    partition().script.length = 0
+    await harness.pass(3_000)
+    expect(partition().values.slice(1)).to.deep.equal(['B'])
+    expect(offsetsOf(other)).to.deep.equal([1])
+  })
+
+  it('keeps on saying "unknown" after a 7, whatever comes then', async () => {
+    partition().script.push({ type: 'appendThenReject', errorCode: 7 })
+    for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    const sent = harness.send(record('orders', 'A', 0), 1_000)
+    await harness.pass(1_100)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+  })
+
+  it('gives a batch up after the delivery time-out, and fences it before the next one goes', async () => {
+    for (let at = 0; at < 200; at++) partition().script.push({ type: 'loseRequest' })
+    const sent = harness.send(record('orders', 'A', 0), 60_000)
+    await harness.pass(22_000)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+    partition().script.length = 0
+    const next = harness.send(record('orders', 'B', 0))
+    await harness.pass(1_000)
+    expect(offsetsOf(next)).to.deep.equal([1])
+    expect(partition().attempts.at(-1)).to.include({ epoch: 1, baseSequence: 0 })
+    expect(harness.delivery.stats()).to.include({ bufferedRecords: 0, bufferedBytes: 0 })
+  })
+
+  it('answers all records of a request at once at the deadline', async () => {
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(
+      [record('orders', 'A', 0), record('orders', 'B', 1), record('nowhere', 'C'), record('orders', 'D', 0)],
+      700
+    )
+    await harness.pass(690)
+    expect(sent.outcomes).to.equal(undefined)
+    await harness.pass(70)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown', 'delivered', 'timedOut, no', 'timedOut, unknown'])
+  })
+
+  it('does not wait longer than the delivery time-out, whatever the caller allows', async () => {
+    harness.router.isAway = true
+    const sent = harness.send(record('orders', 'A', 0), 1e9)
+    await harness.pass(20_100)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
+  })
+
+  it('counts a Router that does not answer as an unknown end, and tries again', async () => {
+    harness.restore()
+    harness = new DeliveryHarness({ orders: 1 }, { answerTimeoutMs: 3_000 })
+    await harness.warmUp('orders', 0)
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(record('orders', 'A', 0))
+    await harness.pass(4_000)
+    expect(offsetsOf(sent)).to.deep.equal([1])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values).to.deep.equal(['warm-up', 'A'])
+  })
+
+  it('stops its clock when nothing is held', async () => {
+    await harness.pass(1_000)
+    expect(harness.clock.countTimers()).to.equal(0)
+  })
+})

@@ -1,0 +1,11 @@
+import { expect } from 'chai'
+import { isLegalTopicName } from '../../src/delivery/topic-name.js'
+
+describe('topic names', () => {
+  for (const name of ['a', 'orders.v1_x-2', '__proto__', 'constructor', '...', 'x'.repeat(249)]) {
+    it(`takes ${name.slice(0, 20)}`, () => expect(isLegalTopicName(name)).to.equal(true))
+  }
+  for (const name of ['', '.', '..', 'bad topic!', 'a/b', 'ä', 'a\0', 'a\n', 'x'.repeat(250)]) {
+    it(`refuses ${JSON.stringify(name.slice(0, 20))}`, () => expect(isLegalTopicName(name)).to.equal(false))
+  }
+})
