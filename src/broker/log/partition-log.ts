@@ -155,12 +155,12 @@ export class PartitionLog {
     truncate: (baseOffset: number, size: number) => void
   ): void {
     for (const baseOffset of baseOffsets) {
-      let segment = new Segment(baseOffset, this.#options.open(baseOffset))
+      let segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
       const whole = segment.scan(batch => this.#seen(batch))
       if (whole < segment.sizeBytes) {
         segment.close()
         truncate(baseOffset, whole)
-        segment = new Segment(baseOffset, this.#options.open(baseOffset))
+        segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
         segment.scan(() => {})
       }
       segment.close()
@@ -197,8 +197,9 @@ export class PartitionLog {
   }
 
   #roll(baseOffset: number): Segment {
-    this.#segments.at(-1)?.close()
-    const segment = new Segment(baseOffset, this.#options.open(baseOffset))
+    const full = this.#segments.at(-1)
+    full?.close()
+    const segment = new Segment(baseOffset, this.#options.open(baseOffset, full ? this.#options.segmentBytes : 0))
     this.#segments.push(segment)
     return segment
   }

@@ -12,15 +12,20 @@ export interface SegmentBytes {
   remove(): void
 }
 
-/** Opens the bytes of the segment whose first offset is `baseOffset`; there may be some already (a restart). */
-export type OpenSegmentBytes = (baseOffset: number) => SegmentBytes
+/** Opens the bytes of the segment whose first offset is `baseOffset`; there may be some already (a restart). `expectedBytes` is a guess. */
+export type OpenSegmentBytes = (baseOffset: number, expectedBytes: number) => SegmentBytes
 
 const FIRST_CAPACITY_BYTES = 4096
 
 /** A buffer that doubles. Readers keep views of the old one, which is left as it was. */
 export class MemoryBytes implements SegmentBytes {
-  #bytes = Buffer.allocUnsafeSlow(0)
+  #bytes: Buffer
   #size = 0
+
+  /** Full size at once where that is likely needed: growing costs a copy. */
+  constructor(expectedBytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(expectedBytes)
+  }
 
   get sizeBytes(): number {
     return this.#size
@@ -51,4 +56,4 @@ export class MemoryBytes implements SegmentBytes {
   }
 }
 
-export const openMemoryBytes: OpenSegmentBytes = () => new MemoryBytes()
+export const openMemoryBytes: OpenSegmentBytes = (_baseOffset, expectedBytes) => new MemoryBytes(expectedBytes)
