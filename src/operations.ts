@@ -80,6 +80,8 @@ export interface FetchConsumerOffset extends Request<FetchConsumerOffsetResult> 
   readonly type: 'fetchConsumerOffset'
   readonly groupId: string
   readonly topicPartition: TopicPartition
+  /** Shows metadata as it is stored, whoever committed it. Default: only what Castle or Castellan stored. */
+  readonly rawMetadata?: boolean | undefined
 }
 export type FetchConsumerOffsetResult = {
   readonly operation: 'fetchConsumerOffset'
@@ -98,6 +100,8 @@ export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult
   readonly groupId: string
   readonly topicPartition: TopicPartition
   readonly offsetAndMetadata: OffsetAndMetadata
+  /** Stores the metadata as it stands, for readers other than Castle and Castellan. Default: marked as Castle does. */
+  readonly rawMetadata?: boolean | undefined
 }
 export type CommitConsumerOffsetResult = {
   readonly operation: 'commitConsumerOffset'

@@ -14,15 +14,28 @@ export interface ActorRef<in Message> {
   stop(): void
 }
 
+interface Crashes<Message> {
+  /**
+   * Called once when a message made the actor throw. The actor has stopped; its owner answers for what it held.
+   *
+   * @param unhandled what had been told and not yet handled, in order; nothing told before the crash is lost
+   */
+  onCrash(error: Error, message: Message, unhandled: readonly Message[]): void
+}
+
 /** Decides in `transition`, does in `run`. */
-export interface ActorLogic<State, Message, Effect> {
-  readonly initial: State
+export interface ActorLogic<State, Message, Effect> extends Crashes<Message> {
+  initial: State
   /** Decides. No I/O, no clock, no randomness, no await. */
   transition(state: State, message: Message): Step<State, Effect>
   /** Does. Must not await: an async effect reports back by telling `self` a message. */
   run(effect: Effect, self: ActorRef<Message>): void
-  /** Called once when a message made the actor throw. The actor has stopped; its owner answers for what it held. */
-  onCrash(error: Error, message: Message): void
+}
+
+/** Owns mutable tables (what grows with load); its decisions are pure functions it calls. */
+export interface OwnerLogic<Message> extends Crashes<Message> {
+  /** Must not await. */
+  receive(message: Message, self: ActorRef<Message>): void
 }
 
 /** The root under which every actor stands. Actors are flat: nact copies the list of children for every message. */
@@ -36,38 +49,70 @@ export class ActorSystem {
   }
 
   /**
-   * Starts an actor. Handles at most one message per turn of the event loop, so messages should be few and fat.
+   * Starts an actor that decides in a pure transition.
    *
    * @param name readable in logs; made unique and legal here
    */
   spawn<State, Message, Effect>(name: string, logic: ActorLogic<State, Message, Effect>): ActorRef<Message> {
     let state = logic.initial
+    return this.spawnOwner(name, {
+      receive: (message: Message, self) => {
+        const [next, effects] = logic.transition(state, message)
+        state = next
+        for (const effect of effects) logic.run(effect, self)
+      },
+      onCrash: (error, message, unhandled) => logic.onCrash(error, message, unhandled)
+    })
+  }
+
+  /**
+   * Starts an actor that owns mutable tables.
+   *
+   * nact handles one message per turn of the event loop and drops the mailbox of a crashed actor. So the mailbox is an
+   * array of ours and nact is told only that there is something in it: all that was told before a turn is handled in
+   * that turn, in order, and what a crash leaves behind is handed to `onCrash`.
+   */
+  spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): ActorRef<Message> {
+    let inbox: Message[] = []
     let stopped = false
+    let crash: { message: Message; unhandled: Message[] } | undefined
     const legalName = `${name.replace(/[^a-zA-Z0-9\-$_.+!*'(),]/g, '_')}-${++this.#spawned}`
-    const handle = (_: unknown, message: Message): true => {
-      if (stopped) return true
-      const [next, effects] = logic.transition(state, message)
-      state = next
-      for (const effect of effects) logic.run(effect, ref)
+    const handleInbox = (): true => {
+      const messages = inbox
+      inbox = []
+      for (let at = 0; at < messages.length && !stopped; at++) {
+        try {
+          logic.receive(messages[at]!, ref)
+        } catch (error) {
+          crash = { message: messages[at]!, unhandled: messages.slice(at + 1) }
+          throw error
+        }
+      }
       return true
     }
-    const inner = nact.spawn(this.#system, handle as never, legalName, {
+    const inner = nact.spawn(this.#system, handleInbox as never, legalName, {
       initialState: true,
-      onCrash: (message: unknown, error: unknown, context: { stop: unknown }) => {
-        stopped = true
-        this.#live.delete(ref)
-        logic.onCrash(error instanceof Error ? error : new Error(String(error)), message as Message)
+      onCrash: (_: unknown, error: unknown, context: { stop: unknown }) => {
+        if (!stopped && crash) {
+          stopped = true
+          this.#live.delete(ref)
+          const unhandled = [...crash.unhandled, ...inbox]
+          inbox = []
+          logic.onCrash(error instanceof Error ? error : new Error(String(error)), crash.message, unhandled)
+        }
         return context.stop
       }
-    } as never) as unknown as Ref<Message>
+    } as never) as unknown as Ref<'wake'>
     const ref: ActorRef<Message> = {
       path: legalName,
       tell: message => {
-        if (!stopped) nact.dispatch(inner as never, message as never)
+        if (stopped) return
+        if (inbox.push(message) === 1) nact.dispatch(inner as never, 'wake' as never)
       },
       stop: () => {
         if (stopped) return
         stopped = true
+        inbox = []
         this.#live.delete(ref)
         nact.stop(inner as never)
       }

@@ -1,0 +1,84 @@
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { AnyAccepted } from '../processors/accepted.js'
+import { CommitConsumerOffsetProcessor } from '../processors/commit-consumer-offset.js'
+import { FetchConsumerOffsetProcessor } from '../processors/fetch-consumer-offset.js'
+import { FetchOffsetProcessor } from '../processors/fetch-offset.js'
+import { type FetchTopicMetadataCall, FetchTopicMetadataProcessor } from '../processors/fetch-topic-metadata.js'
+import { FindCoordinatorProcessor } from '../processors/find-coordinator.js'
+import { InitProducerIdProcessor } from '../processors/init-producer-id.js'
+import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { ReadingRoom } from '../processors/reading-room.js'
+import type { MetadataResponse } from '../wire/broker-client.js'
+
+export interface ControlIntakeOptions {
+  readonly callTimeoutMs: number
+  readonly metrics: MetricsLogger
+  readonly room: ReadingRoom
+  readonly reports: { metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void }
+}
+
+/** The six operations that share the control connection, in the order of their turns. */
+export class ControlIntake implements Intake {
+  readonly processors: readonly QueueProcessor[]
+  readonly #fetchConsumerOffset: FetchConsumerOffsetProcessor
+  readonly #commitConsumerOffset: CommitConsumerOffsetProcessor
+  readonly #fetchOffset: FetchOffsetProcessor
+  readonly #fetchTopicMetadata: FetchTopicMetadataProcessor
+  readonly #findCoordinator: FindCoordinatorProcessor
+  readonly #initProducerId: InitProducerIdProcessor
+
+  constructor({ callTimeoutMs, metrics, room, reports }: ControlIntakeOptions, tags: BrokerTags) {
+    const options = { callTimeoutMs, metrics, tags }
+    this.#fetchConsumerOffset = new FetchConsumerOffsetProcessor(options)
+    this.#commitConsumerOffset = new CommitConsumerOffsetProcessor(options)
+    this.#fetchOffset = new FetchOffsetProcessor({ ...options, isolationLevel: room.isolationLevel })
+    this.#fetchTopicMetadata = new FetchTopicMetadataProcessor(callTimeoutMs, (response, call) =>
+      reports.metadata(response, call)
+    )
+    this.#findCoordinator = new FindCoordinatorProcessor(callTimeoutMs)
+    this.#initProducerId = new InitProducerIdProcessor(callTimeoutMs)
+    this.processors = [
+      this.#fetchConsumerOffset,
+      this.#commitConsumerOffset,
+      this.#fetchOffset,
+      this.#fetchTopicMetadata,
+      this.#findCoordinator,
+      this.#initProducerId
+    ]
+  }
+
+  answerFromCache(): boolean {
+    return false
+  }
+
+  addToQueue(request: AnyAccepted): void {
+    switch (request.kind) {
+      case 'fetchConsumerOffset':
+        return this.#fetchConsumerOffset.addToQueue(request)
+      case 'commitConsumerOffset':
+        return this.#commitConsumerOffset.addToQueue(request)
+      case 'fetchOffset':
+        return this.#fetchOffset.addToQueue(request)
+      case 'fetchTopicMetadata':
+        return this.#fetchTopicMetadata.addToQueue(request)
+      case 'findCoordinator':
+        return this.#findCoordinator.addToQueue(request)
+      case 'initProducerId':
+        return this.#initProducerId.addToQueue(request)
+      case 'fetchData':
+      case 'produceBatch':
+        throw new Error(`${request.kind} is not an operation of the control connection`)
+    }
+  }
+
+  drain(): AnyAccepted[] {
+    return [
+      ...this.#fetchConsumerOffset.drain(),
+      ...this.#commitConsumerOffset.drain(),
+      ...this.#fetchOffset.drain(),
+      ...this.#fetchTopicMetadata.drain(),
+      ...this.#findCoordinator.drain(),
+      ...this.#initProducerId.drain()
+    ]
+  }
+}

@@ -1,0 +1,241 @@
+import type { ActorRef, ActorSystem } from '../actor/actor.js'
+import { TimedOutError, UnavailableError } from '../errors.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
+import { fail, ownFailure } from '../processors/answers.js'
+import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { BrokerClient } from '../wire/broker-client.js'
+import type { DispatcherMessage, DispatcherReports } from './messages.js'
+import { initialLaneState, type LaneEvent, type LaneState, laneTransition } from './transition.js'
+
+/** A connection and the processors that share it. */
+export interface LanePlan {
+  readonly purpose: string
+  readonly processors: readonly QueueProcessor[]
+}
+
+export interface DispatcherOptions {
+  readonly name: string
+  readonly system: ActorSystem
+  readonly ledger: Ledger
+  readonly intake: Intake
+  readonly lanes: readonly LanePlan[]
+  readonly createClient: (purpose: string) => BrokerClient
+  readonly reports: DispatcherReports
+  readonly metrics: MetricsLogger
+  readonly tags: BrokerTags
+  /** Requests that may wait; the next one is refused. */
+  readonly maxQueued: number
+  /** Told after every answer: the broker lives. */
+  readonly onAnswered: () => void
+}
+
+interface Lane extends LanePlan {
+  state: LaneState
+  client: BrokerClient | undefined
+  call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
+  timeouts: number
+  timer: NodeJS.Timeout | undefined
+}
+
+// Longer than this no broker may silence us; Kafka's own quota windows are seconds.
+const MAX_THROTTLE_MS = 30_000
+const TIMEOUTS_BEFORE_UNREACHABLE = 2
+
+/**
+ * One or two connections to one broker, each with one call in flight, and the requests that wait for them.
+ *
+ * Requests do not travel in the mailbox: they are appended to an array that belongs to the handle, so that one message
+ * per turn carries them all and a crash of the actor loses none.
+ */
+export class Dispatcher implements Holder {
+  readonly #options: DispatcherOptions
+  readonly #lanes: readonly Lane[]
+  readonly #self: ActorRef<DispatcherMessage>
+  #inbox: AnyAccepted[] = []
+  #held = 0
+  #stopped = false
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options
+    this.#lanes = options.lanes.map(plan => ({
+      ...plan,
+      state: initialLaneState(plan.processors.length),
+      client: undefined,
+      call: undefined,
+      timeouts: 0,
+      timer: undefined
+    }))
+    this.#self = options.system.spawnOwner<DispatcherMessage>(options.name, {
+      receive: message => this.#receive(message),
+      onCrash: error => this.#crash(error)
+    })
+  }
+
+  /** Requests it has not answered yet, queued or in flight. */
+  get held(): number {
+    return this.#held
+  }
+
+  submit(request: AnyAccepted): void {
+    if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
+  }
+
+  /** Takes back everything that has not been sent. Calls in flight go on. */
+  drain(): AnyAccepted[] {
+    const requests = [...this.#inbox, ...this.#options.intake.drain()].filter(request => !request.settled)
+    this.#inbox = []
+    for (const request of requests) request.heldBy(undefined)
+    return requests
+  }
+
+  release(): void {
+    this.#held--
+  }
+
+  /** Stops at once and closes the connections. Gives back all it held; batches on their way are answered unanswered. */
+  stop(): AnyAccepted[] {
+    if (this.#stopped) return []
+    this.#stopped = true
+    this.#self.stop()
+    const requests = [...this.#abandonCalls(new UnavailableError('brokerUnreachable', 'the dispatcher was stopped'))]
+    for (const lane of this.#lanes) {
+      clearTimeout(lane.timer)
+      void lane.client?.close()
+    }
+    return [...requests, ...this.drain()]
+  }
+
+  #crash(error: Error): void {
+    this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
+    this.#options.reports.crashed(error, this.stop())
+  }
+
+  #abandonCalls(error: Error): AnyAccepted[] {
+    return this.#lanes.flatMap(lane => {
+      const { call } = lane
+      lane.call = undefined
+      return call ? [...call.processor.callFailed(call.call, error, true)] : []
+    })
+  }
+
+  #receive(message: DispatcherMessage): void {
+    switch (message.type) {
+      case 'work':
+        this.#takeIn()
+        break
+      case 'answered':
+        this.#answered(this.#lanes[message.lane]!, message.response)
+        break
+      case 'callFailed':
+        this.#callFailed(this.#lanes[message.lane]!, message.error, message.sent)
+        break
+      case 'rested':
+        this.#step(this.#lanes[message.lane]!, ready => ({ type: 'rested', ready }))
+        break
+    }
+    // What was queued or moved to another lane may find that one free.
+    for (const lane of this.#lanes) this.#step(lane, ready => ({ type: 'queued', ready }))
+    this.#options.metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#options.tags, this.#held)
+  }
+
+  #takeIn(): void {
+    const { intake, ledger, maxQueued } = this.#options
+    // One by one, so that what is left is still in the inbox if one of them makes us crash.
+    const inbox = this.#inbox
+    let taken = 0
+    try {
+      for (; taken < inbox.length; taken++) {
+        const request = inbox[taken]!
+        if (request.settled || intake.answerFromCache(request)) continue
+        if (this.#held >= maxQueued) {
+          fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
+          continue
+        }
+        this.#held++
+        request.heldBy(this)
+        ledger.watch(request)
+        intake.addToQueue(request)
+      }
+    } finally {
+      this.#inbox = inbox.slice(taken)
+    }
+  }
+
+  #answered(lane: Lane, response: unknown): void {
+    const { call } = lane
+    if (!call) return
+    lane.timeouts = 0
+    this.#options.onAnswered()
+    const returned = call.processor.processResponse(call.call, response)
+    lane.call = undefined
+    if (returned.length > 0) {
+      for (const group of returned) for (const request of group.requests) request.heldBy(undefined)
+      this.#options.reports.returned(returned)
+    }
+    const throttleMs = Math.min(MAX_THROTTLE_MS, (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0)
+    this.#step(lane, ready => ({ type: 'settled', ready, throttleMs }))
+  }
+
+  /**
+   * One time-out may be the call's own fault; after the second, or a lost connection, what waited goes back as well: at
+   * a broker that is gone it would wait for nothing.
+   */
+  #callFailed(lane: Lane, error: Error, sent: boolean): void {
+    const { call } = lane
+    if (!call) return
+    lane.call = undefined
+    const requests = [...call.processor.callFailed(call.call, error, sent)]
+    for (const request of requests) request.heldBy(undefined)
+    if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
+      this.#options.reports.returned([{ reason: 'staleTopic', requests }])
+    } else {
+      lane.timeouts = 0
+      this.#options.reports.unreachable(error, [...requests, ...this.drain()])
+    }
+    this.#step(lane, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+  }
+
+  #step(lane: Lane, toEvent: (ready: readonly boolean[]) => LaneEvent): void {
+    const ready = lane.processors.map(processor => !processor.isEmpty)
+    const [state, effects] = laneTransition(lane.state, toEvent(ready))
+    lane.state = state
+    for (const effect of effects) {
+      if (effect.type === 'issue') this.#issue(lane, lane.processors[effect.processor]!)
+      else lane.timer = setTimeout(() => this.#tellRested(lane), effect.forMs)
+    }
+  }
+
+  #tellRested(lane: Lane): void {
+    this.#self.tell({ type: 'rested', lane: this.#lanes.indexOf(lane) })
+  }
+
+  #issue(lane: Lane, processor: QueueProcessor): void {
+    const call = processor.nextCall()
+    if (call === undefined) {
+      // Everything queued had been answered meanwhile.
+      this.#step(lane, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+      return
+    }
+    const inFlight = { processor, call }
+    lane.call = inFlight
+    lane.client ??= this.#options.createClient(lane.purpose)
+    void this.#send(lane, inFlight, lane.client)
+  }
+
+  async #send(lane: Lane, inFlight: NonNullable<Lane['call']>, client: BrokerClient): Promise<void> {
+    const at = this.#lanes.indexOf(lane)
+    let sent = false
+    try {
+      // Connecting apart from sending tells a call that never left from one whose fate is unknown.
+      if (!client.isConnected) await client.connect()
+      if (lane.call !== inFlight) return
+      sent = true
+      const response = await inFlight.processor.send(client, inFlight.call)
+      if (lane.call === inFlight) this.#self.tell({ type: 'answered', lane: at, response })
+    } catch (error) {
+      const failure = error instanceof Error ? error : new Error(String(error))
+      if (lane.call === inFlight) this.#self.tell({ type: 'callFailed', lane: at, error: failure, sent })
+    }
+  }
+}

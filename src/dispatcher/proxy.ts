@@ -1,0 +1,165 @@
+import type { ActorSystem } from '../actor/actor.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { BrokerNode } from '../model.js'
+import type { AnyAccepted, Ledger } from '../processors/accepted.js'
+import { FetchData, type FetchDataOptions } from '../processors/fetch-data.js'
+import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
+import { ProduceBatches, type ProduceBatchesOptions } from '../processors/produce-batches.js'
+import type { BrokerTags, Intake } from '../processors/queue-processor.js'
+import type { ReadingRoom } from '../processors/reading-room.js'
+import type { BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
+import { ControlIntake } from './control-intake.js'
+import { Dispatcher, type LanePlan } from './dispatcher.js'
+import type { DispatcherReports } from './messages.js'
+
+export interface ProxyOptions {
+  readonly system: ActorSystem
+  readonly createClient: BrokerClientFactory
+  readonly ledger: Ledger
+  readonly metrics: MetricsLogger
+  readonly room: ReadingRoom
+  readonly callTimeoutMs: number
+  readonly maxQueued: number
+  readonly fetch: Pick<
+    FetchDataOptions,
+    'fetchMaxWaitMs' | 'fetchBufferBytes' | 'fetchMaxBytes' | 'maxPartitionsPerCall'
+  >
+  readonly produce: ProduceBatchesOptions
+  /** `generation` tells news of this proxy's life from that of one before it. */
+  readonly reports: ProxyReports
+}
+
+export interface ProxyReports {
+  returned(proxy: Proxy, groups: Parameters<DispatcherReports['returned']>[0]): void
+  unreachable(proxy: Proxy, error: Error, requests: readonly AnyAccepted[]): void
+  crashed(proxy: Proxy, error: Error, requests: readonly AnyAccepted[]): void
+  answered(proxy: Proxy): void
+  metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void
+}
+
+type Role = 'control' | 'fetch' | 'produce'
+
+/**
+ * One broker's dispatchers: a plain object that knows which operation goes where. Each is started when it is first
+ * needed and replaced when it crashes; connections open with the first call.
+ *
+ *   control   offsets, consumer offsets, metadata, coordinators, producer ids      1 connection
+ *   fetch     catch-up and tail                                                    2 connections
+ *   produce   all batches, and those of partitions that hold up others             2 connections
+ */
+export class Proxy {
+  readonly node: BrokerNode
+  readonly #options: ProxyOptions
+  readonly #tags: BrokerTags
+  readonly #dispatchers = new Map<Role, Dispatcher>()
+
+  constructor(node: BrokerNode, options: ProxyOptions) {
+    this.node = node
+    this.#options = options
+    this.#tags = { broker_host: node.host }
+  }
+
+  submit(request: AnyAccepted): void {
+    this.#dispatcher(roleOf(request)).submit(request)
+  }
+
+  /** Requests it has not answered yet. */
+  get held(): number {
+    let held = 0
+    for (const dispatcher of this.#dispatchers.values()) held += dispatcher.held
+    return held
+  }
+  get controlHeld(): number {
+    return this.#dispatchers.get('control')?.held ?? 0
+  }
+
+  /** Takes back everything that has not been sent. */
+  drain(): AnyAccepted[] {
+    return [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.drain())
+  }
+
+  /** Stops everything at once; gives back all it held. */
+  stop(): AnyAccepted[] {
+    const requests = [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.stop())
+    this.#dispatchers.clear()
+    return requests
+  }
+
+  #dispatcher(role: Role): Dispatcher {
+    let dispatcher = this.#dispatchers.get(role)
+    if (!dispatcher) this.#dispatchers.set(role, (dispatcher = this.#start(role)))
+    return dispatcher
+  }
+
+  #start(role: Role): Dispatcher {
+    const { system, ledger, metrics, maxQueued, createClient, reports } = this.#options
+    const { nodeId, host, port } = this.node
+    const { intake, lanes } = this.#plan(role)
+    return new Dispatcher({
+      name: `broker-${nodeId}-${role}`,
+      system,
+      ledger,
+      intake,
+      lanes,
+      metrics,
+      tags: this.#tags,
+      maxQueued,
+      createClient: purpose => createClient({ host, port }, purpose),
+      onAnswered: () => reports.answered(this),
+      reports: {
+        returned: groups => reports.returned(this, groups),
+        unreachable: (error, requests) => reports.unreachable(this, error, requests),
+        crashed: (error, requests) => {
+          this.#dispatchers.delete(role)
+          reports.crashed(this, error, requests)
+        }
+      }
+    })
+  }
+
+  #plan(role: Role): { readonly intake: Intake; readonly lanes: readonly LanePlan[] } {
+    const { fetch, produce, room, metrics, ledger, callTimeoutMs } = this.#options
+    switch (role) {
+      case 'control': {
+        const intake = new ControlIntake(this.#options, this.#tags)
+        return { intake, lanes: [{ purpose: 'control', processors: intake.processors }] }
+      }
+      case 'fetch': {
+        const intake = new FetchData(room, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
+        return {
+          intake,
+          lanes: [
+            { purpose: 'fetch-catch-up', processors: [intake.catchUp] },
+            { purpose: 'fetch-tail', processors: [intake.tail] }
+          ]
+        }
+      }
+      case 'produce': {
+        const intake = new ProduceBatches(produce)
+        return {
+          intake,
+          lanes: [
+            { purpose: 'produce', processors: [intake.main] },
+            { purpose: 'produce-slow', processors: [intake.slow] }
+          ]
+        }
+      }
+    }
+  }
+}
+
+function roleOf({ kind }: AnyAccepted): Role {
+  switch (kind) {
+    case 'fetchData':
+      return 'fetch'
+    case 'produceBatch':
+      return 'produce'
+    case 'fetchOffset':
+    case 'fetchConsumerOffset':
+    case 'commitConsumerOffset':
+    case 'fetchTopicMetadata':
+    case 'initProducerId':
+    case 'findCoordinator':
+      return 'control'
+  }
+}

@@ -1,0 +1,155 @@
+import type { MonotonicClock } from '../model.js'
+
+/** Something that becomes due. Stands in at most one {@link Deadlines} at a time; the links belong to it. */
+export interface Due {
+  readonly deadlineAt: number
+  next: Due | undefined
+  previous: Due | undefined
+  onDue(): void
+}
+
+/** Coarse on purpose: requests of the same 10 ms share one timer, and a request is never answered too early. */
+const TICK_MS = 10
+
+/**
+ * All deadlines of a router behind one timer. Adding and removing cost a few pointers, whatever the number.
+ *
+ *   ticks   [120, 300]           sorted; almost always appended at the end
+ *   buckets 120 -> a <-> b       300 -> c
+ */
+export class Deadlines {
+  readonly #now: MonotonicClock
+  readonly #buckets = new Map<number, Bucket>()
+  readonly #ticks: number[] = []
+  #timer: NodeJS.Timeout | undefined
+  #timerTick = Number.POSITIVE_INFINITY
+  #size = 0
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  has(item: Due): boolean {
+    return item.previous !== undefined
+  }
+
+  /** Idempotent. */
+  add(item: Due): void {
+    if (item.previous) return
+    const tick = Math.ceil(item.deadlineAt / TICK_MS)
+    let bucket = this.#buckets.get(tick)
+    if (!bucket) {
+      this.#buckets.set(tick, (bucket = new Bucket()))
+      insertSorted(this.#ticks, tick)
+    }
+    bucket.append(item)
+    this.#size++
+    if (tick < this.#timerTick) this.#arm()
+  }
+
+  /** Idempotent. */
+  remove(item: Due): void {
+    if (!item.previous) return
+    unlink(item)
+    this.#size--
+  }
+
+  /** Everything that waits, in no particular order. */
+  all(): Due[] {
+    return [...this.#buckets.values()].flatMap(bucket => bucket.items())
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#timerTick = Number.POSITIVE_INFINITY
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const tick = this.#ticks[0]
+    this.#timerTick = tick ?? Number.POSITIVE_INFINITY
+    if (tick === undefined) return
+    this.#timer = setTimeout(() => this.#fire(), Math.max(0, Math.ceil(tick * TICK_MS - this.#now())))
+  }
+
+  #fire(): void {
+    this.#timerTick = Number.POSITIVE_INFINITY
+    const now = this.#now()
+    let passed = 0
+    while (passed < this.#ticks.length && this.#ticks[passed]! * TICK_MS <= now) passed++
+    for (const tick of this.#ticks.splice(0, passed)) {
+      const bucket = this.#buckets.get(tick)!
+      this.#buckets.delete(tick)
+      for (let item = bucket.next; item; item = bucket.next) {
+        this.remove(item)
+        item.onDue()
+      }
+    }
+    this.#dropEmptyHeads()
+    this.#arm()
+  }
+
+  /** Keeps the timer from waking for buckets whose requests have long been answered. */
+  #dropEmptyHeads(): void {
+    while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.next) {
+      this.#buckets.delete(this.#ticks.shift()!)
+    }
+  }
+}
+
+/** Calls `onDue` once, no earlier than `deadlineAt`. */
+export class Alarm implements Due {
+  readonly deadlineAt: number
+  readonly #onDue: () => void
+  next: Due | undefined
+  previous: Due | undefined
+
+  constructor(deadlineAt: number, onDue: () => void) {
+    this.deadlineAt = deadlineAt
+    this.#onDue = onDue
+  }
+
+  onDue(): void {
+    this.#onDue()
+  }
+}
+
+/** Head of a doubly linked list. */
+class Bucket implements Due {
+  readonly deadlineAt = 0
+  previous: Due | undefined
+  next: Due | undefined
+
+  append(item: Due): void {
+    item.previous = this
+    item.next = this.next
+    if (this.next) this.next.previous = item
+    this.next = item
+  }
+
+  items(): Due[] {
+    const found: Due[] = []
+    for (let item = this.next; item; item = item.next) found.push(item)
+    return found
+  }
+
+  onDue(): void {}
+}
+
+function unlink(item: Due): void {
+  item.previous!.next = item.next
+  if (item.next) item.next.previous = item.previous
+  item.previous = undefined
+  item.next = undefined
+}
+
+function insertSorted(sorted: number[], value: number): void {
+  let at = sorted.length
+  while (at > 0 && sorted[at - 1]! > value) at--
+  sorted.splice(at, 0, value)
+}

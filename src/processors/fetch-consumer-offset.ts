@@ -1,0 +1,122 @@
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import { topicPartitionKey } from '../model.js'
+import type { BrokerClient, OffsetFetchResponse } from '../wire/broker-client.js'
+import type { Accepted, AnyAccepted } from './accepted.js'
+import { kafkaFailure, reply, replyAll } from './answers.js'
+import { groupAction } from './error-actions.js'
+import { GroupQueue, openEntries } from './group-queue.js'
+import { fromStoredMetadata } from './offset-metadata.js'
+import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+type Waiter = Accepted<'fetchConsumerOffset'>
+type PartitionAnswer = OffsetFetchResponse['partitions'][number]
+export interface FetchConsumerOffsetCall {
+  readonly groupId: string
+  /** Lists grow while the call is on its way. */
+  readonly partitions: ReadonlyMap<string, Waiter[]>
+}
+
+export interface GroupProcessorOptions {
+  readonly callTimeoutMs: number
+  readonly metrics: MetricsLogger
+  readonly tags: BrokerTags
+}
+
+/** Committed offsets: the oldest group with all its partitions in one call, asked of its coordinator. */
+export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsumerOffsetCall, OffsetFetchResponse> {
+  readonly name = 'fetchConsumerOffset'
+  readonly #options: GroupProcessorOptions
+  readonly #queue = new GroupQueue<Waiter[]>()
+  #inFlight: FetchConsumerOffsetCall | undefined
+
+  constructor(options: GroupProcessorOptions) {
+    this.#options = options
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.isEmpty
+  }
+
+  addToQueue(request: Waiter): void {
+    const { groupId } = request.request
+    const { topic, partition } = request.request.topicPartition
+    const key = topicPartitionKey(topic, partition)
+    const onItsWay = this.#inFlight?.groupId === groupId ? this.#inFlight.partitions.get(key) : undefined
+    const waiting = onItsWay ?? this.#queue.get(groupId, key)
+    if (waiting) waiting.push(request)
+    else this.#queue.set(groupId, key, [request])
+  }
+
+  nextCall(): FetchConsumerOffsetCall | undefined {
+    for (let first = this.#queue.takeFirst(); first; first = this.#queue.takeFirst()) {
+      const partitions = openEntries(first.partitions)
+      if (partitions.size > 0) return (this.#inFlight = { groupId: first.groupId, partitions })
+    }
+    return undefined
+  }
+
+  send(client: BrokerClient, { groupId, partitions }: FetchConsumerOffsetCall): Promise<OffsetFetchResponse> {
+    return client.offsetFetch({
+      groupId,
+      partitions: Array.from(partitions.values(), waiters => waiters[0]!.request.topicPartition),
+      timeoutMs: this.#options.callTimeoutMs
+    })
+  }
+
+  processResponse(call: FetchConsumerOffsetCall, response: OffsetFetchResponse): readonly Returned[] {
+    this.#inFlight = undefined
+    const unanswered = new Map(call.partitions)
+    const back: Returned[] = []
+    if (response.errorCode === 0) {
+      for (const answer of response.partitions) {
+        const key = topicPartitionKey(answer.topic, answer.partition)
+        const waiters = unanswered.get(key)
+        if (!waiters) continue
+        unanswered.delete(key)
+        back.push(...this.#process(call.groupId, waiters, answer))
+      }
+    }
+    for (const waiters of unanswered.values()) {
+      back.push(...this.#processError(call.groupId, waiters, response.errorCode === 0 ? 13 : response.errorCode))
+    }
+    return back
+  }
+
+  callFailed(call: FetchConsumerOffsetCall): readonly AnyAccepted[] {
+    this.#inFlight = undefined
+    return stillOpen([...call.partitions.values()].flat())
+  }
+
+  drain(): AnyAccepted[] {
+    return stillOpen(this.#queue.drain().flat())
+  }
+
+  #process(groupId: string, waiters: readonly Waiter[], answer: PartitionAnswer): readonly Returned[] {
+    const { errorCode, offset, metadata } = answer
+    if (groupAction(errorCode) !== 'success') return this.#processError(groupId, waiters, errorCode)
+    if (offset < 0) replyAll(waiters, { type: 'notFound' })
+    for (const waiter of offset < 0 ? [] : waiters) {
+      const shown = fromStoredMetadata(metadata, waiter.request.rawMetadata === true)
+      const offsetAndMetadata = shown === undefined ? { offset } : { offset, metadata: shown }
+      reply(waiter, { type: 'success', offsetAndMetadata })
+    }
+    return []
+  }
+
+  #processError(groupId: string, waiters: readonly Waiter[], errorCode: number): readonly Returned[] {
+    const action = groupAction(errorCode)
+    switch (action) {
+      case 'unknownTopicOrPartition':
+        this.#options.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#options.tags, 1)
+        replyAll(waiters, { type: 'notFound' })
+        return []
+      case 'notCoordinator':
+        return returned(action, [...waiters, ...this.#queue.takeGroup(groupId).flat()])
+      case 'retryLater':
+        return returned(action, waiters)
+      default:
+        replyAll(waiters, kafkaFailure(errorCode))
+        return []
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import { topicPartitionKey } from '../model.js'
+import type { OffsetType } from '../operations.js'
+import {
+  type BrokerClient,
+  EARLIEST_TIMESTAMP,
+  type IsolationLevel,
+  LATEST_TIMESTAMP,
+  type ListOffsetsResponse
+} from '../wire/broker-client.js'
+import type { Accepted, AnyAccepted } from './accepted.js'
+import { kafkaFailure, replyAll } from './answers.js'
+import { partitionAction } from './error-actions.js'
+import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { RequestQueue } from './request-queue.js'
+
+type Waiter = Accepted<'fetchOffset'>
+type PartitionAnswer = ListOffsetsResponse['partitions'][number]
+
+interface Wanted {
+  /** As Kafka has it: -1 latest, -2 earliest, else epoch milliseconds. */
+  readonly timestamp: number
+  /** Grows while the call is on its way. */
+  readonly waiters: Waiter[]
+}
+export type FetchOffsetCall = ReadonlyMap<string, Wanted>
+
+export interface FetchOffsetOptions {
+  readonly callTimeoutMs: number
+  readonly metrics: MetricsLogger
+  readonly tags: BrokerTags
+  readonly isolationLevel: IsolationLevel
+}
+
+/** Offsets by position or time: one call for all partitions of the broker, the first asked type of each first. */
+export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, ListOffsetsResponse> {
+  readonly name = 'fetchOffset'
+  readonly #options: FetchOffsetOptions
+  readonly #queue = new RequestQueue<number, Waiter>()
+  #inFlight: FetchOffsetCall | undefined
+
+  constructor(options: FetchOffsetOptions) {
+    this.#options = options
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.isEmpty
+  }
+
+  addToQueue(request: Waiter): void {
+    const timestamp = toTimestamp(request.request.offsetType)
+    const wanted = this.#inFlight?.get(request.key)
+    if (wanted?.timestamp === timestamp) wanted.waiters.push(request)
+    else this.#queue.add(request.key, timestamp, request)
+  }
+
+  nextCall(): FetchOffsetCall | undefined {
+    const call = new Map<string, Wanted>()
+    while (call.size === 0 && !this.#queue.isEmpty) {
+      for (const [key, { subkey, waiters }] of this.#queue.takeHeads()) {
+        const open = stillOpen(waiters)
+        if (open.length > 0) call.set(key, { timestamp: subkey, waiters: open })
+      }
+    }
+    this.#inFlight = call.size > 0 ? call : undefined
+    return this.#inFlight
+  }
+
+  send(client: BrokerClient, call: FetchOffsetCall): Promise<ListOffsetsResponse> {
+    const { callTimeoutMs, isolationLevel } = this.#options
+    const partitions = Array.from(call.values(), ({ timestamp, waiters }) => ({
+      ...waiters[0]!.request.topicPartition,
+      timestamp
+    }))
+    return client.listOffsets({ isolationLevel, partitions, timeoutMs: callTimeoutMs })
+  }
+
+  processResponse(call: FetchOffsetCall, response: ListOffsetsResponse): readonly Returned[] {
+    this.#inFlight = undefined
+    const unanswered = new Map(call)
+    const back: Returned[] = []
+    for (const answer of response.partitions) {
+      const key = topicPartitionKey(answer.topic, answer.partition)
+      const wanted = unanswered.get(key)
+      if (!wanted) continue
+      unanswered.delete(key)
+      back.push(...this.#process(key, wanted, answer))
+    }
+    for (const { waiters } of unanswered.values()) back.push(...returned('retryLater', waiters))
+    return back
+  }
+
+  callFailed(call: FetchOffsetCall): readonly AnyAccepted[] {
+    this.#inFlight = undefined
+    return stillOpen([...call.values()].flatMap(({ waiters }) => waiters))
+  }
+
+  drain(): AnyAccepted[] {
+    return stillOpen(this.#queue.drain())
+  }
+
+  #process(key: string, { timestamp, waiters }: Wanted, { errorCode, offset }: PartitionAnswer): readonly Returned[] {
+    const action = partitionAction(errorCode)
+    switch (action) {
+      case 'success':
+      case 'corrupt': // Castle takes code 2 with a value as a success
+        if (offset >= 0) replyAll(waiters, { type: 'success', offset })
+        else return this.#processNoOffset(key, timestamp, waiters)
+        return []
+      case 'unknownTopicOrPartition':
+        this.#options.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#options.tags, 1)
+        return returned(action, waiters)
+      case 'notLeader':
+        return returned(action, [...waiters, ...this.#queue.removeKey(key)])
+      case 'retryLater':
+      case 'staleTopic':
+        return returned(action, waiters)
+      case 'outOfRange':
+      case 'notCoordinator':
+      case 'fail':
+        replyAll(waiters, kafkaFailure(errorCode))
+        return []
+    }
+  }
+
+  /** Nothing that late has been written: the first record that will be is the latest offset. */
+  #processNoOffset(key: string, timestamp: number, waiters: readonly Waiter[]): readonly Returned[] {
+    if (timestamp < 0) return returned('retryLater', waiters)
+    for (const waiter of stillOpen(waiters)) this.#queue.add(key, LATEST_TIMESTAMP, waiter)
+    return []
+  }
+}
+
+const toTimestamp = (offsetType: OffsetType): number => {
+  if (offsetType === 'earliest') return EARLIEST_TIMESTAMP
+  return offsetType === 'latest' ? LATEST_TIMESTAMP : Math.max(0, Math.floor(offsetType.timestampMs))
+}

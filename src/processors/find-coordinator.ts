@@ -1,0 +1,66 @@
+import type { BrokerClient, FindCoordinatorResponse } from '../wire/broker-client.js'
+import type { Accepted, AnyAccepted } from './accepted.js'
+import { kafkaFailure } from './answers.js'
+import { anyBrokerAction } from './error-actions.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+type Waiter = Accepted<'findCoordinator'>
+export interface FindCoordinatorCall {
+  readonly groupId: string
+  readonly waiters: readonly Waiter[]
+}
+
+/** Which broker coordinates a group: one call per group, asked of any broker, by the Router for itself. */
+export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorCall, FindCoordinatorResponse> {
+  readonly name = 'findCoordinator'
+  readonly #callTimeoutMs: number
+  readonly #queue = new Map<string, Waiter[]>()
+
+  constructor(callTimeoutMs: number) {
+    this.#callTimeoutMs = callTimeoutMs
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.size === 0
+  }
+
+  addToQueue(request: Waiter): void {
+    const { groupId } = request.request
+    const waiting = this.#queue.get(groupId)
+    if (waiting) waiting.push(request)
+    else this.#queue.set(groupId, [request])
+  }
+
+  nextCall(): FindCoordinatorCall | undefined {
+    for (const [groupId, waiting] of this.#queue) {
+      this.#queue.delete(groupId)
+      const waiters = stillOpen(waiting)
+      if (waiters.length > 0) return { groupId, waiters }
+    }
+    return undefined
+  }
+
+  send(client: BrokerClient, { groupId }: FindCoordinatorCall): Promise<FindCoordinatorResponse> {
+    return client.findCoordinator({ groupId, timeoutMs: this.#callTimeoutMs })
+  }
+
+  processResponse({ waiters }: FindCoordinatorCall, response: FindCoordinatorResponse): readonly Returned[] {
+    const action = anyBrokerAction(response.errorCode)
+    if (action === 'retryLater') return returned('retryLater', waiters)
+    for (const waiter of waiters) {
+      if (action === 'success') waiter.answer({ type: 'success', coordinator: response.coordinator })
+      else waiter.answer(kafkaFailure(response.errorCode))
+    }
+    return []
+  }
+
+  callFailed({ waiters }: FindCoordinatorCall): readonly AnyAccepted[] {
+    return stillOpen(waiters)
+  }
+
+  drain(): AnyAccepted[] {
+    const waiting = stillOpen([...this.#queue.values()].flat())
+    this.#queue.clear()
+    return waiting
+  }
+}

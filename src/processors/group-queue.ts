@@ -1,0 +1,59 @@
+import type { AnyAccepted } from './accepted.js'
+import { stillOpen } from './queue-processor.js'
+
+/**
+ * Requests per group and partition; the oldest group goes first, with all its partitions in one call.
+ *
+ *   billing -> orders/0: X   orders/1: Y
+ *   audit   -> orders/0: Z
+ */
+export class GroupQueue<Entry> {
+  readonly #groups = new Map<string, Map<string, Entry>>()
+
+  get isEmpty(): boolean {
+    return this.#groups.size === 0
+  }
+
+  get(groupId: string, key: string): Entry | undefined {
+    return this.#groups.get(groupId)?.get(key)
+  }
+
+  /** Sets an entry; one that is replaced keeps its place. */
+  set(groupId: string, key: string, entry: Entry): void {
+    let partitions = this.#groups.get(groupId)
+    if (!partitions) this.#groups.set(groupId, (partitions = new Map()))
+    partitions.set(key, entry)
+  }
+
+  takeFirst(): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
+    for (const [groupId, partitions] of this.#groups) {
+      this.#groups.delete(groupId)
+      return { groupId, partitions }
+    }
+    return undefined
+  }
+
+  takeGroup(groupId: string): Entry[] {
+    const entries = [...(this.#groups.get(groupId)?.values() ?? [])]
+    this.#groups.delete(groupId)
+    return entries
+  }
+
+  drain(): Entry[] {
+    const entries = [...this.#groups.values()].flatMap(partitions => [...partitions.values()])
+    this.#groups.clear()
+    return entries
+  }
+}
+
+/** Entries that hold someone who still waits. */
+export function openEntries<Waiter extends AnyAccepted>(
+  partitions: ReadonlyMap<string, readonly Waiter[]>
+): Map<string, Waiter[]> {
+  const open = new Map<string, Waiter[]>()
+  for (const [key, waiters] of partitions) {
+    const left = stillOpen(waiters)
+    if (left.length > 0) open.set(key, left)
+  }
+  return open
+}

@@ -1,0 +1,61 @@
+import type { BrokerClient, InitProducerIdResponse } from '../wire/broker-client.js'
+import type { Accepted, AnyAccepted } from './accepted.js'
+import { kafkaFailure } from './answers.js'
+import { anyBrokerAction } from './error-actions.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+type Waiter = Accepted<'initProducerId'>
+
+/** Producer ids. Nothing is shared: each requester gets an id of its own, by a call of its own. */
+export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProducerIdResponse> {
+  readonly name = 'initProducerId'
+  readonly #callTimeoutMs: number
+  #queue: Waiter[] = []
+
+  constructor(callTimeoutMs: number) {
+    this.#callTimeoutMs = callTimeoutMs
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0
+  }
+
+  addToQueue(request: Waiter): void {
+    this.#queue.push(request)
+  }
+
+  nextCall(): Waiter | undefined {
+    this.#queue = stillOpen(this.#queue)
+    return this.#queue.shift()
+  }
+
+  send(client: BrokerClient): Promise<InitProducerIdResponse> {
+    return client.initProducerId({ timeoutMs: this.#callTimeoutMs })
+  }
+
+  processResponse(waiter: Waiter, response: InitProducerIdResponse): readonly Returned[] {
+    const { errorCode, producerId, producerEpoch } = response
+    switch (anyBrokerAction(errorCode)) {
+      case 'success':
+        // A broker that has just come up answers with id -1: batches sent with it would not be de-duplicated.
+        if (producerId < 0n) return returned('retryLater', [waiter])
+        waiter.answer({ type: 'success', producerId, producerEpoch })
+        return []
+      case 'retryLater':
+        return returned('retryLater', [waiter])
+      case 'fail':
+        waiter.answer(kafkaFailure(errorCode))
+        return []
+    }
+  }
+
+  callFailed(waiter: Waiter): readonly AnyAccepted[] {
+    return stillOpen([waiter])
+  }
+
+  drain(): AnyAccepted[] {
+    const waiting = stillOpen(this.#queue)
+    this.#queue = []
+    return waiting
+  }
+}

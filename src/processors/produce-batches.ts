@@ -1,0 +1,181 @@
+import { ProtocolError } from '../errors.js'
+import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
+import type { Accepted, AnyAccepted } from './accepted.js'
+import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
+
+type Batch = Accepted<'produceBatch'>
+
+/** Batches that share one call, one per partition. */
+export interface ProduceBatchesCall {
+  readonly batches: ReadonlyMap<string, Batch>
+}
+
+export interface ProduceBatchesOptions {
+  /** Bytes of batches in one request; a batch that is larger alone goes alone. */
+  readonly requestMaxBytes: number
+  /** How long the broker may wait for the in-sync replicas. */
+  readonly brokerTimeoutMs: number
+  readonly callTimeoutMs: number
+}
+
+// Answers of a partition that cannot reach its in-sync replicas: such a call holds up everything behind it.
+const REQUEST_TIMED_OUT = 7
+const NOT_ENOUGH_REPLICAS = 19
+
+/**
+ * Sends sealed batches: everything that waits when the connection becomes free goes out in one request, partitions in
+ * turn. No linger timer: a batch grows while the call before it is on its way.
+ *
+ * Two queues on two connections. `main` is for all; a partition that answered 7 or 19 or whose call timed out goes
+ * over `slow` until it has been written to once, so that it holds up only its like.
+ *
+ * Never retries a batch that may have left: the lane that sealed it decides.
+ */
+export class ProduceBatches implements Intake {
+  readonly main: QueueProcessor<ProduceBatchesCall, ProduceResponse>
+  readonly slow: QueueProcessor<ProduceBatchesCall, ProduceResponse>
+  readonly #queues: { readonly main: BatchQueue; readonly slow: BatchQueue }
+  readonly #unhealthy = new Set<string>()
+
+  constructor(options: ProduceBatchesOptions) {
+    this.#queues = { main: new BatchQueue(options.requestMaxBytes), slow: new BatchQueue(options.requestMaxBytes) }
+    this.main = this.#processor('produce', this.#queues.main, options)
+    this.slow = this.#processor('produceSlow', this.#queues.slow, options)
+  }
+
+  answerFromCache(): boolean {
+    return false
+  }
+
+  addToQueue(request: AnyAccepted): void {
+    this.#queues[this.#unhealthy.has(request.key) ? 'slow' : 'main'].add(request as Batch)
+  }
+
+  drain(): AnyAccepted[] {
+    return [...this.#queues.main.drain(), ...this.#queues.slow.drain()]
+  }
+
+  #processor(
+    name: string,
+    queue: BatchQueue,
+    options: ProduceBatchesOptions
+  ): QueueProcessor<ProduceBatchesCall, ProduceResponse> {
+    return {
+      name,
+      get isEmpty() {
+        return queue.isEmpty
+      },
+      nextCall: () => queue.takeCall(),
+      send: (client, call) => send(client, call, options),
+      processResponse: (call, response) => this.#processResponse(call, response),
+      callFailed: (call, error, sent) => this.#callFailed(call, error, sent)
+    }
+  }
+
+  #processResponse({ batches }: ProduceBatchesCall, response: ProduceResponse): readonly Returned[] {
+    const news: Returned[] = []
+    const unanswered = new Map(batches)
+    for (const partition of response.partitions) {
+      const key = `${partition.topic}/${partition.partition}`
+      const batch = unanswered.get(key)
+      if (!batch) continue
+      unanswered.delete(key)
+      this.#answer(batch, partition, news)
+    }
+    for (const batch of unanswered.values()) {
+      batch.answer({ type: 'unanswered', error: new ProtocolError(`a produce response left out ${batch.key}`) })
+    }
+    return news
+  }
+
+  #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
+    const { errorCode, baseOffset, logAppendTimeMs } = response
+    if (errorCode === REQUEST_TIMED_OUT || errorCode === NOT_ENOUGH_REPLICAS) this.#unhealthy.add(batch.key)
+    else this.#unhealthy.delete(batch.key)
+    if (errorCode === 0) {
+      batch.answer({ type: 'appended', baseOffset, logAppendTimeMs })
+      return
+    }
+    // Before the answer: the lane's next try then finds the refresh on its way.
+    if (meansStaleLeader(errorCode)) {
+      news.push({
+        reason: errorCode === 3 ? 'unknownTopicOrPartition' : 'notLeader',
+        requests: [],
+        topic: response.topic,
+        partition: response.partition
+      })
+    }
+    batch.answer({ type: 'rejected', errorCode })
+  }
+
+  #callFailed({ batches }: ProduceBatchesCall, error: Error, sent: boolean): readonly AnyAccepted[] {
+    for (const batch of batches.values()) {
+      batch.inFlight = false
+      if (sent && error.name === 'TimedOutError') this.#unhealthy.add(batch.key)
+      if (sent) batch.answer({ type: 'unanswered', error })
+      else batch.obstacle = 'brokerUnreachable'
+    }
+    return sent ? [] : [...batches.values()].filter(batch => !batch.settled)
+  }
+}
+
+const meansStaleLeader = (errorCode: number): boolean =>
+  errorCode === 3 || errorCode === 5 || errorCode === 6 || errorCode === 56 || errorCode === 74
+
+function send(client: BrokerClient, { batches }: ProduceBatchesCall, options: ProduceBatchesOptions) {
+  const partitions: ProduceCall['partitions'][number][] = []
+  for (const { request } of batches.values()) {
+    partitions.push({ topic: request.topic, partition: request.partition, batch: request.bytes })
+  }
+  const { brokerTimeoutMs, callTimeoutMs } = options
+  return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs: callTimeoutMs, partitions })
+}
+
+/** Batches per partition in arrival order; partitions in turn. */
+class BatchQueue {
+  readonly #partitions = new Map<string, Batch[]>()
+  readonly #requestMaxBytes: number
+
+  constructor(requestMaxBytes: number) {
+    this.#requestMaxBytes = requestMaxBytes
+  }
+
+  get isEmpty(): boolean {
+    return this.#partitions.size === 0
+  }
+
+  add(batch: Batch): void {
+    const waiting = this.#partitions.get(batch.key)
+    if (waiting) waiting.push(batch)
+    else this.#partitions.set(batch.key, [batch])
+  }
+
+  takeCall(): ProduceBatchesCall | undefined {
+    const batches = new Map<string, Batch>()
+    let bytes = 0
+    for (const [key, waiting] of [...this.#partitions]) {
+      const batch = firstOpen(waiting)
+      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#requestMaxBytes) break
+      this.#partitions.delete(key)
+      if (!batch) continue
+      waiting.shift()
+      if (waiting.length > 0) this.#partitions.set(key, waiting)
+      batch.inFlight = true
+      batches.set(key, batch)
+      bytes += batch.request.bytes.length
+    }
+    return batches.size > 0 ? { batches } : undefined
+  }
+
+  drain(): Batch[] {
+    const batches = [...this.#partitions.values()].flat()
+    this.#partitions.clear()
+    return batches.filter(batch => !batch.settled)
+  }
+}
+
+/** Drops batches whose time ran out while they waited. */
+function firstOpen(waiting: Batch[]): Batch | undefined {
+  while (waiting[0]?.settled) waiting.shift()
+  return waiting[0]
+}

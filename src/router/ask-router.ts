@@ -1,0 +1,30 @@
+import type { ActorRef } from '../actor/actor.js'
+import { ask } from '../actor/requester.js'
+import type { Operations, RequestOf, ResultOf, RouterMessage } from '../operations.js'
+
+/** A request of one operation without its requester. */
+export type Unasked<Operation extends keyof Operations> = Operation extends keyof Operations
+  ? Omit<RequestOf<Operation>, 'requester'>
+  : never
+
+const DEFAULT_TIMEOUT_MS = 30_000
+// The Router answers timedOut at the deadline itself; this is for a Router that is gone.
+const MARGIN_MS = 1_000
+
+/**
+ * Asks the Router from code that is no actor. The type of the result follows from the type of the request:
+ *
+ *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+ *   if (result.type === 'success') result.offset
+ *
+ * @throws TimedOutError when the Router itself is gone; a request that ran out of time has the result `timedOut`
+ */
+export function askRouter<Operation extends keyof Operations>(
+  router: ActorRef<RouterMessage>,
+  request: Unasked<Operation> & { readonly type: Operation }
+): Promise<ResultOf<Operation>> {
+  const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
+  return ask<ResultOf<Operation>>(request.type, timeoutMs + MARGIN_MS, requester =>
+    router.tell({ ...request, timeoutMs, requester } as unknown as RouterMessage)
+  )
+}

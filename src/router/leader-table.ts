@@ -1,0 +1,217 @@
+import { topicPartitionKey } from '../model.js'
+import type { PartitionMetadata, TopicMetadata } from '../wire/broker-client.js'
+
+/** A partition as the Router knows it. */
+export interface Partition {
+  readonly topic: string
+  readonly partition: number
+  /** `orders/3` */
+  readonly key: string
+  /** -1: none. */
+  leaderId: number
+  /** -1: unknown. */
+  leaderEpoch: number
+  /** Not to be trusted until a refresh that began after this moment; 0: trusted. */
+  suspectSince: number
+  /** Replies in a row with a lower epoch than ours. */
+  lowerEpochs: number
+}
+
+interface Topic {
+  partitions: Partition[]
+  usedAt: number
+  /** When the reply was asked for that brought what we know. */
+  askedAt: number
+  /** Refreshes in a row that did not find it, and since when. */
+  misses: number
+  missingSince: number
+  /** Until then it counts as unknown without asking. */
+  missingUntil: number
+  /** The number of partitions was confirmed until then. */
+  countConfirmedUntil: number
+  /** A final error of the topic itself (17, 29), remembered as long. */
+  errorCode: number
+}
+
+export interface LeaderTableOptions {
+  readonly unknownTopicRefreshes: number
+  readonly unknownTopicTimeoutMs: number
+  readonly unknownTopicRememberedMs: number
+  /** Told when what was cached of a partition belongs to an earlier life of it. */
+  readonly onRecreated: (key: string) => void
+}
+
+/** What the table knows about where to send a request. */
+export type Lookup =
+  | { readonly type: 'leader'; readonly partition: Partition }
+  /** The topic is known; nobody leads the partition at the moment, or who does is in doubt. */
+  | { readonly type: 'noLeader'; readonly partition: Partition }
+  | { readonly type: 'unknownTopic' }
+  | { readonly type: 'unknownPartition' }
+  | { readonly type: 'topicError'; readonly errorCode: number }
+  /** Nothing is known, or not enough to say no. */
+  | { readonly type: 'ask' }
+
+// A reply with a lower epoch comes from a broker that lags; the same thrice means the topic was created anew.
+const LOWER_EPOCHS_BELIEVED = 3
+const ASK: Lookup = { type: 'ask' }
+const UNKNOWN_TOPIC: Lookup = { type: 'unknownTopic' }
+const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
+
+/**
+ * Who leads which partition, per topic, with the leader's epoch. An entry is replaced by news with the same or a higher
+ * epoch only. That a topic is missing is believed after several refreshes, since each broker's view lags separately.
+ */
+export class LeaderTable {
+  readonly #options: LeaderTableOptions
+  readonly #topics = new Map<string, Topic>()
+
+  constructor(options: LeaderTableOptions) {
+    this.#options = options
+  }
+
+  lookUp(topicName: string, partitionId: number, now: number): Lookup {
+    const topic = this.#topics.get(topicName)
+    if (!topic) return ASK
+    topic.usedAt = now
+    if (topic.missingUntil > now) return UNKNOWN_TOPIC
+    if (topic.errorCode !== 0) {
+      return topic.countConfirmedUntil > now ? { type: 'topicError', errorCode: topic.errorCode } : ASK
+    }
+    const partition = topic.partitions[partitionId]
+    if (!partition) {
+      return topic.partitions.length > 0 && topic.countConfirmedUntil > now ? UNKNOWN_PARTITION : ASK
+    }
+    return partition.leaderId >= 0 && partition.suspectSince === 0
+      ? { type: 'leader', partition }
+      : { type: 'noLeader', partition }
+  }
+
+  /** True when the topic has been found and not lost since. */
+  isKnown(topic: string): boolean {
+    return (this.#topics.get(topic)?.partitions.length ?? 0) > 0
+  }
+
+  isRememberedMissing(topic: string, now: number): boolean {
+    return (this.#topics.get(topic)?.missingUntil ?? 0) > now
+  }
+
+  leaderOf(topic: string, partition: number): Partition | undefined {
+    return this.#topics.get(topic)?.partitions[partition]
+  }
+
+  /** The broker that was asked says it does not lead: believed until a refresh that begins from now on. */
+  suspect(topic: string, partition: number, nodeId: number, now: number): void {
+    const entry = this.leaderOf(topic, partition)
+    // News of an earlier leader says nothing about the one we know now.
+    if (entry?.leaderId === nodeId) entry.suspectSince = now
+  }
+
+  /** Applies one topic of a reply. `mayBeCreated`: asking for it creates it, so being missing takes longer to believe. */
+  apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
+    const topic = this.#require(metadata.topic, now)
+    if (metadata.errorCode === 3) this.#missed(topic, now, mayBeCreated)
+    else if (metadata.errorCode === 0 || metadata.errorCode === 5) this.#found(topic, metadata, askedAt, now)
+    else if (isFinal(metadata.errorCode)) {
+      topic.errorCode = metadata.errorCode
+      topic.countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
+    }
+  }
+
+  /** Topics asked for within `maxAgeMs` of which our knowledge is as old. */
+  stale(maxAgeMs: number, now: number): string[] {
+    const names: string[] = []
+    for (const [name, topic] of this.#topics) {
+      if (now - topic.usedAt <= maxAgeMs && now - topic.askedAt >= maxAgeMs) names.push(name)
+    }
+    return names
+  }
+
+  /** Forgets topics nobody has asked for in a long time. */
+  forgetUnused(unusedMs: number, now: number): void {
+    for (const [name, topic] of this.#topics) {
+      if (now - topic.usedAt > unusedMs) this.#topics.delete(name)
+    }
+  }
+
+  get topicCount(): number {
+    return this.#topics.size
+  }
+
+  #require(name: string, now: number): Topic {
+    let topic = this.#topics.get(name)
+    if (!topic) {
+      topic = {
+        partitions: [],
+        usedAt: now,
+        askedAt: 0,
+        misses: 0,
+        missingSince: 0,
+        missingUntil: 0,
+        countConfirmedUntil: 0,
+        errorCode: 0
+      }
+      this.#topics.set(name, topic)
+    }
+    return topic
+  }
+
+  #missed(topic: Topic, now: number, mayBeCreated: boolean): void {
+    const { unknownTopicRefreshes, unknownTopicTimeoutMs, unknownTopicRememberedMs } = this.#options
+    if (topic.misses === 0) topic.missingSince = now
+    topic.misses++
+    const longEnough = now - topic.missingSince >= unknownTopicTimeoutMs
+    if (!longEnough && (mayBeCreated || topic.misses < unknownTopicRefreshes)) return
+    topic.partitions.forEach(({ key }) => this.#options.onRecreated(key))
+    topic.partitions = []
+    topic.misses = 0
+    topic.missingUntil = now + unknownTopicRememberedMs
+  }
+
+  #found(topic: Topic, metadata: TopicMetadata, askedAt: number, now: number): void {
+    topic.misses = 0
+    topic.missingUntil = 0
+    topic.errorCode = 0
+    topic.askedAt = Math.max(topic.askedAt, askedAt)
+    if (metadata.errorCode !== 0) return
+    topic.countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
+    for (const partition of metadata.partitions) this.#applyPartition(topic, metadata.topic, partition, askedAt)
+    // Fewer partitions than we knew: the topic was created anew.
+    const count = Math.max(...metadata.partitions.map(({ partition }) => partition + 1))
+    if (count > 0) topic.partitions.splice(count).forEach(({ key }) => this.#options.onRecreated(key))
+  }
+
+  #applyPartition(topic: Topic, name: string, news: PartitionMetadata, askedAt: number): void {
+    const known = topic.partitions[news.partition]
+    if (!known) {
+      topic.partitions[news.partition] = toPartition(name, news)
+      return
+    }
+    if (news.leaderEpoch >= 0 && news.leaderEpoch < known.leaderEpoch) {
+      if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
+      this.#options.onRecreated(known.key)
+    } else if (news.leaderEpoch < 0 && news.leaderId >= 0 && known.leaderId >= 0 && news.leaderId !== known.leaderId) {
+      // Without epochs nobody knows whether the new leader has what the old one had.
+      this.#options.onRecreated(known.key)
+    }
+    known.lowerEpochs = 0
+    known.leaderId = hasLeader(news) ? news.leaderId : -1
+    if (news.leaderEpoch >= 0) known.leaderEpoch = news.leaderEpoch
+    if (askedAt >= known.suspectSince) known.suspectSince = 0
+  }
+}
+
+const hasLeader = ({ errorCode }: PartitionMetadata): boolean => errorCode === 0 || errorCode === 9
+
+const toPartition = (topic: string, news: PartitionMetadata): Partition => ({
+  topic,
+  partition: news.partition,
+  key: topicPartitionKey(topic, news.partition),
+  leaderId: hasLeader(news) ? news.leaderId : -1,
+  leaderEpoch: news.leaderEpoch,
+  suspectSince: 0,
+  lowerEpochs: 0
+})
+
+/** The topic itself is refused: its name is not allowed, or we may not see it. */
+const isFinal = (errorCode: number): boolean => errorCode === 17 || errorCode === 29

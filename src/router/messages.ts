@@ -1,0 +1,45 @@
+import type { Proxy } from '../dispatcher/proxy.js'
+import type { BrokerAddress } from '../model.js'
+import type { RouterMessage } from '../operations.js'
+import type { AnyAccepted, FindCoordinatorResult } from '../processors/accepted.js'
+import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
+import type { Returned } from '../processors/queue-processor.js'
+import type { MetadataResponse } from '../wire/broker-client.js'
+import type { ParkingPlace } from './parking.js'
+import type { RefreshPlan } from './refresh-schedule.js'
+
+/** News for the Router from below. Rare: answers do not come this way. */
+export type RouterNotice =
+  | {
+      readonly type: 'metadataAnswered'
+      readonly plan: RefreshPlan
+      readonly response: MetadataResponse
+      readonly askedAt: number
+      readonly address: BrokerAddress
+    }
+  | { readonly type: 'metadataFailed'; readonly plan: RefreshPlan; readonly error: Error }
+  /** A user asked for metadata; the tables profit. */
+  | { readonly type: 'metadataSeen'; readonly response: MetadataResponse; readonly call: FetchTopicMetadataCall }
+  | { readonly type: 'returned'; readonly proxy: Proxy; readonly groups: readonly Returned[] }
+  /** The proxy tells this life of the broker from the one before. */
+  | {
+      readonly type: 'unreachable'
+      readonly proxy: Proxy
+      readonly error: Error
+      readonly requests: readonly AnyAccepted[]
+    }
+  | {
+      readonly type: 'crashed'
+      readonly proxy: Proxy
+      readonly error: Error
+      readonly requests: readonly AnyAccepted[]
+    }
+  | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: FindCoordinatorResult }
+  | { readonly type: 'searchCoordinator'; readonly groupId: string }
+  /** What waits there may go on. */
+  | { readonly type: 'wake'; readonly place: ParkingPlace }
+  | { readonly type: 'refreshDue' }
+  | { readonly type: 'maintain' }
+  | { readonly type: 'stop'; readonly onStopped: () => void }
+
+export type RouterMailbox = RouterMessage | RouterNotice

@@ -1,0 +1,143 @@
+import { backoffMs } from './backoff.js'
+import type { TokenBucket } from './token-bucket.js'
+
+interface Want {
+  readonly topic: string
+  notBefore: number
+  mayBeCreated: boolean
+}
+interface Past {
+  attempts: number
+  startedAt: number
+}
+
+export interface RefreshScheduleOptions {
+  readonly refreshBackoffMs: number
+  readonly refreshBackoffMaxMs: number
+  readonly random: () => number
+  readonly isKnown: (topic: string) => boolean
+  /** Limits look-ups of topics nobody knows. */
+  readonly unknownLookUps: TokenBucket
+}
+
+/** What one metadata call should ask for. */
+export interface RefreshPlan {
+  readonly topics: readonly string[]
+  readonly allowAutoTopicCreation: boolean
+}
+
+/** Quiet for so long, a topic's next refresh is a first one again. */
+const FORGET_AFTER_MS = 10_000
+const MAX_TOPICS_PER_CALL = 500
+
+/**
+ * Which topics to refresh when: one call at a time, merged over topics; each topic at once the first time and then with
+ * a doubling pause; a call that failed pauses all. Decides only: the clock is an argument.
+ */
+export class RefreshSchedule {
+  readonly #options: RefreshScheduleOptions
+  readonly #wants = new Map<string, Want>()
+  readonly #past = new Map<string, Past>()
+  #wantsBrokers = false
+  #inFlight = false
+  #failures = 0
+  #pausedUntil = 0
+
+  constructor(options: RefreshScheduleOptions) {
+    this.#options = options
+  }
+
+  get isInFlight(): boolean {
+    return this.#inFlight
+  }
+  /** Calls in a row that no broker answered. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Asks for a topic, merged with earlier wishes for it. */
+  want(topic: string, mayBeCreated: boolean, now: number): void {
+    const waiting = this.#wants.get(topic)
+    if (waiting) waiting.mayBeCreated ||= mayBeCreated
+    else this.#wants.set(topic, { topic, mayBeCreated, notBefore: this.#notBefore(topic, now) })
+  }
+
+  /** Asks who the brokers are. */
+  wantBrokers(): void {
+    this.#wantsBrokers = true
+  }
+
+  /** What to ask now, if anything; the call is then in flight until {@link succeeded} or {@link failed}. */
+  start(now: number): RefreshPlan | undefined {
+    if (this.#inFlight || now < this.#pausedUntil) return undefined
+    const due = [...this.#wants.values()].filter(want => want.notBefore <= now)
+    const mayBeCreated = due[0]?.mayBeCreated ?? false
+    const topics = this.#admit(
+      due.filter(want => want.mayBeCreated === mayBeCreated).slice(0, MAX_TOPICS_PER_CALL),
+      now
+    )
+    if (topics.length === 0 && !this.#wantsBrokers) return undefined
+    for (const topic of topics) {
+      this.#wants.delete(topic)
+      this.#past.set(topic, { attempts: (this.#past.get(topic)?.attempts ?? 0) + 1, startedAt: now })
+    }
+    this.#wantsBrokers = false
+    this.#inFlight = true
+    return { topics, allowAutoTopicCreation: mayBeCreated }
+  }
+
+  succeeded(): void {
+    this.#inFlight = false
+    this.#failures = 0
+    this.#pausedUntil = 0
+  }
+
+  /** Nobody answered: everything waits a little, and what was asked is still wanted. */
+  failed(plan: RefreshPlan, now: number): void {
+    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
+    this.#inFlight = false
+    this.#pausedUntil = now + backoffMs(this.#failures++, refreshBackoffMs, refreshBackoffMaxMs, random)
+    for (const topic of plan.topics) {
+      const want = this.#wants.get(topic)
+      this.#wants.set(topic, {
+        topic,
+        notBefore: now,
+        mayBeCreated: (want?.mayBeCreated ?? false) || plan.allowAutoTopicCreation
+      })
+    }
+    this.#wantsBrokers = true
+  }
+
+  /** When {@link start} may have something next; `undefined` when nothing is wanted. */
+  nextAt(now: number): number | undefined {
+    if (this.#inFlight) return undefined
+    let next = this.#wantsBrokers ? now : Number.POSITIVE_INFINITY
+    for (const want of this.#wants.values()) next = Math.min(next, want.notBefore)
+    if (next === Number.POSITIVE_INFINITY) return undefined
+    const due = Math.max(next, this.#pausedUntil)
+    // What is due and did not start was held back by the limit on unknown topics.
+    return due > now || this.#wantsBrokers ? due : now + Math.max(1, this.#options.unknownLookUps.untilNextMs)
+  }
+
+  /** Drops what no longer matters. */
+  tidy(now: number): void {
+    for (const [topic, past] of this.#past) if (now - past.startedAt > FORGET_AFTER_MS) this.#past.delete(topic)
+  }
+
+  #notBefore(topic: string, now: number): number {
+    const past = this.#past.get(topic)
+    if (!past || now - past.startedAt > FORGET_AFTER_MS) {
+      this.#past.delete(topic)
+      return now
+    }
+    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
+    return past.startedAt + backoffMs(past.attempts - 1, refreshBackoffMs, refreshBackoffMaxMs, random)
+  }
+
+  /** All known topics, and as many unknown ones as the limit lets through. */
+  #admit(wants: readonly Want[], now: number): string[] {
+    const unknown = wants.filter(({ topic }) => !this.#options.isKnown(topic))
+    const allowed = new Set(unknown.slice(0, this.#options.unknownLookUps.take(unknown.length, now)))
+    return wants.filter(want => allowed.has(want) || this.#options.isKnown(want.topic)).map(({ topic }) => topic)
+  }
+}

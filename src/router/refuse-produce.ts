@@ -1,0 +1,9 @@
+import type { Produce, RecordFailure } from '../operations.js'
+import type { Failure } from '../processors/accepted.js'
+
+/** Answers a Produce of which nothing was taken: no record of it will ever be in the log. */
+export function refuseProduce({ records, requester }: Produce, failure: Failure): void {
+  const { code, errorCode, message, retriable } = failure
+  const outcome: RecordFailure = { type: 'failed', code, errorCode, message, retriable, persisted: 'no' }
+  requester.reply({ operation: 'produce', type: 'completed', outcomes: records.map(() => outcome) })
+}

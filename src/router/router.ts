@@ -1,0 +1,107 @@
+import type { ActorRef, ActorSystem } from '../actor/actor.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { BrokerAddress, Logger, MonotonicClock } from '../model.js'
+import type { Produce, RouterMessage } from '../operations.js'
+import { ownFailure } from '../processors/answers.js'
+import type { BrokerClientFactory } from '../wire/broker-client.js'
+import type { RouterMailbox } from './messages.js'
+import { RouterCore } from './router-core.js'
+import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
+
+/** What a Router is made of. */
+export interface StartRouterOptions {
+  readonly system: ActorSystem
+  readonly createClient: BrokerClientFactory
+  /** Where to knock first; ids do not matter. */
+  readonly bootstrap: readonly BrokerAddress[]
+  /** Everything not named keeps its default. */
+  readonly settings?: RouterSettingsOverrides
+  readonly clock: MonotonicClock
+  readonly random: () => number
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+  /** Takes the Produce requests, which the Router passes on. Without it they are refused. */
+  readonly delivery?: { produce(request: Produce): void }
+  /** The Router has met a bug, has answered all it held, and is gone. */
+  readonly onFatal: (error: Error) => void
+}
+
+export interface RouterStats {
+  /** Requests accepted since the start, and how many of them have no answer yet. */
+  readonly accepted: number
+  readonly open: number
+  /** Of those, how many wait for a leader, a coordinator or a broker. */
+  readonly parked: number
+  readonly brokersKnown: number
+  readonly brokersUp: number
+  readonly topicsKnown: number
+  readonly cacheBytes: number
+  readonly cacheMaxBytes: number
+  readonly cacheEntries: number
+  readonly cacheEvictions: number
+}
+
+export interface RouterHandle {
+  /** Tell it requests. After the end they are refused at once rather than dropped. */
+  readonly ref: ActorRef<RouterMessage>
+  /** Some broker has answered, and the last attempt to reach one did not fail. */
+  readonly isReady: boolean
+  stats(): RouterStats
+  /** Changes the bound of the cache; shrinking drops the least recently used first. */
+  resizeCache(bytes: number): void
+  /** Answers everything that is open with `failed` (shuttingDown) and closes all connections. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** Starts the root actor. It connects at once, or with the first request; see `connectAtStart`. */
+export function startRouter(options: StartRouterOptions): RouterHandle {
+  const { system, onFatal, log, metrics } = options
+  let over: { readonly failure: ReturnType<typeof ownFailure> } | undefined
+  let stopping: Promise<void> | undefined
+  const actor = system.spawnOwner<RouterMailbox>('router', {
+    receive: message => core.receive(message),
+    onCrash: (error, message, unhandled) => {
+      const failure = ownFailure('shuttingDown', `the router has failed: ${error.message}`, true)
+      over = { failure }
+      metrics.count('router', 'unexpected_failures', { actor: 'router' })
+      log.error({ err: error }, 'the router met a bug and has stopped')
+      core.shutDown(failure)
+      core.refuseRest(message, failure)
+      for (const lost of unhandled) core.refuseUnhandled(lost, failure)
+      onFatal(error)
+    }
+  })
+  const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings) }, actor)
+  return {
+    ref: {
+      path: actor.path,
+      tell: message => (over ? core.refuse(message, over.failure) : actor.tell(message)),
+      stop: () => actor.stop()
+    },
+    get isReady() {
+      return over === undefined && core.isReady
+    },
+    stats: () => ({
+      accepted: core.ledger.accepted,
+      open: core.ledger.open,
+      parked: core.parked,
+      brokersKnown: core.brokersKnown,
+      brokersUp: core.brokersUp,
+      topicsKnown: core.topicsKnown,
+      cacheBytes: core.cache.sizeBytes,
+      cacheMaxBytes: core.cache.maxBytes,
+      cacheEntries: core.cache.entryCount,
+      cacheEvictions: core.cache.evictions
+    }),
+    resizeCache: bytes => core.cache.resize(bytes),
+    stop: () =>
+      (stopping ??= new Promise<void>(resolve => {
+        if (over) return resolve()
+        // Told, so that what was told before is taken and answered like the rest.
+        actor.tell({ type: 'stop', onStopped: resolve })
+      }).then(() => {
+        over ??= { failure: ownFailure('shuttingDown', 'the router is shutting down', true) }
+        actor.stop()
+      }))
+  }
+}

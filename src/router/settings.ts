@@ -1,0 +1,106 @@
+import type { RoutedKind } from '../processors/accepted.js'
+import type { IsolationLevel } from '../wire/broker-client.js'
+
+/** Every limit and time of a Router. */
+export interface RouterSettings {
+  /** How long a reader at the end of a partition waits for records before it is told noMessages. */
+  readonly fetchMaxWaitMs: number
+  /** Bytes of one fetch response, over all its partitions. */
+  readonly fetchMaxBytes: number
+  /** Bytes of one partition in one answer; one batch is answered whole even when it is larger. */
+  readonly fetchBufferBytes: number
+  /** Partitions in one fetch call. */
+  readonly fetchMaxPartitions: number
+  /** Heap the cache of fetched batches may hold, over all brokers. */
+  readonly cacheMaxBytes: number
+  /** `readCommitted` hides records of open and aborted transactions. One value per Router, since the cache is shared. */
+  readonly isolationLevel: IsolationLevel
+  /** When an unanswered request is answered timedOut, per operation; a request's own `timeoutMs` goes first. */
+  readonly requestTimeoutMs: Readonly<Record<Exclude<RoutedKind, 'produceBatch' | 'findCoordinator'>, number>>
+  /** How long one exchange with a broker may take, connecting included. */
+  readonly callTimeoutMs: number
+  /** The same for the Router's own metadata refresh, which then asks another broker. */
+  readonly metadataTimeoutMs: number
+  /** Topics in use are refreshed when what is known of them is this old. */
+  readonly metadataMaxAgeMs: number
+  /** First pause between two refreshes of one topic; doubles up to `refreshBackoffMaxMs`. */
+  readonly refreshBackoffMs: number
+  readonly refreshBackoffMaxMs: number
+  /** Refreshes that must miss a topic before it counts as unknown... */
+  readonly unknownTopicRefreshes: number
+  /** ...and the longest that takes. A topic that may be created by asking is given this long. */
+  readonly unknownTopicTimeoutMs: number
+  /** How long "there is no such topic" is remembered. */
+  readonly unknownTopicRememberedMs: number
+  /** Look-ups of topics nobody knows, per second. */
+  readonly unknownTopicLookUpsPerSecond: number
+  /** Lets brokers create topics that are produced to; reading never creates. */
+  readonly allowAutoTopicCreation: boolean
+  /** Pause before a broker that failed is tried again: first, and longest. */
+  readonly brokerBackoffMs: number
+  readonly brokerBackoffMaxMs: number
+  /** Pause before a request is sent again that a broker could not serve yet: first, and longest. */
+  readonly retryBackoffMs: number
+  readonly retryBackoffMaxMs: number
+  /** Requests that may wait at one dispatcher of a broker; the next is answered overloaded. */
+  readonly maxQueuedPerDispatcher: number
+  /** Requests that may wait for a leader, coordinator or broker. */
+  readonly maxParkedRequests: number
+  /** Bytes of all batches in one produce request; a single batch that is larger goes alone. */
+  readonly produceRequestMaxBytes: number
+  /** How long a broker may wait for its in-sync replicas. */
+  readonly produceBrokerTimeoutMs: number
+  /** How long a batch that has not been sent may look for its leader before it goes back to its lane. */
+  readonly produceParkMs: number
+  /** Connects when the Router starts, not with the first request. */
+  readonly connectAtStart: boolean
+}
+
+const MEBIBYTE = 1024 * 1024
+
+export const defaultRouterSettings: RouterSettings = {
+  fetchMaxWaitMs: 100,
+  fetchMaxBytes: 16 * MEBIBYTE,
+  fetchBufferBytes: MEBIBYTE,
+  fetchMaxPartitions: 2_000,
+  cacheMaxBytes: 128 * MEBIBYTE,
+  isolationLevel: 'readUncommitted',
+  requestTimeoutMs: {
+    fetchData: 30_000,
+    fetchOffset: 30_000,
+    fetchConsumerOffset: 30_000,
+    commitConsumerOffset: 30_000,
+    fetchTopicMetadata: 30_000,
+    initProducerId: 30_000
+  },
+  callTimeoutMs: 5_000,
+  metadataTimeoutMs: 1_500,
+  metadataMaxAgeMs: 30_000,
+  refreshBackoffMs: 100,
+  refreshBackoffMaxMs: 1_000,
+  unknownTopicRefreshes: 3,
+  unknownTopicTimeoutMs: 5_000,
+  unknownTopicRememberedMs: 5_000,
+  unknownTopicLookUpsPerSecond: 20,
+  allowAutoTopicCreation: true,
+  brokerBackoffMs: 50,
+  brokerBackoffMaxMs: 10_000,
+  retryBackoffMs: 50,
+  retryBackoffMaxMs: 1_000,
+  maxQueuedPerDispatcher: 10_000,
+  maxParkedRequests: 10_000,
+  produceRequestMaxBytes: 8 * MEBIBYTE,
+  produceBrokerTimeoutMs: 1_500,
+  produceParkMs: 5_000,
+  connectAtStart: true
+}
+
+export type RouterSettingsOverrides = Partial<Omit<RouterSettings, 'requestTimeoutMs'>> & {
+  readonly requestTimeoutMs?: Partial<RouterSettings['requestTimeoutMs']>
+}
+
+export const toRouterSettings = (overrides: RouterSettingsOverrides = {}): RouterSettings => ({
+  ...defaultRouterSettings,
+  ...overrides,
+  requestTimeoutMs: { ...defaultRouterSettings.requestTimeoutMs, ...overrides.requestTimeoutMs }
+})

@@ -1,0 +1,26 @@
+/** Lets `perSecond` things happen per second, and as many at once after a quiet second. */
+export class TokenBucket {
+  readonly #perSecond: number
+  #tokens: number
+  #countedAt: number
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = perSecond
+    this.#tokens = perSecond
+    this.#countedAt = now
+  }
+
+  /** Takes up to `wanted` tokens; gives how many there were. */
+  take(wanted: number, now: number): number {
+    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
+    this.#countedAt = now
+    const taken = Math.min(wanted, Math.floor(this.#tokens))
+    this.#tokens -= taken
+    return taken
+  }
+
+  /** Milliseconds until there is one. */
+  get untilNextMs(): number {
+    return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
+  }
+}

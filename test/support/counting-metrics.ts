@@ -1,0 +1,32 @@
+import type { MetricsLogger, MetricTags } from '../../src/metrics/metrics-logger.js'
+
+/** Sums counters by name, whatever their tags. */
+export class CountingMetrics implements MetricsLogger {
+  readonly #counts = new Map<string, number>()
+  readonly #gauges = new Map<string, number>()
+  readonly #times = new Map<string, number>()
+
+  count(_component: string, metricName: string, _tags?: MetricTags, value = 1): void {
+    this.#counts.set(metricName, this.of(metricName) + value)
+  }
+
+  time(_component: string, metricName: string): void {
+    this.#times.set(metricName, this.timesOf(metricName) + 1)
+  }
+
+  gauge(_component: string, metricName: string, _tags: MetricTags, value: number): void {
+    this.#gauges.set(metricName, value)
+  }
+
+  /** Sum of a counter. */
+  of(metricName: string): number {
+    return this.#counts.get(metricName) ?? 0
+  }
+  gaugeOf(metricName: string): number | undefined {
+    return this.#gauges.get(metricName)
+  }
+  /** How often a time was reported. */
+  timesOf(metricName: string): number {
+    return this.#times.get(metricName) ?? 0
+  }
+}
