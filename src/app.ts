@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { ActorSystem } from './actor/actor.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
 import { toBrokerAddress } from './app/broker-address.js'
 import { warnOfThinTopics } from './app/durability-check.js'
@@ -65,6 +66,7 @@ class Starting {
   readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
   readonly #metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
   readonly #startedAt = performance.now()
+  readonly #system = new ActorSystem()
   readonly #clusters: KafkaCluster[] = []
   readonly crashed: Promise<Error>
   #onFatal: (error: Error) => void = () => undefined
@@ -106,6 +108,7 @@ class Starting {
     const { graceMs } = this.#config.shutdown
     this.#log.info({ graceMs }, 'stopping')
     await this.#shutdown.run(graceMs)
+    this.#system.stop()
     const lostRecords = this.#lostRecords
     if (lostRecords === 0) this.#log.info({}, 'stopped')
     else this.#log.error({ lostRecords }, `stopped; ${lostRecords} records that were in memory only are lost`)
@@ -121,7 +124,8 @@ class Starting {
   }
 
   #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
-    const cluster = startCluster(name, brokers, {
+    const cluster = startCluster(name, this.#config.clusters[name]!, brokers, {
+      system: this.#system,
       config: this.#config,
       log: this.#log,
       metrics: this.#metricsOf(name),

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js'
 import { defaultLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
 import type { RouterMessage } from '../operations.js'
+import { connectionsOf } from './connections.js'
 import { startClusterRouter } from './kafka.js'
 
 /** A Router and a place for actors that ask it; nothing is written, nothing is served. */
@@ -18,15 +19,15 @@ export function startClient(config: Config, clusterName: string, brokers: readon
   const onFatal = (error: Error): never => {
     throw error
   }
-  const deps = { config, log, metrics: defaultLogger, onFatal }
-  const { router } = startClusterRouter(clusterName, config.clusters[clusterName]!, brokers, deps, () => undefined)
   const system = new ActorSystem()
+  const connect = connectionsOf(clusterName, config.clusters[clusterName]!, log)
+  const router = startClusterRouter(brokers, connect, { system, config, log, metrics: defaultLogger, onFatal })
   return {
     router: router.ref,
     system,
     stop: async () => {
-      system.stop()
       await router.stop()
+      system.stop()
     }
   }
 }

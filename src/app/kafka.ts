@@ -1,4 +1,4 @@
-import type { ActorRef } from '../actor/actor.js'
+import type { ActorSystem } from '../actor/actor.js'
 import type { ClusterSettings } from '../config/cluster-settings.js'
 import type { Config } from '../config/config.js'
 import { type Delivery, startDelivery } from '../delivery/delivery.js'
@@ -6,13 +6,15 @@ import type { Gateway } from '../gateway/gateway.js'
 import { KafkaGateway } from '../gateway/kafka-gateway.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
-import type { Produce, RouterMessage } from '../operations.js'
+import type { Produce } from '../operations.js'
+import { type RouterHandle, startRouter } from '../router/router.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { toBrokerAddress } from './broker-address.js'
 import { connectionsOf } from './connections.js'
 
 /** What everything that works with Kafka is given. */
 export interface KafkaDeps {
+  readonly system: ActorSystem
   readonly config: Config
   readonly log: Logger
   readonly metrics: MetricsLogger
@@ -22,44 +24,49 @@ export interface KafkaDeps {
 /** One cluster: its Router, and what writes through it. */
 export interface KafkaCluster {
   readonly name: string
-  readonly brokers: readonly string[]
   readonly connect: BrokerClientFactory
-  readonly router: RunningRouter
+  readonly router: RouterHandle
   readonly delivery: Delivery
   readonly gateway: Gateway
-}
-
-export interface RunningRouter {
-  readonly ref: ActorRef<RouterMessage>
-  readonly isReady: boolean
-  stop(): Promise<void>
 }
 
 /**
  * Starts a Router for a cluster. It connects by itself and tries for ever.
  *
- * @param produce what becomes of Produce requests
+ * @param delivery takes Produce requests; without it they are refused
+ * @throws ConfigError when a certificate cannot be read
  */
 export function startClusterRouter(
-  name: string,
-  cluster: ClusterSettings,
   brokers: readonly string[],
-  { log }: KafkaDeps,
-  produce: (request: Produce) => void
-): { router: RunningRouter; connect: BrokerClientFactory } {
-  const connect = connectionsOf(name, cluster, log)
-  const bootstrap = brokers.map(toBrokerAddress)
-  void [bootstrap, produce]
-  throw new Error('the Router is not there yet')
+  createClient: BrokerClientFactory,
+  deps: KafkaDeps,
+  delivery?: { produce(request: Produce): void }
+): RouterHandle {
+  const { config, ...rest } = deps
+  const { router, cache } = config
+  return startRouter({
+    ...rest,
+    createClient,
+    bootstrap: brokers.map(toBrokerAddress),
+    settings: { ...router, cacheMaxBytes: cache.maxBytes, allowAutoTopicCreation: config.delivery.createTopics },
+    clock: () => performance.now(),
+    random: Math.random,
+    ...(delivery && { delivery })
+  })
 }
 
 /** Starts a cluster's Router and delivery. */
-export function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): KafkaCluster {
+export function startCluster(
+  name: string,
+  settings: ClusterSettings,
+  brokers: readonly string[],
+  deps: KafkaDeps
+): KafkaCluster {
   const { config, log, metrics } = deps
+  const connect = connectionsOf(name, settings, log)
+  // The Router passes Produce on to delivery, and delivery writes through the Router: one has to be told later.
   let delivery: Delivery | undefined
-  const { router, connect } = startClusterRouter(name, config.clusters[name]!, brokers, deps, request =>
-    delivery?.produce(request)
-  )
+  const router = startClusterRouter(brokers, connect, deps, { produce: request => delivery!.produce(request) })
   delivery = startDelivery({
     router: router.ref,
     settings: { ...config.delivery, metadataMaxAgeMs: config.router.metadataMaxAgeMs },
@@ -70,5 +77,5 @@ export function startCluster(name: string, brokers: readonly string[], deps: Kaf
     metrics
   })
   const gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
-  return { name, brokers, connect, router, delivery, gateway }
+  return { name, connect, router, delivery, gateway }
 }
