@@ -1,6 +1,6 @@
 import { describeNumber, readNumber } from './json-number.js'
 import { DeserializeError, JsonReader } from './json-reader.js'
-import type { PushRecord, PushRequest } from './push-request.js'
+import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
 import { rustDebugOf } from './rust-debug.js'
 
 const I32_MIN = -(2n ** 31n)
@@ -59,7 +59,7 @@ type RecordValues = [data: Buffer, topic: string, key: Buffer | null, partition:
 
 function readRecord(reader: JsonReader): PushRecord {
   const [value, topic, key, partition] = readStruct(reader, 'Record', recordFields) as RecordValues
-  return { topic, key, value, partition: partition ?? undefined }
+  return { topic, key, value, partition: toPartition(partition) }
 }
 
 const OPEN_LIST = 0x5b

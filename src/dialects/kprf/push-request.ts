@@ -11,3 +11,7 @@ export interface PushRequest {
   readonly records: readonly PushRecord[]
   readonly waitForSend: boolean
 }
+
+/** The partition of a record as the gateway wants it: librdkafka takes -1 for none, as it does null. */
+export const toPartition = (asked: number | null | undefined): number | undefined =>
+  asked === null || asked === -1 ? undefined : asked

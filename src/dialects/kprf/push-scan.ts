@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { hasControlByte } from './control-bytes.js'
-import type { PushRecord, PushRequest } from './push-request.js'
+import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
 
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -109,7 +109,7 @@ class Scan {
       } else return undefined
     } while (this.#take(COMMA))
     if (topic === undefined || value === undefined || !this.#take(CLOSE_OBJECT)) return undefined
-    return { topic, key: key ?? null, value, partition: partition ?? undefined }
+    return { topic, key: key ?? null, value, partition: toPartition(partition) }
   }
 
   /** The next byte that is no space; -1 at the end. */

@@ -65,7 +65,7 @@ interface Vector {
   readonly body?: string
   readonly bodyBase64?: string
   readonly error?: string
-  readonly records?: unknown
+  readonly records?: readonly [topic: string, data: string, key: string | null, partition: number | null][]
   readonly waitForSend?: boolean | null
 }
 
@@ -82,7 +82,10 @@ describe('kprf parsePush', () => {
     expect(vectors).to.have.length.above(400)
     for (const { body, bodyBase64, error, records, waitForSend } of vectors) {
       const bytes = body === undefined ? Buffer.from(bodyBase64!, 'base64') : Buffer.from(body)
-      expect(answerTo(bytes), bytes.toString()).to.deep.equal(error ?? { records, waitForSend: waitForSend === true })
+      // -1 means none to librdkafka; serde handed it on.
+      const asGiven = records?.map(record => record.map(value => (value === -1 ? null : value)))
+      const expected = error ?? { records: asGiven, waitForSend: waitForSend === true }
+      expect(answerTo(bytes), bytes.toString()).to.deep.equal(expected)
     }
   })
 

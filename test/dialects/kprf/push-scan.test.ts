@@ -28,6 +28,13 @@ describe('kprf scanPush', () => {
     expect(scan(nulls)).to.deep.equal({ records: absent, waitForSend: false })
   })
 
+  it('takes partition -1 for none, and no other', () => {
+    const partitions = (text: string) => scan(`{"records":[{"topic":"t","data":"d","partition":${text}}]}`)?.records
+    expect(partitions('-1')?.[0]?.partition).to.equal(undefined)
+    expect(partitions('-2')?.[0]?.partition).to.equal(-2)
+    expect(partitions('-0')?.[0]?.partition).to.equal(0)
+  })
+
   it('gives views of the body', () => {
     const body = Buffer.from('{"records":[{"topic":"t","data":"dé","key":"k"}]}')
     const { key, value } = scanPush(body)!.records[0]!

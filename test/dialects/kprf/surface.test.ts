@@ -1,0 +1,113 @@
+import { expect } from 'chai'
+import type { FastifyInstance } from 'fastify'
+import { asJson, pushOf, serve } from './harness.js'
+
+// Source: kprf fd32acc as run; warp matches the path as it was sent.
+describe('kprf surface', () => {
+  let app: FastifyInstance
+  before(async () => ({ app } = await serve()))
+  after(() => app.close())
+
+  for (const url of ['/kprf/push', '/kprf/push/', '/kprf/push?x=1', '/kprf/push/?x=%2F&y', '/kprf/push?']) {
+    it(`finds ${url}`, async () => {
+      const answer = await app.inject({ method: 'POST', url, headers: asJson, payload: pushOf(['t'], false) })
+      expect(answer.statusCode).to.equal(200)
+    })
+  }
+
+  const strangers = [
+    '/kprf/PUSH',
+    '/kprf//push',
+    '/kprf/push//',
+    '/kprf/%70ush',
+    '/kprf/',
+    '/kprf/push/x',
+    '/kprf/pushx'
+  ]
+  for (const url of [...strangers, '/kprf/metrics', '/%6bprf/push', '/kprf/push%2F', '/kprf/push%3F']) {
+    it(`does not know ${url}`, async () => {
+      for (const method of ['POST', 'GET', 'PUT'] as const) {
+        const answer = await app.inject({ method, url, headers: { 'content-type': 'text/plain' }, payload: 'x' })
+        expect(answer.statusCode, method).to.equal(404)
+        if (url.startsWith('/%')) continue
+        expect(answer.headers['content-length']).to.equal('0')
+        expect(answer.headers).not.to.have.property('content-type')
+        expect(answer.body).to.equal('')
+      }
+    })
+  }
+
+  for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD', 'TRACE'] as const) {
+    it(`refuses ${method}`, async () => {
+      for (const url of ['/kprf/push', '/kprf/push/?x']) {
+        const answer = await app.inject({ method: method as 'GET', url })
+        expect(answer.statusCode).to.equal(405)
+        expect(answer.headers['content-type']).to.equal('text/plain; charset=utf-8')
+        expect(answer.headers).not.to.have.property('allow')
+        expect(answer.body).to.equal(method === 'HEAD' ? '' : 'HTTP method not allowed')
+      }
+    })
+  }
+
+  it('prefers 405 to 415', async () => {
+    const answer = await app.inject({
+      method: 'PUT',
+      url: '/kprf/push',
+      headers: { 'content-type': 'text/plain' },
+      payload: 'x'
+    })
+    expect(answer.statusCode).to.equal(405)
+  })
+
+  const types = {
+    'application/json': 200,
+    'APPLICATION/JSON; Charset=UTF-8': 200,
+    'application/json+x': 200,
+    'application/vnd.api+json': 415,
+    'application/x-www-form-urlencoded': 415,
+    'text/plain': 415,
+    '': 415,
+    nonsense: 415
+  }
+  for (const [type, status] of Object.entries(types)) {
+    it(`answers ${status} to content type '${type}'`, async () => {
+      const headers = { 'content-type': type }
+      const payload = pushOf(['t'], false)
+      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload })
+      expect(answer.statusCode).to.equal(status)
+      if (status === 200) return
+      expect(answer.headers['content-type']).to.equal('text/plain; charset=utf-8')
+      expect(answer.body).to.equal("The request's content-type is not supported")
+    })
+  }
+
+  it('prefers 415 to 400', async () => {
+    const headers = { 'content-type': 'text/plain' }
+    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload: '{' })
+    expect(answer.statusCode).to.equal(415)
+  })
+
+  it('needs no content type', async () => {
+    const payload = Buffer.from(pushOf(['t'], false))
+    const answer = await app.inject({ method: 'POST', url: '/kprf/push', payload })
+    expect(answer.statusCode).to.equal(200)
+    const empty = await app.inject({ method: 'POST', url: '/kprf/push' })
+    expect(empty.statusCode).to.equal(400)
+    expect(empty.body).to.equal('Request body deserialize error: EOF while parsing a value at line 1 column 0')
+  })
+
+  it('ignores the content encoding', async () => {
+    const headers = { ...asJson, 'content-encoding': 'gzip' }
+    const payload = pushOf(['t'], false)
+    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload })
+    expect(answer.statusCode).to.equal(200)
+  })
+
+  it('has no prefix on a port of its own', async () => {
+    const own = await serve({ prefix: '' })
+    const headers = asJson
+    const answer = await own.app.inject({ method: 'POST', url: '/push', headers, payload: pushOf(['t'], false) })
+    expect(answer.statusCode).to.equal(200)
+    expect((await own.app.inject({ method: 'GET', url: '/' })).statusCode).to.equal(404)
+  })
+})
