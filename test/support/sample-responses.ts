@@ -1,0 +1,295 @@
+import { crc32c } from '../../src/wire/crc32c.js'
+import type { Api } from '../../src/wire/protocol/api.js'
+import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
+import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
+import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
+import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
+import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
+import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
+import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
+import { metadataV7 } from '../../src/wire/protocol/metadata.js'
+import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
+import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
+import { produceV7 } from '../../src/wire/protocol/produce.js'
+import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/wire/record-batch-writer.js'
+import { ResponseBuilder } from './response-builder.js'
+import { apiVersionsPayload } from './scripted-broker.js'
+
+/** A sealed batch with the base offset a broker would have given it, and whatever else is to be changed. */
+export function batchAt(
+  baseOffset: number,
+  values: readonly string[],
+  options: Partial<SealOptions> = {},
+  change: (batch: Buffer) => void = () => {}
+): Buffer {
+  const writer = new RecordBatchWriter(10_000_000)
+  for (const value of values) writer.append(`key of ${value}`, value, [{ key: 'h', value: null }], 1_700_000_000_000)
+  const batch = Buffer.from(writer.seal({ ...noProducer, codec: 'none', ...options }))
+  batch.writeBigInt64BE(BigInt(baseOffset))
+  change(batch)
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
+  return batch
+}
+
+/** One partition of a Fetch response. */
+export function fetchPayload(
+  records: Buffer | null,
+  aborted: readonly (readonly [bigint, number])[] | null = null
+): Buffer {
+  const builder = new ResponseBuilder().int32(5).int16(0).int32(0)
+  builder.array(['orders'], topic => {
+    builder.string(topic).array([3], partition => {
+      builder.int32(partition).int16(0).int64(100).int64(90).int64(7)
+      builder.array(aborted, ([producerId, firstOffset]) => builder.int64(producerId).int64(firstOffset))
+      builder.int32(-1).bytes(records)
+    })
+  })
+  return builder.payload
+}
+
+export const fetchCall = {
+  maxWaitMs: 0,
+  minBytes: 1,
+  maxBytes: 1_000_000,
+  isolationLevel: 'readUncommitted',
+  partitions: [{ topic: 'orders', partition: 3, fetchOffset: 10, maxBytes: 1_000_000, currentLeaderEpoch: 4 }]
+} as const
+
+type AnyApi = Api<unknown, { readonly throttleTimeMs: number }>
+
+/** A response of one API, and what it has to be read as. */
+export interface Sample {
+  readonly api: AnyApi
+  readonly call: unknown
+  readonly payload: Buffer
+  /** Absent: looked at elsewhere. */
+  readonly expected?: object
+}
+
+const sample = <Call, Response extends { readonly throttleTimeMs: number }>(
+  api: Api<Call, Response>,
+  call: Call,
+  payload: Buffer,
+  expected?: Response
+): Sample => ({ api: api as unknown as AnyApi, call, payload, ...(expected ? { expected } : {}) })
+
+const inTopics = (builder: ResponseBuilder, topics: readonly string[], partition: (partition: number) => void) =>
+  builder.array(topics, topic => builder.string(topic).array([0, 1], partition))
+
+function metadata(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  builder.array([1, 2], id =>
+    builder
+      .int32(id)
+      .string(`host${id}`)
+      .int32(9092)
+      .string(id === 1 ? 'rack' : null)
+  )
+  builder.string('cluster').int32(2)
+  builder.array(['__proto__', 'orders'], topic => {
+    builder
+      .int16(topic === 'orders' ? 0 : 3)
+      .string(topic)
+      .int8(0)
+    builder.array(topic === 'orders' ? [1, 0] : [], partition => {
+      builder
+        .int16(partition === 1 ? 5 : 0)
+        .int32(partition)
+        .int32(partition === 1 ? -1 : 2)
+        .int32(9)
+      builder
+        .array([1, 2], id => builder.int32(id))
+        .array([2], id => builder.int32(id))
+        .array([1], id => builder.int32(id))
+    })
+  })
+  return builder.payload
+}
+
+const replicas = { replicas: [1, 2], isr: [2], offlineReplicas: [1], leaderEpoch: 9 }
+
+function produce(): Buffer {
+  const builder = new ResponseBuilder()
+  inTopics(builder, ['a', 'b'], partition => {
+    builder
+      .int32(partition)
+      .int16(partition === 1 ? 6 : 0)
+      .int64(partition === 1 ? -1 : 2 ** 40)
+      .int64(-1)
+      .int64(3)
+  })
+  return builder.int32(5).payload
+}
+const produced = (topic: string, partition: number) => ({
+  topic,
+  partition,
+  errorCode: partition === 1 ? 6 : 0,
+  baseOffset: partition === 1 ? -1 : 2 ** 40,
+  logAppendTimeMs: -1,
+  logStartOffset: 3
+})
+
+function listOffsets(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  inTopics(builder, ['a'], partition =>
+    builder
+      .int32(partition)
+      .int16(0)
+      .int64(-1)
+      .int64(partition + 40)
+  )
+  return builder.payload
+}
+
+function offsetFetch(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  inTopics(builder, ['a'], partition =>
+    builder
+      .int32(partition)
+      .int64(partition - 1)
+      .string(partition === 0 ? null : 'note')
+      .int16(0)
+  )
+  return builder.int16(16).payload
+}
+
+function offsetCommit(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  inTopics(builder, ['a', 'b'], partition => builder.int32(partition).int16(partition * 25))
+  return builder.payload
+}
+
+function describeConfigs(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  builder.array(['a', 'gone'], topic => {
+    builder
+      .int16(topic === 'a' ? 0 : 3)
+      .string(null)
+      .int8(2)
+      .string(topic)
+    builder.array(topic === 'a' ? ['__proto__', 'retention.ms'] : [], name => {
+      builder
+        .string(name)
+        .string(name === '__proto__' ? null : '5')
+        .int8(0)
+        .int8(5)
+        .int8(0)
+      builder.array(['synonym'], synonym => builder.string(synonym).string('x').int8(1))
+    })
+  })
+  return builder.payload
+}
+
+function topicErrors(withMessages: boolean): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  builder.array(['a', 'b'], topic => {
+    builder.string(topic).int16(topic === 'a' ? 0 : 36)
+    if (withMessages) builder.string(topic === 'a' ? null : 'there is one')
+  })
+  return builder.payload
+}
+
+/** One response of every API we speak. */
+export const samples: readonly Sample[] = [
+  sample(apiVersionsV1, {}, apiVersionsPayload(1)),
+  sample(metadataV7, { topics: null, allowAutoTopicCreation: false }, metadata(), {
+    throttleTimeMs: 5,
+    brokers: [
+      { nodeId: 1, host: 'host1', port: 9092, rack: 'rack' },
+      { nodeId: 2, host: 'host2', port: 9092, rack: null }
+    ],
+    clusterId: 'cluster',
+    controllerId: 2,
+    topics: [
+      { errorCode: 3, topic: '__proto__', isInternal: false, partitions: [] },
+      {
+        errorCode: 0,
+        topic: 'orders',
+        isInternal: false,
+        partitions: [
+          { errorCode: 0, partition: 0, leaderId: 2, ...replicas },
+          { errorCode: 5, partition: 1, leaderId: -1, ...replicas }
+        ]
+      }
+    ]
+  }),
+  sample(produceV7, { acks: -1, brokerTimeoutMs: 1, partitions: [] }, produce(), {
+    throttleTimeMs: 5,
+    partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]
+  }),
+  sample(
+    fetchV11,
+    fetchCall,
+    fetchPayload(Buffer.concat([batchAt(10, ['a', 'b']), batchAt(12, ['c'], { codec: 'gzip' })]))
+  ),
+  sample(listOffsetsV3, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(), {
+    throttleTimeMs: 5,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0, timestampMs: -1, offset: 40 },
+      { topic: 'a', partition: 1, errorCode: 0, timestampMs: -1, offset: 41 }
+    ]
+  }),
+  sample(
+    findCoordinatorV2,
+    { groupId: 'g' },
+    new ResponseBuilder().int32(5).int16(15).string('nobody').int32(-1).string('').int32(-1).payload,
+    {
+      throttleTimeMs: 5,
+      errorCode: 15,
+      errorMessage: 'nobody',
+      coordinator: { nodeId: -1, host: '', port: -1, rack: null }
+    }
+  ),
+  sample(offsetCommitV5, { groupId: 'g', generationId: -1, memberId: '', partitions: [] }, offsetCommit(), {
+    throttleTimeMs: 5,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0 },
+      { topic: 'a', partition: 1, errorCode: 25 },
+      { topic: 'b', partition: 0, errorCode: 0 },
+      { topic: 'b', partition: 1, errorCode: 25 }
+    ]
+  }),
+  sample(offsetFetchV4, { groupId: 'g', partitions: null }, offsetFetch(), {
+    throttleTimeMs: 5,
+    errorCode: 16,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0, offset: -1, metadata: null },
+      { topic: 'a', partition: 1, errorCode: 0, offset: 0, metadata: 'note' }
+    ]
+  }),
+  sample(initProducerIdV1, {}, new ResponseBuilder().int32(5).int16(14).int64(-1).int16(-1).payload, {
+    throttleTimeMs: 5,
+    errorCode: 14,
+    producerId: -1n,
+    producerEpoch: -1
+  }),
+  sample(describeConfigsV2, { topics: ['a'], names: ['retention.ms'] }, describeConfigs(), {
+    throttleTimeMs: 5,
+    topics: [
+      {
+        topic: 'a',
+        errorCode: 0,
+        configs: new Map([
+          ['__proto__', null],
+          ['retention.ms', '5']
+        ])
+      },
+      { topic: 'gone', errorCode: 3, configs: new Map() }
+    ]
+  }),
+  sample(createTopicsV3, { topics: [], brokerTimeoutMs: 1 }, topicErrors(true), {
+    throttleTimeMs: 5,
+    topics: [
+      { topic: 'a', errorCode: 0, errorMessage: null },
+      { topic: 'b', errorCode: 36, errorMessage: 'there is one' }
+    ]
+  }),
+  sample(deleteTopicsV1, { topics: [], brokerTimeoutMs: 1 }, topicErrors(false), {
+    throttleTimeMs: 5,
+    topics: [
+      { topic: 'a', errorCode: 0, errorMessage: null },
+      { topic: 'b', errorCode: 36, errorMessage: null }
+    ]
+  })
+]

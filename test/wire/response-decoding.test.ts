@@ -1,0 +1,85 @@
+import { expect } from 'chai'
+import { ProtocolError } from '../../src/errors.js'
+import { decode } from '../../src/wire/kafkajs-broker-client.js'
+import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
+import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { metadataV7 } from '../../src/wire/protocol/metadata.js'
+import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
+import { ResponseBuilder } from '../support/response-builder.js'
+import { fetchCall, fetchPayload, samples } from '../support/sample-responses.js'
+import { apiVersionsPayload } from '../support/scripted-broker.js'
+
+describe('responses', () => {
+  for (const { api, call, payload, expected } of samples) {
+    if (expected !== undefined) {
+      it(`${api.name} v${api.version} is read whole, errors of single partitions included`, () => {
+        expect(decode(api, payload, call)).to.deep.equal(expected)
+      })
+    }
+
+    it(`${api.name} v${api.version} is a ProtocolError when it is cut anywhere or too long`, () => {
+      for (let length = 0; length < payload.length; length++) {
+        expect(() => decode(api, payload.subarray(0, length), call), `${length}`).to.throw(ProtocolError)
+      }
+      expect(() => decode(api, Buffer.concat([payload, Buffer.alloc(1)]), call)).to.throw(ProtocolError)
+    })
+  }
+
+  it('ApiVersions gives ranges, and in the refusal of a version those of version 0', () => {
+    expect(decode(apiVersionsV1, apiVersionsPayload(1, 9), {}).ranges.get(3)).to.deep.equal({
+      minVersion: 0,
+      maxVersion: 9
+    })
+    const body = new ResponseBuilder().int16(35).int32(1).int16(18).int16(0).int16(0).payload
+    expect(decode(apiVersionsV1, body, {})).to.deep.include({ errorCode: 35, throttleTimeMs: 0 })
+  })
+
+  it('Fetch tells offsets, watermarks and size', () => {
+    const payload = fetchPayload(null)
+    const { partitions, ...head } = decode(fetchV11, payload, fetchCall)
+    expect(head).to.deep.equal({ throttleTimeMs: 5, errorCode: 0, sizeBytes: payload.length })
+    expect(partitions[0]).to.deep.include({
+      topic: 'orders',
+      partition: 3,
+      errorCode: 0,
+      highWatermark: 100,
+      lastStableOffset: 90,
+      logStartOffset: 7,
+      preferredReadReplica: -1
+    })
+    expect(partitions[0]!.records).to.deep.include({ sizeBytes: 0, nextOffset: 10, hasPartialBatch: false })
+  })
+
+  it('Fetch refuses a partition nobody asked for', () => {
+    const call = { ...fetchCall, partitions: [{ ...fetchCall.partitions[0], partition: 4 }] }
+    expect(() => decode(fetchV11, fetchPayload(null), call)).to.throw(ProtocolError, 'orders/3')
+  })
+
+  it('a count that cannot be true is refused before anything is allocated for it', () => {
+    const payload = new ResponseBuilder().int32(0).int32(0x7fffffff).payload
+    expect(() => decode(metadataV7, payload, { topics: null, allowAutoTopicCreation: false })).to.throw(
+      ProtocolError,
+      '2147483647 items'
+    )
+    expect(() => decode(metadataV7, new ResponseBuilder().int32(0).int32(-2).payload, fetchCall as never)).to.throw(
+      ProtocolError
+    )
+  })
+
+  it('an offset beyond 2^53 is refused rather than rounded', () => {
+    const builder = new ResponseBuilder().int32(0)
+    builder.array(['a'], topic =>
+      builder.string(topic).array([0], partition =>
+        builder
+          .int32(partition)
+          .int64(2n ** 53n)
+          .string(null)
+          .int16(0)
+      )
+    )
+    expect(() => decode(offsetFetchV4, builder.int16(0).payload, { groupId: 'g', partitions: null })).to.throw(
+      ProtocolError,
+      '9007199254740992'
+    )
+  })
+})
