@@ -1,10 +1,12 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, KafkaRecord, ProduceRecord } from '../../src/model.js'
+import type { RecordOutcome } from '../../src/operations.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const recordCount = 10_000
+const burstSize = 500
 const partitions = 3
 
 const bytes = fc.oneof(
@@ -52,12 +54,22 @@ describe('bytes', () => {
     await cluster?.close()
   })
 
+  /** The first one awaited, since the room for records of a topic nobody has looked up yet is small; then none. */
+  async function produceInBursts(records: readonly ProduceRecord[]): Promise<RecordOutcome[]> {
+    const [first, ...bursts] = Array.from({ length: records.length / burstSize }, (_, index) =>
+      records.slice(index * burstSize, (index + 1) * burstSize)
+    )
+    const firstOutcomes = await castellan.produce(first!)
+    return [firstOutcomes, ...(await Promise.all(bursts.map(burst => castellan.produce(burst))))].flat()
+  }
+
   it(`come back identical from ${recordCount} random records`, async () => {
     const topic = freshTopic('bytes')
     await cluster.createTopic(topic, partitions)
     const seed = Date.now() % 1_000_000
     const records = fc.sample(record, { numRuns: recordCount, seed }).map(sample => ({ ...sample, topic }))
-    const outcomes = await castellan.produce(records)
+    const outcomes = await produceInBursts(records)
+    expect(outcomes.filter(outcome => outcome.type !== 'delivered')).to.deep.equal([])
     const back = await Promise.all(
       Array.from({ length: partitions }, (_, partition) =>
         castellan.read(topic, partition, records.filter(of => of.partition === partition).length)
@@ -65,7 +77,6 @@ describe('bytes', () => {
     )
     records.forEach((sent, index) => {
       const outcome = outcomes[index]!
-      expect(outcome.type, `seed ${seed}, record ${index}`).to.equal('delivered')
       if (outcome.type !== 'delivered') return
       expect(outcome.partition).to.equal(sent.partition)
       const found = back[sent.partition]!.get(outcome.offset)!

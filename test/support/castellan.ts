@@ -1,0 +1,113 @@
+import { ActorSystem } from '../../src/actor/actor.js'
+import { ask } from '../../src/actor/requester.js'
+import { type Delivery, startDelivery } from '../../src/delivery/delivery.js'
+import type { DeliverySettings } from '../../src/delivery/settings.js'
+import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { type KafkaRecord, type Logger, type Offset, type ProduceRecord, silentLogger } from '../../src/model.js'
+import type { FetchDataResult, RecordOutcome } from '../../src/operations.js'
+import { type RouterHandle, startRouter } from '../../src/router/router.js'
+import type { RouterSettingsOverrides } from '../../src/router/settings.js'
+import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
+
+const answerTimeoutMs = 60_000
+
+export interface CastellanOptions {
+  readonly createTopics?: boolean
+  readonly delivery?: Partial<DeliverySettings>
+  readonly router?: RouterSettingsOverrides
+  readonly log?: Logger
+}
+
+/** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
+export class Castellan {
+  readonly gateway: KafkaGateway
+
+  constructor(
+    readonly router: RouterHandle,
+    readonly delivery: Delivery,
+    readonly system: ActorSystem
+  ) {
+    this.gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
+  }
+
+  /** One call of `gateway.produce`; the outcomes are those of its records, in order. */
+  produce(records: readonly ProduceRecord[]): Promise<readonly RecordOutcome[]> {
+    return this.gateway.produce(records, { partitioner: 'crc32', deadlineMs: answerTimeoutMs }).outcomes()
+  }
+
+  /** One FetchData request. */
+  fetchData(topic: string, partition: number, offset: Offset): Promise<FetchDataResult> {
+    return ask<FetchDataResult>(`${topic}/${partition}@${offset}`, answerTimeoutMs, requester => {
+      this.router.ref.tell({ type: 'fetchData', requester, topicPartition: { topic, partition }, offset })
+    })
+  }
+
+  /** Asks on until there are `count` records, by offset. What a reader of a moving partition does. */
+  async read(topic: string, partition: number, count: number, offset: Offset = 0): Promise<Map<Offset, KafkaRecord>> {
+    const records = new Map<Offset, KafkaRecord>()
+    const deadline = performance.now() + answerTimeoutMs
+    while (records.size < count) {
+      const result = await this.fetchData(topic, partition, offset)
+      if (result.type === 'success') {
+        for (const record of result.batch) records.set(record.offset, record)
+        offset = result.batch.nextOffset
+      } else if (result.type !== 'noMessages' && result.type !== 'timedOut') {
+        throw new Error(`${topic}/${partition}@${offset} was answered ${JSON.stringify(result)}`)
+      }
+      if (performance.now() > deadline) throw new Error(`${records.size} of ${count} records in ${topic}/${partition}`)
+    }
+    return records
+  }
+
+  /** Everything up to where FetchData says that nothing has been written yet. */
+  async readAll(topic: string, partition: number): Promise<KafkaRecord[]> {
+    const records: KafkaRecord[] = []
+    for (let offset = 0; ; ) {
+      const result = await this.fetchData(topic, partition, offset)
+      if (result.type === 'noMessages') return records
+      if (result.type !== 'success')
+        throw new Error(`${topic}/${partition}@${offset} was answered ${JSON.stringify(result)}`)
+      records.push(...result.batch)
+      offset = result.batch.nextOffset
+    }
+  }
+
+  /** @returns how many records were lost by closing */
+  async close(): Promise<number> {
+    const lost = await this.delivery.close(10_000)
+    await this.router.stop()
+    this.system.stop()
+    return lost
+  }
+}
+
+/** Starts it against a cluster; it connects by itself. */
+export async function startCastellan(bootstrap: string, options: CastellanOptions = {}): Promise<Castellan> {
+  const { createTopics = true, log = silentLogger } = options
+  const system = new ActorSystem()
+  const common = { clock: () => performance.now(), random: Math.random, log, metrics: defaultLogger }
+  let delivery: Delivery | undefined
+  const router = startRouter({
+    ...common,
+    system,
+    createClient: createBrokerClientFactory({
+      clientId: 'castellan-test',
+      requestTimeoutMs: 10_000,
+      connectTimeoutMs: 5_000,
+      log
+    }),
+    bootstrap: bootstrap.split(',').map(address => {
+      const [host = '', port] = address.split(':')
+      return { host, port: Number(port) }
+    }),
+    settings: { allowAutoTopicCreation: createTopics, ...options.router },
+    delivery: { produce: request => delivery?.produce(request) },
+    onFatal: error => {
+      throw error
+    }
+  })
+  const settings = { createTopics, ...options.delivery }
+  delivery = startDelivery({ ...common, router: router.ref, now: Date.now, settings })
+  return new Castellan(router, delivery, system)
+}
