@@ -31,7 +31,7 @@ export interface LaneHost {
   ready(lane: Lane): void
   /** The lane holds nothing. */
   emptied(lane: Lane): void
-  /** Records without a key may go elsewhere from here on. */
+  /** A batch was sealed or is full, or there is trouble: records without a key may go elsewhere from here on. */
   batchClosed(lane: Lane): void
   /** A number to start with; `undefined`: not yet, the lane will be asked again when there is a producer id. */
   numbering(lane: Lane): Numbering | undefined

@@ -223,6 +223,7 @@ export class Lane {
     this.#reason = reason
     this.#state = 'backingOff'
     counters.retries++
+    this.#host.batchClosed(this)
     const delayMs =
       soon && this.#attempts === 1
         ? soonMs(random)

@@ -26,7 +26,7 @@ export class PartitionChoice {
     return this.#sticky
   }
 
-  /** Sticky until its batch is sealed. */
+  /** Sticky until its batch is sealed or full, or the partition in trouble. */
   batchClosed(partition: number): void {
     if (partition === this.#sticky) this.#sticky = -1
   }
@@ -35,22 +35,23 @@ export class PartitionChoice {
     return Math.floor(this.#random() * partitionCount)
   }
 
-  /** Any, but rather one that can send at once, and one in trouble only when all are. */
+  /** The one with the least to do, which one in trouble is only when all are; any of several. */
   #nextSticky(partitionCount: number): number {
     const start = this.#any(partitionCount)
     let best = start
-    let bestRank = Number.POSITIVE_INFINITY
-    for (let step = 0; step < partitionCount && bestRank > 0; step++) {
+    let bestLoad = Number.POSITIVE_INFINITY
+    for (let step = 0; step < partitionCount && bestLoad > 0; step++) {
       const partition = (start + step) % partitionCount
-      const rank = rankOf(this.#lanes[partition])
-      if (rank >= bestRank) continue
+      const load = loadOf(this.#lanes[partition])
+      if (load >= bestLoad) continue
       best = partition
-      bestRank = rank
+      bestLoad = load
     }
     return best
   }
 }
 
-/** 0: can send at once; 1: busy; 2: in trouble. */
-const rankOf = (lane: Lane | undefined): number =>
-  lane === undefined || lane.state === 'idle' ? 0 : lane.state === 'backingOff' ? 2 : 1
+const TROUBLE_BYTES = 2 ** 40
+
+const loadOf = (lane: Lane | undefined): number =>
+  lane === undefined ? 0 : lane.chargedBytes + (lane.state === 'backingOff' ? TROUBLE_BYTES : 0)

@@ -221,7 +221,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
 
   #producerId(): InitProducerIdResult {
     if (this.isAway) return { type: 'timedOut' }
-    if (this.producerIdFailures-- <= 0) return { type: 'success', producerId: ++this.#producerIds, producerEpoch: this.firstEpoch }
+    if (this.producerIdFailures-- <= 0)
+      return { type: 'success', producerId: ++this.#producerIds, producerEpoch: this.firstEpoch }
     const message = 'COORDINATOR_LOAD_IN_PROGRESS (14)'
     return { type: 'failed', errorCode: 14, code: 'kafka', message, retriable: true }
   }

@@ -1,0 +1,191 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import type { FaultAction } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { Bytes, ProduceRecord } from '../../src/model.js'
+import type { RecordOutcome } from '../../src/operations.js'
+import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
+
+const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
+const results = (outcomes: readonly RecordOutcome[]) =>
+  outcomes.map(outcome => (outcome.type === 'delivered' ? `${outcome.partition}@${outcome.offset}` : outcome.code))
+
+describe('kafka gateway on the embedded broker', () => {
+  let stack: EmbeddedStack
+  beforeEach(async () => {
+    stack = await startEmbeddedStack({ nodes: 2 })
+    stack.cluster.createTopic('orders', { partitions: 2, replicationFactor: 2 })
+  })
+  afterEach(() => stack.close())
+
+  const send = (...records: ProduceRecord[]) => stack.gateway.produce(records, options).outcomes()
+  const record = (value: string, partition = 0): ProduceRecord => ({ topic: 'orders', partition, key: null, value })
+  const log = (partition = 0) => stack.cluster.records('orders', partition).map(({ value }) => value?.toString())
+  const warmUp = () => send(record('warm-up', 0), record('warm-up', 1))
+  const fault = (action: FaultAction, partition = 0, count = 1) =>
+    stack.cluster.faults.add({ api: 'Produce', topic: 'orders', partition, count }, action)
+
+  it('writes, says where, and is ready once a broker has answered', async () => {
+    expect(results(await send(record('A'), record('B', 1), record('C')))).to.deep.equal(['0@0', '1@0', '0@1'])
+    expect(log()).to.deep.equal(['A', 'C'])
+    expect(stack.gateway.isReady).to.equal(true)
+  })
+
+  const cases: readonly (readonly [string, readonly FaultAction[]])[] = [
+    ['S1: appended, but answered NOT_ENOUGH_REPLICAS_AFTER_APPEND', [{ type: 'errorAfter', errorCode: 20 }]],
+    ['S2: the response is lost after the append', [{ type: 'close', afterWork: true }]],
+    ['S4: NOT_ENOUGH_REPLICAS once', [{ type: 'error', errorCode: 19 }]],
+    [
+      '7, then 19, then 0',
+      [
+        { type: 'errorAfter', errorCode: 7 },
+        { type: 'error', errorCode: 19 }
+      ]
+    ],
+    ['the request is lost', [{ type: 'close', afterWork: false }]],
+    ['the response is cut', [{ type: 'truncate', bytes: 7 }]],
+    ['the broker has lost the state of the producer', [{ type: 'error', errorCode: 45 }]]
+  ]
+  for (const [title, actions] of cases) {
+    it(`${title}: the log is what was acknowledged, in order`, async () => {
+      await warmUp()
+      // The first one added is the first one to fire: the others wait until it is spent.
+      const faults = actions.map((action, at) =>
+        stack.cluster.faults.add({ api: 'Produce', topic: 'orders', partition: 0, count: 1, skip: at }, action)
+      )
+      const values = Array.from({ length: 10 }, (_, at) => `${at}`)
+      const outcomes = await Promise.all(
+        values.map(async (value, at) => {
+          await new Promise(resolve => setTimeout(resolve, at * 2))
+          return send(record(value))
+        })
+      )
+      expect(faults.map(({ fired }) => fired)).to.deep.equal(faults.map(() => 1))
+      expect(log()).to.deep.equal(['warm-up', ...values])
+      expect(outcomes.flatMap(results)).to.deep.equal(values.map((_, at) => `0@${at + 1}`))
+    })
+  }
+
+  it('S3: one request to two partitions, the leader of the second moves', async () => {
+    stack.cluster.moveLeader('orders', 0, 1)
+    stack.cluster.moveLeader('orders', 1, 2)
+    await warmUp()
+    stack.cluster.moveLeader('orders', 1, 1)
+    expect(results(await send(record('A', 0), record('B', 1)))).to.deep.equal(['0@1', '1@1'])
+    expect([log(0), log(1)]).to.deep.equal([
+      ['warm-up', 'A'],
+      ['warm-up', 'B']
+    ])
+  })
+
+  it('keeps the order of bursts while leaders move and connections break', async () => {
+    await warmUp()
+    const outcomes: Promise<readonly RecordOutcome[]>[] = []
+    const faults = []
+    for (let burst = 0; burst < 60; burst++) {
+      for (let at = 0; at < 3; at++) outcomes.push(send(record(`${burst * 3 + at}`, at % 2)))
+      if (burst % 10 === 4) stack.cluster.moveLeader('orders', 0, (burst % 20 === 4 ? 2 : 1) as number)
+      if (burst % 15 === 7) faults.push(fault({ type: 'close', afterWork: burst % 2 === 0 }, 1))
+      await new Promise(resolve => setTimeout(resolve, 3))
+    }
+    const delivered = (await Promise.all(outcomes)).flat()
+    expect(delivered.every(({ type }) => type === 'delivered')).to.equal(true)
+    expect(faults.map(({ fired }) => fired)).to.deep.equal(faults.map(() => 1))
+    for (const partition of [0, 1]) {
+      const expected = Array.from({ length: 180 }, (_, at) => at).filter(at => (at % 3) % 2 === partition)
+      expect(log(partition).slice(1).map(Number)).to.deep.equal(expected)
+    }
+  })
+
+  it('keeps going when a node stops and comes back', async () => {
+    await warmUp()
+    await stack.cluster.stopNode(stack.cluster.leaderOf('orders', 0))
+    const values = ['A', 'B', 'C']
+    const outcomes = await Promise.all(values.map(value => send(record(value))))
+    expect(outcomes.flatMap(results)).to.deep.equal(['0@1', '0@2', '0@3'])
+    expect(log()).to.deep.equal(['warm-up', ...values])
+  })
+
+  it('fails an unknown topic alone, among many, with few look-ups', async () => {
+    await stack.close()
+    stack = await startEmbeddedStack({ nodes: 1, autoCreateTopics: false })
+    const names = Array.from({ length: 20 }, (_, at) => `topic-${at}`)
+    for (const topic of names) stack.cluster.createTopic(topic, { partitions: 1 })
+    const before = stack.cluster.requestCount('Metadata')
+    const records = [...names, 'nowhere'].map(topic => ({ topic, key: null, value: 'x' }))
+    const outcomes = stack.gateway.produce(records, { ...options, deadlineMs: 10_000 }).outcomes()
+    const others = await stack.gateway.produce(records.slice(0, -1), options).outcomes()
+    expect(others.every(({ type }) => type === 'delivered')).to.equal(true)
+    expect(results(await outcomes)).to.deep.equal([...names.map(() => '0@0'), 'unknownTopic'])
+    expect(stack.cluster.requestCount('Metadata') - before).to.be.below(120)
+  }).timeout(20_000)
+
+  it('creates topics that are written to, whatever their name', async () => {
+    for (const topic of ['__proto__', 'constructor', 'new-one']) {
+      const outcomes = await stack.gateway.produce([{ topic, key: topic, value: topic }], options).outcomes()
+      expect(outcomes[0]!.type, topic).to.equal('delivered')
+    }
+    expect(Object.prototype).not.to.have.property('0')
+  })
+
+  it('brings 10,000 random keys and values over unchanged', async () => {
+    const text = fc.constantFrom('__proto__', 'constructor', '', '\0', 'grüße 👋')
+    const bytes: fc.Arbitrary<Bytes> = fc.oneof(
+      fc.constant(null),
+      fc.uint8Array({ maxLength: 64 }).map(array => Buffer.from(array)),
+      fc.string({ unit: 'grapheme', maxLength: 32 }),
+      text,
+      fc.constantFrom('c328', '00', 'eda080', 'ff').map(hex => Buffer.from(hex, 'hex'))
+    )
+    const random = fc.record({
+      key: bytes,
+      value: bytes,
+      headers: fc.array(
+        fc.record({ key: text, value: fc.constantFrom(null, Buffer.alloc(0), Buffer.from([0, 255])) }),
+        { maxLength: 2 }
+      )
+    })
+    const records = fc.sample(random, 10_000).map(sample => ({ ...sample, topic: 'orders', partition: 0 }))
+    for (let at = 0; at < records.length; at += 1_000) {
+      const outcomes = await send(...records.slice(at, at + 1_000))
+      expect(outcomes.every(({ type }) => type === 'delivered')).to.equal(true)
+    }
+    const hex = (of: Bytes) => (of === null ? null : Buffer.from(of as string).toString('hex'))
+    const written = stack.cluster.records('orders', 0)
+    expect(written).to.have.length(records.length)
+    for (const [at, { key, value, headers }] of records.entries()) {
+      const got = written[at]!
+      expect([hex(got.key), hex(got.value)], String(at)).to.deep.equal([hex(key), hex(value)])
+      expect(got.headers.map(header => [header.key, hex(header.value)])).to.deep.equal(
+        headers.map(header => [header.key, hex(header.value)])
+      )
+    }
+  })
+})
+
+describe('kafka gateway without Kafka', () => {
+  it('takes records, refuses beyond its bounds, and delivers when Kafka appears', async () => {
+    const cluster = await startEmbeddedCluster({ nodes: 1 })
+    cluster.createTopic('orders', { partitions: 1 })
+    await cluster.stopNode(1)
+    const stack = startStack(cluster.nodes)
+    const { gateway } = stack
+    try {
+      const value = Buffer.alloc(1_000)
+      const sent = Array.from({ length: 2_000 }, () =>
+        gateway.produce([{ topic: 'orders', key: null, value }], options)
+      )
+      const taken = sent.filter(ticket => ticket.refused === undefined)
+      expect(taken.length).to.be.within(500, 1_500)
+      expect(sent.at(-1)!.refused![0]).to.include({ code: 'overloaded', persisted: 'no' })
+      expect(gateway.isReady).to.equal(false)
+      await cluster.startNode(1)
+      const outcomes = (await Promise.all(taken.map(ticket => ticket.outcomes()))).flat()
+      expect(results(outcomes)).to.deep.equal(taken.map((_, at) => `0@${at}`))
+      expect(gateway.isReady).to.equal(true)
+    } finally {
+      await stack.close()
+      await cluster.close()
+    }
+  })
+})

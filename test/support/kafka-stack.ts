@@ -1,0 +1,66 @@
+import { ActorSystem } from '../../src/actor/actor.js'
+import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { type Delivery, startDelivery } from '../../src/delivery/delivery.js'
+import type { DeliverySettings } from '../../src/delivery/settings.js'
+import type { Gateway } from '../../src/gateway/gateway.js'
+import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { type BrokerAddress, silentLogger } from '../../src/model.js'
+import { type RouterHandle, startRouter } from '../../src/router/router.js'
+import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
+
+/** Gateway, delivery, Router and wire over brokers, put together as the app does. */
+export interface Stack {
+  readonly gateway: Gateway
+  readonly delivery: Delivery
+  readonly router: RouterHandle
+  close(): Promise<void>
+}
+
+export function startStack(bootstrap: readonly BrokerAddress[], settings: Partial<DeliverySettings> = {}): Stack {
+  const system = new ActorSystem()
+  const shared = { clock: () => performance.now(), random: Math.random, log: silentLogger, metrics: defaultLogger }
+  let delivery: Delivery | undefined
+  const router = startRouter({
+    ...shared,
+    system,
+    bootstrap,
+    createClient: createBrokerClientFactory({
+      clientId: 'castellan-test',
+      requestTimeoutMs: 10_000,
+      connectTimeoutMs: 5_000,
+      log: silentLogger
+    }),
+    delivery: { produce: request => delivery?.produce(request) },
+    onFatal: error => {
+      throw error
+    }
+  })
+  delivery = startDelivery({ ...shared, router: router.ref, settings, now: Date.now })
+  const gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
+  const close = async () => {
+    await delivery.close(0)
+    await router.stop()
+    system.stop()
+  }
+  return { gateway, delivery, router, close }
+}
+
+export interface EmbeddedStack extends Stack {
+  readonly cluster: EmbeddedCluster
+}
+
+/** The same with an embedded cluster of its own. */
+export async function startEmbeddedStack(
+  options: EmbeddedClusterOptions = {},
+  settings: Partial<DeliverySettings> = {}
+): Promise<EmbeddedStack> {
+  const cluster = await startEmbeddedCluster(options)
+  const stack = startStack(cluster.nodes, settings)
+  const close = async () => {
+    await stack.close()
+    await cluster.close()
+  }
+  return { ...stack, cluster, close }
+}
