@@ -6,6 +6,7 @@ import { warnOfThinTopics } from './app/durability-check.js'
 import { startEmbeddedBroker } from './app/embedded.js'
 import { type KafkaCluster, startCluster } from './app/kafka.js'
 import { watchKafka } from './app/kafka-watch.js'
+import { quietLogger } from './app/quiet-logger.js'
 import { Shutdown } from './app/shutdown.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
@@ -61,6 +62,8 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
 class Starting {
   readonly #config: Config
   readonly #log: Logger
+  /** For the rooms, whose troubles come again and again while Kafka is away. */
+  readonly #roomLog: Logger
   readonly #version: string
   readonly #shutdown: Shutdown
   readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
@@ -77,6 +80,7 @@ class Starting {
   constructor(config: Config, { log, version }: AppDeps) {
     this.#config = config
     this.#log = log
+    this.#roomLog = quietLogger(log, () => performance.now())
     this.#version = version
     this.#shutdown = new Shutdown(log, () => performance.now())
     this.crashed = new Promise(resolve => {
@@ -127,7 +131,7 @@ class Starting {
     const cluster = startCluster(name, this.#config.clusters[name]!, brokers, {
       system: this.#system,
       config: this.#config,
-      log: this.#log,
+      log: this.#roomLog,
       metrics: this.#metricsOf(name),
       onFatal: this.#onFatal
     })
@@ -142,7 +146,7 @@ class Starting {
       if (isEmbedded) return
       void warnOfThinTopics(cluster.connect, brokers.map(toBrokerAddress), told, this.#log)
     }
-    const watch = watchKafka({ name, brokers, isReady: () => cluster.gateway.isReady, onAppear }, this.#log)
+    const watch = watchKafka({ name, brokers, isReady: () => cluster.gateway.isReady, onAppear }, this.#roomLog)
     this.#shutdown.add('watching kafka', async () => watch.stop())
   }
 
@@ -177,7 +181,7 @@ class Starting {
     const context = {
       gateway,
       settings: dialects.kprf,
-      log: this.#log,
+      log: this.#roomLog,
       metrics: this.#metrics,
       now: Date.now
     }

@@ -17,21 +17,20 @@ export interface Watched {
 export function watchKafka({ name, brokers, isReady, onAppear }: Watched, log: Logger): { stop(): void } {
   const fields = { cluster: name, brokers }
   let isPresent = false
-  let isTold = false
+  let isAwayTold = false
   const startedAt = performance.now()
   const look = (): void => {
     const isReadyNow = isReady()
     if (isReadyNow && !isPresent) {
-      log.info(fields, `kafka answers (cluster ${name})`)
+      // The Router says itself when a broker answers for the first time.
+      if (isAwayTold) log.info(fields, `kafka answers (cluster ${name})`)
+      isAwayTold = false
       onAppear()
-    } else if (!isReadyNow && isPresent) {
-      log.warn(fields, `no broker of cluster ${name} answers any more; trying again until one does`)
-    } else if (!isReadyNow && !isTold && performance.now() - startedAt >= PATIENCE_MS) {
-      isTold = true
-      log.warn(fields, `no broker of cluster ${name} answers yet; trying again until one does`)
+    } else if (!isReadyNow && !isAwayTold && (isPresent || performance.now() - startedAt >= PATIENCE_MS)) {
+      isAwayTold = true
+      log.warn(fields, `no broker of cluster ${name} answers; trying again until one does`)
     }
     isPresent = isReadyNow
-    isTold ||= isReadyNow
   }
   const timer = setInterval(look, LOOK_EVERY_MS)
   timer.unref()

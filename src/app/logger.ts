@@ -1,5 +1,6 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import pretty from 'pino-pretty'
+import { CastellanError } from '../errors.js'
 
 /** A pino logger: rooms take it as the four-method Logger of model.ts. */
 export type AppLogger = Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'>
@@ -36,8 +37,18 @@ export function createLogger({ level, pretty: isPretty, colors, descriptor }: Lo
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: label => ({ level: label }) },
+      serializers: { err: error => describeError(error, level) },
       redact: { paths: REDACTED, censor: '(secret)' }
     },
     destination
   )
+}
+
+/** A failure that was expected is told in a line; where a bug happened must be known. */
+function describeError(error: unknown, level: LoggerOptions['level']): unknown {
+  if (!(error instanceof Error)) return error
+  const { name, message, stack } = error
+  const code = 'code' in error ? error.code : undefined
+  const isExpected = error instanceof CastellanError && level !== 'debug'
+  return isExpected ? { name, code, message } : { name, code, message, stack }
 }
