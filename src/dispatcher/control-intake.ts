@@ -54,17 +54,23 @@ export class ControlIntake implements Intake {
   addToQueue(request: AnyAccepted): void {
     switch (request.kind) {
       case 'fetchConsumerOffset':
-        return this.#fetchConsumerOffset.addToQueue(request)
+        this.#fetchConsumerOffset.addToQueue(request)
+        break
       case 'commitConsumerOffset':
-        return this.#commitConsumerOffset.addToQueue(request)
+        this.#commitConsumerOffset.addToQueue(request)
+        break
       case 'fetchOffset':
-        return this.#fetchOffset.addToQueue(request)
+        this.#fetchOffset.addToQueue(request)
+        break
       case 'fetchTopicMetadata':
-        return this.#fetchTopicMetadata.addToQueue(request)
+        this.#fetchTopicMetadata.addToQueue(request)
+        break
       case 'findCoordinator':
-        return this.#findCoordinator.addToQueue(request)
+        this.#findCoordinator.addToQueue(request)
+        break
       case 'initProducerId':
-        return this.#initProducerId.addToQueue(request)
+        this.#initProducerId.addToQueue(request)
+        break
       case 'fetchData':
       case 'produceBatch':
         throw new Error(`${request.kind} is not an operation of the control connection`)

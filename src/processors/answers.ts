@@ -130,18 +130,23 @@ export function answerTimedOut(accepted: AnyAccepted): void {
 export function answerUnknown(accepted: AnyAccepted, what: 'topic' | 'partition'): void {
   switch (accepted.kind) {
     case 'fetchData':
-      return reply(accepted, { type: 'unknownTopicOrPartition' })
+      reply(accepted, { type: 'unknownTopicOrPartition' })
+      break
     case 'fetchOffset':
-      return reply(accepted, { type: 'unknownTopicOrPartition' })
+      reply(accepted, { type: 'unknownTopicOrPartition' })
+      break
     case 'commitConsumerOffset':
-      return reply(accepted, { type: 'unknownTopicOrPartition' })
+      reply(accepted, { type: 'unknownTopicOrPartition' })
+      break
     case 'fetchConsumerOffset':
-      return reply(accepted, { type: 'notFound' })
+      reply(accepted, { type: 'notFound' })
+      break
     case 'produceBatch':
-      return notSent(accepted, what === 'topic' ? 'unknownTopic' : 'unknownPartition')
+      notSent(accepted, what === 'topic' ? 'unknownTopic' : 'unknownPartition')
+      break
     case 'fetchTopicMetadata':
     case 'initProducerId':
     case 'findCoordinator':
-      return fail(accepted, ownFailure('unknownTopic', 'no such topic', false))
+      fail(accepted, ownFailure('unknownTopic', 'no such topic', false))
   }
 }

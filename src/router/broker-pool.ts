@@ -1,10 +1,10 @@
-import type { Proxy } from '../dispatcher/proxy.js'
+import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { BrokerAddress, BrokerNode } from '../model.js'
 import type { AnyAccepted } from '../processors/accepted.js'
 import { backoffMs } from './backoff.js'
 
 interface Member {
-  readonly proxy: Proxy
+  readonly proxy: BrokerProxy
   /** In a row, since its last answer. */
   failures: number
   /** Not tried again before; 0: it is up. */
@@ -17,7 +17,7 @@ export interface BrokerPoolOptions {
   readonly brokerBackoffMs: number
   readonly brokerBackoffMaxMs: number
   readonly random: () => number
-  readonly createProxy: (node: BrokerNode) => Proxy
+  readonly createProxy: (node: BrokerNode) => BrokerProxy
 }
 
 // A broker that restarts drops out of the metadata for a moment; one that stays away holds nothing worth keeping.
@@ -41,7 +41,7 @@ export class BrokerPool {
   }
 
   /** The proxy as the table has it, up or down. */
-  proxyOf(nodeId: number): Proxy | undefined {
+  proxyOf(nodeId: number): BrokerProxy | undefined {
     return this.#members.get(nodeId)?.proxy
   }
 
@@ -97,7 +97,7 @@ export class BrokerPool {
     for (const member of this.#members.values()) member.downUntil = 0
   }
 
-  answered(proxy: Proxy): void {
+  answered(proxy: BrokerProxy): void {
     const member = this.#members.get(proxy.node.nodeId)
     if (member?.proxy !== proxy) return
     member.failures = 0
@@ -108,7 +108,7 @@ export class BrokerPool {
    * A call to it came to nothing. Gives the moment it may be tried again, or `undefined` when the news is old: from a
    * proxy that was replaced, or of a failure that is known.
    */
-  failed(proxy: Proxy, now: number, firstPauseMs = this.#options.brokerBackoffMs): number | undefined {
+  failed(proxy: BrokerProxy, now: number, firstPauseMs = this.#options.brokerBackoffMs): number | undefined {
     const member = this.#members.get(proxy.node.nodeId)
     if (member?.proxy !== proxy || member.downUntil > now) return undefined
     const { brokerBackoffMaxMs, random } = this.#options
@@ -117,10 +117,10 @@ export class BrokerPool {
   }
 
   /** A broker that can answer what any broker can: up, and the least busy; in turn among equals. */
-  any(now: number): Proxy | undefined {
+  any(now: number): BrokerProxy | undefined {
     const members = [...this.#members.values()].filter(member => member.downUntil <= now && member.absences === 0)
     this.#turn++
-    let best: Proxy | undefined
+    let best: BrokerProxy | undefined
     for (let at = 0; at < members.length; at++) {
       const { proxy } = members[(this.#turn + at) % members.length]!
       if (!best || proxy.controlHeld < best.controlHeld) best = proxy

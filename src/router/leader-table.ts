@@ -109,7 +109,7 @@ export class LeaderTable {
 
   /** Applies one topic of a reply. `mayBeCreated`: asking for it creates it, so being missing takes longer to believe. */
   apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
-    const topic = this.#require(metadata.topic, now)
+    const topic = this.#require(metadata.topic)
     if (metadata.errorCode === 3) this.#missed(topic, now, mayBeCreated)
     else if (metadata.errorCode === 0 || metadata.errorCode === 5) this.#found(topic, metadata, askedAt, now)
     else if (isFinal(metadata.errorCode)) {
@@ -138,12 +138,14 @@ export class LeaderTable {
     return this.#topics.size
   }
 
-  #require(name: string, now: number): Topic {
+  readonly #recreated = ({ key }: Partition): void => this.#options.onRecreated(key)
+
+  #require(name: string): Topic {
     let topic = this.#topics.get(name)
     if (!topic) {
       topic = {
         partitions: [],
-        usedAt: now,
+        usedAt: Number.NEGATIVE_INFINITY,
         askedAt: 0,
         misses: 0,
         missingSince: 0,
@@ -162,7 +164,7 @@ export class LeaderTable {
     topic.misses++
     const longEnough = now - topic.missingSince >= unknownTopicTimeoutMs
     if (!longEnough && (mayBeCreated || topic.misses < unknownTopicRefreshes)) return
-    topic.partitions.forEach(({ key }) => this.#options.onRecreated(key))
+    topic.partitions.forEach(this.#recreated)
     topic.partitions = []
     topic.misses = 0
     topic.missingUntil = now + unknownTopicRememberedMs
@@ -178,7 +180,7 @@ export class LeaderTable {
     for (const partition of metadata.partitions) this.#applyPartition(topic, metadata.topic, partition, askedAt)
     // Fewer partitions than we knew: the topic was created anew.
     const count = Math.max(...metadata.partitions.map(({ partition }) => partition + 1))
-    if (count > 0) topic.partitions.splice(count).forEach(({ key }) => this.#options.onRecreated(key))
+    if (count > 0) topic.partitions.splice(count).forEach(this.#recreated)
   }
 
   #applyPartition(topic: Topic, name: string, news: PartitionMetadata, askedAt: number): void {
@@ -194,10 +196,11 @@ export class LeaderTable {
       // Without epochs nobody knows whether the new leader has what the old one had.
       this.#options.onRecreated(known.key)
     }
+    const isNewer = news.leaderEpoch > known.leaderEpoch
     known.lowerEpochs = 0
     known.leaderId = hasLeader(news) ? news.leaderId : -1
     if (news.leaderEpoch >= 0) known.leaderEpoch = news.leaderEpoch
-    if (askedAt >= known.suspectSince) known.suspectSince = 0
+    if (isNewer || askedAt >= known.suspectSince) known.suspectSince = 0
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Proxy } from '../dispatcher/proxy.js'
+import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { BrokerAddress } from '../model.js'
 import type { RouterMessage } from '../operations.js'
 import type { AnyAccepted, FindCoordinatorResult } from '../processors/accepted.js'
@@ -19,18 +19,22 @@ export type RouterNotice =
     }
   | { readonly type: 'metadataFailed'; readonly plan: RefreshPlan; readonly error: Error }
   /** A user asked for metadata; the tables profit. */
-  | { readonly type: 'metadataSeen'; readonly response: MetadataResponse; readonly call: FetchTopicMetadataCall }
-  | { readonly type: 'returned'; readonly proxy: Proxy; readonly groups: readonly Returned[] }
+  | {
+      readonly type: 'metadataSeen'
+      readonly response: MetadataResponse
+      readonly call: FetchTopicMetadataCall
+    }
+  | { readonly type: 'returned'; readonly proxy: BrokerProxy; readonly groups: readonly Returned[] }
   /** The proxy tells this life of the broker from the one before. */
   | {
       readonly type: 'unreachable'
-      readonly proxy: Proxy
+      readonly proxy: BrokerProxy
       readonly error: Error
       readonly requests: readonly AnyAccepted[]
     }
   | {
       readonly type: 'crashed'
-      readonly proxy: Proxy
+      readonly proxy: BrokerProxy
       readonly error: Error
       readonly requests: readonly AnyAccepted[]
     }
@@ -43,3 +47,21 @@ export type RouterNotice =
   | { readonly type: 'stop'; readonly onStopped: () => void }
 
 export type RouterMailbox = RouterMessage | RouterNotice
+
+const notices = {
+  metadataAnswered: true,
+  metadataFailed: true,
+  metadataSeen: true,
+  returned: true,
+  unreachable: true,
+  crashed: true,
+  coordinatorFound: true,
+  searchCoordinator: true,
+  wake: true,
+  refreshDue: true,
+  maintain: true,
+  stop: true
+} as const satisfies Record<RouterNotice['type'], true>
+
+/** Told by a user, not by a room of ours. */
+export const isFromOutside = (message: RouterMailbox): message is RouterMessage => !Object.hasOwn(notices, message.type)

@@ -12,7 +12,7 @@ import { ControlIntake } from './control-intake.js'
 import { Dispatcher, type LanePlan } from './dispatcher.js'
 import type { DispatcherReports } from './messages.js'
 
-export interface ProxyOptions {
+export interface BrokerProxyOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
   readonly ledger: Ledger
@@ -26,14 +26,14 @@ export interface ProxyOptions {
   >
   readonly produce: ProduceBatchesOptions
   /** `generation` tells news of this proxy's life from that of one before it. */
-  readonly reports: ProxyReports
+  readonly reports: BrokerProxyReports
 }
 
-export interface ProxyReports {
-  returned(proxy: Proxy, groups: Parameters<DispatcherReports['returned']>[0]): void
-  unreachable(proxy: Proxy, error: Error, requests: readonly AnyAccepted[]): void
-  crashed(proxy: Proxy, error: Error, requests: readonly AnyAccepted[]): void
-  answered(proxy: Proxy): void
+export interface BrokerProxyReports {
+  returned(proxy: BrokerProxy, groups: Parameters<DispatcherReports['returned']>[0]): void
+  unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
+  crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
+  answered(proxy: BrokerProxy): void
   metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void
 }
 
@@ -47,13 +47,13 @@ type Role = 'control' | 'fetch' | 'produce'
  *   fetch     catch-up and tail                                                    2 connections
  *   produce   all batches, and those of partitions that hold up others             2 connections
  */
-export class Proxy {
+export class BrokerProxy {
   readonly node: BrokerNode
-  readonly #options: ProxyOptions
+  readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
   readonly #dispatchers = new Map<Role, Dispatcher>()
 
-  constructor(node: BrokerNode, options: ProxyOptions) {
+  constructor(node: BrokerNode, options: BrokerProxyOptions) {
     this.node = node
     this.#options = options
     this.#tags = { broker_host: node.host }

@@ -1,0 +1,77 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { BrokerAddress, Logger } from '../model.js'
+import type { BrokerClientFactory } from '../wire/broker-client.js'
+import type { RouterNotice } from './messages.js'
+import { MetadataSource } from './metadata-source.js'
+import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from './refresh-schedule.js'
+
+export interface RefresherOptions extends RefreshScheduleOptions {
+  readonly createClient: BrokerClientFactory
+  readonly metadataTimeoutMs: number
+  /** Where to ask, best first. */
+  readonly addresses: (now: number) => BrokerAddress[]
+  readonly metrics: MetricsLogger
+  readonly log: Logger
+  /** Gets `metadataAnswered`, `metadataFailed` and `refreshDue`. */
+  readonly self: ActorRef<RouterNotice>
+}
+
+/** Carries out the schedule of metadata refreshes: one call at a time, one timer. */
+export class Refresher {
+  readonly schedule: RefreshSchedule
+  readonly #options: RefresherOptions
+  readonly #source: MetadataSource
+  #timer: NodeJS.Timeout | undefined
+  #hasAnswer = false
+
+  constructor(options: RefresherOptions) {
+    this.#options = options
+    this.schedule = new RefreshSchedule(options)
+    this.#source = new MetadataSource(options.createClient, options.metadataTimeoutMs)
+  }
+
+  /** Some broker has answered, and the last attempt did not fail. */
+  get isInTouch(): boolean {
+    return this.#hasAnswer && this.schedule.failures === 0
+  }
+
+  /** Starts the next call if one is due, else sees to it that we wake when one is. */
+  pump(now: number): void {
+    const plan = this.schedule.start(now)
+    if (plan) this.#ask(plan, now)
+    clearTimeout(this.#timer)
+    const next = this.schedule.nextAt(now)
+    if (next === undefined) return
+    const wake = (): void => this.#options.self.tell({ type: 'refreshDue' })
+    this.#timer = setTimeout(wake, Math.max(1, next - now))
+  }
+
+  /** True when it ends a time in which nobody answered. */
+  answered(address: BrokerAddress): boolean {
+    const wasAway = !this.isInTouch
+    this.schedule.succeeded()
+    this.#hasAnswer = true
+    if (wasAway) this.#options.log.info({ host: address.host, port: address.port }, 'Kafka answers')
+    return wasAway
+  }
+
+  failed(plan: RefreshPlan, error: Error, now: number): void {
+    this.schedule.failed(plan, now)
+    this.#options.log.warn({ err: error, failures: this.schedule.failures }, 'no broker answers')
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#source.close()
+  }
+
+  #ask(plan: RefreshPlan, askedAt: number): void {
+    const { self, metrics, addresses } = this.#options
+    metrics.count('router', 'metadata_refreshes')
+    this.#source.ask(plan, addresses(askedAt)).then(
+      ({ response, address }) => self.tell({ type: 'metadataAnswered', plan, response, address, askedAt }),
+      error => self.tell({ type: 'metadataFailed', plan, error })
+    )
+  }
+}
