@@ -1,8 +1,7 @@
 import type { ProduceRecord } from '../model.js'
-import type { RecordFailure } from '../operations.js'
+import type { Persisted, RecordFailure } from '../operations.js'
 import type { CompressionCodec } from '../wire/compression.js'
 import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../wire/record-batch-writer.js'
-import { failures } from './failures.js'
 import type { Numbering } from './numbering.js'
 import { readBack } from './read-back.js'
 import type { Ticket } from './ticket.js'
@@ -108,10 +107,10 @@ export class Batch {
    *
    * @returns how many were taken out
    */
-  expire(nowMs: number, canWithdraw: boolean, reason: string): number {
+  expire(nowMs: number, canWithdraw: boolean, failureOf: (persisted: Persisted) => RecordFailure): number {
     if (this.earliestDeadlineAt > nowMs) return 0
     const withdrawnBefore = this.#withdrawn
-    const failure = failures.timedOut(reason, persistedOf(!canWithdraw))
+    const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
     for (let at = 0; at < this.#tickets.length; at++) {
       const ticket = this.#tickets[at]

@@ -110,7 +110,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
-    this.accept(records, { partitioner: 'murmur2', deadlineMs: timeoutMs })
+    this.accept(Array.isArray(records) ? records : [], { partitioner: 'murmur2', deadlineMs: timeoutMs })
       .outcomes()
       .then(outcomes => requester.reply({ operation: 'produce', type: 'completed', outcomes }))
   }
@@ -199,15 +199,20 @@ export class LaneDelivery implements Delivery, LaneHost {
   }
 
   async flush(timeoutMs: number): Promise<number> {
-    if (this.#heldRecords === 0) return 0
-    await new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, timeoutMs)
+    const until = this.clock() + timeoutMs
+    // Again and again: records on their way from the waiting room into a lane are nowhere for a moment.
+    while (this.#heldRecords > 0 && this.clock() < until) await this.#emptyOr(until - this.clock())
+    return this.#heldRecords
+  }
+
+  #emptyOr(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, Math.ceil(timeoutMs))
       this.#whenEmpty.push(() => {
         clearTimeout(timer)
         resolve()
       })
     })
-    return this.#heldRecords
   }
 
   async close(timeoutMs: number): Promise<number> {

@@ -1,5 +1,5 @@
 import type { ProduceRecord } from '../model.js'
-import type { BatchAnswer, RecordFailure, SealedBatch } from '../operations.js'
+import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
 import { RecordBatchWriter } from '../wire/record-batch-writer.js'
 import { backoffMs, soonMs } from './backoff.js'
 import { Batch, loneBatch } from './batch.js'
@@ -249,14 +249,20 @@ export class Lane {
     const head = this.#head
     if (head === undefined) return
     if (this.#state === 'awaiting') {
-      head.expire(nowMs, false, this.#reason)
+      head.expire(nowMs, false, this.#tooLate)
       if (nowMs - this.#awaitedSince >= this.#host.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
     }
-    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#reason))
+    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#tooLate))
     if (head.isEmpty) this.#settled(head)
     else if (nowMs >= this.#expiresAt) this.#expireHead(head)
   }
+
+  /** What a record is told whose time is over. */
+  readonly #tooLate = (persisted: Persisted): RecordFailure =>
+    this.#missingSince !== undefined && persisted === 'no'
+      ? failures.unknownTopic(this.topic)
+      : failures.timedOut(this.#reason, persisted)
 
   #giveUpWaiting(head: Batch): void {
     const error = new Error('the router did not answer')
@@ -272,7 +278,7 @@ export class Lane {
   #expireWaiting(nowMs: number): void {
     let emptied = 0
     for (const batch of this.#waiting) {
-      this.#countWithdrawn(batch.expire(nowMs, !batch.maybeWritten, this.#reason))
+      this.#countWithdrawn(batch.expire(nowMs, !batch.maybeWritten, this.#tooLate))
       if (!batch.isEmpty) continue
       this.#release(batch)
       emptied++

@@ -2,6 +2,7 @@ import { backoffMs } from './backoff.js'
 
 const AGAIN_MS = 100
 const AGAIN_MAX_MS = 1_000
+const FORGOTTEN_AFTER_MS = 5_000
 
 /** When a topic is to be looked up, and since when the brokers deny it. Times are monotonic milliseconds. */
 export class LookUp {
@@ -46,6 +47,8 @@ export class LookUp {
 
   /** `denied`: brokers say that there is no such topic, rather than nothing. */
   fruitless(nowMs: number, denied: boolean): void {
+    // A denial is no news about the time in which nobody asked.
+    if (nowMs - this.#answeredAt > FORGOTTEN_AFTER_MS) this.reset()
     this.#answeredAt = nowMs
     this.#fruitless++
     if (denied) this.#deniedSince ??= nowMs
@@ -53,7 +56,11 @@ export class LookUp {
 
   /** Brokers have denied it, and nobody has found it, for so long. */
   deniedForMs(nowMs: number): number {
-    return this.#deniedSince === undefined ? 0 : nowMs - this.#deniedSince
+    return this.isDenied(nowMs) ? nowMs - this.#deniedSince! : 0
+  }
+
+  isDenied(nowMs: number): boolean {
+    return this.#deniedSince !== undefined && nowMs - this.#answeredAt <= FORGOTTEN_AFTER_MS
   }
 
   /** What was denied is history: the next look-up starts from nothing. */

@@ -173,7 +173,10 @@ export class Topic {
 
   #expireParked(nowMs: number): void {
     const bytes = this.#room.chargedBytes
-    const expired = this.#room.expire(nowMs, 'the partitions of its topic are not known yet')
+    const failure = this.lookUp.isDenied(nowMs)
+      ? failures.unknownTopic(this.name)
+      : failures.timedOut('the partitions of its topic are not known yet', 'no')
+    const expired = this.#room.expire(nowMs, failure)
     this.#host.counters.withdrawn += expired
     this.#host.held(this.#room.chargedBytes - bytes, -expired)
   }

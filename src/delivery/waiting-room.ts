@@ -1,7 +1,6 @@
 import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
 import type { RecordFailure } from '../operations.js'
 import { RECORD_OVERHEAD_BYTES } from './batch.js'
-import { failures } from './failures.js'
 import type { Arrival } from './topic.js'
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
@@ -54,10 +53,9 @@ export class WaitingRoom {
   }
 
   /** Sends those away whose deadline is over. @returns how many */
-  expire(nowMs: number, reason: string): number {
+  expire(nowMs: number, failure: RecordFailure): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
     const before = this.#parked.length
-    const failure = failures.timedOut(reason, 'no')
     for (const { ticket, index } of this.#parked) if (ticket.deadlineAt <= nowMs) ticket.settle(index, failure)
     this.#keep(this.#parked.filter(parked => parked.ticket.deadlineAt > nowMs))
     return before - this.#parked.length

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/model.js'
 import type { ProduceResult } from '../../src/operations.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf } from '../support/delivery-harness.js'
 
@@ -121,6 +122,24 @@ describe('delivery: flow', () => {
     await harness.pass(20)
     expect(results).to.have.length(1)
     expect(results[0]!.outcomes.map(outcome => outcome.type)).to.deep.equal(['delivered', 'failed', 'delivered'])
+  })
+
+  it('refuses what is no record, whoever forgot the types', async () => {
+    const wrong: unknown[] = [
+      null,
+      'text',
+      { topic: 'orders', key: null },
+      { topic: 'orders', value: 'x' },
+      { topic: 'orders', key: 5, value: 'x' },
+      { topic: 'orders', key: null, value: { a: 1 } },
+      { topic: undefined, key: null, value: 'x' },
+      { topic: 'orders', key: null, value: 'x', headers: {} },
+      { topic: 'orders', key: null, value: 'x', headers: [{ key: 'h', value: 'text' }] },
+      { topic: 'orders', key: null, value: 'x', headers: [null] }
+    ]
+    const sent = harness.send([...wrong, record('orders', 'right', 0)] as ProduceRecord[])
+    await harness.pass(20)
+    expect(resultsOf(sent)).to.deep.equal([...wrong.map(() => 'invalidRequest, no'), 'delivered'])
   })
 
   it('answers a request without records at once', async () => {
@@ -260,6 +279,15 @@ describe('delivery: leaving', () => {
     await harness.pass(10_000)
     expect(harness.router.messages).to.have.length(messages)
     expect(harness.clock.countTimers()).to.equal(0)
+  })
+
+  it('waits for records that go from the waiting room into their lane', async () => {
+    harness.router.create('new', 1)
+    const sent = harness.send(record('new', 'A'))
+    let lost: number | undefined
+    harness.delivery.close(5_000).then(count => (lost = count))
+    await harness.pass(1_000)
+    expect([lost, resultsOf(sent)]).to.deep.equal([0, ['delivered']])
   })
 
   it('can be emptied without leaving', async () => {

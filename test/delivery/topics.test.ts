@@ -56,6 +56,25 @@ describe('delivery: topics', () => {
     expect(offsetsOf(third)).to.deep.equal([0])
   })
 
+  it('says at the deadline that the topic is unknown when that is what brokers say', async () => {
+    const sent = harness.send(record('nowhere', 'A'), 2_000)
+    await harness.pass(2_100)
+    expect(resultsOf(sent)).to.deep.equal(['unknownTopic, no'])
+    harness.router.isAway = true
+    const away = harness.send(record('elsewhere', 'A'), 2_000)
+    await harness.pass(2_100)
+    expect(resultsOf(away)).to.deep.equal(['timedOut, no'])
+  })
+
+  it('believes no old denial: a topic may have come since', async () => {
+    harness.send(record('nowhere', 'A'), 1_000)
+    await harness.pass(60_000)
+    harness.router.create('nowhere', 1)
+    const sent = harness.send(record('nowhere', 'B'), 1_000)
+    await harness.pass(500)
+    expect(offsetsOf(sent)).to.deep.equal([0])
+  })
+
   it('fails an unknown topic alone: the others of the same request go on', async () => {
     const sent = harness.send([record('orders', 'A', 0), record('nowhere', 'B'), record('orders', 'C', 0)])
     await harness.pass(6_000)
