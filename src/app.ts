@@ -10,6 +10,7 @@ import { quietLogger } from './app/quiet-logger.js'
 import { Shutdown } from './app/shutdown.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
+import type { Delivery } from './delivery/delivery.js'
 import { kprf } from './dialects/kprf/index.js'
 import { type DialectMount, Http, type HttpUrls, mountOf } from './http/http.js'
 import type { ProcessStatus } from './http/management.js'
@@ -138,7 +139,7 @@ class Starting {
     this.#clusters.push(cluster)
     this.#shutdown.add(`stopping the Router of cluster ${name}`, () => cluster.router.stop())
     this.#shutdown.add(`writing what is left for cluster ${name}`, async remainingMs => {
-      this.#lostRecords += await cluster.delivery.close(remainingMs)
+      this.#lostRecords += await writeWhatIsLeft(cluster.delivery, remainingMs)
     })
     const told = new Set<string>()
     const onAppear = (): void => {
@@ -204,4 +205,13 @@ class Starting {
       ]
     }
   }
+}
+
+/** @returns the records that are lost */
+async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
+  const endsAt = performance.now() + timeoutMs
+  const remainingMs = (): number => Math.max(0, endsAt - performance.now())
+  // Records may be between two places when a flush sees none; only the count tells.
+  while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
+  return delivery.close(remainingMs())
 }

@@ -1,0 +1,181 @@
+import { createServer } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { expect } from 'chai'
+import { run } from '../../src/main/cli.js'
+import { version } from '../../src/main/version.js'
+
+interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a command line in this process; only for those that end by themselves. */
+async function castellan(args: string[], environment: Record<string, string> = {}): Promise<Outcome> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+  const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
+  const code = await run(args, {
+    environment,
+    stdout: asTerminal(stdout),
+    stderr: asTerminal(stderr),
+    stopped: new AbortController().signal
+  })
+  const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
+  return { code, stdout: textOf(stdout), stderr: textOf(stderr) }
+}
+
+describe('castellan', () => {
+  describe('--help', () => {
+    it('lists the commands with examples', async () => {
+      for (const args of [['--help'], ['-h'], ['help']]) {
+        const { code, stdout, stderr } = await castellan(args)
+        expect([code, stderr]).to.deep.equal([0, ''])
+        for (const command of ['serve', 'read', 'topics', 'broker']) {
+          expect(stdout).to.match(new RegExp(`^  ${command} +\\w`, 'm'))
+          expect(stdout).to.match(new RegExp(`^  castellan ${command}`, 'm'))
+        }
+        expect(stdout).to.match(/exit codes: 0 .*1 .*2 /)
+      }
+    })
+
+    for (const command of ['serve', 'read', 'topics', 'broker']) {
+      it(`of ${command} tells every flag and gives examples that can be read`, async () => {
+        const { code, stdout } = await castellan([command, '--help'])
+        expect(code).to.equal(0)
+        expect(stdout).to.equal((await castellan(['help', command])).stdout)
+        expect(stdout).to.match(/^flags:$/m)
+        const examples = [...stdout.matchAll(/^ {2}(?:[A-Z_]+=\S+ )?castellan (\S+)(.*)$/gm)]
+        expect(examples.length).to.be.greaterThan(1)
+        for (const [, name, rest] of examples) {
+          expect(name).to.equal(command)
+          for (const [flag] of rest!.matchAll(/--[a-z-]+/g))
+            expect(stdout).to.match(new RegExp(`^ .*${flag}( [A-Z]|  )`, 'm'))
+        }
+      })
+    }
+
+    it('is there for what serve does without its name', async () => {
+      expect((await castellan(['--port', '1', '--help'])).stdout).to.match(/^usage: castellan serve /)
+    })
+  })
+
+  it('tells its version', async () => {
+    for (const args of [['--version'], ['version'], ['read', '--version']]) {
+      expect(await castellan(args)).to.deep.equal({ code: 0, stdout: `${version()}\n`, stderr: '' })
+    }
+    expect(version()).to.match(/^\d+\.\d+\.\d+/)
+  })
+
+  describe('a wrong command line', () => {
+    const cases: [string[], string][] = [
+      [['sreve'], 'castellan: there is no command sreve; did you mean serve?; there are serve, read, topics, broker'],
+      [['--prot', '1'], 'castellan serve: unknown flag --prot; did you mean --port?'],
+      [['serve', 'now'], 'castellan serve: "now" is one argument too many; only flags are expected here'],
+      [['read'], 'castellan read: TOPIC is missing, for example: castellan read orders'],
+      [['read', 'a', '--from', 'x'], 'castellan read: --from takes earliest, latest,'],
+      [['read', 'a', '--format', 'xml'], 'castellan read: --format takes value, key-value, json, not "xml"'],
+      [['read', 'a', '--partition', '1,x'], 'castellan read: --partition takes numbers such as 0,2, not "1,x"'],
+      [['read', 'a', '--count', '0'], 'castellan read: --count takes a whole number of at least 1, not "0"'],
+      [['read', 'a', '--cluster', 'eu'], 'castellan read: there is no cluster eu; there are default'],
+      [['topics', '--format', 'xml'], 'castellan topics: --format takes table or json, not "xml"']
+    ]
+    for (const [args, message] of cases) {
+      it(`${args.join(' ')} is told in a line and has exit code 2`, async () => {
+        const { code, stdout, stderr } = await castellan(args)
+        expect([code, stdout]).to.deep.equal([2, ''])
+        const lines = stderr.trimEnd().split('\n')
+        expect(lines).to.have.length(2)
+        expect(lines[0]!.startsWith(message), lines[0]).to.equal(true)
+        expect(lines[1]).to.match(/ --help tells what there is$/)
+      })
+    }
+
+    it('shows where an error comes from with --debug only', async () => {
+      expect((await castellan(['--prot'])).stderr).to.not.match(/\n +at /)
+      expect((await castellan(['--prot', '--debug'])).stderr).to.match(/\n +at /)
+    })
+  })
+
+  describe('a configuration that cannot be', () => {
+    it('is refused with one line per problem and exit code 2', async () => {
+      const { code, stderr } = await castellan(['--port', 'x', '--host', ''], { CASTELLAN_NOPE: '1' })
+      expect(code).to.equal(2)
+      expect(stderr.trimEnd().split('\n')).to.deep.equal([
+        'castellan serve: --host needs a value: --host HOST',
+        'castellan serve --help tells what there is'
+      ])
+      const second = await castellan(['--port', 'x'], { CASTELLAN_NOPE: '1' })
+      expect(second.stderr.trimEnd().split('\n')).to.deep.equal([
+        'castellan serve: CASTELLAN_NOPE: no such setting',
+        'castellan serve: http.port: expected integer, got "x" (--port)'
+      ])
+    })
+
+    it('includes the embedded broker in production, and addresses of others without authentication', async () => {
+      const production = await castellan([], { NODE_ENV: 'production' })
+      expect([production.code, production.stderr.split('\n').length]).to.deep.equal([2, 2])
+      expect(production.stderr).to.match(/NODE_ENV is production; name them with --brokers .*--embedded/)
+      const open = await castellan(['--host', '0.0.0.0'])
+      expect(open.code).to.equal(2)
+      expect(open.stderr).to.match(/--allow-anonymous/)
+    })
+  })
+
+  describe('--print-config', () => {
+    it('prints what is in effect, without secrets', async () => {
+      const { code, stdout } = await castellan(
+        [
+          '--print-config',
+          '--brokers',
+          'a:1,b:2',
+          '--management-port',
+          'off',
+          '--set',
+          'delivery.timeoutMs=5',
+          '--log-level',
+          'warn'
+        ],
+        {
+          CASTELLAN_HTTP_PORT: '9000',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'plain',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_USERNAME: 'me',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'hush'
+        }
+      )
+      expect(code).to.equal(0)
+      expect(stdout).to.match(/^http:\n( {2}.*\n)* {2}port: 9000\n/)
+      expect(stdout).to.contain('    brokers:\n      - a:1\n      - b:2\n')
+      expect(stdout).to.contain('  port: off\n')
+      expect(stdout).to.contain('  timeoutMs: 5\n')
+      expect(stdout).to.contain('level: warn\n')
+      expect(stdout).to.contain('password: (secret)\n')
+      expect(stdout).to.not.contain('hush')
+    })
+  })
+
+  it('names a port that is taken, and the flag to change it, with exit code 1', async () => {
+    const other = createServer()
+    await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+    const { port } = other.address() as { port: number }
+    const free = ['--embedded-port', '0', '--log-level', 'silent']
+    try {
+      const cases: [string[], string][] = [
+        [['serve', '--port', `${port}`, '--management-port', '0', ...free], '--port (http.port)'],
+        [['serve', '--port', '0', '--management-port', `${port}`, ...free], '--management-port (management.port)'],
+        [
+          ['serve', '--port', '0', '--management-port', '0', '--embedded-port', `${port}`, '--log-level', 'silent'],
+          '--embedded-port (embedded.port)'
+        ],
+        [['broker', '--port', `${port}`], '--port (embedded.port)']
+      ]
+      for (const [args, flag] of cases) {
+        const { code, stderr } = await castellan(args)
+        expect([code, stderr.split('\n').length], stderr).to.deep.equal([1, 2])
+        expect(stderr).to.contain(`port ${port} on 127.0.0.1 is taken; choose another`)
+        expect(stderr).to.contain(`with ${flag} (0 means any free one)`)
+      }
+    } finally {
+      other.close()
+    }
+  })
+})
