@@ -1,0 +1,188 @@
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { ConfigError } from '../../src/errors.js'
+import { batchOf, controlBatch, RawKafka } from '../support/raw-kafka.js'
+import { fetchOne, initProducerId, metadata, produce } from '../support/raw-kafka-calls.js'
+import { offsetCommit, offsetFetch } from '../support/raw-kafka-group-calls.js'
+
+describe('broker: a directory', () => {
+  let directory: string
+  let cluster: EmbeddedCluster
+  let client: RawKafka
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'castellan-broker-'))
+    await start()
+  })
+  afterEach(async () => {
+    await stop()
+    rmSync(directory, { recursive: true, force: true })
+  })
+
+  async function start(options: EmbeddedClusterOptions = {}): Promise<void> {
+    cluster = await startEmbeddedCluster({ directory, ...options })
+    client = await RawKafka.connect(cluster.nodes[0]!)
+  }
+  async function stop(): Promise<void> {
+    client.close()
+    await cluster.close()
+  }
+  async function restart(options: EmbeddedClusterOptions = {}): Promise<void> {
+    await stop()
+    await start(options)
+  }
+  const values = () => cluster.records('orders', 0).map(({ value }) => value?.toString())
+  const segments = () => readdirSync(join(directory, 'logs', 'orders-0')).sort()
+
+  it('keeps topics, settings, records and committed offsets', async () => {
+    cluster.createTopic('orders', { partitions: 2, config: new Map([['max.message.bytes', '100']]) })
+    await produce(client, 'orders', 0, batchOf(['a', 'b']))
+    await offsetCommit(
+      client,
+      'billing',
+      'orders',
+      [
+        [0, 1],
+        [1, 0]
+      ],
+      { metadata: 'note' }
+    )
+    const { clusterId } = await metadata(client, null)
+    await restart()
+    expect((await metadata(client, null)).clusterId).to.equal(clusterId)
+    expect(values()).to.deep.equal(['a', 'b'])
+    expect((await produce(client, 'orders', 0, batchOf(['c']))).baseOffset).to.equal(2)
+    expect((await produce(client, 'orders', 1, batchOf(['x'.repeat(50)]))).errorCode).to.equal(10)
+    const { partitions } = await offsetFetch(client, 'billing', 'orders', [0, 1])
+    expect(partitions.map(({ offset, metadata: note }) => [offset, note])).to.deep.equal([
+      [1, 'note'],
+      [0, 'note']
+    ])
+  })
+
+  it('keeps records that were answered when the process dies without closing', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    await produce(client, 'orders', 0, batchOf(['a']))
+    // What was written so far is all that a killed process leaves.
+    rmSync(join(directory, 'lock'))
+    const survivor = await startEmbeddedCluster({ directory })
+    expect(survivor.records('orders', 0).map(({ value }) => value?.toString())).to.deep.equal(['a'])
+    await survivor.close()
+    writeFileSync(join(directory, 'lock'), String(process.pid))
+  })
+
+  for (const [title, damage] of [
+    ['half a batch', (path: string) => appendFileSync(path, batchOf(['torn']).subarray(0, 65))],
+    ['half a header', (path: string) => appendFileSync(path, batchOf(['torn']).subarray(0, 20))],
+    ['zeros', (path: string) => appendFileSync(path, Buffer.alloc(100))],
+    ['a cut last batch', (path: string) => truncateSync(path, 2 * batchOf(['a']).length + 64)]
+  ] as const) {
+    it(`cuts a torn tail: ${title}`, async () => {
+      cluster.createTopic('orders', { partitions: 1 })
+      for (const value of ['a', 'b']) await produce(client, 'orders', 0, batchOf([value]))
+      if (title === 'a cut last batch') await produce(client, 'orders', 0, batchOf(['c']))
+      await stop()
+      damage(join(directory, 'logs', 'orders-0', segments().at(-1)!))
+      await start()
+      expect(values()).to.deep.equal(['a', 'b'])
+      expect((await produce(client, 'orders', 0, batchOf(['d']))).baseOffset).to.equal(2)
+      await restart()
+      expect(values()).to.deep.equal(['a', 'b', 'd'])
+    })
+  }
+
+  it('remembers the last batch of each producer, and hands out no id twice', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    const { producerId } = await initProducerId(client)
+    const send = async (baseSequence: number) =>
+      (await produce(client, 'orders', 0, batchOf(['x'], { producerId, baseSequence }))).errorCode
+    expect([await send(0), await send(1)]).to.deep.equal([0, 0])
+    await restart()
+    expect([await send(1), await send(0), await send(2)]).to.deep.equal([0, 45, 0])
+    expect(values()).to.have.length(3)
+    expect((await initProducerId(client)).producerId).to.be.greaterThan(producerId)
+  })
+
+  it('keeps offsets where compaction left holes, and transactions apart', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    for (const value of ['1', '2', '3']) await produce(client, 'orders', 0, batchOf([{ key: 'k', value }]))
+    cluster.compact('orders', 0)
+    cluster.appendRaw('orders', 0, batchOf(['t'], { producerId: 9, baseSequence: 0, isTransactional: true }))
+    cluster.appendRaw('orders', 0, controlBatch('abort', 9))
+    await restart()
+    expect(cluster.records('orders', 0).map(({ offset }) => offset)).to.deep.equal([2, 3])
+    const { aborted } = await fetchOne(client, 'orders', 0, 2, { isReadCommitted: true })
+    expect(aborted).to.deep.equal([{ producerId: 9, firstOffset: 3 }])
+    expect((await produce(client, 'orders', 0, batchOf(['x']))).baseOffset).to.equal(5)
+  })
+
+  it('drops oldest segment files beyond the limit and remembers where the log starts', async () => {
+    await restart({ retentionBytes: 64 * 1024 })
+    cluster.createTopic('orders', { partitions: 1 })
+    for (let round = 0; round < 40; round++)
+      await produce(client, 'orders', 0, batchOf([{ value: Buffer.alloc(5000) }]))
+    const logStart = cluster.logStartOffset('orders', 0)
+    expect(logStart).to.be.greaterThan(20)
+    expect(segments()[0]).to.equal(`${String(logStart).padStart(20, '0')}.log`)
+    await restart({ retentionBytes: 64 * 1024 })
+    expect(cluster.logStartOffset('orders', 0)).to.equal(logStart)
+    expect(cluster.highWatermark('orders', 0)).to.equal(40)
+    expect(values()).to.have.length(40 - logStart)
+  })
+
+  it('removes the files of a deleted topic', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    await produce(client, 'orders', 0, batchOf(['a']))
+    cluster.deleteTopic('orders')
+    expect(existsSync(join(directory, 'logs', 'orders-0'))).to.equal(false)
+    await restart()
+    expect((await metadata(client, null)).topics).to.deep.equal([])
+  })
+
+  it('leads under a new epoch after a restart, with fewer nodes too', async () => {
+    await restart({ nodes: 3 })
+    cluster.createTopic('orders', { partitions: 3, replicationFactor: 1 })
+    await restart({ nodes: 1 })
+    const [topic] = (await metadata(client, ['orders'])).topics
+    expect(topic!.partitions.map(({ leaderId, leaderEpoch }) => [leaderId, leaderEpoch])).to.deep.equal([
+      [1, 1],
+      [1, 1],
+      [1, 1]
+    ])
+  })
+
+  it('keeps a second cluster out', async () => {
+    const refused = await startEmbeddedCluster({ directory }).catch((error: Error) => error)
+    expect(refused).to.be.instanceOf(ConfigError)
+    expect((refused as Error).message)
+      .to.include(directory)
+      .and.to.include(String(process.pid))
+  })
+
+  it('loses nothing when it cannot start because its port is taken', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    await produce(client, 'orders', 0, batchOf(['a']))
+    await stop()
+    const other = await startEmbeddedCluster()
+    const { port } = other.nodes[0]!
+    const refused = await startEmbeddedCluster({ directory, port }).catch((error: NodeJS.ErrnoException) => error.code)
+    expect(refused).to.equal('EADDRINUSE')
+    await other.close()
+    await start()
+    expect(values()).to.deep.equal(['a'])
+  })
+
+  it('says which file it cannot read', async () => {
+    await stop()
+    writeFileSync(join(directory, 'cluster.json'), '{')
+    const refused = await startEmbeddedCluster({ directory }).catch((error: Error) => error)
+    rmSync(join(directory, 'cluster.json'))
+    await start()
+    expect(refused).to.be.instanceOf(ConfigError)
+    expect((refused as Error).message).to.include(join(directory, 'cluster.json'))
+  })
+})
