@@ -26,6 +26,7 @@ export const failures = {
   overloaded: (what: string, limitBytes: number, setting: string) =>
     failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
+  bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
   timedOut: (what: string, persisted: Persisted) =>
     failure('timedOut', `the record was not delivered in time: ${what}`, true, persisted),
   rejected: (errorCode: number, persisted: Persisted): RecordFailure => {

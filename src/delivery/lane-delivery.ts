@@ -57,9 +57,17 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.#now = deps.now
     this.#router = deps.router
     this.#topics = new TopicTable(deps.router, this)
-    this.#identity = new ProducerIdentity({ ...deps, settings: this.settings }, lanes => {
-      for (const lane of lanes) this.ready(lane)
-    })
+    this.#identity = new ProducerIdentity(
+      { ...deps, settings: this.settings },
+      {
+        ready: lanes => {
+          for (const lane of lanes) this.ready(lane)
+        },
+        refused: (lanes, failure) => {
+          for (const lane of lanes) lane.close(() => failure)
+        }
+      }
+    )
     this.#metrics = new DeliveryMetrics(deps.metrics)
   }
 
@@ -113,6 +121,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.accept(Array.isArray(records) ? records : [], { partitioner: 'murmur2', deadlineMs: timeoutMs })
       .outcomes()
       .then(outcomes => requester.reply({ operation: 'produce', type: 'completed', outcomes }))
+      .catch(error => this.log.error({ err: error }, 'a requester threw when it was answered'))
   }
 
   held(bytes: number, records: number): void {
@@ -135,10 +144,21 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.#isFlushPlanned = false
     const batches: SealedBatch[] = []
     for (const lane of this.#ready.splice(0)) {
-      const batch = lane.take()
+      const batch = this.#take(lane)
       if (batch !== undefined) batches.push(batch)
     }
     if (batches.length > 0) this.#router.tell({ type: 'produceBatches', batches })
+  }
+
+  /** A bug met in one lane stays in it. */
+  #take(lane: Lane): SealedBatch | undefined {
+    try {
+      return lane.take()
+    } catch (error) {
+      this.log.error({ err: error, topic: lane.topic, partition: lane.partition }, 'a lane met a bug and was emptied')
+      lane.close(maybeWritten => failures.bug(maybeWritten ? 'unknown' : 'no'))
+      return undefined
+    }
   }
 
   emptied(lane: Lane): void {

@@ -9,6 +9,9 @@ import { advanced, type Numbering, raised } from './numbering.js'
 import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
 
+/** About a second after the first. */
+const ATTEMPTS_WORTH_A_LINE = 4
+
 /**
  * Where a lane stands.
  *
@@ -213,7 +216,8 @@ export class Lane {
   }
 
   #renumber(): void {
-    const used = this.#numbering!
+    const used = this.#numbering
+    if (used === undefined) return
     this.#numbering = raised(used)
     if (this.#numbering === undefined) this.#host.usedUp(used.producerId)
   }
@@ -229,18 +233,30 @@ export class Lane {
         ? soonMs(random)
         : backoffMs(this.#attempts, settings.retryBackoffMs, settings.retryBackoffMaxMs, random)
     this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
+    if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#logTrouble()
+  }
+
+  #logTrouble(): void {
+    this.#host.log.warn(
+      { topic: this.topic, partition: this.partition, attempts: this.#attempts },
+      `a batch is not taken yet: ${this.#reason}`
+    )
   }
 
   #becomeIdle(): void {
-    this.#state = 'idle'
+    this.#enter('idle')
     this.#host.emptied(this)
   }
 
   #becomeReady(): void {
+    this.#enter('ready')
+    this.#host.ready(this)
+  }
+
+  #enter(state: LaneState): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#state = 'ready'
-    this.#host.ready(this)
+    this.#state = state
   }
 
   /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
@@ -302,6 +318,7 @@ export class Lane {
   /** Fails all that waits behind the head, and the head too unless the Router has it. */
   failWaiting(failureOf: (maybeWritten: boolean) => RecordFailure): void {
     for (const batch of this.#waiting.splice(0)) this.#drop(batch, failureOf)
+    if (this.#state !== 'awaiting') this.#missingSince = undefined
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting') return
     if (head.maybeWritten) this.#renumber()
@@ -316,8 +333,7 @@ export class Lane {
     this.#awaited = undefined
     this.#state = 'ready'
     this.failWaiting(failureOf)
-    clearTimeout(this.#timer)
-    this.#state = 'idle'
+    this.#becomeIdle()
   }
 
   #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
 import type { Logger } from '../model.js'
-import type { InitProducerIdResult, RouterMessage } from '../operations.js'
+import type { InitProducerIdResult, RecordFailure, RouterMessage } from '../operations.js'
 import { backoffMs } from './backoff.js'
 import type { Lane } from './lane.js'
 import { type Numbering, newNumbering } from './numbering.js'
@@ -10,6 +10,14 @@ import type { DeliverySettings } from './settings.js'
 const TIMEOUT_MS = 10_000
 /** The Router answers within the time-out; this is for a Router that does not. */
 const BELT_MS = 1_000
+
+/** What becomes of the lanes that wait. */
+export interface IdentityWaiters {
+  /** Their `take` brings a batch now. */
+  ready(lanes: readonly Lane[]): void
+  /** The brokers will not give us an id. */
+  refused(lanes: readonly Lane[], failure: RecordFailure): void
+}
 
 /**
  * The producer id of this process. Asked for when the first record wants to leave, and until it comes; lanes that are
@@ -20,7 +28,7 @@ export class ProducerIdentity {
   readonly #settings: DeliverySettings
   readonly #random: () => number
   readonly #log: Logger
-  readonly #onReady: (lanes: readonly Lane[]) => void
+  readonly #waiters: IdentityWaiters
   readonly #lanes = new Set<Lane>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
   #isAsking = false
@@ -30,13 +38,13 @@ export class ProducerIdentity {
 
   constructor(
     deps: { router: ActorRef<RouterMessage>; settings: DeliverySettings; random: () => number; log: Logger },
-    onReady: (lanes: readonly Lane[]) => void
+    waiters: IdentityWaiters
   ) {
     this.#router = deps.router
     this.#settings = deps.settings
     this.#random = deps.random
     this.#log = deps.log
-    this.#onReady = onReady
+    this.#waiters = waiters
   }
 
   /** A number for a lane to start with; without one the lane comes back through `onReady`. */
@@ -79,20 +87,27 @@ export class ProducerIdentity {
     this.#isAsking = false
     this.#failedAttempts = 0
     this.#current = identity
+    this.#waiters.ready(this.#takeLanes())
+  }
+
+  #takeLanes(): readonly Lane[] {
     const lanes = [...this.#lanes]
     this.#lanes.clear()
-    this.#onReady(lanes)
+    return lanes
   }
 
   #askLater(result: InitProducerIdResult): void {
     const { retryBackoffMs, retryBackoffMaxMs } = this.#settings
     this.#failedAttempts++
     const reason = result.type === 'failed' ? result.message : 'nobody answered'
+    if (result.type === 'failed' && !result.retriable) {
+      this.#waiters.refused(this.#takeLanes(), { ...result, persisted: 'no' })
+    }
     if (this.#failedAttempts % 10 === 1) this.#log.warn({}, `no producer id yet, asking again: ${reason}`)
     this.#timer = setTimeout(
       () => {
         this.#isAsking = false
-        this.#ask()
+        if (this.#lanes.size > 0) this.#ask()
       },
       backoffMs(this.#failedAttempts, retryBackoffMs, retryBackoffMaxMs, this.#random)
     )

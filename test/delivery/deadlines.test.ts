@@ -48,6 +48,21 @@ describe('delivery: deadlines', () => {
     expect(offsetsOf(other)).to.deep.equal([1])
   })
 
+  it('sends nothing twice when a batch was withdrawn while it waited to be tried again', async () => {
+    for (let at = 0; at < 4; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    harness.send(record('orders', 'A', 0), 800)
+    await harness.pass(850)
+    partition().script.length = 0
+    partition().script.push({ type: 'hold' })
+    const attempts = partition().attempts.length
+    const sent = harness.send(record('orders', 'B', 0))
+    await harness.pass(5_000)
+    expect(partition().attempts).to.have.length(attempts + 1)
+    harness.router.release()
+    await harness.pass(10)
+    expect(offsetsOf(sent)).to.deep.equal([1])
+  })
+
   it('keeps on saying "unknown" after a 7, whatever comes then', async () => {
     partition().script.push({ type: 'appendThenReject', errorCode: 7 })
     for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })

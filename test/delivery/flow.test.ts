@@ -212,6 +212,21 @@ describe('delivery: producer id', () => {
     expect(harness.router.partition('orders', 0).attempts[0]!.bytes.readBigInt64BE(43)).to.equal(1n)
   })
 
+  it('fails records at once when brokers will not give one, and asks again for later ones', async () => {
+    harness.router.producerIdRefusal = 31
+    const sent = harness.send(record('orders', 'A', 0))
+    await harness.pass(100)
+    expect(resultsOf(sent)).to.deep.equal(['notAuthorized, no'])
+    await harness.pass(10_000)
+    const asked = harness.router.messages.length
+    harness.router.producerIdRefusal = undefined
+    await harness.pass(10_000)
+    expect(harness.router.messages).to.have.length(asked)
+    const again = harness.send(record('orders', 'B', 0))
+    await harness.pass(2_000)
+    expect(offsetsOf(again)).to.deep.equal([0])
+  })
+
   it('withdraws what waits for it too long', async () => {
     harness.router.producerIdFailures = 1_000
     const sent = harness.send(record('orders', 'A', 0), 1_000)

@@ -142,6 +142,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   readonly #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
   latencyMs = 1
   producerIdFailures = 0
+  /** Kafka's code with which it gives none. */
+  producerIdRefusal: number | undefined
   /** Of the producer ids it gives. */
   firstEpoch = 0
   isAway = false
@@ -221,6 +223,10 @@ export class FakeRouter implements ActorRef<RouterMessage> {
 
   #producerId(): InitProducerIdResult {
     if (this.isAway) return { type: 'timedOut' }
+    if (this.producerIdRefusal !== undefined) {
+      const refused = { errorCode: this.producerIdRefusal, code: 'notAuthorized', retriable: false } as const
+      return { type: 'failed', message: 'not authorized', ...refused }
+    }
     if (this.producerIdFailures-- <= 0)
       return { type: 'success', producerId: ++this.#producerIds, producerEpoch: this.firstEpoch }
     const message = 'COORDINATOR_LOAD_IN_PROGRESS (14)'
