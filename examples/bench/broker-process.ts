@@ -1,8 +1,7 @@
-import { pathToFileURL } from 'node:url'
 import type { ApiName, EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import type { BrokerSetup } from './broker.js'
-import { DIST } from './castellan.js'
 import { answerParent } from './child.js'
+import { DIST } from './in-process.js'
 
 const RETENTION_BYTES = 64 * 1024 * 1024
 
@@ -10,7 +9,7 @@ let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
 
 async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
-  const room = pathToFileURL(`${DIST}/broker/start-embedded-cluster.js`).href
+  const room = new URL('broker/start-embedded-cluster.js', DIST).href
   const { startEmbeddedCluster } = (await import(room)) as typeof import('../../src/broker/start-embedded-cluster.js')
   cluster = await startEmbeddedCluster({ nodes, port, retentionBytes })
   for (const { topic, partitions } of topics) {

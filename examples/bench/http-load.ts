@@ -1,5 +1,5 @@
-import { build, type Histogram } from 'hdr-histogram-js'
 import { HttpConnection } from './http-connection.js'
+import { LONGEST_LATENCY_MICROS, latencyHistogram, type Percentiles, percentiles } from './percentiles.js'
 
 export interface HttpLoadOptions {
   readonly host: string
@@ -16,20 +16,16 @@ export interface HttpLoadOptions {
 }
 
 /** What was counted since the last {@link HttpLoad.mark}. */
-export interface HttpLoadCounts {
+export interface HttpLoadCounts extends Percentiles {
   readonly sent: number
   readonly answered: number
   /** On their way when their connection broke. */
   readonly lost: number
   /** Status code and answers that had it. */
   readonly statuses: readonly (readonly [number, number])[]
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
 }
 
 const MICROS_PER_MS = 1000
-const LONGEST_LATENCY_MICROS = 600_000_000
 const PACE_MS = 1
 // A server that refuses connections is asked again at this pace, not in a busy loop.
 const RECONNECT_MS = 20
@@ -37,10 +33,7 @@ const RECONNECT_MS = 20
 /** Sends one request over fixed connections, as fast or as steadily as told, and counts what comes back. */
 export class HttpLoad {
   readonly #options: HttpLoadOptions
-  readonly #latencyMicros: Histogram = build({
-    highestTrackableValue: LONGEST_LATENCY_MICROS,
-    numberOfSignificantValueDigits: 3
-  })
+  readonly #latencyMicros = latencyHistogram()
   readonly #statuses = new Map<number, number>()
   readonly #connections = new Set<HttpConnection>()
   /** Connections without a request (open loop only). */
@@ -83,9 +76,7 @@ export class HttpLoad {
       answered: this.#answered,
       lost: this.#lost,
       statuses: [...this.#statuses],
-      p50Ms: this.#latencyMicros.getValueAtPercentile(50) / MICROS_PER_MS,
-      p99Ms: this.#latencyMicros.getValueAtPercentile(99) / MICROS_PER_MS,
-      maxMs: this.#latencyMicros.maxValue / MICROS_PER_MS
+      ...percentiles(this.#latencyMicros)
     }
   }
 

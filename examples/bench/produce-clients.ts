@@ -1,5 +1,6 @@
 import kafkajs from 'kafkajs'
 import { answerParent } from './child.js'
+import { startInProcess } from './in-process.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
 
 export interface ProduceRun extends WindowLengths {
@@ -65,4 +66,42 @@ async function openKafkajs({
   }
 }
 
-answerParent({ start: () => ({}), run })
+/** Through the Router's Produce operation, as an actor would ask; the records are the same objects every time. */
+async function openCastellan({
+  bootstrap,
+  topic,
+  partitions,
+  recordBytes,
+  recordsPerCall
+}: ProduceRun): Promise<Producer> {
+  const { router, delivery, askRouter } = await startInProcess(bootstrap)
+  const value = Buffer.alloc(recordBytes, 'x')
+  const records = Array.from({ length: recordsPerCall }, (_, at) => ({
+    topic,
+    partition: at % partitions,
+    key: null,
+    value
+  }))
+  return {
+    send: async () => {
+      const { outcomes } = await askRouter(router.ref, { type: 'produce', records })
+      let delivered = 0
+      for (const { type } of outcomes) if (type === 'delivered') delivered++
+      return delivered
+    },
+    close: async () => {
+      await delivery.close(5_000)
+      await router.stop()
+    }
+  }
+}
+
+/** Writes so many records and no more, for others to read. */
+async function fill({ records, ...options }: ProduceRun & { readonly records: number }): Promise<number> {
+  const producer = await openKafkajs(options)
+  for (let written = 0; written < records; written += options.recordsPerCall) await producer.send()
+  await producer.close()
+  return records
+}
+
+answerParent({ start: () => ({}), run, fill })

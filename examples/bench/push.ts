@@ -26,7 +26,7 @@ const bodyOf = (topic: string, values: readonly string[], sync: boolean): string
   JSON.stringify({ records: values.map(data => ({ topic, data })), wait_for_send: sync })
 
 /** Every work beside the floor that reads the same bytes, in the order in which a round runs them. */
-const works: readonly Work[] = [
+const allWorks: readonly Work[] = [
   { name: 'floor', body: bodyOf('push', [single], false), records: 1, floor: undefined },
   { name: 'push-async', body: bodyOf('push', [single], false), records: 1, floor: 'floor' },
   { name: 'push-sync', body: bodyOf('push', [single], true), records: 1, floor: 'floor' },
@@ -39,7 +39,8 @@ const works: readonly Work[] = [
  * kprf's `POST /push` through the gateway, next to a bare node:http server that reads the same body, JSON.parses it
  * and answers the same bytes. Gateway, broker, floor and load generator are a process each.
  */
-export async function push({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
+export async function push({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+  const works = selected(only)
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
   const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap)]
   const { child: load } = await Child.start('./load.ts')
@@ -58,7 +59,12 @@ export async function push({ seconds, rounds }: BenchOptions): Promise<readonly 
     await Promise.all([load.stop(), floor.stop(), gateway.stop()])
     await broker.stop()
   }
-  return toRows(reports)
+  return toRows(works, reports)
+}
+
+function selected(only: readonly string[] | undefined): readonly Work[] {
+  const chosen = allWorks.filter(({ name }) => only?.includes(name) ?? true)
+  return allWorks.filter(work => chosen.includes(work) || chosen.some(({ floor }) => floor === work.name))
 }
 
 function measure(load: Child, server: Server, path: string, work: Work, seconds: number): Promise<LoadReport> {
@@ -105,7 +111,7 @@ const okAnswers = (report: LoadReport): number => new Map(report.statuses).get(2
 const requestsPerSecond = (report: LoadReport): number => okAnswers(report) / report.seconds
 const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAnswers(report)
 
-export function toRows(reports: ReadonlyMap<string, readonly LoadReport[]>): readonly Row[] {
+function toRows(works: readonly Work[], reports: ReadonlyMap<string, readonly LoadReport[]>): readonly Row[] {
   const medianOf = (work: string, figure: (report: LoadReport) => number) => median(reports.get(work)!.map(figure))
   return works.map(({ name, records, floor }): Row => {
     const requests = medianOf(name, requestsPerSecond)

@@ -4,6 +4,7 @@ import { type BenchOptions, parseCommand, USAGE } from './options.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
 import { type Row, toTable, writeJson } from './report.js'
+
 import { router } from './router.js'
 
 /** Each measures what its file says and cleans up its processes. */

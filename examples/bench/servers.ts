@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
-import { DIST } from './castellan.js'
+import { fileURLToPath } from 'node:url'
 import { Child } from './child.js'
+import { DIST } from './in-process.js'
 
-const MAIN = `${DIST}/main.js`
+const MAIN = fileURLToPath(new URL('main.js', DIST))
 const START_TIMEOUT_MS = 20_000
 
 /** A server process under load. */

@@ -63,8 +63,13 @@ describe('bench command', () => {
       name: 'push',
       json: 'a.json',
       seconds: 0.5,
-      rounds: 5
+      rounds: 5,
+      only: undefined
     })
+    expect(parseCommand(['push', '--only', 'push-sync,push-async'], ['push']).only).to.deep.equal([
+      'push-sync',
+      'push-async'
+    ])
   })
 
   it('names what it does not understand', () => {
