@@ -6,11 +6,11 @@ import { warnOfThinTopics } from './app/durability-check.js'
 import { startEmbeddedBroker } from './app/embedded.js'
 import { type KafkaCluster, startCluster } from './app/kafka.js'
 import { watchKafka } from './app/kafka-watch.js'
+import { writeWhatIsLeft } from './app/open-castellan.js'
 import { quietLogger } from './app/quiet-logger.js'
 import { Shutdown } from './app/shutdown.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
-import type { Delivery } from './delivery/delivery.js'
 import { kprf } from './dialects/kprf/index.js'
 import { type DialectMount, Http, type HttpUrls, mountOf } from './http/http.js'
 import type { ProcessStatus } from './http/management.js'
@@ -129,7 +129,7 @@ class Starting {
   }
 
   #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
-    const cluster = startCluster(name, this.#config.clusters[name]!, brokers, {
+    const cluster = startCluster(name, brokers, {
       system: this.#system,
       config: this.#config,
       log: this.#roomLog,
@@ -145,7 +145,7 @@ class Starting {
     const onAppear = (): void => {
       // The embedded broker's topics have one copy each; that it is for trying things has been said.
       if (isEmbedded) return
-      void warnOfThinTopics(cluster.connect, brokers.map(toBrokerAddress), told, this.#log)
+      void warnOfThinTopics(cluster.createClient, brokers.map(toBrokerAddress), told, this.#log)
     }
     const watch = watchKafka({ name, brokers, isReady: () => cluster.gateway.isReady, onAppear }, this.#roomLog)
     this.#shutdown.add('watching kafka', async () => watch.stop())
@@ -205,13 +205,4 @@ class Starting {
       ]
     }
   }
-}
-
-/** @returns the records that are lost */
-async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
-  const endsAt = performance.now() + timeoutMs
-  const remainingMs = (): number => Math.max(0, endsAt - performance.now())
-  // Records may be between two places when a flush sees none; only the count tells.
-  while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
-  return delivery.close(remainingMs())
 }

@@ -1,7 +1,13 @@
+import { ConfigError } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
 
-/** `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; brackets around an IPv6 host go. The configuration has checked the form. */
+/**
+ * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; brackets around an IPv6 host go.
+ *
+ * @throws ConfigError for anything else
+ */
 export function toBrokerAddress(text: string): BrokerAddress {
-  const colon = text.lastIndexOf(':')
-  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+  const [, host, port] = text.trim().match(/^(.+):(\d{1,5})$/) ?? []
+  if (host === undefined || Number(port) > 65_535) throw new ConfigError(`write brokers as HOST:PORT, not "${text}"`)
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }

@@ -1,23 +1,15 @@
 import type { ClusterSettings } from '../config/cluster-settings.js'
 import { readTlsFiles } from '../config/tls-files.js'
-import type { Logger } from '../model.js'
-import type { BrokerClientFactory } from '../wire/broker-client.js'
-import {
-  type ConnectionSettings,
-  createBrokerClientFactory,
-  type SaslOptions
-} from '../wire/create-broker-client-factory.js'
+import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-client-factory.js'
 
 /**
  * How to connect to the brokers of a cluster.
  *
  * @throws ConfigError when a certificate cannot be read
  */
-export function connectionsOf(name: string, settings: ClusterSettings, log: Logger): BrokerClientFactory {
+export function connectionOf(name: string, settings: ClusterSettings): Omit<ConnectionSettings, 'log'> {
   const { clientId, connectTimeoutMs, requestTimeoutMs } = settings
-  const tls = toTls(name, settings.tls)
-  const sasl = toSasl(settings.sasl)
-  return createBrokerClientFactory({ clientId, connectTimeoutMs, requestTimeoutMs, tls, sasl, log })
+  return { clientId, connectTimeoutMs, requestTimeoutMs, tls: toTls(name, settings.tls), sasl: toSasl(settings.sasl) }
 }
 
 function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {

@@ -1,16 +1,22 @@
-import { type KafkaClient, startClient } from '../app/client.js'
+import { type ActorRef, ActorSystem } from '../actor/actor.js'
+import { startCluster } from '../app/kafka.js'
 import { createLogger } from '../app/logger.js'
 import { type Config, type FlagSetting, loadConfig } from '../config/config.js'
+import { defaultLogger } from '../metrics/metrics-logger.js'
+import type { RouterMessage } from '../operations.js'
 import type { Process } from './command.js'
 import type { FlagValues } from './flags.js'
 import { CommandError, UsageError } from './usage-error.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
 
-/** A Router and nothing else, for commands that look into a cluster somebody else runs. */
-export interface Client extends KafkaClient {
+/** A Router and a place for actors that ask it, for commands that look into a cluster somebody else runs. */
+export interface Client {
+  readonly router: ActorRef<RouterMessage>
+  readonly system: ActorSystem
   readonly brokers: readonly string[]
   readonly timeoutMs: number
+  stop(): Promise<void>
 }
 
 /** Connects as the flags and the configuration say. Logs to stderr, since stdout is for what was asked for. */
@@ -25,8 +31,22 @@ export function openClient(values: FlagValues, { environment, stderr }: Process)
     colors: stderr.isTTY,
     descriptor: 2
   })
-  const client = startClient(config, cluster.name, cluster.brokers, log)
-  return { ...client, brokers: cluster.brokers, timeoutMs }
+  const onFatal = (error: Error): never => {
+    throw error
+  }
+  const system = new ActorSystem()
+  const { router, close } = startCluster(cluster.name, cluster.brokers, {
+    system,
+    config,
+    log,
+    metrics: defaultLogger,
+    onFatal
+  })
+  const stop = async (): Promise<void> => {
+    await close(0)
+    system.stop()
+  }
+  return { router: router.ref, system, brokers: cluster.brokers, timeoutMs, stop }
 }
 
 /** `--brokers` names those of the chosen cluster. */

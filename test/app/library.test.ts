@@ -1,0 +1,76 @@
+import { expect } from 'chai'
+import {
+  askRouter,
+  type Castellan,
+  type EmbeddedCluster,
+  loadConfig,
+  openCastellan,
+  type StopResult,
+  silentLogger,
+  startApp,
+  startEmbeddedCluster
+} from '../../src/index.js'
+
+describe('the library', () => {
+  let cluster: EmbeddedCluster
+  let castellan: Castellan
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 2 })
+    castellan = openCastellan({ brokers: cluster.bootstrap })
+  })
+  after(async () => {
+    await castellan.close(0)
+    await cluster.close()
+  })
+
+  const topicPartition = { topic: 'orders', partition: 1 }
+
+  it('writes through the gateway and through the Router, and reads it back', async () => {
+    const ticket = castellan.gateway.produce([{ topic: 'orders', partition: 1, key: 'k', value: 'one' }], {
+      partitioner: 'murmur2',
+      deadlineMs: 20_000
+    })
+    expect((await ticket.outcomes())[0]).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
+    const produced = await askRouter(castellan.router.ref, {
+      type: 'produce',
+      records: [{ topic: 'orders', partition: 1, key: null, value: 'two' }]
+    })
+    expect(produced.outcomes[0]).to.deep.include({ type: 'delivered', offset: 1 })
+
+    const fetched = await askRouter(castellan.router.ref, { type: 'fetchData', topicPartition, offset: 0 })
+    if (fetched.type !== 'success') throw new Error(fetched.type)
+    expect(String(fetched.batch.at(0).value)).to.equal('one')
+    const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+    expect(latest).to.deep.include({ type: 'success', offset: 2 })
+    expect(castellan.gateway.isReady).to.equal(true)
+  })
+
+  it('leaves a system it was given running, and closes once', async () => {
+    const second = openCastellan({ brokers: [cluster.bootstrap], system: castellan.system })
+    expect(await Promise.all([second.close(), second.close()])).to.deep.equal([0, 0])
+    const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+    expect(latest.type).to.equal('success')
+  })
+
+  it('says how many records closing has lost', async () => {
+    const nowhere = openCastellan({ brokers: '127.0.0.1:1' })
+    const records = ['a', 'b', 'c'].map(value => ({ topic: 'orders', key: null, value }))
+    const { refused } = nowhere.gateway.produce(records, { partitioner: 'random', deadlineMs: 60_000 })
+    expect(refused).to.equal(undefined)
+    expect(await nowhere.close(10)).to.equal(3)
+  })
+
+  it('runs the whole gateway for whoever wants it in a process of their own', async () => {
+    const config = loadConfig({
+      environment: { CASTELLAN_BROKERS: cluster.bootstrap, CASTELLAN_HTTP_PORT: '0', CASTELLAN_MANAGEMENT_PORT: '0' }
+    })
+    const app = await startApp(config, { log: silentLogger, version: '0' })
+    const response = await fetch(`${app.urls.management}/health-check`)
+    expect((await response.json()) as object).to.deep.include({ broker: 'kafka' })
+    const stops: StopResult[] = await Promise.all([app.stop(), app.stop()])
+    expect(stops).to.deep.equal([{ lostRecords: 0 }, { lostRecords: 0 }])
+    const gone = await fetch(app.urls.shared).catch(() => 'gone')
+    expect(gone).to.equal('gone')
+  })
+})

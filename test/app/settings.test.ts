@@ -1,0 +1,34 @@
+import { expect } from 'chai'
+import { toBrokerAddress } from '../../src/app/broker-address.js'
+import { loadConfig } from '../../src/config/config.js'
+import { defaultDeliverySettings } from '../../src/delivery/settings.js'
+import { ConfigError } from '../../src/errors.js'
+import { defaultRouterSettings } from '../../src/router/settings.js'
+
+describe('settings of the rooms', () => {
+  const { router, delivery, cache } = loadConfig({})
+
+  it('have the same defaults in the configuration as in the Router', () => {
+    const { cacheMaxBytes, allowAutoTopicCreation, connectAtStart, ...rest } = defaultRouterSettings
+    expect(router).to.deep.equal(rest)
+    expect([cache.maxBytes, delivery.createTopics, true]).to.deep.equal([
+      cacheMaxBytes,
+      allowAutoTopicCreation,
+      connectAtStart
+    ])
+  })
+
+  it('and as in delivery', () => {
+    expect({ ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs }).to.deep.equal(defaultDeliverySettings)
+  })
+})
+
+describe('broker addresses', () => {
+  it('are HOST:PORT, IPv6 in brackets', () => {
+    expect(toBrokerAddress('kafka-1:9092')).to.deep.equal({ host: 'kafka-1', port: 9092 })
+    expect(toBrokerAddress(' [::1]:9092')).to.deep.equal({ host: '::1', port: 9092 })
+    for (const text of ['', 'kafka', 'kafka:', ':9', 'kafka:99999', 'kafka:x']) {
+      expect(() => toBrokerAddress(text), text).to.throw(ConfigError, 'HOST:PORT')
+    }
+  })
+})
