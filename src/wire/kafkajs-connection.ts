@@ -87,8 +87,12 @@ export class KafkajsConnection {
     return this.#orClose(this.#connection.authenticate(), error => this.#refusal(error))
   }
 
-  /** Sends at once; the connection must be open. */
+  /** Sends at once, on an open connection; a closed one fails the request at once. */
   exchange({ apiName, timeoutMs, encode, onPayload, onError }: Exchange): void {
+    if (this.#closedBy !== undefined) {
+      onError(this.#closedBy)
+      return
+    }
     const correlationId = this.#connection.nextCorrelationId()
     const pieces = encode(correlationId)
     this.#requests.send({ correlationId, apiName, timeoutMs, onPayload, onError, write: () => this.#write(pieces) })
@@ -164,7 +168,8 @@ export class KafkajsConnection {
   /** The queue as kafkajs' own requests (SaslHandshake, SaslAuthenticate) see it. */
   #queueForKafkajs(): KafkajsRequestQueue {
     return {
-      push: ({ entry, sendRequest }) =>
+      push: ({ entry, sendRequest }) => {
+        if (this.#closedBy !== undefined) return entry.reject(this.#closedBy)
         this.#requests.send({
           correlationId: entry.correlationId,
           apiName: entry.apiName,
@@ -179,7 +184,8 @@ export class KafkajsConnection {
               payload: Buffer.from(payload)
             }),
           onError: error => entry.reject(error)
-        }),
+        })
+      },
       rejectAll: () => {},
       maybeThrottle: throttleTimeMs => this.#requests.throttle(throttleTimeMs ?? 0),
       waitForPendingRequests: () => Promise.resolve(),
