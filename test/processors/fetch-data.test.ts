@@ -1,0 +1,331 @@
+import { expect } from 'chai'
+import type { FetchDataResult } from '../../src/operations.js'
+import { FetchData, type FetchDataCall } from '../../src/processors/fetch-data.js'
+import { MessageCache } from '../../src/processors/message-cache.js'
+import { ReadingRoom } from '../../src/processors/reading-room.js'
+import type { FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
+import { FakeBatch, fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
+import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../support/scripted-client.js'
+import { ProcessorHarness } from './harness.js'
+
+const T16 = { topic: 'perf', partition: 16 }
+const B = { topic: 'api', partition: 17 }
+
+/** A fetch processor whose calls are answered by hand. */
+class FetchHarness extends ProcessorHarness {
+  readonly cache = new MessageCache({ maxBytes: 10_000_000, bufferBytes: 498_452, concat: FakeBatch.concat })
+  readonly room: ReadingRoom
+  readonly fetch: FetchData
+  readonly #cluster = new ScriptedCluster([1])
+
+  constructor(fetchMaxWaitMs = 0, isolationLevel: 'readUncommitted' | 'readCommitted' = 'readUncommitted') {
+    super()
+    this.room = new ReadingRoom(this.cache, isolationLevel, FakeBatch.concat, this.metrics)
+    this.fetch = new FetchData(this.room, {
+      now: () => this.now,
+      metrics: this.metrics,
+      tags: this.tags,
+      fetchMaxWaitMs,
+      fetchBufferBytes: 498_452,
+      fetchMaxBytes: 1_000_000,
+      maxPartitionsPerCall: 3,
+      callTimeoutMs: 5_000
+    })
+  }
+
+  ask(offset: number, topicPartition = T16, results: FetchDataResult[] = []): FetchDataResult[] {
+    this.fetch.addToQueue(this.accept('fetchData', { topicPartition, offset }, results))
+    return results
+  }
+
+  issue(slot: 'catchUp' | 'tail' = 'catchUp'): FetchDataCall {
+    return this.fetch[slot].nextCall() as FetchDataCall
+  }
+
+  answer(call: FetchDataCall, table: Readonly<Record<string, ScriptedFetch>>) {
+    const partitions = [...call.partitions.values()].map(wanted => ({ ...wanted, fetchOffset: wanted.position }))
+    const response = fetchReply(this.#cluster, table)({ partitions } as unknown as FetchCall) as FetchResponse
+    const returned = this.fetch[call.slot].processResponse(call, response)
+    expect(this.#cluster.errors).to.deep.equal([])
+    return returned
+  }
+}
+
+const offsetsOf = (result: FetchDataResult | undefined): number[] | string | undefined =>
+  result?.type === 'success' ? [...result.batch].map(record => record.offset) : result?.type
+
+describe('fetch data processor', () => {
+  it('castle 17 answers equal and covered requests from one response, each once', () => {
+    const harness = new FetchHarness()
+    const first = harness.ask(4000)
+    const call = harness.issue()
+    const [r1, r2, r3] = [harness.ask(4000), harness.ask(4010), harness.ask(4040)]
+    harness.answer(call, { 'perf/16@4000': { batches: [fakeBatchOf(4000, 20, 400)] } })
+    expect(offsetsOf(first[0])).to.have.length(20)
+    expect(r1[0]?.type === 'success' && first[0]?.type === 'success' && r1[0].batch === first[0].batch).to.equal(true)
+    expect(offsetsOf(r2[0])).to.deep.equal([4010, 4011, 4012, 4013, 4014, 4015, 4016, 4017, 4018, 4019])
+    expect(r3).to.have.length(0)
+    expect(harness.metrics.of('avoided_fetches')).to.equal(2)
+
+    harness.answer(call, { 'perf/16@4000': { batches: [fakeBatchOf(4000, 20, 400)] } })
+    expect(
+      [first, r1, r2].map(results => results.length),
+      'nobody is answered twice'
+    ).to.deep.equal([1, 1, 1])
+
+    const cached: FetchDataResult[] = []
+    for (const offset of [4000, 4010]) {
+      const request = harness.accept('fetchData', { topicPartition: T16, offset }, cached)
+      expect(harness.fetch.answerFromCache(request)).to.equal(true)
+    }
+    expect(cached.map(result => (result.type === 'success' ? result.batch.recordCount : 0))).to.deep.equal([20, 10])
+  })
+
+  it('castle 19 gives an unknown partition back once, to be confirmed', () => {
+    const harness = new FetchHarness()
+    harness.ask(4000)
+    const returned = harness.answer(harness.issue(), { 'perf/16@4000': { errorCode: 3 } })
+    expect(returned.map(({ reason, requests }) => [reason, requests.length])).to.deep.equal([
+      ['unknownTopicOrPartition', 1]
+    ])
+  })
+
+  it('castle 27 six equal requests get six answers (unlike Castle, where one requester got one)', () => {
+    const harness = new FetchHarness()
+    const results: FetchDataResult[] = []
+    for (let time = 0; time < 6; time++) harness.ask(5, T16, results)
+    harness.answer(harness.issue(), { 'perf/16@5': { batches: [fakeBatch(5, [10])] } })
+    expect(results.map(offsetsOf)).to.deep.equal([[5], [5], [5], [5], [5], [5]])
+    expect(harness.metrics.of('fetches'), 'sent by hand').to.equal(0)
+  })
+
+  it('castle 9.16-D2 delivers the good records before damaged ones', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(10)
+    const corruption = { offset: 12, nextOffset: 15, reason: 'crc' }
+    harness.answer(harness.issue(), {
+      'perf/16@10': { batches: [fakeBatch(10, [5, 5])], corruption, highWatermark: 20 }
+    })
+    expect(offsetsOf(results[0])).to.deep.equal([10, 11])
+  })
+
+  it('castle 9.16-D2 asks once more where damage comes first, then says so and where to go on', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(12)
+    const damaged = { 'perf/16@12': { corruption: { offset: 12, nextOffset: 15, reason: 'crc' }, highWatermark: 20 } }
+    const [returned] = harness.answer(harness.issue(), damaged)
+    expect(returned).to.include({ reason: 'retryLater' })
+    expect(results).to.have.length(0)
+    for (const request of returned!.requests) harness.fetch.addToQueue(request)
+    const call = harness.issue()
+    const inside = harness.ask(13)
+    const behind = harness.ask(15)
+    harness.answer(call, damaged)
+    expect(results[0]).to.deep.include({ type: 'corruptMessage', offset: 12, nextOffset: 15 })
+    expect(inside[0]).to.deep.include({ type: 'corruptMessage', offset: 13, nextOffset: 15 })
+    expect(behind).to.have.length(0)
+    expect(harness.cache.entryCount).to.equal(0)
+  })
+
+  it('takes code 2 without records as damage, not as noMessages', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(12)
+    const [returned] = harness.answer(harness.issue(), { 'perf/16@12': { errorCode: 2 } })
+    for (const request of returned!.requests) harness.fetch.addToQueue(request)
+    harness.answer(harness.issue(), { 'perf/16@12': { errorCode: 2 } })
+    expect(results[0]).to.deep.include({ type: 'corruptMessage', nextOffset: 13 })
+  })
+
+  it('castle 9.16-D8 answers a batch larger than the buffer whole, now and from the cache', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(7)
+    harness.answer(harness.issue(), { 'perf/16@7': { batches: [fakeBatch(7, [600_000])] } })
+    expect(offsetsOf(results[0])).to.deep.equal([7])
+    expect(harness.fetch.answerFromCache(harness.accept('fetchData', { topicPartition: T16, offset: 7 }))).to.equal(
+      true
+    )
+  })
+
+  it('castle 9.16-D9 a compacted gap: the first record behind the offset answers it', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(100)
+    const queued = harness.ask(104)
+    const call = harness.issue()
+    harness.answer(call, { 'perf/16@100': { batches: [fakeBatch(103, [5, 5], 110)], highWatermark: 110 } })
+    expect(offsetsOf(results[0])).to.deep.equal([103, 104])
+    expect(results[0]?.type === 'success' && results[0].batch.nextOffset).to.equal(110)
+    expect(offsetsOf(queued[0])).to.deep.equal([104])
+  })
+
+  it('castle 9.16-D9 control and empty batches: reading goes on behind them, the answer names the offset asked for', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(200)
+    harness.answer(harness.issue(), { 'perf/16@200': { nextOffset: 203, highWatermark: 210 } })
+    expect(results).to.have.length(0)
+    const call = harness.issue()
+    expect([...call.partitions.values()].map(wanted => wanted.position)).to.deep.equal([203])
+    harness.answer(call, { 'perf/16@203': { batches: [fakeBatch(203, [5])] } })
+    expect(results[0]).to.include({ offset: 200 })
+    expect(offsetsOf(results[0])).to.deep.equal([203])
+  })
+
+  it('castle 9.16-D9 nothing but control batches up to the end: noMessages', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(200)
+    harness.answer(harness.issue(), { 'perf/16@200': { nextOffset: 203, highWatermark: 203 } })
+    harness.answer(harness.issue(), { 'perf/16@203': { highWatermark: 203 } })
+    expect(results[0]).to.deep.include({ type: 'noMessages', offset: 200 })
+  })
+
+  it('takes empty below the high watermark as not served: first in the next call, not noMessages', () => {
+    const harness = new FetchHarness()
+    const full = harness.ask(1, B)
+    const notServed = harness.ask(50)
+    harness.answer(harness.issue(), {
+      'api/17@1': { batches: [fakeBatch(1, [900_000])] },
+      'perf/16@50': { highWatermark: 60 }
+    })
+    expect(offsetsOf(full[0])).to.deep.equal([1])
+    expect(notServed).to.have.length(0)
+    harness.ask(2, B)
+    const call = harness.issue()
+    expect([...call.partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
+  })
+
+  it('does not ask in a hot loop when a partition that comes first is not served', () => {
+    const harness = new FetchHarness()
+    harness.ask(50)
+    const returned = harness.answer(harness.issue(), { 'perf/16@50': { highWatermark: 60 } })
+    expect(returned[0]).to.include({ reason: 'retryLater' })
+  })
+
+  it('reads up to the last stable offset only where committed records are asked for', () => {
+    const harness = new FetchHarness(0, 'readCommitted')
+    const results = harness.ask(50)
+    harness.answer(harness.issue(), { 'perf/16@50': { highWatermark: 60, lastStableOffset: 50 } })
+    expect(results[0]).to.include({ type: 'noMessages' })
+  })
+
+  it('serves partitions in turn when there are more than fit in a call', () => {
+    const harness = new FetchHarness()
+    for (let partition = 0; partition < 5; partition++) {
+      for (const offset of [1, 2]) harness.ask(offset, { topic: 'many', partition })
+    }
+    const first = harness.issue()
+    expect([...first.partitions.keys()]).to.deep.equal(['many/0', 'many/1', 'many/2'])
+    const second = harness.fetch.catchUp.nextCall() as FetchDataCall
+    expect([...second.partitions.keys()]).to.deep.equal(['many/3', 'many/4', 'many/0'])
+  })
+
+  it('gives back everything of a partition whose leader has moved, in order', () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    const call = harness.issue()
+    harness.ask(1)
+    harness.ask(9)
+    harness.ask(5)
+    harness.ask(7, B)
+    const [returned] = harness.answer(call, { 'perf/16@1': { errorCode: 6 } })
+    expect(returned?.reason).to.equal('notLeader')
+    expect(returned?.requests.map(request => (request as { position: number }).position)).to.deep.equal([1, 1, 9, 5])
+    expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17'])
+  })
+
+  it('forgets cached records once their offset turns out to be outside the log', () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    harness.answer(harness.issue(), { 'perf/16@1': { batches: [fakeBatch(1, [5, 5])], highWatermark: 10 } })
+    harness.ask(3)
+    harness.answer(harness.issue(), { 'perf/16@3': { errorCode: 1 } })
+    expect(harness.cache.entryCount).to.equal(0)
+  })
+
+  it('forgets cached records that retention has removed', () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    harness.answer(harness.issue(), { 'perf/16@1': { batches: [fakeBatch(1, [5, 5])], highWatermark: 10 } })
+    harness.ask(8)
+    harness.answer(harness.issue(), { 'perf/16@8': { batches: [fakeBatch(8, [5])], logStartOffset: 5 } })
+    expect(harness.cache.get('perf/16', 1)).to.equal(undefined)
+    expect(harness.cache.get('perf/16', 8)?.offset).to.equal(8)
+  })
+
+  it('answers a code nobody has heard of as a failure, retriable', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(1)
+    harness.answer(harness.issue(), { 'perf/16@1': { errorCode: 9_999 } })
+    expect(results[0]).to.include({ type: 'failed', errorCode: 9_999, retriable: true })
+  })
+
+  it('gives every code there is exactly one fate', () => {
+    for (let errorCode = -2; errorCode <= 255; errorCode++) {
+      const harness = new FetchHarness()
+      const results = harness.ask(1)
+      const returned = harness.answer(harness.issue(), { 'perf/16@1': { errorCode } })
+      const fates = results.length + returned.flatMap(({ requests }) => requests).length
+      expect(fates, `code ${errorCode}`).to.equal(1)
+    }
+  })
+
+  describe('at the end of the log', () => {
+    it('moves a partition to the tail and answers noMessages only after its own wait', () => {
+      const harness = new FetchHarness(100)
+      const results = harness.ask(50)
+      harness.answer(harness.issue(), { 'perf/16@50': {} })
+      expect(results).to.have.length(0)
+      expect(harness.issue()).to.equal(undefined)
+      harness.now = 60
+      const call = harness.issue('tail')
+      harness.now = 90
+      harness.answer(call, { 'perf/16@50': {} })
+      expect(results, 'it has waited 90 ms of 100').to.have.length(0)
+      harness.now = 100
+      harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+      expect(results[0]).to.include({ type: 'noMessages' })
+    })
+
+    it('a record for one of 1,000 readers makes no other ask again', () => {
+      const harness = new FetchHarness(100)
+      const readers = Array.from({ length: 1_000 }, () => harness.ask(50))
+      const lonely = harness.ask(7, B)
+      harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+      const call = harness.issue('tail')
+      harness.answer(call, { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+      expect(offsetsOf(lonely[0])).to.deep.equal([7])
+      expect(readers.flat()).to.have.length(0)
+      const next = harness.issue('tail')
+      expect(next.partitions.get('perf/16')?.waiters).to.have.length(1_000)
+    })
+
+    it('keeps whoever was just answered in the next long poll, which they join on its way', () => {
+      const harness = new FetchHarness(100)
+      harness.ask(50)
+      harness.ask(7, B)
+      harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+      harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+      const next = harness.issue('tail')
+      const again = harness.ask(8, B)
+      harness.answer(next, { 'api/17@8': { batches: [fakeBatch(8, [5])] }, 'perf/16@50': {} })
+      expect(offsetsOf(again[0])).to.deep.equal([8])
+    })
+
+    it('does not poll for nobody', () => {
+      const harness = new FetchHarness(100)
+      harness.ask(7, B)
+      harness.answer(harness.issue(), { 'api/17@7': {} })
+      harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] } })
+      expect(harness.issue('tail')).to.equal(undefined)
+    })
+
+    it('asks without waiting for what may have been written while a long poll is on its way', () => {
+      const harness = new FetchHarness(100)
+      harness.ask(50)
+      harness.ask(7, B)
+      harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': { batches: [fakeBatch(7, [5])] } })
+      harness.issue('tail')
+      harness.ask(8, B)
+      const call = harness.issue()
+      expect([...call.partitions.keys()]).to.deep.equal(['api/17'])
+    })
+  })
+})
