@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { BrokerAddress } from '../../src/model.js'
 
 /** One request as it came in, its body undecoded. */
@@ -50,13 +51,14 @@ export class ScriptedBroker {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
-  private constructor(script: Script) {
+  private constructor(script: Script, tls: TlsOptions | undefined) {
     this.script = script
-    this.#server = createServer(socket => this.#accept(socket))
+    const accept = (socket: Socket) => this.#accept(socket)
+    this.#server = tls === undefined ? createServer(accept) : createTlsServer(tls, accept)
   }
 
-  static async start(script: Script = () => {}): Promise<ScriptedBroker> {
-    const broker = new ScriptedBroker(script)
+  static async start(script: Script = () => {}, tls?: TlsOptions): Promise<ScriptedBroker> {
+    const broker = new ScriptedBroker(script, tls)
     await new Promise<void>(resolve => broker.#server.listen(0, '127.0.0.1', resolve))
     return broker
   }
