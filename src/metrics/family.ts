@@ -31,6 +31,7 @@ export class Family<Series> {
   readonly type: Exported['type']
   readonly #create: () => Series
   readonly #export: (name: string, labels: MetricTags, series: Series) => Exported['values']
+  #untagged: Series | undefined
   readonly #byTags = new WeakMap<MetricTags, Series>()
   readonly #byText = new Map<string, { readonly labels: MetricTags; readonly series: Series }>()
 
@@ -50,6 +51,7 @@ export class Family<Series> {
 
   /** The series of these tags, made when it is new. The tags object must not be changed afterwards. */
   series(tags: MetricTags): Series {
+    if (isEmpty(tags)) return (this.#untagged ??= this.#add('[]', tags).series)
     const known = this.#byTags.get(tags)
     if (known !== undefined) return known
     const text = JSON.stringify(Object.entries(tags).sort(([a], [b]) => (a < b ? -1 : 1)))
@@ -78,6 +80,11 @@ export class Family<Series> {
     const values = [...this.#byText.values()].flatMap(({ labels, series }) => this.#export(this.name, labels, series))
     return { name: this.name, help: this.help, type: this.type, values, aggregator: 'sum' }
   }
+}
+
+function isEmpty(tags: MetricTags): boolean {
+  for (const _ in tags) return false
+  return true
 }
 
 /** A number that is added to, or set. */

@@ -1,14 +1,31 @@
 /** What the rooms report, by component and metric name: the text Prometheus shows as HELP, and the table of docs/metrics.md. */
 const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['router.unexpected_failures', 'Bugs met by the Router'],
+  ['router.request_latency', 'From a request to its answer'],
+  ['router.retries', 'Requests that were routed again'],
+  ['router.timeouts_sent', 'Requests answered timedOut'],
+  ['router.metadata_refreshes', 'Metadata calls sent'],
+  ['router.parked_requests', 'Requests that wait for a leader, a coordinator or a broker'],
+  ['router.cache_bytes', 'Memory held by fetched batches'],
+  ['router.cache_evictions', 'Batches that had to leave the cache for others'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],
+  ['kafka_dispatcher.lane_queue_depth', 'Requests that wait at a dispatcher of a broker'],
   ['kafka_dispatcher.fetches', 'Fetch calls sent'],
-  ['kafka_dispatcher.bytes_fetched', 'Bytes of Fetch responses'],
-  ['kafka_dispatcher.batched_requests', 'Requests that shared a Fetch call'],
-  ['kafka_dispatcher.avoided_fetches', 'Queued requests that the answer to another one served'],
+  ['kafka_dispatcher.bytes_fetched', 'Bytes of fetch responses'],
+  ['kafka_dispatcher.batched_requests', 'Requests served by a fetch response'],
+  ['kafka_dispatcher.avoided_fetches', 'Queued requests served by the response to another one'],
   ['kafka_dispatcher.cache_hits', 'Requests answered from the cache'],
   ['kafka_dispatcher.invalid_messages', 'Partitions whose records were damaged'],
-  ['kafka_dispatcher.unknown_topic_or_partition_responses', 'Partitions a broker did not know']
+  ['kafka_dispatcher.unknown_topic_or_partition_responses', 'Partitions a broker did not know'],
+  ['delivery.delivered_records', 'Records that are in Kafka'],
+  ['delivery.failed_records', 'Records Kafka refused, or that were given up'],
+  ['delivery.withdrawn_records', 'Records taken back at the deadline of their request, before anything was sent'],
+  ['delivery.refused_records', 'Records that were not accepted: full, too large, no such topic'],
+  ['delivery.retried_batches', 'Batches that were sent again'],
+  ['delivery.buffered_records', 'Records that wait for Kafka'],
+  ['delivery.buffered_bytes', 'Their bytes, bookkeeping included'],
+  ['delivery.lanes', 'Partitions that are written to'],
+  ['delivery.lanes_backing_off', 'Of those, how many wait before they try again']
 ])
 
 /** Every metric known by name, as `component.metric_name`, with its meaning. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import {
   askRouter,
@@ -68,6 +69,18 @@ describe('the library', () => {
     const app = await startApp(config, { log: silentLogger, version: '0' })
     const response = await fetch(`${app.urls.management}/health-check`)
     expect((await response.json()) as object).to.deep.include({ broker: 'kafka' })
+    const push = await fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"records":[{"topic":"orders","data":"x"}],"wait_for_send":true}'
+    })
+    expect(push.status).to.equal(200)
+    const page = readFileSync('docs/metrics.md', 'utf8')
+    const text = await (await fetch(`${app.urls.management}/metrics`)).text()
+    const exported = [...text.matchAll(/^# TYPE (castellan_\w+) (\w+)$/gm)]
+    expect(exported.length).to.be.greaterThan(10)
+    const undocumented = exported.filter(([, name, type]) => !page.includes(`| \`${name}\` | ${type} |`))
+    expect(undocumented.map(([line]) => line)).to.deep.equal([])
     const stops: StopResult[] = await Promise.all([app.stop(), app.stop()])
     expect(stops).to.deep.equal([{ lostRecords: 0 }, { lostRecords: 0 }])
     const gone = await fetch(app.urls.shared).catch(() => 'gone')
