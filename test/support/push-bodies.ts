@@ -31,6 +31,15 @@ const numbers =
     ' '
   )
 const words = ['null', 'true', 'false', 'nul', 'tru', 'fals', 'nulx', 'truE', 'falsy', 'n', 'undefined', 'NaN']
+/** What stands between the quotes of sensible data. */
+const texts = [
+  'xé€😀 ',
+  'plain text ',
+  '\\"json\\": {\\"a\\": 1}',
+  '\\u00e9\\ud83d\\ude00',
+  '\\\\',
+  'tab\\tnew line\\n'
+]
 const mutations = Buffer.from('"\\,{}[]\n\0\xff\xc3\xed :-.e0', 'latin1')
 
 /**
@@ -144,7 +153,7 @@ export class PushBodies {
     const records = this.#many(5, () => {
       const fields = [
         `"topic":${this.#pick(['"a"', '"orders"', '"é"'])}`,
-        `"data":"${'xé€😀 '.repeat(this.#random(9))}"`
+        `"data":"${this.#pick(texts).repeat(this.#random(9))}"`
       ]
       if (this.#random(2) > 0) fields.push(`"key":${this.#pick(['null', '""', '"k"', '"ключ"'])}`)
       if (this.#random(2) > 0) fields.push(`"partition":${this.#pick(['null', '0', '-1', '12', '-0', '123456789'])}`)
@@ -154,7 +163,7 @@ export class PushBodies {
     const parts = [`"records":[${records.join(',')}]`]
     if (this.#random(3) > 0) parts.push(`"wait_for_send": ${this.#pick(['true', 'false', 'null'])}`)
     if (this.#random(2) > 0) parts.reverse()
-    return `{${parts.join(',')}}`
+    return `{${parts.join(this.#pick([',', ',', ',\n  ']))}}${this.#pick(['', '', '\n'])}`
   }
 
   #mutate(body: Buffer): Buffer {

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-escapes.js'
 
 /** What stands after `Request body deserialize error: ` in kprf's 400. */
 export class DeserializeError extends Error {
@@ -20,20 +21,6 @@ const COLON = 0x3a
 const special = new Uint8Array(256)
 special.fill(1, 0, 0x20)
 special[QUOTE] = special[BACKSLASH] = 1
-
-/** `\n` => line feed and so on; 0 for what is no simple escape. */
-const simpleEscapes = new Uint8Array(256)
-for (const [letter, byte] of Object.entries({
-  '"': '"',
-  '\\': '\\',
-  '/': '/',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t'
-}))
-  simpleEscapes[letter.charCodeAt(0)] = byte.charCodeAt(0)
 
 const isDigit = (byte: number): boolean => byte >= ZERO && byte <= NINE
 
@@ -160,13 +147,13 @@ export class JsonReader {
     if (simple) return simple
     if (letter !== 0x75) this.failHere('invalid escape')
     const first = this.#finishHex()
-    if (first < 0xd800 || first > 0xdfff) return first
-    if (first > 0xdbff) this.failHere('lone leading surrogate in hex escape')
+    if (isLowSurrogate(first)) this.failHere('lone leading surrogate in hex escape')
+    if (!isHighSurrogate(first)) return first
     if (this.#nextInString() !== BACKSLASH) this.failHere('unexpected end of hex escape')
     if (this.#nextInString() !== 0x75) this.failHere('unexpected end of hex escape')
     const second = this.#finishHex()
-    if (second < 0xdc00 || second > 0xdfff) this.failHere('lone leading surrogate in hex escape')
-    return 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+    if (!isLowSurrogate(second)) this.failHere('lone leading surrogate in hex escape')
+    return joinSurrogates(first, second)
   }
 
   #finishHex(): number {
@@ -176,8 +163,8 @@ export class JsonReader {
     }
     let value = 0
     for (let i = 0; i < 4; i++) {
-      const digit = Number.parseInt(String.fromCharCode(this.next()), 16)
-      if (Number.isNaN(digit)) this.failHere('invalid escape')
+      const digit = hexDigit(this.next())
+      if (digit < 0) this.failHere('invalid escape')
       value = value * 16 + digit
     }
     return value
@@ -315,12 +302,4 @@ export class JsonReader {
     while (isDigit(this.peek())) this.index++
     return this.index - start
   }
-}
-
-function writeUtf8(target: Buffer, at: number, codePoint: number): number {
-  if (codePoint < 0x80) {
-    target[at] = codePoint
-    return at + 1
-  }
-  return at + target.write(String.fromCodePoint(codePoint), at)
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { hasControlByte } from './control-bytes.js'
+import { hex4, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-escapes.js'
 import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
 
 const QUOTE = 0x22
@@ -16,19 +17,17 @@ const SPACE = 0x20
 const MAX_PLAIN_DIGITS = 9
 
 /**
- * Reads a body of the plain shape without making a string of it: known keys once, no backslash, no control byte (also
- * none between tokens), valid UTF-8.
+ * Reads a body of the usual shape without making a string of it: objects with known keys once, whole small partitions,
+ * valid UTF-8.
  *
  *   {"records":[{"topic":"t","data":"…","key":null,"partition":3}],"wait_for_send":true}
  *
- * Keys and values are views of the body; they are not to be used after its buffer is reused.
+ * Keys and values are views of the body where nothing is escaped; they are not to be used after its buffer is reused.
  *
  * @returns `undefined` for anything unusual, right or wrong: then parsePush decides.
  */
 export function scanPush(body: Buffer): PushRequest | undefined {
-  // Escapes are the likeliest reason to give up, so they are looked for first.
-  if (body.indexOf(BACKSLASH) >= 0 || !isUtf8(body) || hasControlByte(body)) return undefined
-  return new Scan(body).push()
+  return isUtf8(body) ? new Scan(body).push() : undefined
 }
 
 const word = (text: string): Buffer => Buffer.from(text)
@@ -44,14 +43,21 @@ const FALSE = word('false')
 
 class Scan {
   readonly #bytes: Buffer
+  /** A control byte somewhere, if only a line feed between tokens: then each string has to be looked at. */
+  readonly #hasControl: boolean
   #at = 0
-  /** Start and text of the topic before: neighbours mostly share it, and comparing is cheaper than decoding. */
-  #topicStart = 0
-  #topicLength = -1
+  /** The next backslash at or after the cursor; past the end when there is none. */
+  #backslashAt = -1
+  /** Where unescaped strings are written, one after another. Unescaping never lengthens. */
+  #unescaped: Buffer | undefined
+  #unescapedBytes = 0
+  /** The topic before: neighbours mostly share it, and comparing is cheaper than decoding. */
+  #topicBytes: Buffer | undefined
   #topic = ''
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
+    this.#hasControl = hasControlByte(bytes)
   }
 
   push(): PushRequest | undefined {
@@ -112,13 +118,18 @@ class Scan {
     return { topic, key: key ?? null, value, partition: toPartition(partition) }
   }
 
-  /** The next byte that is no space; -1 at the end. */
+  /** The next byte that is no white space; -1 at the end. */
   #token(): number {
     const bytes = this.#bytes
-    let at = this.#at
-    while (at < bytes.length && bytes[at] === SPACE) at++
-    this.#at = at
-    return at < bytes.length ? bytes[at]! : -1
+    for (let at = this.#at; at < bytes.length; at++) {
+      const byte = bytes[at]!
+      if (byte > SPACE || !isWhiteSpace(byte)) {
+        this.#at = at
+        return byte
+      }
+    }
+    this.#at = bytes.length
+    return -1
   }
 
   #take(byte: number): boolean {
@@ -136,38 +147,66 @@ class Scan {
     return true
   }
 
-  /** Position of the closing quote of the string that follows a colon, the cursor being at its first byte; else -1. */
-  #openString(): number {
-    if (!this.#take(COLON) || !this.#take(QUOTE)) return -1
-    return this.#bytes.indexOf(QUOTE, this.#at)
-  }
-
+  /** The bytes of the string after a colon. */
   #value(): Buffer | undefined {
-    const end = this.#openString()
+    if (!this.#take(COLON) || !this.#take(QUOTE)) return undefined
+    const start = this.#at
+    const end = this.#bytes.indexOf(QUOTE, start)
     if (end < 0) return undefined
-    const value = this.#bytes.subarray(this.#at, end)
+    if (this.#backslashAt < start) this.#findBackslash()
+    if (this.#backslashAt < end) return this.#unescape()
+    const value = this.#bytes.subarray(start, end)
+    if (this.#hasControl && hasControlByte(value)) return undefined
     this.#at = end + 1
     return value
   }
 
-  #topicText(): string | undefined {
-    const end = this.#openString()
-    if (end < 0) return undefined
-    const start = this.#at
-    this.#at = end + 1
-    if (!this.#isSameTopic(start, end)) {
-      this.#topic = this.#bytes.toString('utf8', start, end)
-      this.#topicStart = start
-      this.#topicLength = end - start
-    }
-    return this.#topic
+  #findBackslash(): void {
+    const found = this.#bytes.indexOf(BACKSLASH, this.#at)
+    this.#backslashAt = found < 0 ? this.#bytes.length : found
   }
 
-  #isSameTopic(start: number, end: number): boolean {
+  /** The string at the cursor, which has an escape in it. */
+  #unescape(): Buffer | undefined {
     const bytes = this.#bytes
-    if (end - start !== this.#topicLength) return false
-    for (let i = start, j = this.#topicStart; i < end; i++, j++) if (bytes[i] !== bytes[j]) return false
-    return true
+    if (this.#hasControl && hasControlByte(bytes.subarray(this.#at, this.#backslashAt))) return undefined
+    const target = (this.#unescaped ??= Buffer.allocUnsafe(bytes.length - this.#at))
+    const start = this.#unescapedBytes
+    let at = this.#backslashAt
+    let to = start + bytes.copy(target, start, this.#at, at)
+    for (;;) {
+      const byte = bytes[at]
+      if (byte === QUOTE) break
+      // The end of the body, or a control byte where none may stand.
+      if (byte === undefined || byte < SPACE) return undefined
+      at++
+      if (byte !== BACKSLASH) target[to++] = byte
+      else {
+        const simple = simpleEscapes[bytes[at] ?? 0]!
+        if (simple !== 0) {
+          target[to++] = simple
+          at++
+        } else {
+          const codePoint = unicodeEscape(bytes, at)
+          if (codePoint < 0) return undefined
+          to = writeUtf8(target, to, codePoint)
+          at += codePoint > 0xffff ? 11 : 5
+        }
+      }
+    }
+    this.#at = at + 1
+    this.#unescapedBytes = to
+    return target.subarray(start, to)
+  }
+
+  #topicText(): string | undefined {
+    const name = this.#value()
+    if (name === undefined) return undefined
+    if (this.#topicBytes === undefined || !isSame(name, this.#topicBytes)) {
+      this.#topic = name.toString()
+      this.#topicBytes = name
+    }
+    return this.#topic
   }
 
   #nullOrValue(): Buffer | null | undefined {
@@ -205,4 +244,23 @@ class Scan {
     if (this.#takeWord(FALSE)) return false
     return this.#takeWord(NULL) ? null : undefined
   }
+}
+
+const isWhiteSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
+
+function isSame(a: Buffer, b: Buffer): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** The code point of an escape whose `u` stands at `at`; -1 when it is none, or half of a surrogate pair. */
+function unicodeEscape(bytes: Uint8Array, at: number): number {
+  if (bytes[at] !== 0x75) return -1
+  const unit = hex4(bytes, at + 1)
+  if (isLowSurrogate(unit)) return -1
+  if (!isHighSurrogate(unit)) return unit
+  if (bytes[at + 5] !== BACKSLASH || bytes[at + 6] !== 0x75) return -1
+  const low = hex4(bytes, at + 7)
+  return isLowSurrogate(low) ? joinSurrogates(unit, low) : -1
 }

@@ -43,6 +43,32 @@ describe('kprf scanPush', () => {
     expect(key!.buffer).to.equal(body.buffer)
   })
 
+  it('reads what is printed for people', () => {
+    const body = {
+      records: [
+        { topic: 't', data: 'a b\n', key: 'k' },
+        { topic: 't', data: 'c' }
+      ],
+      wait_for_send: true
+    }
+    const { records, waitForSend } = scan(`${JSON.stringify(body, null, '\t')}\r\n`)!
+    expect(waitForSend).to.equal(true)
+    expect(records.map(({ value }) => value.toString())).to.deep.equal(['a b\n', 'c'])
+  })
+
+  it('unescapes keys, values and topics', () => {
+    const data = '"\\/\b\f\n\r\té€😀\u0000 plain'
+    const ascii = JSON.stringify(data).replace(
+      /[\u007f-\uffff]/g,
+      unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+    )
+    const { records } = scan(`{"records":[{"topic":"\\u0074","data":${ascii},"key":"\\/"},{"topic":"t","data":"x"}]}`)!
+    expect(records.map(({ topic }) => topic)).to.deep.equal(['t', 't'])
+    expect(records[0]!.value.toString()).to.equal(data)
+    expect(records[0]!.key!.toString()).to.equal('/')
+    expect(records[1]!.value.toString()).to.equal('x')
+  })
+
   it('reads spaces between tokens', () => {
     expect(
       scan(' { "records" : [ { "topic" : "t" , "data" : "d" } , { "data" : "e" , "topic" : "u" } ] } ')?.records
@@ -61,9 +87,15 @@ describe('kprf scanPush', () => {
   })
 
   const unusual = {
-    'an escape': '{"records":[{"topic":"t","data":"a\\n"}]}',
+    'a lone surrogate': '{"records":[{"topic":"t","data":"\\ud83d"}]}',
+    'the wrong half of a pair': '{"records":[{"topic":"t","data":"\\ude00\\ud83d"}]}',
+    'an unknown escape': '{"records":[{"topic":"t","data":"\\q"}]}',
+    'an escape cut short': '{"records":[{"topic":"t","data":"\\u12',
+    'a backslash at the end': '{"records":[{"topic":"t","data":"\\',
+    'an escaped key': '{"r\\u0065cords":[]}',
+    'a control byte before an escape': '{"records":[{"topic":"t","data":"a\tb\\n"}]}',
+    'a control byte after an escape': '{"records":[{"topic":"t","data":"\\na\tb"}]}',
     'a control byte in a string': '{"records":[{"topic":"t","data":"a\u0001"}]}',
-    'a line feed between tokens': '{"records":[\n]}',
     'a duplicate key of a record': '{"records":[{"topic":"t","topic":"t","data":"d"}]}',
     'a duplicate key that was null': '{"records":[{"topic":"t","key":null,"key":"k","data":"d"}]}',
     'a duplicate key of the request': '{"records":[],"wait_for_send":null,"wait_for_send":true}',
