@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { ActorSystem } from './actor/actor.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
 import { toBrokerAddress } from './app/broker-address.js'
-import { warnOfThinTopics } from './app/durability-check.js'
+import { DurabilityCheck } from './app/durability-check.js'
 import { startEmbeddedBroker } from './app/embedded.js'
 import { type KafkaCluster, startCluster } from './app/kafka.js'
 import { watchKafka } from './app/kafka-watch.js'
@@ -141,14 +141,16 @@ class Starting {
     this.#shutdown.add(`writing what is left for cluster ${name}`, async remainingMs => {
       this.#lostRecords += await writeWhatIsLeft(cluster.delivery, remainingMs)
     })
-    const told = new Set<string>()
-    const onAppear = (): void => {
-      // The embedded broker's topics have one copy each; that it is for trying things has been said.
-      if (isEmbedded) return
-      void warnOfThinTopics(cluster.createClient, brokers.map(toBrokerAddress), told, this.#log)
-    }
-    const watch = watchKafka({ name, brokers, isReady: () => cluster.gateway.isReady, onAppear }, this.#roomLog)
-    this.#shutdown.add('watching kafka', async () => watch.stop())
+    // The embedded broker's topics have one copy each; that it is for trying things has been said.
+    const check = isEmbedded
+      ? undefined
+      : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), this.#log)
+    const watched = { name, brokers, isReady: () => cluster.gateway.isReady, onAppear: () => void check?.look() }
+    const watch = watchKafka(watched, this.#roomLog)
+    this.#shutdown.add('watching kafka', async () => {
+      watch.stop()
+      check?.stop()
+    })
   }
 
   /** With several clusters each one's numbers carry its name. */
@@ -179,9 +181,11 @@ class Starting {
     const { http, dialects } = this.#config
     if (!dialects.kprf.enabled) return []
     const { gateway } = this.#clusters.find(({ name }) => name === 'default')!
+    // The smaller of the two limits counts: a dialect may read bodies by itself.
+    const maxBodyBytes = Math.min(dialects.kprf.maxBodyBytes, http.maxBodyBytes)
     const context = {
       gateway,
-      settings: dialects.kprf,
+      settings: { ...dialects.kprf, maxBodyBytes },
       log: this.#roomLog,
       metrics: this.#metrics,
       now: Date.now

@@ -10,30 +10,60 @@ const MAX_TOPICS = 500
 /** Topics named in the line; the rest is a number. */
 const MAX_NAMED = 5
 
+/** Topics come to be while we run. */
+const LOOK_EVERY_MS = 300_000
+
 /**
  * Warns of topics whose acknowledged records may exist in one copy only: acks=all waits for `min.insync.replicas`, and
- * Kafka's default for that is 1. Never fails: whoever may not describe topics is spared the warning.
- *
- * @param known topics that have been told before; what is found is added
+ * Kafka's default for that is 1. Looks when told to and now and then; tells of each topic once. Whoever may not describe
+ * topics is spared the warning.
  */
-export async function warnOfThinTopics(
-  connect: BrokerClientFactory,
-  addresses: readonly BrokerAddress[],
-  known: Set<string>,
-  log: Logger
-): Promise<void> {
-  for (const address of addresses) {
-    const client = connect(address, 'durability-check')
-    try {
-      const thin = (await thinTopics(client)).filter(topic => !known.has(topic))
-      for (const topic of thin) known.add(topic)
-      if (thin.length > 0) log.warn({ topics: thin.slice(0, MAX_NAMED), count: thin.length }, toLine(thin))
-      return
-    } catch (error) {
-      log.debug({ err: error }, `could not look at ${SETTING}`)
-    } finally {
-      await client.close()
+export class DurabilityCheck {
+  readonly #createClient: BrokerClientFactory
+  readonly #addresses: readonly BrokerAddress[]
+  readonly #log: Logger
+  readonly #told = new Set<string>()
+  readonly #timer: NodeJS.Timeout
+  #looking: Promise<void> | undefined
+
+  constructor(createClient: BrokerClientFactory, addresses: readonly BrokerAddress[], log: Logger) {
+    this.#createClient = createClient
+    this.#addresses = addresses
+    this.#log = log
+    this.#timer = setInterval(() => void this.look(), LOOK_EVERY_MS)
+    this.#timer.unref()
+  }
+
+  /** Never rejects. While it is looking, it does not begin again. */
+  look(): Promise<void> {
+    this.#looking ??= this.#askFirstThatAnswers().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #askFirstThatAnswers(): Promise<void> {
+    for (const address of this.#addresses) {
+      const client = this.#createClient(address, 'durability-check')
+      try {
+        this.#tell(await thinTopics(client))
+        return
+      } catch (error) {
+        this.#log.debug({ err: error }, `could not look at ${SETTING}`)
+      } finally {
+        await client.close()
+      }
     }
+  }
+
+  #tell(topics: readonly string[]): void {
+    const news = topics.filter(topic => !this.#told.has(topic))
+    for (const topic of news) this.#told.add(topic)
+    if (news.length > 0) this.#log.warn({ topics: news.slice(0, MAX_NAMED), count: news.length }, toLine(news))
   }
 }
 
