@@ -27,6 +27,9 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
     growTopic: async (topic, partitions) => {
       await cluster.admin.ask('growTopic', topic, partitions)
     },
+    deleteRecords: async (topic, partition, beforeOffset) => {
+      await cluster.admin.ask('deleteRecords', topic, partition, beforeOffset)
+    },
     leaderOf: async (topic, partition) => (await cluster.partitions(topic))[partition]?.leaderId ?? -1,
     moveLeader: (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
     killNode: nodeId => cluster.signal(nodeId, 'SIGKILL'),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { Kafka, logLevel } from 'kafkajs'
 
 /** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
 export interface TargetCluster {
@@ -10,6 +11,8 @@ export interface TargetCluster {
   createTopic(topic: string, partitions: number): Promise<void>
   deleteTopic(topic: string): Promise<void>
   growTopic(topic: string, partitions: number): Promise<void>
+  /** Everything before the offset goes, as by retention. */
+  deleteRecords(topic: string, partition: number, beforeOffset: number): Promise<void>
   leaderOf(topic: string, partition: number): Promise<number>
   /** Resolves when the node leads. */
   moveLeader(topic: string, partition: number, nodeId: number): Promise<void>
@@ -43,11 +46,24 @@ async function embeddedTarget(): Promise<TargetCluster> {
     createTopic: async (topic, partitions) => cluster.createTopic(topic, { partitions, replicationFactor: 3 }),
     deleteTopic: async topic => cluster.deleteTopic(topic),
     growTopic: async (topic, partitions) => cluster.growTopic(topic, partitions),
+    deleteRecords: (topic, partition, beforeOffset) => deleteRecords(cluster.bootstrap, topic, partition, beforeOffset),
     leaderOf: async (topic, partition) => cluster.leaderOf(topic, partition),
     moveLeader: async (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
     killNode: nodeId => cluster.stopNode(nodeId),
     reviveNode: nodeId => cluster.startNode(nodeId),
     close: () => cluster.close()
+  }
+}
+
+async function deleteRecords(bootstrap: string, topic: string, partition: number, beforeOffset: number): Promise<void> {
+  const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    // Makes kafkajs look the topic up, which deleteTopicRecords alone does not.
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(beforeOffset) }] })
+  } finally {
+    await admin.disconnect()
   }
 }
 
