@@ -1,0 +1,266 @@
+import { expect } from 'chai'
+import { backoffMs } from '../../src/router/backoff.js'
+import { CoordinatorTable } from '../../src/router/coordinator-table.js'
+import { LeaderTable } from '../../src/router/leader-table.js'
+import { RefreshSchedule } from '../../src/router/refresh-schedule.js'
+import { TokenBucket } from '../../src/router/token-bucket.js'
+import { metadataOf, type ScriptedTopic } from '../support/scripted-client.js'
+
+const topicOf = (topic: ScriptedTopic) => metadataOf([], { orders: topic }).topics[0]!
+const ledBy = (leaderId: number, leaderEpoch = 0) => topicOf({ partitions: { 0: { leaderId, leaderEpoch } } })
+const missing = topicOf({ errorCode: 3 })
+
+describe('leader table', () => {
+  let table: LeaderTable
+  let recreated: string[]
+  beforeEach(() => {
+    recreated = []
+    table = new LeaderTable({
+      unknownTopicRefreshes: 3,
+      unknownTopicTimeoutMs: 5_000,
+      unknownTopicRememberedMs: 5_000,
+      onRecreated: key => recreated.push(key)
+    })
+  })
+  const lookUp = (partition = 0, now = 0) => {
+    const found = table.lookUp('orders', partition, now)
+    return found.type === 'leader' ? found.partition.leaderId : found.type
+  }
+
+  it('asks for what it has not seen', () => {
+    expect(lookUp()).to.equal('ask')
+    table.apply(ledBy(2), 0, 0, false)
+    expect(lookUp()).to.equal(2)
+  })
+
+  it('never goes back to a lower epoch that a lagging broker tells', () => {
+    table.apply(ledBy(2, 5), 0, 0, false)
+    table.apply(ledBy(1, 4), 10, 10, false)
+    expect(lookUp()).to.equal(2)
+    table.apply(ledBy(3, 6), 20, 20, false)
+    expect(lookUp()).to.equal(3)
+    expect(recreated).to.deep.equal([])
+  })
+
+  it('believes a lower epoch when it is told again and again: the topic was created anew', () => {
+    table.apply(ledBy(2, 5), 0, 0, false)
+    for (let time = 1; time <= 3; time++) table.apply(ledBy(1, 0), time, time, false)
+    expect(lookUp()).to.equal(1)
+    expect(recreated).to.deep.equal(['orders/0'])
+  })
+
+  it('does not trust a leader that denied it until a refresh that began afterwards', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    table.suspect('orders', 0, 2, 100)
+    expect(lookUp()).to.equal('noLeader')
+    table.apply(ledBy(2), 50, 120, false)
+    expect(lookUp()).to.equal('noLeader')
+    table.apply(ledBy(2), 130, 140, false)
+    expect(lookUp()).to.equal(2)
+  })
+
+  it('takes a higher epoch at once, and no notice of what an earlier leader says', () => {
+    table.apply(ledBy(2, 0), 0, 0, false)
+    table.suspect('orders', 0, 2, 100)
+    table.apply(ledBy(3, 1), 50, 120, false)
+    expect(lookUp()).to.equal(3)
+    table.suspect('orders', 0, 2, 150)
+    expect(lookUp()).to.equal(3)
+  })
+
+  it('believes that a topic is missing after three refreshes, remembers it, and asks again later', () => {
+    table.apply(missing, 0, 0, false)
+    table.apply(missing, 100, 100, false)
+    expect(lookUp(0, 100)).to.equal('ask')
+    table.apply(missing, 200, 200, false)
+    expect(lookUp(0, 200)).to.equal('unknownTopic')
+    expect(lookUp(0, 5_100)).to.equal('unknownTopic')
+    expect(lookUp(0, 5_300)).to.equal('ask')
+  })
+
+  it('gives a topic that is being created five seconds, however often it is asked for', () => {
+    for (let now = 0; now < 5_000; now += 100) table.apply(missing, now, now, true)
+    expect(lookUp(0, 4_900)).to.equal('ask')
+    table.apply(missing, 5_000, 5_000, true)
+    expect(lookUp(0, 5_000)).to.equal('unknownTopic')
+    table.apply(ledBy(1), 5_100, 5_100, true)
+    expect(lookUp(0, 5_100)).to.equal(1)
+  })
+
+  it('keeps leading where it did while a topic is missing from a single reply', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    table.apply(missing, 10, 10, false)
+    expect(lookUp()).to.equal(2)
+    table.apply(missing, 20, 20, false)
+    table.apply(missing, 30, 30, false)
+    expect(lookUp(0, 30)).to.equal('unknownTopic')
+    expect(recreated).to.deep.equal(['orders/0'])
+  })
+
+  it('castle 9.16-D6 a leaderless partition hides no other', () => {
+    table.apply(topicOf({ partitions: { 0: { errorCode: 5 }, 1: { leaderId: 4 } } }), 0, 0, false)
+    expect(lookUp(0)).to.equal('noLeader')
+    expect(lookUp(1)).to.equal(4)
+  })
+
+  it('knows that there is no such partition, until partitions may have been added', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    expect(lookUp(7, 100)).to.equal('unknownPartition')
+    expect(lookUp(7, 5_001)).to.equal('ask')
+  })
+
+  it('treats fewer partitions than before as another life of the topic', () => {
+    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } }), 0, 0, false)
+    table.apply(ledBy(1), 10, 10, false)
+    expect(recreated).to.deep.equal(['orders/1'])
+    expect(lookUp(1)).to.equal('unknownPartition')
+  })
+
+  it('remembers for a while that a topic is refused', () => {
+    table.apply(topicOf({ errorCode: 29 }), 0, 0, false)
+    expect(lookUp(0, 100)).to.equal('topicError')
+    expect(lookUp(0, 5_001)).to.equal('ask')
+  })
+
+  it('bears topics named __proto__ and constructor', () => {
+    for (const topic of ['__proto__', 'constructor']) {
+      expect(table.lookUp(topic, 0, 0).type).to.equal('ask')
+      table.apply({ ...ledBy(3), topic }, 0, 0, false)
+      expect(table.lookUp(topic, 0, 0).type).to.equal('leader')
+    }
+  })
+
+  it('lists what is in use and old, forgets what nobody asks for', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    lookUp(0, 20_000)
+    expect(table.stale(30_000, 29_000)).to.deep.equal([])
+    expect(table.stale(30_000, 30_000)).to.deep.equal(['orders'])
+    expect(table.stale(30_000, 60_000)).to.deep.equal([])
+    table.forgetUnused(300_000, 320_001)
+    expect(table.topicCount).to.equal(0)
+  })
+})
+
+describe('refresh schedule', () => {
+  const known = new Set<string>()
+  let schedule: RefreshSchedule
+  beforeEach(() => {
+    known.clear()
+    schedule = new RefreshSchedule({
+      refreshBackoffMs: 100,
+      refreshBackoffMaxMs: 1_000,
+      random: () => 1,
+      isKnown: topic => known.has(topic),
+      unknownLookUps: new TokenBucket(20, 0)
+    })
+  })
+  const refresh = (now: number): readonly string[] | undefined => {
+    const plan = schedule.start(now)
+    if (plan) schedule.succeeded()
+    return plan?.topics
+  }
+
+  it('castle 9.16-D12 has one call in flight, and merges what is wanted meanwhile', () => {
+    schedule.want('a', false, 0)
+    expect(schedule.start(0)?.topics).to.deep.equal(['a'])
+    for (const topic of ['b', 'c', 'b']) schedule.want(topic, false, 1)
+    expect(schedule.start(1)).to.equal(undefined)
+    schedule.succeeded()
+    expect(schedule.start(2)?.topics).to.deep.equal(['b', 'c'])
+  })
+
+  it('castle 9.16-D12 refreshes one topic at once, then with a doubling pause; others are not held up', () => {
+    known.add('a').add('b')
+    const started: number[] = []
+    for (let now = 0; now <= 3_000; now++) {
+      schedule.want('a', false, now)
+      if (refresh(now)?.includes('a')) started.push(now)
+    }
+    expect(started).to.deep.equal([0, 100, 300, 700, 1_500, 2_500])
+    schedule.want('b', false, 3_000)
+    expect(refresh(3_000)).to.deep.equal(['b'])
+  })
+
+  it('starts over with a first refresh after a quiet time', () => {
+    known.add('a')
+    schedule.want('a', false, 0)
+    refresh(0)
+    schedule.want('a', false, 20_000)
+    expect(refresh(20_000)).to.deep.equal(['a'])
+  })
+
+  it('pauses everything after a call that nobody answered, and still wants what was asked', () => {
+    schedule.want('a', false, 0)
+    schedule.failed(schedule.start(0)!, 10)
+    expect(schedule.start(50)).to.equal(undefined)
+    expect(schedule.nextAt(50)).to.equal(110)
+    const plan = schedule.start(110)!
+    expect(plan.topics).to.deep.equal(['a'])
+    schedule.failed(plan, 120)
+    expect(schedule.nextAt(120)).to.equal(320)
+  })
+
+  it('looks up at most twenty topics a second that nobody knows, known ones without limit', () => {
+    known.add('known')
+    for (let at = 0; at < 50; at++) schedule.want(`invented-${at}`, false, 0)
+    schedule.want('known', false, 0)
+    expect(refresh(0)).to.have.length(21).and.to.include('known')
+    expect(refresh(0)).to.equal(undefined)
+    expect(schedule.nextAt(0)).to.be.within(1, 50)
+    expect(refresh(500)).to.have.length(10)
+  })
+
+  it('never lets a topic be created that is only read', () => {
+    schedule.want('read', false, 0)
+    schedule.want('written', true, 0)
+    const plans = [schedule.start(0)!]
+    schedule.succeeded()
+    plans.push(schedule.start(0)!)
+    expect(plans).to.deep.equal([
+      { topics: ['read'], allowAutoTopicCreation: false },
+      { topics: ['written'], allowAutoTopicCreation: true }
+    ])
+  })
+
+  it('wants nothing, wakes for nothing', () => {
+    expect(schedule.nextAt(0)).to.equal(undefined)
+    expect(schedule.start(0)).to.equal(undefined)
+    schedule.wantBrokers()
+    expect(schedule.start(0)?.topics).to.deep.equal([])
+  })
+})
+
+describe('coordinator table', () => {
+  it('searches for a group once at a time, and counts searches in a row', () => {
+    const table = new CoordinatorTable()
+    expect(table.beginSearch('g', 0)).to.equal(0)
+    expect(table.beginSearch('g', 1)).to.equal(undefined)
+    table.endSearch('g', 2)
+    expect(table.beginSearch('g', 3)).to.equal(1)
+    table.endSearch('g', 4)
+    expect(table.beginSearch('g', 20_000)).to.equal(0)
+  })
+
+  it('forgets a coordinator only when it is the one that denied it', () => {
+    const table = new CoordinatorTable()
+    table.found('g', 2)
+    table.forget('g', 1)
+    expect(table.nodeOf('g')).to.equal(2)
+    table.forget('g', 2)
+    expect(table.nodeOf('g')).to.equal(undefined)
+  })
+
+  it('does not grow with invented groups', () => {
+    const table = new CoordinatorTable()
+    for (let at = 0; at < 10_001; at++) table.found(`g${at}`, 1)
+    expect(table.nodeOf('g0')).to.equal(undefined)
+    expect(table.nodeOf('g10000')).to.equal(1)
+  })
+})
+
+describe('backoff', () => {
+  it('doubles between half and whole, up to its maximum', () => {
+    expect([0, 1, 2, 50].map(attempt => backoffMs(attempt, 100, 1_000, () => 1))).to.deep.equal([100, 200, 400, 1_000])
+    expect(backoffMs(2, 100, 1_000, () => 0)).to.equal(200)
+  })
+})
