@@ -133,7 +133,7 @@ export class KafkaCluster {
   }
 
   /** Polls until the check holds; a check that throws counts as not yet. */
-  async waitFor(what: string, check: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  async waitFor(what: string, check: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> {
     const deadline = performance.now() + timeoutMs
     let last: unknown
     while (performance.now() < deadline) {
