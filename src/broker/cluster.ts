@@ -4,10 +4,12 @@ import { FaultTable } from './faults.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import { PartitionLog } from './log/partition-log.js'
 import { ProducerIds } from './producer-ids.js'
+import { controlBatch } from './protocol/control-batch.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
 import { isLegalTopicName } from './topics/topic-name.js'
 import { type Topic, TopicTable } from './topics/topic-table.js'
+import { TransactionCoordinator } from './transactions/transaction-coordinator.js'
 
 export interface ClusterOptions {
   readonly defaultPartitions: number
@@ -31,6 +33,7 @@ export class Cluster {
   readonly topics: TopicTable
   readonly producerIds: ProducerIds
   readonly groups: GroupCoordinator
+  readonly transactions: TransactionCoordinator
   readonly requestCounts = new Map<ApiName, number>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
@@ -42,6 +45,7 @@ export class Cluster {
     const { storage } = options
     this.producerIds = new ProducerIds(storage)
     this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs)
+    this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({
       openLog(topic, partition, logStartOffset) {
@@ -93,6 +97,7 @@ export class Cluster {
         })
       })
     }
+    for (const partition of this.topics.partitions()) this.#abortOpenTransactions(partition)
     this.topicsChanged()
   }
 
@@ -219,8 +224,17 @@ export class Cluster {
     this.#creating.clear()
     this.producerIds.close()
     this.groups.close()
+    this.transactions.close()
     for (const { log } of this.topics.partitions()) log.close()
     this.options.storage.close()
+  }
+
+  /** Nobody is left who could end them, and readers would wait for ever. */
+  #abortOpenTransactions({ log, leaderEpoch }: Partition): void {
+    for (const producerId of log.transactions.openProducerIds) {
+      const epoch = log.producers.epochOf(producerId)
+      log.append(controlBatch('abort', producerId, epoch, Date.now()), leaderEpoch, -1)
+    }
   }
 
   #electLeader(partition: Partition): void {

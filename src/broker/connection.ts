@@ -121,10 +121,13 @@ export class Connection implements Peer {
     const clientId = reader.nullableString() ?? ''
     const api = apiOf(key)
     if (!api?.serves(version)) return this.#refuse(key, correlationId)
+    const isFlexible = api.isFlexible(version)
+    if (isFlexible) reader.skipTags()
     const request = api.open(reader, version)
     this.#cluster.count(api.name)
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
     const response = new ProtocolWriter().int32(0).int32(correlationId)
+    if (isFlexible) response.noTags()
     const cluster = this.#cluster
     const call: Call = { version, nodeId: this.#nodeId, clientId, cluster, peer: this, faults, response, respond: true }
     if (faults === noVerdict) return this.#answer(request, call)

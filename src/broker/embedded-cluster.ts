@@ -89,6 +89,10 @@ export type ApiName =
   | 'DeleteGroups'
   | 'OffsetDelete'
   | 'IncrementalAlterConfigs'
+  | 'AddPartitionsToTxn'
+  | 'AddOffsetsToTxn'
+  | 'EndTxn'
+  | 'TxnOffsetCommit'
 
 /** Which requests a fault hits; absent fields match everything. */
 export interface FaultMatch {

@@ -45,6 +45,8 @@ export interface ApiSpec<Request> {
   readonly maxVersion: number
   /** The lowest that is really answered; default `minVersion`. */
   readonly servedFrom?: number
+  /** From here on headers carry tagged fields; absent: never. */
+  readonly flexibleFrom?: number
   read(reader: ProtocolReader, version: number): Request
   /** What faults may match; absent: the call as a whole. */
   targets?(request: Request, cluster: Cluster): Target[]
@@ -63,6 +65,7 @@ export interface Api {
   readonly minVersion: number
   readonly maxVersion: number
   serves(version: number): boolean
+  isFlexible(version: number): boolean
   /** @throws MalformedRequest */
   open(reader: ProtocolReader, version: number): OpenRequest
 }
@@ -75,6 +78,7 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
     minVersion: spec.minVersion,
     maxVersion: spec.maxVersion,
     serves: version => version >= servedFrom && version <= spec.maxVersion,
+    isFlexible: version => spec.flexibleFrom !== undefined && version >= spec.flexibleFrom,
     open(reader, version) {
       const request = spec.read(reader, version)
       return {

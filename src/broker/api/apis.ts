@@ -12,6 +12,7 @@ import { metadata } from './metadata.js'
 import { produce } from './produce.js'
 import { recordsAdmin } from './records-admin.js'
 import { topicAdmin } from './topic-admin.js'
+import { transactions } from './transactions.js'
 
 /** Everything that is served, by key. */
 const all: Api[] = [
@@ -27,7 +28,8 @@ const all: Api[] = [
   ...groupAdmin,
   ...topicAdmin,
   ...recordsAdmin,
-  ...configs
+  ...configs,
+  ...transactions
 ].sort((one, other) => one.key - other.key)
 
 export const apis: readonly Api[] = all

@@ -29,6 +29,7 @@ export class PartitionLog {
   #segments: Segment[] = []
   #logStartOffset = 0
   #sizeBytes = 0
+  #isRemoved = false
 
   constructor(options: LogOptions) {
     this.#options = options
@@ -175,7 +176,13 @@ export class PartitionLog {
     for (const segment of this.#segments) segment.close()
   }
 
+  /** True once its topic was deleted. */
+  get isRemoved(): boolean {
+    return this.#isRemoved
+  }
+
   remove(): void {
+    this.#isRemoved = true
     for (const segment of this.#segments) segment.remove()
     this.#segments = []
     this.#wake()

@@ -62,6 +62,10 @@ export class ProducerState {
     return first === expected ? APPEND : OUT_OF_ORDER
   }
 
+  epochOf(producerId: number): number {
+    return this.#producers.get(producerId)?.epoch ?? 0
+  }
+
   /** Remembers an appended batch. */
   appended(batch: BatchView, appendTimeMs: number): void {
     const producer = this.#producer(batch)

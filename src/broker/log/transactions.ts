@@ -15,6 +15,10 @@ export class TransactionIndex {
   readonly #openSince = new Map<number, number>()
   readonly #aborted: AbortedTransaction[] = []
 
+  get openProducerIds(): number[] {
+    return [...this.#openSince.keys()]
+  }
+
   /** Where read_committed readers stop: the first record of the oldest open transaction, else the high watermark. */
   lastStableOffset(highWatermark: number): number {
     let stable = highWatermark

@@ -36,6 +36,8 @@ export const errors = {
   invalidProducerEpoch: 47,
   invalidTxnState: 48,
   invalidProducerIdMapping: 49,
+  invalidTransactionTimeout: 50,
+  operationNotAttempted: 55,
   kafkaStorageError: 56,
   saslAuthenticationFailed: 58,
   nonEmptyGroup: 68,
@@ -48,5 +50,6 @@ export const errors = {
   memberIdRequired: 79,
   fencedInstanceId: 82,
   groupSubscribedToTopic: 86,
-  invalidRecord: 87
+  invalidRecord: 87,
+  producerFenced: 90
 } as const

@@ -5,7 +5,7 @@ export class MalformedRequest extends Error {
 
 const TWO_TO_32 = 4294967296
 
-/** Reads Kafka's classic (non-flexible) primitives one after another. Byte strings are views of the frame. */
+/** Reads Kafka's primitives one after another; the `compact` ones are those of flexible versions. Byte strings are views of the frame. */
 export class ProtocolReader {
   readonly #bytes: Buffer
   #position: number
@@ -81,6 +81,45 @@ export class ProtocolReader {
     const items: Item[] = []
     for (let index = 0; index < count; index++) items.push(read())
     return items
+  }
+
+  compactString(): string {
+    const text = this.compactNullableString()
+    if (text === null) throw new MalformedRequest('null where a string is required')
+    return text
+  }
+
+  compactNullableString(): string | null {
+    const length = this.#unsignedVarint() - 1
+    if (length < 0) return null
+    const at = this.#take(length)
+    return this.#bytes.toString('utf8', at, at + length)
+  }
+
+  compactArray<Item>(read: () => Item): Item[] {
+    const count = this.#unsignedVarint() - 1
+    if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
+    const items: Item[] = []
+    for (let index = 0; index < count; index++) items.push(read())
+    return items
+  }
+
+  /** None of them matters here. */
+  skipTags(): void {
+    for (let count = this.#unsignedVarint(); count > 0; count--) {
+      this.#unsignedVarint()
+      this.#take(this.#unsignedVarint())
+    }
+  }
+
+  #unsignedVarint(): number {
+    let value = 0
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.#bytes[this.#take(1)]!
+      value |= (byte & 127) << shift
+      if (byte < 128) return value >>> 0
+    }
+    throw new MalformedRequest('varint is too long')
   }
 
   #take(length: number): number {

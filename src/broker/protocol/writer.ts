@@ -1,7 +1,7 @@
 /** Byte strings below this are copied into the frame; longer ones leave as they are. */
 const COPY_BELOW_BYTES = 1024
 
-/** Writes Kafka's classic (non-flexible) primitives into one framed response. */
+/** Writes Kafka's primitives into one framed response; the `compact` ones are those of flexible versions. */
 export class ProtocolWriter {
   #bytes: Buffer
   #start = 0
@@ -70,6 +70,24 @@ export class ProtocolWriter {
     return this
   }
 
+  compactString(value: string): this {
+    const length = Buffer.byteLength(value)
+    this.#unsignedVarint(length + 1)
+    const at = this.#reserve(length)
+    this.#bytes.write(value, at, length, 'utf8')
+    return this
+  }
+
+  compactArray<Item>(items: readonly Item[], write: (item: Item) => void): this {
+    this.#unsignedVarint(items.length + 1)
+    for (const item of items) write(item)
+    return this
+  }
+
+  noTags(): this {
+    return this.int8(0)
+  }
+
   /** Without a length. Long ones are not copied: the caller leaves them alone until the frame is sent. */
   raw(value: Buffer): this {
     if (value.length < COPY_BELOW_BYTES) {
@@ -91,6 +109,17 @@ export class ProtocolWriter {
 
   get sizeBytes(): number {
     return this.#doneBytes + this.#end - this.#start
+  }
+
+  #unsignedVarint(value: number): void {
+    let left = value
+    for (; left > 127; left >>>= 7) this.#byte((left & 127) | 128)
+    this.#byte(left)
+  }
+
+  #byte(value: number): void {
+    const at = this.#reserve(1)
+    this.#bytes[at] = value
   }
 
   #seal(): void {

@@ -1,0 +1,143 @@
+import { topicPartitionKey } from '../../model.js'
+import type { CommittedOffsets } from '../groups/committed-offsets.js'
+import type { ProducerIds } from '../producer-ids.js'
+import { controlBatch } from '../protocol/control-batch.js'
+import { errors } from '../protocol/error-codes.js'
+import type { StoredOffset } from '../storage/storage.js'
+import type { Partition } from '../topics/partition.js'
+
+const LAST_EPOCH = 0x7ffe
+const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
+
+type Outcome = 'commit' | 'abort'
+
+interface Transaction {
+  producerId: number
+  epoch: number
+  timeoutMs: number
+  state: 'empty' | 'ongoing' | Outcome
+  readonly partitions: Map<string, Partition>
+  readonly groupIds: Set<string>
+  /** Visible once it commits. */
+  offsets: StoredOffset[]
+  timer: NodeJS.Timeout | undefined
+}
+
+/** Who asks, about which transaction. */
+export interface TransactionalProducer {
+  readonly transactionalId: string
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/**
+ * Transactions: which partitions and offsets take part, and the markers that end them.
+ *
+ * Source: apache/kafka TransactionCoordinator, the protocol before KIP-890.
+ */
+export class TransactionCoordinator {
+  readonly #transactions = new Map<string, Transaction>()
+  readonly #producerIds: ProducerIds
+  readonly #offsets: CommittedOffsets
+
+  constructor(producerIds: ProducerIds, offsets: CommittedOffsets) {
+    this.#producerIds = producerIds
+    this.#offsets = offsets
+  }
+
+  /** A producer begins, or begins again: whoever used the id before is fenced, what it left open is aborted. */
+  begin(transactionalId: string, timeoutMs: number): { producerId: number; producerEpoch: number } | number {
+    if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errors.invalidTransactionTimeout
+    let transaction = this.#transactions.get(transactionalId)
+    if (!transaction) {
+      transaction = newTransaction(this.#producerIds.take())
+      this.#transactions.set(transactionalId, transaction)
+    } else this.#fence(transaction)
+    transaction.timeoutMs = timeoutMs
+    transaction.state = 'empty'
+    return { producerId: transaction.producerId, producerEpoch: transaction.epoch }
+  }
+
+  addPartition(producer: TransactionalProducer, partition: Partition): void {
+    const transaction = this.#open(producer)
+    transaction.partitions.set(topicPartitionKey(partition.topic, partition.index), partition)
+  }
+
+  addGroup(producer: TransactionalProducer, groupId: string): void {
+    this.#open(producer).groupIds.add(groupId)
+  }
+
+  /** 0, or why these offsets may not take part. */
+  offsetsError(producer: TransactionalProducer, groupId: string): number {
+    const transaction = this.#transactions.get(producer.transactionalId)
+    const isIn = transaction?.state === 'ongoing' && transaction.groupIds.has(groupId)
+    return this.producerError(producer) || (isIn ? errors.none : errors.invalidTxnState)
+  }
+
+  addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
+    this.#transactions.get(transactionalId)?.offsets.push(...offsets)
+  }
+
+  /** Ends it, or says again how it has ended. */
+  end(producer: TransactionalProducer, outcome: Outcome): number {
+    const refusal = this.producerError(producer)
+    if (refusal) return refusal
+    const transaction = this.#transactions.get(producer.transactionalId)!
+    if (transaction.state === outcome) return errors.none
+    if (transaction.state !== 'ongoing') return errors.invalidTxnState
+    this.#finish(transaction, outcome)
+    return errors.none
+  }
+
+  /** 0, 49 for another producer id, 47 for an epoch that was fenced. */
+  producerError({ transactionalId, producerId, producerEpoch }: TransactionalProducer): number {
+    const transaction = this.#transactions.get(transactionalId)
+    if (transaction?.producerId !== producerId) return errors.invalidProducerIdMapping
+    return transaction.epoch === producerEpoch ? errors.none : errors.invalidProducerEpoch
+  }
+
+  close(): void {
+    for (const { timer } of this.#transactions.values()) clearTimeout(timer)
+  }
+
+  #open({ transactionalId }: TransactionalProducer): Transaction {
+    const transaction = this.#transactions.get(transactionalId)!
+    if (transaction.state !== 'ongoing') {
+      transaction.state = 'ongoing'
+      transaction.timer = setTimeout(() => this.#fence(transaction), transaction.timeoutMs)
+    }
+    return transaction
+  }
+
+  #fence(transaction: Transaction): void {
+    if (transaction.epoch < LAST_EPOCH) transaction.epoch++
+    if (transaction.state === 'ongoing') this.#finish(transaction, 'abort')
+    if (transaction.epoch < LAST_EPOCH) return
+    transaction.producerId = this.#producerIds.take()
+    transaction.epoch = 0
+  }
+
+  #finish(transaction: Transaction, outcome: Outcome): void {
+    clearTimeout(transaction.timer)
+    const { producerId, epoch } = transaction
+    for (const { log, leaderEpoch } of transaction.partitions.values()) {
+      if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
+    }
+    if (outcome === 'commit') this.#offsets.commit(transaction.offsets)
+    transaction.state = outcome
+    transaction.partitions.clear()
+    transaction.groupIds.clear()
+    transaction.offsets = []
+  }
+}
+
+const newTransaction = (producerId: number): Transaction => ({
+  producerId,
+  epoch: 0,
+  timeoutMs: 0,
+  state: 'empty',
+  partitions: new Map(),
+  groupIds: new Set(),
+  offsets: [],
+  timer: undefined
+})
