@@ -162,8 +162,16 @@ export class RouterCore {
     this.refuseRest(message, failure)
   }
 
-  /** Answers a message that came too late to be accepted. */
+  /** Answers a message that came too late to be accepted. What nobody can make sense of is passed over. */
   refuse(message: RouterMessage, failure = SHUTTING_DOWN): void {
+    try {
+      this.#refuse(message, failure)
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'a message to the router could not be answered')
+    }
+  }
+
+  #refuse(message: RouterMessage, failure: Failure): void {
     if (message.type === 'requests') for (const request of message.requests) this.refuse(request, failure)
     else if (message.type === 'produce') refuseProduce(message, failure)
     else if (message.type === 'produceBatches') {
