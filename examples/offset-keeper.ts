@@ -1,0 +1,55 @@
+/**
+ * An actor that keeps a consumer's place: it commits how far work has come, and asks where to go on after a restart.
+ * Commits that come faster than Kafka takes them overtake one another: only the furthest is sent, and whoever was
+ * overtaken is told by what.
+ *
+ * ```text
+ * billing has no place yet: starting at 0
+ * committed 10: superseded by 20
+ * committed 20: superseded by 30
+ * committed 30: success
+ * after a restart billing goes on at 30 (invoice run of May)
+ * ```
+ */
+import { askRouter, type Castellan, openCastellan, startEmbeddedCluster } from 'castellan'
+
+const topicPartition = { topic: 'invoices', partition: 0 }
+
+/** Where the group goes on, and what it noted there. */
+async function placeOf({ router }: Castellan, groupId: string) {
+  const result = await askRouter(router.ref, { type: 'fetchConsumerOffset', groupId, topicPartition })
+  switch (result.type) {
+    case 'success':
+      return result.offsetAndMetadata
+    case 'notFound':
+      return undefined
+    case 'timedOut':
+    case 'failed':
+      throw new Error(`where ${groupId} stopped is not known: ${result.type}`)
+  }
+}
+
+/** Resolves with what became of this commit. */
+async function commit({ router }: Castellan, groupId: string, offset: number, metadata: string): Promise<string> {
+  const offsetAndMetadata = { offset, metadata }
+  const request = { type: 'commitConsumerOffset', groupId, topicPartition, offsetAndMetadata } as const
+  const result = await askRouter(router.ref, request)
+  return result.type === 'superseded' ? `superseded by ${result.supersededBy.offset}` : result.type
+}
+
+const broker = await startEmbeddedCluster()
+broker.createTopic('invoices', { partitions: 1 })
+
+const firstRun = openCastellan({ brokers: broker.bootstrap })
+const place = await placeOf(firstRun, 'billing')
+console.log(place ? `billing goes on at ${place.offset}` : 'billing has no place yet: starting at 0')
+const offsets = [10, 20, 30]
+const answers = await Promise.all(offsets.map(offset => commit(firstRun, 'billing', offset, 'invoice run of May')))
+for (const [at, answer] of answers.entries()) console.log(`committed ${offsets[at]}: ${answer}`)
+await firstRun.close()
+
+const secondRun = openCastellan({ brokers: broker.bootstrap })
+const found = await placeOf(secondRun, 'billing')
+console.log(`after a restart billing goes on at ${found?.offset} (${found?.metadata})`)
+await secondRun.close()
+await broker.close()

@@ -1,0 +1,58 @@
+/**
+ * Producing from an actor. Records of one partition keep the order in which they were asked to be written, awaited or
+ * not; every record gets an outcome, and a failure says whether the record can still appear in Kafka.
+ *
+ * ```text
+ * order 1: written to sales/0 at 0
+ * order 2: written to sales/0 at 1
+ * order 3: written to sales/0 at 2
+ * order 4: failed with unknownPartition, in the log: no
+ * ```
+ */
+import { type Castellan, openCastellan, type ProduceResult, startEmbeddedCluster } from 'castellan'
+
+type SellerMessage =
+  | { readonly type: 'sold'; readonly order: number; readonly partition: number }
+  | { readonly type: 'written'; readonly order: number; readonly result: ProduceResult }
+
+/** Writes a record per sale; calls `done` with what became of each when all `expected` have their outcome. */
+function spawnSeller({ system, router }: Castellan, expected: number, done: (fates: Map<number, string>) => void) {
+  const fates = new Map<number, string>()
+  return system.spawnOwner<SellerMessage>('seller', {
+    receive: (message, self) => {
+      if (message.type === 'sold') {
+        const { order, partition } = message
+        router.ref.tell({
+          type: 'produce',
+          records: [{ topic: 'sales', partition, key: `order-${order}`, value: JSON.stringify({ order }) }],
+          timeoutMs: 5_000,
+          requester: { reply: result => self.tell({ type: 'written', order, result }) }
+        })
+        return
+      }
+      const [outcome] = message.result.outcomes
+      if (outcome?.type === 'delivered') {
+        fates.set(message.order, `written to sales/${outcome.partition} at ${outcome.offset}`)
+      } else if (outcome) {
+        fates.set(message.order, `failed with ${outcome.code}, in the log: ${outcome.persisted}`)
+      }
+      if (fates.size === expected) done(fates)
+    },
+    onCrash: error => {
+      throw error
+    }
+  })
+}
+
+const broker = await startEmbeddedCluster()
+broker.createTopic('sales', { partitions: 1 })
+const castellan = openCastellan({ brokers: broker.bootstrap })
+const fates = await new Promise<Map<number, string>>(done => {
+  const seller = spawnSeller(castellan, 4, done)
+  for (const order of [1, 2, 3]) seller.tell({ type: 'sold', order, partition: 0 })
+  seller.tell({ type: 'sold', order: 4, partition: 7 })
+})
+// Sorted: a partition that does not exist is told sooner than a write is acknowledged.
+for (const order of [...fates.keys()].sort()) console.log(`order ${order}: ${fates.get(order)}`)
+await castellan.close()
+await broker.close()
