@@ -49,10 +49,8 @@ describe('kafka gateway on the embedded broker', () => {
   for (const [title, actions] of cases) {
     it(`${title}: the log is what was acknowledged, in order`, async () => {
       await warmUp()
-      // The first one added is the first one to fire: the others wait until it is spent.
-      const faults = actions.map((action, at) =>
-        stack.cluster.faults.add({ api: 'Produce', topic: 'orders', partition: 0, count: 1, skip: at }, action)
-      )
+      // One request meets one of them, in this order.
+      const faults = actions.map(action => fault(action))
       const values = Array.from({ length: 10 }, (_, at) => `${at}`)
       const outcomes = await Promise.all(
         values.map(async (value, at) => {
