@@ -65,7 +65,7 @@ function clusterOf(config: Config, name: string): { name: string; brokers: reado
 }
 
 /** The one line for a cluster that cannot be reached. */
-export const unreachable = ({ brokers, timeoutMs }: Client, reason: string): CommandError =>
+export const unreachable = ({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError =>
   new CommandError(
-    `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s (${reason}); is it running there? (--brokers HOST:PORT, or castellan broker to start one)`
+    `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s${reason === undefined ? '' : ` (${reason})`}; is it running there? (--brokers HOST:PORT, or castellan broker to start one)`
   )

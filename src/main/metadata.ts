@@ -23,7 +23,7 @@ export async function askForTopics(
       client.router.tell({ type: 'fetchTopicMetadata', requestId, topics: names, requester, timeoutMs })
     )
     if (result.type === 'success') return result.topics
-    const reason = result.type === 'failed' ? result.message : 'timed out'
+    const reason = result.type === 'failed' ? result.message : undefined
     const mayPass = result.type === 'timedOut' || result.retriable
     if (!mayPass || performance.now() + RETRY_DELAY_MS >= giveUpAt) throw unreachable(client, reason)
     await new Promise(resolve => setTimeout(resolve, RETRY_DELAY_MS))

@@ -86,4 +86,37 @@ describe('the library', () => {
     const gone = await fetch(app.urls.shared).catch(() => 'gone')
     expect(gone).to.equal('gone')
   })
+
+  it('serves several clusters, and a dialect on a port of its own', async () => {
+    const config = loadConfig({
+      environment: {
+        CASTELLAN_BROKERS: cluster.bootstrap,
+        CASTELLAN_CLUSTERS_SECOND_BROKERS: '127.0.0.1:1',
+        CASTELLAN_DIALECTS_KPRF_PORT: '0',
+        CASTELLAN_HTTP_PORT: '0',
+        CASTELLAN_MANAGEMENT_PORT: '0'
+      }
+    })
+    const app = await startApp(config, { log: silentLogger, version: '0' })
+    try {
+      const push = (chunked: boolean) =>
+        fetch(`${app.urls.dialects.get('kprf')}/push`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: chunked ? new Blob([body]).stream() : body,
+          duplex: 'half'
+        } as RequestInit)
+      const body = '{"records":[{"topic":"orders","data":"x"}],"wait_for_send":true}'
+      for (const chunked of [false, true]) {
+        const response = await push(chunked)
+        expect([response.status, await response.text()]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
+      }
+      const ready = await fetch(`${app.urls.management}/ready`)
+      expect(await ready.json()).to.deep.equal({ ready: false, reasons: ['no broker of cluster second answers'] })
+      const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
+      expect(metrics).to.match(/^castellan_router_metadata_refreshes_total\{cluster="second"\} \d+$/m)
+    } finally {
+      await app.stop()
+    }
+  })
 })

@@ -1,0 +1,56 @@
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { claimSocketPath } from '../../src/main/unix-socket.js'
+import { CommandError } from '../../src/main/usage-error.js'
+
+describe('claimSocketPath', () => {
+  let directory: string
+  let path: string
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'castellan-socket-'))
+    path = join(directory, 'socket')
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  const listen = (): Promise<Server> =>
+    new Promise(resolve => {
+      const server = createServer(socket => socket.destroy()).listen(path, () => resolve(server))
+    })
+  const problem = (): Promise<unknown> =>
+    claimSocketPath(path).then(
+      () => undefined,
+      (error: unknown) => error
+    )
+
+  it('does nothing when nothing is there', async () => {
+    expect(await problem()).to.equal(undefined)
+  })
+
+  it('leaves a socket alone on which somebody answers', async () => {
+    const server = await listen()
+    expect(await problem()).to.be.instanceOf(CommandError)
+    expect(existsSync(path)).to.equal(true)
+    await new Promise(resolve => server.close(resolve))
+  })
+
+  it('leaves anything alone that is no socket', async () => {
+    writeFileSync(path, 'precious')
+    const error = await problem()
+    expect(error).to.be.instanceOf(CommandError)
+    expect(existsSync(path)).to.equal(true)
+  })
+
+  it('removes what a process left behind that was killed', async () => {
+    // Bound by another name and moved: closing the server does not find the file any more, as if it had been killed.
+    const server = await listen()
+    renameSync(path, `${path}.left`)
+    await new Promise(resolve => server.close(resolve))
+    path = `${path}.left`
+    expect(existsSync(path)).to.equal(true)
+    expect(await problem()).to.equal(undefined)
+    expect(existsSync(path)).to.equal(false)
+  })
+})
