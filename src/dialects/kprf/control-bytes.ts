@@ -1,13 +1,15 @@
+import { createSimdCheck } from './control-bytes-simd.js'
+
 /** Shorter ones might end before the first whole word. */
 const SHORTEST = 8
 
 /**
- * True when any byte is below 0x20.
+ * True when any byte is below 0x20; the way without WebAssembly.
  *
  * Looks at four bytes at once: in `x - 0x20202020` a byte below 0x20 borrows and shows its top bit, and `& ~x` forgets
  * bytes whose top bit was set before. A borrow starts only at a byte that is really below, so "any" is exact.
  */
-export function hasControlByte(bytes: Uint8Array): boolean {
+export function hasControlByteByWords(bytes: Uint8Array): boolean {
   if (bytes.length < SHORTEST) return hasControlByteIn(bytes, 0, bytes.length)
   const head = -bytes.byteOffset & 3
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >> 2)
@@ -50,3 +52,6 @@ function hasControlWord(words: Int32Array): boolean {
   for (; i < words.length; i++) if ((words[i]! - LIMITS) & ~words[i]! & TOP_BITS) return true
   return false
 }
+
+/** True when any byte is below 0x20. */
+export const hasControlByte: (bytes: Uint8Array) => boolean = createSimdCheck() ?? hasControlByteByWords

@@ -52,7 +52,8 @@ class Scan {
   #unescaped: Buffer | undefined
   #unescapedBytes = 0
   /** The topic before: neighbours mostly share it, and comparing is cheaper than decoding. */
-  #topicBytes: Buffer | undefined
+  #topicStart = 0
+  #topicLength = -1
   #topic = ''
 
   constructor(bytes: Buffer) {
@@ -149,21 +150,23 @@ class Scan {
 
   /** The bytes of the string after a colon. */
   #value(): Buffer | undefined {
-    if (!this.#take(COLON) || !this.#take(QUOTE)) return undefined
-    const start = this.#at
-    const end = this.#bytes.indexOf(QUOTE, start)
+    const end = this.#openString()
     if (end < 0) return undefined
-    if (this.#backslashAt < start) this.#findBackslash()
     if (this.#backslashAt < end) return this.#unescape()
-    const value = this.#bytes.subarray(start, end)
+    const value = this.#bytes.subarray(this.#at, end)
     if (this.#hasControl && hasControlByte(value)) return undefined
     this.#at = end + 1
     return value
   }
 
-  #findBackslash(): void {
-    const found = this.#bytes.indexOf(BACKSLASH, this.#at)
-    this.#backslashAt = found < 0 ? this.#bytes.length : found
+  /** Goes to the first byte of the string after a colon; returns where the next quote is, -1 when there is none. */
+  #openString(): number {
+    if (!this.#take(COLON) || !this.#take(QUOTE)) return -1
+    if (this.#backslashAt < this.#at) {
+      const found = this.#bytes.indexOf(BACKSLASH, this.#at)
+      this.#backslashAt = found < 0 ? this.#bytes.length : found
+    }
+    return this.#bytes.indexOf(QUOTE, this.#at)
   }
 
   /** The string at the cursor, which has an escape in it. */
@@ -200,13 +203,25 @@ class Scan {
   }
 
   #topicText(): string | undefined {
-    const name = this.#value()
-    if (name === undefined) return undefined
-    if (this.#topicBytes === undefined || !isSame(name, this.#topicBytes)) {
-      this.#topic = name.toString()
-      this.#topicBytes = name
+    const end = this.#openString()
+    if (end < 0) return undefined
+    const start = this.#at
+    if (this.#backslashAt < end) return this.#unescape()?.toString()
+    if (this.#hasControl && hasControlByte(this.#bytes.subarray(start, end))) return undefined
+    this.#at = end + 1
+    if (!this.#isSameTopic(start, end)) {
+      this.#topic = this.#bytes.toString('utf8', start, end)
+      this.#topicStart = start
+      this.#topicLength = end - start
     }
     return this.#topic
+  }
+
+  #isSameTopic(start: number, end: number): boolean {
+    const bytes = this.#bytes
+    if (end - start !== this.#topicLength) return false
+    for (let i = start, j = this.#topicStart; i < end; i++, j++) if (bytes[i] !== bytes[j]) return false
+    return true
   }
 
   #nullOrValue(): Buffer | null | undefined {
@@ -247,12 +262,6 @@ class Scan {
 }
 
 const isWhiteSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
-
-function isSame(a: Buffer, b: Buffer): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
 
 /** The code point of an escape whose `u` stands at `at`; -1 when it is none, or half of a surrogate pair. */
 function unicodeEscape(bytes: Uint8Array, at: number): number {
