@@ -4,14 +4,16 @@ import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
 
 /**
- * `npm run build && node --import tsx test/kafka/chaos.ts [--seconds 300] [--seed N] [--controller]`: the gateway
+ * `npm run build && node --import tsx test/kafka/chaos.ts [--seconds 300] [--seed N] [--controller] [--set NAME=VALUE]`:
+ * the gateway, with settings if need be,
  * against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved.
  */
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '300' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    controller: { type: 'boolean', default: false }
+    controller: { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] }
   }
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
@@ -25,13 +27,14 @@ try {
   const cluster = await KafkaCluster.start()
   try {
     say(`Apache Kafka ${cluster.version}, 3 nodes: ${cluster.bootstrap}`)
-    const options = {
+    const result = await runChaos({
       cluster,
       seconds: Number(values.seconds),
       seed: Number(values.seed),
-      controllerOnly: values.controller
-    }
-    const result = await runChaos({ ...options, say })
+      controllerOnly: values.controller,
+      gatewayFlags: values.set.flatMap(setting => ['--set', setting]),
+      say
+    })
     console.log(report(result))
     const found = problems(result)
     console.log(found.length === 0 ? 'OK' : `FAILED (seed ${values.seed}):\n${found.slice(0, 20).join('\n')}`)

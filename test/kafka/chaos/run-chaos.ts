@@ -17,6 +17,8 @@ export interface ChaosOptions {
   readonly seconds: number
   readonly seed: number
   readonly controllerOnly: boolean
+  /** Passed to `castellan serve`. */
+  readonly gatewayFlags?: readonly string[]
   readonly say: (line: string) => void
 }
 
@@ -35,7 +37,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const random = new SeededRandom(seed)
   const topics = [freshTopic('chaos'), freshTopic('chaos')]
   for (const topic of topics) await cluster.createTopic(topic, partitions)
-  const gateway = await GatewayProcess.start(cluster.workspace, cluster.bootstrap)
+  const gateway = await GatewayProcess.start(cluster.workspace, cluster.bootstrap, ...(options.gatewayFlags ?? []))
   try {
     const history = new History()
     const clock = new RecoveryClock(cluster)
