@@ -5,8 +5,7 @@ import { requirePrograms } from './requirements.js'
 
 /**
  * `npm run build && node --import tsx test/kafka/chaos.ts [--seconds 300] [--seed N] [--controller] [--set NAME=VALUE]`:
- * the gateway, with settings if need be,
- * against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved.
+ * the gateway, with other settings if need be, against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved.
  */
 const { values } = parseArgs({
   options: {
