@@ -1,4 +1,5 @@
 import type { BrokerNode } from '../model.js'
+import type { SaslExchange } from './api/api.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   readonly autoCreateTopics: boolean
   readonly retentionBytes: number
   readonly minSessionTimeoutMs: number
+  /** Undefined: nobody need authenticate. */
+  readonly saslMechanisms: ReadonlyMap<string, () => SaslExchange> | undefined
   readonly storage: Storage
 }
 

@@ -2,11 +2,12 @@ import type { Socket } from 'node:net'
 import type { Call, OpenRequest, Peer, SaslExchange } from './api/api.js'
 import { API_VERSIONS_KEY, writeApiVersions } from './api/api-versions.js'
 import { apiOf, apis } from './api/apis.js'
+import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noVerdict } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
 import { errors } from './protocol/error-codes.js'
-import { ProtocolReader } from './protocol/reader.js'
+import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
 import { ProtocolWriter } from './protocol/writer.js'
 
 /** Nobody writes more than this ahead to a client that does not read. */
@@ -56,7 +57,7 @@ export class Connection implements Peer {
     return () => this.#closeCallbacks.delete(callback)
   }
 
-  close(): void {
+  #close(): void {
     this.#gone()
     this.#socket.destroySoon()
   }
@@ -121,6 +122,7 @@ export class Connection implements Peer {
     const clientId = reader.nullableString() ?? ''
     const api = apiOf(key)
     if (!api?.serves(version)) return this.#refuse(key, correlationId)
+    if (this.#isStranger && !openToStrangers.has(key)) throw new MalformedRequest('authentication comes first')
     const isFlexible = api.isFlexible(version)
     if (isFlexible) reader.skipTags()
     const request = api.open(reader, version)
@@ -129,9 +131,23 @@ export class Connection implements Peer {
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.noTags()
     const cluster = this.#cluster
-    const call: Call = { version, nodeId: this.#nodeId, clientId, cluster, peer: this, faults, response, respond: true }
+    const call: Call = {
+      version,
+      nodeId: this.#nodeId,
+      clientId,
+      cluster,
+      peer: this,
+      faults,
+      response,
+      respond: true,
+      hangUp: false
+    }
     if (faults === noVerdict) return this.#answer(request, call)
     return this.#answerWithFaults(request, call)
+  }
+
+  get #isStranger(): boolean {
+    return this.#cluster.options.saslMechanisms !== undefined && this.principal === undefined
   }
 
   /** Only ApiVersions has an answer for a version that is not known: the list, in the oldest form. */
@@ -152,6 +168,7 @@ export class Connection implements Peer {
 
   #sendAnswer(call: Call): void {
     if (call.respond) this.#send(call.response)
+    if (call.hangUp) this.#close()
   }
 
   async #answerWithFaults(request: OpenRequest, call: Call): Promise<void> {
@@ -170,7 +187,7 @@ export class Connection implements Peer {
         return void this.#socket.destroy()
       case 'truncate':
         this.#socket.write(frameOf(call.response).subarray(0, transport.bytes))
-        return this.close()
+        return this.#close()
       case 'corrupt':
         if (call.respond) this.#socket.write(transport.mutate(frameOf(call.response)))
     }

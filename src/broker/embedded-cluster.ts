@@ -59,6 +59,18 @@ export interface EmbeddedClusterOptions {
   readonly retentionBytes?: number
   /** Shortest session a group member may ask for; below it is answered 26. Default 6000, as Kafka's. */
   readonly minSessionTimeoutMs?: number
+  /** Given: every client must authenticate. */
+  readonly sasl?: SaslOptions
+  /** Given: all ports speak TLS. PEM. */
+  readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
+}
+
+/** Who may come in. */
+export interface SaslOptions {
+  /** User and password, for PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
+  readonly users?: ReadonlyMap<string, string>
+  /** For OAUTHBEARER. */
+  readonly tokens?: ReadonlySet<string>
 }
 
 export type ApiName =
@@ -93,6 +105,7 @@ export type ApiName =
   | 'AddOffsetsToTxn'
   | 'EndTxn'
   | 'TxnOffsetCommit'
+  | 'ElectLeaders'
 
 /** Which requests a fault hits; absent fields match everything. */
 export interface FaultMatch {

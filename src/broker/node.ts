@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
 import { Connection } from './connection.js'
 
@@ -7,15 +8,18 @@ import { Connection } from './connection.js'
 export class Node {
   readonly nodeId: number
   readonly #host: string
+  readonly #tls: TlsOptions | undefined
   readonly #connections = new Set<Connection>()
+  readonly #sockets = new Set<Socket>()
   /** Clients that knocked before the cluster was complete. */
   #early: Socket[] = []
   #cluster: Cluster | undefined
   #server: Server | undefined
   #port: number
 
-  constructor(nodeId: number, host: string, port: number) {
+  constructor(nodeId: number, host: string, port: number, tls?: TlsOptions) {
     this.nodeId = nodeId
+    this.#tls = tls
     this.#host = host
     this.#port = port
   }
@@ -26,7 +30,13 @@ export class Node {
   }
 
   async listen(): Promise<void> {
-    const server = createServer(socket => this.#accept(socket))
+    const accept = (socket: Socket) => this.#accept(socket)
+    const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
+    // TLS hands over a socket only after its handshake; a stop must cut it before that, too.
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
+    })
     server.listen(this.#port, this.#host)
     await once(server, 'listening')
     this.#server = server
@@ -48,6 +58,7 @@ export class Node {
     for (const socket of this.#early.splice(0)) socket.destroy()
     const closed = new Promise<void>(resolve => server.close(() => resolve()))
     for (const connection of [...this.#connections]) connection.kill()
+    for (const socket of [...this.#sockets]) socket.destroy()
     await closed
   }
 

@@ -6,6 +6,7 @@ import type { ApiName, EmbeddedCluster, EmbeddedClusterOptions, Faults, TopicOpt
 import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
+import { saslMechanisms } from './sasl/mechanisms.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
@@ -25,6 +26,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     defaultPartitions: options.defaultPartitions ?? 4,
     autoCreateTopics: options.autoCreateTopics ?? true,
     retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
+    saslMechanisms: options.sasl && saslMechanisms(options.sasl),
     minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
     storage: options.directory === undefined ? memoryStorage() : new DirectoryStorage(options.directory)
   })
@@ -38,11 +40,11 @@ class RunningCluster implements EmbeddedCluster {
   readonly #host: string
   readonly #nodes = new Map<number, Node>()
 
-  constructor(cluster: Cluster, { nodes = 1, host = '127.0.0.1', port = 0 }: EmbeddedClusterOptions) {
+  constructor(cluster: Cluster, { nodes = 1, host = '127.0.0.1', port = 0, tls }: EmbeddedClusterOptions) {
     this.#cluster = cluster
     this.#host = host
     for (let nodeId = 1; nodeId <= nodes; nodeId++) {
-      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1))
+      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, tls))
     }
   }
 

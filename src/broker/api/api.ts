@@ -10,8 +10,6 @@ export interface Peer {
   readonly isClosed: boolean
   /** Calls back once when the connection is gone, unless the returned function was called before. */
   onClose(callback: () => void): () => void
-  /** Closes it after what is written so far. */
-  close(): void
   principal: string | undefined
   sasl: SaslExchange | undefined
 }
@@ -34,6 +32,8 @@ export interface Call {
   readonly response: ProtocolWriter
   /** False: nothing is sent (acks=0). */
   respond: boolean
+  /** True: the connection is closed after the answer. */
+  hangUp: boolean
 }
 
 /** One API: which versions are told, which are served, how a request is read and answered. */

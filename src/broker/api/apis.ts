@@ -1,6 +1,7 @@
 import type { Api } from './api.js'
 import { apiVersions } from './api-versions.js'
 import { configs } from './configs.js'
+import { electLeaders } from './elect-leaders.js'
 import { fetch } from './fetch.js'
 import { findCoordinator } from './find-coordinator.js'
 import { groupAdmin } from './group-admin.js'
@@ -11,6 +12,7 @@ import { listOffsets } from './list-offsets.js'
 import { metadata } from './metadata.js'
 import { produce } from './produce.js'
 import { recordsAdmin } from './records-admin.js'
+import { sasl } from './sasl.js'
 import { topicAdmin } from './topic-admin.js'
 import { transactions } from './transactions.js'
 
@@ -29,7 +31,9 @@ const all: Api[] = [
   ...topicAdmin,
   ...recordsAdmin,
   ...configs,
-  ...transactions
+  ...transactions,
+  ...sasl,
+  electLeaders
 ].sort((one, other) => one.key - other.key)
 
 export const apis: readonly Api[] = all

@@ -51,7 +51,7 @@ export const produce = defineApi<ProduceRequest>({
     if (acks !== 0) return
     call.respond = false
     // Nobody will read an answer; a closed connection is how such a client learns.
-    if (failed) call.peer.close()
+    call.hangUp = failed
   }
 })
 

@@ -48,7 +48,9 @@ export const errors = {
   unknownLeaderEpoch: 75,
   unsupportedCompressionType: 76,
   memberIdRequired: 79,
+  preferredLeaderNotAvailable: 80,
   fencedInstanceId: 82,
+  electionNotNeeded: 84,
   groupSubscribedToTopic: 86,
   invalidRecord: 87,
   producerFenced: 90

@@ -1,0 +1,55 @@
+import { errors } from '../protocol/error-codes.js'
+import { type Api, type Call, defineApi } from './api.js'
+
+const NOTHING = Buffer.alloc(0)
+
+const saslHandshake = defineApi<{ readonly mechanism: string }>({
+  key: 17,
+  name: 'SaslHandshake',
+  // 0 is told, because librdkafka looks for it; what it announces (bare tokens) nobody sends who can do 1.
+  minVersion: 0,
+  servedFrom: 1,
+  maxVersion: 1,
+  read: reader => ({ mechanism: reader.string() }),
+  answer({ mechanism }, { response, faults, peer, cluster }) {
+    const mechanisms = cluster.options.saslMechanisms
+    const injected = faults.before()
+    const exchange = injected ? undefined : mechanisms?.get(mechanism)?.()
+    if (exchange) peer.sasl = exchange
+    const refusal = mechanisms ? errors.unsupportedSaslMechanism : errors.illegalSaslState
+    response.int16(injected || faults.after() || (exchange ? errors.none : refusal))
+    response.array(mechanisms?.keys() ?? [], name => response.string(name))
+  }
+})
+
+const saslAuthenticate = defineApi<{ readonly token: Buffer }>({
+  key: 36,
+  name: 'SaslAuthenticate',
+  minVersion: 0,
+  maxVersion: 1,
+  read: reader => ({ token: reader.bytes() }),
+  answer({ token }, call) {
+    const injected = call.faults.before()
+    if (injected) return write(call, injected, 'injected', NOTHING)
+    const { peer } = call
+    if (!peer.sasl) return write(call, errors.illegalSaslState, 'SaslHandshake comes first', NOTHING)
+    try {
+      const { answer, principal } = peer.sasl.step(token)
+      if (principal !== undefined) peer.principal = principal
+      write(call, call.faults.after(), null, answer)
+    } catch (error) {
+      peer.sasl = undefined
+      call.hangUp = true
+      write(call, errors.saslAuthenticationFailed, `Authentication failed: ${(error as Error).message}`, NOTHING)
+    }
+  }
+})
+
+function write({ response, version }: Call, errorCode: number, message: string | null, answer: Buffer): void {
+  response.int16(errorCode).nullableString(message).bytes(answer)
+  if (version >= 1) response.int64(0)
+}
+
+export const sasl: readonly Api[] = [saslHandshake, saslAuthenticate]
+/** What a client may ask before it has shown who it is: the versions and these. */
+export const openToStrangers: ReadonlySet<number> = new Set([18, 17, 36])

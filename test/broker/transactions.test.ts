@@ -1,0 +1,175 @@
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { fetchOne, produce } from '../support/raw-kafka-calls.js'
+import { offsetFetch } from '../support/raw-kafka-group-calls.js'
+
+interface Producer {
+  readonly errorCode: number
+  readonly id: number
+  readonly epoch: number
+}
+
+describe('broker: transactions', () => {
+  let cluster: EmbeddedCluster
+  let client: RawKafka
+
+  beforeEach(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 2 })
+    client = await RawKafka.connect(cluster.nodes[0]!)
+  })
+  afterEach(async () => {
+    client.close()
+    await cluster.close()
+  })
+
+  async function begin(timeoutMs = 60_000): Promise<Producer> {
+    const answer = await client.call(22, 1, body => body.nullableString('tx').int32(timeoutMs))
+    answer.int32()
+    return { errorCode: answer.int16(), id: answer.int64(), epoch: answer.int16() }
+  }
+  async function addPartitions({ id, epoch }: Producer, partitions: number[], version = 2): Promise<number[]> {
+    const answer = await client.call(24, version, body => {
+      body
+        .string('tx')
+        .int64(id)
+        .int16(epoch)
+        .int32(1)
+        .string('orders')
+        .array(partitions, one => body.int32(one))
+    })
+    answer.int32()
+    answer.int32()
+    answer.string()
+    return answer.array(() => {
+      answer.int32()
+      return answer.int16()
+    })
+  }
+  const send = async ({ id, epoch }: Producer, partition: number, baseSequence: number, value: string) => {
+    const options = { producerId: id, producerEpoch: epoch, baseSequence, isTransactional: true }
+    return (await produce(client, 'orders', partition, batchOf([value], options))).errorCode
+  }
+  async function end({ id, epoch }: Producer, isCommit: boolean): Promise<number> {
+    const answer = await client.call(26, 2, body => body.string('tx').int64(id).int16(epoch).boolean(isCommit))
+    answer.int32()
+    return answer.int16()
+  }
+  const stable = async (partition = 0) => {
+    const { lastStableOffset, highWatermark, aborted } = await fetchOne(client, 'orders', partition, 0, {
+      isReadCommitted: true
+    })
+    return { lastStableOffset, highWatermark, aborted: aborted.length }
+  }
+
+  it('makes records of several partitions readable together', async () => {
+    const producer = await begin()
+    expect(await addPartitions(producer, [0, 1])).to.deep.equal([0, 0])
+    expect([await send(producer, 0, 0, 'a'), await send(producer, 1, 0, 'b')]).to.deep.equal([0, 0])
+    expect(await stable(0)).to.deep.equal({ lastStableOffset: 0, highWatermark: 1, aborted: 0 })
+    expect(await end(producer, true)).to.equal(0)
+    for (const partition of [0, 1]) {
+      expect(await stable(partition)).to.deep.equal({ lastStableOffset: 2, highWatermark: 2, aborted: 0 })
+    }
+    expect(await end(producer, true)).to.equal(0)
+    expect(await end(producer, false)).to.equal(48)
+  })
+
+  it('names what was aborted, and goes on in the next transaction', async () => {
+    const producer = await begin()
+    await addPartitions(producer, [0])
+    await send(producer, 0, 0, 'a')
+    expect(await end(producer, false)).to.equal(0)
+    expect(await stable()).to.deep.equal({ lastStableOffset: 2, highWatermark: 2, aborted: 1 })
+    await addPartitions(producer, [0])
+    expect(await send(producer, 0, 1, 'b')).to.equal(0)
+    expect(await end(producer, true)).to.equal(0)
+    expect(await stable()).to.deep.equal({ lastStableOffset: 4, highWatermark: 4, aborted: 1 })
+  })
+
+  it('fences a producer whose id begins again, and aborts what it left open', async () => {
+    const old = await begin()
+    await addPartitions(old, [0])
+    await send(old, 0, 0, 'a')
+    const fresh = await begin()
+    expect([fresh.id, fresh.epoch]).to.deep.equal([old.id, old.epoch + 1])
+    expect(await stable()).to.deep.equal({ lastStableOffset: 2, highWatermark: 2, aborted: 1 })
+    expect(await send(old, 0, 1, 'late')).to.equal(47)
+    expect([await addPartitions(old, [0]), await addPartitions(old, [0], 1)]).to.deep.equal([[90], [47]])
+    expect(await end(old, true)).to.equal(90)
+    await addPartitions(fresh, [0])
+    expect(await send(fresh, 0, 0, 'b')).to.equal(0)
+  })
+
+  it('aborts a transaction that takes too long, and fences its producer', async () => {
+    const producer = await begin(20)
+    await addPartitions(producer, [0])
+    await send(producer, 0, 0, 'a')
+    while ((await stable()).aborted === 0) await new Promise(setImmediate)
+    expect(await end(producer, true)).to.equal(90)
+  })
+
+  it('refuses strangers (49), ends without a beginning (48), and all partitions with one that is not there', async () => {
+    const producer = await begin()
+    expect(await end(producer, true)).to.equal(48)
+    expect(await end({ ...producer, id: 1 }, true)).to.equal(49)
+    expect(await addPartitions(producer, [0, 9])).to.deep.equal([55, 3])
+  })
+
+  for (const version of [2, 3]) {
+    it(`commits offsets with the transaction, not before (version ${version})`, async () => {
+      const producer = await begin()
+      const { id, epoch } = producer
+      expect(await commitOffset(client, producer, version)).to.equal(48)
+      const added = await client.call(25, 2, body => body.string('tx').int64(id).int16(epoch).string('billing'))
+      added.int32()
+      expect(added.int16()).to.equal(0)
+      expect(await commitOffset(client, producer, version)).to.equal(0)
+      const committed = async () => (await offsetFetch(client, 'billing', 'orders', [0])).partitions[0]!.offset
+      expect(await committed()).to.equal(-1)
+      await end(producer, true)
+      expect(await committed()).to.equal(5)
+    })
+  }
+})
+
+/** TxnOffsetCommit of offset 5; version 3 is a flexible one. */
+async function commitOffset(client: RawKafka, { id, epoch }: Producer, version: number): Promise<number> {
+  if (version < 3) {
+    const answer = await client.call(28, version, body => {
+      body.string('tx').string('billing').int64(id).int16(epoch)
+      body.int32(1).string('orders').int32(1).int32(0).int64(5).int32(-1).nullableString('note')
+    })
+    answer.int32()
+    answer.int32()
+    answer.string()
+    answer.int32()
+    answer.int32()
+    return answer.int16()
+  }
+  const answer = await client.call(28, version, body => {
+    body.noTags().compactString('tx').compactString('billing').int64(id).int16(epoch)
+    body.int32(-1).compactString('').int8(0)
+    body.compactArray(['orders'], topic => {
+      body.compactString(topic)
+      body.compactArray([0], partition => body.int32(partition).int64(5).int32(-1).compactString('note').noTags())
+      body.noTags()
+    })
+    body.noTags()
+  })
+  answer.skipTags()
+  answer.int32()
+  return answer.compactArray(() => {
+    answer.compactString()
+    const [code] = answer.compactArray(() => {
+      answer.int32()
+      const errorCode = answer.int16()
+      answer.skipTags()
+      return errorCode
+    })
+    answer.skipTags()
+    return code!
+  })[0]!
+}
