@@ -1,7 +1,7 @@
-import type { ApiName, EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import type { ApiName, EmbeddedCluster } from 'castellan'
 import type { BrokerSetup } from './broker.js'
 import { answerParent } from './child.js'
-import { DIST } from './in-process.js'
+import { loadCastellan } from './in-process.js'
 
 const RETENTION_BYTES = 64 * 1024 * 1024
 
@@ -9,8 +9,7 @@ let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
 
 async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
-  const room = new URL('broker/start-embedded-cluster.js', DIST).href
-  const { startEmbeddedCluster } = (await import(room)) as typeof import('../../src/broker/start-embedded-cluster.js')
+  const { startEmbeddedCluster } = await loadCastellan()
   cluster = await startEmbeddedCluster({ nodes, port, retentionBytes })
   for (const { topic, partitions } of topics) {
     cluster.createTopic(topic, { partitions })

@@ -3,79 +3,80 @@ import { Child } from './child.js'
 import type { LoadReport, LoadRun } from './load.js'
 import type { BenchOptions } from './options.js'
 import type { Row } from './report.js'
-import { freePort, startGateway } from './servers.js'
+import { freePort, pushOne, startGateway, tryPush } from './servers.js'
 
 const CONNECTIONS = 256
+const TOPIC = 'flood'
 const RECOVERY_TIMEOUT_MS = 30_000
 const RECOVERY_POLL_MS = 20
+const WINDOWS_PER_FLOOD = 5
 
 /**
- * Kafka away and clients that do not care: async pushes as fast as they are answered, at default settings. Then the
- * broker appears, and a sync push is tried until it succeeds.
+ * Kafka away and clients that do not care: async pushes as fast as they are answered, at default settings. Once with a
+ * gateway that has never seen a broker, once with one whose broker went away, so that its lanes fill. Each time a broker
+ * then appears, and a sync push is tried until it succeeds.
  */
-export async function flood({ seconds }: BenchOptions): Promise<readonly Row[]> {
-  const brokerPort = await freePort()
-  const gateway = await startGateway(`127.0.0.1:${brokerPort}`)
+export async function flood(options: BenchOptions): Promise<readonly Row[]> {
+  return [...(await floodOnce('never-seen', options)), ...(await floodOnce('went-away', options))]
+}
+
+async function floodOnce(when: 'never-seen' | 'went-away', { seconds }: BenchOptions): Promise<readonly Row[]> {
+  const port = await freePort()
+  const setup = { port, topics: [{ topic: TOPIC, partitions: 4 }] }
+  const first = when === 'went-away' ? await startBroker(setup) : undefined
+  const gateway = await startGateway(`127.0.0.1:${port}`)
   const { child: load } = await Child.start('./load.ts')
   try {
+    if (first) {
+      await pushOne(gateway.port, TOPIC)
+      await first.stop()
+    }
     const report = await load.ask<LoadReport>('run', {
       port: gateway.port,
       pid: gateway.pid,
       path: '/kprf/push',
-      body: JSON.stringify({ records: [{ topic: 'flood', data: 'x'.repeat(4096) }], wait_for_send: false }),
+      body: JSON.stringify({ records: [{ topic: TOPIC, data: 'x'.repeat(4096) }], wait_for_send: false }),
       connections: CONNECTIONS,
       warmUpMs: 0,
-      measureMs: seconds * 5_000
+      measureMs: seconds * WINDOWS_PER_FLOOD * 1000
     } satisfies LoadRun)
-    const statuses = new Map(report.statuses)
-    const broker = await startBroker({ port: brokerPort, topics: [{ topic: 'flood', partitions: 4 }] })
+    const broker = await startBroker(setup)
     const recoveredMs = await recovery(gateway.port)
     await broker.stop()
-    const ok = statuses.get(200) ?? 0
-    const answered = report.answered
-    return [
-      row('flood-answers', answered / report.seconds, 'answers/s', report),
-      {
-        work: 'flood-refused',
-        value: (100 * (answered - ok)) / answered,
-        unit: '% of answers',
-        note: statusNote(statuses)
-      },
-      { work: 'flood-rss', value: report.rssMaxBytes / 1e6, unit: 'MB', note: 'most resident memory, limit 512' },
-      {
-        work: 'flood-recovery',
-        value: recoveredMs,
-        unit: 'ms',
-        note: 'from the broker listening to the first sync 200'
-      }
-    ]
+    return toRows(when, report, recoveredMs)
   } finally {
     await load.stop()
     await gateway.stop()
   }
 }
 
-const row = (work: string, value: number, unit: string, report: LoadReport): Row => ({
-  work,
-  value,
-  unit,
-  p50Ms: report.p50Ms,
-  p99Ms: report.p99Ms,
-  cpuUsPerRequest: report.cpuMicros / report.answered,
-  rssMb: report.rssMaxBytes / 1e6
-})
+function toRows(when: string, report: LoadReport, recoveredMs: number): readonly Row[] {
+  const accepted = new Map(report.statuses).get(200) ?? 0
+  return [
+    {
+      work: `flood-${when}`,
+      value: report.answered / report.seconds,
+      unit: 'answers/s',
+      p50Ms: report.p50Ms,
+      p99Ms: report.p99Ms,
+      cpuUsPerRequest: report.cpuMicros / report.answered,
+      rssMb: report.rssMaxBytes / 1e6,
+      overloadShare: (report.answered - accepted) / report.answered,
+      recoveredMs,
+      note: [
+        ...report.statuses.map(([status, answers]) => `${status}: ${answers}`),
+        `${report.lost} cut`,
+        `back ${Math.round(recoveredMs)} ms after the broker`
+      ].join(', ')
+    }
+  ]
+}
 
-const statusNote = (statuses: ReadonlyMap<number, number>): string =>
-  [...statuses].map(([status, answers]) => `${status}: ${answers}`).join(', ')
-
+/** From the broker listening to the first sync push that is in Kafka. */
 async function recovery(port: number): Promise<number> {
   const startedAtMs = performance.now()
-  const body = JSON.stringify({ records: [{ topic: 'flood', data: 'back' }], wait_for_send: true })
-  const headers = { 'content-type': 'application/json' }
   while (performance.now() - startedAtMs < RECOVERY_TIMEOUT_MS) {
-    const response = await fetch(`http://127.0.0.1:${port}/kprf/push`, { method: 'POST', headers, body })
-    await response.arrayBuffer()
-    if (response.ok) return performance.now() - startedAtMs
+    if (await tryPush(port, TOPIC)) return performance.now() - startedAtMs
     await new Promise(resolve => setTimeout(resolve, RECOVERY_POLL_MS))
   }
   throw new Error(`flood: no push succeeded within ${RECOVERY_TIMEOUT_MS} ms of the broker's start`)

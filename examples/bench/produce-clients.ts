@@ -74,7 +74,7 @@ async function openCastellan({
   recordBytes,
   recordsPerCall
 }: ProduceRun): Promise<Producer> {
-  const { router, delivery, askRouter } = await startInProcess(bootstrap)
+  const { router, close, askRouter } = await startInProcess({ brokers: bootstrap })
   const value = Buffer.alloc(recordBytes, 'x')
   const records = Array.from({ length: recordsPerCall }, (_, at) => ({
     topic,
@@ -90,8 +90,7 @@ async function openCastellan({
       return delivered
     },
     close: async () => {
-      await delivery.close(5_000)
-      await router.stop()
+      await close()
     }
   }
 }

@@ -3,7 +3,7 @@ import { Child } from './child.js'
 import type { LoadReport, LoadRun } from './load.js'
 import type { BenchOptions } from './options.js'
 import { median, type Row } from './report.js'
-import { type Server, startFloor, startGateway } from './servers.js'
+import { pushOne, type Server, startFloor, startGateway } from './servers.js'
 
 const CONNECTIONS = 256
 const PARTITIONS = 4
@@ -44,6 +44,7 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
   const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap)]
   const { child: load } = await Child.start('./load.ts')
+  await pushOne(gateway.port, 'push')
   const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
   try {
     for (let round = 0; round < rounds; round++) {

@@ -1,7 +1,6 @@
-import type { RecordBatch, TopicPartition } from '../../src/model.js'
-import type { RouterSettingsOverrides } from '../../src/router/settings.js'
+import type { Castellan, RecordBatch, RouterSettingsOverrides, TopicPartition } from 'castellan'
 import { answerParent } from './child.js'
-import { type InProcess, startInProcess } from './in-process.js'
+import { type AskRouter, startInProcess } from './in-process.js'
 import { latencyHistogram, type Percentiles, percentiles } from './percentiles.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
 
@@ -17,10 +16,13 @@ export type LatencyReport = Percentiles
 
 const CACHED_ASKS_IN_FLIGHT = 256
 
-let parts: InProcess
+let parts: Castellan & { readonly askRouter: AskRouter }
+let firstBroker: { readonly host: string; readonly port: number }
 
 async function start({ bootstrap, settings = {} }: RouterSetup) {
-  parts = await startInProcess(bootstrap, settings)
+  parts = await startInProcess({ brokers: bootstrap, router: settings })
+  const [host, port] = bootstrap.split(',')[0]!.split(':')
+  firstBroker = { host: host!, port: Number(port) }
   return {}
 }
 
@@ -129,7 +131,7 @@ const routerLatency = (run: LatencyRun) =>
 
 /** The same Fetch through a connection of the same kind, without a Router. */
 async function bareLatency(run: LatencyRun) {
-  const client = parts.connect(parts.addresses[0]!, 'bench')
+  const client = parts.createClient(firstBroker, 'bench')
   await client.connect()
   const { topic, maxBytes } = run
   const report = await timed(run, async fetchOffset => {

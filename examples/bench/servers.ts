@@ -74,3 +74,19 @@ export function freePort(): Promise<number> {
     })
   })
 }
+
+/** Writes one record and waits until Kafka has it: the topic is known from then on. */
+export async function pushOne(port: number, topic: string, partition?: number): Promise<void> {
+  if (!(await tryPush(port, topic, partition))) throw new Error(`a first record could not be written to ${topic}`)
+}
+
+/** @returns whether the record is in Kafka */
+export async function tryPush(port: number, topic: string, partition?: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/kprf/push`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ records: [{ topic, data: 'x', partition }], wait_for_send: true })
+  })
+  await response.arrayBuffer()
+  return response.ok
+}
