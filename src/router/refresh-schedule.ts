@@ -39,7 +39,8 @@ export class RefreshSchedule {
   readonly #wants = new Map<string, Want>()
   readonly #past = new Map<string, Past>()
   #wantsBrokers = false
-  #inFlight = false
+  #inFlight: RefreshPlan | undefined
+  readonly #onItsWay = new Set<string>()
   #failures = 0
   #pausedUntil = 0
 
@@ -48,15 +49,24 @@ export class RefreshSchedule {
   }
 
   get isInFlight(): boolean {
-    return this.#inFlight
+    return this.#inFlight !== undefined
   }
   /** Calls in a row that no broker answered. */
   get failures(): number {
     return this.#failures
   }
 
-  /** Asks for a topic, merged with earlier wishes for it. */
+  /** Nothing is wanted: what the Router finds after nearly every message. */
+  get #isIdle(): boolean {
+    return this.#wants.size === 0 && !this.#wantsBrokers
+  }
+
+  /**
+   * Asks for a topic, merged with earlier wishes for it. One that is on its way counts: whoever finds its answer too
+   * old asks again.
+   */
   want(topic: string, mayBeCreated: boolean, now: number): void {
+    if (this.#onItsWay.has(topic) && (this.#inFlight?.allowAutoTopicCreation || !mayBeCreated)) return
     const waiting = this.#wants.get(topic)
     if (waiting) waiting.mayBeCreated ||= mayBeCreated
     else this.#wants.set(topic, { topic, mayBeCreated, notBefore: this.#notBefore(topic, now) })
@@ -69,7 +79,7 @@ export class RefreshSchedule {
 
   /** What to ask now, if anything; the call is then in flight until {@link succeeded} or {@link failed}. */
   start(now: number): RefreshPlan | undefined {
-    if (this.#inFlight || now < this.#pausedUntil) return undefined
+    if (this.#inFlight || this.#isIdle || now < this.#pausedUntil) return undefined
     const due = [...this.#wants.values()].filter(want => want.notBefore <= now)
     const mayBeCreated = due[0]?.mayBeCreated ?? false
     const topics = this.#admit(
@@ -79,15 +89,17 @@ export class RefreshSchedule {
     if (topics.length === 0 && !this.#wantsBrokers) return undefined
     for (const topic of topics) {
       this.#wants.delete(topic)
+      this.#onItsWay.add(topic)
       this.#past.set(topic, { attempts: (this.#past.get(topic)?.attempts ?? 0) + 1, startedAt: now })
     }
     this.#wantsBrokers = false
-    this.#inFlight = true
-    return { topics, allowAutoTopicCreation: mayBeCreated }
+    this.#inFlight = { topics, allowAutoTopicCreation: mayBeCreated }
+    return this.#inFlight
   }
 
   succeeded(): void {
-    this.#inFlight = false
+    this.#inFlight = undefined
+    this.#onItsWay.clear()
     this.#failures = 0
     this.#pausedUntil = 0
   }
@@ -95,7 +107,8 @@ export class RefreshSchedule {
   /** Nobody answered: everything waits a little, and what was asked is still wanted. */
   failed(plan: RefreshPlan, now: number): void {
     const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
-    this.#inFlight = false
+    this.#inFlight = undefined
+    this.#onItsWay.clear()
     this.#pausedUntil = now + backoffMs(this.#failures++, refreshBackoffMs, refreshBackoffMaxMs, random)
     for (const topic of plan.topics) {
       const want = this.#wants.get(topic)
@@ -110,10 +123,9 @@ export class RefreshSchedule {
 
   /** When {@link start} may have something next; `undefined` when nothing is wanted. */
   nextAt(now: number): number | undefined {
-    if (this.#inFlight) return undefined
+    if (this.#inFlight || this.#isIdle) return undefined
     let next = this.#wantsBrokers ? now : Number.POSITIVE_INFINITY
     for (const want of this.#wants.values()) next = Math.min(next, want.notBefore)
-    if (next === Number.POSITIVE_INFINITY) return undefined
     const due = Math.max(next, this.#pausedUntil)
     // What is due and did not start was held back by the limit on unknown topics.
     return due > now || this.#wantsBrokers ? due : now + Math.max(1, this.#options.unknownLookUps.untilNextMs)

@@ -40,7 +40,8 @@ export class Refresher {
   pump(now: number): void {
     const plan = this.schedule.start(now)
     if (plan) this.#ask(plan, now)
-    clearTimeout(this.#timer)
+    if (this.#timer) clearTimeout(this.#timer)
+    this.#timer = undefined
     const next = this.schedule.nextAt(now)
     if (next === undefined) return
     const wake = (): void => this.#options.self.tell({ type: 'refreshDue' })
