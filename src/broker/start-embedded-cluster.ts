@@ -21,6 +21,8 @@ const MEBIBYTE = 1024 * 1024
  * @throws Error with the code `EADDRINUSE` when a port is taken
  */
 export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> {
+  const { nodes = 1 } = options
+  if (!Number.isInteger(nodes) || nodes < 1) throw new InvalidRequestError(`${nodes} is no number of nodes`)
   await prepareCompression()
   const cluster = new Cluster({
     defaultPartitions: options.defaultPartitions ?? 4,
@@ -39,6 +41,7 @@ class RunningCluster implements EmbeddedCluster {
   readonly #cluster: Cluster
   readonly #host: string
   readonly #nodes = new Map<number, Node>()
+  #closing: Promise<void> | undefined
 
   constructor(cluster: Cluster, { nodes = 1, host = '127.0.0.1', port = 0, tls }: EmbeddedClusterOptions) {
     this.#cluster = cluster
@@ -75,6 +78,11 @@ class RunningCluster implements EmbeddedCluster {
   createTopic(topic: string, options?: TopicOptions): void {
     if (!isLegalTopicName(topic)) throw new InvalidRequestError(`"${topic}" is not a topic name`, 'invalidTopic')
     if (this.#cluster.topics.get(topic)) throw new InvalidRequestError(`topic ${topic} exists`, 'invalidTopic')
+    const { replicationFactor = 1, partitions = 1 } = options ?? {}
+    if (replicationFactor < 1 || replicationFactor > this.#nodes.size || partitions < 1) {
+      const nodes = this.#nodes.size
+      throw new InvalidRequestError(`${partitions} partitions, ${replicationFactor} replicas on ${nodes} nodes`)
+    }
     this.#cluster.createTopic(topic, options)
   }
 
@@ -144,7 +152,12 @@ class RunningCluster implements EmbeddedCluster {
     return this.#requirePartition(topic, partition).log.highWatermark
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([...this.#nodes.values()].map(node => node.stop()))
     this.#cluster.close()
   }

@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -67,12 +76,16 @@ describe('broker: a directory', () => {
   it('keeps records that were answered when the process dies without closing', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     await produce(client, 'orders', 0, batchOf(['a']))
-    // What was written so far is all that a killed process leaves.
-    rmSync(join(directory, 'lock'))
-    const survivor = await startEmbeddedCluster({ directory })
-    expect(survivor.records('orders', 0).map(({ value }) => value?.toString())).to.deep.equal(['a'])
-    await survivor.close()
-    writeFileSync(join(directory, 'lock'), String(process.pid))
+    // What was written so far is all that a killed process leaves, its lock among it.
+    const left = mkdtempSync(join(tmpdir(), 'castellan-broker-'))
+    try {
+      cpSync(directory, left, { recursive: true })
+      const survivor = await startEmbeddedCluster({ directory: left })
+      expect(survivor.records('orders', 0).map(({ value }) => value?.toString())).to.deep.equal(['a'])
+      await survivor.close()
+    } finally {
+      rmSync(left, { recursive: true, force: true })
+    }
   })
 
   for (const [title, damage] of [

@@ -69,6 +69,20 @@ describe('broker: produce', () => {
     expect((await produce(client, 'safe', 0, batchOf(['a']), 1)).errorCode).to.equal(0)
   })
 
+  it('answers -1 for garbage in a compressed batch', async () => {
+    const batch = batchOf(['abc'])
+    batch.writeInt16BE(1, 21)
+    new BatchView(batch).sealCrc()
+    expect((await produce(client, 'orders', 0, batch)).errorCode).to.equal(-1)
+    expect(values()).to.deep.equal([])
+  })
+
+  it('answers 87 for a record without a key where keys matter', async () => {
+    cluster.createTopic('compacted', { partitions: 1, config: new Map([['cleanup.policy', 'compact']]) })
+    expect((await produce(client, 'compacted', 0, batchOf(['a']))).errorCode).to.equal(87)
+    expect((await produce(client, 'compacted', 0, batchOf([{ key: 'k', value: 'a' }]))).errorCode).to.equal(0)
+  })
+
   it('does not answer acks=0', async () => {
     client.send(0, 7, body => {
       body

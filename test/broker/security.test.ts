@@ -3,6 +3,26 @@ import { Kafka, logLevel, type SASLOptions } from 'kafkajs'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { RawKafka } from '../support/raw-kafka.js'
+import { testCertificate, testKey } from '../support/tls-fixture.js'
+
+describe('broker: TLS', () => {
+  it('speaks it on its ports, and cuts who does not finish shaking hands', async () => {
+    const cluster = await startEmbeddedCluster({ tls: { key: testKey, cert: testCertificate } })
+    try {
+      const ssl = { ca: [testCertificate], checkServerIdentity: () => undefined }
+      const kafka = new Kafka({ brokers: [cluster.bootstrap], logLevel: logLevel.NOTHING, ssl })
+      const admin = kafka.admin()
+      await admin.connect()
+      expect(await admin.listTopics()).to.deep.equal([])
+      await admin.disconnect()
+      const silent = await RawKafka.connect(cluster.nodes[0]!)
+      await cluster.stopNode(1)
+      await silent.closed()
+    } finally {
+      await cluster.close()
+    }
+  })
+})
 
 const USER = { username: 'anna,=', password: 'sésame' }
 

@@ -80,7 +80,7 @@ function produceOne(
   if (acks === -1 && cluster.inSyncReplicas(partition).length < config.minInsyncReplicas) {
     return refusal(errors.notEnoughReplicas)
   }
-  const validated = validateProduced(records, version, config.maxMessageBytes)
+  const validated = validateProduced(records, version, config)
   if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
   const outcome = append(call, partition, validated.batch, config.isLogAppendTime)
   const after = faults.after(topic, index)

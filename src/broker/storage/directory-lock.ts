@@ -1,6 +1,9 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import { ConfigError } from '../../errors.js'
+
+/** What this process itself has locked: in a container the crashed process had the same pid as we have. */
+const ours = new Set<string>()
 
 /**
  * Keeps a second process out of the directory. A lock whose process is gone was left by a crash and is taken over.
@@ -9,15 +12,19 @@ import { ConfigError } from '../../errors.js'
  * @throws ConfigError when a live process holds it
  */
 export function lockDirectory(directory: string): () => void {
-  const path = join(directory, 'lock')
+  const path = resolve(directory, 'lock')
   if (!tryCreate(path)) {
     const holder = Number(readFileSync(path, 'utf8'))
-    if (isAlive(holder))
+    if (holder === process.pid ? ours.has(path) : isAlive(holder))
       throw new ConfigError(`${directory} is in use by process ${holder}; give the embedded broker another directory`)
     rmSync(path, { force: true })
     if (!tryCreate(path)) throw new ConfigError(`${directory} was locked by another process just now`)
   }
-  return () => rmSync(path, { force: true })
+  ours.add(path)
+  return () => {
+    ours.delete(path)
+    rmSync(path, { force: true })
+  }
 }
 
 function tryCreate(path: string): boolean {
@@ -32,7 +39,6 @@ function tryCreate(path: string): boolean {
   }
 }
 
-/** A lock of our own pid is another cluster in this process. */
 function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false
   try {

@@ -34,6 +34,7 @@ export class TopicConfig {
   maxMessageBytes = 0
   minInsyncReplicas = 0
   isLogAppendTime = false
+  isCompacted = false
   /** -1: only the cluster's limit. */
   retentionBytes = -1
 
@@ -89,6 +90,7 @@ export class TopicConfig {
     this.maxMessageBytes = Number(this.get('max.message.bytes'))
     this.minInsyncReplicas = Number(this.get('min.insync.replicas'))
     this.isLogAppendTime = this.get('message.timestamp.type') === 'LogAppendTime'
+    this.isCompacted = this.get('cleanup.policy')!.includes('compact')
     this.retentionBytes = Number(this.get('retention.bytes'))
   }
 }
