@@ -97,6 +97,7 @@ export class BrokerProxy {
     const { intake, lanes } = this.#plan(role)
     return new Dispatcher({
       name: `broker-${nodeId}-${role}`,
+      role,
       system,
       ledger,
       intake,

@@ -1,6 +1,6 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { TimedOutError, UnavailableError } from '../errors.js'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
 import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
 import { fail, ownFailure } from '../processors/answers.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
@@ -16,6 +16,8 @@ export interface LanePlan {
 
 export interface DispatcherOptions {
   readonly name: string
+  /** control, fetch or produce. */
+  readonly role: string
   readonly system: ActorSystem
   readonly ledger: Ledger
   readonly intake: Intake
@@ -51,6 +53,7 @@ const TIMEOUTS_BEFORE_UNREACHABLE = 2
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
   readonly #lanes: readonly Lane[]
+  readonly #depthTags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
   #inbox: AnyAccepted[] = []
   #held = 0
@@ -58,6 +61,7 @@ export class Dispatcher implements Holder {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#depthTags = { ...options.tags, dispatcher: options.role }
     this.#lanes = options.lanes.map(plan => ({
       ...plan,
       state: initialLaneState(plan.processors.length),
@@ -136,7 +140,7 @@ export class Dispatcher implements Holder {
     }
     // What was queued or moved to another lane may find that one free.
     for (const lane of this.#lanes) this.#step(lane, ready => ({ type: 'queued', ready }))
-    this.#options.metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#options.tags, this.#held)
+    this.#options.metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#depthTags, this.#held)
   }
 
   #takeIn(): void {
@@ -188,7 +192,9 @@ export class Dispatcher implements Holder {
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
     if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
-      this.#options.reports.returned([{ reason: 'staleTopic', requests }])
+      const topics = new Set(call.processor.topicsOf?.(call.call))
+      const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
+      this.#options.reports.returned([{ reason: 'staleTopic', requests }, ...news])
     } else {
       lane.timeouts = 0
       this.#options.reports.unreachable(error, [...requests, ...this.drain()])

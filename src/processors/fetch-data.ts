@@ -1,3 +1,4 @@
+import { TimedOutError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { type MonotonicClock, type Offset, type RecordBatch, topicPartitionKey } from '../model.js'
 import type { BrokerClient, FetchPartitionResponse, FetchResponse } from '../wire/broker-client.js'
@@ -51,6 +52,7 @@ export interface FetchDataOptions {
 }
 
 const DISPATCHER = 'kafka_dispatcher'
+const SMALLEST_MAX_BYTES = 64 * 1024
 
 /**
  * Reads records. Two slots on two connections:
@@ -76,10 +78,13 @@ export class FetchData implements Intake {
   /** Partitions just answered at the tail, and since when. */
   #expected = new Map<string, Wanted>()
   #expectedAt = 0
+  /** Less than is allowed after a call timed out: over a slow link, less may get through. */
+  #maxBytes: number
 
   constructor(room: ReadingRoom, options: FetchDataOptions) {
     this.#room = room
     this.#options = options
+    this.#maxBytes = options.fetchMaxBytes
     this.catchUp = this.#processor('catchUp')
     this.tail = this.#processor('tail')
   }
@@ -122,7 +127,7 @@ export class FetchData implements Intake {
       nextCall: () => this.#nextCall(slot),
       send: (client, call) => this.#send(client, call),
       processResponse: (call, response) => this.#processResponse(call, response),
-      callFailed: call => this.#callFailed(call)
+      callFailed: (call, error) => this.#callFailed(call, error)
     }
   }
 
@@ -151,14 +156,14 @@ export class FetchData implements Intake {
   }
 
   #send(client: BrokerClient, call: FetchDataCall): Promise<FetchResponse> {
-    const { fetchMaxWaitMs, fetchBufferBytes, fetchMaxBytes, callTimeoutMs } = this.#options
+    const { fetchMaxWaitMs, fetchBufferBytes, callTimeoutMs } = this.#options
     const maxWaitMs = call.slot === 'tail' ? fetchMaxWaitMs : 0
     call.client = client
     this.#count('fetches', 1)
     return client.fetch({
       maxWaitMs,
       minBytes: maxWaitMs > 0 ? 1 : 0,
-      maxBytes: fetchMaxBytes,
+      maxBytes: this.#maxBytes,
       isolationLevel: this.#room.isolationLevel,
       timeoutMs: maxWaitMs + callTimeoutMs,
       partitions: Array.from(call.partitions.values(), ({ topic, partition, position, leaderEpoch }) => ({
@@ -171,13 +176,19 @@ export class FetchData implements Intake {
     })
   }
 
-  #callFailed(call: FetchDataCall): readonly AnyAccepted[] {
+  #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
     this.#inFlight[call.slot] = undefined
+    if (error instanceof TimedOutError) this.#maxBytes = this.#lessBytes()
     return stillOpen([...call.partitions.values()].flatMap(waitersOf))
+  }
+
+  #lessBytes(): number {
+    return Math.min(this.#options.fetchMaxBytes, Math.max(SMALLEST_MAX_BYTES, Math.floor(this.#maxBytes / 4)))
   }
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
     this.#inFlight[call.slot] = undefined
+    this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
     const back: Returned[] = []
     const unanswered = new Map(call.partitions)

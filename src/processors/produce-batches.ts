@@ -15,8 +15,12 @@ export interface ProduceBatchesOptions {
   readonly requestMaxBytes: number
   /** How long the broker may wait for the in-sync replicas. */
   readonly brokerTimeoutMs: number
-  readonly callTimeoutMs: number
+  /** Beyond what the broker may wait and what the bytes may take to travel. */
+  readonly callMarginMs: number
 }
+
+// A link slower than this is beyond help: 1 MiB/s.
+const BYTES_PER_MS = 1024
 
 // Answers of a partition that cannot reach its in-sync replicas: such a call holds up everything behind it.
 const REQUEST_TIMED_OUT = 7
@@ -68,7 +72,8 @@ export class ProduceBatches implements Intake {
       nextCall: () => queue.takeCall(),
       send: (client, call) => send(client, call, options),
       processResponse: (call, response) => this.#processResponse(call, response),
-      callFailed: (call, error, sent) => this.#callFailed(call, error, sent)
+      callFailed: (call, error, sent) => this.#callFailed(call, error, sent),
+      topicsOf: ({ batches }) => Array.from(batches.values(), ({ request }) => request.topic)
     }
   }
 
@@ -123,12 +128,15 @@ const meansStaleLeader = (errorCode: number): boolean =>
   errorCode === 3 || errorCode === 5 || errorCode === 6 || errorCode === 56 || errorCode === 74
 
 function send(client: BrokerClient, { batches }: ProduceBatchesCall, options: ProduceBatchesOptions) {
+  const { brokerTimeoutMs, callMarginMs } = options
   const partitions: ProduceCall['partitions'][number][] = []
+  let bytes = 0
   for (const { request } of batches.values()) {
     partitions.push({ topic: request.topic, partition: request.partition, batch: request.bytes })
+    bytes += request.bytes.length
   }
-  const { brokerTimeoutMs, callTimeoutMs } = options
-  return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs: callTimeoutMs, partitions })
+  const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(bytes / BYTES_PER_MS)
+  return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
 
 /** Batches per partition in arrival order; partitions in turn. */

@@ -42,6 +42,8 @@ export interface QueueProcessor<Call = unknown, Response = unknown> {
    * @param sent false: not one byte left
    */
   callFailed(call: Call, error: Error, sent: boolean): readonly AnyAccepted[]
+  /** Whose leaders are in doubt when the call is not answered, where no request is given back to tell. */
+  topicsOf?(call: Call): readonly string[]
 }
 
 /** The door to the processors of one dispatcher. */

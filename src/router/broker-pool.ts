@@ -97,11 +97,14 @@ export class BrokerPool {
     for (const member of this.#members.values()) member.downUntil = 0
   }
 
-  answered(proxy: BrokerProxy): void {
+  /** It lives. True when that is news: it had been left alone. */
+  answered(proxy: BrokerProxy): boolean {
     const member = this.#members.get(proxy.node.nodeId)
-    if (member?.proxy !== proxy) return
+    if (member?.proxy !== proxy) return false
+    const isNews = member.downUntil > 0
     member.failures = 0
     member.downUntil = 0
+    return isNews
   }
 
   /**

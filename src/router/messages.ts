@@ -42,6 +42,8 @@ export type RouterNotice =
   | { readonly type: 'searchCoordinator'; readonly groupId: string }
   /** What waits there may go on. */
   | { readonly type: 'wake'; readonly place: ParkingPlace }
+  /** A broker that was left alone after a failure has answered. */
+  | { readonly type: 'brokerIsBack'; readonly nodeId: number }
   | { readonly type: 'refreshDue' }
   | { readonly type: 'maintain' }
   | { readonly type: 'stop'; readonly onStopped: () => void }
@@ -58,6 +60,7 @@ const notices = {
   coordinatorFound: true,
   searchCoordinator: true,
   wake: true,
+  brokerIsBack: true,
   refreshDue: true,
   maintain: true,
   stop: true

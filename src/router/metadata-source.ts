@@ -4,6 +4,9 @@ import type { RefreshPlan } from './refresh-schedule.js'
 
 // Brokers are asked in turn, so that a lagging one is not the only witness; more connections than this tell no more.
 const MAX_CONNECTIONS = 3
+const AVOID_FOR_MS = 10_000
+
+const nameOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`
 
 /**
  * The Router's own connections for metadata. Apart from the control connections, because a refresh is most needed when
@@ -13,6 +16,7 @@ export class MetadataSource {
   readonly #createClient: BrokerClientFactory
   readonly #timeoutMs: number
   readonly #clients = new Map<string, BrokerClient>()
+  readonly #failedAt = new Map<string, number>()
 
   constructor(createClient: BrokerClientFactory, timeoutMs: number) {
     this.#createClient = createClient
@@ -26,10 +30,11 @@ export class MetadataSource {
    */
   async ask(
     { topics, allowAutoTopicCreation }: RefreshPlan,
-    addresses: readonly BrokerAddress[]
+    addresses: readonly BrokerAddress[],
+    now: number
   ): Promise<{ readonly response: MetadataResponse; readonly address: BrokerAddress }> {
     let failure: unknown = new Error('no broker is known')
-    for (const address of addresses) {
+    for (const address of this.#healthyFirst(addresses, now)) {
       const client = this.#client(address)
       try {
         const response = await client.metadata({ topics, allowAutoTopicCreation, timeoutMs: this.#timeoutMs })
@@ -37,9 +42,17 @@ export class MetadataSource {
       } catch (error) {
         failure = error
         this.#drop(address)
+        this.#failedAt.set(nameOf(address), now)
       }
     }
     throw failure
+  }
+
+  /** One that has just failed is asked last: finding out that it is still silent costs a whole time-out. */
+  #healthyFirst(addresses: readonly BrokerAddress[], now: number): BrokerAddress[] {
+    for (const [name, failedAt] of this.#failedAt) if (now - failedAt > AVOID_FOR_MS) this.#failedAt.delete(name)
+    const hasFailed = (address: BrokerAddress): boolean => this.#failedAt.has(nameOf(address))
+    return [...addresses.filter(address => !hasFailed(address)), ...addresses.filter(hasFailed)]
   }
 
   close(): void {
@@ -48,7 +61,7 @@ export class MetadataSource {
   }
 
   #client(address: BrokerAddress): BrokerClient {
-    const name = `${address.host}:${address.port}`
+    const name = nameOf(address)
     let client = this.#clients.get(name)
     if (client) return client
     for (const [oldest, other] of this.#clients) {
@@ -62,7 +75,7 @@ export class MetadataSource {
   }
 
   #drop(address: BrokerAddress): void {
-    const name = `${address.host}:${address.port}`
+    const name = nameOf(address)
     void this.#clients.get(name)?.close()
     this.#clients.delete(name)
   }

@@ -70,7 +70,7 @@ export class Refresher {
   #ask(plan: RefreshPlan, askedAt: number): void {
     const { self, metrics, addresses } = this.#options
     metrics.count('router', 'metadata_refreshes')
-    this.#source.ask(plan, addresses(askedAt)).then(
+    this.#source.ask(plan, addresses(askedAt), askedAt).then(
       ({ response, address }) => self.tell({ type: 'metadataAnswered', plan, response, address, askedAt }),
       error => self.tell({ type: 'metadataFailed', plan, error })
     )

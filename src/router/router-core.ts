@@ -258,6 +258,9 @@ export class RouterCore {
       case 'wake':
         routing.wake(notice.place, now)
         break
+      case 'brokerIsBack':
+        routing.brokerIsBack(notice.nodeId, now)
+        break
       case 'refreshDue':
         break
       case 'maintain':
@@ -304,13 +307,15 @@ export class RouterCore {
       produce: {
         requestMaxBytes: settings.produceRequestMaxBytes,
         brokerTimeoutMs: settings.produceBrokerTimeoutMs,
-        callTimeoutMs: settings.callTimeoutMs
+        callMarginMs: settings.produceCallMarginMs
       },
       reports: {
         returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),
         unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
         crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
-        answered: proxy => this.#pool.answered(proxy),
+        answered: proxy => {
+          if (this.#pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
+        },
         metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
       }
     }

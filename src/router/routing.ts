@@ -103,11 +103,17 @@ export class Routing {
     this.routeAll(back, now)
   }
 
+  /** Whoever waits for it need not wait out its pause. */
+  brokerIsBack(nodeId: number, now: number): void {
+    this.wake(nodePlace(nodeId), now)
+    this.wake(ANY_NODE, now)
+  }
+
   /** A broker could not answer these. */
   returned({ reason, requests, topic, partition }: Returned, nodeId: number, now: number): void {
     const { leaders, schedule, metrics } = this.#options
     if (topic !== undefined) {
-      leaders.suspect(topic, partition ?? 0, nodeId, now)
+      if (partition !== undefined) leaders.suspect(topic, partition, nodeId, now)
       schedule.want(topic, false, now)
     }
     for (const request of requests) {

@@ -5,7 +5,7 @@ import { ProduceBatches, type ProduceBatchesCall } from '../../src/processors/pr
 import { ProcessorHarness } from './harness.js'
 
 class ProduceHarness extends ProcessorHarness {
-  readonly produce = new ProduceBatches({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callTimeoutMs: 5_000 })
+  readonly produce = new ProduceBatches({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
 
   add(partition: number, bytes = 10, topic = 'orders'): BatchAnswer[] {
     const answers: BatchAnswer[] = []
