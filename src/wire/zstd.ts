@@ -60,8 +60,12 @@ function claimedBytes(bytes: Buffer): number | undefined {
   return bytes.readUIntLE(at, fieldBytes) + (fieldBytes === 2 ? 256 : 0)
 }
 
-/** @throws when damaged or larger than `maxBytes` */
-export function zstdDecompress(bytes: Buffer, maxBytes: number): Buffer {
+/** A block takes four bytes at least and holds 128 KiB at most; a frame that claims more is not worth allocating for. */
+const largestPossibleBytes = (bytes: Buffer): number => (bytes.length / 4) * 128 * 1024
+
+/** @throws when damaged or larger than `allowedBytes` */
+export function zstdDecompress(bytes: Buffer, allowedBytes: number): Buffer {
+  const maxBytes = Math.ceil(Math.min(allowedBytes, largestPossibleBytes(bytes)))
   const claimed = claimedBytes(bytes)
   if (claimed !== undefined && claimed > maxBytes) throw new Error(`${claimed} bytes are more than ${maxBytes}`)
   if (native.zstdDecompressSync !== undefined) return native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes })
