@@ -7,8 +7,12 @@ import type { FetchedRecords } from './fetched-records.js'
  *
  * Every method rejects with UnavailableError (connection refused, lost, authentication failed), TimedOutError (the
  * connection is closed as well, since a late answer cannot be told from the next) or ProtocolError (connection closed).
- * Kafka's error codes are values in the response, per partition; nothing throws for them unless the whole call carries
- * one error only. `connect` is idempotent and shared by concurrent callers; every call connects when needed.
+ * Kafka's error codes are values in the response, per partition; nothing throws for them. A call whose version the
+ * broker does not speak rejects with KafkaError 35, one that cannot be expressed (a name beyond 32,767 bytes) with
+ * InvalidRequestError; both leave the connection alone. `connect` is idempotent and shared by concurrent callers; every
+ * call connects when needed.
+ *
+ * Responses may be large: batches of a Fetch own their bytes, everything else is plain data.
  */
 export interface BrokerClient {
   readonly address: BrokerAddress
