@@ -7,4 +7,6 @@ process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
 const { env: environment, stdout, stderr } = process
-process.exit(await run(process.argv.slice(2), { environment, stdout, stderr, stopped: stopSignal(process) }))
+// Rejections nobody handled come here too. Later errors are most likely the first one again.
+const crashed = new Promise(resolve => process.on('uncaughtException', resolve))
+process.exit(await run(process.argv.slice(2), { environment, stdout, stderr, stopped: stopSignal(process), crashed }))

@@ -31,10 +31,15 @@ export async function run(args: readonly string[], process: Process): Promise<nu
     const values = parseFlags(first === command.name ? rest : args, flags, command.positionals)
     if (values.has('version')) return print(process, `${version()}\n`)
     requirePositionals(command, values)
-    return await command.run(values, process)
+    const running = command.run(values, process)
+    return await (command.survivesCrash ? running : Promise.race([running, rejectWith(process.crashed)]))
   } catch (error) {
     return report(error, command, args.includes('--debug'), process)
   }
+}
+
+const rejectWith = async (crashed: Promise<unknown>): Promise<never> => {
+  throw await crashed
 }
 
 function helpFor(name: string | undefined): string {

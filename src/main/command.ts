@@ -7,6 +7,8 @@ export interface Process {
   readonly stderr: NodeJS.WriteStream
   /** Aborted by the first SIGINT or SIGTERM; the second ends the process at once. */
   readonly stopped: AbortSignal
+  /** Resolves with the first error that nobody caught. */
+  readonly crashed: Promise<unknown>
 }
 
 /** One of `castellan serve`, `castellan read`, … */
@@ -20,6 +22,8 @@ export interface Command {
   /** Further lines of `--help`. */
   readonly notes: string
   readonly examples: readonly string[]
+  /** Puts its house in order after a crash; others are over at once. */
+  readonly survivesCrash?: boolean
   /** @returns the exit code */
   run(values: FlagValues, process: Process): Promise<number>
 }

@@ -93,6 +93,7 @@ export const serveCommand: Command = {
     'castellan serve --embedded-dir ./data --management-port off',
     'CASTELLAN_HTTP_PORT=9000 castellan serve --print-config'
   ],
+  survivesCrash: true,
   run: serve
 }
 
@@ -107,13 +108,18 @@ async function serve(values: FlagValues, process: Process): Promise<number> {
   return runGateway(config, process)
 }
 
-async function runGateway(config: Config, { stdout, stopped }: Process): Promise<number> {
+async function runGateway(config: Config, { stdout, stopped, crashed }: Process): Promise<number> {
   const log = createLogger({ ...config.log, ...prettiness(config, stdout), descriptor: 1 })
   if (config.http.unixSocket !== undefined) await claimSocketPath(config.http.unixSocket)
   const app = await startApp(config, { log, version: version() })
-  const reason = await Promise.race([app.crashed.then(() => 'crashed'), aborted(stopped).then(() => 'stopped')])
+  const crash = Promise.race([app.crashed, crashed]).then(error => {
+    // What is in memory can still be written, most likely; a new process takes over after that.
+    log.error({ err: error }, 'something has broken that only a new process can mend')
+    return EXIT_FAILURE
+  })
+  const code = await Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
   const { lostRecords } = await app.stop()
-  return reason === 'crashed' || lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
+  return lostRecords > 0 ? EXIT_FAILURE : code
 }
 
 function prettiness({ log }: Config, { isTTY }: NodeJS.WriteStream): { pretty: boolean; colors: boolean } {

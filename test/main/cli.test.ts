@@ -11,14 +11,19 @@ interface Outcome {
 }
 
 /** Runs a command line in this process; only for those that end by themselves. */
-async function castellan(args: string[], environment: Record<string, string> = {}): Promise<Outcome> {
+async function castellan(
+  args: string[],
+  environment: Record<string, string> = {},
+  crashed: Promise<unknown> = new Promise(() => undefined)
+): Promise<Outcome> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
   const code = await run(args, {
     environment,
     stdout: asTerminal(stdout),
     stderr: asTerminal(stderr),
-    stopped: new AbortController().signal
+    stopped: new AbortController().signal,
+    crashed
   })
   const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
   return { code, stdout: textOf(stdout), stderr: textOf(stderr) }
@@ -150,6 +155,21 @@ describe('castellan', () => {
       expect(stdout).to.contain('level: warn\n')
       expect(stdout).to.contain('password: (secret)\n')
       expect(stdout).to.not.contain('hush')
+    })
+  })
+
+  describe('an error that nobody caught', () => {
+    const bug = Promise.resolve(new TypeError('a bug'))
+
+    it('ends a command at once, with exit code 1', async () => {
+      const { code, stderr } = await castellan(['topics', '--brokers', '127.0.0.1:1', '--timeout', '1'], {}, bug)
+      expect(code).to.equal(1)
+      expect(stderr).to.contain('castellan topics: a bug\nthis is a bug; --debug shows where it happened\n')
+    })
+
+    it('stops the gateway in order, with exit code 1', async () => {
+      const ports = ['--port', '0', '--management-port', '0', '--embedded-port', '0', '--log-level', 'silent']
+      expect(await castellan(['serve', ...ports], {}, bug)).to.deep.equal({ code: 1, stdout: '', stderr: '' })
     })
   })
 
