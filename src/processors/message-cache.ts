@@ -154,6 +154,15 @@ export class MessageCache {
     }
   }
 
+  /** For people: `bufferBytes: 200, maxBytes: 800, sizeBytes: 467, perf/1: [40..50)`. */
+  toString(): string {
+    const partitions = Array.from(this.#partitions.values(), ({ key, entries }) => {
+      return `${key}: ${entries.map(({ start, next }) => `[${start}..${next})`).join(' ')}`
+    })
+    const { bufferBytes, maxBytes, sizeBytes } = this
+    return [`bufferBytes: ${bufferBytes}`, `maxBytes: ${maxBytes}`, `sizeBytes: ${sizeBytes}`, ...partitions].join(', ')
+  }
+
   #createLru(maxBytes: number): LRUCache<number, Entry> {
     return new LRUCache<number, Entry>({
       maxSize: maxBytes,

@@ -33,6 +33,8 @@ export interface RouterDeps {
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
 const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started without delivery', false)
+// What a produce call may take beyond the broker's own wait: it should be noticed soon that a broker is silent.
+const PRODUCE_CALL_MARGIN_MS = 1_500
 // In multiples of the metadata's greatest age.
 const UNUSED_TOPICS_KEPT_FOR = 10
 
@@ -307,7 +309,7 @@ export class RouterCore {
       produce: {
         requestMaxBytes: settings.produceRequestMaxBytes,
         brokerTimeoutMs: settings.produceBrokerTimeoutMs,
-        callMarginMs: settings.produceCallMarginMs
+        callMarginMs: PRODUCE_CALL_MARGIN_MS
       },
       reports: {
         returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),

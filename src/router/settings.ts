@@ -50,8 +50,6 @@ export interface RouterSettings {
   readonly produceRequestMaxBytes: number
   /** How long a broker may wait for its in-sync replicas. */
   readonly produceBrokerTimeoutMs: number
-  /** How much longer than that a produce call may take, beside 1 ms per KiB sent. */
-  readonly produceCallMarginMs: number
   /** How long a batch that has not been sent may look for its leader before it goes back to its lane. */
   readonly produceParkMs: number
   /** Connects when the Router starts, not with the first request. */
@@ -93,7 +91,6 @@ export const defaultRouterSettings: RouterSettings = {
   maxParkedRequests: 10_000,
   produceRequestMaxBytes: 8 * MEBIBYTE,
   produceBrokerTimeoutMs: 1_500,
-  produceCallMarginMs: 1_500,
   produceParkMs: 5_000,
   connectAtStart: true
 }

@@ -27,6 +27,13 @@ describe('message cache: the cases of Castle', () => {
     expect(cache.get(TP, 20)).to.equal(batch)
   })
 
+  it('castle 31, castle 58 tells in text what it holds', () => {
+    const cache = cacheOf(800)
+    add(cache, fakeBatchOf(40, 10, 467))
+    add(cache, fakeBatchOf(200, 4, 40))
+    expect(`${cache}`).to.equal('bufferBytes: 200, maxBytes: 800, sizeBytes: 507, perf/1: [40..50) [200..204)')
+  })
+
   for (const maxBytes of [0, -1]) {
     it(`castle 32, castle 59 refuses a maximum size of ${maxBytes}`, () => {
       expect(() => cacheOf(maxBytes)).to.throw(RangeError, 'maxBytes')

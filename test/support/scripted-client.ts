@@ -78,6 +78,10 @@ export class ScriptedCluster {
     return this.calls.filter(call => call.nodeId === nodeId && call.api === api).map(({ call }) => call as CallOf<Api>)
   }
 
+  get openConnections(): number {
+    return [...this.#open].filter(client => client.isConnected).length
+  }
+
   /** Cuts every open connection to a broker. */
   cut(nodeId: number, error: Error): void {
     for (const client of [...this.#open]) if (client.nodeId === nodeId) client.cut(error)
