@@ -1,6 +1,6 @@
 import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, defineApi } from './api.js'
-import { coordinatorError } from './group-membership.js'
+import { coordinatorError } from './responsibility.js'
 
 const NO_AUTHORIZED_OPERATIONS = -2147483648
 

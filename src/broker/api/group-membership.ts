@@ -2,13 +2,7 @@ import type { Group } from '../groups/group.js'
 import { type JoinRequest, type JoinResult, refusedJoin, refusedSync, type SyncResult } from '../groups/member.js'
 import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, defineApi } from './api.js'
-
-/** 0, or why this node does not speak for the group. */
-export function coordinatorError({ cluster, faults, nodeId }: Call, groupId: string): number {
-  const injected = faults.before()
-  if (injected) return injected
-  return cluster.coordinatorOf(groupId)?.nodeId === nodeId ? errors.none : errors.notCoordinator
-}
+import { coordinatorError } from './responsibility.js'
 
 const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
   key: 11,

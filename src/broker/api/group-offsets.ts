@@ -2,7 +2,7 @@ import type { CommittedOffset } from '../groups/committed-offsets.js'
 import { errors } from '../protocol/error-codes.js'
 import type { StoredOffset } from '../storage/storage.js'
 import { type Api, type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
-import { coordinatorError } from './group-membership.js'
+import { coordinatorError } from './responsibility.js'
 
 const LONGEST_METADATA_BYTES = 4096
 

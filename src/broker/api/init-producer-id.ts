@@ -1,6 +1,6 @@
 import { errors } from '../protocol/error-codes.js'
 import { type Call, defineApi } from './api.js'
-import { coordinatorError } from './group-membership.js'
+import { coordinatorError } from './responsibility.js'
 
 interface InitProducerIdRequest {
   /** `null`: idempotent only. */

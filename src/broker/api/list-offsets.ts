@@ -1,8 +1,8 @@
-import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { decodeRecords } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
-import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { type ByTopic, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { leaderError } from './responsibility.js'
 
 const LATEST = -1
 const EARLIEST = -2
@@ -46,18 +46,6 @@ export const listOffsets = defineApi<ListOffsetsRequest>({
     })
   }
 })
-
-/** 0, or why this node does not answer for the partition. */
-export function leaderError({ faults, cluster, nodeId }: Call, topic: string, index: number, epoch: number): number {
-  const injected = faults.before(topic, index)
-  if (injected) return injected
-  const partition = cluster.topics.partition(topic, index)
-  if (!partition) return errors.unknownTopicOrPartition
-  if (partition.leaderId !== nodeId) return errors.notLeaderOrFollower
-  if (epoch >= 0 && epoch < partition.leaderEpoch) return errors.fencedLeaderEpoch
-  if (epoch > partition.leaderEpoch) return errors.unknownLeaderEpoch
-  return errors.none
-}
 
 interface Found {
   readonly timestamp: number

@@ -1,6 +1,6 @@
 import { errors } from '../protocol/error-codes.js'
 import { type Api, type ByTopic, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
-import { leaderError } from './list-offsets.js'
+import { leaderError } from './responsibility.js'
 
 const UP_TO_HIGH_WATERMARK = -1
 

@@ -3,7 +3,7 @@ import type { ProtocolReader } from '../protocol/reader.js'
 import type { StoredOffset } from '../storage/storage.js'
 import type { TransactionalProducer } from '../transactions/transaction-coordinator.js'
 import { type Api, type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
-import { coordinatorError } from './group-membership.js'
+import { coordinatorError } from './responsibility.js'
 
 /** From this version on a fenced producer is told 90; before, 47 says the same. */
 const PRODUCER_FENCED_SINCE = 2

@@ -1,14 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../protocol/error-codes.js'
-import {
-  type JoinRequest,
-  type JoinResult,
-  Member,
-  type OfferedProtocol,
-  refusedJoin,
-  refusedSync,
-  type SyncResult
-} from './member.js'
+import { type JoinRequest, type JoinResult, Member, refusedJoin, refusedSync, type SyncResult } from './member.js'
+import { PromisedIds } from './promised-ids.js'
+import { canJoin, chooseProtocol } from './protocol-choice.js'
 
 /** As Kafka names them. */
 export type GroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
@@ -26,8 +20,7 @@ const FIRST_JOIN_DELAY_MS = 20
 export class Group {
   readonly groupId: string
   readonly #members = new Map<string, Member>()
-  /** Ids that were handed out and have not joined yet. */
-  readonly #promisedIds = new Map<string, NodeJS.Timeout>()
+  readonly #promisedIds = new PromisedIds()
   #state: GroupState = 'Empty'
   /** The short wait for company of a group that had no members. */
   #isGathering = false
@@ -58,14 +51,14 @@ export class Group {
   }
 
   join(request: JoinRequest): JoinResult | Promise<JoinResult> {
-    if (!this.#understands(request)) return refusedJoin(errors.inconsistentGroupProtocol, request.memberId)
+    const others = this.members.filter(({ memberId }) => memberId !== request.memberId)
+    if (!canJoin(request, others)) return refusedJoin(errors.inconsistentGroupProtocol, request.memberId)
     if (request.memberId === '') return this.#joinNew(request)
     const member = this.#members.get(request.memberId)
     if (member) return this.#joinAgain(member, request)
-    const promised = this.#promisedIds.get(request.memberId)
-    if (!promised) return refusedJoin(this.#isFenced(request) ? errors.fencedInstanceId : errors.unknownMemberId)
-    clearTimeout(promised)
-    this.#promisedIds.delete(request.memberId)
+    if (!this.#promisedIds.take(request.memberId)) {
+      return refusedJoin(this.#isFenced(request) ? errors.fencedInstanceId : errors.unknownMemberId)
+    }
     return this.#add(request.memberId, request)
   }
 
@@ -96,10 +89,7 @@ export class Group {
 
   /** Named by member id, or by instance id alone. */
   leave(memberId: string, groupInstanceId: string | null): number {
-    const promised = this.#promisedIds.get(memberId)
-    if (promised) {
-      clearTimeout(promised)
-      this.#promisedIds.delete(memberId)
+    if (this.#promisedIds.take(memberId)) {
       this.#completeJoinIfAllAreHere()
       return errors.none
     }
@@ -127,7 +117,7 @@ export class Group {
 
   close(): void {
     clearTimeout(this.#phaseTimer)
-    for (const timer of this.#promisedIds.values()) clearTimeout(timer)
+    this.#promisedIds.close()
     for (const member of this.#members.values()) member.stopSession()
   }
 
@@ -136,11 +126,7 @@ export class Group {
     const predecessor = request.groupInstanceId === null ? undefined : this.#instance(request.groupInstanceId)
     if (predecessor) return this.#replace(predecessor, memberId, request)
     if (!request.requiresKnownMemberId || request.groupInstanceId !== null) return this.#add(memberId, request)
-    const forget = () => {
-      this.#promisedIds.delete(memberId)
-      this.#completeJoinIfAllAreHere()
-    }
-    this.#promisedIds.set(memberId, setTimeout(forget, request.sessionTimeoutMs))
+    this.#promisedIds.add(memberId, request.sessionTimeoutMs, () => this.#completeJoinIfAllAreHere())
     return refusedJoin(errors.memberIdRequired, memberId)
   }
 
@@ -164,7 +150,7 @@ export class Group {
     this.#members.set(memberId, member)
     if (this.#leaderId === old.memberId) this.#leaderId = memberId
     this.#restartSession(member)
-    if (this.#state !== 'Stable' || this.#vote() !== this.#protocol) return this.#park(member)
+    if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#park(member)
     // The leader is named by its old id, so that it does not assign: everybody keeps what they have.
     return { ...this.#joinResult(member), leaderId: leaderBefore, members: [] }
   }
@@ -197,7 +183,7 @@ export class Group {
   }
 
   #completeJoinIfAllAreHere(): void {
-    if (this.#state !== 'PreparingRebalance' || this.#isGathering || this.#promisedIds.size > 0) return
+    if (this.#state !== 'PreparingRebalance' || this.#isGathering || !this.#promisedIds.isEmpty) return
     if (this.members.every(({ isJoining }) => isJoining)) this.#completeJoin()
   }
 
@@ -213,7 +199,7 @@ export class Group {
 
   #beginGeneration(): void {
     this.#state = 'CompletingRebalance'
-    this.#protocol = this.#vote()
+    this.#protocol = chooseProtocol(this.members)
     const joined = this.members.filter(({ isJoining }) => isJoining)
     if (!this.#members.get(this.#leaderId)?.isJoining) this.#leaderId = (joined[0] ?? this.members[0]!).memberId
     for (const member of this.#members.values()) member.hasSynced = false
@@ -303,25 +289,4 @@ export class Group {
   #instance(groupInstanceId: string): Member | undefined {
     return this.members.find(member => member.groupInstanceId === groupInstanceId)
   }
-
-  /** One protocol type, and at least one protocol that all others offer too. */
-  #understands({ memberId, protocolType, protocols }: JoinRequest): boolean {
-    if (protocolType === '' || protocols.length === 0) return false
-    const others = this.members.filter(member => member.memberId !== memberId)
-    if (others.length === 0) return true
-    return protocolType === this.#protocolType && protocols.some(({ name }) => offeredByAll(name, others))
-  }
-
-  /** Everyone votes for the first of its protocols that all offer. */
-  #vote(): string {
-    const votes = new Map<string, number>()
-    for (const { protocols } of this.#members.values()) {
-      const choice = protocols.find(({ name }) => offeredByAll(name, this.members))
-      if (choice) votes.set(choice.name, (votes.get(choice.name) ?? 0) + 1)
-    }
-    return [...votes].sort(([, one], [, other]) => other - one)[0]?.[0] ?? ''
-  }
 }
-
-const offeredByAll = (name: string, members: readonly { readonly protocols: readonly OfferedProtocol[] }[]): boolean =>
-  members.every(({ protocols }) => protocols.some(offered => offered.name === name))
