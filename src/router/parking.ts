@@ -19,9 +19,13 @@ export class Parking {
     return this.#size
   }
 
-  /** False when there is no room. */
-  park(at: ParkingPlace, request: AnyAccepted): boolean {
-    if (this.#size >= this.#limit) return false
+  /**
+   * False when there is no room.
+   *
+   * @param share of all room that may be in use for it to be let in; less than 1 keeps the rest for others
+   */
+  park(at: ParkingPlace, request: AnyAccepted, share = 1): boolean {
+    if (this.#size >= this.#limit * share) return false
     let place = this.#places.get(at)
     if (!place) {
       place = new Place(() => {

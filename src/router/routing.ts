@@ -37,6 +37,8 @@ const topicPlace = (topic: string): ParkingPlace => `topic:${topic}`
 const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
 const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
 
+// Topics somebody has invented must not take the room that a leader election needs.
+const SHARE_OF_UNKNOWN_TOPICS = 0.5
 // The same request that made dispatchers crash so often is not tried again.
 const MAX_CRASHES = 3
 // No hurry where credentials are refused: retrying may lock the account.
@@ -185,7 +187,8 @@ export class Routing {
   }
 
   #routeToLeader(request: AnyAccepted, { topic, partition }: TopicPartition, now: number): void {
-    const found = this.#options.leaders.lookUp(topic, partition, now)
+    const { leaders } = this.#options
+    const found = leaders.lookUp(topic, partition, now)
     switch (found.type) {
       case 'leader':
         this.#toLeader(request, found.partition.leaderId, found.partition.leaderEpoch, found.partition.key, now)
@@ -194,7 +197,7 @@ export class Routing {
       case 'ask':
         request.obstacle = 'noLeader'
         this.#want(topic, request, now)
-        this.#park(topicPlace(topic), request)
+        this.#park(topicPlace(topic), request, leaders.isKnown(topic) ? 1 : SHARE_OF_UNKNOWN_TOPICS)
         break
       case 'unknownTopic':
         answerUnknown(request, 'topic')
@@ -311,8 +314,8 @@ export class Routing {
     return backoffMs(attempt - 1, retryBackoffMs, retryBackoffMaxMs, this.#options.random)
   }
 
-  #park(place: ParkingPlace, request: AnyAccepted): void {
-    if (this.parking.park(place, request)) return
+  #park(place: ParkingPlace, request: AnyAccepted, share = 1): void {
+    if (this.parking.park(place, request, share)) return
     const limit = this.#options.settings.maxParkedRequests
     fail(request, tooManyParked(limit))
   }

@@ -275,7 +275,7 @@ describe('router: faults', () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'fetch', call => fetchReply(cluster, { [`perf/1@${call.partitions[0]!.fetchOffset}`]: {} })(call))
     const held = cluster.hold(1, 'fetch', 1)
-    castle = new CastleRouter(cluster, { maxQueuedPerDispatcher: 3, maxParkedRequests: 2 })
+    castle = new CastleRouter(cluster, { maxQueuedPerDispatcher: 3, maxParkedRequests: 4 })
     const parked = new Inbox<'fetchData'>()
     for (let offset = 1; offset <= 3; offset++) castle.tell(parked, fetchOf(offset))
     expect(typesOf(await parked.take(1))).to.deep.equal(['failed'])
@@ -288,6 +288,30 @@ describe('router: faults', () => {
     await queued.take(3)
     await parked.take(3)
     expect((await castle.ask(fetchOf(20))).type).to.equal('noMessages')
+  })
+
+  it('keeps room for leader elections when invented topics flood it', async () => {
+    const cluster = new ScriptedCluster([1])
+    cluster.always(0, 'metadata', call =>
+      metadataOf(
+        cluster.nodes,
+        Object.fromEntries(
+          (call.topics ?? []).map(topic =>
+            topic === 'perf' ? [topic, { partitions: { 1: { leaderId: 1 } } }] : [topic, { errorCode: -1 }]
+          )
+        )
+      )
+    )
+    cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [m1000] } }))
+    cluster.on(1, 'fetch', 1, fetchReply(cluster, { 'perf/1@999': {} }))
+    cluster.on(1, 'fetch', 2, fetchReply(cluster, { 'perf/1@1000': { errorCode: 6 } }))
+    castle = new CastleRouter(cluster, { maxParkedRequests: 10, requestTimeoutMs: { fetchData: 300 } })
+    await castle.ask(fetchOf(999))
+    const inbox = new Inbox<'fetchData'>()
+    for (let at = 0; at < 20; at++) castle.tell(inbox, fetchOf(1, { topic: `invented-${at}`, partition: 0 }))
+    expect((await castle.ask(fetchOf(1000))).type).to.equal('success')
+    expect(typesOf(inbox.results)).to.deep.equal(Array.from({ length: 15 }, () => 'failed'))
+    await inbox.take(20)
   })
 
   it('answers what makes no sense instead of asking a broker', async () => {
