@@ -62,7 +62,7 @@ describe('compression', () => {
   it('believes no claimed size: a few bytes do not make it allocate much', () => {
     // Snappy: 16 MiB claimed by a stream of four bytes. zstd: 2^62 bytes claimed by a frame header.
     expect(() => decompress('snappy', Buffer.from([0x80, 0x80, 0x80, 0x08]), 128 * mebibyte)).to.throw()
-    expect(() => decompress('zstd', Buffer.from('28b52ffde00000000000000040', 'hex'), 128 * mebibyte)).to.throw(
+    expect(() => decompress('zstd', Buffer.from('28b52ffde00000000000000040010000', 'hex'), 128 * mebibyte)).to.throw(
       'more than'
     )
   })
@@ -84,6 +84,21 @@ describe('compression', () => {
     const packed = compress('lz4', text)
     expect(decompress('lz4', packed, text.length)).to.deep.equal(text)
     expect(() => decompress('lz4', packed, text.length - 1)).to.throw(`${text.length} bytes are more than`)
+  })
+
+  it('reads zstd of several frames, those to be skipped among them, and bounds them together', () => {
+    const skipped = Buffer.from('532a4d1803000000616263', 'hex')
+    const [a, b] = ['first '.repeat(50), 'second '.repeat(50)].map(part => compress('zstd', Buffer.from(part)))
+    const stream = Buffer.concat([a!, skipped, b!])
+    expect(decompress('zstd', stream, mebibyte).toString()).to.equal('first '.repeat(50) + 'second '.repeat(50))
+    expect(() => decompress('zstd', stream, 600)).to.throw('more than')
+  })
+
+  it('refuses zstd cut anywhere, on every implementation', () => {
+    const packed = compress('zstd', text.subarray(0, 1000))
+    for (let length = 1; length < packed.length; length++) {
+      expect(() => decompress('zstd', packed.subarray(0, length), mebibyte), `${length}`).to.throw()
+    }
   })
 
   it('reads gzip of several members', () => {
