@@ -4,6 +4,7 @@ import type { BatchAnswer, FetchDataResult } from '../../src/operations.js'
 import type { MetadataCall, ProduceCall } from '../../src/wire/broker-client.js'
 import { A, B, CastleRouter, Inbox, metaGood, metaMove } from '../support/castle-router.js'
 import { fakeBatch } from '../support/fake-batch.js'
+import { FakeTime } from '../support/fake-time.js'
 import {
   coordinatorReply,
   fetchReply,
@@ -18,9 +19,14 @@ const gone = new UnavailableError('brokerUnreachable', 'gone')
 const fetchOf = (offset: number, topicPartition = A) => ({ type: 'fetchData', topicPartition, offset }) as const
 const typesOf = (results: readonly { type: string }[]): string[] => results.map(result => result.type)
 
+let time: FakeTime | undefined
+/** Time that passes when told to; for tests in which something must run out. */
+const fakeTime = (): FakeTime => (time = new FakeTime())
+
 describe('router: faults', () => {
   let castle: CastleRouter
   afterEach(() => castle.stop())
+  afterEach(() => time?.restore())
 
   it('castle 9.16-D3 FetchTopicMetadata answers each requester from one call, with what it asked for', async () => {
     const cluster = new ScriptedCluster([1])
@@ -81,12 +87,16 @@ describe('router: faults', () => {
   it('castle 9.16-D4 does not wear a broker out that stays away', async () => {
     const cluster = metaGood(new ScriptedCluster([1, 2]))
     cluster.refused.add(1)
-    const settings = { brokerBackoffMs: 10, refreshBackoffMs: 10, requestTimeoutMs: { fetchData: 200 } }
-    castle = new CastleRouter(cluster, settings, [cluster.nodes[1]!])
-    const results = await Promise.all([castle.ask(fetchOf(1000)), castle.ask(fetchOf(2000))])
-    expect(typesOf(results)).to.deep.equal(['timedOut', 'timedOut'])
-    const attempts = cluster.connections.filter(connection => connection.startsWith('1 fetch')).length
-    expect(attempts).to.be.within(1, 8)
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, { requestTimeoutMs: { fetchData: 120_000 } }, [cluster.nodes[1]!], now)
+    const answers = Promise.all([castle.ask(fetchOf(1000)), castle.ask(fetchOf(2000))])
+    const attempts = (): number => cluster.connections.filter(name => name.startsWith('1 fetch')).length
+    await pass(60_000, 100)
+    const beforeLastMinute = attempts()
+    await pass(60_100, 100)
+    expect(typesOf(await answers)).to.deep.equal(['timedOut', 'timedOut'])
+    expect(beforeLastMinute).to.be.within(8, 20)
+    expect(attempts() - beforeLastMinute, 'attempts in a minute').to.be.within(1, 15)
   })
 
   it('castle 9.16-D5 a topic that never exists is answered after a bounded number of refreshes', async () => {
@@ -119,14 +129,16 @@ describe('router: faults', () => {
       )
     )
     cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [m1000] } }))
-    castle = new CastleRouter(cluster, { requestTimeoutMs: { fetchData: 150 } })
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, { refreshBackoffMs: 100 }, undefined, now)
     const leaderless = castle.ask(fetchOf(1, { topic: 'perf', partition: 0 }))
     const unknown = castle.ask(fetchOf(1, { topic: 'none', partition: 0 }))
-    const good = await castle.ask(fetchOf(1000))
-    expect(good.type).to.equal('success')
+    expect((await castle.ask(fetchOf(1000))).type).to.equal('success')
+    await pass(400)
     expect((await unknown).type).to.equal('unknownTopicOrPartition')
+    await pass(30_000, 20)
     expect((await leaderless).type).to.equal('timedOut')
-    expect(cluster.countOf(0, 'metadata'), 'metadata stays bounded').to.be.lessThan(40)
+    expect(cluster.countOf(0, 'metadata'), 'refreshes in 30 s').to.be.lessThan(60)
   })
 
   it('castle 9.16-D10 a broker that comes or goes takes nothing from the cache nor from live brokers', async () => {
@@ -211,13 +223,16 @@ describe('router: faults', () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [m1000] } }))
     const held = cluster.hold(1, 'fetch', 1)
-    castle = new CastleRouter(cluster)
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, {}, undefined, now)
     const inbox = new Inbox<'fetchData'>()
     castle.tell(inbox, { ...fetchOf(1000), timeoutMs: 40 })
     await held.arrived
     castle.tell(inbox, { ...fetchOf(2000), timeoutMs: 20 })
-    const results = await inbox.take(2)
-    expect(results).to.deep.equal([
+    await pass(15)
+    expect(inbox.results).to.have.length(0)
+    await pass(50)
+    expect(inbox.results).to.deep.equal([
       { operation: 'fetchData', topicPartition: A, offset: 2000, type: 'timedOut' },
       { operation: 'fetchData', topicPartition: A, offset: 1000, type: 'timedOut' }
     ])
@@ -233,14 +248,16 @@ describe('router: faults', () => {
     cluster.always(0, 'metadata', () => {
       throw gone
     })
-    castle = new CastleRouter(cluster)
-    const results = await Promise.all([
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, {}, undefined, now)
+    const answers = Promise.all([
       castle.ask({ ...fetchOf(1), timeoutMs: 20 }),
       castle.ask({ type: 'fetchOffset', topicPartition: A, offsetType: 'latest', timeoutMs: 20 }),
       castle.ask({ type: 'fetchConsumerOffset', groupId: 'g', topicPartition: A, timeoutMs: 20 }),
       castle.ask({ type: 'fetchTopicMetadata', requestId: 1, timeoutMs: 20 })
     ])
-    expect(typesOf(results)).to.deep.equal(['timedOut', 'timedOut', 'timedOut', 'timedOut'])
+    await pass(40)
+    expect(typesOf(await answers)).to.deep.equal(['timedOut', 'timedOut', 'timedOut', 'timedOut'])
     expect(castle.router.stats().parked).to.equal(1) // the search for the coordinator, which is our own
   })
 
@@ -305,12 +322,16 @@ describe('router: faults', () => {
     cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [m1000] } }))
     cluster.on(1, 'fetch', 1, fetchReply(cluster, { 'perf/1@999': {} }))
     cluster.on(1, 'fetch', 2, fetchReply(cluster, { 'perf/1@1000': { errorCode: 6 } }))
-    castle = new CastleRouter(cluster, { maxParkedRequests: 10, requestTimeoutMs: { fetchData: 300 } })
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, { maxParkedRequests: 10 }, undefined, now)
     await castle.ask(fetchOf(999))
     const inbox = new Inbox<'fetchData'>()
     for (let at = 0; at < 20; at++) castle.tell(inbox, fetchOf(1, { topic: `invented-${at}`, partition: 0 }))
-    expect((await castle.ask(fetchOf(1000))).type).to.equal('success')
+    const good = castle.ask(fetchOf(1000))
+    await pass(50)
+    expect((await good).type).to.equal('success')
     expect(typesOf(inbox.results)).to.deep.equal(Array.from({ length: 15 }, () => 'failed'))
+    await pass(30_100, 50)
     await inbox.take(20)
   })
 
@@ -388,6 +409,7 @@ describe('router: faults', () => {
 describe('router: sealed batches', () => {
   let castle: CastleRouter
   afterEach(() => castle.stop())
+  afterEach(() => time?.restore())
 
   const write = (topic = 'perf', partition = 1): Promise<BatchAnswer> =>
     new Promise(resolve => {
@@ -429,13 +451,15 @@ describe('router: sealed batches', () => {
     const cluster = metaGood(new ScriptedCluster([1, 2]))
     cluster.refused.add(1)
     cluster.always(1, 'produce', call => produced(call))
-    castle = new CastleRouter(cluster, { produceParkMs: 60, brokerBackoffMs: 5, brokerBackoffMaxMs: 10 }, [
-      cluster.nodes[1]!
-    ])
-    expect(await write()).to.deep.include({ type: 'notSent', reason: 'brokerUnreachable' })
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, {}, [cluster.nodes[1]!], now)
+    const first = write()
+    await pass(5_100, 20)
+    expect(await first).to.deep.include({ type: 'notSent', reason: 'brokerUnreachable' })
     const second = write()
-    await turns(3)
+    await turns(12)
     cluster.refused.delete(1)
+    await pass(5_000, 20)
     expect(await second).to.deep.include({ type: 'appended' })
   })
 
@@ -451,8 +475,11 @@ describe('router: sealed batches', () => {
         )
       )
     )
-    castle = new CastleRouter(cluster, { produceParkMs: 60, allowAutoTopicCreation: false })
-    const answers = await Promise.all([write(), write('none', 0), write('perf', 9)])
+    const { now, pass } = bound(fakeTime())
+    castle = new CastleRouter(cluster, { allowAutoTopicCreation: false }, undefined, now)
+    const writes = Promise.all([write(), write('none', 0), write('perf', 9)])
+    await pass(5_100, 20)
+    const answers = await writes
     expect(answers.map(answer => answer.type === 'notSent' && answer.reason)).to.deep.equal([
       'noLeader',
       'unknownTopic',
@@ -542,6 +569,11 @@ describe('router: the end', () => {
     castle.fatal.length = 0
     await castle.stop()
   })
+})
+
+const bound = (fake: FakeTime) => ({
+  now: fake.now,
+  pass: (ms: number, stepMs?: number): Promise<void> => fake.pass(ms, stepMs)
 })
 
 /** Waits for something to become true; the test's own time-out bounds it. */

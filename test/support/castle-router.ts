@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/actor/actor.js'
-import { silentLogger } from '../../src/model.js'
+import { type MonotonicClock, silentLogger } from '../../src/model.js'
 import type { Operations, ResultOf, RouterMessage } from '../../src/operations.js'
 import type { Unasked } from '../../src/router/ask-router.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
@@ -35,7 +35,12 @@ export class CastleRouter {
   readonly fatal: Error[] = []
   readonly system = new ActorSystem()
 
-  constructor(cluster: ScriptedCluster, settings: RouterSettingsOverrides = {}, known = cluster.nodes.slice(0, 1)) {
+  constructor(
+    cluster: ScriptedCluster,
+    settings: RouterSettingsOverrides = {},
+    known = cluster.nodes.slice(0, 1),
+    clock: MonotonicClock = () => performance.now()
+  ) {
     this.cluster = cluster
     this.router = startRouter({
       system: this.system,
@@ -49,7 +54,7 @@ export class CastleRouter {
         retryBackoffMs: 2,
         ...settings
       },
-      clock: () => performance.now(),
+      clock,
       random: () => 0.5,
       log: silentLogger,
       metrics: this.metrics,

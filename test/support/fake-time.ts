@@ -1,0 +1,26 @@
+import sinon from 'sinon'
+import { turns } from './turns.js'
+
+/** Timers and a clock that stand still until told to go on; turns of the event loop are real. */
+export class FakeTime {
+  readonly #timers = sinon.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
+    now: 1_000
+  })
+
+  readonly now = (): number => this.#timers.now
+
+  /** Lets time pass in small steps, and everybody do in each what there is to do. */
+  async pass(ms: number, stepMs = 5): Promise<void> {
+    for (let passed = 0; passed < ms; passed += stepMs) {
+      await turns(12)
+      this.#timers.tick(stepMs)
+    }
+    await turns(12)
+  }
+
+  /** Idempotent. */
+  restore(): void {
+    this.#timers.restore()
+  }
+}
