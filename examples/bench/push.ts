@@ -17,6 +17,8 @@ interface Work {
   readonly records: number
   /** The floor that reads the same body; a floor itself has none. */
   readonly floor: string | undefined
+  /** Open loop, at so much of the rate that this other work had just before; absent: closed loop. */
+  readonly pace?: { readonly of: string; readonly share: number }
 }
 
 const single = 'x'.repeat(4096)
@@ -32,7 +34,14 @@ const allWorks: readonly Work[] = [
   { name: 'push-sync', body: bodyOf('push', [single], true), records: 1, floor: 'floor' },
   { name: 'floor-100', body: bodyOf('push', hundred, false), records: 100, floor: undefined },
   { name: 'push-sync-100', body: bodyOf('push', hundred, true), records: 100, floor: 'floor-100' },
-  { name: 'push-async-100', body: bodyOf('push', hundred, false), records: 100, floor: 'floor-100' }
+  {
+    name: 'push-async-100',
+    body: bodyOf('push', hundred, false),
+    records: 100,
+    floor: 'floor-100',
+    // Nothing holds these clients back, and the broker has half a core: without a pace most answers would be refusals.
+    pace: { of: 'push-sync-100', share: 0.7 }
+  }
 ]
 
 /**
@@ -47,13 +56,18 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
   await pushOne(gateway.port, 'push')
   const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
   try {
-    for (let round = 0; round < rounds; round++) {
+    const last = new Map<string, LoadReport>()
+    // The first round is for the compiler: a program of some size needs tens of thousands of requests to be compiled.
+    for (let round = 0; round <= rounds; round++) {
       for (const work of works) {
+        const paceSetter = work.pace && last.get(work.pace.of)
+        const run = toRun(work, seconds, paceSetter && requestsPerSecond(paceSetter) * work.pace!.share)
         const report =
           work.floor === undefined
-            ? await measure(load, floor, '/', work, seconds)
-            : await measureDelivered(load, gateway, broker, work, seconds)
-        reports.get(work.name)!.push(report)
+            ? await measure(load, floor, run)
+            : await measureDelivered(load, gateway, broker, work, run)
+        last.set(work.name, report)
+        if (round > 0) reports.get(work.name)!.push(report)
       }
     }
   } finally {
@@ -63,28 +77,35 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
   return toRows(works, reports)
 }
 
+/** The works that were asked for, and those they are compared with or paced by. */
 function selected(only: readonly string[] | undefined): readonly Work[] {
-  const chosen = allWorks.filter(({ name }) => only?.includes(name) ?? true)
-  return allWorks.filter(work => chosen.includes(work) || chosen.some(({ floor }) => floor === work.name))
+  if (!only) return allWorks
+  const chosen = allWorks.filter(({ name }) => only.includes(name))
+  return allWorks.filter(work => chosen.some(({ name, floor, pace }) => [name, floor, pace?.of].includes(work.name)))
 }
 
-function measure(load: Child, server: Server, path: string, work: Work, seconds: number): Promise<LoadReport> {
-  const run: LoadRun = {
-    port: server.port,
-    pid: server.pid,
-    path,
-    body: work.body,
+type RunOf = (server: Server) => LoadRun
+
+const toRun =
+  ({ floor, body }: Work, seconds: number, ratePerSecond: number | undefined): RunOf =>
+  ({ port, pid }) => ({
+    port,
+    pid,
+    body,
+    ratePerSecond,
+    path: floor === undefined ? '/' : '/kprf/push',
     connections: CONNECTIONS,
     warmUpMs: WARM_UP_MS,
     measureMs: seconds * 1000
-  }
-  return load.ask<LoadReport>('run', run)
-}
+  })
+
+const measure = (load: Child, server: Server, run: RunOf): Promise<LoadReport> =>
+  load.ask<LoadReport>('run', run(server))
 
 /** A figure counts only when every record that was accepted is in the log afterwards, and none that was not sent. */
-async function measureDelivered(load: Child, gateway: Server, broker: Broker, work: Work, seconds: number) {
+async function measureDelivered(load: Child, gateway: Server, broker: Broker, work: Work, run: RunOf) {
   const before = await broker.recordsIn('push')
-  const report = await measure(load, gateway, '/kprf/push', work, seconds)
+  const report = await measure(load, gateway, run)
   const written = (await settledCount(broker)) - before
   const accepted = report.acceptedInAll * work.records
   // An answer other than 200 may have had some of its records taken.
@@ -114,7 +135,7 @@ const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAns
 
 function toRows(works: readonly Work[], reports: ReadonlyMap<string, readonly LoadReport[]>): readonly Row[] {
   const medianOf = (work: string, figure: (report: LoadReport) => number) => median(reports.get(work)!.map(figure))
-  return works.map(({ name, records, floor }): Row => {
+  return works.map(({ name, records, floor, pace }): Row => {
     const requests = medianOf(name, requestsPerSecond)
     const cpuUs = medianOf(name, cpuUsPerRequest)
     const others = reports
@@ -134,7 +155,15 @@ function toRows(works: readonly Work[], reports: ReadonlyMap<string, readonly Lo
         against: floor,
         ratioRequests: requests / medianOf(floor, requestsPerSecond)
       }),
-      ...(others > 0 && { note: `${others} answers were not 200` })
+      ...noteOf([
+        pace && `open loop at ${pace.share} × ${pace.of}`,
+        others > 0 ? `${others} answers were not 200` : undefined
+      ])
     }
   })
+}
+
+function noteOf(parts: readonly (string | undefined)[]): { note?: string } {
+  const note = parts.filter(part => part !== undefined).join('; ')
+  return note === '' ? {} : { note }
 }
