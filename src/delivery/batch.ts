@@ -8,7 +8,7 @@ import type { Ticket } from './ticket.js'
 import { persistedOf } from './verdict.js'
 
 /** What a record costs beside its bytes: ticket, outcome, places in arrays. Charged, so that small records are bounded too. */
-export const RECORD_OVERHEAD_BYTES = 200
+export const RECORD_OVERHEAD_BYTES = 256
 /** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
 const LONE_RECORD_SLACK_BYTES = 256
 
