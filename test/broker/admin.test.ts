@@ -130,6 +130,15 @@ describe('broker: admin', () => {
     other.close()
   })
 
+  it('brings leadership back to the preferred replica: 84 where it is, 80 while that is away', async () => {
+    cluster.createTopic('orders', { partitions: 2, replicationFactor: 2 })
+    cluster.moveLeader('orders', 0, 2)
+    expect(await electLeaders(client, 'orders', [0, 1, 9])).to.deep.equal([0, 84, 3])
+    expect(cluster.leaderOf('orders', 0)).to.equal(1)
+    await cluster.stopNode(2)
+    expect(await electLeaders(client, 'orders', [1])).to.deep.equal([80])
+  })
+
   it('describes settings, with where they come from', async () => {
     cluster.createTopic('orders', { config: new Map([['retention.bytes', '5000']]) })
     const names = ['retention.bytes', 'cleanup.policy']
@@ -201,6 +210,23 @@ async function endOfEpoch(client: RawKafka, topic: string, epoch: number) {
   const errorCode = answer.int16()
   answer.int32()
   return { errorCode, leaderEpoch: answer.int32(), endOffset: answer.int64() }
+}
+
+async function electLeaders(client: RawKafka, topic: string, partitions: readonly number[]): Promise<number[]> {
+  const answer = await client.call(43, 1, body => {
+    body.int8(0).int32(1).string(topic)
+    body.array(partitions, partition => body.int32(partition)).int32(1000)
+  })
+  answer.int32()
+  answer.int16()
+  answer.int32()
+  answer.string()
+  return answer.array(() => {
+    answer.int32()
+    const errorCode = answer.int16()
+    answer.nullableString()
+    return errorCode
+  })
 }
 
 async function describeConfigs(client: RawKafka, type: number, name: string, names: readonly string[] | null) {

@@ -11,10 +11,10 @@ const SOURCE_TOPIC = 1
 const SOURCE_STATIC_BROKER = 4
 const SOURCE_DEFAULT = 5
 /** What a client may ask of a broker; nothing here can be changed. */
-const brokerConfig = ({ options }: Cluster): ReadonlyMap<string, string> =>
+const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
   new Map([
     ['auto.create.topics.enable', String(options.autoCreateTopics)],
-    ['default.replication.factor', '1'],
+    ['default.replication.factor', String(Math.min(3, nodes.length))],
     ['group.min.session.timeout.ms', String(options.minSessionTimeoutMs)],
     ['log.retention.bytes', String(options.retentionBytes)],
     ['message.max.bytes', '1048588'],
