@@ -1,13 +1,13 @@
 import type { ProduceRecord } from '../model.js'
 import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
-import { RecordBatchWriter } from '../wire/record-batch-writer.js'
 import { backoffMs, soonMs } from './backoff.js'
-import { Batch, loneBatch } from './batch.js'
+import type { Batch } from './batch.js'
 import { failures } from './failures.js'
 import type { LaneHost } from './lane-host.js'
 import { advanced, type Numbering, raised } from './numbering.js'
 import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
+import { WaitingBatches } from './waiting-batches.js'
 
 /** About a second after the first. */
 const ATTEMPTS_WORTH_A_LINE = 4
@@ -30,8 +30,7 @@ export class Lane {
   readonly topic: string
   readonly partition: number
   readonly #host: LaneHost
-  /** Unsealed batches, oldest first; records are appended to the last. */
-  readonly #waiting: Batch[] = []
+  readonly #waiting: WaitingBatches
   #state: LaneState = 'idle'
   #head: Batch | undefined
   #numbering: Numbering | undefined
@@ -40,8 +39,6 @@ export class Lane {
   /** Distinguishes the answer that is waited for from late ones. */
   #awaited: SealedBatch | undefined
   #awaitedSince = 0
-  /** Of the last batch; it expects the next one to be alike. */
-  #spareWriter: RecordBatchWriter | undefined
   #timer: NodeJS.Timeout | undefined
   #missingSince: number | undefined
   #reason = 'it was waiting to be sent'
@@ -51,6 +48,7 @@ export class Lane {
     this.topic = topic
     this.partition = partition
     this.#host = host
+    this.#waiting = new WaitingBatches(host.settings, host.slabs, () => host.batchClosed(this))
   }
 
   get state(): LaneState {
@@ -64,31 +62,10 @@ export class Lane {
 
   /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
   append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): void {
-    let charge = this.#waiting.at(-1)?.append(record, timestampMs, ticket, index) ?? 0
-    if (charge === 0) charge = this.#appendToNew(record, timestampMs, ticket, index)
+    const charge = this.#waiting.append(record, timestampMs, ticket, index)
     this.#chargedBytes += charge
     this.#host.held(charge, 1)
     if (this.#state === 'idle') this.#becomeReady()
-  }
-
-  #appendToNew(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
-    if (this.#waiting.length > 0) this.#host.batchClosed(this)
-    const batch = this.#newBatch()
-    const charge = batch.append(record, timestampMs, ticket, index)
-    if (charge > 0) {
-      this.#waiting.push(batch)
-      return charge
-    }
-    const lone = loneBatch(record, this.#host.settings.compression)
-    this.#waiting.push(lone)
-    return lone.append(record, timestampMs, ticket, index)
-  }
-
-  #newBatch(): Batch {
-    const { batchMaxBytes, compression } = this.#host.settings
-    const writer = this.#spareWriter ?? new RecordBatchWriter(batchMaxBytes, this.#host.slabs)
-    this.#spareWriter = undefined
-    return new Batch(writer, batchMaxBytes, compression)
   }
 
   /**
@@ -97,7 +74,7 @@ export class Lane {
    */
   take(): SealedBatch | undefined {
     if (this.#state !== 'ready') return undefined
-    if (this.#head === undefined && this.#waiting.length === 0) {
+    if (this.#head === undefined && this.#waiting.isEmpty) {
       this.#becomeIdle()
       return undefined
     }
@@ -105,7 +82,7 @@ export class Lane {
     if (this.#numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
     const bytes = head.bytesFor(this.#numbering)
-    this.#spareWriter ??= head.takeWriter()
+    this.#waiting.giveWriter(head.takeWriter())
     const sealed: SealedBatch = {
       topic: this.topic,
       partition: this.partition,
@@ -122,8 +99,8 @@ export class Lane {
   }
 
   #takeNext(): Batch {
-    const head = this.#waiting.shift()!
-    if (this.#waiting.length === 0) this.#host.batchClosed(this)
+    const head = this.#waiting.take()
+    if (this.#waiting.isEmpty) this.#host.batchClosed(this)
     this.#head = head
     this.#attempts = 0
     this.#expiresAt = this.#host.clock() + this.#host.settings.timeoutMs
@@ -178,17 +155,12 @@ export class Lane {
         return
       case 'split':
         if (verdict.renumber) this.#renumber()
-        this.#split(head)
+        this.#settled(head, head.split())
         return
       case 'fail':
         if (verdict.renumber) this.#renumber()
         this.#failHead(head, verdict.failure)
     }
-  }
-
-  #split(head: Batch): void {
-    const parts = head.split()
-    this.#settled(head, parts)
   }
 
   #failHead(head: Batch, failure: RecordFailure): void {
@@ -206,13 +178,13 @@ export class Lane {
   #settled(head: Batch, parts: readonly Batch[] = []): void {
     this.#head = undefined
     this.#release(head)
-    this.#waiting.unshift(...parts)
+    this.#waiting.putBack(parts)
     for (const part of parts) {
       this.#chargedBytes += part.chargedBytes
       this.#host.held(part.chargedBytes, part.recordCount)
     }
-    if (this.#waiting.length > 0) this.#becomeReady()
-    else this.#becomeIdle()
+    if (this.#waiting.isEmpty) this.#becomeIdle()
+    else this.#becomeReady()
   }
 
   #renumber(): void {
@@ -261,7 +233,7 @@ export class Lane {
 
   /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
   tick(nowMs: number): void {
-    this.#expireWaiting(nowMs)
+    this.#countWithdrawn(this.#waiting.expire(nowMs, this.#tooLate, batch => this.#release(batch)))
     const head = this.#head
     if (head === undefined) return
     if (this.#state === 'awaiting') {
@@ -291,20 +263,6 @@ export class Lane {
     this.#failHead(head, failures.timedOut(this.#reason, head.maybeWritten ? 'unknown' : 'no'))
   }
 
-  #expireWaiting(nowMs: number): void {
-    let emptied = 0
-    for (const batch of this.#waiting) {
-      this.#countWithdrawn(batch.expire(nowMs, !batch.maybeWritten, this.#tooLate))
-      if (!batch.isEmpty) continue
-      this.#release(batch)
-      emptied++
-    }
-    if (emptied > 0) {
-      const kept = this.#waiting.filter(batch => !batch.isEmpty)
-      this.#waiting.splice(0, this.#waiting.length, ...kept)
-    }
-  }
-
   #countWithdrawn(records: number): void {
     this.#host.counters.withdrawn += records
     this.#host.held(0, -records)
@@ -317,7 +275,7 @@ export class Lane {
 
   /** Fails all that waits behind the head, and the head too unless the Router has it. */
   failWaiting(failureOf: (maybeWritten: boolean) => RecordFailure): void {
-    for (const batch of this.#waiting.splice(0)) this.#drop(batch, failureOf)
+    for (const batch of this.#waiting.takeAll()) this.#drop(batch, failureOf)
     if (this.#state !== 'awaiting') this.#missingSince = undefined
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting') return

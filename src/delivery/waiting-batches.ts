@@ -1,0 +1,87 @@
+import type { ProduceRecord } from '../model.js'
+import type { Persisted, RecordFailure } from '../operations.js'
+import { RecordBatchWriter } from '../wire/record-batch-writer.js'
+import type { SlabPool } from '../wire/slab-pool.js'
+import { Batch, loneBatch } from './batch.js'
+import type { DeliverySettings } from './settings.js'
+import type { Ticket } from './ticket.js'
+
+/** Unsealed batches of a lane, oldest first; records are appended to the last one. */
+export class WaitingBatches {
+  readonly #settings: DeliverySettings
+  readonly #slabs: SlabPool
+  readonly #onFull: () => void
+  #batches: Batch[] = []
+  /** Of the last batch that was sealed; it expects the next one to be alike. */
+  #spareWriter: RecordBatchWriter | undefined
+
+  /** @param onFull called when a batch is full and another one begins */
+  constructor(settings: DeliverySettings, slabs: SlabPool, onFull: () => void) {
+    this.#settings = settings
+    this.#slabs = slabs
+    this.#onFull = onFull
+  }
+
+  get isEmpty(): boolean {
+    return this.#batches.length === 0
+  }
+
+  /** @returns bytes to charge */
+  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+    const last = this.#batches[this.#batches.length - 1]
+    const charge = last === undefined ? 0 : last.append(record, timestampMs, ticket, index)
+    if (charge > 0) return charge
+    if (last !== undefined) this.#onFull()
+    return this.#begin(this.#newBatch(), record, timestampMs, ticket, index)
+  }
+
+  #begin(batch: Batch, record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+    const charge = batch.append(record, timestampMs, ticket, index)
+    if (charge === 0) {
+      return this.#begin(loneBatch(record, this.#settings.compression), record, timestampMs, ticket, index)
+    }
+    this.#batches.push(batch)
+    return charge
+  }
+
+  #newBatch(): Batch {
+    const { batchMaxBytes, compression } = this.#settings
+    const writer = this.#spareWriter ?? new RecordBatchWriter(batchMaxBytes, this.#slabs)
+    this.#spareWriter = undefined
+    return new Batch(writer, batchMaxBytes, compression)
+  }
+
+  /** The oldest. Never called when empty. */
+  take(): Batch {
+    return this.#batches.shift()!
+  }
+
+  takeAll(): readonly Batch[] {
+    return this.#batches.splice(0)
+  }
+
+  /** Parts of one that was taken, to go before all others. */
+  putBack(parts: readonly Batch[]): void {
+    this.#batches.unshift(...parts)
+  }
+
+  /** A sealed batch has no use for its writer any more. */
+  giveWriter(writer: RecordBatchWriter | undefined): void {
+    this.#spareWriter ??= writer
+  }
+
+  /**
+   * Ends the waits that are over; see {@link Batch.expire}.
+   *
+   * @param onEmpty called for a batch that lost its last record by that, and is dropped
+   * @returns how many records were taken out
+   */
+  expire(nowMs: number, failureOf: (persisted: Persisted) => RecordFailure, onEmpty: (batch: Batch) => void): number {
+    let withdrawn = 0
+    for (const batch of this.#batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf)
+    if (withdrawn === 0) return 0
+    for (const batch of this.#batches) if (batch.isEmpty) onEmpty(batch)
+    this.#batches = this.#batches.filter(batch => !batch.isEmpty)
+    return withdrawn
+  }
+}
