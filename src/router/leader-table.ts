@@ -18,7 +18,8 @@ export interface Partition {
 }
 
 interface Topic {
-  partitions: Partition[]
+  /** By id. Not an array: an id is whatever a broker sent, and an array of a billion holes is walked one by one. */
+  readonly partitions: Map<number, Partition>
   usedAt: number
   /** When the reply was asked for that brought what we know. */
   askedAt: number
@@ -78,9 +79,9 @@ export class LeaderTable {
     if (topic.errorCode !== 0) {
       return topic.countConfirmedUntil > now ? { type: 'topicError', errorCode: topic.errorCode } : ASK
     }
-    const partition = topic.partitions[partitionId]
+    const partition = topic.partitions.get(partitionId)
     if (!partition) {
-      return topic.partitions.length > 0 && topic.countConfirmedUntil > now ? UNKNOWN_PARTITION : ASK
+      return topic.partitions.size > 0 && topic.countConfirmedUntil > now ? UNKNOWN_PARTITION : ASK
     }
     return partition.leaderId >= 0 && partition.suspectSince === 0
       ? { type: 'leader', partition }
@@ -89,7 +90,7 @@ export class LeaderTable {
 
   /** True when the topic has been found and not lost since. */
   isKnown(topic: string): boolean {
-    return (this.#topics.get(topic)?.partitions.length ?? 0) > 0
+    return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
   }
 
   isRememberedMissing(topic: string, now: number): boolean {
@@ -97,7 +98,7 @@ export class LeaderTable {
   }
 
   leaderOf(topic: string, partition: number): Partition | undefined {
-    return this.#topics.get(topic)?.partitions[partition]
+    return this.#topics.get(topic)?.partitions.get(partition)
   }
 
   /** The broker that was asked says it does not lead: believed until a refresh that begins from now on. */
@@ -138,13 +139,11 @@ export class LeaderTable {
     return this.#topics.size
   }
 
-  readonly #recreated = ({ key }: Partition): void => this.#options.onRecreated(key)
-
   #require(name: string): Topic {
     let topic = this.#topics.get(name)
     if (!topic) {
       topic = {
-        partitions: [],
+        partitions: new Map(),
         usedAt: Number.NEGATIVE_INFINITY,
         askedAt: 0,
         misses: 0,
@@ -164,8 +163,7 @@ export class LeaderTable {
     topic.misses++
     const longEnough = now - topic.missingSince >= unknownTopicTimeoutMs
     if (!longEnough && (mayBeCreated || topic.misses < unknownTopicRefreshes)) return
-    topic.partitions.forEach(this.#recreated)
-    topic.partitions = []
+    this.#forgetFrom(topic, 0)
     topic.misses = 0
     topic.missingUntil = now + unknownTopicRememberedMs
   }
@@ -179,14 +177,23 @@ export class LeaderTable {
     topic.countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
     for (const partition of metadata.partitions) this.#applyPartition(topic, metadata.topic, partition, askedAt)
     // Fewer partitions than we knew: the topic was created anew.
-    const count = Math.max(...metadata.partitions.map(({ partition }) => partition + 1))
-    if (count > 0) topic.partitions.splice(count).forEach(this.#recreated)
+    const count = metadata.partitions.reduce((most, { partition }) => Math.max(most, partition + 1), 0)
+    if (count > 0) this.#forgetFrom(topic, count)
+  }
+
+  /** Partitions with this id and higher ones. */
+  #forgetFrom(topic: Topic, count: number): void {
+    for (const [id, { key }] of topic.partitions) {
+      if (id < count) continue
+      topic.partitions.delete(id)
+      this.#options.onRecreated(key)
+    }
   }
 
   #applyPartition(topic: Topic, name: string, news: PartitionMetadata, askedAt: number): void {
-    const known = topic.partitions[news.partition]
+    const known = topic.partitions.get(news.partition)
     if (!known) {
-      topic.partitions[news.partition] = toPartition(name, news)
+      topic.partitions.set(news.partition, toPartition(name, news))
       return
     }
     if (news.leaderEpoch >= 0 && news.leaderEpoch < known.leaderEpoch) {

@@ -116,6 +116,16 @@ describe('leader table', () => {
     expect(lookUp(1)).to.equal('unknownPartition')
   })
 
+  it('bears partition ids that a damaged reply made up', () => {
+    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1073741825: { leaderId: 2 } } }), 0, 0, false)
+    expect(lookUp(0)).to.equal(1)
+    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 2 } } }), 1, 1, false)
+    expect([lookUp(0, 1), lookUp(1, 1), lookUp(1073741825, 1)]).to.deep.equal([1, 2, 'unknownPartition'])
+    for (let time = 2; time < 5; time++) table.apply(missing, time, time, false)
+    expect(lookUp(0, 5)).to.equal('unknownTopic')
+    expect(recreated).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
+  })
+
   it('remembers for a while that a topic is refused', () => {
     table.apply(topicOf({ errorCode: 29 }), 0, 0, false)
     expect(lookUp(0, 100)).to.equal('topicError')
