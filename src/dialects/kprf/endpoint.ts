@@ -9,7 +9,7 @@ import { isJsonContentType } from './content-type.js'
 import { DeserializeError } from './json-reader.js'
 import type { KprfMetrics } from './kprf-metrics.js'
 import type { Push, PushResult } from './push.js'
-import { parsePush } from './push-parse.js'
+import { parsePush, TooManyRecordsError } from './push-parse.js'
 import type { PushRequest } from './push-request.js'
 import { scanPush } from './push-scan.js'
 import { queueFull, toMessage } from './record-errors.js'
@@ -43,8 +43,10 @@ export class PushEndpoint {
   readonly #failureStart: string
   readonly #pool = new BufferPool(POOL_BYTES)
 
+  /** @param maxBodyBytes the limit of the server, in case it is the smaller one */
   constructor(
     settings: KprfSettings,
+    maxBodyBytes: number,
     parts: { push: Push; responder: Responder; metrics: KprfMetrics; log: Logger; clock: () => number }
   ) {
     this.#push = parts.push
@@ -52,7 +54,7 @@ export class PushEndpoint {
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#clock = parts.clock
-    this.#maxBodyBytes = settings.maxBodyBytes
+    this.#maxBodyBytes = Math.min(settings.maxBodyBytes, maxBodyBytes)
     this.#maxRecords = settings.maxRecordsPerRequest
     this.#failureStart = `{"status":"${settings.failureWord}","errors":[`
   }
@@ -85,14 +87,14 @@ export class PushEndpoint {
 
   #answer(exchange: Exchange, body: Buffer): void {
     try {
-      const push = scanPush(body) ?? parsePush(body)
-      if (push.records.length > this.#maxRecords) this.#tooLarge(exchange)
-      else if (push.waitForSend) this.#answerDelivered(exchange, push)
+      const push = scanPush(body, this.#maxRecords) ?? parsePush(body, this.#maxRecords)
+      if (push.waitForSend) this.#answerDelivered(exchange, push)
       else this.#answerEnqueued(exchange, push)
     } catch (error) {
       if (error instanceof DeserializeError) {
         this.#text(exchange, 400, `Request body deserialize error: ${error.message}`)
-      } else this.#broken(exchange, error)
+      } else if (error instanceof TooManyRecordsError) this.#tooLarge(exchange)
+      else this.#broken(exchange, error)
     }
   }
 

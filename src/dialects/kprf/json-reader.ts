@@ -74,7 +74,8 @@ export class JsonReader {
   #fail(reason: string, consumed: number): never {
     let line = 1
     let lineStart = 0
-    for (let at = this.#bytes.indexOf(0x0a); at >= 0 && at < consumed; at = this.#bytes.indexOf(0x0a, at + 1)) {
+    for (let at = 0; at < consumed; at++) {
+      if (this.#bytes[at] !== 0x0a) continue
       line++
       lineStart = at + 1
     }
@@ -189,14 +190,14 @@ export class JsonReader {
     }
   }
 
-  /** Consumes any value without keeping it. Needs no stack, so depth is bounded by the body's length only. */
+  /** Consumes any value without keeping it. It remembers a byte per level, so any depth is fine. */
   skipValue(): void {
-    const enclosing: number[] = []
+    const enclosing = new BracketStack()
     for (;;) {
       const opened = this.#skipScalarOrOpen()
       if (opened) enclosing.push(opened)
       if (this.#closeFinished(enclosing, !opened)) return
-      if (enclosing[enclosing.length - 1] === OPEN_OBJECT) this.#skipKey()
+      if (enclosing.top === OPEN_OBJECT) this.#skipKey()
     }
   }
 
@@ -242,9 +243,9 @@ export class JsonReader {
   }
 
   /** After a value or an opening bracket: consumes closing brackets, then a comma. True when nothing is open any more. */
-  #closeFinished(enclosing: number[], hasValue: boolean): boolean {
+  #closeFinished(enclosing: BracketStack, hasValue: boolean): boolean {
     for (;;) {
-      const frame = enclosing[enclosing.length - 1]
+      const frame = enclosing.top
       if (frame === undefined) return true
       const byte = this.peekToken()
       if (byte === COMMA && hasValue) {
@@ -301,5 +302,28 @@ export class JsonReader {
     const start = this.index
     while (isDigit(this.peek())) this.index++
     return this.index - start
+  }
+}
+
+/** Opening brackets, a byte each: a body may consist of little else. */
+class BracketStack {
+  #bytes = new Uint8Array(64)
+  #depth = 0
+
+  get top(): number | undefined {
+    return this.#depth === 0 ? undefined : this.#bytes[this.#depth - 1]
+  }
+
+  push(bracket: number): void {
+    if (this.#depth === this.#bytes.length) {
+      const deeper = new Uint8Array(this.#depth * 2)
+      deeper.set(this.#bytes)
+      this.#bytes = deeper
+    }
+    this.#bytes[this.#depth++] = bracket
+  }
+
+  pop(): void {
+    this.#depth--
   }
 }

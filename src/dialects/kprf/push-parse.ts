@@ -13,13 +13,19 @@ const I32_MAX = 2n ** 31n - 1n
  * Keys and values are views of the body or copies; they are not to be used after the body's buffer is reused.
  *
  * @throws DeserializeError when the body is no push request
+ * @throws TooManyRecordsError as soon as there is one more than `maxRecords`, whatever follows
  * Source: kprf fd32acc read the body with serde_json 1.0.64 (`from_slice`) and serde 1.0.126 (`derive(Deserialize)`).
  */
-export function parsePush(body: Buffer): PushRequest {
+export function parsePush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): PushRequest {
   const reader = new JsonReader(body)
-  const request = readPushRequest(reader)
+  const request = readPushRequest(reader, maxRecords)
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   return request
+}
+
+/** A request asks for more records than one request may. */
+export class TooManyRecordsError extends Error {
+  override readonly name = 'TooManyRecordsError'
 }
 
 /** What a field holds, and how it is read. `absent`: what a missing key means; none for a required field. */
@@ -37,20 +43,25 @@ const recordFields = [
   { name: 'partition', read: reader => readOption(reader, readInt32), absent: null }
 ] as const satisfies Field[]
 
-const pushFields = [
-  { name: 'records', read: readRecords },
-  { name: 'wait_for_send', read: reader => readOption(reader, readBoolean), absent: null }
-] as const satisfies Field[]
+const pushFields = (maxRecords: number) =>
+  [
+    { name: 'records', read: reader => readRecords(reader, maxRecords) },
+    { name: 'wait_for_send', read: reader => readOption(reader, readBoolean), absent: null }
+  ] as const satisfies Field[]
 
-function readPushRequest(reader: JsonReader): PushRequest {
-  const [records, waitForSend] = readStruct(reader, 'PushRequest', pushFields) as [PushRecord[], boolean | null]
+function readPushRequest(reader: JsonReader, maxRecords: number): PushRequest {
+  const values = readStruct(reader, 'PushRequest', pushFields(maxRecords))
+  const [records, waitForSend] = values as [PushRecord[], boolean | null]
   return { records, waitForSend: waitForSend === true }
 }
 
-function readRecords(reader: JsonReader): PushRecord[] {
+function readRecords(reader: JsonReader, maxRecords: number): PushRecord[] {
   requireByte(reader, [OPEN_LIST], 'a sequence')
   const records: PushRecord[] = []
-  while (nextElement(reader, records.length === 0)) records.push(readRecord(reader))
+  while (nextElement(reader, records.length === 0)) {
+    if (records.length >= maxRecords) throw new TooManyRecordsError()
+    records.push(readRecord(reader))
+  }
   endList(reader)
   return records
 }
@@ -238,8 +249,14 @@ function describeValue(reader: JsonReader): string | undefined {
   }
   if (byte === QUOTE) {
     reader.index++
-    return `string ${rustDebugOf(reader.finishString().toString())}`
+    return `string ${quote(reader.finishString().toString())}`
   }
   const keyword = reader.finishKeyword()
   return keyword && keywords[keyword]
 }
+
+/** Longer strings are cut where they are quoted: the answer to a wrong body should not be as large as the body. */
+const MAX_QUOTED_LENGTH = 4_096
+
+const quote = (text: string): string =>
+  rustDebugOf(text.length <= MAX_QUOTED_LENGTH ? text : `${text.slice(0, MAX_QUOTED_LENGTH)}…`)

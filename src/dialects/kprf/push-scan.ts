@@ -24,10 +24,10 @@ const MAX_PLAIN_DIGITS = 9
  *
  * Keys and values are views of the body where nothing is escaped; they are not to be used after its buffer is reused.
  *
- * @returns `undefined` for anything unusual, right or wrong: then parsePush decides.
+ * @returns `undefined` for anything unusual, right, wrong or too long: then parsePush decides.
  */
-export function scanPush(body: Buffer): PushRequest | undefined {
-  return isUtf8(body) ? new Scan(body).push() : undefined
+export function scanPush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): PushRequest | undefined {
+  return isUtf8(body) ? new Scan(body, maxRecords).push() : undefined
 }
 
 const word = (text: string): Buffer => Buffer.from(text)
@@ -43,6 +43,7 @@ const FALSE = word('false')
 
 class Scan {
   readonly #bytes: Buffer
+  readonly #maxRecords: number
   /** A control byte somewhere, if only a line feed between tokens: then each string has to be looked at. */
   readonly #hasControl: boolean
   #at = 0
@@ -56,8 +57,9 @@ class Scan {
   #topicLength = -1
   #topic = ''
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, maxRecords: number) {
     this.#bytes = bytes
+    this.#maxRecords = maxRecords
     this.#hasControl = hasControlByte(bytes)
   }
 
@@ -87,7 +89,7 @@ class Scan {
     if (this.#take(CLOSE_LIST)) return records
     do {
       const record = this.#record()
-      if (record === undefined) return undefined
+      if (record === undefined || records.length >= this.#maxRecords) return undefined
       records.push(record)
     } while (this.#take(COMMA))
     return this.#take(CLOSE_LIST) ? records : undefined

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { DeserializeError } from '../../../src/dialects/kprf/json-reader.js'
-import { parsePush } from '../../../src/dialects/kprf/push-parse.js'
+import { parsePush, TooManyRecordsError } from '../../../src/dialects/kprf/push-parse.js'
 
 /** The error text, or records and mode as plain values. */
 function answerTo(body: Buffer | string): unknown {
@@ -114,6 +114,18 @@ describe('kprf parsePush', () => {
     expect(answerTo(`{"x":${'{"a":'.repeat(depth)}`)).to.equal(
       `EOF while parsing a value at line 1 column ${5 + 5 * depth}`
     )
+  })
+
+  it('cuts a long string where it quotes it', () => {
+    const text = answerTo(`{"records":[],"wait_for_send":"${'x'.repeat(100_000)}"}`)
+    const quoted = `${'x'.repeat(4_096)}…`
+    expect(text).to.equal(`invalid type: string "${quoted}", expected a boolean at line 1 column 100032`)
+  })
+
+  it('stops at one record more than is allowed, before it reads it', () => {
+    const body = Buffer.from('{"records":[["d","t",null,null],["d","t",null,null],!!!')
+    expect(() => parsePush(body, 2)).to.throw(TooManyRecordsError)
+    expect(() => parsePush(body, 3)).to.throw(DeserializeError)
   })
 
   it('gives keys and values that are bytes of the body, not more', () => {

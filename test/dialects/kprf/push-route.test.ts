@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import { kprf } from '../../../src/dialects/kprf/index.js'
 import { OverloadedError } from '../../../src/errors.js'
@@ -220,6 +221,13 @@ describe('kprf POST /push', () => {
     }
   })
 
+  it('obeys the limit of the server when that is smaller', async () => {
+    const { app } = await serve()
+    const payload = `{"records":[]${' '.repeat(app.initialConfig.bodyLimit!)}}`
+    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
+    expect(answer.statusCode).to.equal(413)
+  })
+
   it('words a refusal that came before the body was read', async () => {
     const { app } = await serve({
       prepare: server => server.addHook('onRequest', (_request, _reply, done) => done(new OverloadedError('full')))
@@ -233,6 +241,22 @@ describe('kprf POST /push', () => {
     expect(answer.statusCode).to.equal(503)
     expect(answer.headers['retry-after']).to.equal('1')
     expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
+  })
+
+  it('words a refusal that came in the middle of the body', async () => {
+    const { app, gateway } = await serve({
+      prepare: server =>
+        server.addHook('preParsing', (_request, _reply, _payload, done) => {
+          const counted = new PassThrough()
+          done(null, counted)
+          counted.destroy(new OverloadedError('full'))
+        })
+    })
+    const payload = pushOf(['a'], false)
+    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
+    expect(answer.statusCode).to.equal(503)
+    expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
+    expect(gateway.calls).to.deep.equal([])
   })
 
   it('survives a gateway that throws', async () => {
