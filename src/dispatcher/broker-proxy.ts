@@ -110,6 +110,7 @@ export class BrokerProxy {
       reports: {
         returned: groups => reports.returned(this, groups),
         unreachable: (error, requests) => reports.unreachable(this, error, requests),
+        spoiled: (error, requests) => reports.crashed(this, error, requests),
         crashed: (error, requests) => {
           this.#dispatchers.delete(role)
           reports.crashed(this, error, requests)

@@ -1,5 +1,5 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { TimedOutError, UnavailableError } from '../errors.js'
+import { CastellanError, TimedOutError, UnavailableError } from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
 import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
 import { fail, ownFailure } from '../processors/answers.js'
@@ -191,7 +191,11 @@ export class Dispatcher implements Holder {
     lane.call = undefined
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
-    if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
+    if (!(error instanceof CastellanError)) {
+      // The call could not even be written down: a bug, not the broker. Blaming the broker would cost everybody else.
+      this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
+      this.#options.reports.spoiled(error, requests)
+    } else if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
       const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
       this.#options.reports.returned([{ reason: 'staleTopic', requests }, ...news])

@@ -15,6 +15,8 @@ export interface DispatcherReports {
   returned(groups: readonly Returned[]): void
   /** A call came to nothing. `requests` may be routed again: the call's own where that is safe, and all that waited. */
   unreachable(error: Error, requests: readonly AnyAccepted[]): void
+  /** A call failed for a reason that is no fault of the broker. */
+  spoiled(error: Error, requests: readonly AnyAccepted[]): void
   /** The dispatcher has stopped on a bug; it must be replaced. Nothing it held is lost. */
   crashed(error: Error, requests: readonly AnyAccepted[]): void
 }

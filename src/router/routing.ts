@@ -148,9 +148,9 @@ export class Routing {
     if (downUntil !== undefined) this.routeAll(proxy.drain(), now)
   }
 
-  /** Not the broker's fault: a new dispatcher takes over at once. */
+  /** Not the broker's fault: a dispatcher has met a bug; where it had to stop, a new one takes over at once. */
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
-    this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug and was replaced')
+    this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
       if (request.settled) continue
       if (++request.crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))

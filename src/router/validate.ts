@@ -1,38 +1,50 @@
-import type { InitProducerId, Produce, RouterRequest } from '../operations.js'
+import type { CommitConsumerOffset, InitProducerId, OffsetType, Produce, RouterRequest } from '../operations.js'
 import type { Failure } from '../processors/accepted.js'
 import { ownFailure } from '../processors/answers.js'
 
 // Kafka's own bound for names; longer ones would not fit the protocol's 16-bit lengths at some point.
 const MAX_TOPIC_LENGTH = 249
-const MAX_GROUP_LENGTH = 32_000
+const MAX_GROUP_LENGTH = 8_000
+const MAX_METADATA_BYTES = 32_000
 
 /** What makes a request impossible to ask any broker, if anything does. Types do not keep JavaScript callers out. */
 export function problemOf(request: Exclude<RouterRequest, Produce> | InitProducerId): Failure | undefined {
   if (request.type === 'initProducerId') return undefined
   if (request.type === 'fetchTopicMetadata') {
     return request.topics?.every(isTopic) === false
-      ? invalid('invalidTopic', 'a topic name is empty or too long')
+      ? invalid('invalidTopic', 'a topic name is not possible')
       : undefined
   }
   const { topic, partition } = request.topicPartition
-  if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is empty or too long')
+  if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not possible')
   if (!isCount(partition) || partition > 0x7fff_ffff)
     return invalid('invalidRequest', `no partition number: ${partition}`)
   if (request.type === 'fetchData') {
     return Number.isSafeInteger(request.offset) ? undefined : invalid('invalidRequest', `no offset: ${request.offset}`)
   }
-  if (request.type === 'fetchOffset') return undefined
+  if (request.type === 'fetchOffset') {
+    return isOffsetType(request.offsetType) ? undefined : invalid('invalidRequest', 'no such offset type')
+  }
   if (typeof request.groupId !== 'string' || request.groupId.length > MAX_GROUP_LENGTH) {
     return invalid('invalidRequest', 'the group id is too long')
   }
-  if (request.type === 'commitConsumerOffset' && !isCount(request.offsetAndMetadata.offset)) {
-    return invalid('invalidRequest', `no offset: ${request.offsetAndMetadata.offset}`)
-  }
-  return undefined
+  return request.type === 'commitConsumerOffset' ? problemOfCommit(request) : undefined
 }
 
+function problemOfCommit({ offsetAndMetadata: { offset, metadata } }: CommitConsumerOffset): Failure | undefined {
+  if (!isCount(offset)) return invalid('invalidRequest', `no offset: ${offset}`)
+  if (metadata === undefined) return undefined
+  if (typeof metadata === 'string' && Buffer.byteLength(metadata) <= MAX_METADATA_BYTES) return undefined
+  return invalid('invalidRequest', `the metadata is not text of at most ${MAX_METADATA_BYTES} bytes`)
+}
+
+// What is not UTF-8 comes back from a broker as another name.
+const SURROGATES = /[\ud800-\udfff]/
 const isTopic = (topic: unknown): boolean =>
-  typeof topic === 'string' && topic.length > 0 && topic.length <= MAX_TOPIC_LENGTH
+  typeof topic === 'string' && topic.length > 0 && topic.length <= MAX_TOPIC_LENGTH && !SURROGATES.test(topic)
+
+const isOffsetType = (offsetType: OffsetType): boolean =>
+  offsetType === 'earliest' || offsetType === 'latest' || Number.isFinite(offsetType?.timestampMs)
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 const invalid = (code: 'invalidTopic' | 'invalidRequest', message: string): Failure => ownFailure(code, message, false)

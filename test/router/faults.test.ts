@@ -25,8 +25,10 @@ const fakeTime = (): FakeTime => (time = new FakeTime())
 
 describe('router: faults', () => {
   let castle: CastleRouter
-  afterEach(() => castle.stop())
-  afterEach(() => time?.restore())
+  afterEach(async () => {
+    await castle.stop()
+    time?.restore()
+  })
 
   it('castle 9.16-D3 FetchTopicMetadata answers each requester from one call, with what it asked for', async () => {
     const cluster = new ScriptedCluster([1])
@@ -342,6 +344,8 @@ describe('router: faults', () => {
       castle.ask(fetchOf(1, { topic: '', partition: 0 })),
       castle.ask(fetchOf(1, { topic: 'perf', partition: -1 })),
       castle.ask(fetchOf(1, { topic: 'x'.repeat(250), partition: 0 })),
+      castle.ask(fetchOf(1, { topic: 'half a \ud83d', partition: 0 })),
+      castle.ask({ type: 'fetchOffset', topicPartition: A, offsetType: { timestampMs: Number.NaN } }),
       castle.ask({ type: 'commitConsumerOffset', groupId: 'g', topicPartition: A, offsetAndMetadata: { offset: -1 } })
     ])
     expect(results.map(result => result.type === 'failed' && result.code)).to.deep.equal([
@@ -349,8 +353,24 @@ describe('router: faults', () => {
       'invalidTopic',
       'invalidRequest',
       'invalidTopic',
+      'invalidTopic',
+      'invalidRequest',
       'invalidRequest'
     ])
+  })
+
+  it('does not blame a broker for a call that could not be written down', async () => {
+    const cluster = metaGood(new ScriptedCluster([1]))
+    cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [m1000] } }))
+    cluster.always(1, 'listOffsets', () => {
+      throw new RangeError('cannot be encoded')
+    })
+    castle = new CastleRouter(cluster)
+    const spoiled = castle.ask({ type: 'fetchOffset', topicPartition: A, offsetType: 'latest' })
+    expect((await castle.ask(fetchOf(1000))).type).to.equal('success')
+    expect(await spoiled).to.include({ type: 'failed', retriable: false })
+    expect(castle.router.stats().brokersUp).to.equal(1)
+    expect(cluster.countOf(1, 'listOffsets')).to.equal(3)
   })
 
   it('bears requesters that throw', async () => {
@@ -408,8 +428,10 @@ describe('router: faults', () => {
 
 describe('router: sealed batches', () => {
   let castle: CastleRouter
-  afterEach(() => castle.stop())
-  afterEach(() => time?.restore())
+  afterEach(async () => {
+    await castle.stop()
+    time?.restore()
+  })
 
   const write = (topic = 'perf', partition = 1): Promise<BatchAnswer> =>
     new Promise(resolve => {
