@@ -8,21 +8,12 @@ export class DeserializeError extends Error {
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
-const ZERO = 0x30
-const NINE = 0x39
-const OPEN_LIST = 0x5b
-const CLOSE_LIST = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-const COMMA = 0x2c
 const COLON = 0x3a
 
 /** 1 for the bytes that cannot stand for themselves in a JSON string: controls, quote, backslash. */
 const special = new Uint8Array(256)
 special.fill(1, 0, 0x20)
 special[QUOTE] = special[BACKSLASH] = 1
-
-const isDigit = (byte: number): boolean => byte >= ZERO && byte <= NINE
 
 /**
  * A cursor over JSON bytes which fails with the words, the line and the column of serde_json.
@@ -178,7 +169,7 @@ export class JsonReader {
   }
 
   /** Consumes a string without keeping it. Its bytes need not be UTF-8. */
-  #skipString(): void {
+  skipString(): void {
     for (;;) {
       while (this.index < this.#bytes.length && !special[this.#bytes[this.index]!]) this.index++
       const byte = this.peek()
@@ -188,39 +179,6 @@ export class JsonReader {
       if (byte === QUOTE) return
       this.#finishEscape()
     }
-  }
-
-  /** Consumes any value without keeping it. It remembers a byte per level, so any depth is fine. */
-  skipValue(): void {
-    const enclosing = new BracketStack()
-    for (;;) {
-      const opened = this.#skipScalarOrOpen()
-      if (opened) enclosing.push(opened)
-      if (this.#closeFinished(enclosing, !opened)) return
-      if (enclosing.top === OPEN_OBJECT) this.#skipKey()
-    }
-  }
-
-  /** Consumes a scalar, or the opening bracket of a list or object, which it returns. */
-  #skipScalarOrOpen(): number {
-    const byte = this.peekToken()
-    if (byte < 0) this.failAtPeek('EOF while parsing a value')
-    if (isDigit(byte)) return this.#skipNumber()
-    switch (byte) {
-      case OPEN_LIST:
-      case OPEN_OBJECT:
-        this.index++
-        return byte
-      case QUOTE:
-        this.index++
-        this.#skipString()
-        return 0
-      case 0x2d:
-        this.index++
-        return this.#skipNumber()
-    }
-    if (!this.finishKeyword()) this.failAtPeek('expected value')
-    return 0
   }
 
   /** Consumes `null`, `true` or `false` if its first letter comes next, and returns that letter, else `undefined`. */
@@ -242,88 +200,11 @@ export class JsonReader {
     return undefined
   }
 
-  /** After a value or an opening bracket: consumes closing brackets, then a comma. True when nothing is open any more. */
-  #closeFinished(enclosing: BracketStack, hasValue: boolean): boolean {
-    for (;;) {
-      const frame = enclosing.top
-      if (frame === undefined) return true
-      const byte = this.peekToken()
-      if (byte === COMMA && hasValue) {
-        this.index++
-        return false
-      }
-      if (byte !== (frame === OPEN_LIST ? CLOSE_LIST : CLOSE_OBJECT)) {
-        if (byte < 0) this.failAtPeek(frame === OPEN_LIST ? 'EOF while parsing a list' : 'EOF while parsing an object')
-        if (hasValue) this.failAtPeek(frame === OPEN_LIST ? 'expected `,` or `]`' : 'expected `,` or `}`')
-        return false
-      }
-      this.index++
-      enclosing.pop()
-      hasValue = true
-    }
-  }
-
-  #skipKey(): void {
-    const byte = this.peekToken()
-    if (byte < 0) this.failAtPeek('EOF while parsing an object')
-    if (byte !== QUOTE) this.failAtPeek('key must be a string')
-    this.index++
-    this.#skipString()
-    this.expectColon()
-  }
-
   /** Consumes the colon between a key and its value. */
   expectColon(): void {
     const byte = this.peekToken()
     if (byte < 0) this.failAtPeek('EOF while parsing an object')
     if (byte !== COLON) this.failAtPeek('expected `:`')
     this.index++
-  }
-
-  /** Consumes a number after its minus sign. */
-  #skipNumber(): 0 {
-    const first = this.next()
-    if (!isDigit(first)) this.failHere('invalid number')
-    if (first === ZERO && isDigit(this.peek())) this.failAtPeek('invalid number')
-    this.#skipDigits()
-    if (this.peek() === 0x2e) {
-      this.index++
-      if (!this.#skipDigits()) this.failAtPeek('invalid number')
-    }
-    if ((this.peek() | 0x20) !== 0x65) return 0
-    this.index++
-    if (this.peek() === 0x2b || this.peek() === 0x2d) this.index++
-    if (!isDigit(this.next())) this.failHere('invalid number')
-    this.#skipDigits()
-    return 0
-  }
-
-  #skipDigits(): number {
-    const start = this.index
-    while (isDigit(this.peek())) this.index++
-    return this.index - start
-  }
-}
-
-/** Opening brackets, a byte each: a body may consist of little else. */
-class BracketStack {
-  #bytes = new Uint8Array(64)
-  #depth = 0
-
-  get top(): number | undefined {
-    return this.#depth === 0 ? undefined : this.#bytes[this.#depth - 1]
-  }
-
-  push(bracket: number): void {
-    if (this.#depth === this.#bytes.length) {
-      const deeper = new Uint8Array(this.#depth * 2)
-      deeper.set(this.#bytes)
-      this.#bytes = deeper
-    }
-    this.#bytes[this.#depth++] = bracket
-  }
-
-  pop(): void {
-    this.#depth--
   }
 }
