@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { CompressionCodec } from '../../src/wire/compression.js'
+import { startCastellan } from '../support/castellan.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { runTool } from './java-tools.js'
 import { kcatConsume, kcatProduce } from './kcat.js'
 import { runningKafka } from './shared-cluster.js'
-import { WireSession } from './wire-session.js'
 
 const codecs: CompressionCodec[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 const records = Array.from({ length: 300 }, (_, index) => ({
@@ -51,9 +51,10 @@ for (const [name, open] of Object.entries(places)) {
       it(`our ${codec} batches are read by kcat and by Java`, async () => {
         const topic = freshTopic(`ours-${codec}`)
         await place.createTopic(topic)
-        const session = await WireSession.open(place.bootstrap, topic)
-        expect((await session.produce(records, codec)).errorCode).to.equal(0)
-        await session.close()
+        const castellan = await startCastellan(place.bootstrap, { delivery: { compression: codec } })
+        const outcomes = await castellan.produce(records.map(record => ({ ...record, topic, partition: 0 })))
+        await castellan.close()
+        expect(outcomes.filter(outcome => outcome.type !== 'delivered')).to.deep.equal([])
         expect((await kcatConsume(place.bootstrap, topic)).map(asText)).to.deep.equal(records)
         const all = ['--from-beginning', '--max-messages', String(records.length), '--timeout-ms', '30000']
         const read = await runTool('consoleConsumer', ['--bootstrap-server', place.bootstrap, '--topic', topic, ...all])
@@ -72,9 +73,9 @@ for (const [name, open] of Object.entries(places)) {
         const lines = records.map(record => record.value).join('\n')
         const produce = ['--bootstrap-server', place.bootstrap, '--topic', topic, '--compression-codec', codec]
         await runTool('consoleProducer', produce, { input: `${lines}\n` })
-        const session = await WireSession.open(place.bootstrap, topic)
-        const back = (await session.fetchAll()).map(asText)
-        await session.close()
+        const castellan = await startCastellan(place.bootstrap)
+        const back = (await castellan.readAll(topic, 0)).map(asText)
+        await castellan.close()
         expect(back).to.deep.equal([...records, ...records.map(({ value }) => ({ key: 'null', value }))])
       })
     }

@@ -2,9 +2,18 @@ import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/model.js'
 
+// kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
+const patient = { 'dialects.kprf.messageTimeoutMs': '30000' }
+
 /** The whole gateway in this process, on free ports. `settings`: dotted path of a setting => its value as text. */
 export function startTestApp(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<App> {
-  const all = { 'clusters.default.brokers': bootstrap, 'http.port': '0', 'management.port': '0', ...settings }
+  const all = {
+    'clusters.default.brokers': bootstrap,
+    'http.port': '0',
+    'management.port': '0',
+    ...patient,
+    ...settings
+  }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
   return startApp(loadConfig({ flags }), { log: silentLogger, version: '0.0.0-test' })
 }
