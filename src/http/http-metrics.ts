@@ -3,6 +3,15 @@ import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js
 
 const MILLISECONDS_PER_SECOND = 1_000
 
+/** Where requests that are alike are counted. */
+interface Series {
+  readonly mount: string
+  readonly method: string
+  readonly status: number | 'aborted'
+  readonly cell: Cell
+  readonly durations: Durations
+}
+
 /** What every listener counts. One object per process. */
 export class HttpMetrics {
   readonly bodiesInFlightBytes: Cell
@@ -10,8 +19,9 @@ export class HttpMetrics {
   readonly requestsInFlight: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
-  readonly #requestCells = new Map<string, Cell>()
-  readonly #durationSeries = new Map<string, Durations>()
+  readonly #series = new Map<string, Series>()
+  /** Neighbouring requests are mostly alike, and comparing is cheaper than building a key. */
+  #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
     const bodies = gaugeFamily('castellan_http_bodies_in_flight_bytes', 'Request bodies being received or answered')
@@ -30,13 +40,24 @@ export class HttpMetrics {
    * @param status as sent; `aborted` when the client left before the end of its answer
    */
   answered(mount: string, method: string, status: number | 'aborted', durationMs: number): void {
+    const last = this.#last
+    const series =
+      last?.mount === mount && last.method === method && last.status === status
+        ? last
+        : this.#find(mount, method, status)
+    series.cell.value++
+    series.durations.observe(durationMs / MILLISECONDS_PER_SECOND)
+  }
+
+  #find(mount: string, method: string, status: number | 'aborted'): Series {
     const key = `${mount} ${method} ${status}`
-    let cell = this.#requestCells.get(key)
-    if (!cell)
-      this.#requestCells.set(key, (cell = this.#requests.series({ dialect: mount, method, status: String(status) })))
-    cell.value++
-    let durations = this.#durationSeries.get(mount)
-    if (!durations) this.#durationSeries.set(mount, (durations = this.#durations.series({ dialect: mount })))
-    durations.observe(durationMs / MILLISECONDS_PER_SECOND)
+    let series = this.#series.get(key)
+    if (!series) {
+      const cell = this.#requests.series({ dialect: mount, method, status: String(status) })
+      const durations = this.#durations.series({ dialect: mount })
+      this.#series.set(key, (series = { mount, method, status, cell, durations }))
+    }
+    this.#last = series
+    return series
   }
 }

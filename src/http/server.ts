@@ -102,7 +102,8 @@ function follow(context: HttpContext, request: FastifyRequest, response: ServerR
   const { metrics, budget, now } = context
   const startedAt = now()
   metrics.requestsInFlight.value++
-  response.once('close', () => {
+  // Comes once by itself; `once` would wrap the listener for every request.
+  response.on('close', () => {
     metrics.requestsInFlight.value--
     if (takenBytes > 0) budget.give(takenBytes)
     const durationMs = now() - startedAt

@@ -48,16 +48,22 @@ export class Push {
     const { refused } = this.#produce(admission.records, this.#async).ticket
     if (refused === undefined || this.#whenFull === 'drop' || !refused.some(isFull)) return 'ok'
     const messages = refused.map(failure => (isFull(failure) ? toMessage(toClientError(failure)) : undefined))
-    return inRequestOrder(admission, messages, false)
+    return inRequestOrder(admission.refusals, messages, false)
   }
 
-  /** Answers when the outcome of every record is known, or the time is over. */
-  async deliver({ records }: PushRequest): Promise<PushResult> {
+  /**
+   * Answers when the outcome of every record is known, or the time is over. Until then nothing of the records is held:
+   * a hundred views of each body that wait for Kafka are what the garbage collector then has to carry along.
+   */
+  deliver({ records }: PushRequest): Promise<PushResult> {
     const admission = this.#admissions.admit(records)
-    if (admission.records.length === 0) return admission.refusals ?? 'ok'
-    const outcomes = await this.#produce(admission.records, this.#sync).outcomes
-    if (admission.refusals === undefined && outcomes.every(isDelivered)) return 'ok'
-    return inRequestOrder(admission, outcomes.map(toText), true)
+    const { refusals } = admission
+    if (admission.records.length === 0) return Promise.resolve(refusals ?? 'ok')
+    return this.#produce(admission.records, this.#sync).outcomes.then(outcomes =>
+      refusals === undefined && outcomes.every(isDelivered)
+        ? 'ok'
+        : inRequestOrder(refusals, outcomes.map(toText), true)
+    )
   }
 
   #produce(
@@ -85,7 +91,7 @@ const toText = (outcome: RecordOutcome): string | undefined =>
 
 /** Puts the texts of the records that went on between those of the records that did not. */
 function inRequestOrder(
-  { refusals }: Admission,
+  refusals: Admission['refusals'],
   texts: readonly (string | undefined)[],
   tellsRefusals: boolean
 ): readonly (string | undefined)[] {
