@@ -1,7 +1,8 @@
 import type { Logger } from '../model.js'
 
-/** Lines about single requests per second; when Kafka is away every request fails, and the log must not be the next victim. */
-const MAX_LINES_PER_SECOND = 10
+/** Lines about single requests in one window: when Kafka is away every request fails, and the log must not be the next victim. */
+const MAX_LINES = 10
+const WINDOW_MS = 10_000
 
 /** What is logged of a request: never a path with values in it, never a header, never a body. */
 export interface RequestFields {
@@ -18,7 +19,7 @@ export class RequestLog {
   readonly #log: Logger
   readonly #slowRequestMs: number
   readonly #now: () => number
-  #secondStartedMs = Number.NEGATIVE_INFINITY
+  #windowStartedMs = Number.NEGATIVE_INFINITY
   #written = 0
   #leftOut = 0
 
@@ -40,14 +41,14 @@ export class RequestLog {
 
   #mayWrite(): boolean {
     const now = this.#now()
-    if (now - this.#secondStartedMs >= 1_000) {
+    if (now - this.#windowStartedMs >= WINDOW_MS) {
       if (this.#leftOut > 0)
         this.#log.warn({ count: this.#leftOut }, 'more requests failed or were slow than are logged')
-      this.#secondStartedMs = now
+      this.#windowStartedMs = now
       this.#written = 0
       this.#leftOut = 0
     }
-    if (this.#written < MAX_LINES_PER_SECOND) {
+    if (this.#written < MAX_LINES) {
       this.#written++
       return true
     }
