@@ -3,7 +3,10 @@ import { saslUser } from './server-properties.js'
 
 /** Starts a real three-node cluster for hand use and stops it on Ctrl-C. */
 const startedAt = performance.now()
-const cluster = await KafkaCluster.start()
+const cluster = await KafkaCluster.start().catch((error: Error) => {
+  console.error(error.message)
+  process.exit(1)
+})
 const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
 
 console.log(`Apache Kafka ${cluster.version}, 3 nodes, up in ${seconds} s
