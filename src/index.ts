@@ -24,6 +24,7 @@ export type {
   FaultAction,
   FaultMatch,
   Faults,
+  SaslOptions as EmbeddedSaslOptions,
   TopicOptions
 } from './broker/embedded-cluster.js'
 export { startEmbeddedCluster } from './broker/start-embedded-cluster.js'
