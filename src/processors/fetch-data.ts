@@ -2,40 +2,19 @@ import { TimedOutError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { type MonotonicClock, type Offset, type RecordBatch, topicPartitionKey } from '../model.js'
 import type { BrokerClient, FetchPartitionResponse, FetchResponse } from '../wire/broker-client.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
+import type { AnyAccepted } from './accepted.js'
 import { kafkaFailure, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
 import {
-  type BrokerTags,
-  type Intake,
-  type QueueProcessor,
-  type Returned,
-  returned,
-  stillOpen
-} from './queue-processor.js'
+  type FetchDataCall,
+  FetchQueues,
+  type FetchSlot,
+  type FetchWaiter,
+  type Wanted,
+  waitersOf
+} from './fetch-queues.js'
+import { type BrokerTags, type Intake, type QueueProcessor, type Returned, returned } from './queue-processor.js'
 import type { ReadingRoom } from './reading-room.js'
-import { RequestQueue } from './request-queue.js'
-
-type Waiter = Accepted<'fetchData'>
-type Slot = 'catchUp' | 'tail'
-
-/** One partition of a call, with everybody who waits for that offset of it. */
-interface Wanted {
-  readonly topic: string
-  readonly partition: number
-  readonly position: Offset
-  readonly leaderEpoch: number
-  /** They were queued when the call went out. Empty: nobody asked, but whoever just got an answer is about to. */
-  readonly waiters: readonly Waiter[]
-  /** They asked for the same while the call was on its way. */
-  readonly joined: Waiter[]
-}
-
-export interface FetchDataCall {
-  readonly slot: Slot
-  readonly partitions: ReadonlyMap<string, Wanted>
-  client: BrokerClient | undefined
-}
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock
@@ -53,6 +32,8 @@ export interface FetchDataOptions {
 
 const DISPATCHER = 'kafka_dispatcher'
 const SMALLEST_MAX_BYTES = 64 * 1024
+// What a response that leaves a partition out, or breaks off, counts as.
+const NETWORK_EXCEPTION = 13
 
 /**
  * Reads records. Two slots on two connections:
@@ -70,14 +51,7 @@ export class FetchData implements Intake {
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #room: ReadingRoom
   readonly #options: FetchDataOptions
-  readonly #queues = {
-    catchUp: new RequestQueue<Offset, Waiter>(),
-    tail: new RequestQueue<Offset, Waiter>()
-  }
-  readonly #inFlight: Record<Slot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
-  /** Partitions just answered at the tail, and since when. */
-  #expected = new Map<string, Wanted>()
-  #expectedAt = 0
+  readonly #queues = new FetchQueues()
   /** Less than is allowed after a call timed out: over a slow link, less may get through. */
   #maxBytes: number
 
@@ -90,69 +64,39 @@ export class FetchData implements Intake {
   }
 
   answerFromCache(request: AnyAccepted): boolean {
-    const waiter = request as Waiter
+    const waiter = request as FetchWaiter
     const batch = this.#room.cache.get(waiter.key, waiter.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
-    this.#succeed(waiter, batch)
+    succeed(waiter, batch)
     return true
   }
 
   addToQueue(request: AnyAccepted): void {
-    const waiter = request as Waiter
-    const { key, position } = waiter
-    for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
-      const wanted = call?.partitions.get(key)
-      if (wanted?.position === position) {
-        wanted.joined.push(waiter)
-        return
-      }
-    }
-    // While a long poll is on its way, what may have been written since is asked for without waiting.
-    const tail = this.#isAtEnd(key, position) && !this.#inFlight.tail
-    this.#queues[tail ? 'tail' : 'catchUp'].add(key, position, waiter)
+    const waiter = request as FetchWaiter
+    const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#room.endOf(waiter.key) === waiter.position
+    this.#queues.add(waiter, isAtEnd)
   }
 
   drain(): AnyAccepted[] {
-    return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
+    return this.#queues.drain()
   }
 
-  #processor(slot: Slot): QueueProcessor<FetchDataCall, FetchResponse> {
-    const queue = this.#queues[slot]
+  #processor(slot: FetchSlot): QueueProcessor<FetchDataCall, FetchResponse> {
+    const queues = this.#queues
     return {
       name: slot,
       get isEmpty() {
-        return queue.isEmpty
+        return queues.isEmpty(slot)
       },
-      nextCall: () => this.#nextCall(slot),
+      nextCall: () => {
+        const { maxPartitionsPerCall, fetchMaxWaitMs, now } = this.#options
+        return queues.takeCall(slot, maxPartitionsPerCall, now() - fetchMaxWaitMs)
+      },
       send: (client, call) => this.#send(client, call),
       processResponse: (call, response) => this.#processResponse(call, response),
       callFailed: (call, error) => this.#callFailed(call, error)
     }
-  }
-
-  #nextCall(slot: Slot): FetchDataCall | undefined {
-    const partitions = new Map<string, Wanted>()
-    while (partitions.size === 0 && !this.#queues[slot].isEmpty) {
-      for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(this.#options.maxPartitionsPerCall)) {
-        const open = stillOpen(waiters)
-        if (open.length > 0) partitions.set(key, toWanted(subkey, open))
-      }
-    }
-    if (partitions.size === 0) return undefined
-    if (slot === 'tail') this.#addExpected(partitions)
-    const call: FetchDataCall = { slot, partitions, client: undefined }
-    this.#inFlight[slot] = call
-    return call
-  }
-
-  #addExpected(partitions: Map<string, Wanted>): void {
-    const stillLikely = this.#options.now() - this.#expectedAt < this.#options.fetchMaxWaitMs
-    for (const [key, wanted] of stillLikely ? this.#expected : []) {
-      if (partitions.size >= this.#options.maxPartitionsPerCall) break
-      if (!partitions.has(key)) partitions.set(key, wanted)
-    }
-    this.#expected = new Map()
   }
 
   #send(client: BrokerClient, call: FetchDataCall): Promise<FetchResponse> {
@@ -177,33 +121,29 @@ export class FetchData implements Intake {
   }
 
   #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
-    this.#inFlight[call.slot] = undefined
-    if (error instanceof TimedOutError) this.#maxBytes = this.#lessBytes()
-    return stillOpen([...call.partitions.values()].flatMap(waitersOf))
-  }
-
-  #lessBytes(): number {
-    return Math.min(this.#options.fetchMaxBytes, Math.max(SMALLEST_MAX_BYTES, Math.floor(this.#maxBytes / 4)))
+    this.#queues.ended(call)
+    if (error instanceof TimedOutError) {
+      const less = Math.max(SMALLEST_MAX_BYTES, Math.floor(this.#maxBytes / 4))
+      this.#maxBytes = Math.min(this.#options.fetchMaxBytes, less)
+    }
+    return [...call.partitions.values()].flatMap(waitersOf)
   }
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
-    this.#inFlight[call.slot] = undefined
+    this.#queues.ended(call)
     this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
     const back: Returned[] = []
     const unanswered = new Map(call.partitions)
-    if (response.errorCode === 0) {
-      for (const partition of response.partitions) {
-        const key = topicPartitionKey(partition.topic, partition.partition)
-        const wanted = unanswered.get(key)
-        if (!wanted) continue
-        unanswered.delete(key)
-        back.push(...this.#processPartition(call, key, wanted, partition))
-      }
+    for (const partition of response.errorCode === 0 ? response.partitions : []) {
+      const key = topicPartitionKey(partition.topic, partition.partition)
+      const wanted = unanswered.get(key)
+      if (!wanted) continue
+      unanswered.delete(key)
+      back.push(...this.#processPartition(call, key, wanted, partition))
     }
-    for (const [key, wanted] of unanswered) {
-      back.push(...this.#processError(key, wanted, response.errorCode === 0 ? 13 : response.errorCode))
-    }
+    const errorCode = response.errorCode === 0 ? NETWORK_EXCEPTION : response.errorCode
+    for (const [key, wanted] of unanswered) back.push(...this.#processError(key, wanted, errorCode))
     return back
   }
 
@@ -213,82 +153,77 @@ export class FetchData implements Intake {
     wanted: Wanted,
     response: FetchPartitionResponse
   ): readonly Returned[] {
-    const { errorCode, records } = response
+    const { errorCode, records, highWatermark, lastStableOffset } = response
     if (errorCode !== 0 && errorCode !== 2) return this.#processError(key, wanted, errorCode)
     const damaged = errorCode === 2 || records.corruption !== undefined
     if (damaged) this.#count('invalid_messages', 1)
-    if (errorCode === 0) this.#room.saw(key, response.logStartOffset, this.#endOf(response))
+    const end = this.#room.isolationLevel === 'readCommitted' ? lastStableOffset : highWatermark
+    if (errorCode === 0) this.#room.saw(key, response.logStartOffset, end)
     if (records.batches.length > 0) return this.#deliver(call, key, wanted, records.batches)
     if (damaged && (records.corruption?.offset ?? wanted.position) <= wanted.position) {
       return this.#processDamage(call, key, wanted, records.corruption?.nextOffset)
     }
     if (records.nextOffset > wanted.position) return this.#skipTo(key, wanted, records.nextOffset)
-    return this.#processEmpty(call, key, wanted, this.#endOf(response))
-  }
-
-  #endOf(response: FetchPartitionResponse): Offset {
-    return this.#room.isolationLevel === 'readCommitted' ? response.lastStableOffset : response.highWatermark
+    return wanted.position < end ? this.#notServed(call, key, wanted) : this.#processEnd(call, key, wanted)
   }
 
   #deliver(call: FetchDataCall, key: string, wanted: Wanted, batches: readonly RecordBatch[]): readonly Returned[] {
     const batch = batches.length === 1 ? batches[0]! : this.#room.concat(batches)
     this.#room.keep(key, wanted.position, batch)
     this.#countShared(wanted)
-    for (const waiter of wanted.waiters) this.#succeed(waiter, batch)
-    for (const waiter of wanted.joined) this.#succeed(waiter, batch)
+    for (const waiter of wanted.waiters) succeed(waiter, batch)
+    for (const waiter of wanted.joined) succeed(waiter, batch)
     this.#serveQueued(key, wanted.position, batch)
-    if (call.slot === 'tail') this.#expect(key, wanted, batch.nextOffset)
+    if (call.slot === 'tail') this.#queues.expect(key, wanted, batch.nextOffset, this.#options.now())
     return []
   }
 
   /** Queued requests whose offset lies in what has just arrived need no call of their own. */
   #serveQueued(key: string, start: Offset, batch: RecordBatch): void {
-    for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
-      for (const [offset] of [...(queue.get(key) ?? [])]) {
-        if (offset < start || offset >= batch.nextOffset) continue
-        const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)
-        if (!slice) continue
-        const waiters = queue.remove(key, offset)
-        this.#count('avoided_fetches', waiters.length)
-        for (const waiter of waiters) this.#succeed(waiter, slice)
-      }
+    const covers = (offset: Offset): boolean => offset >= start && offset <= batch.maxOffset
+    for (const [offset, waiters] of this.#queues.takeWhere(key, covers)) {
+      const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
+      this.#count('avoided_fetches', waiters.length)
+      for (const waiter of waiters) succeed(waiter, slice)
     }
   }
 
   /** Control batches, aborted transactions, compacted ranges: reading goes on behind them without the requester. */
   #skipTo(key: string, wanted: Wanted, position: Offset): readonly Returned[] {
-    const waiters = stillOpen(waitersOf(wanted))
+    const waiters = waitersOf(wanted)
     for (const waiter of waiters) waiter.position = position
-    if (waiters.length > 0) this.#queues.catchUp.putFirst(key, position, waiters)
+    this.#queues.putFirst(key, position, waiters)
     return []
   }
 
-  #processEmpty(call: FetchDataCall, key: string, wanted: Wanted, end: Offset): readonly Returned[] {
-    const waiters = stillOpen(waitersOf(wanted))
-    if (wanted.position < end) {
-      // The partition came too late in a response that was full; first in turn, it will be served. If it was first
-      // already, the broker holds something back: ask again, but not at once.
-      if (call.partitions.values().next().value === wanted) return returned('retryLater', waiters)
-      if (waiters.length > 0) this.#queues.catchUp.putFirst(key, wanted.position, waiters)
-      return []
-    }
+  /**
+   * Empty, although there is more: it came too late in a response that was full. First in turn, it will be served; if it
+   * was first already, the broker holds something back: ask again, but not at once.
+   */
+  #notServed(call: FetchDataCall, key: string, wanted: Wanted): readonly Returned[] {
+    const waiters = waitersOf(wanted)
+    if (call.partitions.values().next().value === wanted) return returned('retryLater', waiters)
+    this.#queues.putFirst(key, wanted.position, waiters)
+    return []
+  }
+
+  /** Everything has been read: who has waited long enough is told so, the others join the next long poll. */
+  #processEnd(call: FetchDataCall, key: string, wanted: Wanted): readonly Returned[] {
+    const waiters = waitersOf(wanted)
     const now = this.#options.now()
-    const patient = waiters.filter(waiter => now - waiter.acceptedAt < this.#options.fetchMaxWaitMs)
-    for (const waiter of patient) this.#queues.tail.add(key, wanted.position, waiter)
+    const isPatient = (waiter: FetchWaiter): boolean => now - waiter.acceptedAt < this.#options.fetchMaxWaitMs
+    const patient = waiters.filter(isPatient)
+    this.#queues.addAtTail(key, wanted.position, patient)
     if (patient.length < waiters.length) this.#countShared(wanted)
-    replyAll(
-      waiters.filter(waiter => !patient.includes(waiter)),
-      { type: 'noMessages' }
-    )
-    if (call.slot === 'tail' && wanted.waiters.length + wanted.joined.length > 0) {
-      this.#expect(key, wanted, wanted.position)
-    }
+    const done = waiters.filter(waiter => !isPatient(waiter))
+    replyAll(done, { type: 'noMessages' })
+    if (call.slot === 'tail' && waiters.length > 0) this.#queues.expect(key, wanted, wanted.position, now)
     return []
   }
 
   /** Once may have been the way here; twice is the broker's disk. */
   #processDamage(call: FetchDataCall, key: string, wanted: Wanted, next: Offset | undefined): readonly Returned[] {
-    const waiters = stillOpen(waitersOf(wanted))
+    const waiters = waitersOf(wanted)
     if (waiters.every(waiter => waiter.damages === 0)) {
       for (const waiter of waiters) waiter.damages++
       void call.client?.close()
@@ -296,11 +231,9 @@ export class FetchData implements Intake {
     }
     const nextOffset = Math.max(next ?? 0, wanted.position + 1)
     replyAll(waiters, { type: 'corruptMessage', nextOffset })
-    for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
-      for (const [offset] of [...(queue.get(key) ?? [])]) {
-        if (offset < wanted.position || offset >= nextOffset) continue
-        replyAll(queue.remove(key, offset), { type: 'corruptMessage', nextOffset })
-      }
+    const isDamaged = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
+    for (const [, others] of this.#queues.takeWhere(key, isDamaged)) {
+      replyAll(others, { type: 'corruptMessage', nextOffset })
     }
     return []
   }
@@ -312,19 +245,15 @@ export class FetchData implements Intake {
       case 'outOfRange':
         this.#room.sawOutOfRange(key, wanted.position)
         replyAll(waiters, { type: 'offsetOutOfRange' })
-        for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
-          replyAll(queue.remove(key, wanted.position), { type: 'offsetOutOfRange' })
+        for (const [, others] of this.#queues.takeWhere(key, offset => offset === wanted.position)) {
+          replyAll(others, { type: 'offsetOutOfRange' })
         }
         return []
       case 'unknownTopicOrPartition':
         this.#count('unknown_topic_or_partition_responses', 1)
         return returned(action, waiters)
       case 'notLeader':
-        return returned(action, [
-          ...waiters,
-          ...this.#queues.catchUp.removeKey(key),
-          ...this.#queues.tail.removeKey(key)
-        ])
+        return returned(action, [...waiters, ...this.#queues.takePartition(key)])
       case 'retryLater':
       case 'staleTopic':
         return returned(action, waiters)
@@ -337,20 +266,6 @@ export class FetchData implements Intake {
     }
   }
 
-  #isAtEnd(key: string, position: Offset): boolean {
-    return this.#options.fetchMaxWaitMs > 0 && this.#room.endOf(key) === position
-  }
-
-  #expect(key: string, { topic, partition, leaderEpoch }: Wanted, position: Offset): void {
-    this.#expectedAt = this.#options.now()
-    this.#expected.set(key, { topic, partition, leaderEpoch, position, waiters: [], joined: [] })
-  }
-
-  #succeed(waiter: Waiter, batch: RecordBatch): void {
-    const { topicPartition, offset } = waiter.request
-    waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
-  }
-
   #countShared(wanted: Wanted): void {
     if (wanted.waiters.length > 0) this.#count('batched_requests', wanted.waiters.length)
     if (wanted.joined.length > 0) this.#count('avoided_fetches', wanted.joined.length)
@@ -361,10 +276,7 @@ export class FetchData implements Intake {
   }
 }
 
-const waitersOf = ({ waiters, joined }: Wanted): Waiter[] => [...waiters, ...joined]
-
-function toWanted(position: Offset, waiters: readonly Waiter[]): Wanted {
-  const { topic, partition } = waiters[0]!.request.topicPartition
-  const leaderEpoch = Math.max(...waiters.map(waiter => waiter.leaderEpoch))
-  return { topic, partition, position, leaderEpoch, waiters, joined: [] }
+function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
+  const { topicPartition, offset } = waiter.request
+  waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
 }

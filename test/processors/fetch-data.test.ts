@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { FetchDataResult } from '../../src/operations.js'
-import { FetchData, type FetchDataCall } from '../../src/processors/fetch-data.js'
+import { FetchData } from '../../src/processors/fetch-data.js'
+import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
 import { ReadingRoom } from '../../src/processors/reading-room.js'
 import type { FetchCall, FetchResponse } from '../../src/wire/broker-client.js'

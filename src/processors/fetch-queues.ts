@@ -1,0 +1,128 @@
+import type { Offset } from '../model.js'
+import type { BrokerClient } from '../wire/broker-client.js'
+import type { Accepted } from './accepted.js'
+import { stillOpen } from './queue-processor.js'
+import { RequestQueue } from './request-queue.js'
+
+export type FetchWaiter = Accepted<'fetchData'>
+export type FetchSlot = 'catchUp' | 'tail'
+
+/** One partition of a call, with everybody who waits for that offset of it. */
+export interface Wanted {
+  readonly topic: string
+  readonly partition: number
+  readonly position: Offset
+  readonly leaderEpoch: number
+  /** They were queued when the call went out. Empty: nobody asked, but whoever just got an answer is about to. */
+  readonly waiters: readonly FetchWaiter[]
+  /** They asked for the same while the call was on its way. */
+  readonly joined: FetchWaiter[]
+}
+
+export interface FetchDataCall {
+  readonly slot: FetchSlot
+  readonly partitions: ReadonlyMap<string, Wanted>
+  client: BrokerClient | undefined
+}
+
+export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] => stillOpen([...waiters, ...joined])
+
+/**
+ * Who waits for which offset of which partition, in which slot: two queues, the calls on their way, and the partitions
+ * whose readers are expected back at the tail.
+ */
+export class FetchQueues {
+  readonly #queues = {
+    catchUp: new RequestQueue<Offset, FetchWaiter>(),
+    tail: new RequestQueue<Offset, FetchWaiter>()
+  }
+  readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
+  #expected = new Map<string, Wanted>()
+  #expectedAt = 0
+
+  isEmpty(slot: FetchSlot): boolean {
+    return this.#queues[slot].isEmpty
+  }
+
+  /** Joins a call that is on its way to the same offset, else queues. */
+  add(waiter: FetchWaiter, isAtEnd: boolean): void {
+    const { key, position } = waiter
+    for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
+      const wanted = call?.partitions.get(key)
+      if (wanted?.position !== position) continue
+      wanted.joined.push(waiter)
+      return
+    }
+    // While a long poll is on its way, what may have been written since is asked for without waiting.
+    const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
+    this.#queues[slot].add(key, position, waiter)
+  }
+
+  /** Everything up to `position` has been read: they wait for what is written next. */
+  addAtTail(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
+    for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
+  }
+
+  /** They were in a call and not served: they come first in the next one. */
+  putFirst(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
+    if (waiters.length > 0) this.#queues.catchUp.putFirst(key, position, waiters)
+  }
+
+  /** The oldest offset of each partition, as one call; `undefined` when nobody waits. */
+  takeCall(slot: FetchSlot, maxPartitions: number, expectedSince: number): FetchDataCall | undefined {
+    const partitions = new Map<string, Wanted>()
+    while (partitions.size === 0 && !this.#queues[slot].isEmpty) {
+      for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(maxPartitions)) {
+        const open = stillOpen(waiters)
+        if (open.length > 0) partitions.set(key, toWanted(subkey, open))
+      }
+    }
+    if (partitions.size === 0) return undefined
+    if (slot === 'tail') this.#addExpected(partitions, maxPartitions, expectedSince)
+    const call: FetchDataCall = { slot, partitions, client: undefined }
+    this.#inFlight[slot] = call
+    return call
+  }
+
+  /** The call is over; nobody can join it any more. */
+  ended({ slot }: FetchDataCall): void {
+    this.#inFlight[slot] = undefined
+  }
+
+  /** Its readers were answered at the tail and are about to ask for `position`. */
+  expect(key: string, { topic, partition, leaderEpoch }: Wanted, position: Offset, now: number): void {
+    this.#expectedAt = now
+    this.#expected.set(key, { topic, partition, leaderEpoch, position, waiters: [], joined: [] })
+  }
+
+  /** Takes out whoever waits for an offset of the partition that `covers` accepts, by offset in queue order. */
+  *takeWhere(key: string, covers: (offset: Offset) => boolean): Generator<readonly [Offset, FetchWaiter[]]> {
+    for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
+      for (const offset of [...(queue.get(key)?.keys() ?? [])]) {
+        if (covers(offset)) yield [offset, queue.remove(key, offset)]
+      }
+    }
+  }
+
+  takePartition(key: string): FetchWaiter[] {
+    return [...this.#queues.catchUp.removeKey(key), ...this.#queues.tail.removeKey(key)]
+  }
+
+  drain(): FetchWaiter[] {
+    return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
+  }
+
+  #addExpected(partitions: Map<string, Wanted>, maxPartitions: number, since: number): void {
+    for (const [key, wanted] of this.#expectedAt > since ? this.#expected : []) {
+      if (partitions.size >= maxPartitions) break
+      if (!partitions.has(key)) partitions.set(key, wanted)
+    }
+    this.#expected = new Map()
+  }
+}
+
+function toWanted(position: Offset, waiters: readonly FetchWaiter[]): Wanted {
+  const { topic, partition } = waiters[0]!.request.topicPartition
+  const leaderEpoch = waiters.reduce((highest, waiter) => Math.max(highest, waiter.leaderEpoch), -1)
+  return { topic, partition, position, leaderEpoch, waiters, joined: [] }
+}
