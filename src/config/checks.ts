@@ -85,6 +85,14 @@ function checkClusters(config: Config): string[] {
 
 /** What works, but should be known: said once at the start. */
 export function warnings(config: Config): string[] {
+  const open = hostsOf(config).filter(([, host]) => !isLoopback(host))
+  return [
+    ...open.map(([name, host]) => `${name} is ${host}: whoever can reach it may use it, without saying who they are`),
+    ...clusterWarnings(config)
+  ]
+}
+
+function clusterWarnings(config: Config): string[] {
   return Object.entries(config.clusters).flatMap(([name, { tls, sasl, brokers }]) => {
     if (brokers.length === 0) return []
     const lines: string[] = []

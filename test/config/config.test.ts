@@ -265,6 +265,13 @@ describe('config', () => {
       expect(warnings(withCluster('sasl: {mechanism: scram-sha-256, username: a, password: b}'))).to.deep.equal([])
       expect(warnings(loadConfig({}))).to.deep.equal([])
     })
+
+    it('tell of addresses that anybody may use', () => {
+      const flags = [flag('--host', 'http.host', '0.0.0.0'), flag('--allow-anonymous', 'http.allowAnonymous', true)]
+      expect(warnings(loadConfig({ flags }))).to.deep.equal([
+        'http.host is 0.0.0.0: whoever can reach it may use it, without saying who they are'
+      ])
+    })
   })
 
   describe('printed', () => {
