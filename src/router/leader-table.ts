@@ -26,6 +26,7 @@ interface Topic {
   /** Refreshes in a row that did not find it, and since when. */
   misses: number
   missingSince: number
+  missedAt: number
   /** Until then it counts as unknown without asking. */
   missingUntil: number
   /** The number of partitions was confirmed until then. */
@@ -93,6 +94,16 @@ export class LeaderTable {
     return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
   }
 
+  /**
+   * A broker said that it does not know the partition; true when the last refresh has not found the topic either. Two
+   * witnesses are enough for a reader, and for dropping what is cached; writers wait until it is believed.
+   */
+  isMissed(topicName: string, key: string): boolean {
+    const isMissed = (this.#topics.get(topicName)?.misses ?? 0) > 0
+    if (isMissed) this.#options.onRecreated(key)
+    return isMissed
+  }
+
   isRememberedMissing(topic: string, now: number): boolean {
     return (this.#topics.get(topic)?.missingUntil ?? 0) > now
   }
@@ -148,6 +159,7 @@ export class LeaderTable {
         askedAt: 0,
         misses: 0,
         missingSince: 0,
+        missedAt: 0,
         missingUntil: 0,
         countConfirmedUntil: 0,
         errorCode: 0
@@ -159,10 +171,17 @@ export class LeaderTable {
 
   #missed(topic: Topic, now: number, mayBeCreated: boolean): void {
     const { unknownTopicRefreshes, unknownTopicTimeoutMs, unknownTopicRememberedMs } = this.#options
-    if (topic.misses === 0) topic.missingSince = now
+    // What was missed long ago and not asked for since says nothing about now.
+    if (topic.misses === 0 || now - topic.missedAt > 2 * unknownTopicTimeoutMs) {
+      topic.misses = 0
+      topic.missingSince = now
+    }
     topic.misses++
+    topic.missedAt = now
     const longEnough = now - topic.missingSince >= unknownTopicTimeoutMs
-    if (!longEnough && (mayBeCreated || topic.misses < unknownTopicRefreshes)) return
+    // One that was there may only be missing from the view of a broker that has just come up.
+    const takesLong = mayBeCreated || topic.partitions.size > 0
+    if (!longEnough && (takesLong || topic.misses < unknownTopicRefreshes)) return
     this.#forgetFrom(topic, 0)
     topic.misses = 0
     topic.missingUntil = now + unknownTopicRememberedMs

@@ -194,10 +194,11 @@ export class Routing {
         this.#toLeader(request, found.partition.leaderId, found.partition.leaderEpoch, found.partition.key, now)
         break
       case 'noLeader':
+        if (request.unknownAt >= 0 && leaders.isMissed(topic, found.partition.key)) answerUnknown(request, 'topic')
+        else this.#parkForTopic(request, topic, now)
+        break
       case 'ask':
-        request.obstacle = 'noLeader'
-        this.#want(topic, request, now)
-        this.#park(topicPlace(topic), request, leaders.isKnown(topic) ? 1 : SHARE_OF_UNKNOWN_TOPICS)
+        this.#parkForTopic(request, topic, now)
         break
       case 'unknownTopic':
         answerUnknown(request, 'topic')
@@ -208,6 +209,12 @@ export class Routing {
       case 'topicError':
         fail(request, kafkaFailure(found.errorCode))
     }
+  }
+
+  #parkForTopic(request: AnyAccepted, topic: string, now: number): void {
+    request.obstacle = 'noLeader'
+    this.#want(topic, request, now)
+    this.#park(topicPlace(topic), request, this.#options.leaders.isKnown(topic) ? 1 : SHARE_OF_UNKNOWN_TOPICS)
   }
 
   #toLeader(request: AnyAccepted, leaderId: number, leaderEpoch: number, key: string, now: number): void {

@@ -78,6 +78,21 @@ describe('leader table', () => {
     expect(lookUp(0, 5_300)).to.equal('ask')
   })
 
+  it('does not add up misses that lie far apart', () => {
+    table.apply(missing, 0, 0, false)
+    table.apply(missing, 100, 100, false)
+    table.apply(missing, 60_000, 60_000, false)
+    expect(lookUp(0, 60_000)).to.equal('ask')
+  })
+
+  it('a topic that a broker and a refresh both miss is missing for who reads, and no longer cached', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    expect(table.isMissed('orders', 'orders/0')).to.equal(false)
+    table.apply(missing, 10, 10, false)
+    expect(table.isMissed('orders', 'orders/0')).to.equal(true)
+    expect(recreated).to.deep.equal(['orders/0'])
+  })
+
   it('gives a topic that is being created five seconds, however often it is asked for', () => {
     for (let now = 0; now < 5_000; now += 100) table.apply(missing, now, now, true)
     expect(lookUp(0, 4_900)).to.equal('ask')
@@ -87,13 +102,15 @@ describe('leader table', () => {
     expect(lookUp(0, 5_100)).to.equal(1)
   })
 
-  it('keeps leading where it did while a topic is missing from a single reply', () => {
+  it('keeps leading where it did until a topic it knew has been missing for five seconds', () => {
     table.apply(ledBy(2), 0, 0, false)
     table.apply(missing, 10, 10, false)
     expect(lookUp()).to.equal(2)
-    table.apply(missing, 20, 20, false)
-    table.apply(missing, 30, 30, false)
-    expect(lookUp(0, 30)).to.equal('unknownTopic')
+    for (let now = 20; now < 5_000; now += 500) table.apply(missing, now, now, false)
+    expect(lookUp(0, 4_999)).to.equal(2)
+    expect(recreated).to.deep.equal([])
+    table.apply(missing, 5_020, 5_020, false)
+    expect(lookUp(0, 5_020)).to.equal('unknownTopic')
     expect(recreated).to.deep.equal(['orders/0'])
   })
 
@@ -121,8 +138,8 @@ describe('leader table', () => {
     expect(lookUp(0)).to.equal(1)
     table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 2 } } }), 1, 1, false)
     expect([lookUp(0, 1), lookUp(1, 1), lookUp(1073741825, 1)]).to.deep.equal([1, 2, 'unknownPartition'])
-    for (let time = 2; time < 5; time++) table.apply(missing, time, time, false)
-    expect(lookUp(0, 5)).to.equal('unknownTopic')
+    for (const now of [10, 5_010]) table.apply(missing, now, now, false)
+    expect(lookUp(0, 5_010)).to.equal('unknownTopic')
     expect(recreated).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
   })
 
