@@ -94,10 +94,7 @@ class Starting {
     const embeddedBootstrap = await this.#startEmbedded()
     announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
     for (const line of warnings(this.#config)) this.#log.warn({}, line)
-    for (const [name, { brokers }] of Object.entries(this.#config.clusters)) {
-      const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
-      this.#startCluster(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
-    }
+    this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp()
     announceUrls(this.#config, urls, embeddedBootstrap, this.#log)
     return { urls, embeddedBootstrap, crashed: this.crashed, stop: () => this.stop() }
@@ -128,6 +125,22 @@ class Starting {
     return cluster.bootstrap
   }
 
+  /** Clusters are stopped side by side: one that is away must not use up the time of the others. */
+  #startClusters(embeddedBootstrap: string | undefined): void {
+    const all = (stop: (cluster: KafkaCluster) => Promise<unknown>) => Promise.all(this.#clusters.map(stop))
+    this.#shutdown.add('stopping the Router', () => all(({ router }) => router.stop()))
+    this.#shutdown.add('writing what is left', remainingMs =>
+      all(async ({ delivery }) => {
+        const lost = await writeWhatIsLeft(delivery, remainingMs)
+        this.#lostRecords += lost
+      })
+    )
+    for (const [name, { brokers }] of Object.entries(this.#config.clusters)) {
+      const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
+      this.#startCluster(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
+    }
+  }
+
   #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
     const cluster = startCluster(name, brokers, {
       system: this.#system,
@@ -137,17 +150,13 @@ class Starting {
       onFatal: this.#onFatal
     })
     this.#clusters.push(cluster)
-    this.#shutdown.add(`stopping the Router of cluster ${name}`, () => cluster.router.stop())
-    this.#shutdown.add(`writing what is left for cluster ${name}`, async remainingMs => {
-      this.#lostRecords += await writeWhatIsLeft(cluster.delivery, remainingMs)
-    })
     // The embedded broker's topics have one copy each; that it is for trying things has been said.
     const check = isEmbedded
       ? undefined
       : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), this.#log)
     const watched = { name, brokers, isReady: () => cluster.gateway.isReady, onAppear: () => void check?.look() }
     const watch = watchKafka(watched, this.#roomLog)
-    this.#shutdown.add('watching kafka', async () => {
+    this.#shutdown.add(`watching cluster ${name}`, async () => {
       watch.stop()
       check?.stop()
     })
@@ -173,7 +182,7 @@ class Starting {
     })
     // The management port is to tell of the shutdown until the end, so it closes after the Router.
     this.#shutdown.addFirst('closing the ports', () => server.close())
-    this.#shutdown.add('finishing the requests', () => server.drain(), REQUESTS_SHARE)
+    this.#shutdown.add('finishing the requests', remainingMs => server.drain(remainingMs), REQUESTS_SHARE)
     return server.urls
   }
 

@@ -100,10 +100,19 @@ export class Http {
     this.#context.isDraining = true
   }
 
-  /** Stops accepting; resolves when every request has its answer. The management port goes on answering. */
-  async drain(): Promise<void> {
+  /**
+   * Stops accepting; resolves when every request has its answer. The management port goes on answering.
+   *
+   * @param timeoutMs after it connections are cut, whatever goes on in them
+   */
+  async drain(timeoutMs: number): Promise<void> {
     this.refuse()
-    await Promise.all(this.#traffic.map(listener => listener.drain()))
+    const drained = Promise.all(this.#traffic.map(listener => listener.drain()))
+    const timer = setTimeout(() => {
+      for (const listener of this.#traffic) listener.cut()
+    }, timeoutMs)
+    await drained
+    clearTimeout(timer)
   }
 
   /** Closes what is left, the management port too. */

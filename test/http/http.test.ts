@@ -192,7 +192,7 @@ describe('http', () => {
         expect((await first).status).to.equal(200)
         await (await first).text()
         expect((await push()).status).to.equal(200)
-        await started!.http.drain()
+        await started!.http.drain(60_000)
         expect(await started!.metricsText()).to.contain('castellan_http_bodies_in_flight_bytes 0\n')
       })
     }
@@ -278,7 +278,7 @@ describe('http', () => {
       const first = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' })
       await door.arrived
       let drained = false
-      const drain = http.drain().then(() => (drained = true))
+      const drain = http.drain(60_000).then(() => (drained = true))
       expect((await fetch(`${http.urls.management}/health-check`)).status).to.equal(200)
       const refused = await fetch(`${http.urls.shared}/loud/topics/a`).then(
         () => 'connected',
@@ -289,6 +289,20 @@ describe('http', () => {
       door.release()
       expect((await first).status).to.equal(200)
       await drain
+    })
+
+    it('cuts what is not finished in time', async () => {
+      const gates: Gates = new Map()
+      const door = gate(gates!, 'one')
+      const { http } = await start({ plugin: loudDialect(gates) })
+      const held = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' }).then(
+        () => 'answered',
+        () => 'cut'
+      )
+      await door.arrived
+      await http.drain(10)
+      expect(await held).to.equal('cut')
+      door.release()
     })
 
     it('refuses a request on an open connection in the dialect’s words, and closes it', async () => {
