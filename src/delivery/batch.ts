@@ -19,7 +19,6 @@ const LONE_RECORD_SLACK_BYTES = 256
  */
 export class Batch {
   #writer: RecordBatchWriter | undefined
-  readonly #maxBytes: number
   readonly #tickets: (Ticket | undefined)[] = []
   readonly #indexes: number[] = []
   readonly #timestampsMs: number[] = []
@@ -34,9 +33,8 @@ export class Batch {
   maybeWritten = false
   chargedBytes = 0
 
-  constructor(writer: RecordBatchWriter, maxBytes: number, codec: CompressionCodec) {
+  constructor(writer: RecordBatchWriter, codec: CompressionCodec) {
     this.#writer = writer
-    this.#maxBytes = maxBytes
     this.#codec = codec
   }
 
@@ -160,7 +158,7 @@ export class Batch {
   }
 
   #part(from: number, to: number): Batch {
-    const part = new Batch(new RecordBatchWriter(this.#maxBytes), this.#maxBytes, this.#codec)
+    const part = new Batch(boundlessWriter(), this.#codec)
     const records = readBack(this.#rawBytes())
     for (let at = from; at < to; at++) {
       const { key, value, headers } = records[at]!
@@ -174,7 +172,7 @@ export class Batch {
   /** Writes the records anew without those that were withdrawn. Offsets inside a batch have no holes. */
   #compact(): void {
     const records = readBack(this.#rawBytes())
-    const writer = new RecordBatchWriter(this.#maxBytes)
+    const writer = boundlessWriter()
     this.#bytes = undefined
     this.#writer = writer
     let kept = 0
@@ -197,8 +195,14 @@ export class Batch {
   }
 }
 
+/**
+ * For records that have been in a batch before. Times are written as distances from the first record's, so the same
+ * records may take more bytes without it; whether that is too large is Kafka's to say, but none may be left out.
+ */
+const boundlessWriter = (): RecordBatchWriter => new RecordBatchWriter(Number.POSITIVE_INFINITY)
+
 /** A batch for one record that is larger than batches are meant to be. Whether it is too large is Kafka's to say. */
 export function loneBatch(record: ProduceRecord, codec: CompressionCodec): Batch {
   const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
-  return new Batch(new RecordBatchWriter(maxBytes), maxBytes, codec)
+  return new Batch(new RecordBatchWriter(maxBytes), codec)
 }

@@ -76,7 +76,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.settings.maxRecordBytes
-    const ticket = new Ticket(records.length, nowMs + Math.min(options.deadlineMs, this.settings.timeoutMs))
+    const ticket = new Ticket(records.length, nowMs + this.#waitMsOf(options))
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure = checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
@@ -85,6 +85,12 @@ export class LaneDelivery implements Delivery, LaneHost {
       ticket.refuse(index, failure)
     }
     return ticket
+  }
+
+  /** Callers without types may come with what is no number: then nobody would ever be late. */
+  #waitMsOf({ deadlineMs }: ProduceOptions): number {
+    const { timeoutMs } = this.settings
+    return typeof deadlineMs === 'number' && deadlineMs <= timeoutMs ? deadlineMs : timeoutMs
   }
 
   #put(

@@ -10,6 +10,7 @@ export class LookUp {
   readonly #maxAgeMs: number
   #dueAt = Number.POSITIVE_INFINITY
   #answeredAt = Number.NEGATIVE_INFINITY
+  #foundAt = Number.NEGATIVE_INFINITY
   #fruitless = 0
   #deniedSince: number | undefined
 
@@ -21,6 +22,11 @@ export class LookUp {
   /** When somebody last answered, whatever it was. */
   get answeredAt(): number {
     return this.#answeredAt
+  }
+
+  /** When it was last found. */
+  get foundAt(): number {
+    return this.#foundAt
   }
 
   /** Somebody waits for it: as soon as the distance to the last one allows. */
@@ -39,7 +45,7 @@ export class LookUp {
   }
 
   found(nowMs: number): void {
-    this.#answeredAt = nowMs
+    this.#answeredAt = this.#foundAt = nowMs
     this.#fruitless = 0
     this.#deniedSince = undefined
     this.#dueAt = nowMs + this.#maxAgeMs

@@ -49,7 +49,7 @@ export class TopicTable {
     for (const topic of this.#topics.values()) {
       if (topic.isKnown) continue
       if (topic.isForgettable(nowMs)) this.#topics.delete(topic.name)
-      else unknown++
+      else if (topic.isUnknown) unknown++
     }
     const { maxUnknownTopics, lookUpIntervalMs } = this.#host.settings
     if (unknown < maxUnknownTopics) return true
@@ -72,14 +72,16 @@ export class TopicTable {
   tick(nowMs: number): void {
     for (const topic of this.#topics.values()) topic.tick(nowMs)
     if (this.#isAsking || this.#isClosed || nowMs - this.#askedAt < this.#host.settings.lookUpIntervalMs) return
-    const due: Topic[] = []
-    for (const topic of this.#topics.values()) {
-      if (due.length < MOST_TOPICS_OF_A_LOOK_UP && topic.isLookUpDue(nowMs)) due.push(topic)
-    }
     // A refresh must not bring a topic back that was deleted; a record that waits for it may.
-    const wanted = due.filter(topic => topic.needsCreation)
+    const wanted: Topic[] = []
+    const others: Topic[] = []
+    for (const topic of this.#topics.values()) {
+      if (!topic.isLookUpDue(nowMs)) continue
+      const due = topic.needsCreation ? wanted : others
+      if (due.length < MOST_TOPICS_OF_A_LOOK_UP) due.push(topic)
+    }
     if (wanted.length > 0) this.#ask(wanted, this.#host.settings.createTopics)
-    else if (due.length > 0) this.#ask(due, false)
+    else if (others.length > 0) this.#ask(others, false)
   }
 
   #ask(topics: readonly Topic[], allowAutoTopicCreation: boolean): void {

@@ -11,7 +11,7 @@ import type { Partitioner } from './partitioners.js'
 import type { Ticket } from './ticket.js'
 import { roughSizeOf, WaitingRoom } from './waiting-room.js'
 
-/** A partition beyond the known ones is believed not to exist when the topic was looked up as recently as this. */
+/** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
 const FRESH_MS = 1_000
 const UNKNOWN_TOPIC_OR_PARTITION = 3
 
@@ -64,6 +64,11 @@ export class Topic {
     return this.#lanes
   }
 
+  /** It takes a place among the topics nobody knows. One that was known and has vanished does while records wait for it. */
+  get isUnknown(): boolean {
+    return !this.isKnown && (this.#lanes.length === 0 || this.isWaitedFor)
+  }
+
   /** Nothing would be lost by forgetting it. */
   isForgettable(nowMs: number): boolean {
     return (
@@ -98,7 +103,7 @@ export class Topic {
       const lane = this.#laneOf(partition ?? this.#choice.of(record.key, partitioner, count))
       return this.#append(lane, record, timestampMs, ticket, index)
     }
-    if (count > 0 && nowMs - this.lookUp.answeredAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
+    if (count > 0 && nowMs - this.lookUp.foundAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
     return this.#park({ record, partitioner, timestampMs, ticket, index }, nowMs)
   }
 
@@ -149,7 +154,8 @@ export class Topic {
     const isFinal = !kafkaErrorOf(code).retriable && code !== 0
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
     else this.tick(nowMs)
-    if (this.isWaitedFor) this.lookUp.want(nowMs)
+    // A known one too: a look-up that came to nothing must not be the last.
+    if (this.isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
   }
 
   #found(partitionCount: number, nowMs: number): void {

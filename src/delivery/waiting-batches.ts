@@ -48,7 +48,7 @@ export class WaitingBatches {
     const { batchMaxBytes, compression } = this.#settings
     const writer = this.#spareWriter ?? new RecordBatchWriter(batchMaxBytes, this.#slabs)
     this.#spareWriter = undefined
-    return new Batch(writer, batchMaxBytes, compression)
+    return new Batch(writer, compression)
   }
 
   /** The oldest. Never called when empty. */
@@ -65,9 +65,9 @@ export class WaitingBatches {
     this.#batches.unshift(...parts)
   }
 
-  /** A sealed batch has no use for its writer any more. */
+  /** A sealed batch has no use for its writer any more; one made for larger batches than others has nobody. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
-    this.#spareWriter ??= writer
+    if (writer?.maxBytes === this.#settings.batchMaxBytes) this.#spareWriter ??= writer
   }
 
   /**

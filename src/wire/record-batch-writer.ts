@@ -109,6 +109,11 @@ export class RecordBatchWriter {
     this.#slabs = slabs
   }
 
+  /** Of a whole batch, header included. */
+  get maxBytes(): number {
+    return this.#maxBytes
+  }
+
   /** Records in the batch. */
   get count(): number {
     return this.#count

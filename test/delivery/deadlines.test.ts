@@ -25,6 +25,15 @@ describe('delivery: deadlines', () => {
     expect([offsetsOf(before), offsetsOf(after)]).to.deep.equal([[2], [3]])
   })
 
+  it('waits no longer than the delivery time-out when the deadline is no number', async () => {
+    harness.router.isAway = true
+    const sent = [Number.NaN, '5' as never, Number.POSITIVE_INFINITY].map(deadlineMs =>
+      harness.send(record('not-looked-up-yet', 'A', 0), deadlineMs)
+    )
+    await harness.pass(21_000)
+    expect(sent.flatMap(resultsOf)).to.deep.equal(['timedOut, no', 'timedOut, no', 'timedOut, no'])
+  })
+
   it('ends the wait for what is on its way, not the way', async () => {
     partition().script.push({ type: 'hold' })
     const sent = harness.send(record('orders', 'A', 0), 500)
