@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { silentLogger } from '../../src/model.js'
+import type { PartitionMetadata } from '../../src/wire/broker-client.js'
+import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { AdminShell } from './admin-shell.js'
 import { type Certificate, makeCertificate } from './certificate.js'
 import { javaArguments, kafkaClasspath, kafkaVersion } from './jars.js'
@@ -98,9 +101,15 @@ export class KafkaCluster {
   async createTopic(topic: string, partitions: number, config: Readonly<Record<string, string>> = {}): Promise<void> {
     const pairs = Object.entries(config).map(([name, value]) => `${name}=${value}`)
     await this.admin.ask('createTopic', topic, partitions, this.ports.length, ...pairs)
-    await this.waitFor(`${topic} to have leaders`, async () => {
-      const found = await this.partitions(topic)
-      return found.length === partitions && found.every(partition => partition.leaderId > 0)
+    await this.waitFor(`${topic} to have leaders`, () => this.#isKnownEverywhere(topic, partitions))
+  }
+
+  /** Brokers learn of a topic one after another, and any of them may be asked next. */
+  async #isKnownEverywhere(topic: string, partitions: number): Promise<boolean> {
+    const running = this.ports.filter(node => this.isRunning(node.nodeId))
+    const answers = await Promise.all(running.map(node => askMetadata(node.plaintext, topic)))
+    return answers.every(found => {
+      return found.length === partitions && found.every(({ errorCode, leaderId }) => errorCode === 0 && leaderId > 0)
     })
   }
 
@@ -172,6 +181,19 @@ export class KafkaCluster {
       .split('\n')
       .slice(-40)
       .join('\n')
+  }
+}
+
+/** What one broker says about a topic. */
+async function askMetadata(port: number, topic: string): Promise<readonly PartitionMetadata[]> {
+  const times = { requestTimeoutMs: 5000, connectTimeoutMs: 5000 }
+  const connect = createBrokerClientFactory({ clientId: 'cluster', ...times, log: silentLogger })
+  const client = connect({ host: '127.0.0.1', port }, 'metadata')
+  try {
+    const { topics } = await client.metadata({ topics: [topic], allowAutoTopicCreation: false })
+    return topics[0]?.partitions ?? []
+  } finally {
+    await client.close()
   }
 }
 
