@@ -114,8 +114,10 @@ export class PushEndpoint {
   #result({ response, requestId }: Exchange, result: PushResult, isSync: boolean, startedAt: number): void {
     this.#metrics.answered(result === 'ok' ? 200 : 500, isSync, this.#clock() - startedAt)
     if (response.destroyed) return
-    if (result === 'ok') this.#responder.ok(response, requestId)
-    else this.#responder.send(response, 500, JSON_TYPE, this.#failures(result), requestId)
+    if (result !== 'ok') this.#responder.send(response, 500, JSON_TYPE, this.#failures(result), requestId)
+    // Outcomes come many at a time and are answered one after another anyway.
+    else if (isSync) this.#responder.ok(response, requestId)
+    else this.#responder.okSoon(response, requestId)
   }
 
   #failures(texts: readonly (string | undefined)[]): string {

@@ -15,6 +15,7 @@ export class Responder {
   readonly #now: () => number
   #second = -1
   #okStart = ''
+  #soon: { readonly response: ServerResponse; readonly requestId: string }[] = []
 
   constructor(now: () => number) {
     this.#now = now
@@ -37,6 +38,28 @@ export class Responder {
     if (second !== this.#second) this.#refresh(second, socket)
     ;(response as ServerResponse & PresetResponse)._header = `${this.#okStart}${requestId}\r\n\r\n${OK_BODY}`
     response.end()
+  }
+
+  /**
+   * The same at the end of this turn of the event loop, after all requests that have arrived are read. Answers that
+   * leave one after another find their reader awake; one written between two reads has to wake it, which costs the
+   * system call twice the time. Measured: 4 of 29 µs per request.
+   */
+  okSoon(response: ServerResponse, requestId: string): void {
+    if (this.#soon.push({ response, requestId }) === 1) setImmediate(() => this.#answerSoon())
+  }
+
+  #answerSoon(): void {
+    const soon = this.#soon
+    this.#soon = []
+    for (const { response, requestId } of soon) {
+      try {
+        if (!response.destroyed) this.ok(response, requestId)
+      } catch (error) {
+        // The others must have their answers; this client learns by its connection.
+        response.destroy(error as Error)
+      }
+    }
   }
 
   #refresh(second: number, socket: Socket): void {

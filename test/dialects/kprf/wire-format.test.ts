@@ -132,6 +132,26 @@ describe('kprf on a socket', () => {
     expect(gateway.calls).to.have.length(1)
   })
 
+  it('answers all that arrive together, whoever of them leaves', async () => {
+    const leaving = connect(port, '127.0.0.1')
+    await new Promise<void>(resolve => leaving.once('connect', resolve))
+    const closed = new Promise(resolve => leaving.once('close', resolve))
+    leaving.write(post(pushOf(['t'], false)))
+    leaving.destroy()
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, (_, at) => {
+        const request = post(pushOf(['t'], at % 3 === 0), `x-request-id: ${at}\r\n`)
+        return exchange(port, request, isComplete)
+      })
+    )
+    await closed
+    for (const [at, answer] of answers.entries()) {
+      expect(answer)
+        .to.match(/^HTTP\/1\.1 200 OK\r\n/)
+        .and.to.include(`\r\nx-request-id: ${at}\r\n`)
+    }
+  })
+
   it('reports to nobody when the client has left before the outcome', async () => {
     const slow = new FakeGateway({ outcome: 'by hand' })
     const other = await serve({ gateway: slow })
