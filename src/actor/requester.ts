@@ -1,5 +1,8 @@
 import { TimedOutError } from '../errors.js'
 
+/** The longest a timer of Node can wait, 24.8 days; with anything above it fires at once. */
+export const MAX_TIMER_MS = 0x7fffffff
+
 /** Where a result goes. Called exactly once, on the event loop; must not throw. */
 export interface Requester<in Result> {
   reply(result: Result): void
@@ -17,7 +20,7 @@ export function ask<Result>(
   send: (requester: Requester<Result>) => void
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new TimedOutError(what, timeoutMs)), timeoutMs)
+    const timer = setTimeout(() => reject(new TimedOutError(what, timeoutMs)), Math.min(timeoutMs, MAX_TIMER_MS))
     const requester: Requester<Result> = {
       reply(result) {
         clearTimeout(timer)

@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '../actor/requester.js'
 import type { MonotonicClock } from '../model.js'
 
 /** Something that becomes due. Stands in at most one {@link Deadlines} at a time; the links belong to it. */
@@ -74,7 +75,8 @@ export class Deadlines {
     const tick = this.#ticks[0]
     this.#timerTick = tick ?? Number.POSITIVE_INFINITY
     if (tick === undefined) return
-    this.#timer = setTimeout(() => this.#fire(), Math.max(0, Math.ceil(tick * TICK_MS - this.#now())))
+    const delayMs = Math.max(0, Math.ceil(tick * TICK_MS - this.#now()))
+    this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, MAX_TIMER_MS))
   }
 
   #fire(): void {

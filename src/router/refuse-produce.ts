@@ -5,5 +5,6 @@ import type { Failure } from '../processors/accepted.js'
 export function refuseProduce({ records, requester }: Produce, failure: Failure): void {
   const { code, errorCode, message, retriable } = failure
   const outcome: RecordFailure = { type: 'failed', code, errorCode, message, retriable, persisted: 'no' }
-  requester.reply({ operation: 'produce', type: 'completed', outcomes: records.map(() => outcome) })
+  const outcomes = Array.isArray(records) ? records.map(() => outcome) : []
+  requester.reply({ operation: 'produce', type: 'completed', outcomes })
 }

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../actor/actor.js'
+import { MAX_TIMER_MS } from '../actor/requester.js'
 import type { Operations, RequestOf, ResultOf, RouterMessage, RouterResult } from '../operations.js'
 
 type OperationName = keyof Operations
@@ -155,7 +156,8 @@ export class RequestManager<Operation extends OperationName = OperationName> {
       requestId,
       news: { type: 'timer', tryNumber }
     }
-    return setTimeout(() => this.#options.tellSelf(message), this.#timeoutMsOf(question) + OWN_TIMER_MARGIN_MS)
+    const delayMs = Math.min(this.#timeoutMsOf(question) + OWN_TIMER_MARGIN_MS, MAX_TIMER_MS)
+    return setTimeout(() => this.#options.tellSelf(message), delayMs)
   }
 
   #send(question: Question, requestId: number): void {

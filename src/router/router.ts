@@ -7,6 +7,7 @@ import type { BrokerClientFactory } from '../wire/broker-client.js'
 import type { RouterMailbox } from './messages.js'
 import { RouterCore } from './router-core.js'
 import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
+import { isRouterMessage } from './validate.js'
 
 /** What a Router is made of. */
 export interface StartRouterOptions {
@@ -75,7 +76,11 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   return {
     ref: {
       path: actor.path,
-      tell: message => (over ? core.refuse(message, over.failure) : actor.tell(message)),
+      tell: message => {
+        if (!isRouterMessage(message)) log.error({}, 'the router was told something that is no request')
+        else if (over) core.refuse(message, over.failure)
+        else actor.tell(message)
+      },
       stop: () => actor.stop()
     },
     get isReady() {

@@ -1,4 +1,11 @@
-import type { CommitConsumerOffset, InitProducerId, OffsetType, Produce, RouterRequest } from '../operations.js'
+import type {
+  CommitConsumerOffset,
+  InitProducerId,
+  OffsetType,
+  Produce,
+  RouterMessage,
+  RouterRequest
+} from '../operations.js'
 import type { Failure } from '../processors/accepted.js'
 import { ownFailure } from '../processors/answers.js'
 
@@ -7,8 +14,37 @@ const MAX_TOPIC_LENGTH = 249
 const MAX_GROUP_LENGTH = 8_000
 const MAX_METADATA_BYTES = 32_000
 
-/** What makes a request impossible to ask any broker, if anything does. Types do not keep JavaScript callers out. */
+const messageTypes = {
+  fetchData: true,
+  fetchOffset: true,
+  fetchConsumerOffset: true,
+  commitConsumerOffset: true,
+  fetchTopicMetadata: true,
+  produce: true,
+  initProducerId: true,
+  produceBatches: true,
+  requests: true
+} as const satisfies Record<RouterMessage['type'], true>
+
+/** Whether it is a message for the Router at all. Types do not keep JavaScript callers out. */
+export function isRouterMessage(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null) return false
+  const { type, requests } = message as { type?: unknown; requests?: unknown }
+  if (type === 'requests') return Array.isArray(requests) && requests.every(isRouterMessage)
+  return typeof type === 'string' && Object.hasOwn(messageTypes, type)
+}
+
+/** What makes a request impossible to ask any broker, if anything does. */
 export function problemOf(request: Exclude<RouterRequest, Produce> | InitProducerId): Failure | undefined {
+  try {
+    return findProblem(request)
+  } catch {
+    return invalid('invalidRequest', `a ${request.type} request lacks a part`)
+  }
+}
+
+function findProblem(request: Exclude<RouterRequest, Produce> | InitProducerId): Failure | undefined {
+  if (!isTimeout(request.timeoutMs)) return invalid('invalidRequest', `no time-out: ${request.timeoutMs}`)
   if (request.type === 'initProducerId') return undefined
   if (request.type === 'fetchTopicMetadata') {
     return request.topics?.every(isTopic) === false
@@ -45,6 +81,8 @@ const isTopic = (topic: unknown): boolean =>
 
 const isOffsetType = (offsetType: OffsetType): boolean =>
   offsetType === 'earliest' || offsetType === 'latest' || Number.isFinite(offsetType?.timestampMs)
+const isTimeout = (timeoutMs: unknown): boolean =>
+  timeoutMs === undefined || (typeof timeoutMs === 'number' && !Number.isNaN(timeoutMs))
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 const invalid = (code: 'invalidTopic' | 'invalidRequest', message: string): Failure => ownFailure(code, message, false)

@@ -63,6 +63,19 @@ describe('deadlines', () => {
     expect(calls).to.deep.equal([50])
   })
 
+  it('does not spin for what is due later than a timer can wait', () => {
+    const started = sinon.spy(globalThis, 'setTimeout')
+    try {
+      for (const at of [2 ** 31, Number.MAX_SAFE_INTEGER, Infinity]) deadlines.add(new Alarm(at, () => {}))
+      clock.tick(10_000)
+      expect(started.callCount).to.be.at.most(3)
+    } finally {
+      started.restore()
+    }
+    clock.tick(2 ** 31)
+    expect(deadlines.size).to.equal(2)
+  })
+
   it('lists everything that waits', () => {
     const alarms = [10, 20, 20].map(at => new Alarm(at, () => {}))
     for (const alarm of alarms) deadlines.add(alarm)

@@ -144,6 +144,14 @@ describe('request manager', () => {
     manager.close()
   })
 
+  it('asks once where it may wait for ever', () => {
+    const { manager, asked } = anActor({ fetchData: Number.POSITIVE_INFINITY })
+    manager.sendRequestToRouter(askAt(7))
+    clock.tick(1_000_000)
+    expect(asked).to.have.length(1)
+    manager.close()
+  })
+
   it('asks nothing more once closed', () => {
     const { manager, asked, seen, answer } = anActor({ fetchData: 500 })
     manager.sendRequestToRouter(askAt(7))
