@@ -577,9 +577,14 @@ describe('router: the end', () => {
     castle.tell(inbox, fetchOf(1000))
     await turns(6)
     castle.tell(inbox, fetchOf(2000))
-    const poison = { type: 'requests', requests: [{ ...fetchOf(3000), requester: inbox }, null, fetchOf(4000)] }
-    ;(poison.requests[2] as { requester: unknown }).requester = inbox
-    castle.router.ref.tell(poison as never)
+    castle.onProduce = () => {
+      throw new Error('a bug')
+    }
+    const poison = { type: 'produce', records: [], requester: { reply: () => {} } } as const
+    castle.router.ref.tell({
+      type: 'requests',
+      requests: [{ ...fetchOf(3000), requester: inbox }, poison, { ...fetchOf(4000), requester: inbox }]
+    })
     castle.tell(inbox, fetchOf(5000))
     const results = await inbox.take(5)
     await turns(3)

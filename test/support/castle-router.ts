@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/actor/actor.js'
 import { type MonotonicClock, silentLogger } from '../../src/model.js'
-import type { Operations, ResultOf, RouterMessage } from '../../src/operations.js'
+import type { Operations, Produce, ResultOf, RouterMessage } from '../../src/operations.js'
 import type { Unasked } from '../../src/router/ask-router.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
@@ -34,6 +34,8 @@ export class CastleRouter {
   readonly router: RouterHandle
   readonly fatal: Error[] = []
   readonly system = new ActorSystem()
+  /** Stands for delivery. */
+  onProduce: (request: Produce) => void = () => {}
 
   constructor(
     cluster: ScriptedCluster,
@@ -58,6 +60,7 @@ export class CastleRouter {
       random: () => 0.5,
       log: silentLogger,
       metrics: this.metrics,
+      delivery: { produce: request => this.onProduce(request) },
       onFatal: error => this.fatal.push(error)
     })
   }
