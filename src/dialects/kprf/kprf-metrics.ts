@@ -15,6 +15,8 @@ export interface TopicMetrics {
   readonly sent: Cell
   readonly queued: Cell
   readonly duration: MillisecondHistogram
+  /** By librdkafka's number of the error; under overload every record has one. */
+  readonly errors: Map<number, Cell>
 }
 
 /** The version whose behaviour is followed, in the metric that named kprf's own. */
@@ -65,14 +67,18 @@ export class KprfMetrics {
       topic,
       sent: this.#sent.series(tags),
       queued: this.#queued.series(tags),
-      duration: this.#durations.series(tags)
+      duration: this.#durations.series(tags),
+      errors: new Map<number, Cell>()
     }
     this.#byTopic.set(topic, added)
     return added
   }
 
-  failed(topic: string, { number }: ClientError): void {
-    addOne(this.#errors, { topic: this.topic(topic).topic, error_code: String(number) })
+  failed(name: string, { number }: ClientError): void {
+    const { topic, errors } = this.topic(name)
+    let cell = errors.get(number)
+    if (!cell) errors.set(number, (cell = this.#errors.series({ topic, error_code: String(number) })))
+    cell.value++
   }
 
   rateLimited(topic: string): void {
