@@ -44,7 +44,7 @@ function sizeOfHeaders(headers: readonly RecordHeader[]): number {
   return size
 }
 
-/** Bytes the record takes as the first of a batch; behind others up to nine more. */
+/** Bytes the record takes as the first of a batch; behind others up to 14 more: its time, its place, its length. */
 export function sizeOfRecord(key: Bytes, value: Bytes, headers: readonly RecordHeader[] = noHeaders): number {
   const body = 3 + sizeOfBytes(lengthOf(key)) + sizeOfBytes(lengthOf(value)) + sizeOfHeaders(headers)
   return sizeOfVarint(body) + body
