@@ -68,6 +68,8 @@ export interface RecordBatch extends Iterable<KafkaRecord> {
   readonly recordCount: number
   /** Bytes on the wire, after decompression. */
   readonly sizeBytes: number
+  /** Memory that lives as long as this batch: a slice keeps all of what it was cut from. Absent: not known. */
+  readonly heapBytes?: number
   at(index: number): KafkaRecord
   /**
    * The tail starting with the first record at or after `offset`; the same object when that is the first record,

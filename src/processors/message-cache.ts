@@ -33,9 +33,9 @@ export interface MessageCacheOptions {
 const RECORD_INDEX_BYTES = 4
 const ENTRY_OVERHEAD_BYTES = 400
 
-/** What holding a batch costs: its bytes, the index over its records, and the objects around them. */
+/** What holding a batch costs: the bytes it pins, the index over its records, and the objects around them. */
 export const heldBytesOf = (batch: RecordBatch): number =>
-  Math.ceil(batch.sizeBytes) + batch.recordCount * RECORD_INDEX_BYTES + ENTRY_OVERHEAD_BYTES
+  (batch.heapBytes ?? batch.sizeBytes + batch.recordCount * RECORD_INDEX_BYTES) + ENTRY_OVERHEAD_BYTES
 
 /**
  * Fetched batches, shared by all readers of the Router, least recently used first out.

@@ -21,12 +21,14 @@ class JoinedRecordBatch implements RecordBatch {
   readonly nextOffset: Offset
   readonly recordCount: number
   readonly sizeBytes: number
+  readonly heapBytes: number
 
   constructor(parts: readonly RecordBatch[]) {
     const last = parts[parts.length - 1]!
     const starts: number[] = []
     let recordCount = 0
     let sizeBytes = 0
+    let heapBytes = 0
     for (const [at, part] of parts.entries()) {
       const before = parts[at - 1]
       if (before && part.offset < before.nextOffset) {
@@ -35,6 +37,7 @@ class JoinedRecordBatch implements RecordBatch {
       starts.push(recordCount)
       recordCount += part.recordCount
       sizeBytes += part.sizeBytes
+      heapBytes += part.heapBytes ?? part.sizeBytes
     }
     this.parts = parts
     this.#starts = starts
@@ -43,6 +46,7 @@ class JoinedRecordBatch implements RecordBatch {
     this.nextOffset = last.nextOffset
     this.recordCount = recordCount
     this.sizeBytes = sizeBytes
+    this.heapBytes = heapBytes
   }
 
   at(index: number): KafkaRecord {

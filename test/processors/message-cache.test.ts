@@ -290,6 +290,11 @@ describe('message cache', () => {
     expect(heldBytesOf(batch)).to.be.above(5000 + 1000 * 4)
   })
 
+  it('counts a slice as all that it keeps alive', () => {
+    const slice = Object.assign(fakeBatchOf(900, 10, 50), { heapBytes: 9000 })
+    expect(heldBytesOf(slice)).to.be.above(9000)
+  })
+
   it('keeps its invariants and never answers wrongly, whatever is added, read and resized', () => {
     const command = fc.oneof(
       fc.record({
