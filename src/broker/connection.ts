@@ -10,6 +10,7 @@ import { errors } from './protocol/error-codes.js'
 import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
 import { ProtocolWriter } from './protocol/writer.js'
 
+const PRODUCE_KEY = 0
 /** Nobody writes more than this ahead to a client that does not read. */
 const UNREAD_ANSWER_BYTES = 16 * 1024 * 1024
 /** What may wait unserved behind a long poll before the socket is not read any more. */
@@ -100,7 +101,11 @@ export class Connection implements Peer {
   #serveOne(frame: Buffer): void {
     try {
       const work = this.#handle(frame)
-      if (!work) return
+      if (!work) {
+        // The log has copied what it keeps.
+        if (frame.readInt16BE(0) === PRODUCE_KEY) this.#frames.recycle(frame)
+        return
+      }
       this.#isBusy = true
       work
         .catch(() => this.#socket.destroy())

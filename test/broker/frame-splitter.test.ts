@@ -42,6 +42,30 @@ describe('embedded broker: frames', () => {
     expect(String(frames[1])).to.equal('the next')
   })
 
+  it('may use a buffer again that was given back, and no other', () => {
+    const splitter = new FrameSplitter()
+    const receive = (fill: number, length: number): Buffer => {
+      const frames: Buffer[] = []
+      const stream = framed(Buffer.alloc(length, fill))
+      for (let at = 0; at < stream.length; at += 65_536)
+        splitter.push(Buffer.from(stream.subarray(at, at + 65_536)), frames)
+      return frames[0]!
+    }
+    const first = receive(1, 300_000)
+    const second = receive(2, 300_000)
+    expect(second.buffer).to.not.equal(first.buffer)
+    splitter.recycle(first)
+    const third = receive(3, 250_000)
+    expect(third.buffer).to.equal(first.buffer)
+    expect([second, third].map(frame => [frame.length, new Set(frame)])).to.deep.equal([
+      [300_000, new Set([2])],
+      [250_000, new Set([3])]
+    ])
+    const small = receive(4, 100)
+    splitter.recycle(small)
+    expect(receive(5, 200_000).buffer).to.not.equal(small.buffer)
+  })
+
   it('are not believed when their length makes no sense', () => {
     for (const length of [-1, 0, 7, 100 * 1024 * 1024 + 1, 0x7fffffff]) {
       const bytes = Buffer.alloc(4)
