@@ -10,7 +10,7 @@ export interface RouterSetup {
 }
 export type CachedReport = Window
 export type ReadReport = Window & { readonly rssBytes: number }
-/** `counted`: answers with records; `records`: written meanwhile. */
+/** `counted`: answers with records in the window; `records`: written from start to end. */
 export type TailReport = Window & { readonly records: number }
 export type LatencyReport = Percentiles
 
@@ -74,16 +74,11 @@ async function tail({ topic, readers, everyMs, ...window }: TailRun) {
     records++
   }
   const writer = setInterval(() => void write(), everyMs)
-  let recordsBefore = 0
-  setTimeout(() => {
-    recordsBefore = records
-  }, window.warmUpMs)
   const report = await measureWindow(window, () => answers)
-  const written = records - recordsBefore
   clearInterval(writer)
   reading = false
   await Promise.all(followers)
-  return { ...report, records: written } satisfies TailReport
+  return { ...report, records } satisfies TailReport
 }
 export interface TailRun extends WindowLengths {
   readonly topic: string

@@ -123,15 +123,17 @@ async function tail(broker: Broker, readers: number, { seconds }: BenchOptions):
     const before = await broker.requestCount('Fetch')
     const { counted, records, seconds: taken } = await child.ask<TailReport>('tail', run)
     const upstreamFetches = (await broker.requestCount('Fetch')) - before
+    const fetchesPerRecord = upstreamFetches / records
     return [
       {
         work: `tail-${readers}-readers`,
         value: upstreamFetches,
         unit: 'upstream fetches',
         upstreamFetches,
-        recordsPerSecond: records / taken,
+        records,
+        fetchesPerRecord,
         answersPerSecond: counted / taken,
-        note: `${Math.round(counted / taken)} answers/s`
+        note: `${records} records: ${fetchesPerRecord.toFixed(2)} fetches each; ${Math.round(counted / taken)} answers/s`
       }
     ]
   })
