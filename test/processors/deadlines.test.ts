@@ -64,14 +64,9 @@ describe('deadlines', () => {
   })
 
   it('does not spin for what is due later than a timer can wait', () => {
-    const started = sinon.spy(globalThis, 'setTimeout')
-    try {
-      for (const at of [2 ** 31, Number.MAX_SAFE_INTEGER, Infinity]) deadlines.add(new Alarm(at, () => {}))
-      clock.tick(10_000)
-      expect(started.callCount).to.be.at.most(3)
-    } finally {
-      started.restore()
-    }
+    for (const at of [2 ** 31, Number.MAX_SAFE_INTEGER, Infinity]) deadlines.add(new Alarm(at, () => {}))
+    // A timer that is asked to wait longer than it can fires at once.
+    expect(clock.next()).to.be.above(2 ** 30)
     clock.tick(2 ** 31)
     expect(deadlines.size).to.equal(2)
   })
