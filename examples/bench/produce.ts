@@ -8,7 +8,7 @@ const TOPIC = 'produce'
 const PARTITIONS = 4
 const RECORD_BYTES = 1024
 const RECORDS_PER_CALL = 1000
-const CALLS_IN_FLIGHT = 5
+const CALLS_IN_FLIGHT = 10
 const WARM_UP_MS = 500
 
 type Client = ProduceRun['client']
