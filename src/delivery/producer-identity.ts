@@ -7,7 +7,8 @@ import type { Lane } from './lane.js'
 import { type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
-const TIMEOUT_MS = 10_000
+/** A broker that is silent for so long is left to itself: another one is asked. */
+const TIMEOUT_MS = 1_500
 /** The Router answers within the time-out; this is for a Router that does not. */
 const BELT_MS = 1_000
 

@@ -4,7 +4,8 @@ import type { FetchTopicMetadataResult, RouterMessage } from '../operations.js'
 import type { LaneHost } from './lane-host.js'
 import { Topic } from './topic.js'
 
-const TIMEOUT_MS = 5_000
+/** A broker that is silent for so long is left to itself: the next look-up goes to another one. */
+const TIMEOUT_MS = 1_500
 /** The Router answers within the time-out; this is for a Router that does not. */
 const BELT_MS = 1_000
 const MOST_TOPICS_OF_A_LOOK_UP = 500

@@ -69,8 +69,8 @@ export class BrokerProxy {
     for (const dispatcher of this.#dispatchers.values()) held += dispatcher.held
     return held
   }
-  get controlHeld(): number {
-    return this.#dispatchers.get('control')?.held ?? 0
+  get controlLoad(): number {
+    return this.#dispatchers.get('control')?.load ?? 0
   }
 
   /** Takes back everything that has not been sent. */

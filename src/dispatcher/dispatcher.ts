@@ -81,6 +81,11 @@ export class Dispatcher implements Holder {
     return this.#held
   }
 
+  /** What a further request would wait for: requests, and calls on their way, whose requests may have been answered. */
+  get load(): number {
+    return this.#lanes.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
+  }
+
   submit(request: AnyAccepted): void {
     if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
   }

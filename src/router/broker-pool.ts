@@ -126,7 +126,7 @@ export class BrokerPool {
     let best: BrokerProxy | undefined
     for (let at = 0; at < members.length; at++) {
       const { proxy } = members[(this.#turn + at) % members.length]!
-      if (!best || proxy.controlHeld < best.controlHeld) best = proxy
+      if (!best || proxy.controlLoad < best.controlLoad) best = proxy
     }
     return best
   }
