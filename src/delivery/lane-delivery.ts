@@ -2,7 +2,7 @@ import type { ActorRef } from '../actor/actor.js'
 import type { Logger, MonotonicClock, ProduceRecord } from '../model.js'
 import type { Produce, RecordFailure, RouterMessage, SealedBatch } from '../operations.js'
 import { SlabPool } from '../wire/slab-pool.js'
-import { RECORD_OVERHEAD_BYTES } from './batch.js'
+import { overheadOf } from './batch.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
 import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
@@ -103,7 +103,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   ): RecordFailure | undefined {
     if (this.#isClosed) return failures.shuttingDown()
     const { maxBytes } = this.settings
-    if (this.#heldBytes + roughSizeOf(record) + RECORD_OVERHEAD_BYTES > maxBytes) {
+    if (this.#heldBytes + roughSizeOf(record) + overheadOf(index) > maxBytes) {
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
     }
     const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic)

@@ -1,6 +1,6 @@
 import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
 import type { RecordFailure } from '../operations.js'
-import { RECORD_OVERHEAD_BYTES } from './batch.js'
+import { overheadOf } from './batch.js'
 import type { Arrival } from './topic.js'
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
@@ -34,7 +34,7 @@ export class WaitingRoom {
   add(parked: Arrival): number {
     const { key, value, headers } = parked.record
     const record = { ...parked.record, key: copyOf(key), value: copyOf(value), headers: headers?.map(copyOfHeader) }
-    const charge = roughSizeOf(record) + RECORD_OVERHEAD_BYTES
+    const charge = roughSizeOf(record) + overheadOf(parked.index)
     this.#parked.push({ ...parked, record })
     this.#bytes += charge
     this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, parked.ticket.deadlineAt)
@@ -63,7 +63,7 @@ export class WaitingRoom {
 
   #keep(parked: Arrival[]): void {
     this.#parked = parked
-    this.#bytes = parked.reduce((sum, { record }) => sum + roughSizeOf(record) + RECORD_OVERHEAD_BYTES, 0)
+    this.#bytes = parked.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
     this.#earliestDeadlineAt = parked.reduce(
       (earliest, { ticket }) => Math.min(earliest, ticket.deadlineAt),
       Number.POSITIVE_INFINITY

@@ -23,12 +23,15 @@ describe('delivery: a broker that takes requests and answers none', () => {
       const ticket = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 4_500 })
       return (await ticket.outcomes())[0]!.type
     }
-    expect(await write('known')).to.equal('delivered')
-    const faults = goSilent(cluster)
-    for (const topic of topics) expect(await write(topic), topic).to.equal('delivered')
-    expect(faults.some(({ fired }) => fired > 0)).to.equal(true)
-    faults.forEach(fault => fault.remove())
-    await castellan.close(0)
-    await cluster.close()
+    try {
+      expect(await write('known')).to.equal('delivered')
+      const faults = goSilent(cluster)
+      for (const topic of topics) expect(await write(topic), topic).to.equal('delivered')
+      expect(faults.some(({ fired }) => fired > 0)).to.equal(true)
+    } finally {
+      cluster.faults.clear()
+      await castellan.close(0)
+      await cluster.close()
+    }
   }).timeout(20_000)
 })
