@@ -8,6 +8,11 @@ const AVOID_FOR_MS = 10_000
 
 const nameOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`
 
+interface MetadataAnswer {
+  readonly response: MetadataResponse
+  readonly address: BrokerAddress
+}
+
 /**
  * The Router's own connections for metadata. Apart from the control connections, because a refresh is most needed when
  * a broker does not answer, and must not wait behind a commit there.
@@ -17,6 +22,7 @@ export class MetadataSource {
   readonly #timeoutMs: number
   readonly #clients = new Map<string, BrokerClient>()
   readonly #failedAt = new Map<string, number>()
+  #isClosed = false
 
   constructor(createClient: BrokerClientFactory, timeoutMs: number) {
     this.#createClient = createClient
@@ -24,28 +30,51 @@ export class MetadataSource {
   }
 
   /**
-   * Asks one address after another until one answers.
+   * Asks one address, and the next one as well when it fails or keeps silent for `timeoutMs`; the first answer counts. A
+   * slow one is not given up for that: logging in may take longer than an answer.
    *
-   * @throws the last error when none does
+   * @throws the last error when none answers
    */
-  async ask(
-    { topics, allowAutoTopicCreation }: RefreshPlan,
-    addresses: readonly BrokerAddress[],
-    now: number
-  ): Promise<{ readonly response: MetadataResponse; readonly address: BrokerAddress }> {
-    let failure: unknown = new Error('no broker is known')
-    for (const address of this.#healthyFirst(addresses, now)) {
-      const client = this.#client(address)
-      try {
-        const response = await client.metadata({ topics, allowAutoTopicCreation, timeoutMs: this.#timeoutMs })
-        return { response, address }
-      } catch (error) {
-        failure = error
-        this.#drop(address)
-        this.#failedAt.set(nameOf(address), now)
+  ask(plan: RefreshPlan, addresses: readonly BrokerAddress[], now: number): Promise<MetadataAnswer> {
+    const waiting = this.#healthyFirst(addresses, now)
+    return new Promise((resolve, reject) => {
+      let asked = 0
+      let timer: NodeJS.Timeout | undefined
+      const askNext = (failure: unknown): void => {
+        clearTimeout(timer)
+        const address = this.#isClosed ? undefined : waiting.shift()
+        if (address) {
+          asked++
+          timer = setTimeout(askNext, this.#timeoutMs, failure)
+          this.#askOne(plan, address, now).then(answered, failed)
+        } else if (asked === 0) reject(failure)
       }
+      const answered = (answer: MetadataAnswer): void => {
+        clearTimeout(timer)
+        waiting.length = 0
+        resolve(answer)
+      }
+      const failed = (failure: unknown): void => {
+        asked--
+        askNext(failure)
+      }
+      askNext(new Error('no broker is known'))
+    })
+  }
+
+  async #askOne(
+    { topics, allowAutoTopicCreation }: RefreshPlan,
+    address: BrokerAddress,
+    now: number
+  ): Promise<MetadataAnswer> {
+    try {
+      const call = { topics, allowAutoTopicCreation, timeoutMs: this.#timeoutMs }
+      return { response: await this.#client(address).metadata(call), address }
+    } catch (error) {
+      this.#drop(address)
+      this.#failedAt.set(nameOf(address), now)
+      throw error
     }
-    throw failure
   }
 
   /** One that has just failed is asked last: finding out that it is still silent costs a whole time-out. */
@@ -56,6 +85,7 @@ export class MetadataSource {
   }
 
   close(): void {
+    this.#isClosed = true
     for (const client of this.#clients.values()) void client.close()
     this.#clients.clear()
   }
