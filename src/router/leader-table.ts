@@ -119,6 +119,13 @@ export class LeaderTable {
     if (entry?.leaderId === nodeId) entry.suspectSince = now
   }
 
+  /** A broker did not answer in time: whether it still leads what it led of the topic is to be asked before it is tried again. */
+  suspectAll(topicName: string, nodeId: number, now: number): void {
+    for (const entry of this.#topics.get(topicName)?.partitions.values() ?? []) {
+      if (entry.leaderId === nodeId) entry.suspectSince = now
+    }
+  }
+
   /** Applies one topic of a reply. `mayBeCreated`: asking for it creates it, so being missing takes longer to believe. */
   apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
     const topic = this.#require(metadata.topic)

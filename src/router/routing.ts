@@ -116,6 +116,7 @@ export class Routing {
     const { leaders, schedule, metrics } = this.#options
     if (topic !== undefined) {
       if (partition !== undefined) leaders.suspect(topic, partition, nodeId, now)
+      else if (reason === 'staleTopic') leaders.suspectAll(topic, nodeId, now)
       schedule.want(topic, false, now)
     }
     for (const request of requests) {
