@@ -75,7 +75,7 @@ export {
   type RequestManagerOptions,
   type ResultHandlers
 } from './router/request-manager.js'
-export { type RouterHandle, type RouterStats, type StartRouterOptions, startRouter } from './router/router.js'
+export { Router, type RouterHandle, type RouterStats, type StartRouterOptions, startRouter } from './router/router.js'
 export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/settings.js'
 /** Connections. */
 export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './wire/broker-client.js'

@@ -110,3 +110,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       }))
   }
 }
+
+/** The root actor under Castle's name: `Router.start(options)` is {@link startRouter}, a `Router` what it gives. */
+export const Router = { start: startRouter } as const
+export type Router = RouterHandle
