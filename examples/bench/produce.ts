@@ -26,7 +26,12 @@ export async function produce({ seconds, rounds }: BenchOptions): Promise<readon
   const theirs = figures(reports.kafkajs)
   return [
     toRow('kafkajs sendBatch', theirs),
-    { ...toRow('produce', ours), ratio: ours.recordsPerSecond / theirs.recordsPerSecond, against: 'kafkajs sendBatch' }
+    {
+      ...toRow('produce', ours),
+      ratio: ours.recordsPerSecond / theirs.recordsPerSecond,
+      against: 'kafkajs sendBatch',
+      note: `${(theirs.cpuUsPerRecord / ours.cpuUsPerRecord).toFixed(1)} × in CPU per record`
+    }
   ]
 }
 
