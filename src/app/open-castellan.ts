@@ -13,7 +13,7 @@ import { toBrokerAddress } from './broker-address.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
 
-const defaultConnection = { clientId: 'castellan', connectTimeoutMs: 5_000, requestTimeoutMs: 10_000 }
+const defaultConnection = { clientId: 'castellan', connectTimeoutMs: 3_000, requestTimeoutMs: 10_000 }
 
 /** What {@link openCastellan} needs to know; everything but the brokers has a default. */
 export interface OpenCastellanOptions {

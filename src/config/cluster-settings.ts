@@ -46,7 +46,7 @@ export const clusterSettings = z.strictObject({
     .describe('Where to knock first, each as HOST:PORT. None for `default` means the embedded broker'),
   clientId: z.string().min(1).max(249).default('castellan').describe("The name in the brokers' logs and quotas"),
   connectTimeoutMs: milliseconds
-    .default(5_000)
+    .default(3_000)
     .describe('Longest wait for a connection, TLS and authentication included'),
   requestTimeoutMs: milliseconds
     .default(10_000)
