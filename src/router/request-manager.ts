@@ -1,13 +1,12 @@
 import type { ActorRef } from '../actor/actor.js'
 import { MAX_TIMER_MS } from '../actor/requester.js'
-import type { Operations, RequestOf, ResultOf, RouterMessage, RouterResult } from '../operations.js'
+import type { Operations, ResultOf, RouterMessage, RouterResult } from '../operations.js'
+import type { Unasked } from './ask-router.js'
 
 type OperationName = keyof Operations
 
 /** A request without its requester: the manager is the requester. */
-export type Question<Operation extends OperationName = OperationName> = Operation extends OperationName
-  ? Omit<RequestOf<Operation>, 'requester'>
-  : never
+export type Question<Operation extends OperationName = OperationName> = Unasked<Operation>
 
 /** What the manager tells its actor. Hand it to {@link RequestManager.checkResult}; there is nothing in it to look at. */
 export interface FromRouter {
