@@ -1,3 +1,5 @@
+import { nextSequence } from '../wire/record-batch-split.js'
+
 /** How a lane numbers its batches: the broker tells duplicates and gaps by it, per partition. */
 export interface Numbering {
   readonly producerId: bigint
@@ -7,7 +9,6 @@ export interface Numbering {
 }
 
 const MAX_EPOCH = 0x7fff
-const SEQUENCES = 2 ** 31
 
 /** A lane that starts writing under a producer id. */
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
@@ -15,7 +16,7 @@ export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({
 /** After a batch of `recordCount` was appended. 2147483647 is followed by 0. */
 export const advanced = (numbering: Numbering, recordCount: number): Numbering => ({
   ...numbering,
-  nextSequence: (numbering.nextSequence + recordCount) % SEQUENCES
+  nextSequence: nextSequence(numbering.nextSequence, recordCount)
 })
 
 /** The next epoch, from sequence 0, which fences late copies of all that went before; `undefined` when none is left. */
