@@ -35,6 +35,7 @@ export class Admissions {
       return { records, refusals: undefined }
     }
     const refusals = records.map(record => this.#refusalOf(record))
+    if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
     return { records: records.filter((_, i) => refusals[i] === undefined), refusals }
   }
 
