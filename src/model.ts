@@ -4,6 +4,20 @@ export interface TopicPartition {
   readonly partition: number
 }
 
+/**
+ * Which life of a partition's log something was learnt from. Another topic id: the topic was deleted and created anew.
+ * Another leader epoch: leaders changed, and after an unclean election the end of the log may have been lost.
+ */
+export interface PartitionIdentity {
+  /** `undefined`: the broker does not tell. */
+  readonly topicId: string | undefined
+  /** -1: unknown. */
+  readonly leaderEpoch: number
+}
+
+/** Nothing is known about which life it is. */
+export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
+
 /** A position in a partition. 64-bit on the wire; checked to be a safe integer when decoded, so a plain number in here. */
 export type Offset = number
 

@@ -1,7 +1,14 @@
 import type { Requester } from '../actor/requester.js'
 import type { ErrorCode } from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
-import type { BrokerNode, Logger, MonotonicClock, Offset } from '../model.js'
+import {
+  type BrokerNode,
+  type Logger,
+  type MonotonicClock,
+  type Offset,
+  type PartitionIdentity,
+  UNKNOWN_IDENTITY
+} from '../model.js'
 import type {
   BatchAnswer,
   CommitConsumerOffset,
@@ -79,8 +86,8 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   key = ''
   /** fetchData: the offset to read next. Moves on when what stands there holds no record (control, compacted). */
   position: Offset = 0
-  /** What the Router knew of the leader when it forwarded the request; -1: nothing. */
-  leaderEpoch = -1
+  /** The life of the partition as the Router knew it when it forwarded the request. */
+  identity: PartitionIdentity = UNKNOWN_IDENTITY
   /** How often it came back to the Router. */
   returns = 0
   /** How often a dispatcher that held it met a bug. */

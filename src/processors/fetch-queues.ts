@@ -123,6 +123,6 @@ export class FetchQueues {
 
 function toWanted(position: Offset, waiters: readonly FetchWaiter[]): Wanted {
   const { topic, partition } = waiters[0]!.request.topicPartition
-  const leaderEpoch = waiters.reduce((highest, waiter) => Math.max(highest, waiter.leaderEpoch), -1)
+  const leaderEpoch = waiters.reduce((highest, waiter) => Math.max(highest, waiter.identity.leaderEpoch), -1)
   return { topic, partition, position, leaderEpoch, waiters, joined: [] }
 }

@@ -101,6 +101,7 @@ function pick(
 export const missingTopic = (topic: string): TopicMetadata => ({
   errorCode: 3,
   topic,
+  topicId: undefined,
   isInternal: false,
   partitions: []
 })

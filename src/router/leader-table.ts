@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../model.js'
+import { type PartitionIdentity, topicPartitionKey } from '../model.js'
 import type { PartitionMetadata, TopicMetadata } from '../wire/broker-client.js'
 
 /** A partition as the Router knows it. */
@@ -9,8 +9,8 @@ export interface Partition {
   readonly key: string
   /** -1: none. */
   leaderId: number
-  /** -1: unknown. */
-  leaderEpoch: number
+  /** Replaced, never changed: who keeps it sees a later life as another object. */
+  identity: PartitionIdentity
   /** Not to be trusted until a refresh that began after this moment; 0: trusted. */
   suspectSince: number
   /** Replies in a row with a lower epoch than ours. */
@@ -20,6 +20,11 @@ export interface Partition {
 interface Topic {
   /** By id. Not an array: an id is whatever a broker sent, and an array of a billion holes is walked one by one. */
   readonly partitions: Map<number, Partition>
+  /** `undefined`: no broker has told. */
+  topicId: string | undefined
+  /** The id it had before, which lagging brokers still tell, and how often they told it in a row. */
+  formerId: string | undefined
+  formerIdTold: number
   usedAt: number
   /** When the reply was asked for that brought what we know. */
   askedAt: number
@@ -56,6 +61,8 @@ export type Lookup =
 
 // A reply with a lower epoch comes from a broker that lags; the same thrice means the topic was created anew.
 const LOWER_EPOCHS_BELIEVED = 3
+// The same for an id that another one has replaced: if it keeps being told, the order was the other way round.
+const FORMER_IDS_BELIEVED = 3
 const ASK: Lookup = { type: 'ask' }
 const UNKNOWN_TOPIC: Lookup = { type: 'unknownTopic' }
 const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
@@ -162,6 +169,9 @@ export class LeaderTable {
     if (!topic) {
       topic = {
         partitions: new Map(),
+        topicId: undefined,
+        formerId: undefined,
+        formerIdTold: 0,
         usedAt: Number.NEGATIVE_INFINITY,
         askedAt: 0,
         misses: 0,
@@ -195,6 +205,7 @@ export class LeaderTable {
   }
 
   #found(topic: Topic, metadata: TopicMetadata, askedAt: number, now: number): void {
+    if (!this.#isOfThisLife(topic, metadata.topicId)) return
     topic.misses = 0
     topic.missingUntil = 0
     topic.errorCode = 0
@@ -205,6 +216,22 @@ export class LeaderTable {
     // Fewer partitions than we knew: the topic was created anew.
     const count = metadata.partitions.reduce((most, { partition }) => Math.max(most, partition + 1), 0)
     if (count > 0) this.#forgetFrom(topic, count)
+  }
+
+  /** False for news of a life that is over. Another id than ours: all that we know is of a life that is over. */
+  #isOfThisLife(topic: Topic, topicId: string | undefined): boolean {
+    if (topicId === undefined) return true
+    if (topicId === topic.topicId) {
+      topic.formerIdTold = 0
+      return true
+    }
+    if (topicId === topic.formerId && ++topic.formerIdTold < FORMER_IDS_BELIEVED) return false
+    topic.formerId = topic.topicId
+    topic.formerIdTold = 0
+    // The first id that is told may belong to what is known without one.
+    if (topic.topicId !== undefined) this.#forgetFrom(topic, 0)
+    topic.topicId = topicId
+    return true
   }
 
   /** Partitions with this id and higher ones. */
@@ -219,32 +246,39 @@ export class LeaderTable {
   #applyPartition(topic: Topic, name: string, news: PartitionMetadata, askedAt: number): void {
     const known = topic.partitions.get(news.partition)
     if (!known) {
-      topic.partitions.set(news.partition, toPartition(name, news))
+      topic.partitions.set(news.partition, toPartition(name, topic.topicId, news))
       return
     }
-    if (news.leaderEpoch >= 0 && news.leaderEpoch < known.leaderEpoch) {
+    const { leaderEpoch } = known.identity
+    if (news.leaderEpoch >= 0 && news.leaderEpoch < leaderEpoch) {
       if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
       this.#options.onRecreated(known.key)
     } else if (news.leaderEpoch < 0 && news.leaderId >= 0 && known.leaderId >= 0 && news.leaderId !== known.leaderId) {
       // Without epochs nobody knows whether the new leader has what the old one had.
       this.#options.onRecreated(known.key)
     }
-    const isNewer = news.leaderEpoch > known.leaderEpoch
+    const isNewer = news.leaderEpoch > leaderEpoch
     known.lowerEpochs = 0
     known.leaderId = hasLeader(news) ? news.leaderId : -1
-    if (news.leaderEpoch >= 0) known.leaderEpoch = news.leaderEpoch
+    known.identity = renew(known.identity, topic.topicId, news.leaderEpoch)
     if (isNewer || askedAt >= known.suspectSince) known.suspectSince = 0
   }
 }
 
 const hasLeader = ({ errorCode }: PartitionMetadata): boolean => errorCode === 0 || errorCode === 9
 
-const toPartition = (topic: string, news: PartitionMetadata): Partition => ({
+/** The same object unless something has changed. An epoch that is not told does not undo one that is known. */
+function renew(known: PartitionIdentity, topicId: string | undefined, epochTold: number): PartitionIdentity {
+  const leaderEpoch = epochTold >= 0 ? epochTold : known.leaderEpoch
+  return known.topicId === topicId && known.leaderEpoch === leaderEpoch ? known : { topicId, leaderEpoch }
+}
+
+const toPartition = (topic: string, topicId: string | undefined, news: PartitionMetadata): Partition => ({
   topic,
   partition: news.partition,
   key: topicPartitionKey(topic, news.partition),
   leaderId: hasLeader(news) ? news.leaderId : -1,
-  leaderEpoch: news.leaderEpoch,
+  identity: { topicId, leaderEpoch: news.leaderEpoch },
   suspectSince: 0,
   lowerEpochs: 0
 })

@@ -12,7 +12,7 @@ import type { MetadataResponse } from '../wire/broker-client.js'
 import { backoffMs } from './backoff.js'
 import type { BrokerPool } from './broker-pool.js'
 import { CoordinatorTable } from './coordinator-table.js'
-import type { LeaderTable } from './leader-table.js'
+import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
 import { Parking, type ParkingPlace } from './parking.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
@@ -192,7 +192,7 @@ export class Routing {
     const found = leaders.lookUp(topic, partition, now)
     switch (found.type) {
       case 'leader':
-        this.#toLeader(request, found.partition.leaderId, found.partition.leaderEpoch, found.partition.key, now)
+        this.#toLeader(request, found.partition, now)
         break
       case 'noLeader':
         if (request.unknownAt >= 0 && leaders.isMissed(topic, found.partition.key)) answerUnknown(request, 'topic')
@@ -218,7 +218,7 @@ export class Routing {
     this.#park(topicPlace(topic), request, this.#options.leaders.isKnown(topic) ? 1 : SHARE_OF_UNKNOWN_TOPICS)
   }
 
-  #toLeader(request: AnyAccepted, leaderId: number, leaderEpoch: number, key: string, now: number): void {
+  #toLeader(request: AnyAccepted, { leaderId, identity, key }: Partition, now: number): void {
     if (request.unknownAt === leaderId) {
       // It said it does not know the partition, and a refresh has named it again.
       answerUnknown(request, 'partition')
@@ -226,7 +226,7 @@ export class Routing {
     }
     request.unknownAt = -1
     request.key = key
-    request.leaderEpoch = leaderEpoch
+    request.identity = identity
     const { pool } = this.#options
     const proxy = pool.proxyOf(leaderId)
     if (proxy && pool.isUp(leaderId, now)) {

@@ -59,6 +59,11 @@ export interface PartitionMetadata {
 export interface TopicMetadata {
   readonly errorCode: number
   readonly topic: string
+  /**
+   * Kafka's id of this life of the topic, as Kafka's tools print it: a topic that is deleted and created anew under the
+   * same name has another one. `undefined` when the broker does not tell (before Kafka 2.8, or no such topic).
+   */
+  readonly topicId: string | undefined
   readonly isInternal: boolean
   /** Sorted by partition id. */
   readonly partitions: readonly PartitionMetadata[]
@@ -66,6 +71,7 @@ export interface TopicMetadata {
 export interface MetadataResponse {
   readonly throttleTimeMs: number
   readonly brokers: readonly BrokerNode[]
+  /** Kafka's id of the cluster; `null` when the broker does not tell. */
   readonly clusterId: string | null
   readonly controllerId: number
   readonly topics: readonly TopicMetadata[]

@@ -13,7 +13,7 @@ import { fetchV11 } from './protocol/fetch.js'
 import { findCoordinatorV2 } from './protocol/find-coordinator.js'
 import { initProducerIdV1 } from './protocol/init-producer-id.js'
 import { listOffsetsV3 } from './protocol/list-offsets.js'
-import { metadataV7 } from './protocol/metadata.js'
+import { metadataV12 } from './protocol/metadata.js'
 import { offsetCommitV5 } from './protocol/offset-commit.js'
 import { offsetFetchV4 } from './protocol/offset-fetch.js'
 import { produceV7 } from './protocol/produce.js'
@@ -22,6 +22,7 @@ import { ResponseReader } from './protocol/response-reader.js'
 import type { CreateTopicsCall, DeleteTopicsCall, TopicAdmin } from './topic-admin.js'
 
 const UNSUPPORTED_VERSION = 35
+type VersionRange = { readonly minVersion: number; readonly maxVersion: number }
 type Throttled = { readonly throttleTimeMs: number }
 
 /** A connection that is ready for calls, and what its broker speaks. */
@@ -60,7 +61,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   }
 
   metadata(call: client.MetadataCall): Promise<client.MetadataResponse> {
-    return this.#call(metadataV7, call)
+    return this.#call(metadataV12, call)
   }
   produce(call: client.ProduceCall): Promise<client.ProduceResponse> {
     return this.#call(produceV7, call)
@@ -120,23 +121,26 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     call: Call
   ): Promise<Response> {
     const range = session.ranges.get(api.key)
-    if (range === undefined || api.version < range.minVersion || api.version > range.maxVersion) {
-      return Promise.reject(this.#unsupported(api, range))
-    }
+    const spoken = range && newestWithin(api, range)
+    if (!spoken) return Promise.reject(this.#unsupported(api, range))
     return send(
       session.connection,
-      api,
+      spoken,
       call,
       call.timeoutMs ?? this.#settings.requestTimeoutMs,
       this.#settings.clientId
     )
   }
 
-  #unsupported(api: Api<never, Throttled>, range: { minVersion: number; maxVersion: number } | undefined): KafkaError {
+  #unsupported<Call, Response extends Throttled>(
+    api: Api<Call, Response>,
+    range: VersionRange | undefined
+  ): KafkaError {
+    const { version } = oldest(api)
     const spoken = range === undefined ? 'does not offer it' : `speaks v${range.minVersion} to v${range.maxVersion}`
     return new KafkaError(
       UNSUPPORTED_VERSION,
-      `${api.name} v${api.version} is needed, but ${this.#name} ${spoken}; Castellan needs Kafka 2.3 or later`,
+      `${api.name} v${version} is needed, but ${this.#name} ${spoken}; Castellan needs Kafka 2.3 or later`,
       false
     )
   }
@@ -204,6 +208,20 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   }
 }
 
+/** The newest version of ours that the broker has; `undefined`: none. */
+function newestWithin<Call, Response extends Throttled>(
+  api: Api<Call, Response>,
+  { minVersion, maxVersion }: VersionRange
+): Api<Call, Response> | undefined {
+  for (let candidate: Api<Call, Response> | undefined = api; candidate; candidate = candidate.older) {
+    if (candidate.version >= minVersion && candidate.version <= maxVersion) return candidate
+  }
+  return undefined
+}
+
+const oldest = <Call, Response extends Throttled>(api: Api<Call, Response>): Api<Call, Response> =>
+  api.older ? oldest(api.older) : api
+
 /** One call on an open connection. A response that cannot be read closes the connection. */
 function send<Call, Response extends Throttled>(
   connection: KafkajsConnection,
@@ -217,7 +235,7 @@ function send<Call, Response extends Throttled>(
       apiName: api.name,
       timeoutMs,
       encode(correlationId) {
-        const writer = new RequestWriter(api.key, api.version, correlationId, clientId)
+        const writer = new RequestWriter(api.key, api.version, correlationId, clientId, api.isFlexible)
         api.encode(writer, call)
         return writer.finish()
       },
@@ -245,6 +263,7 @@ export function decode<Call, Response extends Throttled>(
   call: Call
 ): Response {
   const reader = new ResponseReader(payload)
+  if (api.isFlexible) reader.skipTags()
   const response = api.decode(reader, call)
   reader.end()
   return response

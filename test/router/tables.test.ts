@@ -114,6 +114,51 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0'])
   })
 
+  const created = (topicId: string, leaderId = 2, leaderEpoch = 0) =>
+    topicOf({ topicId, partitions: { 0: { leaderId, leaderEpoch }, 1: { leaderId } } })
+  const identity = () => table.leaderOf('orders', 0)?.identity
+
+  it('hardening 4: another topic id is another life: all that is known of every partition is void', () => {
+    table.apply(created('one', 2, 5), 0, 0, false)
+    expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 5 })
+    table.apply(created('two', 3, 0), 10, 10, false)
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+    expect(identity()).to.deep.equal({ topicId: 'two', leaderEpoch: 0 })
+    expect(lookUp()).to.equal(3)
+  })
+
+  it('hardening 4: another topic id with the same epochs is another life too', () => {
+    table.apply(created('one'), 0, 0, false)
+    table.apply(created('two'), 10, 10, false)
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+  })
+
+  it('hardening 4: a lagging broker that tells the id before does not bring the life before back', () => {
+    for (const [now, id] of ['one', 'two', 'one', 'two', 'one', 'one', 'two'].entries()) {
+      table.apply(created(id), now, now, false)
+    }
+    expect(identity()?.topicId).to.equal('two')
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+  })
+
+  it('hardening 4: if the lagging broker was asked last but one, the living id wins when it is told again and again', () => {
+    for (const [now, id] of ['new', 'old', 'new', 'new'].entries()) table.apply(created(id), now, now, false)
+    expect(identity()?.topicId).to.equal('old')
+    table.apply(created('new'), 4, 4, false)
+    expect(identity()?.topicId).to.equal('new')
+  })
+
+  it('hardening 4: brokers that do not tell ids change nothing, and the first id told is that of what is known', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    const without = identity()
+    table.apply(ledBy(2), 1, 1, false)
+    expect(identity()).to.equal(without)
+    table.apply(topicOf({ topicId: 'one', partitions: { 0: { leaderId: 2 } } }), 2, 2, false)
+    table.apply(ledBy(2), 3, 3, false)
+    expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 0 })
+    expect(recreated).to.deep.equal([])
+  })
+
   it('castle 9.16-D6 a leaderless partition hides no other', () => {
     table.apply(topicOf({ partitions: { 0: { errorCode: 5 }, 1: { leaderId: 4 } } }), 0, 0, false)
     expect(lookUp(0)).to.equal('noLeader')

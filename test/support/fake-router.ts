@@ -248,6 +248,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     return {
       errorCode,
       topic,
+      topicId: undefined,
       isInternal: false,
       partitions: (partitions ?? []).map((_, partition) => ({
         errorCode: 0,

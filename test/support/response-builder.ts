@@ -1,4 +1,4 @@
-/** Builds the payload of a response, field by field, in Kafka's classic encoding. */
+/** Builds the payload of a response, field by field, in Kafka's classic encoding or, with `compact…` and `tags`, the flexible one. */
 export class ResponseBuilder {
   readonly #pieces: Buffer[] = []
 
@@ -41,6 +41,32 @@ export class ResponseBuilder {
   array<T>(items: readonly T[] | null, write: (item: T) => void): this {
     this.int32(items === null ? -1 : items.length)
     items?.forEach(write)
+    return this
+  }
+
+  unsignedVarint(value: number): this {
+    const bytes: number[] = []
+    let rest = value
+    for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
+    return this.raw(Buffer.from([...bytes, rest]))
+  }
+
+  compactString(value: string | null): this {
+    if (value === null) return this.unsignedVarint(0)
+    return this.unsignedVarint(Buffer.byteLength(value) + 1).raw(Buffer.from(value))
+  }
+
+  compactArray<T>(items: readonly T[] | null, write: (item: T) => void): this {
+    this.unsignedVarint(items === null ? 0 : items.length + 1)
+    items?.forEach(write)
+    return this
+  }
+
+  /** Tagged fields: numbers and what stands under them. */
+  tags(fields: Readonly<Record<number, Buffer>> = {}): this {
+    const entries = Object.entries(fields)
+    this.unsignedVarint(entries.length)
+    for (const [tag, bytes] of entries) this.unsignedVarint(Number(tag)).unsignedVarint(bytes.length).raw(bytes)
     return this
   }
 

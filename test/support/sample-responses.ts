@@ -8,7 +8,7 @@ import { fetchV11 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
-import { metadataV7 } from '../../src/wire/protocol/metadata.js'
+import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
 import { produceV7 } from '../../src/wire/protocol/produce.js'
@@ -107,6 +107,45 @@ function metadata(): Buffer {
   return builder.payload
 }
 
+export const ORDERS_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
+
+/** Version 10 or 12, with the header's tagged fields, and some that nobody knows in every structure. */
+export function flexibleMetadata(version: 10 | 12): Buffer {
+  const unknown = { 0: Buffer.from('x'), 300: Buffer.alloc(200) }
+  const builder = new ResponseBuilder().tags().int32(5)
+  builder.compactArray([1, 2], id =>
+    builder
+      .int32(id)
+      .compactString(`host${id}`)
+      .int32(9092)
+      .compactString(id === 1 ? 'rack' : null)
+      .tags(unknown)
+  )
+  builder.compactString('cluster').int32(2)
+  builder.compactArray(['__proto__', 'orders'], topic => {
+    builder
+      .int16(topic === 'orders' ? 0 : 3)
+      .compactString(topic)
+      .raw(topic === 'orders' ? ORDERS_ID : Buffer.alloc(16))
+      .int8(0)
+    builder.compactArray(topic === 'orders' ? [1, 0] : [], partition => {
+      builder
+        .int16(partition === 1 ? 5 : 0)
+        .int32(partition)
+        .int32(partition === 1 ? -1 : 2)
+        .int32(9)
+      builder
+        .compactArray([1, 2], id => builder.int32(id))
+        .compactArray([2], id => builder.int32(id))
+        .compactArray([1], id => builder.int32(id))
+        .tags(unknown)
+    })
+    builder.int32(-(2 ** 31)).tags(unknown)
+  })
+  if (version === 10) builder.int32(-(2 ** 31))
+  return builder.tags(unknown).payload
+}
+
 const replicas = { replicas: [1, 2], isr: [2], offlineReplicas: [1], leaderEpoch: 9 }
 
 function produce(): Buffer {
@@ -190,30 +229,36 @@ function topicErrors(withMessages: boolean): Buffer {
   return builder.payload
 }
 
+const allTopics = { topics: null, allowAutoTopicCreation: false }
+const metadataExpected = (topicId: string | undefined) => ({
+  throttleTimeMs: 5,
+  brokers: [
+    { nodeId: 1, host: 'host1', port: 9092, rack: 'rack' },
+    { nodeId: 2, host: 'host2', port: 9092, rack: null }
+  ],
+  clusterId: 'cluster',
+  controllerId: 2,
+  topics: [
+    { errorCode: 3, topic: '__proto__', topicId: undefined, isInternal: false, partitions: [] },
+    {
+      errorCode: 0,
+      topic: 'orders',
+      topicId,
+      isInternal: false,
+      partitions: [
+        { errorCode: 0, partition: 0, leaderId: 2, ...replicas },
+        { errorCode: 5, partition: 1, leaderId: -1, ...replicas }
+      ]
+    }
+  ]
+})
+
 /** One response of every API we speak. */
 export const samples: readonly Sample[] = [
   sample(apiVersionsV1, {}, apiVersionsPayload(1)),
-  sample(metadataV7, { topics: null, allowAutoTopicCreation: false }, metadata(), {
-    throttleTimeMs: 5,
-    brokers: [
-      { nodeId: 1, host: 'host1', port: 9092, rack: 'rack' },
-      { nodeId: 2, host: 'host2', port: 9092, rack: null }
-    ],
-    clusterId: 'cluster',
-    controllerId: 2,
-    topics: [
-      { errorCode: 3, topic: '__proto__', isInternal: false, partitions: [] },
-      {
-        errorCode: 0,
-        topic: 'orders',
-        isInternal: false,
-        partitions: [
-          { errorCode: 0, partition: 0, leaderId: 2, ...replicas },
-          { errorCode: 5, partition: 1, leaderId: -1, ...replicas }
-        ]
-      }
-    ]
-  }),
+  sample(metadataV7, allTopics, metadata(), metadataExpected(undefined)),
+  sample(metadataV10, allTopics, flexibleMetadata(10), metadataExpected(ORDERS_ID.toString('base64url'))),
+  sample(metadataV12, allTopics, flexibleMetadata(12), metadataExpected(ORDERS_ID.toString('base64url'))),
   sample(produceV7, { acks: -1, brokerTimeoutMs: 1, partitions: [] }, produce(), {
     throttleTimeMs: 5,
     partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]

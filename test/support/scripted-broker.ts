@@ -29,13 +29,20 @@ export function frame(correlationId: number, payload: Buffer): Buffer {
   return Buffer.concat([head, payload])
 }
 
-/** ApiVersions v0 or v1: every api key below 70 from version 0 to `maxVersion`. */
+const METADATA = 3
+// The samples are in the classic encoding.
+const LAST_METADATA_WITHOUT_TOPIC_IDS = 9
+
+/** ApiVersions v0 or v1: every api key below 70 from version 0 to `maxVersion`, Metadata at most to one without topic ids. */
 export function apiVersionsPayload(version: number, maxVersion = 12): Buffer {
   const payload = Buffer.alloc(6 + 70 * 6 + (version === 0 ? 0 : 4))
   payload.writeInt32BE(70, 2)
   for (let key = 0; key < 70; key++) {
     payload.writeInt16BE(key, 6 + key * 6)
-    payload.writeInt16BE(maxVersion, 10 + key * 6)
+    payload.writeInt16BE(
+      key === METADATA ? Math.min(maxVersion, LAST_METADATA_WITHOUT_TOPIC_IDS) : maxVersion,
+      10 + key * 6
+    )
   }
   return payload
 }

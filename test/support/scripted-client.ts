@@ -173,6 +173,7 @@ class ScriptedClient implements BrokerClient {
 /** `orders/0 -> 1` per line of the table: partition -> leader. */
 export interface ScriptedTopic {
   readonly errorCode?: number
+  readonly topicId?: string
   readonly partitions?: Readonly<Record<number, Partial<PartitionMetadata>>>
 }
 
@@ -185,9 +186,10 @@ export const metadataOf = (
   brokers: nodes,
   clusterId: 'mock',
   controllerId: nodes[0]?.nodeId ?? -1,
-  topics: Object.entries(topics).map(([topic, { errorCode = 0, partitions = {} }]) => ({
+  topics: Object.entries(topics).map(([topic, { errorCode = 0, topicId, partitions = {} }]) => ({
     topic,
     errorCode,
+    topicId,
     isInternal: false,
     partitions: Object.entries(partitions).map(([partition, metadata]) => ({
       errorCode: 0,

@@ -9,7 +9,7 @@ import { fetchV11 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
-import { metadataV7 } from '../../src/wire/protocol/metadata.js'
+import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
 import { produceV7 } from '../../src/wire/protocol/produce.js'
@@ -23,7 +23,7 @@ const { requests } = require('kafkajs/src/protocol/requests/index.js') as {
 const createRequest = require('kafkajs/src/protocol/request.js') as (of: object) => Promise<{ buffer: Buffer }>
 
 function encode<Call>(api: Api<Call, { readonly throttleTimeMs: number }>, call: Call): Buffer {
-  const writer = new RequestWriter(api.key, api.version, 77, 'clïent')
+  const writer = new RequestWriter(api.key, api.version, 77, 'clïent', api.isFlexible)
   api.encode(writer, call)
   return Buffer.concat(writer.finish())
 }
@@ -172,6 +172,29 @@ describe('requests', () => {
         .toString('hex')
     expect(tail(null)).to.equal('ffffffff01')
     expect(tail([])).to.equal('0000000001')
+  })
+
+  it('hardening 4: Metadata v10 and v12 ask by name, with the zero id, in the flexible encoding', () => {
+    const bytes = (api: typeof metadataV12, topics: string[] | null) =>
+      encode(api, { topics, allowAutoTopicCreation: true }).subarray(8).toString('hex')
+    const name = (api: typeof metadataV12) => encode(api, { topics: [], allowAutoTopicCreation: true }).subarray(4, 8)
+    expect(name(metadataV10).toString('hex')).to.equal('0003000a')
+    expect(name(metadataV12).toString('hex')).to.equal('0003000c')
+    // Correlation id, client id, no tags in the header; then topics, three or two flags, no tags.
+    const head = /^[0-9a-f]{8}0007[0-9a-f]{14}00/
+    const body = (api: typeof metadataV12, topics: string[] | null) => bytes(api, topics).replace(head, '')
+    const asked = `02${'00'.repeat(16)}07${Buffer.from('orders').toString('hex')}00`
+    expect(body(metadataV10, ['orders'])).to.equal(`${asked}01000000`)
+    expect(body(metadataV12, ['orders'])).to.equal(`${asked}010000`)
+    expect(body(metadataV12, null)).to.equal('00010000')
+    expect(body(metadataV12, [])).to.equal('01010000')
+  })
+
+  it('Metadata v12 asks for names and numbers of topics whose lengths take several bytes', () => {
+    const topics = Array.from({ length: 300 }, (_, at) => 'x'.repeat(130 + (at % 2)))
+    const bytes = encode(metadataV12, { topics, allowAutoTopicCreation: false })
+    expect(bytes.readInt32BE(0)).to.equal(bytes.length - 4)
+    expect(bytes.includes(Buffer.from([0xad, 0x02, ...Buffer.alloc(16), 0x83, 0x01, 0x78]))).to.equal(true)
   })
 
   it('Produce carries every topic once, whatever the order, and batches of any size as they are', () => {

@@ -1,12 +1,16 @@
 import type { RequestWriter } from './request-writer.js'
 import type { ResponseReader } from './response-reader.js'
 
-/** One call of Kafka's protocol in the one version we speak. */
+/** One call of Kafka's protocol in one version. */
 export interface Api<Call, Response extends { readonly throttleTimeMs: number }> {
   readonly key: number
   readonly version: number
   /** As Kafka names it. */
   readonly name: string
+  /** Requests and responses have the compact encoding and tagged fields of KIP-482, in their headers too. */
+  readonly isFlexible?: true
+  /** The version to use with a broker that does not have this one. */
+  readonly older?: Api<Call, Response>
   /** @throws InvalidRequestError when the call cannot be expressed */
   encode(writer: RequestWriter, call: Call): void
   /** @throws ProtocolError when the bytes are no such response */

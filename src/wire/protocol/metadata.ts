@@ -1,3 +1,4 @@
+import type { BrokerNode } from '../../model.js'
 import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../broker-client.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
@@ -19,27 +20,72 @@ export const metadataV7: Api<MetadataCall, MetadataResponse> = {
     else writer.array(topics, topic => writer.string(topic))
     writer.boolean(allowAutoTopicCreation)
   },
-  decode(reader) {
-    return {
-      throttleTimeMs: reader.int32(),
-      brokers: reader.array(12, () => ({
-        nodeId: reader.int32(),
-        host: reader.string(),
-        port: reader.int32(),
-        rack: reader.nullableString()
-      })),
-      clusterId: reader.nullableString(),
-      controllerId: reader.int32(),
-      topics: reader.array(9, () => readTopic(reader))
-    }
-  }
+  decode: reader => ({
+    throttleTimeMs: reader.int32(),
+    brokers: reader.array(12, () => readBroker(reader)),
+    clusterId: reader.nullableString(),
+    controllerId: reader.int32(),
+    topics: reader.array(9, () => readTopic(reader))
+  })
 }
+
+/**
+ * Versions 10 (Kafka 2.8) and 12 (Kafka 3.1), flexible, for they carry topic ids.
+ *
+ * Request: `[topic_id uuid, name?], allow_auto_topic_creation bool, (to version 10) cluster_operations bool,
+ *   topic_operations bool`; topics null: all
+ * Response: as version 7, in the compact encoding, with `topic_id uuid` after the topic's name,
+ *   `authorized_operations i32` at the end of a topic, and to version 10 `cluster_authorized_operations i32` at the end
+ */
+const createFlexible = (version: 10 | 12, older: Api<MetadataCall, MetadataResponse>): typeof metadataV7 => ({
+  key: 3,
+  version,
+  name: 'Metadata',
+  isFlexible: true,
+  older,
+  encode(writer, { topics, allowAutoTopicCreation }) {
+    writer.compactNullableArray(topics, topic => {
+      writer.zeroUuid()
+      writer.compactString(topic)
+      writer.noTags()
+    })
+    writer.boolean(allowAutoTopicCreation)
+    if (version <= LAST_WITH_CLUSTER_OPERATIONS) writer.boolean(false)
+    writer.boolean(false)
+    writer.noTags()
+  },
+  decode(reader) {
+    const response = {
+      throttleTimeMs: reader.int32(),
+      brokers: reader.compactArray(11, () => readFlexibleBroker(reader)),
+      clusterId: reader.compactNullableString(),
+      controllerId: reader.int32(),
+      topics: reader.compactArray(26, () => readFlexibleTopic(reader))
+    }
+    if (version <= LAST_WITH_CLUSTER_OPERATIONS) reader.int32()
+    reader.skipTags()
+    return response
+  }
+})
+
+const LAST_WITH_CLUSTER_OPERATIONS = 10
+
+export const metadataV10 = createFlexible(10, metadataV7)
+export const metadataV12 = createFlexible(12, metadataV10)
+
+const readBroker = (reader: ResponseReader): BrokerNode => ({
+  nodeId: reader.int32(),
+  host: reader.string(),
+  port: reader.int32(),
+  rack: reader.nullableString()
+})
 
 const readTopic = (reader: ResponseReader): TopicMetadata => ({
   errorCode: reader.int16(),
   topic: reader.string(),
+  topicId: undefined,
   isInternal: reader.boolean(),
-  partitions: reader.array(26, () => readPartition(reader)).sort((a, b) => a.partition - b.partition)
+  partitions: reader.array(26, () => readPartition(reader)).sort(byPartition)
 })
 
 const readPartition = (reader: ResponseReader): PartitionMetadata => ({
@@ -53,3 +99,45 @@ const readPartition = (reader: ResponseReader): PartitionMetadata => ({
 })
 
 const readIds = (reader: ResponseReader): number[] => reader.array(4, () => reader.int32())
+
+function readFlexibleBroker(reader: ResponseReader): BrokerNode {
+  const broker = {
+    nodeId: reader.int32(),
+    host: reader.compactString(),
+    port: reader.int32(),
+    rack: reader.compactNullableString()
+  }
+  reader.skipTags()
+  return broker
+}
+
+function readFlexibleTopic(reader: ResponseReader): TopicMetadata {
+  const topic = {
+    errorCode: reader.int16(),
+    topic: reader.compactString(),
+    topicId: reader.uuid(),
+    isInternal: reader.boolean(),
+    partitions: reader.compactArray(18, () => readFlexiblePartition(reader)).sort(byPartition)
+  }
+  reader.int32()
+  reader.skipTags()
+  return topic
+}
+
+function readFlexiblePartition(reader: ResponseReader): PartitionMetadata {
+  const partition = {
+    errorCode: reader.int16(),
+    partition: reader.int32(),
+    leaderId: reader.int32(),
+    leaderEpoch: reader.int32(),
+    replicas: readFlexibleIds(reader),
+    isr: readFlexibleIds(reader),
+    offlineReplicas: readFlexibleIds(reader)
+  }
+  reader.skipTags()
+  return partition
+}
+
+const readFlexibleIds = (reader: ResponseReader): number[] => reader.compactArray(4, () => reader.int32())
+
+const byPartition = (a: PartitionMetadata, b: PartitionMetadata): number => a.partition - b.partition

@@ -4,8 +4,12 @@ import { writeInt64 } from '../record-batch-layout.js'
 const FIRST_BYTES = 512
 /** Foreign bytes up to this size are copied: cheaper than one more piece to send. */
 const COPIED_BYTES = 4096
+const UUID_BYTES = 16
 
-/** Writes one request in Kafka's classic (non-flexible) encoding, big-endian. Large byte fields are not copied. */
+/**
+ * Writes one request, big-endian. Large byte fields are not copied. The `compact` methods, `unsignedVarint` and `noTags`
+ * belong to flexible versions (KIP-482), the others to both or to the classic encoding.
+ */
 export class RequestWriter {
   #buffer = Buffer.allocUnsafe(FIRST_BYTES)
   #end = 0
@@ -15,12 +19,14 @@ export class RequestWriter {
   #attachedBytes = 0
 
   /** Starts a request; the length is filled in at the end. */
-  constructor(apiKey: number, apiVersion: number, correlationId: number, clientId: string) {
+  constructor(apiKey: number, apiVersion: number, correlationId: number, clientId: string, isFlexible = false) {
     this.int32(0)
     this.int16(apiKey)
     this.int16(apiVersion)
     this.int32(correlationId)
+    // The client id stays in the classic encoding, so that a broker can read it whatever the version is.
     this.string(clientId)
+    if (isFlexible) this.noTags()
   }
 
   boolean(value: boolean): void {
@@ -67,6 +73,36 @@ export class RequestWriter {
     for (const item of items) write(item)
   }
 
+  unsignedVarint(value: number): void {
+    let rest = value
+    for (; rest > 0x7f; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80)
+    this.#byte(rest)
+  }
+
+  compactString(value: string): void {
+    const length = Buffer.byteLength(value)
+    this.unsignedVarint(length + 1)
+    const at = this.#take(length)
+    this.#buffer.write(value, at, length, 'utf8')
+  }
+
+  /** `null` differs from empty. */
+  compactNullableArray<T>(items: readonly T[] | null, write: (item: T) => void): void {
+    this.unsignedVarint(items === null ? 0 : items.length + 1)
+    for (const item of items ?? []) write(item)
+  }
+
+  /** A UUID that names nothing. */
+  zeroUuid(): void {
+    const at = this.#take(UUID_BYTES)
+    this.#buffer.fill(0, at, at + UUID_BYTES)
+  }
+
+  /** The end of a structure in a flexible version: no tagged fields. */
+  noTags(): void {
+    this.unsignedVarint(0)
+  }
+
   /** A byte field with its length; must stay as it is until it has been sent. */
   bytes(value: Buffer): void {
     this.int32(value.length)
@@ -90,6 +126,11 @@ export class RequestWriter {
 
   /** Bytes in buffers of our own, those that were outgrown included. */
   #writtenBytes = 0
+
+  #byte(value: number): void {
+    const at = this.#take(1)
+    this.#buffer[at] = value
+  }
 
   /** Room for so many bytes; returns their position. A new buffer starts where the old one had no room left. */
   #take(bytes: number): number {

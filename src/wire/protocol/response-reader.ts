@@ -1,8 +1,14 @@
 import { ProtocolError } from '../../errors.js'
 
 const TWO_POW_32 = 0x100000000
+const VARINT_BITS = 35
+const UUID_BYTES = 16
+const ZERO_UUID = 'A'.repeat(22)
 
-/** Reads a response in Kafka's classic encoding; every step checks that the bytes are there. */
+/**
+ * Reads a response; every step checks that the bytes are there. The `compact` methods, `unsignedVarint` and `skipTags`
+ * belong to flexible versions (KIP-482), the others to both or to the classic encoding.
+ */
 export class ResponseReader {
   readonly #bytes: Buffer
   #at = 0
@@ -51,9 +57,44 @@ export class ResponseReader {
 
   nullableString(): string | null {
     const length = this.int16()
-    if (length === -1) return null
-    const at = this.#pass(length)
-    return this.#bytes.toString('utf8', at, at + length)
+    return length === -1 ? null : this.#text(length)
+  }
+
+  compactString(): string {
+    const value = this.compactNullableString()
+    if (value === null) throw new ProtocolError('a response lacks a text')
+    return value
+  }
+
+  compactNullableString(): string | null {
+    const length = this.unsignedVarint() - 1
+    return length === -1 ? null : this.#text(length)
+  }
+
+  /** @throws ProtocolError when it is larger than 32 bits */
+  unsignedVarint(): number {
+    let value = 0
+    for (let shift = 0; shift < VARINT_BITS; shift += 7) {
+      const byte = this.#bytes[this.#pass(1)]!
+      value += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) return value
+    }
+    throw new ProtocolError('a response has a length of more than 32 bits')
+  }
+
+  /** In Kafka's own text form, 22 characters of base64url; `undefined` for the one of zeroes, which names nothing. */
+  uuid(): string | undefined {
+    const at = this.#pass(UUID_BYTES)
+    const text = this.#bytes.toString('base64url', at, at + UUID_BYTES)
+    return text === ZERO_UUID ? undefined : text
+  }
+
+  /** The end of a structure in a flexible version: fields that newer brokers may have added. */
+  skipTags(): void {
+    for (let left = this.unsignedVarint(); left > 0; left--) {
+      this.unsignedVarint()
+      this.#pass(this.unsignedVarint())
+    }
   }
 
   /** A view; `null` becomes empty. */
@@ -70,7 +111,15 @@ export class ResponseReader {
    * @param smallestItemBytes bounds the count by what is left, before anything is allocated
    */
   array<T>(smallestItemBytes: number, read: () => T): T[] {
-    const count = this.int32()
+    return this.#items(this.int32(), smallestItemBytes, read)
+  }
+
+  /** The same in a flexible version. */
+  compactArray<T>(smallestItemBytes: number, read: () => T): T[] {
+    return this.#items(this.unsignedVarint() - 1, smallestItemBytes, read)
+  }
+
+  #items<T>(count: number, smallestItemBytes: number, read: () => T): T[] {
     if (count < -1 || count * smallestItemBytes > this.remainingBytes) {
       throw new ProtocolError(`a response has ${count} items in ${this.remainingBytes} bytes`)
     }
@@ -82,6 +131,11 @@ export class ResponseReader {
   /** @throws ProtocolError when something is left */
   end(): void {
     if (this.remainingBytes > 0) throw new ProtocolError(`a response has ${this.remainingBytes} bytes too many`)
+  }
+
+  #text(length: number): string {
+    const at = this.#pass(length)
+    return this.#bytes.toString('utf8', at, at + length)
   }
 
   #pass(bytes: number): number {
