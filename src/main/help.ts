@@ -10,7 +10,7 @@ export const commonFlags: readonly Flag[] = [
 /** `castellan --help` */
 export function overview(commands: readonly Command[], defaultCommand: Command): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
-  return `castellan - a durable HTTP gateway and an actor router for Apache Kafka
+  return `castellan - an HTTP gateway and an actor router for Apache Kafka
 
 usage: castellan [COMMAND] [FLAGS]
 

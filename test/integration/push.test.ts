@@ -35,15 +35,17 @@ describe('POST /kprf/push', () => {
   const push = async (
     records: readonly PushRecord[],
     waitForSend: boolean
-  ): Promise<{ status: number; body: unknown }> => {
+  ): Promise<{ status: number; body: unknown; persisted: string | null }> => {
     const answer = await fetch(`${app.urls.shared}/kprf/push`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ records, wait_for_send: waitForSend })
     })
-    return { status: answer.status, body: await answer.json() }
+    const persisted = answer.headers.get('x-castellan-persisted')
+    return { status: answer.status, body: await answer.json(), persisted }
   }
-  const sent = { status: 200, body: { status: 'ok', errors: [] } }
+  const sent = { status: 200, body: { status: 'ok', errors: [] }, persisted: 'yes' }
+  const accepted = { ...sent, persisted: 'pending' }
 
   const newTopic = async (name: string, count = partitions): Promise<string> => {
     const topic = freshTopic(name)
@@ -80,7 +82,7 @@ describe('POST /kprf/push', () => {
     const topic = await newTopic('in-order', 1)
     expect(await push([{ topic, data: 'first' }], true)).to.deep.equal(sent)
     const values = Array.from({ length: 200 }, (_, index) => `value ${index}`)
-    for (const data of values) expect(await push([{ topic, data, key: 'k' }], false)).to.deep.equal(sent)
+    for (const data of values) expect(await push([{ topic, data, key: 'k' }], false)).to.deep.equal(accepted)
     const read = await textsOf(topic, 0, values.length + 1)
     expect(read.slice(1)).to.deep.equal(values.map(value => ['k', value]))
   })
@@ -109,7 +111,7 @@ describe('POST /kprf/push', () => {
     const known = await Promise.all([1, 2, 3].map(() => newTopic('known', 1)))
     const unknown = freshTopic('unknown')
     const topics = [known[0]!, unknown, known[1]!, unknown, known[2]!]
-    const { status, body } = await push(
+    const { status, body, persisted } = await push(
       topics.map(topic => ({ topic, data: `to ${topic}` })),
       true
     )
@@ -118,6 +120,7 @@ describe('POST /kprf/push', () => {
     const entry = (topic: string): unknown =>
       topic === unknown ? { error: true, message } : { error: false, message: null }
     expect(body).to.deep.equal({ status: 'err', errors: topics.map(entry) })
+    expect(persisted).to.equal('ynyny')
     for (const topic of known) expect(await textsOf(topic, 0, 1)).to.deep.equal([[null, `to ${topic}`]])
   })
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { KprfSettings } from '../../config/kprf-settings.js'
 import { OverloadedError } from '../../errors.js'
+import { persistedText } from '../../gateway/persisted.js'
 import type { Logger } from '../../model.js'
 import { collectBody } from './body-collector.js'
 import { BufferPool } from './buffer-pool.js'
@@ -23,6 +24,8 @@ const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** The rest of a body that is not wanted is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
+/** Of a request that was refused before its records were handed on. */
+const NOT_PERSISTED = persistedText(['no'])
 
 /** A request on its way through the endpoint. */
 interface Exchange {
@@ -76,8 +79,10 @@ export class PushEndpoint {
 
   /** Refuses a request nothing of which has been read. */
   overloaded(exchange: Exchange): void {
+    const { response, requestId } = exchange
+    const headers = { requestId, persisted: NOT_PERSISTED }
     const body = this.#failures([toMessage(queueFull)])
-    this.#responder.send(exchange.response, 503, JSON_TYPE, body, exchange.requestId, { ...CLOSE, ...RETRY })
+    this.#responder.send(response, 503, JSON_TYPE, body, headers, { ...CLOSE, ...RETRY })
   }
 
   /** A client that left is told nothing. */
@@ -112,12 +117,14 @@ export class PushEndpoint {
   }
 
   #result({ response, requestId }: Exchange, result: PushResult, isSync: boolean, startedAt: number): void {
-    this.#metrics.answered(result === 'ok' ? 200 : 500, isSync, this.#clock() - startedAt)
+    const { errors, persisted } = result
+    const headers = { requestId, persisted }
+    this.#metrics.answered(errors === undefined ? 200 : 500, isSync, this.#clock() - startedAt)
     if (response.destroyed) return
-    if (result !== 'ok') this.#responder.send(response, 500, JSON_TYPE, this.#failures(result), requestId)
+    if (errors !== undefined) this.#responder.send(response, 500, JSON_TYPE, this.#failures(errors), headers)
     // Outcomes come many at a time and are answered one after another anyway.
-    else if (isSync) this.#responder.ok(response, requestId)
-    else this.#responder.okSoon(response, requestId)
+    else if (isSync) this.#responder.ok(response, headers)
+    else this.#responder.okSoon(response, headers)
   }
 
   #failures(texts: readonly (string | undefined)[]): string {
@@ -133,11 +140,12 @@ export class PushEndpoint {
   }
 
   #text({ response, requestId }: Exchange, status: number, text: string, headers?: Record<string, string>): void {
-    this.#responder.send(response, status, TEXT_TYPE, text, requestId, headers)
+    this.#responder.send(response, status, TEXT_TYPE, text, { requestId, persisted: NOT_PERSISTED }, headers)
   }
 
-  #broken(exchange: Exchange, error: unknown): void {
-    this.#log.error({ requestId: exchange.requestId, err: error }, 'a push failed unexpectedly')
-    this.#text(exchange, 500, '')
+  /** A bug: the records may have been handed on before it. */
+  #broken({ response, requestId }: Exchange, error: unknown): void {
+    this.#log.error({ requestId, err: error }, 'a push failed unexpectedly')
+    this.#responder.send(response, 500, TEXT_TYPE, '', { requestId, persisted: persistedText(['unknown']) })
   }
 }

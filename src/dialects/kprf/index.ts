@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KprfSettings } from '../../config/kprf-settings.js'
 import { OverloadedError } from '../../errors.js'
 import type { Dialect, DialectContext } from '../dialect.js'
+import { addPersistedHeader } from '../produce-answers.js'
 import { Admissions } from './admission.js'
 import { PushEndpoint } from './endpoint.js'
 import { Following } from './following.js'
@@ -22,6 +23,7 @@ export const kprf: Dialect<KprfSettings> = {
   plugin: async (app, context) => {
     const endpoint = createEndpoint(context, app.initialConfig.bodyLimit ?? context.settings.maxBodyBytes)
     const isPush = pushPaths(app.prefix)
+    addPersistedHeader(app, ({ method, raw }) => method === 'POST' && isPush(raw.url ?? ''))
     app.addHook('onRequest', (request, reply, done) => {
       if (!isPush(request.raw.url ?? '')) reply.code(404).send()
       else if (request.method !== 'POST') sendMethodNotAllowed(reply)

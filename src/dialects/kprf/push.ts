@@ -1,12 +1,21 @@
 import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
 import type { RecordFailure, RecordOutcome } from '../../operations.js'
 import type { Admission, Admissions } from './admission.js'
 import type { Following } from './following.js'
 import type { PushRecord, PushRequest } from './push-request.js'
 import { toClientError, toMessage } from './record-errors.js'
 
-/** What came of a push: nothing to complain of, or one text per record, `undefined` where it is fine. */
-export type PushResult = 'ok' | readonly (string | undefined)[]
+/** What came of a push. */
+export interface PushResult {
+  /** `undefined`: nothing to complain of. Else one text per record, `undefined` where it is fine. */
+  readonly errors: readonly (string | undefined)[] | undefined
+  /** Whether the records are in Kafka's log, as the header says it. */
+  readonly persisted: string
+}
+
+const allDelivered: PushResult = { errors: undefined, persisted: persistedText(['yes']) }
+const allPending: PushResult = { errors: undefined, persisted: persistedText(['pending']) }
 
 /** How a dialect waits, and what it does with what cannot wait. */
 export interface PushOptions {
@@ -43,12 +52,14 @@ export class Push {
 
   /** Answers without waiting for Kafka; complains only of records that found no room. */
   enqueue({ records }: PushRequest): PushResult {
-    const admission = this.#admissions.admit(records)
-    if (admission.records.length === 0) return 'ok'
-    const { refused } = this.#produce(admission.records, this.#async).ticket
-    if (refused === undefined || this.#whenFull === 'drop' || !refused.some(isFull)) return 'ok'
-    const messages = refused.map(failure => (isFull(failure) ? toMessage(toClientError(failure)) : undefined))
-    return inRequestOrder(admission.refusals, messages, false)
+    const { records: admitted, refusals } = this.#admissions.admit(records)
+    const refused = admitted.length === 0 ? undefined : this.#produce(admitted, this.#async).ticket.refused
+    if (refusals === undefined && refused === undefined && admitted.length > 0) return allPending
+    const certainties = admitted.map((_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
+    const persisted = persistedText(inRequestOrder(refusals, certainties, () => 'no'))
+    if (this.#whenFull === 'drop' || !refused?.some(isFull)) return { errors: undefined, persisted }
+    const texts = refused.map(failure => (isFull(failure) ? toMessage(toClientError(failure)) : undefined))
+    return { errors: inRequestOrder(refusals, texts, () => undefined), persisted }
   }
 
   /**
@@ -58,12 +69,8 @@ export class Push {
   deliver({ records }: PushRequest): Promise<PushResult> {
     const admission = this.#admissions.admit(records)
     const { refusals } = admission
-    if (admission.records.length === 0) return Promise.resolve(refusals ?? 'ok')
-    return this.#produce(admission.records, this.#sync).outcomes.then(outcomes =>
-      refusals === undefined && outcomes.every(isDelivered)
-        ? 'ok'
-        : inRequestOrder(refusals, outcomes.map(toText), true)
-    )
+    if (admission.records.length === 0) return Promise.resolve(toResult(refusals, []))
+    return this.#produce(admission.records, this.#sync).outcomes.then(outcomes => toResult(refusals, outcomes))
   }
 
   #produce(
@@ -89,16 +96,21 @@ const isFull = (failure: RecordFailure | undefined): failure is RecordFailure =>
 const toText = (outcome: RecordOutcome): string | undefined =>
   outcome.type === 'failed' ? toMessage(toClientError(outcome)) : undefined
 
-/** Puts the texts of the records that went on between those of the records that did not. */
-function inRequestOrder(
+function toResult(refusals: Admission['refusals'], outcomes: readonly RecordOutcome[]): PushResult {
+  if (refusals === undefined && outcomes.every(isDelivered)) return allDelivered
+  return {
+    errors: inRequestOrder(refusals, outcomes.map(toText), refusal => refusal),
+    persisted: persistedText(inRequestOrder(refusals, outcomes.map(certaintyOf), () => 'no'))
+  }
+}
+
+/** Puts what is said of the records that went on between what is said of those that were refused before. */
+function inRequestOrder<Said>(
   refusals: Admission['refusals'],
-  texts: readonly (string | undefined)[],
-  tellsRefusals: boolean
-): readonly (string | undefined)[] {
-  if (refusals === undefined) return texts
+  said: readonly Said[],
+  ofRefusal: (refusal: string) => Said
+): readonly Said[] {
+  if (refusals === undefined) return said
   let next = 0
-  return refusals.map(refusal => {
-    if (refusal === undefined) return texts[next++]
-    return tellsRefusals ? refusal : undefined
-  })
+  return refusals.map(refusal => (refusal === undefined ? said[next++]! : ofRefusal(refusal)))
 }

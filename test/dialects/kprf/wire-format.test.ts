@@ -41,6 +41,7 @@ describe('kprf on a socket', () => {
           'date: Fri, 20 Nov 2026 12:00:00 GMT\r\n' +
           'keep-alive: timeout=65\r\n' +
           'connection: keep-alive\r\n' +
+          `x-castellan-persisted: ${wait ? 'yes' : 'pending'}\r\n` +
           'x-request-id: mine-1\r\n' +
           `\r\n${OK}`
       )

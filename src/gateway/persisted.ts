@@ -1,0 +1,32 @@
+import type { Persisted, RecordOutcome } from '../operations.js'
+
+/** The header with which every answer to a produce request says whether its records are in Kafka's log. */
+export const PERSISTED_HEADER = 'x-castellan-persisted'
+
+/**
+ * What is certain about a record when its request is answered. `pending`: it was accepted and will be tried until its
+ * time is over; nobody waits for the outcome.
+ */
+export type Certainty = 'yes' | Persisted | 'pending'
+
+/** More letters than this do not fit into a header that every client and proxy accepts. */
+const MAX_LETTERS = 1_000
+
+export const certaintyOf = (outcome: RecordOutcome): Certainty =>
+  outcome.type === 'delivered' ? 'yes' : outcome.persisted
+
+/**
+ * The value of the header: one word when all records agree, else the first letter of each record's word, in order.
+ *
+ *   [yes, yes]              => yes
+ *   [yes, no, unknown, yes] => ynuy
+ *   []                      => yes       nothing is missing from the log
+ *
+ * More than 1,000 records that differ are `unknown`.
+ */
+export function persistedText(certainties: readonly Certainty[]): string {
+  const [first = 'yes'] = certainties
+  if (certainties.every(certainty => certainty === first)) return first
+  if (certainties.length > MAX_LETTERS) return 'unknown'
+  return certainties.map(certainty => certainty[0]).join('')
+}
