@@ -18,6 +18,13 @@ export interface PartitionIdentity {
 /** Nothing is known about which life it is. */
 export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
 
+/** Another Kafka cluster answers at the addresses of the one before: nothing learnt from that one is true of it. */
+export interface ClusterChange {
+  /** The id of the cluster before; `undefined` when this is the first one. */
+  readonly before: string | undefined
+  readonly now: string
+}
+
 /** A position in a partition. 64-bit on the wire; checked to be a safe integer when decoded, so a plain number in here. */
 export type Offset = number
 

@@ -203,6 +203,11 @@ export interface SealedBatch {
   readonly partition: number
   /** Frozen: a whole record batch, header included. */
   readonly bytes: Buffer
+  /**
+   * The cluster that the producer id in the batch belongs to. While another one is connected, the batch is answered
+   * `clusterChanged`. Absent: any cluster may take it.
+   */
+  readonly clusterId?: string | undefined
   answer(answer: BatchAnswer): void
 }
 export type BatchAnswer =
@@ -221,6 +226,8 @@ export type BatchAnswer =
         | 'brokerUnreachable'
         | 'overloaded'
         | 'shuttingDown'
+        /** Another Kafka cluster is connected than when the batch was sealed: its producer id means nothing there. */
+        | 'clusterChanged'
       readonly message: string
     }
 

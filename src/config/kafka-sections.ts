@@ -46,6 +46,12 @@ export const routerSettings = z
     unknownTopicTimeoutMs: milliseconds.default(5_000).describe('Longest that takes'),
     unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long the answer is remembered'),
     unknownTopicLookUpsPerSecond: count.default(20).describe('Look-ups of topics nobody knows'),
+    onClusterChange: z
+      .enum(['follow', 'stop'])
+      .default('follow')
+      .describe(
+        'When another Kafka cluster (its id differs) answers at the same addresses: `follow` forgets all that is known and goes on with it, `stop` ends the process'
+      ),
     brokerBackoffMs: milliseconds
       .default(50)
       .describe('First pause before a broker that failed is tried again; doubles'),

@@ -7,7 +7,7 @@ import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.
 import { ProduceBatches, type ProduceBatchesOptions } from '../processors/produce-batches.js'
 import type { BrokerTags, Intake } from '../processors/queue-processor.js'
 import type { ReadingRoom } from '../processors/reading-room.js'
-import type { BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
+import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../wire/broker-client.js'
 import { ControlIntake } from './control-intake.js'
 import { Dispatcher, type LanePlan } from './dispatcher.js'
 import type { DispatcherReports } from './messages.js'
@@ -15,6 +15,7 @@ import type { DispatcherReports } from './messages.js'
 export interface BrokerProxyOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
+  readonly expectedClusterId: ExpectedClusterId
   readonly ledger: Ledger
   readonly metrics: MetricsLogger
   readonly room: ReadingRoom
@@ -92,7 +93,7 @@ export class BrokerProxy {
   }
 
   #start(role: Role): Dispatcher {
-    const { system, ledger, metrics, maxQueued, createClient, reports } = this.#options
+    const { system, ledger, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
     const { intake, lanes } = this.#plan(role)
     return new Dispatcher({
@@ -105,7 +106,7 @@ export class BrokerProxy {
       metrics,
       tags: this.#tags,
       maxQueued,
-      createClient: purpose => createClient({ host, port }, purpose),
+      createClient: purpose => createClient({ host, port }, purpose, expectedClusterId),
       onAnswered: () => reports.answered(this),
       reports: {
         returned: groups => reports.returned(this, groups),

@@ -109,7 +109,8 @@ const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   unknownPartition: 'the topic has no such partition',
   brokerUnreachable: 'the leader could not be reached in time',
   overloaded: 'too many requests wait',
-  shuttingDown: 'the router is shutting down'
+  shuttingDown: 'the router is shutting down',
+  clusterChanged: 'another Kafka cluster is connected than the one the batch was sealed for'
 }
 
 export function notSent(accepted: Accepted<'produceBatch'>, reason: Obstacle): void {

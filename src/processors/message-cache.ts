@@ -135,6 +135,10 @@ export class MessageCache {
     for (const entry of [...(this.#partitions.get(partitionKey)?.entries ?? [])]) this.#lru.delete(entry.id)
   }
 
+  clear(): void {
+    this.#lru.clear()
+  }
+
   /** Forgets what Kafka has deleted: entries that end at or before `logStartOffset`. */
   invalidateBelow(partitionKey: string, logStartOffset: Offset): void {
     for (const entry of [...(this.#partitions.get(partitionKey)?.entries ?? [])]) {

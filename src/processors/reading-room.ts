@@ -65,6 +65,12 @@ export class ReadingRoom {
     this.forget(key)
   }
 
+  /** Another cluster: nothing of what is cached is true any more. */
+  forgetAll(): void {
+    this.#bounds.clear()
+    this.cache.clear()
+  }
+
   /** The partition was created anew or lost its history. */
   forget(key: string): void {
     this.#bounds.delete(key)

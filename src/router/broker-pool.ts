@@ -144,6 +144,7 @@ export class BrokerPool {
     return [...new Map(all.map(({ host, port }) => [`${host}:${port}`, { host, port }])).values()]
   }
 
+  /** Stops every proxy and forgets it; gives back all they held. */
   stop(): AnyAccepted[] {
     const requests = [...this.#members.values()].flatMap(member => member.proxy.stop())
     this.#members.clear()

@@ -46,6 +46,11 @@ export class CoordinatorTable {
     if (this.#nodes.get(groupId) === nodeId) this.#nodes.delete(groupId)
   }
 
+  /** Searches that are on go on. */
+  forgetAll(): void {
+    this.#nodes.clear()
+  }
+
   tidy(now: number): void {
     for (const [groupId, search] of this.#searches) {
       if (!search.isOn && now - search.lastAt > FORGET_AFTER_MS) this.#searches.delete(groupId)

@@ -160,6 +160,12 @@ export class LeaderTable {
     }
   }
 
+  /** Another cluster has other topics, whatever their names. */
+  clear(): void {
+    for (const topic of this.#topics.values()) this.#forgetFrom(topic, 0)
+    this.#topics.clear()
+  }
+
   get topicCount(): number {
     return this.#topics.size
   }

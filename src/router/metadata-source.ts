@@ -86,6 +86,11 @@ export class MetadataSource {
 
   close(): void {
     this.#isClosed = true
+    this.disconnect()
+  }
+
+  /** The next question opens connections anew. */
+  disconnect(): void {
     for (const client of this.#clients.values()) void client.close()
     this.#clients.clear()
   }

@@ -54,6 +54,11 @@ export class Parking {
     for (const request of requests) request.heldBy(undefined)
     return requests
   }
+
+  /** Everyone at every place. */
+  takeAll(): AnyAccepted[] {
+    return [...this.#places.keys()].flatMap(at => this.take(at))
+  }
 }
 
 class Place implements Holder {

@@ -62,6 +62,11 @@ export class Refresher {
     this.#options.log.warn({ err: error, failures: this.schedule.failures }, 'no broker answers')
   }
 
+  /** What a broker of the cluster before says counts no more. */
+  clusterChanged(): void {
+    this.#source.disconnect()
+  }
+
   stop(): void {
     clearTimeout(this.#timer)
     this.#source.close()

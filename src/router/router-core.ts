@@ -1,15 +1,17 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { BrokerProxy, type BrokerProxyOptions } from '../dispatcher/broker-proxy.js'
+import { UnavailableError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { BrokerAddress, Logger, MonotonicClock } from '../model.js'
+import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../model.js'
 import type { InitProducerId, Produce, RouterMessage, RouterRequest } from '../operations.js'
 import { type AnyAccepted, type Failure, Ledger } from '../processors/accepted.js'
-import { answerTimedOut, fail, ownFailure } from '../processors/answers.js'
+import { answerTimedOut, fail, notSent, ownFailure } from '../processors/answers.js'
 import { MessageCache } from '../processors/message-cache.js'
 import { ReadingRoom } from '../processors/reading-room.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
 import { BrokerPool } from './broker-pool.js'
+import { ClusterIdentity } from './cluster-identity.js'
 import { LeaderTable } from './leader-table.js'
 import { isFromOutside, type RouterMailbox, type RouterNotice } from './messages.js'
 import { Refresher } from './refresher.js'
@@ -29,6 +31,9 @@ export interface RouterDeps {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly delivery?: { produce(request: Produce): void } | undefined
+  readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
+  /** It cannot go on: to be stopped by its owner. */
+  readonly onUnusable: (error: Error) => void
 }
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
@@ -46,6 +51,8 @@ export class RouterCore {
   readonly ledger: Ledger
   readonly cache: MessageCache
   readonly #deps: RouterDeps
+  readonly #cluster = new ClusterIdentity()
+  readonly #room: ReadingRoom
   readonly #leaders: LeaderTable
   readonly #pool: BrokerPool
   readonly #refresher: Refresher
@@ -84,6 +91,7 @@ export class RouterCore {
       log,
       self
     })
+    this.#room = room
     this.#leaders = leaders
     this.#pool = pool
     this.#refresher = refresher
@@ -188,7 +196,12 @@ export class RouterCore {
     else if (message.type === 'produceBatches') {
       const { produceParkMs } = this.#deps.settings
       for (const batch of message.batches) {
-        this.#routeNew(this.ledger.accept('produceBatch', batch, produceParkMs, now), now)
+        const accepted = this.ledger.accept('produceBatch', batch, produceParkMs, now)
+        if (this.#cluster.isSame(batch.clusterId ?? null)) this.#routeNew(accepted, now)
+        else {
+          this.#taken++
+          notSent(accepted, 'clusterChanged')
+        }
       }
     } else this.#takeRequest(message, now)
   }
@@ -228,7 +241,11 @@ export class RouterCore {
         const { plan, response, askedAt } = notice
         // After a time when nobody answered, the pauses of single brokers say nothing any more.
         if (this.#refresher.answered(notice.address)) this.#pool.forgive()
+        const change = this.#cluster.see(response.clusterId)
+        const waiting = change ? this.#clusterChanged(change) : []
+        if (this.#stopped) break
         routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
+        routing.routeAll(waiting, now)
         break
       }
       case 'metadataFailed':
@@ -236,6 +253,11 @@ export class RouterCore {
         break
       case 'metadataSeen': {
         const { response, call } = notice
+        if (!this.#cluster.isSame(response.clusterId)) {
+          // Only the Router's own refreshes, one after the other, tell which of two clusters came later.
+          this.#refresher.schedule.wantBrokers()
+          break
+        }
         // Users may ask in quick succession: only where asking creates do their misses count.
         const topics = response.topics.filter(topic => topic.errorCode === 0 || call.allowAutoTopicCreation)
         // When it was asked is not known, so it clears no suspicion; a higher epoch does.
@@ -274,6 +296,27 @@ export class RouterCore {
     }
   }
 
+  /** Gives back what is to be asked of the new cluster. */
+  #clusterChanged(change: ClusterChange): readonly AnyAccepted[] {
+    const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
+    if (change.before === undefined) {
+      onClusterChanged?.(change)
+      return []
+    }
+    metrics.count('router', 'cluster_changes')
+    const what = `another Kafka cluster answers at the same addresses: ${change.now}, before it was ${change.before}`
+    if (settings.onClusterChange === 'stop') {
+      onUnusable(new UnavailableError('brokerUnreachable', `${what} (router.onClusterChange: stop)`))
+      return []
+    }
+    log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
+    const waiting = this.#routing.leaveCluster()
+    this.#room.forgetAll()
+    this.#refresher.clusterChanged()
+    onClusterChanged?.(change)
+    return waiting
+  }
+
   #maintain(now: number): void {
     const { metadataMaxAgeMs } = this.#deps.settings
     const { schedule } = this.#refresher
@@ -300,6 +343,7 @@ export class RouterCore {
     return {
       system,
       createClient,
+      expectedClusterId: () => this.#cluster.id,
       metrics,
       room,
       ledger: this.ledger,

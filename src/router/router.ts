@@ -1,6 +1,6 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { BrokerAddress, Logger, MonotonicClock } from '../model.js'
+import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../model.js'
 import type { Produce, RouterMessage } from '../operations.js'
 import { ownFailure } from '../processors/answers.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
@@ -23,7 +23,12 @@ export interface StartRouterOptions {
   readonly metrics: MetricsLogger
   /** Takes the Produce requests, which the Router passes on. Without it they are refused. */
   readonly delivery?: { produce(request: Produce): void }
-  /** The Router has met a bug, has answered all it held, and is gone. */
+  /**
+   * Told the first cluster id that is seen, and every change of it, before anything is sent to the new cluster. Whatever
+   * was learnt from the cluster before is void: producer ids, offsets, numbers of partitions.
+   */
+  readonly onClusterChanged?: (change: ClusterChange) => void
+  /** The Router has met a bug or cannot go on, has answered all it held, and is gone. */
   readonly onFatal: (error: Error) => void
 }
 
@@ -59,6 +64,12 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   const { system, onFatal, log, metrics } = options
   let over: { readonly failure: ReturnType<typeof ownFailure> } | undefined
   let stopping: Promise<void> | undefined
+  const onUnusable = (error: Error): void => {
+    over = { failure: ownFailure('shuttingDown', error.message, true) }
+    log.error({ err: error }, 'the router has stopped')
+    core.shutDown(over.failure)
+    onFatal(error)
+  }
   const actor = system.spawnOwner<RouterMailbox>('router', {
     receive: message => core.receive(message),
     onCrash: (error, message, unhandled) => {
@@ -72,7 +83,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       onFatal(error)
     }
   })
-  const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings) }, actor)
+  const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings), onUnusable }, actor)
   return {
     ref: {
       path: actor.path,

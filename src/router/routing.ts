@@ -4,7 +4,7 @@ import { CastellanError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../model.js'
 import type { Accepted, AnyAccepted, Failure, FindCoordinatorResult, Ledger } from '../processors/accepted.js'
-import { answerUnknown, fail, kafkaFailure, ownFailure, reply } from '../processors/answers.js'
+import { answerUnknown, fail, kafkaFailure, notSent, ownFailure, reply } from '../processors/answers.js'
 import { Alarm } from '../processors/deadlines.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
@@ -103,6 +103,22 @@ export class Routing {
     for (const nodeId of pool.nodeIds()) this.wake(nodePlace(nodeId), now)
     this.wake(ANY_NODE, now)
     this.routeAll(back, now)
+  }
+
+  /**
+   * Takes back what waits for, or is asked of, the cluster before. Batches that are sealed for it go back to their lanes;
+   * everything else is to be routed again.
+   */
+  leaveCluster(): AnyAccepted[] {
+    const { pool, leaders } = this.#options
+    leaders.clear()
+    this.#coordinators.forgetAll()
+    const rest: AnyAccepted[] = []
+    for (const request of [...pool.stop(), ...this.parking.takeAll()]) {
+      if (request.kind === 'produceBatch') notSent(request, 'clusterChanged')
+      else rest.push(request)
+    }
+    return rest
   }
 
   /** Whoever waits for it need not wait out its pause. */

@@ -36,6 +36,8 @@ export interface RouterSettings {
   readonly unknownTopicLookUpsPerSecond: number
   /** Lets brokers create topics that are produced to; reading never creates. */
   readonly allowAutoTopicCreation: boolean
+  /** What to do when another Kafka cluster answers at the same addresses. `stop`: the Router fails, and the process ends. */
+  readonly onClusterChange: 'follow' | 'stop'
   /** Pause before a broker that failed is tried again: first, and longest. */
   readonly brokerBackoffMs: number
   readonly brokerBackoffMaxMs: number
@@ -83,6 +85,7 @@ export const defaultRouterSettings: RouterSettings = {
   unknownTopicRememberedMs: 5_000,
   unknownTopicLookUpsPerSecond: 20,
   allowAutoTopicCreation: true,
+  onClusterChange: 'follow',
   brokerBackoffMs: 50,
   brokerBackoffMaxMs: 10_000,
   retryBackoffMs: 50,

@@ -33,7 +33,17 @@ export interface BrokerClient {
 }
 
 /** Makes clients; the Router opens several per broker. `purpose` names the connection in logs: `fetch-tail`, `control`, … */
-export type BrokerClientFactory = (address: BrokerAddress, purpose: string) => BrokerClient
+export type BrokerClientFactory = (
+  address: BrokerAddress,
+  purpose: string,
+  expectedClusterId?: ExpectedClusterId
+) => BrokerClient
+
+/**
+ * The cluster a connection must belong to, asked whenever one is opened: a broker that names another cluster is refused,
+ * as if it could not be reached, before anything else is sent. `undefined`: any cluster.
+ */
+export type ExpectedClusterId = () => string | undefined
 
 /** Every call may name its own time-out; the default is the factory's `requestTimeoutMs`. */
 export interface CallOptions {

@@ -36,13 +36,20 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   readonly address: BrokerAddress
   readonly #purpose: string
   readonly #settings: ConnectionSettings
+  readonly #expectedClusterId: client.ExpectedClusterId
   #session: Session | undefined
   #connecting: { readonly connection: KafkajsConnection; readonly session: Promise<Session> } | undefined
 
-  constructor(address: BrokerAddress, purpose: string, settings: ConnectionSettings) {
+  constructor(
+    address: BrokerAddress,
+    purpose: string,
+    settings: ConnectionSettings,
+    expectedClusterId: client.ExpectedClusterId = () => undefined
+  ) {
     this.address = address
     this.#purpose = purpose
     this.#settings = settings
+    this.#expectedClusterId = expectedClusterId
   }
 
   get isConnected(): boolean {
@@ -168,6 +175,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
       })
       if (!connection.isAuthenticated) await connection.authenticate(ranges)
       const session = { connection, ranges }
+      await this.#checkCluster(session)
       if (!connection.isOpen)
         throw new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was lost`)
       this.#connecting = undefined
@@ -178,6 +186,17 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
       connection.close(error as CastellanError)
       throw error
     }
+  }
+
+  /** Another cluster may have come up behind the address since we last were connected. */
+  async #checkCluster(session: Session): Promise<void> {
+    const expected = this.#expectedClusterId()
+    if (expected === undefined) return
+    const timeoutMs = this.#settings.connectTimeoutMs
+    const call = { topics: [], allowAutoTopicCreation: false, timeoutMs }
+    const { clusterId } = await this.#exchange(session, metadataV12, call)
+    if (clusterId === null || clusterId === expected) return
+    throw new UnavailableError('brokerUnreachable', `${this.#name} belongs to cluster ${clusterId}, not to ${expected}`)
   }
 
   async #askVersions(connection: KafkajsConnection): Promise<ApiVersionRanges> {

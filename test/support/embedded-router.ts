@@ -3,7 +3,7 @@ import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/broker/e
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { silentLogger } from '../../src/model.js'
 import type { BatchAnswer } from '../../src/operations.js'
-import { type RouterHandle, startRouter } from '../../src/router/router.js'
+import { type RouterHandle, type StartRouterOptions, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
@@ -21,7 +21,8 @@ export interface EmbeddedRouter {
 /** A Router on an embedded cluster, for tests of the whole way. */
 export async function startEmbeddedRouter(
   clusterOptions: EmbeddedClusterOptions = {},
-  settings: RouterSettingsOverrides = {}
+  settings: RouterSettingsOverrides = {},
+  options: Partial<StartRouterOptions> = {}
 ): Promise<EmbeddedRouter> {
   const cluster = await startEmbeddedCluster(clusterOptions)
   const system = new ActorSystem()
@@ -42,7 +43,8 @@ export async function startEmbeddedRouter(
     metrics,
     onFatal: error => {
       throw error
-    }
+    },
+    ...options
   })
   return {
     cluster,
