@@ -211,6 +211,7 @@ export interface SealedBatch {
   answer(answer: BatchAnswer): void
 }
 export type BatchAnswer =
+  /** `baseOffset` -1: the broker has it, but did not say where. */
   | { readonly type: 'appended'; readonly baseOffset: Offset; readonly logAppendTimeMs: number }
   /** A broker answered with an error code for this partition. Leader tables are being refreshed where that helps. */
   | { readonly type: 'rejected'; readonly errorCode: number }

@@ -1,8 +1,8 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { CastellanError, TimedOutError, UnavailableError } from '../errors.js'
+import { CastellanError, InvalidRequestError, KafkaError, TimedOutError, UnavailableError } from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
 import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
-import { fail, ownFailure } from '../processors/answers.js'
+import { fail, failureOf, ownFailure } from '../processors/answers.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
 import type { BrokerClient } from '../wire/broker-client.js'
 import type { DispatcherMessage, DispatcherReports } from './messages.js'
@@ -200,6 +200,9 @@ export class Dispatcher implements Holder {
       // The call could not even be written down: a bug, not the broker. Blaming the broker would cost everybody else.
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
+    } else if (isAboutTheCall(error)) {
+      // The broker is well and says no to this call, or the call cannot be expressed.
+      for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
       const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
@@ -254,3 +257,6 @@ export class Dispatcher implements Holder {
     }
   }
 }
+
+const isAboutTheCall = (error: CastellanError): boolean =>
+  error instanceof KafkaError || error instanceof InvalidRequestError

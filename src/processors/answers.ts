@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.js'
+import { type CastellanError, type ErrorCode, KafkaError } from '../errors.js'
 import { kafkaErrorOf } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted, Failure, Obstacle, Routed } from './accepted.js'
 
@@ -86,6 +86,19 @@ export const ownFailure = (code: ErrorCode, message: string, retriable: boolean)
   code,
   message,
   retriable
+})
+
+/** A broker answered without an error, but with an offset that no log can have, or that is beyond 2^53. */
+export const oddOffset = (offset: number | undefined): Failure =>
+  ownFailure('protocol', `the broker answered with an impossible offset: ${offset ?? 'beyond 2^53'}`, false)
+
+/** Why a call failed, where the error is about the call and not about the broker. */
+export const failureOf = (error: CastellanError): Failure => ({
+  type: 'failed',
+  errorCode: error instanceof KafkaError ? error.errorCode : undefined,
+  code: error.code,
+  message: error.message,
+  retriable: error.retriable
 })
 
 /** Answers a request of any operation with a failure of our own. */

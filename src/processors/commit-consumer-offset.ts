@@ -118,8 +118,9 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
       }
       case 'notCoordinator':
         return returned(action, [commit, ...this.#queue.takeGroup(groupId).flat()])
+      case 'corrupt':
       case 'retryLater':
-        return returned(action, [commit])
+        return returned('retryLater', [commit])
       default:
         reply(commit, kafkaFailure(errorCode))
         return []

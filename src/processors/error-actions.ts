@@ -1,4 +1,4 @@
-import { kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 /** What a processor does about an error code. Total: a code nobody here has heard of is `fail`. */
 export type ErrorAction =
@@ -50,28 +50,32 @@ export function partitionAction(errorCode: number): ErrorAction {
   }
 }
 
-/** OffsetCommit and OffsetFetch: asked of the group's coordinator. */
+/**
+ * OffsetCommit and OffsetFetch: asked of the group's coordinator. `corrupt` is only a success where a value is present,
+ * as Castle has it: an offset that was read. A commit with it is not in the coordinator's log.
+ */
 export function groupAction(errorCode: number): ErrorAction {
   switch (errorCode) {
-    case 0:
-    case 2: // Castle takes it as a success where a value is present
-    case 9:
+    case errorCodes.NONE:
       return 'success'
-    case 3:
-    case 100:
+    case errorCodes.CORRUPT_MESSAGE:
+    case errorCodes.REPLICA_NOT_AVAILABLE:
+      return 'corrupt'
+    case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:
+    case errorCodes.UNKNOWN_TOPIC_ID:
       return 'unknownTopicOrPartition'
-    case 15:
-    case 16:
-    case 5: // what a partition leader that is no coordinator may say
-    case 6:
+    case errorCodes.COORDINATOR_NOT_AVAILABLE:
+    case errorCodes.NOT_COORDINATOR:
+    case errorCodes.LEADER_NOT_AVAILABLE: // what a partition leader that is no coordinator may say
+    case errorCodes.NOT_LEADER_OR_FOLLOWER:
       return 'notCoordinator'
-    case -1:
-    case 7:
-    case 13:
-    case 14: // COORDINATOR_LOAD_IN_PROGRESS
-    case 56:
-    case 88: // UNSTABLE_OFFSET_COMMIT
-    case 89:
+    case errorCodes.UNKNOWN_SERVER_ERROR:
+    case errorCodes.REQUEST_TIMED_OUT:
+    case errorCodes.NETWORK_EXCEPTION:
+    case errorCodes.COORDINATOR_LOAD_IN_PROGRESS:
+    case errorCodes.KAFKA_STORAGE_ERROR:
+    case errorCodes.UNSTABLE_OFFSET_COMMIT:
+    case errorCodes.THROTTLING_QUOTA_EXCEEDED:
       return 'retryLater'
     default:
       return 'fail'
@@ -81,5 +85,5 @@ export function groupAction(errorCode: number): ErrorAction {
 /** Calls any broker can answer, with one code for the whole call. */
 export function anyBrokerAction(errorCode: number): 'success' | 'retryLater' | 'fail' {
   if (errorCode === 0) return 'success'
-  return errorCode !== 35 && kafkaErrorOf(errorCode).retriable ? 'retryLater' : 'fail'
+  return errorCode !== errorCodes.UNSUPPORTED_VERSION && kafkaErrorOf(errorCode).retriable ? 'retryLater' : 'fail'
 }

@@ -1,12 +1,15 @@
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { topicPartitionKey } from '../model.js'
 import type { BrokerClient, OffsetFetchResponse } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure, reply, replyAll } from './answers.js'
+import { kafkaFailure, oddOffset, reply, replyAll } from './answers.js'
 import { groupAction } from './error-actions.js'
 import { GroupQueue, openEntries } from './group-queue.js'
 import { fromStoredMetadata } from './offset-metadata.js'
 import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+const NOTHING_STORED = -1
 
 type Waiter = Accepted<'fetchConsumerOffset'>
 type PartitionAnswer = OffsetFetchResponse['partitions'][number]
@@ -67,7 +70,7 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     this.#inFlight = undefined
     const unanswered = new Map(call.partitions)
     const back: Returned[] = []
-    if (response.errorCode === 0) {
+    if (response.errorCode === errorCodes.NONE) {
       for (const answer of response.partitions) {
         const key = topicPartitionKey(answer.topic, answer.partition)
         const waiters = unanswered.get(key)
@@ -77,7 +80,13 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
       }
     }
     for (const waiters of unanswered.values()) {
-      back.push(...this.#processError(call.groupId, waiters, response.errorCode === 0 ? 13 : response.errorCode))
+      back.push(
+        ...this.#processError(
+          call.groupId,
+          waiters,
+          response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
+        )
+      )
     }
     return back
   }
@@ -93,9 +102,16 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
 
   #process(groupId: string, waiters: readonly Waiter[], answer: PartitionAnswer): readonly Returned[] {
     const { errorCode, offset, metadata } = answer
-    if (groupAction(errorCode) !== 'success') return this.#processError(groupId, waiters, errorCode)
-    if (offset < 0) replyAll(waiters, { type: 'notFound' })
-    for (const waiter of offset < 0 ? [] : waiters) {
+    const action = groupAction(errorCode)
+    const hasValue = offset !== undefined && offset >= 0
+    if (action !== 'success' && !(action === 'corrupt' && hasValue)) {
+      return this.#processError(groupId, waiters, errorCode)
+    }
+    if (!hasValue) {
+      replyAll(waiters, offset === NOTHING_STORED ? { type: 'notFound' } : oddOffset(offset))
+      return []
+    }
+    for (const waiter of waiters) {
       const shown = fromStoredMetadata(metadata, waiter.request.rawMetadata === true)
       const offsetAndMetadata = shown === undefined ? { offset } : { offset, metadata: shown }
       reply(waiter, { type: 'success', offsetAndMetadata })
@@ -112,8 +128,9 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
         return []
       case 'notCoordinator':
         return returned(action, [...waiters, ...this.#queue.takeGroup(groupId).flat()])
+      case 'corrupt':
       case 'retryLater':
-        return returned(action, waiters)
+        return returned('retryLater', waiters)
       default:
         replyAll(waiters, kafkaFailure(errorCode))
         return []

@@ -8,11 +8,16 @@ import {
   LATEST_TIMESTAMP,
   type ListOffsetsResponse
 } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure, replyAll } from './answers.js'
+import { kafkaFailure, oddOffset, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
 import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
+
+const NO_OFFSET = -1
+/** A time of the protocol has 64 bits. Some producers write nanoseconds, which fit. */
+const LAST_TIMESTAMP = 2 ** 62
 
 type Waiter = Accepted<'fetchOffset'>
 type PartitionAnswer = ListOffsetsResponse['partitions'][number]
@@ -104,8 +109,10 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
     switch (action) {
       case 'success':
       case 'corrupt': // Castle takes code 2 with a value as a success
-        if (offset >= 0) replyAll(waiters, { type: 'success', offset })
-        else return this.#processNoOffset(key, timestamp, waiters)
+        if (offset !== undefined && offset >= 0) replyAll(waiters, { type: 'success', offset })
+        else if (offset === NO_OFFSET && timestamp >= 0) this.#askForLatest(key, waiters)
+        else if (errorCode !== errorCodes.NONE) return returned('retryLater', waiters)
+        else replyAll(waiters, oddOffset(offset))
         return []
       case 'unknownTopicOrPartition':
         this.#options.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#options.tags, 1)
@@ -124,14 +131,14 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
   }
 
   /** Nothing that late has been written: the first record that will be is the latest offset. */
-  #processNoOffset(key: string, timestamp: number, waiters: readonly Waiter[]): readonly Returned[] {
-    if (timestamp < 0) return returned('retryLater', waiters)
+  #askForLatest(key: string, waiters: readonly Waiter[]): void {
     for (const waiter of stillOpen(waiters)) this.#queue.add(key, LATEST_TIMESTAMP, waiter)
-    return []
   }
 }
 
 const toTimestamp = (offsetType: OffsetType): number => {
   if (offsetType === 'earliest') return EARLIEST_TIMESTAMP
-  return offsetType === 'latest' ? LATEST_TIMESTAMP : Math.max(0, Math.floor(offsetType.timestampMs))
+  return offsetType === 'latest'
+    ? LATEST_TIMESTAMP
+    : Math.min(Math.max(0, Math.floor(offsetType.timestampMs)), LAST_TIMESTAMP)
 }

@@ -1,8 +1,11 @@
+import type { BrokerNode } from '../model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../wire/broker-client.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import { kafkaFailure } from './answers.js'
 import { anyBrokerAction } from './error-actions.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+const MAX_PORT = 65_535
 
 type Waiter = Accepted<'findCoordinator'>
 export interface FindCoordinatorCall {
@@ -46,7 +49,9 @@ export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorC
 
   processResponse({ waiters }: FindCoordinatorCall, response: FindCoordinatorResponse): readonly Returned[] {
     const action = anyBrokerAction(response.errorCode)
-    if (action === 'retryLater') return returned('retryLater', waiters)
+    if (action === 'retryLater' || (action === 'success' && !canBeReached(response.coordinator))) {
+      return returned('retryLater', waiters)
+    }
     for (const waiter of waiters) {
       if (action === 'success') waiter.answer({ type: 'success', coordinator: response.coordinator })
       else waiter.answer(kafkaFailure(response.errorCode))
@@ -64,3 +69,7 @@ export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorC
     return waiting
   }
 }
+
+/** Brokers that know of no coordinator yet name node -1 without a host, some of them without an error. */
+const canBeReached = ({ nodeId, host, port }: BrokerNode): boolean =>
+  nodeId >= 0 && host !== '' && port > 0 && port <= MAX_PORT

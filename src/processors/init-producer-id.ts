@@ -38,7 +38,7 @@ export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProdu
     switch (anyBrokerAction(errorCode)) {
       case 'success':
         // A broker that has just come up answers with id -1: batches sent with it would not be de-duplicated.
-        if (producerId < 0n) return returned('retryLater', [waiter])
+        if (producerId < 0n || producerEpoch < 0) return returned('retryLater', [waiter])
         waiter.answer({ type: 'success', producerId, producerEpoch })
         return []
       case 'retryLater':

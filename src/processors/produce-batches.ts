@@ -1,4 +1,4 @@
-import { ProtocolError } from '../errors.js'
+import { KafkaError, ProtocolError } from '../errors.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
@@ -21,6 +21,8 @@ export interface ProduceBatchesOptions {
 
 // A link slower than this is beyond help: 1 MiB/s.
 const BYTES_PER_MS = 1024
+
+const NO_OFFSET = -1
 
 // Answers of a partition that cannot reach its in-sync replicas: such a call holds up everything behind it.
 const REQUEST_TIMED_OUT = 7
@@ -98,7 +100,8 @@ export class ProduceBatches implements Intake {
     if (errorCode === REQUEST_TIMED_OUT || errorCode === NOT_ENOUGH_REPLICAS) this.#unhealthy.add(batch.key)
     else this.#unhealthy.delete(batch.key)
     if (errorCode === 0) {
-      batch.answer({ type: 'appended', baseOffset, logAppendTimeMs })
+      // Without an offset that can be true it is appended nevertheless.
+      batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }
     // Before the answer: the lane's next try then finds the refresh on its way.
@@ -117,7 +120,8 @@ export class ProduceBatches implements Intake {
     for (const batch of batches.values()) {
       batch.inFlight = false
       if (sent && error.name === 'TimedOutError') this.#unhealthy.add(batch.key)
-      if (sent) batch.answer({ type: 'unanswered', error })
+      if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
+      else if (sent) batch.answer({ type: 'unanswered', error })
       else batch.obstacle = 'brokerUnreachable'
     }
     return sent ? [] : [...batches.values()].filter(batch => !batch.settled)

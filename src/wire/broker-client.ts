@@ -103,11 +103,11 @@ export interface ProducePartitionResponse {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
-  /** -1 on most errors. */
-  readonly baseOffset: Offset
+  /** -1 on most errors; `undefined`: beyond 2^53. */
+  readonly baseOffset: Offset | undefined
   /** -1 unless the topic uses LogAppendTime. */
   readonly logAppendTimeMs: number
-  readonly logStartOffset: Offset
+  readonly logStartOffset: Offset | undefined
 }
 export interface ProduceResponse {
   readonly throttleTimeMs: number
@@ -162,9 +162,10 @@ export interface ListOffsetsResponse {
     readonly topic: string
     readonly partition: number
     readonly errorCode: number
+    /** Of the record that was found, as its producer wrote it: beyond 2^53 only nearly. */
     readonly timestampMs: number
-    /** -1: no such offset (asked by timestamp, nothing that late). */
-    readonly offset: Offset
+    /** -1: no such offset (asked by timestamp, nothing that late); `undefined`: beyond 2^53. */
+    readonly offset: Offset | undefined
   }[]
 }
 
@@ -207,8 +208,8 @@ export interface OffsetFetchResponse {
     readonly topic: string
     readonly partition: number
     readonly errorCode: number
-    /** -1: none stored. */
-    readonly offset: Offset
+    /** -1: none stored; `undefined`: beyond 2^53. */
+    readonly offset: Offset | undefined
     readonly metadata: string | null
   }[]
 }

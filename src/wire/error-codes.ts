@@ -20,7 +20,7 @@ type Reaction = 'final' | 'retry' | 'retryAfterMetadata' | 'retryAfterCoordinato
  * that stumbles may get up again), 41 and 129 (both are cured by fresh metadata).
  * Source: org.apache.kafka.common.protocol.Errors of kafka-clients 4.3.1, names and classes.
  */
-const table: readonly (readonly [number, string, Reaction, string?])[] = [
+const table = [
   [-1, 'UNKNOWN_SERVER_ERROR', 'retry', 'the broker failed in a way it does not name; its log tells more'],
   [0, 'NONE', 'final'],
   [1, 'OFFSET_OUT_OF_RANGE', 'final', 'the offset lies outside the log'],
@@ -156,7 +156,15 @@ const table: readonly (readonly [number, string, Reaction, string?])[] = [
   [131, 'STREAMS_INVALID_TOPOLOGY_EPOCH', 'final'],
   [132, 'STREAMS_TOPOLOGY_FENCED', 'final'],
   [133, 'SHARE_SESSION_LIMIT_REACHED', 'retry']
-]
+] as const satisfies readonly (readonly [number, string, Reaction, string?])[]
+
+/** Kafka's own name of a code. */
+export type KafkaErrorName = (typeof table)[number][1]
+
+/** Every code by Kafka's own name: `errorCodes.NOT_COORDINATOR` is 16. */
+export const errorCodes = Object.fromEntries(table.map(([code, name]) => [name, code])) as {
+  readonly [Name in KafkaErrorName]: Extract<(typeof table)[number], readonly [number, Name, ...unknown[]]>[0]
+}
 
 const describe = (code: number, name: string, reaction: Reaction, cause?: string): KafkaErrorCode => ({
   code,
@@ -167,7 +175,9 @@ const describe = (code: number, name: string, reaction: Reaction, cause?: string
   message: cause ? `${name} (${code}): ${cause}` : `${name} (${code})`
 })
 
-const known: ReadonlyMap<number, KafkaErrorCode> = new Map(table.map(row => [row[0], describe(...row)]))
+const known: ReadonlyMap<number, KafkaErrorCode> = new Map(
+  table.map(([code, name, reaction, cause]) => [code, describe(code, name, reaction, cause)])
+)
 
 /** Total over all codes: one we do not know is retriable, for a newer broker may only be in a passing trouble. */
 export const kafkaErrorOf = (code: number): KafkaErrorCode =>

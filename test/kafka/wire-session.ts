@@ -38,7 +38,7 @@ export class WireSession {
   async produce(
     records: readonly { readonly key: Bytes; readonly value: Bytes }[],
     codec: CompressionCodec
-  ): Promise<{ errorCode: number; baseOffset: number }> {
+  ): Promise<{ errorCode: number; baseOffset: number | undefined }> {
     const writer = new RecordBatchWriter(1_000_000)
     for (const { key, value } of records) writer.append(key, value, [], Date.now())
     const { topic, partition } = this

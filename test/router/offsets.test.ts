@@ -85,8 +85,11 @@ describe('router: CommitConsumerOffset', () => {
       .on(1, 'offsetCommit', 1, commitReply(cluster, 'c1', { 'perf/1=90000': 16 }))
       .on(2, 'offsetCommit', 1, commitReply(cluster, 'c1', { 'perf/1=90000': -1 }))
       .on(2, 'offsetCommit', 2, commitReply(cluster, 'c1', { 'perf/1=90000': 0 }))
+      // Unlike Castle, for which 2 is a success: the coordinator has not stored it.
       .on(2, 'offsetCommit', 3, commitReply(cluster, 'c1', { 'perf/1=4984': 2 }))
-      .on(2, 'offsetCommit', 4, commitReply(cluster, 'c1', { 'perf/1=34293': 3 }))
+      .on(2, 'offsetCommit', 4, commitReply(cluster, 'c1', { 'perf/1=4984': 9 }))
+      .on(2, 'offsetCommit', 5, commitReply(cluster, 'c1', { 'perf/1=4984': 0 }))
+      .on(2, 'offsetCommit', 6, commitReply(cluster, 'c1', { 'perf/1=34293': 3 }))
     castle = new CastleRouter(cluster)
     expect(await castle.ask(commit(90_000))).to.deep.equal({
       operation: 'commitConsumerOffset',

@@ -21,6 +21,6 @@ export const findCoordinatorV2: Api<FindCoordinatorCall, FindCoordinatorResponse
     throttleTimeMs: reader.int32(),
     errorCode: reader.int16(),
     errorMessage: reader.nullableString(),
-    coordinator: { nodeId: reader.int32(), host: reader.string(), port: reader.int32(), rack: null }
+    coordinator: { nodeId: reader.int32(), host: reader.name(), port: reader.int32(), rack: null }
   })
 }

@@ -27,14 +27,14 @@ export const listOffsetsV3: Api<ListOffsetsCall, ListOffsetsResponse> = {
     const throttleTimeMs = reader.int32()
     const partitions: ListOffsetsResponse['partitions'][number][] = []
     reader.array(6, () => {
-      const topic = reader.string()
+      const topic = reader.name()
       reader.array(22, () =>
         partitions.push({
           topic,
           partition: reader.int32(),
           errorCode: reader.int16(),
-          timestampMs: reader.int64(),
-          offset: reader.int64()
+          timestampMs: reader.roundedInt64(),
+          offset: reader.safeInt64()
         })
       )
     })

@@ -28,7 +28,7 @@ export const offsetCommitV5: Api<OffsetCommitCall, OffsetCommitResponse> = {
     const throttleTimeMs = reader.int32()
     const partitions: OffsetCommitResponse['partitions'][number][] = []
     reader.array(6, () => {
-      const topic = reader.string()
+      const topic = reader.name()
       reader.array(6, () => partitions.push({ topic, partition: reader.int32(), errorCode: reader.int16() }))
     })
     return { throttleTimeMs, partitions }

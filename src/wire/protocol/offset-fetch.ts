@@ -26,10 +26,10 @@ export const offsetFetchV4: Api<OffsetFetchCall, OffsetFetchResponse> = {
     const throttleTimeMs = reader.int32()
     const partitions: OffsetFetchResponse['partitions'][number][] = []
     reader.array(6, () => {
-      const topic = reader.string()
+      const topic = reader.name()
       reader.array(16, () => {
         const partition = reader.int32()
-        const offset = reader.int64()
+        const offset = reader.safeInt64()
         const metadata = reader.nullableString()
         partitions.push({ topic, partition, offset, metadata, errorCode: reader.int16() })
       })

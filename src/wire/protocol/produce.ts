@@ -27,15 +27,15 @@ export const produceV7: Api<ProduceCall, ProduceResponse> = {
   decode(reader) {
     const partitions: ProducePartitionResponse[] = []
     reader.array(6, () => {
-      const topic = reader.string()
+      const topic = reader.name()
       reader.array(30, () =>
         partitions.push({
           topic,
           partition: reader.int32(),
           errorCode: reader.int16(),
-          baseOffset: reader.int64(),
-          logAppendTimeMs: reader.int64(),
-          logStartOffset: reader.int64()
+          baseOffset: reader.safeInt64(),
+          logAppendTimeMs: reader.roundedInt64(),
+          logStartOffset: reader.safeInt64()
         })
       )
     })

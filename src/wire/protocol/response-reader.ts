@@ -39,10 +39,24 @@ export class ResponseReader {
 
   /** @throws ProtocolError when it is no safe integer: beyond 2^53 */
   int64(): number {
-    const at = this.#pass(8)
-    const value = this.#bytes.readInt32BE(at) * TWO_POW_32 + this.#bytes.readUInt32BE(at + 4)
+    const value = this.roundedInt64()
     if (!Number.isSafeInteger(value)) throw new ProtocolError(`a response has a number of ${value}`)
     return value
+  }
+
+  /**
+   * `undefined` when it is no safe integer. For the fields of one partition: its odd value is its own affair, while an
+   * error here would cost every partition of the response its answer.
+   */
+  safeInt64(): number | undefined {
+    const value = this.roundedInt64()
+    return Number.isSafeInteger(value) ? value : undefined
+  }
+
+  /** Beyond 2^53 the nearest number there is: right for times and other fields that nobody counts with. */
+  roundedInt64(): number {
+    const at = this.#pass(8)
+    return this.#bytes.readInt32BE(at) * TWO_POW_32 + this.#bytes.readUInt32BE(at + 4)
   }
 
   bigInt64(): bigint {
@@ -53,6 +67,11 @@ export class ResponseReader {
     const value = this.nullableString()
     if (value === null) throw new ProtocolError('a response lacks a text')
     return value
+  }
+
+  /** A name in a list of many. Null, which brokers should not send there, is read as empty: it names nothing. */
+  name(): string {
+    return this.nullableString() ?? ''
   }
 
   nullableString(): string | null {
