@@ -25,6 +25,12 @@ export interface FetchDataCall {
   client: BrokerClient | undefined
 }
 
+/** A partition of a call that brought nothing for it although there is something. */
+export interface Unserved {
+  readonly key: string
+  readonly wanted: Wanted
+}
+
 export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] => stillOpen([...waiters, ...joined])
 
 /**
@@ -39,6 +45,7 @@ export class FetchQueues {
   readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
   #expected = new Map<string, Wanted>()
   #expectedAt = 0
+  #isFirstAlone = false
 
   isEmpty(slot: FetchSlot): boolean {
     return this.#queues[slot].isEmpty
@@ -63,16 +70,31 @@ export class FetchQueues {
     for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
   }
 
-  /** They were in a call and not served: they come first in the next one. */
-  putFirst(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
-    if (waiters.length > 0) this.#queues.catchUp.putFirst(key, position, waiters)
+  /**
+   * They were in a call that ended without records for them: they keep their turns. What a long poll had no room for
+   * has no turn among those who catch up yet.
+   *
+   * @param firstAlone the next call of those who catch up asks for the first in turn only; set by such a call only
+   */
+  giveBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
+    if (firstAlone) this.#isFirstAlone = true
+    const left = unserved.map(toQueued).filter(({ waiters }) => waiters.length > 0)
+    if (slot === 'catchUp') this.#queues.catchUp.giveBack(left)
+    else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
+  }
+
+  /** What stood at their offset holds no record: they go on at `position`, when it is their partition's turn again. */
+  moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
+    if (waiters.length > 0) this.#queues.catchUp.addFirst(key, position, waiters)
   }
 
   /** The oldest offset of each partition, as one call; `undefined` when nobody waits. */
   takeCall(slot: FetchSlot, maxPartitions: number, expectedSince: number): FetchDataCall | undefined {
     const partitions = new Map<string, Wanted>()
+    const limit = slot === 'catchUp' && this.#isFirstAlone ? 1 : maxPartitions
+    if (slot === 'catchUp') this.#isFirstAlone = false
     while (partitions.size === 0 && !this.#queues[slot].isEmpty) {
-      for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(maxPartitions)) {
+      for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
         const open = stillOpen(waiters)
         if (open.length > 0) partitions.set(key, toWanted(subkey, open))
       }
@@ -120,6 +142,8 @@ export class FetchQueues {
     this.#expected = new Map()
   }
 }
+
+const toQueued = ({ key, wanted }: Unserved) => ({ key, subkey: wanted.position, waiters: waitersOf(wanted) })
 
 function toWanted(position: Offset, waiters: readonly FetchWaiter[]): Wanted {
   const { topic, partition } = waiters[0]!.request.topicPartition

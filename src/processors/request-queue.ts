@@ -1,3 +1,13 @@
+/** The offsets somebody waits for under one key, in arrival order. */
+type Waiting<Subkey, Waiter> = Map<Subkey, Waiter[]>
+
+/** What was taken out of the queue and could not be served. */
+export interface Unserved<Subkey, Waiter> {
+  readonly key: string
+  readonly subkey: Subkey
+  readonly waiters: readonly Waiter[]
+}
+
 /**
  * A queue of queues: per key (a partition), distinct subkeys (offsets) in arrival order, and per subkey everyone who
  * waits for it. Two requesters of one offset cost one fetch, and each gets its answer.
@@ -8,81 +18,129 @@
  *   takeHeads(2) gives { orders/0 -> 20: [ann, bob], orders/1 -> 870: [dan] }
  *   and leaves         { orders/0 -> 25: [cid] }
  *
- * Keys are served in turn: one that was taken from and has more goes behind the others.
+ * Keys are served in turn: one that was taken from and has more goes behind the others, and one that was taken and not
+ * served keeps its turn. So with N keys waiting, of which at least S are served of each `takeHeads`, every key is served
+ * after at most ceil(N / S) of them.
+ *
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/RequestQueue.scala; a JavaScript Map keeps the insertion order that
  * Castle's LinkedHashMap was written for.
  */
 export class RequestQueue<Subkey, Waiter> {
-  #keys = new Map<string, Map<Subkey, Waiter[]>>()
+  /** Keys that were taken and not served, in the order of their turns. They come before all others. */
+  #first = new Map<string, Waiting<Subkey, Waiter>>()
+  /** A key is in one of the two maps only. */
+  readonly #others = new Map<string, Waiting<Subkey, Waiter>>()
 
   get isEmpty(): boolean {
-    return this.#keys.size === 0
+    return this.keyCount === 0
   }
   /** Keys with something queued. */
   get keyCount(): number {
-    return this.#keys.size
+    return this.#first.size + this.#others.size
   }
 
   add(key: string, subkey: Subkey, waiter: Waiter): void {
-    let queue = this.#keys.get(key)
-    if (!queue) this.#keys.set(key, (queue = new Map()))
-    const waiters = queue.get(subkey)
+    const waiting = this.#waitingOf(key)
+    const waiters = waiting.get(subkey)
     if (waiters) waiters.push(waiter)
-    else queue.set(subkey, [waiter])
+    else waiting.set(subkey, [waiter])
   }
 
-  /** Puts back what was taken and not served: first of its key, and its key first in turn. */
-  putFirst(key: string, subkey: Subkey, waiters: readonly Waiter[]): void {
-    const queue = new Map([[subkey, [...waiters]]])
-    for (const [other, others] of this.#keys.get(key) ?? []) {
-      if (other === subkey) queue.get(subkey)!.push(...others)
-      else queue.set(other, others)
+  /** Puts waiters first under their key. A key that is not here yet goes behind the others. */
+  addFirst(key: string, subkey: Subkey, waiters: readonly Waiter[]): void {
+    const before = this.#waitingOf(key)
+    const mapOfKey = this.#first.has(key) ? this.#first : this.#others
+    mapOfKey.set(key, inFront(subkey, waiters, before))
+  }
+
+  /**
+   * Gives back what was taken and not served, in the order in which it was taken: it keeps its turn. The cost depends on
+   * what is given back, not on how much else is queued.
+   */
+  giveBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
+    if (unserved.length === 0) return
+    const first = new Map<string, Waiting<Subkey, Waiter>>()
+    for (const { key, subkey, waiters } of unserved) {
+      const before = this.get(key)
+      first.set(key, inFront(subkey, waiters, before))
+      this.#others.delete(key)
     }
-    this.#keys.delete(key)
-    this.#keys = new Map([[key, queue], ...this.#keys])
+    for (const [key, waiting] of this.#first) if (!first.has(key)) first.set(key, waiting)
+    this.#first = first
   }
 
   /** The oldest subkey of each of the first `maxKeys` keys, taken out. */
   takeHeads(maxKeys = Number.POSITIVE_INFINITY): Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }> {
     const heads = new Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }>()
-    for (const [key, queue] of this.#keys) {
-      if (heads.size >= maxKeys) break
-      const [subkey, waiters] = queue.entries().next().value!
-      heads.set(key, { subkey, waiters })
+    const rests: (readonly [string, Waiting<Subkey, Waiter>])[] = []
+    for (const keys of [this.#first, this.#others]) {
+      for (const [key, waiting] of keys) {
+        if (heads.size >= maxKeys) break
+        const [subkey, waiters] = waiting.entries().next().value!
+        heads.set(key, { subkey, waiters })
+        keys.delete(key)
+        waiting.delete(subkey)
+        if (waiting.size > 0) rests.push([key, waiting])
+      }
     }
-    for (const [key, { subkey }] of heads) {
-      const queue = this.#keys.get(key)!
-      this.#keys.delete(key)
-      queue.delete(subkey)
-      if (queue.size > 0) this.#keys.set(key, queue)
-    }
+    for (const [key, waiting] of rests) this.#others.set(key, waiting)
     return heads
   }
 
   /** Everyone who waits under `key`, by subkey in arrival order. */
   get(key: string): ReadonlyMap<Subkey, readonly Waiter[]> | undefined {
-    return this.#keys.get(key)
+    return this.#first.get(key) ?? this.#others.get(key)
   }
 
   /** Takes one entry out; what is not there gives an empty list. */
   remove(key: string, subkey: Subkey): Waiter[] {
-    const queue = this.#keys.get(key)
-    const waiters = queue?.get(subkey) ?? []
-    queue?.delete(subkey)
-    if (queue?.size === 0) this.#keys.delete(key)
+    const waiting = this.#first.get(key) ?? this.#others.get(key)
+    const waiters = waiting?.get(subkey) ?? []
+    waiting?.delete(subkey)
+    if (waiting?.size === 0) this.#forget(key)
     return waiters
   }
 
   /** Takes everything under `key` out, in queue order. */
   removeKey(key: string): Waiter[] {
-    const waiters = [...(this.#keys.get(key)?.values() ?? [])].flat()
-    this.#keys.delete(key)
+    const waiters = [...(this.get(key)?.values() ?? [])].flat()
+    this.#forget(key)
     return waiters
   }
 
   drain(): Waiter[] {
-    const waiters = [...this.#keys.values()].flatMap(queue => [...queue.values()].flat())
-    this.#keys.clear()
+    const waiters = [this.#first, this.#others].flatMap(keys =>
+      [...keys.values()].flatMap(all => [...all.values()].flat())
+    )
+    this.#first.clear()
+    this.#others.clear()
     return waiters
   }
+
+  /** Those who wait under the key; one that is not here yet goes behind the others. */
+  #waitingOf(key: string): Waiting<Subkey, Waiter> {
+    const known = this.#first.get(key) ?? this.#others.get(key)
+    if (known) return known
+    const waiting: Waiting<Subkey, Waiter> = new Map()
+    this.#others.set(key, waiting)
+    return waiting
+  }
+
+  #forget(key: string): void {
+    this.#first.delete(key)
+    this.#others.delete(key)
+  }
+}
+
+function inFront<Subkey, Waiter>(
+  subkey: Subkey,
+  waiters: readonly Waiter[],
+  before: ReadonlyMap<Subkey, readonly Waiter[]> | undefined
+): Waiting<Subkey, Waiter> {
+  const waiting: Waiting<Subkey, Waiter> = new Map([[subkey, [...waiters]]])
+  for (const [other, others] of before ?? []) {
+    if (other === subkey) waiting.get(subkey)!.push(...others)
+    else waiting.set(other, [...others])
+  }
+  return waiting
 }

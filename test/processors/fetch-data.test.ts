@@ -19,7 +19,11 @@ class FetchHarness extends ProcessorHarness {
   readonly fetch: FetchData
   readonly #cluster = new ScriptedCluster([1])
 
-  constructor(fetchMaxWaitMs = 0, isolationLevel: 'readUncommitted' | 'readCommitted' = 'readUncommitted') {
+  constructor(
+    fetchMaxWaitMs = 0,
+    isolationLevel: 'readUncommitted' | 'readCommitted' = 'readUncommitted',
+    maxPartitionsPerCall = 3
+  ) {
     super()
     this.room = new ReadingRoom(this.cache, isolationLevel, FakeBatch.concat, this.metrics)
     this.fetch = new FetchData(this.room, {
@@ -29,7 +33,7 @@ class FetchHarness extends ProcessorHarness {
       fetchMaxWaitMs,
       fetchBufferBytes: 498_452,
       fetchMaxBytes: 1_000_000,
-      maxPartitionsPerCall: 3,
+      maxPartitionsPerCall,
       callTimeoutMs: 5_000
     })
   }
@@ -191,6 +195,56 @@ describe('fetch data processor', () => {
     harness.ask(2, B)
     const call = harness.issue()
     expect([...call.partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
+  })
+
+  it('hardening 2: a response that serves two of a hundred partitions serves the next two the next time', () => {
+    const harness = new FetchHarness(0, 'readUncommitted', 2_000)
+    const answered = new Map<number, number>()
+    const ask = (partition: number): void => {
+      harness.ask((answered.get(partition) ?? 0) + 1, { topic: 'many', partition })
+    }
+    for (let partition = 0; partition < 100; partition++) ask(partition)
+    for (let round = 0; round < 150; round++) {
+      const call = harness.issue()
+      const table: Record<string, ScriptedFetch> = {}
+      const served: number[] = []
+      for (const { partition, position } of call.partitions.values()) {
+        const isServed = served.length < 2
+        if (isServed) served.push(partition)
+        table[`many/${partition}@${position}`] = isServed
+          ? { batches: [fakeBatch(position, [5])], highWatermark: 1_000 }
+          : { highWatermark: 1_000 }
+      }
+      harness.answer(call, table)
+      for (const partition of served) {
+        answered.set(partition, (answered.get(partition) ?? 0) + 1)
+        ask(partition)
+      }
+    }
+    expect([...answered.values()]).to.deep.equal(Array.from({ length: 100 }, () => 3))
+  })
+
+  it('hardening 2: a partition that a broker serves last, in whatever order it was asked, is asked for alone', () => {
+    const harness = new FetchHarness()
+    const results = harness.ask(50)
+    harness.ask(1, B)
+    const call = harness.issue()
+    harness.answer(call, { 'perf/16@50': { highWatermark: 60 }, 'api/17@1': { batches: [fakeBatch(1, [5])] } })
+    harness.ask(2, B)
+    const alone = harness.issue()
+    expect([...alone.partitions.keys()]).to.deep.equal(['perf/16'])
+    harness.answer(alone, { 'perf/16@50': { batches: [fakeBatch(50, [5])], highWatermark: 60 } })
+    expect(offsetsOf(results[0])).to.deep.equal([50])
+    expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17'])
+  })
+
+  it('hardening 2: a partition that skips what holds no record does not keep the first turn', () => {
+    const harness = new FetchHarness()
+    harness.ask(200)
+    harness.ask(1, B)
+    const call = harness.issue()
+    harness.answer(call, { 'perf/16@200': { nextOffset: 203, highWatermark: 300 }, 'api/17@1': { highWatermark: 9 } })
+    expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17', 'perf/16'])
   })
 
   it('does not ask in a hot loop when a partition that comes first is not served', () => {

@@ -1,0 +1,196 @@
+import { type Offset, type RecordBatch, topicPartitionKey } from '../model.js'
+import type { FetchPartitionResponse, FetchResponse } from '../wire/broker-client.js'
+import { kafkaFailure, replyAll } from './answers.js'
+import { partitionAction } from './error-actions.js'
+import type { FetchDataOptions } from './fetch-data.js'
+import {
+  type FetchDataCall,
+  type FetchQueues,
+  type FetchWaiter,
+  type Unserved,
+  type Wanted,
+  waitersOf
+} from './fetch-queues.js'
+import { type Returned, returned } from './queue-processor.js'
+import type { ReadingRoom } from './reading-room.js'
+
+// What a response that leaves a partition out, or breaks off, counts as.
+const NETWORK_EXCEPTION = 13
+const CORRUPT_MESSAGE = 2
+
+export interface SettlementContext {
+  readonly room: ReadingRoom
+  readonly queues: FetchQueues
+  readonly options: FetchDataOptions
+  count(name: string, value: number): void
+}
+
+/**
+ * What one Fetch response means for those who waited for it. Each partition of the call is answered, given back to the
+ * Router, or put back into the queues.
+ */
+export class FetchSettlement {
+  readonly #context: SettlementContext
+  readonly #call: FetchDataCall
+  readonly #returned: Returned[] = []
+  readonly #unserved: Unserved[] = []
+
+  constructor(context: SettlementContext, call: FetchDataCall) {
+    this.#context = context
+    this.#call = call
+  }
+
+  /** Settles every partition of the call; gives back the requests that this broker could not answer. */
+  settle(response: FetchResponse): readonly Returned[] {
+    const unanswered = new Map(this.#call.partitions)
+    for (const partition of response.errorCode === 0 ? response.partitions : []) {
+      const key = topicPartitionKey(partition.topic, partition.partition)
+      const wanted = unanswered.get(key)
+      if (!wanted) continue
+      unanswered.delete(key)
+      this.#partition(key, wanted, partition)
+    }
+    const errorCode = response.errorCode === 0 ? NETWORK_EXCEPTION : response.errorCode
+    for (const [key, wanted] of unanswered) this.#error(key, wanted, errorCode)
+    this.#giveBackUnserved()
+    return this.#returned
+  }
+
+  #partition(key: string, wanted: Wanted, response: FetchPartitionResponse): void {
+    const { room } = this.#context
+    const { errorCode, records, highWatermark, lastStableOffset } = response
+    if (errorCode !== 0 && errorCode !== CORRUPT_MESSAGE) {
+      this.#error(key, wanted, errorCode)
+      return
+    }
+    const isDamaged = errorCode === CORRUPT_MESSAGE || records.corruption !== undefined
+    if (isDamaged) this.#context.count('invalid_messages', 1)
+    const end = room.isolationLevel === 'readCommitted' ? lastStableOffset : highWatermark
+    if (errorCode === 0) room.saw(key, response.logStartOffset, end)
+    if (records.batches.length > 0) this.#deliver(key, wanted, records.batches)
+    else if (isDamaged && (records.corruption?.offset ?? wanted.position) <= wanted.position) {
+      this.#damage(key, wanted, records.corruption?.nextOffset)
+    } else if (records.nextOffset > wanted.position) this.#skipTo(key, wanted, records.nextOffset)
+    else if (wanted.position < end) this.#unserved.push({ key, wanted })
+    else this.#end(key, wanted)
+  }
+
+  #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
+    const { room, queues, options } = this.#context
+    const batch = batches.length === 1 ? batches[0]! : room.concat(batches)
+    room.keep(key, wanted.position, batch)
+    this.#countShared(wanted)
+    for (const waiter of wanted.waiters) succeed(waiter, batch)
+    for (const waiter of wanted.joined) succeed(waiter, batch)
+    this.#serveQueued(key, wanted.position, batch)
+    if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, options.now())
+  }
+
+  /** Queued requests whose offset lies in what has just arrived need no call of their own. */
+  #serveQueued(key: string, start: Offset, batch: RecordBatch): void {
+    const covers = (offset: Offset): boolean => offset >= start && offset <= batch.maxOffset
+    for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
+      const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
+      this.#context.count('avoided_fetches', waiters.length)
+      for (const waiter of waiters) succeed(waiter, slice)
+    }
+  }
+
+  /** Control batches, aborted transactions, compacted ranges: reading goes on behind them without the requester. */
+  #skipTo(key: string, wanted: Wanted, position: Offset): void {
+    const waiters = waitersOf(wanted)
+    for (const waiter of waiters) waiter.position = position
+    this.#context.queues.moveOn(key, position, waiters)
+  }
+
+  /**
+   * Partitions that brought nothing although there is more came too late in a response that was full: they keep their
+   * turns. Where the first in turn is among them the broker does not serve in the order of the call, or holds something
+   * back: the next call asks for that partition alone, and if that brings nothing either, it is asked again, but not at
+   * once.
+   */
+  #giveBackUnserved(): void {
+    const { queues } = this.#context
+    const first = this.#call.partitions.values().next().value
+    const [head] = this.#unserved
+    const isHeldBack = this.#call.slot === 'catchUp' && head !== undefined && head.wanted === first
+    if (isHeldBack && this.#call.partitions.size === 1) this.#return('retryLater', waitersOf(head.wanted))
+    else queues.giveBack(this.#call, this.#unserved, isHeldBack)
+  }
+
+  /** Everything has been read: who has waited long enough is told so, the others join the next long poll. */
+  #end(key: string, wanted: Wanted): void {
+    const { queues, options } = this.#context
+    const waiters = waitersOf(wanted)
+    const now = options.now()
+    const isPatient = (waiter: FetchWaiter): boolean => now - waiter.acceptedAt < options.fetchMaxWaitMs
+    const patient = waiters.filter(isPatient)
+    queues.addAtTail(key, wanted.position, patient)
+    if (patient.length < waiters.length) this.#countShared(wanted)
+    const done = waiters.filter(waiter => !isPatient(waiter))
+    replyAll(done, { type: 'noMessages' })
+    if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
+  }
+
+  /** Once may have been the way here; twice is the broker's disk. */
+  #damage(key: string, wanted: Wanted, next: Offset | undefined): void {
+    const waiters = waitersOf(wanted)
+    if (waiters.every(waiter => waiter.damages === 0)) {
+      for (const waiter of waiters) waiter.damages++
+      void this.#call.client?.close()
+      this.#return('retryLater', waiters)
+      return
+    }
+    const nextOffset = Math.max(next ?? 0, wanted.position + 1)
+    replyAll(waiters, { type: 'corruptMessage', nextOffset })
+    const isDamaged = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
+    for (const [, others] of this.#context.queues.takeWhere(key, isDamaged)) {
+      replyAll(others, { type: 'corruptMessage', nextOffset })
+    }
+  }
+
+  #error(key: string, wanted: Wanted, errorCode: number): void {
+    const { room, queues } = this.#context
+    const waiters = waitersOf(wanted)
+    const action = partitionAction(errorCode)
+    switch (action) {
+      case 'outOfRange':
+        room.sawOutOfRange(key, wanted.position)
+        replyAll(waiters, { type: 'offsetOutOfRange' })
+        for (const [, others] of queues.takeWhere(key, offset => offset === wanted.position)) {
+          replyAll(others, { type: 'offsetOutOfRange' })
+        }
+        break
+      case 'unknownTopicOrPartition':
+        this.#context.count('unknown_topic_or_partition_responses', 1)
+        this.#return(action, waiters)
+        break
+      case 'notLeader':
+        this.#return(action, [...waiters, ...queues.takePartition(key)])
+        break
+      case 'retryLater':
+      case 'staleTopic':
+        this.#return(action, waiters)
+        break
+      case 'success':
+      case 'corrupt':
+      case 'notCoordinator':
+      case 'fail':
+        replyAll(waiters, kafkaFailure(errorCode))
+    }
+  }
+
+  #return(reason: Returned['reason'], waiters: readonly FetchWaiter[]): void {
+    this.#returned.push(...returned(reason, waiters))
+  }
+
+  #countShared(wanted: Wanted): void {
+    if (wanted.waiters.length > 0) this.#context.count('batched_requests', wanted.waiters.length)
+    if (wanted.joined.length > 0) this.#context.count('avoided_fetches', wanted.joined.length)
+  }
+}
+
+export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
+  const { topicPartition, offset } = waiter.request
+  waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
+}
