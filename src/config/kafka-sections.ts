@@ -99,17 +99,30 @@ export const deliverySettings = z
     unknownTopicWaitMs: milliseconds
       .default(5_000)
       .describe('How long records wait for a topic the brokers do not know; their answer is remembered as long'),
-    unknownTopicMaxBytes: bytes.default(1 * MIB).describe('Records that wait for one such topic'),
+    unknownTopicMaxBytes: bytes
+      .default(1 * MIB)
+      .describe(
+        'Records that wait for one such topic. A topic that is being looked up has the room of `maxLaneBytes` instead; all such topics together have a quarter of `maxBytes`'
+      ),
     maxUnknownTopics: count
       .default(1_000)
-      .describe('Topics being waited for at one time; records of further ones are refused'),
+      .describe(
+        'Such topics at one time. When there are more, the records of the topic that was missing first are answered that it does not exist'
+      ),
+    maxPendingTopics: count
+      .default(10_000)
+      .describe(
+        'Topics that records wait for while no broker has answered for them yet; records of further ones are refused. One request may add a quarter of them'
+      ),
     createTopics: z
       .boolean()
       .default(true)
       .describe('Lets the brokers create a topic somebody writes to, if they are set up to'),
     lookUpIntervalMs: milliseconds
       .default(50)
-      .describe('Least time between two look-ups of topics: 50 ms are 20 a second'),
+      .describe(
+        'Least time between two look-ups of new topics, between two of missing ones, and between two refreshes'
+      ),
     retryBackoffMs: milliseconds.default(100).describe('Wait before a batch is tried again; doubles with every try'),
     retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest such wait'),
     answerTimeoutMs: milliseconds

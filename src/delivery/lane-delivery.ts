@@ -23,6 +23,8 @@ import { roughSizeOf } from './waiting-room.js'
 const TICK_MS = 50
 /** Slabs kept for the next batches: what some busy lanes take in one round trip. */
 const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Of the buffer: what may be taken when a single request fills the lane it goes to. */
+const SHARE_OF_A_REQUEST = 3 / 4
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
 /** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
@@ -106,21 +108,17 @@ export class LaneDelivery implements Delivery, LaneHost {
     if (this.#heldBytes + roughSizeOf(record) + overheadOf(index) > maxBytes) {
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
     }
-    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic)
+    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, ticket)
     if (!(topic instanceof Topic)) return topic
     this.#lastTopic = topic
     return topic.put(record, partitioner, record.timestampMs ?? timestampMs, ticket, index, nowMs)
   }
 
-  #topicOf(name: string): Topic | RecordFailure {
+  #topicOf(name: string, ticket: Ticket): Topic | RecordFailure {
     const known = this.#topics.get(name)
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
-    const { maxUnknownTopics } = this.settings
-    return (
-      this.#topics.open(name) ??
-      failures.overloaded('the list of unknown topics is', maxUnknownTopics, 'delivery.maxUnknownTopics')
-    )
+    return this.#topics.open(name, ticket)
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
@@ -135,6 +133,10 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.#heldRecords += records
     if (this.#heldRecords > 0) this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
     else for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  hasSpare(bytes: number): boolean {
+    return this.#heldBytes + bytes <= this.settings.maxBytes * SHARE_OF_A_REQUEST
   }
 
   ready(lane: Lane): void {
@@ -184,7 +186,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   }
 
   lookUp(lane: Lane): void {
-    this.#topics.get(lane.topic)?.wantedByLane(this.clock())
+    this.#topics.wantedByLane(lane.topic)
   }
 
   topicMissing(lane: Lane): void {
@@ -200,7 +202,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     for (const lane of this.#busy) lane.tick(nowMs)
     this.#topics.tick(nowMs)
     this.#metrics.report(this.stats())
-    if (this.#heldRecords > 0) return
+    if (this.#heldRecords > 0 || this.#topics.unknownCount > 0) return
     clearInterval(this.#ticker)
     this.#ticker = undefined
   }
@@ -219,6 +221,7 @@ export class LaneDelivery implements Delivery, LaneHost {
       ...this.counters,
       bufferedRecords: this.#heldRecords,
       bufferedBytes: this.#heldBytes,
+      unknownTopics: this.#topics.unknownCount,
       lanes,
       lanesBackingOff
     }

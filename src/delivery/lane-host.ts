@@ -27,6 +27,8 @@ export interface LaneHost {
   readonly slabs: SlabPool
   /** Bytes and records came (or, negative, went). */
   held(bytes: number, records: number): void
+  /** A single request may take so many bytes more than its lane's share: enough of the buffer is left to others. */
+  hasSpare(bytes: number): boolean
   /** The lane wants its `take` called, once, together with all others of this turn. */
   ready(lane: Lane): void
   /** The lane holds nothing. */

@@ -43,6 +43,8 @@ export class Lane {
   #missingSince: number | undefined
   #reason = 'it was waiting to be sent'
   #chargedBytes = 0
+  /** The request that everything held belongs to, if there is one. */
+  #soleTicket: Ticket | undefined
 
   constructor(topic: string, partition: number, host: LaneHost) {
     this.topic = topic
@@ -60,8 +62,19 @@ export class Lane {
     return this.#chargedBytes
   }
 
+  /**
+   * Has room for a record: its share of the buffer is not used up, or the lane was empty when the record's request came,
+   * since one request within the limits is not refused while there is room.
+   */
+  hasRoom(bytes: number, ticket: Ticket): boolean {
+    if (this.#chargedBytes + bytes <= this.#host.settings.maxLaneBytes) return true
+    return (this.#chargedBytes === 0 || this.#soleTicket === ticket) && this.#host.hasSpare(bytes)
+  }
+
   /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
   append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): void {
+    if (this.#chargedBytes === 0) this.#soleTicket = ticket
+    else if (this.#soleTicket !== ticket) this.#soleTicket = undefined
     const charge = this.#waiting.append(record, timestampMs, ticket, index)
     this.#chargedBytes += charge
     this.#host.held(charge, 1)
@@ -217,6 +230,7 @@ export class Lane {
 
   #becomeIdle(): void {
     this.#enter('idle')
+    this.#soleTicket = undefined
     this.#host.emptied(this)
   }
 

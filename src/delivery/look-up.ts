@@ -35,6 +35,11 @@ export class LookUp {
     this.#dueAt = Math.min(this.#dueAt, Math.max(nowMs, this.#answeredAt + distanceMs))
   }
 
+  /** As soon as possible. */
+  wantNow(nowMs: number): void {
+    this.#dueAt = nowMs
+  }
+
   isDue(nowMs: number): boolean {
     return nowMs >= this.#dueAt
   }

@@ -26,6 +26,13 @@ export class PartitionChoice {
     return this.#sticky
   }
 
+  /** The partition for such records has no room: the next one is chosen. False where a record may not go elsewhere. */
+  moveOn(key: Bytes, partitioner: Partitioner, partitionCount: number): boolean {
+    if (partitioner(key, partitionCount, this.#topic) !== 'sticky') return false
+    this.#sticky = -1
+    return true
+  }
+
   /** Sticky until its batch is sealed or full, or the partition in trouble. */
   batchClosed(partition: number): void {
     if (partition === this.#sticky) this.#sticky = -1

@@ -17,15 +17,17 @@ export interface DeliverySettings {
   readonly timeoutMs: number
   /** How long records wait for a topic the brokers say they do not know. A negative answer is remembered as long. */
   readonly unknownTopicWaitMs: number
-  /** Records waiting for one such topic. */
+  /** Records that wait for one such topic. A topic that is being looked up has the room of a lane instead. */
   readonly unknownTopicMaxBytes: number
-  /** Topics being waited for at one time; records of further ones are refused. */
+  /** Such topics at one time. Beyond it the records of the one that was denied first are told that it does not exist. */
   readonly maxUnknownTopics: number
+  /** Topics that records wait for and that no broker has answered for yet; records of further ones are refused. */
+  readonly maxPendingTopics: number
   /** Lets the brokers create a topic that is produced to. */
   readonly createTopics: boolean
   /** Topics in use are looked up again after this, which is how added partitions are seen. */
   readonly metadataMaxAgeMs: number
-  /** Least time between two look-ups of topics: 50 ms are 20 a second. */
+  /** Least time between two look-ups of new topics, between two of missing ones, and between two refreshes. */
   readonly lookUpIntervalMs: number
   /** First wait before a batch is tried again; doubles up to `retryBackoffMaxMs`, plus or minus a fifth. */
   readonly retryBackoffMs: number
@@ -44,6 +46,7 @@ export const defaultDeliverySettings: DeliverySettings = {
   unknownTopicWaitMs: 5_000,
   unknownTopicMaxBytes: 1 * MIB,
   maxUnknownTopics: 1_000,
+  maxPendingTopics: 10_000,
   createTopics: true,
   metadataMaxAgeMs: 30_000,
   lookUpIntervalMs: 50,

@@ -12,6 +12,8 @@ export interface ProduceTicket {
 export class Ticket implements ProduceTicket {
   /** Monotonic milliseconds. */
   readonly deadlineAt: number
+  /** Topics that began to be looked up because of this request. */
+  newTopics = 0
   readonly #outcomes: (RecordOutcome | undefined)[]
   #refused: (RecordFailure | undefined)[] | undefined
   #open: number

@@ -1,30 +1,45 @@
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
-import type { FetchTopicMetadataResult, RouterMessage } from '../operations.js'
+import type { FetchTopicMetadataResult, RecordFailure, RouterMessage } from '../operations.js'
 import type { LaneHost } from './lane-host.js'
+import { Places } from './places.js'
+import type { Ticket } from './ticket.js'
 import { Topic } from './topic.js'
 
 /** A broker that is silent for so long is left to itself: the next look-up goes to another one. */
 const TIMEOUT_MS = 1_500
 /** The Router answers within the time-out; this is for a Router that does not. */
 const BELT_MS = 1_000
-const MOST_TOPICS_OF_A_LOOK_UP = 500
+/** How often the known topics are searched for some that are due for a refresh. */
+const REFRESH_CHECK_MS = 500
+
+/** What is looked up, in the order of importance. Each kind has one look-up under way at most, and waits for no other. */
+const kinds = ['pending', 'missing', 'refreshed'] as const
+type Kind = (typeof kinds)[number]
+/** Topics of one look-up. A look-up that creates is expensive for the brokers; the others cost a name each. */
+const mostTopicsOf: Record<Kind, number> = { pending: 2_000, missing: 500, refreshed: 500 }
 
 /** All topics somebody has produced to, and the look-ups of those whose partitions are not known or not lately. */
 export class TopicTable {
   readonly #router: ActorRef<RouterMessage>
   readonly #host: LaneHost
   readonly #topics = new Map<string, Topic>()
-  #isAsking = false
+  readonly #places: Places
+  /** Known topics that lanes were told do not exist. */
+  readonly #wantedByLanes = new Set<Topic>()
+  readonly #isAsking: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
+  readonly #askedAt: Record<Kind, number>
   #isPlanned = false
-  #askedAt = Number.NEGATIVE_INFINITY
-  #fullUntil = Number.NEGATIVE_INFINITY
+  #refreshCheckedAt = Number.NEGATIVE_INFINITY
   #requests = 0
   #isClosed = false
 
   constructor(router: ActorRef<RouterMessage>, host: LaneHost) {
     this.#router = router
     this.#host = host
+    this.#places = new Places(host.settings, topic => this.#topics.delete(topic.name))
+    const never = Number.NEGATIVE_INFINITY
+    this.#askedAt = { pending: never, missing: never, refreshed: never }
   }
 
   get(name: string): Topic | undefined {
@@ -35,77 +50,104 @@ export class TopicTable {
     return this.#topics.values()
   }
 
-  /** A topic nobody has asked for yet; `undefined` when too many unknown ones are being waited for. */
-  open(name: string): Topic | undefined {
-    if (this.#topics.size >= this.#host.settings.maxUnknownTopics && !this.#hasRoom()) return undefined
-    const topic = new Topic(name, this.#host)
+  /** Topics that are being looked up, that are missing, or whose absence is remembered. */
+  get unknownCount(): number {
+    return this.#places.size
+  }
+
+  /** A topic nobody has asked for yet, or why there is no place for it. */
+  open(name: string, ticket: Ticket): Topic | RecordFailure {
+    const refusal = this.#places.refusal(ticket)
+    if (refusal !== undefined) return refusal
+    const topic = new Topic(name, this.#host, this.#places)
     this.#topics.set(name, topic)
     return topic
   }
 
-  #hasRoom(): boolean {
-    const nowMs = this.#host.clock()
-    if (nowMs < this.#fullUntil) return false
-    let unknown = 0
-    for (const topic of this.#topics.values()) {
-      if (topic.isKnown) continue
-      if (topic.isForgettable(nowMs)) this.#topics.delete(topic.name)
-      else if (topic.isUnknown) unknown++
-    }
-    const { maxUnknownTopics, lookUpIntervalMs } = this.#host.settings
-    if (unknown < maxUnknownTopics) return true
-    // Not looked at again for every record of a flood.
-    this.#fullUntil = nowMs + lookUpIntervalMs
-    return false
+  wantedByLane(name: string): void {
+    const topic = this.#topics.get(name)
+    if (topic === undefined) return
+    topic.wantedByLane(this.#host.clock())
+    this.#wantedByLanes.add(topic)
   }
 
   /** Looks up what is due, at the end of this turn at the earliest, so that all topics of a turn share a look-up. */
   lookUpSoon(): void {
-    if (this.#isPlanned || this.#isAsking) return
+    if (this.#isPlanned) return
     this.#isPlanned = true
     setImmediate(() => {
       this.#isPlanned = false
-      this.tick(this.#host.clock())
+      this.#lookUp(this.#host.clock())
     })
   }
 
   /** Ends waits that are over, and looks up what is due. */
   tick(nowMs: number): void {
-    for (const topic of this.#topics.values()) topic.tick(nowMs)
-    if (this.#isAsking || this.#isClosed || nowMs - this.#askedAt < this.#host.settings.lookUpIntervalMs) return
-    // A refresh must not bring a topic back that was deleted; a record that waits for it may.
-    const wanted: Topic[] = []
-    const others: Topic[] = []
-    for (const topic of this.#topics.values()) {
-      if (!topic.isLookUpDue(nowMs)) continue
-      const due = topic.needsCreation ? wanted : others
-      if (due.length < MOST_TOPICS_OF_A_LOOK_UP) due.push(topic)
-    }
-    if (wanted.length > 0) this.#ask(wanted, this.#host.settings.createTopics)
-    else if (others.length > 0) this.#ask(others, false)
+    this.#places.tick(nowMs)
+    this.#lookUp(nowMs)
   }
 
-  #ask(topics: readonly Topic[], allowAutoTopicCreation: boolean): void {
-    this.#isAsking = true
-    this.#askedAt = this.#host.clock()
+  #lookUp(nowMs: number): void {
+    if (this.#isClosed) return
+    for (const kind of kinds) {
+      if (this.#isAsking[kind] || nowMs - this.#askedAt[kind] < this.#host.settings.lookUpIntervalMs) continue
+      const topics = this.#dueOf(kind, nowMs)
+      if (topics.length > 0) this.#ask(kind, topics)
+    }
+  }
+
+  #dueOf(kind: Kind, nowMs: number): Topic[] {
+    const due: Topic[] = []
+    for (const topic of this.#candidatesOf(kind, nowMs)) {
+      if (!(kind === 'refreshed' ? topic.isRefreshDue(nowMs) : topic.lookUp.isDue(nowMs))) continue
+      due.push(topic)
+      if (due.length >= mostTopicsOf[kind]) break
+    }
+    return due
+  }
+
+  *#candidatesOf(kind: Kind, nowMs: number): Iterable<Topic> {
+    switch (kind) {
+      case 'pending':
+        yield* this.#places.topics('pending')
+        return
+      case 'missing':
+        // Those that existed a moment ago come first.
+        for (const topic of this.#wantedByLanes) {
+          if (topic.isWantedByLane) yield topic
+          else this.#wantedByLanes.delete(topic)
+        }
+        yield* this.#places.topics('missing')
+        return
+      case 'refreshed':
+        if (nowMs - this.#refreshCheckedAt < REFRESH_CHECK_MS) return
+        this.#refreshCheckedAt = nowMs
+        yield* this.#topics.values()
+    }
+  }
+
+  /** Only for a topic that brokers denied, and that records wait for, creation is asked for. */
+  #ask(kind: Kind, topics: readonly Topic[]): void {
+    this.#isAsking[kind] = true
+    this.#askedAt[kind] = this.#host.clock()
     for (const topic of topics) topic.lookUp.asked()
     ask<FetchTopicMetadataResult>('the partitions of topics', TIMEOUT_MS + BELT_MS, requester =>
       this.#router.tell({
         type: 'fetchTopicMetadata',
         requestId: ++this.#requests,
         topics: topics.map(topic => topic.name),
-        allowAutoTopicCreation,
+        allowAutoTopicCreation: kind === 'missing' && this.#host.settings.createTopics,
         timeoutMs: TIMEOUT_MS,
         requester
       })
     ).then(
-      result => this.#answered(topics, result),
-      () => this.#answered(topics, undefined)
+      result => this.#answered(kind, topics, result),
+      () => this.#answered(kind, topics, undefined)
     )
   }
 
-  #answered(topics: readonly Topic[], result: FetchTopicMetadataResult | undefined): void {
-    this.#isAsking = false
+  #answered(kind: Kind, topics: readonly Topic[], result: FetchTopicMetadataResult | undefined): void {
+    this.#isAsking[kind] = false
     if (this.#isClosed) return
     const nowMs = this.#host.clock()
     for (const topic of topics) {

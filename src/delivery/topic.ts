@@ -8,6 +8,7 @@ import type { LaneHost } from './lane-host.js'
 import { LookUp } from './look-up.js'
 import { PartitionChoice } from './partition-choice.js'
 import type { Partitioner } from './partitioners.js'
+import type { Places } from './places.js'
 import type { Ticket } from './ticket.js'
 import { roughSizeOf, WaitingRoom } from './waiting-room.js'
 
@@ -29,6 +30,7 @@ export class Topic {
   readonly name: string
   readonly lookUp: LookUp
   readonly #host: LaneHost
+  readonly #places: Places
   readonly #choice: PartitionChoice
   readonly #lanes: Lane[] = []
   readonly #room = new WaitingRoom()
@@ -39,9 +41,10 @@ export class Topic {
   /** What became of looking it up in vain, told to everybody for a while. */
   #verdict: { readonly failure: RecordFailure; readonly until: number } | undefined
 
-  constructor(name: string, host: LaneHost) {
+  constructor(name: string, host: LaneHost, places: Places) {
     this.name = name
     this.#host = host
+    this.#places = places
     this.lookUp = new LookUp(host.settings.metadataMaxAgeMs, host.random)
     this.#choice = new PartitionChoice(name, this.#lanes, host.random)
   }
@@ -50,41 +53,34 @@ export class Topic {
     return this.#partitionCount > 0
   }
 
-  /** Records wait for a look-up. */
-  get isWaitedFor(): boolean {
-    return this.#room.recordCount > 0
-  }
-
-  /** Records would go there if it existed. */
-  get needsCreation(): boolean {
-    return this.isWaitedFor || this.#isWantedByLane
+  /** Bytes of the records that wait for a look-up. */
+  get waitingBytes(): number {
+    return this.#room.chargedBytes
   }
 
   get lanes(): readonly (Lane | undefined)[] {
     return this.#lanes
   }
 
-  /** It takes a place among the topics nobody knows. One that was known and has vanished does while records wait for it. */
-  get isUnknown(): boolean {
-    return !this.isKnown && (this.#lanes.length === 0 || this.isWaitedFor)
+  /** Nobody would learn anything new by asking for it once more: what was said of it is history. */
+  isOver(nowMs: number): boolean {
+    return !(this.#verdict !== undefined && nowMs < this.#verdict.until) && !this.lookUp.isDenied(nowMs)
   }
 
-  /** Nothing would be lost by forgetting it. */
-  isForgettable(nowMs: number): boolean {
-    return (
-      this.#lanes.length === 0 && !this.isWaitedFor && !(this.#verdict !== undefined && nowMs < this.#verdict.until)
-    )
-  }
-
-  isLookUpDue(nowMs: number): boolean {
-    const matters = !this.isKnown || this.needsCreation || this.#lastUsedAt > this.lookUp.answeredAt
-    return matters && this.lookUp.isDue(nowMs)
+  /** It was found, and records were sent there since it was last asked for. */
+  isRefreshDue(nowMs: number): boolean {
+    return this.isKnown && this.#lastUsedAt > this.lookUp.answeredAt && this.lookUp.isDue(nowMs)
   }
 
   /** A lane was told that it does not exist. */
   wantedByLane(nowMs: number): void {
     this.#isWantedByLane = true
     this.lookUp.want(nowMs)
+  }
+
+  /** A lane was told that it does not exist, and no look-up has ended since. */
+  get isWantedByLane(): boolean {
+    return this.#isWantedByLane
   }
 
   /** Takes a record, in order, or says at once why not. */
@@ -100,26 +96,34 @@ export class Topic {
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
-      const lane = this.#laneOf(partition ?? this.#choice.of(record.key, partitioner, count))
-      return this.#append(lane, record, timestampMs, ticket, index)
+      const lane = this.#laneWithRoom(record, partitioner, ticket)
+      if (lane === undefined) return this.#laneFull(partition ?? this.#choice.of(record.key, partitioner, count))
+      lane.append(record, timestampMs, ticket, index)
+      return undefined
     }
-    if (count > 0 && nowMs - this.lookUp.foundAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
+    if (count > 0 && this.#isFresh(nowMs)) return failures.unknownPartition(this.name, partition)
     return this.#park({ record, partitioner, timestampMs, ticket, index }, nowMs)
   }
 
-  #append(
-    lane: Lane,
-    record: ProduceRecord,
-    timestampMs: number,
-    ticket: Ticket,
-    index: number
-  ): RecordFailure | undefined {
+  #isFresh(nowMs: number): boolean {
+    return nowMs - this.lookUp.foundAt < FRESH_MS
+  }
+
+  /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
+  #laneWithRoom(record: ProduceRecord, partitioner: Partitioner, ticket: Ticket): Lane | undefined {
+    const count = this.#partitionCount
+    const { partition, key } = record
+    const lane = this.#laneOf(partition ?? this.#choice.of(key, partitioner, count))
+    const bytes = roughSizeOf(record)
+    if (lane.hasRoom(bytes, ticket)) return lane
+    if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
+    const other = this.#laneOf(this.#choice.of(key, partitioner, count))
+    return other.hasRoom(bytes, ticket) ? other : undefined
+  }
+
+  #laneFull(partition: number): RecordFailure {
     const { maxLaneBytes } = this.#host.settings
-    if (lane.chargedBytes + roughSizeOf(record) > maxLaneBytes) {
-      return failures.overloaded(`the lane of ${this.name}/${lane.partition} is`, maxLaneBytes, 'delivery.maxLaneBytes')
-    }
-    lane.append(record, timestampMs, ticket, index)
-    return undefined
+    return failures.overloaded(`the lane of ${this.name}/${partition} is`, maxLaneBytes, 'delivery.maxLaneBytes')
   }
 
   #laneOf(partition: number): Lane {
@@ -128,16 +132,42 @@ export class Topic {
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     if (this.#verdict !== undefined && nowMs < this.#verdict.until) return this.#verdict.failure
-    const { unknownTopicMaxBytes: maxBytes } = this.#host.settings
-    if (this.#room.chargedBytes + roughSizeOf(arrival.record) > maxBytes) {
-      const what = `the waiting room of the unknown topic ${this.name} is`
-      return failures.overloaded(what, maxBytes, 'delivery.unknownTopicMaxBytes')
-    }
     this.#verdict = undefined
-    this.#host.held(this.#room.add(arrival), 1)
+    const isDenied = this.lookUp.isDenied(nowMs)
+    if (this.#room.recordCount === 0) {
+      const refusal = isDenied ? undefined : this.#places.refusal(arrival.ticket)
+      if (refusal !== undefined) return refusal
+      arrival.ticket.newTopics++
+      this.#places.enter(this, isDenied ? 'missing' : 'pending')
+    }
+    const refusal = this.#roomRefusal(arrival, isDenied)
+    if (refusal !== undefined) {
+      if (this.#room.recordCount === 0) this.#places.leave(this, nowMs)
+      return refusal
+    }
+    const charge = this.#room.add(arrival)
+    this.#host.held(charge, 1)
+    this.#places.grew(this, charge)
     this.lookUp.want(nowMs)
     this.#host.lookUpSoon()
     return undefined
+  }
+
+  /** A topic that may exist has the room of a lane; one that brokers denied has a small one. */
+  #roomRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
+    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#host.settings
+    const bytes = roughSizeOf(record)
+    const limit = isDenied ? unknownTopicMaxBytes : maxLaneBytes
+    const fits = this.#room.chargedBytes + bytes <= limit && this.#places.hasRoom(this, bytes)
+    if (fits || (this.#room.isOnlyOf(ticket) && this.#places.isAlone(this) && this.#host.hasSpare(bytes))) {
+      return undefined
+    }
+    if (isDenied) {
+      const what = `the waiting room of the unknown topic ${this.name} is`
+      return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
+    }
+    const what = `the room of records that wait until the partitions of ${this.name} are known is`
+    return failures.overloaded(what, Math.min(maxLaneBytes, maxBytes / 4), 'delivery.maxLaneBytes, delivery.maxBytes')
   }
 
   /** What a look-up brought; `undefined`: nobody answered. */
@@ -149,29 +179,52 @@ export class Topic {
 
   #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
     const code = metadata?.errorCode ?? 0
-    const denied = code === UNKNOWN_TOPIC_OR_PARTITION
-    this.lookUp.fruitless(nowMs, denied)
+    const wasDenied = this.lookUp.isDenied(nowMs)
+    this.lookUp.fruitless(nowMs, code === UNKNOWN_TOPIC_OR_PARTITION)
     const isFinal = !kafkaErrorOf(code).retriable && code !== 0
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
     else this.tick(nowMs)
+    const isWaitedFor = this.#room.recordCount > 0
     // A known one too: a look-up that came to nothing must not be the last.
-    if (this.isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
+    if (isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
+    if (!isWaitedFor || !this.lookUp.isDenied(nowMs)) return
+    // The first look-up creates nothing. The one that may create it need not wait.
+    if (!wasDenied) this.lookUp.wantNow(nowMs)
+    this.#places.enter(this, 'missing')
   }
 
   #found(partitionCount: number, nowMs: number): void {
     this.lookUp.found(nowMs)
     this.#partitionCount = partitionCount
     this.#verdict = undefined
-    this.#host.held(-this.#room.chargedBytes, -this.#room.recordCount)
-    for (const { record, partitioner, timestampMs, ticket, index } of this.#room.takeAll()) {
-      const failure = this.put(record, partitioner, timestampMs, ticket, index, nowMs)
-      if (failure !== undefined) ticket.settle(index, failure)
+    for (const arrival of this.#emptyRoom(nowMs)) this.#enterLane(arrival, nowMs)
+  }
+
+  /** A record that has been accepted is not refused for want of room. */
+  #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
+    const { partition, key } = record
+    if (partition !== undefined && partition >= this.#partitionCount) {
+      ticket.settle(index, failures.unknownPartition(this.name, partition))
+      return
     }
+    this.#lastUsedAt = nowMs
+    const lane = this.#laneWithRoom(record, partitioner, ticket)
+    const chosen = lane ?? this.#laneOf(partition ?? this.#choice.of(key, partitioner, this.#partitionCount))
+    chosen.append(record, timestampMs, ticket, index)
+  }
+
+  #emptyRoom(nowMs: number): readonly Arrival[] {
+    const { chargedBytes, recordCount } = this.#room
+    const arrivals = this.#room.takeAll()
+    this.#places.grew(this, -chargedBytes)
+    this.#host.held(-chargedBytes, -recordCount)
+    this.#places.leave(this, nowMs)
+    return arrivals
   }
 
   /** Ends waits that are over. */
   tick(nowMs: number): void {
-    if (!this.isWaitedFor) return
+    if (this.#room.recordCount === 0) return
     const isDenied = this.lookUp.deniedForMs(nowMs) >= this.#host.settings.unknownTopicWaitMs
     if (isDenied) this.#giveUp(failures.unknownTopic(this.name), nowMs)
     else this.#expireParked(nowMs)
@@ -183,8 +236,11 @@ export class Topic {
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no')
     const expired = this.#room.expire(nowMs, failure)
+    if (expired === 0) return
     this.#host.counters.withdrawn += expired
     this.#host.held(this.#room.chargedBytes - bytes, -expired)
+    this.#places.grew(this, this.#room.chargedBytes - bytes)
+    if (this.#room.recordCount === 0) this.#places.leave(this, nowMs)
   }
 
   #giveUp(failure: RecordFailure, nowMs: number): void {
@@ -202,10 +258,14 @@ export class Topic {
     }
   }
 
+  /** Others that were denied later need its place. */
+  giveWay(): void {
+    this.failParked(failures.unknownTopic(this.name))
+  }
+
   failParked(failure: RecordFailure): void {
     this.#host.counters.failed += this.#room.recordCount
-    this.#host.held(-this.#room.chargedBytes, -this.#room.recordCount)
-    this.#room.fail(failure)
+    for (const { ticket, index } of this.#emptyRoom(this.#host.clock())) ticket.settle(index, failure)
   }
 
   /** A batch was sealed or filled: records that may go anywhere move on with the next one. */

@@ -1,6 +1,7 @@
 import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
 import type { RecordFailure } from '../operations.js'
 import { overheadOf } from './batch.js'
+import type { Ticket } from './ticket.js'
 import type { Arrival } from './topic.js'
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
@@ -20,6 +21,8 @@ export class WaitingRoom {
   #parked: Arrival[] = []
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
+  /** The request that all records belong to, if there is one. */
+  #soleTicket: Ticket | undefined
 
   get recordCount(): number {
     return this.#parked.length
@@ -30,11 +33,18 @@ export class WaitingRoom {
     return this.#bytes
   }
 
+  /** No record of another request waits here. */
+  isOnlyOf(ticket: Ticket): boolean {
+    return this.#parked.length === 0 || this.#soleTicket === ticket
+  }
+
   /** Copies what the record points to. @returns the bytes to charge */
   add(parked: Arrival): number {
     const { key, value, headers } = parked.record
     const record = { ...parked.record, key: copyOf(key), value: copyOf(value), headers: headers?.map(copyOfHeader) }
     const charge = roughSizeOf(record) + overheadOf(parked.index)
+    if (!this.isOnlyOf(parked.ticket)) this.#soleTicket = undefined
+    else if (this.#parked.length === 0) this.#soleTicket = parked.ticket
     this.#parked.push({ ...parked, record })
     this.#bytes += charge
     this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, parked.ticket.deadlineAt)
@@ -45,11 +55,8 @@ export class WaitingRoom {
   takeAll(): readonly Arrival[] {
     const all = this.#parked
     this.#keep([])
+    this.#soleTicket = undefined
     return all
-  }
-
-  fail(failure: RecordFailure): void {
-    for (const { ticket, index } of this.takeAll()) ticket.settle(index, failure)
   }
 
   /** Sends those away whose deadline is over. @returns how many */

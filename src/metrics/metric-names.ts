@@ -25,6 +25,10 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['delivery.retried_batches', 'Batches that were sent again'],
   ['delivery.buffered_records', 'Records that wait for Kafka'],
   ['delivery.buffered_bytes', 'Their bytes, bookkeeping included'],
+  [
+    'delivery.unknown_topics',
+    'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
+  ],
   ['delivery.lanes', 'Partitions that are written to'],
   ['delivery.lanes_backing_off', 'Of those, how many wait before they try again']
 ])

@@ -1,0 +1,136 @@
+import type { RecordFailure } from '../operations.js'
+import { failures } from './failures.js'
+import type { DeliverySettings } from './settings.js'
+import type { Ticket } from './ticket.js'
+import type { Topic } from './topic.js'
+
+/** Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. */
+const SHARE_OF_WAITING = 1 / 4
+/** Of the places: what one request may take, so that a request with very many names leaves places to others. */
+const SHARE_OF_A_REQUEST = 1 / 4
+
+/** `pending`: no broker has answered yet, so the topic may exist. `missing`: the brokers said that it does not exist. */
+export type WaitingAs = 'pending' | 'missing'
+
+class Pool {
+  readonly topics = new Set<Topic>()
+  bytes = 0
+}
+
+/**
+ * Topics with records that wait until the partitions are known. Pending and missing topics have places and bytes of their
+ * own, so that an invented name never takes a place from a topic that exists. When there are too many missing ones, the
+ * records of the one that went missing first are told that it does not exist.
+ *
+ *   first record ─▶ pending ─ denied ─▶ missing ─ denied for too long ─▶ remembered ─ a while ─▶ forgotten
+ *                     └── found ──────────┴── found ─▶ known
+ */
+export class Places {
+  readonly #settings: DeliverySettings
+  readonly #forget: (topic: Topic) => void
+  readonly #pools: Record<WaitingAs, Pool> = { pending: new Pool(), missing: new Pool() }
+  /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
+  readonly #remembered = new Set<Topic>()
+
+  /** @param forget called for a topic that nothing speaks for any more */
+  constructor(settings: DeliverySettings, forget: (topic: Topic) => void) {
+    this.#settings = settings
+    this.#forget = forget
+  }
+
+  get size(): number {
+    return this.#pools.pending.topics.size + this.#pools.missing.topics.size + this.#remembered.size
+  }
+
+  topics(as: WaitingAs): ReadonlySet<Topic> {
+    return this.#pools[as].topics
+  }
+
+  /** Why no further topic may wait; `undefined`: it may. */
+  refusal(ticket: Ticket): RecordFailure | undefined {
+    const { maxPendingTopics } = this.#settings
+    const isFull =
+      this.#pools.pending.topics.size >= maxPendingTopics || ticket.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST
+    if (!isFull) return undefined
+    return failures.overloaded('the list of topics to look up is', maxPendingTopics, 'delivery.maxPendingTopics')
+  }
+
+  /** The records of all topics that wait like this one may take so many bytes more. */
+  hasRoom(topic: Topic, bytes: number): boolean {
+    return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
+  }
+
+  /** Nothing waits for any other topic that is pending. */
+  isAlone(topic: Topic): boolean {
+    return this.#poolOf(topic) === this.#pools.pending && this.#pools.pending.bytes === topic.waitingBytes
+  }
+
+  /** Records wait for it now, as one or the other. */
+  enter(topic: Topic, as: WaitingAs): void {
+    this.#remembered.delete(topic)
+    if (this.#pools[as].topics.has(topic)) return
+    this.#take(topic)
+    this.#pools[as].topics.add(topic)
+    this.#pools[as].bytes += topic.waitingBytes
+    if (as === 'missing') this.#makeRoom()
+  }
+
+  /** More bytes wait for it, or, negative, fewer. */
+  grew(topic: Topic, bytes: number): void {
+    this.#poolOf(topic).bytes += bytes
+  }
+
+  /** Nothing waits for it any more. */
+  leave(topic: Topic, nowMs: number): void {
+    this.#take(topic)
+    if (topic.isOver(nowMs)) this.#settle(topic)
+    else {
+      this.#remembered.add(topic)
+      if (this.#remembered.size > this.#settings.maxUnknownTopics) this.#forgetOldest()
+    }
+  }
+
+  tick(nowMs: number): void {
+    for (const topic of this.#pools.pending.topics) topic.tick(nowMs)
+    for (const topic of this.#pools.missing.topics) topic.tick(nowMs)
+    for (const topic of this.#remembered) {
+      if (!topic.isOver(nowMs)) return
+      this.#forgetOldest()
+    }
+  }
+
+  get #maxBytes(): number {
+    return this.#settings.maxBytes * SHARE_OF_WAITING
+  }
+
+  #poolOf(topic: Topic): Pool {
+    return this.#pools.missing.topics.has(topic) ? this.#pools.missing : this.#pools.pending
+  }
+
+  #take(topic: Topic): void {
+    for (const pool of [this.#pools.pending, this.#pools.missing]) {
+      if (pool.topics.delete(topic)) pool.bytes -= topic.waitingBytes
+    }
+  }
+
+  #makeRoom(): void {
+    const { topics } = this.#pools.missing
+    while (
+      topics.size > this.#settings.maxUnknownTopics ||
+      (this.#pools.missing.bytes > this.#maxBytes && topics.size > 1)
+    ) {
+      const [oldest] = topics
+      oldest!.giveWay()
+    }
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#remembered
+    this.#remembered.delete(oldest!)
+    this.#settle(oldest!)
+  }
+
+  #settle(topic: Topic): void {
+    if (!topic.isKnown && topic.lanes.length === 0) this.#forget(topic)
+  }
+}
