@@ -129,12 +129,14 @@ export class Connection implements Peer {
     if (!api?.serves(version)) return this.#refuse(key, correlationId)
     if (this.#isStranger && !openToStrangers.has(key)) throw new MalformedRequest('authentication comes first')
     const isFlexible = api.isFlexible(version)
-    if (isFlexible) reader.skipTags()
+    if (isFlexible) reader.becomeFlexible().tags()
     const request = api.open(reader, version)
     this.#cluster.count(api.name)
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
     const response = new ProtocolWriter().int32(0).int32(correlationId)
-    if (isFlexible) response.noTags()
+    if (isFlexible) response.becomeFlexible()
+    // A client that asks for the versions does not know yet which header we speak: it is always the oldest.
+    if (key !== API_VERSIONS_KEY) response.tags()
     const cluster = this.#cluster
     const call: Call = {
       version,

@@ -106,6 +106,7 @@ export type ApiName =
   | 'EndTxn'
   | 'TxnOffsetCommit'
   | 'ElectLeaders'
+  | 'DescribeCluster'
 
 /** Which requests a fault hits; absent fields match everything. */
 export interface FaultMatch {

@@ -29,10 +29,26 @@ describe('broker: a group', () => {
     protocolType: 'consumer',
     protocols: [{ name: 'range', metadata: Buffer.from('topics') }],
     requiresKnownMemberId: false,
+    canSkipAssignment: false,
     ...more
   })
   const join = async (memberId = '', more: Partial<JoinRequest> = {}): Promise<JoinResult> =>
     group.join(request(memberId, more))
+  const sync = (
+    generationId: number,
+    memberId: string,
+    groupInstanceId: string | null,
+    assignments: ReadonlyMap<string, Buffer>
+  ) =>
+    group.sync({
+      groupId: 'billing',
+      generationId,
+      memberId,
+      groupInstanceId,
+      protocolType: null,
+      protocol: null,
+      assignments
+    })
   const assign = (...memberIds: string[]) => new Map(memberIds.map(id => [id, Buffer.from(`for ${id}`)]))
 
   /** A stable group of members that joined together; the first one leads. */
@@ -42,7 +58,7 @@ describe('broker: a group', () => {
     const joined = await Promise.all(joining)
     const ids = joined.map(({ memberId }) => memberId)
     const { generationId } = joined[0]!
-    await Promise.all(ids.map(id => group.sync(generationId, id, null, id === ids[0] ? assign(...ids) : new Map())))
+    await Promise.all(ids.map(id => sync(generationId, id, null, id === ids[0] ? assign(...ids) : new Map())))
     return joined
   }
 
@@ -60,7 +76,7 @@ describe('broker: a group', () => {
       `for ${leader!.memberId}`,
       `for ${follower!.memberId}`
     ])
-    const again = (await group.sync(1, follower!.memberId, null, new Map())) as SyncResult
+    const again = (await sync(1, follower!.memberId, null, new Map())) as SyncResult
     expect(again.assignment.toString()).to.equal(`for ${follower!.memberId}`)
   })
 
@@ -118,7 +134,7 @@ describe('broker: a group', () => {
     const joining = [join(), join()]
     await clock.tickAsync(FIRST_JOIN_DELAY_MS)
     const [leader, follower] = await Promise.all(joining)
-    const waiting = group.sync(1, follower!.memberId, null, new Map())
+    const waiting = sync(1, follower!.memberId, null, new Map())
     group.leave(leader!.memberId, null)
     expect(await waiting).to.deep.include({ errorCode: 27 })
   })
@@ -127,7 +143,7 @@ describe('broker: a group', () => {
     const joining = [join('', { rebalanceTimeoutMs: 8000 }), join('', { rebalanceTimeoutMs: 8000 })]
     await clock.tickAsync(FIRST_JOIN_DELAY_MS)
     const [leader, follower] = await Promise.all(joining)
-    const waiting = group.sync(1, follower!.memberId, null, new Map())
+    const waiting = sync(1, follower!.memberId, null, new Map())
     const beat = setInterval(() => group.heartbeat(1, leader!.memberId, null), 1000)
     await clock.tickAsync(8000)
     clearInterval(beat)
@@ -140,8 +156,8 @@ describe('broker: a group', () => {
     const { memberId } = only!
     expect(group.heartbeat(0, memberId, null)).to.equal(22)
     expect(group.heartbeat(1, 'stranger', null)).to.equal(25)
-    expect(await group.sync(2, memberId, null, new Map())).to.include({ errorCode: 22 })
-    expect(await group.sync(1, 'stranger', null, new Map())).to.include({ errorCode: 25 })
+    expect(await sync(2, memberId, null, new Map())).to.include({ errorCode: 22 })
+    expect(await sync(1, 'stranger', null, new Map())).to.include({ errorCode: 25 })
     expect(await join('stranger')).to.include({ errorCode: 25 })
   })
 
@@ -175,14 +191,14 @@ describe('broker: a group', () => {
     await clock.tickAsync(FIRST_JOIN_DELAY_MS)
     const [leader, follower] = await Promise.all(joining)
     await Promise.all([
-      group.sync(1, leader!.memberId, 'till-1', assign(leader!.memberId, follower!.memberId)),
-      group.sync(1, follower!.memberId, 'till-2', new Map())
+      sync(1, leader!.memberId, 'till-1', assign(leader!.memberId, follower!.memberId)),
+      sync(1, follower!.memberId, 'till-2', new Map())
     ])
     const back = await join('', { groupInstanceId: 'till-2' })
     expect(back).to.include({ errorCode: 0, generationId: 1, leaderId: leader!.memberId })
     expect(back.memberId).to.not.equal(follower!.memberId)
     expect(group.state).to.equal('Stable')
-    const { assignment } = (await group.sync(1, back.memberId, 'till-2', new Map())) as SyncResult
+    const { assignment } = (await sync(1, back.memberId, 'till-2', new Map())) as SyncResult
     expect(assignment.toString()).to.equal(`for ${follower!.memberId}`)
     expect(group.heartbeat(1, follower!.memberId, 'till-2')).to.equal(82)
     expect(group.leave('', 'till-2')).to.equal(0)

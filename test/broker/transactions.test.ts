@@ -149,27 +149,21 @@ async function commitOffset(client: RawKafka, { id, epoch }: Producer, version: 
     answer.int32()
     return answer.int16()
   }
-  const answer = await client.call(28, version, body => {
-    body.noTags().compactString('tx').compactString('billing').int64(id).int16(epoch)
-    body.int32(-1).compactString('').int8(0)
-    body.compactArray(['orders'], topic => {
-      body.compactString(topic)
-      body.compactArray([0], partition => body.int32(partition).int64(5).int32(-1).compactString('note').noTags())
-      body.noTags()
+  const answer = await client.callFlexible(28, version, body => {
+    body.string('tx').string('billing').int64(id).int16(epoch)
+    body.int32(-1).string('').nullableString(null)
+    body.structs(['orders'], topic => {
+      body.string(topic)
+      body.structs([0], partition => body.int32(partition).int64(5).int32(-1).string('note'))
     })
-    body.noTags()
   })
-  answer.skipTags()
   answer.int32()
-  return answer.compactArray(() => {
-    answer.compactString()
-    const [code] = answer.compactArray(() => {
+  const codes = answer.structs(() => {
+    answer.string()
+    return answer.structs(() => {
       answer.int32()
-      const errorCode = answer.int16()
-      answer.skipTags()
-      return errorCode
-    })
-    answer.skipTags()
-    return code!
-  })[0]!
+      return answer.int16()
+    })[0]!
+  })
+  return codes[0]!
 }

@@ -5,6 +5,8 @@ import { BatchView, HEADER_BYTES } from '../../src/broker/protocol/record-batch.
 import { ProtocolWriter } from '../../src/broker/protocol/writer.js'
 import type { BrokerAddress } from '../../src/model.js'
 
+const API_VERSIONS_KEY = 18
+
 /** Speaks the protocol byte by byte, so that a test can say exactly what is sent and see exactly what comes back. */
 export class RawKafka {
   readonly #socket: Socket
@@ -38,6 +40,18 @@ export class RawKafka {
     const reader = new ProtocolReader(frame)
     if (reader.int32() !== correlationId) throw new Error('the answer belongs to another request')
     return reader
+  }
+
+  /** As `call`, for a version with compact lengths and tagged fields. */
+  async callFlexible(key: number, version: number, write: (body: ProtocolWriter) => void): Promise<ProtocolReader> {
+    const answer = await this.call(key, version, body => {
+      body.becomeFlexible().tags()
+      write(body)
+      body.tags()
+    })
+    answer.becomeFlexible()
+    if (key !== API_VERSIONS_KEY) answer.tags()
+    return answer
   }
 
   send(key: number, version: number, write: (body: ProtocolWriter) => void): number {

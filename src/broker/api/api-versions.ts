@@ -12,7 +12,7 @@ export function writeApiVersions(
   version: number
 ): void {
   response.int16(errorCode)
-  response.array(apis, api => response.int16(api.key).int16(api.minVersion).int16(api.maxVersion))
+  response.structs(apis, api => response.int16(api.key).int16(api.minVersion).int16(api.maxVersion))
   if (version >= 1) response.int32(0)
 }
 
@@ -21,8 +21,13 @@ export const apiVersions = (apis: () => readonly Api[]): Api =>
     key: API_VERSIONS_KEY,
     name: 'ApiVersions',
     minVersion: 0,
-    maxVersion: 2,
-    read: () => undefined,
+    maxVersion: 4,
+    flexibleFrom: 3,
+    read(reader, version) {
+      if (version < 3) return
+      reader.string()
+      reader.string()
+    },
     answer(_request, { response, faults, version }) {
       writeApiVersions(response, apis(), faults.before() || faults.after() || errors.none, version)
     }

@@ -45,7 +45,7 @@ export interface ApiSpec<Request> {
   readonly maxVersion: number
   /** The lowest that is really answered; default `minVersion`. */
   readonly servedFrom?: number
-  /** From here on headers carry tagged fields; absent: never. */
+  /** From here on lengths are varints and structs carry tagged fields; absent: never. */
   readonly flexibleFrom?: number
   read(reader: ProtocolReader, version: number): Request
   /** What faults may match; absent: the call as a whole. */
@@ -55,7 +55,7 @@ export interface ApiSpec<Request> {
 
 export interface OpenRequest {
   targets(cluster: Cluster): Target[]
-  answer(call: Call): void | Promise<void>
+  answer(call: Call): Promise<void> | undefined
 }
 
 /** An {@link ApiSpec} whose request type nobody else needs to know. */
@@ -81,13 +81,22 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
     isFlexible: version => spec.flexibleFrom !== undefined && version >= spec.flexibleFrom,
     open(reader, version) {
       const request = spec.read(reader, version)
+      reader.tags()
       return {
         targets: cluster => spec.targets?.(request, cluster) ?? [],
-        answer: call => spec.answer(request, call)
+        answer: call => {
+          const work = spec.answer(request, call)
+          if (work) return work.then(() => void call.response.tags())
+          call.response.tags()
+          return undefined
+        }
       }
     }
   }
 }
+
+/** "Not asked for", as Kafka writes it. */
+export const NO_AUTHORIZED_OPERATIONS = -2147483648
 
 /** Many requests name partitions grouped by topic. */
 export interface ByTopic<Partition> {
@@ -96,7 +105,14 @@ export interface ByTopic<Partition> {
 }
 
 export const readByTopic = <Partition>(reader: ProtocolReader, read: () => Partition): ByTopic<Partition>[] =>
-  reader.array(() => ({ topic: reader.string(), partitions: reader.array(read) }))
+  reader.structs(() => ({ topic: reader.string(), partitions: reader.structs(read) }))
+
+/** As {@link readByTopic}, where a partition is named by its bare number. */
+export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly partition: number }>[] | null =>
+  reader.nullableStructs(() => ({
+    topic: reader.string(),
+    partitions: reader.array(() => ({ partition: reader.int32() }))
+  }))
 
 export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): Target[] =>
   topics.flatMap(({ topic, partitions }) => partitions.map(({ partition }) => ({ topic, partition })))
@@ -107,7 +123,7 @@ export function writeByTopic<Partition>(
   topics: readonly ByTopic<Partition>[],
   write: (topic: string, partition: Partition) => void
 ): void {
-  response.array(topics, ({ topic, partitions }) => {
-    response.string(topic).array(partitions, partition => write(topic, partition))
+  response.structs(topics, ({ topic, partitions }) => {
+    response.string(topic).structs(partitions, partition => write(topic, partition))
   })
 }

@@ -1,6 +1,7 @@
 import type { Api } from './api.js'
 import { apiVersions } from './api-versions.js'
 import { configs } from './configs.js'
+import { describeCluster } from './describe-cluster.js'
 import { electLeaders } from './elect-leaders.js'
 import { fetch } from './fetch.js'
 import { findCoordinator } from './find-coordinator.js'
@@ -33,7 +34,8 @@ const all: Api[] = [
   ...configs,
   ...transactions,
   ...sasl,
-  electLeaders
+  electLeaders,
+  describeCluster
 ].sort((one, other) => one.key - other.key)
 
 export const apis: readonly Api[] = all

@@ -7,9 +7,9 @@ import { type Api, type Call, defineApi } from './api.js'
 
 const TOPIC = 2
 const BROKER = 4
-const SOURCE_TOPIC = 1
+export const SOURCE_TOPIC = 1
 const SOURCE_STATIC_BROKER = 4
-const SOURCE_DEFAULT = 5
+export const SOURCE_DEFAULT = 5
 /** What a client may ask of a broker; nothing here can be changed. */
 const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
   new Map([
@@ -39,19 +39,23 @@ const describeConfigs = defineApi<{ readonly resources: readonly (Resource & { n
   key: 32,
   name: 'DescribeConfigs',
   minVersion: 0,
-  maxVersion: 3,
-  read: reader => ({
-    resources: reader.array(() => ({
+  maxVersion: 4,
+  flexibleFrom: 4,
+  read(reader, version) {
+    const resources = reader.structs(() => ({
       type: reader.int8(),
       name: reader.string(),
       names: reader.nullableArray(() => reader.string())
     }))
-  }),
+    if (version >= 1) reader.boolean()
+    if (version >= 3) reader.boolean()
+    return { resources }
+  },
   targets: ({ resources }) => topicTargets(resources),
   answer({ resources }, call) {
     const { response, faults } = call
     response.int32(0)
-    response.array(resources, resource => {
+    response.structs(resources, resource => {
       const injected = faults.before(resource.name)
       const entries = injected ? undefined : entriesOf(call.cluster, resource)
       const errorCode = entries
@@ -62,7 +66,7 @@ const describeConfigs = defineApi<{ readonly resources: readonly (Resource & { n
       response.int16(injected || faults.after(resource.name) || errorCode).nullableString(null)
       response.int8(resource.type).string(resource.name)
       const asked = (entries ?? []).filter(({ name }) => resource.names?.includes(name) ?? true)
-      response.array(asked, entry => writeEntry(call, entry))
+      response.structs(asked, entry => writeEntry(call, entry))
     })
   }
 })
@@ -91,7 +95,7 @@ function writeEntry({ response, version }: Call, { name, value, source }: Entry)
   else response.int8(source)
   response.boolean(false)
   // No synonyms; type unknown; no documentation.
-  if (version >= 1) response.int32(0)
+  if (version >= 1) response.structs([], () => {})
   if (version >= 3) response.int8(0).nullableString(null)
 }
 
@@ -108,18 +112,19 @@ interface AlterRequest {
 }
 
 /** Both ways of changing settings differ in one byte per setting, and in what happens to those not named. */
-const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', maxVersion: number): Api =>
+const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', flexibleFrom: number): Api =>
   defineApi<AlterRequest>({
     key,
     name,
     minVersion: 0,
-    maxVersion,
+    maxVersion: flexibleFrom,
+    flexibleFrom,
     read: reader => readAlter(reader, name === 'IncrementalAlterConfigs'),
     targets: ({ resources }) => topicTargets(resources),
     answer({ resources, isValidateOnly }, call) {
       const { response, faults, cluster } = call
       response.int32(0)
-      response.array(resources, resource => {
+      response.structs(resources, resource => {
         const injected = faults.before(resource.name)
         const problem = injected ? undefined : changeProblem(cluster, resource)
         if (!injected && !problem && !isValidateOnly) apply(cluster, resource, name === 'AlterConfigs')
@@ -131,10 +136,10 @@ const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs',
   })
 
 function readAlter(reader: ProtocolReader, isIncremental: boolean): AlterRequest {
-  const resources = reader.array(() => ({
+  const resources = reader.structs(() => ({
     type: reader.int8(),
     name: reader.string(),
-    changes: reader.array(() => ({
+    changes: reader.structs(() => ({
       name: reader.string(),
       operation: isIncremental ? reader.int8() : SET,
       value: reader.nullableString()
@@ -169,6 +174,6 @@ function apply(cluster: Cluster, { name, changes }: AlterRequest['resources'][nu
 
 export const configs: readonly Api[] = [
   describeConfigs,
-  alterApi(33, 'AlterConfigs', 1),
-  alterApi(44, 'IncrementalAlterConfigs', 0)
+  alterApi(33, 'AlterConfigs', 2),
+  alterApi(44, 'IncrementalAlterConfigs', 1)
 ]

@@ -1,6 +1,6 @@
 import { errors } from '../protocol/error-codes.js'
 import type { Partition } from '../topics/partition.js'
-import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { type ByTopic, type Call, defineApi, readNumbersByTopic, targetsByTopic, writeByTopic } from './api.js'
 
 interface ElectLeadersRequest {
   /** `null`: of all topics. */
@@ -12,11 +12,13 @@ export const electLeaders = defineApi<ElectLeadersRequest>({
   key: 43,
   name: 'ElectLeaders',
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 2,
+  flexibleFrom: 2,
   read(reader, version) {
     if (version >= 1) reader.int8()
-    const topics = readByTopic(reader, () => ({ partition: reader.int32() }))
-    return { topics: topics.length > 0 ? topics : null }
+    const topics = readNumbersByTopic(reader)
+    reader.int32()
+    return { topics: topics?.length === 0 ? null : topics }
   },
   targets: ({ topics }) => targetsByTopic(topics ?? []),
   answer({ topics }, call) {

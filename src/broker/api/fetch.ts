@@ -1,6 +1,8 @@
+import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
+import type { ProtocolReader } from '../protocol/reader.js'
 import type { Partition } from '../topics/partition.js'
-import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { type ByTopic, type Call, defineApi, targetsByTopic } from './api.js'
 import { waitForBytes } from './fetch-wait.js'
 
 export interface FetchPartition {
@@ -9,6 +11,11 @@ export interface FetchPartition {
   readonly fetchOffset: number
   readonly maxBytes: number
 }
+/** A topic asked for by its id has its name once it is known here; until then it is called by its id. */
+export interface FetchTopic extends ByTopic<FetchPartition> {
+  /** Undefined: it was asked for by name. */
+  readonly topicId: string | undefined
+}
 export interface FetchRequest {
   readonly maxWaitMs: number
   readonly minBytes: number
@@ -16,40 +23,50 @@ export interface FetchRequest {
   readonly isReadCommitted: boolean
   readonly sessionId: number
   readonly sessionEpoch: number
-  readonly topics: readonly ByTopic<FetchPartition>[]
+  readonly topics: readonly FetchTopic[]
 }
 
 const NO_RECORDS = Buffer.alloc(0)
 /** Sessions are never made, so only "none" and "make one" may be asked; the answer to both is session 0. */
 const NO_SESSION = -1
 const NEW_SESSION = 0
+/** From here on topics are named by their ids. */
+const TOPIC_IDS_SINCE = 13
 
 export const fetch = defineApi<FetchRequest>({
   key: 1,
   name: 'Fetch',
   minVersion: 4,
-  maxVersion: 11,
+  maxVersion: 17,
+  flexibleFrom: 12,
   read(reader, version) {
-    reader.int32()
+    if (version < 15) reader.int32()
     const maxWaitMs = reader.int32()
     const minBytes = reader.int32()
     const maxBytes = reader.int32()
     const isReadCommitted = reader.int8() === 1
     const sessionId = version >= 7 ? reader.int32() : 0
     const sessionEpoch = version >= 7 ? reader.int32() : NO_SESSION
-    const topics = readByTopic(reader, () => {
+    const byId = version >= TOPIC_IDS_SINCE
+    const readPartition = () => {
       const partition = reader.int32()
       const currentLeaderEpoch = version >= 9 ? reader.int32() : -1
       const fetchOffset = reader.int64()
+      if (version >= 12) reader.int32()
       if (version >= 5) reader.int64()
       return { partition, currentLeaderEpoch, fetchOffset, maxBytes: reader.int32() }
+    }
+    const topics = reader.structs(() => {
+      const topicId = byId ? reader.uuid() : undefined
+      return { topic: topicId ?? reader.string(), topicId, partitions: reader.structs(readPartition) }
     })
-    if (version >= 7) readByTopic(reader, () => reader.int32())
+    if (version >= 7) skipForgotten(reader, byId)
     if (version >= 11) reader.nullableString()
     return { maxWaitMs, minBytes, maxBytes, isReadCommitted, sessionId, sessionEpoch, topics }
   },
-  targets: ({ topics }) => targetsByTopic(topics),
-  answer(request, call) {
+  targets: ({ topics }, cluster) => targetsByTopic(named(topics, cluster)),
+  answer(asked, call) {
+    const request = { ...asked, topics: named(asked.topics, call.cluster) }
     if (request.sessionEpoch !== NO_SESSION && request.sessionEpoch !== NEW_SESSION) {
       return writeHeader(call, errors.fetchSessionIdNotFound, [])
     }
@@ -59,10 +76,24 @@ export const fetch = defineApi<FetchRequest>({
   }
 })
 
+/** No session is ever made, so there is nothing to forget. */
+function skipForgotten(reader: ProtocolReader, byId: boolean): void {
+  reader.structs(() => {
+    if (byId) reader.uuid()
+    else reader.string()
+    reader.array(() => reader.int32())
+  })
+}
+
+function named(topics: readonly FetchTopic[], { topics: table }: Cluster): readonly FetchTopic[] {
+  if (topics[0]?.topicId === undefined) return topics
+  return topics.map(topic => ({ ...topic, topic: table.byId(topic.topicId!)?.name ?? topic.topicId! }))
+}
+
 function writeHeader({ response, version }: Call, errorCode: number, topics: readonly ByTopic<never>[]): void {
   response.int32(0)
   if (version >= 7) response.int16(errorCode).int32(0)
-  response.array(topics, () => {})
+  response.structs(topics, () => {})
 }
 
 function write(request: FetchRequest, call: Call): void {
@@ -71,7 +102,7 @@ function write(request: FetchRequest, call: Call): void {
   if (version >= 7) response.int16(errors.none).int32(0)
   let left = request.maxBytes
   let wholeFirst = true
-  writeByTopic(response, request.topics, (topic, asked) => {
+  const writePartition = (topic: string, asked: FetchPartition) => {
     const { records, errorCode, partition, endOffset } = readOne(request, call, topic, asked, left, wholeFirst)
     left = Math.max(0, left - records.length)
     if (records.length > 0) wholeFirst = false
@@ -82,6 +113,11 @@ function write(request: FetchRequest, call: Call): void {
     writeAborted(request, call, asked, partition, endOffset)
     if (version >= 11) response.int32(-1)
     response.bytes(records)
+  }
+  response.structs(request.topics, ({ topic, topicId, partitions }) => {
+    if (topicId === undefined) response.string(topic)
+    else response.uuid(topicId)
+    response.structs(partitions, partition => writePartition(topic, partition))
   })
 }
 
@@ -92,9 +128,9 @@ function writeAborted(
   partition: Partition | undefined,
   endOffset: number
 ): void {
-  if (!isReadCommitted) return void response.int32(-1)
+  if (!isReadCommitted) return void response.nullArray()
   const aborted = partition?.log.transactions.abortedIn(fetchOffset, endOffset) ?? []
-  response.array(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
+  response.structs(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
 }
 
 interface ReadResult {
@@ -128,7 +164,7 @@ function partitionError(call: Call, topic: string, asked: FetchPartition): numbe
   const injected = faults.before(topic, asked.partition)
   if (injected) return injected
   const partition = cluster.topics.partition(topic, asked.partition)
-  if (!partition) return errors.unknownTopicOrPartition
+  if (!partition) return version >= TOPIC_IDS_SINCE ? unknownById(cluster, topic) : errors.unknownTopicOrPartition
   const serves = partition.leaderId === nodeId || (version >= 11 && partition.hasReplicaOn(nodeId))
   if (!serves) return errors.notLeaderOrFollower
   const epoch = asked.currentLeaderEpoch
@@ -138,3 +174,6 @@ function partitionError(call: Call, topic: string, asked: FetchPartition): numbe
   const isInside = asked.fetchOffset >= logStartOffset && asked.fetchOffset <= highWatermark
   return isInside ? errors.none : errors.offsetOutOfRange
 }
+
+const unknownById = ({ topics }: Cluster, topic: string): number =>
+  topics.get(topic) ? errors.unknownTopicOrPartition : errors.unknownTopicId

@@ -1,24 +1,58 @@
 import { errors } from '../protocol/error-codes.js'
-import { defineApi } from './api.js'
+import { type Call, defineApi } from './api.js'
 
-export const findCoordinator = defineApi<{ readonly key: string; readonly keyType: number }>({
+/** From here on one request may ask for several keys. */
+const MANY_KEYS_SINCE = 4
+const GROUP = 0
+const TRANSACTION = 1
+
+interface FindCoordinatorRequest {
+  /** One before version 4. */
+  readonly keys: readonly string[]
+  readonly keyType: number
+}
+
+export const findCoordinator = defineApi<FindCoordinatorRequest>({
   key: 10,
   name: 'FindCoordinator',
   minVersion: 0,
-  maxVersion: 2,
-  read: (reader, version) => ({ key: reader.string(), keyType: version >= 1 ? reader.int8() : 0 }),
-  answer({ key, keyType }, { cluster, faults, response, version }) {
-    const injected = faults.before() || faults.after()
-    const node = injected ? undefined : cluster.coordinatorOf(key)
-    const isKnownType = keyType === 0 || keyType === 1
-    const code =
-      injected || (isKnownType ? (node ? errors.none : errors.coordinatorNotAvailable) : errors.invalidRequest)
+  maxVersion: 5,
+  flexibleFrom: 3,
+  read(reader, version) {
+    const first = version < MANY_KEYS_SINCE ? [reader.string()] : undefined
+    const keyType = version >= 1 ? reader.int8() : GROUP
+    return { keys: first ?? reader.array(() => reader.string()), keyType }
+  },
+  answer({ keys, keyType }, call) {
+    const { response, version } = call
     if (version >= 1) response.int32(0)
-    response.int16(code)
-    if (version >= 1) response.nullableString(code ? 'the coordinator is not available' : null)
-    response
-      .int32(code ? -1 : node!.nodeId)
-      .string(code ? '' : node!.host)
-      .int32(code ? -1 : node!.port)
+    if (version < MANY_KEYS_SINCE) return writeOne(call, keys[0]!, keyType)
+    response.structs(keys, key => writeOfMany(call, key, keyType))
   }
 })
+
+function writeOne(call: Call, key: string, keyType: number): void {
+  const { response, version } = call
+  const { errorCode, message, node } = find(call, key, keyType)
+  response.int16(errorCode)
+  if (version >= 1) response.nullableString(message)
+  response.int32(node.nodeId).string(node.host).int32(node.port)
+}
+
+function writeOfMany(call: Call, key: string, keyType: number): void {
+  const { errorCode, message, node } = find(call, key, keyType)
+  call.response.string(key).int32(node.nodeId).string(node.host).int32(node.port)
+  call.response.int16(errorCode).nullableString(message)
+}
+
+const NOBODY = { nodeId: -1, host: '', port: -1 }
+
+function find({ cluster, faults }: Call, key: string, keyType: number) {
+  const injected = faults.before() || faults.after()
+  const node = injected ? undefined : cluster.coordinatorOf(key)
+  const isKnownType = keyType === GROUP || keyType === TRANSACTION
+  const unavailable = node ? errors.none : errors.coordinatorNotAvailable
+  const errorCode = injected || (isKnownType ? unavailable : errors.invalidRequest)
+  if (errorCode || !node) return { errorCode, message: 'the coordinator is not available', node: NOBODY }
+  return { errorCode, message: null, node }
+}

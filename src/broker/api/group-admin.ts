@@ -1,18 +1,21 @@
 import { errors } from '../protocol/error-codes.js'
-import { type Api, type Call, defineApi } from './api.js'
+import { type Api, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 import { coordinatorError } from './responsibility.js'
-
-const NO_AUTHORIZED_OPERATIONS = -2147483648
 
 const describeGroups = defineApi<{ readonly groupIds: readonly string[] }>({
   key: 15,
   name: 'DescribeGroups',
   minVersion: 0,
-  maxVersion: 4,
-  read: reader => ({ groupIds: reader.array(() => reader.string()) }),
+  maxVersion: 5,
+  flexibleFrom: 5,
+  read(reader, version) {
+    const groupIds = reader.array(() => reader.string())
+    if (version >= 3) reader.boolean()
+    return { groupIds }
+  },
   answer({ groupIds }, call) {
     if (call.version >= 1) call.response.int32(0)
-    call.response.array(groupIds, groupId => writeGroup(call, groupId))
+    call.response.structs(groupIds, groupId => writeGroup(call, groupId))
   }
 })
 
@@ -27,7 +30,7 @@ function writeGroup(call: Call, groupId: string): void {
     .string(groupId)
     .string(state)
   response.string(group?.protocolType ?? '').string(group?.protocol ?? '')
-  response.array(group?.members ?? [], member => {
+  response.structs(group?.members ?? [], member => {
     response.string(member.memberId)
     if (version >= 4) response.nullableString(member.groupInstanceId)
     response.string(member.clientId).string(member.clientHost)
@@ -36,33 +39,55 @@ function writeGroup(call: Call, groupId: string): void {
   if (version >= 3) response.int32(NO_AUTHORIZED_OPERATIONS)
 }
 
-const listGroups = defineApi<undefined>({
+interface ListGroupsRequest {
+  /** Empty: whatever their state. */
+  readonly states: readonly string[]
+  /** Empty: of any type. */
+  readonly types: readonly string[]
+}
+/** The only kind there is here. */
+const CLASSIC = 'classic'
+
+const listGroups = defineApi<ListGroupsRequest>({
   key: 16,
   name: 'ListGroups',
   minVersion: 0,
-  maxVersion: 2,
-  read: () => undefined,
-  answer(_request, { response, version, cluster, faults, nodeId }) {
+  maxVersion: 5,
+  flexibleFrom: 3,
+  read: (reader, version) => ({
+    states: version >= 4 ? reader.array(() => reader.string()) : [],
+    types: version >= 5 ? reader.array(() => reader.string()) : []
+  }),
+  answer({ states, types }, { response, version, cluster, faults, nodeId }) {
     const refusal = faults.before()
-    const own = cluster.groups.ids().filter(groupId => cluster.coordinatorOf(groupId)?.nodeId === nodeId)
+    const stateOf = (groupId: string) => cluster.groups.get(groupId)?.state ?? 'Empty'
+    const isWanted = (groupId: string) =>
+      cluster.coordinatorOf(groupId)?.nodeId === nodeId && isAmong(states, stateOf(groupId)) && isAmong(types, CLASSIC)
+    const own = cluster.groups.ids().filter(isWanted)
     if (version >= 1) response.int32(0)
     response.int16(refusal || faults.after())
-    response.array(refusal ? [] : own, groupId =>
+    response.structs(refusal ? [] : own, groupId => {
       response.string(groupId).string(cluster.groups.get(groupId)?.protocolType ?? '')
-    )
+      if (version >= 4) response.string(stateOf(groupId))
+      if (version >= 5) response.string(CLASSIC)
+    })
   }
 })
+
+const isAmong = (wanted: readonly string[], value: string): boolean =>
+  wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
 const deleteGroups = defineApi<{ readonly groupIds: readonly string[] }>({
   key: 42,
   name: 'DeleteGroups',
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 2,
+  flexibleFrom: 2,
   read: reader => ({ groupIds: reader.array(() => reader.string()) }),
   answer({ groupIds }, call) {
     const { response, cluster, faults } = call
     response.int32(0)
-    response.array(groupIds, groupId => {
+    response.structs(groupIds, groupId => {
       const errorCode = coordinatorError(call, groupId) || cluster.groups.delete(groupId)
       response.string(groupId).int16(errorCode || faults.after() || errors.none)
     })

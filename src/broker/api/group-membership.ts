@@ -1,5 +1,12 @@
 import type { Group } from '../groups/group.js'
-import { type JoinRequest, type JoinResult, refusedJoin, refusedSync, type SyncResult } from '../groups/member.js'
+import {
+  type JoinRequest,
+  type JoinResult,
+  refusedJoin,
+  refusedSync,
+  type SyncRequest,
+  type SyncResult
+} from '../groups/member.js'
 import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, defineApi } from './api.js'
 import { coordinatorError } from './responsibility.js'
@@ -8,7 +15,8 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
   key: 11,
   name: 'JoinGroup',
   minVersion: 0,
-  maxVersion: 5,
+  maxVersion: 9,
+  flexibleFrom: 6,
   read(reader, version) {
     const groupId = reader.string()
     const sessionTimeoutMs = reader.int32()
@@ -17,8 +25,10 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
     const groupInstanceId = version >= 5 ? reader.nullableString() : null
     const protocolType = reader.string()
     // Kept for as long as the member lives, so it must not pin the frame it came in.
-    const protocols = reader.array(() => ({ name: reader.string(), metadata: Buffer.from(reader.bytes()) }))
+    const protocols = reader.structs(() => ({ name: reader.string(), metadata: Buffer.from(reader.bytes()) }))
     const requiresKnownMemberId = version >= 4
+    const canSkipAssignment = version >= 9
+    if (version >= 8) reader.nullableString()
     return {
       groupId,
       sessionTimeoutMs,
@@ -27,7 +37,8 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
       groupInstanceId,
       protocolType,
       protocols,
-      requiresKnownMemberId
+      requiresKnownMemberId,
+      canSkipAssignment
     }
   },
   answer(request, call) {
@@ -43,8 +54,12 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
 function writeJoin({ response, version, faults }: Call, result: JoinResult): void {
   if (version >= 2) response.int32(0)
   response.int16(faults.after() || result.errorCode).int32(result.generationId)
-  response.string(result.protocol).string(result.leaderId).string(result.memberId)
-  response.array(result.members, member => {
+  if (version >= 7) response.nullableString(result.protocolType)
+  const isRefused = result.errorCode !== errors.none
+  response.nullableString(version >= 7 && isRefused ? null : result.protocol).string(result.leaderId)
+  if (version >= 9) response.boolean(result.skipsAssignment)
+  response.string(result.memberId)
+  response.structs(result.members, member => {
     response.string(member.memberId)
     if (version >= 5) response.nullableString(member.groupInstanceId)
     response.bytes(member.metadata)
@@ -57,43 +72,47 @@ interface MemberRequest {
   readonly memberId: string
   readonly groupInstanceId: string | null
 }
-interface SyncRequest extends MemberRequest {
-  readonly assignments: ReadonlyMap<string, Buffer>
-}
-
 const syncGroup = defineApi<SyncRequest>({
   key: 14,
   name: 'SyncGroup',
   minVersion: 0,
-  maxVersion: 3,
+  maxVersion: 5,
+  flexibleFrom: 4,
   read(reader, version) {
     const groupId = reader.string()
     const generationId = reader.int32()
     const memberId = reader.string()
     const groupInstanceId = version >= 3 ? reader.nullableString() : null
-    const assignments = new Map(reader.array(() => [reader.string(), Buffer.from(reader.bytes())] as const))
-    return { groupId, generationId, memberId, groupInstanceId, assignments }
+    const protocolType = version >= 5 ? reader.nullableString() : null
+    const protocol = version >= 5 ? reader.nullableString() : null
+    const assignments = new Map(reader.structs(() => [reader.string(), Buffer.from(reader.bytes())] as const))
+    return { groupId, generationId, memberId, groupInstanceId, protocolType, protocol, assignments }
   },
-  answer({ groupId, generationId, memberId, groupInstanceId, assignments }, call) {
-    const refusal = coordinatorError(call, groupId)
-    const group = call.cluster.groups.get(groupId)
+  answer(request, call) {
+    const refusal = coordinatorError(call, request.groupId)
+    const group = call.cluster.groups.get(request.groupId)
     if (refusal || !group) return writeSync(call, refusedSync(refusal || errors.unknownMemberId))
-    const result = group.sync(generationId, memberId, groupInstanceId, assignments)
-    if (!(result instanceof Promise)) return writeSync(call, result)
-    return result.then(synced => writeSync(call, synced))
+    const result = group.sync(request)
+    if (!(result instanceof Promise)) return writeSync(call, result, group)
+    return result.then(synced => writeSync(call, synced, group))
   }
 })
 
-function writeSync({ response, version, faults }: Call, { errorCode, assignment }: SyncResult): void {
+function writeSync(call: Call, { errorCode, assignment }: SyncResult, group?: Group): void {
+  const { response, version, faults } = call
   if (version >= 1) response.int32(0)
-  response.int16(faults.after() || errorCode).bytes(assignment)
+  response.int16(faults.after() || errorCode)
+  const told = errorCode === errors.none ? group : undefined
+  if (version >= 5) response.nullableString(told?.protocolType ?? null).nullableString(told?.protocol ?? null)
+  response.bytes(assignment)
 }
 
 const heartbeat = defineApi<MemberRequest>({
   key: 12,
   name: 'Heartbeat',
   minVersion: 0,
-  maxVersion: 3,
+  maxVersion: 4,
+  flexibleFrom: 4,
   read: (reader, version) => ({
     groupId: reader.string(),
     generationId: reader.int32(),
@@ -119,12 +138,17 @@ const leaveGroup = defineApi<LeaveRequest>({
   key: 13,
   name: 'LeaveGroup',
   minVersion: 0,
-  maxVersion: 3,
+  maxVersion: 5,
+  flexibleFrom: 4,
   read(reader, version) {
     const groupId = reader.string()
     const members =
       version >= 3
-        ? reader.array(() => ({ memberId: reader.string(), groupInstanceId: reader.nullableString() }))
+        ? reader.structs(() => {
+            const member = { memberId: reader.string(), groupInstanceId: reader.nullableString() }
+            if (version >= 5) reader.nullableString()
+            return member
+          })
         : [{ memberId: reader.string(), groupInstanceId: null }]
     return { groupId, members }
   },
@@ -140,7 +164,7 @@ const leaveGroup = defineApi<LeaveRequest>({
     // From v3 on each member has its own code; before there is only one of both.
     response.int16(faults.after() || refusal || (version >= 3 ? errors.none : (left[0]?.errorCode ?? errors.none)))
     if (version < 3) return
-    response.array(left, ({ memberId, groupInstanceId, errorCode }) =>
+    response.structs(left, ({ memberId, groupInstanceId, errorCode }) =>
       response.string(memberId).nullableString(groupInstanceId).int16(errorCode)
     )
   }

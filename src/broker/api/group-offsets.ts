@@ -1,7 +1,16 @@
 import type { CommittedOffset } from '../groups/committed-offsets.js'
 import { errors } from '../protocol/error-codes.js'
 import type { StoredOffset } from '../storage/storage.js'
-import { type Api, type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import {
+  type Api,
+  type ByTopic,
+  type Call,
+  defineApi,
+  readByTopic,
+  readNumbersByTopic,
+  targetsByTopic,
+  writeByTopic
+} from './api.js'
 import { coordinatorError } from './responsibility.js'
 
 const LONGEST_METADATA_BYTES = 4096
@@ -24,7 +33,8 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
   key: 8,
   name: 'OffsetCommit',
   minVersion: 2,
-  maxVersion: 7,
+  maxVersion: 9,
+  flexibleFrom: 8,
   read(reader, version) {
     const groupId = reader.string()
     const generationId = reader.int32()
@@ -61,41 +71,65 @@ function partitionError({ cluster }: Call, topic: string, { partition, metadata 
   return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errors.offsetMetadataTooLarge : errors.none
 }
 
-interface OffsetFetchRequest {
+interface OffsetFetchGroup {
   readonly groupId: string
   /** `null`: all. */
   readonly topics: readonly ByTopic<{ readonly partition: number }>[] | null
 }
+interface OffsetFetchRequest {
+  /** One before version 8. */
+  readonly groups: readonly OffsetFetchGroup[]
+  /** True: offsets that a transaction is about to replace are not told. */
+  readonly requiresStable: boolean
+}
+/** From here on one request may ask for several groups. */
+const MANY_GROUPS_SINCE = 8
 
 const offsetFetch = defineApi<OffsetFetchRequest>({
   key: 9,
   name: 'OffsetFetch',
   minVersion: 1,
-  maxVersion: 5,
-  read: reader => ({
-    groupId: reader.string(),
-    topics: reader.nullableArray(() => ({
-      topic: reader.string(),
-      partitions: reader.array(() => ({ partition: reader.int32() }))
-    }))
-  }),
-  targets: ({ topics }) => targetsByTopic(topics ?? []),
-  answer({ groupId, topics }, call) {
-    const { response, version, cluster, faults } = call
-    const refusal = coordinatorError(call, groupId)
-    const { offsets } = cluster.groups
-    const asked = topics ?? (refusal ? [] : groupByTopic(offsets.of(groupId)))
+  maxVersion: 9,
+  flexibleFrom: 6,
+  read(reader, version) {
+    const readGroup = () => {
+      const groupId = reader.string()
+      if (version >= 9) {
+        reader.nullableString()
+        reader.int32()
+      }
+      return { groupId, topics: readNumbersByTopic(reader) }
+    }
+    const groups = version >= MANY_GROUPS_SINCE ? reader.structs(readGroup) : [readGroup()]
+    return { groups, requiresStable: version >= 7 && reader.boolean() }
+  },
+  targets: ({ groups }) => groups.flatMap(({ topics }) => targetsByTopic(topics ?? [])),
+  answer({ groups, requiresStable }, call) {
+    const { response, version } = call
     if (version >= 3) response.int32(0)
-    writeByTopic(response, asked, (topic, { partition }) => {
-      const errorCode = refusal || faults.before(topic, partition)
-      const found = errorCode ? undefined : offsets.get(groupId, topic, partition)
-      response.int32(partition).int64(found?.offset ?? -1)
-      if (version >= 5) response.int32(found?.leaderEpoch ?? -1)
-      response.nullableString(found?.metadata ?? '').int16(errorCode || faults.after(topic, partition))
+    if (version < MANY_GROUPS_SINCE) return writeGroup(call, groups[0]!, requiresStable)
+    response.structs(groups, group => {
+      response.string(group.groupId)
+      writeGroup(call, group, requiresStable)
     })
-    if (version >= 2) response.int16(refusal || faults.after())
   }
 })
+
+function writeGroup(call: Call, { groupId, topics }: OffsetFetchGroup, requiresStable: boolean): void {
+  const { response, version, cluster, faults } = call
+  const refusal = coordinatorError(call, groupId)
+  const { offsets } = cluster.groups
+  const asked = topics ?? (refusal ? [] : groupByTopic(offsets.of(groupId)))
+  writeByTopic(response, asked, (topic, { partition }) => {
+    const isUnstable = requiresStable && cluster.transactions.willCommit(groupId, topic, partition)
+    const errorCode = refusal || faults.before(topic, partition) || (isUnstable ? errors.unstableOffsetCommit : 0)
+    const found = errorCode ? undefined : offsets.get(groupId, topic, partition)
+    response.int32(partition).int64(found?.offset ?? -1)
+    if (version >= 5) response.int32(found?.leaderEpoch ?? -1)
+    response.nullableString(found?.metadata ?? '').int16(errorCode || faults.after(topic, partition))
+  })
+  if (version >= 2) response.int16(refusal || faults.after())
+}
 
 function groupByTopic(offsets: readonly CommittedOffset[]): ByTopic<{ readonly partition: number }>[] {
   const topics = new Map<string, { readonly partition: number }[]>()

@@ -1,19 +1,31 @@
 import { errors } from '../protocol/error-codes.js'
+import type { ProducerIdentity } from '../transactions/transaction-coordinator.js'
 import { type Call, defineApi } from './api.js'
 import { coordinatorError } from './responsibility.js'
+
+/** From here on a producer whose place was taken is told 90; before, 47 says the same. */
+const FENCED_SINCE = 4
 
 interface InitProducerIdRequest {
   /** `null`: idempotent only. */
   readonly transactionalId: string | null
   readonly timeoutMs: number
+  /** What the producer has been given before; undefined: nothing, or it does not tell. */
+  readonly current: ProducerIdentity | undefined
 }
 
 export const initProducerId = defineApi<InitProducerIdRequest>({
   key: 22,
   name: 'InitProducerId',
   minVersion: 0,
-  maxVersion: 1,
-  read: reader => ({ transactionalId: reader.nullableString(), timeoutMs: reader.int32() }),
+  maxVersion: 5,
+  flexibleFrom: 2,
+  read(reader, version) {
+    const transactionalId = reader.nullableString()
+    const timeoutMs = reader.int32()
+    const told = version >= 3 ? { producerId: reader.int64(), producerEpoch: reader.int16() } : undefined
+    return { transactionalId, timeoutMs, current: told && told.producerId >= 0 ? told : undefined }
+  },
   answer(request, call) {
     const given = give(request, call)
     const isRefused = typeof given === 'number'
@@ -24,12 +36,15 @@ export const initProducerId = defineApi<InitProducerIdRequest>({
 })
 
 /** An id and its epoch, or an error code. */
-function give({ transactionalId, timeoutMs }: InitProducerIdRequest, call: Call) {
-  const { cluster, faults, nodeId } = call
+function give({ transactionalId, timeoutMs, current }: InitProducerIdRequest, call: Call) {
+  const { cluster, faults, nodeId, version } = call
   const injected = faults.before()
   if (injected) return injected
   if (!cluster.producerIds.isReady(nodeId)) return errors.coordinatorLoadInProgress
   if (transactionalId === null) return { producerId: cluster.producerIds.take(), producerEpoch: 0 }
   if (transactionalId === '') return errors.invalidRequest
-  return coordinatorError(call, transactionalId) || cluster.transactions.begin(transactionalId, timeoutMs)
+  const refusal = coordinatorError(call, transactionalId)
+  if (refusal) return refusal
+  const given = cluster.transactions.begin(transactionalId, timeoutMs, current)
+  return given === errors.producerFenced && version < FENCED_SINCE ? errors.invalidProducerEpoch : given
 }

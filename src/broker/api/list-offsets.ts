@@ -1,3 +1,4 @@
+import type { PartitionLog } from '../log/partition-log.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { decodeRecords } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
@@ -6,6 +7,12 @@ import { leaderError } from './responsibility.js'
 
 const LATEST = -1
 const EARLIEST = -2
+/** The record with the highest timestamp. */
+const MAX_TIMESTAMP = -3
+/** Of what is kept on the broker itself: here that is everything. */
+const EARLIEST_LOCAL = -4
+/** Of what was moved to remote storage: here that is nothing. */
+const LATEST_TIERED = -5
 
 interface ListOffsetsPartition {
   readonly partition: number
@@ -21,7 +28,8 @@ export const listOffsets = defineApi<ListOffsetsRequest>({
   key: 2,
   name: 'ListOffsets',
   minVersion: 1,
-  maxVersion: 5,
+  maxVersion: 9,
+  flexibleFrom: 6,
   read(reader, version) {
     reader.int32()
     const isReadCommitted = version >= 2 && reader.int8() === 1
@@ -55,9 +63,17 @@ const NOT_FOUND: Found = { timestamp: -1, offset: -1 }
 
 function lookUp({ log }: Partition, timestamp: number, isReadCommitted: boolean): Found {
   if (timestamp === LATEST) return { timestamp: -1, offset: isReadCommitted ? log.lastStableOffset : log.highWatermark }
-  if (timestamp === EARLIEST) return { timestamp: -1, offset: log.logStartOffset }
+  if (timestamp === EARLIEST || timestamp === EARLIEST_LOCAL) return { timestamp: -1, offset: log.logStartOffset }
+  if (timestamp === LATEST_TIERED) return NOT_FOUND
+  if (timestamp === MAX_TIMESTAMP) return newest(log)
   const batch = log.findByTimestamp(timestamp)
   return batch ? firstSince(batch, timestamp, log.logStartOffset) : NOT_FOUND
+}
+
+function newest(log: PartitionLog): Found {
+  const timestampMs = log.maxTimestampMs
+  const batch = timestampMs === undefined ? undefined : log.findByTimestamp(timestampMs)
+  return batch ? firstSince(batch, batch.maxTimestamp, log.logStartOffset) : NOT_FOUND
 }
 
 function firstSince(batch: BatchView, timestamp: number, logStartOffset: number): Found {

@@ -1,61 +1,93 @@
+import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { NO_LEADER, type Partition } from '../topics/partition.js'
+import { NO_TOPIC_ID } from '../topics/topic-id.js'
 import { isLegalTopicName } from '../topics/topic-name.js'
 import type { Topic } from '../topics/topic-table.js'
-import { type Call, defineApi } from './api.js'
+import { type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
-/** "Not asked for", as Kafka writes it. */
-const NO_AUTHORIZED_OPERATIONS = -2147483648
-
+/** A topic is asked for by its name or, where that is null, by its id. */
+interface AskedTopic {
+  readonly name: string | null
+  readonly id: string
+}
 interface MetadataRequest {
   /** `null`: all. */
-  readonly topics: readonly string[] | null
+  readonly topics: readonly AskedTopic[] | null
   readonly allowAutoTopicCreation: boolean
+}
+
+/** A topic as it is answered: one that is not there has no `topic`. */
+interface Looked {
+  readonly name: string | null
+  readonly id: string
+  readonly topic: Topic | undefined
 }
 
 export const metadata = defineApi<MetadataRequest>({
   key: 3,
   name: 'Metadata',
   minVersion: 0,
-  maxVersion: 8,
+  maxVersion: 12,
+  flexibleFrom: 9,
   read(reader, version) {
-    const topics = reader.nullableArray(() => reader.string())
+    const topics = reader.nullableStructs(() => ({
+      id: version >= 10 ? reader.uuid() : NO_TOPIC_ID,
+      name: version >= 10 ? reader.nullableString() : reader.string()
+    }))
     const allowAutoTopicCreation = version >= 4 ? reader.boolean() : true
+    if (version >= 8 && version <= 10) reader.boolean()
+    if (version >= 8) reader.boolean()
     // Version 0 has no null: nothing named means all.
     return { topics: version === 0 && topics?.length === 0 ? null : topics, allowAutoTopicCreation }
   },
-  targets: ({ topics }, cluster) =>
-    (topics ?? cluster.topics.all().map(({ name }) => name)).flatMap(topic => {
-      const partitions = cluster.topics.get(topic)?.partitions
-      return partitions?.map(({ index }) => ({ topic, partition: index })) ?? [{ topic }]
+  targets: (request, cluster) =>
+    lookUp(request, cluster).flatMap(({ name, topic }) => {
+      const partitions = topic?.partitions.map(({ index }) => ({ topic: topic.name, partition: index }))
+      return partitions ?? (name === null ? [] : [{ topic: name }])
     }),
-  answer({ topics, allowAutoTopicCreation }, call) {
+  answer(request, call) {
     const { cluster, response, version } = call
     if (version >= 3) response.int32(0)
-    response.array(cluster.liveNodes, node => {
+    response.structs(cluster.liveNodes, node => {
       response.int32(node.nodeId).string(node.host).int32(node.port)
       if (version >= 1) response.nullableString(node.rack)
     })
     if (version >= 2) response.nullableString(cluster.clusterId)
     if (version >= 1) response.int32(cluster.controllerId)
-    const names = topics === null ? cluster.topics.all().map(({ name }) => name) : [...new Set(topics)]
-    response.array(names, name => writeTopic(call, name, allowAutoTopicCreation))
-    if (version >= 8) response.int32(NO_AUTHORIZED_OPERATIONS)
+    response.structs(lookUp(request, cluster), looked => writeTopic(call, looked, request.allowAutoTopicCreation))
+    if (version >= 8 && version <= 10) response.int32(NO_AUTHORIZED_OPERATIONS)
   }
 })
 
-function writeTopic({ cluster, faults, response, version }: Call, name: string, mayCreate: boolean): void {
-  const injected = faults.before(name)
-  const topic = injected ? undefined : cluster.topics.get(name)
-  response.int16(injected || faults.after(name) || errorOf(name, topic))
-  response.string(name)
+/** Each topic once, however often it was asked for. */
+function lookUp({ topics }: MetadataRequest, cluster: Cluster): Looked[] {
+  const known = (topic: Topic): Looked => ({ name: topic.name, id: topic.id, topic })
+  if (topics === null) return cluster.topics.all().map(known)
+  const found = new Map<string, Looked>()
+  for (const { name, id } of topics) {
+    const topic = name === null ? cluster.topics.byId(id) : cluster.topics.get(name)
+    const unknownId = name === null ? id : NO_TOPIC_ID
+    found.set(topic?.name ?? name ?? `id ${id}`, topic ? known(topic) : { name, id: unknownId, topic: undefined })
+  }
+  return [...found.values()]
+}
+
+function writeTopic({ cluster, faults, response, version }: Call, looked: Looked, mayCreate: boolean): void {
+  const { name } = looked
+  const injected = name === null ? 0 : faults.before(name)
+  const topic = injected ? undefined : looked.topic
+  response.int16(injected || (name !== null && faults.after(name)) || errorOf(looked))
+  // Before version 12 a name cannot be null.
+  response.nullableString(version < 12 ? (name ?? '') : name)
+  if (version >= 10) response.uuid(injected ? NO_TOPIC_ID : looked.id)
   if (version >= 1) response.boolean(false)
-  response.array(topic?.partitions ?? [], partition => {
-    const code = faults.before(name, partition.index) || faults.after(name, partition.index)
+  response.structs(topic?.partitions ?? [], partition => {
+    const code = faults.before(topic!.name, partition.index) || faults.after(topic!.name, partition.index)
     writePartition(partition, code)
   })
   if (version >= 8) response.int32(NO_AUTHORIZED_OPERATIONS)
-  if (!topic && !injected && mayCreate) cluster.autoCreate(name)
+  if (!topic && !injected && mayCreate && name !== null) cluster.autoCreate(name)
 
   function writePartition(partition: Partition, injectedCode: number): void {
     const leaderId = injectedCode ? NO_LEADER : partition.leaderId
@@ -72,7 +104,8 @@ function writeTopic({ cluster, faults, response, version }: Call, name: string, 
   }
 }
 
-function errorOf(name: string, topic: Topic | undefined): number {
+function errorOf({ name, topic }: Looked): number {
   if (topic) return errors.none
+  if (name === null) return errors.unknownTopicId
   return isLegalTopicName(name) ? errors.unknownTopicOrPartition : errors.invalidTopic
 }

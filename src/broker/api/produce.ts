@@ -25,7 +25,8 @@ export const produce = defineApi<ProduceRequest>({
   // 0-2 are told, because old feature checks look for 0, but not served: exactly as Kafka 4 does.
   minVersion: 0,
   servedFrom: 3,
-  maxVersion: 8,
+  maxVersion: 11,
+  flexibleFrom: 9,
   read(reader) {
     reader.nullableString()
     const acks = reader.int16()
@@ -45,7 +46,7 @@ export const produce = defineApi<ProduceRequest>({
       failed ||= outcome.errorCode !== errors.none
       response.int32(partition).int16(outcome.errorCode).int64(outcome.baseOffset).int64(outcome.logAppendTimeMs)
       if (version >= 5) response.int64(found?.log.logStartOffset ?? -1)
-      if (version >= 8) response.int32(0).nullableString(outcome.reason)
+      if (version >= 8) response.structs([], () => {}).nullableString(outcome.reason)
     })
     response.int32(0)
     if (acks !== 0) return

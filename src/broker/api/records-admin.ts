@@ -10,7 +10,8 @@ const deleteRecords = defineApi<{
   key: 21,
   name: 'DeleteRecords',
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 2,
+  flexibleFrom: 2,
   read(reader) {
     const topics = readByTopic(reader, () => ({ partition: reader.int32(), offset: reader.int64() }))
     reader.int32()
@@ -43,7 +44,8 @@ const offsetForLeaderEpoch = defineApi<{
   key: 23,
   name: 'OffsetForLeaderEpoch',
   minVersion: 0,
-  maxVersion: 3,
+  maxVersion: 4,
+  flexibleFrom: 4,
   read(reader, version) {
     if (version >= 3) reader.int32()
     return {

@@ -26,7 +26,8 @@ const saslAuthenticate = defineApi<{ readonly token: Buffer }>({
   key: 36,
   name: 'SaslAuthenticate',
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 2,
+  flexibleFrom: 2,
   read: reader => ({ token: reader.bytes() }),
   answer({ token }, call) {
     const injected = call.faults.before()

@@ -1,8 +1,11 @@
 import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { TopicConfig } from '../topics/topic-config.js'
+import { NO_TOPIC_ID } from '../topics/topic-id.js'
 import { isLegalTopicName } from '../topics/topic-name.js'
+import type { Topic } from '../topics/topic-table.js'
 import { type Api, type Call, defineApi } from './api.js'
+import { SOURCE_DEFAULT, SOURCE_TOPIC } from './configs.js'
 
 /** Why an admin request is refused; `undefined`: it is not. */
 export interface Refusal {
@@ -31,14 +34,15 @@ const createTopics = defineApi<{ readonly topics: readonly NewTopic[]; readonly 
   key: 19,
   name: 'CreateTopics',
   minVersion: 0,
-  maxVersion: 4,
+  maxVersion: 7,
+  flexibleFrom: 5,
   read(reader, version) {
-    const topics = reader.array(() => ({
+    const topics = reader.structs(() => ({
       name: reader.string(),
       partitions: reader.int32(),
       replicationFactor: reader.int16(),
-      assignments: reader.array(() => ({ partition: reader.int32(), replicas: reader.array(() => reader.int32()) })),
-      configs: reader.array(() => [reader.string(), reader.nullableString()] as const)
+      assignments: reader.structs(() => ({ partition: reader.int32(), replicas: reader.array(() => reader.int32()) })),
+      configs: reader.structs(() => [reader.string(), reader.nullableString()] as const)
     }))
     reader.int32()
     return { topics, isValidateOnly: version >= 1 && reader.boolean() }
@@ -47,13 +51,29 @@ const createTopics = defineApi<{ readonly topics: readonly NewTopic[]; readonly 
   answer({ topics, isValidateOnly }, call) {
     const { response, version, faults } = call
     if (version >= 2) response.int32(0)
-    response.array(topics, topic => {
+    response.structs(topics, topic => {
       const outcome = controllerRefusal(call, topic.name) ?? createOne(call.cluster, topic, isValidateOnly)
-      response.string(topic.name).int16(faults.after(topic.name) || (outcome?.errorCode ?? errors.none))
+      const created = outcome || isValidateOnly ? undefined : call.cluster.topics.get(topic.name)
+      response.string(topic.name)
+      if (version >= 7) response.uuid(created?.id ?? NO_TOPIC_ID)
+      response.int16(faults.after(topic.name) || (outcome?.errorCode ?? errors.none))
       if (version >= 1) response.nullableString(outcome?.message ?? null)
+      if (version >= 5) writeCreated(call, created)
     })
   }
 })
+
+function writeCreated({ response }: Call, topic: Topic | undefined): void {
+  response.int32(topic?.partitions.length ?? -1).int16(topic?.partitions[0]?.replicas.length ?? -1)
+  const config = topic?.config
+  response.structs(config ? [...TopicConfig.names] : [], name => {
+    response
+      .string(name)
+      .nullableString(config!.get(name) ?? null)
+      .boolean(false)
+    response.int8(config!.isDefault(name) ? SOURCE_DEFAULT : SOURCE_TOPIC).boolean(false)
+  })
+}
 
 function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): Refusal | undefined {
   const refusal = nameRefusal(cluster, topic.name) ?? configRefusal(topic.configs) ?? sizeRefusal(cluster, topic)
@@ -105,27 +125,56 @@ function replicasOf(cluster: Cluster, { partitions, replicationFactor, assignmen
   return Array.from({ length: count }, (_, index) => cluster.assignReplicas(index, factor))
 }
 
-const deleteTopics = defineApi<{ readonly names: readonly string[] }>({
+/** A topic is deleted by its name or, where that is null, by its id. */
+interface DoomedTopic {
+  readonly name: string | null
+  readonly id: string
+}
+/** From here on topics may be named by their ids. */
+const DELETION_BY_ID_SINCE = 6
+
+const deleteTopics = defineApi<{ readonly topics: readonly DoomedTopic[] }>({
   key: 20,
   name: 'DeleteTopics',
   minVersion: 0,
-  maxVersion: 3,
-  read(reader) {
-    const names = reader.array(() => reader.string())
+  maxVersion: 6,
+  flexibleFrom: 4,
+  read(reader, version) {
+    const topics =
+      version >= DELETION_BY_ID_SINCE
+        ? reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() }))
+        : reader.array(() => ({ name: reader.string(), id: NO_TOPIC_ID }))
     reader.int32()
-    return { names }
+    return { topics }
   },
-  targets: ({ names }) => names.map(topic => ({ topic })),
-  answer({ names }, call) {
-    const { response, version, faults, cluster } = call
+  targets: ({ topics }, cluster) =>
+    topics.flatMap(doomed => {
+      const name = nameOf(cluster, doomed)
+      return name === null ? [] : [{ topic: name }]
+    }),
+  answer({ topics }, call) {
+    const { response, version } = call
     if (version >= 1) response.int32(0)
-    response.array(names, name => {
-      const deleted = () => (cluster.deleteTopic(name) ? errors.none : errors.unknownTopicOrPartition)
-      const errorCode = controllerRefusal(call, name)?.errorCode ?? deleted()
-      response.string(name).int16(faults.after(name) || errorCode)
+    response.structs(topics, doomed => {
+      const name = nameOf(call.cluster, doomed)
+      const id = (name === null ? undefined : call.cluster.topics.get(name)?.id) ?? doomed.id
+      const errorCode = name === null ? errors.unknownTopicId : deleteOne(call, name)
+      response.nullableString(name)
+      if (version >= DELETION_BY_ID_SINCE) response.uuid(id)
+      response.int16(errorCode)
+      if (version >= 5) response.nullableString(null)
     })
   }
 })
+
+const nameOf = (cluster: Cluster, { name, id }: DoomedTopic): string | null =>
+  name ?? cluster.topics.byId(id)?.name ?? null
+
+function deleteOne(call: Call, name: string): number {
+  const deleted = () => (call.cluster.deleteTopic(name) ? errors.none : errors.unknownTopicOrPartition)
+  const errorCode = controllerRefusal(call, name)?.errorCode ?? deleted()
+  return call.faults.after(name) || errorCode
+}
 
 interface Growth {
   readonly name: string
@@ -137,12 +186,13 @@ const createPartitions = defineApi<{ readonly topics: readonly Growth[]; readonl
   key: 37,
   name: 'CreatePartitions',
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 3,
+  flexibleFrom: 2,
   read(reader) {
-    const topics = reader.array(() => ({
+    const topics = reader.structs(() => ({
       name: reader.string(),
       partitions: reader.int32(),
-      assignments: reader.nullableArray(() => reader.array(() => reader.int32()))
+      assignments: reader.nullableStructs(() => reader.array(() => reader.int32()))
     }))
     reader.int32()
     return { topics, isValidateOnly: reader.boolean() }
@@ -151,7 +201,7 @@ const createPartitions = defineApi<{ readonly topics: readonly Growth[]; readonl
   answer({ topics, isValidateOnly }, call) {
     const { response, faults } = call
     response.int32(0)
-    response.array(topics, growth => {
+    response.structs(topics, growth => {
       const outcome = controllerRefusal(call, growth.name) ?? growOne(call.cluster, growth, isValidateOnly)
       response.string(growth.name).int16(faults.after(growth.name) || (outcome?.errorCode ?? errors.none))
       response.nullableString(outcome?.message ?? null)

@@ -2,7 +2,16 @@ import { errors } from '../protocol/error-codes.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { StoredOffset } from '../storage/storage.js'
 import type { TransactionalProducer } from '../transactions/transaction-coordinator.js'
-import { type Api, type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import {
+  type Api,
+  type ByTopic,
+  type Call,
+  defineApi,
+  readByTopic,
+  readNumbersByTopic,
+  targetsByTopic,
+  writeByTopic
+} from './api.js'
 import { coordinatorError } from './responsibility.js'
 
 /** From this version on a fenced producer is told 90; before, 47 says the same. */
@@ -31,11 +40,9 @@ const addPartitionsToTxn = defineApi<AddPartitionsRequest>({
   key: 24,
   name: 'AddPartitionsToTxn',
   minVersion: 0,
-  maxVersion: 2,
-  read: reader => ({
-    producer: readProducer(reader),
-    topics: readByTopic(reader, () => ({ partition: reader.int32() }))
-  }),
+  maxVersion: 3,
+  flexibleFrom: 3,
+  read: reader => ({ producer: readProducer(reader), topics: readNumbersByTopic(reader) ?? [] }),
   targets: ({ topics }) => targetsByTopic(topics),
   answer({ producer, topics }, call) {
     const { response, cluster, faults } = call
@@ -59,7 +66,8 @@ const addOffsetsToTxn = defineApi<{ readonly producer: TransactionalProducer; re
   key: 25,
   name: 'AddOffsetsToTxn',
   minVersion: 0,
-  maxVersion: 2,
+  maxVersion: 4,
+  flexibleFrom: 3,
   read: reader => ({ producer: readProducer(reader), groupId: reader.string() }),
   answer({ producer, groupId }, call) {
     const refusal = producerError(call, producer)
@@ -72,7 +80,8 @@ const endTxn = defineApi<{ readonly producer: TransactionalProducer; readonly is
   key: 26,
   name: 'EndTxn',
   minVersion: 0,
-  maxVersion: 2,
+  maxVersion: 4,
+  flexibleFrom: 3,
   read: reader => ({ producer: readProducer(reader), isCommit: reader.boolean() }),
   answer({ producer, isCommit }, call) {
     const refusal = producerError(call, producer)
@@ -100,14 +109,13 @@ const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
   key: 28,
   name: 'TxnOffsetCommit',
   minVersion: 0,
-  maxVersion: 3,
-  // The one flexible version here: Java's clients since 4.0 commit offsets in transactions no other way.
+  maxVersion: 4,
   flexibleFrom: 3,
-  read: (reader, version) => (version >= 3 ? readFlexible(reader) : readClassic(reader, version)),
+  read: readOffsets,
   targets: ({ topics }) => targetsByTopic(topics),
   answer(request, call) {
     const { groupId, topics, producer } = request
-    const { response, version, cluster, faults } = call
+    const { response, cluster, faults } = call
     const refusal = offsetsError(request, call)
     const accepted: StoredOffset[] = []
     const answers = topics.map(({ topic, partitions }) => ({
@@ -122,16 +130,7 @@ const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
     }))
     cluster.transactions.addOffsets(producer, accepted)
     response.int32(0)
-    if (version < 3) {
-      writeByTopic(response, answers, (_topic, { partition, errorCode }) => response.int32(partition).int16(errorCode))
-      return
-    }
-    response.compactArray(answers, ({ topic, partitions }) => {
-      response.compactString(topic)
-      response.compactArray(partitions, answer => response.int32(answer.partition).int16(answer.errorCode).noTags())
-      response.noTags()
-    })
-    response.noTags()
+    writeByTopic(response, answers, (_topic, { partition, errorCode }) => response.int32(partition).int16(errorCode))
   }
 })
 
@@ -145,40 +144,20 @@ function offsetsError(
   return refusal || (isMember ? groups.commitError(groupId, generationId, memberId, groupInstanceId) : errors.none)
 }
 
-function readClassic(reader: ProtocolReader, version: number): TxnOffsetCommitRequest {
+function readOffsets(reader: ProtocolReader, version: number): TxnOffsetCommitRequest {
   const transactionalId = reader.string()
   const groupId = reader.string()
   const producer = { transactionalId, producerId: reader.int64(), producerEpoch: reader.int16() }
+  const tellsMember = version >= 3
+  const generationId = tellsMember ? reader.int32() : -1
+  const memberId = tellsMember ? reader.string() : ''
+  const groupInstanceId = tellsMember ? reader.nullableString() : null
   const topics = readByTopic(reader, () => ({
     partition: reader.int32(),
     offset: reader.int64(),
     leaderEpoch: version >= 2 ? reader.int32() : -1,
     metadata: reader.nullableString() ?? ''
   }))
-  return { producer, groupId, generationId: -1, memberId: '', groupInstanceId: null, topics }
-}
-
-function readFlexible(reader: ProtocolReader): TxnOffsetCommitRequest {
-  const transactionalId = reader.compactString()
-  const groupId = reader.compactString()
-  const producer = { transactionalId, producerId: reader.int64(), producerEpoch: reader.int16() }
-  const generationId = reader.int32()
-  const memberId = reader.compactString()
-  const groupInstanceId = reader.compactNullableString()
-  const topics = reader.compactArray(() => {
-    const topic = reader.compactString()
-    const partitions = reader.compactArray(() => {
-      const partition = reader.int32()
-      const offset = reader.int64()
-      const leaderEpoch = reader.int32()
-      const metadata = reader.compactNullableString() ?? ''
-      reader.skipTags()
-      return { partition, offset, leaderEpoch, metadata }
-    })
-    reader.skipTags()
-    return { topic, partitions }
-  })
-  reader.skipTags()
   return { producer, groupId, generationId, memberId, groupInstanceId, topics }
 }
 

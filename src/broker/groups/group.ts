@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../protocol/error-codes.js'
-import { type JoinRequest, type JoinResult, Member, refusedJoin, refusedSync, type SyncResult } from './member.js'
+import {
+  type JoinRequest,
+  type JoinResult,
+  Member,
+  refusedJoin,
+  refusedSync,
+  type SyncRequest,
+  type SyncResult
+} from './member.js'
 import { PromisedIds } from './promised-ids.js'
 import { canJoin, chooseProtocol } from './protocol-choice.js'
 
@@ -62,13 +70,9 @@ export class Group {
     return this.#add(request.memberId, request)
   }
 
-  sync(
-    generationId: number,
-    memberId: string,
-    groupInstanceId: string | null,
-    assignments: ReadonlyMap<string, Buffer>
-  ): SyncResult | Promise<SyncResult> {
-    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+  sync(request: SyncRequest): SyncResult | Promise<SyncResult> {
+    const { generationId, memberId, groupInstanceId, assignments } = request
+    const refusal = this.#memberError(generationId, memberId, groupInstanceId) || this.#protocolError(request)
     if (refusal) return refusedSync(refusal)
     const member = this.#members.get(memberId)!
     if (this.#state === 'PreparingRebalance') return refusedSync(errors.rebalanceInProgress)
@@ -151,8 +155,10 @@ export class Group {
     if (this.#leaderId === old.memberId) this.#leaderId = memberId
     this.#restartSession(member)
     if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#park(member)
+    const result = this.#joinResult(member)
+    if (request.canSkipAssignment) return { ...result, skipsAssignment: memberId === this.#leaderId }
     // The leader is named by its old id, so that it does not assign: everybody keeps what they have.
-    return { ...this.#joinResult(member), leaderId: leaderBefore, members: [] }
+    return { ...result, leaderId: leaderBefore, members: [] }
   }
 
   #joinAgain(member: Member, request: JoinRequest): JoinResult | Promise<JoinResult> {
@@ -238,9 +244,11 @@ export class Group {
     return {
       errorCode: errors.none,
       generationId: this.#generationId,
+      protocolType: this.#protocolType,
       protocol: this.#protocol,
       leaderId: this.#leaderId,
       memberId: member.memberId,
+      skipsAssignment: false,
       members: isLeader
         ? this.members.map(one => ({
             memberId: one.memberId,
@@ -279,6 +287,13 @@ export class Group {
     if (this.#isFenced({ memberId, groupInstanceId })) return errors.fencedInstanceId
     if (!this.#members.has(memberId)) return errors.unknownMemberId
     return generationId === this.#generationId ? errors.none : errors.illegalGeneration
+  }
+
+  /** A member that tells which protocol it synchronizes must mean the one that was chosen. */
+  #protocolError({ protocolType, protocol }: SyncRequest): number {
+    const isAnother = (told: string | null, chosen: string) => told !== null && told !== chosen
+    const isWrong = isAnother(protocolType, this.#protocolType) || isAnother(protocol, this.#protocol)
+    return isWrong ? errors.inconsistentGroupProtocol : errors.none
   }
 
   #isFenced({ memberId, groupInstanceId }: Pick<JoinRequest, 'memberId' | 'groupInstanceId'>): boolean {

@@ -16,20 +16,37 @@ export interface JoinRequest {
   readonly protocols: readonly OfferedProtocol[]
   /** True from JoinGroup v4 on: a new member is told its id first and joins with it. */
   readonly requiresKnownMemberId: boolean
+  /** True from JoinGroup v9 on: a leader can be told that nothing is to be assigned. */
+  readonly canSkipAssignment: boolean
 }
 
 export interface JoinResult {
   readonly errorCode: number
   readonly generationId: number
+  readonly protocolType: string | null
   readonly protocol: string
   readonly leaderId: string
   readonly memberId: string
+  /** True: the leader is not to assign, everybody keeps what they have. */
+  readonly skipsAssignment: boolean
   /** For the leader only. */
   readonly members: readonly {
     readonly memberId: string
     readonly groupInstanceId: string | null
     readonly metadata: Buffer
   }[]
+}
+
+export interface SyncRequest {
+  readonly groupId: string
+  readonly generationId: number
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  /** What the member takes for chosen; `null`: not told. */
+  readonly protocolType: string | null
+  readonly protocol: string | null
+  /** From the leader only. */
+  readonly assignments: ReadonlyMap<string, Buffer>
 }
 
 export interface SyncResult {
@@ -42,9 +59,11 @@ export const refusedSync = (errorCode: number): SyncResult => ({ errorCode, assi
 export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
   errorCode,
   generationId: -1,
+  protocolType: null,
   protocol: '',
   leaderId: '',
   memberId,
+  skipsAssignment: false,
   members: []
 })
 

@@ -112,6 +112,17 @@ export class PartitionLog {
     return undefined
   }
 
+  /** Of all records that can still be read; undefined: there are none. */
+  get maxTimestampMs(): number | undefined {
+    let newest: number | undefined
+    for (const segment of this.#segments) {
+      for (const { lastOffset, maxTimestamp } of segment.places) {
+        if (lastOffset >= this.#logStartOffset && maxTimestamp > (newest ?? -1)) newest = maxTimestamp
+      }
+    }
+    return newest
+  }
+
   *batches(): Generator<BatchView> {
     for (const segment of this.#segments) for (const place of segment.places) yield segment.batchAt(place)
   }

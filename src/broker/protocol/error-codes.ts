@@ -53,5 +53,8 @@ export const errors = {
   electionNotNeeded: 84,
   groupSubscribedToTopic: 86,
   invalidRecord: 87,
-  producerFenced: 90
+  unstableOffsetCommit: 88,
+  producerFenced: 90,
+  unknownTopicId: 100,
+  unsupportedEndpointType: 115
 } as const

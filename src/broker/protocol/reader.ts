@@ -5,10 +5,16 @@ export class MalformedRequest extends Error {
 
 const TWO_TO_32 = 4294967296
 
-/** Reads Kafka's primitives one after another; the `compact` ones are those of flexible versions. Byte strings are views of the frame. */
+/**
+ * Reads Kafka's primitives one after another. Byte strings are views of the frame.
+ *
+ * Flexible versions write lengths as varints and end every struct with tagged fields. A reader that was told so reads
+ * both by the same calls: `structs` for arrays whose items end with tagged fields, `array` for those of primitives.
+ */
 export class ProtocolReader {
   readonly #bytes: Buffer
   #position: number
+  #isFlexible = false
 
   constructor(bytes: Buffer, position = 0) {
     this.#bytes = bytes
@@ -45,6 +51,12 @@ export class ProtocolReader {
     return this.#bytes.readInt32BE(at) * TWO_TO_32 + this.#bytes.readUInt32BE(at + 4)
   }
 
+  /** What follows is encoded as flexible versions do. */
+  becomeFlexible(): this {
+    this.#isFlexible = true
+    return this
+  }
+
   string(): string {
     const text = this.nullableString()
     if (text === null) throw new MalformedRequest('null where a string is required')
@@ -52,7 +64,7 @@ export class ProtocolReader {
   }
 
   nullableString(): string | null {
-    const length = this.int16()
+    const length = this.#isFlexible ? this.#unsignedVarint() - 1 : this.int16()
     if (length < 0) return null
     const at = this.#take(length)
     return this.#bytes.toString('utf8', at, at + length)
@@ -63,10 +75,16 @@ export class ProtocolReader {
   }
 
   nullableBytes(): Buffer | null {
-    const length = this.int32()
+    const length = this.#count()
     if (length < 0) return null
     const at = this.#take(length)
     return this.#bytes.subarray(at, at + length)
+  }
+
+  /** 16 bytes, as text: the form in which Kafka prints them. */
+  uuid(): string {
+    const at = this.#take(16)
+    return this.#bytes.toString('base64url', at, at + 16)
   }
 
   array<Item>(read: () => Item): Item[] {
@@ -74,7 +92,7 @@ export class ProtocolReader {
   }
 
   nullableArray<Item>(read: () => Item): Item[] | null {
-    const count = this.int32()
+    const count = this.#count()
     if (count < 0) return null
     // Every item takes at least a byte, so a lying count cannot make us reserve memory.
     if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
@@ -83,33 +101,30 @@ export class ProtocolReader {
     return items
   }
 
-  compactString(): string {
-    const text = this.compactNullableString()
-    if (text === null) throw new MalformedRequest('null where a string is required')
-    return text
+  structs<Item>(read: () => Item): Item[] {
+    return this.nullableStructs(read) ?? []
   }
 
-  compactNullableString(): string | null {
-    const length = this.#unsignedVarint() - 1
-    if (length < 0) return null
-    const at = this.#take(length)
-    return this.#bytes.toString('utf8', at, at + length)
+  nullableStructs<Item>(read: () => Item): Item[] | null {
+    return this.nullableArray(() => {
+      const item = read()
+      this.tags()
+      return item
+    })
   }
 
-  compactArray<Item>(read: () => Item): Item[] {
-    const count = this.#unsignedVarint() - 1
-    if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
-    const items: Item[] = []
-    for (let index = 0; index < count; index++) items.push(read())
-    return items
-  }
-
-  /** None of them matters here. */
-  skipTags(): void {
+  /** The end of a struct: nothing in classic versions. No tagged field matters here. */
+  tags(): void {
+    if (!this.#isFlexible) return
     for (let count = this.#unsignedVarint(); count > 0; count--) {
       this.#unsignedVarint()
       this.#take(this.#unsignedVarint())
     }
+  }
+
+  /** Of bytes or items; -1: null. */
+  #count(): number {
+    return this.#isFlexible ? this.#unsignedVarint() - 1 : this.int32()
   }
 
   #unsignedVarint(): number {

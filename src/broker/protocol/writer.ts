@@ -1,8 +1,13 @@
 /** Byte strings below this are copied into the frame; longer ones leave as they are. */
 const COPY_BELOW_BYTES = 1024
+const UUID_BYTES = 16
 
-/** Writes Kafka's primitives into one framed response; the `compact` ones are those of flexible versions. */
+/**
+ * Writes Kafka's primitives into one framed response. Once it is told that the version is flexible, lengths become
+ * varints and `structs` and `tags` write the (empty) tagged fields that end each struct.
+ */
 export class ProtocolWriter {
+  #isFlexible = false
   #bytes: Buffer
   #start = 0
   #end = 0
@@ -42,50 +47,70 @@ export class ProtocolWriter {
     return this
   }
 
+  /** What follows the response header is encoded as flexible versions do. */
+  becomeFlexible(): this {
+    this.#isFlexible = true
+    return this
+  }
+
   string(value: string): this {
     return this.nullableString(value)
   }
 
   nullableString(value: string | null): this {
-    if (value === null) return this.int16(-1)
+    if (value === null) return this.#isFlexible ? this.#unsignedVarint(0) : this.int16(-1)
     const length = Buffer.byteLength(value)
-    this.int16(length)
+    if (this.#isFlexible) this.#unsignedVarint(length + 1)
+    else this.int16(length)
     const at = this.#reserve(length)
     this.#bytes.write(value, at, length, 'utf8')
     return this
   }
 
   bytes(value: Buffer): this {
-    return this.int32(value.length).raw(value)
+    return this.#count(value.length).raw(value)
   }
 
   nullableBytes(value: Buffer | null): this {
-    return value ? this.bytes(value) : this.int32(-1)
+    return value ? this.bytes(value) : this.#count(-1)
+  }
+
+  /** From the text form that {@link ProtocolReader.uuid} gives. */
+  uuid(text: string): this {
+    const at = this.#reserve(UUID_BYTES)
+    this.#bytes.write(text, at, UUID_BYTES, 'base64url')
+    return this
   }
 
   array<Item>(items: Iterable<Item>, write: (item: Item) => void): this {
     const list = Array.isArray(items) ? (items as readonly Item[]) : [...items]
-    this.int32(list.length)
+    this.#count(list.length)
     for (const item of list) write(item)
     return this
   }
 
-  compactString(value: string): this {
-    const length = Buffer.byteLength(value)
-    this.#unsignedVarint(length + 1)
-    const at = this.#reserve(length)
-    this.#bytes.write(value, at, length, 'utf8')
+  nullArray(): this {
+    return this.#count(-1)
+  }
+
+  /** An array whose items end with tagged fields in flexible versions. */
+  structs<Item>(items: readonly Item[], write: (item: Item) => void): this {
+    this.#count(items.length)
+    for (const item of items) {
+      write(item)
+      this.tags()
+    }
     return this
   }
 
-  compactArray<Item>(items: readonly Item[], write: (item: Item) => void): this {
-    this.#unsignedVarint(items.length + 1)
-    for (const item of items) write(item)
-    return this
+  /** The end of a struct: nothing in classic versions. */
+  tags(): this {
+    return this.#isFlexible ? this.int8(0) : this
   }
 
-  noTags(): this {
-    return this.int8(0)
+  /** Of bytes or items; -1: null. */
+  #count(value: number): this {
+    return this.#isFlexible ? this.#unsignedVarint(value + 1) : this.int32(value)
   }
 
   /** Without a length. Long ones are not copied: the caller leaves them alone until the frame is sent. */
@@ -111,10 +136,11 @@ export class ProtocolWriter {
     return this.#doneBytes + this.#end - this.#start
   }
 
-  #unsignedVarint(value: number): void {
+  #unsignedVarint(value: number): this {
     let left = value
     for (; left > 127; left >>>= 7) this.#byte((left & 127) | 128)
     this.#byte(left)
+    return this
   }
 
   #byte(value: number): void {

@@ -1,10 +1,13 @@
 import type { PartitionLog } from '../log/partition-log.js'
 import { Partition } from './partition.js'
 import { TopicConfig } from './topic-config.js'
+import { newTopicId } from './topic-id.js'
 import { collisionForm } from './topic-name.js'
 
 export interface Topic {
   readonly name: string
+  /** Of this topic only: one that is made again under the same name has another. */
+  readonly id: string
   readonly config: TopicConfig
   readonly partitions: Partition[]
 }
@@ -12,6 +15,8 @@ export interface Topic {
 /** What is needed to make a topic again: kept in the directory. */
 export interface TopicDescription {
   readonly name: string
+  /** Absent for a new topic, and in directories written before topics had ids. */
+  readonly id?: string
   readonly config: readonly (readonly [string, string])[]
   readonly partitions: readonly {
     readonly replicas: readonly number[]
@@ -28,6 +33,7 @@ export interface TopicTableOptions {
 /** All topics. Keyed by name in Maps, because `__proto__` is a name like any other. */
 export class TopicTable {
   readonly #topics = new Map<string, Topic>()
+  readonly #byId = new Map<string, Topic>()
   readonly #collisions = new Map<string, string>()
   readonly #options: TopicTableOptions
 
@@ -37,6 +43,10 @@ export class TopicTable {
 
   get(name: string): Topic | undefined {
     return this.#topics.get(name)
+  }
+
+  byId(id: string): Topic | undefined {
+    return this.#byId.get(id)
   }
 
   all(): Topic[] {
@@ -60,10 +70,12 @@ export class TopicTable {
   add(description: TopicDescription): Topic {
     const topic: Topic = {
       name: description.name,
+      id: description.id ?? newTopicId(),
       config: new TopicConfig(new Map(description.config)),
       partitions: []
     }
     this.#topics.set(topic.name, topic)
+    this.#byId.set(topic.id, topic)
     this.#collisions.set(collisionForm(topic.name), topic.name)
     for (const partition of description.partitions) this.addPartition(topic, partition)
     return topic
@@ -84,6 +96,7 @@ export class TopicTable {
     const topic = this.#topics.get(name)
     if (!topic) return false
     this.#topics.delete(name)
+    this.#byId.delete(topic.id)
     this.#collisions.delete(collisionForm(name))
     for (const partition of topic.partitions) this.#options.removeLog(name, partition.index, partition.log)
     return true
@@ -92,6 +105,7 @@ export class TopicTable {
   describe(): TopicDescription[] {
     return this.all().map(topic => ({
       name: topic.name,
+      id: topic.id,
       config: [...topic.config.given],
       partitions: topic.partitions.map(({ replicas, leaderEpoch, log }) => ({
         replicas,

@@ -23,6 +23,11 @@ interface Transaction {
   timer: NodeJS.Timeout | undefined
 }
 
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
 /** Who asks, about which transaction. */
 export interface TransactionalProducer {
   readonly transactionalId: string
@@ -45,10 +50,16 @@ export class TransactionCoordinator {
     this.#offsets = offsets
   }
 
-  /** A producer begins, or begins again: whoever used the id before is fenced, what it left open is aborted. */
-  begin(transactionalId: string, timeoutMs: number): { producerId: number; producerEpoch: number } | number {
+  /**
+   * A producer begins, or begins again: whoever used the id before is fenced, what it left open is aborted.
+   *
+   * @param current who the producer believes to be; refused when somebody else has taken its place. An id that is not
+   *   known here is begun anew
+   */
+  begin(transactionalId: string, timeoutMs: number, current: ProducerIdentity | undefined): ProducerIdentity | number {
     if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errors.invalidTransactionTimeout
     let transaction = this.#transactions.get(transactionalId)
+    if (current && transaction && !isThis(transaction, current)) return errors.producerFenced
     if (!transaction) {
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
@@ -76,6 +87,16 @@ export class TransactionCoordinator {
 
   addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
     this.#transactions.get(transactionalId)?.offsets.push(...offsets)
+  }
+
+  /** Whether a transaction that is still open holds an offset for this partition. */
+  willCommit(groupId: string, topic: string, partition: number): boolean {
+    for (const { state, groupIds, offsets } of this.#transactions.values()) {
+      if (state !== 'ongoing' || !groupIds.has(groupId)) continue
+      const isHeld = offsets.some(o => o.groupId === groupId && o.topic === topic && o.partition === partition)
+      if (isHeld) return true
+    }
+    return false
   }
 
   /** Ends it, or says again how it has ended. */
@@ -130,6 +151,9 @@ export class TransactionCoordinator {
     transaction.offsets = []
   }
 }
+
+const isThis = (transaction: Transaction, { producerId, producerEpoch }: ProducerIdentity): boolean =>
+  transaction.producerId === producerId && transaction.epoch === producerEpoch
 
 const newTransaction = (producerId: number): Transaction => ({
   producerId,
