@@ -8,8 +8,9 @@ import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-clie
  * @throws ConfigError when a certificate cannot be read
  */
 export function connectionOf(name: string, settings: ClusterSettings): Omit<ConnectionSettings, 'log'> {
-  const { clientId, connectTimeoutMs, requestTimeoutMs } = settings
-  return { clientId, connectTimeoutMs, requestTimeoutMs, tls: toTls(name, settings.tls), sasl: toSasl(settings.sasl) }
+  const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = settings
+  const times = { connectTimeoutMs, requestTimeoutMs, maxThrottleMs }
+  return { clientId, ...times, tls: toTls(name, settings.tls), sasl: toSasl(settings.sasl) }
 }
 
 function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {

@@ -51,6 +51,9 @@ export const clusterSettings = z.strictObject({
   requestTimeoutMs: milliseconds
     .default(10_000)
     .describe('Longest wait for the answer to one call; after it the connection is closed'),
+  maxThrottleMs: milliseconds
+    .default(10_000)
+    .describe('Longest pause a broker may ask for when it throttles us; a longer one is cut to this'),
   tls,
   sasl
 })

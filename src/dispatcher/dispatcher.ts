@@ -40,8 +40,6 @@ interface Lane extends LanePlan {
   timer: NodeJS.Timeout | undefined
 }
 
-// Longer than this no broker may silence us; Kafka's own quota windows are seconds.
-const MAX_THROTTLE_MS = 30_000
 const TIMEOUTS_BEFORE_UNREACHABLE = 2
 
 /**
@@ -182,7 +180,7 @@ export class Dispatcher implements Holder {
       for (const group of returned) for (const request of group.requests) request.heldBy(undefined)
       this.#options.reports.returned(returned)
     }
-    const throttleMs = Math.min(MAX_THROTTLE_MS, (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0)
+    const throttleMs = (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0
     this.#step(lane, ready => ({ type: 'settled', ready, throttleMs }))
   }
 

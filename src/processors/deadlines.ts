@@ -9,7 +9,7 @@ export interface Due {
   onDue(): void
 }
 
-/** Coarse on purpose: requests of the same 10 ms share one timer, and a request is never answered too early. */
+/** Coarse on purpose: requests of the same 10 ms share one timer, in order of arrival; none is answered too early. */
 const TICK_MS = 10
 
 /**
@@ -59,7 +59,7 @@ export class Deadlines {
     this.#size--
   }
 
-  /** Everything that waits, in no particular order. */
+  /** Everything that waits, by tick as they were first needed and in order of arrival within one. */
   all(): Due[] {
     return [...this.#buckets.values()].flatMap(bucket => bucket.items())
   }
@@ -87,7 +87,7 @@ export class Deadlines {
     for (const tick of this.#ticks.splice(0, passed)) {
       const bucket = this.#buckets.get(tick)!
       this.#buckets.delete(tick)
-      for (let item = bucket.next; item; item = bucket.next) {
+      for (let item = bucket.first; item; item = bucket.first) {
         this.remove(item)
         item.onDue()
       }
@@ -98,7 +98,7 @@ export class Deadlines {
 
   /** Keeps the timer from waking for buckets whose requests have long been answered. */
   #dropEmptyHeads(): void {
-    while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.next) {
+    while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.first) {
       this.#buckets.delete(this.#ticks.shift()!)
     }
   }
@@ -121,22 +121,27 @@ export class Alarm implements Due {
   }
 }
 
-/** Head of a doubly linked list. */
+/** What is due in one tick, in the order it was added: a ring of links that begins and ends at the bucket. */
 class Bucket implements Due {
   readonly deadlineAt = 0
-  previous: Due | undefined
-  next: Due | undefined
+  previous: Due = this
+  next: Due = this
+
+  get first(): Due | undefined {
+    return this.next === this ? undefined : this.next
+  }
 
   append(item: Due): void {
-    item.previous = this
-    item.next = this.next
-    if (this.next) this.next.previous = item
-    this.next = item
+    const last = this.previous
+    item.previous = last
+    item.next = this
+    last.next = item
+    this.previous = item
   }
 
   items(): Due[] {
     const found: Due[] = []
-    for (let item = this.next; item; item = item.next) found.push(item)
+    for (let item = this.next; item !== this; item = item.next!) found.push(item)
     return found
   }
 
@@ -145,7 +150,7 @@ class Bucket implements Due {
 
 function unlink(item: Due): void {
   item.previous!.next = item.next
-  if (item.next) item.next.previous = item.previous
+  item.next!.previous = item.previous
   item.previous = undefined
   item.next = undefined
 }

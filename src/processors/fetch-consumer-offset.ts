@@ -15,8 +15,7 @@ type Waiter = Accepted<'fetchConsumerOffset'>
 type PartitionAnswer = OffsetFetchResponse['partitions'][number]
 export interface FetchConsumerOffsetCall {
   readonly groupId: string
-  /** Lists grow while the call is on its way. */
-  readonly partitions: ReadonlyMap<string, Waiter[]>
+  readonly partitions: ReadonlyMap<string, readonly Waiter[]>
 }
 
 export interface GroupProcessorOptions {
@@ -25,12 +24,14 @@ export interface GroupProcessorOptions {
   readonly tags: BrokerTags
 }
 
-/** Committed offsets: the oldest group with all its partitions in one call, asked of its coordinator. */
+/**
+ * Committed offsets: the oldest group with all its partitions in one call, asked of its coordinator. No request joins a
+ * call that is on its way, whose answer may be older than a commit that was accepted before the request was made.
+ */
 export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsumerOffsetCall, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
   readonly #options: GroupProcessorOptions
   readonly #queue = new GroupQueue<Waiter[]>()
-  #inFlight: FetchConsumerOffsetCall | undefined
 
   constructor(options: GroupProcessorOptions) {
     this.#options = options
@@ -44,8 +45,7 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     const { groupId } = request.request
     const { topic, partition } = request.request.topicPartition
     const key = topicPartitionKey(topic, partition)
-    const onItsWay = this.#inFlight?.groupId === groupId ? this.#inFlight.partitions.get(key) : undefined
-    const waiting = onItsWay ?? this.#queue.get(groupId, key)
+    const waiting = this.#queue.get(groupId, key)
     if (waiting) waiting.push(request)
     else this.#queue.set(groupId, key, [request])
   }
@@ -53,7 +53,7 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
   nextCall(): FetchConsumerOffsetCall | undefined {
     for (let first = this.#queue.takeFirst(); first; first = this.#queue.takeFirst()) {
       const partitions = openEntries(first.partitions)
-      if (partitions.size > 0) return (this.#inFlight = { groupId: first.groupId, partitions })
+      if (partitions.size > 0) return { groupId: first.groupId, partitions }
     }
     return undefined
   }
@@ -67,7 +67,6 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
   }
 
   processResponse(call: FetchConsumerOffsetCall, response: OffsetFetchResponse): readonly Returned[] {
-    this.#inFlight = undefined
     const unanswered = new Map(call.partitions)
     const back: Returned[] = []
     if (response.errorCode === errorCodes.NONE) {
@@ -92,7 +91,6 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
   }
 
   callFailed(call: FetchConsumerOffsetCall): readonly AnyAccepted[] {
-    this.#inFlight = undefined
     return stillOpen([...call.partitions.values()].flat())
   }
 

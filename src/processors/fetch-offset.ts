@@ -25,8 +25,7 @@ type PartitionAnswer = ListOffsetsResponse['partitions'][number]
 interface Wanted {
   /** As Kafka has it: -1 latest, -2 earliest, else epoch milliseconds. */
   readonly timestamp: number
-  /** Grows while the call is on its way. */
-  readonly waiters: Waiter[]
+  readonly waiters: readonly Waiter[]
 }
 export type FetchOffsetCall = ReadonlyMap<string, Wanted>
 
@@ -37,12 +36,15 @@ export interface FetchOffsetOptions {
   readonly isolationLevel: IsolationLevel
 }
 
-/** Offsets by position or time: one call for all partitions of the broker, the first asked type of each first. */
+/**
+ * Offsets by position or time: one call for all partitions of the broker, the first asked type of each first. Requests
+ * that wait share a call. None joins one that is on its way: what was acknowledged before a request was made must be
+ * in its answer, and that call may have been answered before.
+ */
 export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, ListOffsetsResponse> {
   readonly name = 'fetchOffset'
   readonly #options: FetchOffsetOptions
   readonly #queue = new RequestQueue<number, Waiter>()
-  #inFlight: FetchOffsetCall | undefined
 
   constructor(options: FetchOffsetOptions) {
     this.#options = options
@@ -53,10 +55,7 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
   }
 
   addToQueue(request: Waiter): void {
-    const timestamp = toTimestamp(request.request.offsetType)
-    const wanted = this.#inFlight?.get(request.key)
-    if (wanted?.timestamp === timestamp) wanted.waiters.push(request)
-    else this.#queue.add(request.key, timestamp, request)
+    this.#queue.add(request.key, toTimestamp(request.request.offsetType), request)
   }
 
   nextCall(): FetchOffsetCall | undefined {
@@ -67,8 +66,7 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
         if (open.length > 0) call.set(key, { timestamp: subkey, waiters: open })
       }
     }
-    this.#inFlight = call.size > 0 ? call : undefined
-    return this.#inFlight
+    return call.size > 0 ? call : undefined
   }
 
   send(client: BrokerClient, call: FetchOffsetCall): Promise<ListOffsetsResponse> {
@@ -81,7 +79,6 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
   }
 
   processResponse(call: FetchOffsetCall, response: ListOffsetsResponse): readonly Returned[] {
-    this.#inFlight = undefined
     const unanswered = new Map(call)
     const back: Returned[] = []
     for (const answer of response.partitions) {
@@ -96,7 +93,6 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
   }
 
   callFailed(call: FetchOffsetCall): readonly AnyAccepted[] {
-    this.#inFlight = undefined
     return stillOpen([...call.values()].flatMap(({ waiters }) => waiters))
   }
 

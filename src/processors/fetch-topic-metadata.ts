@@ -9,17 +9,18 @@ export interface FetchTopicMetadataCall {
   /** `null`: all. */
   readonly topics: ReadonlySet<string> | null
   readonly allowAutoTopicCreation: boolean
-  /** Grows while the call is on its way: whoever asks for no more than the call does shares its answer. */
-  readonly waiters: Waiter[]
+  readonly waiters: readonly Waiter[]
 }
 
-/** Metadata asked by users of the Router: requests that wait together share one call, each gets what it asked for. */
+/**
+ * Metadata asked by users of the Router: requests that wait together share one call, each gets what it asked for. None
+ * joins a call on its way, whose answer may not know a topic that was created before the request was made.
+ */
 export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMetadataCall, MetadataResponse> {
   readonly name = 'fetchTopicMetadata'
   readonly #callTimeoutMs: number
   readonly #onMetadata: (response: MetadataResponse, call: FetchTopicMetadataCall) => void
   #queue: Waiter[] = []
-  #inFlight: FetchTopicMetadataCall | undefined
 
   /** @param onMetadata told every response, so that the Router's tables profit */
   constructor(
@@ -35,8 +36,7 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   addToQueue(request: Waiter): void {
-    if (this.#inFlight && covers(this.#inFlight, request)) this.#inFlight.waiters.push(request)
-    else this.#queue.push(request)
+    this.#queue.push(request)
   }
 
   nextCall(): FetchTopicMetadataCall | undefined {
@@ -49,8 +49,7 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
     this.#queue = waiting.filter(other => !waiters.includes(other))
     const all = waiters.some(waiter => !waiter.request.topics)
     const topics = all ? null : new Set(waiters.flatMap(waiter => waiter.request.topics ?? []))
-    this.#inFlight = { topics, allowAutoTopicCreation, waiters }
-    return this.#inFlight
+    return { topics, allowAutoTopicCreation, waiters }
   }
 
   send(client: BrokerClient, call: FetchTopicMetadataCall): Promise<MetadataResponse> {
@@ -63,7 +62,6 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   processResponse(call: FetchTopicMetadataCall, response: MetadataResponse): readonly Returned[] {
-    this.#inFlight = undefined
     this.#onMetadata(response, call)
     const found = new Map(response.topics.map(topic => [topic.topic, topic]))
     for (const waiter of call.waiters) {
@@ -74,7 +72,6 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   callFailed(call: FetchTopicMetadataCall): readonly AnyAccepted[] {
-    this.#inFlight = undefined
     return stillOpen(call.waiters)
   }
 
@@ -83,11 +80,6 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
     this.#queue = []
     return waiting
   }
-}
-
-function covers(call: FetchTopicMetadataCall, { request }: Waiter): boolean {
-  if ((request.allowAutoTopicCreation === true) !== call.allowAutoTopicCreation) return false
-  return call.topics === null || (request.topics?.every(topic => call.topics!.has(topic)) ?? false)
 }
 
 /** Every named topic is present, a missing one with code 3, whatever the broker left out. */

@@ -12,6 +12,9 @@ import type { FetchedRecords } from './fetched-records.js'
  * InvalidRequestError; both leave the connection alone. `connect` is idempotent and shared by concurrent callers; every
  * call connects when needed.
  *
+ * A broker may ask to be left alone (`throttleTimeMs`). The client bounds that time, holds back its own calls for so
+ * long, and reports the bounded time.
+ *
  * Responses may be large: batches of a Fetch own their bytes, everything else is plain data.
  */
 export interface BrokerClient {

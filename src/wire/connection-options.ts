@@ -27,7 +27,11 @@ export interface ConnectionSettings {
   readonly sasl?: SaslOptions | undefined
   /** A response that claims more breaks its connection. Default 100 MiB. */
   readonly maxResponseBytes?: number | undefined
+  /** The longest pause a broker may ask for (KIP-219); a longer one is cut. Default 10 s. */
+  readonly maxThrottleMs?: number | undefined
   readonly log: Logger
 }
+
+export const DEFAULT_MAX_THROTTLE_MS = 10_000
 
 export const DEFAULT_MAX_RESPONSE_BYTES = 100 * 1024 * 1024

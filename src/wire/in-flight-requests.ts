@@ -12,7 +12,7 @@ export interface OutgoingRequest {
   onPayload(payload: Buffer): void
   onError(error: Error): void
 }
-interface Waiting {
+interface Sent {
   readonly request: OutgoingRequest
   readonly timer: NodeJS.Timeout
 }
@@ -22,12 +22,13 @@ interface Waiting {
  * an answer with any other correlation id means that the connection cannot be trusted any more.
  *
  * One timer per request and none without; a request that times out breaks the connection, for its late answer could
- * not be told from the next one's. While the broker throttles us (KIP-219) requests wait, their timers running.
+ * not be told from the next one's. While the broker throttles us (KIP-219) requests wait unsent; the time a broker has
+ * for its answer begins when the request is sent.
  */
 export class InFlightRequests {
   readonly #breakConnection: (error: CastellanError) => void
-  #inFlight: Waiting[] = []
-  #throttled: Waiting[] = []
+  #inFlight: Sent[] = []
+  #throttled: OutgoingRequest[] = []
   #throttleTimer: NodeJS.Timeout | undefined
   #throttledUntil = 0
 
@@ -42,21 +43,20 @@ export class InFlightRequests {
   }
 
   send(request: OutgoingRequest): void {
-    const waiting = { request, timer: setTimeout(() => this.#onTimeout(waiting), request.timeoutMs) }
-    if (this.#throttleTimer !== undefined) this.#throttled.push(waiting)
-    else this.#write(waiting)
+    if (this.#throttleTimer !== undefined) this.#throttled.push(request)
+    else this.#write(request)
   }
 
   /** @throws ProtocolError when it answers another request than the oldest */
   answer(correlationId: number, payload: Buffer): void {
-    const waiting = this.#inFlight[0]
-    if (waiting?.request.correlationId !== correlationId) {
-      const expected = waiting === undefined ? 'none' : waiting.request.correlationId
+    const oldest = this.#inFlight[0]
+    if (oldest?.request.correlationId !== correlationId) {
+      const expected = oldest === undefined ? 'none' : oldest.request.correlationId
       throw new ProtocolError(`a response has correlation id ${correlationId}, expected ${expected}`)
     }
     this.#inFlight.shift()
-    clearTimeout(waiting.timer)
-    waiting.request.onPayload(payload)
+    clearTimeout(oldest.timer)
+    oldest.request.onPayload(payload)
   }
 
   /** Nothing is sent for so long. A later end wins. */
@@ -67,7 +67,7 @@ export class InFlightRequests {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = setTimeout(() => {
       this.#throttleTimer = undefined
-      for (const waiting of this.#throttled.splice(0)) this.#write(waiting)
+      for (const request of this.#throttled.splice(0)) this.#write(request)
     }, durationMs)
   }
 
@@ -75,21 +75,22 @@ export class InFlightRequests {
   failAll(error: Error): void {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = undefined
-    const waiting = [...this.#inFlight.splice(0), ...this.#throttled.splice(0)]
-    for (const { timer } of waiting) clearTimeout(timer)
-    for (const { request } of waiting) request.onError(error)
+    const sent = this.#inFlight.splice(0)
+    for (const { timer } of sent) clearTimeout(timer)
+    for (const request of [...sent.map(({ request }) => request), ...this.#throttled.splice(0)]) request.onError(error)
   }
 
-  #write(waiting: Waiting): void {
-    this.#inFlight.push(waiting)
-    waiting.request.write()
+  #write(request: OutgoingRequest): void {
+    const sent = { request, timer: setTimeout(() => this.#onTimeout(sent), request.timeoutMs) }
+    this.#inFlight.push(sent)
+    request.write()
   }
 
   /** When the loop was held up, the answer may lie in the socket: let it be read before judging. */
-  #onTimeout(waiting: Waiting): void {
+  #onTimeout(sent: Sent): void {
     setImmediate(() => {
-      if (!this.#inFlight.includes(waiting) && !this.#throttled.includes(waiting)) return
-      const { apiName, timeoutMs } = waiting.request
+      if (!this.#inFlight.includes(sent)) return
+      const { apiName, timeoutMs } = sent.request
       this.#breakConnection(new TimedOutError(apiName, timeoutMs))
     })
   }

@@ -261,8 +261,8 @@ function send<Call, Response extends Throttled>(
       onPayload(payload) {
         try {
           const response = decode(api, payload, call)
-          connection.throttle(response.throttleTimeMs)
-          resolve(response)
+          const throttleTimeMs = connection.throttle(response.throttleTimeMs)
+          resolve(throttleTimeMs === response.throttleTimeMs ? response : { ...response, throttleTimeMs })
         } catch (error) {
           const failure =
             error instanceof ProtocolError ? error : new ProtocolError(`a ${api.name} response cannot be read`, error)

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import Connection, { type KafkajsLogger, type KafkajsRequestQueue } from 'kafkajs/src/network/connection.js'
 import { CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
-import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES } from './connection-options.js'
+import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './connection-options.js'
 import { FrameReader } from './frame-reader.js'
 import { InFlightRequests } from './in-flight-requests.js'
 import { openSocket } from './open-socket.js'
@@ -98,9 +98,11 @@ export class KafkajsConnection {
     this.#requests.send({ correlationId, apiName, timeoutMs, onPayload, onError, write: () => this.#write(pieces) })
   }
 
-  /** Nothing is sent for so long: the broker's wish. */
-  throttle(durationMs: number): void {
+  /** Nothing is sent for so long, the broker's wish; gives how much of it is granted. */
+  throttle(wantedMs: number): number {
+    const durationMs = Math.min(wantedMs, this.#settings.maxThrottleMs ?? DEFAULT_MAX_THROTTLE_MS)
     this.#requests.throttle(durationMs)
+    return durationMs
   }
 
   /** Closes the socket at once; every request in flight gets the error. Only the first reason counts. */
@@ -187,7 +189,7 @@ export class KafkajsConnection {
         })
       },
       rejectAll: () => {},
-      maybeThrottle: throttleTimeMs => this.#requests.throttle(throttleTimeMs ?? 0),
+      maybeThrottle: throttleTimeMs => void this.throttle(throttleTimeMs ?? 0),
       waitForPendingRequests: () => Promise.resolve(),
       scheduleRequestTimeoutCheck: () => {},
       destroy: () => {}

@@ -48,11 +48,29 @@ describe('deadlines', () => {
       calls.push('first')
       deadlines.remove(second)
     })
-    // The one added last is called first.
-    deadlines.add(second)
     deadlines.add(first)
+    deadlines.add(second)
     clock.tick(200)
     expect(calls).to.deep.equal(['first'])
+  })
+
+  it('hardening 10: calls what is due in the same 10 ms in the order it was added, whatever was removed between', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.boolean()), { maxLength: 40 }), items => {
+        const called: number[] = []
+        const start = clock.now
+        const alarms = items.map(([delay], at) => new Alarm(start + delay, () => called.push(at)))
+        for (const alarm of alarms) deadlines.add(alarm)
+        items.forEach(([, isRemoved], at) => {
+          if (isRemoved) deadlines.remove(alarms[at]!)
+        })
+        clock.tick(50)
+        const tickOf = (at: number): number => Math.ceil((start + items[at]![0]) / 10)
+        const expected = items.flatMap(([, isRemoved], at) => (isRemoved ? [] : [at]))
+        expected.sort((a, b) => tickOf(a) - tickOf(b) || a - b)
+        expect(called).to.deep.equal(expected)
+      })
+    )
   })
 
   it('wakes earlier when something earlier is added', () => {

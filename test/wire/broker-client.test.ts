@@ -247,13 +247,41 @@ describe('BrokerClient', () => {
       expect(broker.requests).to.have.length(sent + 2)
     })
 
-    it('does not outlast a request: it times out as any other', async () => {
+    it('walls 9: a pause of 2^31-1 ms is cut to maxThrottleMs, also in what is reported', async () => {
+      connectWith({ maxThrottleMs: 200 })
       await client.connect()
       broker.script = (_request, reply) => reply.payload(metadataPayload(0x7fffffff))
-      await client.metadata(noTopics)
-      expect(await failureOf(client.metadata({ ...noTopics, timeoutMs: 20 }))).to.be.instanceOf(TimedOutError)
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+      expect(await client.metadata(noTopics)).to.include({ throttleTimeMs: 200 })
       broker.script = answerMetadata
+      const sent = broker.requests.length
+      const waiting = client.metadata(noTopics)
+      clock.tick(199)
+      await new Promise(resolve => setImmediate(resolve))
+      expect(broker.requests).to.have.length(sent)
+      clock.tick(1)
+      await waiting
+    })
+
+    it('hardening 10: the time for an answer begins when the request is sent, not while it is held back', async () => {
+      await client.connect()
+      broker.script = (_request, reply) => reply.payload(metadataPayload(5000))
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
       await client.metadata(noTopics)
+      broker.script = answerMetadata
+      const waiting = client.metadata({ ...noTopics, timeoutMs: 100 })
+      clock.tick(5000)
+      await waiting
+      expect(broker.connectionCount).to.equal(1)
+    })
+
+    it('ends with the connection: what was held back fails', async () => {
+      await client.connect()
+      broker.script = (_request, reply) => reply.payload(metadataPayload(5000))
+      await client.metadata(noTopics)
+      const waiting = failureOf(client.metadata(noTopics))
+      await client.close()
+      expect(await waiting).to.be.instanceOf(UnavailableError)
     })
   })
 
