@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
+import { printable } from '../printable.js'
 
 /**
  * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; brackets around an IPv6 host go.
@@ -7,7 +8,10 @@ import type { BrokerAddress } from '../model.js'
  * @throws ConfigError for anything else
  */
 export function toBrokerAddress(text: string): BrokerAddress {
-  const [, host, port] = text.trim().match(/^(.+):(\d{1,5})$/) ?? []
-  if (host === undefined || Number(port) > 65_535) throw new ConfigError(`write brokers as HOST:PORT, not "${text}"`)
+  const [, host, port] = text.trim().match(/^([^@/]+):(\d{1,5})$/) ?? []
+  if (host === undefined || Number(port) > 65_535) throw new ConfigError(`write brokers as HOST:PORT${notAs(text)}`)
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
+
+/** What has an @ may be an address with a user name and a password before it, which are not repeated. */
+const notAs = (text: string): string => (text.includes('@') ? ', without a user name' : `, not "${printable(text)}"`)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { z } from 'zod'
 import { ConfigError } from '../errors.js'
+import { printable } from '../printable.js'
 import { crossCheck, type Role } from './checks.js'
 import { describeSettings, type Leaf } from './leaves.js'
 import { toProblems } from './problems.js'
@@ -48,10 +49,12 @@ export function loadConfig(sources: ConfigSources): Config {
   take(fromEnvironment(sources.environment ?? {}, leaves, ['default', ...clusterNames]))
   take(fromFlags(sources.flags ?? []))
 
-  const parsed = configSchema.safeParse(assemble(assignments))
-  if (!parsed.success) problems.push(...toProblems(parsed.error, assignments, leaves))
+  const accepted = assignments.filter(assignment => !usesInheritedName(assignment))
+  problems.push(...assignments.filter(usesInheritedName).map(describeInheritedName))
+  const parsed = configSchema.safeParse(assemble(accepted))
+  if (!parsed.success) problems.push(...toProblems(parsed.error, accepted, leaves))
   else problems.push(...crossCheck(parsed.data, sources.role ?? 'serve', sources.environment ?? {}))
-  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.join('\n'))
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.map(printable).join('\n'))
   return freeze(parsed.data)
 }
 
@@ -79,6 +82,14 @@ const leafAt = (path: readonly string[]): Leaf | undefined =>
   leaves.find(
     leaf => leaf.path.length === path.length && leaf.path.every((part, i) => part === '*' || part === path[i])
   )
+
+/** Names that every object has, such as `constructor`, are settings of nobody, and no cluster can be called so. */
+const isInherited = (name: string): boolean => name in Object.prototype
+
+const usesInheritedName = ({ path }: Assignment): boolean => path.some(isInherited)
+
+const describeInheritedName = ({ path, origin, originAt }: Assignment): string =>
+  `${path.join('.')}: no such setting, and ${path.find(isInherited)} cannot be a name (${originAt?.(path) ?? origin})`
 
 /** Puts assignments together to one object without prototype, so that `__proto__` is a key like any other. */
 function assemble(assignments: readonly Assignment[]): unknown {

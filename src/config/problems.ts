@@ -59,7 +59,7 @@ function find(path: readonly string[], assignments: readonly Assignment[]): Assi
 
 function origin(path: readonly string[], assignments: readonly Assignment[]): string {
   const found = find(path, assignments)
-  return found ? ` (${found.origin})` : ''
+  return found ? ` (${found.originAt?.(path) ?? found.origin})` : ''
 }
 
 function got(path: readonly string[], assignments: readonly Assignment[]): string {
@@ -67,6 +67,8 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
   if (!found || found.path.length > path.length) return ''
   const item = path[found.path.length]
   const value = item !== undefined && Array.isArray(found.value) ? found.value[Number(item)] : found.value
+  // What has an @ may be an address with a user name and a password before it.
+  if ((JSON.stringify(found.value) ?? '').includes('@')) return ''
   const text = JSON.stringify(value) ?? String(value)
   return `, got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { type Document, LineCounter, parseDocument } from 'yaml'
 import type { Leaf } from './leaves.js'
 
 /** Variables Kubernetes sets by itself in the namespace of a service called `castellan`. Not ours. */
@@ -15,6 +15,8 @@ export interface Assignment {
   readonly path: readonly string[]
   readonly value: unknown
   readonly origin: string
+  /** Where exactly the value of a path at or below it stands, when that is known better than `origin` says. */
+  readonly originAt?: (path: readonly string[]) => string
 }
 
 /** What was understood, and what was not. */
@@ -28,15 +30,38 @@ export interface SourceResult {
  * source replaces single settings rather than whole sections.
  */
 export function fromYaml(text: string, fileName: string): SourceResult {
-  let document: unknown
-  try {
-    document = parse(text, { prettyErrors: true, uniqueKeys: true })
-  } catch (error) {
-    return { assignments: [], problems: [`${fileName}: ${firstLine(error)}`] }
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error', uniqueKeys: true })
+  const [flaw] = [...document.errors, ...document.warnings]
+  if (flaw) {
+    const { line, col } = lines.linePos(flaw.pos[0])
+    return problem(`${fileName}: ${withoutContent(flaw.message)} at line ${line}, column ${col}`)
   }
-  if (document === null || document === undefined) return { assignments: [], problems: [] }
-  if (!isMap(document))
-    return { assignments: [], problems: [`${fileName}: expected settings such as "http:", not a ${typeof document}`] }
+  let content: unknown
+  try {
+    content = document.toJS()
+  } catch (error) {
+    return problem(`${fileName}: ${withoutContent((error as Error).message)}`)
+  }
+  if (content === null || content === undefined) return { assignments: [], problems: [] }
+  if (!isMap(content)) return problem(`${fileName}: expected settings such as "http:", not a ${typeof content}`)
+  return { assignments: assignmentsOf(content, fileName, path => lineOf(document, lines, path)), problems: [] }
+}
+
+const problem = (line: string): SourceResult => ({ assignments: [], problems: [line] })
+
+/** The parser's message up to where it quotes the file, which may hold secrets. */
+const withoutContent = (message: string): string => message.replace(/\s*[:!%"*(|].*$/s, '')
+
+function assignmentsOf(
+  content: Record<string, unknown>,
+  fileName: string,
+  lineAt: (path: readonly string[]) => number | undefined
+): Assignment[] {
+  const originAt = (path: readonly string[]): string => {
+    const line = lineAt(path)
+    return line === undefined ? fileName : `${fileName}, line ${line}`
+  }
   const assignments: Assignment[] = []
   const visit = (value: unknown, path: readonly string[]): void => {
     // An empty section ("http:") says nothing.
@@ -44,11 +69,20 @@ export function fromYaml(text: string, fileName: string): SourceResult {
     if (isMap(value) && Object.keys(value).length > 0) {
       for (const [key, child] of Object.entries(value)) visit(child, [...path, key])
     } else if (path.length > 0) {
-      assignments.push({ path, value, origin: fileName })
+      assignments.push({ path, value, origin: fileName, originAt })
     }
   }
-  visit(document, [])
-  return { assignments, problems: [] }
+  visit(content, [])
+  return assignments
+}
+
+/** The line of a value, or of the nearest value around it that can be found. */
+function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number | undefined {
+  for (let depth = path.length; depth > 0; depth--) {
+    const node = document.getIn(path.slice(0, depth), true) as { range?: readonly number[] | null } | undefined
+    if (node?.range) return lines.linePos(node.range[0]!).line
+  }
+  return undefined
 }
 
 /** `http.port` <=> `CASTELLAN_HTTP_PORT`, `clusters.eu-west.tls.caFile` <=> `CASTELLAN_CLUSTERS_EU_WEST_TLS_CA_FILE`. */
@@ -75,7 +109,8 @@ export function fromEnvironment(
     else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })
     else {
       const content = readSecret(text)
-      if (content === undefined) problems.push(`${name}: cannot read ${text}`)
+      // The file is not named: whoever writes the secret itself here has made the most likely mistake.
+      if (content === undefined) problems.push(`${name}: the file it names cannot be read`)
       else assignments.push({ path: found.path, value: content, origin: name })
     }
   }
@@ -161,5 +196,3 @@ const toSnake = (name: string): string =>
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0]!

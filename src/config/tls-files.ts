@@ -9,6 +9,10 @@ export interface TlsMaterial {
   readonly key: string | undefined
 }
 
+/** Whoever writes a key itself where the name of its file belongs must not find it in the log. */
+const nameOf = (fileName: string): string =>
+  /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
+
 /**
  * Reads the files; the wire takes contents, since only few rooms may touch files.
  *
@@ -21,7 +25,7 @@ export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }:
       return readFileSync(fileName, 'utf8')
     } catch (error) {
       throw new ConfigError(
-        `clusters.${clusterName}.tls.${setting}: cannot read ${fileName} (${(error as NodeJS.ErrnoException).code})`
+        `clusters.${clusterName}.tls.${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`
       )
     }
   }

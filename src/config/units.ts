@@ -13,12 +13,14 @@ export const count = z.int().min(1)
 export const listenPort = z.int().min(0).max(65_535)
 
 /** Where to listen: a name or an address. */
-export const host = z.string().min(1)
+export const host = z
+  .string()
+  .regex(/^[^\s@/]+$/, { error: 'write a host name or an address, without scheme, user name or port' })
 
 /** `HOST:PORT`, an IPv6 host in brackets. */
 export const brokerAddress = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:,[\]]+):\d{1,5}$/, {
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:,[\]@/]+):\d{1,5}$/, {
     error: 'write it as HOST:PORT, for example kafka-1:9092',
     abort: true
   })

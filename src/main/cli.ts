@@ -1,4 +1,5 @@
 import { CastellanError, ConfigError } from '../errors.js'
+import { printable, printableLines } from '../printable.js'
 import { brokerCommand } from './broker.js'
 import { closest } from './closest.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
@@ -69,9 +70,11 @@ function report(error: unknown, command: Command | undefined, debug: boolean, { 
   const called = command ? `castellan ${command.name}` : 'castellan'
   const known = error instanceof UsageError || error instanceof CommandError || error instanceof CastellanError
   const message = error instanceof Error ? error.message : String(error)
-  for (const line of (message || 'failed').split('\n')) stderr.write(`${called}: ${line}\n`)
+  // Only the configuration can have several problems; a line break elsewhere belongs to a name.
+  const lines = error instanceof ConfigError ? message.split('\n') : [message || 'failed']
+  for (const line of lines) stderr.write(`${called}: ${printable(line)}\n`)
   if (error instanceof UsageError) stderr.write(`${called} --help tells what there is\n`)
   if (!known && !debug) stderr.write('this is a bug; --debug shows where it happened\n')
-  if (debug && error instanceof Error) stderr.write(`${error.stack}\n`)
+  if (debug && error instanceof Error) stderr.write(`${printableLines(String(error.stack))}\n`)
   return error instanceof UsageError || error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILURE
 }

@@ -56,7 +56,7 @@ const flagsFor = (name: string, values: FlagValues): FlagSetting[] =>
     .map(setting => (setting.flag === '--brokers' ? { ...setting, path: ['clusters', name, 'brokers'] } : setting))
 
 function clusterOf(config: Config, name: string): { name: string; brokers: readonly string[] } {
-  const cluster = config.clusters[name]
+  const cluster = Object.hasOwn(config.clusters, name) ? config.clusters[name] : undefined
   if (!cluster)
     throw new UsageError(`there is no cluster ${name}; there are ${Object.keys(config.clusters).join(', ')}`)
   if (cluster.brokers.length > 0) return { name, brokers: cluster.brokers }

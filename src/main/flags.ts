@@ -66,7 +66,10 @@ export class FlagValues {
 
 function toSetting(text: string | boolean): FlagSetting {
   const [, key, value] = String(text).match(/^([^=]+)=(.*)$/s) ?? []
-  if (key === undefined) throw new UsageError(`--set takes NAME=VALUE, for example --set http.port=9000, not "${text}"`)
+  // Only the name is repeated: what follows may be a secret that somebody separated by something else.
+  const name = String(text).match(/^[\w.-]*/)?.[0] ?? ''
+  if (key === undefined)
+    throw new UsageError(`--set takes NAME=VALUE, for example --set http.port=9000; "${name}" has no value`)
   return { flag: `--set ${key}`, path: key.split('.'), value: value! }
 }
 

@@ -1,3 +1,4 @@
+import { printable } from '../printable.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type Client, openClient } from './client.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
@@ -53,7 +54,7 @@ async function read(values: FlagValues, process: Process): Promise<number> {
   try {
     const metadata = requireTopic(topic, await askForTopics(client, [topic]), client)
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
-    const output = new RecordOutput(process.stdout, format, count, stopped)
+    const output = new RecordOutput(process.stdout, { format, isTerminal: process.stdout.isTTY }, count, stopped)
     const readers = selectPartitions(metadata, chosen).map(partition =>
       readPartition(
         client.system,
@@ -62,7 +63,7 @@ async function read(values: FlagValues, process: Process): Promise<number> {
           router: client.router,
           requestTimeoutMs: REQUEST_TIMEOUT_MS,
           write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
-          warn: message => process.stderr.write(`castellan read: ${message}\n`)
+          warn: message => process.stderr.write(`castellan read: ${printable(message)}\n`)
         }
       )
     )
@@ -85,7 +86,7 @@ async function outcome(
   })
   const problems = await Promise.race([Promise.all(readers), enough])
   const named = (problems ?? []).filter(problem => problem !== undefined)
-  for (const problem of named) stderr.write(`castellan read: ${problem}\n`)
+  for (const problem of named) stderr.write(`castellan read: ${printable(problem)}\n`)
   return named.length > 0 ? EXIT_FAILURE : EXIT_OK
 }
 

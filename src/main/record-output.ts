@@ -1,19 +1,19 @@
 import { once } from 'node:events'
 import type { Offset, RecordBatch, TopicPartition } from '../model.js'
-import { formatRecord, type RecordFormat } from './record-format.js'
+import { formatRecord, type RecordLook } from './record-format.js'
 
 /** Writes records to a stream, never more than it takes, and stops after so many. */
 export class RecordOutput {
   readonly #stream: NodeJS.WriteStream
-  readonly #format: RecordFormat
+  readonly #look: RecordLook
   readonly #stopped: AbortSignal
   #remaining: number
   /** Called once, when so many records are out as were wanted. */
   onFull: () => void = () => undefined
 
-  constructor(stream: NodeJS.WriteStream, format: RecordFormat, count: number | undefined, stopped: AbortSignal) {
+  constructor(stream: NodeJS.WriteStream, look: RecordLook, count: number | undefined, stopped: AbortSignal) {
     this.#stream = stream
-    this.#format = format
+    this.#look = look
     this.#stopped = stopped
     this.#remaining = count ?? Number.POSITIVE_INFINITY
   }
@@ -28,7 +28,7 @@ export class RecordOutput {
     for (const record of batch) {
       if (record.offset >= end || this.isFull) break
       this.#remaining--
-      lines.push(formatRecord(this.#format, topicPartition, record))
+      lines.push(formatRecord(this.#look, topicPartition, record))
     }
     if (lines.length > 0 && !this.#stream.write(Buffer.concat(lines))) {
       await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)

@@ -1,3 +1,4 @@
+import { printable, printableJson } from '../printable.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { openClient } from './client.js'
 import { type Command, EXIT_OK, type Process } from './command.js'
@@ -48,12 +49,12 @@ const summary = ({ topic, partitions }: TopicMetadata) => ({
 })
 
 const toLines = (topics: readonly TopicMetadata[]): string =>
-  topics.map(topic => `${JSON.stringify(summary(topic))}\n`).join('')
+  topics.map(topic => `${printableJson(JSON.stringify(summary(topic)))}\n`).join('')
 
 /** Columns wide enough for the longest name. */
 function toTable(topics: readonly TopicMetadata[]): string {
-  const rows = topics.map(summary)
-  const width = Math.max('TOPIC'.length, ...rows.map(({ topic }) => topic.length))
+  const rows = topics.map(metadata => ({ ...summary(metadata), topic: printable(metadata.topic) }))
+  const width = rows.reduce((widest, { topic }) => Math.max(widest, topic.length), 'TOPIC'.length)
   const line = (name: string, partitions: string | number, replicas: string | number, note = ''): string =>
     `${name.padEnd(width)}  ${String(partitions).padStart(10)}  ${String(replicas).padStart(8)}${note}\n`
   const body = rows.map(({ topic, partitions, replicas, leaderless }) =>

@@ -125,7 +125,7 @@ describe('config', () => {
           }
         })
       ).to.deep.equal([
-        'CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: cannot read missing',
+        'CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: the file it names cannot be read',
         'CASTELLAN_HTTP_PORT_FILE: no such setting'
       ])
     })
@@ -157,14 +157,14 @@ describe('config', () => {
       ).to.deep.equal([
         'CASTELLAN_NO_SUCH: no such setting',
         '--set a.b: there is no setting a.b',
-        'http.port: expected integer, got "eighty" (castellan.yaml)',
+        'http.port: expected integer, got "eighty" (castellan.yaml, line 1)',
         'http.maxBodyBytes: must be at least 1, got -1 (CASTELLAN_HTTP_MAX_BODY_BYTES)',
-        'http.prot: no such setting; did you mean port? (castellan.yaml)',
-        'management.port: expected `off` or integer, got "on" (castellan.yaml)',
+        'http.prot: no such setting; did you mean port? (castellan.yaml, line 1)',
+        'management.port: expected `off` or integer, got "on" (castellan.yaml, line 3)',
         'clusters.default.brokers.0: write it as HOST:PORT, for example kafka-1:9092, got "kafka" (--brokers)',
         'clusters.default.brokers.1: the port must be at most 65535, got "b:99999" (--brokers)',
-        'log.level: expected `debug`, `info`, `warn`, `error`, `silent`, got "loud" (castellan.yaml)',
-        'port: no such setting; did you mean http.port? (castellan.yaml)'
+        'log.level: expected `debug`, `info`, `warn`, `error`, `silent`, got "loud" (castellan.yaml, line 2)',
+        'port: no such setting; did you mean http.port? (castellan.yaml, line 4)'
       ])
     })
 
@@ -202,6 +202,92 @@ describe('config', () => {
       })
       expect(problems).to.have.length(4)
       expect(problems.join('\n')).to.not.contain('hush')
+    })
+  })
+
+  describe('walls 6: problems', () => {
+    const names = ['__proto__', 'constructor']
+
+    it('are names that every object has, whichever way they come', () => {
+      for (const name of names) {
+        const path = `clusters.${name}.clientId`
+        const expected = (origin: string): string =>
+          `${path}: no such setting, and ${name} cannot be a name (${origin})`
+        expect(problemsOf({ flags: [flag(`--set ${path}`, path, 'x')] })).to.deep.equal([expected(`--set ${path}`)])
+        const yaml = file(`http:\n  port: 1\nclusters:\n  ${name}:\n    clientId: x\n`)
+        expect(problemsOf({ file: yaml })).to.deep.equal([expected('castellan.yaml, line 5')])
+      }
+      const variable = 'CASTELLAN_CLUSTERS_CONSTRUCTOR_CLIENT_ID'
+      expect(problemsOf({ environment: { [variable]: 'x' } })).to.deep.equal([
+        `clusters.constructor.clientId: no such setting, and constructor cannot be a name (${variable})`
+      ])
+      expect(problemsOf({ environment: { CASTELLAN_CLUSTERS___PROTO___CLIENT_ID: 'x' } })).to.have.length(1)
+      expect(problemsOf({ flags: [flag('--set __proto__.x', '__proto__.x', '1')] })).to.have.length(1)
+      expect(Object.keys(Object.prototype)).to.deep.equal([])
+    })
+
+    it('are such names inside of structures too', () => {
+      const path = 'dialects.kprf.ratelimit.rules'
+      const rules = '[{"topic":"t","maxPerMinute":1,"__proto__":{"polluted":1}}]'
+      expect(problemsOf({ flags: [flag(`--set ${path}`, path, rules)] })).to.have.length(1)
+      expect(problemsOf({ file: file(`dialects: {kprf: {ratelimit: {rules: ${rules}}}}`) })).to.have.length(1)
+    })
+
+    it('never quote an address with a user name and a password', () => {
+      const bad = [
+        'me:hush-1@kafka:9092',
+        'kafka://me:hush-1@kafka:9092',
+        'me:hu,hush-1@kafka:9092',
+        'hush-1@kafka:9092'
+      ]
+      for (const brokers of bad) {
+        const problems = [
+          ...problemsOf({ flags: [flag('--brokers', 'clusters.default.brokers', brokers)] }),
+          ...problemsOf({ environment: { CASTELLAN_BROKERS: brokers } }),
+          ...problemsOf({ file: file(JSON.stringify({ clusters: { default: { brokers: [brokers] } } })) }),
+          ...problemsOf({ flags: [flag('--host', 'http.host', `http://${brokers}`)] })
+        ]
+        expect(problems.length, brokers).to.be.at.least(4)
+        expect(problems.join('\n')).to.not.contain('hush').and.to.not.contain('me:hu')
+      }
+    })
+
+    it('never quote a secret that YAML stumbles over', () => {
+      const values = [
+        '*hush',
+        '!hush x',
+        '|hush',
+        '"x" hush',
+        "'hush",
+        '{hush',
+        '&a &hush b',
+        '%hush',
+        '@hush',
+        '"\\qhush'
+      ]
+      for (const value of values) {
+        const problems = problemsOf({ file: file(`clusters: {}\nlog:\n  level: ${value}\n`) })
+        expect(problems, value).to.have.length.at.least(1)
+        expect(problems.join('\n'), value).to.not.contain('hush')
+      }
+    })
+
+    it('never quote a secret that stands where the name of its file belongs', () => {
+      const environment = { CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE: 'hush' }
+      expect(problemsOf({ environment }).join()).to.contain('PASSWORD_FILE').and.to.not.contain('hush')
+      const tls = { enabled: true, rejectUnauthorized: true, keyFile: '-----BEGIN PRIVATE KEY-----\nhush\n' }
+      expect(() => readTlsFiles('default', tls))
+        .to.throw(ConfigError)
+        .with.property('message')
+        .that.does.not.contain('hush')
+    })
+
+    it('have no control characters', () => {
+      const problems = problemsOf({ file: file('"a\\e[2J\\n": 1\nhttp: {port: "\\x9b"}\n') })
+      expect(problems).to.deep.equal([
+        'http.port: expected integer, got "\\u009b" (castellan.yaml, line 2)',
+        'a\\u001b[2J\\n: no such setting (castellan.yaml, line 1)'
+      ])
     })
   })
 

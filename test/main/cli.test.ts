@@ -71,6 +71,40 @@ describe('castellan', () => {
     expect(version()).to.match(/^\d+\.\d+\.\d+/)
   })
 
+  describe('walls 6: what was written', () => {
+    it('is repeated without control characters, in one line', async () => {
+      const hostile = 'a\u001b[2J\u009b\nb'
+      const commands = [
+        [hostile],
+        ['serve', hostile],
+        [`--${hostile}`],
+        ['read', 'x', '--format', hostile],
+        ['read', 'x', '--cluster', 'constructor'],
+        ['read', 'x', '--cluster', '__proto__', '--brokers', 'a:1']
+      ]
+      for (const args of commands) {
+        const { code, stderr } = await castellan(args)
+        expect(code).to.equal(2)
+        expect(stderr).to.match(/^castellan.*: .*\n(castellan .*\n)?$/)
+        expect(stderr).to.not.match(/(?!\n)\p{Cc}/u)
+        expect(stderr).to.not.contain('this is a bug')
+      }
+    })
+
+    it('is not repeated where it may be a secret', async () => {
+      for (const args of [
+        ['--set', 'clusters.default.sasl.password:hush'],
+        ['--set', 'clusters.default.sasl.pasword=hush'],
+        ['--brokers', 'me:hush@kafka:9092'],
+        ['read', 'x', '-b', 'me:hush@kafka:9092']
+      ]) {
+        const { code, stderr } = await castellan(args)
+        expect(code).to.equal(2)
+        expect(stderr).to.not.contain('hush')
+      }
+    })
+  })
+
   describe('a wrong command line', () => {
     const cases: [string[], string][] = [
       [['sreve'], 'castellan: there is no command sreve; did you mean serve?; there are serve, read, topics, broker'],

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { toReadStart } from '../../src/main/read-start.js'
-import { formatRecord } from '../../src/main/record-format.js'
+import { formatRecord, type RecordFormat } from '../../src/main/record-format.js'
 import { UsageError } from '../../src/main/usage-error.js'
 import type { KafkaRecord } from '../../src/model.js'
 
@@ -34,15 +34,28 @@ describe('--from', () => {
 describe('record formats', () => {
   it('write bytes as they are', () => {
     const bytes = Buffer.from([0xff, 0x00, 0x0a])
-    expect(formatRecord('value', place, record(null, bytes))).to.deep.equal(Buffer.from([0xff, 0x00, 0x0a, 0x0a]))
-    expect(formatRecord('key-value', place, record(Buffer.from('k'), bytes)).toString('latin1')).to.equal(
+    expect(formatRecord({ format: 'value' }, place, record(null, bytes))).to.deep.equal(
+      Buffer.from([0xff, 0x00, 0x0a, 0x0a])
+    )
+    expect(formatRecord({ format: 'key-value' }, place, record(Buffer.from('k'), bytes)).toString('latin1')).to.equal(
       'k\t\u00ff\0\n\n'
     )
-    expect(formatRecord('value', place, record(null, null)).toString()).to.equal('\n')
+    expect(formatRecord({ format: 'value' }, place, record(null, null)).toString()).to.equal('\n')
+  })
+
+  it('walls 6: write no control character of a record on a terminal', () => {
+    const hostile = record(Buffer.from('k\u001b[2J\nx'), Buffer.from('{\n\t"a": "\u009b\r\u202e"\n}'))
+    const look = (format: RecordFormat): string =>
+      formatRecord({ format, isTerminal: true }, place, hostile).toString('utf8')
+    expect(look('value')).to.equal('{\n\t"a": "\\u009b\\r\\u202e"\n}\n')
+    expect(look('key-value')).to.equal('k\\u001b[2J\\nx\t{\n\t"a": "\\u009b\\r\\u202e"\n}\n')
+    expect(look('json')).to.not.match(/(?!\n$)\p{Cc}/u)
+    expect(JSON.parse(look('json'))).to.deep.include({ key: 'k\u001b[2J\nx', value: '{\n\t"a": "\u009b\r\u202e"\n}' })
+    expect(formatRecord({ format: 'value', isTerminal: true }, place, record(null, null)).toString()).to.equal('\n')
   })
 
   it('write JSON that tells null from empty and text from bytes', () => {
-    const line = formatRecord('json', place, record(null, Buffer.from([0xc3, 0x28]))).toString()
+    const line = formatRecord({ format: 'json' }, place, record(null, Buffer.from([0xc3, 0x28]))).toString()
     expect(line.endsWith('\n')).to.equal(true)
     expect(JSON.parse(line)).to.deep.equal({
       topic: 'orders',
@@ -54,7 +67,7 @@ describe('record formats', () => {
       headers: [{ key: 'h', value: 'x' }]
     })
     const empty = JSON.parse(
-      formatRecord('json', place, record(Buffer.alloc(0), Buffer.from('é\n'))).toString()
+      formatRecord({ format: 'json' }, place, record(Buffer.alloc(0), Buffer.from('é\n'))).toString()
     ) as object
     expect(empty).to.deep.include({ key: '', value: 'é\n' })
   })
