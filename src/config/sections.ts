@@ -3,6 +3,22 @@ import { bytes, count, host, listenPort, milliseconds } from './units.js'
 
 const MIB = 1024 * 1024
 
+/** Off unless set: behind a proxy all clients share one address. */
+const addressSettings = z
+  .strictObject({
+    maxConnections: count.optional().describe('Further connections of the address are closed at once'),
+    maxBodiesInFlightBytes: bytes
+      .optional()
+      .describe('Request bodies of the address being received or answered; more is refused as overload'),
+    maxRequestsInFlight: count
+      .optional()
+      .describe('Requests of the address being answered; more are refused as overload')
+  })
+  .prefault({})
+  .describe(
+    'What one client address may hold; absent: no limit, since clients behind a proxy share one. IPv6 addresses count by their first 64 bits, clients of the unix socket not at all'
+  )
+
 export const httpSettings = z
   .strictObject({
     host: host.default('127.0.0.1').describe('Address of the shared port. Others than loopback need `allowAnonymous`'),
@@ -24,12 +40,28 @@ export const httpSettings = z
       .min(1024)
       .default(16 * 1024)
       .describe('Request line and headers together; more is answered 431'),
+    maxHeaders: count.default(100).describe('Headers of one request; more are answered 431'),
     maxBodyBytes: bytes.default(16 * MIB).describe('One request body; more is answered 413'),
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'All request bodies being received or answered; a request that does not fit is refused as overload, before it is read'
+        'All request bodies being received or answered, counted as their bytes come. A request that finds no room is refused as overload; bodies that hold room and hardly come are refused first'
       ),
+    maxBodyBytesPerConnection: bytes
+      .default(16 * MIB)
+      .describe(
+        'Bodies of one connection that hold this much stop it from being read until requests before the last are answered'
+      ),
+    maxRequestsPerConnection: count
+      .default(100)
+      .describe('More pipelined requests of one connection are not read until some of them are answered'),
+    minBodyBytesPerSecond: z
+      .int()
+      .min(0)
+      .default(240)
+      .describe('A body that comes more slowly than this, over `bodyGraceMs`, is answered 408; 0: any pace will do'),
+    bodyGraceMs: milliseconds.default(5_000).describe('Time over which the pace of a body is measured'),
+    perAddress: addressSettings,
     headersTimeoutMs: milliseconds.default(10_000).describe('Longest wait for the headers of a request; then 408'),
     requestTimeoutMs: milliseconds
       .default(30_000)

@@ -1,8 +1,7 @@
-import { Transform, type TransformCallback } from 'node:stream'
 import { OverloadedError } from '../errors.js'
 import type { Cell } from '../metrics/family.js'
 
-/** Counts the bytes of all request bodies in the process, from before they are read until their request is answered. */
+/** Counts the bytes of all request bodies in the process, from the moment they come until their request is answered. */
 export class BodyBudget {
   readonly #maxBytes: number
   readonly #gauge: Cell
@@ -13,11 +12,19 @@ export class BodyBudget {
     this.#gauge = gauge
   }
 
-  /** Takes room; false when there is none. A single body always fits into an empty budget. */
-  take(sizeBytes: number): boolean {
-    if (this.#usedBytes > 0 && this.#usedBytes + sizeBytes > this.#maxBytes) return false
+  /**
+   * Takes room; false when there is none.
+   *
+   * @param ownBytes what the same body holds already: a single body always fits into an otherwise empty budget
+   */
+  take(sizeBytes: number, ownBytes: number): boolean {
+    if (!this.hasRoom(sizeBytes, ownBytes)) return false
     this.#gauge.value = this.#usedBytes += sizeBytes
     return true
+  }
+
+  hasRoom(sizeBytes: number, ownBytes: number): boolean {
+    return this.#usedBytes <= ownBytes || this.#usedBytes + sizeBytes <= this.#maxBytes
   }
 
   give(sizeBytes: number): void {
@@ -28,28 +35,5 @@ export class BodyBudget {
     return new OverloadedError(
       `request bodies of ${this.#usedBytes} bytes are in flight (limit ${this.#maxBytes}; http.maxBodiesInFlightBytes)`
     )
-  }
-}
-
-/** A chunked body does not say how long it is, so its bytes are counted as they come. */
-export class CountedBody extends Transform {
-  readonly #budget: BodyBudget
-  /** Fastify compares it with the content length; a chunked body has none, but the property must be there. */
-  receivedEncodedLength = 0
-  takenBytes = 0
-
-  constructor(budget: BodyBudget) {
-    super()
-    this.#budget = budget
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    if (!this.#budget.take(chunk.length)) {
-      done(this.#budget.error)
-      return
-    }
-    this.takenBytes += chunk.length
-    this.receivedEncodedLength += chunk.length
-    done(null, chunk)
   }
 }

@@ -24,7 +24,10 @@ export class HttpMetrics {
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
-    const bodies = gaugeFamily('castellan_http_bodies_in_flight_bytes', 'Request bodies being received or answered')
+    const bodies = gaugeFamily(
+      'castellan_http_bodies_in_flight_bytes',
+      'Bytes of request bodies that have come and whose requests are not answered'
+    )
     const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients')
     const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered')
     for (const family of [bodies, connections, inFlight]) registerFamily(registry, family)

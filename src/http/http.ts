@@ -77,7 +77,7 @@ export class Http {
     const context = createHttpContext(options)
     const opened: Listener[] = []
     const open = async (handler: RequestListener, address: ListenAddress): Promise<string> => {
-      const listener = new Listener(options.http, handler, context.metrics.connections)
+      const listener = new Listener(options.http, handler, context.connections)
       const url = await listener.listen(address)
       opened.push(listener)
       return url

@@ -1,9 +1,11 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../config/config.js'
 import { CastellanError } from '../errors.js'
-import type { Cell } from '../metrics/family.js'
+import type { Connections } from './connections.js'
+import { headProblem } from './head-checks.js'
+import { ReceivedRequest } from './received-request.js'
 
 /** Node looks for late headers, bodies and idle connections this often. */
 const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
@@ -31,6 +33,7 @@ type Limits = Pick<
   Config['http'],
   | 'maxConnections'
   | 'maxHeaderBytes'
+  | 'maxHeaders'
   | 'headersTimeoutMs'
   | 'requestTimeoutMs'
   | 'keepAliveTimeoutMs'
@@ -41,26 +44,36 @@ type Limits = Pick<
 export class Listener {
   readonly #server: Server
 
-  constructor(limits: Limits, handler: RequestListener, connections: Cell) {
-    this.#server = createServer(
-      {
-        maxHeaderSize: limits.maxHeaderBytes,
-        headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
-        requestTimeout: limits.requestTimeoutMs,
-        keepAliveTimeout: limits.keepAliveTimeoutMs,
-        connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
-        insecureHTTPParser: false,
-        noDelay: true
-      },
-      handler
-    )
-    this.#server.maxConnections = limits.maxConnections
-    this.#server.timeout = limits.socketTimeoutMs
-    this.#server.on('connection', (socket: Socket) => {
-      connections.value++
-      socket.once('close', () => connections.value--)
+  constructor(limits: Limits, handler: RequestListener, connections: Connections) {
+    const receive = receiver(limits.maxHeaders, handler)
+    this.#server = createServer({
+      IncomingMessage: requestClass(connections),
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
+      insecureHTTPParser: false,
+      // The check of the head does it, so that every request comes through one door.
+      requireHostHeader: false,
+      noDelay: true
     })
-    this.#server.on('clientError', answerClientError)
+    this.#server.maxConnections = limits.maxConnections
+    // Node would hide the headers beyond its limit and obey them all the same. They are counted in the head.
+    this.#server.maxHeadersCount = 0
+    this.#server.timeout = limits.socketTimeoutMs
+    this.#server.on('connection', (socket: Socket) => connections.of(socket))
+    this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
+    this.#server.on('request', receive)
+    this.#server.on('checkExpectation', (request: ReceivedRequest, response: ServerResponse) => {
+      begin(request, response)
+      refuse(response, 417)
+    })
+    this.#server.on('checkContinue', (request: ReceivedRequest, response: ServerResponse) => {
+      request.waitForContinue(response)
+      receive(request, response)
+    })
+    this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => endConnect(socket))
   }
 
   /**
@@ -130,6 +143,40 @@ function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): Li
   return new ListenError(`cannot listen on ${host} (${error.code}); choose another address with ${hostSetting}`)
 }
 
+/** Makes the requests of a server count the bytes of their bodies. */
+const requestClass = (connections: Connections): typeof IncomingMessage =>
+  class extends ReceivedRequest {
+    constructor(socket: Socket) {
+      super(socket, connections.of(socket))
+    }
+  }
+
+/** Counts a request in, and hands it on when its head is in order. */
+const receiver =
+  (maxHeaders: number, handler: RequestListener) =>
+  (request: IncomingMessage, response: ServerResponse): void => {
+    begin(request as ReceivedRequest, response)
+    // Nothing is upgraded here, but Node's parser hides its errors from then on: nothing may follow on this connection.
+    if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
+    const status = headProblem(request, maxHeaders)
+    if (status === undefined) handler(request, response)
+    else refuse(response, status)
+  }
+
+function begin(request: ReceivedRequest, response: ServerResponse): void {
+  request.begin(response)
+  // Comes once by itself; `once` would wrap the listener for every request.
+  response.on('close', endRequest)
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.writeHead(status, { connection: 'close', 'content-length': 0 }).end()
+}
+
+function endRequest(this: ServerResponse): void {
+  ;(this.req as ReceivedRequest).over()
+}
+
 const CLIENT_ERRORS = new Map([
   ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
@@ -137,11 +184,16 @@ const CLIENT_ERRORS = new Map([
 ])
 
 /** Answers what is not HTTP, or comes too late to be: once, then the connection ends. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || (socket as Socket).bytesWritten > 0) {
-    socket.destroy()
-    return
-  }
-  const status = CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request'
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+  else connections.of(socket as Socket).endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
+}
+
+const CONNECT_LINGER_MS = 1_000
+
+/** Nothing is tunnelled here. Node has let go of the socket, so what was asked before it is cut with it. */
+function endConnect(socket: Duplex): void {
+  socket.resume()
+  socket.end('HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+  ;(socket as Socket).setTimeout(CONNECT_LINGER_MS, () => socket.destroy())
 }

@@ -4,8 +4,10 @@ import type { Config } from '../config/config.js'
 import { OverloadedError } from '../errors.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
-import { BodyBudget, CountedBody } from './body-budget.js'
+import { BodyBudget } from './body-budget.js'
+import { Connections } from './connections.js'
 import { HttpMetrics } from './http-metrics.js'
+import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
 import { RequestLog } from './request-log.js'
 
@@ -16,7 +18,7 @@ const MAX_PARAM_LENGTH = 1_024
 export interface HttpContext {
   readonly settings: Config['http']
   readonly metrics: HttpMetrics
-  readonly budget: BodyBudget
+  readonly connections: Connections
   readonly requestLog: RequestLog
   readonly nextRequestId: (request: IncomingMessage) => string
   readonly now: MonotonicClock
@@ -36,7 +38,7 @@ export function createHttpContext(options: {
   return {
     settings: http,
     metrics,
-    budget: new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes),
+    connections: createConnections(http, metrics, now),
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     nextRequestId: requestIds(options.idPrefix),
     now,
@@ -44,9 +46,16 @@ export function createHttpContext(options: {
   }
 }
 
+function createConnections(http: Config['http'], metrics: HttpMetrics, now: MonotonicClock): Connections {
+  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
+  const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
+  return new Connections({ ...http, pace }, budget, metrics.connections, now)
+}
+
 /**
  * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, too
- * many bytes in flight) are errors in the hooks, so the error handler of the dialect that was asked words the answer.
+ * many requests of an address) are errors in the hooks, so the error handler of the dialect that was asked words the
+ * answer; those of a body that finds no room come as an error of its stream.
  */
 export function createHttpServer(context: HttpContext): FastifyInstance {
   const app = fastify({
@@ -62,50 +71,29 @@ export function createHttpServer(context: HttpContext): FastifyInstance {
     const error = admit(context, request, reply.raw)
     done(error)
   })
-  app.addHook('preParsing', (request, reply, payload, done) => {
-    if (request.headers['transfer-encoding'] === undefined) {
-      done(null, payload)
-      return
-    }
-    const counted = new CountedBody(context.budget)
-    payload.once('error', error => counted.destroy(error))
-    payload.once('aborted', () => counted.destroy(new Error('the client left in the middle of its request')))
-    reply.raw.once('close', () => {
-      counted.destroy()
-      context.budget.give(counted.takenBytes)
-    })
-    done(null, payload.pipe(counted))
-  })
   return app
 }
 
 /** Counts a request in, or says why it may not begin. */
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): OverloadedError | undefined {
-  const announcedBytes = announcedBodyBytes(request, context.settings.maxBodyBytes)
-  if (context.isDraining) {
-    follow(context, request, response, 0)
-    return new OverloadedError('the gateway is shutting down', 'shuttingDown')
-  }
-  const fits = announcedBytes === 0 || context.budget.take(announcedBytes)
-  follow(context, request, response, fits ? announcedBytes : 0)
-  return fits ? undefined : context.budget.error
+  const received = request.raw as ReceivedRequest
+  follow(context, request, received, response)
+  if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
+  return context.connections.requestRefusal(received)
 }
 
-/** What is beyond the limit is refused by its length and never read. */
-function announcedBodyBytes({ headers }: FastifyRequest, maxBodyBytes: number): number {
-  const length = headers['content-length']
-  return length === undefined ? 0 : Math.min(Number(length), maxBodyBytes)
-}
-
-/** One closure per request: everything that has to be done when it has ended. */
-function follow(context: HttpContext, request: FastifyRequest, response: ServerResponse, takenBytes: number): void {
-  const { metrics, budget, now } = context
+/** One closure per request: everything that has to be said when it is over. */
+function follow(
+  context: HttpContext,
+  request: FastifyRequest,
+  received: ReceivedRequest,
+  response: ServerResponse
+): void {
+  const { metrics, now } = context
   const startedAt = now()
   metrics.requestsInFlight.value++
-  // Comes once by itself; `once` would wrap the listener for every request.
-  response.on('close', () => {
+  received.onOver = () => {
     metrics.requestsInFlight.value--
-    if (takenBytes > 0) budget.give(takenBytes)
     const durationMs = now() - startedAt
     const status = response.writableFinished ? response.statusCode : 'aborted'
     metrics.answered(mountOf(request), request.method, status, durationMs)
@@ -113,7 +101,7 @@ function follow(context: HttpContext, request: FastifyRequest, response: ServerR
       const { id: requestId, method, routeOptions } = request
       context.requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
     }
-  })
+  }
 }
 
 /** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */

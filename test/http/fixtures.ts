@@ -1,9 +1,12 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { loadConfig } from '../../src/config/config.js'
+import { kprfSettings } from '../../src/config/kprf-settings.js'
+import { kprf } from '../../src/dialects/kprf/index.js'
 import { CastellanError } from '../../src/errors.js'
-import { type DialectMount, Http, type HttpOptions } from '../../src/http/http.js'
-import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
+import type { Gateway } from '../../src/gateway/gateway.js'
+import { type DialectMount, Http, type HttpOptions, mountOf } from '../../src/http/http.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
 import type { Logger } from '../../src/model.js'
 
 export interface LogLine {
@@ -67,19 +70,58 @@ export interface Started {
   readonly lines: LogLine[]
   readonly reasons: string[]
   metricsText(): Promise<string>
+  /** A gauge's or counter's value; 0 when it has never been counted. */
+  metric(name: string): Promise<number>
+}
+
+/** What clients hold of the process; at rest all of them are 0. */
+export const HELD_GAUGES = [
+  'castellan_http_bodies_in_flight_bytes',
+  'castellan_http_requests_in_flight',
+  'castellan_http_connections'
+] as const
+
+/** Waits until nothing is held for any client. */
+export async function untilNothingIsHeld({ metric }: Started): Promise<void> {
+  for (const name of HELD_GAUGES)
+    await until(
+      async () => (await metric(name)) === 0,
+      `${name} 0`,
+      () => metric(name)
+    )
+}
+
+export async function until(
+  isTrue: () => Promise<boolean> | boolean,
+  what: string,
+  last: () => unknown = () => ''
+): Promise<void> {
+  const giveUpAt = performance.now() + 15_000
+  while (!(await isTrue())) {
+    if (performance.now() > giveUpAt) throw new Error(`never saw ${what} ${await last()}`)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+export interface StartSettings {
+  readonly http?: object
+  readonly management?: object
+  /** Whether `/loud` has a port of its own, too. */
+  readonly own?: boolean
+  readonly plugin?: DialectMount['plugin']
+  /** Mounts `/kprf` over it. */
+  readonly gateway?: Gateway
 }
 
 /** All listeners on free ports, with `/loud` mounted. */
-export async function startHttp(
-  settings: { http?: object; own?: boolean; plugin?: DialectMount['plugin'] } = {}
-): Promise<Started> {
+export async function startHttp(settings: StartSettings = {}): Promise<Started> {
   const { http, management } = loadConfig({})
   const lines: LogLine[] = []
   const reasons: string[] = []
   const metrics = createPrometheusMetrics()
   const options: HttpOptions = {
     http: { ...http, port: 0, ...settings.http },
-    management: { ...management, port: 0 },
+    management: { ...management, port: 0, ...settings.management },
     dialects: [
       {
         name: 'loud',
@@ -87,7 +129,8 @@ export async function startHttp(
         source: 'LOUD 1.0',
         plugin: settings.plugin ?? loudDialect(),
         own: settings.own ? { host: '127.0.0.1', port: 0, setting: 'dialects.loud.port' } : undefined
-      }
+      },
+      ...(settings.gateway ? [kprfMount(settings.gateway, metrics, recordingLogger(lines))] : [])
     ],
     metrics,
     status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
@@ -95,8 +138,14 @@ export async function startHttp(
     now: () => performance.now(),
     idPrefix: 'test'
   }
-  return { http: await Http.start(options), lines, reasons, metricsText: () => metrics.registry.metrics() }
+  const metricsText = (): Promise<string> => metrics.registry.metrics()
+  const metric = async (name: string): Promise<number> =>
+    Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, 'm').exec(await metricsText())?.[1] ?? 0)
+  return { http: await Http.start(options), lines, reasons, metricsText, metric }
 }
+
+const kprfMount = (gateway: Gateway, metrics: PrometheusMetrics, log: Logger): DialectMount =>
+  mountOf(kprf, { gateway, settings: kprfSettings.parse({}), log, metrics, now: Date.now }, undefined)
 
 /** Sends bytes as they are and gives back everything until the server ends the connection. */
 export function sendRaw(url: string, bytes: string | Buffer): Promise<string> {

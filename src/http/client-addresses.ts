@@ -1,0 +1,89 @@
+import { isIPv6 } from 'node:net'
+import { OverloadedError } from '../errors.js'
+
+/** What one address may hold; an absent limit is none, since many clients may share the address of a proxy. */
+export interface AddressLimits {
+  readonly maxConnections?: number | undefined
+  readonly maxBodiesInFlightBytes?: number | undefined
+  readonly maxRequestsInFlight?: number | undefined
+}
+
+/** What the connections of one address hold together. */
+export interface AddressUse {
+  readonly key: string
+  connections: number
+  bodyBytes: number
+  requests: number
+}
+
+/** Counts per client address. An address is remembered while it has connections. */
+export class ClientAddresses {
+  readonly #limits: AddressLimits
+  readonly #byKey = new Map<string, AddressUse>()
+
+  constructor(limits: AddressLimits) {
+    this.#limits = limits
+  }
+
+  /** Counts a connection in, allowed or not; {@link leave} counts it out. */
+  enter(remoteAddress: string | undefined): AddressUse {
+    const key = toAddressKey(remoteAddress)
+    let use = this.#byKey.get(key)
+    if (use === undefined) this.#byKey.set(key, (use = { key, connections: 0, bodyBytes: 0, requests: 0 }))
+    use.connections++
+    return use
+  }
+
+  leave(use: AddressUse): void {
+    if (--use.connections === 0) this.#byKey.delete(use.key)
+  }
+
+  /** Whether an address has more connections than it may. Clients of a unix socket have no address and no limit. */
+  hasTooManyConnections({ key, connections }: AddressUse): boolean {
+    const { maxConnections } = this.#limits
+    return maxConnections !== undefined && key !== '' && connections > maxConnections
+  }
+
+  /** Why an address may not begin one more request; its requests are counted with that one. */
+  requestRefusal({ key, requests }: AddressUse): OverloadedError | undefined {
+    const { maxRequestsInFlight } = this.#limits
+    if (maxRequestsInFlight === undefined || key === '' || requests <= maxRequestsInFlight) return undefined
+    return new OverloadedError(
+      `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`
+    )
+  }
+
+  /** Why an address may not hold so many bytes more. */
+  bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
+    const { maxBodiesInFlightBytes } = this.#limits
+    if (maxBodiesInFlightBytes === undefined || key === '') return undefined
+    if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
+    return new OverloadedError(
+      `request bodies of ${bodyBytes} bytes of your address are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
+    )
+  }
+
+  /** How many addresses have connections. */
+  get size(): number {
+    return this.#byKey.size
+  }
+}
+
+/**
+ * IPv4 addresses count one by one, IPv6 addresses by their first 64 bits: whoever has one has the whole network.
+ *
+ *   ::ffff:10.0.0.1   10.0.0.1
+ *   2001:db8::1       2001:db8:0:0
+ */
+export function toAddressKey(remoteAddress = ''): string {
+  const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '')
+  if (!isIPv6(address)) return address
+  const [head = '', tail] = address.replace(/%.*$/, '').split('::')
+  const left = head === '' ? [] : head.split(':')
+  if (tail === undefined) return left.slice(0, 4).join(':')
+  const right = tail === '' ? [] : tail.split(':')
+  // An embedded IPv4 address stands for two groups.
+  const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
+  const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')
+  return [...left, ...zeros, ...right].slice(0, 4).join(':')
+}

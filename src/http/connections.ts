@@ -1,0 +1,134 @@
+import type { Socket } from 'node:net'
+import type { OverloadedError } from '../errors.js'
+import type { Cell } from '../metrics/family.js'
+import type { MonotonicClock } from '../model.js'
+import type { BodyBudget } from './body-budget.js'
+import { type AddressLimits, ClientAddresses } from './client-addresses.js'
+import { Connection, type ConnectionHost } from './connection.js'
+import type { PaceLimits } from './pace.js'
+import type { ReceivedRequest } from './received-request.js'
+
+/** Bodies are looked at this often, or twice in their grace when that is shorter. */
+const LOOK_INTERVAL_MS = 1_000
+
+/** When no room is left for bodies, one that comes more slowly than this makes room for others. */
+const PRESSED_BYTES_PER_SECOND = 64 * 1024
+
+/** Connections are searched for slow bodies at most this often. */
+const PRESSED_INTERVAL_MS = 50
+
+export interface ConnectionLimits {
+  readonly maxBodyBytes: number
+  readonly maxBodyBytesPerConnection: number
+  readonly maxRequestsPerConnection: number
+  readonly perAddress: AddressLimits
+  readonly pace: PaceLimits
+}
+
+/** All connections of all listeners, and what they hold together: the one place where room for a body is given. */
+export class Connections implements ConnectionHost {
+  readonly #limits: ConnectionLimits
+  readonly #budget: BodyBudget
+  readonly #gauge: Cell
+  readonly #now: MonotonicClock
+  readonly #addresses: ClientAddresses
+  readonly #bySocket = new WeakMap<Socket, Connection>()
+  readonly #open = new Set<Connection>()
+  #timer: NodeJS.Timeout | undefined
+  #pressedAt = Number.NEGATIVE_INFINITY
+
+  constructor(limits: ConnectionLimits, budget: BodyBudget, gauge: Cell, now: MonotonicClock) {
+    this.#limits = limits
+    this.#budget = budget
+    this.#gauge = gauge
+    this.#now = now
+    this.#addresses = new ClientAddresses(limits.perAddress)
+  }
+
+  /** The connection of a socket; counted in the first time it is asked for, and out when the socket closes. */
+  of(socket: Socket): Connection {
+    return this.#bySocket.get(socket) ?? this.#add(socket)
+  }
+
+  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
+    const { address } = request.holder
+    const refusal = this.#addresses.bodyRefusal(address, sizeBytes)
+    if (refusal !== undefined) return refusal
+    if (this.#budget.take(sizeBytes, request.heldBytes)) return undefined
+    this.#makeRoom(request, sizeBytes)
+    return this.#budget.take(sizeBytes, request.heldBytes) ? undefined : this.#budget.error
+  }
+
+  give(sizeBytes: number): void {
+    this.#budget.give(sizeBytes)
+  }
+
+  /** The last request of a connection never waits for itself: only those before it can make room. */
+  isFull(openRequests: number, heldBytes: number): boolean {
+    if (openRequests <= 1) return false
+    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#limits
+    return openRequests > maxRequestsPerConnection || heldBytes >= maxBodyBytesPerConnection
+  }
+
+  /** Why the address of a request that has begun may not have one more. */
+  requestRefusal({ holder }: ReceivedRequest): OverloadedError | undefined {
+    return this.#addresses.requestRefusal(holder.address)
+  }
+
+  closed(connection: Connection): void {
+    this.#open.delete(connection)
+    this.#addresses.leave(connection.address)
+    this.#gauge.value--
+    if (this.#open.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #add(socket: Socket): Connection {
+    const address = this.#addresses.enter(socket.remoteAddress)
+    const connection = new Connection(socket, address, this)
+    this.#bySocket.set(socket, connection)
+    this.#open.add(connection)
+    this.#gauge.value++
+    this.#timer ??= this.#startLooking()
+    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    return connection
+  }
+
+  #startLooking(): NodeJS.Timeout {
+    const intervalMs = Math.min(LOOK_INTERVAL_MS, Math.max(1, this.#limits.pace.graceMs / 2))
+    return setInterval(() => this.#look(), intervalMs).unref()
+  }
+
+  #look(): void {
+    const now = this.#now()
+    for (const connection of this.#open) this.#lookAt(connection, now)
+  }
+
+  #lookAt(connection: Connection, now: number): void {
+    const { receiving, pace, socket } = connection
+    const isClientsTurn = connection.isReceiving && !connection.isPaused && receiving!.isRead
+    const isTooSlow = pace.look(isClientsTurn ? receiving : undefined, socket.bytesRead, now, this.#limits.pace)
+    if (isTooSlow) connection.endWith('408 Request Timeout')
+    else if (connection.isReceiving && connection.discardedBytes > this.#limits.maxBodyBytes) socket.destroy()
+  }
+
+  /** Refuses bodies that hold room and hardly come, those that hold most first, until there is room. */
+  #makeRoom(forRequest: ReceivedRequest, sizeBytes: number): void {
+    const now = this.#now()
+    if (now - this.#pressedAt < PRESSED_INTERVAL_MS) return
+    this.#pressedAt = now
+    const slow = [...this.#open].filter(connection => connection.receiving !== forRequest && isSlow(connection))
+    slow.sort((a, b) => b.receiving!.heldBytes - a.receiving!.heldBytes)
+    for (const { receiving } of slow) {
+      if (this.#budget.hasRoom(sizeBytes, forRequest.heldBytes)) return
+      receiving!.refuse(this.#budget.error)
+    }
+  }
+}
+
+function isSlow(connection: Connection): boolean {
+  const { receiving, pace } = connection
+  if (!connection.isReceiving || receiving!.heldBytes === 0 || pace.recentBytes === undefined) return false
+  return pace.recentBytes < (PRESSED_BYTES_PER_SECOND * LOOK_INTERVAL_MS) / 1_000
+}
