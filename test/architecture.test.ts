@@ -6,7 +6,7 @@ import { expect } from 'chai'
 const floors = [
   ['model', 'errors', 'metrics', 'printable'],
   ['config'],
-  ['actor', 'wire'],
+  ['actor', 'wire', 'wal'],
   ['broker', 'operations'],
   ['processors'],
   ['dispatcher'],

@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { basename, dirname, join } from 'node:path'
+import { codeOf, LogUnusableError } from './log-error.js'
+
+const LOCK = 'LOCK'
+const MAX_SOCKET_PATH_BYTES = 107
+const SETTLE_MS = 30
+const CHECK_MS = 1_000
+
+/**
+ * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the
+ * name `LOCK`: the kernel lets go of it with the process, whatever ends it, and two containers that are both process 1
+ * are told apart. A socket that nobody listens on is what a dead owner left behind, and is taken over.
+ */
+export class DirectoryLock {
+  readonly #server: Server
+  readonly #path: string
+  readonly #inode: number
+  readonly #watch: NodeJS.Timeout
+
+  private constructor(server: Server, path: string, inode: number, onLost: () => void) {
+    this.#server = server
+    this.#path = path
+    this.#inode = inode
+    this.#watch = setInterval(() => {
+      if (inodeOf(path) !== inode) onLost()
+    }, CHECK_MS)
+    this.#watch.unref()
+  }
+
+  /**
+   * @param onLost somebody removed the lock, or another process has taken it: nothing may be written any more
+   * @throws LogUnusableError when another process owns the directory
+   */
+  static async take(directory: string, onLost: () => void): Promise<DirectoryLock> {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const own = join(directory, `lock-${randomBytes(6).toString('hex')}`)
+    const server = await listen(own)
+    try {
+      const inode = inodeOf(own)!
+      const path = join(directory, LOCK)
+      await claim(own, path, directory)
+      return new DirectoryLock(server, path, inode, onLost)
+    } catch (error) {
+      server.close()
+      throw error
+    } finally {
+      remove(own)
+    }
+  }
+
+  release(): void {
+    clearInterval(this.#watch)
+    if (inodeOf(this.#path) === this.#inode) remove(this.#path)
+    this.#server.close()
+  }
+}
+
+async function claim(own: string, path: string, directory: string): Promise<void> {
+  for (;;) {
+    try {
+      linkSync(own, path)
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw unusable(directory, error)
+      if (await isListenedOn(path)) throw inUse(directory)
+      await takeAway(path, own)
+      continue
+    }
+    // Somebody who found the old lock dead may just be removing ours by mistake; they put it back, or we try again.
+    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+    if (inodeOf(path) === inodeOf(own)) return
+  }
+}
+
+/** Removes a dead lock. A live one that took its place in this moment is put back. */
+async function takeAway(path: string, own: string): Promise<void> {
+  const aside = `${own}-old`
+  try {
+    renameSync(path, aside)
+  } catch {
+    return
+  }
+  if (await isListenedOn(aside)) {
+    try {
+      linkSync(aside, path)
+    } catch {
+      // Its owner, or a third process, is back already.
+    }
+  }
+  remove(aside)
+}
+
+const inUse = (directory: string): LogUnusableError =>
+  new LogUnusableError(
+    `another process uses the durable log in ${directory}; give each process a directory of its own (wal.directory)`
+  )
+
+const unusable = (directory: string, error: unknown): LogUnusableError =>
+  new LogUnusableError(`the durable log cannot use ${directory}: ${(error as Error).message}`, error)
+
+function listen(path: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer(socket => socket.destroy())
+    server.unref()
+    server.once('error', error => reject(unusable(path, error)))
+    // Binding and connecting happen in the call itself.
+    withShortPath(path, name => server.listen({ path: name }, () => resolve(server)))
+  })
+}
+
+function isListenedOn(path: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = withShortPath(path, name => connect({ path: name }))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+/**
+ * Socket paths are limited to 107 bytes, and longer ones are cut off without a word. The directory itself is reached
+ * through its descriptor then, which only Linux offers.
+ */
+function withShortPath<T>(path: string, use: (path: string) => T): T {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return use(path)
+  const descriptor = openSync(dirname(path), 'r')
+  try {
+    return use(`/proc/self/fd/${descriptor}/${basename(path)}`)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino
+  } catch {
+    return undefined
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Gone already.
+  }
+}

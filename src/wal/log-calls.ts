@@ -1,0 +1,33 @@
+import type { SequenceRange } from './done-set.js'
+import type { ReadRequest } from './log-reader.js'
+import type { LogStats, LogStoreOptions } from './log-store.js'
+import type { RecoveryReport } from './recovery.js'
+
+/** What the thread needs to open the log. */
+export interface LogThreadOptions
+  extends Pick<LogStoreOptions, 'slabBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
+  /** The directory of the log. */
+  readonly path: string
+}
+
+/** What the process asks of the log's thread; each call is answered once, in order. */
+export type LogCall = { readonly id: number } & (
+  | { readonly type: 'commit'; readonly bytes: Uint8Array }
+  | { readonly type: 'complete'; readonly ranges: readonly SequenceRange[] }
+  | { readonly type: 'note'; readonly notes: readonly { readonly key: string; readonly value: Uint8Array }[] }
+  | { readonly type: 'read'; readonly request: ReadRequest }
+  | { readonly type: 'sync' }
+  | { readonly type: 'tick' }
+  | { readonly type: 'close' }
+)
+
+export type LogReply =
+  | {
+      readonly type: 'opened'
+      readonly report: RecoveryReport
+      readonly notes: readonly (readonly [string, Uint8Array])[]
+      readonly stats: LogStats
+    }
+  | { readonly type: 'unusable'; readonly message: string }
+  | { readonly type: 'report'; readonly fields: object; readonly message: string }
+  | { readonly type: 'result'; readonly id: number; readonly value: unknown }

@@ -1,0 +1,144 @@
+import { saltedCrc } from './crc.js'
+import type { SequenceRange } from './done-set.js'
+import type { LogDirectory, LogFile } from './files.js'
+import { readUInt64, writeUInt64 } from './slab-header.js'
+
+/** Something that happened to entries of the log, or a small value kept by key. */
+export type Progress =
+  | { readonly type: 'completed'; readonly range: SequenceRange }
+  /** An empty value forgets the key. */
+  | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
+  | { readonly type: 'nextSequence'; readonly sequence: number }
+
+const MAGIC = Buffer.from('CASTPROG')
+const VERSION = 1
+const HEADER_BYTES = 32
+const CRC_AT = 28
+const FRAME_HEADER_BYTES = 8
+const COMPLETED = 1
+const NOTE = 2
+const NEXT_SEQUENCE = 3
+
+export const journalName = (id: number): string => `${String(id).padStart(16, '0')}.progress`
+
+export const journalIdOf = (name: string): number | undefined => {
+  const digits = /^(\d{16})\.progress$/.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** An open progress journal that this process created: frames are appended, and synced when asked. */
+export class ProgressJournal {
+  readonly id: number
+  readonly #file: LogFile
+  readonly #salt: number
+  #sizeBytes: number
+
+  private constructor(id: number, file: LogFile, salt: number, sizeBytes: number) {
+    this.id = id
+    this.#file = file
+    this.#salt = salt
+    this.#sizeBytes = sizeBytes
+  }
+
+  /** Writes a new journal that begins with `progress`, and makes it survive a power cut. */
+  static create(directory: LogDirectory, id: number, salt: number, progress: Iterable<Progress>): ProgressJournal {
+    const header = Buffer.alloc(HEADER_BYTES)
+    MAGIC.copy(header)
+    header.writeUInt16BE(VERSION, 8)
+    header.writeUInt32BE(salt, 12)
+    writeUInt64(header, id, 16)
+    header.writeUInt32BE(saltedCrc(header.subarray(0, CRC_AT), 0), CRC_AT)
+    const bytes = Buffer.concat([header, ...[...progress].map(one => encodeFrame(one, salt))])
+    const file = directory.create(journalName(id))
+    file.write(bytes, 0)
+    file.sync()
+    directory.sync()
+    return new ProgressJournal(id, file, salt, bytes.length)
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  append(progress: readonly Progress[]): void {
+    const bytes = Buffer.concat(progress.map(one => encodeFrame(one, this.#salt)))
+    this.#file.write(bytes, this.#sizeBytes)
+    this.#sizeBytes += bytes.length
+  }
+
+  sync(): void {
+    this.#file.sync()
+  }
+
+  close(): void {
+    this.#file.close()
+  }
+}
+
+/** Everything a journal says, up to the first frame that does not fit; `undefined` for a file that is none. */
+export function readJournal(bytes: Buffer): Progress[] | 'unknownVersion' | undefined {
+  if (bytes.length < HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return undefined
+  if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return undefined
+  if (bytes.readUInt16BE(8) !== VERSION) return 'unknownVersion'
+  const salt = bytes.readUInt32BE(12)
+  const progress: Progress[] = []
+  for (let offset = HEADER_BYTES; offset + FRAME_HEADER_BYTES <= bytes.length; ) {
+    const end = offset + FRAME_HEADER_BYTES + bytes.readUInt32BE(offset)
+    const payload = bytes.subarray(offset + FRAME_HEADER_BYTES, end)
+    if (end > bytes.length || payload.length === 0) break
+    if (saltedCrc(payload, salt) !== bytes.readUInt32BE(offset + 4)) break
+    const one = decodePayload(payload)
+    if (one) progress.push(one)
+    offset = end
+  }
+  return progress
+}
+
+function encodeFrame(progress: Progress, salt: number): Buffer {
+  const payload = encodePayload(progress)
+  const header = Buffer.alloc(FRAME_HEADER_BYTES)
+  header.writeUInt32BE(payload.length, 0)
+  header.writeUInt32BE(saltedCrc(payload, salt), 4)
+  return Buffer.concat([header, payload])
+}
+
+function encodePayload(progress: Progress): Buffer {
+  switch (progress.type) {
+    case 'completed': {
+      const payload = Buffer.alloc(13)
+      payload[0] = COMPLETED
+      writeUInt64(payload, progress.range.first, 1)
+      payload.writeUInt32BE(progress.range.count, 9)
+      return payload
+    }
+    case 'note': {
+      const key = Buffer.from(progress.key)
+      const head = Buffer.alloc(3)
+      head[0] = NOTE
+      head.writeUInt16BE(key.length, 1)
+      return Buffer.concat([head, key, progress.value])
+    }
+    case 'nextSequence': {
+      const payload = Buffer.alloc(9)
+      payload[0] = NEXT_SEQUENCE
+      writeUInt64(payload, progress.sequence, 1)
+      return payload
+    }
+  }
+}
+
+/** `undefined` for a type that a later release may have written. */
+function decodePayload(payload: Buffer): Progress | undefined {
+  switch (payload[0]) {
+    case COMPLETED:
+      return { type: 'completed', range: { first: readUInt64(payload, 1), count: payload.readUInt32BE(9) } }
+    case NOTE: {
+      const keyEnd = 3 + payload.readUInt16BE(1)
+      return { type: 'note', key: payload.toString('utf8', 3, keyEnd), value: Buffer.from(payload.subarray(keyEnd)) }
+    }
+    case NEXT_SEQUENCE:
+      return { type: 'nextSequence', sequence: readUInt64(payload, 1) }
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,57 @@
+import { saltedCrc } from './crc.js'
+
+export const SLAB_HEADER_BYTES = 64
+
+const MAGIC = Buffer.from('CASTSLAB')
+const VERSION = 1
+const CRC_AT = 60
+
+/** The first bytes of a slab; docs/wal-format.md draws them. */
+export interface SlabHeader {
+  readonly salt: number
+  readonly id: number
+  readonly firstSequence: number
+  /** 0: there is none. */
+  readonly previousId: number
+  /** Whatever the slab before holds behind this length was refused. */
+  readonly previousEndBytes: number
+  readonly createdAtMs: number
+}
+
+export function encodeSlabHeader(header: SlabHeader): Buffer {
+  const bytes = Buffer.alloc(SLAB_HEADER_BYTES)
+  MAGIC.copy(bytes)
+  bytes.writeUInt16BE(VERSION, 8)
+  bytes.writeUInt32BE(header.salt, 12)
+  writeUInt64(bytes, header.id, 16)
+  writeUInt64(bytes, header.firstSequence, 24)
+  writeUInt64(bytes, header.previousId, 32)
+  writeUInt64(bytes, header.previousEndBytes, 40)
+  writeUInt64(bytes, header.createdAtMs, 48)
+  bytes.writeUInt32BE(saltedCrc(bytes.subarray(0, CRC_AT), 0), CRC_AT)
+  return bytes
+}
+
+/** `unknownVersion`: written by another release; it must not be touched. */
+export function decodeSlabHeader(bytes: Buffer): SlabHeader | 'damaged' | 'unknownVersion' {
+  if (bytes.length < SLAB_HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return 'damaged'
+  if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return 'damaged'
+  if (bytes.readUInt16BE(8) !== VERSION) return 'unknownVersion'
+  return {
+    salt: bytes.readUInt32BE(12),
+    id: readUInt64(bytes, 16),
+    firstSequence: readUInt64(bytes, 24),
+    previousId: readUInt64(bytes, 32),
+    previousEndBytes: readUInt64(bytes, 40),
+    createdAtMs: readUInt64(bytes, 48)
+  }
+}
+
+/** Numbers in files are 64 bits wide; the ones used here stay safe integers for as long as a disk lives. */
+export function writeUInt64(bytes: Buffer, value: number, offset: number): void {
+  bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset)
+  bytes.writeUInt32BE(value % 0x1_0000_0000, offset + 4)
+}
+
+export const readUInt64 = (bytes: Buffer, offset: number): number =>
+  bytes.readUInt32BE(offset) * 0x1_0000_0000 + bytes.readUInt32BE(offset + 4)

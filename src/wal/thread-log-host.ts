@@ -1,0 +1,124 @@
+import { Worker } from 'node:worker_threads'
+import type { Logger } from '../model.js'
+import type { SequenceRange } from './done-set.js'
+import type { LogCall, LogReply, LogThreadOptions } from './log-calls.js'
+import { LogUnusableError } from './log-error.js'
+import type { LogHost, Note } from './log-host.js'
+import type { ReadRequest } from './log-reader.js'
+import type { CommitResult, LogStats, ReadResult } from './log-store.js'
+import type { RecoveryReport } from './recovery.js'
+
+/** A log that is open: its host, and what was found in it. */
+export interface OpenedLog {
+  readonly host: LogHost
+  readonly report: RecoveryReport
+  readonly notes: ReadonlyMap<string, Buffer>
+  readonly stats: LogStats
+}
+
+type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
+interface Pending {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+}
+
+export interface LogThreadDeps {
+  readonly log: Logger
+  /** The thread ended by itself; every call fails from then on. */
+  readonly onCrash: (error: Error) => void
+  /** The thread's module; another one than the built one when the sources themselves are run. */
+  readonly worker?: URL | undefined
+}
+
+/**
+ * Opens the log on a thread of its own, where its synchronous writes and syncs hold up nobody else, and where work of
+ * the thread pool (compression) does not hold them up.
+ *
+ * @throws LogUnusableError when the directory cannot be used
+ */
+export function openLogThread(
+  options: LogThreadOptions,
+  { log, onCrash, worker: url = new URL('./log-worker.js', import.meta.url) }: LogThreadDeps
+): Promise<OpenedLog> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(url, { workerData: options, name: 'castellan-log' })
+    const host = new ThreadLogHost(worker)
+    worker.on('message', (reply: LogReply) => {
+      if (reply.type === 'result') host.answered(reply.id, reply.value)
+      else if (reply.type === 'report') log.warn(reply.fields, reply.message)
+      else if (reply.type === 'unusable') reject(new LogUnusableError(reply.message))
+      else {
+        const notes = new Map(reply.notes.map(([key, value]) => [key, toBuffer(value)]))
+        resolve({ host, report: reply.report, notes, stats: reply.stats })
+      }
+    })
+    const ended = (error: Error): void => {
+      reject(error)
+      if (host.ended(error)) onCrash(error)
+    }
+    worker.on('error', ended)
+    worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
+  })
+}
+
+const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+class ThreadLogHost implements LogHost {
+  readonly #worker: Worker
+  readonly #pending = new Map<number, Pending>()
+  #nextId = 1
+  #end: Error | undefined
+  #isClosing = false
+
+  constructor(worker: Worker) {
+    this.#worker = worker
+  }
+
+  commit(bytes: Buffer): Promise<CommitResult> {
+    return this.#call({ type: 'commit', bytes })
+  }
+  complete(ranges: readonly SequenceRange[]): Promise<number> {
+    return this.#call({ type: 'complete', ranges })
+  }
+  note(notes: readonly Note[]): Promise<boolean> {
+    return this.#call({ type: 'note', notes })
+  }
+  async read(request: ReadRequest): Promise<ReadResult> {
+    const result = await this.#call<ReadResult>({ type: 'read', request })
+    return { ...result, entries: result.entries.map(entry => ({ ...entry, body: toBuffer(entry.body) })) }
+  }
+  sync(): Promise<boolean> {
+    return this.#call({ type: 'sync' })
+  }
+  tick(): Promise<LogStats> {
+    return this.#call({ type: 'tick' })
+  }
+  close(): Promise<void> {
+    this.#isClosing = true
+    return this.#call({ type: 'close' })
+  }
+
+  answered(id: number, value: unknown): void {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    pending?.resolve(value as never)
+  }
+
+  /** Returns false when the end was asked for. */
+  ended(error: Error): boolean {
+    if (this.#end) return false
+    this.#end = error
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+    return !this.#isClosing
+  }
+
+  #call<Value>(call: Unnumbered<LogCall>): Promise<Value> {
+    if (this.#end) return Promise.reject(this.#end)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject })
+      this.#worker.postMessage({ id, ...call })
+    })
+  }
+}

@@ -1,0 +1,238 @@
+import type { LogDirectory, LogFile } from '../../src/wal/files.js'
+
+/** Bytes of a file as the process sees them, and as they would be after a power cut. */
+interface Inode {
+  now: Buffer
+  durable: Buffer
+  /** Writes since the last sync: any part of them may be on the disk after a power cut. */
+  unsynced: { readonly position: number; readonly bytes: Buffer }[]
+  openCount: number
+}
+
+interface Folder {
+  now: Map<string, Inode>
+  durable: Map<string, Inode>
+  readonly folders: Map<string, Folder>
+}
+
+const newFolder = (): Folder => ({ now: new Map(), durable: new Map(), folders: new Map() })
+const newInode = (): Inode => ({ now: Buffer.alloc(0), durable: Buffer.alloc(0), unsynced: [], openCount: 0 })
+
+const SECTOR_BYTES = 512
+
+/** What the next calls meet instead of a healthy disk. */
+export interface DiskFaults {
+  /** Called before each operation; throws what the operation is to throw. */
+  before?: (operation: 'create' | 'write' | 'sync' | 'syncDirectory' | 'read' | 'truncate', name: string) => void
+}
+
+const errno = (code: string, message: string): Error => Object.assign(new Error(message), { code })
+export const eio = (): Error => errno('EIO', 'EIO: i/o error')
+export const enospc = (): Error => errno('ENOSPC', 'ENOSPC: no space left on device')
+
+/**
+ * A disk in memory that loses, on {@link powerCut}, what was not synced: each unsynced write is lost, kept, or kept in
+ * part, by sectors; an unsynced creation or removal of a name may be undone.
+ */
+export class SimulatedDisk {
+  readonly faults: DiskFaults = {}
+  capacityBytes = Number.POSITIVE_INFINITY
+  syncs = 0
+  readonly #root = newFolder()
+
+  get directory(): LogDirectory {
+    return new SimulatedDirectory(this, this.#root, '/simulated')
+  }
+
+  get usedBytes(): number {
+    const of = (folder: Folder): number => {
+      let bytes = 0
+      for (const inode of folder.now.values()) bytes += inode.now.length
+      for (const sub of folder.folders.values()) bytes += of(sub)
+      return bytes
+    }
+    return of(this.#root)
+  }
+
+  /** @param random in [0, 1): decides what of the unsynced writes survives */
+  powerCut(random: () => number): void {
+    const cut = (folder: Folder): void => {
+      const names = new Map(folder.durable)
+      for (const [name, inode] of folder.now) if (random() < 0.5) names.set(name, inode)
+      for (const name of folder.durable.keys()) if (!folder.now.has(name) && random() < 0.5) names.delete(name)
+      for (const inode of new Set([...folder.now.values(), ...folder.durable.values()])) tear(inode, random)
+      folder.now = names
+      folder.durable = new Map(names)
+      for (const sub of folder.folders.values()) cut(sub)
+    }
+    cut(this.#root)
+  }
+
+  /** The process died: what it wrote stays, what it had open is closed. */
+  processDied(): void {
+    this.faults.before = undefined as never
+    delete this.faults.before
+  }
+
+  /** Names of the files at the top, with their bytes. */
+  files(): Map<string, Buffer> {
+    return new Map([...this.#root.now].map(([name, inode]) => [name, inode.now]))
+  }
+
+  /** Changes a file behind the log's back; durable at once. */
+  patch(name: string, change: (bytes: Buffer) => Buffer): void {
+    const inode = this.#root.now.get(name)!
+    inode.now = change(Buffer.from(inode.now))
+    inode.durable = Buffer.from(inode.now)
+    inode.unsynced = []
+  }
+}
+
+function tear(inode: Inode, random: () => number): void {
+  let bytes = Buffer.from(inode.durable)
+  for (const { position, bytes: written } of inode.unsynced) {
+    if (random() < 0.4) continue
+    const end = position + written.length
+    if (bytes.length < end) bytes = Buffer.concat([bytes, Buffer.alloc(end - bytes.length)])
+    for (let at = 0; at < written.length; at += SECTOR_BYTES) {
+      if (random() < 0.7) written.copy(bytes, position + at, at, at + SECTOR_BYTES)
+    }
+  }
+  inode.now = bytes
+  inode.durable = Buffer.from(bytes)
+  inode.unsynced = []
+}
+
+class SimulatedDirectory implements LogDirectory {
+  readonly path: string
+  readonly #disk: SimulatedDisk
+  readonly #folder: Folder
+
+  constructor(disk: SimulatedDisk, folder: Folder, path: string) {
+    this.#disk = disk
+    this.#folder = folder
+    this.path = path
+  }
+
+  list(): readonly string[] {
+    return [...this.#folder.now.keys()]
+  }
+
+  create(name: string): LogFile {
+    this.#disk.faults.before?.('create', name)
+    if (this.#folder.now.has(name)) throw errno('EEXIST', `${name} exists`)
+    const inode = newInode()
+    this.#folder.now.set(name, inode)
+    return new SimulatedFile(this.#disk, inode, name)
+  }
+
+  open(name: string): LogFile {
+    const inode = this.#folder.now.get(name)
+    if (!inode) throw errno('ENOENT', `${name} does not exist`)
+    return new SimulatedFile(this.#disk, inode, name)
+  }
+
+  remove(name: string): void {
+    if (!this.#folder.now.delete(name)) throw errno('ENOENT', `${name} does not exist`)
+  }
+
+  sync(): void {
+    this.#disk.faults.before?.('syncDirectory', this.path)
+    this.#folder.durable = new Map(this.#folder.now)
+  }
+
+  move(name: string, into: LogDirectory): void {
+    const inode = this.#folder.now.get(name)!
+    this.#folder.now.delete(name)
+    ;(into as SimulatedDirectory).#folder.now.set(name, inode)
+  }
+
+  directory(name: string): LogDirectory {
+    let folder = this.#folder.folders.get(name)
+    if (!folder) this.#folder.folders.set(name, (folder = newFolder()))
+    return new SimulatedDirectory(this.#disk, folder, `${this.path}/${name}`)
+  }
+
+  freeBytes(): number {
+    return this.#disk.capacityBytes - this.#disk.usedBytes
+  }
+}
+
+class SimulatedFile implements LogFile {
+  readonly #disk: SimulatedDisk
+  readonly #inode: Inode
+  readonly #name: string
+  #isOpen = true
+
+  constructor(disk: SimulatedDisk, inode: Inode, name: string) {
+    this.#disk = disk
+    this.#inode = inode
+    this.#name = name
+  }
+
+  get sizeBytes(): number {
+    return this.#inode.now.length
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    this.#check()
+    const room = this.#disk.capacityBytes - this.#disk.usedBytes
+    const grows = Math.max(0, position + bytes.length - this.#inode.now.length)
+    // A full disk takes the first part, as a real one does.
+    if (grows > room) this.#put(Buffer.from(bytes.subarray(0, Math.max(0, bytes.length - (grows - room)))), position)
+    if (grows > room) throw enospc()
+    this.#disk.faults.before?.('write', this.#name)
+    this.#put(Buffer.from(bytes), position)
+  }
+
+  #put(bytes: Buffer, position: number): void {
+    const inode = this.#inode
+    const end = position + bytes.length
+    if (inode.now.length < end) inode.now = Buffer.concat([inode.now, Buffer.alloc(end - inode.now.length)])
+    bytes.copy(inode.now, position)
+    inode.unsynced.push({ position, bytes })
+  }
+
+  read(position: number, length: number): Buffer {
+    this.#check()
+    this.#disk.faults.before?.('read', this.#name)
+    return Buffer.from(this.#inode.now.subarray(position, position + length))
+  }
+
+  sync(): void {
+    this.#check()
+    this.#disk.syncs++
+    // As on Linux: after a failed sync the pages count as clean, and a second sync says that all is well.
+    const { unsynced } = this.#inode
+    this.#inode.unsynced = []
+    this.#disk.faults.before?.('sync', this.#name)
+    for (const { position, bytes } of unsynced) {
+      const end = position + bytes.length
+      if (this.#inode.durable.length < end) {
+        this.#inode.durable = Buffer.concat([this.#inode.durable, Buffer.alloc(end - this.#inode.durable.length)])
+      }
+      bytes.copy(this.#inode.durable, position)
+    }
+    if (this.#inode.durable.length > this.#inode.now.length) {
+      this.#inode.durable = this.#inode.durable.subarray(0, this.#inode.now.length)
+    }
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#check()
+    this.#disk.faults.before?.('truncate', this.#name)
+    this.#inode.now = Buffer.from(this.#inode.now.subarray(0, sizeBytes))
+    this.#inode.unsynced = this.#inode.unsynced
+      .filter(({ position }) => position < sizeBytes)
+      .map(({ position, bytes }) => ({ position, bytes: bytes.subarray(0, sizeBytes - position) }))
+  }
+
+  close(): void {
+    this.#check()
+    this.#isOpen = false
+  }
+
+  #check(): void {
+    if (!this.#isOpen) throw errno('EBADF', `${this.#name} is closed`)
+  }
+}

@@ -1,0 +1,114 @@
+import { expect } from 'chai'
+import { SimulatedDisk } from '../support/simulated-disk.js'
+import { group, openStore, readAll } from './fixtures.js'
+
+const BODIES = Array.from({ length: 12 }, (_, index) => `body-${index}-${'x'.repeat(index * 3)}`)
+
+/** A log of one slab, stopped or killed. */
+function written(isSealed: boolean): { disk: SimulatedDisk; slab: string } {
+  const disk = new SimulatedDisk()
+  const { store } = openStore(disk, { slabBytes: 100_000 })
+  store.commit(group(BODIES))
+  if (isSealed) store.close()
+  return { disk, slab: [...disk.files().keys()].find(name => name.endsWith('.slab'))! }
+}
+
+const isSubsequence = (some: readonly string[], all: readonly string[]): boolean => {
+  let at = 0
+  for (const one of all) if (one === some[at]) at++
+  return at === some.length
+}
+
+describe('damage to the durable log', () => {
+  for (const isSealed of [false, true]) {
+    const kind = isSealed ? 'a sealed slab' : 'a slab that a crash left'
+
+    it(`costs ${kind} at most one entry per flipped bit, never changes one, and never goes unnoticed`, () => {
+      const { disk, slab } = written(isSealed)
+      const whole = disk.files().get(slab)!
+      for (let bit = 0; bit < whole.length * 8; bit++) {
+        disk.patch(slab, () => {
+          const bytes = Buffer.from(whole)
+          bytes[bit >> 3]! ^= 1 << (bit & 7)
+          return bytes
+        })
+        const copy = copyOf(disk)
+        const { store, reports } = openStore(copy)
+        const read = readAll(store)
+        const { damagedEntries, tornBytes, quarantinedFiles } = store.recovered
+        if (bit >> 3 < 64) expect(quarantinedFiles, `bit ${bit}`).to.deep.equal([slab])
+        else {
+          expect(read.length, `bit ${bit}`).to.be.at.least(BODIES.length - 1)
+          expect(isSubsequence(read, BODIES), `bit ${bit}`).to.equal(true)
+          const isNoticed = damagedEntries + tornBytes + reports.length > 0
+          expect(read.length === BODIES.length || isNoticed, `bit ${bit}`).to.equal(true)
+        }
+      }
+    })
+  }
+
+  it('leaves an exact prefix wherever the file is cut', () => {
+    const { disk, slab } = written(false)
+    const whole = disk.files().get(slab)!
+    for (let length = 64; length <= whole.length; length++) {
+      disk.patch(slab, () => Buffer.from(whole.subarray(0, length)))
+      const read = readAll(openStore(copyOf(disk)).store)
+      expect(read, `length ${length}`).to.deep.equal(BODIES.slice(0, read.length))
+    }
+    expect(readAll(openStore(copyOf(disk)).store)).to.have.length(BODIES.length)
+  })
+
+  it('passes over zeros and garbage behind the last entry, and over entries of another life of the file', () => {
+    const { disk, slab } = written(false)
+    const foreign = written(false)
+    const whole = disk.files().get(slab)!
+    const tails = [Buffer.alloc(5_000), Buffer.alloc(3_000, 0xc5), foreign.disk.files().get(foreign.slab)!.subarray(64)]
+    for (const tail of tails) {
+      disk.patch(slab, () => Buffer.concat([whole, tail]))
+      const { store } = openStore(copyOf(disk))
+      expect(readAll(store)).to.deep.equal(BODIES)
+      expect(store.recovered.tornBytes).to.equal(tail.length)
+    }
+  })
+
+  it('moves a slab with damage into quarantine once the rest of it is delivered, and says so', () => {
+    const { disk, slab } = written(true)
+    disk.patch(slab, bytes => {
+      bytes[bytes.indexOf('body-3')]! ^= 1
+      return bytes
+    })
+    const { store, reports } = openStore(disk)
+    expect(readAll(store)).to.deep.equal(BODIES.filter((_, index) => index !== 3))
+    expect(reports).to.have.length(1)
+    expect(store.stats).to.include({ damagedEntries: 1, quarantinedSlabs: 0 })
+    store.complete([{ first: 1, count: BODIES.length }])
+    expect(disk.files().has(slab)).to.equal(false)
+    expect(disk.directory.directory('quarantine').list()).to.deep.equal([slab])
+    expect(store.stats.quarantinedSlabs).to.equal(1)
+  })
+
+  it('loses only what a damaged progress journal said: entries come again, none is lost', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(BODIES))
+    for (let sequence = 1; sequence <= 6; sequence++) store.complete([{ first: sequence, count: 1 }])
+    const journal = [...disk.files().keys()].find(name => name.endsWith('.progress'))!
+    const whole = disk.files().get(journal)!
+    for (let at = 0; at < whole.length; at++) {
+      disk.patch(journal, () => {
+        const bytes = Buffer.from(whole)
+        bytes[at]! ^= 0x10
+        return bytes
+      })
+      const read = readAll(openStore(copyOf(disk)).store)
+      expect(read.slice(-6), `byte ${at}`).to.deep.equal(BODIES.slice(6))
+    }
+  })
+})
+
+/** The same files on another disk, so that opening them changes nothing here. */
+function copyOf(disk: SimulatedDisk): SimulatedDisk {
+  const copy = new SimulatedDisk()
+  for (const [name, bytes] of disk.files()) copy.directory.create(name).write(bytes, 0)
+  return copy
+}

@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { DirectoryLock } from '../../src/wal/directory-lock.js'
+
+describe('the lock of a directory', () => {
+  let directory: string
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'castellan-lock-'))
+  })
+  afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+  const take = (onLost = (): void => undefined): Promise<DirectoryLock> => DirectoryLock.take(directory, onLost)
+  const failureOf = (taking: Promise<DirectoryLock>): Promise<Error | undefined> =>
+    taking.then(
+      () => undefined,
+      (error: Error) => error
+    )
+
+  it('has one owner, and another one after its release', async () => {
+    const lock = await take()
+    expect((await failureOf(take()))?.message).to.match(/another process uses the durable log/)
+    lock.release()
+    ;(await take()).release()
+    expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('is taken over from a process that was killed, by exactly one of many', async () => {
+    await ownedByChild(directory, async child => {
+      expect(await failureOf(take())).to.be.instanceOf(Error)
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    })
+    expect(readdirSync(directory)).to.include('LOCK')
+    const results = await Promise.allSettled(Array.from({ length: 6 }, () => take()))
+    const owners = results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
+    expect(owners).to.have.length(1)
+    owners[0]!.release()
+    expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('tells its owner when somebody removed it', async () => {
+    const lost = new Promise<void>(resolve => {
+      void take(resolve).then(() => rmSync(join(directory, 'LOCK')))
+    })
+    await lost
+  })
+
+  it('works in directories with long paths', async () => {
+    const long = join(directory, 'x'.repeat(60), 'y'.repeat(60))
+    const before = process.cwd()
+    process.chdir(directory)
+    try {
+      const lock = await DirectoryLock.take(long, () => undefined)
+      expect(await failureOf(DirectoryLock.take(long, () => undefined))).to.be.instanceOf(Error)
+      lock.release()
+    } finally {
+      process.chdir(before)
+    }
+  })
+})
+
+/** A process that owns the directory while `use` runs. */
+async function ownedByChild(directory: string, use: (child: ChildProcess) => Promise<void>): Promise<void> {
+  const code = `
+    import { DirectoryLock } from ${JSON.stringify(new URL('../../src/wal/directory-lock.ts', import.meta.url).href)}
+    await DirectoryLock.take(${JSON.stringify(directory)}, () => undefined)
+    console.log('owner')
+    setInterval(() => undefined, 1000)`
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  try {
+    await once(child.stdout!, 'data')
+    await use(child)
+  } finally {
+    child.kill('SIGKILL')
+  }
+}

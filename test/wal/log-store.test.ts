@@ -1,0 +1,212 @@
+import { expect } from 'chai'
+import { eio, enospc, SimulatedDisk } from '../support/simulated-disk.js'
+import { group, openStore, readAll, readEntries } from './fixtures.js'
+
+describe('the durable log', () => {
+  it('gives back what was appended, in order, over many slabs', () => {
+    const { store } = openStore(new SimulatedDisk())
+    const bodies = Array.from({ length: 200 }, (_, index) => `body ${index}`)
+    for (const body of bodies) expect(store.commit(group([body])).refusal).to.equal(undefined)
+    expect(store.stats.slabCount).to.be.above(5)
+    expect(readAll(store)).to.deep.equal(bodies)
+  })
+
+  it('numbers entries one after the other, over slabs and groups', () => {
+    const { store } = openStore(new SimulatedDisk())
+    expect(store.commit(group(['a', 'b'])).firstSequence).to.equal(1)
+    expect(store.commit(group(Array.from({ length: 50 }, () => 'x'.repeat(90)))).firstSequence).to.equal(3)
+    expect(store.commit(group(['c'])).firstSequence).to.equal(53)
+    expect(readEntries(store).map(({ sequence }) => sequence)).to.deep.equal(
+      Array.from({ length: 53 }, (_, i) => i + 1)
+    )
+  })
+
+  it('does not give back what is completed, in any order', () => {
+    const { store } = openStore(new SimulatedDisk())
+    store.commit(group(['a', 'b', 'c', 'd']))
+    expect(store.complete([{ first: 3, count: 1 }])).to.equal(1)
+    expect(store.complete([{ first: 1, count: 1 }])).to.equal(1)
+    expect(store.complete([{ first: 1, count: 1 }])).to.equal(0)
+    expect(readAll(store)).to.deep.equal(['b', 'd'])
+  })
+
+  it('removes a slab once all its entries are completed, and keeps one with a single open entry', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    for (let index = 0; index < 60; index++) store.commit(group(['x'.repeat(50)]))
+    const slabs = (): number => [...disk.files().keys()].filter(name => name.endsWith('.slab')).length
+    const before = slabs()
+    store.complete([
+      { first: 1, count: 1 },
+      { first: 3, count: 56 }
+    ])
+    expect(slabs()).to.equal(2)
+    expect(before).to.be.above(4)
+    store.complete([{ first: 2, count: 1 }])
+    expect(slabs()).to.equal(1)
+  })
+
+  it('survives a stop and a start: open entries, completions, notes and the next sequence', () => {
+    const disk = new SimulatedDisk()
+    const first = openStore(disk)
+    first.store.commit(group(['a', 'b', 'c']))
+    first.store.complete([{ first: 2, count: 1 }])
+    first.store.note('orders/0', Buffer.from('epoch 3'))
+    first.store.note('orders/1', Buffer.from('gone'))
+    first.store.note('orders/1', Buffer.alloc(0))
+    first.store.close()
+    const { store } = openStore(disk)
+    expect(store.recovered).to.deep.equal({ openEntries: 2, damagedEntries: 0, tornBytes: 0, quarantinedFiles: [] })
+    expect(readAll(store)).to.deep.equal(['a', 'c'])
+    expect([...store.notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['orders/0', 'epoch 3']])
+    expect(store.commit(group(['d'])).firstSequence).to.be.above(3)
+    expect(readAll(store)).to.deep.equal(['a', 'c', 'd'])
+  })
+
+  it('keeps notes and completions that were written but not synced when the process dies', () => {
+    const disk = new SimulatedDisk()
+    const first = openStore(disk)
+    first.store.commit(group(['a', 'b']))
+    first.store.complete([{ first: 1, count: 1 }])
+    first.store.note('orders/0', Buffer.from('sent'))
+    const { store } = openStore(disk)
+    expect(readAll(store)).to.deep.equal(['b'])
+    expect(store.notes.get('orders/0')?.toString()).to.equal('sent')
+  })
+
+  it('reads for some destinations only, and passes over slabs without them', () => {
+    const { store } = openStore(new SimulatedDisk())
+    for (let index = 0; index < 100; index++) {
+      store.commit(group([`o${index}`], 'default/orders'))
+      if (index % 40 === 0) store.commit(group([`a${index}`], 'default/__proto__'))
+    }
+    expect(readAll(store, new Set(['default/__proto__']))).to.deep.equal(['a0', 'a40', 'a80'])
+  })
+
+  it('keeps empty bodies and bodies that look like entries apart', () => {
+    const { store } = openStore(new SimulatedDisk())
+    const bodies = ['', group(['inner']).toString('latin1'), '\u0000'.repeat(100)]
+    store.commit(group(bodies))
+    expect(readAll(store)).to.deep.equal(bodies.map(body => Buffer.from(body).toString()))
+  })
+
+  it('refuses beyond its limit, and takes again once entries are completed', () => {
+    const { store } = openStore(new SimulatedDisk(), { maxBytes: 2_200 })
+    let taken = 0
+    while (store.commit(group(['x'.repeat(100)])).refusal === undefined) taken++
+    const { refusal } = store.commit(group(['x'.repeat(100)]))
+    expect(refusal).to.include({ kind: 'full', isCertain: true })
+    store.complete([{ first: 1, count: taken }])
+    expect(store.commit(group(['again'])).refusal).to.equal(undefined)
+    expect(readAll(store)).to.deep.equal(['again'])
+  })
+
+  it('acknowledges nothing after a failed sync, never syncs that file again, and goes on in another slab', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 100_000 })
+    store.commit(group(['kept']))
+    const failed: string[] = []
+    const synced: string[] = []
+    disk.faults.before = (operation, name) => {
+      if (operation !== 'sync') return
+      if (failed.length === 0) {
+        failed.push(name)
+        throw eio()
+      }
+      synced.push(name)
+    }
+    const { refusal, committedCount } = store.commit(group(['lost', 'lost too']))
+    expect(committedCount).to.equal(0)
+    expect(refusal).to.include({ kind: 'failed', isCertain: true })
+    expect(store.commit(group(['next'])).refusal).to.equal(undefined)
+    expect(synced).not.to.include(failed[0])
+    expect(readAll(store)).to.deep.equal(['kept', 'next'])
+    expect(readAll(openStore(disk).store)).to.deep.equal(['kept', 'next'])
+  })
+
+  it('says that the outcome is unknown when neither the failed write can be taken back nor a new slab be opened', () => {
+    const disk = new SimulatedDisk()
+    let clock = 0
+    const { store } = openStore(disk, { now: () => clock })
+    store.commit(group(['kept']))
+    disk.faults.before = operation => {
+      if (operation !== 'read') throw eio()
+    }
+    expect(store.commit(group(['perhaps'])).refusal).to.include({ kind: 'failed', isCertain: false })
+    disk.processDied()
+    expect(store.commit(group(['too soon'])).refusal).to.include({ kind: 'failed', isCertain: true })
+    clock = 10_000
+    expect(store.commit(group(['later'])).refusal).to.equal(undefined)
+    expect(readAll(store)).to.deep.equal(['kept', 'later'])
+  })
+
+  it('is full while the disk is, still completes, and recovers by itself', () => {
+    const disk = new SimulatedDisk()
+    let clock = 0
+    const { store } = openStore(disk, { now: () => clock })
+    for (let index = 0; index < 40; index++) store.commit(group(['x'.repeat(100)]))
+    disk.capacityBytes = disk.usedBytes + 150
+    let taken = 40
+    while (store.commit(group(['x'.repeat(100)])).refusal === undefined) taken++
+    expect(store.stats.state).to.equal('full')
+    expect(readAll(store)).to.have.length(taken)
+    expect(store.complete([{ first: 1, count: 30 }])).to.equal(30)
+    clock += 1_000
+    store.tick()
+    expect(store.commit(group(['again'])).refusal).to.equal(undefined)
+    expect(readAll(store)).to.have.length(taken - 30 + 1)
+    expect(readAll(openStore(disk).store)).to.have.length(taken - 30 + 1)
+  })
+
+  it('refuses a directory of another release and touches nothing', () => {
+    const disk = new SimulatedDisk()
+    openStore(disk).store.commit(group(['a']))
+    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    disk.patch(slab, bytes => {
+      bytes.writeUInt16BE(9, 8)
+      bytes.writeUInt32BE(crcOf(bytes.subarray(0, 60)), 60)
+      return bytes
+    })
+    const before = disk.files()
+    expect(() => openStore(disk)).to.throw(/another release/)
+    expect(disk.files()).to.deep.equal(before)
+  })
+
+  it('never touches files that are not its own', () => {
+    const disk = new SimulatedDisk()
+    for (const name of ['notes.txt', '123.slab', 'orders_000001'])
+      disk.directory.create(name).write(Buffer.from('mine'), 0)
+    const { store } = openStore(disk)
+    store.commit(group(['a']))
+    store.complete([{ first: 1, count: 1 }])
+    store.close()
+    openStore(disk).store.close()
+    for (const name of ['notes.txt', '123.slab', 'orders_000001']) {
+      expect(disk.files().get(name)?.toString()).to.equal('mine')
+    }
+  })
+
+  it('never uses a sequence again that was completed, though a power cut took the entries', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { syncPuts: false, syncTakes: true, slabBytes: 100_000 })
+    store.commit(group(['a', 'b', 'c']))
+    store.complete([{ first: 1, count: 3 }])
+    disk.powerCut(() => 0.1)
+    const again = openStore(disk).store
+    expect(again.commit(group(['new'])).firstSequence).to.be.above(3)
+    expect(readAll(openStore(disk).store)).to.deep.equal(['new'])
+  })
+
+  it('reports ENOSPC from creating a slab as full', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    disk.faults.before = operation => {
+      if (operation === 'create') throw enospc()
+    }
+    expect(store.commit(group(['a'])).refusal).to.include({ kind: 'full', isCertain: true })
+  })
+})
+
+import { crc32 } from 'node:zlib'
+
+const crcOf = (bytes: Buffer): number => crc32(bytes)
