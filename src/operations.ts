@@ -111,7 +111,10 @@ export type CommitConsumerOffsetResult = {
 } & (
   | { readonly type: 'success' }
   | { readonly type: 'unknownTopicOrPartition' }
-  /** A commit at the same or a higher offset was waiting for the same group and partition. */
+  /**
+   * Another commit of the same group and partition took its place: one at the same or a higher offset while both waited,
+   * or a later one when this one would have had to be sent again.
+   */
   | { readonly type: 'superseded'; readonly supersededBy: OffsetAndMetadata }
   | TimedOut
   | Failed

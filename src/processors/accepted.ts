@@ -97,10 +97,12 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   /** fetchData: how often the bytes at `position` were damaged. */
   damages = 0
   obstacle: Obstacle = 'noLeader'
-  /** commitConsumerOffset: it was sent at least once, so nothing that came later may take its place. */
+  /** commitConsumerOffset: it was sent at least once, so it may have been stored. */
   wasSent = false
-  /** A call that carries it is on its way: only the call's end may answer a batch. */
+  /** A call that carries it is on its way: only the call's end may answer a batch, or let another commit follow. */
   inFlight = false
+  /** commitConsumerOffset: called once it has its answer and no call carries it any more. */
+  whenOver: (() => void) | undefined
   #holder: Holder | undefined
 
   constructor(ledger: Ledger, kind: Kind, request: Routed[Kind]['request'], acceptedAt: number, deadlineAt: number) {
@@ -124,7 +126,14 @@ export class Accepted<Kind extends RoutedKind> implements Due {
     } catch (error) {
       this.#ledger.log.error({ err: error, operation: this.kind }, 'a requester threw while it was given its answer')
     }
+    if (!this.inFlight) this.whenOver?.()
     return true
+  }
+
+  /** The call that carried it has ended. */
+  landed(): void {
+    this.inFlight = false
+    if (this.settled) this.whenOver?.()
   }
 
   /** Says who holds it now, and lets go of whoever did. */

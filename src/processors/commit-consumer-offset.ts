@@ -15,16 +15,13 @@ export interface CommitConsumerOffsetCall {
 }
 
 /**
- * Commits: all partitions of the oldest group in one call, asked of its coordinator.
- *
- * Per group and partition only the highest offset waits; whoever asked for the same or a lower one is told what took
- * its place. A commit on its way takes no part: a lower offset asked for meanwhile is sent after it, which is how
- * readers go back.
+ * Commits: all partitions of the oldest group in one call, asked of its coordinator. The Router gives at most one open
+ * commit per group and partition at a time, and sees to their order.
  */
 export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsumerOffsetCall, OffsetCommitResponse> {
   readonly name = 'commitConsumerOffset'
   readonly #options: GroupProcessorOptions
-  /** Per partition: commits that were sent before, in order, then at most one that was not. */
+  /** Per partition the open commit, and such as were answered while they waited. */
   readonly #queue = new GroupQueue<Commit[]>()
 
   constructor(options: GroupProcessorOptions) {
@@ -36,17 +33,9 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   addToQueue(request: Commit): void {
-    const { groupId, topicPartition, offsetAndMetadata } = request.request
+    const { groupId, topicPartition } = request.request
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    const waiting = stillOpen(this.#queue.get(groupId, key) ?? [])
-    this.#queue.set(groupId, key, waiting)
-    const last = waiting.at(-1)
-    if (request.wasSent) waiting.splice(last?.wasSent === false ? -1 : waiting.length, 0, request)
-    else if (!last || last.wasSent) waiting.push(request)
-    else if (offsetAndMetadata.offset > last.request.offsetAndMetadata.offset) {
-      waiting[waiting.length - 1] = request
-      reply(last, { type: 'superseded', supersededBy: offsetAndMetadata })
-    } else reply(request, { type: 'superseded', supersededBy: last.request.offsetAndMetadata })
+    this.#queue.set(groupId, key, [...stillOpen(this.#queue.get(groupId, key) ?? []), request])
   }
 
   nextCall(): CommitConsumerOffsetCall | undefined {
@@ -55,7 +44,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
       const partitions = new Map<string, Commit>()
       for (const [key, waiting] of openEntries(first.partitions)) {
         const commit = waiting.shift()!
-        commit.wasSent = true
+        commit.inFlight = true
         partitions.set(key, commit)
         if (waiting.length > 0) this.#queue.set(groupId, key, waiting)
       }
@@ -65,6 +54,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   send(client: BrokerClient, { groupId, partitions }: CommitConsumerOffsetCall): Promise<OffsetCommitResponse> {
+    for (const commit of partitions.values()) commit.wasSent = true
     return client.offsetCommit({
       groupId,
       generationId: -1,
@@ -83,6 +73,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   processResponse(call: CommitConsumerOffsetCall, response: OffsetCommitResponse): readonly Returned[] {
+    landed(call)
     const unanswered = new Map(call.partitions)
     const back: Returned[] = []
     for (const { topic, partition, errorCode } of response.partitions) {
@@ -97,6 +88,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   callFailed(call: CommitConsumerOffsetCall): readonly AnyAccepted[] {
+    landed(call)
     return stillOpen([...call.partitions.values()])
   }
 
@@ -126,4 +118,8 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
         return []
     }
   }
+}
+
+function landed({ partitions }: CommitConsumerOffsetCall): void {
+  for (const commit of partitions.values()) commit.landed()
 }

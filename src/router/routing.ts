@@ -11,6 +11,7 @@ import type { Returned, ReturnReason } from '../processors/queue-processor.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 import { backoffMs } from './backoff.js'
 import type { BrokerPool } from './broker-pool.js'
+import { CommitLines, lineKey } from './commit-lines.js'
 import { CoordinatorTable } from './coordinator-table.js'
 import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
@@ -35,6 +36,7 @@ export interface RoutingOptions {
 const ANY_NODE: ParkingPlace = 'anyNode'
 const topicPlace = (topic: string): ParkingPlace => `topic:${topic}`
 const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
+const linePlace = (key: string): ParkingPlace => `commits:${key}`
 const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
 
 // Topics somebody has invented must not take the room that a leader election needs.
@@ -54,11 +56,13 @@ export class Routing {
   readonly parking: Parking
   readonly #options: RoutingOptions
   readonly #coordinators = new CoordinatorTable()
+  readonly #commits: CommitLines
   #rests = 0
 
   constructor(options: RoutingOptions) {
     this.#options = options
     this.parking = new Parking(options.ledger, options.settings.maxParkedRequests)
+    this.#commits = new CommitLines(key => options.self.tell({ type: 'wake', place: linePlace(key) }))
   }
 
   route(request: AnyAccepted, now: number): void {
@@ -72,8 +76,10 @@ export class Routing {
         this.#routeToLeader(request, request.request, now)
         break
       case 'fetchConsumerOffset':
-      case 'commitConsumerOffset':
         this.#routeToCoordinator(request, request.request.groupId, now)
+        break
+      case 'commitConsumerOffset':
+        this.#routeCommit(request, now)
         break
       case 'fetchTopicMetadata':
         this.#routeMetadata(request, now)
@@ -137,6 +143,8 @@ export class Routing {
     }
     for (const request of requests) {
       if (request.settled) continue
+      // A commit that only came to the wrong broker goes to the right one before what waits behind it.
+      if (reason !== 'notCoordinator' && this.#hasYielded(request)) continue
       metrics.count('router', 'retries', { reason })
       request.returns++
       this.#reroute(request, reason, nodeId, now)
@@ -156,7 +164,7 @@ export class Routing {
       schedule.wantBrokers()
     }
     for (const request of requests) {
-      if (request.settled) continue
+      if (request.settled || this.#hasYielded(request)) continue
       metrics.count('router', 'retries', { reason: 'unreachable' })
       request.returns++
       this.route(request, now)
@@ -169,7 +177,7 @@ export class Routing {
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
-      if (request.settled) continue
+      if (request.settled || this.#hasYielded(request)) continue
       if (++request.crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))
       else this.route(request, now)
     }
@@ -259,6 +267,23 @@ export class Routing {
   #want(topic: string, request: AnyAccepted, now: number): void {
     const { schedule, settings } = this.#options
     schedule.want(topic, request.kind === 'produceBatch' && settings.allowAutoTopicCreation, now)
+  }
+
+  #routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
+    switch (this.#commits.enter(commit)) {
+      case 'go':
+        this.#routeToCoordinator(commit, commit.request.groupId, now)
+        break
+      case 'wait':
+        this.#park(linePlace(lineKey(commit.request)), commit)
+        break
+      case 'answered':
+    }
+  }
+
+  /** True: a commit whose fate is open is not sent again, since a later one waits behind it. */
+  #hasYielded(request: AnyAccepted): boolean {
+    return request.kind === 'commitConsumerOffset' && this.#commits.yields(request)
   }
 
   #routeToCoordinator(request: AnyAccepted, groupId: string, now: number): void {

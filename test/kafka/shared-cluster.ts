@@ -37,6 +37,11 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
       cluster.startNode(nodeId)
       await cluster.healed()
     },
+    pauseNode: nodeId => cluster.signal(nodeId, 'SIGSTOP'),
+    resumeNode: async nodeId => {
+      await cluster.signal(nodeId, 'SIGCONT')
+      await cluster.healed()
+    },
     close: async () => {}
   }
 }

@@ -17,6 +17,8 @@ export interface CastellanOptions {
   readonly delivery?: Partial<DeliverySettings>
   readonly router?: RouterSettingsOverrides
   readonly log?: Logger
+  /** Default 5 s. */
+  readonly connectTimeoutMs?: number
 }
 
 /** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
@@ -94,7 +96,7 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
     createClient: createBrokerClientFactory({
       clientId: 'castellan-test',
       requestTimeoutMs: 10_000,
-      connectTimeoutMs: 5_000,
+      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
       log
     }),
     bootstrap: bootstrap.split(',').map(address => {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
+import type { ApiName, Fault } from '../../src/broker/embedded-cluster.js'
 
 /** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
 export interface TargetCluster {
@@ -20,6 +21,9 @@ export interface TargetCluster {
   killNode(nodeId: number): Promise<void>
   /** Starts it again; resolves when it takes part. */
   reviveNode(nodeId: number): Promise<void>
+  /** Makes a node silent: it keeps its connections and answers nothing, until it is told to go on. */
+  pauseNode(nodeId: number): Promise<void>
+  resumeNode(nodeId: number): Promise<void>
   /** Of a shared cluster: does nothing. */
   close(): Promise<void>
 }
@@ -31,6 +35,18 @@ export function shareTarget(cluster: TargetCluster | undefined): void {
   shared = cluster
 }
 
+const askedByClients: readonly ApiName[] = [
+  'ApiVersions',
+  'Metadata',
+  'Produce',
+  'Fetch',
+  'ListOffsets',
+  'FindCoordinator',
+  'OffsetCommit',
+  'OffsetFetch',
+  'InitProducerId'
+]
+
 /** The cluster to test against: real Kafka when one was shared, a fresh embedded cluster otherwise. */
 export async function targetCluster(): Promise<TargetCluster> {
   return shared ?? embeddedTarget()
@@ -39,6 +55,7 @@ export async function targetCluster(): Promise<TargetCluster> {
 async function embeddedTarget(): Promise<TargetCluster> {
   const { startEmbeddedCluster } = await import('../../src/broker/start-embedded-cluster.js')
   const cluster = await startEmbeddedCluster({ nodes: 3 })
+  const silences = new Map<number, readonly Fault[]>()
   return {
     kind: 'embedded',
     bootstrap: cluster.bootstrap,
@@ -51,6 +68,13 @@ async function embeddedTarget(): Promise<TargetCluster> {
     moveLeader: async (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
     killNode: nodeId => cluster.stopNode(nodeId),
     reviveNode: nodeId => cluster.startNode(nodeId),
+    pauseNode: async nodeId => {
+      const silence = (api: ApiName) => cluster.faults.add({ api, nodeId, count: Infinity }, { type: 'dropRequest' })
+      silences.set(nodeId, askedByClients.map(silence))
+    },
+    resumeNode: async nodeId => {
+      for (const fault of silences.get(nodeId) ?? []) fault.remove()
+    },
     close: () => cluster.close()
   }
 }
