@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { type Access, openAccess } from './access/access.js'
 import { ActorSystem } from './actor/actor.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
 import { toBrokerAddress } from './app/broker-address.js'
+import { type Doors, openDoors } from './app/doors.js'
 import { DurabilityCheck } from './app/durability-check.js'
 import { startEmbeddedBroker } from './app/embedded.js'
 import { type KafkaCluster, startCluster } from './app/kafka.js'
@@ -31,6 +33,8 @@ export interface App {
   readonly embeddedBootstrap: string | undefined
   /** Resolves when something inside has broken that only a new process can mend. */
   readonly crashed: Promise<Error>
+  /** Reads certificates and keys of token issuers again, and opens the audit file again. */
+  reload(): Promise<void>
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
   stop(): Promise<StopResult>
 }
@@ -91,13 +95,16 @@ class Starting {
 
   async start(): Promise<App> {
     registerProcessMetrics(this.#metrics.registry, this.#version)
+    // First of all, since a certificate that cannot be read should not cost a start of everything else.
+    const doors = await openDoors(this.#config, this.#metrics, this.#log)
+    this.#shutdown.add('closing the doors', async () => doors.close())
     const embeddedBootstrap = await this.#startEmbedded()
     announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
     for (const line of warnings(this.#config)) this.#log.warn({}, line)
     this.#startClusters(embeddedBootstrap)
-    const urls = await this.#startHttp()
+    const urls = await this.#startHttp(doors)
     announceUrls(this.#config, urls, embeddedBootstrap, this.#log)
-    return { urls, embeddedBootstrap, crashed: this.crashed, stop: () => this.stop() }
+    return { urls, embeddedBootstrap, crashed: this.crashed, reload: () => doors.reload(), stop: () => this.stop() }
   }
 
   stop(): Promise<StopResult> {
@@ -168,12 +175,15 @@ class Starting {
     return isOnly ? this.#metricsLogger : new TaggedMetricsLogger(this.#metricsLogger, { cluster })
   }
 
-  async #startHttp(): Promise<HttpUrls> {
+  async #startHttp(doors: Doors): Promise<HttpUrls> {
     const { http, management } = this.#config
     const server = await Http.start({
       http,
       management,
-      dialects: this.#mounts(),
+      dialects: this.#mounts(doors.door ?? openAccess),
+      door: doors.door,
+      certificates: doors.certificates,
+      managementCertificates: doors.managementCertificates,
       metrics: this.#metrics,
       status: this.#status(),
       log: this.#log,
@@ -186,7 +196,7 @@ class Starting {
     return server.urls
   }
 
-  #mounts(): DialectMount[] {
+  #mounts(access: Access): DialectMount[] {
     const { http, dialects } = this.#config
     if (!dialects.kprf.enabled) return []
     const { gateway } = this.#clusters.find(({ name }) => name === 'default')!
@@ -194,15 +204,16 @@ class Starting {
     const maxBodyBytes = Math.min(dialects.kprf.maxBodyBytes, http.maxBodyBytes)
     const context = {
       gateway,
+      access,
       settings: { ...dialects.kprf, maxBodyBytes },
       log: this.#roomLog,
       metrics: this.#metrics,
       now: Date.now
     }
-    const { port, host = http.host } = dialects.kprf
-    const own =
-      port === undefined ? undefined : { host, port, setting: '--set dialects.kprf.port=N (dialects.kprf.port)' }
-    return [mountOf(kprf, context, own)]
+    const { port, host = http.host, tls } = dialects.kprf
+    if (port === undefined) return [mountOf(kprf, context, undefined)]
+    const setting = '--set dialects.kprf.port=N (dialects.kprf.port)'
+    return [mountOf(kprf, context, { host, port, setting, tls: tls === 'inherit' })]
   }
 
   #status(): ProcessStatus {

@@ -9,6 +9,10 @@ export type ErrorCode =
   | 'unknownPartition'
   | 'notAuthorized'
   | 'authenticationFailed'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'quotaExceeded'
+  | 'issuerUnreachable'
   | 'overloaded'
   | 'shuttingDown'
   | 'brokerUnreachable'
@@ -46,10 +50,44 @@ export class OverloadedError extends CastellanError {
   }
 }
 
-/** Kafka, or the part of it that is needed, is away. */
+/** The client did not prove who it is: HTTP's 401. The message names no credential. */
+export class UnauthenticatedError extends CastellanError {
+  override readonly name = 'UnauthenticatedError'
+  /** The value of `WWW-Authenticate`. */
+  readonly challenge: string
+  constructor(message: string, challenge: string) {
+    super('unauthenticated', message, false)
+    this.challenge = challenge
+  }
+}
+
+/** The client is known and may not do this: HTTP's 403. */
+export class ForbiddenError extends CastellanError {
+  override readonly name = 'ForbiddenError'
+  constructor(message: string) {
+    super('forbidden', message, false)
+  }
+}
+
+/** The client has used up its quota: HTTP's 429. The same request succeeds later. */
+export class QuotaExceededError extends CastellanError {
+  override readonly name = 'QuotaExceededError'
+  /** The value of `Retry-After`; at least 1. */
+  readonly retryAfterSeconds: number
+  constructor(message: string, retryAfterSeconds: number) {
+    super('quotaExceeded', message, true)
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
+/** Kafka, or another service that is needed to answer, is away. */
 export class UnavailableError extends CastellanError {
   override readonly name = 'UnavailableError'
-  constructor(code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed', message: string, cause?: unknown) {
+  constructor(
+    code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable',
+    message: string,
+    cause?: unknown
+  ) {
     super(code, message, true, cause)
   }
 }

@@ -6,7 +6,9 @@ import { stopSignal } from './main/stop-signal.js'
 process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
-const { env: environment, stdout, stderr } = process
+const { env: environment, stdin, stdout, stderr } = process
 // Rejections nobody handled come here too. Later errors are most likely the first one again.
 const crashed = new Promise(resolve => process.on('uncaughtException', resolve))
-process.exit(await run(process.argv.slice(2), { environment, stdout, stderr, stopped: stopSignal(process), crashed }))
+const stopped = stopSignal(process)
+const onHangUp = (listener: () => void): void => void process.on('SIGHUP', listener)
+process.exit(await run(process.argv.slice(2), { environment, stdin, stdout, stderr, stopped, crashed, onHangUp }))

@@ -6,7 +6,7 @@ import { expect } from 'chai'
 const floors = [
   ['model', 'errors', 'metrics', 'printable'],
   ['config'],
-  ['actor', 'wire', 'wal'],
+  ['actor', 'wire', 'wal', 'access'],
   ['broker', 'operations'],
   ['processors'],
   ['dispatcher'],
@@ -32,6 +32,7 @@ const guests: Record<string, RegExp> = {
   fastify: /^(dialects|http)/,
   zod: /^(config|dialects)/,
   yaml: /^config$/,
+  jose: /^access$/,
   'prom-client': /^metrics$/,
   pino: /^app$/,
   'pino-pretty': /^app$/,

@@ -1,11 +1,11 @@
 import type { z } from 'zod'
+import { accessWarnings, checkAccess, requiresCredentials } from './access-checks.js'
+import { isLoopback } from './loopback.js'
 import type { configSchema } from './schema.js'
 
-type Config = z.output<typeof configSchema>
+export { isLoopback } from './loopback.js'
 
-/** True for addresses only this machine can reach. */
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
+type Config = z.output<typeof configSchema>
 
 /** Whether the `default` cluster is the embedded broker. */
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
@@ -20,7 +20,12 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function crossCheck(config: Config, role: Role, environment: Environment): string[] {
   if (role === 'broker') return checkHosts(config, [['embedded.host', config.embedded.host]])
   if (role === 'client') return checkClusters(config)
-  return [...checkHosts(config, hostsOf(config)), ...checkEmbedded(config, environment), ...checkClusters(config)]
+  return [
+    ...checkHosts(config, hostsOf(config)),
+    ...checkAccess(config),
+    ...checkEmbedded(config, environment),
+    ...checkClusters(config)
+  ]
 }
 
 function hostsOf(config: Config): [string, string][] {
@@ -33,16 +38,20 @@ function hostsOf(config: Config): [string, string][] {
   return hosts
 }
 
-function checkHosts({ http }: Config, hosts: [string, string][]): string[] {
+function checkHosts({ http, auth }: Config, hosts: [string, string][]): string[] {
   if (http.allowAnonymous) return []
   return hosts
-    .filter(([, host]) => !isLoopback(host))
+    .filter(([name, host]) => !isLoopback(host) && !isGuarded(name, auth))
     .map(
       ([name, host]) =>
         `${name}: ${host} can be reached from other machines, and nobody would have to say who they are; ` +
-        'listen on 127.0.0.1, or allow it with --allow-anonymous (http.allowAnonymous: true)'
+        'listen on 127.0.0.1, configure who clients are (auth), or allow it with --allow-anonymous (http.allowAnonymous: true)'
     )
 }
+
+/** Whether clients of an address have to authenticate. The embedded broker asks nobody. */
+const isGuarded = (setting: string, auth: Config['auth']): boolean =>
+  setting !== 'embedded.host' && requiresCredentials(auth)
 
 function checkEmbedded(config: Config, environment: Environment): string[] {
   const { brokers } = config.clusters.default!
@@ -85,9 +94,13 @@ function checkClusters(config: Config): string[] {
 
 /** What works, but should be known: said once at the start. */
 export function warnings(config: Config): string[] {
-  const open = hostsOf(config).filter(([, host]) => !isLoopback(host))
+  const { auth, http } = config
+  const open = hostsOf(config).filter(
+    ([name, host]) => !isLoopback(host) && (http.allowAnonymous || !isGuarded(name, auth))
+  )
   return [
     ...open.map(([name, host]) => `${name} is ${host}: whoever can reach it may use it, without saying who they are`),
+    ...accessWarnings(config, hostsOf(config)),
     ...clusterWarnings(config)
   ]
 }

@@ -16,6 +16,10 @@ export const kprfSettings = z
     port: listenPort
       .optional()
       .describe('A port of its own, without the prefix `/kprf`, as kprf had 4242; 0: any free one. Absent: none'),
+    tls: z
+      .enum(['inherit', 'off'])
+      .default('inherit')
+      .describe('TLS of that port: `inherit` as in `http.tls`, `off` for clients that cannot speak it'),
     whenFull: z
       .enum(['refuse', 'drop'])
       .default('refuse')

@@ -14,7 +14,10 @@ export interface Leaf {
   /** `undefined`: none, the setting may be absent. */
   readonly defaultValue: unknown
   readonly description: string
+  /** Its value is not to be shown: it is a secret, or a list of structures that hold one. */
   readonly isSecret: boolean
+  /** Names of the fields under which secrets stand: its own, or those of the structures. */
+  readonly secretNames: readonly string[]
 }
 
 /** A section: a place that holds further settings. */
@@ -56,14 +59,20 @@ export function describeSettings(): { readonly sections: readonly Section[]; rea
   return { sections, leaves }
 }
 
-const toLeaf = (node: Node, path: readonly string[]): Leaf => ({
-  path,
-  kind: kindOf(node),
-  type: typeOf(node),
-  defaultValue: node.default,
-  description: node.description ?? '',
-  isSecret: node.secret === true
-})
+function toLeaf(node: Node, path: readonly string[]): Leaf {
+  const fields = Object.entries(node.items?.properties ?? {})
+  const secretNames =
+    node.secret === true ? [path.at(-1)!] : fields.filter(([, { secret }]) => secret).map(([name]) => name)
+  return {
+    path,
+    kind: kindOf(node),
+    type: typeOf(node),
+    defaultValue: node.default,
+    description: node.description ?? '',
+    isSecret: secretNames.length > 0,
+    secretNames
+  }
+}
 
 function kindOf(node: Node): LeafKind {
   if (node.anyOf) return 'numberOrWord'

@@ -2,11 +2,7 @@ import { stringify } from 'yaml'
 import type { Config } from './config.js'
 import { describeSettings } from './leaves.js'
 
-const secretNames = new Set(
-  describeSettings()
-    .leaves.filter(leaf => leaf.isSecret)
-    .map(leaf => leaf.path.at(-1)!)
-)
+const secretNames = new Set(describeSettings().leaves.flatMap(leaf => leaf.secretNames))
 
 /** The configuration in effect as YAML that `--config` takes; secrets are written as `(secret)`. */
 export const toYaml = (config: Config): string => stringify(redact(config), { lineWidth: 0 })

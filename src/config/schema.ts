@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { accessSettings, authSettings, quotaSettings } from './access-settings.js'
 import { clusterSettings } from './cluster-settings.js'
 import { cacheSettings, deliverySettings, routerSettings } from './kafka-sections.js'
 import { kprfSettings } from './kprf-settings.js'
@@ -8,6 +9,9 @@ import { embeddedSettings, httpSettings, logSettings, managementSettings, shutdo
 export const configSchema = z.strictObject({
   http: httpSettings,
   management: managementSettings,
+  auth: authSettings,
+  access: accessSettings,
+  quotas: quotaSettings,
   clusters: z
     .record(
       z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'name clusters with a-z, 0-9 and -' }),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { httpTlsSettings, managementTlsSettings } from './listener-tls-settings.js'
 import { bytes, count, host, listenPort, milliseconds } from './units.js'
 
 const MIB = 1024 * 1024
@@ -21,7 +22,11 @@ const addressSettings = z
 
 export const httpSettings = z
   .strictObject({
-    host: host.default('127.0.0.1').describe('Address of the shared port. Others than loopback need `allowAnonymous`'),
+    host: host
+      .default('127.0.0.1')
+      .describe(
+        'Address of the shared port. Others than loopback need a way to authenticate (`auth`) or `allowAnonymous`'
+      ),
     port: listenPort
       .default(8080)
       .describe('The shared port, where every dialect has its prefix; 0: any free one, printed'),
@@ -30,11 +35,18 @@ export const httpSettings = z
       .min(1)
       .max(100)
       .optional()
-      .describe('Path of a unix socket that serves the same as the shared port; readable by owner and group'),
+      .describe('Path of a unix socket that serves the same as the shared port; its mode is `unixSocketMode`'),
+    unixSocketMode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, { error: 'write it as three octal digits, for example "660"' })
+      .default('660')
+      .describe('Mode of the file of the unix socket, in octal digits: who may connect'),
     allowAnonymous: z
       .boolean()
       .default(false)
-      .describe('Allows listening on addresses others can reach although no client has to say who it is'),
+      .describe(
+        'Allows listening on addresses others can reach although no client has to say who it is. Where clients can authenticate, it lets those without credentials in as the principal `anonymous`'
+      ),
     maxConnections: count.default(10_000).describe('Further connections are closed at once'),
     maxHeaderBytes: bytes
       .min(1024)
@@ -74,7 +86,8 @@ export const httpSettings = z
     socketTimeoutMs: milliseconds
       .default(120_000)
       .describe('A connection on which no byte moves for this long is closed'),
-    slowRequestMs: milliseconds.default(5_000).describe('A request that takes longer is logged as slow')
+    slowRequestMs: milliseconds.default(5_000).describe('A request that takes longer is logged as slow'),
+    tls: httpTlsSettings
   })
   .prefault({})
   .describe('The shared port, and the limits every HTTP listener has')
@@ -83,11 +96,18 @@ export const managementSettings = z
   .strictObject({
     host: host
       .default('127.0.0.1')
-      .describe('Address of the management port. Others than loopback need `http.allowAnonymous`'),
+      .describe(
+        'Address of the management port. Others than loopback need a way to authenticate (`auth`) or `http.allowAnonymous`'
+      ),
     port: z
       .union([z.literal('off'), listenPort])
       .default(8081)
-      .describe('Port of `/health-check`, `/ready` and `/metrics`; 0: any free one, printed; `off`: none')
+      .describe('Port of `/health-check`, `/ready` and `/metrics`; 0: any free one, printed; `off`: none'),
+    openProbes: z
+      .boolean()
+      .default(true)
+      .describe('Answers `/health-check` and `/ready` without credentials, also where clients must authenticate'),
+    tls: managementTlsSettings
   })
   .prefault({})
   .describe('Health and metrics')

@@ -111,7 +111,7 @@ export function fromEnvironment(
       const content = readSecret(text)
       // The file is not named: whoever writes the secret itself here has made the most likely mistake.
       if (content === undefined) problems.push(`${name}: the file it names cannot be read`)
-      else assignments.push({ path: found.path, value: content, origin: name })
+      else assignments.push({ path: found.path, value: fromText(content, found.leaf), origin: name })
     }
   }
   return { assignments, problems }

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../errors.js'
 import type { ClusterSettings } from './cluster-settings.js'
+import type { ListenerTlsSettings } from './listener-tls-settings.js'
 
-/** The PEM texts behind the file names of a cluster's TLS settings. */
+/** The PEM texts behind the file names of TLS settings. */
 export interface TlsMaterial {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -24,10 +26,39 @@ export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }:
     try {
       return readFileSync(fileName, 'utf8')
     } catch (error) {
-      throw new ConfigError(
-        `clusters.${clusterName}.tls.${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`
-      )
+      throw unreadable(`clusters.${clusterName}.tls.${setting}`, fileName, error)
     }
   }
   return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
 }
+
+/**
+ * Reads the files of a listener, which is done again and again while it serves.
+ *
+ * @param section name of the settings, for the message
+ * @throws ConfigError naming the setting whose file cannot be read
+ */
+export async function readListenerTlsFiles(
+  section: string,
+  { caFile, certFile, keyFile }: ListenerTlsSettings
+): Promise<TlsMaterial> {
+  const read = async (setting: string, fileName: string | undefined): Promise<string | undefined> =>
+    fileName === undefined ? undefined : readTextFile(`${section}.${setting}`, fileName)
+  return {
+    ca: await read('caFile', caFile),
+    cert: await read('certFile', certFile),
+    key: await read('keyFile', keyFile)
+  }
+}
+
+/** @throws ConfigError naming the setting whose file cannot be read */
+export async function readTextFile(setting: string, fileName: string): Promise<string> {
+  try {
+    return await readFile(fileName, 'utf8')
+  } catch (error) {
+    throw unreadable(setting, fileName, error)
+  }
+}
+
+const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
+  new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)

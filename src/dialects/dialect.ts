@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import type { Access } from '../access/access.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger } from '../model.js'
@@ -6,6 +7,8 @@ import type { Logger } from '../model.js'
 /** What every dialect is given. */
 export interface DialectContext<Settings> {
   readonly gateway: Gateway
+  /** Who asks, and what they may do: every dialect asks it about the topics and groups of a request. */
+  readonly access: Access
   readonly settings: Settings
   readonly log: Logger
   readonly metrics: PrometheusMetrics

@@ -1,5 +1,7 @@
 import { isIPv6 } from 'node:net'
-import { OverloadedError } from '../errors.js'
+import { OverloadedError, QuotaExceededError } from '../errors.js'
+
+const RETRY_AFTER_SECONDS = 1
 
 /** What one address may hold; an absent limit is none, since many clients may share the address of a proxy. */
 export interface AddressLimits {
@@ -45,11 +47,12 @@ export class ClientAddresses {
   }
 
   /** Why an address may not begin one more request; its requests are counted with that one. */
-  requestRefusal({ key, requests }: AddressUse): OverloadedError | undefined {
+  requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight } = this.#limits
     if (maxRequestsInFlight === undefined || key === '' || requests <= maxRequestsInFlight) return undefined
-    return new OverloadedError(
-      `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`
+    return new QuotaExceededError(
+      `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`,
+      RETRY_AFTER_SECONDS
     )
   }
 

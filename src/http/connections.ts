@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../errors.js'
+import type { OverloadedError, QuotaExceededError } from '../errors.js'
 import type { Cell } from '../metrics/family.js'
 import type { MonotonicClock } from '../model.js'
 import type { BodyBudget } from './body-budget.js'
@@ -71,7 +71,7 @@ export class Connections implements ConnectionHost {
   }
 
   /** Why the address of a request that has begun may not have one more. */
-  requestRefusal({ holder }: ReceivedRequest): OverloadedError | undefined {
+  requestRefusal({ holder }: ReceivedRequest): QuotaExceededError | undefined {
     return this.#addresses.requestRefusal(holder.address)
   }
 

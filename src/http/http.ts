@@ -1,18 +1,29 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { Door } from '../access/door.js'
 import type { Config } from '../config/config.js'
 import type { Dialect, DialectContext } from '../dialects/dialect.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
+import type { Certificates } from './certificates.js'
+import { markUnixSocket, requireManagement } from './door-hooks.js'
 import { type ListenAddress, Listener } from './listener.js'
-import { addManagementRoutes, type ProcessStatus } from './management.js'
+import { addManagementRoutes, isProbe, type ProcessStatus } from './management.js'
 import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
 
 /** A dialect, ready to be mounted: under its prefix on the shared port, and without it on a port of its own. */
 export interface DialectMount extends MountedDialect {
   readonly plugin: FastifyPluginAsync
-  readonly own: { readonly host: string; readonly port: number; readonly setting: string } | undefined
+  readonly own:
+    | {
+        readonly host: string
+        readonly port: number
+        readonly setting: string
+        /** Whether its port speaks TLS when the shared one does. */
+        readonly tls: boolean
+      }
+    | undefined
 }
 
 /** Binds a dialect to what it works with. */
@@ -35,6 +46,11 @@ export interface HttpOptions {
   readonly now: MonotonicClock
   /** First part of the request ids made here. */
   readonly idPrefix: string
+  /** Absent: everybody may come in. */
+  readonly door?: Door | undefined
+  /** What the shared port and the dialects' own ports speak TLS with; absent: plain HTTP. */
+  readonly certificates?: Certificates | undefined
+  readonly managementCertificates?: Certificates | undefined
 }
 
 /** Where the process can be reached. */
@@ -76,15 +92,15 @@ export class Http {
   static async start(options: HttpOptions): Promise<Http> {
     const context = createHttpContext(options)
     const opened: Listener[] = []
-    const open = async (handler: RequestListener, address: ListenAddress): Promise<string> => {
-      const listener = new Listener(options.http, handler, context.connections)
+    const open: Open = async (handler, address, certificates) => {
+      const listener = new Listener(options.http, handler, context.connections, certificates)
       const url = await listener.listen(address)
       opened.push(listener)
       return url
     }
     try {
       const managementApp = await createManagementApp(context, options)
-      const management = await openManagement(managementApp, options.management, open)
+      const management = await openManagement(managementApp, options, open)
       const sharedApp = await createSharedApp(context, options.dialects)
       const traffic = await openTraffic(sharedApp, options, open)
       const managementListener = management === undefined ? undefined : opened.shift()
@@ -126,8 +142,13 @@ export class Http {
   }
 }
 
-async function createManagementApp(context: HttpContext, { status, metrics }: HttpOptions): Promise<FastifyInstance> {
-  const app = createHttpServer({ ...context, isDraining: false })
+async function createManagementApp(
+  context: HttpContext,
+  { status, metrics, management }: HttpOptions
+): Promise<FastifyInstance> {
+  const isOpen = ({ routeOptions }: FastifyRequest): boolean => management.openProbes && isProbe(routeOptions.url)
+  const app = createHttpServer({ ...context, isDraining: false }, isOpen)
+  if (context.door) requireManagement(app, context.door, isOpen)
   addManagementRoutes(app, status, metrics)
   await app.ready()
   return app
@@ -149,36 +170,34 @@ async function createSharedApp(context: HttpContext, dialects: readonly DialectM
   return app
 }
 
-type Open = (handler: RequestListener, address: ListenAddress) => Promise<string>
+type Open = (handler: RequestListener, address: ListenAddress, certificates?: Certificates) => Promise<string>
 
 async function openManagement(
   app: FastifyInstance,
-  { host, port }: Config['management'],
+  { management: { host, port }, managementCertificates }: HttpOptions,
   open: Open
 ): Promise<string | undefined> {
   if (port === 'off') return undefined
-  return open(handlerOf(app), {
-    host,
-    port,
-    hostSetting: '--management-host (management.host)',
-    portSetting: '--management-port (management.port)'
-  })
+  const hostSetting = '--management-host (management.host)'
+  const portSetting = '--management-port (management.port)'
+  return open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
 }
 
 async function openTraffic(
   app: FastifyInstance,
-  { http: { host, port, unixSocket }, dialects }: HttpOptions,
+  { http: { host, port, unixSocket, unixSocketMode: mode }, dialects, certificates }: HttpOptions,
   open: Open
 ): Promise<Omit<HttpUrls, 'management'>> {
   const handler = handlerOf(app)
   const hostSetting = '--host (http.host)'
-  const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' })
-  const socketUrl = unixSocket === undefined ? undefined : await open(handler, { unixSocket })
+  const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' }, certificates)
+  const socketUrl = unixSocket === undefined ? undefined : await open(fromUnixSocket(handler), { unixSocket, mode })
   const own = new Map<string, string>()
   for (const { name, prefix, own: address } of dialects) {
     if (!address) continue
-    const { setting, ...where } = address
-    own.set(name, await open(withPrefix(prefix, handler), { ...where, hostSetting: setting, portSetting: setting }))
+    const { setting, tls, ...where } = address
+    const settings = { hostSetting: setting, portSetting: setting }
+    own.set(name, await open(withPrefix(prefix, handler), { ...where, ...settings }, tls ? certificates : undefined))
   }
   return { shared, unixSocket: socketUrl, dialects: own }
 }
@@ -187,6 +206,13 @@ const handlerOf =
   (app: FastifyInstance): RequestListener =>
   (request, response) =>
     app.routing(request, response)
+
+const fromUnixSocket =
+  (handler: RequestListener): RequestListener =>
+  (request, response) => {
+    markUnixSocket(request)
+    handler(request, response)
+  }
 
 /** On a dialect's own port its paths stand at the root: `/push` there is `/kprf/push` on the shared one. */
 const withPrefix =

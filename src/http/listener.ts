@@ -1,8 +1,17 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../config/config.js'
 import { CastellanError } from '../errors.js'
+import type { Certificates } from './certificates.js'
 import type { Connections } from './connections.js'
 import { headProblem } from './head-checks.js'
 import { ReceivedRequest } from './received-request.js'
@@ -13,13 +22,10 @@ const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
 /** While draining, connections that have become idle are closed this often. */
 const IDLE_SWEEP_MS = 50
 
-/** Socket files are for their owner and group: everything but reading and writing by those is masked. */
-const SOCKET_UMASK = 0o117
-
-/** Where a listener listens, and which settings to name when that fails. */
+/** Where a listener listens, and which settings to name when that fails. The mode of a file is in octal digits. */
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
-  | { readonly unixSocket: string }
+  | { readonly unixSocket: string; readonly mode: string }
 
 /** An address cannot be listened on; the message names the setting to change. */
 export class ListenError extends CastellanError {
@@ -43,10 +49,12 @@ type Limits = Pick<
 /** A Node HTTP server with strict parsing and all time-outs set: Fastify's own has none for bodies. */
 export class Listener {
   readonly #server: Server
+  readonly #scheme: 'http' | 'https'
 
-  constructor(limits: Limits, handler: RequestListener, connections: Connections) {
+  /** @param certificates what to speak TLS with; absent: plain HTTP */
+  constructor(limits: Limits, handler: RequestListener, connections: Connections, certificates?: Certificates) {
     const receive = receiver(limits.maxHeaders, handler)
-    this.#server = createServer({
+    const options = {
       IncomingMessage: requestClass(connections),
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
@@ -57,12 +65,15 @@ export class Listener {
       // The check of the head does it, so that every request comes through one door.
       requireHostHeader: false,
       noDelay: true
-    })
+    }
+    this.#scheme = certificates ? 'https' : 'http'
+    this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
     this.#server.maxConnections = limits.maxConnections
     // Node would hide the headers beyond its limit and obey them all the same. They are counted in the head.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = limits.socketTimeoutMs
-    this.#server.on('connection', (socket: Socket) => connections.of(socket))
+    // On a TLS server a connection whose handshake is over; those before it are bounded by `maxConnections`.
+    this.#server.on(certificates ? 'secureConnection' : 'connection', (socket: Socket) => connections.of(socket))
     this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
     this.#server.on('request', receive)
     this.#server.on('checkExpectation', (request: ReceivedRequest, response: ServerResponse) => {
@@ -86,12 +97,12 @@ export class Listener {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', error => reject(toListenError(error, address)))
       this.#server.once('listening', resolve)
-      if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket)
+      if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket, address.mode)
       else this.#server.listen(address.port, address.host)
     })
     if ('unixSocket' in address) return `unix:${address.unixSocket}`
     const { port } = this.#server.address() as AddressInfo
-    return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
+    return `${this.#scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
   }
 
   /** Stops accepting; resolves when the last connection has ended. Connections with a request in them finish it. */
@@ -113,9 +124,17 @@ export class Listener {
   }
 }
 
+/** How long a client may take for the handshake is part of the time it has for the headers. */
+function createSecureServer(options: ServerOptions & { headersTimeout: number }, certificates: Certificates): Server {
+  const handshakeTimeout = options.headersTimeout
+  const server = createTlsServer({ ...options, ...certificates.options, handshakeTimeout })
+  certificates.serve(server)
+  return server
+}
+
 // The mask is the process's, but nothing else can run before listen() has made the file.
-function listenPrivately(server: Server, path: string): void {
-  const previous = process.umask(SOCKET_UMASK)
+function listenPrivately(server: Server, path: string, mode: string): void {
+  const previous = process.umask(0o777 & ~Number.parseInt(mode, 8))
   try {
     server.listen(path)
   } finally {
@@ -185,7 +204,9 @@ const CLIENT_ERRORS = new Map([
 
 /** Answers what is not HTTP, or comes too late to be: once, then the connection ends. */
 function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+  // A failed handshake comes here too: there is nobody to speak HTTP with.
+  const isHandshake = /^ERR_(SSL|TLS|OSSL)/.test(error.code ?? '')
+  if (isHandshake || error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
   else connections.of(socket as Socket).endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
 }
 

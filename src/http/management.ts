@@ -10,6 +10,11 @@ export interface ProcessStatus {
   unreadyReasons(): readonly string[]
 }
 
+const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready']
+
+/** Whether a route tells only that the process lives and whether it wants traffic. */
+export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
+
 /** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
 export function addManagementRoutes(
   app: FastifyInstance,

@@ -20,8 +20,7 @@ export class ReceivedRequest extends IncomingMessage {
   heldBytes = 0
   /** True until the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
-  /** Called once, when the request is over. */
-  onOver: (() => void) | undefined
+  #onOver: (() => void) | undefined
   #refusal: OverloadedError | undefined
   #isRefusalTold = false
   #isEndHeldBack = false
@@ -79,7 +78,20 @@ export class ReceivedRequest extends IncomingMessage {
     this.isOver = true
     this.holder.end(this)
     if (this.#isEndHeldBack) super.push(null)
-    this.onOver?.()
+    this.#onOver?.()
+  }
+
+  /** Calls back once: when the request is over, at once when it already is. */
+  whenOver(over: () => void): void {
+    const before = this.#onOver
+    if (this.isOver) over()
+    else if (before === undefined) this.#onOver = over
+    else {
+      this.#onOver = () => {
+        before()
+        over()
+      }
+    }
   }
 
   /** The request has been handed over together with its answer to be. */

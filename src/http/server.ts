@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { Door } from '../access/door.js'
 import type { Config } from '../config/config.js'
-import { OverloadedError } from '../errors.js'
+import { type CastellanError, OverloadedError } from '../errors.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import { BodyBudget } from './body-budget.js'
 import { Connections } from './connections.js'
+import { addDoor, answerRefusal } from './door-hooks.js'
 import { HttpMetrics } from './http-metrics.js'
 import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
@@ -22,6 +24,8 @@ export interface HttpContext {
   readonly requestLog: RequestLog
   readonly nextRequestId: (request: IncomingMessage) => string
   readonly now: MonotonicClock
+  /** `undefined`: everybody may come in. */
+  readonly door: Door | undefined
   /** True once no new request may begin. */
   isDraining: boolean
 }
@@ -32,6 +36,7 @@ export function createHttpContext(options: {
   readonly log: Logger
   readonly now: MonotonicClock
   readonly idPrefix: string
+  readonly door?: Door | undefined
 }): HttpContext {
   const { http, log, now } = options
   const metrics = new HttpMetrics(options.metrics)
@@ -42,6 +47,7 @@ export function createHttpContext(options: {
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     nextRequestId: requestIds(options.idPrefix),
     now,
+    door: options.door,
     isDraining: false
   }
 }
@@ -54,10 +60,15 @@ function createConnections(http: Config['http'], metrics: HttpMetrics, now: Mono
 
 /**
  * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, too
- * many requests of an address) are errors in the hooks, so the error handler of the dialect that was asked words the
+ * many requests of an address, nobody who is known) are errors in the hooks, so the error handler of the dialect that was asked words the
  * answer; those of a body that finds no room come as an error of its stream.
+ *
+ * @param isOpen requests that need not come through the door
  */
-export function createHttpServer(context: HttpContext): FastifyInstance {
+export function createHttpServer(
+  context: HttpContext,
+  isOpen: (request: FastifyRequest) => boolean = () => false
+): FastifyInstance {
   const app = fastify({
     logger: false,
     requestIdHeader: false,
@@ -71,11 +82,13 @@ export function createHttpServer(context: HttpContext): FastifyInstance {
     const error = admit(context, request, reply.raw)
     done(error)
   })
+  if (context.door) addDoor(app, context.door, isOpen)
+  app.setErrorHandler(answerRefusal)
   return app
 }
 
 /** Counts a request in, or says why it may not begin. */
-function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): OverloadedError | undefined {
+function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
   const received = request.raw as ReceivedRequest
   follow(context, request, received, response)
   if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
@@ -92,7 +105,7 @@ function follow(
   const { metrics, now } = context
   const startedAt = now()
   metrics.requestsInFlight.value++
-  received.onOver = () => {
+  received.whenOver(() => {
     metrics.requestsInFlight.value--
     const durationMs = now() - startedAt
     const status = response.writableFinished ? response.statusCode : 'aborted'
@@ -101,7 +114,7 @@ function follow(
       const { id: requestId, method, routeOptions } = request
       context.requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
     }
-  }
+  })
 }
 
 /** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */

@@ -5,13 +5,22 @@ import { closest } from './closest.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
 import { type FlagValues, parseFlags } from './flags.js'
 import { commonFlags, describeCommand, overview } from './help.js'
+import { passwordCommand } from './password.js'
 import { readCommand } from './read.js'
 import { serveCommand } from './serve.js'
+import { tokenCommand } from './token.js'
 import { topicsCommand } from './topics.js'
 import { CommandError, UsageError } from './usage-error.js'
 import { version } from './version.js'
 
-const commands: readonly Command[] = [serveCommand, readCommand, topicsCommand, brokerCommand]
+const commands: readonly Command[] = [
+  serveCommand,
+  readCommand,
+  topicsCommand,
+  brokerCommand,
+  tokenCommand,
+  passwordCommand
+]
 
 /**
  * Runs one command line.

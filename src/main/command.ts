@@ -5,10 +5,14 @@ export interface Process {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
+  /** What is typed or piped in. */
+  readonly stdin: AsyncIterable<Buffer | string>
   /** Aborted by the first SIGINT or SIGTERM; the second ends the process at once. */
   readonly stopped: AbortSignal
   /** Resolves with the first error that nobody caught. */
   readonly crashed: Promise<unknown>
+  /** Calls back at every SIGHUP. Without a listener SIGHUP ends the process. */
+  onHangUp(listener: () => void): void
 }
 
 /** One of `castellan serve`, `castellan read`, … */

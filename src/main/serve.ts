@@ -108,10 +108,14 @@ async function serve(values: FlagValues, process: Process): Promise<number> {
   return runGateway(config, process)
 }
 
-async function runGateway(config: Config, { stdout, stopped, crashed }: Process): Promise<number> {
+async function runGateway(config: Config, { stdout, stopped, crashed, onHangUp }: Process): Promise<number> {
   const log = createLogger({ ...config.log, ...prettiness(config, stdout), descriptor: 1 })
   if (config.http.unixSocket !== undefined) await claimSocketPath(config.http.unixSocket)
   const app = await startApp(config, { log, version: version() })
+  onHangUp(() => {
+    log.info({}, 'SIGHUP: reading certificates and keys again')
+    void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading again has failed'))
+  })
   const crash = Promise.race([app.crashed, crashed]).then(error => {
     // What is in memory can still be written, most likely; a new process takes over after that.
     log.error({ err: error }, 'something has broken that only a new process can mend')

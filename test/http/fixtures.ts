@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { openAccess } from '../../src/access/access.js'
 import { loadConfig } from '../../src/config/config.js'
 import { kprfSettings } from '../../src/config/kprf-settings.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
@@ -128,7 +129,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         prefix: '/loud',
         source: 'LOUD 1.0',
         plugin: settings.plugin ?? loudDialect(),
-        own: settings.own ? { host: '127.0.0.1', port: 0, setting: 'dialects.loud.port' } : undefined
+        own: settings.own ? { host: '127.0.0.1', port: 0, setting: 'dialects.loud.port', tls: true } : undefined
       },
       ...(settings.gateway ? [kprfMount(settings.gateway, metrics, recordingLogger(lines))] : [])
     ],
@@ -145,7 +146,11 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
 }
 
 const kprfMount = (gateway: Gateway, metrics: PrometheusMetrics, log: Logger): DialectMount =>
-  mountOf(kprf, { gateway, settings: kprfSettings.parse({}), log, metrics, now: Date.now }, undefined)
+  mountOf(
+    kprf,
+    { gateway, access: openAccess, settings: kprfSettings.parse({}), log, metrics, now: Date.now },
+    undefined
+  )
 
 /** Sends bytes as they are and gives back everything until the server ends the connection. */
 export function sendRaw(url: string, bytes: string | Buffer): Promise<string> {

@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { expect } from 'chai'
 import { run } from '../../src/main/cli.js'
 import { version } from '../../src/main/version.js'
@@ -14,16 +14,19 @@ interface Outcome {
 async function castellan(
   args: string[],
   environment: Record<string, string> = {},
-  crashed: Promise<unknown> = new Promise(() => undefined)
+  crashed: Promise<unknown> = new Promise(() => undefined),
+  stdin: readonly string[] = []
 ): Promise<Outcome> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
   const code = await run(args, {
     environment,
+    stdin: Readable.from(stdin),
     stdout: asTerminal(stdout),
     stderr: asTerminal(stderr),
     stopped: new AbortController().signal,
-    crashed
+    crashed,
+    onHangUp: () => undefined
   })
   const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
   return { code, stdout: textOf(stdout), stderr: textOf(stderr) }

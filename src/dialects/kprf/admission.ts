@@ -1,13 +1,12 @@
 import type { KprfMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-request.js'
 import type { RateLimiter } from './rate-limiter.js'
-import { messageTooLarge, toMessage } from './record-errors.js'
+import { messageTooLarge, RATE_LIMITED, toMessage } from './record-errors.js'
 
 /** librdkafka counts so many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576. */
 const OVERHEAD_BYTES = 36
 
 const TOO_LARGE = toMessage(messageTooLarge)
-const RATE_LIMITED = 'ratelimit'
 
 /** Which records go on, and what the others are told. */
 export interface Admission {

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
+import type { Access } from '../../access/access.js'
+import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import type { KprfSettings } from '../../config/kprf-settings.js'
-import { OverloadedError } from '../../errors.js'
+import { type CastellanError, ForbiddenError, OverloadedError } from '../../errors.js'
 import { persistedText } from '../../gateway/persisted.js'
 import type { Logger } from '../../model.js'
 import { collectBody } from './body-collector.js'
@@ -13,7 +15,7 @@ import type { Push, PushResult } from './push.js'
 import { parsePush, TooManyRecordsError } from './push-parse.js'
 import type { PushRequest } from './push-request.js'
 import { scanPush } from './push-scan.js'
-import { queueFull, toMessage } from './record-errors.js'
+import { purged, refusalOf } from './record-errors.js'
 import type { Responder } from './responses.js'
 
 /** Memory kept for putting bodies together again while none are. */
@@ -23,7 +25,6 @@ const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** The rest of a body that is not wanted is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
-const RETRY = { 'retry-after': '1' }
 /** Of a request that was refused before its records were handed on. */
 const NOT_PERSISTED = persistedText(['no'])
 
@@ -37,6 +38,7 @@ interface Exchange {
 /** `POST /push`: reads the body, pushes, answers. It writes to Node's response; Fastify has let go of it. */
 export class PushEndpoint {
   readonly #push: Push
+  readonly #access: Access
   readonly #responder: Responder
   readonly #metrics: KprfMetrics
   readonly #log: Logger
@@ -50,9 +52,17 @@ export class PushEndpoint {
   constructor(
     settings: KprfSettings,
     maxBodyBytes: number,
-    parts: { push: Push; responder: Responder; metrics: KprfMetrics; log: Logger; clock: () => number }
+    parts: {
+      push: Push
+      access: Access
+      responder: Responder
+      metrics: KprfMetrics
+      log: Logger
+      clock: () => number
+    }
   ) {
     this.#push = parts.push
+    this.#access = parts.access
     this.#responder = parts.responder
     this.#metrics = parts.metrics
     this.#log = parts.log
@@ -77,22 +87,20 @@ export class PushEndpoint {
     })
   }
 
-  /** Refuses a request nothing of which has been read. */
-  overloaded(exchange: Exchange): void {
-    const { response, requestId } = exchange
-    const headers = { requestId, persisted: NOT_PERSISTED }
-    const body = this.#failures([toMessage(queueFull)])
-    this.#responder.send(response, 503, JSON_TYPE, body, headers, { ...CLOSE, ...RETRY })
+  /** Refuses a request nothing of which has been read, for a reason that is in {@link refusalStatus}. */
+  refuse(exchange: Exchange, error: CastellanError): void {
+    this.#refused(exchange, error, [refusalOf(error.code)], CLOSE)
   }
 
   /** A client that left is told nothing. */
   #unread(exchange: Exchange, error: Error): void {
-    if (error instanceof OverloadedError) this.overloaded(exchange)
+    if (error instanceof OverloadedError) this.refuse(exchange, error)
   }
 
   #answer(exchange: Exchange, body: Buffer): void {
     try {
       const push = scanPush(body, this.#maxRecords) ?? parsePush(body, this.#maxRecords)
+      if (this.#isRefused(exchange, push, body.length)) return
       if (push.waitForSend) this.#answerDelivered(exchange, push)
       else this.#answerEnqueued(exchange, push)
     } catch (error) {
@@ -101,6 +109,20 @@ export class PushEndpoint {
       } else if (error instanceof TooManyRecordsError) this.#tooLarge(exchange)
       else this.#broken(exchange, error)
     }
+  }
+
+  /** The topics stand in the body, so this is the first moment to ask whether the client may write to them. */
+  #isRefused(exchange: Exchange, { records }: PushRequest, bodyBytes: number): boolean {
+    const caller = this.#access.callerOf(exchange.request)
+    const error = caller.charge(records.length, bodyBytes) ?? caller.refusalOfTopics('produce', records)
+    if (error === undefined) return false
+    const text = refusalOf(error.code)
+    const texts =
+      error instanceof ForbiddenError
+        ? records.map(({ topic }) => (caller.allows('produce', { topic }) ? purged : text))
+        : records.map(() => text)
+    this.#refused(exchange, error, texts)
+    return true
   }
 
   #answerEnqueued(exchange: Exchange, push: PushRequest): void {
@@ -125,6 +147,17 @@ export class PushEndpoint {
     // Outcomes come many at a time and are answered one after another anyway.
     else if (isSync) this.#responder.ok(response, headers)
     else this.#responder.okSoon(response, headers)
+  }
+
+  #refused(
+    { response, requestId }: Exchange,
+    error: CastellanError,
+    texts: readonly string[],
+    headers?: Record<string, string>
+  ): void {
+    const answer = { requestId, persisted: NOT_PERSISTED }
+    const all = { ...headers, ...refusalHeaders(error) }
+    this.#responder.send(response, refusalStatus(error)!, JSON_TYPE, this.#failures(texts), answer, all)
   }
 
   #failures(texts: readonly (string | undefined)[]): string {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { refusalStatus } from '../../access/refusals.js'
 import type { KprfSettings } from '../../config/kprf-settings.js'
-import { OverloadedError } from '../../errors.js'
+import { CastellanError } from '../../errors.js'
 import type { Dialect, DialectContext } from '../dialect.js'
 import { addPersistedHeader } from '../produce-answers.js'
 import { Admissions } from './admission.js'
@@ -41,14 +42,15 @@ export const kprf: Dialect<KprfSettings> = {
 }
 
 function createEndpoint(
-  { gateway, settings, metrics, log, now }: DialectContext<KprfSettings>,
+  { gateway, access, settings, metrics, log, now }: DialectContext<KprfSettings>,
   maxBodyBytes: number
 ): PushEndpoint {
   const clock = (): number => performance.now()
   const counted = new KprfMetrics(metrics)
   const admissions = new Admissions(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, now)
   const push = new Push(gateway, admissions, new Following(counted, log), settings, clock)
-  return new PushEndpoint(settings, maxBodyBytes, { push, responder: new Responder(now), metrics: counted, log, clock })
+  const responder = new Responder(now)
+  return new PushEndpoint(settings, maxBodyBytes, { push, access, responder, metrics: counted, log, clock })
 }
 
 /**
@@ -74,8 +76,8 @@ function answerError(
   request: FastifyRequest,
   reply: FastifyReply
 ): FastifyReply | undefined {
-  if (!(error instanceof OverloadedError)) throw error
+  if (!(error instanceof CastellanError) || refusalStatus(error) === undefined) throw error
   reply.hijack()
-  endpoint.overloaded({ request: request.raw, response: reply.raw, requestId: request.id })
+  endpoint.refuse({ request: request.raw, response: reply.raw, requestId: request.id }, error)
   return undefined
 }

@@ -13,6 +13,8 @@ const unknown: ClientError = { text: 'Unknown (Unknown broker error)', number: -
 
 /** A record that finds the buffer full. */
 export const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
+/** The `message` of a record beyond a limit of records per time. */
+export const RATE_LIMITED = 'ratelimit'
 export const messageTooLarge: ClientError = {
   text: 'MessageSizeTooLarge (Broker: Message size too large)',
   number: 10
@@ -33,6 +35,10 @@ const byCode = {
   unknownPartition: { text: 'UnknownPartition (Local: Unknown partition)', number: -190 },
   notAuthorized: { text: 'TopicAuthorizationFailed (Broker: Topic authorization failed)', number: 29 },
   authenticationFailed: { text: 'Authentication (Local: Authentication failure)', number: -169 },
+  unauthenticated: { text: 'Authentication (Local: Authentication failure)', number: -169 },
+  forbidden: { text: 'TopicAuthorizationFailed (Broker: Topic authorization failed)', number: 29 },
+  quotaExceeded: queueFull,
+  issuerUnreachable: { text: 'Authentication (Local: Authentication failure)', number: -169 },
   overloaded: queueFull,
   // What librdkafka says of messages it still holds when it is taken down.
   shuttingDown: { text: 'PurgeQueue (Local: Purged in queue)', number: -152 },
@@ -74,5 +80,14 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
   return broker ?? byCode[code]
 }
 
+/** What a whole request is told that is not begun. */
+export const refusalOf = (code: ErrorCode): string =>
+  code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
+
+/** A record that was not handed on because another one of its request was refused. */
+export const purged = toMessage(byCode.shuttingDown)
+
 /** The `message` of a failed record. */
-export const toMessage = (error: ClientError): string => `Message production error: ${error.text}`
+export function toMessage(error: ClientError): string {
+  return `Message production error: ${error.text}`
+}

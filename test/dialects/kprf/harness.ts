@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
+import { openAccess } from '../../../src/access/access.js'
 import { type KprfSettings, kprfSettings } from '../../../src/config/kprf-settings.js'
 import { kprf } from '../../../src/dialects/kprf/index.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/metrics/prometheus.js'
@@ -33,7 +34,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   })
   options.prepare?.(app)
   const settings = kprfSettings.parse(options.settings ?? {})
-  await app.register(kprf.plugin, { prefix, gateway, settings, log, metrics, now })
+  await app.register(kprf.plugin, { prefix, gateway, access: openAccess, settings, log, metrics, now })
   return { app, gateway, metrics }
 }
 

@@ -1,0 +1,53 @@
+import type { AccessSettings } from '../config/access-settings.js'
+import type { Operation, Target } from './access.js'
+import type { AuthMethod } from './identity.js'
+
+/** Topics that are named in one line; a request may have thousands. */
+const MAX_TOPICS = 20
+
+/** One decision: who, what, allowed or not. Never a credential, a key or a value. */
+export interface AuditLine extends Target {
+  readonly allowed: boolean
+  readonly principal?: string | undefined
+  readonly method?: AuthMethod | undefined
+  readonly address: string
+  readonly operation?: Operation | undefined
+  /** At most {@link MAX_TOPICS} of them. */
+  readonly topics?: readonly string[] | undefined
+  /** Why not. */
+  readonly reason?: string | undefined
+  readonly requestId: string
+}
+
+/** Where audit lines go. */
+export type AuditSink = (line: AuditLine) => void
+
+/** Writes the decisions that are asked for. */
+export class Audit {
+  readonly #which: AccessSettings['audit']
+  readonly #sink: AuditSink
+
+  constructor(which: AccessSettings['audit'], sink: AuditSink) {
+    this.#which = which
+    this.#sink = sink
+  }
+
+  /** Asked first, so that a line nobody wants costs no object. */
+  wants(isAllowed: boolean): boolean {
+    return this.#which === 'all' || (this.#which === 'denied' && !isAllowed)
+  }
+
+  write(line: AuditLine): void {
+    this.#sink(line)
+  }
+}
+
+/** The different topics of records, as many as a line names. */
+export function namedTopics(records: readonly { readonly topic: string }[]): readonly string[] {
+  const topics = new Set<string>()
+  for (const { topic } of records) {
+    topics.add(topic)
+    if (topics.size >= MAX_TOPICS) break
+  }
+  return [...topics]
+}

@@ -1,0 +1,124 @@
+import { requiresCredentials } from '../config/access-checks.js'
+import type { AuthSettings } from '../config/access-settings.js'
+import { OverloadedError, UnauthenticatedError, UnavailableError } from '../errors.js'
+import { ANONYMOUS } from './access.js'
+import { BearerTokens } from './bearer-tokens.js'
+import { Certificates } from './certificates.js'
+import type { Arrival, Authentication, Identity } from './identity.js'
+import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import { parseLogin, Users } from './users.js'
+import { VerificationQueue } from './verification-queue.js'
+
+/** Verified credentials that are remembered, so that a client pays for a password or a signature once. */
+const MAX_REMEMBERED = 10_000
+
+const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
+
+export interface AuthenticatorDeps {
+  readonly settings: AuthSettings
+  readonly tokens: JsonWebTokens
+  /** Whether clients may come without credentials although there are ways to authenticate. */
+  readonly allowAnonymous: boolean
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * Tells who a client is, before its body is read. An `Authorization` header decides alone; without one the client
+ * certificate counts, then the unix socket.
+ */
+export class Authenticator {
+  readonly #deps: AuthenticatorDeps
+  readonly #isRequired: boolean
+  readonly #challenge: string
+  readonly #bearerTokens: BearerTokens
+  readonly #users: Users
+  readonly #certificates: Certificates
+  readonly #queue = new VerificationQueue()
+  /**
+   * By the whole header. Only what has been verified gets in, so nobody can push others out by guessing; and looking a
+   * header up compares hashes that are seeded per process, so the time it takes tells nothing about its neighbours.
+   */
+  readonly #remembered = new Map<string, Identity>()
+
+  constructor(deps: AuthenticatorDeps) {
+    const { settings } = deps
+    this.#deps = deps
+    this.#isRequired = requiresCredentials(settings)
+    this.#challenge = toChallenge(settings)
+    this.#bearerTokens = new BearerTokens(settings.tokens)
+    this.#users = new Users(settings.users)
+    this.#certificates = new Certificates(settings.certificates)
+  }
+
+  authenticate(arrival: Arrival): Authentication | Promise<Authentication> {
+    const { authorization } = arrival
+    if (!this.#isRequired) return anonymous
+    if (authorization === undefined) return this.#withoutHeader(arrival)
+    const known = this.#remembered.get(authorization)
+    if (known !== undefined) {
+      if (known.validUntil > this.#deps.now()) return known
+      this.#remembered.delete(authorization)
+    }
+    const [, scheme = '', credentials = ''] = authorization.match(/^([A-Za-z]+) +(\S+)$/) ?? []
+    if (scheme.toLowerCase() === 'bearer') return this.#bearer(authorization, credentials)
+    if (scheme.toLowerCase() === 'basic') return this.#basic(authorization, credentials, arrival.address)
+    return this.#refusal('the Authorization header is neither Bearer nor Basic')
+  }
+
+  #withoutHeader({ socket, isUnixSocket }: Arrival): Authentication {
+    const owner = this.#certificates.ownerOf(socket)
+    if (owner === 'unknown') return this.#refusal('the client certificate is not known')
+    if (owner !== 'none') {
+      return owner.validUntil > this.#deps.now() ? owner : this.#refusal('the client certificate has expired')
+    }
+    const { unixSocketPrincipal } = this.#deps.settings
+    if (isUnixSocket && unixSocketPrincipal !== undefined) {
+      return { principal: unixSocketPrincipal, method: 'unixSocket', validUntil: Number.POSITIVE_INFINITY }
+    }
+    return this.#deps.allowAnonymous ? anonymous : this.#refusal('credentials are missing')
+  }
+
+  #bearer(authorization: string, token: string): Authentication | Promise<Authentication> {
+    const identity = this.#bearerTokens.find(token)
+    if (identity) return this.#accepted(authorization, identity)
+    if (this.#deps.settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
+    return this.#deps.tokens.verify(token).then(result => {
+      if (result instanceof UnavailableError) return result
+      if (typeof result === 'string') return this.#refusal(JWT_REFUSALS[result])
+      return this.#accepted(authorization, result)
+    })
+  }
+
+  #basic(authorization: string, credentials: string, address: string): Authentication | Promise<Authentication> {
+    const login = this.#deps.settings.users.length > 0 ? parseLogin(credentials) : undefined
+    if (!login) return this.#refusal(WRONG_LOGIN)
+    const verifying = this.#queue.run(address, () => this.#users.verify(login))
+    if (!verifying) return new OverloadedError('too many passwords are being verified')
+    return verifying.then(identity => (identity ? this.#accepted(authorization, identity) : this.#refusal(WRONG_LOGIN)))
+  }
+
+  #accepted(authorization: string, identity: Identity): Authentication {
+    if (identity.validUntil <= this.#deps.now()) return this.#refusal('the token has expired')
+    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!)
+    this.#remembered.set(authorization, identity)
+    return identity
+  }
+
+  #refusal(message: string): UnauthenticatedError {
+    return new UnauthenticatedError(message, this.#challenge)
+  }
+}
+
+const WRONG_LOGIN = 'the user name or the password is wrong'
+const JWT_REFUSALS = { expired: 'the token has expired', invalid: 'the token is not valid' } as const
+
+/** What `WWW-Authenticate` says: the ways that are configured. */
+function toChallenge({ realm, tokens, users, issuers }: AuthSettings): string {
+  const challenges: string[] = []
+  if (tokens.length + issuers.length > 0) challenges.push(`Bearer realm="${realm}"`)
+  if (users.length > 0) challenges.push(`Basic realm="${realm}", charset="UTF-8"`)
+  // No scheme is registered for client certificates, but the header must not be missing.
+  if (challenges.length === 0) challenges.push(`Certificate realm="${realm}"`)
+  return challenges.join(', ')
+}

@@ -1,0 +1,101 @@
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
+import type { AuthSettings } from '../config/access-settings.js'
+import { UnavailableError } from '../errors.js'
+import type { Logger, MonotonicClock } from '../model.js'
+
+/** How often keys are fetched, and how long they are used. */
+export type IssuerKeysSettings = Pick<AuthSettings, 'jwksCooldownMs' | 'jwksRefreshMs' | 'jwksMaxAgeMs'>
+
+/**
+ * The public keys of one issuer. They are fetched when the first token needs them, when they have grown old, and when a
+ * token names a key that is not among them; never twice within the cooldown, whatever tokens clients send. While the
+ * issuer is away the keys that were fetched before go on being used.
+ */
+export class IssuerKeys {
+  readonly #issuer: string
+  readonly #fetchKeys: () => Promise<unknown>
+  readonly #settings: IssuerKeysSettings
+  readonly #clock: MonotonicClock
+  readonly #log: Logger
+  #keys: JWTVerifyGetKey | undefined
+  #fetchedAt = Number.NEGATIVE_INFINITY
+  #triedAt = Number.NEGATIVE_INFINITY
+  #hasFailed = false
+  #isOutdated = true
+  #fetching: Promise<void> | undefined
+
+  constructor(
+    issuer: string,
+    fetchKeys: () => Promise<unknown>,
+    settings: IssuerKeysSettings,
+    { clock, log }: { clock: MonotonicClock; log: Logger }
+  ) {
+    this.#issuer = issuer
+    this.#fetchKeys = fetchKeys
+    this.#settings = settings
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /**
+   * The key a token is signed with, for `jwtVerify`.
+   *
+   * @throws UnavailableError when the keys cannot be had now
+   */
+  readonly get: JWTVerifyGetKey = async (header, token) => {
+    if (this.#isOutdated || this.#ageMs >= this.#settings.jwksRefreshMs) {
+      const fetching = this.#fetch()
+      if (this.#keys === undefined || this.#ageMs >= this.#settings.jwksMaxAgeMs) await fetching
+    }
+    try {
+      return await this.#current(header, token)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+      await this.#fetch()
+      if (this.#hasFailed) throw this.#unavailable()
+      return await this.#current(header, token)
+    }
+  }
+
+  /** The next token makes the keys be fetched again, whatever the cooldown: an operator says that they have changed. */
+  expire(): void {
+    this.#isOutdated = true
+    this.#triedAt = Number.NEGATIVE_INFINITY
+  }
+
+  get #ageMs(): number {
+    return this.#clock() - this.#fetchedAt
+  }
+
+  get #current(): JWTVerifyGetKey {
+    if (this.#keys === undefined || this.#ageMs >= this.#settings.jwksMaxAgeMs) throw this.#unavailable()
+    return this.#keys
+  }
+
+  #unavailable(): UnavailableError {
+    return new UnavailableError('issuerUnreachable', `the keys of the issuer ${this.#issuer} cannot be fetched now`)
+  }
+
+  /** One fetch for all who wait; none within the cooldown of the last one. */
+  #fetch(): Promise<void> {
+    if (this.#fetching) return this.#fetching
+    if (this.#clock() - this.#triedAt < this.#settings.jwksCooldownMs) return Promise.resolve()
+    this.#triedAt = this.#clock()
+    this.#fetching = this.#fetchOnce().finally(() => {
+      this.#fetching = undefined
+    })
+    return this.#fetching
+  }
+
+  async #fetchOnce(): Promise<void> {
+    try {
+      this.#keys = createLocalJWKSet((await this.#fetchKeys()) as JSONWebKeySet)
+      this.#fetchedAt = this.#clock()
+      this.#hasFailed = this.#isOutdated = false
+    } catch (error) {
+      this.#hasFailed = true
+      const { name, message } = error as Error
+      this.#log.warn({ issuer: this.#issuer, cause: `${name}: ${message}` }, 'the keys of an issuer cannot be fetched')
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import type { QuotaLimits } from '../config/access-settings.js'
+
+const MS_PER_SECOND = 1_000
+
+/**
+ * A rate that may be overdrawn once: whoever has anything left may spend any amount, then waits until the debt is paid.
+ * So a request larger than a second's worth is possible, and the rate holds over time.
+ *
+ *   10 a second, 10 left:  spend 100 -> -90 left;  the next one waits 9 s
+ */
+export class Meter {
+  readonly #perSecond: number
+  #left: number
+  #updatedAt: number
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = this.#left = perSecond
+    this.#updatedAt = now
+  }
+
+  /** How long until something is left; 0: now. */
+  waitMs(now: number): number {
+    this.#refill(now)
+    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MS_PER_SECOND
+  }
+
+  spend(amount: number): void {
+    this.#left -= amount
+  }
+
+  isFull(now: number): boolean {
+    this.#refill(now)
+    return this.#left === this.#perSecond
+  }
+
+  #refill(now: number): void {
+    const gained = ((now - this.#updatedAt) / MS_PER_SECOND) * this.#perSecond
+    this.#left = Math.min(this.#perSecond, this.#left + gained)
+    this.#updatedAt = now
+  }
+}
+
+/** What one principal or address has used of its limits. */
+export class QuotaAccount {
+  readonly #records: Meter | undefined
+  readonly #bytes: Meter | undefined
+  readonly #maxRequests: number
+  #requests = 0
+
+  constructor({ recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits, now: number) {
+    this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
+    this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
+    this.#maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
+  }
+
+  /** How long until another request may begin, as far as rates go. */
+  waitMs(now: number): number {
+    return Math.max(this.#records?.waitMs(now) ?? 0, this.#bytes?.waitMs(now) ?? 0)
+  }
+
+  /** Counts a request in; false when as many as may be are in flight. {@link leave} counts it out. */
+  enter(): boolean {
+    if (this.#requests >= this.#maxRequests) return false
+    this.#requests++
+    return true
+  }
+
+  leave(): void {
+    this.#requests--
+  }
+
+  spend(records: number, bytes: number): void {
+    this.#records?.spend(records)
+    this.#bytes?.spend(bytes)
+  }
+
+  /** True when a new account would be the same. */
+  isIdle(now: number): boolean {
+    return this.#requests === 0 && (this.#records?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true)
+  }
+}

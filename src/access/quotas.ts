@@ -1,0 +1,109 @@
+import type { QuotaLimits, QuotaSettings } from '../config/access-settings.js'
+import { QuotaExceededError } from '../errors.js'
+import type { MonotonicClock } from '../model.js'
+import { QuotaAccount } from './quota-account.js'
+
+/** Accounts remembered of each kind; beyond that those who have none share one. */
+const MAX_ACCOUNTS = 10_000
+
+/** Accounts looked at to find one that can go, per newcomer. */
+const SWEEP = 16
+
+const MS_PER_SECOND = 1_000
+
+const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
+
+/** The accounts of principals and of addresses. */
+export class Quotas {
+  readonly #clock: MonotonicClock
+  readonly #principals: Accounts | undefined
+  readonly #addresses: Accounts | undefined
+
+  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock) {
+    this.#clock = clock
+    const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts(perPrincipal, own)
+    if (isLimited(perAddress)) this.#addresses = new Accounts(perAddress, new Map())
+  }
+
+  get isActive(): boolean {
+    return this.#principals !== undefined || this.#addresses !== undefined
+  }
+
+  ofPrincipal(principal: string): QuotaAccount | undefined {
+    return this.#principals?.get(principal, this.#clock())
+  }
+
+  ofAddress(address: string): QuotaAccount | undefined {
+    return this.#addresses?.get(address, this.#clock())
+  }
+
+  /** Begins a request; it must be ended by `leave` of the account unless there is an error. */
+  enter(account: QuotaAccount): QuotaExceededError | undefined {
+    const waitMs = account.waitMs(this.#clock())
+    if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
+    return account.enter() ? undefined : exceeded('requests in flight', MS_PER_SECOND)
+  }
+
+  /** Spends of several accounts, of all or none. */
+  charge(accounts: readonly QuotaAccount[], records: number, bytes: number): QuotaExceededError | undefined {
+    const now = this.#clock()
+    let waitMs = 0
+    for (const account of accounts) waitMs = Math.max(waitMs, account.waitMs(now))
+    if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
+    for (const account of accounts) account.spend(records, bytes)
+    return undefined
+  }
+
+  /** Accounts that are remembered. */
+  get size(): number {
+    return (this.#principals?.size ?? 0) + (this.#addresses?.size ?? 0)
+  }
+}
+
+function exceeded(what: string, waitMs: number): QuotaExceededError {
+  const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
+  return new QuotaExceededError(`the quota of ${what} is used up; try again in ${seconds} s (quotas)`, seconds)
+}
+
+class Accounts {
+  readonly #limits: QuotaLimits
+  readonly #own: ReadonlyMap<string, QuotaLimits>
+  /** The least recently looked at first, as far as the sweep has come. */
+  readonly #byName = new Map<string, QuotaAccount>()
+  #shared: QuotaAccount | undefined
+
+  constructor(limits: QuotaLimits, own: ReadonlyMap<string, QuotaLimits>) {
+    this.#limits = limits
+    this.#own = own
+  }
+
+  get size(): number {
+    return this.#byName.size
+  }
+
+  get(name: string, now: number): QuotaAccount {
+    const known = this.#byName.get(name)
+    if (known) return known
+    const own = this.#own.get(name)
+    // Those in the configuration are not many, and always have their place.
+    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
+      return (this.#shared ??= new QuotaAccount(this.#limits, now))
+    }
+    const account = new QuotaAccount(own ?? this.#limits, now)
+    this.#byName.set(name, account)
+    return account
+  }
+
+  /** Forgets accounts that are as good as new; true when one is gone. */
+  #sweep(now: number): boolean {
+    const sizeBefore = this.#byName.size
+    let looked = 0
+    for (const [name, account] of this.#byName) {
+      if (looked++ >= SWEEP) break
+      this.#byName.delete(name)
+      if (!account.isIdle(now)) this.#byName.set(name, account)
+    }
+    return this.#byName.size < sizeBefore
+  }
+}

@@ -1,0 +1,127 @@
+import { X509Certificate } from 'node:crypto'
+import type { Server } from 'node:https'
+import { createSecureContext, type TlsOptions } from 'node:tls'
+import type { ListenerTlsSettings } from '../config/listener-tls-settings.js'
+import type { TlsMaterial } from '../config/tls-files.js'
+import { ConfigError } from '../errors.js'
+import type { Logger } from '../model.js'
+
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
+const ANY_BEGIN = /-----BEGIN /g
+
+/** Where the certificate of a listener comes from. */
+export interface CertificateSource {
+  /** Name of the settings, such as `http.tls`. */
+  readonly section: string
+  readonly settings: ListenerTlsSettings
+  /** Reads the files. */
+  readonly read: () => Promise<TlsMaterial>
+  readonly log: Logger
+}
+
+/**
+ * The certificate of one or more listeners. Its files are looked at again from time to time and on demand; what has
+ * changed is used for new connections. Files that cannot be used, being half written or not fitting together yet, change
+ * nothing but the log.
+ */
+export class Certificates {
+  readonly #source: CertificateSource
+  readonly #servers: Server[] = []
+  #material: TlsMaterial
+  #rejected: TlsMaterial | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  private constructor(source: CertificateSource, material: TlsMaterial) {
+    this.#source = source
+    this.#material = material
+  }
+
+  /**
+   * Reads and checks the files.
+   *
+   * @throws ConfigError naming the settings when they cannot be used
+   */
+  static async open(source: CertificateSource): Promise<Certificates> {
+    const material = await source.read()
+    check(material, source)
+    return new Certificates(source, material)
+  }
+
+  /** What to make a server with. */
+  get options(): TlsOptions {
+    return toOptions(this.#material, this.#source.settings)
+  }
+
+  /** Keeps the certificate of a server up to date until {@link close}. */
+  serve(server: Server): void {
+    this.#servers.push(server)
+    this.#timer ??= setInterval(() => void this.reload(), this.#source.settings.reloadIntervalMs).unref()
+  }
+
+  /** Looks at the files now; true when new ones are in use. */
+  async reload(): Promise<boolean> {
+    let material: TlsMaterial
+    try {
+      material = await this.#source.read()
+      if (isSame(material, this.#material)) return false
+      // The same unusable files need not be complained of at every look.
+      if (this.#rejected && isSame(material, this.#rejected)) return false
+      this.#rejected = material
+      check(material, this.#source)
+      const options = toOptions(material, this.#source.settings)
+      for (const server of this.#servers) server.setSecureContext(options)
+    } catch (error) {
+      const { section, log } = this.#source
+      log.warn({ err: error }, `the changed files of ${section} cannot be used; the certificate in use stays`)
+      return false
+    }
+    this.#material = material
+    this.#rejected = undefined
+    const { validTo } = new X509Certificate(material.cert!)
+    this.#source.log.info({ validTo }, `the changed files of ${this.#source.section} are in use`)
+    return true
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+const isSame = (one: TlsMaterial, other: TlsMaterial): boolean =>
+  one.ca === other.ca && one.cert === other.cert && one.key === other.key
+
+function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: ListenerTlsSettings): TlsOptions {
+  return {
+    cert: cert!,
+    key: key!,
+    minVersion,
+    honorCipherOrder: true,
+    ALPNProtocols: ['http/1.1'],
+    ...(ca !== undefined && { ca }),
+    requestCert: clientAuth !== 'none',
+    rejectUnauthorized: clientAuth === 'required'
+  }
+}
+
+/**
+ * Node skips what it cannot read of a list of authorities, and takes the public ones when nothing is left. So every
+ * certificate is read here first.
+ */
+function check(material: TlsMaterial, { section, settings }: CertificateSource): void {
+  try {
+    requireCertificates(material.cert ?? '')
+    if (material.ca !== undefined) requireCertificates(material.ca)
+    createSecureContext(toOptions(material, settings))
+  } catch (error) {
+    throw new ConfigError(`${section}: the files cannot be used: ${(error as Error).message}`)
+  }
+}
+
+function requireCertificates(pem: string): void {
+  const blocks = [...pem.matchAll(BLOCK)]
+  if (blocks.length === 0 || blocks.length !== [...pem.matchAll(ANY_BEGIN)].length) {
+    throw new Error('a PEM file has no certificate or ends in the middle of one')
+  }
+  for (const [block, kind] of blocks) if (kind!.endsWith('CERTIFICATE')) new X509Certificate(block)
+}

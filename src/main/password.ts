@@ -1,0 +1,28 @@
+import { hashPassword } from '../access/passwords.js'
+import { type Command, EXIT_OK, type Process } from './command.js'
+import { UsageError } from './usage-error.js'
+
+/** `castellan password`: what the configuration keeps of a password. */
+export const passwordCommand: Command = {
+  name: 'password',
+  summary: 'makes a hash of the password on stdin',
+  positionals: [],
+  flags: [],
+  notes: 'Reads one line. The hash is for auth.users. A password on the command line could be read by other users.',
+  examples: ['castellan password < password.txt'],
+  run: async (_, { stdin, stdout }: Process) => {
+    const password = await firstLine(stdin)
+    if (password === '') throw new UsageError('the password is empty; it is read from stdin')
+    stdout.write(`${await hashPassword(password)}\n`)
+    return EXIT_OK
+  }
+}
+
+async function firstLine(stdin: Process['stdin']): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stdin) {
+    chunks.push(Buffer.from(chunk))
+    if (chunk.includes('\n')) break
+  }
+  return Buffer.concat(chunks).toString('utf8').split(/\r?\n/)[0]!
+}
