@@ -64,6 +64,7 @@ export function openCastellan(options: OpenCastellanOptions): Castellan {
     bootstrap: (typeof brokers === 'string' ? brokers.split(',') : brokers).map(toBrokerAddress),
     settings: options.router ?? {},
     delivery: { produce: request => delivery!.produce(request) },
+    onClusterChanged: change => delivery!.clusterChanged(change),
     onFatal: options.onFatal ?? rethrow
   })
   delivery = startDelivery({ ...shared, router: router.ref, settings: options.delivery, now: Date.now })

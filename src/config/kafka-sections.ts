@@ -68,7 +68,9 @@ export const routerSettings = z
       .describe('Requests that may wait for a leader, a coordinator or a broker; more are refused as overload'),
     produceRequestMaxBytes: bytes
       .default(8 * MIB)
-      .describe('All batches in one produce request; a single batch that is larger goes alone'),
+      .describe(
+        'All batches in one produce request; a single batch that is larger goes alone. Halved for a broker that closes the connection on such a request (its `socket.request.max.bytes`)'
+      ),
     produceBrokerTimeoutMs: milliseconds.default(1_500).describe('How long a broker may wait for its in-sync replicas'),
     produceParkMs: milliseconds
       .default(5_000)

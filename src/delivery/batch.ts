@@ -1,7 +1,13 @@
 import type { ProduceRecord } from '../model.js'
 import type { Persisted, RecordFailure } from '../operations.js'
 import type { CompressionCodec } from '../wire/compression.js'
-import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../wire/record-batch-writer.js'
+import {
+  noProducer,
+  RecordBatchWriter,
+  resealBatch,
+  type SealOptions,
+  sizeOfRecord
+} from '../wire/record-batch-writer.js'
 import type { Numbering } from './numbering.js'
 import { readBack } from './read-back.js'
 import type { Ticket } from './ticket.js'
@@ -36,6 +42,7 @@ export class Batch {
   /** The next attempt needs other bytes than the last: records were withdrawn, or the lane got another number. */
   #numbering: Numbering | undefined
   #isClosed = false
+  #sizeBytes = 0
   earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** An attempt ended unknown. Only an acknowledgement makes it certain again. */
   maybeWritten = false
@@ -53,6 +60,11 @@ export class Batch {
 
   get isEmpty(): boolean {
     return this.recordCount === 0
+  }
+
+  /** Of the whole batch before compression, also when it has been sealed. */
+  get sizeBytes(): number {
+    return this.#bytes === undefined ? this.#writer!.sizeBytes : this.#sizeBytes
   }
 
   /** Takes nothing any more. */
@@ -93,9 +105,7 @@ export class Batch {
       baseSequence: numbering.nextSequence
     }
     this.#bytes =
-      this.#bytes === undefined
-        ? this.#writer!.seal({ ...producer, codec: this.#codec })
-        : resealBatch(this.#bytes, producer)
+      this.#bytes === undefined ? this.#seal({ ...producer, codec: this.#codec }) : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
   }
@@ -198,8 +208,13 @@ export class Batch {
   }
 
   #rawBytes(): Buffer {
-    this.#bytes ??= this.#writer!.seal({ ...noProducer, codec: 'none' })
+    this.#bytes ??= this.#seal({ ...noProducer, codec: 'none' })
     return this.#bytes
+  }
+
+  #seal(options: SealOptions): Buffer {
+    this.#sizeBytes = this.#writer!.sizeBytes
+    return this.#writer!.seal(options)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ActorRef } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock, ProduceRecord } from '../model.js'
+import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../model.js'
 import type { Produce, RouterMessage } from '../operations.js'
 import { LaneDelivery } from './lane-delivery.js'
 import type { DeliveryCounters } from './lane-host.js'
@@ -47,6 +47,8 @@ export interface Delivery {
   accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
   /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */
   produce(request: Produce): void
+  /** Told by the Router which Kafka cluster is connected, whenever that changes. */
+  clusterChanged(change: ClusterChange): void
   stats(): DeliveryStats
   /** Resolves when nothing is held any more, or after `timeoutMs`, with the records that are held then. */
   flush(timeoutMs: number): Promise<number>

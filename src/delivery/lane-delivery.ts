@@ -1,5 +1,5 @@
 import type { ActorRef } from '../actor/actor.js'
-import type { Logger, MonotonicClock, ProduceRecord } from '../model.js'
+import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../model.js'
 import type { Produce, RecordFailure, RouterMessage, SealedBatch } from '../operations.js'
 import { SlabPool } from '../wire/slab-pool.js'
 import { overheadOf } from './batch.js'
@@ -17,6 +17,7 @@ import { type ProduceTicket, Ticket } from './ticket.js'
 import { Topic } from './topic.js'
 import { isLegalTopicName } from './topic-name.js'
 import { TopicTable } from './topic-table.js'
+import { persistedOf } from './verdict.js'
 import { roughSizeOf } from './waiting-room.js'
 
 /** Deadlines are kept to this. */
@@ -49,6 +50,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   #heldBytes = 0
   #heldRecords = 0
   #isClosed = false
+  #clusterId: string | undefined
   #whenEmpty: (() => void)[] = []
 
   constructor(deps: DeliveryDeps) {
@@ -58,15 +60,15 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.log = deps.log
     this.#now = deps.now
     this.#router = deps.router
-    this.#topics = new TopicTable(deps.router, this)
+    this.#topics = new TopicTable(deps.router, this, topic => this.#forgotten(topic))
     this.#identity = new ProducerIdentity(
       { ...deps, settings: this.settings },
       {
         ready: lanes => {
           for (const lane of lanes) this.ready(lane)
         },
-        refused: (lanes, failure) => {
-          for (const lane of lanes) lane.close(() => failure)
+        refused: (lanes, refusal) => {
+          for (const lane of lanes) lane.close(maybeWritten => ({ ...refusal, persisted: persistedOf(maybeWritten) }))
         }
       }
     )
@@ -119,6 +121,26 @@ export class LaneDelivery implements Delivery, LaneHost {
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
     return this.#topics.open(name, ticket)
+  }
+
+  get clusterId(): string | undefined {
+    return this.#clusterId
+  }
+
+  /** Nothing learnt from the cluster before is true of this one. What is not acknowledged goes there under a new id. */
+  clusterChanged({ before, now }: ClusterChange): void {
+    this.#clusterId = now
+    if (before === undefined) return
+    this.#identity.clusterChanged()
+    for (const topic of this.#topics.values()) topic.clusterChanged(this.clock())
+    this.lookUpSoon()
+  }
+
+  #forgotten(topic: Topic): void {
+    if (this.#lastTopic === topic) this.#lastTopic = undefined
+    for (const lane of topic.lanes) {
+      if (lane?.numbering !== undefined) this.#identity.retired(lane.numbering)
+    }
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {

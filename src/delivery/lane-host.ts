@@ -25,6 +25,8 @@ export interface LaneHost {
   readonly log: Logger
   readonly counters: DeliveryCounters
   readonly slabs: SlabPool
+  /** The Kafka cluster that producer ids belong to; `undefined`: no broker has told. */
+  readonly clusterId: string | undefined
   /** Bytes and records came (or, negative, went). */
   held(bytes: number, records: number): void
   /** A single request may take so many bytes more than its lane's share: enough of the buffer is left to others. */

@@ -2,6 +2,7 @@ import type { ProduceRecord } from '../model.js'
 import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
 import { backoffMs, soonMs } from './backoff.js'
 import type { Batch } from './batch.js'
+import type { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
 import type { LaneHost } from './lane-host.js'
 import { advanced, type Numbering, raised } from './numbering.js'
@@ -30,6 +31,7 @@ export class Lane {
   readonly topic: string
   readonly partition: number
   readonly #host: LaneHost
+  readonly #limit: BatchLimit
   readonly #waiting: WaitingBatches
   #state: LaneState = 'idle'
   #head: Batch | undefined
@@ -46,11 +48,13 @@ export class Lane {
   /** The request that everything held belongs to, if there is one. */
   #soleTicket: Ticket | undefined
 
-  constructor(topic: string, partition: number, host: LaneHost) {
+  /** @param limit of all lanes of the topic */
+  constructor(topic: string, partition: number, host: LaneHost, limit: BatchLimit) {
     this.topic = topic
     this.partition = partition
     this.#host = host
-    this.#waiting = new WaitingBatches(host.settings, host.slabs, () => host.batchClosed(this))
+    this.#limit = limit
+    this.#waiting = new WaitingBatches(host.settings, limit, host.slabs, () => host.batchClosed(this))
   }
 
   get state(): LaneState {
@@ -100,6 +104,7 @@ export class Lane {
       topic: this.topic,
       partition: this.partition,
       bytes,
+      clusterId: this.#host.clusterId,
       answer: answer => {
         if (this.#awaited === sealed) this.#answered(head, answer)
       }
@@ -112,7 +117,11 @@ export class Lane {
   }
 
   #takeNext(): Batch {
-    const head = this.#waiting.take()
+    let head = this.#waiting.take()
+    while (head.sizeBytes > this.#limit.bytes && head.recordCount > 1) {
+      this.#replace(head, head.split())
+      head = this.#waiting.take()
+    }
     if (this.#waiting.isEmpty) this.#host.batchClosed(this)
     this.#head = head
     this.#attempts = 0
@@ -147,7 +156,8 @@ export class Lane {
   #carryOut(head: Batch, verdict: Verdict): void {
     switch (verdict.type) {
       case 'delivered':
-        this.#numbering = advanced(this.#numbering!, head.recordCount)
+        // Void when another cluster has taken the place of the one that answered.
+        if (this.#numbering !== undefined) this.#numbering = advanced(this.#numbering, head.recordCount)
         this.#host.counters.delivered += head.recordCount
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
@@ -160,7 +170,7 @@ export class Lane {
         return
       case 'restart':
         this.#host.log.warn(
-          { topic: this.topic, partition: this.partition, epoch: this.#numbering!.epoch },
+          { topic: this.topic, partition: this.partition, epoch: this.#numbering?.epoch },
           `kafka has lost what it knew of this producer, going on with the next epoch: ${verdict.reason}`
         )
         this.#renumber()
@@ -168,6 +178,7 @@ export class Lane {
         return
       case 'split':
         if (verdict.renumber) this.#renumber()
+        if (verdict.tooLarge) this.#limit.refused(head.sizeBytes)
         this.#settled(head, head.split())
         return
       case 'fail':
@@ -190,14 +201,33 @@ export class Lane {
   /** The head is done with; `parts` take its place. */
   #settled(head: Batch, parts: readonly Batch[] = []): void {
     this.#head = undefined
-    this.#release(head)
+    this.#replace(head, parts)
+    if (this.#waiting.isEmpty) this.#becomeIdle()
+    else this.#becomeReady()
+  }
+
+  #replace(batch: Batch, parts: readonly Batch[]): void {
     this.#waiting.putBack(parts)
     for (const part of parts) {
       this.#chargedBytes += part.chargedBytes
       this.#host.held(part.chargedBytes, part.recordCount)
     }
-    if (this.#waiting.isEmpty) this.#becomeIdle()
-    else this.#becomeReady()
+    this.#release(batch)
+  }
+
+  /** Another cluster: the producer id is void there, and a broker could take it for somebody else's. */
+  clusterChanged(): void {
+    this.#numbering = undefined
+  }
+
+  /** Holds nothing, and waits for no answer. */
+  get isIdle(): boolean {
+    return this.#state === 'idle' && this.#chargedBytes === 0
+  }
+
+  /** With what it would go on; `undefined`: it has written nothing under the present producer id. */
+  get numbering(): Numbering | undefined {
+    return this.#numbering
   }
 
   #renumber(): void {

@@ -8,7 +8,7 @@ export interface Numbering {
   readonly nextSequence: number
 }
 
-const MAX_EPOCH = 0x7fff
+export const MAX_EPOCH = 0x7fff
 
 /** A lane that starts writing under a producer id. */
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })

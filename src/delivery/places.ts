@@ -27,15 +27,15 @@ class Pool {
  */
 export class Places {
   readonly #settings: DeliverySettings
-  readonly #forget: (topic: Topic) => void
+  readonly #onForgotten: (topic: Topic) => void
   readonly #pools: Record<WaitingAs, Pool> = { pending: new Pool(), missing: new Pool() }
   /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
   readonly #remembered = new Set<Topic>()
 
-  /** @param forget called for a topic that nothing speaks for any more */
-  constructor(settings: DeliverySettings, forget: (topic: Topic) => void) {
+  /** @param onForgotten called for an unknown topic that nothing waits for and of which nothing is remembered */
+  constructor(settings: DeliverySettings, onForgotten: (topic: Topic) => void) {
     this.#settings = settings
-    this.#forget = forget
+    this.#onForgotten = onForgotten
   }
 
   get size(): number {
@@ -90,6 +90,12 @@ export class Places {
     }
   }
 
+  /** Whatever it was, it is nothing here any more. */
+  forget(topic: Topic): void {
+    this.#take(topic)
+    this.#remembered.delete(topic)
+  }
+
   tick(nowMs: number): void {
     for (const topic of this.#pools.pending.topics) topic.tick(nowMs)
     for (const topic of this.#pools.missing.topics) topic.tick(nowMs)
@@ -131,6 +137,6 @@ export class Places {
   }
 
   #settle(topic: Topic): void {
-    if (!topic.isKnown && topic.lanes.length === 0) this.#forget(topic)
+    if (!topic.isKnown && topic.lanes.length === 0) this.#onForgotten(topic)
   }
 }

@@ -1,10 +1,10 @@
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
 import type { Logger } from '../model.js'
-import type { InitProducerIdResult, RecordFailure, RouterMessage } from '../operations.js'
+import type { InitProducerIdResult, RouterMessage } from '../operations.js'
 import { backoffMs } from './backoff.js'
 import type { Lane } from './lane.js'
-import { type Numbering, newNumbering } from './numbering.js'
+import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
 /** A broker that is silent for so long is left to itself: another one is asked. */
@@ -17,7 +17,7 @@ export interface IdentityWaiters {
   /** Their `take` brings a batch now. */
   ready(lanes: readonly Lane[]): void
   /** The brokers will not give us an id. */
-  refused(lanes: readonly Lane[], failure: RecordFailure): void
+  refused(lanes: readonly Lane[], refusal: InitProducerIdResult & { type: 'failed' }): void
 }
 
 /**
@@ -32,6 +32,8 @@ export class ProducerIdentity {
   readonly #waiters: IdentityWaiters
   readonly #lanes = new Set<Lane>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
+  /** A new lane begins with this epoch at least: lanes that were forgotten have used the ones below. */
+  #firstEpoch = 0
   #isAsking = false
   #isClosed = false
   #failedAttempts = 0
@@ -50,7 +52,10 @@ export class ProducerIdentity {
 
   /** A number for a lane to start with; without one the lane comes back through `onReady`. */
   numbering(lane: Lane): Numbering | undefined {
-    if (this.#current !== undefined) return newNumbering(this.#current.producerId, this.#current.producerEpoch)
+    if (this.#current !== undefined) {
+      const { producerId, producerEpoch } = this.#current
+      return newNumbering(producerId, Math.max(producerEpoch, this.#firstEpoch))
+    }
     this.#lanes.add(lane)
     this.#ask()
     return undefined
@@ -59,6 +64,18 @@ export class ProducerIdentity {
   /** A lane has no epoch left under this id; others may go on with it. */
   usedUp(producerId: bigint): void {
     if (this.#current?.producerId === producerId) this.#current = undefined
+  }
+
+  /** A lane is forgotten. Another one for its partition may come, and must not repeat the sequences of this one. */
+  retired({ producerId, epoch }: Numbering): void {
+    if (this.#current?.producerId !== producerId) return
+    this.#firstEpoch = Math.max(this.#firstEpoch, epoch + 1)
+    if (this.#firstEpoch > MAX_EPOCH) this.#current = undefined
+  }
+
+  /** The id belongs to the cluster before; here it may be somebody else's. */
+  clusterChanged(): void {
+    this.#current = undefined
   }
 
   close(): void {
@@ -88,6 +105,7 @@ export class ProducerIdentity {
     this.#isAsking = false
     this.#failedAttempts = 0
     this.#current = identity
+    this.#firstEpoch = 0
     this.#waiters.ready(this.#takeLanes())
   }
 
@@ -102,7 +120,7 @@ export class ProducerIdentity {
     this.#failedAttempts++
     const reason = result.type === 'failed' ? result.message : 'nobody answered'
     if (result.type === 'failed' && !result.retriable) {
-      this.#waiters.refused(this.#takeLanes(), { ...result, persisted: 'no' })
+      this.#waiters.refused(this.#takeLanes(), result)
     }
     if (this.#failedAttempts % 10 === 1) this.#log.warn({}, `no producer id yet, asking again: ${reason}`)
     this.#timer = setTimeout(

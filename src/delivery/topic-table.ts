@@ -12,6 +12,8 @@ const TIMEOUT_MS = 1_500
 const BELT_MS = 1_000
 /** How often the known topics are searched for some that are due for a refresh. */
 const REFRESH_CHECK_MS = 500
+/** In multiples of the greatest age of metadata: a topic nobody has produced to for so long is forgotten. */
+const UNUSED_TOPICS_KEPT_FOR = 10
 
 /** What is looked up, in the order of importance. Each kind has one look-up under way at most, and waits for no other. */
 const kinds = ['pending', 'missing', 'refreshed'] as const
@@ -24,6 +26,7 @@ export class TopicTable {
   readonly #router: ActorRef<RouterMessage>
   readonly #host: LaneHost
   readonly #topics = new Map<string, Topic>()
+  readonly #onForgotten: (topic: Topic) => void
   readonly #places: Places
   /** Known topics that lanes were told do not exist. */
   readonly #wantedByLanes = new Set<Topic>()
@@ -34,10 +37,12 @@ export class TopicTable {
   #requests = 0
   #isClosed = false
 
-  constructor(router: ActorRef<RouterMessage>, host: LaneHost) {
+  /** @param onForgotten called for a topic that nobody may produce to any more through the object of it */
+  constructor(router: ActorRef<RouterMessage>, host: LaneHost, onForgotten: (topic: Topic) => void) {
     this.#router = router
     this.#host = host
-    this.#places = new Places(host.settings, topic => this.#topics.delete(topic.name))
+    this.#onForgotten = onForgotten
+    this.#places = new Places(host.settings, topic => this.#forget(topic))
     const never = Number.NEGATIVE_INFINITY
     this.#askedAt = { pending: never, missing: never, refreshed: never }
   }
@@ -62,6 +67,13 @@ export class TopicTable {
     const topic = new Topic(name, this.#host, this.#places)
     this.#topics.set(name, topic)
     return topic
+  }
+
+  #forget(topic: Topic): void {
+    this.#topics.delete(topic.name)
+    this.#wantedByLanes.delete(topic)
+    this.#places.forget(topic)
+    this.#onForgotten(topic)
   }
 
   wantedByLane(name: string): void {
@@ -122,8 +134,14 @@ export class TopicTable {
       case 'refreshed':
         if (nowMs - this.#refreshCheckedAt < REFRESH_CHECK_MS) return
         this.#refreshCheckedAt = nowMs
+        this.#forgetUnused(nowMs)
         yield* this.#topics.values()
     }
+  }
+
+  #forgetUnused(nowMs: number): void {
+    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#host.settings.metadataMaxAgeMs
+    for (const topic of this.#topics.values()) if (topic.isUnused(unusedMs, nowMs)) this.#forget(topic)
   }
 
   /** Only for a topic that brokers denied, and that records wait for, creation is asked for. */
@@ -151,6 +169,8 @@ export class TopicTable {
     if (this.#isClosed) return
     const nowMs = this.#host.clock()
     for (const topic of topics) {
+      // It may have been forgotten meanwhile.
+      if (this.#topics.get(topic.name) !== topic) continue
       topic.lookedUp(result?.type === 'success' ? result.topics.get(topic.name) : undefined, nowMs)
     }
     if (result?.type === 'failed')

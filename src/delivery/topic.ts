@@ -1,7 +1,8 @@
 import type { ProduceRecord } from '../model.js'
 import type { RecordFailure } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
-import { kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
 import { Lane } from './lane.js'
 import type { LaneHost } from './lane-host.js'
@@ -14,7 +15,8 @@ import { roughSizeOf, WaitingRoom } from './waiting-room.js'
 
 /** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
 const FRESH_MS = 1_000
-const UNKNOWN_TOPIC_OR_PARTITION = 3
+/** A broker that lags may name fewer partitions than there are; that they are gone is believed when it is said so often. */
+const FEWER_PARTITIONS_BELIEVED = 3
 
 /** A record on its way in: who waits for it and as what. */
 export interface Arrival {
@@ -33,9 +35,13 @@ export class Topic {
   readonly #places: Places
   readonly #choice: PartitionChoice
   readonly #lanes: Lane[] = []
+  readonly #limit: BatchLimit
   readonly #room = new WaitingRoom()
   /** 0: not known. A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   #partitionCount = 0
+  /** Which life of the topic that is; `undefined`: the brokers do not tell. */
+  #topicId: string | undefined
+  #fewerTold = 0
   #isWantedByLane = false
   #lastUsedAt = Number.NEGATIVE_INFINITY
   /** What became of looking it up in vain, told to everybody for a while. */
@@ -46,6 +52,7 @@ export class Topic {
     this.#host = host
     this.#places = places
     this.lookUp = new LookUp(host.settings.metadataMaxAgeMs, host.random)
+    this.#limit = new BatchLimit(host.settings.batchMaxBytes, host.clock)
     this.#choice = new PartitionChoice(name, this.#lanes, host.random)
   }
 
@@ -127,7 +134,7 @@ export class Topic {
   }
 
   #laneOf(partition: number): Lane {
-    return (this.#lanes[partition] ??= new Lane(this.name, partition, this.#host))
+    return (this.#lanes[partition] ??= new Lane(this.name, partition, this.#host, this.#limit))
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -173,14 +180,25 @@ export class Topic {
   /** What a look-up brought; `undefined`: nobody answered. */
   lookedUp(metadata: TopicMetadata | undefined, nowMs: number): void {
     this.#isWantedByLane = false
-    if (metadata?.errorCode === 0 && metadata.partitions.length > 0) this.#found(metadata.partitions.length, nowMs)
+    if (metadata?.errorCode === 0 && metadata.partitions.length > 0) this.#found(metadata, nowMs)
     else this.#notFound(metadata, nowMs)
+  }
+
+  /** The number of partitions decides where keys go, so it changes with certainty only. */
+  #believedCount({ topicId, partitions }: TopicMetadata): number {
+    const told = partitions.length
+    const isSameLife = topicId === undefined || topicId === this.#topicId
+    const isFewer = isSameLife && told < this.#partitionCount && ++this.#fewerTold < FEWER_PARTITIONS_BELIEVED
+    if (isFewer) return this.#partitionCount
+    this.#fewerTold = 0
+    this.#topicId = topicId
+    return told
   }
 
   #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
     const code = metadata?.errorCode ?? 0
     const wasDenied = this.lookUp.isDenied(nowMs)
-    this.lookUp.fruitless(nowMs, code === UNKNOWN_TOPIC_OR_PARTITION)
+    this.lookUp.fruitless(nowMs, code === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
     const isFinal = !kafkaErrorOf(code).retriable && code !== 0
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
     else this.tick(nowMs)
@@ -193,10 +211,11 @@ export class Topic {
     this.#places.enter(this, 'missing')
   }
 
-  #found(partitionCount: number, nowMs: number): void {
+  #found(metadata: TopicMetadata, nowMs: number): void {
     this.lookUp.found(nowMs)
-    this.#partitionCount = partitionCount
+    this.#partitionCount = this.#believedCount(metadata)
     this.#verdict = undefined
+    if (this.#fewerTold > 0) this.lookUp.want(nowMs)
     for (const arrival of this.#emptyRoom(nowMs)) this.#enterLane(arrival, nowMs)
   }
 
@@ -256,6 +275,22 @@ export class Topic {
     for (const lane of this.#lanes) {
       lane?.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
+  }
+
+  /** Another cluster: whether it exists there, with how many partitions, is to be asked anew. */
+  clusterChanged(nowMs: number): void {
+    this.#partitionCount = 0
+    this.#topicId = undefined
+    this.#verdict = undefined
+    this.lookUp.reset()
+    if (this.#room.recordCount > 0) this.lookUp.wantNow(nowMs)
+    for (const lane of this.#lanes) lane?.clusterChanged()
+  }
+
+  /** Nobody has produced to it for so long, and nothing of it is on its way. */
+  isUnused(forMs: number, nowMs: number): boolean {
+    if (this.#room.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
+    return this.#lanes.every(lane => lane === undefined || lane.isIdle)
   }
 
   /** Others that were denied later need its place. */

@@ -1,5 +1,5 @@
 import type { BatchAnswer, Persisted, RecordFailure } from '../operations.js'
-import { kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import { failures } from './failures.js'
 
 /** What is known about the batch at the head of a lane when an answer comes. */
@@ -23,8 +23,8 @@ export type Verdict =
   | { readonly type: 'retry'; readonly soon: boolean; readonly maybeWritten: boolean; readonly reason: string }
   /** The same records under the next epoch, from sequence 0: the broker has lost what it knew of the lane. */
   | { readonly type: 'restart'; readonly reason: string }
-  /** Both halves one after the other. */
-  | { readonly type: 'split'; readonly renumber: boolean }
+  /** Both halves one after the other. `tooLarge`: other batches of that size would be refused as well. */
+  | { readonly type: 'split'; readonly renumber: boolean; readonly tooLarge: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
 
 /**
@@ -36,6 +36,7 @@ const certainlyRefused: ReadonlySet<number> = new Set([2, 3, 5, 14, 19, 72, 74, 
 const newLeader: ReadonlySet<number> = new Set([3, 5, 6, 72, 74, 75])
 /** One record, or the sum of them, is the trouble: halving the batch finds out which. */
 const isolating: ReadonlySet<number> = new Set([10, 18, 32, 44, 87])
+const tooLarge: ReadonlySet<number> = new Set([errorCodes.MESSAGE_TOO_LARGE, errorCodes.RECORD_LIST_TOO_LARGE])
 const forgotten: ReadonlySet<number> = new Set([45, 47, 49, 59, 90])
 const DUPLICATE = 46
 
@@ -59,7 +60,9 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
   if (forgotten.has(code)) {
     return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }
   }
-  if (isolating.has(code) && head.recordCount > 1) return { type: 'split', renumber: head.maybeWritten }
+  if (isolating.has(code) && head.recordCount > 1) {
+    return { type: 'split', renumber: head.maybeWritten, tooLarge: tooLarge.has(code) }
+  }
   if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
   if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
   return fail(head, failures.rejected(code, persistedOf(head.maybeWritten)))
@@ -74,7 +77,7 @@ function judgeNotSent(head: HeadFacts, answer: BatchAnswer & { type: 'notSent' }
   if (head.isMissingTooLong && answer.reason === 'unknownPartition') {
     return fail(head, failures.unknownPartition(head.topic, head.partition, persisted))
   }
-  return retryOrExpire(head, false, false, answer.message)
+  return retryOrExpire(head, answer.reason === 'clusterChanged', false, answer.message)
 }
 
 function retryOrExpire(head: HeadFacts, soon: boolean, leavesUnknown: boolean, reason: string): Verdict {

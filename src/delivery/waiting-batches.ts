@@ -3,12 +3,14 @@ import type { Persisted, RecordFailure } from '../operations.js'
 import { RecordBatchWriter } from '../wire/record-batch-writer.js'
 import type { SlabPool } from '../wire/slab-pool.js'
 import { Batch, loneBatch } from './batch.js'
+import type { BatchLimit } from './batch-limit.js'
 import type { DeliverySettings } from './settings.js'
 import type { Ticket } from './ticket.js'
 
 /** Unsealed batches of a lane, oldest first; records are appended to the last one. */
 export class WaitingBatches {
   readonly #settings: DeliverySettings
+  readonly #limit: BatchLimit
   readonly #slabs: SlabPool
   readonly #onFull: () => void
   #batches: Batch[] = []
@@ -16,8 +18,9 @@ export class WaitingBatches {
   #spareWriter: RecordBatchWriter | undefined
 
   /** @param onFull called when a batch is full and another one begins */
-  constructor(settings: DeliverySettings, slabs: SlabPool, onFull: () => void) {
+  constructor(settings: DeliverySettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
     this.#settings = settings
+    this.#limit = limit
     this.#slabs = slabs
     this.#onFull = onFull
   }
@@ -45,10 +48,10 @@ export class WaitingBatches {
   }
 
   #newBatch(): Batch {
-    const { batchMaxBytes, compression } = this.#settings
-    const writer = this.#spareWriter ?? new RecordBatchWriter(batchMaxBytes, this.#slabs)
+    const maxBytes = this.#limit.bytes
+    const spare = this.#spareWriter?.maxBytes === maxBytes ? this.#spareWriter : undefined
     this.#spareWriter = undefined
-    return new Batch(writer, compression)
+    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#slabs), this.#settings.compression)
   }
 
   /** The oldest. Never called when empty. */
@@ -65,9 +68,9 @@ export class WaitingBatches {
     this.#batches.unshift(...parts)
   }
 
-  /** A sealed batch has no use for its writer any more; one made for larger batches than others has nobody. */
+  /** Keeps the writer of a sealed batch for the next one. One that is made for another size of batches is not kept. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
-    if (writer?.maxBytes === this.#settings.batchMaxBytes) this.#spareWriter ??= writer
+    if (writer?.maxBytes === this.#limit.bytes) this.#spareWriter ??= writer
   }
 
   /**

@@ -2,12 +2,14 @@ import { KafkaError, ProtocolError } from '../errors.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
+import { RequestLimit } from './request-limit.js'
 
 type Batch = Accepted<'produceBatch'>
 
 /** Batches that share one call, one per partition. */
 export interface ProduceBatchesCall {
   readonly batches: ReadonlyMap<string, Batch>
+  readonly sizeBytes: number
 }
 
 export interface ProduceBatchesOptions {
@@ -19,6 +21,8 @@ export interface ProduceBatchesOptions {
   readonly callMarginMs: number
 }
 
+// Partitions in trouble that are remembered; beyond it the one that got into trouble first is forgotten.
+const MOST_UNHEALTHY = 10_000
 // A link slower than this is beyond help: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
@@ -42,9 +46,11 @@ export class ProduceBatches implements Intake {
   readonly slow: QueueProcessor<ProduceBatchesCall, ProduceResponse>
   readonly #queues: { readonly main: BatchQueue; readonly slow: BatchQueue }
   readonly #unhealthy = new Set<string>()
+  readonly #limit: RequestLimit
 
   constructor(options: ProduceBatchesOptions) {
-    this.#queues = { main: new BatchQueue(options.requestMaxBytes), slow: new BatchQueue(options.requestMaxBytes) }
+    this.#limit = new RequestLimit(options.requestMaxBytes)
+    this.#queues = { main: new BatchQueue(this.#limit), slow: new BatchQueue(this.#limit) }
     this.main = this.#processor('produce', this.#queues.main, options)
     this.slow = this.#processor('produceSlow', this.#queues.slow, options)
   }
@@ -79,7 +85,8 @@ export class ProduceBatches implements Intake {
     }
   }
 
-  #processResponse({ batches }: ProduceBatchesCall, response: ProduceResponse): readonly Returned[] {
+  #processResponse({ batches, sizeBytes }: ProduceBatchesCall, response: ProduceResponse): readonly Returned[] {
+    this.#limit.answered(sizeBytes)
     const news: Returned[] = []
     const unanswered = new Map(batches)
     for (const partition of response.partitions) {
@@ -97,7 +104,7 @@ export class ProduceBatches implements Intake {
 
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
     const { errorCode, baseOffset, logAppendTimeMs } = response
-    if (errorCode === REQUEST_TIMED_OUT || errorCode === NOT_ENOUGH_REPLICAS) this.#unhealthy.add(batch.key)
+    if (errorCode === REQUEST_TIMED_OUT || errorCode === NOT_ENOUGH_REPLICAS) this.#isInTrouble(batch.key)
     else this.#unhealthy.delete(batch.key)
     if (errorCode === 0) {
       // Without an offset that can be true it is appended nevertheless.
@@ -116,10 +123,18 @@ export class ProduceBatches implements Intake {
     batch.answer({ type: 'rejected', errorCode })
   }
 
-  #callFailed({ batches }: ProduceBatchesCall, error: Error, sent: boolean): readonly AnyAccepted[] {
+  #isInTrouble(key: string): void {
+    this.#unhealthy.add(key)
+    if (this.#unhealthy.size <= MOST_UNHEALTHY) return
+    const [first] = this.#unhealthy
+    this.#unhealthy.delete(first!)
+  }
+
+  #callFailed({ batches, sizeBytes }: ProduceBatchesCall, error: Error, sent: boolean): readonly AnyAccepted[] {
+    if (sent && batches.size > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
     for (const batch of batches.values()) {
       batch.inFlight = false
-      if (sent && error.name === 'TimedOutError') this.#unhealthy.add(batch.key)
+      if (sent && error.name === 'TimedOutError') this.#isInTrouble(batch.key)
       if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
       else if (sent) batch.answer({ type: 'unanswered', error })
       else batch.obstacle = 'brokerUnreachable'
@@ -131,25 +146,23 @@ export class ProduceBatches implements Intake {
 const meansStaleLeader = (errorCode: number): boolean =>
   errorCode === 3 || errorCode === 5 || errorCode === 6 || errorCode === 56 || errorCode === 74
 
-function send(client: BrokerClient, { batches }: ProduceBatchesCall, options: ProduceBatchesOptions) {
+function send(client: BrokerClient, { batches, sizeBytes }: ProduceBatchesCall, options: ProduceBatchesOptions) {
   const { brokerTimeoutMs, callMarginMs } = options
   const partitions: ProduceCall['partitions'][number][] = []
-  let bytes = 0
   for (const { request } of batches.values()) {
     partitions.push({ topic: request.topic, partition: request.partition, batch: request.bytes })
-    bytes += request.bytes.length
   }
-  const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(bytes / BYTES_PER_MS)
+  const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
 
 /** Batches per partition in arrival order; partitions in turn. */
 class BatchQueue {
   readonly #partitions = new Map<string, Batch[]>()
-  readonly #requestMaxBytes: number
+  readonly #limit: RequestLimit
 
-  constructor(requestMaxBytes: number) {
-    this.#requestMaxBytes = requestMaxBytes
+  constructor(limit: RequestLimit) {
+    this.#limit = limit
   }
 
   get isEmpty(): boolean {
@@ -167,7 +180,7 @@ class BatchQueue {
     let bytes = 0
     for (const [key, waiting] of [...this.#partitions]) {
       const batch = firstOpen(waiting)
-      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#requestMaxBytes) break
+      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#limit.bytes) break
       this.#partitions.delete(key)
       if (!batch) continue
       waiting.shift()
@@ -176,7 +189,7 @@ class BatchQueue {
       batches.set(key, batch)
       bytes += batch.request.bytes.length
     }
-    return batches.size > 0 ? { batches } : undefined
+    return batches.size > 0 ? { batches, sizeBytes: bytes } : undefined
   }
 
   drain(): Batch[] {

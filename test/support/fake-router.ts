@@ -66,6 +66,13 @@ export class FakePartition {
     for (const [id, { epoch }] of this.#producers) this.#producers.set(id, { epoch: epoch + 1, batches: [] })
   }
 
+  /** Somebody else with this id has written so many batches of one record each. */
+  writtenByAnother(producerId: bigint, batches: number): void {
+    const entries = Array.from({ length: batches }, (_, at) => ({ baseSequence: at, lastSequence: at, offset: at }))
+    this.#producers.set(producerId, { epoch: 0, batches: entries.slice(-RETAINED_BATCHES) })
+    for (let at = 0; at < batches; at++) this.log.push({ key: null, value: `another ${at}` })
+  }
+
   append(bytes: Buffer): BatchAnswer {
     const count = bytes.readInt32BE(57)
     const producerId = bytes.readBigInt64BE(43)
@@ -149,6 +156,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   isAway = false
   createsTopics = 0
   #producerIds = 0n
+  readonly #laggingAnswers = new Map<string, number>()
 
   constructor(topics: Record<string, number> = {}) {
     for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)
@@ -179,6 +187,18 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   }
 
   stop(): void {}
+
+  /** The next look-up of the topic is answered by a broker that knows so many of its partitions. */
+  answerOnce(topic: string, partitions: number): void {
+    this.#laggingAnswers.set(topic, partitions)
+  }
+
+  /** The cluster was wiped: what is held gets no answer but that nobody knows. */
+  wipe(topics: Record<string, number>): void {
+    this.topics.clear()
+    for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)
+    for (const { batch } of this.#held.splice(0)) batch.answer(unanswered)
+  }
 
   /** Answers what was held, as if it had just come through. */
   release(): void {
@@ -243,7 +263,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   }
 
   #metadataOf(topic: string): TopicMetadata {
-    const partitions = this.topics.get(topic)
+    const partitions = this.topics.get(topic)?.slice(0, this.#laggingAnswers.get(topic))
+    this.#laggingAnswers.delete(topic)
     const errorCode = partitions === undefined ? (this.topicErrors.get(topic) ?? 3) : 0
     return {
       errorCode,

@@ -33,6 +33,7 @@ export function startStack(bootstrap: readonly BrokerAddress[], settings: Partia
       log: silentLogger
     }),
     delivery: { produce: request => delivery?.produce(request) },
+    onClusterChanged: change => delivery?.clusterChanged(change),
     onFatal: error => {
       throw error
     }
