@@ -127,7 +127,9 @@ class Starting {
   async #startEmbedded(): Promise<string | undefined> {
     if (!usesEmbeddedBroker(this.#config)) return undefined
     const portSetting = '--embedded-port (embedded.port)'
-    const cluster = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host')
+    const cluster = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host', message =>
+      this.#log.warn({}, message)
+    )
     this.#shutdown.add('closing the embedded broker', () => cluster.close())
     return cluster.bootstrap
   }

@@ -7,13 +7,17 @@ import { ListenError } from '../http/listener.js'
  * Starts the embedded broker.
  *
  * @param portSetting how the operator changes the port, for the message when it is taken
+ * @param warn what the operator should know while it runs
  * @throws ListenError when its address cannot be used
  */
 export async function startEmbeddedBroker(
-  { host, port, directory, nodes, defaultPartitions, autoCreateTopics, retentionBytes }: Config['embedded'],
+  settings: Config['embedded'],
   portSetting: string,
-  hostSetting: string
+  hostSetting: string,
+  warn: (message: string) => void
 ): Promise<EmbeddedCluster> {
+  const { host, advertisedHost, port, directory, nodes, defaultPartitions, autoCreateTopics } = settings
+  const { retentionBytes, limits } = settings
   try {
     return await startEmbeddedCluster({
       host,
@@ -21,6 +25,9 @@ export async function startEmbeddedBroker(
       nodes,
       defaultPartitions,
       autoCreateTopics,
+      limits,
+      warn,
+      ...(advertisedHost !== undefined && { advertisedHost }),
       ...(directory !== undefined && { directory }),
       ...(retentionBytes !== undefined && { retentionBytes })
     })

@@ -1,9 +1,13 @@
+import type { EmbeddedLimits } from '../config/embedded-limits.js'
 import type { BrokerNode } from '../model.js'
 import type { SaslExchange } from './api/api.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
+import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
+import { HeldBytes } from './held-bytes.js'
 import { PartitionLog } from './log/partition-log.js'
+import { Places } from './places.js'
 import { ProducerIds } from './producer-ids.js'
 import { controlBatch } from './protocol/control-batch.js'
 import type { Storage } from './storage/storage.js'
@@ -17,6 +21,11 @@ export interface ClusterOptions {
   readonly autoCreateTopics: boolean
   readonly retentionBytes: number
   readonly minSessionTimeoutMs: number
+  readonly limits: EmbeddedLimits
+  /** True: each client is told the address at which it has reached us. */
+  readonly listensEverywhere: boolean
+  /** Tells the operator, in a sentence. */
+  readonly warn: (message: string) => void
   /** Undefined: nobody need authenticate. */
   readonly saslMechanisms: ReadonlyMap<string, () => SaslExchange> | undefined
   readonly storage: Storage
@@ -37,6 +46,9 @@ export class Cluster {
   readonly producerIds: ProducerIds
   readonly groups: GroupCoordinator
   readonly transactions: TransactionCoordinator
+  readonly held: HeldBytes
+  readonly framePool = new FramePool()
+  readonly connections: Places
   readonly requestCounts = new Map<ApiName, number>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
@@ -45,7 +57,9 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.clusterId = options.storage.clusterId
     this.options = options
-    const { storage } = options
+    const { storage, limits } = options
+    this.held = new HeldBytes(limits.maxHeldBytes)
+    this.connections = new Places(limits.maxConnections)
     this.producerIds = new ProducerIds(storage)
     this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs)
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
@@ -170,6 +184,14 @@ export class Cluster {
     return Array.from({ length: count }, (_, replica) => ids[(partition + replica) % ids.length]!)
   }
 
+  /** Why there is no room for a topic of so many partitions, or for so many more of one; undefined: there is. */
+  roomProblem(newTopics: number, newPartitions: number): string | undefined {
+    const { maxTopics, maxPartitions } = this.options.limits
+    if (this.topics.count + newTopics > maxTopics) return `there may be at most ${maxTopics} topics (limits.maxTopics)`
+    if (this.topics.partitionCount + newPartitions <= maxPartitions) return undefined
+    return `there may be at most ${maxPartitions} partitions in all (limits.maxPartitions)`
+  }
+
   deleteTopic(name: string): boolean {
     const deleted = this.topics.delete(name)
     if (!deleted) return false
@@ -197,6 +219,8 @@ export class Cluster {
   autoCreate(name: string): void {
     if (!this.options.autoCreateTopics || this.#creating.has(name)) return
     if (!isLegalTopicName(name) || this.topics.collidingWith(name)) return
+    const begun = this.#creating.size
+    if (this.roomProblem(begun + 1, (begun + 1) * this.options.defaultPartitions)) return
     const create = () => {
       this.#creating.delete(name)
       if (!this.topics.get(name) && !this.topics.collidingWith(name)) this.createTopic(name)

@@ -6,41 +6,53 @@ import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noVerdict } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
+import type { Holder } from './held-bytes.js'
 import { errors } from './protocol/error-codes.js'
 import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
 import { ProtocolWriter } from './protocol/writer.js'
 
 const PRODUCE_KEY = 0
-/** Nobody writes more than this ahead to a client that does not read. */
-const UNREAD_ANSWER_BYTES = 16 * 1024 * 1024
+/** A client that has not read so much of its answers gets no further ones, and is not read from. */
+const UNREAD_ANSWER_BYTES = 1024 * 1024
 /** What may wait unserved behind a long poll before the socket is not read any more. */
 const UNSERVED_FRAMES = 64
-const UNSERVED_BYTES = 16 * 1024 * 1024
+const UNSERVED_BYTES = 4 * 1024 * 1024
 
 /** One client. Its requests are served strictly one after another, as real brokers do. */
-export class Connection implements Peer {
+export class Connection implements Peer, Holder {
   principal: string | undefined
   sasl: SaslExchange | undefined
   readonly host: string
+  readonly localHost: string
   readonly #socket: Socket
   readonly #cluster: Cluster
   readonly #nodeId: number
-  readonly #frames = new FrameSplitter()
+  readonly #frames: FrameSplitter
   readonly #unserved: Buffer[] = []
   readonly #closeCallbacks = new Set<() => void>()
   #unservedBytes = 0
   #isBusy = false
   #isClosed = false
   #isKilled = false
+  /** Runs while a request has come in part only. */
+  #requestTimer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {
     this.#socket = socket
     this.#cluster = cluster
     this.#nodeId = nodeId
     this.host = socket.remoteAddress ?? ''
+    this.localHost = plainAddress(socket.localAddress ?? '')
+    const { limits } = cluster.options
+    this.#frames = new FrameSplitter(cluster.framePool, limits.maxRequestBytes)
     socket.setNoDelay(true)
+    socket.setTimeout(limits.idleTimeoutMs, () => this.#idle())
     socket.on('data', chunk => this.#received(chunk))
-    socket.on('drain', () => this.#serve())
+    socket.on('drain', () => {
+      cluster.held.progressed(this)
+      this.#serve()
+      this.#measure()
+    })
     // What follows an error is the close.
     socket.on('error', () => {})
     socket.on('close', () => {
@@ -70,10 +82,24 @@ export class Connection implements Peer {
     this.#gone()
   }
 
+  /** All connections together hold too much, and this one has not moved for the longest. */
+  evict(): void {
+    this.kill()
+  }
+
+  /** A client that waits for us (a long poll, a rebalance) is not idle. */
+  #idle(): void {
+    if (!this.#isBusy) this.#socket.destroy()
+  }
+
   #gone(): void {
     this.#isClosed = true
     this.#unserved.length = 0
     this.#unservedBytes = 0
+    this.#frames.clear()
+    clearTimeout(this.#requestTimer)
+    this.#requestTimer = undefined
+    this.#cluster.held.set(this, 0)
     for (const callback of [...this.#closeCallbacks]) callback()
     this.#closeCallbacks.clear()
   }
@@ -83,6 +109,28 @@ export class Connection implements Peer {
     if (!this.#frames.push(chunk, this.#unserved)) return void this.#socket.destroy()
     this.#unservedBytes += chunk.length
     this.#serve()
+    this.#measure()
+  }
+
+  /** Tells what is held for this client, and starts or stops the clock of a request that came in part. */
+  #measure(): void {
+    if (this.#isClosed) return
+    const partial = this.#frames.heldBytes
+    if (partial === 0 && this.#requestTimer) {
+      clearTimeout(this.#requestTimer)
+      this.#requestTimer = undefined
+    } else if (partial > 0 && !this.#requestTimer) this.#startRequestTimer()
+    const unserved = this.#unserved.length > 0 ? this.#unservedBytes : 0
+    const unread = this.#socket.writableNeedDrain ? this.#socket.writableLength : 0
+    this.#cluster.held.set(this, partial + unserved + unread)
+  }
+
+  #startRequestTimer(): void {
+    this.#requestTimer = setTimeout(() => {
+      // While we do not read it is not the client who is late.
+      if (this.#socket.isPaused()) this.#startRequestTimer()
+      else this.#socket.destroy()
+    }, this.#cluster.options.limits.requestTimeoutMs)
   }
 
   /** Serves what is there, until one must wait. Answers of one go leave in one write. */
@@ -91,10 +139,12 @@ export class Connection implements Peer {
     this.#socket.cork()
     while (!this.#isBusy && this.#unserved.length > 0 && this.#socket.writableLength < UNREAD_ANSWER_BYTES) {
       this.#serveOne(this.#unserved.shift()!)
+      this.#cluster.held.progressed(this)
     }
     this.#socket.uncork()
     if (this.#unserved.length === 0) this.#unservedBytes = 0
-    if (this.#unserved.length > UNSERVED_FRAMES || this.#unservedBytes > UNSERVED_BYTES) this.#socket.pause()
+    const hasEnough = this.#unserved.length > UNSERVED_FRAMES || this.#unservedBytes > UNSERVED_BYTES
+    if (hasEnough || this.#socket.writableLength >= UNREAD_ANSWER_BYTES) this.#socket.pause()
     else if (this.#socket.isPaused()) this.#socket.resume()
   }
 
@@ -112,6 +162,7 @@ export class Connection implements Peer {
         .finally(() => {
           this.#isBusy = false
           this.#serve()
+          this.#measure()
         })
     } catch {
       // Garbage, an unknown API or version, or our own mistake: this client starts anew, the others go on.
@@ -205,6 +256,9 @@ export class Connection implements Peer {
     for (const chunk of sealed(response)) this.#socket.write(chunk)
   }
 }
+
+/** An IPv4 client of a socket that listens on both families. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 
 /** Puts the length in front. */
 function sealed(response: ProtocolWriter): Buffer[] {

@@ -1,3 +1,4 @@
+import type { EmbeddedLimits } from '../config/embedded-limits.js'
 import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
 
 /** Several Kafka brokers in this process, speaking the protocol on loopback ports. For trying, developing, testing. */
@@ -28,11 +29,23 @@ export interface EmbeddedCluster {
    * of idempotent producers, stay as empty headers when nothing in them is left. For tests of readers.
    */
   compact(topic: string, partition: number): void
+  /** What is held at this moment. */
+  usage(): EmbeddedUsage
   /** Requests served so far, by API name. */
   requestCount(api: ApiName): number
   logStartOffset(topic: string, partition: number): Offset
   highWatermark(topic: string, partition: number): Offset
   close(): Promise<void>
+}
+
+export interface EmbeddedUsage {
+  readonly connections: number
+  /** For all clients: requests that came in part or wait to be served, and answers that were not read. */
+  readonly heldBytes: number
+  readonly topics: number
+  readonly partitions: number
+  /** Segment files of a directory. */
+  readonly openFiles: number
 }
 
 export interface TopicOptions {
@@ -47,6 +60,11 @@ export interface EmbeddedClusterOptions {
   readonly nodes?: number
   /** Default 127.0.0.1. */
   readonly host?: string
+  /**
+   * The host that clients are told to connect to. Default: `host`; where that is every address of the machine
+   * (`0.0.0.0`, `::`), each client is told the one at which it has reached the broker.
+   */
+  readonly advertisedHost?: string
   /** Port of node 1, following nodes take the following ports; 0 (default): any free ones. */
   readonly port?: number
   /** Records survive a restart when given; memory otherwise. */
@@ -59,6 +77,10 @@ export interface EmbeddedClusterOptions {
   readonly retentionBytes?: number
   /** Shortest session a group member may ask for; below it is answered 26. Default 6000, as Kafka's. */
   readonly minSessionTimeoutMs?: number
+  /** What is held at most; those not given have their defaults. */
+  readonly limits?: Partial<EmbeddedLimits>
+  /** Is told, in a sentence, what an operator should know: a damaged log, a full disk. Default: a process warning. */
+  readonly warn?: (message: string) => void
   /** Given: every client must authenticate. */
   readonly sasl?: SaslOptions
   /** Given: all ports speak TLS. PEM. */

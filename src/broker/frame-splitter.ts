@@ -1,19 +1,18 @@
-/** Larger requests close the connection; Kafka's own default. */
-const MAX_FRAME_BYTES = 100 * 1024 * 1024
+import { embeddedLimits } from '../config/embedded-limits.js'
+import { FramePool } from './frame-pool.js'
+
 /** The shortest request header: key, version, correlation id. */
 const SMALLEST_FRAME_BYTES = 8
 const LENGTH_BYTES = 4
-/**
- * So much is allocated on the word of a length; beyond it the buffer grows as bytes really arrive. Memory nobody has
- * written to costs no more than its addresses, and growing copies.
- */
-const FIRST_FRAME_BYTES = 16 * 1024 * 1024
+/** So much is allocated on the word of a length; beyond it the buffer doubles as bytes really arrive. */
+const FIRST_FRAME_BYTES = 1024 * 1024
+/** Buffers above this are not used again. */
+const LARGEST_SPARE_BYTES = 16 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /**
  * Cuts a byte stream into frames: a 4-byte length, then that many bytes. A frame within one chunk is a view of it; one in
- * several is copied together as they come. Its buffer may be given back with {@link FrameSplitter.recycle}: fresh memory
- * for every large request made the garbage collector a third of the broker's work.
+ * several is copied together as they come. Its buffer may be given back with {@link FrameSplitter.recycle}.
  */
 export class FrameSplitter {
   /** Bytes of a length that came in pieces. */
@@ -22,7 +21,24 @@ export class FrameSplitter {
   #frame: Buffer = NOTHING
   #filled = 0
   #needed = 0
-  #spare: Buffer = NOTHING
+  readonly #pool: FramePool
+  readonly #maxFrameBytes: number
+
+  constructor(pool = new FramePool(), maxFrameBytes = embeddedLimits.maxRequestBytes) {
+    this.#pool = pool
+    this.#maxFrameBytes = maxFrameBytes
+  }
+
+  /** Of a frame that is not whole yet. */
+  get heldBytes(): number {
+    return this.#filled + this.#lengthBytes.length
+  }
+
+  /** Forgets what came of a frame that will not become whole. */
+  clear(): void {
+    this.#frame = this.#lengthBytes = NOTHING
+    this.#filled = this.#needed = 0
+  }
 
   /** Adds whole frames, without their length, to `frames`. False: the stream makes no sense. */
   push(chunk: Buffer, frames: Buffer[]): boolean {
@@ -34,7 +50,7 @@ export class FrameSplitter {
     }
     while (chunk.length - at >= LENGTH_BYTES) {
       const length = chunk.readInt32BE(at)
-      if (length < SMALLEST_FRAME_BYTES || length > MAX_FRAME_BYTES) return false
+      if (length < SMALLEST_FRAME_BYTES || length > this.#maxFrameBytes) return false
       at += LENGTH_BYTES
       if (chunk.length - at < length) {
         this.#begin(length)
@@ -53,14 +69,12 @@ export class FrameSplitter {
     // A view of a chunk starts behind its length, and its neighbours may still be needed.
     if (frame.byteOffset > 0) return
     const { byteLength } = frame.buffer
-    if (byteLength <= FIRST_FRAME_BYTES && byteLength > this.#spare.length) this.#spare = Buffer.from(frame.buffer)
+    if (byteLength <= LARGEST_SPARE_BYTES) this.#pool.give(Buffer.from(frame.buffer))
   }
 
   #begin(length: number): void {
     this.#needed = length
-    if (this.#spare.length < length) return
-    this.#frame = this.#spare
-    this.#spare = NOTHING
+    this.#frame = this.#pool.take(length) ?? NOTHING
   }
 
   /** Takes what the frame begun needs. @returns where the rest of the chunk starts */

@@ -3,12 +3,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
 import { Connection } from './connection.js'
+import type { Places } from './places.js'
 
 /** One broker: a port, and the connections to it. */
 export class Node {
   readonly nodeId: number
   readonly #host: string
   readonly #tls: TlsOptions | undefined
+  readonly #places: Places
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
   /** Clients that knocked before the cluster was complete. */
@@ -17,7 +19,8 @@ export class Node {
   #server: Server | undefined
   #port: number
 
-  constructor(nodeId: number, host: string, port: number, tls?: TlsOptions) {
+  constructor(nodeId: number, host: string, port: number, places: Places, tls?: TlsOptions) {
+    this.#places = places
     this.nodeId = nodeId
     this.#tls = tls
     this.#host = host
@@ -34,8 +37,9 @@ export class Node {
     const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
     // TLS hands over a socket only after its handshake; a stop must cut it before that, too.
     server.on('connection', (socket: Socket) => {
+      if (!this.#places.take()) return void socket.destroy()
       this.#sockets.add(socket)
-      socket.on('close', () => this.#sockets.delete(socket))
+      socket.on('close', () => this.#forget(socket))
     })
     server.listen(this.#port, this.#host)
     await once(server, 'listening')
@@ -58,12 +62,20 @@ export class Node {
     for (const socket of this.#early.splice(0)) socket.destroy()
     const closed = new Promise<void>(resolve => server.close(() => resolve()))
     for (const connection of [...this.#connections]) connection.kill()
-    for (const socket of [...this.#sockets]) socket.destroy()
+    for (const socket of [...this.#sockets]) {
+      socket.destroy()
+      this.#forget(socket)
+    }
     await closed
+  }
+
+  #forget(socket: Socket): void {
+    if (this.#sockets.delete(socket)) this.#places.giveBack()
   }
 
   #accept(socket: Socket): void {
     socket.on('error', () => {})
+    if (socket.destroyed) return
     const cluster = this.#cluster
     if (!this.#server) return void socket.destroy()
     if (!cluster) return void this.#early.push(socket)

@@ -1,8 +1,16 @@
+import { embeddedLimits } from '../config/embedded-limits.js'
 import { InvalidRequestError } from '../errors.js'
 import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
 import { prepareCompression } from '../wire/compression.js'
 import { Cluster } from './cluster.js'
-import type { ApiName, EmbeddedCluster, EmbeddedClusterOptions, Faults, TopicOptions } from './embedded-cluster.js'
+import type {
+  ApiName,
+  EmbeddedCluster,
+  EmbeddedClusterOptions,
+  EmbeddedUsage,
+  Faults,
+  TopicOptions
+} from './embedded-cluster.js'
 import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
@@ -30,6 +38,9 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
     saslMechanisms: options.sasl && saslMechanisms(options.sasl),
     minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
+    limits: { ...embeddedLimits, ...options.limits },
+    listensEverywhere: options.advertisedHost === undefined && isWildcard(options.host),
+    warn: options.warn ?? (message => process.emitWarning(message, 'EmbeddedBrokerWarning')),
     storage: options.directory === undefined ? memoryStorage() : new DirectoryStorage(options.directory)
   })
   const running = new RunningCluster(cluster, options)
@@ -37,17 +48,22 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
   return running
 }
 
+/** Every address of this machine, so none that a client could be told. */
+const isWildcard = (host: string | undefined): boolean => host === '0.0.0.0' || host === '::'
+const LOOPBACK = '127.0.0.1'
+
 class RunningCluster implements EmbeddedCluster {
   readonly #cluster: Cluster
-  readonly #host: string
+  readonly #advertisedHost: string
   readonly #nodes = new Map<number, Node>()
   #closing: Promise<void> | undefined
 
-  constructor(cluster: Cluster, { nodes = 1, host = '127.0.0.1', port = 0, tls }: EmbeddedClusterOptions) {
+  constructor(cluster: Cluster, options: EmbeddedClusterOptions) {
+    const { nodes = 1, host = LOOPBACK, port = 0, tls } = options
     this.#cluster = cluster
-    this.#host = host
+    this.#advertisedHost = options.advertisedHost ?? (isWildcard(host) ? LOOPBACK : host)
     for (let nodeId = 1; nodeId <= nodes; nodeId++) {
-      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, tls))
+      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, cluster.connections, tls))
     }
   }
 
@@ -59,7 +75,7 @@ class RunningCluster implements EmbeddedCluster {
       throw error
     }
     for (const { nodeId, port } of this.#nodes.values()) {
-      this.#cluster.addNode({ nodeId, host: this.#host, port, rack: null })
+      this.#cluster.addNode({ nodeId, host: this.#advertisedHost, port, rack: null })
     }
     this.#cluster.restore()
     for (const node of this.#nodes.values()) node.serve(this.#cluster)
@@ -83,6 +99,8 @@ class RunningCluster implements EmbeddedCluster {
       const nodes = this.#nodes.size
       throw new InvalidRequestError(`${partitions} partitions, ${replicationFactor} replicas on ${nodes} nodes`)
     }
+    const problem = this.#cluster.roomProblem(1, options?.partitions ?? this.#cluster.options.defaultPartitions)
+    if (problem !== undefined) throw new InvalidRequestError(problem)
     this.#cluster.createTopic(topic, options)
   }
 
@@ -92,6 +110,17 @@ class RunningCluster implements EmbeddedCluster {
 
   growTopic(topic: string, partitions: number): void {
     this.#cluster.growTopic(this.#requireTopic(topic), partitions)
+  }
+
+  usage(): EmbeddedUsage {
+    const { connections, held, topics } = this.#cluster
+    return {
+      connections: connections.taken,
+      heldBytes: held.totalBytes,
+      topics: topics.count,
+      partitions: topics.partitionCount,
+      openFiles: this.#cluster.options.storage.openFiles
+    }
   }
 
   leaderOf(topic: string, partition: number): number {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { embeddedLimits } from './embedded-limits.js'
 import { httpTlsSettings, managementTlsSettings } from './listener-tls-settings.js'
 import { bytes, count, host, listenPort, milliseconds } from './units.js'
 
@@ -112,6 +113,47 @@ export const managementSettings = z
   .prefault({})
   .describe('Health and metrics')
 
+const embeddedLimitSettings = z
+  .strictObject({
+    maxTopics: count.default(embeddedLimits.maxTopics).describe('Further topics are refused with code 44'),
+    maxPartitions: count
+      .default(embeddedLimits.maxPartitions)
+      .describe('Partitions of all topics together; further ones are refused with code 44'),
+    maxOpenFiles: count
+      .min(2)
+      .default(embeddedLimits.maxOpenFiles)
+      .describe('Segment files open at a time in a directory; for another one the least recently used is closed'),
+    maxConnections: count
+      .default(embeddedLimits.maxConnections)
+      .describe('Connections to all nodes together; a further one is closed at once'),
+    idleTimeoutMs: milliseconds
+      .default(embeddedLimits.idleTimeoutMs)
+      .describe('A connection on which nothing happens for this long is closed'),
+    requestTimeoutMs: milliseconds
+      .default(embeddedLimits.requestTimeoutMs)
+      .describe('A request that has not arrived as a whole this long after its first byte closes its connection'),
+    maxRequestBytes: bytes
+      .max(1024 * MIB)
+      .default(embeddedLimits.maxRequestBytes)
+      .describe('One request; a larger one closes its connection'),
+    maxHeldBytes: bytes
+      .min(MIB)
+      .default(embeddedLimits.maxHeldBytes)
+      .describe(
+        'All connections together: requests that arrived in part or wait to be served, and answers not yet read. Beyond it the connection that has made no progress for the longest is closed'
+      ),
+    maxRecordsPerBatch: count
+      .default(embeddedLimits.maxRecordsPerBatch)
+      .describe('A batch that claims more records is refused with code 10'),
+    maxDecompressedBytes: bytes
+      .default(embeddedLimits.maxDecompressedBytes)
+      .describe(
+        'What the compressed batches of one Produce request may grow to; beyond it they are refused with code 10'
+      )
+  })
+  .prefault({})
+  .describe('What the embedded broker holds at most, so that no client can exhaust the process')
+
 export const embeddedSettings = z
   .strictObject({
     enabled: z
@@ -121,6 +163,11 @@ export const embeddedSettings = z
         'Runs the embedded broker as the `default` cluster. Also happens when that cluster names no brokers, except with NODE_ENV=production'
       ),
     host: host.default('127.0.0.1').describe('Address it listens on. Others than loopback need `http.allowAnonymous`'),
+    advertisedHost: host
+      .optional()
+      .describe(
+        'The host that clients are told to connect to; absent: `embedded.host` or, where that is every address of the machine (`0.0.0.0`, `::`), the one at which the client has reached the broker. Set it behind port forwarding'
+      ),
     port: listenPort
       .default(9092)
       .describe('Port of its first node; further nodes take the following ports. 0: any free ones'),
@@ -133,7 +180,8 @@ export const embeddedSettings = z
     autoCreateTopics: z.boolean().default(true).describe('Creates a topic when somebody writes to it'),
     retentionBytes: bytes
       .optional()
-      .describe('Oldest records of a partition go beyond this; absent: 1 GiB in a directory, 128 MiB in memory')
+      .describe('Oldest records of a partition go beyond this; absent: 1 GiB in a directory, 128 MiB in memory'),
+    limits: embeddedLimitSettings
   })
   .prefault({})
   .describe('A small Kafka in this process, for trying, developing and testing')

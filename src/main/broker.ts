@@ -18,6 +18,12 @@ export const brokerCommand: Command = {
       setting: ['embedded', 'host']
     },
     {
+      name: 'advertised-host',
+      placeholder: 'HOST',
+      help: 'host that clients are told to connect to (default: the address at which they came)',
+      setting: ['embedded', 'advertisedHost']
+    },
+    {
       name: 'port',
       short: 'p',
       placeholder: 'PORT',
@@ -58,7 +64,12 @@ async function runBroker(values: FlagValues, { environment, stdout, stderr, stop
     colors: stderr.isTTY,
     descriptor: 2
   })
-  const cluster = await startEmbeddedBroker(config.embedded, '--port (embedded.port)', '--host (embedded.host)')
+  const cluster = await startEmbeddedBroker(
+    config.embedded,
+    '--port (embedded.port)',
+    '--host (embedded.host)',
+    message => log.warn({}, message)
+  )
   stdout.write(`${cluster.bootstrap}\n`)
   log.info(
     { brokers: cluster.bootstrap, storage: config.embedded.directory ?? 'memory' },

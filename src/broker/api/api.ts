@@ -1,3 +1,4 @@
+import type { BrokerNode } from '../../model.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
 import type { Target, Verdict } from '../faults.js'
@@ -7,6 +8,8 @@ import type { ProtocolWriter } from '../protocol/writer.js'
 /** Who asks. */
 export interface Peer {
   readonly host: string
+  /** The address at which the client reached us. */
+  readonly localHost: string
   readonly isClosed: boolean
   /** Calls back once when the connection is gone, unless the returned function was called before. */
   onClose(callback: () => void): () => void
@@ -35,6 +38,10 @@ export interface Call {
   /** True: the connection is closed after the answer. */
   hangUp: boolean
 }
+
+/** The host that this client is told for a node. */
+export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): string =>
+  cluster.options.listensEverywhere ? peer.localHost : node.host
 
 /** One API: which versions are told, which are served, how a request is read and answered. */
 export interface ApiSpec<Request> {

@@ -1,5 +1,5 @@
 import { errors } from '../protocol/error-codes.js'
-import { defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { advertisedHost, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
 const BROKERS = 1
 
@@ -13,7 +13,8 @@ export const describeCluster = defineApi<{ readonly endpointType: number }>({
     reader.boolean()
     return { endpointType: version >= 1 ? reader.int8() : BROKERS }
   },
-  answer({ endpointType }, { cluster, response, faults, version }) {
+  answer({ endpointType }, call) {
+    const { cluster, response, faults, version } = call
     const refusal = endpointType === BROKERS ? errors.none : errors.unsupportedEndpointType
     const errorCode = faults.before() || refusal
     response
@@ -22,8 +23,8 @@ export const describeCluster = defineApi<{ readonly endpointType: number }>({
       .nullableString(null)
     if (version >= 1) response.int8(endpointType)
     response.string(cluster.clusterId).int32(cluster.controllerId)
-    response.structs(errorCode ? [] : cluster.liveNodes, ({ nodeId, host, port, rack }) =>
-      response.int32(nodeId).string(host).int32(port).nullableString(rack)
+    response.structs(errorCode ? [] : cluster.liveNodes, node =>
+      response.int32(node.nodeId).string(advertisedHost(call, node)).int32(node.port).nullableString(node.rack)
     )
     response.int32(NO_AUTHORIZED_OPERATIONS)
   }

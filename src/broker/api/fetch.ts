@@ -30,6 +30,8 @@ const NO_RECORDS = Buffer.alloc(0)
 /** Sessions are never made, so only "none" and "make one" may be asked; the answer to both is session 0. */
 const NO_SESSION = -1
 const NEW_SESSION = 0
+/** Clients get their records in pieces of at most so much, whatever they ask for. */
+const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 /** From here on topics are named by their ids. */
 const TOPIC_IDS_SINCE = 13
 
@@ -100,7 +102,7 @@ function write(request: FetchRequest, call: Call): void {
   const { response, version } = call
   response.int32(0)
   if (version >= 7) response.int16(errors.none).int32(0)
-  let left = request.maxBytes
+  let left = Math.min(request.maxBytes, LARGEST_ANSWER_BYTES)
   let wholeFirst = true
   const writePartition = (topic: string, asked: FetchPartition) => {
     const { records, errorCode, partition, endOffset } = readOne(request, call, topic, asked, left, wholeFirst)

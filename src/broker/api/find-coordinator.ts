@@ -1,5 +1,5 @@
 import { errors } from '../protocol/error-codes.js'
-import { type Call, defineApi } from './api.js'
+import { advertisedHost, type Call, defineApi } from './api.js'
 
 /** From here on one request may ask for several keys. */
 const MANY_KEYS_SINCE = 4
@@ -47,12 +47,13 @@ function writeOfMany(call: Call, key: string, keyType: number): void {
 
 const NOBODY = { nodeId: -1, host: '', port: -1 }
 
-function find({ cluster, faults }: Call, key: string, keyType: number) {
+function find(call: Call, key: string, keyType: number) {
+  const { cluster, faults } = call
   const injected = faults.before() || faults.after()
   const node = injected ? undefined : cluster.coordinatorOf(key)
   const isKnownType = keyType === GROUP || keyType === TRANSACTION
   const unavailable = node ? errors.none : errors.coordinatorNotAvailable
   const errorCode = injected || (isKnownType ? unavailable : errors.invalidRequest)
   if (errorCode || !node) return { errorCode, message: 'the coordinator is not available', node: NOBODY }
-  return { errorCode, message: null, node }
+  return { errorCode, message: null, node: { ...node, host: advertisedHost(call, node) } }
 }

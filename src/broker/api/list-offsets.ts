@@ -1,6 +1,6 @@
 import type { PartitionLog } from '../log/partition-log.js'
 import type { BatchView } from '../protocol/record-batch.js'
-import { decodeRecords } from '../protocol/records.js'
+import { firstRecordSince } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
 import { type ByTopic, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
 import { leaderError } from './responsibility.js'
@@ -78,10 +78,8 @@ function newest(log: PartitionLog): Found {
 
 function firstSince(batch: BatchView, timestamp: number, logStartOffset: number): Found {
   try {
-    const record = decodeRecords(batch).find(
-      ({ timestampMs, offset }) => timestampMs >= timestamp && offset >= logStartOffset
-    )
-    if (record) return { timestamp: record.timestampMs, offset: record.offset }
+    const found = firstRecordSince(batch, timestamp, logStartOffset)
+    if (found) return { timestamp: found.timestampMs, offset: found.offset }
   } catch {
     // A batch that does not decode was put there by a test; its header still says where it begins.
   }

@@ -4,7 +4,7 @@ import { NO_LEADER, type Partition } from '../topics/partition.js'
 import { NO_TOPIC_ID } from '../topics/topic-id.js'
 import { isLegalTopicName } from '../topics/topic-name.js'
 import type { Topic } from '../topics/topic-table.js'
-import { type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
 /** A topic is asked for by its name or, where that is null, by its id. */
 interface AskedTopic {
@@ -50,7 +50,7 @@ export const metadata = defineApi<MetadataRequest>({
     const { cluster, response, version } = call
     if (version >= 3) response.int32(0)
     response.structs(cluster.liveNodes, node => {
-      response.int32(node.nodeId).string(node.host).int32(node.port)
+      response.int32(node.nodeId).string(advertisedHost(call, node)).int32(node.port)
       if (version >= 1) response.nullableString(node.rack)
     })
     if (version >= 2) response.nullableString(cluster.clusterId)

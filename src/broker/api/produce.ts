@@ -1,4 +1,4 @@
-import { validateProduced } from '../log/validate-batch.js'
+import { type DecodingAllowance, validateProduced } from '../log/validate-batch.js'
 import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import type { Partition } from '../topics/partition.js'
@@ -40,9 +40,11 @@ export const produce = defineApi<ProduceRequest>({
   answer({ acks, topics }, call) {
     const { response, version, cluster } = call
     let failed = false
+    const { maxRecordsPerBatch, maxDecompressedBytes } = cluster.options.limits
+    const allowance = { maxRecordsPerBatch, bytesLeft: maxDecompressedBytes }
     writeByTopic(response, topics, (topic, { partition, records }) => {
       const found = cluster.topics.partition(topic, partition)
-      const outcome = produceOne(call, acks, topic, partition, found, records)
+      const outcome = produceOne(call, acks, { topic, partition, found, records, allowance })
       failed ||= outcome.errorCode !== errors.none
       response.int32(partition).int16(outcome.errorCode).int64(outcome.baseOffset).int64(outcome.logAppendTimeMs)
       if (version >= 5) response.int64(found?.log.logStartOffset ?? -1)
@@ -63,13 +65,17 @@ const refusal = (errorCode: number, reason: string | null = null): Outcome => ({
   reason
 })
 
+interface Produced extends ProducePartition {
+  readonly topic: string
+  /** Undefined: there is no such partition. */
+  readonly found: Partition | undefined
+  readonly allowance: DecodingAllowance
+}
+
 function produceOne(
   call: Call,
   acks: number,
-  topic: string,
-  index: number,
-  partition: Partition | undefined,
-  records: Buffer | null
+  { topic, partition: index, found: partition, records, allowance }: Produced
 ): Outcome {
   const { faults, cluster, nodeId, version } = call
   const injected = faults.before(topic, index)
@@ -81,7 +87,7 @@ function produceOne(
   if (acks === -1 && cluster.inSyncReplicas(partition).length < config.minInsyncReplicas) {
     return refusal(errors.notEnoughReplicas)
   }
-  const validated = validateProduced(records, version, config)
+  const validated = validateProduced(records, version, config, allowance)
   if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
   const outcome = append(call, partition, validated.batch, config.isLogAppendTime)
   const after = faults.after(topic, index)

@@ -102,27 +102,39 @@ function configRefusal(configs: NewTopic['configs']): Refusal | undefined {
 function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignments }: NewTopic): Refusal | undefined {
   if (assignments.length > 0) {
     const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
-    const isGood = assignments.every(({ replicas }) => replicas.length > 0 && replicas.every(id => known.has(id)))
-    const isDense = assignments.every((_, index) => assignments.some(({ partition }) => partition === index))
-    return isGood && isDense ? undefined : refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
+    const isGood = assignments.every(({ replicas }) => areReplicas(replicas, known))
+    const numbers = new Set(assignments.map(({ partition }) => partition))
+    const isDense = numbers.size === assignments.length && assignments.every((_, index) => numbers.has(index))
+    if (!isGood || !isDense) return refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
   }
-  if (partitions !== -1 && (partitions < 1 || partitions > MAX_PARTITIONS)) {
+  const count = partitionsOf(cluster, { partitions, assignments })
+  if (count < 1 || count > MAX_PARTITIONS) {
     return refuse(errors.invalidPartitions, `Number of partitions must be between 1 and ${MAX_PARTITIONS}.`)
   }
   const nodes = cluster.nodes.length
   if (replicationFactor !== -1 && (replicationFactor < 1 || replicationFactor > nodes)) {
     return refuse(errors.invalidReplicationFactor, `Replication factor ${replicationFactor} with ${nodes} brokers.`)
   }
-  return undefined
+  const problem = cluster.roomProblem(1, count)
+  return problem === undefined ? undefined : refuse(errors.policyViolation, problem)
 }
 
-function replicasOf(cluster: Cluster, { partitions, replicationFactor, assignments }: NewTopic): number[][] {
+/** Each names a broker, and none twice. */
+const areReplicas = (replicas: readonly number[], known: ReadonlySet<number>): boolean =>
+  replicas.length > 0 && replicas.every(id => known.has(id)) && new Set(replicas).size === replicas.length
+
+function partitionsOf(cluster: Cluster, { partitions, assignments }: Pick<NewTopic, 'partitions' | 'assignments'>) {
+  if (assignments.length > 0) return assignments.length
+  return partitions === -1 ? cluster.options.defaultPartitions : partitions
+}
+
+function replicasOf(cluster: Cluster, topic: NewTopic): number[][] {
+  const { replicationFactor, assignments } = topic
   if (assignments.length > 0) {
     return [...assignments].sort((one, other) => one.partition - other.partition).map(({ replicas }) => [...replicas])
   }
-  const count = partitions === -1 ? cluster.options.defaultPartitions : partitions
   const factor = replicationFactor === -1 ? Math.min(3, cluster.nodes.length) : replicationFactor
-  return Array.from({ length: count }, (_, index) => cluster.assignReplicas(index, factor))
+  return Array.from({ length: partitionsOf(cluster, topic) }, (_, index) => cluster.assignReplicas(index, factor))
 }
 
 /** A topic is deleted by its name or, where that is null, by its id. */
@@ -221,9 +233,11 @@ function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Ref
     return refuse(errors.invalidReplicaAssignment, 'one assignment per new partition is needed')
   }
   const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
-  if (growth.assignments?.some(replicas => replicas.length === 0 || replicas.some(id => !known.has(id)))) {
+  if (growth.assignments?.some(replicas => !areReplicas(replicas, known))) {
     return refuse(errors.invalidReplicaAssignment, 'the replica assignment names an unknown broker')
   }
+  const problem = cluster.roomProblem(0, growth.partitions - current)
+  if (problem !== undefined) return refuse(errors.policyViolation, problem)
   if (!isValidateOnly) cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined)
   return undefined
 }

@@ -1,6 +1,6 @@
 import { errors } from '../protocol/error-codes.js'
-import { BatchView, MAGIC, splitBatches } from '../protocol/record-batch.js'
-import { decodeRecords } from '../protocol/records.js'
+import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
+import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
 
 export type ValidatedBatch =
   | { readonly type: 'good'; readonly batch: BatchView }
@@ -16,13 +16,25 @@ export interface BatchLimits {
   readonly isCompacted: boolean
 }
 
+/** What one request may still cost; used up batch by batch. */
+export interface DecodingAllowance {
+  readonly maxRecordsPerBatch: number
+  /** Of all compressed batches of the request together. */
+  bytesLeft: number
+}
+
 /**
  * Looks at what a producer sent for one partition: exactly one whole, undamaged batch. Records are decoded only where
  * they are compressed, or where their keys matter.
  *
  * Source: apache/kafka ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
  */
-export function validateProduced(records: Buffer | null, version: number, limits: BatchLimits): ValidatedBatch {
+export function validateProduced(
+  records: Buffer | null,
+  version: number,
+  limits: BatchLimits,
+  allowance: DecodingAllowance
+): ValidatedBatch {
   const bytes = records ?? Buffer.alloc(0)
   if (bytes.length > 16 && bytes.readInt8(16) !== MAGIC) {
     return refused(errors.invalidRecord, 'produce requests may carry record batches of magic 2 only')
@@ -34,9 +46,9 @@ export function validateProduced(records: Buffer | null, version: number, limits
     return refused(errors.invalidRecord, 'produce requests may carry exactly one record batch per partition')
   }
   const batch = new BatchView(first)
-  const refusal = headerRefusal(batch, version, limits.maxMessageBytes)
+  const refusal = headerRefusal(batch, version, limits.maxMessageBytes) ?? countRefusal(batch, allowance)
   if (refusal) return refusal
-  return batch.codec !== 0 || limits.isCompacted ? validateRecords(batch, limits) : { type: 'good', batch }
+  return batch.codec !== 0 || limits.isCompacted ? validateRecords(batch, limits, allowance) : { type: 'good', batch }
 }
 
 function headerRefusal(batch: BatchView, version: number, maxMessageBytes: number): ValidatedBatch | undefined {
@@ -55,12 +67,47 @@ function headerRefusal(batch: BatchView, version: number, maxMessageBytes: numbe
   return undefined
 }
 
-function validateRecords(batch: BatchView, { isCompacted }: BatchLimits): ValidatedBatch {
+function countRefusal(batch: BatchView, { maxRecordsPerBatch }: DecodingAllowance): ValidatedBatch | undefined {
+  const { recordCount } = batch
+  if (recordCount > maxRecordsPerBatch) {
+    return refused(errors.messageTooLarge, `a batch of ${recordCount} records has more than ${maxRecordsPerBatch}`)
+  }
+  const payloadBytes = batch.bytes.length - HEADER_BYTES
+  if (batch.codec === 0 && recordCount * SMALLEST_RECORD_BYTES > payloadBytes) {
+    return refused(errors.invalidRecord, `${recordCount} records do not fit into ${payloadBytes} bytes`)
+  }
+  return undefined
+}
+
+function validateRecords(batch: BatchView, limits: BatchLimits, allowance: DecodingAllowance): ValidatedBatch {
+  let bytes: Buffer
   try {
-    const hasKeys = decodeRecords(batch).every(({ key }) => key !== null)
-    if (isCompacted && !hasKeys) return refused(errors.invalidRecord, 'a compacted topic takes no record without a key')
-    return { type: 'good', batch }
+    bytes = recordBytes(batch, allowance.bytesLeft)
+  } catch (error) {
+    const { message } = error as Error
+    return isTooLarge(error as NodeJS.ErrnoException)
+      ? refused(errors.messageTooLarge, `the compressed batches of the request are too large unpacked: ${message}`)
+      : refused(errors.unknownServerError, `the records do not decode: ${message}`)
+  }
+  if (batch.codec !== 0) allowance.bytesLeft -= bytes.length
+  return walk(batch, bytes, limits)
+}
+
+/** Each codec says in its own way that the limit was met. */
+const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
+  code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
+
+function walk(batch: BatchView, bytes: Buffer, { isCompacted }: BatchLimits): ValidatedBatch {
+  let problem: string | undefined
+  let expectedDelta = 0
+  try {
+    walkRecords(bytes, batch.recordCount, ({ offsetDelta, hasKey }) => {
+      if (offsetDelta !== expectedDelta++) problem = 'the offsets of the records do not count up by one'
+      else if (isCompacted && !hasKey) problem = 'a compacted topic takes no record without a key'
+      return problem === undefined
+    })
   } catch (error) {
     return refused(errors.unknownServerError, `the records do not decode: ${(error as Error).message}`)
   }
+  return problem === undefined ? { type: 'good', batch } : refused(errors.invalidRecord, problem)
 }

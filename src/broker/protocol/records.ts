@@ -3,8 +3,10 @@ import { codecOf, decompress } from '../../wire/compression.js'
 import { type BatchView, HEADER_BYTES } from './record-batch.js'
 import { VarintReader } from './varint.js'
 
-/** A batch of a megabyte could claim to be a gigabyte. */
+/** Batches in the log were let in with less; those that a test put there need not stay below it. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
+/** Length, attributes, timestamp, offset, key, value and headers of an empty record: a byte each. */
+export const SMALLEST_RECORD_BYTES = 7
 
 /** One record of a batch, with where it stands in the (decompressed) record bytes. */
 export interface DecodedRecord extends KafkaRecord {
@@ -15,16 +17,70 @@ export interface DecodedRecord extends KafkaRecord {
 
 /** @throws Error when the records do not decode; who calls decides what that means. */
 export function decodeRecords(batch: BatchView): DecodedRecord[] {
-  const reader = new VarintReader(recordBytes(batch))
+  const reader = new VarintReader(recordBytes(batch, MAX_DECOMPRESSED_BYTES))
   const records: DecodedRecord[] = []
   for (let count = batch.recordCount; count > 0; count--) records.push(decodeRecord(reader, batch))
   return records
 }
 
-function recordBytes(batch: BatchView): Buffer {
+/** @throws Error when the codec is not known, the bytes are damaged, or they grow beyond `maxBytes` */
+export function recordBytes(batch: BatchView, maxBytes: number): Buffer {
   const codec = codecOf(batch.codec)
   if (!codec) throw new Error(`codec ${batch.codec} is not known`)
-  return decompress(codec, batch.bytes.subarray(HEADER_BYTES), MAX_DECOMPRESSED_BYTES)
+  return decompress(codec, batch.bytes.subarray(HEADER_BYTES), maxBytes)
+}
+
+/** One record, as far as it is needed to judge it. The same object is handed over for each. */
+export interface RecordSketch {
+  offsetDelta: number
+  timestampDelta: number
+  hasKey: boolean
+}
+
+/**
+ * Goes through records without making an object of any: a few kilobytes may hold millions of them.
+ *
+ * @param visit returns false to stop
+ * @returns whether it came to the end, which then is the end of the bytes
+ * @throws Error when the records do not decode
+ */
+export function walkRecords(bytes: Buffer, count: number, visit: (record: RecordSketch) => boolean): boolean {
+  const reader = new VarintReader(bytes)
+  const record = { offsetDelta: 0, timestampDelta: 0, hasKey: false }
+  for (let left = count; left > 0; left--) {
+    const end = reader.varint() + reader.position
+    reader.skip(1)
+    record.timestampDelta = reader.varlong()
+    record.offsetDelta = reader.varint()
+    record.hasKey = reader.skipNullableBytes()
+    reader.skipNullableBytes()
+    for (let headers = reader.varint(); headers > 0; headers--) {
+      reader.skipNullableBytes()
+      reader.skipNullableBytes()
+    }
+    if (reader.position !== end) throw new Error(`record ends at ${reader.position}, its length says ${end}`)
+    if (!visit(record)) return false
+  }
+  if (reader.position !== bytes.length)
+    throw new Error(`${bytes.length - reader.position} bytes behind the last record`)
+  return true
+}
+
+/** The first record at or after a time and an offset; undefined: there is none. */
+export function firstRecordSince(
+  batch: BatchView,
+  timestampMs: number,
+  offset: number
+): { readonly timestampMs: number; readonly offset: number } | undefined {
+  let found: { readonly timestampMs: number; readonly offset: number } | undefined
+  walkRecords(recordBytes(batch, MAX_DECOMPRESSED_BYTES), batch.recordCount, record => {
+    const at = batch.isLogAppendTime ? batch.maxTimestamp : batch.baseTimestamp + record.timestampDelta
+    const recordOffset = batch.baseOffset + record.offsetDelta
+    if (at < timestampMs || recordOffset < offset) return true
+    found = { timestampMs: at, offset: recordOffset }
+    return false
+  })
+  return found
 }
 
 function decodeRecord(reader: VarintReader, batch: BatchView): DecodedRecord {

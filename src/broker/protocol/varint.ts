@@ -1,3 +1,6 @@
+/** A varlong has at most ten bytes. */
+const LARGEST_VARLONG_FACTOR = 128 ** 9
+
 /** Reads the zigzag varints and length-prefixed byte strings records are made of. */
 export class VarintReader {
   readonly #bytes: Buffer
@@ -26,13 +29,16 @@ export class VarintReader {
   }
 
   varlong(): number {
-    let value = 0n
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.#byte()
-      value |= BigInt(byte & 127) << shift
-      if (byte < 128) return Number((value >> 1n) ^ -(value & 1n))
+    const first = this.#byte()
+    let value = first & 127
+    let byte = first
+    for (let factor = 128; byte >= 128; factor *= 128) {
+      if (factor > LARGEST_VARLONG_FACTOR) throw new Error('varlong is too long')
+      byte = this.#byte()
+      value += (byte & 127) * factor
     }
-    throw new Error('varlong is too long')
+    // Zigzag: the lowest bit is the sign, read apart because large values are rounded.
+    return first & 1 ? -Math.floor(value / 2) - 1 : Math.floor(value / 2)
   }
 
   nullableBytes(): Buffer | null {
@@ -42,6 +48,15 @@ export class VarintReader {
     if (start + length > this.#bytes.length) throw new Error('byte string reaches beyond the batch')
     this.#position = start + length
     return this.#bytes.subarray(start, this.#position)
+  }
+
+  /** As `nullableBytes`, without making anything. False: null. */
+  skipNullableBytes(): boolean {
+    const length = this.varint()
+    if (length < 0) return false
+    if (this.#position + length > this.#bytes.length) throw new Error('byte string reaches beyond the batch')
+    this.#position += length
+    return true
   }
 
   slice(start: number, end: number): Buffer {

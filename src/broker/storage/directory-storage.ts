@@ -62,6 +62,10 @@ export class DirectoryStorage implements Storage {
     }
   }
 
+  get openFiles(): number {
+    return 0
+  }
+
   topics(): readonly TopicDescription[] {
     return this.#topics
   }

@@ -26,6 +26,8 @@ export interface StoredOffset {
 /** Where the cluster keeps what must outlive it: nowhere, or in a directory. */
 export interface Storage {
   readonly clusterId: string
+  /** Segment files that are open. */
+  readonly openFiles: number
   topics(): readonly TopicDescription[]
   /** Saves soon; `describe` is called then. */
   saveTopics(describe: () => readonly TopicDescription[]): void
@@ -46,6 +48,7 @@ export const newClusterId = (): string => randomBytes(16).toString('base64url')
 /** Keeps nothing. */
 export const memoryStorage = (): Storage => ({
   clusterId: newClusterId(),
+  openFiles: 0,
   topics: () => [],
   saveTopics() {},
   openLog: () => ({ open: openMemoryBytes, baseOffsets: [], truncate() {} }),

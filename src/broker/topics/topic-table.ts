@@ -36,9 +36,18 @@ export class TopicTable {
   readonly #byId = new Map<string, Topic>()
   readonly #collisions = new Map<string, string>()
   readonly #options: TopicTableOptions
+  #partitionCount = 0
 
   constructor(options: TopicTableOptions) {
     this.#options = options
+  }
+
+  get count(): number {
+    return this.#topics.size
+  }
+  /** Of all topics. */
+  get partitionCount(): number {
+    return this.#partitionCount
   }
 
   get(name: string): Topic | undefined {
@@ -89,6 +98,7 @@ export class TopicTable {
     const log = this.#options.openLog(topic.name, index, logStartOffset)
     const partition = new Partition(topic.name, index, replicas, leaderEpoch, log)
     topic.partitions.push(partition)
+    this.#partitionCount++
     return partition
   }
 
@@ -98,6 +108,7 @@ export class TopicTable {
     this.#topics.delete(name)
     this.#byId.delete(topic.id)
     this.#collisions.delete(collisionForm(name))
+    this.#partitionCount -= topic.partitions.length
     for (const partition of topic.partitions) this.#options.removeLog(name, partition.index, partition.log)
     return true
   }

@@ -1,0 +1,24 @@
+/** How many of something there may be at a time, over all nodes. */
+export class Places {
+  readonly #limit: number
+  #taken = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get taken(): number {
+    return this.#taken
+  }
+
+  /** False: all are taken. */
+  take(): boolean {
+    if (this.#taken >= this.#limit) return false
+    this.#taken++
+    return true
+  }
+
+  giveBack(): void {
+    this.#taken--
+  }
+}
