@@ -22,6 +22,7 @@ import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prome
 import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
 import { TaggedMetricsLogger } from './metrics/tagged-metrics-logger.js'
 import type { Logger } from './model.js'
+import { DecompressedMemory } from './wire/decompressed-memory.js'
 
 /** Share of the grace that requests may use before their connections are cut; the lanes need the rest. */
 const REQUESTS_SHARE = 0.5
@@ -76,6 +77,7 @@ class Starting {
   readonly #startedAt = performance.now()
   readonly #system = new ActorSystem()
   readonly #clusters: KafkaCluster[] = []
+  readonly #decompressedMemory: DecompressedMemory
   readonly crashed: Promise<Error>
   #onFatal: (error: Error) => void = () => undefined
   #isStopping = false
@@ -87,6 +89,9 @@ class Starting {
     this.#log = log
     this.#roomLog = quietLogger(log, () => performance.now())
     this.#version = version
+    this.#decompressedMemory = new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
+      this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
+    )
     this.#shutdown = new Shutdown(log, () => performance.now())
     this.crashed = new Promise(resolve => {
       this.#onFatal = resolve
@@ -156,6 +161,7 @@ class Starting {
       config: this.#config,
       log: this.#roomLog,
       metrics: this.#metricsOf(name),
+      decompressedMemory: this.#decompressedMemory,
       onFatal: this.#onFatal
     })
     this.#clusters.push(cluster)

@@ -5,6 +5,7 @@ export type ErrorCode =
   | 'invalidConfig'
   | 'recordTooLarge'
   | 'recordRejected'
+  | 'batchTooLarge'
   | 'unknownTopic'
   | 'unknownPartition'
   | 'notAuthorized'

@@ -2,6 +2,7 @@ import type { ActorSystem } from '../actor/actor.js'
 import type { Config } from '../config/config.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
+import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { connectionOf } from './connections.js'
 import { type Castellan, openCastellan } from './open-castellan.js'
 
@@ -12,6 +13,8 @@ export interface KafkaDeps {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly onFatal: (error: Error) => void
+  /** Shared by all clusters. */
+  readonly decompressedMemory?: DecompressedMemory | undefined
 }
 
 /** One cluster of the configuration. */
@@ -32,7 +35,12 @@ export function startCluster(name: string, brokers: readonly string[], deps: Kaf
     ...rest,
     brokers,
     connection: connectionOf(name, clusters[name]!),
-    router: { ...router, cacheMaxBytes: cache.maxBytes, allowAutoTopicCreation: delivery.createTopics },
+    router: {
+      ...router,
+      cacheMaxBytes: cache.maxBytes,
+      decompressedMaxBytes: cache.decompressedMaxBytes,
+      allowAutoTopicCreation: delivery.createTopics
+    },
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs }
   })
   return { ...castellan, name }

@@ -9,6 +9,7 @@ import { type RouterHandle, startRouter } from '../router/router.js'
 import type { RouterSettingsOverrides } from '../router/settings.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../wire/create-broker-client-factory.js'
+import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { toBrokerAddress } from './broker-address.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -29,6 +30,8 @@ export interface OpenCastellanOptions {
   readonly log?: Logger | undefined
   /** Where its actors live; default: a system of its own, which is stopped with it. */
   readonly system?: ActorSystem | undefined
+  /** Memory for decompressed records, shared with other clusters of the process. Default: one of its own. */
+  readonly decompressedMemory?: DecompressedMemory | undefined
   /** The Router met a bug, has answered all it held, and is gone. Default: throws, which ends the process. */
   readonly onFatal?: ((error: Error) => void) | undefined
 }
@@ -63,6 +66,7 @@ export function openCastellan(options: OpenCastellanOptions): Castellan {
     createClient,
     bootstrap: (typeof brokers === 'string' ? brokers.split(',') : brokers).map(toBrokerAddress),
     settings: options.router ?? {},
+    decompressedMemory: options.decompressedMemory,
     delivery: { produce: request => delivery!.produce(request) },
     onClusterChanged: change => delivery!.clusterChanged(change),
     onFatal: options.onFatal ?? rethrow

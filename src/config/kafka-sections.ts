@@ -26,6 +26,11 @@ export const routerSettings = z
       .default(1 * MIB)
       .describe('One partition in one answer; a single batch is answered whole even when it is larger'),
     fetchMaxPartitions: count.default(2_000).describe('Partitions in one fetch call'),
+    fetchMaxDecompressedBytes: bytes
+      .default(64 * MIB)
+      .describe(
+        'What one fetch response may be decompressed to; batches beyond it are asked for again, and a batch that is larger by itself is answered `failed` (`batchTooLarge`)'
+      ),
     isolationLevel: z
       .enum(['readUncommitted', 'readCommitted'])
       .default('readUncommitted')
@@ -140,7 +145,12 @@ export const deliverySettings = z
 
 export const cacheSettings = z
   .strictObject({
-    maxBytes: bytes.default(128 * MIB).describe('Memory for fetched record batches, all brokers together')
+    maxBytes: bytes.default(128 * MIB).describe('Memory for fetched record batches, all brokers together'),
+    decompressedMaxBytes: bytes
+      .default(128 * MIB)
+      .describe(
+        'Memory for records that were decompressed, all clusters and readers of the process together; the least recently read are decompressed again when they are read again'
+      )
   })
   .prefault({})
   .describe('Fetched record batches, shared by all readers')

@@ -7,6 +7,7 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['router.metadata_refreshes', 'Metadata calls sent'],
   ['router.parked_requests', 'Requests that wait for a leader, a coordinator or a broker'],
   ['router.cache_bytes', 'Memory held by fetched batches'],
+  ['router.decompressed_bytes', 'Memory held by records that were decompressed'],
   ['router.cluster_changes', 'Times that another Kafka cluster answered at the same addresses'],
   ['router.cache_evictions', 'Batches that had to leave the cache for others'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],

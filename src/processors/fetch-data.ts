@@ -43,7 +43,10 @@ export class FetchData implements Intake {
   readonly #options: FetchDataOptions
   readonly #queues = new FetchQueues()
   readonly #context: SettlementContext
-  /** Less than is allowed after a call timed out: over a slow link, less may get through. */
+  /**
+   * Less than is allowed after a call timed out (over a slow link, less may get through), and after a response of which
+   * something was left out because it would have been too much when decompressed.
+   */
   #maxBytes: number
 
   constructor(room: ReadingRoom, options: FetchDataOptions) {
@@ -106,6 +109,7 @@ export class FetchData implements Intake {
       minBytes: maxWaitMs > 0 ? 1 : 0,
       maxBytes: this.#maxBytes,
       isolationLevel: this.#room.isolationLevel,
+      decompression: this.#room.decompression,
       timeoutMs: maxWaitMs + callTimeoutMs,
       partitions: Array.from(call.partitions.values(), ({ topic, partition, position, leaderEpoch }) => ({
         topic,
@@ -119,18 +123,21 @@ export class FetchData implements Intake {
 
   #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
     this.#queues.ended(call)
-    if (error instanceof TimedOutError) {
-      const less = Math.max(SMALLEST_MAX_BYTES, Math.floor(this.#maxBytes / 4))
-      this.#maxBytes = Math.min(this.#options.fetchMaxBytes, less)
-    }
+    if (error instanceof TimedOutError) this.#askForLess(4)
     return [...call.partitions.values()].flatMap(waitersOf)
   }
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
     this.#queues.ended(call)
-    this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
+    if (response.partitions.some(({ records }) => records.isLeftOut)) this.#askForLess(2)
+    else this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
     return new FetchSettlement(this.#context, call).settle(response)
+  }
+
+  #askForLess(divisor: number): void {
+    const less = Math.max(SMALLEST_MAX_BYTES, Math.floor(this.#maxBytes / divisor))
+    this.#maxBytes = Math.min(this.#options.fetchMaxBytes, less)
   }
 
   #count(name: string, value: number): void {

@@ -1,6 +1,6 @@
 import { type Offset, type RecordBatch, topicPartitionKey } from '../model.js'
 import type { FetchPartitionResponse, FetchResponse } from '../wire/broker-client.js'
-import { kafkaFailure, replyAll } from './answers.js'
+import { kafkaFailure, ownFailure, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
 import type { FetchDataOptions } from './fetch-data.js'
 import {
@@ -17,6 +17,8 @@ import type { ReadingRoom } from './reading-room.js'
 // What a response that leaves a partition out, or breaks off, counts as.
 const NETWORK_EXCEPTION = 13
 const CORRUPT_MESSAGE = 2
+
+type BatchTooLarge = NonNullable<FetchPartitionResponse['records']['tooLarge']>
 
 export interface SettlementContext {
   readonly room: ReadingRoom
@@ -70,7 +72,9 @@ export class FetchSettlement {
     if (records.batches.length > 0) this.#deliver(key, wanted, records.batches)
     else if (isDamaged && (records.corruption?.offset ?? wanted.position) <= wanted.position) {
       this.#damage(key, wanted, records.corruption?.nextOffset)
-    } else if (records.nextOffset > wanted.position) this.#skipTo(key, wanted, records.nextOffset)
+    } else if (records.tooLarge && records.tooLarge.offset <= wanted.position)
+      this.#tooLarge(key, wanted, records.tooLarge)
+    else if (records.nextOffset > wanted.position) this.#skipTo(key, wanted, records.nextOffset)
     else if (wanted.position < end) this.#unserved.push({ key, wanted })
     else this.#end(key, wanted)
   }
@@ -104,8 +108,8 @@ export class FetchSettlement {
   }
 
   /**
-   * Partitions that brought nothing although there is more came too late in a response that was full: they keep their
-   * turns. Where the first in turn is among them the broker does not serve in the order of the call, or holds something
+   * Partitions that brought nothing although there is more came too late in a response that was full, or that had been
+   * decompressed to as much as is allowed: they keep their turns. Where the first in turn is among them the broker does not serve in the order of the call, or holds something
    * back: the next call asks for that partition alone, and if that brings nothing either, it is asked again, but not at
    * once.
    */
@@ -147,6 +151,17 @@ export class FetchSettlement {
     for (const [, others] of this.#context.queues.takeWhere(key, isDamaged)) {
       replyAll(others, { type: 'corruptMessage', nextOffset })
     }
+  }
+
+  /** It would fail every time; reading can only go on behind it. */
+  #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
+    const message =
+      `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
+      `(fetchMaxDecompressedBytes, decompressedMaxBytes); it ends before offset ${nextOffset}`
+    const failure = ownFailure('batchTooLarge', message, false)
+    replyAll(waitersOf(wanted), failure)
+    const isInside = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
+    for (const [, others] of this.#context.queues.takeWhere(key, isInside)) replyAll(others, failure)
   }
 
   #error(key: string, wanted: Wanted, errorCode: number): void {

@@ -1,6 +1,7 @@
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Offset, RecordBatch } from '../model.js'
 import type { IsolationLevel } from '../wire/broker-client.js'
+import type { DecompressionLimits } from '../wire/decompression-allowance.js'
 import type { MessageCache } from './message-cache.js'
 
 /** What is known of a partition's log from the last answer about it. */
@@ -8,6 +9,15 @@ interface LogBounds {
   start: Offset
   /** First offset nobody may read yet: high watermark, or last stable offset where only committed data is read. */
   end: Offset
+}
+
+export interface ReadingRoomOptions {
+  readonly cache: MessageCache
+  readonly isolationLevel: IsolationLevel
+  /** Joins contiguous batches without copying their bytes. */
+  readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
+  readonly metrics: MetricsLogger
+  readonly decompression?: DecompressionLimits | undefined
 }
 
 /**
@@ -18,18 +28,15 @@ export class ReadingRoom {
   readonly cache: MessageCache
   readonly isolationLevel: IsolationLevel
   readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
+  readonly decompression: DecompressionLimits | undefined
   readonly #metrics: MetricsLogger
   readonly #bounds = new Map<string, LogBounds>()
 
-  constructor(
-    cache: MessageCache,
-    isolationLevel: IsolationLevel,
-    concat: (batches: readonly RecordBatch[]) => RecordBatch,
-    metrics: MetricsLogger
-  ) {
+  constructor({ cache, isolationLevel, concat, metrics, decompression }: ReadingRoomOptions) {
     this.cache = cache
     this.isolationLevel = isolationLevel
     this.concat = concat
+    this.decompression = decompression
     this.#metrics = metrics
   }
 

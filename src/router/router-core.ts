@@ -10,6 +10,7 @@ import { MessageCache } from '../processors/message-cache.js'
 import { ReadingRoom } from '../processors/reading-room.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
+import { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { BrokerPool } from './broker-pool.js'
 import { ClusterIdentity } from './cluster-identity.js'
 import { LeaderTable } from './leader-table.js'
@@ -31,6 +32,8 @@ export interface RouterDeps {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly delivery?: { produce(request: Produce): void } | undefined
+  /** Shared with other Routers of the process. Default: one of its own, as large as the settings say. */
+  readonly decompressedMemory?: DecompressedMemory | undefined
   readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
   /** It cannot go on: to be stopped by its owner. */
   readonly onUnusable: (error: Error) => void
@@ -74,7 +77,18 @@ export class RouterCore {
       concat: concatBatches,
       onEvict: () => metrics.count('router', 'cache_evictions')
     })
-    const room = new ReadingRoom(this.cache, settings.isolationLevel, concatBatches, metrics)
+    const memory =
+      deps.decompressedMemory ??
+      new DecompressedMemory(settings.decompressedMaxBytes, bytes =>
+        metrics.gauge('router', 'decompressed_bytes', {}, bytes)
+      )
+    const room = new ReadingRoom({
+      cache: this.cache,
+      isolationLevel: settings.isolationLevel,
+      concat: concatBatches,
+      metrics,
+      decompression: { memory, responseMaxBytes: settings.fetchMaxDecompressedBytes }
+    })
     const proxyOptions = this.#proxyOptions(room, self)
     const createProxy = (node: BrokerProxy['node']): BrokerProxy => new BrokerProxy(node, proxyOptions)
     const unknownLookUps = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())

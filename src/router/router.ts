@@ -4,6 +4,7 @@ import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../mo
 import type { Produce, RouterMessage } from '../operations.js'
 import { ownFailure } from '../processors/answers.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
+import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import type { RouterMailbox } from './messages.js'
 import { RouterCore } from './router-core.js'
 import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
@@ -23,6 +24,8 @@ export interface StartRouterOptions {
   readonly metrics: MetricsLogger
   /** Takes the Produce requests, which the Router passes on. Without it they are refused. */
   readonly delivery?: { produce(request: Produce): void }
+  /** Shared with other Routers of the process. Default: one of its own, as large as `decompressedMaxBytes` says. */
+  readonly decompressedMemory?: DecompressedMemory | undefined
   /**
    * Told the first cluster id that is seen, and every change of it, before anything is sent to the new cluster. Whatever
    * was learnt from the cluster before is void: producer ids, offsets, numbers of partitions.

@@ -11,8 +11,12 @@ export interface RouterSettings {
   readonly fetchBufferBytes: number
   /** Partitions in one fetch call. */
   readonly fetchMaxPartitions: number
+  /** What one fetch response may be decompressed to. Batches beyond it are asked for again; one that is larger by itself fails. */
+  readonly fetchMaxDecompressedBytes: number
   /** Heap the cache of fetched batches may hold, over all brokers. */
   readonly cacheMaxBytes: number
+  /** Memory for records that were decompressed, whoever reads them; the least recently read are decompressed again. */
+  readonly decompressedMaxBytes: number
   /** `readCommitted` hides records of open and aborted transactions. One value per Router, since the cache is shared. */
   readonly isolationLevel: IsolationLevel
   /** When an unanswered request is answered timedOut, per operation; a request's own `timeoutMs` goes first. */
@@ -65,7 +69,9 @@ export const defaultRouterSettings: RouterSettings = {
   fetchMaxBytes: 16 * MEBIBYTE,
   fetchBufferBytes: MEBIBYTE,
   fetchMaxPartitions: 2_000,
+  fetchMaxDecompressedBytes: 64 * MEBIBYTE,
   cacheMaxBytes: 128 * MEBIBYTE,
+  decompressedMaxBytes: 128 * MEBIBYTE,
   isolationLevel: 'readUncommitted',
   requestTimeoutMs: {
     fetchData: 30_000,

@@ -1,4 +1,5 @@
 import type { BrokerAddress, BrokerNode, Offset } from '../model.js'
+import type { DecompressionLimits } from './decompression-allowance.js'
 import type { FetchedRecords } from './fetched-records.js'
 
 /**
@@ -124,6 +125,8 @@ export interface FetchCall extends CallOptions {
   readonly minBytes: number
   readonly maxBytes: number
   readonly isolationLevel: IsolationLevel
+  /** Default: 64 MiB per response. */
+  readonly decompression?: DecompressionLimits | undefined
   /** Served by the broker in this order. */
   readonly partitions: readonly {
     readonly topic: string

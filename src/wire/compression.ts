@@ -1,6 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi'
 import snappy from 'snappyjs'
+import { withinLimit } from './decompression-error.js'
 import { refuseLargeLz4 } from './lz4-size.js'
 import { snappyDecompress } from './snappy-decompress.js'
 import { prepareZstd, zstdCompress, zstdDecompress } from './zstd.js'
@@ -34,13 +35,16 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
   }
 }
 
-/** @throws when the bytes are damaged or would take more than `maxBytes` */
+/**
+ * @throws DecompressionLimitError when the bytes would take more than `maxBytes`
+ * @throws when they are damaged
+ */
 export function decompress(codec: CompressionCodec, bytes: Buffer, maxBytes: number): Buffer {
   switch (codec) {
     case 'none':
       return bytes
     case 'gzip':
-      return gunzipSync(bytes, { maxOutputLength: maxBytes })
+      return withinLimit(maxBytes, () => gunzipSync(bytes, { maxOutputLength: maxBytes }))
     case 'snappy':
       return isXerial(bytes) ? decompressXerial(bytes, maxBytes) : snappyDecompress(bytes, maxBytes)
     case 'lz4':

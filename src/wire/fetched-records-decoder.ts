@@ -1,15 +1,15 @@
 import type { Offset } from '../model.js'
 import { type AbortedTransaction, AbortedTransactions } from './aborted-transactions.js'
-import { codecOf, decompress } from './compression.js'
+import { codecOf } from './compression.js'
 import { crc32c } from './crc32c.js'
+import type { DecompressionAllowance } from './decompression-allowance.js'
 import type { FetchedRecords } from './fetched-records.js'
 import { type BatchContext, LazyRecordBatch } from './lazy-record-batch.js'
+import { PlainRecords, type RecordSource } from './packed-records.js'
 import * as layout from './record-batch-layout.js'
 import { indexRecords } from './record-index.js'
 
 const { BATCH_HEADER_BYTES, LOG_OVERHEAD_BYTES } = layout
-/** Records of a batch, uncompressed. Kafka has no such limit; a batch beyond it is an attack or an accident. */
-const MAX_UNCOMPRESSED_BYTES = 128 * 1024 * 1024
 /** A batch that claims more could never arrive in one response, so it is not cut but damaged. */
 const MAX_BATCH_BYTES = 256 * 1024 * 1024
 
@@ -17,6 +17,8 @@ export interface FetchedRecordsContext {
   readonly fetchOffset: Offset
   /** Empty unless only committed records are wanted. */
   readonly abortedTransactions: readonly AbortedTransaction[]
+  /** What the response may still be decompressed to. */
+  readonly allowance: DecompressionAllowance
 }
 
 /** The header of a batch in a record set. */
@@ -33,6 +35,11 @@ type Looked =
   | { readonly type: 'batch'; readonly header: BatchHeader }
   | { readonly type: 'partial' }
   | { readonly type: 'damaged'; readonly reason: string }
+/** Why no further batch is looked at. */
+type Stop =
+  | { readonly type: 'damaged'; readonly reason: string }
+  | { readonly type: 'leftOut' }
+  | { readonly type: 'tooLarge'; readonly maxBytes: number; readonly nextOffset: Offset }
 
 /** Looks through the record set of a partition. The bytes are only read; batches get copies of their own. */
 export function decodeFetchedRecords(bytes: Buffer, context: FetchedRecordsContext): FetchedRecords {
@@ -40,24 +47,34 @@ export function decodeFetchedRecords(bytes: Buffer, context: FetchedRecordsConte
   const batches: LazyRecordBatch[] = []
   let nextOffset = context.fetchOffset
   let at = 0
+  let stop: Stop | undefined
   while (at < bytes.length) {
     const looked = lookAt(bytes, at)
     if (looked.type === 'partial') break
-    const fault = looked.type === 'damaged' ? looked.reason : take(looked.header)
-    if (fault !== undefined) {
-      const corruption = { offset: nextOffset, nextOffset: offsetAfterDamage(bytes, at, nextOffset), reason: fault }
-      return { sizeBytes: bytes.length, batches, nextOffset, hasPartialBatch: false, corruption }
-    }
+    stop = looked.type === 'damaged' ? looked : take(looked.header)
+    if (stop) break
     at = (looked as { header: BatchHeader }).header.end
   }
-  return { sizeBytes: bytes.length, batches, nextOffset, hasPartialBatch: at < bytes.length, corruption: undefined }
+  return {
+    sizeBytes: bytes.length,
+    batches,
+    nextOffset,
+    hasPartialBatch: stop === undefined && at < bytes.length,
+    isLeftOut: stop?.type === 'leftOut',
+    tooLarge: stop?.type === 'tooLarge' ? { ...stop, offset: nextOffset } : undefined,
+    corruption:
+      stop?.type === 'damaged'
+        ? { offset: nextOffset, nextOffset: offsetAfterDamage(bytes, at, nextOffset), reason: stop.reason }
+        : undefined
+  }
 
-  /** Delivers or skips one whole batch; returns what is wrong with it. */
-  function take(header: BatchHeader): string | undefined {
+  /** Delivers or skips one whole batch, unless there is a reason to stop in front of it. */
+  function take(header: BatchHeader): Stop | undefined {
     const isWanted = header.lastOffset >= nextOffset && aborted.isDelivered(header, bytes)
     if (isWanted && header.recordCount > 0) {
-      const batch = openRecords(bytes, header, nextOffset)
-      if (typeof batch === 'string') return batch
+      const opened = openRecords(bytes, header, context.allowance)
+      if (opened.type !== 'opened') return opened
+      const batch = batchOf(bytes, header, opened.source, nextOffset)
       if (batch !== undefined) {
         batches.at(-1)?.extendTo(batch.offset)
         batches.push(batch)
@@ -89,7 +106,7 @@ function lookAt(bytes: Buffer, at: number): Looked {
   return headerOf(bytes, at, end)
 }
 
-const damaged = (reason: string): Looked => ({ type: 'damaged', reason })
+const damaged = (reason: string): Extract<Looked, { type: 'damaged' }> => ({ type: 'damaged', reason })
 
 function headerOf(bytes: Buffer, start: number, end: number): Looked {
   const baseOffset = layout.readInt64(bytes, start)
@@ -103,29 +120,46 @@ function headerOf(bytes: Buffer, start: number, end: number): Looked {
   return { type: 'batch', header: { start, end, baseOffset, lastOffset, attributes, recordCount } }
 }
 
-/** The records from `fromOffset` on: a batch, nothing when there are none, or what is wrong. */
-function openRecords(bytes: Buffer, header: BatchHeader, fromOffset: Offset): LazyRecordBatch | undefined | string {
-  const { start, end, baseOffset, lastOffset, attributes } = header
-  const codec = codecOf(attributes & layout.CODEC_MASK)
-  if (codec === undefined) return `the codec number ${attributes & layout.CODEC_MASK} is unknown`
+/** Finds and checks the records of a batch; what came compressed is kept compressed. */
+function openRecords(
+  bytes: Buffer,
+  header: BatchHeader,
+  allowance: DecompressionAllowance
+): { readonly type: 'opened'; readonly source: RecordSource } | Stop {
+  const { start, end, baseOffset, lastOffset, attributes, recordCount } = header
+  const codecNumber = attributes & layout.CODEC_MASK
+  const codec = codecOf(codecNumber)
+  if (codec === undefined) return { type: 'damaged', reason: `the codec number ${codecNumber} is unknown` }
+  const lastOffsetDelta = lastOffset - baseOffset
   try {
-    const packed = bytes.subarray(start + BATCH_HEADER_BYTES, end)
-    const records = codec === 'none' ? copyOf(packed) : decompress(codec, packed, MAX_UNCOMPRESSED_BYTES)
-    const index = indexRecords(records, 0, header.recordCount, lastOffset - baseOffset)
-    const maxTimestampMs = layout.readInt64(bytes, start + layout.AT_MAX_TIMESTAMP)
-    const context: BatchContext = {
-      records,
-      index,
-      baseOffset,
-      baseTimestampMs: layout.readInt64(bytes, start + layout.AT_BASE_TIMESTAMP),
-      logAppendTimeMs: attributes & layout.LOG_APPEND_TIME_FLAG ? maxTimestampMs : undefined
+    const own = copyOf(bytes.subarray(start + BATCH_HEADER_BYTES, end))
+    if (codec === 'none') {
+      const index = indexRecords(own, 0, recordCount, lastOffsetDelta)
+      return { type: 'opened', source: new PlainRecords({ records: own, index }) }
     }
-    const batch = new LazyRecordBatch(context, 0, lastOffset + 1)
-    if (batch.offset >= fromOffset) return batch
-    return batch.sliceFrom(fromOffset) as LazyRecordBatch | undefined
+    const unpacked = allowance.unpack({ codec, bytes: own, recordCount, lastOffsetDelta })
+    return unpacked.type === 'tooLarge' ? { ...unpacked, nextOffset: lastOffset + 1 } : unpacked
   } catch (error) {
-    return `the records cannot be read (${codec}): ${(error as Error).message}`
+    return { type: 'damaged', reason: `the records cannot be read (${codec}): ${(error as Error).message}` }
   }
+}
+
+/** The records from `fromOffset` on; nothing when there are none. */
+function batchOf(
+  bytes: Buffer,
+  { start, baseOffset, lastOffset, attributes }: BatchHeader,
+  source: RecordSource,
+  fromOffset: Offset
+): LazyRecordBatch | undefined {
+  const maxTimestampMs = layout.readInt64(bytes, start + layout.AT_MAX_TIMESTAMP)
+  const context: BatchContext = {
+    source,
+    baseOffset,
+    baseTimestampMs: layout.readInt64(bytes, start + layout.AT_BASE_TIMESTAMP),
+    logAppendTimeMs: attributes & layout.LOG_APPEND_TIME_FLAG ? maxTimestampMs : undefined
+  }
+  const batch = new LazyRecordBatch(context, 0, lastOffset + 1)
+  return batch.offset >= fromOffset ? batch : (batch.sliceFrom(fromOffset) as LazyRecordBatch | undefined)
 }
 
 function copyOf(bytes: Buffer): Buffer {

@@ -22,4 +22,8 @@ export interface FetchedRecords {
    * plausible, else offset + 1.
    */
   readonly corruption: { readonly offset: Offset; readonly nextOffset: Offset; readonly reason: string } | undefined
+  /** True when batches were left out because others of the same response took all the memory it was allowed. */
+  readonly isLeftOut: boolean
+  /** The first batch behind those in `batches` when it alone would take more memory than a response is allowed. */
+  readonly tooLarge: { readonly offset: Offset; readonly nextOffset: Offset; readonly maxBytes: number } | undefined
 }

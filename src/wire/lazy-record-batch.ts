@@ -1,6 +1,7 @@
 import type { KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
+import type { OpenRecords } from './decompressed-memory.js'
+import type { RecordSource } from './packed-records.js'
 import { readBytes, readVarint, readVarlong, seek, skip, tell } from './record-fields.js'
-import type { RecordIndex } from './record-index.js'
 
 const noHeaders: readonly RecordHeader[] = Object.freeze([])
 /** What the objects around the bytes of a batch cost, roughly. */
@@ -8,9 +9,8 @@ const OBJECT_BYTES = 300
 
 /** What the records of one batch have in common. */
 export interface BatchContext {
-  /** The uncompressed records, checked by `indexRecords`. */
-  readonly records: Buffer
-  readonly index: RecordIndex
+  /** They have been checked by `indexRecords`. */
+  readonly source: RecordSource
   readonly baseOffset: Offset
   readonly baseTimestampMs: number
   /** The time of all records where the topic uses LogAppendTime. */
@@ -19,7 +19,8 @@ export interface BatchContext {
 
 /**
  * A view of some records of a fetched batch, those from index `from` to the last. Nothing is decoded before it is asked
- * for; slices share the bytes.
+ * for, and compressed records are decompressed again when they are read and their memory was needed meanwhile. Slices
+ * share the bytes.
  */
 export class LazyRecordBatch implements RecordBatch {
   readonly #context: BatchContext
@@ -31,13 +32,14 @@ export class LazyRecordBatch implements RecordBatch {
   readonly sizeBytes: number
 
   constructor(context: BatchContext, from: number, nextOffset: Offset) {
-    const { positions } = context.index
+    const opened = context.source.open()
+    const { positions } = opened.index
     this.#context = context
     this.#from = from
     this.#nextOffset = nextOffset
     this.recordCount = positions.length - 1 - from
-    this.offset = this.#offsetAt(0)
-    this.maxOffset = this.#offsetAt(this.recordCount - 1)
+    this.offset = this.#offsetAt(opened, 0)
+    this.maxOffset = this.#offsetAt(opened, this.recordCount - 1)
     this.sizeBytes = positions[positions.length - 1]! - positions[from]!
   }
 
@@ -45,10 +47,9 @@ export class LazyRecordBatch implements RecordBatch {
     return this.#nextOffset
   }
 
-  /** Memory that lives as long as this batch, records before the view included. */
+  /** Memory that lives as long as this batch, records before the view included: of compressed ones the bytes as they came. */
   get heapBytes(): number {
-    const { records, index } = this.#context
-    return records.length + index.positions.byteLength + (index.offsetDeltas?.byteLength ?? 0) + OBJECT_BYTES
+    return this.#context.source.heapBytes + OBJECT_BYTES
   }
 
   /** While a response is decoded: nothing deliverable lies before `offset` either. */
@@ -60,14 +61,16 @@ export class LazyRecordBatch implements RecordBatch {
     if (!(index >= 0 && index < this.recordCount)) {
       throw new RangeError(`record ${index} of a batch of ${this.recordCount}`)
     }
-    const { records, index: recordIndex, baseTimestampMs, logAppendTimeMs } = this.#context
-    seek(recordIndex.positions[this.#from + index]!)
+    const { source, baseTimestampMs, logAppendTimeMs } = this.#context
+    const opened = source.opened ?? source.open()
+    const { records } = opened
+    seek(opened.index.positions[this.#from + index]!)
     readVarint(records)
     skip(1)
     const timestampMs = baseTimestampMs + readVarlong(records)
     readVarint(records)
     return {
-      offset: this.#offsetAt(index),
+      offset: this.#offsetAt(opened, index),
       timestampMs: logAppendTimeMs ?? timestampMs,
       key: readBytes(records),
       value: readBytes(records),
@@ -76,26 +79,27 @@ export class LazyRecordBatch implements RecordBatch {
   }
 
   [Symbol.iterator](): Iterator<KafkaRecord> {
+    this.#context.source.touch()
     return new RecordIterator(this)
   }
 
   sliceFrom(offset: Offset): RecordBatch | undefined {
     if (offset === this.offset) return this
     if (offset < this.offset || offset > this.maxOffset) return undefined
+    const opened = this.#context.source.open()
     let low = 0
     let high = this.recordCount - 1
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#offsetAt(middle) < offset) low = middle + 1
+      if (this.#offsetAt(opened, middle) < offset) low = middle + 1
       else high = middle
     }
     return new LazyRecordBatch(this.#context, this.#from + low, this.#nextOffset)
   }
 
-  #offsetAt(index: number): Offset {
-    const { index: recordIndex, baseOffset } = this.#context
+  #offsetAt({ index: { offsetDeltas } }: OpenRecords, index: number): Offset {
     const at = this.#from + index
-    return baseOffset + (recordIndex.offsetDeltas === undefined ? at : recordIndex.offsetDeltas[at]!)
+    return this.#context.baseOffset + (offsetDeltas === undefined ? at : offsetDeltas[at]!)
   }
 }
 

@@ -1,3 +1,5 @@
+import { DecompressionLimitError } from './decompression-error.js'
+
 const FRAME_MAGIC = 0x184d2204
 const STORED_FLAG = 0x80000000
 
@@ -7,14 +9,15 @@ const STORED_FLAG = 0x80000000
  *
  * Source: lz4_Frame_format.md 1.6, lz4_Block_format.md
  *
- * @throws when it would take more than `maxBytes`, or is no frame
+ * @throws DecompressionLimitError when it would take more than `maxBytes`
+ * @throws when it is no frame
  */
 export function refuseLargeLz4(bytes: Buffer, maxBytes: number): void {
   if (bytes.length < 7 || bytes.readUInt32LE(0) !== FRAME_MAGIC) throw new Error('not an lz4 frame')
   const rough = sumOfBlocks(bytes, (_start, size, largest) => Math.min(largest, size * 255))
   if (rough <= maxBytes) return
   const exact = sumOfBlocks(bytes, (start, size) => blockBytes(bytes, start, start + size))
-  if (exact > maxBytes) throw new Error(`${exact} bytes are more than ${maxBytes}`)
+  if (exact > maxBytes) throw new DecompressionLimitError(maxBytes, exact)
 }
 
 /** Adds up what the blocks hold; `measure` is asked for the compressed ones. */

@@ -1,3 +1,5 @@
+import { DecompressionLimitError } from './decompression-error.js'
+
 /**
  * Decompresses one raw snappy block. Stricter than snappyjs, which takes a cut stream for a whole one.
  *
@@ -7,7 +9,8 @@
  *
  * Source: google/snappy, format_description.txt
  *
- * @throws when damaged or larger than `maxBytes`
+ * @throws DecompressionLimitError when larger than `maxBytes`
+ * @throws when damaged
  */
 export function snappyDecompress(bytes: Buffer, maxBytes: number): Buffer {
   let at = 0
@@ -19,7 +22,8 @@ export function snappyDecompress(bytes: Buffer, maxBytes: number): Buffer {
     if (byte < 0x80) break
   }
   // Three bytes copy 64 at most. A larger claim is a lie not worth allocating for.
-  if (length > maxBytes || length > bytes.length * 22) throw new Error(`${length} bytes are more than there can be`)
+  if (length > bytes.length * 22) throw new Error(`${length} bytes are more than there can be`)
+  if (length > maxBytes) throw new DecompressionLimitError(maxBytes, length)
   const target = Buffer.allocUnsafe(length)
   let end = 0
   while (at < bytes.length) {

@@ -1,4 +1,5 @@
 import * as zlib from 'node:zlib'
+import { DecompressionLimitError, withinLimit } from './decompression-error.js'
 import { type ZstdFrame, zstdFrames } from './zstd-frames.js'
 
 /** zstd as Node has it from 22.15 on; the types of Node 20 do not know it. */
@@ -43,7 +44,10 @@ const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byte
 export const zstdCompress = (bytes: Buffer): Buffer =>
   native.zstdCompressSync !== undefined ? native.zstdCompressSync(bytes) : view(loadedWasm().compress(bytes, 3))
 
-/** @throws when damaged or larger than `maxBytes` */
+/**
+ * @throws DecompressionLimitError when larger than `maxBytes`
+ * @throws when damaged
+ */
 export function zstdDecompress(bytes: Buffer, maxBytes: number): Buffer {
   const parts: Buffer[] = []
   let left = maxBytes
@@ -56,12 +60,16 @@ export function zstdDecompress(bytes: Buffer, maxBytes: number): Buffer {
 }
 
 function decompressFrame({ bytes, claimedBytes, possibleBytes }: ZstdFrame, allowedBytes: number): Buffer {
-  const maxBytes = Math.min(allowedBytes, possibleBytes)
-  if (claimedBytes !== undefined && claimedBytes > maxBytes) {
-    throw new Error(`${claimedBytes} bytes are more than ${maxBytes}`)
+  if (claimedBytes !== undefined && claimedBytes > possibleBytes) {
+    throw new Error(`a zstd frame claims ${claimedBytes} bytes, which are more than its blocks can hold`)
   }
-  return native.zstdDecompressSync !== undefined
-    ? native.zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes) })
+  if (claimedBytes !== undefined && claimedBytes > allowedBytes) {
+    throw new DecompressionLimitError(allowedBytes, claimedBytes)
+  }
+  const maxBytes = Math.min(allowedBytes, possibleBytes)
+  const { zstdDecompressSync } = native
+  return zstdDecompressSync !== undefined
+    ? withinLimit(allowedBytes, () => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes) }))
     : decompressInWasm(bytes, claimedBytes, maxBytes)
 }
 
@@ -71,7 +79,8 @@ function decompressInWasm(bytes: Buffer, claimedBytes: number | undefined, maxBy
     try {
       return view(loadedWasm().decompress(bytes, { defaultHeapSize: Math.min(guess, maxBytes) }))
     } catch (error) {
-      if (claimedBytes !== undefined || guess >= maxBytes || !TOO_SMALL.test((error as Error).message)) throw error
+      if (claimedBytes !== undefined || !TOO_SMALL.test((error as Error).message)) throw error
+      if (guess >= maxBytes) throw new DecompressionLimitError(maxBytes)
     }
   }
 }

@@ -9,10 +9,12 @@ describe('settings of the rooms', () => {
   const { router, delivery, cache } = loadConfig({})
 
   it('have the same defaults in the configuration as in the Router', () => {
-    const { cacheMaxBytes, allowAutoTopicCreation, connectAtStart, ...rest } = defaultRouterSettings
+    const { cacheMaxBytes, decompressedMaxBytes, allowAutoTopicCreation, connectAtStart, ...rest } =
+      defaultRouterSettings
     expect(router).to.deep.equal(rest)
-    expect([cache.maxBytes, delivery.createTopics, true]).to.deep.equal([
+    expect([cache.maxBytes, cache.decompressedMaxBytes, delivery.createTopics, true]).to.deep.equal([
       cacheMaxBytes,
+      decompressedMaxBytes,
       allowAutoTopicCreation,
       connectAtStart
     ])

@@ -4,7 +4,7 @@ import { FetchData } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
 import { ReadingRoom } from '../../src/processors/reading-room.js'
-import type { FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
+import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { FakeBatch, fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../support/scripted-client.js'
 import { ProcessorHarness } from './harness.js'
@@ -25,7 +25,12 @@ class FetchHarness extends ProcessorHarness {
     maxPartitionsPerCall = 3
   ) {
     super()
-    this.room = new ReadingRoom(this.cache, isolationLevel, FakeBatch.concat, this.metrics)
+    this.room = new ReadingRoom({
+      cache: this.cache,
+      isolationLevel,
+      concat: FakeBatch.concat,
+      metrics: this.metrics
+    })
     this.fetch = new FetchData(this.room, {
       now: () => this.now,
       metrics: this.metrics,
@@ -245,6 +250,44 @@ describe('fetch data processor', () => {
     const call = harness.issue()
     harness.answer(call, { 'perf/16@200': { nextOffset: 203, highWatermark: 300 }, 'api/17@1': { highWatermark: 9 } })
     expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17', 'perf/16'])
+  })
+
+  it('hardening 9: a batch that is too large when decompressed fails those who want it, and nobody else', () => {
+    const harness = new FetchHarness()
+    const bomb = harness.ask(10)
+    const innocent = harness.ask(1, B)
+    const call = harness.issue()
+    const [same, inside, behind] = [harness.ask(10), harness.ask(12), harness.ask(15)]
+    const tooLarge = { offset: 10, nextOffset: 15, maxBytes: 1_000 }
+    harness.answer(call, {
+      'perf/16@10': { tooLarge, highWatermark: 20 },
+      'api/17@1': { batches: [fakeBatch(1, [5])] }
+    })
+    for (const results of [bomb, same, inside]) {
+      expect(results[0]).to.include({ type: 'failed', code: 'batchTooLarge', errorCode: undefined, retriable: false })
+    }
+    expect(bomb[0]?.type === 'failed' && bomb[0].message).to.contain('perf/16 at offset 10 takes more than 1000 bytes')
+    expect(offsetsOf(innocent[0])).to.deep.equal([1])
+    expect(behind).to.have.length(0)
+  })
+
+  it('hardening 9: what was left out for want of room keeps its turn, and less is asked for', async () => {
+    const harness = new FetchHarness()
+    const first = harness.ask(1, B)
+    const leftOut = harness.ask(10)
+    harness.answer(harness.issue(), {
+      'api/17@1': { batches: [fakeBatch(1, [5])] },
+      'perf/16@10': { isLeftOut: true, highWatermark: 20 }
+    })
+    expect(offsetsOf(first[0])).to.deep.equal([1])
+    expect(leftOut).to.have.length(0)
+    harness.ask(2, B)
+    const next = harness.issue()
+    expect([...next.partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
+    const asked: FetchCall[] = []
+    const client = { fetch: async (fetch: FetchCall) => asked.push(fetch) } as unknown as BrokerClient
+    await harness.fetch.catchUp.send(client, next)
+    expect(asked[0]?.maxBytes).to.equal(500_000)
   })
 
   it('does not ask in a hot loop when a partition that comes first is not served', () => {

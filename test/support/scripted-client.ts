@@ -214,6 +214,8 @@ export interface ScriptedFetch {
   readonly lastStableOffset?: Offset
   readonly logStartOffset?: Offset
   readonly corruption?: FetchPartitionResponse['records']['corruption']
+  readonly isLeftOut?: boolean
+  readonly tooLarge?: FetchPartitionResponse['records']['tooLarge']
 }
 
 /**
@@ -256,6 +258,8 @@ function toFetchPartition(
       batches,
       nextOffset,
       hasPartialBatch: false,
+      isLeftOut: scripted.isLeftOut ?? false,
+      tooLarge: scripted.tooLarge,
       corruption
     }
   }

@@ -3,6 +3,7 @@ import type { RecordBatch } from '../../src/model.js'
 import { concatBatches } from '../../src/wire/concat-batches.js'
 import { decodeFetchedRecords } from '../../src/wire/fetched-records-decoder.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
+import { allowance } from '../support/allowance.js'
 
 /** As many records as values, consecutive from `offset`, through the bytes of the wire and back. */
 function batchFrom(offset: number, ...values: string[]): RecordBatch {
@@ -10,13 +11,18 @@ function batchFrom(offset: number, ...values: string[]): RecordBatch {
   for (const value of values) writer.append(null, value, undefined, 1_700_000_000_000)
   const bytes = Buffer.from(writer.seal({ ...noProducer, codec: 'none' }))
   bytes.writeBigInt64BE(BigInt(offset), 0)
-  return decodeFetchedRecords(bytes, { fetchOffset: offset, abortedTransactions: [] }).batches[0]!
+  return decodeFetchedRecords(bytes, { fetchOffset: offset, abortedTransactions: [], allowance: allowance() })
+    .batches[0]!
 }
 const valuesOf = (batch: RecordBatch): string[] => [...batch].map(record => record.value!.toString())
 
 describe('record batch: the cases of Castle', () => {
   it('castle 70 an empty record set gives no batch', () => {
-    const none = decodeFetchedRecords(Buffer.alloc(0), { fetchOffset: 50, abortedTransactions: [] })
+    const none = decodeFetchedRecords(Buffer.alloc(0), {
+      fetchOffset: 50,
+      abortedTransactions: [],
+      allowance: allowance()
+    })
     expect([none.batches.length, none.nextOffset]).to.deep.equal([0, 50])
     expect(() => concatBatches([])).to.throw(RangeError)
   })

@@ -6,6 +6,7 @@ import { concatBatches } from '../../src/wire/concat-batches.js'
 import { crc32c } from '../../src/wire/crc32c.js'
 import { decodeFetchedRecords } from '../../src/wire/fetched-records-decoder.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
+import { allowance } from '../support/allowance.js'
 import { encodeWithKafkajs } from '../support/kafkajs-records.js'
 import { batchAt } from '../support/sample-responses.js'
 
@@ -17,7 +18,7 @@ const read = (
   bytes: Buffer,
   fetchOffset = 0,
   abortedTransactions: { producerId: bigint; firstOffset: number }[] = []
-) => decodeFetchedRecords(bytes, { fetchOffset, abortedTransactions })
+) => decodeFetchedRecords(bytes, { fetchOffset, abortedTransactions, allowance: allowance() })
 const valuesOf = (batches: readonly RecordBatch[]) =>
   batches.map(batch => [...batch].map(({ offset, value }) => `${offset}:${value}`))
 const withFlags = (flags: number) => (batch: Buffer) => batch.writeInt16BE(batch.readInt16BE(21) | flags, 21)

@@ -9,6 +9,7 @@ import { crc32c } from '../../src/wire/crc32c.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { decodeFetchedRecords } from '../../src/wire/fetched-records-decoder.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
+import { allowance } from '../support/allowance.js'
 import { mutate, randomFrom } from '../support/mutate.js'
 import { batchAt, fetchCall, type Sample, samples } from '../support/sample-responses.js'
 import { frame, ScriptedBroker } from '../support/scripted-broker.js'
@@ -85,7 +86,11 @@ describe('100,000 mutated responses', () => {
         if (damaged.length < 61) continue
         damaged.writeInt32BE(damaged.length - 12, 8)
         damaged.writeUInt32BE(crc32c(damaged.subarray(21)), 17)
-        const fetched = decodeFetchedRecords(damaged, { fetchOffset: 11, abortedTransactions: [] })
+        const fetched = decodeFetchedRecords(damaged, {
+          fetchOffset: 11,
+          abortedTransactions: [],
+          allowance: allowance()
+        })
         for (const delivered of fetched.batches) {
           for (const record of delivered) expect(record.offset).to.be.at.least(11)
         }

@@ -31,6 +31,8 @@ const byCode = {
   invalidConfig: { text: 'InvalidArgument (Local: Invalid argument or configuration)', number: -186 },
   recordTooLarge: messageTooLarge,
   recordRejected: { text: 'InvalidRecord (Broker: Broker failed to validate record)', number: 87 },
+  // Nothing that is written meets it.
+  batchTooLarge: messageTooLarge,
   unknownTopic: { text: 'UnknownTopic (Local: Unknown topic)', number: -188 },
   unknownPartition: { text: 'UnknownPartition (Local: Unknown partition)', number: -190 },
   notAuthorized: { text: 'TopicAuthorizationFailed (Broker: Topic authorization failed)', number: 29 },

@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../errors.js'
 import { topicPartitionKey } from '../../model.js'
 import type { FetchCall, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../broker-client.js'
+import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
 import { decodeFetchedRecords } from '../fetched-records-decoder.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
@@ -50,10 +51,11 @@ export const fetchV11: Api<FetchCall, FetchResponse> = {
     const errorCode = reader.int16()
     reader.int32()
     const asked = new Map(call.partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
+    const allowance = new DecompressionAllowance(call.decompression ?? defaultDecompressionLimits())
     const partitions: FetchPartitionResponse[] = []
     reader.array(6, () => {
       const topic = reader.string()
-      reader.array(42, () => partitions.push(readPartition(reader, topic, asked, call.isolationLevel)))
+      reader.array(42, () => partitions.push(readPartition(reader, topic, asked, call.isolationLevel, allowance)))
     })
     return { throttleTimeMs, errorCode, sizeBytes, partitions }
   }
@@ -74,7 +76,8 @@ function readPartition(
   reader: ResponseReader,
   topic: string,
   asked: Map<string, FetchPartition>,
-  isolationLevel: IsolationLevel
+  isolationLevel: IsolationLevel,
+  allowance: DecompressionAllowance
 ): FetchPartitionResponse {
   const partition = reader.int32()
   const ask = asked.get(topicPartitionKey(topic, partition))
@@ -91,7 +94,8 @@ function readPartition(
   const preferredReadReplica = reader.int32()
   const records = decodeFetchedRecords(reader.bytes(), {
     fetchOffset: ask.fetchOffset,
-    abortedTransactions: isolationLevel === 'readCommitted' ? aborted : []
+    abortedTransactions: isolationLevel === 'readCommitted' ? aborted : [],
+    allowance
   })
   return { ...head, preferredReadReplica, records }
 }

@@ -1,0 +1,57 @@
+import { DecompressedMemory } from './decompressed-memory.js'
+import { DecompressionLimitError } from './decompression-error.js'
+import { type Packed, PackedRecords } from './packed-records.js'
+
+/** How much a response may be decompressed to. */
+export interface DecompressionLimits {
+  readonly memory: DecompressedMemory
+  /** Of one response, and so of one batch. */
+  readonly responseMaxBytes: number
+}
+
+const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+
+/** For a call that brings no limits of its own. */
+export const defaultDecompressionLimits = (): DecompressionLimits => ({
+  memory: new DecompressedMemory(DEFAULT_MAX_BYTES),
+  responseMaxBytes: DEFAULT_MAX_BYTES
+})
+
+/** What became of compressed records: opened, left for another call, or larger than any call may open. */
+export type Unpacked =
+  | { readonly type: 'opened'; readonly source: PackedRecords }
+  | { readonly type: 'leftOut' }
+  | { readonly type: 'tooLarge'; readonly maxBytes: number }
+
+/**
+ * What is left to the batches of one response. A batch that does not fit behind others is left out, to be asked for
+ * again; one that does not fit alone never will.
+ */
+export class DecompressionAllowance {
+  readonly #limits: DecompressionLimits
+  #leftBytes: number
+
+  constructor(limits: DecompressionLimits) {
+    this.#limits = limits
+    this.#leftBytes = limits.responseMaxBytes
+  }
+
+  /** @throws when the records are damaged */
+  unpack(packed: Packed): Unpacked {
+    const { memory, responseMaxBytes } = this.#limits
+    const isAlone = this.#leftBytes === responseMaxBytes
+    if (this.#leftBytes <= 0) return { type: 'leftOut' }
+    const source = new PackedRecords(memory, packed)
+    const allowedBytes = this.#leftBytes
+    // A batch that cannot be opened may have cost as much work as one that takes all that is allowed.
+    this.#leftBytes = 0
+    try {
+      const { records } = source.openWithin(allowedBytes)
+      this.#leftBytes = allowedBytes - records.length
+      return { type: 'opened', source }
+    } catch (error) {
+      if (!(error instanceof DecompressionLimitError)) throw error
+      return isAlone ? { type: 'tooLarge', maxBytes: error.maxBytes } : { type: 'leftOut' }
+    }
+  }
+}

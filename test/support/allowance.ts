@@ -1,0 +1,6 @@
+import { DecompressedMemory } from '../../src/wire/decompressed-memory.js'
+import { DecompressionAllowance } from '../../src/wire/decompression-allowance.js'
+
+/** What a test that is not about limits lets a response be decompressed to. */
+export const allowance = (maxBytes = 128 * 1024 * 1024): DecompressionAllowance =>
+  new DecompressionAllowance({ memory: new DecompressedMemory(maxBytes), responseMaxBytes: maxBytes })
