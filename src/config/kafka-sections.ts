@@ -42,6 +42,14 @@ export const routerSettings = z
     metadataTimeoutMs: milliseconds
       .default(1_500)
       .describe('The same for a refresh of metadata, which then asks another broker'),
+    maxGroupConnections: z
+      .int()
+      .min(2)
+      .default(4)
+      .describe('Connections to one broker for commits and committed offsets; opened as groups are slow'),
+    slowGroupCallMs: milliseconds
+      .default(200)
+      .describe('When a call of one group has taken this long, other groups get another connection'),
     metadataMaxAgeMs: milliseconds
       .default(30_000)
       .describe('Topics in use are looked up again after this, which is how added partitions are seen'),

@@ -9,7 +9,8 @@ import type { BrokerTags, Intake } from '../processors/queue-processor.js'
 import type { ReadingRoom } from '../processors/reading-room.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../wire/broker-client.js'
 import { ControlIntake } from './control-intake.js'
-import { Dispatcher, type LanePlan } from './dispatcher.js'
+import { Dispatcher, type LanePlan, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
+import { GroupIntake, type GroupIntakeOptions } from './group-intake.js'
 import type { DispatcherReports } from './messages.js'
 
 export interface BrokerProxyOptions {
@@ -25,6 +26,7 @@ export interface BrokerProxyOptions {
     FetchDataOptions,
     'fetchMaxWaitMs' | 'fetchBufferBytes' | 'fetchMaxBytes' | 'maxPartitionsPerCall'
   >
+  readonly group: Pick<GroupIntakeOptions, 'maxGroupConnections' | 'slowGroupCallMs'>
   readonly produce: ProduceBatchesOptions
   /** `generation` tells news of this proxy's life from that of one before it. */
   readonly reports: BrokerProxyReports
@@ -38,21 +40,25 @@ export interface BrokerProxyReports {
   metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void
 }
 
-type Role = 'control' | 'fetch' | 'produce'
+type Role = 'control' | 'group' | 'fetch' | 'produce'
 
 /**
  * One broker's dispatchers: a plain object that knows which operation goes where. Each is started when it is first
  * needed and replaced when it crashes; connections open with the first call.
  *
- *   control   offsets, consumer offsets, metadata, coordinators, producer ids      1 connection
- *   fetch     catch-up and tail                                                    2 connections
- *   produce   all batches, and those of partitions that hold up others             2 connections
+ *   control   offsets by time, metadata, coordinators, producer ids          1 connection
+ *   group     commits and committed offsets                                  1, and more while calls of groups are slow
+ *   fetch     catch-up and tail                                              2 connections
+ *   produce   all batches, and those of partitions that hold up others       2 connections
  */
 export class BrokerProxy {
   readonly node: BrokerNode
   readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
   readonly #dispatchers = new Map<Role, Dispatcher>()
+  #answeredAt = Number.NEGATIVE_INFINITY
+  /** Of control and group calls, since the last answer to anybody. */
+  #timeouts = 0
 
   constructor(node: BrokerNode, options: BrokerProxyOptions) {
     this.node = node
@@ -86,6 +92,11 @@ export class BrokerProxy {
     return requests
   }
 
+  /** Where another call was answered after this one was sent, it is this call that is not well. */
+  #isSilent(sentAt: number): boolean {
+    return this.#answeredAt <= sentAt && ++this.#timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
+  }
+
   #dispatcher(role: Role): Dispatcher {
     let dispatcher = this.#dispatchers.get(role)
     if (!dispatcher) this.#dispatchers.set(role, (dispatcher = this.#start(role)))
@@ -107,7 +118,12 @@ export class BrokerProxy {
       tags: this.#tags,
       maxQueued,
       createClient: purpose => createClient({ host, port }, purpose, expectedClusterId),
-      onAnswered: () => reports.answered(this),
+      onAnswered: () => {
+        this.#answeredAt = ledger.now()
+        this.#timeouts = 0
+        reports.answered(this)
+      },
+      isSilent: isCalledByAnybody(role) ? sentAt => this.#isSilent(sentAt) : undefined,
       reports: {
         returned: groups => reports.returned(this, groups),
         unreachable: (error, requests) => reports.unreachable(this, error, requests),
@@ -121,11 +137,16 @@ export class BrokerProxy {
   }
 
   #plan(role: Role): { readonly intake: Intake; readonly lanes: readonly LanePlan[] } {
-    const { fetch, produce, room, metrics, ledger, callTimeoutMs } = this.#options
+    const { fetch, group, produce, room, metrics, ledger, callTimeoutMs } = this.#options
     switch (role) {
       case 'control': {
         const intake = new ControlIntake(this.#options, this.#tags)
         return { intake, lanes: [{ purpose: 'control', processors: intake.processors }] }
+      }
+      case 'group': {
+        const intake = new GroupIntake({ ...group, callTimeoutMs, metrics, tags: this.#tags })
+        const purposeOf = (at: number): string => (at === 0 ? 'group' : `group-${at + 1}`)
+        return { intake, lanes: intake.lanes.map((processors, at) => ({ purpose: purposeOf(at), processors })) }
       }
       case 'fetch': {
         const intake = new FetchData(room, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
@@ -151,15 +172,19 @@ export class BrokerProxy {
   }
 }
 
+/** Of these calls a single slow one says nothing about the others. */
+const isCalledByAnybody = (role: Role): boolean => role === 'control' || role === 'group'
+
 function roleOf({ kind }: AnyAccepted): Role {
   switch (kind) {
     case 'fetchData':
       return 'fetch'
     case 'produceBatch':
       return 'produce'
-    case 'fetchOffset':
     case 'fetchConsumerOffset':
     case 'commitConsumerOffset':
+      return 'group'
+    case 'fetchOffset':
     case 'fetchTopicMetadata':
     case 'initProducerId':
     case 'findCoordinator':

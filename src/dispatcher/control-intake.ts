@@ -1,7 +1,5 @@
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { AnyAccepted } from '../processors/accepted.js'
-import { CommitConsumerOffsetProcessor } from '../processors/commit-consumer-offset.js'
-import { FetchConsumerOffsetProcessor } from '../processors/fetch-consumer-offset.js'
 import { FetchOffsetProcessor } from '../processors/fetch-offset.js'
 import { type FetchTopicMetadataCall, FetchTopicMetadataProcessor } from '../processors/fetch-topic-metadata.js'
 import { FindCoordinatorProcessor } from '../processors/find-coordinator.js'
@@ -17,11 +15,9 @@ export interface ControlIntakeOptions {
   readonly reports: { metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void }
 }
 
-/** The six operations that share the control connection, in the order of their turns. */
+/** The four operations that are asked of a broker as such, and share the control connection, in the order of their turns. */
 export class ControlIntake implements Intake {
   readonly processors: readonly QueueProcessor[]
-  readonly #fetchConsumerOffset: FetchConsumerOffsetProcessor
-  readonly #commitConsumerOffset: CommitConsumerOffsetProcessor
   readonly #fetchOffset: FetchOffsetProcessor
   readonly #fetchTopicMetadata: FetchTopicMetadataProcessor
   readonly #findCoordinator: FindCoordinatorProcessor
@@ -29,22 +25,13 @@ export class ControlIntake implements Intake {
 
   constructor({ callTimeoutMs, metrics, room, reports }: ControlIntakeOptions, tags: BrokerTags) {
     const options = { callTimeoutMs, metrics, tags }
-    this.#fetchConsumerOffset = new FetchConsumerOffsetProcessor(options)
-    this.#commitConsumerOffset = new CommitConsumerOffsetProcessor(options)
     this.#fetchOffset = new FetchOffsetProcessor({ ...options, isolationLevel: room.isolationLevel })
     this.#fetchTopicMetadata = new FetchTopicMetadataProcessor(callTimeoutMs, (response, call) =>
       reports.metadata(response, call)
     )
     this.#findCoordinator = new FindCoordinatorProcessor(callTimeoutMs)
     this.#initProducerId = new InitProducerIdProcessor(callTimeoutMs)
-    this.processors = [
-      this.#fetchConsumerOffset,
-      this.#commitConsumerOffset,
-      this.#fetchOffset,
-      this.#fetchTopicMetadata,
-      this.#findCoordinator,
-      this.#initProducerId
-    ]
+    this.processors = [this.#fetchOffset, this.#fetchTopicMetadata, this.#findCoordinator, this.#initProducerId]
   }
 
   answerFromCache(): boolean {
@@ -53,12 +40,6 @@ export class ControlIntake implements Intake {
 
   addToQueue(request: AnyAccepted): void {
     switch (request.kind) {
-      case 'fetchConsumerOffset':
-        this.#fetchConsumerOffset.addToQueue(request)
-        break
-      case 'commitConsumerOffset':
-        this.#commitConsumerOffset.addToQueue(request)
-        break
       case 'fetchOffset':
         this.#fetchOffset.addToQueue(request)
         break
@@ -71,6 +52,8 @@ export class ControlIntake implements Intake {
       case 'initProducerId':
         this.#initProducerId.addToQueue(request)
         break
+      case 'fetchConsumerOffset':
+      case 'commitConsumerOffset':
       case 'fetchData':
       case 'produceBatch':
         throw new Error(`${request.kind} is not an operation of the control connection`)
@@ -79,8 +62,6 @@ export class ControlIntake implements Intake {
 
   drain(): AnyAccepted[] {
     return [
-      ...this.#fetchConsumerOffset.drain(),
-      ...this.#commitConsumerOffset.drain(),
       ...this.#fetchOffset.drain(),
       ...this.#fetchTopicMetadata.drain(),
       ...this.#findCoordinator.drain(),

@@ -30,6 +30,8 @@ export interface DispatcherOptions {
   readonly maxQueued: number
   /** Told after every answer: the broker lives. */
   readonly onAnswered: () => void
+  /** Asked after a time-out of a call: whether the broker is silent as a whole. Default: after two in a row on a lane. */
+  readonly isSilent?: ((sentAt: number) => boolean) | undefined
 }
 
 interface Lane extends LanePlan {
@@ -37,10 +39,11 @@ interface Lane extends LanePlan {
   client: BrokerClient | undefined
   call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
   timeouts: number
+  sentAt: number
   timer: NodeJS.Timeout | undefined
 }
 
-const TIMEOUTS_BEFORE_UNREACHABLE = 2
+export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 
 /**
  * One or two connections to one broker, each with one call in flight, and the requests that wait for them.
@@ -55,6 +58,7 @@ export class Dispatcher implements Holder {
   readonly #self: ActorRef<DispatcherMessage>
   #inbox: AnyAccepted[] = []
   #held = 0
+  readonly #shares = new Map<string, number>()
   #stopped = false
 
   constructor(options: DispatcherOptions) {
@@ -66,12 +70,14 @@ export class Dispatcher implements Holder {
       client: undefined,
       call: undefined,
       timeouts: 0,
+      sentAt: 0,
       timer: undefined
     }))
     this.#self = options.system.spawnOwner<DispatcherMessage>(options.name, {
       receive: message => this.#receive(message),
       onCrash: error => this.#crash(error)
     })
+    options.intake.onReady?.(() => this.#self.tell({ type: 'work' }))
   }
 
   /** Requests it has not answered yet, queued or in flight. */
@@ -96,8 +102,10 @@ export class Dispatcher implements Holder {
     return requests
   }
 
-  release(): void {
+  release(request: AnyAccepted): void {
     this.#held--
+    const share = this.#options.intake.shareOf?.(request)
+    if (share !== undefined) this.#addToShare(share, -1)
   }
 
   /** Stops at once and closes the connections. Gives back all it held; batches on their way are answered unanswered. */
@@ -155,11 +163,13 @@ export class Dispatcher implements Holder {
       for (; taken < inbox.length; taken++) {
         const request = inbox[taken]!
         if (request.settled || intake.answerFromCache(request)) continue
-        if (this.#held >= maxQueued) {
+        const share = intake.shareOf?.(request)
+        if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
           fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
           continue
         }
         this.#held++
+        if (share !== undefined) this.#addToShare(share, 1)
         request.heldBy(this)
         ledger.watch(request)
         intake.addToQueue(request)
@@ -167,6 +177,16 @@ export class Dispatcher implements Holder {
     } finally {
       this.#inbox = inbox.slice(taken)
     }
+  }
+
+  #heldBy(share: string): number {
+    return this.#shares.get(share) ?? 0
+  }
+
+  #addToShare(share: string, requests: number): void {
+    const held = this.#heldBy(share) + requests
+    if (held > 0) this.#shares.set(share, held)
+    else this.#shares.delete(share)
   }
 
   #answered(lane: Lane, response: unknown): void {
@@ -185,8 +205,9 @@ export class Dispatcher implements Holder {
   }
 
   /**
-   * One time-out may be the call's own fault; after the second, or a lost connection, what waited goes back as well: at
-   * a broker that is gone it would wait for nothing.
+   * One time-out may be the call's own fault, and so may more of them while the broker answers others. After the second
+   * in a row without that, or a lost connection, what waited goes back as well: at a broker that is gone it would wait
+   * for nothing.
    */
   #callFailed(lane: Lane, error: Error, sent: boolean): void {
     const { call } = lane
@@ -201,7 +222,7 @@ export class Dispatcher implements Holder {
     } else if (isAboutTheCall(error)) {
       // The broker is well and says no to this call, or the call cannot be expressed.
       for (const request of requests) fail(request, failureOf(error))
-    } else if (sent && error instanceof TimedOutError && ++lane.timeouts < TIMEOUTS_BEFORE_UNREACHABLE) {
+    } else if (sent && error instanceof TimedOutError && !this.#isSilent(lane)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
       const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
       this.#options.reports.returned([{ reason: 'staleTopic', requests }, ...news])
@@ -210,6 +231,11 @@ export class Dispatcher implements Holder {
       this.#options.reports.unreachable(error, [...requests, ...this.drain()])
     }
     this.#step(lane, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+  }
+
+  #isSilent(lane: Lane): boolean {
+    const { isSilent } = this.#options
+    return isSilent ? isSilent(lane.sentAt) : ++lane.timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
   }
 
   #step(lane: Lane, toEvent: (ready: readonly boolean[]) => LaneEvent): void {
@@ -247,6 +273,7 @@ export class Dispatcher implements Holder {
       if (!client.isConnected) await client.connect()
       if (lane.call !== inFlight) return
       sent = true
+      lane.sentAt = this.#options.ledger.now()
       const response = await inFlight.processor.send(client, inFlight.call)
       if (lane.call === inFlight) this.#self.tell({ type: 'answered', lane: at, response })
     } catch (error) {

@@ -4,7 +4,7 @@ import type { Accepted, AnyAccepted } from './accepted.js'
 import { kafkaFailure, reply } from './answers.js'
 import { groupAction } from './error-actions.js'
 import type { GroupProcessorOptions } from './fetch-consumer-offset.js'
-import { GroupQueue, openEntries } from './group-queue.js'
+import { everybody, GroupQueue, type MayGo, openEntries } from './group-queue.js'
 import { toStoredMetadata } from './offset-metadata.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
@@ -38,8 +38,12 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
     this.#queue.set(groupId, key, [...stillOpen(this.#queue.get(groupId, key) ?? []), request])
   }
 
-  nextCall(): CommitConsumerOffsetCall | undefined {
-    for (let first = this.#queue.takeFirst(); first; first = this.#queue.takeFirst()) {
+  isEmptyFor(mayGo: MayGo): boolean {
+    return this.#queue.isEmptyFor(mayGo)
+  }
+
+  nextCall(mayGo = everybody): CommitConsumerOffsetCall | undefined {
+    for (let first = this.#queue.takeFirst(mayGo); first; first = this.#queue.takeFirst(mayGo)) {
       const { groupId } = first
       const partitions = new Map<string, Commit>()
       for (const [key, waiting] of openEntries(first.partitions)) {

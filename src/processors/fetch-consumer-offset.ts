@@ -5,7 +5,7 @@ import { errorCodes } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import { kafkaFailure, oddOffset, reply, replyAll } from './answers.js'
 import { groupAction } from './error-actions.js'
-import { GroupQueue, openEntries } from './group-queue.js'
+import { everybody, GroupQueue, type MayGo, openEntries } from './group-queue.js'
 import { fromStoredMetadata } from './offset-metadata.js'
 import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
@@ -50,8 +50,12 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     else this.#queue.set(groupId, key, [request])
   }
 
-  nextCall(): FetchConsumerOffsetCall | undefined {
-    for (let first = this.#queue.takeFirst(); first; first = this.#queue.takeFirst()) {
+  isEmptyFor(mayGo: MayGo): boolean {
+    return this.#queue.isEmptyFor(mayGo)
+  }
+
+  nextCall(mayGo = everybody): FetchConsumerOffsetCall | undefined {
+    for (let first = this.#queue.takeFirst(mayGo); first; first = this.#queue.takeFirst(mayGo)) {
       const partitions = openEntries(first.partitions)
       if (partitions.size > 0) return { groupId: first.groupId, partitions }
     }

@@ -1,6 +1,10 @@
 import type { AnyAccepted } from './accepted.js'
 import { stillOpen } from './queue-processor.js'
 
+/** Whose call may be made now. */
+export type MayGo = (groupId: string) => boolean
+export const everybody: MayGo = () => true
+
 /**
  * Requests per group and partition; the oldest group goes first, with all its partitions in one call.
  *
@@ -25,8 +29,15 @@ export class GroupQueue<Entry> {
     partitions.set(key, entry)
   }
 
-  takeFirst(): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
+  isEmptyFor(mayGo: MayGo): boolean {
+    for (const groupId of this.#groups.keys()) if (mayGo(groupId)) return false
+    return true
+  }
+
+  /** The oldest group of those that may go. */
+  takeFirst(mayGo: MayGo): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
     for (const [groupId, partitions] of this.#groups) {
+      if (!mayGo(groupId)) continue
       this.#groups.delete(groupId)
       return { groupId, partitions }
     }

@@ -51,6 +51,10 @@ export interface Intake {
   /** Answers without Kafka. True when the requester has its result. */
   answerFromCache(request: AnyAccepted): boolean
   addToQueue(request: AnyAccepted): void
+  /** Given the way to say that something may be sent now that could not before. */
+  onReady?(look: () => void): void
+  /** On whose account a request waits, where nobody may take all the room: at most half of it each. */
+  shareOf?(request: AnyAccepted): string | undefined
   /** Empties all queues: the Router will route these again. */
   drain(): AnyAccepted[]
 }

@@ -363,6 +363,7 @@ export class RouterCore {
       ledger: this.ledger,
       callTimeoutMs: settings.callTimeoutMs,
       maxQueued: settings.maxQueuedPerDispatcher,
+      group: settings,
       fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
       produce: {
         requestMaxBytes: settings.produceRequestMaxBytes,

@@ -25,6 +25,10 @@ export interface RouterSettings {
   readonly callTimeoutMs: number
   /** The same for the Router's own metadata refresh, which then asks another broker. */
   readonly metadataTimeoutMs: number
+  /** Connections to one broker for commits and committed offsets; at least 2. */
+  readonly maxGroupConnections: number
+  /** When a group's call has taken this long, other groups get another connection. */
+  readonly slowGroupCallMs: number
   /** Topics in use are refreshed when what is known of them is this old. */
   readonly metadataMaxAgeMs: number
   /** First pause between two refreshes of one topic; doubles up to `refreshBackoffMaxMs`. */
@@ -82,6 +86,8 @@ export const defaultRouterSettings: RouterSettings = {
     initProducerId: 30_000
   },
   callTimeoutMs: 5_000,
+  maxGroupConnections: 4,
+  slowGroupCallMs: 200,
   metadataTimeoutMs: 1_500,
   metadataMaxAgeMs: 30_000,
   refreshBackoffMs: 100,

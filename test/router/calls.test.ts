@@ -82,7 +82,7 @@ describe('router: what it asks brokers for', () => {
     expect(cluster.callsOf(1, 'offsetCommit')[0]).to.include({ groupId: 'c1', generationId: -1, memberId: '' })
   })
 
-  it('the operations of the control connection take turns, one call at a time', async () => {
+  it('hardening 8: cluster calls take turns on one connection, calls of groups on another', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster
       .always(1, 'findCoordinator', coordinatorReply(cluster, 1))
@@ -107,16 +107,14 @@ describe('router: what it asks brokers for', () => {
     asks.push(castle.ask({ type: 'fetchTopicMetadata', requestId: 1 }) as never)
     const commit = { type: 'commitConsumerOffset', groupId: 'g', topicPartition: A } as const
     asks.push(castle.ask({ ...commit, offsetAndMetadata: { offset: 1 } }) as never)
+    await Promise.all(asks.slice(2, 3))
     await turns(5)
-    expect(cluster.calls.length, 'one call in flight').to.equal(before)
+    const calls = () => cluster.calls.slice(before).map(({ api }) => api)
+    expect(calls(), 'one cluster call in flight').to.deep.equal(['offsetCommit', 'offsetFetch'])
     held.release()
     await Promise.all(asks)
-    expect(cluster.calls.slice(before).map(({ api }) => api)).to.deep.equal([
-      'metadata',
-      'offsetFetch',
-      'offsetCommit',
-      'listOffsets'
-    ])
+    expect(calls().slice(2)).to.deep.equal(['metadata', 'listOffsets'])
+    expect(cluster.connections).to.have.members(['1 metadata', '1 control', '1 group'])
   })
 
   it('leaves a broker alone for as long as it asks', async () => {
