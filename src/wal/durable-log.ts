@@ -1,10 +1,11 @@
 import { AppendBuffers, type AppendGroup } from './append-buffers.js'
+import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
-import { entrySizeBytes, MAX_DESTINATION_BYTES, writeUnstamped } from './entry.js'
+import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import type { Refusal } from './log-error.js'
 import type { LogHost, Note } from './log-host.js'
-import type { ReadRequest } from './log-reader.js'
-import type { CommitResult, LogStats, ReadResult } from './log-store.js'
+import type { ReadRequest, ReadResult } from './log-reader.js'
+import type { CommitResult, LogStats } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import { SLAB_HEADER_BYTES } from './slab-header.js'
 
@@ -119,6 +120,21 @@ export class DurableLog {
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */
   read(request: ReadRequest): Promise<ReadResult> {
     return this.#options.host.read(request)
+  }
+
+  /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
+  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return this.#options.host.bury(entry, reason)
+  }
+
+  /** The dead letters from `fromSequence` on, oldest first. */
+  listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
+    return this.#options.host.listDeadLetters(fromSequence, maxBytes)
+  }
+
+  /** Forgets dead letters that were sent again, or are not wanted. */
+  forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number> {
+    return this.#options.host.forgetDeadLetters(ranges)
   }
 
   /** Waits for everything appended so far, and closes the log. Idempotent. */

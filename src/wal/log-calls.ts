@@ -1,4 +1,6 @@
+import type { DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
+import type { StoredEntry } from './entry.js'
 import type { ReadRequest } from './log-reader.js'
 import type { LogStats, LogStoreOptions } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
@@ -8,6 +10,8 @@ export interface LogThreadOptions
   extends Pick<LogStoreOptions, 'slabBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
   /** The directory of the log. */
   readonly path: string
+  /** What dead letters may take on disk. */
+  readonly maxDeadLetterBytes: number
 }
 
 /** What the process asks of the log's thread; each call is answered once, in order. */
@@ -17,6 +21,9 @@ export type LogCall = { readonly id: number } & (
   | { readonly type: 'note'; readonly notes: readonly { readonly key: string; readonly value: Uint8Array }[] }
   | { readonly type: 'read'; readonly request: ReadRequest }
   | { readonly type: 'sync' }
+  | { readonly type: 'bury'; readonly entry: StoredEntry; readonly reason: DeadLetterReason }
+  | { readonly type: 'listDeadLetters'; readonly fromSequence: number; readonly maxBytes: number }
+  | { readonly type: 'forgetDeadLetters'; readonly ranges: readonly SequenceRange[] }
   | { readonly type: 'tick' }
   | { readonly type: 'close' }
 )

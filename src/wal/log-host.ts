@@ -1,6 +1,9 @@
+import type { DeadLetterList, DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
-import type { ReadRequest } from './log-reader.js'
-import type { CommitResult, LogStats, LogStore, ReadResult } from './log-store.js'
+import type { StoredEntry } from './entry.js'
+import type { Refusal } from './log-error.js'
+import type { ReadRequest, ReadResult } from './log-reader.js'
+import type { CommitResult, LogStats, LogStore } from './log-store.js'
 
 /** A small value kept by key; an empty one forgets the key. */
 export interface Note {
@@ -16,6 +19,10 @@ export interface LogHost {
   /** True when the notes survive the death of the process. */
   note(notes: readonly Note[]): Promise<boolean>
   read(request: ReadRequest): Promise<ReadResult>
+  /** Makes a dead letter of an entry: kept, synced, and completed in the log. Otherwise it stays where it is. */
+  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined>
+  listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList>
+  forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number>
   sync(): Promise<boolean>
   tick(): Promise<LogStats>
   close(): Promise<void>
@@ -24,9 +31,11 @@ export interface LogHost {
 /** Runs the core in place: every call blocks the caller for as long as the disk takes. */
 export class InlineLogHost implements LogHost {
   readonly #store: LogStore
+  readonly #deadLetters: DeadLetters
 
-  constructor(store: LogStore) {
+  constructor(store: LogStore, deadLetters: DeadLetters) {
     this.#store = store
+    this.#deadLetters = deadLetters
   }
 
   async commit(bytes: Buffer): Promise<CommitResult> {
@@ -41,14 +50,37 @@ export class InlineLogHost implements LogHost {
   async read(request: ReadRequest): Promise<ReadResult> {
     return this.#store.read(request)
   }
+  async bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return bury(this.#store, this.#deadLetters, entry, reason)
+  }
+  async listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
+    return this.#deadLetters.list(fromSequence, maxBytes)
+  }
+  async forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number> {
+    return this.#deadLetters.forget(ranges)
+  }
   async sync(): Promise<boolean> {
     return this.#store.sync()
   }
   async tick(): Promise<LogStats> {
     this.#store.tick()
+    this.#deadLetters.tick()
     return this.#store.stats
   }
   async close(): Promise<void> {
     this.#store.close()
+    this.#deadLetters.close()
   }
+}
+
+/** First kept among the dead letters, then completed in the log: a crash in between keeps both. */
+export function bury(
+  store: LogStore,
+  deadLetters: DeadLetters,
+  entry: StoredEntry,
+  reason: DeadLetterReason
+): Refusal | undefined {
+  const refusal = deadLetters.add(entry, reason)
+  if (!refusal) store.complete([{ first: entry.sequence, count: 1 }])
+  return refusal
 }

@@ -1,6 +1,5 @@
 import type { StoredEntry } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
-import type { ReadResult } from './log-store.js'
 import { slabIndexOf } from './recovery.js'
 import type { Slab } from './slab.js'
 import { SlabCursor } from './slab-cursor.js'
@@ -12,6 +11,14 @@ export interface ReadRequest {
   readonly maxBytes: number
   /** Entries for these only; absent: for all. */
   readonly destinations?: ReadonlySet<string> | undefined
+}
+
+export interface ReadResult {
+  readonly entries: readonly StoredEntry[]
+  /** Where to go on: everything asked for before this sequence has been returned. */
+  readonly nextSequence: number
+  /** Nothing that was asked for lies behind `nextSequence` now. */
+  readonly isAtEnd: boolean
 }
 
 interface Place {

@@ -2,7 +2,7 @@ import type { SequenceRange } from './done-set.js'
 import { destinationAt, type StoredEntry, stampEntry, unverifiedSizeBytes } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { isFullDisk, LogUnusableError, type Refusal } from './log-error.js'
-import { LogReader, type ReadRequest } from './log-reader.js'
+import { LogReader, type ReadRequest, type ReadResult } from './log-reader.js'
 import { journalName, type Progress, ProgressJournal } from './progress-journal.js'
 import { completeRange, type RecoveryReport, recover, withFile } from './recovery.js'
 import { encodeSeal } from './seal.js'
@@ -36,14 +36,6 @@ export interface CommitResult {
   readonly committedCount: number
   /** Why the rest is not. */
   readonly refusal: Refusal | undefined
-}
-
-export interface ReadResult {
-  readonly entries: readonly StoredEntry[]
-  /** Where to go on: everything asked for before this sequence has been returned. */
-  readonly nextSequence: number
-  /** Nothing that was asked for lies behind `nextSequence` now. */
-  readonly isAtEnd: boolean
 }
 
 export interface LogStats {

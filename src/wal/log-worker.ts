@@ -1,24 +1,29 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
+import { toBuffer } from './bytes.js'
+import { DeadLetters } from './dead-letters.js'
 import type { LogCall, LogReply, LogThreadOptions } from './log-calls.js'
-import { LogStore } from './log-store.js'
+import { InlineLogHost, type LogHost } from './log-host.js'
+import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
 
 /** The thread of the durable log: opens the store, and serves one call after the other. */
 const port = parentPort!
 const send = (reply: LogReply): void => port.postMessage(reply)
 
-const { path, ...options } = workerData as LogThreadOptions
+const { path, maxDeadLetterBytes, ...settings } = workerData as LogThreadOptions
 try {
-  const store = new LogStore({
-    ...options,
+  const options: LogStoreOptions = {
+    ...settings,
     directory: new NodeDirectory(path),
     now: Date.now,
     newSalt: () => randomBytes(4).readUInt32BE(0),
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
-  })
-  port.on('message', (call: LogCall) => {
-    send({ type: 'result', id: call.id, value: serve(store, call) })
+  }
+  const store = new LogStore(options)
+  const host = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes }))
+  port.on('message', async (call: LogCall) => {
+    send({ type: 'result', id: call.id, value: await serve(host, call) })
     if (call.type === 'close') port.close()
   })
   send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: store.stats })
@@ -26,24 +31,28 @@ try {
   send({ type: 'unusable', message: (error as Error).message })
 }
 
-function serve(store: LogStore, call: LogCall): unknown {
+function serve(host: LogHost, call: LogCall): Promise<unknown> {
   switch (call.type) {
     case 'commit':
-      return store.commit(Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.byteLength))
+      return host.commit(toBuffer(call.bytes))
     case 'complete':
-      return store.complete(call.ranges)
+      return host.complete(call.ranges)
     case 'note':
-      return call.notes.map(({ key, value }) => store.note(key, Buffer.from(value))).every(Boolean)
+      return host.note(call.notes.map(({ key, value }) => ({ key, value: toBuffer(value) })))
     case 'read':
-      return store.read(call.request)
+      return host.read(call.request)
+    case 'bury':
+      return host.bury({ ...call.entry, body: toBuffer(call.entry.body) }, call.reason)
+    case 'listDeadLetters':
+      return host.listDeadLetters(call.fromSequence, call.maxBytes)
+    case 'forgetDeadLetters':
+      return host.forgetDeadLetters(call.ranges)
     case 'sync':
-      return store.sync()
+      return host.sync()
     case 'tick':
-      store.tick()
-      return store.stats
+      return host.tick()
     case 'close':
-      store.close()
-      return undefined
+      return host.close()
   }
 }
 

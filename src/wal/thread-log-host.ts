@@ -1,11 +1,14 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../model.js'
+import { toBuffer } from './bytes.js'
+import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
+import type { StoredEntry } from './entry.js'
 import type { LogCall, LogReply, LogThreadOptions } from './log-calls.js'
-import { LogUnusableError } from './log-error.js'
+import { LogUnusableError, type Refusal } from './log-error.js'
 import type { LogHost, Note } from './log-host.js'
-import type { ReadRequest } from './log-reader.js'
-import type { CommitResult, LogStats, ReadResult } from './log-store.js'
+import type { ReadRequest, ReadResult } from './log-reader.js'
+import type { CommitResult, LogStats } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
 
 /** A log that is open: its host, and what was found in it. */
@@ -61,8 +64,6 @@ export function openLogThread(
   })
 }
 
-const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
 class ThreadLogHost implements LogHost {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
@@ -86,6 +87,16 @@ class ThreadLogHost implements LogHost {
   async read(request: ReadRequest): Promise<ReadResult> {
     const result = await this.#call<ReadResult>({ type: 'read', request })
     return { ...result, entries: result.entries.map(entry => ({ ...entry, body: toBuffer(entry.body) })) }
+  }
+  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return this.#call({ type: 'bury', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
+  }
+  async listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
+    const list = await this.#call<DeadLetterList>({ type: 'listDeadLetters', fromSequence, maxBytes })
+    return { ...list, letters: list.letters.map(letter => ({ ...letter, body: toBuffer(letter.body) })) }
+  }
+  forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number> {
+    return this.#call({ type: 'forgetDeadLetters', ranges })
   }
   sync(): Promise<boolean> {
     return this.#call({ type: 'sync' })

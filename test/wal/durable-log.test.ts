@@ -9,7 +9,7 @@ import { InlineLogHost } from '../../src/wal/log-host.js'
 import { readLoggedRecord } from '../../src/wal/logged-record.js'
 import { openLogThread } from '../../src/wal/thread-log-host.js'
 import { eio, SimulatedDisk } from '../support/simulated-disk.js'
-import { openStore } from './fixtures.js'
+import { deadLettersOn, openStore } from './fixtures.js'
 
 const entry = (value: string, destination = 'default/orders'): NewEntry => ({
   destination,
@@ -19,7 +19,7 @@ const entry = (value: string, destination = 'default/orders'): NewEntry => ({
 function inlineLog(disk: SimulatedDisk, overrides: Partial<DurableLogOptions> = {}): DurableLog {
   const { store } = openStore(disk, { slabBytes: 10_000 })
   return new DurableLog({
-    host: new InlineLogHost(store),
+    host: new InlineLogHost(store, deadLettersOn(disk)),
     slabBytes: 10_000,
     maxWaitingBytes: 1_000_000,
     syncPuts: true,
@@ -113,7 +113,7 @@ describe('appending to the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { slabBytes: 10_000, syncPuts: false })
     const log = new DurableLog({
-      host: new InlineLogHost(store),
+      host: new InlineLogHost(store, deadLettersOn(disk)),
       slabBytes: 10_000,
       maxWaitingBytes: 1_000_000,
       syncPuts: false,
@@ -172,7 +172,8 @@ describe('the thread of the durable log', () => {
       maxBytes: 10_000_000,
       minFreeBytes: 0,
       syncPuts: true,
-      syncTakes: true
+      syncTakes: true,
+      maxDeadLetterBytes: 1_000_000
     }
     const opened = await openLogThread(options, { log: silentLogger, onCrash, worker })
     const log = new DurableLog({ ...options, host: opened.host, maxWaitingBytes: 10_000_000, now: Date.now })

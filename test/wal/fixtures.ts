@@ -1,3 +1,4 @@
+import { DeadLetters } from '../../src/wal/dead-letters.js'
 import { entrySizeBytes, writeUnstamped } from '../../src/wal/entry.js'
 import { LogStore, type LogStoreOptions } from '../../src/wal/log-store.js'
 import type { SimulatedDisk } from '../support/simulated-disk.js'
@@ -25,7 +26,18 @@ export interface Opened {
 
 export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): Opened {
   const reports: Opened['reports'] = []
-  const store = new LogStore({
+  return { store: new LogStore(storeOptions(disk, reports, overrides)), reports }
+}
+
+export const deadLettersOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): DeadLetters =>
+  new DeadLetters(storeOptions(disk, [], overrides))
+
+function storeOptions(
+  disk: SimulatedDisk,
+  reports: Opened['reports'],
+  overrides: Partial<LogStoreOptions>
+): LogStoreOptions {
+  return {
     directory: disk.directory,
     slabBytes: 1_024,
     maxBytes: Number.MAX_SAFE_INTEGER,
@@ -36,8 +48,7 @@ export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOption
     newSalt: () => (salt = (salt * 1_664_525 + 1_013_904_223) >>> 0),
     report: (fields, message) => reports.push({ fields, message }),
     ...overrides
-  })
-  return { store, reports }
+  }
 }
 
 /** Everything that is open, as text. */
