@@ -6,6 +6,7 @@ import { push } from './push.js'
 import { type Row, toTable, writeJson } from './report.js'
 
 import { router } from './router.js'
+import { wal } from './wal.js'
 
 /** Each measures what its file says and cleans up its processes. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
@@ -13,7 +14,8 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['produce', produce],
   ['router', router],
   ['idle', idle],
-  ['flood', flood]
+  ['flood', flood],
+  ['wal', wal]
 ])
 
 async function main(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { SequenceRange } from './done-set.js'
-import { destinationAt, type StoredEntry, stampEntry, unverifiedSizeBytes } from './entry.js'
+import { destinationAt, stampEntry, unverifiedSizeBytes } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { isFullDisk, LogUnusableError, type Refusal } from './log-error.js'
 import { LogReader, type ReadRequest, type ReadResult } from './log-reader.js'
