@@ -48,6 +48,18 @@ export const httpSettings = z
       .describe(
         'Allows listening on addresses others can reach although no client has to say who it is. Where clients can authenticate, it lets those without credentials in as the principal `anonymous`'
       ),
+    allowedHosts: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Names, with or without port, by which clients may ask for a listener, besides its own. A listener on loopback serves only requests whose `Host` is `localhost`, a loopback address or one of these, so that no web page can reach it by a domain of its own; one elsewhere checks only when this is set. `*`: any'
+      ),
+    allowedOrigins: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Web pages whose requests are served, by origin (`https://app.example`). All others that a browser marks by `Origin` or `Sec-Fetch-Site` are refused with 403. `*`: any'
+      ),
     maxConnections: count.default(10_000).describe('Further connections are closed at once'),
     maxHeaderBytes: bytes
       .min(1024)

@@ -47,7 +47,11 @@ export class Connections implements ConnectionHost {
 
   /** The connection of a socket; counted in the first time it is asked for, and out when the socket closes. */
   of(socket: Socket): Connection {
-    return this.#bySocket.get(socket) ?? this.#add(socket)
+    return this.find(socket) ?? this.#add(socket)
+  }
+
+  find(socket: Socket): Connection | undefined {
+    return this.#bySocket.get(socket)
   }
 
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {

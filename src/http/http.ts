@@ -5,6 +5,7 @@ import type { Config } from '../config/config.js'
 import type { Dialect, DialectContext } from '../dialects/dialect.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
+import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { markUnixSocket, requireManagement } from './door-hooks.js'
 import { type ListenAddress, Listener } from './listener.js'
@@ -93,7 +94,8 @@ export class Http {
     const context = createHttpContext(options)
     const opened: Listener[] = []
     const open: Open = async (handler, address, certificates) => {
-      const listener = new Listener(options.http, handler, context.connections, certificates)
+      const guard = new BrowserGuard('host' in address ? address.host : undefined, options.http)
+      const listener = new Listener(options.http, handler, { connections: context.connections, guard }, certificates)
       const url = await listener.listen(address)
       opened.push(listener)
       return url

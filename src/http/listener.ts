@@ -11,6 +11,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../config/config.js'
 import { CastellanError } from '../errors.js'
+import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import type { Connections } from './connections.js'
 import { headProblem } from './head-checks.js'
@@ -52,10 +53,15 @@ export class Listener {
   readonly #scheme: 'http' | 'https'
 
   /** @param certificates what to speak TLS with; absent: plain HTTP */
-  constructor(limits: Limits, handler: RequestListener, connections: Connections, certificates?: Certificates) {
+  constructor(
+    limits: Limits,
+    handler: RequestListener,
+    { connections, guard }: { readonly connections: Connections; readonly guard: BrowserGuard },
+    certificates?: Certificates
+  ) {
     const receive = receiver(limits.maxHeaders, handler)
     const options = {
-      IncomingMessage: requestClass(connections),
+      IncomingMessage: requestClass(connections, guard),
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
       requestTimeout: limits.requestTimeoutMs,
@@ -163,10 +169,10 @@ function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): Li
 }
 
 /** Makes the requests of a server count the bytes of their bodies. */
-const requestClass = (connections: Connections): typeof IncomingMessage =>
+const requestClass = (connections: Connections, guard: BrowserGuard): typeof IncomingMessage =>
   class extends ReceivedRequest {
     constructor(socket: Socket) {
-      super(socket, connections.of(socket))
+      super(socket, connections.of(socket), guard)
     }
   }
 
@@ -206,8 +212,9 @@ const CLIENT_ERRORS = new Map([
 function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
   // A failed handshake comes here too: there is nobody to speak HTTP with.
   const isHandshake = /^ERR_(SSL|TLS|OSSL)/.test(error.code ?? '')
-  if (isHandshake || error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
-  else connections.of(socket as Socket).endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
+  const connection = connections.find(socket as Socket)
+  if (isHandshake || error.code === 'ECONNRESET' || !socket.writable || !connection) socket.destroy()
+  else connection.endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
 }
 
 const CONNECT_LINGER_MS = 1_000

@@ -1,6 +1,7 @@
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../errors.js'
+import type { BrowserGuard } from './browser-guard.js'
 import type { Connection } from './connection.js'
 
 /** Measured: what V8 and Node hold for a piece of one byte. */
@@ -16,6 +17,8 @@ const UNREAD_PIECE_BYTES = 320
  */
 export class ReceivedRequest extends IncomingMessage {
   readonly holder: Connection
+  /** Decides whether the page a browser sends it for may do so. */
+  readonly guard: BrowserGuard
   /** Bytes of the body that count: they have come, and the request is not over. */
   heldBytes = 0
   /** True until the request begins and after it has ended: nothing of its body is kept. */
@@ -28,9 +31,10 @@ export class ReceivedRequest extends IncomingMessage {
   #waitsForContinue = false
   #keepsAlive = false
 
-  constructor(socket: Socket, holder: Connection) {
+  constructor(socket: Socket, holder: Connection, guard: BrowserGuard) {
     super(socket)
     this.holder = holder
+    this.guard = guard
     holder.receiving = this
   }
 

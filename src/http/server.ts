@@ -59,9 +59,9 @@ function createConnections(http: Config['http'], metrics: HttpMetrics, now: Mono
 }
 
 /**
- * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, too
- * many requests of an address, nobody who is known) are errors in the hooks, so the error handler of the dialect that was asked words the
- * answer; those of a body that finds no room come as an error of its stream.
+ * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, a
+ * web page of others, too many requests of an address, nobody who is known) are errors in the hooks, so the error handler
+ * of the dialect that was asked words the answer; those of a body that finds no room come as an error of its stream.
  *
  * @param isOpen requests that need not come through the door
  */
@@ -92,7 +92,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   const received = request.raw as ReceivedRequest
   follow(context, request, received, response)
   if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
-  return context.connections.requestRefusal(received)
+  return received.guard.refusalOf(received.headers) ?? context.connections.requestRefusal(received)
 }
 
 /** One closure per request: everything that has to be said when it is over. */

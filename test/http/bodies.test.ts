@@ -257,7 +257,7 @@ describe('request bodies', () => {
       await door.arrived
       const second = await RawSocket.open(started.http.urls.shared)
       await second.send(waitingPush('only'))
-      expect(await second.until(text => text.includes('LOUD'))).to.match(/^HTTP\/1\.1 503 .*quotaExceeded/s)
+      expect(await second.until(text => text.includes('LOUD'))).to.match(/^HTTP\/1\.1 429 .*quotaExceeded/s)
       door.release()
       await first.until(text => text.includes('held'))
       first.destroy()

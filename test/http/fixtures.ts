@@ -1,10 +1,11 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { openAccess } from '../../src/access/access.js'
+import { refusalStatus } from '../../src/access/refusals.js'
 import { loadConfig } from '../../src/config/config.js'
 import { kprfSettings } from '../../src/config/kprf-settings.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
-import { CastellanError } from '../../src/errors.js'
+import { CastellanError, ForbiddenError } from '../../src/errors.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { type DialectMount, Http, type HttpOptions, mountOf } from '../../src/http/http.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
@@ -37,8 +38,9 @@ export function loudDialect(gates: Map<string, { arrive(): void; released: Promi
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
     app.setErrorHandler((error, _, reply) => {
       const code = error instanceof CastellanError ? error.code : (error as { code?: string }).code
-      const status = error instanceof CastellanError ? 503 : ((error as { statusCode?: number }).statusCode ?? 500)
-      reply.code(status).send({ LOUD: code })
+      const own = error instanceof CastellanError ? (refusalStatus(error) ?? 503) : undefined
+      const message = error instanceof ForbiddenError ? error.message : undefined
+      reply.code(own ?? (error as { statusCode?: number }).statusCode ?? 500).send({ LOUD: code, message })
     })
     app.setNotFoundHandler((_, reply) => {
       reply.code(404).send({ LOUD: 'not here' })

@@ -107,7 +107,7 @@ describe('http', () => {
       const url = http.urls.dialects.get('loud')!
       const answer = await sendRaw(
         url,
-        'GET http://elsewhere/topics/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+        'GET http://elsewhere/topics/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
       )
       expect(answer).to.match(/^HTTP\/1\.1 200 /)
     })
@@ -347,7 +347,7 @@ describe('http', () => {
       const { http } = await start({ http: { headersTimeoutMs: 100, requestTimeoutMs: 200 } })
       const answers = await Promise.all([
         sendRaw(http.urls.shared, 'GET / HTTP/1.1\r\nHost:'),
-        sendRaw(http.urls.shared, 'POST /loud/push HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab')
+        sendRaw(http.urls.shared, 'POST /loud/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab')
       ])
       for (const answer of answers) expect(answer).to.match(/^HTTP\/1\.1 408 /)
     })

@@ -89,7 +89,9 @@ export class PushEndpoint {
 
   /** Refuses a request nothing of which has been read, for a reason that is in {@link refusalStatus}. */
   refuse(exchange: Exchange, error: CastellanError): void {
-    this.#refused(exchange, error, [refusalOf(error.code)], CLOSE)
+    // Nothing is known of topics yet, so it is the whole request that is forbidden, and the reason says why.
+    const text = error instanceof ForbiddenError ? JSON.stringify(error.message).slice(1, -1) : refusalOf(error.code)
+    this.#refused(exchange, error, [text], CLOSE)
   }
 
   /** A client that left is told nothing. */

@@ -1,0 +1,90 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { isLoopback } from '../config/loopback.js'
+import { ForbiddenError } from '../errors.js'
+
+/** Matches any host or origin in a list of allowed ones. */
+const ANY = '*'
+
+export interface BrowserSettings {
+  readonly allowedHosts: readonly string[]
+  readonly allowedOrigins: readonly string[]
+}
+
+/**
+ * Keeps web pages of others away. A browser sends requests to addresses that only its own machine can reach, on behalf
+ * of any page its user looks at; it tells so by `Origin` and `Sec-Fetch-Site`. A page can also give its own domain the
+ * address of this machine (DNS rebinding); it cannot change the `Host` header the browser then sends.
+ *
+ *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
+ *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
+ *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an `Origin`
+ */
+export class BrowserGuard {
+  readonly #boundHost: string | undefined
+  readonly #allowedHosts: ReadonlySet<string>
+  readonly #allowedOrigins: ReadonlySet<string>
+  readonly #checksHost: boolean
+  readonly #isHostCertain: boolean
+  /** Neighbouring requests mostly name the same host. */
+  #lastHost: string | undefined
+
+  /** @param boundHost where the listener listens; `undefined` for a unix socket, which no browser can reach */
+  constructor(boundHost: string | undefined, { allowedHosts, allowedOrigins }: BrowserSettings) {
+    this.#boundHost = boundHost === undefined ? undefined : toHostName(boundHost.toLowerCase())
+    this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
+    this.#allowedOrigins = new Set(allowedOrigins.map(origin => origin.toLowerCase()))
+    const isOpen = this.#allowedHosts.has(ANY)
+    this.#checksHost = boundHost !== undefined && !isOpen && (isLoopback(boundHost) || allowedHosts.length > 0)
+    this.#isHostCertain = boundHost === undefined || this.#checksHost
+  }
+
+  /** Why a request with these headers is not served. */
+  refusalOf(headers: IncomingHttpHeaders): ForbiddenError | undefined {
+    const { host, origin } = headers
+    const site = headers['sec-fetch-site']
+    if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
+      return new ForbiddenError('requests for this host are not served here; http.allowedHosts can name it')
+    }
+    if (origin === undefined && site === undefined) return undefined
+    if (this.#isAllowedVisitor(origin, site, host)) return undefined
+    return new ForbiddenError('requests of this web page are not served here; http.allowedOrigins can name its origin')
+  }
+
+  /** HTTP/1.0 may leave out the host; browsers never do. */
+  #isKnownHost(host: string | undefined): boolean {
+    if (host === undefined) return true
+    const name = toHostName(host.toLowerCase())
+    const isKnown = this.#allowedHosts.has(name) || this.#allowedHosts.has(host.toLowerCase()) || this.#isOwnName(name)
+    if (isKnown) this.#lastHost = host
+    return isKnown
+  }
+
+  #isOwnName(name: string): boolean {
+    return name === this.#boundHost || (isLoopback(this.#boundHost ?? '') && isLoopback(name))
+  }
+
+  #isAllowedVisitor(
+    origin: string | undefined,
+    site: string | string[] | undefined,
+    host: string | undefined
+  ): boolean {
+    if (origin !== undefined && this.#isNamed(origin.toLowerCase())) return true
+    const isOwnPage = this.#isHostCertain && (origin === undefined || isOriginOf(origin.toLowerCase(), host))
+    return site === 'none'
+      ? origin === undefined || isOwnPage
+      : isOwnPage && (site === undefined || site === 'same-origin')
+  }
+
+  #isNamed(origin: string): boolean {
+    return this.#allowedOrigins.has(origin) || this.#allowedOrigins.has(ANY)
+  }
+}
+
+const isOriginOf = (origin: string, host = ''): boolean =>
+  host !== '' && (origin === `http://${host.toLowerCase()}` || origin === `https://${host.toLowerCase()}`)
+
+/** `localhost:8080` is `localhost`, `[::1]:8080` is `::1`. */
+function toHostName(host: string): string {
+  const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(host)
+  return match?.[1] ?? match?.[2] ?? host
+}

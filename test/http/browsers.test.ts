@@ -1,0 +1,148 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { BrowserGuard } from '../../src/http/browser-guard.js'
+import { FakeGateway } from '../support/fake-gateway.js'
+import { askRaw } from '../support/raw-socket.js'
+import { type Started, type StartSettings, startHttp } from './fixtures.js'
+
+const none = { allowedHosts: [], allowedOrigins: [] }
+
+describe('BrowserGuard', () => {
+  const isServed = (
+    boundHost: string | undefined,
+    headers: Record<string, string>,
+    settings: Partial<typeof none> | object = {}
+  ): boolean => new BrowserGuard(boundHost, { ...none, ...settings }).refusalOf(headers) === undefined
+
+  for (const [bound, hosts] of [
+    ['127.0.0.1', ['localhost', 'localhost:8080', '127.0.0.1:80', '127.0.0.2', '[::1]:8080', 'LOCALHOST']],
+    ['::1', ['[::1]', 'localhost']],
+    ['localhost', ['localhost', '127.0.0.1']]
+  ] as const) {
+    it(`walls 5: on ${bound} knows the names of this machine, and no others`, () => {
+      for (const host of hosts) expect(isServed(bound, { host }), host).to.equal(true)
+      expect(isServed(bound, {}), 'HTTP/1.0').to.equal(true)
+      for (const host of [
+        'evil.example',
+        'evil.example:8080',
+        'localhost.evil.example',
+        '10.0.0.1',
+        '',
+        'x',
+        'a]b:c'
+      ]) {
+        expect(isServed(bound, { host }), host).to.equal(false)
+      }
+    })
+  }
+
+  it('walls 5: knows further names by a setting, and checks names elsewhere only by it', () => {
+    const allowedHosts = ['Gateway.example', 'other.example:8080']
+    expect(isServed('127.0.0.1', { host: 'gateway.example:80' }, { allowedHosts })).to.equal(true)
+    expect(isServed('127.0.0.1', { host: 'other.example:8080' }, { allowedHosts })).to.equal(true)
+    expect(isServed('127.0.0.1', { host: 'other.example' }, { allowedHosts })).to.equal(false)
+    expect(isServed('127.0.0.1', { host: 'x' }, { allowedHosts: ['*'] })).to.equal(true)
+    expect(isServed('0.0.0.0', { host: 'anything' })).to.equal(true)
+    expect(isServed('0.0.0.0', { host: 'anything' }, { allowedHosts })).to.equal(false)
+    expect(isServed(undefined, { host: 'anything' })).to.equal(true)
+  })
+
+  const host = 'localhost:8080'
+  const pages: [string, Record<string, string>, boolean][] = [
+    ['a client that is no browser', {}, true],
+    ['a page of another site', { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }, false],
+    ['a page of another site in an older browser', { origin: 'https://evil.example' }, false],
+    ['a page without an origin', { origin: 'null' }, false],
+    ['an empty origin', { origin: '' }, false],
+    ['an image on another site', { 'sec-fetch-site': 'cross-site' }, false],
+    ['a link on another site', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }, false],
+    ['a page of another port', { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-site' }, false],
+    ['an image of another port', { 'sec-fetch-site': 'same-site' }, false],
+    ['an address typed by the user', { 'sec-fetch-site': 'none' }, true],
+    ['a page of ours', { origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' }, true],
+    ['an image of ours', { 'sec-fetch-site': 'same-origin' }, true],
+    ['a value nobody knows', { 'sec-fetch-site': 'same-origin, cross-site' }, false],
+    ['ours, but cross-site', { origin: 'http://localhost:8080', 'sec-fetch-site': 'cross-site' }, false]
+  ]
+  for (const [name, headers, served] of pages) {
+    it(`walls 5: ${served ? 'serves' : 'refuses'} ${name}`, () => {
+      expect(isServed('127.0.0.1', { host, ...headers })).to.equal(served)
+    })
+  }
+
+  it('walls 5: serves pages that a setting names, and none by its own host where that is not checked', () => {
+    const origin = 'https://app.example'
+    expect(
+      isServed('127.0.0.1', { host, origin, 'sec-fetch-site': 'cross-site' }, { allowedOrigins: [origin] })
+    ).to.equal(true)
+    expect(isServed('127.0.0.1', { host, origin }, { allowedOrigins: ['*'] })).to.equal(true)
+    expect(isServed('127.0.0.1', { host, origin }, { allowedOrigins: ['https://app.example:444'] })).to.equal(false)
+    const rebound = { host: 'evil.example', origin: 'http://evil.example' }
+    expect(isServed('0.0.0.0', rebound)).to.equal(false)
+    expect(isServed('0.0.0.0', { host: 'evil.example', 'sec-fetch-site': 'same-origin' })).to.equal(false)
+    expect(isServed('0.0.0.0', rebound, { allowedHosts: ['evil.example'] })).to.equal(true)
+  })
+})
+
+describe('a web page', () => {
+  let started: Started
+  const start = async (settings: StartSettings = {}): Promise<Started> =>
+    (started = await startHttp({ gateway: new FakeGateway(), own: true, ...settings }))
+  afterEach(() => started.http.close())
+
+  const push = (...headers: string[]): string => {
+    const body = '{"records":[{"topic":"t","data":"d"}]}'
+    return `POST /kprf/push HTTP/1.1\r\n${headers.map(header => `${header}\r\n`).join('')}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  }
+  const get = (path: string, ...headers: string[]): string =>
+    `GET ${path} HTTP/1.1\r\n${headers.map(header => `${header}\r\n`).join('')}Connection: close\r\n\r\n`
+
+  it('walls 5: writes nothing from another site, and is told so in the words of the API', async () => {
+    const gateway = new FakeGateway()
+    const { http } = await start({ gateway })
+    const answer = await askRaw(http.urls.shared, push('Host: localhost', 'Origin: https://evil.example'))
+    expect(answer).to.match(/^HTTP\/1\.1 403 /)
+    expect(answer).to.contain('{"status":"err","errors":[{"error":true,"message":"requests of this web page are not')
+    expect(gateway.calls).to.have.length(0)
+    expect(await askRaw(http.urls.shared, push('Host: localhost'))).to.match(/^HTTP\/1\.1 200 /)
+    expect(gateway.calls).to.have.length(1)
+  })
+
+  it('walls 5: reads nothing by a domain of its own, on no port', async () => {
+    const { http } = await start()
+    const { shared, management, dialects } = http.urls
+    for (const [url, path] of [
+      [shared, '/'],
+      [management!, '/metrics'],
+      [management!, '/health-check'],
+      [dialects.get('loud')!, '/topics/a']
+    ] as const) {
+      expect(await askRaw(url, get(path, 'Host: evil.example:8081')), url).to.match(
+        /^HTTP\/1\.1 403 .*not served here/s
+      )
+      expect(await askRaw(url, get(path, 'Host: localhost', 'Sec-Fetch-Site: cross-site'))).to.match(/^HTTP\/1\.1 403 /)
+      expect(await askRaw(url, get(path, 'Host: localhost'))).to.match(/^HTTP\/1\.1 200 /)
+    }
+  })
+
+  it('walls 5: is served when a setting names it', async () => {
+    const { http } = await start({
+      http: { allowedOrigins: ['https://app.example'], allowedHosts: ['gateway.example'] }
+    })
+    const headers = ['Host: gateway.example', 'Origin: https://app.example', 'Sec-Fetch-Site: cross-site']
+    expect(await askRaw(http.urls.shared, push(...headers))).to.match(/^HTTP\/1\.1 200 /)
+  })
+
+  it('walls 5: cannot reach a unix socket, where any host is fine', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'castellan-'))
+    try {
+      const { http } = await start({ http: { unixSocket: join(directory, 'castellan.sock') } })
+      expect(await askRaw(http.urls.unixSocket!, push('Host: whatever'))).to.match(/^HTTP\/1\.1 200 /)
+    } finally {
+      await started.http.close()
+      rmSync(directory, { recursive: true })
+    }
+  })
+})
