@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Access, openAccess } from './access/access.js'
 import { ActorSystem } from './actor/actor.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
+import { briefOf } from './app/brief.js'
 import { toBrokerAddress } from './app/broker-address.js'
 import { type Doors, openDoors } from './app/doors.js'
 import { DurabilityCheck } from './app/durability-check.js'
@@ -169,7 +170,13 @@ class Starting {
     const check = isEmbedded
       ? undefined
       : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), this.#log)
-    const watched = { name, brokers, isReady: () => cluster.gateway.isReady, onAppear: () => void check?.look() }
+    const watched = {
+      name,
+      brokers,
+      isReady: () => cluster.gateway.isReady,
+      awayBecause: () => cluster.router.awayBecause,
+      onAppear: () => void check?.look()
+    }
     const watch = watchKafka(watched, this.#roomLog)
     this.#shutdown.add(`watching cluster ${name}`, async () => {
       watch.stop()
@@ -233,7 +240,11 @@ class Starting {
         ...(this.#isStopping ? ['shutting down'] : []),
         ...this.#clusters
           .filter(({ gateway }) => !gateway.isReady)
-          .map(({ name }) => `no broker of cluster ${name} answers`)
+          .map(({ name, router: { awayBecause } }) =>
+            awayBecause === undefined
+              ? `no broker of cluster ${name} answers`
+              : `no broker of cluster ${name} answers: ${briefOf(awayBecause)}`
+          )
       ]
     }
   }

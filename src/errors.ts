@@ -84,12 +84,16 @@ export class QuotaExceededError extends CastellanError {
 /** Kafka, or another service that is needed to answer, is away. */
 export class UnavailableError extends CastellanError {
   override readonly name = 'UnavailableError'
+  /** The reason without addresses and names, for those who may not know them. */
+  readonly brief: string | undefined
   constructor(
     code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable',
     message: string,
-    cause?: unknown
+    cause?: unknown,
+    brief?: string
   ) {
     super(code, message, true, cause)
+    this.brief = brief
   }
 }
 

@@ -25,6 +25,8 @@ interface Failed {
 }
 interface TimedOut {
   readonly type: 'timedOut'
+  /** What stood in the way, when it is known: the last error the request met, or why no broker can be reached. */
+  readonly reason?: string
 }
 
 /** Ask for records from `offset` on. */

@@ -9,12 +9,14 @@ export interface Watched {
   readonly name: string
   readonly brokers: readonly string[]
   isReady(): boolean
+  /** Why no broker answers, when that is known. */
+  awayBecause(): Error | undefined
   /** Called whenever the cluster has begun to answer. */
   onAppear(): void
 }
 
 /** Says once that a cluster is away, and once that it is back; what happens in between is in the metrics. */
-export function watchKafka({ name, brokers, isReady, onAppear }: Watched, log: Logger): { stop(): void } {
+export function watchKafka({ name, brokers, isReady, awayBecause, onAppear }: Watched, log: Logger): { stop(): void } {
   const fields = { cluster: name, brokers }
   let isPresent = false
   let isAwayTold = false
@@ -28,7 +30,9 @@ export function watchKafka({ name, brokers, isReady, onAppear }: Watched, log: L
       onAppear()
     } else if (!isReadyNow && !isAwayTold && (isPresent || performance.now() - startedAt >= PATIENCE_MS)) {
       isAwayTold = true
-      log.warn(fields, `no broker of cluster ${name} answers; trying again until one does`)
+      const error = awayBecause()
+      const why = error === undefined ? '' : ` (${error.message})`
+      log.warn(fields, `no broker of cluster ${name} answers${why}; trying again until one does`)
     }
     isPresent = isReadyNow
   }

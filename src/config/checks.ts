@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { accessWarnings, checkAccess, requiresCredentials } from './access-checks.js'
 import { isLoopback } from './loopback.js'
 import type { configSchema } from './schema.js'
+import { problemsOfTlsFiles } from './tls-files.js'
 
 export { isLoopback } from './loopback.js'
 
@@ -76,7 +77,7 @@ function checkClusters(config: Config): string[] {
       problems.push(`clusters.${name}.brokers: name at least one broker`)
     if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
       problems.push(`clusters.${name}.tls: certFile and keyFile go together`)
-    }
+    } else if (tls.enabled) problems.push(...problemsOfTlsFiles(name, tls))
     if (!tls.enabled && (tls.caFile ?? tls.certFile ?? tls.serverName) !== undefined) {
       problems.push(
         `clusters.${name}.tls.enabled: is false, but other TLS settings are given; set it to true or remove them`

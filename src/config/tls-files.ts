@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../errors.js'
 import type { ClusterSettings } from './cluster-settings.js'
 import type { ListenerTlsSettings } from './listener-tls-settings.js'
@@ -62,3 +63,15 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
 
 const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
   new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
+/** What is wrong with the files of a cluster's TLS settings, before anything needs them. */
+export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tls']): string[] {
+  try {
+    const { ca, cert, key } = readTlsFiles(clusterName, tls)
+    createSecureContext({ ca, cert, key })
+    const isNoCertificate = ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')
+    return isNoCertificate ? [`clusters.${clusterName}.tls.caFile: ${tls.caFile} has no certificate in PEM form`] : []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split('\n')
+    return [`clusters.${clusterName}.tls: the files cannot be used: ${(error as Error).message}`]
+  }
+}

@@ -13,6 +13,8 @@ const DEFAULT_TIMEOUT_SECONDS = 10
 /** A Router and a place for actors that ask it, for commands that look into a cluster somebody else runs. */
 export interface Client {
   readonly router: ActorRef<RouterMessage>
+  /** Why no broker answers: known as soon as all have been tried once. */
+  awayBecause(): Error | undefined
   readonly system: ActorSystem
   readonly brokers: readonly string[]
   readonly timeoutMs: number
@@ -46,7 +48,8 @@ export function openClient(values: FlagValues, { environment, stderr }: Process)
     await close(0)
     system.stop()
   }
-  return { router: router.ref, system, brokers: cluster.brokers, timeoutMs, stop }
+  const awayBecause = (): Error | undefined => router.awayBecause
+  return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, stop }
 }
 
 /** `--brokers` names those of the chosen cluster. */
@@ -65,7 +68,10 @@ function clusterOf(config: Config, name: string): { name: string; brokers: reado
 }
 
 /** The one line for a cluster that cannot be reached. */
-export const unreachable = ({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError =>
-  new CommandError(
-    `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s${reason === undefined ? '' : ` (${reason})`}; is it running there? (--brokers HOST:PORT, or castellan broker to start one)`
+export function unreachable({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError {
+  const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`
+  const isAbsent = reason === undefined || reason.includes('ECONNREFUSED')
+  return new CommandError(
+    isAbsent ? `${why} (--brokers HOST:PORT names another one; castellan broker starts one)` : why
   )
+}

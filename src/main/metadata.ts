@@ -3,29 +3,41 @@ import type { FetchTopicMetadataResult } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type Client, unreachable } from './client.js'
 
-/** A pause between two questions to a cluster that does not answer yet. */
-const RETRY_DELAY_MS = 200
+/** How often it is looked whether the brokers can be reached at all. */
+const LOOK_EVERY_MS = 20
 
 /**
- * Asks the Router for topics, again while no broker answers.
+ * Asks the Router for topics.
  *
  * @param names `null`: all
- * @throws CommandError when nobody answers within the client's time-out
+ * @throws CommandError as soon as no broker could be reached, or when none answers within the client's time-out
  */
 export async function askForTopics(
   client: Client,
   names: readonly string[] | null
 ): Promise<ReadonlyMap<string, TopicMetadata>> {
-  const giveUpAt = performance.now() + client.timeoutMs
-  for (let requestId = 1; ; requestId++) {
-    const timeoutMs = Math.max(1, Math.ceil(giveUpAt - performance.now()))
-    const result = await ask<FetchTopicMetadataResult>('topic metadata', timeoutMs + 1_000, requester =>
-      client.router.tell({ type: 'fetchTopicMetadata', requestId, topics: names, requester, timeoutMs })
-    )
+  const { router, timeoutMs } = client
+  const asked = ask<FetchTopicMetadataResult>('topic metadata', timeoutMs + 1_000, requester =>
+    router.tell({ type: 'fetchTopicMetadata', requestId: 1, topics: names, requester, timeoutMs })
+  )
+  const watch = watchForTrouble(client)
+  try {
+    const result = await Promise.race([asked, watch.trouble])
     if (result.type === 'success') return result.topics
-    const reason = result.type === 'failed' ? result.message : undefined
-    const mayPass = result.type === 'timedOut' || result.retriable
-    if (!mayPass || performance.now() + RETRY_DELAY_MS >= giveUpAt) throw unreachable(client, reason)
-    await new Promise(resolve => setTimeout(resolve, RETRY_DELAY_MS))
+    throw unreachable(client, result.type === 'failed' ? result.message : result.reason)
+  } finally {
+    watch.stop()
   }
+}
+
+/** Rejects when all brokers have been tried in vain. Trying again is for gateways; here somebody waits. */
+function watchForTrouble(client: Client): { readonly trouble: Promise<never>; stop(): void } {
+  let timer: NodeJS.Timeout | undefined
+  const trouble = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const error = client.awayBecause()
+      if (error !== undefined) reject(unreachable(client, error.message))
+    }, LOOK_EVERY_MS)
+  })
+  return { trouble, stop: () => clearInterval(timer) }
 }

@@ -142,7 +142,7 @@ type Trouble = Exclude<
 
 function onTrouble(state: State, result: Trouble): Step<State, Effect> {
   if (result.type === 'unknownTopicOrPartition') return finish(state, `${nameOf(state)} does not exist`)
-  const reason = result.type === 'failed' ? result.message : 'nobody answered in time'
+  const reason = result.type === 'failed' ? result.message : (result.reason ?? 'no answer in time')
   const retriable = result.type === 'timedOut' || result.retriable
   const failures = state.failures + 1
   if (!retriable || (!state.plan.follow && failures >= MAX_FAILURES))

@@ -35,7 +35,7 @@ export interface FindCoordinator {
 }
 export type FindCoordinatorResult =
   | { readonly type: 'success'; readonly coordinator: BrokerNode }
-  | { readonly type: 'timedOut' }
+  | { readonly type: 'timedOut'; readonly reason?: string }
   | Failure
 
 /** What a dispatcher can be given: the public operations but Produce, and what the rooms above ask for themselves. */
@@ -97,6 +97,8 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   /** fetchData: how often the bytes at `position` were damaged. */
   damages = 0
   obstacle: Obstacle = 'noLeader'
+  /** What a broker could not be reached for when it was last sent there. */
+  lastError: string | undefined
   /** commitConsumerOffset: it was sent at least once, so it may have been stored. */
   wasSent = false
   /** A call that carries it is on its way: only the call's end may answer a batch, or let another commit follow. */

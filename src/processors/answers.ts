@@ -131,12 +131,21 @@ export function notSent(accepted: Accepted<'produceBatch'>, reason: Obstacle): v
   accepted.answer({ type: 'notSent', reason, message: `${topic}/${partition}: ${OBSTACLES[reason]}` })
 }
 
-/** The time of a request is up. A batch on its way is left to its call, which alone knows what became of it. */
-export function answerTimedOut(accepted: AnyAccepted): void {
+/**
+ * The time of a request is up. A batch on its way is left to its call, which alone knows what became of it.
+ *
+ * @param awayBecause why no broker can be reached, if none can
+ */
+export function answerTimedOut(accepted: AnyAccepted, awayBecause?: string): void {
+  const reason = accepted.lastError ?? awayBecause
   if (accepted.kind === 'produceBatch') {
     if (!accepted.inFlight) notSent(accepted, accepted.obstacle)
   } else {
-    ;(accepted as Accepted<'fetchData'>).answer({ ...echoOf(accepted), type: 'timedOut' } as never)
+    ;(accepted as Accepted<'fetchData'>).answer({
+      ...echoOf(accepted),
+      type: 'timedOut',
+      ...(reason !== undefined && { reason })
+    } as never)
   }
 }
 

@@ -24,6 +24,7 @@ export class Refresher {
   readonly #source: MetadataSource
   #timer: NodeJS.Timeout | undefined
   #hasAnswer = false
+  #lastError: Error | undefined
 
   constructor(options: RefresherOptions) {
     this.#options = options
@@ -34,6 +35,11 @@ export class Refresher {
   /** Some broker has answered, and the last attempt did not fail. */
   get isInTouch(): boolean {
     return this.#hasAnswer && this.schedule.failures === 0
+  }
+
+  /** Why no broker answers, if none does. */
+  get awayBecause(): Error | undefined {
+    return this.isInTouch ? undefined : this.#lastError
   }
 
   /** Starts the next call if one is due, else sees to it that we wake when one is. */
@@ -59,6 +65,7 @@ export class Refresher {
 
   failed(plan: RefreshPlan, error: Error, now: number): void {
     this.schedule.failed(plan, now)
+    this.#lastError = error
     this.#options.log.warn({ err: error, failures: this.schedule.failures }, 'no broker answers')
   }
 

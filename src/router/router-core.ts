@@ -123,6 +123,10 @@ export class RouterCore {
   get isReady(): boolean {
     return !this.#stopped && this.#refresher.isInTouch
   }
+  /** Why no broker answers, if none does. */
+  get awayBecause(): Error | undefined {
+    return this.#refresher.awayBecause
+  }
   get parked(): number {
     return this.#routing.parking.size
   }
@@ -343,7 +347,7 @@ export class RouterCore {
 
   #expire(request: AnyAccepted): void {
     this.#deps.metrics.count('router', 'timeouts_sent', { operation: request.kind })
-    answerTimedOut(request)
+    answerTimedOut(request, this.awayBecause?.message)
   }
 
   #reportParked(): void {

@@ -55,6 +55,8 @@ export interface RouterHandle {
   readonly ref: ActorRef<RouterMessage>
   /** Some broker has answered, and the last attempt to reach one did not fail. */
   readonly isReady: boolean
+  /** Why no broker answers: the last error, while none has answered since. */
+  readonly awayBecause: Error | undefined
   stats(): RouterStats
   /** Changes the bound of the cache; shrinking drops the least recently used first. */
   resizeCache(bytes: number): void
@@ -99,6 +101,9 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     },
     get isReady() {
       return over === undefined && core.isReady
+    },
+    get awayBecause() {
+      return core.awayBecause
     },
     stats: () => ({
       accepted: core.ledger.accepted,

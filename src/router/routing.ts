@@ -167,6 +167,7 @@ export class Routing {
       if (request.settled || this.#hasYielded(request)) continue
       metrics.count('router', 'retries', { reason: 'unreachable' })
       request.returns++
+      request.lastError = error.message
       this.route(request, now)
     }
     // What waits at its other dispatchers would find the same.

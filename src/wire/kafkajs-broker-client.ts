@@ -170,9 +170,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   async #negotiate(connection: KafkajsConnection): Promise<Session> {
     try {
       await Promise.all([connection.open(), prepareCompression()])
-      const ranges = await this.#askVersions(connection).catch(error => {
-        throw this.#withHint(error)
-      })
+      const ranges = await this.#askVersions(connection)
       if (!connection.isAuthenticated) await connection.authenticate(ranges)
       const session = { connection, ranges }
       await this.#checkCluster(session)
@@ -209,12 +207,6 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
       throw new ProtocolError(`${this.#name} answers ApiVersions with code ${response.errorCode}`)
     }
     return response.ranges
-  }
-
-  /** A listener that wants TLS closes a connection that begins with something else, and says no more. */
-  #withHint(error: CastellanError): CastellanError {
-    if (error.code !== 'brokerUnreachable' || this.#settings.tls !== undefined) return error
-    return new UnavailableError('brokerUnreachable', `${error.message} before it answered; does it expect TLS?`, error)
   }
 
   #onClosed(connection: KafkajsConnection, error: CastellanError): void {

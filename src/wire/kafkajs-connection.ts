@@ -3,6 +3,7 @@ import Connection, { type KafkajsLogger, type KafkajsRequestQueue } from 'kafkaj
 import { CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
 import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './connection-options.js'
+import { connectionLost, connectionRefused } from './connection-trouble.js'
 import { FrameReader } from './frame-reader.js'
 import { InFlightRequests } from './in-flight-requests.js'
 import { openSocket } from './open-socket.js'
@@ -38,6 +39,8 @@ export class KafkajsConnection {
   readonly #requests: InFlightRequests
   readonly #reader: FrameReader
   #socket: Socket | undefined
+  #isConnected = false
+  #answers = 0
   #closedBy: CastellanError | undefined
   #failStep: ((error: CastellanError) => void) | undefined
 
@@ -123,7 +126,10 @@ export class KafkajsConnection {
 
   #openSocket(onConnect: () => void): Socket {
     const reader = { room: () => this.#reader.room(), received: (bytes: number) => this.#received(bytes) }
-    const socket = openSocket(this.#address, this.#settings.tls, reader, onConnect)
+    const socket = openSocket(this.#address, this.#settings.tls, reader, () => {
+      this.#isConnected = true
+      onConnect()
+    })
     this.#socket = socket
     socket.on('error', error => this.close(this.#unreachable(error)))
     socket.on('close', () => this.close(this.#lost()))
@@ -142,6 +148,7 @@ export class KafkajsConnection {
 
   #onFrame(frame: Buffer): void {
     if (this.#closedBy !== undefined) return
+    this.#answers++
     this.#requests.answer(frame.readInt32BE(0), frame.subarray(CORRELATION_ID_BYTES))
   }
 
@@ -197,11 +204,17 @@ export class KafkajsConnection {
   }
 
   #lost(): UnavailableError {
-    return new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was closed by the other side`)
+    return connectionLost(this.#name, {
+      isConnected: this.#isConnected,
+      answers: this.#answers,
+      isWaiting: this.#requests.count > 0,
+      isTls: this.#settings.tls !== undefined,
+      hasLogin: this.#settings.sasl !== undefined
+    })
   }
 
   #unreachable(error: Error): UnavailableError {
-    return new UnavailableError('brokerUnreachable', `no connection to ${this.#name}: ${error.message}`, error)
+    return connectionRefused(this.#name, error, this.#settings.tls !== undefined)
   }
 
   #refusal(error: Error): CastellanError {
@@ -210,7 +223,8 @@ export class KafkajsConnection {
     return new UnavailableError(
       'authenticationFailed',
       `${this.#name} refuses the ${mechanism} login: ${error.message}`,
-      error
+      error,
+      `the broker refuses the ${mechanism} login`
     )
   }
 }

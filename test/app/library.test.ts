@@ -125,7 +125,10 @@ describe('the library', () => {
         expect([response.status, await response.text()]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
       }
       const ready = await fetch(`${app.urls.management}/ready`)
-      expect(await ready.json()).to.deep.equal({ ready: false, reasons: ['no broker of cluster second answers'] })
+      expect(await ready.json()).to.deep.equal({
+        ready: false,
+        reasons: ['no broker of cluster second answers: connection refused']
+      })
       const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
       expect(metrics).to.match(/^castellan_router_metadata_refreshes_total\{cluster="second"\} \d+$/m)
     } finally {

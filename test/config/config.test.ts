@@ -7,6 +7,7 @@ import { type Config, type ConfigSources, loadConfig } from '../../src/config/co
 import { toYaml } from '../../src/config/print.js'
 import { readTlsFiles } from '../../src/config/tls-files.js'
 import { ConfigError } from '../../src/errors.js'
+import { testCertificate, testKey } from '../support/tls-fixture.js'
 
 describe('config', () => {
   let directory: string
@@ -70,6 +71,7 @@ describe('config', () => {
 
   describe('the environment', () => {
     it('has a variable for every setting', () => {
+      const caFile = file(testCertificate, 'ca.pem')
       const config = loadConfig({
         environment: {
           CASTELLAN_HTTP_MAX_BODIES_IN_FLIGHT_BYTES: '1000',
@@ -77,7 +79,7 @@ describe('config', () => {
           CASTELLAN_MANAGEMENT_PORT: 'off',
           CASTELLAN_CLUSTERS_DEFAULT_BROKERS: 'a:1, b:2',
           CASTELLAN_CLUSTERS_DEFAULT_TLS_ENABLED: '1',
-          CASTELLAN_CLUSTERS_DEFAULT_TLS_CA_FILE: '/ca.pem',
+          CASTELLAN_CLUSTERS_DEFAULT_TLS_CA_FILE: caFile,
           CASTELLAN_LOG_LEVEL: 'warn'
         }
       })
@@ -85,7 +87,7 @@ describe('config', () => {
       expect(config.http.allowAnonymous).to.equal(true)
       expect(config.management.port).to.equal('off')
       expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
-      expect(config.clusters.default!.tls).to.deep.include({ enabled: true, caFile: '/ca.pem' })
+      expect(config.clusters.default!.tls).to.deep.include({ enabled: true, caFile })
       expect(config.log.level).to.equal('warn')
     })
 
@@ -287,6 +289,40 @@ describe('config', () => {
       expect(problems).to.deep.equal([
         'http.port: expected integer, got "\\u009b" (castellan.yaml, line 2)',
         'a\\u001b[2J\\n: no such setting (castellan.yaml, line 1)'
+      ])
+    })
+  })
+
+  describe('front door 14: files of TLS', () => {
+    const tls = (settings: object): string =>
+      JSON.stringify({ clusters: { default: { brokers: ['a:1'], tls: { enabled: true, ...settings } } } })
+
+    it('are missed before the start, together with other problems', () => {
+      const text = tls({ caFile: join(directory, 'none.pem') })
+      expect(problemsOf({ file: file(text), flags: [flag('--port', 'http.port', '1')] })).to.deep.equal([
+        'clusters.default.tls.caFile: cannot read none.pem (ENOENT)'
+      ])
+    })
+
+    it('must be what they are said to be', () => {
+      const ca = file(testCertificate, 'ca.pem')
+      const key = file(testKey, 'key.pem')
+      const junk = file('junk', 'junk.pem')
+      expect(problemsOf({ file: file(tls({ caFile: ca, certFile: ca, keyFile: key })) })).to.deep.equal([])
+      expect(problemsOf({ file: file(tls({ caFile: junk })) })).to.deep.equal([
+        'clusters.default.tls.caFile: junk.pem has no certificate in PEM form'
+      ])
+      const [swapped] = problemsOf({ file: file(tls({ certFile: key, keyFile: ca })) })
+      expect(swapped).to.match(/^clusters\.default\.tls: the files cannot be used: /)
+    })
+  })
+
+  describe('front door 14: a wrong value in a file', () => {
+    it('is told with its line, inside of lists too', () => {
+      const text =
+        'http:\n  port: 1\n\ndialects:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'dialects.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got {"topic":"a","maxPerMinute":-1} (castellan.yaml, line 9)'
       ])
     })
   })

@@ -1,0 +1,13 @@
+import { CastellanError, type ErrorCode, UnavailableError } from '../errors.js'
+
+const byCode: Partial<Record<ErrorCode, string>> = {
+  timedOut: 'no answer in time',
+  protocol: 'what answers does not speak the Kafka protocol',
+  kafka: 'the broker is too old or refuses the call'
+}
+
+/** Why a broker cannot be reached, without addresses and names: for whoever may ask for health. The log says more. */
+export function briefOf(error: Error): string {
+  if (error instanceof UnavailableError && error.brief !== undefined) return error.brief
+  return (error instanceof CastellanError ? byCode[error.code] : undefined) ?? 'see the log'
+}

@@ -1,0 +1,105 @@
+import { UnavailableError } from '../errors.js'
+
+/** What went wrong, without the broker's address, and what to look at. */
+interface Trouble {
+  readonly brief: string
+  readonly advice?: string
+}
+
+const notTls: Trouble = {
+  brief: 'the broker does not speak TLS on this port',
+  advice: 'set tls.enabled to false, or use its TLS port'
+}
+const cutHandshake: Trouble = {
+  brief: 'the broker closed the connection during the TLS handshake',
+  advice: 'is it a TLS port? (tls.enabled)'
+}
+const refusedHandshake: Trouble = {
+  brief: 'the broker refuses the TLS handshake',
+  advice: 'it may want a client certificate (tls.certFile, tls.keyFile)'
+}
+const unknownAuthority: Trouble = {
+  brief: 'the certificate of the broker is not signed by a trusted authority',
+  advice: 'name the authority with tls.caFile'
+}
+const selfSigned: Trouble = { ...unknownAuthority, brief: 'the certificate of the broker is self-signed' }
+const noRoute: Trouble = { brief: 'there is no route to the host' }
+
+/** By Node's error code. */
+const troubles: ReadonlyMap<string, Trouble> = new Map([
+  ['ECONNREFUSED', { brief: 'connection refused', advice: 'is a broker running there?' }],
+  ['ENOTFOUND', { brief: 'the host name cannot be resolved', advice: 'is it spelt right?' }],
+  ['EAI_AGAIN', { brief: 'the host name cannot be resolved at the moment', advice: 'does the name server answer?' }],
+  ['EHOSTUNREACH', noRoute],
+  ['ENETUNREACH', noRoute],
+  ['ETIMEDOUT', { brief: 'no answer in time' }],
+  ['ECONNRESET', { brief: 'the broker closed the connection' }],
+  ['ERR_SSL_WRONG_VERSION_NUMBER', notTls],
+  ['ERR_SSL_PACKET_LENGTH_TOO_LONG', notTls],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', selfSigned],
+  ['SELF_SIGNED_CERT_IN_CHAIN', selfSigned],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', unknownAuthority],
+  ['UNABLE_TO_GET_ISSUER_CERT', unknownAuthority],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', unknownAuthority],
+  ['CERT_HAS_EXPIRED', { brief: 'the certificate of the broker has expired' }],
+  ['CERT_NOT_YET_VALID', { brief: 'the certificate of the broker is not valid yet', advice: 'is the clock right?' }],
+  [
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    {
+      brief: 'the certificate of the broker is for other names',
+      advice: 'use one of its names as address, or set tls.serverName'
+    }
+  ]
+])
+
+/**
+ * Why a connection could not be opened, in words that name what to look at.
+ *
+ * @param name HOST:PORT of the broker
+ */
+export function connectionRefused(name: string, error: NodeJS.ErrnoException, isTls: boolean): UnavailableError {
+  const { brief, advice } = troubleOf(error, isTls)
+  const code = error.code === undefined ? '' : ` (${error.code})`
+  const message = `no connection to ${name}: ${brief}${advice === undefined ? '' : `; ${advice}`}${code}`
+  return new UnavailableError('brokerUnreachable', message, error, brief)
+}
+
+function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean): Trouble {
+  if (isTls && code === 'ECONNRESET') return cutHandshake
+  // OpenSSL names some failures in its text only.
+  if (code === 'EPROTO') return /alert/i.test(message) ? refusedHandshake : notTls
+  if (/^ERR_SSL_.*ALERT/.test(code)) return refusedHandshake
+  return troubles.get(code) ?? { brief: message.split('\n')[0] || 'it could not be opened' }
+}
+
+/** What is known of a connection that the broker closed. */
+export interface LostConnection {
+  /** TCP, and TLS where it is wanted, were ready. */
+  readonly isConnected: boolean
+  readonly isTls: boolean
+  readonly hasLogin: boolean
+  /** Answers that came over it. */
+  readonly answers: number
+  /** A request was in flight. */
+  readonly isWaiting: boolean
+}
+
+/** ApiVersions is answered before any login, and asked twice at most. */
+const HELLO_ANSWERS = 2
+
+/** A broker that closes a connection at the first bytes mostly expects something else than it was sent. */
+export function connectionLost(name: string, lost: LostConnection): UnavailableError {
+  if (lost.isTls && !lost.isConnected) {
+    const { brief, advice } = cutHandshake
+    return new UnavailableError('brokerUnreachable', `no connection to ${name}: ${brief}; ${advice}`, undefined, brief)
+  }
+  const how = howItWasLost(lost)
+  const brief = `the broker closed the connection${how}`
+  return new UnavailableError('brokerUnreachable', `${name} closed the connection${how}`, undefined, brief)
+}
+
+function howItWasLost({ answers, isWaiting, isTls, hasLogin }: LostConnection): string {
+  if (isWaiting && answers === 0 && !isTls) return ' before it answered; does it expect TLS? (tls.enabled)'
+  const isFirst = isWaiting && answers > 0 && answers <= HELLO_ANSWERS
+  return isFirst && !hasLogin ? ' at the first request; does it expect a login? (sasl)' : ''
+}

@@ -1,0 +1,167 @@
+import { createServer, type Server } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { expect } from 'chai'
+import type { App } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { askRouter, openCastellan } from '../../src/index.js'
+import { run } from '../../src/main/cli.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { testCertificate, testKey } from '../support/tls-fixture.js'
+
+/** Far more than a test may take: whoever waits for it instead of telling the cause is found out. */
+const PATIENCE_SECONDS = '60'
+
+describe('front door 14: causes reach people', () => {
+  let plain: EmbeddedCluster
+  let tls: EmbeddedCluster
+  let sasl: EmbeddedCluster
+  let hangingUp: Server
+  before(async () => {
+    plain = await startEmbeddedCluster()
+    tls = await startEmbeddedCluster({ tls: { key: testKey, cert: testCertificate } })
+    sasl = await startEmbeddedCluster({ sasl: { users: new Map([['anna', 'right']]), tokens: new Set(['right']) } })
+    hangingUp = createServer(socket => socket.destroy())
+    await new Promise<void>(resolve => hangingUp.listen(0, '127.0.0.1', resolve))
+  })
+  after(async () => {
+    await Promise.all([plain.close(), tls.close(), sasl.close()])
+    await new Promise(resolve => hangingUp.close(resolve))
+  })
+
+  const login = (mechanism: string): Record<string, string> => ({
+    'clusters.default.sasl.mechanism': mechanism,
+    ...(mechanism === 'oauthbearer'
+      ? { 'clusters.default.sasl.token': 'wrong' }
+      : { 'clusters.default.sasl.username': 'anna', 'clusters.default.sasl.password': 'wrong' })
+  })
+  const withTls = { 'clusters.default.tls.enabled': 'true' }
+
+  interface Case {
+    readonly cause: string
+    readonly brokers: () => string
+    readonly settings?: Record<string, string>
+    /** What the command says, and what `/ready` says, which may name no address. */
+    readonly says: RegExp
+    readonly ready: string
+  }
+  const cases: Case[] = [
+    {
+      cause: 'a port nobody listens on',
+      brokers: () => '127.0.0.1:1',
+      says: /no connection to 127\.0\.0\.1:1: connection refused; is a broker running there\? \(ECONNREFUSED\)/,
+      ready: 'connection refused'
+    },
+    {
+      cause: 'a host name that does not exist',
+      brokers: () => 'no-such-host.invalid:9092',
+      says: /no connection to no-such-host\.invalid:9092: the host name cannot be resolved/,
+      ready: 'the host name cannot be resolved'
+    },
+    {
+      cause: 'TLS to a broker without it',
+      brokers: () => plain.bootstrap,
+      settings: withTls,
+      says: /no connection to \S+: the broker closed the connection during the TLS handshake; is it a TLS port\?/,
+      ready: 'the broker closed the connection during the TLS handshake'
+    },
+    {
+      cause: 'no TLS to a broker with it',
+      brokers: () => tls.bootstrap,
+      says: /closed the connection before it answered; does it expect TLS\? \(tls\.enabled\)/,
+      ready: 'the broker closed the connection before it answered; does it expect TLS? (tls.enabled)'
+    },
+    {
+      cause: 'a self-signed certificate',
+      brokers: () => tls.bootstrap,
+      settings: withTls,
+      says: /the certificate of the broker is self-signed; name the authority with tls\.caFile/,
+      ready: 'the certificate of the broker is self-signed'
+    },
+    ...['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'].map(mechanism => ({
+      cause: `a wrong ${mechanism} login`,
+      brokers: () => sasl.bootstrap,
+      settings: login(mechanism),
+      says: new RegExp(`refuses the ${mechanism} login: .*invalid`),
+      ready: `the broker refuses the ${mechanism} login`
+    })),
+    {
+      cause: 'no login',
+      brokers: () => sasl.bootstrap,
+      says: /closed the connection at the first request; does it expect a login\? \(sasl\)/,
+      ready: 'the broker closed the connection at the first request; does it expect a login? (sasl)'
+    },
+    {
+      cause: 'a server that hangs up',
+      brokers: () => `127.0.0.1:${(hangingUp.address() as { port: number }).port}`,
+      says: /closed the connection/,
+      ready: 'the broker closed the connection before it answered; does it expect TLS? (tls.enabled)'
+    }
+  ]
+
+  /** Runs a command in this process. */
+  async function castellan(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
+    const code = await run(args, {
+      environment: {},
+      stdout: asTerminal(stdout),
+      stderr: asTerminal(stderr),
+      stopped: new AbortController().signal,
+      crashed: new Promise(() => undefined)
+    })
+    const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
+    return { code, stdout: textOf(stdout), stderr: textOf(stderr) }
+  }
+
+  for (const { cause, brokers, settings = {}, says, ready } of cases) {
+    for (const command of [['topics'], ['read', 'orders']]) {
+      it(`${cause}: told by castellan ${command[0]} at once, in one line`, async () => {
+        const sets = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+        const { code, stdout, stderr } = await castellan([
+          ...command,
+          '--brokers',
+          brokers(),
+          '--timeout',
+          PATIENCE_SECONDS,
+          ...sets
+        ])
+        expect([code, stdout]).to.deep.equal([1, ''])
+        expect(stderr).to.match(says)
+        expect(stderr.trimEnd().split('\n')).to.have.length(1)
+      })
+    }
+
+    it(`${cause}: told by /ready, without an address`, async () => {
+      const app = await startTestApp(brokers(), settings)
+      try {
+        const expected = `no broker of cluster default answers: ${ready}`
+        while ((await reasonsOf(app)).join() !== expected) await new Promise(resolve => setTimeout(resolve, 20))
+      } finally {
+        await app.stop()
+      }
+    })
+  }
+
+  const reasonsOf = async (app: App): Promise<string[]> =>
+    ((await (await fetch(`${app.urls.management}/ready`)).json()) as { reasons: string[] }).reasons
+
+  it('told by results of the library that ran out of time', async () => {
+    const castellan = openCastellan({ brokers: '127.0.0.1:1' })
+    try {
+      while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
+      const topicPartition = { topic: 'orders', partition: 0 }
+      const results = await Promise.all([
+        askRouter(castellan.router.ref, { type: 'fetchData', topicPartition, offset: 0, timeoutMs: 50 }),
+        askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest', timeoutMs: 50 }),
+        askRouter(castellan.router.ref, { type: 'fetchTopicMetadata', requestId: 1, timeoutMs: 50 })
+      ])
+      for (const result of results) {
+        expect(result.type).to.equal('timedOut')
+        expect((result as { reason?: string }).reason).to.match(/^no connection to 127\.0\.0\.1:1: connection refused/)
+      }
+    } finally {
+      await castellan.close(0)
+    }
+  })
+})
