@@ -1,13 +1,12 @@
 import { createServer, type Server } from 'node:net'
-import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import type { App } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { askRouter, openCastellan } from '../../src/index.js'
-import { run } from '../../src/main/cli.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
+import { runCommand } from './run-command.js'
 
 /** Far more than a test may take: whoever waits for it instead of telling the cause is found out. */
 const PATIENCE_SECONDS = '60'
@@ -99,26 +98,11 @@ describe('front door 14: causes reach people', () => {
     }
   ]
 
-  /** Runs a command in this process. */
-  async function castellan(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-    const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
-    const code = await run(args, {
-      environment: {},
-      stdout: asTerminal(stdout),
-      stderr: asTerminal(stderr),
-      stopped: new AbortController().signal,
-      crashed: new Promise(() => undefined)
-    })
-    const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
-    return { code, stdout: textOf(stdout), stderr: textOf(stderr) }
-  }
-
   for (const { cause, brokers, settings = {}, says, ready } of cases) {
     for (const command of [['topics'], ['read', 'orders']]) {
       it(`${cause}: told by castellan ${command[0]} at once, in one line`, async () => {
         const sets = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-        const { code, stdout, stderr } = await castellan([
+        const { code, stdout, stderr } = await runCommand([
           ...command,
           '--brokers',
           brokers(),

@@ -1,36 +1,15 @@
 import { createServer } from 'node:net'
-import { PassThrough, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { expect } from 'chai'
-import { run } from '../../src/main/cli.js'
 import { version } from '../../src/main/version.js'
+import { type Outcome, runCommand } from './run-command.js'
 
-interface Outcome {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs a command line in this process; only for those that end by themselves. */
-async function castellan(
+const castellan = (
   args: string[],
   environment: Record<string, string> = {},
   crashed: Promise<unknown> = new Promise(() => undefined),
   stdin: readonly string[] = []
-): Promise<Outcome> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const asTerminal = (stream: PassThrough) => stream as unknown as NodeJS.WriteStream
-  const code = await run(args, {
-    environment,
-    stdin: Readable.from(stdin),
-    stdout: asTerminal(stdout),
-    stderr: asTerminal(stderr),
-    stopped: new AbortController().signal,
-    crashed,
-    onHangUp: () => undefined
-  })
-  const textOf = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? ''
-  return { code, stdout: textOf(stdout), stderr: textOf(stderr) }
-}
+): Promise<Outcome> => runCommand(args, { environment, crashed, stdin: Readable.from(stdin) })
 
 describe('castellan', () => {
   describe('--help', () => {
