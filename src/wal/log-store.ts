@@ -1,10 +1,12 @@
 import type { SequenceRange } from './done-set.js'
 import { destinationAt, stampEntry, unverifiedSizeBytes } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
-import { isFullDisk, LogUnusableError, type Refusal } from './log-error.js'
+import { checkFormat, writeFormat } from './format-file.js'
+import { isFullDisk, type Refusal } from './log-error.js'
 import { LogReader, type ReadRequest, type ReadResult } from './log-reader.js'
-import { journalName, type Progress, ProgressJournal } from './progress-journal.js'
-import { completeRange, type RecoveryReport, recover, withFile } from './recovery.js'
+import type { Progress } from './progress-journal.js'
+import { ProgressKeeper, tryTo } from './progress-keeper.js'
+import { completeRange, type RecoveryReport, recover } from './recovery.js'
 import { encodeSeal } from './seal.js'
 import { Slab, slabName } from './slab.js'
 import { encodeSlabHeader, SLAB_HEADER_BYTES } from './slab-header.js'
@@ -53,10 +55,6 @@ interface Active {
   readonly file: LogFile
 }
 
-const FORMAT_NAME = 'FORMAT'
-const FORMAT = 'castellan-log 1\n'
-/** A journal that grew beyond this is written anew. */
-const JOURNAL_MAX_BYTES = 16 * 1024 * 1024
 const RETRY_AFTER_FULL_MS = 1_000
 const RETRY_AFTER_FAILURE_MS = 10_000
 
@@ -73,10 +71,8 @@ export class LogStore {
   readonly #slabs: Slab[]
   readonly #notes: Map<string, Buffer>
   readonly #reader: LogReader
+  readonly #progress: ProgressKeeper
   #active: Active | undefined
-  #journal: ProgressJournal | undefined
-  #nextJournalId: number
-  #oldJournals: string[]
   #nextSequence: number
   #nextSlabId: number
   /** Id and valid length of the slab before the next one. */
@@ -108,16 +104,14 @@ export class LogStore {
     this.#notes = found.notes
     this.#nextSequence = found.nextSequence
     this.#nextSlabId = found.nextSlabId
-    this.#nextJournalId = found.nextJournalId
-    this.#oldJournals = found.journalIds.map(journalName)
     this.#damagedEntries = found.report.damagedEntries
     this.#quarantinedSlabs = found.report.quarantinedFiles.length
     const last = this.#slabs.at(-1)
     this.#previous = { id: last?.id ?? 0, endBytes: last?.endBytes ?? 0 }
     this.#reader = new LogReader(directory, this.#slabs, slab => this.#damaged(slab))
-    if (this.#slabs.length + this.#oldJournals.length > 0 && this.#tryTo(() => this.#renewJournal())) {
-      this.#removeFinished()
-    }
+    this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
+    const isEmpty = this.#slabs.length + found.journalIds.length === 0
+    if (!isEmpty && tryTo(() => this.#progress.renew())) this.#removeFinished()
   }
 
   /** Values by key, as they were last noted. */
@@ -132,7 +126,7 @@ export class LogStore {
       sizeBytes: this.#sizeBytes,
       openEntries: this.#slabs.reduce((total, slab) => total + slab.openCount, 0),
       damagedEntries: this.#damagedEntries,
-      syncs: this.#syncs,
+      syncs: this.#syncs + this.#progress.syncs,
       quarantinedSlabs: this.#quarantinedSlabs
     }
   }
@@ -174,8 +168,8 @@ export class LogStore {
     let count = 0
     for (const range of ranges) count += completeRange(this.#slabs, range)
     if (count === 0) return 0
-    this.#write(ranges.map(range => ({ type: 'completed', range })))
-    if (this.#options.syncTakes) this.#syncJournal()
+    this.#progress.write(ranges.map(range => ({ type: 'completed', range })))
+    if (this.#options.syncTakes) this.#progress.sync()
     this.#removeFinished()
     return count
   }
@@ -184,7 +178,7 @@ export class LogStore {
   note(key: string, value: Buffer): boolean {
     if (value.length === 0) this.#notes.delete(key)
     else this.#notes.set(key, value)
-    return this.#write([{ type: 'note', key, value }])
+    return this.#progress.write([{ type: 'note', key, value }])
   }
 
   /** Entries that are not completed, in the order of their sequences. */
@@ -197,7 +191,7 @@ export class LogStore {
 
   /** Makes everything written so far survive a power cut. Returns false when that failed. */
   sync(): boolean {
-    this.#syncJournal()
+    this.#progress.sync()
     try {
       if (this.#active && this.#unsynced > 0) this.#syncActive()
       return true
@@ -215,24 +209,21 @@ export class LogStore {
     } catch {
       this.#isDiskLow = false
     }
-    if (this.#journal === undefined && this.#oldJournals.length > 0) this.#renewJournal()
+    this.#progress.mend()
   }
 
   /** Closes the open slab with a seal. */
   close(): void {
     if (this.#state === 'closed') return
-    this.#tryTo(() => this.#active && this.#closeActive())
+    tryTo(() => this.#active && this.#closeActive())
     this.#removeFinished()
-    if (this.#journal) {
-      this.#syncJournal()
-      this.#journal?.close()
-    }
+    this.#progress.close()
     this.#reader.close()
     this.#state = 'closed'
   }
 
   get #sizeBytes(): number {
-    return this.#slabs.reduce((total, slab) => total + slab.endBytes, this.#journal?.sizeBytes ?? 0)
+    return this.#slabs.reduce((total, slab) => total + slab.endBytes, this.#progress.sizeBytes)
   }
 
   get #quarantine(): LogDirectory {
@@ -261,8 +252,8 @@ export class LogStore {
   }
 
   #openSlab(): Active {
-    if (this.#nextSlabId === 1 && this.#nextJournalId === 1) writeFormat(this.#directory)
-    if (!this.#journal) this.#renewJournal()
+    if (this.#nextSlabId === 1) writeFormat(this.#directory)
+    this.#progress.ensure()
     const id = this.#nextSlabId++
     const header = {
       salt: this.#options.newSalt(),
@@ -279,7 +270,7 @@ export class LogStore {
       this.#directory.sync()
     } catch (error) {
       file.close()
-      this.#tryTo(() => this.#directory.remove(slabName(id)))
+      tryTo(() => this.#directory.remove(slabName(id)))
       throw error
     }
     const slab = new Slab(header)
@@ -325,7 +316,7 @@ export class LogStore {
     slab.isClosed = true
     try {
       // Without a seal the slab is scanned at the next start.
-      if (!this.#tryTo(() => file.write(encodeSeal(slab), slab.endBytes))) {
+      if (!tryTo(() => file.write(encodeSeal(slab), slab.endBytes))) {
         this.#options.report({ slab: slab.name }, 'a slab of the durable log could not be sealed')
       }
       if (this.#unsynced > 0 || this.#options.syncPuts) file.sync()
@@ -384,20 +375,11 @@ export class LogStore {
    * a failed write the sync also saves what was acknowledged without one.
    */
   #cut({ slab, file }: Active): boolean {
-    const isCut = this.#tryTo(() => file.truncate(slab.endBytes))
-    const isSynced = !this.#isSyncing && this.#tryTo(() => file.sync())
+    const isCut = tryTo(() => file.truncate(slab.endBytes))
+    const isSynced = !this.#isSyncing && tryTo(() => file.sync())
     this.#isSyncing = false
-    this.#tryTo(() => file.close())
+    tryTo(() => file.close())
     return isCut && isSynced
-  }
-
-  #tryTo(what: () => void): boolean {
-    try {
-      what()
-      return true
-    } catch {
-      return false
-    }
   }
 
   /** How many entries lie before `end`. */
@@ -411,16 +393,14 @@ export class LogStore {
     for (let index = 0; index < this.#slabs.length; ) {
       const slab = this.#slabs[index]!
       const isKept = !slab.isFinished || (slab === this.#slabs.at(-1) && !this.#keepNextSequence())
-      if (isKept || !this.#tryTo(() => this.#remove(slab))) index++
+      if (isKept || !tryTo(() => this.#remove(slab))) index++
       else this.#slabs.splice(index, 1)
     }
   }
 
   /** The newest slab tells where sequences go on; before it is removed the journal must. */
   #keepNextSequence(): boolean {
-    if (!this.#write([{ type: 'nextSequence', sequence: this.#nextSequence }])) return false
-    this.#syncJournal()
-    return this.#journal !== undefined
+    return this.#progress.write([{ type: 'nextSequence', sequence: this.#nextSequence }]) && this.#progress.sync()
   }
 
   #remove(slab: Slab): void {
@@ -439,56 +419,7 @@ export class LogStore {
     this.#options.report({ slab: slab.name }, 'an entry of the durable log is damaged and cannot be delivered')
   }
 
-  /** Writes to the journal; what cannot be written stays in memory until {@link tick} has written a new journal. */
-  #write(progress: readonly Progress[]): boolean {
-    try {
-      if (!this.#journal) this.#renewJournal()
-      this.#journal!.append(progress)
-      if (this.#journal!.sizeBytes > JOURNAL_MAX_BYTES) this.#renewJournal()
-      return true
-    } catch (error) {
-      this.#breakJournal(error)
-      return false
-    }
-  }
-
-  #syncJournal(): void {
-    try {
-      this.#journal?.sync()
-      this.#syncs++
-    } catch (error) {
-      this.#breakJournal(error)
-    }
-  }
-
-  #breakJournal(error: unknown): void {
-    this.#options.report({ err: error }, 'completions could not be written; they may be delivered again after a crash')
-    const journal = this.#journal
-    this.#journal = undefined
-    if (!journal) return
-    this.#oldJournals.push(journalName(journal.id))
-    this.#tryTo(() => journal.close())
-  }
-
-  /** Writes what is true now into a new journal and removes the old ones. */
-  #renewJournal(): void {
-    const old = this.#journal
-    const id = this.#nextJournalId++
-    try {
-      this.#journal = ProgressJournal.create(this.#directory, id, this.#options.newSalt(), this.#progress())
-    } catch (error) {
-      this.#tryTo(() => this.#directory.remove(journalName(id)))
-      throw error
-    }
-    if (old) {
-      this.#oldJournals.push(journalName(old.id))
-      old.close()
-    }
-    this.#oldJournals = this.#oldJournals.filter(name => !this.#tryTo(() => this.#directory.remove(name)))
-    this.#tryTo(() => this.#directory.sync())
-  }
-
-  *#progress(): Generator<Progress> {
+  *#snapshot(): Generator<Progress> {
     yield { type: 'nextSequence', sequence: this.#nextSequence }
     for (const slab of this.#slabs) {
       for (const { first, count } of slab.done.runs()) {
@@ -497,20 +428,4 @@ export class LogStore {
     }
     for (const [key, value] of this.#notes) yield { type: 'note', key, value }
   }
-}
-
-function checkFormat(directory: LogDirectory): void {
-  if (!directory.list().includes(FORMAT_NAME)) return
-  const format = withFile(directory, FORMAT_NAME, file => file.read(0, FORMAT.length + 1).toString())
-  if (format !== FORMAT && format !== '') {
-    throw new LogUnusableError(`${directory.path} holds a log of another format: ${JSON.stringify(format)}`)
-  }
-}
-
-function writeFormat(directory: LogDirectory): void {
-  if (directory.list().includes(FORMAT_NAME)) return
-  const file = directory.create(FORMAT_NAME)
-  file.write(Buffer.from(FORMAT), 0)
-  file.sync()
-  file.close()
 }

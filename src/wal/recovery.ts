@@ -14,7 +14,7 @@ export interface Recovered {
   readonly notes: Map<string, Buffer>
   readonly nextSequence: number
   readonly nextSlabId: number
-  readonly nextJournalId: number
+  /** Rising. */
   readonly journalIds: readonly number[]
   readonly report: RecoveryReport
 }
@@ -60,7 +60,6 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     notes,
     nextSequence: slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence),
     nextSlabId: Math.max(0, ...slabIds) + 1,
-    nextJournalId: (journalIds.at(-1) ?? 0) + 1,
     journalIds,
     report: {
       openEntries: sum(slabs.map(({ openCount }) => openCount)),
