@@ -51,14 +51,26 @@ export const routerSettings = z
       .default(200)
       .describe('When a call of one group has taken this long, other groups get another connection'),
     metadataMaxAgeMs: milliseconds
-      .default(30_000)
-      .describe('Topics in use are looked up again after this, which is how added partitions are seen'),
+      .default(10_000)
+      .describe(
+        'Longest time that what is known of a topic in use may lag behind Kafka when no broker tells: a deleted topic is read from the cache no longer than this, and added partitions are seen. All topics in use are looked up in one call at three quarters of it'
+      ),
     refreshBackoffMs: milliseconds.default(100).describe('First pause between two refreshes of one topic; doubles'),
     refreshBackoffMaxMs: milliseconds.default(1_000).describe('Longest such pause'),
-    unknownTopicRefreshes: count.default(3).describe('Refreshes that must miss a topic before it counts as unknown'),
-    unknownTopicTimeoutMs: milliseconds.default(5_000).describe('Longest that takes'),
+    unknownTopicRefreshes: count
+      .default(3)
+      .describe(
+        'Look-ups that must miss a topic before it counts as unknown to who reads; also how often its leader must say so while look-ups name the topic'
+      ),
+    unknownTopicTimeoutMs: milliseconds
+      .default(5_000)
+      .describe('Longest that takes; a topic that was known, or may be created, is given this long'),
     unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long the answer is remembered'),
-    unknownTopicLookUpsPerSecond: count.default(20).describe('Look-ups of topics nobody knows'),
+    unknownTopicLookUpsPerSecond: count
+      .default(20)
+      .describe(
+        'Missing topics that brokers are asked to create, per second; looking up names that nobody knows is not limited, since it creates nothing'
+      ),
     onClusterChange: z
       .enum(['follow', 'stop'])
       .default('follow')
@@ -78,7 +90,9 @@ export const routerSettings = z
       .describe('Requests that may wait at one dispatcher of a broker; more are refused as overload'),
     maxParkedRequests: count
       .default(10_000)
-      .describe('Requests that may wait for a leader, a coordinator or a broker; more are refused as overload'),
+      .describe(
+        'Requests that may wait for a leader, a coordinator or a broker; more are refused as overload. Names that brokers say are missing may fill half of it, all names that are not known three quarters'
+      ),
     produceRequestMaxBytes: bytes
       .default(8 * MIB)
       .describe(

@@ -48,7 +48,7 @@ export const defaultDeliverySettings: DeliverySettings = {
   maxUnknownTopics: 1_000,
   maxPendingTopics: 10_000,
   createTopics: true,
-  metadataMaxAgeMs: 30_000,
+  metadataMaxAgeMs: 10_000,
   lookUpIntervalMs: 50,
   retryBackoffMs: 100,
   retryBackoffMaxMs: 1_000,

@@ -28,6 +28,8 @@ export interface BrokerProxyOptions {
   >
   readonly group: Pick<GroupIntakeOptions, 'maxGroupConnections' | 'slowGroupCallMs'>
   readonly produce: ProduceBatchesOptions
+  /** Which of these missing topics brokers may be asked to create now. */
+  readonly admitCreations: (topics: readonly string[]) => readonly string[]
   /** `generation` tells news of this proxy's life from that of one before it. */
   readonly reports: BrokerProxyReports
 }

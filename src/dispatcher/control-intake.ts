@@ -12,6 +12,7 @@ export interface ControlIntakeOptions {
   readonly callTimeoutMs: number
   readonly metrics: MetricsLogger
   readonly room: ReadingRoom
+  readonly admitCreations: (topics: readonly string[]) => readonly string[]
   readonly reports: { metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void }
 }
 
@@ -23,12 +24,14 @@ export class ControlIntake implements Intake {
   readonly #findCoordinator: FindCoordinatorProcessor
   readonly #initProducerId: InitProducerIdProcessor
 
-  constructor({ callTimeoutMs, metrics, room, reports }: ControlIntakeOptions, tags: BrokerTags) {
+  constructor({ callTimeoutMs, metrics, room, reports, admitCreations }: ControlIntakeOptions, tags: BrokerTags) {
     const options = { callTimeoutMs, metrics, tags }
     this.#fetchOffset = new FetchOffsetProcessor({ ...options, isolationLevel: room.isolationLevel })
-    this.#fetchTopicMetadata = new FetchTopicMetadataProcessor(callTimeoutMs, (response, call) =>
-      reports.metadata(response, call)
-    )
+    this.#fetchTopicMetadata = new FetchTopicMetadataProcessor({
+      callTimeoutMs,
+      admitCreations,
+      onMetadata: (response, call) => reports.metadata(response, call)
+    })
     this.#findCoordinator = new FindCoordinatorProcessor(callTimeoutMs)
     this.#initProducerId = new InitProducerIdProcessor(callTimeoutMs)
     this.processors = [this.#fetchOffset, this.#fetchTopicMetadata, this.#findCoordinator, this.#initProducerId]

@@ -92,8 +92,9 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   returns = 0
   /** How often a dispatcher that held it met a bug. */
   crashes = 0
-  /** The node that said it does not know the partition; -1: none. */
+  /** The node that said it does not know the partition (-1: none), and how often in a row. */
   unknownAt = -1
+  unknownTimes = 0
   /** fetchData: how often the bytes at `position` were damaged. */
   damages = 0
   obstacle: Obstacle = 'noLeader'

@@ -1,4 +1,5 @@
 import type { BrokerClient, MetadataResponse, TopicMetadata } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import { reply } from './answers.js'
 import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
@@ -8,31 +9,43 @@ type Waiter = Accepted<'fetchTopicMetadata'>
 export interface FetchTopicMetadataCall {
   /** `null`: all. */
   readonly topics: ReadonlySet<string> | null
+  /** It asks to create topics that a look-up has missed. Nobody waits for the answer. */
   readonly allowAutoTopicCreation: boolean
   readonly waiters: readonly Waiter[]
 }
 
+export interface FetchTopicMetadataOptions {
+  readonly callTimeoutMs: number
+  /** Which of these missing topics brokers may be asked to create now. */
+  readonly admitCreations: (topics: readonly string[]) => readonly string[]
+  /** Told every response, so that the Router's tables profit. */
+  readonly onMetadata?: (response: MetadataResponse, call: FetchTopicMetadataCall) => void
+}
+
+/** Requests that wait together share a call as long as it does not ask for more names. */
+const MAX_NAMES_PER_CALL = 2_000
+
 /**
  * Metadata asked by users of the Router: requests that wait together share one call, each gets what it asked for. None
  * joins a call on its way, whose answer may not know a topic that was created before the request was made.
+ *
+ *   look-up    asks for all names and creates nothing, so that existing topics are found at once, however many others
+ *              are invented; it answers those who wait
+ *   creation   then asks again for names that were missing, where the requester may have them created and the budget
+ *              allows it; Kafka creates them in a moment, and who asks again finds them
  */
 export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMetadataCall, MetadataResponse> {
   readonly name = 'fetchTopicMetadata'
-  readonly #callTimeoutMs: number
-  readonly #onMetadata: (response: MetadataResponse, call: FetchTopicMetadataCall) => void
+  readonly #options: FetchTopicMetadataOptions
   #queue: Waiter[] = []
+  #toCreate = new Set<string>()
 
-  /** @param onMetadata told every response, so that the Router's tables profit */
-  constructor(
-    callTimeoutMs: number,
-    onMetadata: (response: MetadataResponse, call: FetchTopicMetadataCall) => void = () => {}
-  ) {
-    this.#callTimeoutMs = callTimeoutMs
-    this.#onMetadata = onMetadata
+  constructor(options: FetchTopicMetadataOptions) {
+    this.#options = options
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0
+    return this.#queue.length === 0 && this.#toCreate.size === 0
   }
 
   addToQueue(request: Waiter): void {
@@ -40,34 +53,40 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   nextCall(): FetchTopicMetadataCall | undefined {
+    const toCreate = this.#toCreate
+    if (toCreate.size > 0) {
+      this.#toCreate = new Set()
+      return { topics: toCreate, allowAutoTopicCreation: true, waiters: [] }
+    }
     const waiting = stillOpen(this.#queue)
-    this.#queue = []
-    const first = waiting[0]
-    if (!first) return undefined
-    const allowAutoTopicCreation = first.request.allowAutoTopicCreation === true
-    const waiters = waiting.filter(other => (other.request.allowAutoTopicCreation === true) === allowAutoTopicCreation)
-    this.#queue = waiting.filter(other => !waiters.includes(other))
-    const all = waiters.some(waiter => !waiter.request.topics)
-    const topics = all ? null : new Set(waiters.flatMap(waiter => waiter.request.topics ?? []))
-    return { topics, allowAutoTopicCreation, waiters }
+    const all = waiting.filter(({ request }) => !request.topics)
+    const waiters = all.length > 0 ? all : takeNamed(waiting)
+    const taken = new Set(waiters)
+    this.#queue = waiting.filter(waiter => !taken.has(waiter))
+    if (waiters.length === 0) return undefined
+    const topics = all.length > 0 ? null : new Set(waiters.flatMap(({ request }) => request.topics ?? []))
+    return { topics, allowAutoTopicCreation: false, waiters }
   }
 
   send(client: BrokerClient, call: FetchTopicMetadataCall): Promise<MetadataResponse> {
-    const topics = call.topics && [...call.topics]
     return client.metadata({
-      topics,
+      topics: call.topics && [...call.topics],
       allowAutoTopicCreation: call.allowAutoTopicCreation,
-      timeoutMs: this.#callTimeoutMs
+      timeoutMs: this.#options.callTimeoutMs
     })
   }
 
   processResponse(call: FetchTopicMetadataCall, response: MetadataResponse): readonly Returned[] {
-    this.#onMetadata(response, call)
+    const { admitCreations, onMetadata } = this.#options
+    onMetadata?.(response, call)
     const found = new Map(response.topics.map(topic => [topic.topic, topic]))
+    const missing = new Set<string>()
     for (const waiter of call.waiters) {
-      const { topics } = waiter.request
+      const { topics, allowAutoTopicCreation } = waiter.request
+      if (allowAutoTopicCreation) for (const topic of topics ?? []) if (isMissing(found.get(topic))) missing.add(topic)
       reply(waiter, { type: 'success', brokers: response.brokers, topics: topics ? pick(found, topics) : found })
     }
+    if (missing.size > 0) for (const topic of admitCreations([...missing])) this.#toCreate.add(topic)
     return []
   }
 
@@ -82,6 +101,19 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 }
 
+/** The first ones, as long as they do not name too many topics together; one at least. */
+function takeNamed(waiting: readonly Waiter[]): Waiter[] {
+  let names = 0
+  const end = waiting.findIndex(({ request }, at) => {
+    names += request.topics?.length ?? 0
+    return at > 0 && names > MAX_NAMES_PER_CALL
+  })
+  return end < 0 ? [...waiting] : waiting.slice(0, end)
+}
+
+const isMissing = (topic: TopicMetadata | undefined): boolean =>
+  !topic || topic.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+
 /** Every named topic is present, a missing one with code 3, whatever the broker left out. */
 function pick(
   found: ReadonlyMap<string, TopicMetadata>,
@@ -91,7 +123,7 @@ function pick(
 }
 
 export const missingTopic = (topic: string): TopicMetadata => ({
-  errorCode: 3,
+  errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION,
   topic,
   topicId: undefined,
   isInternal: false,

@@ -1,14 +1,21 @@
 import { backoffMs } from './backoff.js'
+import { DueHeap } from './due-heap.js'
+import { CREATION_PAUSE_MS } from './missing-topics.js'
 import type { TokenBucket } from './token-bucket.js'
 
-interface Want {
+/** A topic that somebody wants to be looked up, or that was looked up lately. */
+interface Entry {
   readonly topic: string
-  notBefore: number
-  mayBeCreated: boolean
-}
-interface Past {
+  /** Look-ups in a row, and when the last one began. */
   attempts: number
   startedAt: number
+  /** When the next look-up is due; `undefined`: none is wanted. */
+  lookUpAt: number | undefined
+  /** When brokers may be asked to create it; `undefined`: nobody who waits may have it created, or it is not missing. */
+  createAt: number | undefined
+  /** When they were last asked to. */
+  creationAskedAt: number
+  isOnItsWay: boolean
 }
 
 export interface RefreshScheduleOptions {
@@ -16,8 +23,10 @@ export interface RefreshScheduleOptions {
   readonly refreshBackoffMaxMs: number
   readonly random: () => number
   readonly isKnown: (topic: string) => boolean
-  /** Limits look-ups of topics nobody knows. */
-  readonly unknownLookUps: TokenBucket
+  /** A broker has lately said that there is no such topic. */
+  readonly isMissing: (topic: string) => boolean
+  /** Limits how many topics brokers are asked to create. */
+  readonly creations: TokenBucket
 }
 
 /** What one metadata call should ask for. */
@@ -28,19 +37,30 @@ export interface RefreshPlan {
 
 /** Quiet for so long, a topic's next refresh is a first one again. */
 const FORGET_AFTER_MS = 10_000
-const MAX_TOPICS_PER_CALL = 500
+const MAX_KNOWN_PER_CALL = 2_000
+const MAX_UNKNOWN_PER_CALL = 500
+/** Calls for names that nobody knows are at least so far apart, however many such names there are. */
+const UNKNOWN_INTERVAL_MS = 20
 
 /**
- * Which topics to refresh when: one call at a time, merged over topics; each topic at once the first time and then with
- * a doubling pause; a call that failed pauses all. Decides only: the clock is an argument.
+ * Which topics to look up when: one call at a time, merged over topics; each topic at once the first time and then with a
+ * doubling pause; a call that failed pauses all. Decides only: the clock is an argument.
+ *
+ *   look-up    known topics first, then names nobody knows; creates nothing, so it may ask for many names
+ *   creation   names that brokers say are missing, wanted by somebody who may have them created, within a budget
+ *
+ * When both are due they take turns. What one message costs does not depend on how many names wait.
  */
 export class RefreshSchedule {
   readonly #options: RefreshScheduleOptions
-  readonly #wants = new Map<string, Want>()
-  readonly #past = new Map<string, Past>()
+  readonly #entries = new Map<string, Entry>()
+  readonly #known = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
+  readonly #unknown = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
+  readonly #creations = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
+  #unknownNotBefore = Number.NEGATIVE_INFINITY
   #wantsBrokers = false
   #inFlight: RefreshPlan | undefined
-  readonly #onItsWay = new Set<string>()
+  #createdLast = false
   #failures = 0
   #pausedUntil = 0
 
@@ -55,21 +75,29 @@ export class RefreshSchedule {
   get failures(): number {
     return this.#failures
   }
-
-  /** Nothing is wanted: what the Router finds after nearly every message. */
-  get #isIdle(): boolean {
-    return this.#wants.size === 0 && !this.#wantsBrokers
+  /** Topics that are wanted or were looked up lately. */
+  get size(): number {
+    return this.#entries.size
   }
 
   /**
    * Asks for a topic, merged with earlier wishes for it. One that is on its way counts: whoever finds its answer too
    * old asks again.
+   *
+   * @param mayBeCreated whoever waits for it may have brokers create it when it is missing
    */
   want(topic: string, mayBeCreated: boolean, now: number): void {
-    if (this.#onItsWay.has(topic) && (this.#inFlight?.allowAutoTopicCreation || !mayBeCreated)) return
-    const waiting = this.#wants.get(topic)
-    if (waiting) waiting.mayBeCreated ||= mayBeCreated
-    else this.#wants.set(topic, { topic, mayBeCreated, notBefore: this.#notBefore(topic, now) })
+    const entry = this.#require(topic)
+    if (entry.isOnItsWay) return
+    if (entry.lookUpAt === undefined) this.#lookUpAt(entry, this.#notBefore(entry, now))
+    if (!mayBeCreated || entry.createAt !== undefined || !this.#options.isMissing(topic)) return
+    entry.createAt = Math.max(now, entry.creationAskedAt + CREATION_PAUSE_MS)
+    this.#creations.add(entry, entry.createAt)
+  }
+
+  /** Nobody waits for it any more. */
+  forget(topic: string): void {
+    this.#entries.delete(topic)
   }
 
   /** Asks who the brokers are. */
@@ -79,27 +107,16 @@ export class RefreshSchedule {
 
   /** What to ask now, if anything; the call is then in flight until {@link succeeded} or {@link failed}. */
   start(now: number): RefreshPlan | undefined {
-    if (this.#inFlight || this.#isIdle || now < this.#pausedUntil) return undefined
-    const due = [...this.#wants.values()].filter(want => want.notBefore <= now)
-    const mayBeCreated = due[0]?.mayBeCreated ?? false
-    const topics = this.#admit(
-      due.filter(want => want.mayBeCreated === mayBeCreated).slice(0, MAX_TOPICS_PER_CALL),
-      now
-    )
-    if (topics.length === 0 && !this.#wantsBrokers) return undefined
-    for (const topic of topics) {
-      this.#wants.delete(topic)
-      this.#onItsWay.add(topic)
-      this.#past.set(topic, { attempts: (this.#past.get(topic)?.attempts ?? 0) + 1, startedAt: now })
-    }
-    this.#wantsBrokers = false
-    this.#inFlight = { topics, allowAutoTopicCreation: mayBeCreated }
+    if (this.#inFlight || now < this.#pausedUntil) return undefined
+    this.#inFlight = this.#createdLast
+      ? (this.#planLookUp(now) ?? this.#planCreation(now))
+      : (this.#planCreation(now) ?? this.#planLookUp(now))
+    if (this.#inFlight) this.#createdLast = this.#inFlight.allowAutoTopicCreation
     return this.#inFlight
   }
 
   succeeded(): void {
-    this.#inFlight = undefined
-    this.#onItsWay.clear()
+    this.#land()
     this.#failures = 0
     this.#pausedUntil = 0
   }
@@ -107,49 +124,120 @@ export class RefreshSchedule {
   /** Nobody answered: everything waits a little, and what was asked is still wanted. */
   failed(plan: RefreshPlan, now: number): void {
     const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
-    this.#inFlight = undefined
-    this.#onItsWay.clear()
+    this.#land()
     this.#pausedUntil = now + backoffMs(this.#failures++, refreshBackoffMs, refreshBackoffMaxMs, random)
     for (const topic of plan.topics) {
-      const want = this.#wants.get(topic)
-      this.#wants.set(topic, {
-        topic,
-        notBefore: now,
-        mayBeCreated: (want?.mayBeCreated ?? false) || plan.allowAutoTopicCreation
-      })
+      const entry = this.#entries.get(topic)
+      if (entry && entry.lookUpAt === undefined) this.#lookUpAt(entry, now)
     }
     this.#wantsBrokers = true
   }
 
   /** When {@link start} may have something next; `undefined` when nothing is wanted. */
   nextAt(now: number): number | undefined {
-    if (this.#inFlight || this.#isIdle) return undefined
-    let next = this.#wantsBrokers ? now : Number.POSITIVE_INFINITY
-    for (const want of this.#wants.values()) next = Math.min(next, want.notBefore)
-    const due = Math.max(next, this.#pausedUntil)
-    // What is due and did not start was held back by the limit on unknown topics.
-    return due > now || this.#wantsBrokers ? due : now + Math.max(1, this.#options.unknownLookUps.untilNextMs)
+    if (this.#inFlight) return undefined
+    const times = [
+      this.#wantsBrokers ? now : undefined,
+      this.#known.nextAt(),
+      this.#nextUnknownAt(),
+      this.#nextCreationAt(now)
+    ]
+    const next = Math.min(...times.filter(time => time !== undefined))
+    return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#pausedUntil)
   }
 
   /** Drops what no longer matters. */
   tidy(now: number): void {
-    for (const [topic, past] of this.#past) if (now - past.startedAt > FORGET_AFTER_MS) this.#past.delete(topic)
-  }
-
-  #notBefore(topic: string, now: number): number {
-    const past = this.#past.get(topic)
-    if (!past || now - past.startedAt > FORGET_AFTER_MS) {
-      this.#past.delete(topic)
-      return now
+    for (const [topic, { lookUpAt, isOnItsWay, startedAt }] of this.#entries) {
+      if (lookUpAt === undefined && !isOnItsWay && now - startedAt > FORGET_AFTER_MS) this.#entries.delete(topic)
     }
-    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
-    return past.startedAt + backoffMs(past.attempts - 1, refreshBackoffMs, refreshBackoffMaxMs, random)
   }
 
-  /** All known topics, and as many unknown ones as the limit lets through. */
-  #admit(wants: readonly Want[], now: number): string[] {
-    const unknown = wants.filter(({ topic }) => !this.#options.isKnown(topic))
-    const allowed = new Set(unknown.slice(0, this.#options.unknownLookUps.take(unknown.length, now)))
-    return wants.filter(want => allowed.has(want) || this.#options.isKnown(want.topic)).map(({ topic }) => topic)
+  #planLookUp(now: number): RefreshPlan | undefined {
+    const known = this.#known.takeDue(now, MAX_KNOWN_PER_CALL)
+    const unknown = now < this.#unknownNotBefore ? [] : this.#unknown.takeDue(now, MAX_UNKNOWN_PER_CALL)
+    if (unknown.length > 0) this.#unknownNotBefore = now + UNKNOWN_INTERVAL_MS
+    const entries = [...known, ...unknown]
+    if (entries.length === 0 && !this.#wantsBrokers) return undefined
+    this.#wantsBrokers = false
+    return this.#depart(entries, false, now)
+  }
+
+  #planCreation(now: number): RefreshPlan | undefined {
+    const { creations } = this.#options
+    // Not to take what there is no use for.
+    if ((this.#creations.nextAt() ?? Number.POSITIVE_INFINITY) > now) return undefined
+    const entries = this.#creations.takeDue(now, creations.available(now))
+    if (entries.length === 0) return undefined
+    creations.take(entries.length, now)
+    for (const entry of entries) {
+      entry.createAt = undefined
+      entry.creationAskedAt = now
+      // Brokers create it in a moment: to be looked for soon.
+      entry.attempts = 0
+    }
+    return this.#depart(entries, true, now)
+  }
+
+  #depart(entries: readonly Entry[], allowAutoTopicCreation: boolean, now: number): RefreshPlan {
+    for (const entry of entries) {
+      entry.lookUpAt = undefined
+      entry.isOnItsWay = true
+      entry.attempts++
+      entry.startedAt = now
+    }
+    return { topics: entries.map(({ topic }) => topic), allowAutoTopicCreation }
+  }
+
+  #land(): void {
+    for (const topic of this.#inFlight?.topics ?? []) {
+      const entry = this.#entries.get(topic)
+      if (entry) entry.isOnItsWay = false
+    }
+    this.#inFlight = undefined
+  }
+
+  #nextUnknownAt(): number | undefined {
+    const next = this.#unknown.nextAt()
+    return next === undefined ? undefined : Math.max(next, this.#unknownNotBefore)
+  }
+
+  #nextCreationAt(now: number): number | undefined {
+    const next = this.#creations.nextAt()
+    return next === undefined ? undefined : Math.max(next, now + this.#options.creations.untilNextMs(now))
+  }
+
+  #require(topic: string): Entry {
+    let entry = this.#entries.get(topic)
+    if (!entry) {
+      entry = {
+        topic,
+        attempts: 0,
+        startedAt: Number.NEGATIVE_INFINITY,
+        lookUpAt: undefined,
+        createAt: undefined,
+        creationAskedAt: Number.NEGATIVE_INFINITY,
+        isOnItsWay: false
+      }
+      this.#entries.set(topic, entry)
+    }
+    return entry
+  }
+
+  #isLive(entry: Entry): boolean {
+    return this.#entries.get(entry.topic) === entry
+  }
+
+  #lookUpAt(entry: Entry, at: number): void {
+    entry.lookUpAt = at
+    const heap = this.#options.isKnown(entry.topic) ? this.#known : this.#unknown
+    heap.add(entry, at)
+  }
+
+  #notBefore(entry: Entry, now: number): number {
+    if (now - entry.startedAt > FORGET_AFTER_MS) entry.attempts = 0
+    if (entry.attempts === 0) return now
+    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
+    return entry.startedAt + backoffMs(entry.attempts - 1, refreshBackoffMs, refreshBackoffMaxMs, random)
   }
 }

@@ -23,6 +23,8 @@ export class Refresher {
   readonly #options: RefresherOptions
   readonly #source: MetadataSource
   #timer: NodeJS.Timeout | undefined
+  /** When the timer is due. */
+  #wakesAt = Number.POSITIVE_INFINITY
   #hasAnswer = false
   #lastError: Error | undefined
 
@@ -46,12 +48,20 @@ export class Refresher {
   pump(now: number): void {
     const plan = this.schedule.start(now)
     if (plan) this.#ask(plan, now)
-    if (this.#timer) clearTimeout(this.#timer)
-    this.#timer = undefined
-    const next = this.schedule.nextAt(now)
-    if (next === undefined) return
-    const wake = (): void => this.#options.self.tell({ type: 'refreshDue' })
-    this.#timer = setTimeout(wake, Math.max(1, next - now))
+    this.#wakeAt(this.schedule.nextAt(now) ?? Number.POSITIVE_INFINITY, now)
+  }
+
+  /** Called after every message, so a timer that is right is left alone. */
+  #wakeAt(at: number, now: number): void {
+    if (at === this.#wakesAt) return
+    clearTimeout(this.#timer)
+    this.#wakesAt = at
+    if (at === Number.POSITIVE_INFINITY) return
+    const wake = (): void => {
+      this.#wakesAt = Number.POSITIVE_INFINITY
+      this.#options.self.tell({ type: 'refreshDue' })
+    }
+    this.#timer = setTimeout(wake, Math.max(1, at - now))
   }
 
   /** True when it ends a time in which nobody answered. */

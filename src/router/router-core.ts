@@ -6,9 +6,10 @@ import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../mo
 import type { InitProducerId, Produce, RouterMessage, RouterRequest } from '../operations.js'
 import { type AnyAccepted, type Failure, Ledger } from '../processors/accepted.js'
 import { answerTimedOut, fail, notSent, ownFailure } from '../processors/answers.js'
+import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
 import { MessageCache } from '../processors/message-cache.js'
 import { ReadingRoom } from '../processors/reading-room.js'
-import type { BrokerClientFactory } from '../wire/broker-client.js'
+import type { BrokerClientFactory, TopicMetadata } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
 import { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { BrokerPool } from './broker-pool.js'
@@ -44,7 +45,12 @@ const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started withou
 // What a produce call may take beyond the broker's own wait: it should be noticed soon that a broker is silent.
 const PRODUCE_CALL_MARGIN_MS = 1_500
 // In multiples of the metadata's greatest age.
-const UNUSED_TOPICS_KEPT_FOR = 10
+const UNUSED_TOPICS_KEPT_FOR = 30
+// A look-up begins before what is known is too old: time for a silent broker, and to confirm that a topic is gone.
+const REFRESH_AT_SHARE_OF_AGE = 0.75
+// How often it is looked whether something has become old.
+const LOOK_EVERY_MS = 500
+const LOOKS_PER_AGE = 10
 
 /**
  * What the Router actor owns: the book of open requests, the tables, the brokers. The actor calls {@link receive} with
@@ -58,10 +64,13 @@ export class RouterCore {
   readonly #room: ReadingRoom
   readonly #leaders: LeaderTable
   readonly #pool: BrokerPool
+  /** Topics that brokers may be asked to create, whoever asks. */
+  readonly #creations: TokenBucket
   readonly #refresher: Refresher
   readonly #routing: Routing
   readonly #maintenance: NodeJS.Timeout
   #parkedBefore = 0
+  #maintainedAt: number
   #stopped = false
   /** For the worst case: how much of the message in hand has been accepted, and the request in hand. */
   #taken = 0
@@ -91,7 +100,7 @@ export class RouterCore {
     })
     const proxyOptions = this.#proxyOptions(room, self)
     const createProxy = (node: BrokerProxy['node']): BrokerProxy => new BrokerProxy(node, proxyOptions)
-    const unknownLookUps = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
+    this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
     const leaders = new LeaderTable({ ...settings, onRecreated: key => room.forget(key) })
     const pool = new BrokerPool({ ...settings, random, createProxy })
     const refresher = new Refresher({
@@ -99,7 +108,8 @@ export class RouterCore {
       createClient: deps.createClient,
       random,
       isKnown: topic => leaders.isKnown(topic),
-      unknownLookUps,
+      isMissing: topic => leaders.isMissing(topic),
+      creations: this.#creations,
       addresses: now => pool.addresses(now, deps.bootstrap),
       metrics,
       log,
@@ -110,8 +120,11 @@ export class RouterCore {
     this.#pool = pool
     this.#refresher = refresher
     const { schedule } = refresher
-    this.#routing = new Routing({ ...deps, ledger: this.ledger, leaders, pool, schedule, unknownLookUps, self })
-    this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), settings.metadataMaxAgeMs)
+    const isInTouch = (): boolean => refresher.isInTouch
+    this.#routing = new Routing({ ...deps, ledger: this.ledger, leaders, pool, schedule, isInTouch, self })
+    const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
+    this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
+    this.#maintainedAt = clock()
     this.#maintenance.unref()
     if (settings.connectAtStart) {
       schedule.wantBrokers()
@@ -138,6 +151,12 @@ export class RouterCore {
   }
   get topicsKnown(): number {
     return this.#leaders.topicCount
+  }
+  get topicsWanted(): number {
+    return this.#refresher.schedule.size
+  }
+  get topicsMissing(): number {
+    return this.#leaders.missingCount
   }
 
   receive(message: RouterMailbox): void {
@@ -276,8 +295,7 @@ export class RouterCore {
           this.#refresher.schedule.wantBrokers()
           break
         }
-        // Users may ask in quick succession: only where asking creates do their misses count.
-        const topics = response.topics.filter(topic => topic.errorCode === 0 || call.allowAutoTopicCreation)
+        const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
         // When it was asked is not known, so it clears no suspicion; a higher epoch does.
         routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
         break
@@ -314,6 +332,23 @@ export class RouterCore {
     }
   }
 
+  /**
+   * Whether the tables take something from a user's look-up. Who lists all topics does not use them all. Users may ask in
+   * quick succession: their misses count only where asking creates, or once for a name that nothing is known of.
+   */
+  #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: FetchTopicMetadataCall): boolean {
+    if (errorCode !== 0) return allowAutoTopicCreation
+    return topics !== null || this.#leaders.isKnown(topic) || this.#routing.isWaitedFor(topic)
+  }
+
+  /** Names of missing topics that brokers may be asked to create now: each once in a while, all within the budget. */
+  #admitCreations(names: readonly string[]): string[] {
+    const now = this.#deps.clock()
+    const admitted = this.#leaders.admitCreations(names, this.#creations.available(now), now)
+    this.#creations.take(admitted.length, now)
+    return admitted
+  }
+
   /** Gives back what is to be asked of the new cluster. */
   #clusterChanged(change: ClusterChange): readonly AnyAccepted[] {
     const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
@@ -338,7 +373,10 @@ export class RouterCore {
   #maintain(now: number): void {
     const { metadataMaxAgeMs } = this.#deps.settings
     const { schedule } = this.#refresher
-    for (const topic of this.#leaders.stale(metadataMaxAgeMs, now)) schedule.want(topic, false, now)
+    const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
+    for (const topic of this.#leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
+    if (now - this.#maintainedAt < metadataMaxAgeMs) return
+    this.#maintainedAt = now
     schedule.wantBrokers()
     schedule.tidy(now)
     this.#leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
@@ -382,7 +420,8 @@ export class RouterCore {
           if (this.#pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
         },
         metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
-      }
+      },
+      admitCreations: names => this.#admitCreations(names)
     }
   }
 }

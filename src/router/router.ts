@@ -44,6 +44,9 @@ export interface RouterStats {
   readonly brokersKnown: number
   readonly brokersUp: number
   readonly topicsKnown: number
+  /** Topics that are to be looked up, or were lately; names that brokers have said are missing. */
+  readonly topicsWanted: number
+  readonly topicsMissing: number
   readonly cacheBytes: number
   readonly cacheMaxBytes: number
   readonly cacheEntries: number
@@ -112,6 +115,8 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       brokersKnown: core.brokersKnown,
       brokersUp: core.brokersUp,
       topicsKnown: core.topicsKnown,
+      topicsWanted: core.topicsWanted,
+      topicsMissing: core.topicsMissing,
       cacheBytes: core.cache.sizeBytes,
       cacheMaxBytes: core.cache.maxBytes,
       cacheEntries: core.cache.entryCount,

@@ -15,17 +15,17 @@ import { CommitLines, lineKey } from './commit-lines.js'
 import { CoordinatorTable } from './coordinator-table.js'
 import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
-import { Parking, type ParkingPlace } from './parking.js'
+import { Parking, type ParkingClass, type ParkingPlace } from './parking.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RouterSettings } from './settings.js'
-import type { TokenBucket } from './token-bucket.js'
 
 export interface RoutingOptions {
   readonly ledger: Ledger
   readonly leaders: LeaderTable
   readonly pool: BrokerPool
   readonly schedule: RefreshSchedule
-  readonly unknownLookUps: TokenBucket
+  /** Brokers have answered lately. */
+  readonly isInTouch: () => boolean
   readonly settings: RouterSettings
   readonly random: () => number
   readonly log: Logger
@@ -34,13 +34,12 @@ export interface RoutingOptions {
 }
 
 const ANY_NODE: ParkingPlace = 'anyNode'
-const topicPlace = (topic: string): ParkingPlace => `topic:${topic}`
+const TOPIC_PLACE = 'topic:'
+const topicPlace = (topic: string): ParkingPlace => TOPIC_PLACE + topic
 const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
 const linePlace = (key: string): ParkingPlace => `commits:${key}`
 const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
 
-// Topics somebody has invented must not take the room that a leader election needs.
-const SHARE_OF_UNKNOWN_TOPICS = 0.5
 // The same request that made dispatchers crash so often is not tried again.
 const MAX_CRASHES = 3
 // No hurry where credentials are refused: retrying may lock the account.
@@ -61,8 +60,17 @@ export class Routing {
 
   constructor(options: RoutingOptions) {
     this.#options = options
-    this.parking = new Parking(options.ledger, options.settings.maxParkedRequests)
-    this.#commits = new CommitLines(key => options.self.tell({ type: 'wake', place: linePlace(key) }))
+    const { ledger, settings, self } = options
+    const limit = settings.maxParkedRequests
+    this.parking = new Parking({
+      ledger,
+      limit,
+      onEvicted: request => fail(request, tooManyParked(limit)),
+      onEmpty: place => {
+        if (place.startsWith(TOPIC_PLACE)) this.#forgetWant(place.slice(TOPIC_PLACE.length))
+      }
+    })
+    this.#commits = new CommitLines(key => self.tell({ type: 'wake', place: linePlace(key) }))
   }
 
   route(request: AnyAccepted, now: number): void {
@@ -94,6 +102,10 @@ export class Routing {
     for (const request of requests) this.route(request, now)
   }
 
+  isWaitedFor(topic: string): boolean {
+    return this.parking.has(topicPlace(topic))
+  }
+
   /** What waits there may go on. */
   wake(place: ParkingPlace, now: number): void {
     this.routeAll(this.parking.take(place), now)
@@ -105,7 +117,7 @@ export class Routing {
     const back = pool.apply(response.brokers)
     for (const topic of response.topics) leaders.apply(topic, askedAt, now, mayCreate)
     const named = new Set([...asked, ...response.topics.map(({ topic }) => topic)])
-    for (const topic of named) this.wake(topicPlace(topic), now)
+    for (const topic of named) this.#wakeTopic(topic, now)
     for (const nodeId of pool.nodeIds()) this.wake(nodePlace(nodeId), now)
     this.wake(ANY_NODE, now)
     this.routeAll(back, now)
@@ -127,6 +139,20 @@ export class Routing {
     return rest
   }
 
+  #wakeTopic(topic: string, now: number): void {
+    const { leaders, schedule } = this.#options
+    this.wake(topicPlace(topic), now)
+    // It was there, and one look-up has missed it: soon to be confirmed or refuted, whoever waits.
+    if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
+    if (!this.parking.has(topicPlace(topic))) this.#forgetWant(topic)
+  }
+
+  /** A name that nobody waits for, and that is no topic, is not looked up any more. */
+  #forgetWant(topic: string): void {
+    const { leaders, schedule } = this.#options
+    if (!leaders.isKnown(topic)) schedule.forget(topic)
+  }
+
   /** Whoever waits for it need not wait out its pause. */
   brokerIsBack(nodeId: number, now: number): void {
     this.wake(nodePlace(nodeId), now)
@@ -139,7 +165,7 @@ export class Routing {
     if (topic !== undefined) {
       if (partition !== undefined) leaders.suspect(topic, partition, nodeId, now)
       else if (reason === 'staleTopic') leaders.suspectAll(topic, nodeId, now)
-      schedule.want(topic, false, now)
+      if (leaders.isKnown(topic)) schedule.want(topic, false, now)
     }
     for (const request of requests) {
       if (request.settled) continue
@@ -214,10 +240,11 @@ export class Routing {
 
   #routeToLeader(request: AnyAccepted, { topic, partition }: TopicPartition, now: number): void {
     const { leaders } = this.#options
-    const found = leaders.lookUp(topic, partition, now)
+    const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request))
     switch (found.type) {
       case 'leader':
-        this.#toLeader(request, found.partition, now)
+        if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#parkForTopic(request, topic, now)
+        else this.#toLeader(request, found.partition, now)
         break
       case 'noLeader':
         if (request.unknownAt >= 0 && leaders.isMissed(topic, found.partition.key)) answerUnknown(request, 'topic')
@@ -238,18 +265,27 @@ export class Routing {
   }
 
   #parkForTopic(request: AnyAccepted, topic: string, now: number): void {
+    const { leaders } = this.#options
     request.obstacle = 'noLeader'
-    this.#want(topic, request, now)
-    this.#park(topicPlace(topic), request, this.#options.leaders.isKnown(topic) ? 1 : SHARE_OF_UNKNOWN_TOPICS)
+    const as = leaders.isKnown(topic) ? 'known' : leaders.isMissing(topic) ? 'missed' : 'fresh'
+    if (this.#park(topicPlace(topic), request, as)) this.#want(topic, request, now)
+  }
+
+  /**
+   * Who reads from the cache asks no broker, so nobody would tell that the topic was deleted: what is known of it must not
+   * be older than allowed. While no broker answers, what is known is the best there is.
+   */
+  #mayBeOutdated(request: AnyAccepted, checkedAt: number, now: number): boolean {
+    const { settings, isInTouch } = this.#options
+    return request.kind === 'fetchData' && now - checkedAt > settings.metadataMaxAgeMs && isInTouch()
   }
 
   #toLeader(request: AnyAccepted, { leaderId, identity, key }: Partition, now: number): void {
-    if (request.unknownAt === leaderId) {
-      // It said it does not know the partition, and a refresh has named it again.
+    if (request.unknownAt === leaderId && request.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
+      // It has said again and again that it does not know the partition, and refreshes have named it every time.
       answerUnknown(request, 'partition')
       return
     }
-    request.unknownAt = -1
     request.key = key
     request.identity = identity
     const { pool } = this.#options
@@ -261,13 +297,15 @@ export class Routing {
     request.obstacle = 'brokerUnreachable'
     // Leadership may move away from a broker that is down: whichever comes first, the news or the end of its pause.
     const { topic } = topicPartitionOf(request)!
-    this.#want(topic, request, now)
-    this.#park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)
+    if (this.#park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }
 
   #want(topic: string, request: AnyAccepted, now: number): void {
-    const { schedule, settings } = this.#options
-    schedule.want(topic, request.kind === 'produceBatch' && settings.allowAutoTopicCreation, now)
+    this.#options.schedule.want(topic, this.#mayCreate(request), now)
+  }
+
+  #mayCreate(request: AnyAccepted): boolean {
+    return request.kind === 'produceBatch' && this.#options.settings.allowAutoTopicCreation
   }
 
   #routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
@@ -313,13 +351,11 @@ export class Routing {
   }
 
   #routeMetadata(request: Accepted<'fetchTopicMetadata'>, now: number): void {
-    const { leaders, pool, unknownLookUps } = this.#options
-    const topics = request.request.topics ?? []
-    if (topics.length > 0 && topics.every(topic => leaders.isRememberedMissing(topic, now))) {
+    const { leaders, pool } = this.#options
+    const { topics, allowAutoTopicCreation = false } = request.request
+    if (topics?.length && topics.every(topic => leaders.isRememberedMissing(topic, allowAutoTopicCreation, now))) {
       const missing = new Map(topics.map(topic => [topic, missingTopic(topic)]))
       reply(request, { type: 'success', brokers: pool.nodes(), topics: missing })
-    } else if (topics.some(topic => !leaders.isKnown(topic)) && unknownLookUps.take(1, now) === 0) {
-      this.#rest(request, unknownLookUps.untilNextMs, now)
     } else this.#routeToAny(request, now)
   }
 
@@ -339,7 +375,7 @@ export class Routing {
     switch (reason) {
       case 'unknownTopicOrPartition':
       case 'notLeader':
-        if (reason === 'unknownTopicOrPartition') request.unknownAt = nodeId
+        if (reason === 'unknownTopicOrPartition') noteUnknown(request, nodeId)
         if (at) leaders.suspect(at.topic, at.partition, nodeId, now)
         this.route(request, now)
         break
@@ -350,7 +386,7 @@ export class Routing {
         this.route(request, now)
         break
       case 'staleTopic':
-        if (at) schedule.want(at.topic, false, now)
+        if (at && leaders.isKnown(at.topic)) schedule.want(at.topic, false, now)
         this.#rest(request, this.#pauseMs(request.returns), now)
         break
       case 'retryLater':
@@ -364,23 +400,29 @@ export class Routing {
     return backoffMs(attempt - 1, retryBackoffMs, retryBackoffMaxMs, this.#options.random)
   }
 
-  #park(place: ParkingPlace, request: AnyAccepted, share = 1): void {
-    if (this.parking.park(place, request, share)) return
-    const limit = this.#options.settings.maxParkedRequests
-    fail(request, tooManyParked(limit))
+  /** False when there was no room, and it has been answered. */
+  #park(place: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
+    if (this.parking.park(place, request, as)) return true
+    fail(request, tooManyParked(this.#options.settings.maxParkedRequests))
+    return false
   }
 
   /** Sends it on its way again after a pause of its own. */
   #rest(request: AnyAccepted, forMs: number, now: number): void {
     const place = `rest:${++this.#rests}`
-    this.#park(place, request)
-    if (!request.settled) this.#wakeAt(place, now + forMs)
+    if (this.#park(place, request)) this.#wakeAt(place, now + forMs)
   }
 
   #wakeAt(place: ParkingPlace, at: number): void {
     const { ledger, self } = this.#options
     ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
   }
+}
+
+/** One such answer may pass: a broker that has just become leader hears of it a moment later than others. */
+function noteUnknown(request: AnyAccepted, nodeId: number): void {
+  request.unknownTimes = request.unknownAt === nodeId ? request.unknownTimes + 1 : 1
+  request.unknownAt = nodeId
 }
 
 const tooManyParked = (limit: number): Failure =>

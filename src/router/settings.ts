@@ -29,18 +29,24 @@ export interface RouterSettings {
   readonly maxGroupConnections: number
   /** When a group's call has taken this long, other groups get another connection. */
   readonly slowGroupCallMs: number
-  /** Topics in use are refreshed when what is known of them is this old. */
+  /**
+   * Longest time that what is known of a topic in use may lag behind Kafka when no broker tells. All topics in use are
+   * looked up in one call at three quarters of it.
+   */
   readonly metadataMaxAgeMs: number
   /** First pause between two refreshes of one topic; doubles up to `refreshBackoffMaxMs`. */
   readonly refreshBackoffMs: number
   readonly refreshBackoffMaxMs: number
-  /** Refreshes that must miss a topic before it counts as unknown... */
+  /**
+   * Look-ups that must miss a topic before it counts as unknown to who reads, and answers of its leader that it does not
+   * know it although look-ups name it...
+   */
   readonly unknownTopicRefreshes: number
   /** ...and the longest that takes. A topic that may be created by asking is given this long. */
   readonly unknownTopicTimeoutMs: number
   /** How long "there is no such topic" is remembered. */
   readonly unknownTopicRememberedMs: number
-  /** Look-ups of topics nobody knows, per second. */
+  /** Missing topics that brokers are asked to create, per second. */
   readonly unknownTopicLookUpsPerSecond: number
   /** Lets brokers create topics that are produced to; reading never creates. */
   readonly allowAutoTopicCreation: boolean
@@ -89,7 +95,7 @@ export const defaultRouterSettings: RouterSettings = {
   maxGroupConnections: 4,
   slowGroupCallMs: 200,
   metadataTimeoutMs: 1_500,
-  metadataMaxAgeMs: 30_000,
+  metadataMaxAgeMs: 10_000,
   refreshBackoffMs: 100,
   refreshBackoffMaxMs: 1_000,
   unknownTopicRefreshes: 3,

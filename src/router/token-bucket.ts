@@ -10,17 +10,22 @@ export class TokenBucket {
     this.#countedAt = now
   }
 
-  /** Takes up to `wanted` tokens; gives how many there were. */
-  take(wanted: number, now: number): number {
+  /** How many there are. */
+  available(now: number): number {
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
     this.#countedAt = now
-    const taken = Math.min(wanted, Math.floor(this.#tokens))
+    return Math.floor(this.#tokens)
+  }
+
+  /** Takes up to `wanted` tokens; gives how many there were. */
+  take(wanted: number, now: number): number {
+    const taken = Math.min(wanted, this.available(now))
     this.#tokens -= taken
     return taken
   }
 
   /** Milliseconds until there is one. */
-  get untilNextMs(): number {
-    return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
+  untilNextMs(now: number): number {
+    return this.available(now) >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
   }
 }

@@ -25,7 +25,7 @@ describe('router: FetchOffset', () => {
       .on(1, 'listOffsets', 2, listOffsetsReply(cluster, EARLIEST, 0, 23_842))
       .on(1, 'listOffsets', 3, listOffsetsReply(cluster, LATEST, 0, 7_390_023))
       .on(1, 'listOffsets', 4, listOffsetsReply(cluster, LATEST, 2, 4_598))
-      .on(1, 'listOffsets', 5, listOffsetsReply(cluster, LATEST, 3))
+      .always(1, 'listOffsets', listOffsetsReply(cluster, LATEST, 3))
     castle = new CastleRouter(cluster)
     expect(await fetchOffset('earliest')).to.deep.equal({
       operation: 'fetchOffset',

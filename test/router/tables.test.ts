@@ -22,8 +22,8 @@ describe('leader table', () => {
       onRecreated: key => recreated.push(key)
     })
   })
-  const lookUp = (partition = 0, now = 0) => {
-    const found = table.lookUp('orders', partition, now)
+  const lookUp = (partition = 0, now = 0, mayBeCreated = false) => {
+    const found = table.lookUp('orders', partition, now, mayBeCreated)
     return found.type === 'leader' ? found.partition.leaderId : found.type
   }
 
@@ -93,25 +93,45 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0'])
   })
 
-  it('gives a topic that is being created five seconds, however often it is asked for', () => {
-    for (let now = 0; now < 5_000; now += 100) table.apply(missing, now, now, true)
-    expect(lookUp(0, 4_900)).to.equal('ask')
-    table.apply(missing, 5_000, 5_000, true)
-    expect(lookUp(0, 5_000)).to.equal('unknownTopic')
-    table.apply(ledBy(1), 5_100, 5_100, true)
-    expect(lookUp(0, 5_100)).to.equal(1)
+  it('hardening 6: gives a topic that is being created five seconds, whatever readers have found meanwhile', () => {
+    for (let now = 0; now < 1_000; now += 100) table.apply(missing, now, now, false)
+    expect(lookUp(0, 1_000), 'to who reads').to.equal('unknownTopic')
+    expect(lookUp(0, 1_000, true), 'to who may create').to.equal('ask')
+    for (let now = 1_000; now < 6_000; now += 100) table.apply(missing, now, now, true)
+    expect(lookUp(0, 5_900, true)).to.equal('ask')
+    table.apply(missing, 6_000, 6_000, true)
+    expect(lookUp(0, 6_000, true)).to.equal('unknownTopic')
+    table.apply(ledBy(1), 6_100, 6_100, true)
+    expect(lookUp(0, 6_100)).to.equal(1)
+  })
+
+  it('hardening 6: a try to create it that ended long ago does not end the next one at once', () => {
+    for (let now = 0; now <= 5_000; now += 500) table.apply(missing, now, now, true)
+    expect(lookUp(0, 5_000, true)).to.equal('unknownTopic')
+    for (let now = 6_000; now <= 12_000; now += 1_000) table.apply(missing, now, now, false)
+    table.apply(missing, 19_000, 19_000, true)
+    expect(lookUp(0, 19_000, true)).to.equal('ask')
+  })
+
+  it('hardening 1: remembers ten thousand missing names at most, and those only for a while', () => {
+    for (let at = 0; at < 30_000; at++) table.apply({ ...missing, topic: `invented-${at}` }, 0, 0, false)
+    expect(table.missingCount).to.equal(10_000)
+    expect(table.topicCount).to.equal(0)
+    table.forgetUnused(300_000, 10_001)
+    expect(table.missingCount).to.equal(0)
   })
 
   it('keeps leading where it did until a topic it knew has been missing for five seconds', () => {
     table.apply(ledBy(2), 0, 0, false)
     table.apply(missing, 10, 10, false)
     expect(lookUp()).to.equal(2)
-    for (let now = 20; now < 5_000; now += 500) table.apply(missing, now, now, false)
-    expect(lookUp(0, 4_999)).to.equal(2)
     expect(recreated).to.deep.equal([])
+    table.apply(missing, 20, 20, false)
+    expect(recreated, 'not served from the cache after two misses').to.deep.equal(['orders/0'])
+    for (let now = 520; now < 5_000; now += 500) table.apply(missing, now, now, false)
+    expect(lookUp(0, 4_999)).to.equal(2)
     table.apply(missing, 5_020, 5_020, false)
     expect(lookUp(0, 5_020)).to.equal('unknownTopic')
-    expect(recreated).to.deep.equal(['orders/0'])
   })
 
   const created = (topicId: string, leaderId = 2, leaderEpoch = 0) =>
@@ -141,7 +161,7 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
-  it('hardening 4: if the lagging broker was asked last but one, the living id wins when it is told again and again', () => {
+  it('hardening 4: where the lagging broker was asked later, the id that lives wins by being told again and again', () => {
     for (const [now, id] of ['new', 'old', 'new', 'new'].entries()) table.apply(created(id), now, now, false)
     expect(identity()?.topicId).to.equal('old')
     table.apply(created('new'), 4, 4, false)
@@ -171,21 +191,38 @@ describe('leader table', () => {
     expect(lookUp(7, 5_001)).to.equal('ask')
   })
 
-  it('treats fewer partitions than before as another life of the topic', () => {
-    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } }), 0, 0, false)
-    table.apply(ledBy(1), 10, 10, false)
+  const two = topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } })
+
+  it('hardening 10: believes fewer partitions only when they are told again and again: a broker may lag', () => {
+    table.apply(two, 0, 0, false)
+    for (const now of [10, 20]) table.apply(ledBy(1), now, now, false)
+    expect(lookUp(1, 20)).to.equal(1)
+    table.apply(two, 30, 30, false)
+    for (const now of [40, 50]) table.apply(ledBy(1), now, now, false)
+    expect(lookUp(1, 50)).to.equal(1)
+    expect(recreated).to.deep.equal([])
+    table.apply(ledBy(1), 60, 60, false)
     expect(recreated).to.deep.equal(['orders/1'])
-    expect(lookUp(1)).to.equal('unknownPartition')
+    expect(lookUp(1, 60)).to.equal('unknownPartition')
+  })
+
+  it('hardening 10: believes fewer partitions at once when the topic id has changed', () => {
+    table.apply(created('one'), 0, 0, false)
+    table.apply(topicOf({ topicId: 'two', partitions: { 0: { leaderId: 2 } } }), 10, 10, false)
+    expect(lookUp(1, 10)).to.equal('unknownPartition')
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
   it('bears partition ids that a damaged reply made up', () => {
     table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1073741825: { leaderId: 2 } } }), 0, 0, false)
     expect(lookUp(0)).to.equal(1)
-    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 2 } } }), 1, 1, false)
+    for (let time = 1; time <= 3; time++) {
+      table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 2 } } }), 1, 1, false)
+    }
     expect([lookUp(0, 1), lookUp(1, 1), lookUp(1073741825, 1)]).to.deep.equal([1, 2, 'unknownPartition'])
     for (const now of [10, 5_010]) table.apply(missing, now, now, false)
     expect(lookUp(0, 5_010)).to.equal('unknownTopic')
-    expect(recreated).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
+    expect([...new Set(recreated)]).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
   })
 
   it('remembers for a while that a topic is refused', () => {
@@ -205,25 +242,29 @@ describe('leader table', () => {
   it('lists what is in use and old, forgets what nobody asks for', () => {
     table.apply(ledBy(2), 0, 0, false)
     lookUp(0, 20_000)
-    expect(table.stale(30_000, 29_000)).to.deep.equal([])
-    expect(table.stale(30_000, 30_000)).to.deep.equal(['orders'])
-    expect(table.stale(30_000, 60_000)).to.deep.equal([])
+    expect(table.stale(30_000, 25_000, 24_000)).to.deep.equal([])
+    expect(table.stale(30_000, 25_000, 25_000)).to.deep.equal(['orders'])
+    expect(table.stale(30_000, 25_000, 60_000)).to.deep.equal([])
     table.forgetUnused(300_000, 320_001)
     expect(table.topicCount).to.equal(0)
+    expect(recreated).to.deep.equal(['orders/0'])
   })
 })
 
 describe('refresh schedule', () => {
   const known = new Set<string>()
+  const missing = new Set<string>()
   let schedule: RefreshSchedule
   beforeEach(() => {
     known.clear()
+    missing.clear()
     schedule = new RefreshSchedule({
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
       random: () => 1,
       isKnown: topic => known.has(topic),
-      unknownLookUps: new TokenBucket(20, 0)
+      isMissing: topic => missing.has(topic),
+      creations: new TokenBucket(20, 0)
     })
   })
   const refresh = (now: number): readonly string[] | undefined => {
@@ -238,7 +279,7 @@ describe('refresh schedule', () => {
     for (const topic of ['b', 'c', 'b']) schedule.want(topic, false, 1)
     expect(schedule.start(1)).to.equal(undefined)
     schedule.succeeded()
-    expect(schedule.start(2)?.topics).to.deep.equal(['b', 'c'])
+    expect(schedule.start(20)?.topics).to.deep.equal(['b', 'c'])
   })
 
   it('castle 9.16-D12 refreshes one topic at once, then with a doubling pause; others are not held up', () => {
@@ -272,25 +313,58 @@ describe('refresh schedule', () => {
     expect(schedule.nextAt(120)).to.equal(320)
   })
 
-  it('looks up at most twenty topics a second that nobody knows, known ones without limit', () => {
+  it('hardening 1: looks up known topics first and many names at once, however many were invented', () => {
+    for (let at = 0; at < 2_000; at++) schedule.want(`invented-${at}`, false, 0)
     known.add('known')
-    for (let at = 0; at < 50; at++) schedule.want(`invented-${at}`, false, 0)
     schedule.want('known', false, 0)
-    expect(refresh(0)).to.have.length(21).and.to.include('known')
-    expect(refresh(0)).to.equal(undefined)
-    expect(schedule.nextAt(0)).to.be.within(1, 50)
-    expect(refresh(500)).to.have.length(10)
+    const first = refresh(0)!
+    expect(first[0]).to.equal('known')
+    expect(first).to.have.length(501)
+    for (let at = 2_000; at < 4_000; at++) schedule.want(`invented-${at}`, false, 0)
+    schedule.want('known', false, 1)
+    expect(refresh(1), 'names nobody knows pause for a moment').to.equal(undefined)
+    expect(schedule.nextAt(1)).to.equal(20)
+    expect(refresh(100)![0]).to.equal('known')
+  })
+
+  it('hardening 1: asks brokers to create what they say is missing only, within the budget, in turn with look-ups', () => {
+    for (let at = 0; at < 50; at++) schedule.want(`new-${at}`, true, 0)
+    expect(schedule.start(0)).to.deep.include({ allowAutoTopicCreation: false })
+    schedule.succeeded()
+    for (let at = 0; at < 50; at++) {
+      missing.add(`new-${at}`)
+      schedule.want(`new-${at}`, true, 1)
+    }
+    const creation = schedule.start(1)!
+    expect(creation.allowAutoTopicCreation).to.equal(true)
+    expect(creation.topics).to.have.length(20)
+    schedule.succeeded()
+    for (const topic of creation.topics) schedule.want(topic, true, 2)
+    expect(schedule.start(200), 'look-ups go on meanwhile').to.deep.include({ allowAutoTopicCreation: false })
+    schedule.succeeded()
+    const next = schedule.start(500)!
+    expect(next.allowAutoTopicCreation).to.equal(true)
+    expect(next.topics, 'each once a second').to.have.length(9).and.not.include(creation.topics[0])
+  })
+
+  it('hardening 1: a want ends with its last waiter, and nothing is left of it', () => {
+    for (let at = 0; at < 1_000; at++) schedule.want(`invented-${at}`, true, 0)
+    for (let at = 0; at < 1_000; at++) schedule.forget(`invented-${at}`)
+    expect(schedule.size).to.equal(0)
+    expect(schedule.nextAt(0)).to.equal(undefined)
+    expect(schedule.start(0)).to.equal(undefined)
   })
 
   it('never lets a topic be created that is only read', () => {
+    missing.add('read').add('written')
     schedule.want('read', false, 0)
     schedule.want('written', true, 0)
     const plans = [schedule.start(0)!]
     schedule.succeeded()
     plans.push(schedule.start(0)!)
     expect(plans).to.deep.equal([
-      { topics: ['read'], allowAutoTopicCreation: false },
-      { topics: ['written'], allowAutoTopicCreation: true }
+      { topics: ['written'], allowAutoTopicCreation: true },
+      { topics: ['read'], allowAutoTopicCreation: false }
     ])
   })
 
