@@ -1,5 +1,6 @@
 import { flood } from './flood.js'
 import { idle } from './idle.js'
+import { names } from './names.js'
 import { type BenchOptions, parseCommand, USAGE } from './options.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
@@ -15,16 +16,17 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['router', router],
   ['idle', idle],
   ['flood', flood],
+  ['names', names],
   ['wal', wal]
 ])
 
 async function main(): Promise<void> {
-  const names = [...benchmarks.keys()]
+  const known = [...benchmarks.keys()]
   if (process.argv.includes('--help')) {
-    process.stdout.write(`${USAGE}names: ${names.join(', ')}\n`)
+    process.stdout.write(`${USAGE}names: ${known.join(', ')}\n`)
     return
   }
-  const command = parseCommand(process.argv.slice(2), names)
+  const command = parseCommand(process.argv.slice(2), known)
   const rows = await benchmarks.get(command.name)!(command)
   const report = { name: command.name, rows }
   process.stdout.write(toTable(report))

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { silentLogger } from '../../src/model.js'
@@ -38,15 +38,19 @@ export class KafkaCluster {
     readonly admin: AdminShell
   ) {}
 
-  /** Formats and starts; resolves when all nodes are in the metadata and can lead. */
-  static async start(): Promise<KafkaCluster> {
+  /**
+   * Formats and starts; resolves when all nodes are in the metadata and can lead.
+   *
+   * @param more settings of the brokers, before those of every test
+   */
+  static async start(more: Readonly<Record<string, string | number>> = {}): Promise<KafkaCluster> {
     requirePrograms('java', 'keytool', 'mvn')
     const classpath = await kafkaClasspath()
     const workspace = new Workspace()
     try {
       const certificate = await makeCertificate(workspace.directory)
       const ports = await choosePorts()
-      await format(workspace, classpath, ports, certificate)
+      await format(workspace, classpath, ports, certificate, more)
       const admin = new AdminShell(workspace, classpath, bootstrapOf(ports))
       const cluster = new KafkaCluster(workspace, classpath, certificate, ports, admin)
       for (const { nodeId } of ports) cluster.startNode(nodeId)
@@ -156,6 +160,15 @@ export class KafkaCluster {
     throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last })
   }
 
+  /** Ends all nodes and starts new ones without data, with another cluster id, at the same addresses. */
+  async wipe(): Promise<void> {
+    await Promise.all(this.nodeIds.map(nodeId => this.signal(nodeId, 'SIGKILL')))
+    for (const { nodeId } of this.ports) rmSync(this.workspace.path(`data-${nodeId}`), { recursive: true })
+    await formatStorage(this.workspace, this.classpath, this.ports)
+    for (const { nodeId } of this.ports) this.startNode(nodeId)
+    await this.#ready()
+  }
+
   /** Kills every process and removes every file of the cluster. */
   async stop(): Promise<void> {
     await this.workspace.close()
@@ -212,14 +225,23 @@ async function format(
   workspace: Workspace,
   classpath: string,
   ports: readonly NodePorts[],
-  certificate: Certificate
+  certificate: Certificate,
+  more: Readonly<Record<string, string | number>>
 ): Promise<void> {
+  for (const node of ports) {
+    const properties = workspace.path(`node-${node.nodeId}.properties`)
+    writeFileSync(properties, serverProperties(node, ports, workspace.path(`data-${node.nodeId}`), certificate, more))
+  }
+  await formatStorage(workspace, classpath, ports)
+}
+
+/** Storage of a new cluster. */
+async function formatStorage(workspace: Workspace, classpath: string, ports: readonly NodePorts[]): Promise<void> {
   // The leading 0 byte keeps the tool from taking an id that begins with `-` for a flag.
   const clusterId = Buffer.concat([Buffer.alloc(1), randomBytes(15)]).toString('base64url')
   await Promise.all(
     ports.map(async node => {
       const properties = workspace.path(`node-${node.nodeId}.properties`)
-      writeFileSync(properties, serverProperties(node, ports, workspace.path(`data-${node.nodeId}`), certificate))
       const tool = ['kafka.tools.StorageTool', 'format', '--config', properties, '--cluster-id', clusterId]
       await promisify(execFile)('java', [...javaArguments(classpath, 128), ...tool])
     })

@@ -56,12 +56,13 @@ const security = (certificate: Certificate): Record<string, string> => ({
   'listener.name.sasl_ssl.oauthbearer.sasl.jaas.config': `${loginModule}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`
 })
 
-/** The text of one node's `server.properties`. */
+/** The text of one node's `server.properties`; `more` goes before ours. */
 export function serverProperties(
   node: NodePorts,
   nodes: readonly NodePorts[],
   directory: string,
-  certificate: Certificate
+  certificate: Certificate,
+  more: Readonly<Record<string, string | number>> = {}
 ): string {
   const clients = `PLAINTEXT://127.0.0.1:${node.plaintext},SASL_SSL://127.0.0.1:${node.saslSsl}`
   const properties = {
@@ -76,7 +77,8 @@ export function serverProperties(
     'log.dirs': directory,
     ...small,
     ...quick,
-    ...security(certificate)
+    ...security(certificate),
+    ...more
   }
   return Object.entries(properties)
     .map(([name, value]) => `${name}=${value}\n`)

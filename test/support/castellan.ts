@@ -105,6 +105,7 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
     }),
     settings: { allowAutoTopicCreation: createTopics, ...options.router },
     delivery: { produce: request => delivery?.produce(request) },
+    onClusterChanged: change => delivery?.clusterChanged(change),
     onFatal: error => {
       throw error
     }

@@ -1,0 +1,108 @@
+import { startBroker } from './broker.js'
+import { Child } from './child.js'
+import type { NamesDoor, NamesReport, NamesRun } from './names-process.js'
+import type { BenchOptions } from './options.js'
+import { readProcessStats } from './process-stats.js'
+import type { Row } from './report.js'
+import { pushOne, startGateway, tryPush } from './servers.js'
+
+const TOPIC = 'exists'
+const READ_TOPIC = 'exists-too'
+const NAMES = 1_000_000
+/** Until then a process takes memory that it keeps, whoever asks for what. */
+const WARM_UP_NAMES = 300_000
+/** Longer than anything is remembered of a name. */
+const SETTLE_MS = 12_000
+const TIMEOUT_MS = 900_000
+const doors: readonly NamesDoor[] = ['writes', 'reads', 'groups']
+const HTTP = 'http'
+/** Of the HTTP door: names of one request, and requests at a time. */
+const NAMES_PER_PUSH = 1_000
+const PUSHES_IN_FLIGHT = 10
+const PUSHES_OF_A_MEASUREMENT = 500
+
+/**
+ * A million distinct invented names through each door; then the memory that stays, and what a request for a topic that
+ * exists costs, against the same before. A ratio of 1 is flat.
+ */
+export async function names({ only }: BenchOptions): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  for (const door of [...doors, HTTP] as const) {
+    if (only && !only.includes(door)) continue
+    rows.push(...(door === HTTP ? await overHttp() : await inProcess(door)))
+  }
+  return rows
+}
+
+async function inProcess(door: NamesDoor): Promise<readonly Row[]> {
+  const topics = [TOPIC, READ_TOPIC].map(topic => ({ topic, partitions: 1 }))
+  const broker = await startBroker({ topics })
+  const { child } = await Child.start('./names-process.ts')
+  try {
+    const run: NamesRun = { door, bootstrap: broker.bootstrap, written: TOPIC, read: READ_TOPIC, names: NAMES }
+    const { heapBytes, microsPerWrite, microsPerRead } = await child.ask<NamesReport>('run', run, TIMEOUT_MS)
+    const heapMb = heapBytes.map(bytes => bytes / 1e6)
+    return [
+      toRow(`${door}-heap`, 'MB', heapMb),
+      toRow(`${door}-then-write`, 'µs', microsPerWrite),
+      toRow(`${door}-then-read`, 'µs', microsPerRead)
+    ]
+  } finally {
+    await child.stop()
+    await broker.stop()
+  }
+}
+
+async function overHttp(): Promise<readonly Row[]> {
+  const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: 1 }] })
+  const gateway = await startGateway(broker.bootstrap)
+  try {
+    await pushOne(gateway.port, TOPIC)
+    await pushInvented(gateway.port, WARM_UP_NAMES, 'warm-up')
+    const measure = async () => {
+      await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+      return [readProcessStats(gateway.pid).rssBytes / 1e6, await microsPerPush(gateway.port)] as const
+    }
+    const before = await measure()
+    await pushInvented(gateway.port, NAMES, 'invented')
+    const after = await measure()
+    return [toRow('http-rss', 'MB', [before[0], after[0]]), toRow('http-then-push', 'µs', [before[1], after[1]])]
+  } finally {
+    await gateway.stop()
+    await broker.stop()
+  }
+}
+
+async function pushInvented(port: number, count: number, prefix: string): Promise<void> {
+  let invented = 0
+  const push = async (): Promise<void> => {
+    while (invented < count) {
+      const first = invented
+      invented += NAMES_PER_PUSH
+      const records = Array.from({ length: NAMES_PER_PUSH }, (_, at) => ({
+        topic: `${prefix}-${first + at}`,
+        data: 'x'
+      }))
+      const response = await fetch(`http://127.0.0.1:${port}/kprf/push`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ records, wait_for_send: false })
+      })
+      await response.arrayBuffer()
+    }
+  }
+  await Promise.all(Array.from({ length: PUSHES_IN_FLIGHT }, push))
+}
+
+async function microsPerPush(port: number): Promise<number> {
+  const startedAtMs = performance.now()
+  for (let at = 0; at < PUSHES_OF_A_MEASUREMENT; at++) {
+    if (!(await tryPush(port, TOPIC))) throw new Error('names: a push to a topic that exists failed')
+  }
+  return ((performance.now() - startedAtMs) * 1000) / PUSHES_OF_A_MEASUREMENT
+}
+
+function toRow(work: string, unit: string, [before, after]: readonly number[]): Row {
+  const note = `before: ${before!.toFixed(1)} ${unit}`
+  return { work, value: after!, unit, ratio: after! / before!, against: 'before the names', note }
+}
