@@ -1,10 +1,10 @@
 import { requiresCredentials } from '../config/access-checks.js'
 import type { AuthSettings } from '../config/access-settings.js'
-import { OverloadedError, UnauthenticatedError, UnavailableError } from '../errors.js'
+import { OverloadedError, UnauthenticatedError } from '../errors.js'
 import { ANONYMOUS } from './access.js'
 import { BearerTokens } from './bearer-tokens.js'
 import { Certificates } from './certificates.js'
-import type { Arrival, Authentication, Identity } from './identity.js'
+import { type Arrival, type Authentication, type Identity, isRefusal } from './identity.js'
 import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
 import { parseLogin, Users } from './users.js'
 import { VerificationQueue } from './verification-queue.js'
@@ -40,6 +40,11 @@ export class Authenticator {
    * header up compares hashes that are seeded per process, so the time it takes tells nothing about its neighbours.
    */
   readonly #remembered = new Map<string, Identity>()
+  /**
+   * Verifications under way, by the whole header: a client that opens many connections at once pays for one, and its
+   * requests go on in the order in which they came.
+   */
+  readonly #verifying = new Map<string, Promise<Authentication>>()
 
   constructor(deps: AuthenticatorDeps) {
     const { settings } = deps
@@ -60,6 +65,8 @@ export class Authenticator {
       if (known.validUntil > this.#deps.now()) return known
       this.#remembered.delete(authorization)
     }
+    const verifying = this.#verifying.get(authorization)
+    if (verifying !== undefined) return verifying
     const [, scheme = '', credentials = ''] = authorization.match(/^([A-Za-z]+) +(\S+)$/) ?? []
     if (scheme.toLowerCase() === 'bearer') return this.#bearer(authorization, credentials)
     if (scheme.toLowerCase() === 'basic') return this.#basic(authorization, credentials, arrival.address)
@@ -83,19 +90,32 @@ export class Authenticator {
     const identity = this.#bearerTokens.find(token)
     if (identity) return this.#accepted(authorization, identity)
     if (this.#deps.settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
-    return this.#deps.tokens.verify(token).then(result => {
-      if (result instanceof UnavailableError) return result
-      if (typeof result === 'string') return this.#refusal(JWT_REFUSALS[result])
-      return this.#accepted(authorization, result)
-    })
+    return this.#verify(authorization, this.#verifyJwt(token))
+  }
+
+  async #verifyJwt(token: string): Promise<Authentication> {
+    const result = await this.#deps.tokens.verify(token)
+    return typeof result === 'string' ? this.#refusal(JWT_REFUSALS[result]) : result
   }
 
   #basic(authorization: string, credentials: string, address: string): Authentication | Promise<Authentication> {
     const login = this.#deps.settings.users.length > 0 ? parseLogin(credentials) : undefined
     if (!login) return this.#refusal(WRONG_LOGIN)
-    const verifying = this.#queue.run(address, () => this.#users.verify(login))
-    if (!verifying) return new OverloadedError('too many passwords are being verified')
-    return verifying.then(identity => (identity ? this.#accepted(authorization, identity) : this.#refusal(WRONG_LOGIN)))
+    const identity = this.#queue.run(address, () => this.#users.verify(login))
+    if (!identity) return new OverloadedError('too many passwords are being verified')
+    return this.#verify(
+      authorization,
+      identity.then(found => found ?? this.#refusal(WRONG_LOGIN))
+    )
+  }
+
+  /** All who wait are given the same promise, so that they go on in their order. */
+  #verify(authorization: string, result: Promise<Authentication>): Promise<Authentication> {
+    const verifying = result
+      .then(found => (isRefusal(found) ? found : this.#accepted(authorization, found)))
+      .finally(() => this.#verifying.delete(authorization))
+    this.#verifying.set(authorization, verifying)
+    return verifying
   }
 
   #accepted(authorization: string, identity: Identity): Authentication {

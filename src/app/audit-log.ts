@@ -26,7 +26,7 @@ export function openAuditLog({ audit, auditFile }: AccessSettings, log: Logger):
   }
   const destination = openFile(auditFile)
   destination.on('error', error => log.error({ err: error }, `audit lines cannot be written to ${auditFile}`))
-  const formatters = { level: () => ({}) }
+  const formatters = { level: (label: string) => ({ level: label }) }
   const file = pino({ base: null, formatters, timestamp: pino.stdTimeFunctions.isoTime }, destination)
   return { write: line => file.info(line), reopen: () => destination.reopen(), close: () => destination.end() }
 }

@@ -27,7 +27,10 @@ const user = z.strictObject({
   principal: principal.optional().describe('Who the user is; absent: the name to log in with'),
   passwordHash: z
     .string()
-    .regex(PHC_SCRYPT, { error: 'must be $scrypt$ln=…,r=…,p=…$SALT$HASH; castellan password makes it of a password' })
+    .regex(PHC_SCRYPT, {
+      error: 'must be $scrypt$ln=…,r=…,p=…$SALT$HASH; castellan password makes it of a password',
+      abort: true
+    })
     .refine(isAffordable, { error: 'is too expensive to verify; at most ln=17, r=8, p=4' })
     .describe('As `castellan password` prints it')
     .meta({ secret: true })

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { constants, X509Certificate } from 'node:crypto'
 import type { Server } from 'node:https'
 import { createSecureContext, type TlsOptions } from 'node:tls'
 import type { ListenerTlsSettings } from '../config/listener-tls-settings.js'
@@ -99,6 +99,8 @@ function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: L
     honorCipherOrder: true,
     ALPNProtocols: ['http/1.1'],
     ...(ca !== undefined && { ca }),
+    // A resumed session would bring back a client whose authority is not trusted any more.
+    ...(clientAuth !== 'none' && { secureOptions: constants.SSL_OP_NO_TICKET }),
     requestCert: clientAuth !== 'none',
     rejectUnauthorized: clientAuth === 'required'
   }

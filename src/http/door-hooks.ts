@@ -50,12 +50,20 @@ export function requireManagement(
 }
 
 /** Answers refusals outside of the dialects, which have error formats of their own. */
-export function answerRefusal(error: FastifyError | CastellanError, _: FastifyRequest, reply: FastifyReply): void {
+export function answerRefusal(
+  error: FastifyError | CastellanError,
+  { headers }: FastifyRequest,
+  reply: FastifyReply
+): void {
   const status = refusalStatus(error)
   if (status === undefined) throw error
   const body: { error: ErrorCode | undefined; message: string } = {
     error: error instanceof CastellanError ? error.code : undefined,
     message: error.message
+  }
+  // The body has not been read and will not be.
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
+    reply.header('connection', 'close')
   }
   reply
     .code(status)

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
+import { parsePasswordHash, verifyPassword } from '../../src/access/passwords.js'
 import { version } from '../../src/main/version.js'
 import { type Outcome, runCommand } from './run-command.js'
 
@@ -213,5 +215,32 @@ describe('castellan', () => {
     } finally {
       other.close()
     }
+  })
+})
+
+describe('walls 7: castellan token and castellan password', () => {
+  it('make a token that its hash belongs to, another one every time', async () => {
+    const made = [await castellan(['token']), await castellan(['token'])].map(({ stdout }) => stdout)
+    expect(made[0]).to.match(/^token {3}castellan_[\w-]{43}\nsha256 {2}[0-9a-f]{64}\n$/)
+    expect(made[0]).to.not.equal(made[1])
+    const [, token, hash] = made[0]!.match(/^token +(\S+)\nsha256 +(\S+)/)!
+    expect(createHash('sha256').update(token!).digest('hex')).to.equal(hash)
+  })
+
+  it('make a hash of the first line of stdin that the configuration takes', async () => {
+    const { code, stdout } = await castellan(['password'], {}, undefined, ['right: \u00fc\r\nnot this'])
+    expect(code).to.equal(0)
+    expect(stdout).to.match(/^\$scrypt\$ln=15,r=8,p=1\$[\w+/]{22}\$[\w+/]{43}\n$/)
+    const hash = parsePasswordHash(stdout.trim())
+    expect(await verifyPassword('right: \u00fc', hash)).to.equal(true)
+    expect(await verifyPassword('right: \u00fc\r', hash)).to.equal(false)
+  })
+
+  it('refuse a password that is empty', async () => {
+    const { code, stderr } = await castellan(['password'], {}, undefined, ['\n'])
+    expect([code, stderr.split('\n')[0]]).to.deep.equal([
+      2,
+      'castellan password: the password is empty; it is read from stdin'
+    ])
   })
 })
