@@ -28,6 +28,11 @@ import { DecompressedMemory } from './wire/decompressed-memory.js'
 /** Share of the grace that requests may use before their connections are cut; the lanes need the rest. */
 const REQUESTS_SHARE = 0.5
 
+const lossOf = (records: number): string =>
+  records === 1
+    ? 'stopped; 1 record that was in memory only is lost'
+    : `stopped; ${records} records that were in memory only are lost`
+
 /** A running gateway. */
 export interface App {
   readonly urls: HttpUrls
@@ -126,7 +131,7 @@ class Starting {
     this.#system.stop()
     const lostRecords = this.#lostRecords
     if (lostRecords === 0) this.#log.info({}, 'stopped')
-    else this.#log.error({ lostRecords }, `stopped; ${lostRecords} records that were in memory only are lost`)
+    else this.#log.error({ lostRecords }, lossOf(lostRecords))
     return { lostRecords }
   }
 

@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.js'
 import { printable } from '../printable.js'
 import { crossCheck, type Role } from './checks.js'
 import { describeSettings, type Leaf } from './leaves.js'
-import { toProblems } from './problems.js'
+import { didYouMean, toProblems } from './problems.js'
 import { configSchema } from './schema.js'
 import { type Assignment, fromEnvironment, fromText, fromYaml } from './sources.js'
 
@@ -72,7 +72,7 @@ function fromFlags(flags: readonly FlagSetting[]): { assignments: Assignment[]; 
   const problems: string[] = []
   for (const { flag, path, value } of flags) {
     const leaf = leafAt(path)
-    if (!leaf) problems.push(`${flag}: there is no setting ${path.join('.')}`)
+    if (!leaf) problems.push(`${flag}: there is no setting ${path.join('.')}${didYouMean(path, leaves)}`)
     else assignments.push({ path, value: typeof value === 'string' ? fromText(value, leaf) : value, origin: flag })
   }
   return { assignments, problems }

@@ -74,7 +74,7 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
 }
 
 /** Names the setting that was probably meant: the same section, or the same name elsewhere. */
-function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
+export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
   const wrong = path.at(-1)!.toLowerCase()
   const depth = path.length - 1
   const siblings = new Set(

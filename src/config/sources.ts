@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { type Document, LineCounter, parseDocument } from 'yaml'
+import { editDistance } from './edit-distance.js'
 import type { Leaf } from './leaves.js'
 
 /** Variables Kubernetes sets by itself in the namespace of a service called `castellan`. Not ours. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/
 
 const PREFIX = 'CASTELLAN_'
+const MAX_TYPOS = 2
 
 /** `CASTELLAN_BROKERS` is short for the brokers of the default cluster, as `--brokers` is. */
 const SHORT_NAMES = new Map([['CASTELLAN_BROKERS', ['clusters', 'default', 'brokers']]])
@@ -105,7 +107,7 @@ export function fromEnvironment(
     // An empty variable is how shells and compose files say "not set".
     if (!name.startsWith(PREFIX) || text === undefined || text === '' || KUBERNETES_VARIABLE.test(name)) continue
     const found = findLeaf(name, leaves, knownNames)
-    if (!found) problems.push(`${name}: no such setting`)
+    if (!found) problems.push(`${name}: no such setting${closestVariable(name, leaves)}`)
     else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })
     else {
       const content = readSecret(text)
@@ -141,6 +143,13 @@ function fromJson(text: string): unknown {
   } catch {
     return text
   }
+}
+
+/** The variable that was probably meant; names with a cluster in them are not guessed. */
+function closestVariable(name: string, leaves: readonly Leaf[]): string {
+  const names = leaves.filter(({ path }) => !path.includes('*')).map(({ path }) => environmentName(path))
+  const near = [...names, ...SHORT_NAMES.keys()].find(candidate => editDistance(candidate, name) <= MAX_TYPOS)
+  return near === undefined ? '' : `; did you mean ${near}?`
 }
 
 interface FoundLeaf {

@@ -4,6 +4,7 @@ import { loadConfig } from '../config/config.js'
 import { aborted, type Command, EXIT_OK, type Process } from './command.js'
 import { configFlags } from './config-flags.js'
 import type { FlagValues } from './flags.js'
+import { usesColors } from './standard-output.js'
 
 /** `castellan broker`: the embedded broker alone, for other people's tests. */
 export const brokerCommand: Command = {
@@ -61,7 +62,7 @@ async function runBroker(values: FlagValues, { environment, stdout, stderr, stop
   const log = createLogger({
     level: values.has('debug') ? 'debug' : config.log.level,
     pretty: stderr.isTTY,
-    colors: stderr.isTTY,
+    colors: usesColors(stderr, environment),
     descriptor: 2
   })
   const cluster = await startEmbeddedBroker(

@@ -8,6 +8,7 @@ import { commonFlags, describeCommand, overview } from './help.js'
 import { passwordCommand } from './password.js'
 import { readCommand } from './read.js'
 import { serveCommand } from './serve.js'
+import { flush } from './standard-output.js'
 import { tokenCommand } from './token.js'
 import { topicsCommand } from './topics.js'
 import { CommandError, UsageError } from './usage-error.js'
@@ -29,6 +30,16 @@ const commands: readonly Command[] = [
  * @returns the exit code
  */
 export async function run(args: readonly string[], process: Process): Promise<number> {
+  const code = await runOne(args, process)
+  if (code !== EXIT_OK) return code
+  try {
+    return (await flush(process.stdout)) ? EXIT_OK : EXIT_FAILURE
+  } catch (error) {
+    return report(error, undefined, args.includes('--debug'), process)
+  }
+}
+
+async function runOne(args: readonly string[], process: Process): Promise<number> {
   let command: Command | undefined
   try {
     const [first = '', ...rest] = args
@@ -65,6 +76,8 @@ function requireCommand(name: string): Command {
 }
 
 function requirePositionals({ positionals, examples }: Command, values: FlagValues): void {
+  const empty = positionals[values.positionals.indexOf('')]
+  if (empty !== undefined) throw new UsageError(`${empty} is empty, for example: ${examples[0]}`)
   const missing = positionals[values.positionals.length]
   if (missing !== undefined) throw new UsageError(`${missing} is missing, for example: ${examples[0]}`)
 }

@@ -1,11 +1,13 @@
 import { type ActorRef, ActorSystem } from '../actor/actor.js'
 import { startCluster } from '../app/kafka.js'
 import { createLogger } from '../app/logger.js'
-import { type Config, type FlagSetting, loadConfig } from '../config/config.js'
+import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../config/config.js'
 import { defaultLogger } from '../metrics/metrics-logger.js'
 import type { RouterMessage } from '../operations.js'
+import { closest } from './closest.js'
 import type { Process } from './command.js'
 import type { FlagValues } from './flags.js'
+import { usesColors } from './standard-output.js'
 import { CommandError, UsageError } from './usage-error.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
@@ -25,12 +27,14 @@ export interface Client {
 export function openClient(values: FlagValues, { environment, stderr }: Process): Client {
   const timeoutMs = (values.count('timeout', 1) ?? DEFAULT_TIMEOUT_SECONDS) * 1_000
   const name = values.text('cluster') ?? 'default'
-  const config = loadConfig({ role: 'client', file: values.text('config'), environment, flags: flagsFor(name, values) })
+  const sources = { role: 'client', file: values.text('config'), environment } as const
+  const config = loadConfig({ ...sources, flags: flagsFor(name, values) })
   const cluster = clusterOf(config, name)
+  if (values.has('brokers')) requireConfigured(name, { ...sources, flags: otherFlags(values) })
   const log = createLogger({
     level: values.has('debug') ? 'debug' : 'error',
     pretty: stderr.isTTY,
-    colors: stderr.isTTY,
+    colors: usesColors(stderr, environment),
     descriptor: 2
   })
   const onFatal = (error: Error): never => {
@@ -52,6 +56,23 @@ export function openClient(values: FlagValues, { environment, stderr }: Process)
   return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, stop }
 }
 
+/** A name that only `--brokers` would bring to life is a misspelt one. */
+function requireConfigured(name: string, sources: ConfigSources): void {
+  const named = clustersOf(sources)
+  if (named !== undefined) requireCluster(named, name)
+}
+
+/** `undefined`: what is left without the brokers is no valid configuration, so the cluster is in it. */
+function clustersOf(sources: ConfigSources): Config['clusters'] | undefined {
+  try {
+    return loadConfig(sources).clusters
+  } catch {
+    return undefined
+  }
+}
+
+const otherFlags = (values: FlagValues): FlagSetting[] => values.settings().filter(({ flag }) => flag !== '--brokers')
+
 /** `--brokers` names those of the chosen cluster. */
 const flagsFor = (name: string, values: FlagValues): FlagSetting[] =>
   values
@@ -59,12 +80,18 @@ const flagsFor = (name: string, values: FlagValues): FlagSetting[] =>
     .map(setting => (setting.flag === '--brokers' ? { ...setting, path: ['clusters', name, 'brokers'] } : setting))
 
 function clusterOf(config: Config, name: string): { name: string; brokers: readonly string[] } {
-  const cluster = Object.hasOwn(config.clusters, name) ? config.clusters[name] : undefined
-  if (!cluster)
-    throw new UsageError(`there is no cluster ${name}; there are ${Object.keys(config.clusters).join(', ')}`)
+  const cluster = requireCluster(config.clusters, name)
   if (cluster.brokers.length > 0) return { name, brokers: cluster.brokers }
   const { host, port } = config.embedded
   return { name, brokers: [`${host}:${port === 0 ? 9092 : port}`] }
+}
+
+function requireCluster(clusters: Config['clusters'], name: string): Config['clusters'][string] {
+  const cluster = Object.hasOwn(clusters, name) ? clusters[name] : undefined
+  if (cluster) return cluster
+  const names = Object.keys(clusters)
+  const known = names.length === 1 ? `the only one is ${names[0]}` : `there are ${names.join(', ')}`
+  throw new UsageError(`there is no cluster ${name}${closest(name, names)}; ${known}`)
 }
 
 /** The one line for a cluster that cannot be reached. */

@@ -120,10 +120,13 @@ function selectPartitions(
   const existing = partitions.map(({ partition }) => partition)
   const missing = chosen?.find(partition => !existing.includes(partition))
   if (missing !== undefined) {
-    throw new CommandError(`topic ${topic} has no partition ${missing}; it has ${existing.length}, from 0 on`)
+    throw new CommandError(`topic ${topic} has no partition ${missing}; ${numbersOf(existing)}`)
   }
   return chosen ?? existing
 }
+
+const numbersOf = (partitions: readonly number[]): string =>
+  partitions.length === 1 ? 'its only one is 0' : `they are 0 to ${partitions.length - 1}`
 
 /** Fires when nobody reads stdout any more, as with `| head`. That is no failure. */
 function brokenPipe(stdout: NodeJS.WriteStream): AbortSignal {

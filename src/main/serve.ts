@@ -5,6 +5,7 @@ import { toYaml } from '../config/print.js'
 import { aborted, type Command, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { configFlags } from './config-flags.js'
 import type { FlagValues } from './flags.js'
+import { usesColors } from './standard-output.js'
 import { claimSocketPath } from './unix-socket.js'
 import { version } from './version.js'
 
@@ -108,8 +109,9 @@ async function serve(values: FlagValues, process: Process): Promise<number> {
   return runGateway(config, process)
 }
 
-async function runGateway(config: Config, { stdout, stopped, crashed, onHangUp }: Process): Promise<number> {
-  const log = createLogger({ ...config.log, ...prettiness(config, stdout), descriptor: 1 })
+async function runGateway(config: Config, process: Process): Promise<number> {
+  const { stopped, crashed, onHangUp } = process
+  const log = createLogger({ ...config.log, ...prettiness(config, process), descriptor: 1 })
   if (config.http.unixSocket !== undefined) await claimSocketPath(config.http.unixSocket)
   const app = await startApp(config, { log, version: version() })
   onHangUp(() => {
@@ -126,6 +128,7 @@ async function runGateway(config: Config, { stdout, stopped, crashed, onHangUp }
   return lostRecords > 0 ? EXIT_FAILURE : code
 }
 
-function prettiness({ log }: Config, { isTTY }: NodeJS.WriteStream): { pretty: boolean; colors: boolean } {
-  return { pretty: log.pretty === 'always' || (log.pretty === 'auto' && isTTY), colors: isTTY }
+function prettiness({ log }: Config, { stdout, environment }: Process): { pretty: boolean; colors: boolean } {
+  const pretty = log.pretty === 'always' || (log.pretty === 'auto' && stdout.isTTY)
+  return { pretty, colors: usesColors(stdout, environment) }
 }

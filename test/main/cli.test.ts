@@ -55,6 +55,25 @@ describe('castellan', () => {
     expect(version()).to.match(/^\d+\.\d+\.\d+/)
   })
 
+  it('front door 14: guesses which setting was meant', async () => {
+    const problems: [string[], string][] = [
+      [['--set', 'http.prot=1'], '--set http.prot: there is no setting http.prot; did you mean port?'],
+      [['--set', 'htpp.port=1'], '--set htpp.port: there is no setting htpp.port; did you mean http.port?'],
+      [['--set', 'clusters.eu.broker=a:1'], 'there is no setting clusters.eu.broker; did you mean brokers?']
+    ]
+    for (const [args, problem] of problems) {
+      const { code, stderr } = await castellan(args)
+      expect(code).to.equal(2)
+      expect(stderr)
+        .to.match(/^castellan serve: .*\n$/)
+        .and.to.contain(problem)
+    }
+    const { stderr } = await castellan([], { CASTELLAN_HTTP_PROT: '1' })
+    expect(stderr).to.equal(
+      'castellan serve: CASTELLAN_HTTP_PROT: no such setting; did you mean CASTELLAN_HTTP_PORT?\n'
+    )
+  })
+
   describe('walls 6: what was written', () => {
     it('is repeated without control characters, in one line', async () => {
       const hostile = 'a\u001b[2J\u009b\nb'
@@ -99,7 +118,13 @@ describe('castellan', () => {
       [['read', 'a', '--format', 'xml'], 'castellan read: --format takes value, key-value, json, not "xml"'],
       [['read', 'a', '--partition', '1,x'], 'castellan read: --partition takes numbers such as 0,2, not "1,x"'],
       [['read', 'a', '--count', '0'], 'castellan read: --count takes a whole number of at least 1, not "0"'],
-      [['read', 'a', '--cluster', 'eu'], 'castellan read: there is no cluster eu; there are default'],
+      [['read', 'a', '--cluster', 'eu'], 'castellan read: there is no cluster eu; the only one is default'],
+      [['read', ''], 'castellan read: TOPIC is empty, for example: castellan read orders'],
+      [
+        ['topics', '--cluster', 'nope', '-b', 'a:1'],
+        'castellan topics: there is no cluster nope; the only one is default'
+      ],
+      [['topics', '--cluster', 'defualt'], 'castellan topics: there is no cluster defualt; did you mean default?'],
       [['topics', '--format', 'xml'], 'castellan topics: --format takes table or json, not "xml"']
     ]
     for (const [args, message] of cases) {

@@ -81,7 +81,7 @@ describe('castellan as a process', function () {
     await cut.line(/^0 /)
     cut.process.stdout!.destroy()
     expect((await gateway.push({ records: many, wait_for_send: true })).status).to.equal(200)
-    expect([await cut.exit(), cut.stderr]).to.deep.equal([0, ''])
+    expect([await cut.exit(), cut.stderr]).to.deep.equal([1, ''])
 
     const stopped = read('orders', '--brokers', brokers!, '--follow')
     await stopped.line(/^0 /)

@@ -1,0 +1,27 @@
+import { getSystemErrorMap } from 'node:util'
+import { CommandError } from './usage-error.js'
+
+/** Nobody reads any more, as with `| head`: the reader knows, so it is no news. */
+const READER_LEFT = 'EPIPE'
+
+/**
+ * Waits until the stream has taken everything.
+ *
+ * @returns false when its reader has left
+ * @throws CommandError when it cannot be written to, as with a full disk
+ */
+export async function flush(stdout: NodeJS.WriteStream): Promise<boolean> {
+  const error = stdout.errored ?? (await new Promise<Error | null | undefined>(resolve => stdout.write('', resolve)))
+  // The write after a failed one only says that the stream is gone.
+  const cause = (stdout.errored ?? error) as NodeJS.ErrnoException | null | undefined
+  if (cause === null || cause === undefined) return true
+  if (cause.code === READER_LEFT) return false
+  const [, meaning] = getSystemErrorMap().get(cause.errno ?? 0) ?? []
+  throw new CommandError(`cannot write to stdout: ${meaning ?? cause.message} (${cause.code})`)
+}
+
+/** Whether to write colours; see no-color.org. */
+export const usesColors = (
+  stream: NodeJS.WriteStream,
+  environment: Readonly<Record<string, string | undefined>>
+): boolean => stream.isTTY && (environment.NO_COLOR ?? '') === ''
