@@ -31,7 +31,7 @@ export class LookUp {
 
   /** Somebody waits for it: as soon as the distance to the last one allows. */
   want(nowMs: number): void {
-    const distanceMs = backoffMs(this.#fruitless + 1, AGAIN_MS, AGAIN_MAX_MS, this.#random)
+    const distanceMs = backoffMs(Math.max(1, this.#fruitless), AGAIN_MS, AGAIN_MAX_MS, this.#random)
     this.#dueAt = Math.min(this.#dueAt, Math.max(nowMs, this.#answeredAt + distanceMs))
   }
 

@@ -18,8 +18,8 @@ const UNUSED_TOPICS_KEPT_FOR = 10
 /** What is looked up, in the order of importance. Each kind has one look-up under way at most, and waits for no other. */
 const kinds = ['pending', 'missing', 'refreshed'] as const
 type Kind = (typeof kinds)[number]
-/** Topics of one look-up. A look-up that creates is expensive for the brokers; the others cost a name each. */
-const mostTopicsOf: Record<Kind, number> = { pending: 2_000, missing: 500, refreshed: 500 }
+/** Topics of one look-up. */
+const mostTopicsOf: Record<Kind, number> = { pending: 2_000, missing: 1_000, refreshed: 1_000 }
 
 /** All topics somebody has produced to, and the look-ups of those whose partitions are not known or not lately. */
 export class TopicTable {
@@ -144,7 +144,7 @@ export class TopicTable {
     for (const topic of this.#topics.values()) if (topic.isUnused(unusedMs, nowMs)) this.#forget(topic)
   }
 
-  /** Only for a topic that brokers denied, and that records wait for, creation is asked for. */
+  /** Creates nothing that exists: the Router looks first, and has created what is missing as far as its budget goes. */
   #ask(kind: Kind, topics: readonly Topic[]): void {
     this.#isAsking[kind] = true
     this.#askedAt[kind] = this.#host.clock()
@@ -154,7 +154,7 @@ export class TopicTable {
         type: 'fetchTopicMetadata',
         requestId: ++this.#requests,
         topics: topics.map(topic => topic.name),
-        allowAutoTopicCreation: kind === 'missing' && this.#host.settings.createTopics,
+        allowAutoTopicCreation: kind !== 'refreshed' && this.#host.settings.createTopics,
         timeoutMs: TIMEOUT_MS,
         requester
       })

@@ -197,7 +197,6 @@ export class Topic {
 
   #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
     const code = metadata?.errorCode ?? 0
-    const wasDenied = this.lookUp.isDenied(nowMs)
     this.lookUp.fruitless(nowMs, code === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
     const isFinal = !kafkaErrorOf(code).retriable && code !== 0
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
@@ -205,10 +204,7 @@ export class Topic {
     const isWaitedFor = this.#room.recordCount > 0
     // A known one too: a look-up that came to nothing must not be the last.
     if (isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
-    if (!isWaitedFor || !this.lookUp.isDenied(nowMs)) return
-    // The first look-up creates nothing. The one that may create it need not wait.
-    if (!wasDenied) this.lookUp.wantNow(nowMs)
-    this.#places.enter(this, 'missing')
+    if (isWaitedFor && this.lookUp.isDenied(nowMs)) this.#places.enter(this, 'missing')
   }
 
   #found(metadata: TopicMetadata, nowMs: number): void {

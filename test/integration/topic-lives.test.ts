@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
@@ -12,6 +13,31 @@ describe('writing to topics that come and go', () => {
   after(async () => {
     await castellan?.close()
     await cluster?.close()
+  })
+
+  it('hardening 6: creates a topic with its first record although readers ask for it all the time', async () => {
+    const topics = Array.from({ length: 8 }, () => freshTopic('wanted'))
+    let isOver = false
+    const readers = topics.map(async topic => {
+      while (!isOver) {
+        const { type } = await castellan.fetchData(topic, 0, 0)
+        if (type !== 'noMessages') await sleep(20)
+      }
+    })
+    try {
+      await sleep(1_000)
+      const outcomes = await Promise.all(
+        topics.map(topic =>
+          castellan.gateway
+            .produce([{ topic, key: null, value: 'first' }], { partitioner: 'crc32', deadlineMs: 4_000 })
+            .outcomes()
+        )
+      )
+      expect(outcomes.flat().map(({ type }) => type)).to.deep.equal(topics.map(() => 'delivered'))
+    } finally {
+      isOver = true
+      await Promise.all(readers)
+    }
   })
 
   it('hardening 4: writes every record that it acknowledges to a topic that was deleted and created anew', async () => {

@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { ProduceOptions } from '../../src/delivery/delivery.js'
+import { type Castellan, startCastellan } from '../support/castellan.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const INVENTED_PER_SECOND = 300
+const options: ProduceOptions = { partitioner: 'crc32', deadlineMs: 2_000 }
+
+describe('writing while somebody invents topics', () => {
+  let cluster: TargetCluster
+  let castellan: Castellan
+  before(async () => {
+    cluster = await targetCluster()
+    castellan = await startCastellan(cluster.bootstrap)
+  })
+  after(async () => {
+    await castellan?.close()
+    await cluster?.close()
+  })
+
+  it('hardening 1: takes the first record of every topic that exists, and delivers it', async () => {
+    const existing = Array.from({ length: 10 }, () => freshTopic('existing'))
+    for (const topic of existing) await cluster.createTopic(topic, 1)
+    const prefix = freshTopic('invented')
+    const send = (topic: string) => castellan.gateway.produce([{ topic, key: null, value: 'x' }], options)
+    let invented = 0
+    const inventor = setInterval(() => {
+      for (let at = 0; at < INVENTED_PER_SECOND / 20; at++) send(`${prefix}-${invented++}`)
+    }, 50)
+    try {
+      await sleep(1_000)
+      const outcomes: string[] = []
+      for (const topic of existing) {
+        const [outcome] = await send(topic).outcomes()
+        outcomes.push(outcome?.type === 'failed' ? outcome.message : 'delivered')
+        await sleep(200)
+      }
+      expect(outcomes).to.deep.equal(existing.map(() => 'delivered'))
+    } finally {
+      clearInterval(inventor)
+    }
+  })
+})
