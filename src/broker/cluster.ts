@@ -6,7 +6,7 @@ import { FaultTable } from './faults.js'
 import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import { HeldBytes } from './held-bytes.js'
-import { PartitionLog } from './log/partition-log.js'
+import { PartitionLog, type Recovery } from './log/partition-log.js'
 import { Places } from './places.js'
 import { ProducerIds } from './producer-ids.js'
 import { controlBatch } from './protocol/control-batch.js'
@@ -65,10 +65,15 @@ export class Cluster {
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({
-      openLog(topic, partition, logStartOffset) {
-        const files = storage.openLog(topic, partition)
-        const log = new PartitionLog({ open: files.open, segmentBytes })
-        log.recover(files.baseOffsets, logStartOffset, files.truncate)
+      openLog(topic, partition, { logStartOffset, leaderEpoch }, isNew) {
+        const { open, baseOffsets, rollsAtGaps, quarantine } = storage.openLog(topic, partition, isNew)
+        const log = new PartitionLog({ open, segmentBytes, rollsAtGaps })
+        const damaged: Recovery['damaged'] = ({ position, sizeBytes, fromOffset, toOffset }, baseOffset, bytes) => {
+          const where = quarantine(baseOffset, position, bytes)
+          const lost = `offsets ${fromOffset} to ${toOffset - 1} of ${topic}/${partition} cannot be read`
+          options.warn(`${sizeBytes} damaged bytes at ${position} in ${where}: ${lost}`)
+        }
+        log.recover({ baseOffsets, logStartOffset, newestEpoch: leaderEpoch, damaged })
         return log
       },
       removeLog(topic, partition, log) {
@@ -101,18 +106,16 @@ export class Cluster {
   /** Makes again what the directory knows. Nodes are there already. */
   restore(): void {
     for (const { partitions, ...topic } of this.options.storage.topics()) {
-      this.topics.add({
-        ...topic,
-        partitions: partitions.map(({ replicas, leaderEpoch, logStartOffset }, index) => {
-          const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
-          // Fewer nodes than last time: somebody must have it. Whoever leads, it is a new term.
-          return {
-            replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
-            leaderEpoch: leaderEpoch + 1,
-            logStartOffset
-          }
-        })
+      const restored = partitions.map(({ replicas, leaderEpoch, logStartOffset }, index) => {
+        const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
+        // Fewer nodes than last time: somebody must have it. Whoever leads, it is a new term.
+        return {
+          replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
+          leaderEpoch: leaderEpoch + 1,
+          logStartOffset
+        }
       })
+      this.topics.add({ ...topic, partitions: restored }, false)
     }
     for (const partition of this.topics.partitions()) this.#abortOpenTransactions(partition)
     this.topicsChanged()
@@ -168,11 +171,8 @@ export class Cluster {
   ): Topic {
     clearTimeout(this.#creating.get(name))
     this.#creating.delete(name)
-    const topic = this.topics.add({
-      name,
-      config: [...(config ?? [])],
-      partitions: replicas.map(nodeIds => ({ replicas: nodeIds, leaderEpoch: 0, logStartOffset: 0 }))
-    })
+    const partitions = replicas.map(nodeIds => ({ replicas: nodeIds, leaderEpoch: 0, logStartOffset: 0 }))
+    const topic = this.topics.add({ name, config: [...(config ?? [])], partitions }, true)
     for (const partition of topic.partitions) this.#electLeader(partition)
     this.topicsChanged()
     return topic
@@ -195,7 +195,7 @@ export class Cluster {
   deleteTopic(name: string): boolean {
     const deleted = this.topics.delete(name)
     if (!deleted) return false
-    this.groups.offsets.deleteTopic(name)
+    this.#attempt(`the offsets of deleted topic ${name}`, () => this.groups.offsets.deleteTopic(name))
     this.topicsChanged()
     return true
   }
@@ -205,12 +205,9 @@ export class Cluster {
     while (topic.partitions.length < partitions) {
       const index = topic.partitions.length
       const given = replicas?.[replicas.length - (partitions - index)]
-      const partition = this.topics.addPartition(topic, {
-        replicas: given ?? this.assignReplicas(index, count),
-        leaderEpoch: 0,
-        logStartOffset: 0
-      })
-      this.#electLeader(partition)
+      const partitionReplicas = given ?? this.assignReplicas(index, count)
+      const description = { replicas: partitionReplicas, leaderEpoch: 0, logStartOffset: 0 }
+      this.#electLeader(this.topics.addPartition(topic, description, true))
     }
     this.topicsChanged()
   }
@@ -223,7 +220,9 @@ export class Cluster {
     if (this.roomProblem(begun + 1, (begun + 1) * this.options.defaultPartitions)) return
     const create = () => {
       this.#creating.delete(name)
-      if (!this.topics.get(name) && !this.topics.collidingWith(name)) this.createTopic(name)
+      if (this.topics.get(name) || this.topics.collidingWith(name)) return
+      // The client goes on asking, and each time it is tried again.
+      this.#attempt(`topic ${name}`, () => this.createTopic(name))
     }
     this.#creating.set(name, setTimeout(create, AUTO_CREATE_MS))
   }
@@ -233,7 +232,9 @@ export class Cluster {
     const own = this.topics.get(partition.topic)?.config.retentionBytes ?? -1
     const limit = this.options.retentionBytes
     const before = partition.log.logStartOffset
-    partition.log.retain(own < 0 ? limit : Math.min(own, limit))
+    this.#attempt(`old segments of ${partition.topic}/${partition.index}`, () =>
+      partition.log.retain(own < 0 ? limit : Math.min(own, limit))
+    )
     if (partition.log.logStartOffset !== before) this.topicsChanged()
   }
 
@@ -260,7 +261,17 @@ export class Cluster {
   #abortOpenTransactions({ log, leaderEpoch }: Partition): void {
     for (const producerId of log.transactions.openProducerIds) {
       const epoch = log.producers.epochOf(producerId)
-      log.append(controlBatch('abort', producerId, epoch, Date.now()), leaderEpoch, -1)
+      const marker = controlBatch('abort', producerId, epoch, Date.now())
+      this.#attempt('the end of a transaction', () => log.append(marker, leaderEpoch, -1))
+    }
+  }
+
+  /** Something whose failure is nobody's answer: the operator is told. */
+  #attempt(what: string, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.options.warn(`${what}: the storage fails (${(error as Error).message})`)
     }
   }
 

@@ -29,10 +29,11 @@ export class ProducerIds {
     return !this.#notReady.has(nodeId)
   }
 
+  /** @throws Error when it cannot be written down that they are given */
   take(): number {
     if (this.#next === this.#blockEnd) {
+      this.#storage.saveNextProducerId(this.#blockEnd + BLOCK)
       this.#blockEnd += BLOCK
-      this.#storage.saveNextProducerId(this.#blockEnd)
     }
     return this.#next++
   }

@@ -16,6 +16,7 @@ import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl/mechanisms.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
+import { type FileSystem, nodeFileSystem } from './storage/file-system.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
 import { isLegalTopicName } from './topics/topic-name.js'
@@ -28,20 +29,29 @@ const MEBIBYTE = 1024 * 1024
  *
  * @throws Error with the code `EADDRINUSE` when a port is taken
  */
-export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> {
+export const startEmbeddedCluster = (options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> =>
+  startClusterOn(nodeFileSystem, options)
+
+/** As {@link startEmbeddedCluster}, for tests whose disk is full. */
+export async function startClusterOn(files: FileSystem, options: EmbeddedClusterOptions): Promise<EmbeddedCluster> {
   const { nodes = 1 } = options
   if (!Number.isInteger(nodes) || nodes < 1) throw new InvalidRequestError(`${nodes} is no number of nodes`)
   await prepareCompression()
+  const limits = { ...embeddedLimits, ...options.limits }
+  const warn = options.warn ?? (message => process.emitWarning(message, 'EmbeddedBrokerWarning'))
   const cluster = new Cluster({
     defaultPartitions: options.defaultPartitions ?? 4,
     autoCreateTopics: options.autoCreateTopics ?? true,
     retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
     saslMechanisms: options.sasl && saslMechanisms(options.sasl),
     minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
-    limits: { ...embeddedLimits, ...options.limits },
+    limits,
     listensEverywhere: options.advertisedHost === undefined && isWildcard(options.host),
-    warn: options.warn ?? (message => process.emitWarning(message, 'EmbeddedBrokerWarning')),
-    storage: options.directory === undefined ? memoryStorage() : new DirectoryStorage(options.directory)
+    warn,
+    storage:
+      options.directory === undefined
+        ? memoryStorage()
+        : new DirectoryStorage(options.directory, { maxOpenFiles: limits.maxOpenFiles, warn, files })
   })
   const running = new RunningCluster(cluster, options)
   await running.start()
@@ -70,14 +80,14 @@ class RunningCluster implements EmbeddedCluster {
   async start(): Promise<void> {
     try {
       for (const node of this.#nodes.values()) await node.listen()
+      for (const { nodeId, port } of this.#nodes.values()) {
+        this.#cluster.addNode({ nodeId, host: this.#advertisedHost, port, rack: null })
+      }
+      this.#cluster.restore()
     } catch (error) {
       await this.close()
       throw error
     }
-    for (const { nodeId, port } of this.#nodes.values()) {
-      this.#cluster.addNode({ nodeId, host: this.#advertisedHost, port, rack: null })
-    }
-    this.#cluster.restore()
     for (const node of this.#nodes.values()) node.serve(this.#cluster)
   }
 

@@ -1,4 +1,5 @@
 import type { Cluster } from '../cluster.js'
+import type { PartitionLog } from '../log/partition-log.js'
 import { errors } from '../protocol/error-codes.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { Partition } from '../topics/partition.js'
@@ -155,9 +156,24 @@ function readOne(
   if (!partition || errorCode) return { records: NO_RECORDS, errorCode, partition, endOffset: 0 }
   const { log } = partition
   const endOffset = request.isReadCommitted ? log.lastStableOffset : log.highWatermark
-  const { bytes } = log.read(asked.fetchOffset, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
-  const after = call.faults.after(topic, asked.partition)
-  return { records: bytes, errorCode: after, partition, endOffset }
+  const records = readRecords(log, asked, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
+  if (!records) return { records: NO_RECORDS, errorCode: errors.kafkaStorageError, partition, endOffset: 0 }
+  return { records, errorCode: call.faults.after(topic, asked.partition), partition, endOffset }
+}
+
+/** Undefined: the storage fails. */
+function readRecords(
+  log: PartitionLog,
+  { fetchOffset }: FetchPartition,
+  maxBytes: number,
+  wholeFirst: boolean,
+  endOffset: number
+): Buffer | undefined {
+  try {
+    return log.read(fetchOffset, maxBytes, wholeFirst, endOffset).bytes
+  } catch {
+    return undefined
+  }
 }
 
 /** 0, or why nothing is read. A follower answers from v11 on, as real ones do. */

@@ -1,3 +1,4 @@
+import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 import { coordinatorError } from './responsibility.js'
@@ -77,6 +78,15 @@ const listGroups = defineApi<ListGroupsRequest>({
 const isAmong = (wanted: readonly string[], value: string): boolean =>
   wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
+/** A coordinator whose storage fails is none for the moment. */
+function deleteGroup({ groups }: Cluster, groupId: string): number {
+  try {
+    return groups.delete(groupId)
+  } catch {
+    return errors.coordinatorNotAvailable
+  }
+}
+
 const deleteGroups = defineApi<{ readonly groupIds: readonly string[] }>({
   key: 42,
   name: 'DeleteGroups',
@@ -88,7 +98,7 @@ const deleteGroups = defineApi<{ readonly groupIds: readonly string[] }>({
     const { response, cluster, faults } = call
     response.int32(0)
     response.structs(groupIds, groupId => {
-      const errorCode = coordinatorError(call, groupId) || cluster.groups.delete(groupId)
+      const errorCode = coordinatorError(call, groupId) || deleteGroup(cluster, groupId)
       response.string(groupId).int16(errorCode || faults.after() || errors.none)
     })
   }

@@ -54,17 +54,31 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
     const { response, version, cluster, faults } = call
     const refusal =
       coordinatorError(call, groupId) || cluster.groups.commitError(groupId, generationId, memberId, groupInstanceId)
-    const accepted: StoredOffset[] = []
+    const codeOf = (topic: string, committed: CommittedPartition) =>
+      faults.before(topic, committed.partition) || refusal || partitionError(call, topic, committed)
+    const accepted = topics.flatMap(({ topic, partitions }) =>
+      partitions
+        .filter(committed => !codeOf(topic, committed))
+        .map(committed => ({ groupId, topic, committedAtMs: Date.now(), ...committed }))
+    )
+    const storageError = commit(call, accepted)
     if (version >= 3) response.int32(0)
     writeByTopic(response, topics, (topic, committed) => {
-      const injected = faults.before(topic, committed.partition)
-      const errorCode = injected || refusal || partitionError(call, topic, committed)
-      if (!errorCode) accepted.push({ groupId, topic, committedAtMs: Date.now(), ...committed })
+      const errorCode = codeOf(topic, committed) || storageError
       response.int32(committed.partition).int16(faults.after(topic, committed.partition) || errorCode)
     })
-    cluster.groups.offsets.commit(accepted)
   }
 })
+
+/** 0, or what clients take for a reason to try again: a coordinator whose storage fails is none. */
+function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
+  try {
+    cluster.groups.offsets.commit(offsets)
+    return errors.none
+  } catch {
+    return errors.coordinatorNotAvailable
+  }
+}
 
 function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
   if (!cluster.topics.partition(topic, partition)) return errors.unknownTopicOrPartition

@@ -27,13 +27,22 @@ export const initProducerId = defineApi<InitProducerIdRequest>({
     return { transactionalId, timeoutMs, current: told && told.producerId >= 0 ? told : undefined }
   },
   answer(request, call) {
-    const given = give(request, call)
+    const given = giveOrRefuse(request, call)
     const isRefused = typeof given === 'number'
     const { response, faults } = call
     response.int32(0).int16(isRefused ? given : faults.after())
     response.int64(isRefused ? -1 : given.producerId).int16(isRefused ? -1 : given.producerEpoch)
   }
 })
+
+/** A coordinator whose storage fails is none for the moment. */
+function giveOrRefuse(request: InitProducerIdRequest, call: Call) {
+  try {
+    return give(request, call)
+  } catch {
+    return errors.coordinatorNotAvailable
+  }
+}
 
 /** An id and its epoch, or an error code. */
 function give({ transactionalId, timeoutMs, current }: InitProducerIdRequest, call: Call) {

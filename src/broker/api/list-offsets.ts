@@ -1,4 +1,5 @@
 import type { PartitionLog } from '../log/partition-log.js'
+import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { firstRecordSince } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
@@ -47,8 +48,10 @@ export const listOffsets = defineApi<ListOffsetsRequest>({
     writeByTopic(response, topics, (topic, asked) => {
       const errorCode = leaderError(call, topic, asked.partition, asked.currentLeaderEpoch)
       const partition = errorCode ? undefined : call.cluster.topics.partition(topic, asked.partition)
-      const found = partition ? lookUp(partition, asked.timestamp, isReadCommitted) : NOT_FOUND
-      response.int32(asked.partition).int16(errorCode || faults.after(topic, asked.partition))
+      const looked = partition ? lookUp(partition, asked.timestamp, isReadCommitted) : NOT_FOUND
+      const found = looked ?? NOT_FOUND
+      const storageError = looked ? errors.none : errors.kafkaStorageError
+      response.int32(asked.partition).int16(errorCode || storageError || faults.after(topic, asked.partition))
       response.int64(found.timestamp).int64(found.offset)
       if (version >= 4) response.int32(found.offset < 0 ? -1 : (partition?.leaderEpoch ?? -1))
     })
@@ -61,13 +64,18 @@ interface Found {
 }
 const NOT_FOUND: Found = { timestamp: -1, offset: -1 }
 
-function lookUp({ log }: Partition, timestamp: number, isReadCommitted: boolean): Found {
+/** Undefined: the storage fails. */
+function lookUp({ log }: Partition, timestamp: number, isReadCommitted: boolean): Found | undefined {
   if (timestamp === LATEST) return { timestamp: -1, offset: isReadCommitted ? log.lastStableOffset : log.highWatermark }
   if (timestamp === EARLIEST || timestamp === EARLIEST_LOCAL) return { timestamp: -1, offset: log.logStartOffset }
   if (timestamp === LATEST_TIERED) return NOT_FOUND
-  if (timestamp === MAX_TIMESTAMP) return newest(log)
-  const batch = log.findByTimestamp(timestamp)
-  return batch ? firstSince(batch, timestamp, log.logStartOffset) : NOT_FOUND
+  try {
+    if (timestamp === MAX_TIMESTAMP) return newest(log)
+    const batch = log.findByTimestamp(timestamp)
+    return batch ? firstSince(batch, timestamp, log.logStartOffset) : NOT_FOUND
+  } catch {
+    return undefined
+  }
 }
 
 function newest(log: PartitionLog): Found {

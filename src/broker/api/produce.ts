@@ -2,6 +2,7 @@ import { type DecodingAllowance, validateProduced } from '../log/validate-batch.
 import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import type { Partition } from '../topics/partition.js'
+import type { Topic } from '../topics/topic-table.js'
 import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
 
 interface ProducePartition {
@@ -81,20 +82,22 @@ function produceOne(
   const injected = faults.before(topic, index)
   if (injected) return refusal(injected)
   if (acks < -1 || acks > 1) return refusal(errors.invalidRequiredAcks)
-  const config = cluster.topics.get(topic)?.config
-  if (!partition || !config) return refusal(errors.unknownTopicOrPartition)
+  const found = cluster.topics.get(topic)
+  if (!partition || !found) return refusal(errors.unknownTopicOrPartition)
+  const { config } = found
   if (partition.leaderId !== nodeId) return refusal(errors.notLeaderOrFollower)
   if (acks === -1 && cluster.inSyncReplicas(partition).length < config.minInsyncReplicas) {
     return refusal(errors.notEnoughReplicas)
   }
   const validated = validateProduced(records, version, config, allowance)
   if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
-  const outcome = append(call, partition, validated.batch, config.isLogAppendTime)
+  const outcome = append(call, found, partition, validated.batch)
   const after = faults.after(topic, index)
   return after ? { ...outcome, errorCode: after } : outcome
 }
 
-function append({ nodeId, cluster }: Call, partition: Partition, batch: BatchView, stamps: boolean): Outcome {
+function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, batch: BatchView): Outcome {
+  const stamps = topic.config.isLogAppendTime
   const { log, leaderEpoch } = partition
   if (batch.producerId >= 0) {
     const verdict = log.producers.judge(batch, nodeId)
@@ -104,6 +107,7 @@ function append({ nodeId, cluster }: Call, partition: Partition, batch: BatchVie
   const appendTimeMs = stamps ? Date.now() : -1
   if (stamps) batch.stampAppendTime(appendTimeMs)
   try {
+    cluster.options.storage.requireSaved(topic.id)
     const baseOffset = log.append(batch, leaderEpoch, appendTimeMs)
     cluster.retain(partition)
     return stored(baseOffset, appendTimeMs)

@@ -78,8 +78,18 @@ function writeCreated({ response }: Call, topic: Topic | undefined): void {
 function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): Refusal | undefined {
   const refusal = nameRefusal(cluster, topic.name) ?? configRefusal(topic.configs) ?? sizeRefusal(cluster, topic)
   if (refusal || isValidateOnly) return refusal
-  cluster.createAssignedTopic(topic.name, replicasOf(cluster, topic), new Map(topic.configs as [string, string][]))
-  return undefined
+  const config = new Map(topic.configs as [string, string][])
+  return stored(() => cluster.createAssignedTopic(topic.name, replicasOf(cluster, topic), config))
+}
+
+/** What the storage does not take is refused. */
+function stored(change: () => void): Refusal | undefined {
+  try {
+    change()
+    return undefined
+  } catch (error) {
+    return refuse(errors.kafkaStorageError, `the storage fails: ${(error as Error).message}`)
+  }
 }
 
 function nameRefusal(cluster: Cluster, name: string): Refusal | undefined {
@@ -238,8 +248,8 @@ function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Ref
   }
   const problem = cluster.roomProblem(0, growth.partitions - current)
   if (problem !== undefined) return refuse(errors.policyViolation, problem)
-  if (!isValidateOnly) cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined)
-  return undefined
+  if (isValidateOnly) return undefined
+  return stored(() => cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined))
 }
 
 export const topicAdmin: readonly Api[] = [createTopics, deleteTopics, createPartitions]

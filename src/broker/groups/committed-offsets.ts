@@ -29,10 +29,11 @@ export class CommittedOffsets {
     return [...(this.#groups.get(groupId)?.values() ?? [])]
   }
 
+  /** @throws Error when the storage fails; then nothing has changed */
   commit(offsets: readonly StoredOffset[]): void {
     if (offsets.length === 0) return
-    for (const offset of offsets) this.#put(offset)
     this.#storage.saveOffsets(offsets)
+    for (const offset of offsets) this.#put(offset)
   }
 
   deleteGroup(groupId: string): void {

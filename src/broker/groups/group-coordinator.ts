@@ -50,9 +50,9 @@ export class GroupCoordinator {
     const group = this.#groups.get(groupId)
     if (group && group.state !== 'Empty') return errors.nonEmptyGroup
     if (!group && !this.offsets.has(groupId)) return errors.groupIdNotFound
+    this.offsets.deleteGroup(groupId)
     group?.close()
     this.#groups.delete(groupId)
-    this.offsets.deleteGroup(groupId)
     return errors.none
   }
 

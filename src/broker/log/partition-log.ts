@@ -1,6 +1,7 @@
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
 import { LeaderEpochs } from './leader-epochs.js'
 import { ProducerState } from './producer-state.js'
+import type { DamagedRange } from './recover-segment.js'
 import { type BatchPlace, Segment } from './segment.js'
 import type { OpenSegmentBytes } from './segment-bytes.js'
 import { TransactionIndex } from './transactions.js'
@@ -9,6 +10,18 @@ export interface LogOptions {
   readonly open: OpenSegmentBytes
   /** A segment that would grow beyond it is left as it is and a new one begun. */
   readonly segmentBytes: number
+  /** What lies behind a gap in the offsets begins a new segment, so that each offset can be told from its place. */
+  readonly rollsAtGaps: boolean
+}
+
+/** What was there before us. */
+export interface Recovery {
+  /** Of the segments, oldest first. */
+  readonly baseOffsets: readonly number[]
+  readonly logStartOffset: number
+  readonly newestEpoch: number
+  /** Told of bytes that cannot be read. */
+  readonly damaged: (range: DamagedRange, baseOffset: number, bytes: Buffer) => void
 }
 
 /** Bytes of the log, cut anywhere; empty when the limit does not let the first batch through. */
@@ -82,7 +95,8 @@ export class PartitionLog {
     const { segment, place } = found
     const incomplete = maxBytes < place.sizeBytes
     if (incomplete && !wholeFirst) return { bytes: NOTHING.bytes, firstBatchIncomplete: true }
-    const end = endOffset >= segment.nextOffset ? segment.sizeBytes : segment.find(endOffset)!.position
+    const stop = endOffset >= segment.nextOffset ? segment.sizeBytes : segment.find(endOffset)!.position
+    const end = Math.min(stop, segment.readableEnd(place.position))
     return {
       bytes: segment.read(place.position, Math.min(Math.max(maxBytes, place.sizeBytes), end - place.position)),
       firstBatchIncomplete: false
@@ -161,20 +175,12 @@ export class PartitionLog {
   }
 
   /** Takes over segments found on disk, oldest first, rebuilding what their headers tell. */
-  recover(
-    baseOffsets: readonly number[],
-    logStartOffset: number,
-    truncate: (baseOffset: number, size: number) => void
-  ): void {
-    for (const baseOffset of baseOffsets) {
-      let segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
-      const whole = segment.scan(batch => this.#seen(batch))
-      if (whole < segment.sizeBytes) {
-        segment.close()
-        truncate(baseOffset, whole)
-        segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
-        segment.scan(() => {})
-      }
+  recover({ baseOffsets, logStartOffset, newestEpoch, damaged }: Recovery): void {
+    for (const [index, baseOffset] of baseOffsets.entries()) {
+      const segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
+      const isLast = index === baseOffsets.length - 1
+      const ranges = segment.recover(newestEpoch, isLast, batch => this.#seen(batch))
+      for (const range of ranges) damaged(range, baseOffset, segment.read(range.position, range.sizeBytes))
       segment.close()
       this.#segments.push(segment)
       this.#sizeBytes += segment.sizeBytes
@@ -207,11 +213,16 @@ export class PartitionLog {
 
   #write(bytes: Buffer, baseOffset: number, lastOffset: number, maxTimestamp: number): void {
     let segment = this.#segments.at(-1)
-    if (!segment || (segment.sizeBytes > 0 && segment.sizeBytes + bytes.length > this.#options.segmentBytes)) {
+    const isBehindGap = this.#options.rollsAtGaps && segment?.nextOffset !== baseOffset
+    if (!segment || isBehindGap || this.#isFull(segment, bytes.length)) {
       segment = this.#roll(baseOffset)
     }
     segment.append(bytes, baseOffset, lastOffset, maxTimestamp)
     this.#sizeBytes += bytes.length
+  }
+
+  #isFull({ sizeBytes, isSealed }: Segment, moreBytes: number): boolean {
+    return isSealed || (sizeBytes > 0 && sizeBytes + moreBytes > this.#options.segmentBytes)
   }
 
   #roll(baseOffset: number): Segment {
@@ -230,9 +241,13 @@ export class PartitionLog {
       if (this.#segments[middle]!.nextOffset <= offset) low = middle + 1
       else high = middle
     }
-    const segment = this.#segments[low]
-    const place = segment?.find(offset)
-    return segment && place && { segment, place }
+    for (; low < this.#segments.length; low++) {
+      const segment = this.#segments[low]!
+      const place = segment.find(offset)
+      // None: the end of this one is damaged, and what can be read goes on in the next.
+      if (place) return { segment, place }
+    }
+    return undefined
   }
 
   #dropFirst(): void {

@@ -2,10 +2,12 @@
 export interface SegmentBytes {
   readonly sizeBytes: number
   append(bytes: Buffer): void
+  /** Puts bytes in the place of some that are there. */
+  overwrite(position: number, bytes: Buffer): void
+  /** Cuts off what lies behind. */
+  truncate(sizeBytes: number): void
   /** Fewer than `length` at the end. Never changes afterwards, so it may be sent without copying. */
   read(position: number, length: number): Buffer
-  /** For many reads in a row; optional. */
-  open(): void
   /** Lets go of what is open; the bytes stay and can be read. */
   close(): void
   /** Closes and removes the bytes. */
@@ -46,7 +48,13 @@ export class MemoryBytes implements SegmentBytes {
     return this.#bytes.subarray(position, Math.min(position + length, this.#size))
   }
 
-  open(): void {}
+  overwrite(position: number, bytes: Buffer): void {
+    bytes.copy(this.#bytes, position)
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#size = sizeBytes
+  }
 
   close(): void {}
 

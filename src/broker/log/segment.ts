@@ -1,4 +1,5 @@
-import { BatchView, HEADER_BYTES, LENGTH_OVERHEAD_BYTES } from '../protocol/record-batch.js'
+import { BatchView } from '../protocol/record-batch.js'
+import { type DamagedRange, recoverSegment } from './recover-segment.js'
 import type { SegmentBytes } from './segment-bytes.js'
 
 /** Where one batch lies in its segment. */
@@ -15,6 +16,10 @@ export class Segment {
   readonly baseOffset: number
   readonly #bytes: SegmentBytes
   readonly #places: BatchPlace[] = []
+  #holes: readonly number[] = []
+  /** Behind the last damage. */
+  #endOffset = 0
+  #isSealed = false
 
   constructor(baseOffset: number, bytes: SegmentBytes) {
     this.baseOffset = baseOffset
@@ -29,7 +34,7 @@ export class Segment {
   }
   get nextOffset(): number {
     const last = this.#places.at(-1)
-    return last ? last.lastOffset + 1 : this.baseOffset
+    return Math.max(this.#endOffset, last ? last.lastOffset + 1 : this.baseOffset)
   }
 
   append(bytes: Buffer, baseOffset: number, lastOffset: number, maxTimestamp: number): void {
@@ -59,33 +64,44 @@ export class Segment {
   }
 
   /**
-   * Indexes bytes that were there before us, batch by batch, and hands each header to `seen`.
-   * Stops at the first one that is torn.
+   * Indexes bytes that were there before us, and hands each batch to `seen`. A torn tail is cut off where nothing
+   * follows; everywhere else what cannot be read stays where it is and is passed over.
    *
-   * @returns the bytes that are whole; a torn tail begins there
+   * @returns what is damaged
    */
-  scan(seen: (header: BatchView) => void): number {
-    let position = 0
-    this.#bytes.open()
-    while (position < this.sizeBytes) {
-      const header = this.#bytes.read(position, HEADER_BYTES)
-      const size = header.length < HEADER_BYTES ? undefined : header.readInt32BE(8) + LENGTH_OVERHEAD_BYTES
-      if (size === undefined || size < HEADER_BYTES || position + size > this.sizeBytes) return position
-      const head = new BatchView(header)
-      // Of the records only those of control batches matter here.
-      const batch = head.isControl ? new BatchView(this.#bytes.read(position, size)) : head
-      if (batch.lastOffsetDelta < 0 || batch.baseOffset < this.nextOffset) return position
-      this.#places.push({
-        baseOffset: batch.baseOffset,
-        lastOffset: batch.lastOffset,
-        position,
-        sizeBytes: size,
-        maxTimestamp: batch.maxTimestamp
-      })
+  recover(newestEpoch: number, isLast: boolean, seen: (batch: BatchView) => void): readonly DamagedRange[] {
+    const bytes = this.#bytes.read(0, this.#bytes.sizeBytes)
+    const { batches, damaged, repaired, goodBytes } = recoverSegment(bytes, this.baseOffset, newestEpoch)
+    for (const { position, batch } of batches) {
+      const { baseOffset, lastOffset, maxTimestamp } = batch
+      this.#places.push({ baseOffset, lastOffset, position, sizeBytes: batch.bytes.length, maxTimestamp })
       seen(batch)
-      position += size
     }
-    return position
+    for (const { position, header } of repaired) this.#bytes.overwrite(position, header)
+    const ranges = [...damaged]
+    if (goodBytes < bytes.length) {
+      if (isLast) this.#bytes.truncate(goodBytes)
+      else ranges.push(this.#damagedFrom(goodBytes, bytes.length))
+    }
+    this.#holes = ranges.map(({ position }) => position)
+    const end = ranges.at(-1)
+    this.#endOffset = end?.toOffset ?? this.baseOffset
+    this.#isSealed = end !== undefined && end.position + end.sizeBytes >= this.#bytes.sizeBytes
+    return ranges
+  }
+
+  /** Where bytes that cannot be read begin behind a position; the end when there are none. */
+  readableEnd(position: number): number {
+    return this.#holes.find(hole => hole > position) ?? this.sizeBytes
+  }
+
+  /** True: its end is damaged, so nothing may be written behind it. */
+  get isSealed(): boolean {
+    return this.#isSealed
+  }
+
+  #damagedFrom(position: number, end: number): DamagedRange {
+    return { position, sizeBytes: end - position, fromOffset: this.nextOffset, toOffset: this.nextOffset + 1 }
   }
 
   close(): void {

@@ -37,6 +37,7 @@ export const errors = {
   invalidTxnState: 48,
   invalidProducerIdMapping: 49,
   invalidTransactionTimeout: 50,
+  concurrentTransactions: 51,
   operationNotAttempted: 55,
   kafkaStorageError: 56,
   saslAuthenticationFailed: 58,

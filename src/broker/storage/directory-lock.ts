@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ConfigError } from '../../errors.js'
+import { FILE_MODE } from './file-system.js'
 
 /** What this process itself has locked: in a container the crashed process had the same pid as we have. */
 const ours = new Set<string>()
@@ -29,7 +30,7 @@ export function lockDirectory(directory: string): () => void {
 
 function tryCreate(path: string): boolean {
   try {
-    const descriptor = openSync(path, 'wx')
+    const descriptor = openSync(path, 'wx', FILE_MODE)
     writeSync(descriptor, String(process.pid))
     closeSync(descriptor)
     return true

@@ -1,25 +1,24 @@
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync
-} from 'node:fs'
+import { dirname } from 'node:path'
 import type { SegmentBytes } from '../log/segment-bytes.js'
+import { FILE_MODE, type FileSystem, FOLDER_MODE } from './file-system.js'
+import type { OpenFiles } from './open-files.js'
 
-/** One segment in one file. Opened when first used; what is written is in the page cache when `append` returns. */
+/**
+ * One segment in one file. Opened when it is used, and closed when others need its place; what is written is in the page
+ * cache when `append` returns.
+ */
 export class FileBytes implements SegmentBytes {
   readonly #path: string
+  readonly #files: FileSystem
+  readonly #openFiles: OpenFiles
   #size: number
   #descriptor: number | undefined
 
-  constructor(path: string) {
+  constructor(path: string, files: FileSystem, openFiles: OpenFiles) {
     this.#path = path
-    this.#size = existsSync(path) ? statSync(path).size : 0
+    this.#files = files
+    this.#openFiles = openFiles
+    this.#size = files.existsSync(path) ? files.statSync(path).size : 0
   }
 
   get sizeBytes(): number {
@@ -27,54 +26,85 @@ export class FileBytes implements SegmentBytes {
   }
 
   append(bytes: Buffer): void {
-    const descriptor = this.#open()
-    try {
-      for (let written = 0; written < bytes.length; ) {
-        written += writeSync(descriptor, bytes, written, bytes.length - written, this.#size + written)
-      }
-    } catch (error) {
-      // Half a batch must not stay where the next one goes.
-      ftruncateSync(descriptor, this.#size)
-      throw error
-    }
+    this.#write(bytes, this.#size)
     this.#size += bytes.length
+  }
+
+  overwrite(position: number, bytes: Buffer): void {
+    this.#write(bytes, position)
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#files.ftruncateSync(this.#open(), sizeBytes)
+    this.#size = sizeBytes
   }
 
   read(position: number, length: number): Buffer {
     const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.#size - position)))
-    const wasOpen = this.#descriptor !== undefined
     const descriptor = this.#open()
     let read = 0
     while (read < bytes.length) {
-      const count = readSync(descriptor, bytes, read, bytes.length - read, position + read)
+      const count = this.#files.readSync(descriptor, bytes, read, bytes.length - read, position + read)
       if (count === 0) break
       read += count
     }
-    if (!wasOpen) this.close()
     return bytes.subarray(0, read)
   }
 
-  /** Keeps the file open until `close`, for many reads in a row. */
-  open(): void {
-    this.#open()
-  }
-
   close(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
+    const descriptor = this.#descriptor
+    if (descriptor === undefined) return
     this.#descriptor = undefined
+    this.#openFiles.closed(this)
+    this.#files.closeSync(descriptor)
   }
 
+  /** A file that cannot be removed stays behind; nobody reads it any more. */
   remove(): void {
     this.close()
-    rmSync(this.#path, { force: true })
     this.#size = 0
+    try {
+      this.#files.rmSync(this.#path, { force: true })
+    } catch {}
+  }
+
+  /** All or nothing. */
+  #write(bytes: Buffer, position: number): void {
+    const descriptor = this.#open()
+    try {
+      for (let written = 0; written < bytes.length; ) {
+        written += this.#files.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
+      }
+    } catch (error) {
+      this.#cutBack(descriptor)
+      throw error
+    }
+  }
+
+  /** Half a batch must not stay where the next one goes. If not even that works, the next one is written over it. */
+  #cutBack(descriptor: number): void {
+    try {
+      this.#files.ftruncateSync(descriptor, this.#size)
+    } catch {}
   }
 
   #open(): number {
-    if (this.#descriptor !== undefined) return this.#descriptor
-    const descriptor = openSync(this.#path, existsSync(this.#path) ? 'r+' : 'w+')
-    this.#size = fstatSync(descriptor).size
-    this.#descriptor = descriptor
-    return descriptor
+    if (this.#descriptor !== undefined) {
+      this.#openFiles.used(this)
+      return this.#descriptor
+    }
+    this.#descriptor = this.#openFiles.open(this, () => this.#openFile())
+    return this.#descriptor
+  }
+
+  /** The folder of a partition is made with its first file. */
+  #openFile(): number {
+    try {
+      return this.#files.openSync(this.#path, this.#files.existsSync(this.#path) ? 'r+' : 'w+', FILE_MODE)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      this.#files.mkdirSync(dirname(this.#path), { recursive: true, mode: FOLDER_MODE })
+      return this.#files.openSync(this.#path, 'w+', FILE_MODE)
+    }
   }
 }

@@ -8,7 +8,9 @@ export interface LogFiles {
   readonly open: OpenSegmentBytes
   /** Of the segments found, oldest first. */
   readonly baseOffsets: readonly number[]
-  readonly truncate: (baseOffset: number, sizeBytes: number) => void
+  readonly rollsAtGaps: boolean
+  /** Puts a copy of damaged bytes aside. @returns where they are, for people */
+  readonly quarantine: (baseOffset: number, position: number, bytes: Buffer) => string
 }
 
 /** One committed offset as it is kept. */
@@ -31,11 +33,20 @@ export interface Storage {
   topics(): readonly TopicDescription[]
   /** Saves soon; `describe` is called then. */
   saveTopics(describe: () => readonly TopicDescription[]): void
-  openLog(topic: string, partition: number): LogFiles
+  /**
+   * Makes sure that this topic outlives the process, before records of it are acknowledged.
+   *
+   * @throws Error when it cannot be written down
+   */
+  requireSaved(topicId: string): void
+  /** `isNew`: whatever is there of another topic of this name is removed first. */
+  openLog(topic: string, partition: number, isNew: boolean): LogFiles
   removeLog(topic: string, partition: number): void
   nextProducerId(): number
+  /** @throws Error when it cannot be written down */
   saveNextProducerId(next: number): void
   offsets(): readonly StoredOffset[]
+  /** @throws Error when they cannot be written down; then none of them counts */
   saveOffsets(offsets: readonly StoredOffset[]): void
   /** Writes what is not written yet. */
   close(): void
@@ -51,7 +62,8 @@ export const memoryStorage = (): Storage => ({
   openFiles: 0,
   topics: () => [],
   saveTopics() {},
-  openLog: () => ({ open: openMemoryBytes, baseOffsets: [], truncate() {} }),
+  requireSaved() {},
+  openLog: () => ({ open: openMemoryBytes, baseOffsets: [], rollsAtGaps: false, quarantine: () => '' }),
   removeLog() {},
   nextProducerId: () => FIRST_PRODUCER_ID,
   saveNextProducerId() {},

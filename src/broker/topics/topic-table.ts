@@ -18,15 +18,22 @@ export interface TopicDescription {
   /** Absent for a new topic, and in directories written before topics had ids. */
   readonly id?: string
   readonly config: readonly (readonly [string, string])[]
-  readonly partitions: readonly {
-    readonly replicas: readonly number[]
-    readonly leaderEpoch: number
-    readonly logStartOffset: number
-  }[]
+  readonly partitions: readonly PartitionDescription[]
+}
+
+export interface PartitionDescription {
+  readonly replicas: readonly number[]
+  readonly leaderEpoch: number
+  readonly logStartOffset: number
 }
 
 export interface TopicTableOptions {
-  readonly openLog: (topic: string, partition: number, logStartOffset: number) => PartitionLog
+  readonly openLog: (
+    topic: string,
+    partition: number,
+    description: PartitionDescription,
+    isNew: boolean
+  ) => PartitionLog
   readonly removeLog: (topic: string, partition: number, log: PartitionLog) => void
 }
 
@@ -76,7 +83,12 @@ export class TopicTable {
     return other === name ? undefined : other
   }
 
-  add(description: TopicDescription): Topic {
+  /**
+   * `isNew`: nothing is there of it yet.
+   *
+   * @throws Error when the storage fails; then there is no such topic
+   */
+  add(description: TopicDescription, isNew: boolean): Topic {
     const topic: Topic = {
       name: description.name,
       id: description.id ?? newTopicId(),
@@ -86,16 +98,19 @@ export class TopicTable {
     this.#topics.set(topic.name, topic)
     this.#byId.set(topic.id, topic)
     this.#collisions.set(collisionForm(topic.name), topic.name)
-    for (const partition of description.partitions) this.addPartition(topic, partition)
+    try {
+      for (const partition of description.partitions) this.addPartition(topic, partition, isNew)
+    } catch (error) {
+      if (isNew) this.delete(topic.name)
+      throw error
+    }
     return topic
   }
 
-  addPartition(
-    topic: Topic,
-    { replicas, leaderEpoch, logStartOffset }: TopicDescription['partitions'][number]
-  ): Partition {
+  addPartition(topic: Topic, description: PartitionDescription, isNew: boolean): Partition {
     const index = topic.partitions.length
-    const log = this.#options.openLog(topic.name, index, logStartOffset)
+    const { replicas, leaderEpoch } = description
+    const log = this.#options.openLog(topic.name, index, description, isNew)
     const partition = new Partition(topic.name, index, replicas, leaderEpoch, log)
     topic.partitions.push(partition)
     this.#partitionCount++

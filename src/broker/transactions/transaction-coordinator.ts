@@ -8,6 +8,8 @@ import type { Partition } from '../topics/partition.js'
 
 const LAST_EPOCH = 0x7ffe
 const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
+/** How long after a failure of the storage a transaction is ended again. */
+const RETRY_MS = 1000
 
 type Outcome = 'commit' | 'abort'
 
@@ -16,6 +18,8 @@ interface Transaction {
   epoch: number
   timeoutMs: number
   state: 'empty' | 'ongoing' | Outcome
+  /** How an ongoing one ends whose markers are being written. */
+  ending: Outcome | undefined
   readonly partitions: Map<string, Partition>
   readonly groupIds: Set<string>
   /** Visible once it commits. */
@@ -64,6 +68,7 @@ export class TransactionCoordinator {
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
     } else this.#fence(transaction)
+    if (transaction.state === 'ongoing') return errors.concurrentTransactions
     transaction.timeoutMs = timeoutMs
     transaction.state = 'empty'
     return { producerId: transaction.producerId, producerEpoch: transaction.epoch }
@@ -105,9 +110,8 @@ export class TransactionCoordinator {
     if (refusal) return refusal
     const transaction = this.#transactions.get(producer.transactionalId)!
     if (transaction.state === outcome) return errors.none
-    if (transaction.state !== 'ongoing') return errors.invalidTxnState
-    this.#finish(transaction, outcome)
-    return errors.none
+    if (transaction.state !== 'ongoing' || (transaction.ending ?? outcome) !== outcome) return errors.invalidTxnState
+    return this.#finish(transaction, outcome) ? errors.none : errors.coordinatorNotAvailable
   }
 
   /** 0, 49 for another producer id, 47 for an epoch that was fenced. */
@@ -132,23 +136,35 @@ export class TransactionCoordinator {
 
   #fence(transaction: Transaction): void {
     if (transaction.epoch < LAST_EPOCH) transaction.epoch++
-    if (transaction.state === 'ongoing') this.#finish(transaction, 'abort')
+    if (transaction.state === 'ongoing') this.#finish(transaction, transaction.ending ?? 'abort')
     if (transaction.epoch < LAST_EPOCH) return
     transaction.producerId = this.#producerIds.take()
     transaction.epoch = 0
   }
 
-  #finish(transaction: Transaction, outcome: Outcome): void {
+  /** False: the storage fails. It is tried again, and goes on where it stopped. */
+  #finish(transaction: Transaction, outcome: Outcome): boolean {
     clearTimeout(transaction.timer)
-    const { producerId, epoch } = transaction
-    for (const { log, leaderEpoch } of transaction.partitions.values()) {
-      if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
+    transaction.ending = outcome
+    try {
+      this.#writeMarkers(transaction, outcome)
+      if (outcome === 'commit') this.#offsets.commit(transaction.offsets)
+    } catch {
+      transaction.timer = setTimeout(() => this.#finish(transaction, outcome), RETRY_MS).unref()
+      return false
     }
-    if (outcome === 'commit') this.#offsets.commit(transaction.offsets)
     transaction.state = outcome
-    transaction.partitions.clear()
+    transaction.ending = undefined
     transaction.groupIds.clear()
     transaction.offsets = []
+    return true
+  }
+
+  #writeMarkers({ producerId, epoch, partitions }: Transaction, outcome: Outcome): void {
+    for (const [key, { log, leaderEpoch }] of partitions) {
+      if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
+      partitions.delete(key)
+    }
   }
 }
 
@@ -160,6 +176,7 @@ const newTransaction = (producerId: number): Transaction => ({
   epoch: 0,
   timeoutMs: 0,
   state: 'empty',
+  ending: undefined,
   partitions: new Map(),
   groupIds: new Set(),
   offsets: [],

@@ -1,0 +1,164 @@
+import { BatchView, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC } from '../protocol/record-batch.js'
+
+/** So many places are tried as the end of a batch whose length is wrong; each costs a checksum. */
+const MOST_ENDS = 16
+
+/** Bytes that make up no batch, with readable ones behind them or as many as a whole batch. */
+export interface DamagedRange {
+  readonly position: number
+  readonly sizeBytes: number
+  /** The first offset that cannot be read. */
+  readonly fromOffset: number
+  /** The first one behind the damage. */
+  readonly toOffset: number
+}
+
+export interface PlacedBatch {
+  readonly position: number
+  readonly batch: BatchView
+}
+
+/** What a segment file holds. */
+export interface RecoveredSegment {
+  readonly batches: readonly PlacedBatch[]
+  readonly damaged: readonly DamagedRange[]
+  /** Headers of batches whose records are good, as they must have been: to be written back. */
+  readonly repaired: readonly { readonly position: number; readonly header: Buffer }[]
+  /** Where the last batch that was written in part begins; the end of the bytes when there is none. */
+  readonly goodBytes: number
+}
+
+/**
+ * Reads a segment back. Within a file offsets count up without gaps from the one in its name, so everything that the
+ * checksum does not cover (base offset, length, epoch, magic) can be told from its place:
+ *
+ *   [ batch 0-4 ][ batch 5-9, a bit flipped ][ batch 10-12 ][ batch 13-, cut ]
+ *
+ *   flipped in the records:   5-9 cannot be read, 10-12 can
+ *   flipped in those fields:  the fields are put right, nothing is lost
+ *   at the end, cut:          it was never acknowledged: away with it
+ */
+export function recoverSegment(bytes: Buffer, baseOffset: number, newestEpoch: number): RecoveredSegment {
+  const batches: PlacedBatch[] = []
+  const damaged: DamagedRange[] = []
+  const repaired = new Map<number, BatchView>()
+  let position = 0
+  let expected = baseOffset
+  let goodBytes = bytes.length
+  while (position < bytes.length) {
+    const whole = wholeBatchAt(bytes, position)
+    const isGood = whole && (whole.baseOffset === expected || isBehindGap(bytes, position, whole, expected))
+    const batch = isGood ? whole : mend(bytes, position, expected)
+    if (batch) {
+      if (!isGood) repaired.set(position, batch)
+      batches.push({ position, batch })
+      expected = batch.lastOffset + 1
+      position += batch.bytes.length
+      continue
+    }
+    const next = resume(bytes, position, expected)
+    if (next === undefined && isTorn(bytes, position)) {
+      goodBytes = position
+      break
+    }
+    const end = next ?? bytes.length
+    const toOffset =
+      next === undefined ? offsetBehind(bytes, position, expected) : wholeBatchAt(bytes, next)!.baseOffset
+    damaged.push({ position, sizeBytes: end - position, fromOffset: expected, toOffset })
+    position = end
+    expected = toOffset
+  }
+  for (const wrong of wrongEpochs(batches, newestEpoch)) repaired.set(wrong.position, wrong.batch)
+  return { batches, damaged, repaired: [...repaired].map(headerOf), goodBytes }
+}
+
+const headerOf = ([position, { bytes }]: readonly [number, BatchView]) => ({
+  position,
+  header: Buffer.from(bytes.subarray(0, HEADER_BYTES))
+})
+
+/** Files written by earlier versions may have gaps: this batch and the one behind it then agree. */
+function isBehindGap(bytes: Buffer, position: number, batch: BatchView, expected: number): boolean {
+  const end = position + batch.bytes.length
+  return batch.baseOffset > expected && wholeBatchAt(bytes, end)?.baseOffset === batch.lastOffset + 1
+}
+
+/** Epochs never fall, and none is newer than the newest. Puts right those that stand out. */
+function wrongEpochs(batches: readonly PlacedBatch[], newestEpoch: number): PlacedBatch[] {
+  let before = 0
+  return batches.filter(({ batch }, index) => {
+    const behind = batches[index + 1]?.batch.leaderEpoch ?? newestEpoch
+    const highest = Math.min(newestEpoch, behind >= before ? behind : newestEpoch)
+    const isWrong = batch.leaderEpoch < before || batch.leaderEpoch > highest
+    if (isWrong) batch.place(batch.baseOffset, before)
+    before = batch.leaderEpoch
+    return isWrong
+  })
+}
+
+/** The batch that begins here; undefined when it is not all there or its checksum does not fit. */
+function wholeBatchAt(bytes: Buffer, position: number): BatchView | undefined {
+  if (position + HEADER_BYTES > bytes.length || bytes[position + 16] !== MAGIC) return undefined
+  const size = bytes.readInt32BE(position + 8) + LENGTH_OVERHEAD_BYTES
+  if (size < HEADER_BYTES || position + size > bytes.length) return undefined
+  const batch = new BatchView(bytes.subarray(position, position + size))
+  return batch.lastOffsetDelta >= 0 && batch.hasGoodCrc ? batch : undefined
+}
+
+/** The batch that begins here, when only what the checksum does not cover is wrong. It is put right in `bytes`. */
+function mend(bytes: Buffer, position: number, expected: number): BatchView | undefined {
+  if (position + HEADER_BYTES > bytes.length) return undefined
+  const magic = bytes[position + 16]!
+  const length = bytes.readInt32BE(position + 8)
+  bytes[position + 16] = MAGIC
+  for (const end of possibleEnds(bytes, position, position + length + LENGTH_OVERHEAD_BYTES)) {
+    const batch = new BatchView(bytes.subarray(position, end))
+    if (batch.lastOffsetDelta < 0 || !batch.hasGoodCrc) continue
+    bytes.writeInt32BE(end - position - LENGTH_OVERHEAD_BYTES, position + 8)
+    batch.place(expected, batch.leaderEpoch)
+    return batch
+  }
+  bytes[position + 16] = magic
+  return undefined
+}
+
+/** Where the batch may end: where it says, if that can be; else where another begins, or at the end of all. */
+function possibleEnds(bytes: Buffer, position: number, claimed: number): number[] {
+  const isPossible = claimed >= position + HEADER_BYTES && claimed <= bytes.length
+  if (isPossible && (claimed === bytes.length || wholeBatchAt(bytes, claimed))) return [claimed]
+  const ends: number[] = []
+  for (let at = position + HEADER_BYTES; at + HEADER_BYTES <= bytes.length && ends.length < MOST_ENDS; at++) {
+    if (wholeBatchAt(bytes, at)) ends.push(at)
+  }
+  return [...ends, bytes.length]
+}
+
+/** Where the first readable batch behind a damage begins: where the damaged one says that it ends, if that is true. */
+function resume(bytes: Buffer, position: number, expected: number): number | undefined {
+  const isNext = (at: number) => {
+    const batch = wholeBatchAt(bytes, at)
+    return batch !== undefined && batch.baseOffset >= expected && batch.baseOffset - expected <= bytes.length
+  }
+  if (position + HEADER_BYTES > bytes.length) return undefined
+  const claimed = position + bytes.readInt32BE(position + 8) + LENGTH_OVERHEAD_BYTES
+  if (claimed > position && isNext(claimed)) return claimed
+  for (let at = position; at + HEADER_BYTES <= bytes.length; at++) {
+    if (bytes[at + 16] === MAGIC && isNext(at)) return at
+  }
+  return undefined
+}
+
+/** Written in part: the bytes end before the batch does, or were never written. */
+function isTorn(bytes: Buffer, position: number): boolean {
+  const left = bytes.subarray(position)
+  if (left.length < HEADER_BYTES) return true
+  return position + left.readInt32BE(8) + LENGTH_OVERHEAD_BYTES > bytes.length || left.every(byte => byte === 0)
+}
+
+/** Behind a damaged last batch: its own fields tell how many offsets it took, and none may be given again. */
+function offsetBehind(bytes: Buffer, position: number, expected: number): number {
+  const batch = new BatchView(bytes.subarray(position))
+  const possible = bytes.length - position
+  const counts = [batch.lastOffsetDelta + 1, batch.recordCount].filter(count => count > 0 && count <= possible)
+  return expected + Math.max(1, ...counts)
+}
