@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
-import type { ApiName, Fault } from '../../src/broker/embedded-cluster.js'
+import { askedByClients } from '../../examples/bench/bystanders/scene.js'
+import type { ApiName, Fault, Faults } from '../../src/broker/embedded-cluster.js'
 
 /** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
 export interface TargetCluster {
@@ -24,6 +25,8 @@ export interface TargetCluster {
   /** Makes a node silent: it keeps its connections and answers nothing, until it is told to go on. */
   pauseNode(nodeId: number): Promise<void>
   resumeNode(nodeId: number): Promise<void>
+  /** Of the embedded cluster; real Kafka takes no orders to misbehave. */
+  readonly faults?: Faults
   /** Of a shared cluster: does nothing. */
   close(): Promise<void>
 }
@@ -34,18 +37,6 @@ let shared: TargetCluster | undefined
 export function shareTarget(cluster: TargetCluster | undefined): void {
   shared = cluster
 }
-
-const askedByClients: readonly ApiName[] = [
-  'ApiVersions',
-  'Metadata',
-  'Produce',
-  'Fetch',
-  'ListOffsets',
-  'FindCoordinator',
-  'OffsetCommit',
-  'OffsetFetch',
-  'InitProducerId'
-]
 
 /** The cluster to test against: real Kafka when one was shared, a fresh embedded cluster otherwise. */
 export async function targetCluster(): Promise<TargetCluster> {
@@ -75,6 +66,7 @@ async function embeddedTarget(): Promise<TargetCluster> {
     resumeNode: async nodeId => {
       for (const fault of silences.get(nodeId) ?? []) fault.remove()
     },
+    faults: cluster.faults,
     close: () => cluster.close()
   }
 }
