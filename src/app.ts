@@ -11,6 +11,7 @@ import { type KafkaCluster, startCluster } from './app/kafka.js'
 import { watchKafka } from './app/kafka-watch.js'
 import { writeWhatIsLeft } from './app/open-castellan.js'
 import { quietLogger } from './app/quiet-logger.js'
+import { registerScrapedMetrics } from './app/scraped-metrics.js'
 import { Shutdown } from './app/shutdown.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
@@ -21,6 +22,7 @@ import type { MetricsLogger } from './metrics/metrics-logger.js'
 import { registerProcessMetrics } from './metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
 import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
+import { startAtZero } from './metrics/start-at-zero.js'
 import { TaggedMetricsLogger } from './metrics/tagged-metrics-logger.js'
 import type { Logger } from './model.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
@@ -106,6 +108,8 @@ class Starting {
 
   async start(): Promise<App> {
     registerProcessMetrics(this.#metrics.registry, this.#version)
+    const { unreadyReasons } = this.#status()
+    registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters)
     // First of all, since a certificate that cannot be read should not cost a start of everything else.
     const doors = await openDoors(this.#config, this.#metrics, this.#log)
     this.#shutdown.add('closing the doors', async () => doors.close())
@@ -162,14 +166,16 @@ class Starting {
   }
 
   #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
+    const metrics = this.#metricsOf(name)
     const cluster = startCluster(name, brokers, {
       system: this.#system,
       config: this.#config,
       log: this.#roomLog,
-      metrics: this.#metricsOf(name),
+      metrics,
       decompressedMemory: this.#decompressedMemory,
       onFatal: this.#onFatal
     })
+    startAtZero(metrics)
     this.#clusters.push(cluster)
     // The embedded broker's topics have one copy each; that it is for trying things has been said.
     const check = isEmbedded

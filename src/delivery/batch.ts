@@ -58,6 +58,12 @@ export class Batch {
     return this.#tickets.length - this.#withdrawn
   }
 
+  /** When the oldest of its records was accepted. */
+  get oldestAt(): number {
+    for (const ticket of this.#tickets) if (ticket !== undefined) return ticket.acceptedAt
+    return Number.POSITIVE_INFINITY
+  }
+
   get isEmpty(): boolean {
     return this.recordCount === 0
   }

@@ -24,8 +24,10 @@ export class DeliveryMetrics {
   readonly #metrics: MetricsLogger
   #last: DeliveryStats | undefined
 
-  constructor(metrics: MetricsLogger) {
+  /** @param maxBytes the bound of what is buffered */
+  constructor(metrics: MetricsLogger, maxBytes: number) {
     this.#metrics = metrics
+    metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
   }
 
   report(stats: DeliveryStats): void {
@@ -35,6 +37,10 @@ export class DeliveryMetrics {
     }
     for (const name of keysOf(gauged)) {
       if (stats[name] !== this.#last?.[name]) this.#metrics.gauge(COMPONENT, gauged[name], {}, stats[name])
+    }
+    const { oldestRecordAgeMs } = stats
+    if (oldestRecordAgeMs !== this.#last?.oldestRecordAgeMs) {
+      this.#metrics.gauge(COMPONENT, 'oldest_record_age_seconds', {}, oldestRecordAgeMs / 1_000)
     }
     this.#last = stats
   }

@@ -72,7 +72,7 @@ export class LaneDelivery implements Delivery, LaneHost {
         }
       }
     )
-    this.#metrics = new DeliveryMetrics(deps.metrics)
+    this.#metrics = new DeliveryMetrics(deps.metrics, this.settings.maxBytes)
   }
 
   accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
@@ -80,7 +80,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.settings.maxRecordBytes
-    const ticket = new Ticket(records.length, nowMs + this.#waitMsOf(options))
+    const ticket = new Ticket(records.length, nowMs + this.#waitMsOf(options), nowMs)
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure = checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
@@ -232,10 +232,13 @@ export class LaneDelivery implements Delivery, LaneHost {
   stats(): DeliveryStats {
     let lanes = 0
     let lanesBackingOff = 0
+    let oldestAt = Number.POSITIVE_INFINITY
     for (const topic of this.#topics.values()) {
+      oldestAt = Math.min(oldestAt, topic.oldestParkedAt)
       for (const lane of topic.lanes) {
         if (lane === undefined) continue
         lanes++
+        oldestAt = Math.min(oldestAt, lane.oldestAt)
         if (lane.state === 'backingOff') lanesBackingOff++
       }
     }
@@ -243,6 +246,7 @@ export class LaneDelivery implements Delivery, LaneHost {
       ...this.counters,
       bufferedRecords: this.#heldRecords,
       bufferedBytes: this.#heldBytes,
+      oldestRecordAgeMs: Number.isFinite(oldestAt) ? this.clock() - oldestAt : 0,
       unknownTopics: this.#topics.unknownCount,
       lanes,
       lanesBackingOff

@@ -61,6 +61,11 @@ export class Lane {
     return this.#state
   }
 
+  /** When the oldest record held was accepted; infinite: none is held. */
+  get oldestAt(): number {
+    return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
+  }
+
   /** Bytes held, bookkeeping included. */
   get chargedBytes(): number {
     return this.#chargedBytes

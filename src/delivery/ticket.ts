@@ -12,6 +12,8 @@ export interface ProduceTicket {
 export class Ticket implements ProduceTicket {
   /** Monotonic milliseconds. */
   readonly deadlineAt: number
+  /** Monotonic milliseconds. */
+  readonly acceptedAt: number
   /** Topics that began to be looked up because of this request. */
   newTopics = 0
   readonly #outcomes: (RecordOutcome | undefined)[]
@@ -20,7 +22,8 @@ export class Ticket implements ProduceTicket {
   #promise: Promise<readonly RecordOutcome[]> | undefined
   #resolve: ((outcomes: readonly RecordOutcome[]) => void) | undefined
 
-  constructor(recordCount: number, deadlineAt: number) {
+  constructor(recordCount: number, deadlineAt: number, acceptedAt = Number.POSITIVE_INFINITY) {
+    this.acceptedAt = acceptedAt
     this.deadlineAt = deadlineAt
     this.#outcomes = new Array(recordCount)
     this.#open = recordCount

@@ -65,6 +65,11 @@ export class Topic {
     return this.#room.chargedBytes
   }
 
+  /** When the oldest record that waits for its look-up was accepted; infinite: none waits. */
+  get oldestParkedAt(): number {
+    return this.#room.oldestAt
+  }
+
   get lanes(): readonly (Lane | undefined)[] {
     return this.#lanes
   }

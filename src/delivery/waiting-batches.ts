@@ -25,6 +25,10 @@ export class WaitingBatches {
     this.#onFull = onFull
   }
 
+  get oldestAt(): number {
+    return this.#batches[0]?.oldestAt ?? Number.POSITIVE_INFINITY
+  }
+
   get isEmpty(): boolean {
     return this.#batches.length === 0
   }

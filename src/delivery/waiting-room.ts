@@ -28,6 +28,11 @@ export class WaitingRoom {
     return this.#parked.length
   }
 
+  /** When the oldest of its records was accepted. */
+  get oldestAt(): number {
+    return this.#parked[0]?.ticket.acceptedAt ?? Number.POSITIVE_INFINITY
+  }
+
   /** Bytes held, bookkeeping included. */
   get chargedBytes(): number {
     return this.#bytes

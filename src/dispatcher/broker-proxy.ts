@@ -1,5 +1,6 @@
 import type { ActorSystem } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import { startBrokerAtZero } from '../metrics/start-at-zero.js'
 import type { BrokerNode } from '../model.js'
 import type { AnyAccepted, Ledger } from '../processors/accepted.js'
 import { FetchData, type FetchDataOptions } from '../processors/fetch-data.js'
@@ -65,7 +66,8 @@ export class BrokerProxy {
   constructor(node: BrokerNode, options: BrokerProxyOptions) {
     this.node = node
     this.#options = options
-    this.#tags = { broker_host: node.host }
+    this.#tags = { broker_host: node.host, broker_port: String(node.port), broker_id: String(node.nodeId) }
+    startBrokerAtZero(options.metrics, this.#tags)
   }
 
   submit(request: AnyAccepted): void {

@@ -1,6 +1,9 @@
 import type { MetricTags } from './metrics-logger.js'
 
-/** Series of one family; whatever comes after shares one series whose labels all say `other` (threat: label floods). */
+/**
+ * Lines of one family, `other` included; what comes after shares one series whose labels all say `other` (threat: label
+ * floods). A histogram has a line for each bucket, so it names fewer.
+ */
 export const MAX_SERIES = 1_000
 
 /** Upper bounds in seconds; from half a millisecond, since a cached answer takes less, to ten seconds, since deadlines do. */
@@ -31,6 +34,7 @@ export class Family<Series> {
   readonly type: Exported['type']
   readonly #create: () => Series
   readonly #export: (name: string, labels: MetricTags, series: Series) => Exported['values']
+  readonly #maxNamed: number
   #untagged: Series | undefined
   readonly #byTags = new WeakMap<MetricTags, Series>()
   readonly #byText = new Map<string, { readonly labels: MetricTags; readonly series: Series }>()
@@ -47,6 +51,7 @@ export class Family<Series> {
     this.type = type
     this.#create = create
     this.#export = toValues
+    this.#maxNamed = Math.floor(MAX_SERIES / toValues(name, {}, create()).length) - 1
   }
 
   /** The series of these tags, made when it is new. The tags object must not be changed afterwards. */
@@ -61,7 +66,7 @@ export class Family<Series> {
   }
 
   #add(text: string, tags: MetricTags): { readonly labels: MetricTags; readonly series: Series } {
-    if (this.#byText.size < MAX_SERIES) {
+    if (this.#byText.size < this.#maxNamed) {
       const added = { labels: { ...tags }, series: this.#create() }
       this.#byText.set(text, added)
       return added

@@ -26,6 +26,8 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['delivery.retried_batches', 'Batches that were sent again'],
   ['delivery.buffered_records', 'Records that wait for Kafka'],
   ['delivery.buffered_bytes', 'Their bytes, bookkeeping included'],
+  ['delivery.buffer_limit_bytes', 'Most bytes that may wait: `delivery.maxBytes`'],
+  ['delivery.oldest_record_age_seconds', 'How long the oldest record that waits for Kafka has waited; 0: none waits'],
   [
     'delivery.unknown_topics',
     'Topics of records that are being looked up, that do not exist, or whose absence is remembered'

@@ -63,8 +63,18 @@ describe('PrometheusMetricsLogger', () => {
     const lines = (await registry.metrics())
       .split('\n')
       .filter(line => line.startsWith('castellan_gateway_flooded_total'))
-    expect(lines).to.have.length(MAX_SERIES + 1)
-    expect(lines.at(-1)).to.equal(`castellan_gateway_flooded_total{topic="other"} ${2 * MAX_SERIES}`)
+    expect(lines).to.have.length(MAX_SERIES)
+    expect(lines.at(-1)).to.equal(`castellan_gateway_flooded_total{topic="other"} ${2 * MAX_SERIES + 1}`)
+  })
+
+  it('front door 15: stays bounded for histograms too, whose label values have many lines each', async () => {
+    for (let i = 0; i < 1_500; i++) logger.time('gateway', 'slow', { topic: `t${i}` }, 1)
+    const lines = (await registry.metrics())
+      .split('\n')
+      .filter(line => line.startsWith('castellan_gateway_slow_seconds'))
+    expect(lines).to.have.length.at.most(MAX_SERIES)
+    const counts = lines.filter(line => line.includes('_count{')).map(line => Number(line.split(' ').at(-1)))
+    expect(counts.reduce((sum, count) => sum + count)).to.equal(1_500)
   })
 })
 

@@ -1,0 +1,20 @@
+import type { Registry } from 'prom-client'
+import type { MetricTags } from './metrics-logger.js'
+import { registerFamily } from './prometheus.js'
+
+/** One value of a gauge and the labels it has. */
+export interface Reading {
+  readonly labels: MetricTags
+  readonly value: number
+}
+
+/** Exports a gauge whose values are looked up when somebody scrapes. */
+export function registerScrapedGauge(registry: Registry, name: string, help: string, read: () => Reading[]): void {
+  const gauge = {
+    name,
+    help,
+    type: 'gauge',
+    get: () => ({ name, help, type: 'gauge', values: read(), aggregator: 'sum' })
+  }
+  registerFamily(registry, gauge as unknown as Parameters<typeof registerFamily>[1])
+}

@@ -1,0 +1,54 @@
+import type { MetricsLogger, MetricTags } from './metrics-logger.js'
+
+const operations = ['fetchData', 'fetchOffset', 'fetchConsumerOffset', 'commitConsumerOffset', 'fetchTopicMetadata']
+const reasons = ['unreachable', 'notLeader', 'notCoordinator', 'unknownTopicOrPartition', 'staleTopic', 'retryLater']
+
+const by = (label: string, values: readonly string[]): MetricTags[] => values.map(value => ({ [label]: value }))
+const UNLABELLED: readonly MetricTags[] = [{}]
+
+/** Counters of a cluster with the labels that can be told beforehand. */
+const counters: readonly (readonly [component: string, metricName: string, tags: readonly MetricTags[]])[] = [
+  ['router', 'retries', by('reason', reasons)],
+  ['router', 'timeouts_sent', by('operation', operations)],
+  ['router', 'unexpected_failures', by('actor', ['router'])],
+  ['router', 'metadata_refreshes', UNLABELLED],
+  ['router', 'cache_evictions', UNLABELLED],
+  ['router', 'cluster_changes', UNLABELLED],
+  ['delivery', 'delivered_records', UNLABELLED],
+  ['delivery', 'failed_records', UNLABELLED],
+  ['delivery', 'withdrawn_records', UNLABELLED],
+  ['delivery', 'refused_records', UNLABELLED],
+  ['delivery', 'retried_batches', UNLABELLED]
+]
+const gauges: readonly (readonly [component: string, metricName: string])[] = [
+  ['router', 'parked_requests'],
+  ['router', 'cache_bytes'],
+  ['router', 'decompressed_bytes'],
+  ['delivery', 'buffered_records'],
+  ['delivery', 'buffered_bytes'],
+  ['delivery', 'oldest_record_age_seconds'],
+  ['delivery', 'unknown_topics'],
+  ['delivery', 'lanes'],
+  ['delivery', 'lanes_backing_off']
+]
+/** Counters that every broker has. */
+const brokerCounters = [
+  'fetches',
+  'bytes_fetched',
+  'batched_requests',
+  'avoided_fetches',
+  'cache_hits',
+  'invalid_messages',
+  'unknown_topic_or_partition_responses'
+]
+
+/** Makes a cluster's metrics exist: an alert on a rate says nothing about a counter that appears with its first event. */
+export function startAtZero(metrics: MetricsLogger): void {
+  for (const [component, name, tags] of counters) for (const one of tags) metrics.count(component, name, one, 0)
+  for (const [component, name] of gauges) metrics.gauge(component, name, {}, 0)
+}
+
+/** The same for a broker that has become known. */
+export function startBrokerAtZero(metrics: MetricsLogger, tags: MetricTags): void {
+  for (const name of brokerCounters) metrics.count('kafka_dispatcher', name, tags, 0)
+}

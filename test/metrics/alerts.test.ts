@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import { parse } from 'yaml'
+import { type App, loadConfig, startApp } from '../../src/index.js'
+import { silentLogger } from '../../src/model.js'
+
+interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly annotations: { readonly summary: string }
+}
+interface Dashboard {
+  readonly panels: readonly { readonly title: string; readonly targets: readonly { readonly expr: string }[] }[]
+}
+
+const rules = (): Rule[] =>
+  (parse(readFileSync('docs/prometheus-rules.yaml', 'utf8')) as { groups: { rules: Rule[] }[] }).groups.flatMap(
+    group => group.rules
+  )
+const dashboard = (): Dashboard => JSON.parse(readFileSync('docs/grafana-dashboard.json', 'utf8')) as Dashboard
+
+const metricsIn = (expression: string): string[] =>
+  [...expression.matchAll(/\b(?:castellan|process|nodejs)_\w+/g)].map(([name]) => name)
+
+describe('front door 15: metrics to alert on', () => {
+  let app: App
+  let atStart: string
+  let exported: Set<string>
+  const scrape = async (): Promise<string> => (await fetch(`${app.urls.management}/metrics`)).text()
+  before(async () => {
+    const environment = {
+      CASTELLAN_HTTP_PORT: '0',
+      CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_EMBEDDED_PORT: '0'
+    }
+    app = await startApp(loadConfig({ environment }), { log: silentLogger, version: '0' })
+    atStart = await scrape()
+    while ((await fetch(`${app.urls.management}/ready`)).status !== 200) await new Promise(setImmediate)
+    await fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"records":[{"topic":"orders","data":"x"}],"wait_for_send":true}'
+    }).then(answer => answer.text())
+    const text = await scrape()
+    const page = readFileSync('docs/metrics.md', 'utf8')
+    const documented = [...page.matchAll(/^\| `(castellan_\w+)` \|/gm)].map(([, name]) => name!)
+    exported = new Set([...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name!).concat(documented))
+  })
+  after(() => app.stop())
+
+  const isExported = (name: string): boolean =>
+    exported.has(name) || exported.has(name.replace(/_(bucket|sum|count)$/, ''))
+
+  it('are in the rules under names that are exported', () => {
+    for (const { alert, expr, annotations } of rules()) {
+      const names = metricsIn(expr)
+      expect(annotations.summary, alert).to.be.a('string')
+      if (alert !== 'CastellanDown') expect(names, alert).to.not.be.empty
+      expect(
+        names.filter(name => !isExported(name)),
+        alert
+      ).to.deep.equal([])
+    }
+    expect(rules().length).to.be.greaterThan(8)
+  })
+
+  it('are in the dashboard under names that are exported', () => {
+    for (const { title, targets } of dashboard().panels) {
+      for (const { expr } of targets) {
+        expect(metricsIn(expr), title).to.not.be.empty
+        expect(
+          metricsIn(expr).filter(name => !isExported(name)),
+          title
+        ).to.deep.equal([])
+      }
+    }
+  })
+
+  it('exist from the start with 0', () => {
+    const values = (name: string): string[] =>
+      [...atStart.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))].map(([, value]) => value!)
+    const zeros = [
+      'castellan_delivery_delivered_records_total',
+      'castellan_delivery_failed_records_total',
+      'castellan_delivery_refused_records_total',
+      'castellan_delivery_withdrawn_records_total',
+      'castellan_delivery_retried_batches_total',
+      'castellan_delivery_buffered_bytes',
+      'castellan_delivery_oldest_record_age_seconds',
+      'castellan_router_retries_total',
+      'castellan_router_timeouts_sent_total',
+      'castellan_router_unexpected_failures_total',
+      'castellan_router_cluster_changes_total'
+    ]
+    for (const name of zeros) {
+      expect(values(name), name).to.not.be.empty
+      expect(new Set(values(name)), name).to.deep.equal(new Set(['0']))
+    }
+    expect(values('castellan_delivery_buffer_limit_bytes')).to.deep.equal([String(64 * 1024 * 1024)])
+  })
+
+  it('tell whether it is ready and how many brokers are up', async () => {
+    const text = await scrape()
+    expect(text).to.match(/^castellan_ready 1$/m)
+    expect(text).to.match(/^castellan_cluster_ready\{cluster="default"\} 1$/m)
+    expect(text).to.match(/^castellan_cluster_brokers_up\{cluster="default"\} 1$/m)
+    expect(text).to.match(/^castellan_cluster_brokers_known\{cluster="default"\} 1$/m)
+  })
+
+  it('tell brokers of one host apart', async () => {
+    expect(await scrape()).to.match(
+      /^castellan_kafka_dispatcher_fetches_total\{broker_host="127\.0\.0\.1",broker_port="\d+",broker_id="\d+"\} 0$/m
+    )
+  })
+})
