@@ -93,6 +93,12 @@ export const routerSettings = z
       .describe(
         'Requests that may wait for a leader, a coordinator or a broker; more are refused as overload. Names that brokers say are missing may fill half of it, all names that are not known three quarters'
       ),
+    produceConnections: count
+      .max(5)
+      .default(1)
+      .describe(
+        'Produce calls in flight to one broker, each on a connection of its own, for different partitions. More help where the way to the broker is long; batches are smaller then'
+      ),
     produceRequestMaxBytes: bytes
       .default(8 * MIB)
       .describe(

@@ -52,7 +52,7 @@ type Role = 'control' | 'group' | 'fetch' | 'produce'
  *   control   offsets by time, metadata, coordinators, producer ids          1 connection
  *   group     commits and committed offsets                                  1, and more while calls of groups are slow
  *   fetch     catch-up and tail                                              2 connections
- *   produce   all batches, and those of partitions that hold up others       2 connections
+ *   produce   all batches (1 connection or several), and those of partitions that hold up others (1)
  */
 export class BrokerProxy {
   readonly node: BrokerNode
@@ -164,13 +164,12 @@ export class BrokerProxy {
       }
       case 'produce': {
         const intake = new ProduceBatches(produce)
-        return {
-          intake,
-          lanes: [
-            { purpose: 'produce', processors: [intake.main] },
-            { purpose: 'produce-slow', processors: [intake.slow] }
-          ]
-        }
+        // A lane of delivery has one batch on its way, so calls at the same time are for different partitions.
+        const main = Array.from({ length: produce.connections ?? 1 }, () => ({
+          purpose: 'produce',
+          processors: [intake.main]
+        }))
+        return { intake, lanes: [...main, { purpose: 'produce-slow', processors: [intake.slow] }] }
       }
     }
   }

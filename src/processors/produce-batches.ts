@@ -13,6 +13,8 @@ export interface ProduceBatchesCall {
 }
 
 export interface ProduceBatchesOptions {
+  /** Connections that share `main`: as many calls may be in flight, for other partitions each. */
+  readonly connections?: number
   /** Bytes of batches in one request; a batch that is larger alone goes alone. */
   readonly requestMaxBytes: number
   /** How long the broker may wait for the in-sync replicas. */
@@ -36,7 +38,7 @@ const NOT_ENOUGH_REPLICAS = 19
  * Sends sealed batches: everything that waits when the connection becomes free goes out in one request, partitions in
  * turn. No linger timer: a batch grows while the call before it is on its way.
  *
- * Two queues on two connections. `main` is for all; a partition that answered 7 or 19 or whose call timed out goes
+ * Two queues. `main` is for all, over one connection or several; a partition that answered 7 or 19 or whose call timed out goes
  * over `slow` until it has been written to once, so that it holds up only its like.
  *
  * Never retries a batch that may have left: the lane that sealed it decides.

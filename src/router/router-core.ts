@@ -408,6 +408,7 @@ export class RouterCore {
       group: settings,
       fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
       produce: {
+        connections: settings.produceConnections,
         requestMaxBytes: settings.produceRequestMaxBytes,
         brokerTimeoutMs: settings.produceBrokerTimeoutMs,
         callMarginMs: PRODUCE_CALL_MARGIN_MS

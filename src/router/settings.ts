@@ -62,6 +62,11 @@ export interface RouterSettings {
   readonly maxQueuedPerDispatcher: number
   /** Requests that may wait for a leader, coordinator or broker. */
   readonly maxParkedRequests: number
+  /**
+   * Produce calls in flight to one broker, each over a connection of its own and for other partitions. More help where
+   * the way to the broker is long; batches are smaller then.
+   */
+  readonly produceConnections: number
   /** Bytes of all batches in one produce request; a single batch that is larger goes alone. */
   readonly produceRequestMaxBytes: number
   /** How long a broker may wait for its in-sync replicas. */
@@ -110,6 +115,7 @@ export const defaultRouterSettings: RouterSettings = {
   retryBackoffMaxMs: 1_000,
   maxQueuedPerDispatcher: 10_000,
   maxParkedRequests: 10_000,
+  produceConnections: 1,
   produceRequestMaxBytes: 8 * MEBIBYTE,
   produceBrokerTimeoutMs: 1_500,
   produceParkMs: 5_000,
