@@ -4,7 +4,7 @@ import type { MonotonicClock } from '../model.js'
 import type { BrokerClient, FetchResponse } from '../wire/broker-client.js'
 import type { AnyAccepted } from './accepted.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot, type FetchWaiter, waitersOf } from './fetch-queues.js'
-import { FetchSettlement, type SettlementContext, succeed } from './fetch-settlement.js'
+import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadingRoom } from './reading-room.js'
 
@@ -41,7 +41,7 @@ export class FetchData implements Intake {
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #room: ReadingRoom
   readonly #options: FetchDataOptions
-  readonly #queues = new FetchQueues()
+  readonly #queues: FetchQueues
   readonly #context: SettlementContext
   /**
    * Less than is allowed after a call timed out (over a slow link, less may get through), and after a response of which
@@ -52,6 +52,7 @@ export class FetchData implements Intake {
   constructor(room: ReadingRoom, options: FetchDataOptions) {
     this.#room = room
     this.#options = options
+    this.#queues = new FetchQueues(key => room.identityOf(key))
     this.#context = {
       room,
       queues: this.#queues,
@@ -65,7 +66,9 @@ export class FetchData implements Intake {
 
   answerFromCache(request: AnyAccepted): boolean {
     const waiter = request as FetchWaiter
-    const batch = this.#room.cache.get(waiter.key, waiter.position)
+    this.#meet(waiter)
+    if (isMeantForAnother(waiter, waiter.identity)) return false
+    const batch = this.#room.recall(waiter.key, waiter.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
     succeed(waiter, batch)
@@ -74,12 +77,18 @@ export class FetchData implements Intake {
 
   addToQueue(request: AnyAccepted): void {
     const waiter = request as FetchWaiter
+    this.#meet(waiter)
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#room.endOf(waiter.key) === waiter.position
     this.#queues.add(waiter, isAtEnd)
   }
 
   drain(): AnyAccepted[] {
     return this.#queues.drain()
+  }
+
+  #meet(waiter: FetchWaiter): void {
+    this.#room.meet(waiter.key, waiter.identity)
+    waiter.topicIdAsked ??= waiter.identity.topicId
   }
 
   #processor(slot: FetchSlot): QueueProcessor<FetchDataCall, FetchResponse> {
@@ -102,7 +111,6 @@ export class FetchData implements Intake {
   #send(client: BrokerClient, call: FetchDataCall): Promise<FetchResponse> {
     const { fetchMaxWaitMs, fetchBufferBytes, callTimeoutMs } = this.#options
     const maxWaitMs = call.slot === 'tail' ? fetchMaxWaitMs : 0
-    call.client = client
     this.#count('fetches', 1)
     return client.fetch({
       maxWaitMs,
@@ -111,12 +119,13 @@ export class FetchData implements Intake {
       isolationLevel: this.#room.isolationLevel,
       decompression: this.#room.decompression,
       timeoutMs: maxWaitMs + callTimeoutMs,
-      partitions: Array.from(call.partitions.values(), ({ topic, partition, position, leaderEpoch }) => ({
+      partitions: Array.from(call.partitions.values(), ({ topic, partition, position, identity }) => ({
         topic,
+        topicId: identity.topicId,
         partition,
         fetchOffset: position,
         maxBytes: fetchBufferBytes,
-        currentLeaderEpoch: leaderEpoch
+        currentLeaderEpoch: identity.leaderEpoch
       }))
     })
   }

@@ -1,5 +1,4 @@
-import type { Offset } from '../model.js'
-import type { BrokerClient } from '../wire/broker-client.js'
+import type { Offset, PartitionIdentity } from '../model.js'
 import type { Accepted } from './accepted.js'
 import { stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
@@ -12,7 +11,8 @@ export interface Wanted {
   readonly topic: string
   readonly partition: number
   readonly position: Offset
-  readonly leaderEpoch: number
+  /** What the call asks for: an answer of another identity is not for those who wait. */
+  readonly identity: PartitionIdentity
   /** They were queued when the call went out. Empty: nobody asked, but whoever just got an answer is about to. */
   readonly waiters: readonly FetchWaiter[]
   /** They asked for the same while the call was on its way. */
@@ -22,7 +22,6 @@ export interface Wanted {
 export interface FetchDataCall {
   readonly slot: FetchSlot
   readonly partitions: ReadonlyMap<string, Wanted>
-  client: BrokerClient | undefined
 }
 
 /** A partition of a call that brought nothing for it although there is something. */
@@ -42,10 +41,16 @@ export class FetchQueues {
     catchUp: new RequestQueue<Offset, FetchWaiter>(),
     tail: new RequestQueue<Offset, FetchWaiter>()
   }
+  readonly #identityOf: (key: string) => PartitionIdentity | undefined
   readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
   #expected = new Map<string, Wanted>()
   #expectedAt = 0
   #isFirstAlone = false
+
+  /** @param identityOf which life of a partition is read now */
+  constructor(identityOf: (key: string) => PartitionIdentity | undefined) {
+    this.#identityOf = identityOf
+  }
 
   isEmpty(slot: FetchSlot): boolean {
     return this.#queues[slot].isEmpty
@@ -56,7 +61,7 @@ export class FetchQueues {
     const { key, position } = waiter
     for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
       const wanted = call?.partitions.get(key)
-      if (wanted?.position !== position) continue
+      if (wanted?.position !== position || wanted.identity !== this.#identityOf(key)) continue
       wanted.joined.push(waiter)
       return
     }
@@ -96,12 +101,12 @@ export class FetchQueues {
     while (partitions.size === 0 && !this.#queues[slot].isEmpty) {
       for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
         const open = stillOpen(waiters)
-        if (open.length > 0) partitions.set(key, toWanted(subkey, open))
+        if (open.length > 0) partitions.set(key, this.#toWanted(key, subkey, open))
       }
     }
     if (partitions.size === 0) return undefined
     if (slot === 'tail') this.#addExpected(partitions, maxPartitions, expectedSince)
-    const call: FetchDataCall = { slot, partitions, client: undefined }
+    const call: FetchDataCall = { slot, partitions }
     this.#inFlight[slot] = call
     return call
   }
@@ -112,9 +117,9 @@ export class FetchQueues {
   }
 
   /** Its readers were answered at the tail and are about to ask for `position`. */
-  expect(key: string, { topic, partition, leaderEpoch }: Wanted, position: Offset, now: number): void {
+  expect(key: string, { topic, partition, identity }: Wanted, position: Offset, now: number): void {
     this.#expectedAt = now
-    this.#expected.set(key, { topic, partition, leaderEpoch, position, waiters: [], joined: [] })
+    this.#expected.set(key, { topic, partition, identity, position, waiters: [], joined: [] })
   }
 
   /** Takes out whoever waits for an offset of the partition that `covers` accepts, by offset in queue order. */
@@ -134,19 +139,19 @@ export class FetchQueues {
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 
+  #toWanted(key: string, position: Offset, waiters: readonly FetchWaiter[]): Wanted {
+    const { request, identity } = waiters.at(-1)!
+    const { topic, partition } = request.topicPartition
+    return { topic, partition, position, identity: this.#identityOf(key) ?? identity, waiters, joined: [] }
+  }
+
   #addExpected(partitions: Map<string, Wanted>, maxPartitions: number, since: number): void {
     for (const [key, wanted] of this.#expectedAt > since ? this.#expected : []) {
       if (partitions.size >= maxPartitions) break
-      if (!partitions.has(key)) partitions.set(key, wanted)
+      if (!partitions.has(key) && this.#identityOf(key) === wanted.identity) partitions.set(key, wanted)
     }
     this.#expected = new Map()
   }
 }
 
 const toQueued = ({ key, wanted }: Unserved) => ({ key, subkey: wanted.position, waiters: waitersOf(wanted) })
-
-function toWanted(position: Offset, waiters: readonly FetchWaiter[]): Wanted {
-  const { topic, partition } = waiters[0]!.request.topicPartition
-  const leaderEpoch = waiters.reduce((highest, waiter) => Math.max(highest, waiter.identity.leaderEpoch), -1)
-  return { topic, partition, position, leaderEpoch, waiters, joined: [] }
-}

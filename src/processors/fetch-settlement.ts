@@ -1,6 +1,8 @@
-import { type Offset, type RecordBatch, topicPartitionKey } from '../model.js'
-import type { FetchPartitionResponse, FetchResponse } from '../wire/broker-client.js'
-import { kafkaFailure, ownFailure, replyAll } from './answers.js'
+import { type Offset, type PartitionIdentity, type RecordBatch, topicPartitionKey } from '../model.js'
+import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
+import type { FetchedRecords } from '../wire/fetched-records.js'
+import { kafkaFailure, oddOffset, ownFailure, reply, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
 import type { FetchDataOptions } from './fetch-data.js'
 import {
@@ -14,11 +16,7 @@ import {
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadingRoom } from './reading-room.js'
 
-// What a response that leaves a partition out, or breaks off, counts as.
-const NETWORK_EXCEPTION = 13
-const CORRUPT_MESSAGE = 2
-
-type BatchTooLarge = NonNullable<FetchPartitionResponse['records']['tooLarge']>
+type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
 export interface SettlementContext {
   readonly room: ReadingRoom
@@ -45,14 +43,15 @@ export class FetchSettlement {
   /** Settles every partition of the call; gives back the requests that this broker could not answer. */
   settle(response: FetchResponse): readonly Returned[] {
     const unanswered = new Map(this.#call.partitions)
-    for (const partition of response.errorCode === 0 ? response.partitions : []) {
+    for (const partition of response.errorCode === errorCodes.NONE ? response.partitions : []) {
       const key = topicPartitionKey(partition.topic, partition.partition)
       const wanted = unanswered.get(key)
       if (!wanted) continue
       unanswered.delete(key)
       this.#partition(key, wanted, partition)
     }
-    const errorCode = response.errorCode === 0 ? NETWORK_EXCEPTION : response.errorCode
+    // What a response that leaves a partition out counts as.
+    const errorCode = response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
     for (const [key, wanted] of unanswered) this.#error(key, wanted, errorCode)
     this.#giveBackUnserved()
     return this.#returned
@@ -60,21 +59,31 @@ export class FetchSettlement {
 
   #partition(key: string, wanted: Wanted, response: FetchPartitionResponse): void {
     const { room } = this.#context
-    const { errorCode, records, highWatermark, lastStableOffset } = response
-    if (errorCode !== 0 && errorCode !== CORRUPT_MESSAGE) {
-      this.#error(key, wanted, errorCode)
-      return
-    }
-    const isDamaged = errorCode === CORRUPT_MESSAGE || records.corruption !== undefined
+    const { errorCode } = response
+    const identity = room.identityOf(key)
+    // The topic was created anew while the call was on its way, or may have been: this answer is of a log that is gone.
+    if (identity?.topicId !== wanted.identity.topicId || identity === undefined) {
+      this.#return('retryLater', waitersOf(wanted))
+    } else if (errorCode === errorCodes.NONE) {
+      const start = knownOffset(response.logStartOffset)
+      const end = endOf(response, room.isolationLevel)
+      if (identity === wanted.identity) room.saw(key, start, end)
+      refuseFormerOffsets(waitersOf(wanted), identity, start)
+      this.#records(key, wanted, response.records, end)
+    } else if (errorCode === errorCodes.CORRUPT_MESSAGE) this.#records(key, wanted, response.records, undefined, true)
+    else this.#error(key, wanted, errorCode)
+  }
+
+  #records(key: string, wanted: Wanted, records: FetchedRecords, end: Offset | undefined, isRefused = false): void {
+    const { batches, corruption, tooLarge, nextOffset } = records
+    const isDamaged = isRefused || corruption !== undefined
     if (isDamaged) this.#context.count('invalid_messages', 1)
-    const end = room.isolationLevel === 'readCommitted' ? lastStableOffset : highWatermark
-    if (errorCode === 0) room.saw(key, response.logStartOffset, end)
-    if (records.batches.length > 0) this.#deliver(key, wanted, records.batches)
-    else if (isDamaged && (records.corruption?.offset ?? wanted.position) <= wanted.position) {
-      this.#damage(key, wanted, records.corruption?.nextOffset)
-    } else if (records.tooLarge && records.tooLarge.offset <= wanted.position)
-      this.#tooLarge(key, wanted, records.tooLarge)
-    else if (records.nextOffset > wanted.position) this.#skipTo(key, wanted, records.nextOffset)
+    if (batches.length > 0) this.#deliver(key, wanted, batches)
+    else if (isDamaged && (corruption?.offset ?? wanted.position) <= wanted.position) {
+      this.#damage(key, wanted, corruption?.nextOffset)
+    } else if (tooLarge && tooLarge.offset <= wanted.position) this.#tooLarge(key, wanted, tooLarge)
+    else if (nextOffset > wanted.position) this.#skipTo(key, wanted, nextOffset)
+    else if (end === undefined) replyAll(waitersOf(wanted), oddOffset(end))
     else if (wanted.position < end) this.#unserved.push({ key, wanted })
     else this.#end(key, wanted)
   }
@@ -82,20 +91,22 @@ export class FetchSettlement {
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
     const { room, queues, options } = this.#context
     const batch = batches.length === 1 ? batches[0]! : room.concat(batches)
-    room.keep(key, wanted.position, batch)
+    // Records of a former leader may not be in the log of the present one.
+    if (room.identityOf(key) === wanted.identity) room.keep(key, wanted.position, batch)
     this.#countShared(wanted)
     for (const waiter of wanted.waiters) succeed(waiter, batch)
     for (const waiter of wanted.joined) succeed(waiter, batch)
-    this.#serveQueued(key, wanted.position, batch)
+    this.#serveQueued(key, wanted, batch)
     if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, options.now())
   }
 
   /** Queued requests whose offset lies in what has just arrived need no call of their own. */
-  #serveQueued(key: string, start: Offset, batch: RecordBatch): void {
-    const covers = (offset: Offset): boolean => offset >= start && offset <= batch.maxOffset
+  #serveQueued(key: string, { position, identity }: Wanted, batch: RecordBatch): void {
+    const covers = (offset: Offset): boolean => offset >= position && offset <= batch.maxOffset
     for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
       const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
       this.#context.count('avoided_fetches', waiters.length)
+      refuseFormerOffsets(waiters, identity, this.#context.room.startOf(key))
       for (const waiter of waiters) succeed(waiter, slice)
     }
   }
@@ -141,7 +152,6 @@ export class FetchSettlement {
     const waiters = waitersOf(wanted)
     if (waiters.every(waiter => waiter.damages === 0)) {
       for (const waiter of waiters) waiter.damages++
-      void this.#call.client?.close()
       this.#return('retryLater', waiters)
       return
     }
@@ -208,4 +218,24 @@ export class FetchSettlement {
 export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
   const { topicPartition, offset } = waiter.request
   waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
+}
+
+/** The topic was created anew since the request was made: its offset was meant for the log that is gone. */
+export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
+  topicIdAsked !== undefined && topicIdAsked !== topicId
+
+/** An offset of another log means something in this one only where it does not skip anything. */
+function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
+  for (const waiter of waiters) {
+    if (isMeantForAnother(waiter, read) && waiter.position > start) reply(waiter, { type: 'offsetOutOfRange' })
+  }
+}
+
+const knownOffset = (offset: Offset | undefined): Offset | undefined =>
+  offset === undefined || offset < 0 ? undefined : offset
+
+/** First offset nobody may read yet. Not every broker has a last stable offset. */
+function endOf({ highWatermark, lastStableOffset }: FetchPartitionResponse, level: IsolationLevel): Offset | undefined {
+  const end = level === 'readCommitted' && lastStableOffset !== -1 ? lastStableOffset : highWatermark
+  return knownOffset(end)
 }

@@ -139,11 +139,19 @@ export class MessageCache {
     this.#lru.clear()
   }
 
-  /** Forgets what Kafka has deleted: entries that end at or before `logStartOffset`. */
+  /** Forgets what Kafka has deleted: every record below `logStartOffset`. */
   invalidateBelow(partitionKey: string, logStartOffset: Offset): void {
-    for (const entry of [...(this.#partitions.get(partitionKey)?.entries ?? [])]) {
-      if (entry.next <= logStartOffset) this.#lru.delete(entry.id)
+    const index = this.#partitions.get(partitionKey)
+    for (let entry = index?.entries[0]; entry && entry.start < logStartOffset; entry = index!.entries[0]) {
+      this.#lru.delete(entry.id)
+      if (entry.next > logStartOffset) this.#insertRest(index!, logStartOffset, entry)
     }
+  }
+
+  /** Forgets what the log does not have any more: entries that reach beyond its end. */
+  invalidateAbove(partitionKey: string, logEndOffset: Offset): void {
+    const entries = this.#partitions.get(partitionKey)?.entries ?? []
+    for (let last = entries.at(-1); last && last.next > logEndOffset; last = entries.at(-1)) this.#lru.delete(last.id)
   }
 
   /** Changes the bound while running. Shrinking drops the least recently used first. */
@@ -203,11 +211,17 @@ export class MessageCache {
       const entry = index.entries[at]
       if (!entry || entry.start >= next) return
       this.#lru.delete(entry.id)
-      const rest = entry.next > next ? entry.batch.sliceFrom(Math.max(next, entry.batch.offset)) : undefined
-      // A slice pins the bytes it was cut from, so it goes on costing what the whole did.
-      if (rest) this.#insert(index, next, entry.next, rest, entry.heldBytes)
-      if (entry.next > next) return
+      if (entry.next <= next) continue
+      this.#insertRest(index, next, entry)
+      return
     }
+  }
+
+  /** Keeps what an entry that has just been removed has from `start` on. */
+  #insertRest(index: PartitionIndex, start: Offset, { batch, next, heldBytes }: Entry): void {
+    const rest = batch.sliceFrom(Math.max(start, batch.offset))
+    // A slice pins the bytes it was cut from, so it goes on costing what the whole did.
+    if (rest) this.#insert(index, start, next, rest, heldBytes)
   }
 
   #insert(index: PartitionIndex, start: Offset, next: Offset, batch: RecordBatch, heldBytes: number): void {

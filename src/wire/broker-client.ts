@@ -130,6 +130,8 @@ export interface FetchCall extends CallOptions {
   /** Served by the broker in this order. */
   readonly partitions: readonly {
     readonly topic: string
+    /** Where brokers take ids, records of a topic that was created anew under the same name are not answered. */
+    readonly topicId?: string | undefined
     readonly partition: number
     readonly fetchOffset: Offset
     readonly maxBytes: number
@@ -141,9 +143,10 @@ export interface FetchPartitionResponse {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
-  readonly highWatermark: Offset
-  readonly lastStableOffset: Offset
-  readonly logStartOffset: Offset
+  /** -1 on most errors; this and the next two are `undefined` beyond 2^53. */
+  readonly highWatermark: Offset | undefined
+  readonly lastStableOffset: Offset | undefined
+  readonly logStartOffset: Offset | undefined
   readonly preferredReadReplica: number
   readonly records: FetchedRecords
 }

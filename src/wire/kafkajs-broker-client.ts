@@ -9,7 +9,7 @@ import { type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/
 import { createTopicsV3 } from './protocol/create-topics.js'
 import { deleteTopicsV1 } from './protocol/delete-topics.js'
 import { describeConfigsV2 } from './protocol/describe-configs.js'
-import { fetchV11 } from './protocol/fetch.js'
+import { fetchV13 } from './protocol/fetch.js'
 import { findCoordinatorV2 } from './protocol/find-coordinator.js'
 import { initProducerIdV1 } from './protocol/init-producer-id.js'
 import { listOffsetsV3 } from './protocol/list-offsets.js'
@@ -74,7 +74,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     return this.#call(produceV7, call)
   }
   fetch(call: client.FetchCall): Promise<client.FetchResponse> {
-    return this.#call(fetchV11, call)
+    return this.#call(fetchV13, call)
   }
   listOffsets(call: client.ListOffsetsCall): Promise<client.ListOffsetsResponse> {
     return this.#call(listOffsetsV3, call)
@@ -128,7 +128,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     call: Call
   ): Promise<Response> {
     const range = session.ranges.get(api.key)
-    const spoken = range && newestWithin(api, range)
+    const spoken = range && newestWithin(api, range, call)
     if (!spoken) return Promise.reject(this.#unsupported(api, range))
     return send(
       session.connection,
@@ -219,13 +219,15 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   }
 }
 
-/** The newest version of ours that the broker has; `undefined`: none. */
+/** The newest version of ours that the broker has and the call fits into; `undefined`: none. */
 function newestWithin<Call, Response extends Throttled>(
   api: Api<Call, Response>,
-  { minVersion, maxVersion }: VersionRange
+  { minVersion, maxVersion }: VersionRange,
+  call: Call
 ): Api<Call, Response> | undefined {
   for (let candidate: Api<Call, Response> | undefined = api; candidate; candidate = candidate.older) {
-    if (candidate.version >= minVersion && candidate.version <= maxVersion) return candidate
+    const isSpoken = candidate.version >= minVersion && candidate.version <= maxVersion
+    if (isSpoken && (candidate.canExpress?.(call) ?? true)) return candidate
   }
   return undefined
 }

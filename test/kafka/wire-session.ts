@@ -62,7 +62,7 @@ export class WireSession {
       if (found?.errorCode !== 0) throw new Error(`fetch was answered ${found?.errorCode}`)
       for (const batch of found.records.batches) records.push(...batch)
       fetchOffset = found.records.nextOffset
-      if (fetchOffset >= found.highWatermark) return records
+      if (fetchOffset >= found.highWatermark!) return records
     }
   }
 

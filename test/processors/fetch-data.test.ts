@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../src/model.js'
 import type { FetchDataResult } from '../../src/operations.js'
+import type { AnyAccepted } from '../../src/processors/accepted.js'
 import { FetchData } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
@@ -44,8 +46,27 @@ class FetchHarness extends ProcessorHarness {
   }
 
   ask(offset: number, topicPartition = T16, results: FetchDataResult[] = []): FetchDataResult[] {
-    this.fetch.addToQueue(this.accept('fetchData', { topicPartition, offset }, results))
+    const request = this.accept('fetchData', { topicPartition, offset }, results)
+    request.identity = this.identity
+    this.fetch.addToQueue(request)
     return results
+  }
+
+  /** Of the requests to come. */
+  identity: PartitionIdentity = UNKNOWN_IDENTITY
+
+  /** Gives a request back as the Router does. */
+  again(request: AnyAccepted): void {
+    request.identity = this.identity
+    if (!this.fetch.answerFromCache(request)) this.fetch.addToQueue(request)
+  }
+
+  /** What the cache answers. */
+  hit(offset: number, topicPartition = T16): number[] | undefined {
+    const results: FetchDataResult[] = []
+    const request = this.accept('fetchData', { topicPartition, offset }, results)
+    request.identity = this.identity
+    return this.fetch.answerFromCache(request) ? (offsetsOf(results[0]) as number[]) : undefined
   }
 
   issue(slot: 'catchUp' | 'tail' = 'catchUp'): FetchDataCall {
@@ -335,7 +356,138 @@ describe('fetch data processor', () => {
     harness.answer(harness.issue(), { 'perf/16@1': { batches: [fakeBatch(1, [5, 5])], highWatermark: 10 } })
     harness.ask(3)
     harness.answer(harness.issue(), { 'perf/16@3': { errorCode: 1 } })
+    expect(harness.hit(1), 'it may be gone').to.equal(undefined)
+    harness.ask(9)
+    harness.answer(harness.issue(), { 'perf/16@9': { batches: [fakeBatch(9, [5])], highWatermark: 10 } })
+    expect(harness.hit(1), 'the log was cut below 3 and has grown since').to.equal(undefined)
+  })
+
+  it('hardening 4: a fetch below the log start leaves what is above it in the cache', () => {
+    const harness = new FetchHarness()
+    harness.ask(10)
+    harness.answer(harness.issue(), {
+      'perf/16@10': { batches: [fakeBatch(10, [5, 5, 5])], logStartOffset: 2, highWatermark: 20 }
+    })
+    const early = harness.ask(1)
+    harness.answer(harness.issue(), { 'perf/16@1': { errorCode: 1 } })
+    expect(early[0]?.type).to.equal('offsetOutOfRange')
+    expect(harness.hit(10)).to.deep.equal([10, 11, 12])
+    const removed = harness.ask(5)
+    harness.answer(harness.issue(), { 'perf/16@5': { errorCode: 1 } })
+    expect(removed[0]?.type).to.equal('offsetOutOfRange')
+    expect(harness.hit(10), 'until it is known what is gone').to.equal(undefined)
+    harness.ask(15)
+    harness.answer(harness.issue(), {
+      'perf/16@15': { batches: [fakeBatch(15, [5])], logStartOffset: 11, highWatermark: 20 }
+    })
+    expect(harness.hit(10), 'below the start').to.equal(undefined)
+    expect(harness.hit(11)).to.deep.equal([11, 12])
+    expect(harness.hit(15)).to.deep.equal([15])
+  })
+
+  it('hardening 4: a fetch that shows where the log ends drops what is above, and only that', () => {
+    for (const topicId of ['id-of-this-topic', undefined]) {
+      const harness = new FetchHarness()
+      harness.identity = { topicId, leaderEpoch: 3 }
+      for (const [offset, batch] of [
+        [0, fakeBatch(0, [5, 5])],
+        [1000, fakeBatch(1000, [5, 5, 5])]
+      ] as const) {
+        harness.ask(offset)
+        harness.answer(harness.issue(), { [`perf/16@${offset}`]: { batches: [batch], highWatermark: 1003 } })
+      }
+      expect(harness.hit(1001)).to.deep.equal([1001, 1002])
+      harness.ask(2)
+      harness.answer(harness.issue(), { 'perf/16@2': { highWatermark: 2 } })
+      expect(harness.hit(1000)).to.equal(undefined)
+      // Without an id it may as well be another topic of the same name.
+      expect(harness.hit(0)).to.deep.equal(topicId === undefined ? undefined : [0, 1])
+    }
+  })
+
+  it('hardening 4: another topic id or leader epoch: nothing of the one before is served or joined', () => {
+    for (const later of [
+      { topicId: 'second', leaderEpoch: 0 },
+      { topicId: 'first', leaderEpoch: 1 }
+    ]) {
+      const harness = new FetchHarness()
+      harness.identity = { topicId: 'first', leaderEpoch: 0 }
+      harness.ask(0)
+      harness.answer(harness.issue(), { 'perf/16@0': { batches: [fakeBatch(0, [5, 5, 5])], highWatermark: 3 } })
+      expect(harness.hit(0)).to.deep.equal([0, 1, 2])
+      harness.identity = later
+      expect(harness.hit(0)).to.equal(undefined)
+      harness.ask(3)
+      harness.answer(harness.issue(), { 'perf/16@3': { batches: [fakeBatch(3, [5, 5])], highWatermark: 5 } })
+      expect(harness.hit(0)).to.equal(undefined)
+      expect(harness.hit(3)).to.deep.equal([3, 4])
+    }
+  })
+
+  it('hardening 4: a late answer of a log that is gone is neither given nor cached', () => {
+    const harness = new FetchHarness()
+    harness.identity = { topicId: 'first', leaderEpoch: 0 }
+    const results = harness.ask(0)
+    const call = harness.issue()
+    const joined = harness.ask(0)
+    harness.identity = { topicId: 'second', leaderEpoch: 0 }
+    expect(harness.hit(0)).to.equal(undefined)
+    const [returned] = harness.answer(call, { 'perf/16@0': { batches: [fakeBatch(0, [5, 5])], highWatermark: 2 } })
+    expect([results.length, joined.length]).to.deep.equal([0, 0])
+    expect(returned).to.deep.include({ reason: 'retryLater' })
+    expect(returned?.requests).to.have.length(2)
     expect(harness.cache.entryCount).to.equal(0)
+  })
+
+  it('hardening 4: nobody joins a call to a log that is gone', () => {
+    const harness = new FetchHarness()
+    harness.identity = { topicId: 'first', leaderEpoch: 0 }
+    harness.ask(0)
+    harness.issue()
+    harness.identity = { topicId: 'second', leaderEpoch: 0 }
+    harness.ask(0)
+    expect(harness.issue().partitions.get('perf/16')).to.deep.include({ identity: harness.identity, joined: [] })
+  })
+
+  it('hardening 4: an answer of a former leader is given, since it was true, but not cached', () => {
+    const harness = new FetchHarness()
+    harness.identity = { topicId: 'first', leaderEpoch: 0 }
+    const results = harness.ask(0)
+    const call = harness.issue()
+    harness.identity = { topicId: 'first', leaderEpoch: 1 }
+    expect(harness.hit(0)).to.equal(undefined)
+    harness.answer(call, { 'perf/16@0': { batches: [fakeBatch(0, [5, 5])], highWatermark: 2 } })
+    expect(offsetsOf(results[0])).to.deep.equal([0, 1])
+    expect(harness.cache.entryCount).to.equal(0)
+  })
+
+  it('hardening 4: an offset of a topic that is gone is out of range in the new one, unless it is where that begins', () => {
+    const harness = new FetchHarness()
+    harness.identity = { topicId: 'first', leaderEpoch: 0 }
+    const [later, first] = [harness.ask(3), harness.ask(0)]
+    const returned = [harness.issue(), harness.issue()].flatMap((call, at) =>
+      harness.answer(call, { [`perf/16@${at === 0 ? 3 : 0}`]: { errorCode: 100 } })
+    )
+    harness.identity = { topicId: 'second', leaderEpoch: 0 }
+    for (const request of returned.flatMap(({ requests }) => requests)) harness.again(request)
+    const table = {
+      'perf/16@3': { batches: [fakeBatch(3, [5])], highWatermark: 4 },
+      'perf/16@0': { batches: [fakeBatch(0, [5])], highWatermark: 4 }
+    }
+    harness.answer(harness.issue(), table)
+    harness.answer(harness.issue(), table)
+    expect(later[0]?.type).to.equal('offsetOutOfRange')
+    expect(offsetsOf(first[0])).to.deep.equal([0])
+    expect(harness.hit(3), 'who asks for it now means the new topic').to.deep.equal([3])
+  })
+
+  it('hardening 3: a watermark that no log can have fails its own partition only, where it is needed', () => {
+    const harness = new FetchHarness()
+    const [odd, good] = [harness.ask(10), harness.ask(1, B)]
+    const call = harness.issue()
+    harness.answer(call, { 'perf/16@10': { isOdd: true }, 'api/17@1': { batches: [fakeBatch(1, [5])] } })
+    expect(odd[0]).to.include({ type: 'failed', code: 'protocol', retriable: false })
+    expect(offsetsOf(good[0])).to.deep.equal([1])
   })
 
   it('forgets cached records that retention has removed', () => {

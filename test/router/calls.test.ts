@@ -47,7 +47,9 @@ describe('router: what it asks brokers for', () => {
         maxBytes: 65_536,
         isolationLevel: 'readUncommitted',
         timeoutMs: 5_000,
-        partitions: [{ topic: 'perf', partition: 1, fetchOffset: 1000, maxBytes: 4_096, currentLeaderEpoch: 0 }]
+        partitions: [
+          { topic: 'perf', topicId: undefined, partition: 1, fetchOffset: 1000, maxBytes: 4_096, currentLeaderEpoch: 0 }
+        ]
       }
     ])
   })

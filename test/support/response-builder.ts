@@ -56,6 +56,10 @@ export class ResponseBuilder {
     return this.unsignedVarint(Buffer.byteLength(value) + 1).raw(Buffer.from(value))
   }
 
+  compactBytes(value: Buffer | null): this {
+    return value === null ? this.unsignedVarint(0) : this.unsignedVarint(value.length + 1).raw(value)
+  }
+
   compactArray<T>(items: readonly T[] | null, write: (item: T) => void): this {
     this.unsignedVarint(items === null ? 0 : items.length + 1)
     items?.forEach(write)

@@ -4,7 +4,7 @@ import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
 import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
 import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
 import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
-import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
@@ -46,6 +46,23 @@ export function fetchPayload(
     })
   })
   return builder.payload
+}
+
+/** The same in version 13, with a tagged field of a newer broker. */
+export function flexibleFetchPayload(records: Buffer | null): Buffer {
+  const builder = new ResponseBuilder().tags().int32(5).int16(0).int32(0)
+  builder.compactArray(['orders'], () => {
+    builder.raw(ORDERS_ID).compactArray([3], partition => {
+      builder.int32(partition).int16(0).int64(100).int64(90).int64(7)
+      builder.compactArray<never>(null, () => {})
+      builder
+        .int32(-1)
+        .compactBytes(records)
+        .tags({ 1: Buffer.from('0000000100000002', 'hex') })
+    })
+    builder.tags()
+  })
+  return builder.tags().payload
 }
 
 export const fetchCall = {
@@ -267,6 +284,14 @@ export const samples: readonly Sample[] = [
     fetchV11,
     fetchCall,
     fetchPayload(Buffer.concat([batchAt(10, ['a', 'b']), batchAt(12, ['c'], { codec: 'gzip' })]))
+  ),
+  sample(
+    fetchV13,
+    {
+      ...fetchCall,
+      partitions: [{ ...fetchCall.partitions[0], topicId: ORDERS_ID.toString('base64url') }]
+    },
+    flexibleFetchPayload(batchAt(10, ['a', 'b']))
   ),
   sample(listOffsetsV3, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(), {
     throttleTimeMs: 5,

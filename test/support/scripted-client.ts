@@ -215,6 +215,8 @@ export interface ScriptedFetch {
   readonly logStartOffset?: Offset
   readonly corruption?: FetchPartitionResponse['records']['corruption']
   readonly isLeftOut?: boolean
+  /** Its watermarks are no numbers that a log can have. */
+  readonly isOdd?: boolean
   readonly tooLarge?: FetchPartitionResponse['records']['tooLarge']
 }
 
@@ -244,7 +246,7 @@ function toFetchPartition(
 ): FetchResponse['partitions'][number] {
   const { errorCode = 0, batches = [], corruption } = scripted
   const nextOffset = scripted.nextOffset ?? batches.at(-1)?.nextOffset ?? fetchOffset
-  const highWatermark = scripted.highWatermark ?? (errorCode === 0 ? nextOffset : -1)
+  const highWatermark = scripted.isOdd ? undefined : (scripted.highWatermark ?? (errorCode === 0 ? nextOffset : -1))
   return {
     topic,
     partition,

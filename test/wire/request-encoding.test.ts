@@ -5,7 +5,7 @@ import type { Api } from '../../src/wire/protocol/api.js'
 import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
 import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
 import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
-import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
@@ -188,6 +188,24 @@ describe('requests', () => {
     expect(body(metadataV12, ['orders'])).to.equal(`${asked}010000`)
     expect(body(metadataV12, null)).to.equal('00010000')
     expect(body(metadataV12, [])).to.equal('01010000')
+  })
+
+  it('hardening 4: Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {
+    const topicId = '00112233445566778899aabbccddeeff'
+    const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000, currentLeaderEpoch: 4 }
+    const asked = [{ topic: 'orders', topicId: Buffer.from(topicId, 'hex').toString('base64url'), ...partition }]
+    const limits = { maxWaitMs: 5, minBytes: 1, maxBytes: 5000, isolationLevel: 'readUncommitted' } as const
+    const head = `ffffffff 00000005 00000001 00001388 00 00000000 ffffffff`
+    const fields = `00000003 00000004 0000010000000001 ffffffff ffffffffffffffff 000003e8 00`
+    const body = `${head} 02 ${topicId} 02 ${fields} 00 01 01 00`.replaceAll(' ', '')
+    expect(
+      encode(fetchV13, { ...limits, partitions: asked })
+        .toString('hex')
+        .endsWith(body)
+    ).to.equal(true)
+    expect(fetchV13.canExpress?.({ ...limits, partitions: asked })).to.equal(true)
+    const mixed = [...asked, { topic: 'other', ...partition }]
+    expect(fetchV13.canExpress?.({ ...limits, partitions: mixed })).to.equal(false)
   })
 
   it('Metadata v12 asks for names and numbers of topics whose lengths take several bytes', () => {

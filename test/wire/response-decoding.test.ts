@@ -2,11 +2,18 @@ import { expect } from 'chai'
 import { ProtocolError } from '../../src/errors.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
-import { fetchV11 } from '../../src/wire/protocol/fetch.js'
+import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { metadataV7 } from '../../src/wire/protocol/metadata.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
 import { ResponseBuilder } from '../support/response-builder.js'
-import { fetchCall, fetchPayload, samples } from '../support/sample-responses.js'
+import {
+  batchAt,
+  fetchCall,
+  fetchPayload,
+  flexibleFetchPayload,
+  ORDERS_ID,
+  samples
+} from '../support/sample-responses.js'
 import { apiVersionsPayload } from '../support/scripted-broker.js'
 
 describe('responses', () => {
@@ -50,9 +57,41 @@ describe('responses', () => {
     expect(partitions[0]!.records).to.deep.include({ sizeBytes: 0, nextOffset: 10, hasPartialBatch: false })
   })
 
-  it('Fetch refuses a partition nobody asked for', () => {
+  it('hardening 3: Fetch passes over a partition nobody asked for, and answers those that were asked for', () => {
     const call = { ...fetchCall, partitions: [{ ...fetchCall.partitions[0], partition: 4 }] }
-    expect(() => decode(fetchV11, fetchPayload(null), call)).to.throw(ProtocolError, 'orders/3')
+    expect(decode(fetchV11, fetchPayload(null), call).partitions).to.deep.equal([])
+  })
+
+  it('hardening 3: an odd offset of one partition of a Fetch is its own affair', () => {
+    const payload = new ResponseBuilder().int32(0).int16(0).int32(0)
+    payload.array(['orders'], topic => {
+      payload.string(topic).array([3, 4], partition => {
+        const odd = partition === 3 ? 2n ** 60n : 100n
+        payload.int32(partition).int16(0).int64(odd).int64(odd).int64(odd)
+        payload.array([[1n, odd] as const], ([producerId, offset]) => payload.int64(producerId).int64(offset))
+        payload.int32(-1).bytes(batchAt(10, ['a']))
+      })
+    })
+    const partitions = [3, 4].map(partition => ({ ...fetchCall.partitions[0], partition }))
+    const [odd, good] = decode(fetchV11, payload.payload, { ...fetchCall, partitions }).partitions
+    expect(odd).to.include({ highWatermark: undefined, lastStableOffset: undefined, logStartOffset: undefined })
+    expect(odd?.records.batches).to.have.length(1)
+    expect(good).to.include({ highWatermark: 100, lastStableOffset: 100, logStartOffset: 100 })
+  })
+
+  it('hardening 4: Fetch of version 13 finds partitions by topic ids', () => {
+    const partitions = [{ ...fetchCall.partitions[0], topicId: ORDERS_ID.toString('base64url') }]
+    const response = decode(fetchV13, flexibleFetchPayload(batchAt(10, ['a', 'b'])), { ...fetchCall, partitions })
+    expect(response).to.include({ throttleTimeMs: 5, errorCode: 0 })
+    expect(response.partitions[0]).to.deep.include({
+      topic: 'orders',
+      partition: 3,
+      errorCode: 0,
+      highWatermark: 100,
+      lastStableOffset: 90,
+      logStartOffset: 7
+    })
+    expect(response.partitions[0]?.records.nextOffset).to.equal(12)
   })
 
   it('a count that cannot be true is refused before anything is allocated for it', () => {

@@ -9,8 +9,10 @@ export interface Api<Call, Response extends { readonly throttleTimeMs: number }>
   readonly name: string
   /** Requests and responses have the compact encoding and tagged fields of KIP-482, in their headers too. */
   readonly isFlexible?: true
-  /** The version to use with a broker that does not have this one. */
+  /** The version to use with a broker that does not have this one, or for a call that it cannot express. */
   readonly older?: Api<Call, Response>
+  /** False for a call that this version cannot express. Default: every call. */
+  canExpress?(call: Call): boolean
   /** @throws InvalidRequestError when the call cannot be expressed */
   encode(writer: RequestWriter, call: Call): void
   /** @throws ProtocolError when the bytes are no such response */

@@ -1,14 +1,21 @@
-import { ProtocolError } from '../../errors.js'
 import { topicPartitionKey } from '../../model.js'
 import type { FetchCall, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../broker-client.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
 import { decodeFetchedRecords } from '../fetched-records-decoder.js'
 import type { Api } from './api.js'
+import type { RequestWriter } from './request-writer.js'
 import type { ResponseReader } from './response-reader.js'
 
 type FetchPartition = FetchCall['partitions'][number]
 
 export const isolationLevels: Readonly<Record<IsolationLevel, number>> = { readUncommitted: 0, readCommitted: 1 }
+
+/** No session, and no end offset of a follower. */
+const NO_SESSION = { id: 0, epoch: -1 }
+const NO_REPLICA = -1
+const NO_LOG_START = -1
+const NO_EPOCH = -1
+const NO_RACK = ''
 
 /**
  * Version 11, without a session.
@@ -25,40 +32,103 @@ export const fetchV11: Api<FetchCall, FetchResponse> = {
   version: 11,
   name: 'Fetch',
   encode(writer, call) {
-    writer.int32(-1)
-    writer.int32(call.maxWaitMs)
-    writer.int32(call.minBytes)
-    writer.int32(call.maxBytes)
-    writer.int8(isolationLevels[call.isolationLevel])
-    writer.int32(0)
-    writer.int32(-1)
+    writeHead(writer, call)
     writer.array(inOrder(call.partitions), partitions => {
       writer.string(partitions[0]!.topic)
       writer.array(partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
         writer.int32(partition)
         writer.int32(currentLeaderEpoch)
         writer.int64(fetchOffset)
-        writer.int64(-1)
+        writer.int64(NO_LOG_START)
         writer.int32(maxBytes)
       })
     })
     writer.int32(0)
-    writer.string('')
+    writer.string(NO_RACK)
   },
   decode(reader, call) {
-    const sizeBytes = reader.remainingBytes
-    const throttleTimeMs = reader.int32()
-    const errorCode = reader.int16()
-    reader.int32()
     const asked = new Map(call.partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
-    const allowance = new DecompressionAllowance(call.decompression ?? defaultDecompressionLimits())
-    const partitions: FetchPartitionResponse[] = []
-    reader.array(6, () => {
-      const topic = reader.string()
-      reader.array(42, () => partitions.push(readPartition(reader, topic, asked, call.isolationLevel, allowance)))
+    return decodeWith(reader, call, partitions => {
+      reader.array(6, () => {
+        const topic = reader.name()
+        reader.array(42, () => {
+          const fields = readFields(reader)
+          const aborted = reader.array(16, () => readAborted(reader))
+          const preferredReadReplica = reader.int32()
+          const ask = asked.get(topicPartitionKey(topic, fields.partition))
+          partitions.add(ask, { ...fields, preferredReadReplica }, aborted, reader.bytes())
+        })
+      })
     })
-    return { throttleTimeMs, errorCode, sizeBytes, partitions }
   }
+}
+
+/**
+ * Version 13 (Kafka 3.1), flexible: topics by their ids, so that a topic that was created anew under the same name
+ * answers with an error instead of records of another log.
+ *
+ * Request: as version 11 in the compact encoding, with `topic_id uuid` instead of the topic and `last_fetched_epoch i32`
+ *   behind the fetch offset
+ * Response: as version 11 in the compact encoding, with `topic_id uuid` instead of the topic
+ */
+export const fetchV13: Api<FetchCall, FetchResponse> = {
+  key: 1,
+  version: 13,
+  name: 'Fetch',
+  isFlexible: true,
+  older: fetchV11,
+  canExpress: ({ partitions }) => partitions.every(({ topicId }) => topicId !== undefined),
+  encode(writer, call) {
+    writeHead(writer, call)
+    writer.compactNullableArray(inOrder(call.partitions), partitions => {
+      writer.uuid(partitions[0]!.topicId!)
+      writer.compactNullableArray(partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
+        writer.int32(partition)
+        writer.int32(currentLeaderEpoch)
+        writer.int64(fetchOffset)
+        writer.int32(NO_EPOCH)
+        writer.int64(NO_LOG_START)
+        writer.int32(maxBytes)
+        writer.noTags()
+      })
+      writer.noTags()
+    })
+    writer.compactNullableArray([], () => {})
+    writer.compactString(NO_RACK)
+    writer.noTags()
+  },
+  decode(reader, call) {
+    const asked = new Map(call.partitions.map(ask => [topicPartitionKey(ask.topicId!, ask.partition), ask]))
+    return decodeWith(reader, call, partitions => {
+      reader.compactArray(18, () => {
+        const topicId = reader.uuid() ?? ''
+        reader.compactArray(37, () => {
+          const fields = readFields(reader)
+          const aborted = reader.compactArray(17, () => {
+            const transaction = readAborted(reader)
+            reader.skipTags()
+            return transaction
+          })
+          const preferredReadReplica = reader.int32()
+          const ask = asked.get(topicPartitionKey(topicId, fields.partition))
+          partitions.add(ask, { ...fields, preferredReadReplica }, aborted, reader.compactBytes())
+          reader.skipTags()
+        })
+        reader.skipTags()
+      })
+      reader.skipTags()
+    })
+  }
+}
+
+function writeHead(writer: RequestWriter, call: FetchCall): void {
+  writer.int32(NO_REPLICA)
+  writer.int32(call.maxWaitMs)
+  writer.int32(call.minBytes)
+  writer.int32(call.maxBytes)
+  writer.int8(isolationLevels[call.isolationLevel])
+  writer.int32(NO_SESSION.id)
+  writer.int32(NO_SESSION.epoch)
 }
 
 /** Neighbours of one topic together; the broker serves in this order, so a topic may come up again. */
@@ -66,36 +136,63 @@ function inOrder(partitions: readonly FetchPartition[]): FetchPartition[][] {
   const groups: FetchPartition[][] = []
   for (const partition of partitions) {
     const last = groups.at(-1)
-    if (last !== undefined && last[0]!.topic === partition.topic) last.push(partition)
-    else groups.push([partition])
+    if (last !== undefined && last[0]!.topic === partition.topic && last[0]!.topicId === partition.topicId) {
+      last.push(partition)
+    } else groups.push([partition])
   }
   return groups
 }
 
-function readPartition(
+type Fields = ReturnType<typeof readFields> & { readonly preferredReadReplica: number }
+type Aborted = ReturnType<typeof readAborted>
+
+/** An odd offset is the affair of its partition: see `safeInt64`. */
+const readFields = (reader: ResponseReader) => ({
+  partition: reader.int32(),
+  errorCode: reader.int16(),
+  highWatermark: reader.safeInt64(),
+  lastStableOffset: reader.safeInt64(),
+  logStartOffset: reader.safeInt64()
+})
+
+const readAborted = (reader: ResponseReader) => ({
+  producerId: reader.bigInt64(),
+  firstOffset: reader.roundedInt64()
+})
+
+function decodeWith(
   reader: ResponseReader,
-  topic: string,
-  asked: Map<string, FetchPartition>,
-  isolationLevel: IsolationLevel,
-  allowance: DecompressionAllowance
-): FetchPartitionResponse {
-  const partition = reader.int32()
-  const ask = asked.get(topicPartitionKey(topic, partition))
-  if (ask === undefined) throw new ProtocolError(`a Fetch response has ${topic}/${partition}, which was not asked for`)
-  const head = {
-    topic,
-    partition,
-    errorCode: reader.int16(),
-    highWatermark: reader.int64(),
-    lastStableOffset: reader.int64(),
-    logStartOffset: reader.int64()
+  call: FetchCall,
+  readTopics: (partitions: PartitionList) => void
+): FetchResponse {
+  const sizeBytes = reader.remainingBytes
+  const throttleTimeMs = reader.int32()
+  const errorCode = reader.int16()
+  reader.int32()
+  const list = new PartitionList(call)
+  readTopics(list)
+  return { throttleTimeMs, errorCode, sizeBytes, partitions: list.partitions }
+}
+
+/** The partitions of one response; together they are decompressed to no more than the call allows. */
+class PartitionList {
+  readonly partitions: FetchPartitionResponse[] = []
+  readonly #allowance: DecompressionAllowance
+  readonly #isCommittedOnly: boolean
+
+  constructor({ decompression, isolationLevel }: FetchCall) {
+    this.#allowance = new DecompressionAllowance(decompression ?? defaultDecompressionLimits())
+    this.#isCommittedOnly = isolationLevel === 'readCommitted'
   }
-  const aborted = reader.array(16, () => ({ producerId: reader.bigInt64(), firstOffset: reader.int64() }))
-  const preferredReadReplica = reader.int32()
-  const records = decodeFetchedRecords(reader.bytes(), {
-    fetchOffset: ask.fetchOffset,
-    abortedTransactions: isolationLevel === 'readCommitted' ? aborted : [],
-    allowance
-  })
-  return { ...head, preferredReadReplica, records }
+
+  /** A partition that nobody asked for is passed over: those that were asked for are answered all the same. */
+  add(ask: FetchPartition | undefined, fields: Fields, aborted: readonly Aborted[], bytes: Buffer): void {
+    if (ask === undefined) return
+    const records = decodeFetchedRecords(bytes, {
+      fetchOffset: ask.fetchOffset,
+      abortedTransactions: this.#isCommittedOnly ? aborted : [],
+      allowance: this.#allowance
+    })
+    this.partitions.push({ ...fields, topic: ask.topic, records })
+  }
 }

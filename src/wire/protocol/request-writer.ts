@@ -92,6 +92,13 @@ export class RequestWriter {
     for (const item of items ?? []) write(item)
   }
 
+  /** @param text as Kafka prints it: 22 characters of base64url */
+  uuid(text: string): void {
+    const at = this.#take(UUID_BYTES)
+    this.#buffer.fill(0, at, at + UUID_BYTES)
+    this.#buffer.write(text, at, UUID_BYTES, 'base64url')
+  }
+
   /** A UUID that names nothing. */
   zeroUuid(): void {
     const at = this.#take(UUID_BYTES)

@@ -124,6 +124,14 @@ export class ResponseReader {
     return this.#bytes.subarray(at, at + length)
   }
 
+  /** The same in a flexible version. */
+  compactBytes(): Buffer {
+    const length = this.unsignedVarint() - 1
+    if (length === -1) return this.#bytes.subarray(0, 0)
+    const at = this.#pass(length)
+    return this.#bytes.subarray(at, at + length)
+  }
+
   /**
    * An array; `null` becomes empty.
    *
