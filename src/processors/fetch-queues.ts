@@ -30,6 +30,9 @@ export interface Unserved {
   readonly wanted: Wanted
 }
 
+// Each costs one look at those that are queued then.
+const ADDED_BEFORE_DROPPING = 20_000
+
 export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] => stillOpen([...waiters, ...joined])
 
 /**
@@ -46,6 +49,8 @@ export class FetchQueues {
   #expected = new Map<string, Wanted>()
   #expectedAt = 0
   #isFirstAlone = false
+  /** Since answered requests were dropped last. */
+  #added = 0
 
   /** @param identityOf which life of a partition is read now */
   constructor(identityOf: (key: string) => PartitionIdentity | undefined) {
@@ -58,6 +63,7 @@ export class FetchQueues {
 
   /** Joins a call that is on its way to the same offset, else queues. */
   add(waiter: FetchWaiter, isAtEnd: boolean): void {
+    if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
     const { key, position } = waiter
     for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
       const wanted = call?.partitions.get(key)
@@ -139,6 +145,16 @@ export class FetchQueues {
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 
+  /** Requests whose time ran out behind a broker that does not answer, however many have come since. */
+  #dropAnswered(): void {
+    this.#added = 0
+    const isOpen = ({ settled }: FetchWaiter): boolean => !settled
+    for (const queue of [this.#queues.catchUp, this.#queues.tail]) queue.keepOnly(isOpen)
+    for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
+      for (const { joined } of call?.partitions.values() ?? []) keepInPlace(joined, isOpen)
+    }
+  }
+
   #toWanted(key: string, position: Offset, waiters: readonly FetchWaiter[]): Wanted {
     const { request, identity } = waiters.at(-1)!
     const { topic, partition } = request.topicPartition
@@ -155,3 +171,9 @@ export class FetchQueues {
 }
 
 const toQueued = ({ key, wanted }: Unserved) => ({ key, subkey: wanted.position, waiters: waitersOf(wanted) })
+
+function keepInPlace<T>(items: T[], isKept: (item: T) => boolean): void {
+  let kept = 0
+  for (const item of items) if (isKept(item)) items[kept++] = item
+  items.length = kept
+}

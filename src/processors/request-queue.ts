@@ -101,6 +101,20 @@ export class RequestQueue<Subkey, Waiter> {
     return waiters
   }
 
+  /** Drops waiters that are not wanted any more, and what becomes empty by that. */
+  keepOnly(isWanted: (waiter: Waiter) => boolean): void {
+    for (const keys of [this.#first, this.#others]) {
+      for (const [key, waiting] of keys) {
+        for (const [subkey, waiters] of waiting) {
+          const wanted = waiters.filter(isWanted)
+          if (wanted.length > 0) waiting.set(subkey, wanted)
+          else waiting.delete(subkey)
+        }
+        if (waiting.size === 0) keys.delete(key)
+      }
+    }
+  }
+
   /** Takes everything under `key` out, in queue order. */
   removeKey(key: string): Waiter[] {
     const waiters = [...(this.get(key)?.values() ?? [])].flat()

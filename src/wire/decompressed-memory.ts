@@ -59,7 +59,7 @@ export class DecompressedMemory {
     }
     const place = { holder: new WeakRef(holder), bytes }
     this.#places.add(place)
-    this.#collected.register(holder, place)
+    this.#collected.register(holder, place, place)
     this.#heldBytes += bytes
     this.#onChange(this.#heldBytes)
     return place
@@ -72,6 +72,8 @@ export class DecompressedMemory {
 
   #give(place: HeldPlace): void {
     if (!this.#places.delete(place)) return
+    // A batch may be opened a million times: each place is watched only as long as it is taken.
+    this.#collected.unregister(place)
     this.#heldBytes -= place.bytes
     this.#onChange(this.#heldBytes)
   }

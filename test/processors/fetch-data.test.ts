@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../src/model.js'
 import type { FetchDataResult } from '../../src/operations.js'
-import type { AnyAccepted } from '../../src/processors/accepted.js'
+import type { Accepted, AnyAccepted } from '../../src/processors/accepted.js'
+import { reply } from '../../src/processors/answers.js'
 import { FetchData } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
@@ -309,6 +310,23 @@ describe('fetch data processor', () => {
     const client = { fetch: async (fetch: FetchCall) => asked.push(fetch) } as unknown as BrokerClient
     await harness.fetch.catchUp.send(client, next)
     expect(asked[0]?.maxBytes).to.equal(500_000)
+  })
+
+  it('holds no request long after its time ran out, however many come while a broker does not answer', () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    const call = harness.issue()
+    const joinedBefore = (): number => call.partitions.get('perf/16')!.joined.length
+    for (let at = 0; at < 50_000; at++) {
+      const request = harness.accept('fetchData', { topicPartition: T16, offset: at % 2 === 0 ? 1 : 1 + at })
+      harness.fetch.addToQueue(request)
+      reply(request as Accepted<'fetchData'>, { type: 'timedOut' })
+    }
+    expect(joinedBefore()).to.be.at.most(10_000)
+    const open = harness.ask(70_000)
+    const next = harness.issue()
+    expect([...next.partitions.values()].map(({ position }) => position)).to.deep.equal([70_000])
+    expect(open).to.have.length(0)
   })
 
   it('does not ask in a hot loop when a partition that comes first is not served', () => {
