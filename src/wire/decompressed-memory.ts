@@ -1,9 +1,8 @@
 import type { RecordIndex } from './record-index.js'
 
 /** The records of a batch, decompressed, and where each of them begins. */
-export interface OpenRecords {
+export interface OpenRecords extends RecordIndex {
   readonly records: Buffer
-  readonly index: RecordIndex
 }
 
 /** Keeps decompressed records until it is told that their memory is needed. */
@@ -18,8 +17,8 @@ export interface HeldPlace {
   readonly bytes: number
 }
 
-export const heldBytesOf = ({ records, index }: OpenRecords): number =>
-  records.length + index.positions.byteLength + (index.offsetDeltas?.byteLength ?? 0)
+export const heldBytesOf = ({ records, positions, offsetDeltas }: OpenRecords): number =>
+  records.length + positions.byteLength + (offsetDeltas?.byteLength ?? 0)
 
 /**
  * Bounds the memory of all records that were decompressed, whoever reads them: the least recently read batch lets go of

@@ -5,9 +5,8 @@ import { crc32c } from './crc32c.js'
 import type { DecompressionAllowance } from './decompression-allowance.js'
 import type { FetchedRecords } from './fetched-records.js'
 import { type BatchContext, LazyRecordBatch } from './lazy-record-batch.js'
-import { PlainRecords, type RecordSource } from './packed-records.js'
+import { openRecords, PlainRecords, type RecordSource } from './packed-records.js'
 import * as layout from './record-batch-layout.js'
-import { indexRecords } from './record-index.js'
 
 const { BATCH_HEADER_BYTES, LOG_OVERHEAD_BYTES } = layout
 /** A batch that claims more could never arrive in one response, so it is not cut but damaged. */
@@ -72,7 +71,7 @@ export function decodeFetchedRecords(bytes: Buffer, context: FetchedRecordsConte
   function take(header: BatchHeader): Stop | undefined {
     const isWanted = header.lastOffset >= nextOffset && aborted.isDelivered(header, bytes)
     if (isWanted && header.recordCount > 0) {
-      const opened = openRecords(bytes, header, context.allowance)
+      const opened = openBatch(bytes, header, context.allowance)
       if (opened.type !== 'opened') return opened
       const batch = batchOf(bytes, header, opened.source, nextOffset)
       if (batch !== undefined) {
@@ -121,7 +120,7 @@ function headerOf(bytes: Buffer, start: number, end: number): Looked {
 }
 
 /** Finds and checks the records of a batch; what came compressed is kept compressed. */
-function openRecords(
+function openBatch(
   bytes: Buffer,
   header: BatchHeader,
   allowance: DecompressionAllowance
@@ -134,8 +133,7 @@ function openRecords(
   try {
     const own = copyOf(bytes.subarray(start + BATCH_HEADER_BYTES, end))
     if (codec === 'none') {
-      const index = indexRecords(own, 0, recordCount, lastOffsetDelta)
-      return { type: 'opened', source: new PlainRecords({ records: own, index }) }
+      return { type: 'opened', source: new PlainRecords(openRecords(own, recordCount, lastOffsetDelta)) }
     }
     const unpacked = allowance.unpack({ codec, bytes: own, recordCount, lastOffsetDelta })
     return unpacked.type === 'tooLarge' ? { ...unpacked, nextOffset: lastOffset + 1 } : unpacked

@@ -24,6 +24,7 @@ export interface BatchContext {
  */
 export class LazyRecordBatch implements RecordBatch {
   readonly #context: BatchContext
+  readonly #source: RecordSource
   readonly #from: number
   #nextOffset: Offset
   readonly offset: Offset
@@ -33,8 +34,9 @@ export class LazyRecordBatch implements RecordBatch {
 
   constructor(context: BatchContext, from: number, nextOffset: Offset) {
     const opened = context.source.open()
-    const { positions } = opened.index
+    const { positions } = opened
     this.#context = context
+    this.#source = context.source
     this.#from = from
     this.#nextOffset = nextOffset
     this.recordCount = positions.length - 1 - from
@@ -49,7 +51,7 @@ export class LazyRecordBatch implements RecordBatch {
 
   /** Memory that lives as long as this batch, records before the view included: of compressed ones the bytes as they came. */
   get heapBytes(): number {
-    return this.#context.source.heapBytes + OBJECT_BYTES
+    return this.#source.heapBytes + OBJECT_BYTES
   }
 
   /** While a response is decoded: nothing deliverable lies before `offset` either. */
@@ -61,10 +63,10 @@ export class LazyRecordBatch implements RecordBatch {
     if (!(index >= 0 && index < this.recordCount)) {
       throw new RangeError(`record ${index} of a batch of ${this.recordCount}`)
     }
-    const { source, baseTimestampMs, logAppendTimeMs } = this.#context
-    const opened = source.opened ?? source.open()
+    const { baseTimestampMs, logAppendTimeMs } = this.#context
+    const opened = this.#source.opened ?? this.#source.open()
     const { records } = opened
-    seek(opened.index.positions[this.#from + index]!)
+    seek(opened.positions[this.#from + index]!)
     readVarint(records)
     skip(1)
     const timestampMs = baseTimestampMs + readVarlong(records)
@@ -79,14 +81,14 @@ export class LazyRecordBatch implements RecordBatch {
   }
 
   [Symbol.iterator](): Iterator<KafkaRecord> {
-    this.#context.source.touch()
+    this.#source.touch()
     return new RecordIterator(this)
   }
 
   sliceFrom(offset: Offset): RecordBatch | undefined {
     if (offset === this.offset) return this
     if (offset < this.offset || offset > this.maxOffset) return undefined
-    const opened = this.#context.source.open()
+    const opened = this.#source.open()
     let low = 0
     let high = this.recordCount - 1
     while (low < high) {
@@ -97,7 +99,7 @@ export class LazyRecordBatch implements RecordBatch {
     return new LazyRecordBatch(this.#context, this.#from + low, this.#nextOffset)
   }
 
-  #offsetAt({ index: { offsetDeltas } }: OpenRecords, index: number): Offset {
+  #offsetAt({ offsetDeltas }: OpenRecords, index: number): Offset {
     const at = this.#from + index
     return this.#context.baseOffset + (offsetDeltas === undefined ? at : offsetDeltas[at]!)
   }

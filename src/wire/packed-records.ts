@@ -28,6 +28,16 @@ export interface RecordSource {
   readonly heapBytes: number
 }
 
+/**
+ * Finds and checks uncompressed records.
+ *
+ * @throws DamagedRecordsError when they are not what the header says
+ */
+export function openRecords(records: Buffer, recordCount: number, lastOffsetDelta: number): OpenRecords {
+  const { positions, offsetDeltas } = indexRecords(records, 0, recordCount, lastOffsetDelta)
+  return { records, positions, offsetDeltas }
+}
+
 /** Records that came uncompressed. */
 export class PlainRecords implements RecordSource {
   readonly opened: OpenRecords
@@ -78,7 +88,7 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
   openWithin(maxBytes: number): OpenRecords {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
     const records = decompress(codec, bytes, Math.min(maxBytes, this.#memory.maxBytes))
-    const opened = { records, index: indexRecords(records, 0, recordCount, lastOffsetDelta) }
+    const opened = openRecords(records, recordCount, lastOffsetDelta)
     const heldBytes = heldBytesOf(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)
     this.#place = this.#memory.hold(this, heldBytes)
