@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { expect } from 'chai'
+import { RawSocket } from '../support/raw-socket.js'
 import { Children, Gateway } from './child.js'
 
 /** Whole processes, as a user starts them. */
@@ -152,6 +153,33 @@ describe('castellan as a process', function () {
     clearInterval(again)
     client.destroy()
   })
+
+  for (const [kind, statement] of [
+    ['an error nobody caught', "throw new Error('made up')"],
+    ['a rejection nobody handled', "Promise.reject(new Error('made up'))"]
+  ] as const) {
+    it(`walls 1: after ${kind} it answers what has begun, writes what it holds, and exits with 1`, async () => {
+      const bug = `data:text/javascript,process.on('SIGUSR2',()=>{${encodeURIComponent(statement)}})`
+      const environment = { NODE_OPTIONS: `--import="${bug}"` }
+      const gateway = await Gateway.start(children, ['--embedded-port', '0', ...patient], environment)
+      const socket = await RawSocket.open(gateway.url)
+      const body = JSON.stringify({ records: [order('k', 'begun before the bug')], wait_for_send: true })
+      await socket.send(
+        `POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`
+      )
+      const metrics = async () => (await fetch(`${gateway.management}/metrics`)).text()
+      while (!(await metrics()).includes('castellan_http_bodies_in_flight_bytes 5\n')) await new Promise(setImmediate)
+      gateway.child.process.kill('SIGUSR2')
+      const [line] = await gateway.child.line(/.*only a new process can mend.*/)
+      expect(JSON.parse(line).err).to.deep.include({ message: 'made up' })
+      expect(line).to.contain('"level":"error"').and.to.contain('"stack"')
+      expect((await gateway.until(503)).status).to.equal(503)
+      await socket.send(body.slice(5))
+      expect(await socket.untilClosed()).to.match(/^HTTP\/1\.1 200 /)
+      expect(await gateway.child.exit()).to.equal(1)
+      expect(gateway.child.lines.at(-1)).to.contain('"msg":"stopped"')
+    })
+  }
 
   it('keeps the records of the embedded broker in a directory', async () => {
     const directory = mkdtempSync(`${tmpdir()}/castellan-embedded-`)
