@@ -70,7 +70,7 @@ export const httpSettings = z
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'All request bodies being received or answered, counted as their bytes come. A request that finds no room is refused as overload; bodies that hold room and hardly come are refused first'
+        'All request bodies being received or answered, counted as their bytes come. A request that finds no room is refused as overload; much larger bodies that are still coming are refused before it'
       ),
     maxBodyBytesPerConnection: bytes
       .default(16 * MIB)

@@ -11,11 +11,14 @@ import type { ReceivedRequest } from './received-request.js'
 /** Bodies are looked at this often, or twice in their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
 
-/** When no room is left for bodies, one that comes more slowly than this makes room for others. */
+/** When no room is left for bodies, those that come more slowly than this make room for others first. */
 const PRESSED_BYTES_PER_SECOND = 64 * 1024
 
-/** Connections are searched for slow bodies at most this often. */
-const PRESSED_INTERVAL_MS = 50
+/** A body makes room only for one that holds so many times less. */
+const PRESSED_FACTOR = 4
+
+/** Connections are searched for bodies that can make room at most this often. */
+const PRESSED_INTERVAL_MS = 10
 
 export interface ConnectionLimits {
   readonly maxBodyBytes: number
@@ -117,22 +120,27 @@ export class Connections implements ConnectionHost {
     else if (connection.isReceiving && connection.discardedBytes > this.#limits.maxBodyBytes) socket.destroy()
   }
 
-  /** Refuses bodies that hold room and hardly come, those that hold most first, until there is room. */
+  /**
+   * Refuses bodies that are still coming and hold more than the one that finds no room: slow ones first, then the
+   * largest, until there is room. So a few large bodies cannot shut out the small ones of everybody else.
+   */
   #makeRoom(forRequest: ReceivedRequest, sizeBytes: number): void {
     const now = this.#now()
     if (now - this.#pressedAt < PRESSED_INTERVAL_MS) return
     this.#pressedAt = now
-    const slow = [...this.#open].filter(connection => connection.receiving !== forRequest && isSlow(connection))
-    slow.sort((a, b) => b.receiving!.heldBytes - a.receiving!.heldBytes)
-    for (const { receiving } of slow) {
+    const leastBytes = PRESSED_FACTOR * (forRequest.heldBytes + sizeBytes)
+    const unfinished = [...this.#open].filter(
+      ({ isReceiving, receiving }) => isReceiving && receiving !== forRequest && receiving!.heldBytes >= leastBytes
+    )
+    for (const { receiving } of unfinished.sort(bySlownessAndSize)) {
       if (this.#budget.hasRoom(sizeBytes, forRequest.heldBytes)) return
       receiving!.refuse(this.#budget.error)
     }
   }
 }
 
-function isSlow(connection: Connection): boolean {
-  const { receiving, pace } = connection
-  if (!connection.isReceiving || receiving!.heldBytes === 0 || pace.recentBytes === undefined) return false
-  return pace.recentBytes < (PRESSED_BYTES_PER_SECOND * LOOK_INTERVAL_MS) / 1_000
-}
+const bySlownessAndSize = (a: Connection, b: Connection): number =>
+  Number(isSlow(b)) - Number(isSlow(a)) || b.receiving!.heldBytes - a.receiving!.heldBytes
+
+const isSlow = ({ pace: { recentBytes } }: Connection): boolean =>
+  recentBytes !== undefined && recentBytes < (PRESSED_BYTES_PER_SECOND * LOOK_INTERVAL_MS) / 1_000
