@@ -49,6 +49,12 @@ export function collectBody(
   })
 }
 
+/** What is announced is believed up to here. Beyond, room is made for what has come and as much again. */
+const BELIEVED_BYTES = 1024 * 1024
+
+const roomFor = (lengthBytes: number, declaredBytes: number): number =>
+  Math.max(lengthBytes, Math.min(declaredBytes, Math.max(BELIEVED_BYTES, 2 * lengthBytes)))
+
 class PartialBody {
   length = 0
   readonly #pool: BufferPool
@@ -70,7 +76,7 @@ class PartialBody {
       this.#only = chunk
       return
     }
-    this.#makeRoom(start, Math.max(this.length, declaredBytes))
+    this.#makeRoom(start, roomFor(this.length, declaredBytes))
     chunk.copy(this.#joined!, start)
   }
 

@@ -28,6 +28,29 @@ describe('kprf collectBody', () => {
     }
   })
 
+  it('walls 3: makes no room for what is only announced', async () => {
+    const pool = new BufferPool(1 << 20)
+    const takenBytes: number[] = []
+    const watched = Object.assign(Object.create(pool) as BufferPool, {
+      take: (sizeBytes: number) => {
+        takenBytes.push(sizeBytes)
+        return pool.take(sizeBytes)
+      },
+      give: (buffer: Buffer) => pool.give(buffer)
+    })
+    const { source, outcomes, closed } = collect(16 << 20, 16 << 20, watched)
+    source.resume()
+    const piece = Buffer.alloc(1 << 16, 'x')
+    for (let i = 0; i < 2; i++) source.write(piece)
+    await new Promise(setImmediate)
+    expect(takenBytes).to.deep.equal([1 << 20])
+    for (let i = 2; i < 256; i++) source.write(piece)
+    source.end()
+    await closed
+    expect(takenBytes.length).to.be.below(10)
+    expect((outcomes[0] as Buffer).equals(Buffer.alloc(16 << 20, 'x'))).to.equal(true)
+  })
+
   it('hands on an only piece, and nothing as no bytes', async () => {
     const one = collect(3, 3)
     one.source.end('abc')
