@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
 
 describe('documentation', () => {
@@ -11,5 +12,29 @@ describe('documentation', () => {
     const named = rows.flatMap(row => [...row.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(match => match[1]!)).sort()
     expect(named).to.deep.equal(installed)
     for (const row of rows) expect(row.split('|')[2]!.trim(), row).to.not.equal('')
+  })
+
+  it('names tests in docs/security.md that exist', () => {
+    const sources = readdirSync('test', { withFileTypes: true, recursive: true })
+      .filter(entry => entry.isFile() && entry.name.endsWith('.test.ts'))
+      .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+    const titles = sources.flatMap(source =>
+      [...source.matchAll(/\b(?:describe|it)\(\s*(['"`])((?:(?!\1)[^\\]|\\.)*)\1/g)].map(match =>
+        match[2]!.replace(/\\(['"`])/g, '$1')
+      )
+    )
+    const rows = readFileSync('docs/security.md', 'utf8')
+      .split('\n')
+      .filter(line => line.startsWith('| ') && !line.startsWith('| threat'))
+    const named = rows.flatMap(row =>
+      [
+        ...row
+          .split('|')
+          .at(-2)!
+          .matchAll(/`([^`]+)`/g)
+      ].map(match => match[1]!)
+    )
+    expect(named.length).to.be.above(10)
+    expect(named.filter(name => !titles.some(title => title.includes(name)))).to.deep.equal([])
   })
 })
