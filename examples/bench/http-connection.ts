@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 
 const CR_LF_CR_LF = Buffer.from('\r\n\r\n')
 const CONTENT_LENGTH = 'content-length:'
@@ -23,34 +24,41 @@ export class HttpConnection {
   intendedAtMs = 0
   readonly #events: HttpConnectionEvents
   readonly #socket: Socket
+  #readyEvent = 'connect'
   #busy = false
   #status = 0
   /** Body bytes still to come; -1 while the head is incomplete. */
   #bodyBytesLeft = -1
   #head: Buffer = Buffer.alloc(0)
 
-  constructor(host: string, port: number, events: HttpConnectionEvents) {
+  /** @param ca authority of the server's certificate; absent: no TLS */
+  constructor(host: string, port: number, events: HttpConnectionEvents, ca?: string) {
     this.#events = events
-    this.#socket = connect({
-      host,
-      port,
-      noDelay: true,
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-        callback: (bytes, buffer) => {
-          this.#read(bytes, buffer as Buffer)
-          return true
-        }
-      }
-    })
+    this.#socket = ca === undefined ? this.#connect(host, port) : this.#connectTls(host, port, ca)
     this.#socket.on('error', () => {})
     this.#socket.on('close', () => events.lost(this, this.#busy))
+  }
+
+  #connect(host: string, port: number): Socket {
+    const buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+    const callback = (bytes: number): boolean => {
+      this.#read(bytes, buffer)
+      return true
+    }
+    return connect({ host, port, noDelay: true, onread: { buffer, callback } })
+  }
+
+  #connectTls(host: string, port: number, ca: string): Socket {
+    this.#readyEvent = 'secureConnect'
+    const socket = connectTls({ host, port, ca })
+    socket.setNoDelay(true)
+    return socket.on('data', (data: Buffer) => this.#read(data.length, data))
   }
 
   async opened(): Promise<void> {
     if (!this.#socket.connecting) return
     await new Promise<void>((resolve, reject) => {
-      this.#socket.once('connect', resolve).once('error', reject)
+      this.#socket.once(this.#readyEvent, resolve).once('error', reject)
     })
   }
 
@@ -107,7 +115,8 @@ function contentLength(bytes: Buffer, end: number): number | undefined {
 }
 
 /** A whole POST request, ready to be written. */
-export function postRequest(path: string, body: Buffer, contentType = 'application/json'): Buffer {
-  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n\r\n`
+export function postRequest(path: string, body: Buffer, headers: readonly string[] = []): Buffer {
+  const lines = ['Host: localhost', 'Content-Type: application/json', `Content-Length: ${body.length}`, ...headers]
+  const head = `POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), body])
 }

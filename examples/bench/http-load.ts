@@ -8,6 +8,8 @@ export interface HttpLoadOptions {
   readonly connections: number
   /** Written as it stands, over and over. */
   readonly request: Buffer
+  /** Authority of the server's certificate; absent: no TLS. */
+  readonly ca?: string | undefined
   /**
    * Absent: closed loop, every connection sends again as soon as it was answered. Given: open loop, requests are
    * meant to leave at this steady rate, and latency counts from that intended time, so a stall is charged in full.
@@ -97,8 +99,8 @@ export class HttpLoad {
   }
 
   #open(): HttpConnection {
-    const { host, port } = this.#options
-    const connection = new HttpConnection(host, port, { answered: this.#onAnswered, lost: this.#onLost })
+    const { host, port, ca } = this.#options
+    const connection = new HttpConnection(host, port, { answered: this.#onAnswered, lost: this.#onLost }, ca)
     this.#connections.add(connection)
     return connection
   }

@@ -7,6 +7,10 @@ export interface LoadRun {
   readonly port: number
   readonly path: string
   readonly body: string
+  /** Further header lines. */
+  readonly headers?: readonly string[] | undefined
+  /** Authority of the server's certificate; absent: no TLS. */
+  readonly ca?: string | undefined
   readonly connections: number
   readonly ratePerSecond?: number | undefined
   /** The server, whose CPU and memory are read at the edges of the measured window. */
@@ -32,9 +36,9 @@ const accepted = (counts: HttpLoadCounts): number =>
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 /** Warm-up, measured window, rest; the server is read in this process, so that the edges fall together. */
-async function run({ port, path, body, connections, ratePerSecond, pid, warmUpMs, measureMs }: LoadRun) {
-  const request = postRequest(path, Buffer.from(body))
-  const load = new HttpLoad({ host: HOST, port, connections, request, ratePerSecond })
+async function run({ path, body, headers, pid, warmUpMs, measureMs, ...where }: LoadRun) {
+  const request = postRequest(path, Buffer.from(body), headers)
+  const load = new HttpLoad({ host: HOST, request, ...where })
   let rssMaxBytes = 0
   const sampler = setInterval(() => {
     rssMaxBytes = Math.max(rssMaxBytes, readProcessStats(pid).rssBytes)

@@ -21,10 +21,10 @@ interface Work {
   readonly pace?: { readonly of: string; readonly share: number }
 }
 
-const single = 'x'.repeat(4096)
+export const single = 'x'.repeat(4096)
 const hundred = Array.from({ length: 100 }, () => 'x'.repeat(1024))
 
-const bodyOf = (topic: string, values: readonly string[], sync: boolean): string =>
+export const bodyOf = (topic: string, values: readonly string[], sync: boolean): string =>
   JSON.stringify({ records: values.map(data => ({ topic, data })), wait_for_send: sync })
 
 /** Every work beside the floor that reads the same bytes, in the order in which a round runs them. */
@@ -84,7 +84,7 @@ function selected(only: readonly string[] | undefined): readonly Work[] {
   return allWorks.filter(work => chosen.some(({ name, floor, pace }) => [name, floor, pace?.of].includes(work.name)))
 }
 
-type RunOf = (server: Server) => LoadRun
+export type RunOf = (server: Server) => LoadRun
 
 const toRun =
   ({ floor, body }: Work, seconds: number, ratePerSecond: number | undefined): RunOf =>
@@ -103,7 +103,13 @@ const measure = (load: Child, server: Server, run: RunOf): Promise<LoadReport> =
   load.ask<LoadReport>('run', run(server))
 
 /** A figure counts only when every record that was accepted is in the log afterwards, and none that was not sent. */
-async function measureDelivered(load: Child, gateway: Server, broker: Broker, work: Work, run: RunOf) {
+export async function measureDelivered(
+  load: Child,
+  gateway: Server,
+  broker: Broker,
+  work: { readonly name: string; readonly records: number },
+  run: RunOf
+): Promise<LoadReport> {
   const before = await broker.recordsIn('push')
   const report = await measure(load, gateway, run)
   const written = (await settledCount(broker)) - before
@@ -129,9 +135,9 @@ async function settledCount(broker: Broker): Promise<number> {
 }
 
 /** Only answers with 200 are counted as work done; CPU is charged to them in full. */
-const okAnswers = (report: LoadReport): number => new Map(report.statuses).get(200) ?? 0
-const requestsPerSecond = (report: LoadReport): number => okAnswers(report) / report.seconds
-const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAnswers(report)
+export const okAnswers = (report: LoadReport): number => new Map(report.statuses).get(200) ?? 0
+export const requestsPerSecond = (report: LoadReport): number => okAnswers(report) / report.seconds
+export const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAnswers(report)
 
 function toRows(works: readonly Work[], reports: ReadonlyMap<string, readonly LoadReport[]>): readonly Row[] {
   const medianOf = (work: string, figure: (report: LoadReport) => number) => median(reports.get(work)!.map(figure))

@@ -1,3 +1,4 @@
+import { doors } from './doors.js'
 import { flood } from './flood.js'
 import { idle } from './idle.js'
 import { names } from './names.js'
@@ -12,6 +13,7 @@ import { wal } from './wal.js'
 /** Each measures what its file says and cleans up its processes. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
   ['push', push],
+  ['doors', doors],
   ['produce', produce],
   ['router', router],
   ['idle', idle],

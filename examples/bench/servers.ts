@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Child } from './child.js'
 import { DIST } from './in-process.js'
@@ -19,10 +19,15 @@ export async function startFloor(): Promise<Server> {
   return { pid: child.pid, port: ready.port, stop: () => child.stop() }
 }
 
-/** A gateway as a user starts it, at default settings but for the ports. */
-export async function startGateway(bootstrap: string, nodeFlags: readonly string[] = []): Promise<Server> {
+/** A gateway as a user starts it, at default settings but for the ports and what `settings`, a file of them, says. */
+export async function startGateway(
+  bootstrap: string,
+  nodeFlags: readonly string[] = [],
+  settings?: string
+): Promise<Server> {
   const port = await freePort()
   const flags = ['serve', '--port', String(port), '--management-port', '0', '--brokers', bootstrap]
+  if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
   const child = spawn(process.execPath, [...inherited, ...nodeFlags, MAIN, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit']
@@ -46,13 +51,23 @@ async function answering(port: number, child: ChildProcess, output: () => string
   const deadline = performance.now() + START_TIMEOUT_MS
   for (;;) {
     if (child.exitCode !== null) throw new Error(`the gateway ended with code ${child.exitCode}:\n${output()}`)
-    const response = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)
-    if (response) return void (await response.arrayBuffer())
+    if (await isListening(port)) return
     if (performance.now() > deadline)
       throw new Error(`the gateway did not listen within ${START_TIMEOUT_MS} ms:\n${output()}`)
     await new Promise(resolve => setTimeout(resolve, 50))
   }
 }
+
+/** The shared port is opened after everything else, and may speak TLS. */
+const isListening = (port: number): Promise<boolean> =>
+  new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
 
 /** SIGTERM, as an operator would; SIGKILL when that takes too long. */
 async function stopProcess(child: ChildProcess): Promise<void> {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { ForbiddenError, QuotaExceededError } from '../errors.js'
+import { ForbiddenError, type QuotaExceededError } from '../errors.js'
 
 /**
  * What a rule may allow:
@@ -52,6 +52,17 @@ export const openCaller: Caller = {
   allows: () => true,
   refusalOf: () => undefined,
   refusalOfTopics: () => undefined,
+  charge: () => undefined
+}
+
+const notLetIn = (): ForbiddenError => new ForbiddenError('the request has not come through the door')
+
+/** Nobody may do anything. */
+export const nobody: Caller = {
+  principal: 'nobody',
+  allows: () => false,
+  refusalOf: notLetIn,
+  refusalOfTopics: notLetIn,
   charge: () => undefined
 }
 

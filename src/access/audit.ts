@@ -10,6 +10,7 @@ export interface AuditLine extends Target {
   readonly allowed: boolean
   readonly principal?: string | undefined
   readonly method?: AuthMethod | undefined
+  /** Of the client; `unix` on the unix socket. */
   readonly address: string
   readonly operation?: Operation | undefined
   /** At most {@link MAX_TOPICS} of them. */

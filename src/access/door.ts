@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http'
 import type { AccessSettings, QuotaSettings } from '../config/access-settings.js'
 import type { CastellanError } from '../errors.js'
 import type { MonotonicClock } from '../model.js'
-import type { Access, Caller } from './access.js'
+import { type Access, type Caller, nobody } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
-import { type Authentication, type Identity, isRefusal } from './identity.js'
+import { type Authentication, isRefusal, type Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import { Quotas } from './quotas.js'
 import { RequestCaller } from './request-caller.js'
@@ -24,17 +24,6 @@ export interface DoorDeps {
   readonly metrics: AccessMetrics
 }
 
-/** A request that wants to come in. */
-export interface Visit {
-  readonly request: IncomingMessage
-  readonly requestId: string
-  /** Empty on a unix socket, whose clients share no quota of an address. */
-  readonly address: string
-  readonly isUnixSocket: boolean
-  /** Calls back when the request has ended, whichever way; at once when it already has. */
-  onEnd(ended: () => void): void
-}
-
 /** Lets requests in: quota of the address, then who it is, then quota of the principal. All of it before the body. */
 export class Door implements Access {
   readonly #deps: DoorDeps
@@ -49,65 +38,54 @@ export class Door implements Access {
    */
   enter(visit: Visit, done: (error?: CastellanError) => void): void {
     const { quotas, authenticator } = this.#deps
-    const byAddress = visit.address === '' ? undefined : quotas.ofAddress(visit.address)
-    const tooMany = byAddress && this.#take(visit, byAddress)
+    const now = quotas.now()
+    const byAddress = quotas.ofAddress(visit.address, now)
+    const tooMany = byAddress && quotas.refusalOf(byAddress, now)
     if (tooMany) {
-      done(tooMany)
+      done(this.#counted(tooMany))
       return
     }
-    const { authorization } = visit.request.headers
-    const { address, isUnixSocket } = visit
-    const arrival = { authorization, socket: visit.request.socket, address, isUnixSocket }
-    const authentication = authenticator.authenticate(arrival)
+    const authentication = authenticator.authenticate(visit)
     if (authentication instanceof Promise) {
-      authentication.then(
-        result => done(this.#settle(visit, result, byAddress)),
-        (error: CastellanError) => done(error)
-      )
-    } else done(this.#settle(visit, authentication, byAddress))
+      authentication.then(result => done(this.#settle(visit, result, byAddress, quotas.now())), done)
+    } else done(this.#settle(visit, authentication, byAddress, now))
   }
 
   /** A request that has not come through the door may do nothing. */
   callerOf(request: Called): Caller {
-    return request[CALLER] ?? this.#callerOf(NOBODY, { requestId: '', address: '' }, [], new Rules([]))
+    return request[CALLER] ?? nobody
   }
 
   #settle(
     visit: Visit,
     authentication: Authentication,
-    byAddress: QuotaAccount | undefined
+    byAddress: QuotaAccount | undefined,
+    now: number
   ): CastellanError | undefined {
-    if (isRefusal(authentication)) {
-      this.#refused(visit, authentication)
-      return authentication
-    }
-    const byPrincipal = this.#deps.quotas.ofPrincipal(authentication.principal)
-    const tooMany = byPrincipal && this.#take(visit, byPrincipal)
-    if (tooMany) return tooMany
-    const accounts = [byAddress, byPrincipal].filter(account => account !== undefined)
+    if (isRefusal(authentication)) return this.#refused(visit, authentication)
+    const { quotas, rules } = this.#deps
+    const { principal } = authentication
+    const byPrincipal = quotas.ofPrincipal(principal, now)
+    const tooMany = byPrincipal && (quotas.refusalOf(byPrincipal, now) ?? this.#take(visit, byPrincipal))
+    if (tooMany) return this.#counted(tooMany)
     const request: Called = visit.request
-    request[CALLER] = this.#callerOf(authentication, visit, accounts, this.#deps.rules)
+    request[CALLER] = new RequestCaller(
+      this.#deps,
+      visit,
+      authentication,
+      rules?.grantsOf(principal),
+      byAddress,
+      byPrincipal
+    )
     return undefined
-  }
-
-  #callerOf(
-    identity: Identity,
-    { requestId, address }: Pick<Visit, 'requestId' | 'address'>,
-    accounts: readonly QuotaAccount[],
-    rules: Rules | undefined
-  ): Caller {
-    const grants = rules?.grantsOf(identity.principal)
-    return new RequestCaller(this.#deps, { identity, grants, accounts, address, requestId })
   }
 
   /** Counts a request in until it ends, or says why not. */
   #take(visit: Visit, account: QuotaAccount): CastellanError | undefined {
     const { quotas, metrics } = this.#deps
+    if (!account.limitsRequests) return undefined
     const error = quotas.enter(account)
-    if (error) {
-      metrics.refused(error.code)
-      return error
-    }
+    if (error) return error
     metrics.requestsInFlight.value++
     visit.onEnd(() => {
       metrics.requestsInFlight.value--
@@ -116,14 +94,17 @@ export class Door implements Access {
     return undefined
   }
 
-  #refused({ address, requestId }: Visit, error: CastellanError): void {
+  #counted(error: CastellanError): CastellanError {
     this.#deps.metrics.refused(error.code)
+    return error
+  }
+
+  #refused({ peer, requestId }: Visit, error: CastellanError): CastellanError {
     const { audit } = this.#deps
-    if (audit.wants(false)) audit.write({ allowed: false, address, reason: error.message, requestId })
+    if (audit.wants(false)) audit.write({ allowed: false, address: peer, reason: error.message, requestId })
+    return this.#counted(error)
   }
 }
-
-const NOBODY: Identity = { principal: 'nobody', method: 'none', validUntil: 0 }
 
 /** What a door is made of besides the authenticator. */
 export interface DoorSettings {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError, UnauthenticatedError, UnavailableError } from '../errors.js'
 
@@ -23,9 +24,19 @@ export interface Arrival {
   readonly authorization: string | undefined
   /** The connection, whose peer may have shown a certificate. */
   readonly socket: Socket
-  /** The address of the peer; empty on a unix socket. */
+  /** What stands for the address of the peer where addresses are counted; empty on a unix socket. */
   readonly address: string
   readonly isUnixSocket: boolean
+}
+
+/** A request that wants to come in. */
+export interface Visit extends Arrival {
+  readonly request: IncomingMessage
+  readonly requestId: string
+  /** The whole address of the peer, for people. */
+  readonly peer: string
+  /** Calls back when the request has ended, whichever way; at once when it already has. */
+  onEnd(ended: () => void): void
 }
 
 export const isRefusal = (authentication: Authentication): authentication is AuthRefusal =>

@@ -53,6 +53,11 @@ export class QuotaAccount {
     this.#maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
   }
 
+  /** Whether requests in flight have to be counted. */
+  get limitsRequests(): boolean {
+    return this.#maxRequests !== Number.POSITIVE_INFINITY
+  }
+
   /** How long until another request may begin, as far as rates go. */
   waitMs(now: number): number {
     return Math.max(this.#records?.waitMs(now) ?? 0, this.#bytes?.waitMs(now) ?? 0)

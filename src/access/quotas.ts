@@ -30,28 +30,42 @@ export class Quotas {
     return this.#principals !== undefined || this.#addresses !== undefined
   }
 
-  ofPrincipal(principal: string): QuotaAccount | undefined {
-    return this.#principals?.get(principal, this.#clock())
+  now(): number {
+    return this.#clock()
   }
 
-  ofAddress(address: string): QuotaAccount | undefined {
-    return this.#addresses?.get(address, this.#clock())
+  ofPrincipal(principal: string, now: number): QuotaAccount | undefined {
+    return this.#principals?.get(principal, now)
   }
 
-  /** Begins a request; it must be ended by `leave` of the account unless there is an error. */
+  /** @param address empty for clients that have none, and no quota */
+  ofAddress(address: string, now: number): QuotaAccount | undefined {
+    return address === '' ? undefined : this.#addresses?.get(address, now)
+  }
+
+  /** Why another request may not begin now, as far as rates go. */
+  refusalOf(account: QuotaAccount, now: number): QuotaExceededError | undefined {
+    const waitMs = account.waitMs(now)
+    return waitMs > 0 ? exceeded('records or bytes per second', waitMs) : undefined
+  }
+
+  /** Counts a request in, or says why not; `leave` of the account counts it out. */
   enter(account: QuotaAccount): QuotaExceededError | undefined {
-    const waitMs = account.waitMs(this.#clock())
-    if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
     return account.enter() ? undefined : exceeded('requests in flight', MS_PER_SECOND)
   }
 
-  /** Spends of several accounts, of all or none. */
-  charge(accounts: readonly QuotaAccount[], records: number, bytes: number): QuotaExceededError | undefined {
+  /** Spends of both accounts, or of none. */
+  charge(
+    one: QuotaAccount | undefined,
+    other: QuotaAccount | undefined,
+    records: number,
+    bytes: number
+  ): QuotaExceededError | undefined {
     const now = this.#clock()
-    let waitMs = 0
-    for (const account of accounts) waitMs = Math.max(waitMs, account.waitMs(now))
+    const waitMs = Math.max(one?.waitMs(now) ?? 0, other?.waitMs(now) ?? 0)
     if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
-    for (const account of accounts) account.spend(records, bytes)
+    one?.spend(records, bytes)
+    other?.spend(records, bytes)
     return undefined
   }
 

@@ -2,7 +2,7 @@ import { ForbiddenError, type QuotaExceededError } from '../errors.js'
 import type { Caller, Operation, Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { type Audit, namedTopics } from './audit.js'
-import type { Identity } from './identity.js'
+import type { Identity, Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import type { Quotas } from './quotas.js'
 import type { Grants } from './rules.js'
@@ -14,32 +14,38 @@ export interface CallerDeps {
   readonly metrics: AccessMetrics
 }
 
-/** What is known of one request. */
-export interface CallerOptions {
-  readonly identity: Identity
-  /** `undefined`: no rules apply, everything is allowed. */
-  readonly grants: Grants | undefined
-  readonly accounts: readonly QuotaAccount[]
-  readonly address: string
-  readonly requestId: string
-}
-
-/** The caller of one request. */
+/** The caller of one request. One is made for each, so it holds what is there anyway. */
 export class RequestCaller implements Caller {
   readonly #deps: CallerDeps
-  readonly #options: CallerOptions
+  readonly #visit: Visit
+  readonly #identity: Identity
+  readonly #grants: Grants | undefined
+  readonly #byAddress: QuotaAccount | undefined
+  readonly #byPrincipal: QuotaAccount | undefined
 
-  constructor(deps: CallerDeps, options: CallerOptions) {
+  /** @param grants `undefined`: no rules apply, everything is allowed */
+  constructor(
+    deps: CallerDeps,
+    visit: Visit,
+    identity: Identity,
+    grants: Grants | undefined,
+    byAddress: QuotaAccount | undefined,
+    byPrincipal: QuotaAccount | undefined
+  ) {
     this.#deps = deps
-    this.#options = options
+    this.#visit = visit
+    this.#identity = identity
+    this.#grants = grants
+    this.#byAddress = byAddress
+    this.#byPrincipal = byPrincipal
   }
 
   get principal(): string {
-    return this.#options.identity.principal
+    return this.#identity.principal
   }
 
   allows(operation: Operation, target: Target = {}): boolean {
-    return this.#options.grants?.allows(operation, target) ?? true
+    return this.#grants?.allows(operation, target) ?? true
   }
 
   refusalOf(operation: Operation, target: Target = {}): ForbiddenError | undefined {
@@ -58,16 +64,15 @@ export class RequestCaller implements Caller {
   }
 
   charge(records: number, bytes: number): QuotaExceededError | undefined {
-    const { accounts } = this.#options
-    if (accounts.length === 0) return undefined
-    const error = this.#deps.quotas.charge(accounts, records, bytes)
+    if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
+    const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
     if (error) this.#deps.metrics.refused(error.code)
     return error
   }
 
   /** The first topic that may not be used. Neighbouring records mostly have the same. */
   #deniedTopic(operation: Operation, records: readonly { readonly topic: string }[]): string | undefined {
-    const { grants } = this.#options
+    const grants = this.#grants
     if (grants === undefined) return undefined
     let last: string | undefined
     for (const { topic } of records) {
@@ -84,8 +89,8 @@ export class RequestCaller implements Caller {
   }
 
   #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {
-    const { identity, address, requestId } = this.#options
-    const { principal, method } = identity
+    const { principal, method } = this.#identity
+    const { peer: address, requestId } = this.#visit
     this.#deps.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
   }
 }

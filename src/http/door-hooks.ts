@@ -1,13 +1,11 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
+import type { Visit } from '../access/identity.js'
 import { refusalHeaders, refusalStatus } from '../access/refusals.js'
 import { CastellanError, type ErrorCode } from '../errors.js'
-import { toAddressKey } from './client-addresses.js'
 import type { ReceivedRequest } from './received-request.js'
-
-/** A connection that is gone has no address any more, and no request of it goes on. */
-const GONE = 'gone'
 
 /** Requests that came over the unix socket. Their socket has no address, but neither has one that is destroyed. */
 const unixSocketRequests = new WeakSet<IncomingMessage>()
@@ -25,17 +23,42 @@ export function addDoor(app: FastifyInstance, door: Door, isOpen: (request: Fast
       done()
       return
     }
-    const { raw } = request
-    const isUnixSocket = unixSocketRequests.has(raw)
-    const visit = {
-      request: raw,
-      requestId: request.id,
-      address: isUnixSocket ? '' : toAddressKey(raw.socket.remoteAddress ?? GONE),
-      isUnixSocket,
-      onEnd: (ended: () => void) => (raw as ReceivedRequest).whenOver(ended)
-    }
-    door.enter(visit, error => done(error))
+    door.enter(new HttpVisit(request.raw as ReceivedRequest, request.id), done)
   })
+}
+
+class HttpVisit implements Visit {
+  readonly request: ReceivedRequest
+  readonly requestId: string
+
+  constructor(request: ReceivedRequest, requestId: string) {
+    this.request = request
+    this.requestId = requestId
+  }
+
+  get authorization(): string | undefined {
+    return this.request.headers.authorization
+  }
+
+  get socket(): Socket {
+    return this.request.socket
+  }
+
+  get address(): string {
+    return this.request.holder.address.key
+  }
+
+  get peer(): string {
+    return this.isUnixSocket ? 'unix' : (this.socket.remoteAddress ?? this.address)
+  }
+
+  get isUnixSocket(): boolean {
+    return unixSocketRequests.has(this.request)
+  }
+
+  onEnd(ended: () => void): void {
+    this.request.whenOver(ended)
+  }
 }
 
 /** Makes every request of a scope need the right to `management`. To be added after the door. */

@@ -1,0 +1,148 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { TestAuthority } from '../../test/support/certificates.js'
+import { type Broker, startBroker } from './broker.js'
+import { Child } from './child.js'
+import type { LoadReport } from './load.js'
+import type { BenchOptions } from './options.js'
+import { bodyOf, cpuUsPerRequest, measureDelivered, okAnswers, requestsPerSecond, single } from './push.js'
+import { median, type Row } from './report.js'
+import { pushOne, type Server, startGateway } from './servers.js'
+
+const CONNECTIONS = 256
+const PARTITIONS = 4
+const WARM_UP_MS = 500
+const TOPIC = 'push'
+/** Never reached: what is measured is the counting. */
+const PLENTY = 1_000_000_000
+
+/** One way to set up the doors. */
+interface Door {
+  readonly name: string
+  readonly settings: object
+  readonly headers?: readonly string[]
+  readonly ca?: string
+}
+
+interface Work {
+  readonly name: string
+  readonly door: string
+  readonly body: string
+  readonly records: number
+  readonly against: string | undefined
+}
+
+/** `POST /push` of one record, through gateways that differ in what stands before them, against one without anything. */
+export async function doors({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'castellan-bench-'))
+  const all = makeDoors(folder)
+  const works = worksOf(all).filter(({ name, against }) => !only || against === undefined || only.includes(name))
+  const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
+  const { child: load } = await Child.start('./load.ts')
+  const gateways = new Map<string, Server>()
+  try {
+    for (const door of all) gateways.set(door.name, await startBehind(door, folder, broker))
+    await pushOne(gateways.get('open')!.port, TOPIC)
+    const reports = await measureAll(works, rounds, work => {
+      const { headers, ca } = all.find(({ name }) => name === work.door)!
+      return measureDelivered(load, gateways.get(work.door)!, broker, work, ({ port, pid }) => ({
+        port,
+        pid,
+        headers,
+        ca,
+        path: '/kprf/push',
+        body: work.body,
+        connections: CONNECTIONS,
+        warmUpMs: WARM_UP_MS,
+        measureMs: seconds * 1000
+      }))
+    })
+    return works.map(work => toRow(work, reports))
+  } finally {
+    await Promise.all([load.stop(), ...[...gateways.values()].map(gateway => gateway.stop())])
+    await broker.stop()
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function makeDoors(folder: string): readonly Door[] {
+  const token = randomBytes(32).toString('base64url')
+  const sha256 = createHash('sha256').update(token).digest('hex')
+  const guarded = {
+    auth: { tokens: [{ principal: 'bench', sha256 }] },
+    access: { rules: [{ principals: ['bench'], operations: ['produce'], topics: ['pu*'] }] },
+    quotas: {
+      perPrincipal: { recordsPerSecond: PLENTY, bytesPerSecond: PLENTY, maxRequestsInFlight: PLENTY },
+      perAddress: { recordsPerSecond: PLENTY, bytesPerSecond: PLENTY }
+    }
+  }
+  const authority = new TestAuthority()
+  const { cert, key } = authority.issue({ commonName: 'bench', alternativeNames: ['IP:127.0.0.1'] })
+  const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') }
+  writeFileSync(tls.certFile, cert)
+  writeFileSync(tls.keyFile, key)
+  return [
+    { name: 'open', settings: {} },
+    { name: 'guarded', settings: guarded, headers: [`Authorization: Bearer ${token}`] },
+    { name: 'tls', settings: { http: { tls } }, ca: authority.cert }
+  ]
+}
+
+const worksOf = (all: readonly Door[]): readonly Work[] =>
+  ['async', 'sync'].flatMap(mode =>
+    all.map(({ name }) => ({
+      name: name === 'open' ? `push-${mode}` : `push-${mode}-${name}`,
+      door: name,
+      body: bodyOf(TOPIC, [single], mode === 'sync'),
+      records: 1,
+      against: name === 'open' ? undefined : `push-${mode}`
+    }))
+  )
+
+/** JSON is YAML. */
+function startBehind({ name, settings }: Door, folder: string, { bootstrap }: Broker): Promise<Server> {
+  const file = join(folder, `${name}.yaml`)
+  writeFileSync(file, JSON.stringify(settings))
+  return startGateway(bootstrap, [], file)
+}
+
+/** Works in turn, so that what the machine does meanwhile happens to all of them; the first round is for the compiler. */
+async function measureAll(
+  works: readonly Work[],
+  rounds: number,
+  measure: (work: Work) => Promise<LoadReport>
+): Promise<ReadonlyMap<string, readonly LoadReport[]>> {
+  const reports = new Map<string, LoadReport[]>(works.map(({ name }) => [name, []]))
+  for (let round = 0; round <= rounds; round++) {
+    for (const work of works) {
+      const report = await measure(work)
+      if (round > 0) reports.get(work.name)!.push(report)
+    }
+  }
+  return reports
+}
+
+function toRow({ name, against }: Work, reports: ReadonlyMap<string, readonly LoadReport[]>): Row {
+  const medianOf = (work: string, figure: (report: LoadReport) => number): number =>
+    median(reports.get(work)!.map(figure))
+  const value = medianOf(name, requestsPerSecond)
+  const cpuUs = medianOf(name, cpuUsPerRequest)
+  const others = reports.get(name)!.reduce((sum, report) => sum + report.answered + report.lost - okAnswers(report), 0)
+  return {
+    work: name,
+    value,
+    unit: 'requests/s',
+    p50Ms: medianOf(name, report => report.p50Ms),
+    p99Ms: medianOf(name, report => report.p99Ms),
+    cpuUsPerRequest: cpuUs,
+    rssMb: medianOf(name, report => report.rssMaxBytes) / 1e6,
+    ...(against !== undefined && {
+      ratio: medianOf(against, cpuUsPerRequest) / cpuUs,
+      against,
+      ratioRequests: value / medianOf(against, requestsPerSecond)
+    }),
+    ...(others > 0 && { note: `${others} answers were not 200` })
+  }
+}
