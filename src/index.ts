@@ -84,3 +84,5 @@ export {
   createBrokerClientFactory,
   type SaslOptions
 } from './wire/create-broker-client-factory.js'
+/** To share among several clusters of one process: `openCastellan({ decompressedMemory })`. */
+export { DecompressedMemory } from './wire/decompressed-memory.js'
