@@ -115,6 +115,14 @@ export class ProtocolError extends CastellanError {
   }
 }
 
+/** The peer answered with more than is taken in. The answer is passed over, its connection goes on. */
+export class ResponseTooLargeError extends CastellanError {
+  override readonly name = 'ResponseTooLargeError'
+  constructor(message: string) {
+    super('protocol', message, false)
+  }
+}
+
 /** Kafka answered with an error code where a whole call depends on it. */
 export class KafkaError extends CastellanError {
   override readonly name = 'KafkaError'

@@ -1,5 +1,12 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { CastellanError, InvalidRequestError, KafkaError, TimedOutError, UnavailableError } from '../errors.js'
+import {
+  CastellanError,
+  InvalidRequestError,
+  KafkaError,
+  ResponseTooLargeError,
+  TimedOutError,
+  UnavailableError
+} from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
 import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
 import { fail, failureOf, ownFailure } from '../processors/answers.js'
@@ -220,7 +227,7 @@ export class Dispatcher implements Holder {
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
     } else if (isAboutTheCall(error)) {
-      // The broker is well and says no to this call, or the call cannot be expressed.
+      // The broker is well and says no to this call, or the call cannot be expressed, or asks for too much.
       for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && !this.#isSilent(lane)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
@@ -284,4 +291,4 @@ export class Dispatcher implements Holder {
 }
 
 const isAboutTheCall = (error: CastellanError): boolean =>
-  error instanceof KafkaError || error instanceof InvalidRequestError
+  error instanceof KafkaError || error instanceof InvalidRequestError || error instanceof ResponseTooLargeError

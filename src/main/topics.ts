@@ -31,20 +31,26 @@ async function listTopics(values: FlagValues, process: Process): Promise<number>
   if (format !== 'table' && format !== 'json') throw new UsageError(`--format takes table or json, not "${format}"`)
   const client = openClient(values, process)
   try {
-    const topics = [...(await askForTopics(client, null)).values()]
-      .filter(({ isInternal }) => values.has('internal') || !isInternal)
-      .sort((a, b) => (a.topic < b.topic ? -1 : 1))
-    process.stdout.write(format === 'json' ? toLines(topics) : toTable(topics))
+    const topics = [...(await askForTopics(client, null)).values()].filter(
+      ({ isInternal }) => values.has('internal') || !isInternal
+    )
+    process.stdout.write(listing(topics, format))
     return EXIT_OK
   } finally {
     await client.stop()
   }
 }
 
+/** One line a topic, in the order of their names. */
+export function listing(topics: readonly TopicMetadata[], format: 'table' | 'json'): string {
+  const sorted = [...topics].sort((a, b) => (a.topic < b.topic ? -1 : 1))
+  return format === 'json' ? toLines(sorted) : toTable(sorted)
+}
+
 const summary = ({ topic, partitions }: TopicMetadata) => ({
   topic,
   partitions: partitions.length,
-  replicas: Math.max(0, ...partitions.map(({ replicas }) => replicas.length)),
+  replicas: partitions.reduce((most, { replicas }) => Math.max(most, replicas.length), 0),
   leaderless: partitions.filter(({ leaderId }) => leaderId < 0).length
 })
 

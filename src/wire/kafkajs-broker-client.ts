@@ -1,4 +1,11 @@
-import { type CastellanError, KafkaError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
+import {
+  type CastellanError,
+  KafkaError,
+  ProtocolError,
+  ResponseTooLargeError,
+  TimedOutError,
+  UnavailableError
+} from '../errors.js'
 import type { BrokerAddress } from '../model.js'
 import type * as client from './broker-client.js'
 import { prepareCompression } from './compression.js'
@@ -258,10 +265,9 @@ function send<Call, Response extends Throttled>(
           const throttleTimeMs = connection.throttle(response.throttleTimeMs)
           resolve(throttleTimeMs === response.throttleTimeMs ? response : { ...response, throttleTimeMs })
         } catch (error) {
-          const failure =
-            error instanceof ProtocolError ? error : new ProtocolError(`a ${api.name} response cannot be read`, error)
+          const failure = explain(error, api.name, connection.name)
           reject(failure)
-          connection.close(failure)
+          if (!(failure instanceof ResponseTooLargeError)) connection.close(failure)
         }
       },
       onError: reject
@@ -269,7 +275,15 @@ function send<Call, Response extends Throttled>(
   })
 }
 
-/** @throws ProtocolError when the bytes are no such response */
+/** Names the broker, which is what whoever reads the log wants to know. */
+function explain(error: unknown, apiName: string, broker: string): CastellanError {
+  const what = `broker ${broker}: a ${apiName} response`
+  if (error instanceof ResponseTooLargeError) return new ResponseTooLargeError(`${what} is too large: ${error.message}`)
+  const why = error instanceof ProtocolError ? `: ${error.message}` : ''
+  return new ProtocolError(`${what} cannot be read${why}`, error)
+}
+
+/** @throws ProtocolError when the bytes are no such response, ResponseTooLargeError when it holds too much */
 export function decode<Call, Response extends Throttled>(
   api: Api<Call, Response>,
   payload: Buffer,

@@ -120,7 +120,8 @@ export class KafkajsConnection {
     this.#onClosed(error)
   }
 
-  get #name(): string {
+  /** `host:port` */
+  get name(): string {
     return `${this.#address.host}:${this.#address.port}`
   }
 
@@ -204,7 +205,7 @@ export class KafkajsConnection {
   }
 
   #lost(): UnavailableError {
-    return connectionLost(this.#name, {
+    return connectionLost(this.name, {
       isConnected: this.#isConnected,
       answers: this.#answers,
       isWaiting: this.#requests.count > 0,
@@ -214,7 +215,7 @@ export class KafkajsConnection {
   }
 
   #unreachable(error: Error): UnavailableError {
-    return connectionRefused(this.#name, error, this.#settings.tls !== undefined)
+    return connectionRefused(this.name, error, this.#settings.tls !== undefined)
   }
 
   #refusal(error: Error): CastellanError {
@@ -222,7 +223,7 @@ export class KafkajsConnection {
     const mechanism = this.#settings.sasl?.mechanism
     return new UnavailableError(
       'authenticationFailed',
-      `${this.#name} refuses the ${mechanism} login: ${error.message}`,
+      `${this.name} refuses the ${mechanism} login: ${error.message}`,
       error,
       `the broker refuses the ${mechanism} login`
     )

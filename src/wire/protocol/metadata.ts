@@ -1,7 +1,46 @@
+import { ProtocolError, ResponseTooLargeError } from '../../errors.js'
 import type { BrokerNode } from '../../model.js'
 import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../broker-client.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
+
+// Far more than Kafka bears; an answer with more is a broken or hostile broker, or asks for what nobody can show.
+const MAX_BROKERS = 10_000
+const MAX_TOPICS = 500_000
+const MAX_PARTITIONS = 1_000_000
+
+/** Counts what an answer holds before it is read, so that nothing is built of one that holds too much. */
+class Bounds {
+  readonly #asked: ReadonlySet<string> | undefined
+  #partitions = 0
+
+  constructor({ topics }: MetadataCall) {
+    this.#asked = topics === null ? undefined : new Set(topics)
+  }
+
+  /** @throws ResponseTooLargeError */
+  readonly brokers = (count: number): void => {
+    if (count > MAX_BROKERS) throw new ResponseTooLargeError(`${count} brokers (limit ${MAX_BROKERS})`)
+  }
+
+  /** @throws ProtocolError when there are more than were asked for */
+  readonly topics = (count: number): void => {
+    if (this.#asked && count > this.#asked.size) {
+      throw new ProtocolError(`${count} topics, ${this.#asked.size} were asked for`)
+    }
+    if (count > MAX_TOPICS) throw new ResponseTooLargeError(`${count} topics (limit ${MAX_TOPICS})`)
+  }
+
+  /** @throws ResponseTooLargeError when there are too many in all */
+  readonly partitions = (count: number): void => {
+    this.#partitions += count
+    if (this.#partitions > MAX_PARTITIONS) {
+      throw new ResponseTooLargeError(`more than ${MAX_PARTITIONS} partitions`)
+    }
+  }
+
+  readonly isAskedFor = ({ topic }: TopicMetadata): boolean => this.#asked?.has(topic) ?? true
+}
 
 /**
  * Version 7, for it carries leader epochs.
@@ -20,13 +59,16 @@ export const metadataV7: Api<MetadataCall, MetadataResponse> = {
     else writer.array(topics, topic => writer.string(topic))
     writer.boolean(allowAutoTopicCreation)
   },
-  decode: reader => ({
-    throttleTimeMs: reader.int32(),
-    brokers: reader.array(12, () => readBroker(reader)),
-    clusterId: reader.nullableString(),
-    controllerId: reader.int32(),
-    topics: reader.array(9, () => readTopic(reader))
-  })
+  decode(reader, call) {
+    const bounds = new Bounds(call)
+    return {
+      throttleTimeMs: reader.int32(),
+      brokers: reader.array(12, () => readBroker(reader), bounds.brokers),
+      clusterId: reader.nullableString(),
+      controllerId: reader.int32(),
+      topics: reader.array(9, () => readTopic(reader, bounds), bounds.topics).filter(bounds.isAskedFor)
+    }
+  }
 }
 
 /**
@@ -54,13 +96,14 @@ const createFlexible = (version: 10 | 12, older: Api<MetadataCall, MetadataRespo
     writer.boolean(false)
     writer.noTags()
   },
-  decode(reader) {
+  decode(reader, call) {
+    const bounds = new Bounds(call)
     const response = {
       throttleTimeMs: reader.int32(),
-      brokers: reader.compactArray(11, () => readFlexibleBroker(reader)),
+      brokers: reader.compactArray(11, () => readFlexibleBroker(reader), bounds.brokers),
       clusterId: reader.compactNullableString(),
       controllerId: reader.int32(),
-      topics: reader.compactArray(26, () => readFlexibleTopic(reader))
+      topics: reader.compactArray(26, () => readFlexibleTopic(reader, bounds), bounds.topics).filter(bounds.isAskedFor)
     }
     if (version <= LAST_WITH_CLUSTER_OPERATIONS) reader.int32()
     reader.skipTags()
@@ -80,12 +123,12 @@ const readBroker = (reader: ResponseReader): BrokerNode => ({
   rack: reader.nullableString()
 })
 
-const readTopic = (reader: ResponseReader): TopicMetadata => ({
+const readTopic = (reader: ResponseReader, bounds: Bounds): TopicMetadata => ({
   errorCode: reader.int16(),
   topic: reader.string(),
   topicId: undefined,
   isInternal: reader.boolean(),
-  partitions: reader.array(26, () => readPartition(reader)).sort(byPartition)
+  partitions: reader.array(26, () => readPartition(reader), bounds.partitions).sort(byPartition)
 })
 
 const readPartition = (reader: ResponseReader): PartitionMetadata => ({
@@ -111,13 +154,13 @@ function readFlexibleBroker(reader: ResponseReader): BrokerNode {
   return broker
 }
 
-function readFlexibleTopic(reader: ResponseReader): TopicMetadata {
+function readFlexibleTopic(reader: ResponseReader, bounds: Bounds): TopicMetadata {
   const topic = {
     errorCode: reader.int16(),
     topic: reader.compactString(),
     topicId: reader.uuid(),
     isInternal: reader.boolean(),
-    partitions: reader.compactArray(18, () => readFlexiblePartition(reader)).sort(byPartition)
+    partitions: reader.compactArray(18, () => readFlexiblePartition(reader), bounds.partitions).sort(byPartition)
   }
   reader.int32()
   reader.skipTags()

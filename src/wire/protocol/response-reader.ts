@@ -136,20 +136,22 @@ export class ResponseReader {
    * An array; `null` becomes empty.
    *
    * @param smallestItemBytes bounds the count by what is left, before anything is allocated
+   * @param check told the count beforehand; throws when it is too high
    */
-  array<T>(smallestItemBytes: number, read: () => T): T[] {
-    return this.#items(this.int32(), smallestItemBytes, read)
+  array<T>(smallestItemBytes: number, read: () => T, check?: (count: number) => void): T[] {
+    return this.#items(this.int32(), smallestItemBytes, read, check)
   }
 
   /** The same in a flexible version. */
-  compactArray<T>(smallestItemBytes: number, read: () => T): T[] {
-    return this.#items(this.unsignedVarint() - 1, smallestItemBytes, read)
+  compactArray<T>(smallestItemBytes: number, read: () => T, check?: (count: number) => void): T[] {
+    return this.#items(this.unsignedVarint() - 1, smallestItemBytes, read, check)
   }
 
-  #items<T>(count: number, smallestItemBytes: number, read: () => T): T[] {
+  #items<T>(count: number, smallestItemBytes: number, read: () => T, check?: (count: number) => void): T[] {
     if (count < -1 || count * smallestItemBytes > this.remainingBytes) {
       throw new ProtocolError(`a response has ${count} items in ${this.remainingBytes} bytes`)
     }
+    check?.(count)
     const items: T[] = []
     for (let index = 0; index < count; index++) items.push(read())
     return items
