@@ -14,6 +14,8 @@ export interface Partition {
   identity: PartitionIdentity
   /** Not to be trusted until a refresh that began after this moment; 0: trusted. */
   suspectSince: number
+  /** Suspected because its leader says that it does not know the partition. */
+  isDenied: boolean
   /** Replies in a row with a lower epoch than ours. */
   lowerEpochs: number
 }
@@ -156,7 +158,9 @@ export class KnownTopic {
     known.lowerEpochs = 0
     known.leaderId = hasLeader(news) ? news.leaderId : -1
     known.identity = renew(known.identity, this.#topicId, news.leaderEpoch)
-    if (isNewer || askedAt >= known.suspectSince) known.suspectSince = 0
+    if (!isNewer && askedAt < known.suspectSince) return
+    known.suspectSince = 0
+    known.isDenied = false
   }
 }
 
@@ -183,5 +187,6 @@ const toPartition = (topic: string, topicId: string | undefined, news: Partition
   leaderId: hasLeader(news) ? news.leaderId : -1,
   identity: { topicId, leaderEpoch: news.leaderEpoch },
   suspectSince: 0,
+  isDenied: false,
   lowerEpochs: 0
 })

@@ -91,11 +91,17 @@ export class LeaderTable {
     return this.#topics.get(topic)?.partitions.get(partition)
   }
 
-  /** The broker that was asked says it does not lead: believed until a refresh that begins from now on. */
-  suspect(topic: string, partition: number, nodeId: number, now: number): void {
+  /**
+   * The broker that was asked says it does not lead: believed until a refresh that begins from now on.
+   *
+   * @param isDenied it says that it does not know the partition at all
+   */
+  suspect(topic: string, partition: number, nodeId: number, now: number, isDenied = false): void {
     const entry = this.leaderOf(topic, partition)
     // News of an earlier leader says nothing about the one we know now.
-    if (entry?.leaderId === nodeId) entry.suspectSince = now
+    if (entry?.leaderId !== nodeId) return
+    entry.suspectSince = now
+    entry.isDenied ||= isDenied
   }
 
   /** A broker did not answer in time: whether it still leads what it led of the topic is to be asked before it is tried again. */

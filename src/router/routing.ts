@@ -247,7 +247,8 @@ export class Routing {
         else this.#toLeader(request, found.partition, now)
         break
       case 'noLeader':
-        if (request.unknownAt >= 0 && leaders.isMissed(topic, found.partition.key)) answerUnknown(request, 'topic')
+        if (isDenied(request, found.partition) && leaders.isMissed(topic, found.partition.key))
+          answerUnknown(request, 'topic')
         else this.#parkForTopic(request, topic, now)
         break
       case 'ask':
@@ -376,7 +377,7 @@ export class Routing {
       case 'unknownTopicOrPartition':
       case 'notLeader':
         if (reason === 'unknownTopicOrPartition') noteUnknown(request, nodeId)
-        if (at) leaders.suspect(at.topic, at.partition, nodeId, now)
+        if (at) leaders.suspect(at.topic, at.partition, nodeId, now, reason === 'unknownTopicOrPartition')
         this.route(request, now)
         break
       case 'notCoordinator':
@@ -418,6 +419,10 @@ export class Routing {
     ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
   }
 }
+
+/** Its leader has told this request, or one before it, that it does not know the partition. Batches wait until it is sure. */
+const isDenied = (request: AnyAccepted, partition: Partition): boolean =>
+  request.unknownAt >= 0 || (partition.isDenied && request.kind !== 'produceBatch')
 
 /** One such answer may pass: a broker that has just become leader hears of it a moment later than others. */
 function noteUnknown(request: AnyAccepted, nodeId: number): void {
