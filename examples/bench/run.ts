@@ -1,3 +1,4 @@
+import { bystanders } from './bystanders.js'
 import { doors } from './doors.js'
 import { flood } from './flood.js'
 import { idle } from './idle.js'
@@ -18,6 +19,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['router', router],
   ['idle', idle],
   ['flood', flood],
+  ['bystanders', bystanders],
   ['names', names],
   ['wal', wal]
 ])
