@@ -29,6 +29,8 @@ import { DecompressedMemory } from './wire/decompressed-memory.js'
 
 /** Share of the grace that requests may use before their connections are cut; the lanes need the rest. */
 const REQUESTS_SHARE = 0.5
+/** Most of the grace that may pass while load balancers turn away. */
+const DRAIN_SHARE = 0.5
 
 const lossOf = (records: number): string =>
   records === 1
@@ -45,7 +47,12 @@ export interface App {
   /** Reads certificates and keys of token issuers again, and opens the audit file again. */
   reload(): Promise<void>
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
-  stop(): Promise<StopResult>
+  stop(options?: StopOptions): Promise<StopResult>
+}
+
+export interface StopOptions {
+  /** Close the doors at once, although load balancers still send requests: for a process that cannot serve them. */
+  readonly isBroken?: boolean
 }
 
 export interface StopResult {
@@ -56,6 +63,8 @@ export interface StopResult {
 export interface AppDeps {
   readonly log: Logger
   readonly version: string
+  /** Where `shutdown.drainMs` is absent. Default 0. */
+  readonly drainMs?: number
 }
 
 /**
@@ -91,8 +100,12 @@ class Starting {
   #isStopping = false
   #stopped: Promise<StopResult> | undefined
   #lostRecords = 0
+  readonly #drainMs: number
+  #http: Http | undefined
 
-  constructor(config: Config, { log, version }: AppDeps) {
+  constructor(config: Config, { log, version, drainMs = 0 }: AppDeps) {
+    const { graceMs } = config.shutdown
+    this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
     this.#log = log
     this.#roomLog = quietLogger(log, () => performance.now())
@@ -119,24 +132,38 @@ class Starting {
     this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(doors)
     announceUrls(this.#config, urls, embeddedBootstrap, this.#log)
-    return { urls, embeddedBootstrap, crashed: this.crashed, reload: () => doors.reload(), stop: () => this.stop() }
+    return {
+      urls,
+      embeddedBootstrap,
+      crashed: this.crashed,
+      reload: () => doors.reload(),
+      stop: options => this.stop(options)
+    }
   }
 
-  stop(): Promise<StopResult> {
+  stop({ isBroken = false }: StopOptions = {}): Promise<StopResult> {
     this.#isStopping = true
-    this.#stopped ??= this.#stopAll()
+    this.#stopped ??= this.#stopAll(isBroken ? 0 : this.#drainMs)
     return this.#stopped
   }
 
-  async #stopAll(): Promise<StopResult> {
+  async #stopAll(drainMs: number): Promise<StopResult> {
     const { graceMs } = this.#config.shutdown
-    this.#log.info({ graceMs }, 'stopping')
-    await this.#shutdown.run(graceMs)
+    this.#log.info({ graceMs, drainMs }, 'stopping')
+    await this.#drain(drainMs)
+    await this.#shutdown.run(graceMs - drainMs)
     this.#system.stop()
     const lostRecords = this.#lostRecords
     if (lostRecords === 0) this.#log.info({}, 'stopped')
     else this.#log.error({ lostRecords }, lossOf(lostRecords))
     return { lostRecords }
+  }
+
+  /** Serves on while `/ready` says that no more should come. */
+  async #drain(drainMs: number): Promise<void> {
+    if (drainMs === 0 || this.#http === undefined) return
+    this.#http.leave()
+    await new Promise(resolve => setTimeout(resolve, drainMs))
   }
 
   async #startEmbedded(): Promise<string | undefined> {
@@ -216,6 +243,7 @@ class Starting {
       now: () => performance.now(),
       idPrefix: randomBytes(4).toString('hex')
     })
+    this.#http = server
     // The management port is to tell of the shutdown until the end, so it closes after the Router.
     this.#shutdown.addFirst('closing the ports', () => server.close())
     this.#shutdown.add('finishing the requests', remainingMs => server.drain(remainingMs), REQUESTS_SHARE)

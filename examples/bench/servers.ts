@@ -26,7 +26,8 @@ export async function startGateway(
   settings?: string
 ): Promise<Server> {
   const port = await freePort()
-  const flags = ['serve', '--port', String(port), '--management-port', '0', '--brokers', bootstrap]
+  const ports = ['--port', String(port), '--management-port', '0']
+  const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0']
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
   const child = spawn(process.execPath, [...inherited, ...nodeFlags, MAIN, ...flags], {

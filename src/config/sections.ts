@@ -216,7 +216,15 @@ export const shutdownSettings = z
   .strictObject({
     graceMs: milliseconds
       .default(10_000)
-      .describe('Longest a stop may take after SIGTERM or SIGINT; what is not written by then is counted and lost')
+      .describe('Longest a stop may take after SIGTERM or SIGINT; what is not written by then is counted and lost'),
+    drainMs: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .optional()
+      .describe(
+        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503, so that load balancers turn away first; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
+      )
   })
   .prefault({})
   .describe('Leaving')

@@ -113,6 +113,11 @@ export class Http {
     }
   }
 
+  /** Serves on, but ends every connection with its next answer, so that clients find another instance. */
+  leave(): void {
+    this.#context.isLeaving = true
+  }
+
   /** Requests that begin from now on are refused. */
   refuse(): void {
     this.#context.isDraining = true
@@ -149,7 +154,7 @@ async function createManagementApp(
   { status, metrics, management }: HttpOptions
 ): Promise<FastifyInstance> {
   const isOpen = ({ routeOptions }: FastifyRequest): boolean => management.openProbes && isProbe(routeOptions.url)
-  const app = createHttpServer({ ...context, isDraining: false }, isOpen)
+  const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
   if (context.door) requireManagement(app, context.door, isOpen)
   addManagementRoutes(app, status, metrics)
   await app.ready()

@@ -28,6 +28,8 @@ export interface HttpContext {
   readonly door: Door | undefined
   /** True once no new request may begin. */
   isDraining: boolean
+  /** True once every answer ends its connection. */
+  isLeaving: boolean
 }
 
 export function createHttpContext(options: {
@@ -48,7 +50,8 @@ export function createHttpContext(options: {
     nextRequestId: requestIds(options.idPrefix),
     now,
     door: options.door,
-    isDraining: false
+    isDraining: false,
+    isLeaving: false
   }
 }
 
@@ -79,6 +82,7 @@ export function createHttpServer(
   app.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id)
     if (context.isDraining) reply.header('connection', 'close')
+    else if (context.isLeaving) reply.raw.shouldKeepAlive = false
     const error = admit(context, request, reply.raw)
     done(error)
   })

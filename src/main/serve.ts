@@ -9,6 +9,9 @@ import { usesColors } from './standard-output.js'
 import { claimSocketPath } from './unix-socket.js'
 import { version } from './version.js'
 
+/** Load balancers ask `/ready` every few seconds; nobody does so of a process on a terminal. */
+const DRAIN_MS = 5_000
+
 /** `castellan serve`: the gateway. */
 export const serveCommand: Command = {
   name: 'serve',
@@ -110,10 +113,10 @@ async function serve(values: FlagValues, process: Process): Promise<number> {
 }
 
 async function runGateway(config: Config, process: Process): Promise<number> {
-  const { stopped, crashed, onHangUp } = process
+  const { stopped, crashed, onHangUp, stdout } = process
   const log = createLogger({ ...config.log, ...prettiness(config, process), descriptor: 1 })
   if (config.http.unixSocket !== undefined) await claimSocketPath(config.http.unixSocket)
-  const app = await startApp(config, { log, version: version() })
+  const app = await startApp(config, { log, version: version(), drainMs: stdout.isTTY ? 0 : DRAIN_MS })
   onHangUp(() => {
     log.info({}, 'SIGHUP: reading certificates and keys again')
     void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading again has failed'))
@@ -124,7 +127,7 @@ async function runGateway(config: Config, process: Process): Promise<number> {
     return EXIT_FAILURE
   })
   const code = await Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
-  const { lostRecords } = await app.stop()
+  const { lostRecords } = await app.stop({ isBroken: code !== EXIT_OK })
   return lostRecords > 0 ? EXIT_FAILURE : code
 }
 

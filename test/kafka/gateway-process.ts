@@ -22,7 +22,17 @@ export class GatewayProcess {
     const [port, managementPort] = await freePorts(2)
     const name = `gateway-${port}`
     const ports = ['--port', String(port), '--management-port', String(managementPort)]
-    const args = ['--enable-source-maps', main, 'serve', '--brokers', brokers, ...ports, ...flags]
+    const args = [
+      '--enable-source-maps',
+      main,
+      'serve',
+      '--brokers',
+      brokers,
+      '--set',
+      'shutdown.drainMs=0',
+      ...ports,
+      ...flags
+    ]
     const child = workspace.start(name, process.execPath, args)
     const at = (of: number | undefined): string => `http://127.0.0.1:${of}`
     const gateway = new GatewayProcess(at(port), at(managementPort), workspace.path(`${name}.log`), child)

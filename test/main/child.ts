@@ -33,7 +33,8 @@ export class Child {
     const { PATH = '', HOME = '' } = process.env
     this.process = spawn(process.execPath, [...COMMAND, ...args], {
       cwd: PROJECT,
-      env: { PATH, HOME, ...environment },
+      // Nobody balances load over these.
+      env: { PATH, HOME, CASTELLAN_SHUTDOWN_DRAIN_MS: '0', ...environment },
       stdio: ['ignore', 'pipe', 'pipe']
     })
     createInterface({ input: this.process.stdout! }).on('line', line => {
