@@ -67,6 +67,20 @@ describe('delivery: another cluster at the same addresses', () => {
     expect(resultsOf(sent)).to.deep.equal(['delivered', 'unknownPartition, no'])
   })
 
+  it('hardening 5: creates topics there that it has records for', async () => {
+    await start()
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const unsettled = harness.send(record('orders', 'A', 0))
+    await harness.pass(10)
+    harness.router.createsTopics = 2
+    harness.router.wipe({})
+    harness.delivery.clusterChanged(change)
+    const later = harness.send(record('orders', 'B', 0))
+    await harness.pass(3_000)
+    expect([unsettled, later].flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered'])
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B'])
+  })
+
   it('hardening 5: names the cluster that a batch is sealed for', async () => {
     await start()
     harness.delivery.clusterChanged(change)
