@@ -124,7 +124,7 @@ class Starting {
     const { unreadyReasons } = this.#status()
     registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters)
     // First of all, since a certificate that cannot be read should not cost a start of everything else.
-    const doors = await openDoors(this.#config, this.#metrics, this.#log)
+    const doors = await openDoors(this.#config, this.#metrics, this.#roomLog)
     this.#shutdown.add('closing the doors', async () => doors.close())
     const embeddedBootstrap = await this.#startEmbedded()
     announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)

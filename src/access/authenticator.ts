@@ -56,6 +56,12 @@ export class Authenticator {
     this.#certificates = new Certificates(settings.certificates)
   }
 
+  /** Verifies everything anew from now on, with keys that are fetched again: an operator says that they have changed. */
+  forget(): void {
+    this.#remembered.clear()
+    this.#deps.tokens.expireKeys()
+  }
+
   authenticate(arrival: Arrival): Authentication | Promise<Authentication> {
     const { authorization } = arrival
     if (!this.#isRequired) return anonymous

@@ -28,9 +28,9 @@ export function parsePasswordHash(text: string): PasswordHash {
   return { options: optionsOf(ln, r, p), salt: Buffer.from(salt, 'base64'), hash: Buffer.from(hash, 'base64') }
 }
 
-/** A hash that no password has; verifying it takes as long as any other, so that user names cannot be found out. */
-export const impossibleHash = (): PasswordHash => ({
-  options: optionsOf(LN, R, P),
+/** A hash that no password has; verifying it takes as long as any other of the same cost. */
+export const impossibleHash = (options = optionsOf(LN, R, P)): PasswordHash => ({
+  options,
   salt: randomBytes(SALT_BYTES),
   hash: randomBytes(HASH_BYTES)
 })

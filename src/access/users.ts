@@ -24,7 +24,7 @@ export function parseLogin(text: string): Login | undefined {
 /** Users with passwords. */
 export class Users {
   readonly #byName: ReadonlyMap<string, { readonly principal: string; readonly passwordHash: PasswordHash }>
-  readonly #nobody = impossibleHash()
+  readonly #nobody: PasswordHash
 
   constructor(users: AuthSettings['users']) {
     this.#byName = new Map(
@@ -33,6 +33,9 @@ export class Users {
         { principal, passwordHash: parsePasswordHash(passwordHash) }
       ])
     )
+    // Of the cost that others have, so that the time of an answer does not tell whether there is such a user.
+    const [first] = this.#byName.values()
+    this.#nobody = impossibleHash(first?.passwordHash.options)
   }
 
   /** Who logs in; `undefined`: the name or the password is wrong. Takes as long for a name nobody has. */

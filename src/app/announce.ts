@@ -1,3 +1,4 @@
+import { requiresCredentials } from '../config/access-checks.js'
 import type { Config } from '../config/config.js'
 import type { HttpUrls } from '../http/http.js'
 import type { Logger } from '../model.js'
@@ -30,8 +31,11 @@ export function announceUrls(config: Config, urls: HttpUrls, embedded: string | 
       `health and metrics: ${management}/health-check, ${management}/ready, ${management}/metrics`
     )
   }
-  if (embedded !== undefined && config.dialects.kprf.enabled) announceTrial(shared, embedded, log)
+  if (embedded !== undefined && config.dialects.kprf.enabled && isOpen(config)) announceTrial(shared, embedded, log)
 }
+
+/** Whether a plain curl gets in. */
+const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
 
 function announceTrial(shared: string, embedded: string, log: Logger): void {
   const body = '{"records":[{"topic":"orders","key":"k1","data":"hello"}],"wait_for_send":true}'

@@ -48,7 +48,7 @@ export async function openDoors(config: Config, metrics: PrometheusMetrics, log:
     clock: () => performance.now()
   })
   const reload = async (): Promise<void> => {
-    tokens.expireKeys()
+    authenticator.forget()
     audit.reopen()
     await Promise.all([certificates?.reload(), managementCertificates?.reload()])
   }

@@ -14,6 +14,7 @@ import { CastellanError } from '../errors.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import type { Connections } from './connections.js'
+import { Handshakes } from './handshakes.js'
 import { headProblem } from './head-checks.js'
 import { ReceivedRequest } from './received-request.js'
 
@@ -51,6 +52,7 @@ type Limits = Pick<
 export class Listener {
   readonly #server: Server
   readonly #scheme: 'http' | 'https'
+  readonly #handshakes = new Handshakes()
 
   /** @param certificates what to speak TLS with; absent: plain HTTP */
   constructor(
@@ -74,6 +76,7 @@ export class Listener {
     }
     this.#scheme = certificates ? 'https' : 'http'
     this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
+    if (certificates) this.#handshakes.watch(this.#server)
     this.#server.maxConnections = limits.maxConnections
     // Node would hide the headers beyond its limit and obey them all the same. They are counted in the head.
     this.#server.maxHeadersCount = 0
@@ -121,6 +124,7 @@ export class Listener {
         resolve()
       })
       this.#server.closeIdleConnections()
+      this.#handshakes.end()
     })
   }
 

@@ -115,6 +115,41 @@ describe('walls 7: TLS', () => {
     }
   }
 
+  it('carries large bodies, and holds nothing of those that are cut', async () => {
+    const { http, metricsText, gateway } = await start({ http: { tls: write(certificateFor('one')) } })
+    const data = 'x'.repeat(900_000)
+    const body = JSON.stringify({
+      records: [1, 2, 3, 4, 5].map(() => ({ topic: 'orders', data })),
+      wait_for_send: true
+    })
+    expect((await push(http.urls.shared, 'orders', { ca: authority.cert, body })).status).to.equal(200)
+    expect(gateway.records).to.have.length(5)
+    const socket = await shake(http.urls.shared)
+    const head = 'POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
+    socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body.slice(0, 500_000)}`)
+    while ((await metricsText()).includes('castellan_http_bodies_in_flight_bytes 0\n')) {
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    socket.destroy()
+    await untilNothingIsOpen(metricsText)
+    expect(await metricsText()).to.contain('castellan_http_bodies_in_flight_bytes 0\n')
+  })
+
+  it('is closed at once, whoever is in the middle of a handshake', async () => {
+    const { http } = await start({
+      http: { tls: write(certificateFor('one')), headersTimeoutMs: 3_600_000, requestTimeoutMs: 3_600_000 }
+    })
+    const { port } = new URL(http.urls.shared)
+    const silent = connect(Number(port), '127.0.0.1')
+    const closed = new Promise(resolve => silent.on('close', resolve))
+    silent.on('error', () => undefined)
+    await new Promise<void>(resolve => silent.write('\x16', 'latin1', () => resolve()))
+    // Accepted before another one that has had its answer.
+    expect((await push(http.urls.shared, 'orders', { ca: authority.cert })).status).to.equal(200)
+    await http.drain(3_600_000)
+    await closed
+  })
+
   describe('required client certificates', () => {
     const trusted = authority.issue({ commonName: 'anna' })
     const settings = () => ({
