@@ -32,6 +32,7 @@ export class Connection {
   #isPaused = false
   #lastStatus: string | undefined
   #discardFromBytes = 0
+  #lingering: NodeJS.Timeout | undefined
   readonly pace = new Pace()
 
   constructor(socket: Socket, address: AddressUse, host: ConnectionHost) {
@@ -44,6 +45,13 @@ export class Connection {
     socket.on('resume', () => {
       if (this.#isPaused) socket.pause()
     })
+    // Node ends a connection this way behind its last answer. A socket that is closed while a body still comes is reset,
+    // and the reset takes an answer along that the client has not read yet.
+    const destroySoon = socket.destroySoon.bind(socket)
+    socket.destroySoon = () => {
+      if (this.isReceiving) this.#linger()
+      else destroySoon()
+    }
     socket.once('close', () => this.#close())
   }
 
@@ -126,7 +134,13 @@ export class Connection {
     }
     broken?.over()
     socket.end(answer)
-    socket.setTimeout(LINGER_MS)
+    this.#linger()
+  }
+
+  /** Says that nothing more will be sent, and throws away for a while what the client goes on sending. */
+  #linger(): void {
+    this.socket.end()
+    this.#lingering ??= setTimeout(() => this.socket.destroy(), LINGER_MS)
   }
 
   /**
@@ -142,6 +156,7 @@ export class Connection {
   }
 
   #close(): void {
+    clearTimeout(this.#lingering)
     this.#lastStatus = undefined
     this.#isPaused = false
     for (const request of [...this.#requests]) {

@@ -118,6 +118,26 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
+  it('walls 1: a client that is still sending reads the answer that refuses it', async () => {
+    await start({ perAddress: { maxBodiesInFlightBytes: 1_000_000 } })
+    const body = Buffer.alloc(8 * MIB, 32)
+    const refused: [string, RegExp][] = [
+      [head('POST /kprf/push', `Content-Length: ${17 * MIB}`), /^HTTP\/1\.1 413 /],
+      [`${head('POST /kprf/push', CHUNKED)}${(17 * MIB).toString(16)}\r\n`, /^HTTP\/1\.1 503 /],
+      [`${head('POST /loud/push', CHUNKED)}${(17 * MIB).toString(16)}\r\n`, /^HTTP\/1\.1 503 /],
+      [head('POST /kprf/push', `Content-Length: ${17 * MIB}`, 'Origin: http://evil.example'), /^HTTP\/1\.1 403 /]
+    ]
+    for (const [request, expected] of refused) {
+      const socket = await RawSocket.open(started.http.urls.shared)
+      await socket.send(request)
+      await Promise.race([socket.send(body), socket.untilClosed()])
+      await socket.until(text => text.includes('\r\n\r\n'))
+      expect(socket.received, request).to.match(expected)
+      socket.destroy()
+    }
+    await untilNothingIsHeldBut()
+  })
+
   it('walls 1: a request that breaks in the middle of its body does not take the answers before it along', async () => {
     await start()
     const door = gate(gates, 'before')
