@@ -357,9 +357,10 @@ export class RouterCore {
       return []
     }
     metrics.count('router', 'cluster_changes')
-    const what = `another Kafka cluster answers at the same addresses: ${change.now}, before it was ${change.before}`
+    const what = 'another Kafka cluster answers at the same addresses'
     if (settings.onClusterChange === 'stop') {
-      onUnusable(new UnavailableError('brokerUnreachable', `${what} (router.onClusterChange: stop)`))
+      const ids = `${change.now}, before it was ${change.before}`
+      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (router.onClusterChange: stop)`))
       return []
     }
     log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)

@@ -21,7 +21,7 @@ describe('router: another cluster at the same addresses', () => {
     changes = []
     fatal = []
     errors = []
-    const log: Logger = { ...silentLogger, error: (_, message) => errors.push(message) }
+    const log: Logger = { ...silentLogger, error: (fields, message) => errors.push(message + JSON.stringify(fields)) }
     embedded = await startEmbeddedRouter(
       { nodes: 1 },
       { brokerBackoffMs: 10, brokerBackoffMaxMs: 20, ...settings },
