@@ -68,7 +68,7 @@ export class Authenticator {
     if (authorization === undefined) return this.#withoutHeader(arrival)
     const known = this.#remembered.get(authorization)
     if (known !== undefined) {
-      if (known.validUntil > this.#deps.now()) return known
+      if (known.validUntil === Number.POSITIVE_INFINITY || known.validUntil > this.#deps.now()) return known
       this.#remembered.delete(authorization)
     }
     const verifying = this.#verifying.get(authorization)
