@@ -61,7 +61,7 @@ export class Cluster {
     this.held = new HeldBytes(limits.maxHeldBytes)
     this.connections = new Places(limits.maxConnections)
     this.producerIds = new ProducerIds(storage)
-    this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs)
+    this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs, limits.maxGroupBytes)
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({

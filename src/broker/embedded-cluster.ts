@@ -42,6 +42,8 @@ export interface EmbeddedUsage {
   readonly connections: number
   /** For all clients: requests that came in part or wait to be served, and answers that were not read. */
   readonly heldBytes: number
+  /** Members of groups and committed offsets. */
+  readonly groupBytes: number
   readonly topics: number
   readonly partitions: number
   /** Segment files of a directory. */

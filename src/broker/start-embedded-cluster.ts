@@ -123,10 +123,11 @@ class RunningCluster implements EmbeddedCluster {
   }
 
   usage(): EmbeddedUsage {
-    const { connections, held, topics } = this.#cluster
+    const { connections, held, groups, topics } = this.#cluster
     return {
       connections: connections.taken,
       heldBytes: held.totalBytes,
+      groupBytes: groups.bytes.heldBytes,
       topics: topics.count,
       partitions: topics.partitionCount,
       openFiles: this.#cluster.options.storage.openFiles

@@ -19,6 +19,8 @@ export interface EmbeddedLimits {
    * it the connection that has made no progress for the longest is closed.
    */
   readonly maxHeldBytes: number
+  /** Members of groups and what they told, and committed offsets; beyond it joining and committing are refused. */
+  readonly maxGroupBytes: number
   /** A batch that claims more is refused. */
   readonly maxRecordsPerBatch: number
   /** What the compressed batches of one Produce request may grow to; beyond it they are refused. */
@@ -36,6 +38,7 @@ export const embeddedLimits: EmbeddedLimits = {
   requestTimeoutMs: 30_000,
   maxRequestBytes: 100 * MIB,
   maxHeldBytes: 256 * MIB,
+  maxGroupBytes: 64 * MIB,
   maxRecordsPerBatch: 1_000_000,
   maxDecompressedBytes: 64 * MIB
 }

@@ -154,6 +154,11 @@ const embeddedLimitSettings = z
       .describe(
         'All connections together: requests that arrived in part or wait to be served, and answers not yet read. Beyond it the connection that has made no progress for the longest is closed'
       ),
+    maxGroupBytes: bytes
+      .default(embeddedLimits.maxGroupBytes)
+      .describe(
+        'Members of all groups, what they told about themselves, and committed offsets; beyond it joining is refused with code 81 and committing with code 44'
+      ),
     maxRecordsPerBatch: count
       .default(embeddedLimits.maxRecordsPerBatch)
       .describe('A batch that claims more records is refused with code 10'),

@@ -7,6 +7,7 @@ import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js
 import { type CompressionCodec, codecNumbers, compress } from '../../src/wire/compression.js'
 import { batchOf, RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, metadata, produce } from '../support/raw-kafka-calls.js'
+import { offsetCommit } from '../support/raw-kafka-group-calls.js'
 
 const MESSAGE_TOO_LARGE = 10
 const POLICY_VIOLATION = 44
@@ -308,6 +309,42 @@ describe('broker: limits', () => {
       client.write = write
       return frame
     }
+  })
+
+  describe('of groups', () => {
+    async function join(groupId: string, metadataBytes: number): Promise<number> {
+      const answer = await (await another()).call(11, 3, body => {
+        body.string(groupId).int32(10_000).int32(10_000).string('').string('consumer')
+        body.int32(1).string('range').bytes(Buffer.alloc(metadataBytes))
+      })
+      answer.int32()
+      return answer.int16()
+    }
+    const GROUP_MAX_SIZE_REACHED = 81
+
+    it('walls 10: members that tell much are bounded together', async () => {
+      await start({ limits: { maxGroupBytes: 100_000 } })
+      expect(await join('one', 200_000)).to.equal(GROUP_MAX_SIZE_REACHED)
+      expect(await join('one', 60_000)).to.equal(0)
+      expect(await join('two', 60_000)).to.equal(GROUP_MAX_SIZE_REACHED)
+      expect(cluster.usage().groupBytes).to.be.within(60_000, 100_000)
+      expect(await join('two', 10_000)).to.equal(0)
+    })
+
+    it('walls 10: invented groups do not fill the memory with their offsets', async () => {
+      const client = await start({ limits: { maxGroupBytes: 10_000 } })
+      cluster.createTopic('orders', { partitions: 1 })
+      const codes = new Set<string>()
+      for (let group = 0; group < 50; group++) {
+        codes.add(JSON.stringify(await offsetCommit(client, `invented-${group}`, 'orders', [[0, 1]])))
+      }
+      expect([...codes].join()).to.include(String(POLICY_VIOLATION))
+      expect(cluster.usage().groupBytes).to.be.at.most(10_000)
+      // Who has an offset goes on committing.
+      expect(JSON.stringify(await offsetCommit(client, 'invented-0', 'orders', [[0, 2]]))).to.not.include('44')
+      cluster.deleteTopic('orders')
+      expect(cluster.usage().groupBytes).to.equal(0)
+    })
   })
 
   describe('of what is told', () => {

@@ -72,6 +72,7 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
 
 /** 0, or what clients take for a reason to try again: a coordinator whose storage fails is none. */
 function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
+  if (!cluster.groups.offsets.hasRoomFor(offsets)) return errors.policyViolation
   try {
     cluster.groups.offsets.commit(offsets)
     return errors.none

@@ -1,15 +1,21 @@
 import { topicPartitionKey } from '../../model.js'
 import type { Storage, StoredOffset } from '../storage/storage.js'
+import { type GroupBytes, OFFSET_BYTES } from './group-bytes.js'
 
 export type CommittedOffset = Omit<StoredOffset, 'groupId'>
+
+const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
+  OFFSET_BYTES + groupId.length + topic.length + metadata.length
 
 /** Where each group has got to. */
 export class CommittedOffsets {
   readonly #groups = new Map<string, Map<string, CommittedOffset>>()
   readonly #storage: Storage
+  readonly #bytes: GroupBytes
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, bytes: GroupBytes) {
     this.#storage = storage
+    this.#bytes = bytes
     for (const stored of storage.offsets()) this.#put(stored)
   }
 
@@ -34,6 +40,15 @@ export class CommittedOffsets {
     if (offsets.length === 0) return
     this.#storage.saveOffsets(offsets)
     for (const offset of offsets) this.#put(offset)
+  }
+
+  hasRoomFor(offsets: readonly StoredOffset[]): boolean {
+    let added = 0
+    for (const stored of offsets) {
+      const before = this.get(stored.groupId, stored.topic, stored.partition)
+      added += sizeOf(stored.groupId, stored) - (before ? sizeOf(stored.groupId, before) : 0)
+    }
+    return added <= 0 || this.#bytes.hasRoom(added)
   }
 
   deleteGroup(groupId: string): void {
@@ -64,8 +79,12 @@ export class CommittedOffsets {
     const key = topicPartitionKey(offset.topic, offset.partition)
     let group = this.#groups.get(groupId)
     if (!group) this.#groups.set(groupId, (group = new Map()))
-    if (offset.offset >= 0) group.set(key, offset)
-    else group.delete(key)
+    const before = group.get(key)
+    if (before) this.#bytes.add(-sizeOf(groupId, before))
+    if (offset.offset >= 0) {
+      group.set(key, offset)
+      this.#bytes.add(sizeOf(groupId, offset))
+    } else group.delete(key)
     if (group.size === 0) this.#groups.delete(groupId)
   }
 }

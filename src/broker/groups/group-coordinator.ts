@@ -2,7 +2,8 @@ import { errors } from '../protocol/error-codes.js'
 import type { Storage } from '../storage/storage.js'
 import { CommittedOffsets } from './committed-offsets.js'
 import { Group } from './group.js'
-import { type JoinRequest, type JoinResult, refusedJoin } from './member.js'
+import { GROUP_BYTES, GroupBytes, MEMBER_BYTES } from './group-bytes.js'
+import { type JoinRequest, type JoinResult, refusedJoin, sizeOf } from './member.js'
 
 const LONGEST_SESSION_MS = 30 * 60 * 1000
 
@@ -10,10 +11,12 @@ const LONGEST_SESSION_MS = 30 * 60 * 1000
 export class GroupCoordinator {
   readonly offsets: CommittedOffsets
   readonly #groups = new Map<string, Group>()
+  readonly bytes: GroupBytes
   readonly #minSessionTimeoutMs: number
 
-  constructor(storage: Storage, minSessionTimeoutMs: number) {
-    this.offsets = new CommittedOffsets(storage)
+  constructor(storage: Storage, minSessionTimeoutMs: number, maxGroupBytes: number) {
+    this.bytes = new GroupBytes(maxGroupBytes)
+    this.offsets = new CommittedOffsets(storage, this.bytes)
     this.#minSessionTimeoutMs = minSessionTimeoutMs
   }
 
@@ -31,10 +34,12 @@ export class GroupCoordinator {
     if (request.sessionTimeoutMs < this.#minSessionTimeoutMs || request.sessionTimeoutMs > LONGEST_SESSION_MS) {
       return refusedJoin(errors.invalidSessionTimeout)
     }
+    if (!this.#hasRoomFor(request)) return refusedJoin(errors.groupMaxSizeReached, request.memberId)
     let group = this.#groups.get(request.groupId)
     if (!group) {
       if (request.memberId !== '') return refusedJoin(errors.unknownMemberId)
-      group = new Group(request.groupId)
+      group = new Group(request.groupId, this.bytes)
+      this.bytes.add(GROUP_BYTES)
       this.#groups.set(request.groupId, group)
     }
     return group.join(request)
@@ -51,9 +56,22 @@ export class GroupCoordinator {
     if (group && group.state !== 'Empty') return errors.nonEmptyGroup
     if (!group && !this.offsets.has(groupId)) return errors.groupIdNotFound
     this.offsets.deleteGroup(groupId)
-    group?.close()
-    this.#groups.delete(groupId)
+    if (group) this.#forget(group)
     return errors.none
+  }
+
+  /** When it gets tight, groups that nobody is in make room. */
+  #hasRoomFor({ protocols }: JoinRequest): boolean {
+    const neededBytes = GROUP_BYTES + MEMBER_BYTES + sizeOf(protocols)
+    if (this.bytes.hasRoom(neededBytes)) return true
+    for (const group of this.#groups.values()) if (group.isForsaken) this.#forget(group)
+    return this.bytes.hasRoom(neededBytes)
+  }
+
+  #forget(group: Group): void {
+    group.close()
+    this.#groups.delete(group.groupId)
+    this.bytes.add(-GROUP_BYTES)
   }
 
   restartSessions(): void {

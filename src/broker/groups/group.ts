@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../protocol/error-codes.js'
+import { GroupBytes } from './group-bytes.js'
 import {
   type JoinRequest,
   type JoinResult,
@@ -28,7 +29,8 @@ const FIRST_JOIN_DELAY_MS = 20
 export class Group {
   readonly groupId: string
   readonly #members = new Map<string, Member>()
-  readonly #promisedIds = new PromisedIds()
+  readonly #bytes: GroupBytes
+  readonly #promisedIds: PromisedIds
   #state: GroupState = 'Empty'
   /** The short wait for company of a group that had no members. */
   #isGathering = false
@@ -38,8 +40,15 @@ export class Group {
   #leaderId = ''
   #phaseTimer: NodeJS.Timeout | undefined
 
-  constructor(groupId: string) {
+  constructor(groupId: string, bytes = new GroupBytes(Number.POSITIVE_INFINITY)) {
     this.groupId = groupId
+    this.#bytes = bytes
+    this.#promisedIds = new PromisedIds(bytes)
+  }
+
+  /** True: nobody is in it or about to join. */
+  get isForsaken(): boolean {
+    return this.#state === 'Empty' && this.#promisedIds.isEmpty
   }
 
   get state(): GroupState {
@@ -76,6 +85,7 @@ export class Group {
     if (refusal) return refusedSync(refusal)
     const member = this.#members.get(memberId)!
     if (this.#state === 'PreparingRebalance') return refusedSync(errors.rebalanceInProgress)
+    if (!this.#bytes.hasRoom(sum(assignments))) return refusedSync(errors.groupMaxSizeReached)
     member.hasSynced = true
     this.#restartSession(member)
     if (this.#state === 'Stable') return { errorCode: errors.none, assignment: member.assignment }
@@ -122,7 +132,11 @@ export class Group {
   close(): void {
     clearTimeout(this.#phaseTimer)
     this.#promisedIds.close()
-    for (const member of this.#members.values()) member.stopSession()
+    for (const member of this.#members.values()) {
+      member.stopSession()
+      this.#bytes.add(-member.chargedBytes)
+      member.chargedBytes = 0
+    }
   }
 
   #joinNew(request: JoinRequest): JoinResult | Promise<JoinResult> {
@@ -138,6 +152,7 @@ export class Group {
     const member = new Member(memberId, request)
     this.#members.set(memberId, member)
     this.#protocolType = request.protocolType
+    this.#charge(member)
     this.#restartSession(member)
     return this.#park(member)
   }
@@ -149,9 +164,11 @@ export class Group {
     old.answerJoin(refusedJoin(errors.fencedInstanceId, old.memberId))
     old.answerSync(refusedSync(errors.fencedInstanceId))
     this.#members.delete(old.memberId)
+    this.#charge(old)
     const member = new Member(memberId, request)
     member.assignment = old.assignment
     this.#members.set(memberId, member)
+    this.#charge(member)
     if (this.#leaderId === old.memberId) this.#leaderId = memberId
     this.#restartSession(member)
     if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#park(member)
@@ -167,6 +184,7 @@ export class Group {
     const isRetry = this.#state === 'CompletingRebalance' && isUnchanged
     const isIdleFollower = this.#state === 'Stable' && isUnchanged && member.memberId !== this.#leaderId
     member.update(request)
+    this.#charge(member)
     this.#restartSession(member)
     return isRetry || isIdleFollower ? this.#joinResult(member) : this.#park(member)
   }
@@ -235,6 +253,7 @@ export class Group {
     this.#state = 'Stable'
     for (const member of this.#members.values()) {
       member.assignment = assignments.get(member.memberId) ?? Buffer.alloc(0)
+      this.#charge(member)
       member.answerSync({ errorCode: errors.none, assignment: member.assignment })
     }
   }
@@ -270,6 +289,14 @@ export class Group {
     member.answerJoin(refusedJoin(errors.unknownMemberId))
     member.answerSync(refusedSync(errors.unknownMemberId))
     this.#members.delete(member.memberId)
+    this.#charge(member)
+  }
+
+  /** After every change of what a member holds, its end included. */
+  #charge(member: Member): void {
+    const bytes = this.#members.get(member.memberId) === member ? member.sizeBytes : 0
+    this.#bytes.add(bytes - member.chargedBytes)
+    member.chargedBytes = bytes
   }
 
   #restartSession(member: Member): void {
@@ -304,4 +331,10 @@ export class Group {
   #instance(groupInstanceId: string): Member | undefined {
     return this.members.find(member => member.groupInstanceId === groupInstanceId)
   }
+}
+
+function sum(assignments: ReadonlyMap<string, Buffer>): number {
+  let bytes = 0
+  for (const assignment of assignments.values()) bytes += assignment.length
+  return bytes
 }

@@ -1,3 +1,5 @@
+import { MEMBER_BYTES } from './group-bytes.js'
+
 /** A way of assigning that a member offers, with its subscription in that way's words. */
 export interface OfferedProtocol {
   readonly name: string
@@ -67,6 +69,9 @@ export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
   members: []
 })
 
+export const sizeOf = (protocols: readonly OfferedProtocol[]): number =>
+  protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
+
 /** One consumer of a group, and what it is waiting for. */
 export class Member {
   readonly memberId: string
@@ -78,6 +83,8 @@ export class Member {
   sessionTimeoutMs: number
   rebalanceTimeoutMs: number
   assignment: Buffer = NO_BYTES
+  /** What the group's account of bytes knows of this member. */
+  chargedBytes = 0
   hasSynced = false
   #joined: ((result: JoinResult) => void) | undefined
   #synced: ((result: SyncResult) => void) | undefined
@@ -94,6 +101,9 @@ export class Member {
     this.rebalanceTimeoutMs = request.rebalanceTimeoutMs
   }
 
+  get sizeBytes(): number {
+    return MEMBER_BYTES + sizeOf(this.protocols) + this.assignment.length
+  }
   get isJoining(): boolean {
     return this.#joined !== undefined
   }

@@ -1,6 +1,13 @@
+import { type GroupBytes, PROMISED_ID_BYTES } from './group-bytes.js'
+
 /** Member ids that were handed out and have not joined yet. A rebalance waits for them, for a session time at most. */
 export class PromisedIds {
   readonly #timers = new Map<string, NodeJS.Timeout>()
+  readonly #bytes: GroupBytes
+
+  constructor(bytes: GroupBytes) {
+    this.#bytes = bytes
+  }
 
   get isEmpty(): boolean {
     return this.#timers.size === 0
@@ -8,20 +15,22 @@ export class PromisedIds {
 
   add(memberId: string, timeoutMs: number, forgotten: () => void): void {
     const forget = () => {
-      this.#timers.delete(memberId)
+      this.take(memberId)
       forgotten()
     }
+    this.#bytes.add(PROMISED_ID_BYTES)
     this.#timers.set(memberId, setTimeout(forget, timeoutMs))
   }
 
   /** True when it was promised; it is not any more. */
   take(memberId: string): boolean {
     clearTimeout(this.#timers.get(memberId))
-    return this.#timers.delete(memberId)
+    if (!this.#timers.delete(memberId)) return false
+    this.#bytes.add(-PROMISED_ID_BYTES)
+    return true
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
-    this.#timers.clear()
+    for (const memberId of [...this.#timers.keys()]) this.take(memberId)
   }
 }

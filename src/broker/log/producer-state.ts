@@ -3,6 +3,8 @@ import type { BatchView } from '../protocol/record-batch.js'
 
 /** Kafka remembers so many batches of each producer. */
 const REMEMBERED_BATCHES = 5
+/** So many producers are remembered per partition; those that came first are forgotten first. */
+const REMEMBERED_PRODUCERS = 10_000
 const MAX_SEQUENCE = 0x7fffffff
 
 interface RememberedBatch {
@@ -91,11 +93,17 @@ export class ProducerState {
     for (const producer of this.#producers.values()) producer.batches = producer.batches.slice(-1)
   }
 
+  #forgetOldest(): void {
+    const [oldest] = this.#producers.keys()
+    this.#producers.delete(oldest!)
+  }
+
   #producer(batch: BatchView): Producer {
     const known = this.#producers.get(batch.producerId)
     if (known?.epoch === batch.producerEpoch) return known
     const fresh = { epoch: batch.producerEpoch, batches: [] }
     this.#producers.set(batch.producerId, fresh)
+    if (this.#producers.size > REMEMBERED_PRODUCERS) this.#forgetOldest()
     return fresh
   }
 }

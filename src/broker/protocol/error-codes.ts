@@ -50,6 +50,7 @@ export const errors = {
   unsupportedCompressionType: 76,
   memberIdRequired: 79,
   preferredLeaderNotAvailable: 80,
+  groupMaxSizeReached: 81,
   fencedInstanceId: 82,
   electionNotNeeded: 84,
   groupSubscribedToTopic: 86,

@@ -8,6 +8,8 @@ import type { Partition } from '../topics/partition.js'
 
 const LAST_EPOCH = 0x7ffe
 const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
+/** So many transactional ids are remembered. */
+const REMEMBERED_IDS = 10_000
 /** How long after a failure of the storage a transaction is ended again. */
 const RETRY_MS = 1000
 
@@ -65,6 +67,7 @@ export class TransactionCoordinator {
     let transaction = this.#transactions.get(transactionalId)
     if (current && transaction && !isThis(transaction, current)) return errors.producerFenced
     if (!transaction) {
+      this.#makeRoom()
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
     } else this.#fence(transaction)
@@ -132,6 +135,16 @@ export class TransactionCoordinator {
       transaction.timer = setTimeout(() => this.#fence(transaction), transaction.timeoutMs)
     }
     return transaction
+  }
+
+  /** Ids that have nothing open are forgotten, the oldest first: such a producer begins anew. */
+  #makeRoom(): void {
+    if (this.#transactions.size < REMEMBERED_IDS) return
+    for (const [id, { state }] of this.#transactions) {
+      if (state === 'ongoing') continue
+      this.#transactions.delete(id)
+      return
+    }
   }
 
   #fence(transaction: Transaction): void {
