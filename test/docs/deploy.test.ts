@@ -1,0 +1,85 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import { loadConfig } from '../../src/index.js'
+
+const linesOf = (name: string): string[] =>
+  readFileSync(`docs/deploy/${name}`, 'utf8')
+    .split('\n')
+    .filter(line => line.trim() !== '' && !line.startsWith('#'))
+
+describe('front door 18: docs/deploy', () => {
+  describe('Dockerfile', () => {
+    const instructions = linesOf('Dockerfile').map(line => {
+      const [, name, rest] = /^([A-Z]+) (.*)$/.exec(line) ?? []
+      return { name, rest: rest ?? '', line }
+    })
+    const last = (name: string): string => instructions.findLast(one => one.name === name)?.rest ?? ''
+
+    it('has only instructions', () => {
+      const known = [
+        'FROM',
+        'WORKDIR',
+        'COPY',
+        'RUN',
+        'ENV',
+        'USER',
+        'EXPOSE',
+        'STOPSIGNAL',
+        'HEALTHCHECK',
+        'ENTRYPOINT',
+        'CMD'
+      ]
+      expect(instructions.filter(({ name }) => name === undefined || !known.includes(name))).to.deep.equal([])
+    })
+
+    it('copies what exists and runs scripts that exist', () => {
+      const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+      for (const { rest } of instructions.filter(({ name, rest }) => name === 'COPY' && !rest.startsWith('--from'))) {
+        for (const file of rest.split(' ').slice(0, -1)) expect(existsSync(file), file).to.equal(true)
+      }
+      for (const [, script] of readFileSync('docs/deploy/Dockerfile', 'utf8').matchAll(/npm run (\w+)/g)) {
+        expect(scripts).to.have.property(script!)
+      }
+    })
+
+    it('is not root, is told apart from a dead one, and gets signals itself', () => {
+      expect(last('USER')).to.equal('node')
+      expect(last('STOPSIGNAL')).to.equal('SIGTERM')
+      expect(last('HEALTHCHECK')).to.contain(`:${loadConfig({}).management.port}/health-check`)
+      // In the exec form node is process 1; a shell in between would keep the signals.
+      expect(JSON.parse(last('ENTRYPOINT'))).to.deep.equal(['node', '--enable-source-maps', 'dist/main.js'])
+      expect(JSON.parse(last('CMD'))).to.deep.equal(['serve'])
+      expect(JSON.parse(/CMD (\[.*\])$/.exec(last('HEALTHCHECK'))![1]!)).to.have.length(3)
+    })
+  })
+
+  describe('castellan.service', () => {
+    const settings = linesOf('castellan.service').filter(line => !line.startsWith('['))
+    const settingOf = (name: string): string =>
+      settings.find(line => line.startsWith(`${name}=`))?.slice(name.length + 1) ?? ''
+
+    it('has sections of assignments', () => {
+      expect(linesOf('castellan.service').filter(line => line.startsWith('['))).to.deep.equal([
+        '[Unit]',
+        '[Service]',
+        '[Install]'
+      ])
+      expect(settings.filter(line => !/^[A-Z]\w+=\S/.test(line))).to.deep.equal([])
+    })
+
+    it('gives a stop the time it may take, and starts again what has failed', () => {
+      expect(Number(settingOf('TimeoutStopSec')) * 1_000).to.be.greaterThan(loadConfig({}).shutdown.graceMs)
+      expect(settingOf('Restart')).to.equal('on-failure')
+      expect(settingOf('RestartPreventExitStatus')).to.equal('2')
+      expect(settingOf('ExecStart')).to.match(/dist\/main\.js serve --config /)
+    })
+
+    it('names settings that exist', () => {
+      const names = settings.flatMap(line => /^Environment=(CASTELLAN_\w+)=/.exec(line)?.[1] ?? [])
+      expect(names).to.not.be.empty
+      for (const name of names) {
+        expect(() => loadConfig({ environment: { [name]: '/missing' } })).to.throw('the file it names cannot be read')
+      }
+    })
+  })
+})
