@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
 import { askedByClients } from '../../examples/bench/bystanders/scene.js'
 import type { ApiName, Fault, Faults } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 
 /** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
 export interface TargetCluster {
@@ -44,7 +45,6 @@ export async function targetCluster(): Promise<TargetCluster> {
 }
 
 async function embeddedTarget(): Promise<TargetCluster> {
-  const { startEmbeddedCluster } = await import('../../src/broker/start-embedded-cluster.js')
   const cluster = await startEmbeddedCluster({ nodes: 3 })
   const silences = new Map<number, readonly Fault[]>()
   return {
