@@ -30,8 +30,9 @@ export type {
 export { startEmbeddedCluster } from './broker/start-embedded-cluster.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './config/config.js'
 /** Writing. */
-export { type Delivery, type DeliveryDeps, type DeliveryStats, startDelivery } from './delivery/delivery.js'
+export type { Delivery, DeliveryDeps, DeliveryStats } from './delivery/delivery.js'
 export { type DeliverySettings, defaultDeliverySettings } from './delivery/settings.js'
+export { startDelivery } from './delivery/start-delivery.js'
 /** Nouns and errors. */
 export * from './errors.js'
 export type { Gateway, PartitionerName, ProduceOptions, ProduceTicket } from './gateway/gateway.js'

@@ -59,6 +59,29 @@ const importsOf = (file: string): string[] =>
     )
   ].map(match => (match[1] ?? match[2] ?? match[3])!)
 
+/** A path from `file` along imports back to itself, if there is one; type imports count. */
+function circleThrough(file: string, imports: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+  const cameFrom = new Map<string, string>()
+  const queue = [file]
+  for (const current of queue) {
+    for (const target of imports.get(current) ?? []) {
+      if (target === file) return pathTo(current, cameFrom).concat(file)
+      if (cameFrom.has(target)) continue
+      cameFrom.set(target, current)
+      queue.push(target)
+    }
+  }
+  return undefined
+}
+
+const pathTo = (file: string, cameFrom: ReadonlyMap<string, string>): readonly string[] => {
+  const before = cameFrom.get(file)
+  return before === undefined ? [file] : [...pathTo(before, cameFrom), file]
+}
+
+/** The file that a relative specifier names: sources import each other as the `.js` files they become. */
+const targetOf = (file: string, specifier: string): string => join(dirname(file), specifier).replace(/\.js$/, '.ts')
+
 describe('architecture', () => {
   const sources = files('src')
 
@@ -77,6 +100,33 @@ describe('architecture', () => {
       }
     }
     expect(wrong).to.deep.equal([])
+  })
+
+  it('no file imports itself by way of others', () => {
+    const imports = new Map(
+      sources.map(file => [
+        file,
+        importsOf(file)
+          .filter(name => name.startsWith('.'))
+          .map(name => targetOf(file, name))
+      ])
+    )
+    const circles = sources
+      .map(file => circleThrough(file, imports)?.join(' -> '))
+      .filter(circle => circle !== undefined)
+    expect(circles).to.deep.equal([])
+  })
+
+  it('finds a circle of files, however long', () => {
+    const imports = new Map([
+      ['a.ts', ['b.ts']],
+      ['b.ts', ['c.ts']],
+      ['c.ts', ['a.ts']],
+      ['d.ts', ['e.ts']],
+      ['e.ts', ['b.ts']]
+    ])
+    expect(circleThrough('a.ts', imports)).to.deep.equal(['a.ts', 'b.ts', 'c.ts', 'a.ts'])
+    expect(circleThrough('d.ts', imports)).to.equal(undefined)
   })
 
   it('guests enter by one door', () => {

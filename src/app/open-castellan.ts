@@ -1,6 +1,7 @@
 import { ActorSystem } from '../actor/actor.js'
-import { type Delivery, startDelivery } from '../delivery/delivery.js'
+import type { Delivery } from '../delivery/delivery.js'
 import type { DeliverySettings } from '../delivery/settings.js'
+import { startDelivery } from '../delivery/start-delivery.js'
 import type { Gateway } from '../gateway/gateway.js'
 import { KafkaGateway } from '../gateway/kafka-gateway.js'
 import { defaultLogger, type MetricsLogger } from '../metrics/metrics-logger.js'

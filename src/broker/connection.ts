@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Call, OpenRequest, Peer, SaslExchange } from './api/api.js'
+import type { Call, OpenRequest, Peer } from './api/api.js'
 import { API_VERSIONS_KEY, writeApiVersions } from './api/api-versions.js'
 import { apiOf, apis } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
@@ -10,6 +10,7 @@ import type { Holder } from './held-bytes.js'
 import { errors } from './protocol/error-codes.js'
 import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
 import { ProtocolWriter } from './protocol/writer.js'
+import type { SaslExchange } from './sasl/sasl-exchange.js'
 
 const PRODUCE_KEY = 0
 /** A client that has not read so much of its answers gets no further ones, and is not read from. */

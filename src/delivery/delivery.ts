@@ -2,7 +2,6 @@ import type { ActorRef } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../model.js'
 import type { Produce, RouterMessage } from '../operations.js'
-import { LaneDelivery } from './lane-delivery.js'
 import type { DeliveryCounters } from './lane-host.js'
 import type { PartitionerName } from './partitioners.js'
 import type { DeliverySettings } from './settings.js'
@@ -57,6 +56,3 @@ export interface Delivery {
   /** Takes nothing more, flushes, and fails what is left. @returns the records that are lost by that */
   close(timeoutMs: number): Promise<number>
 }
-
-/** Starts delivery; it asks nothing of the Router before the first record comes. */
-export const startDelivery = (deps: DeliveryDeps): Delivery => new LaneDelivery(deps)

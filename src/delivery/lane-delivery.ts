@@ -6,9 +6,9 @@ import { overheadOf } from './batch.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
 import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
-import type { Lane } from './lane.js'
-import type { DeliveryCounters, LaneHost } from './lane-host.js'
+import type { DeliveryCounters, HostedLane, LaneHost } from './lane-host.js'
 import type { Numbering } from './numbering.js'
+import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import { ProducerIdentity } from './producer-identity.js'
 import { checkRecord } from './record-checks.js'
@@ -18,7 +18,6 @@ import { Topic } from './topic.js'
 import { isLegalTopicName } from './topic-name.js'
 import { TopicTable } from './topic-table.js'
 import { persistedOf } from './verdict.js'
-import { roughSizeOf } from './waiting-room.js'
 
 /** Deadlines are kept to this. */
 const TICK_MS = 50
@@ -42,8 +41,8 @@ export class LaneDelivery implements Delivery, LaneHost {
   readonly #identity: ProducerIdentity
   readonly #metrics: DeliveryMetrics
   /** Lanes that hold something. */
-  readonly #busy = new Set<Lane>()
-  #ready: Lane[] = []
+  readonly #busy = new Set<HostedLane>()
+  #ready: HostedLane[] = []
   #isFlushPlanned = false
   #ticker: NodeJS.Timeout | undefined
   #lastTopic: Topic | undefined
@@ -161,7 +160,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     return this.#heldBytes + bytes <= this.settings.maxBytes * SHARE_OF_A_REQUEST
   }
 
-  ready(lane: Lane): void {
+  ready(lane: HostedLane): void {
     this.#busy.add(lane)
     this.#ready.push(lane)
     if (this.#isFlushPlanned) return
@@ -181,7 +180,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   }
 
   /** A bug met in one lane stays in it. */
-  #take(lane: Lane): SealedBatch | undefined {
+  #take(lane: HostedLane): SealedBatch | undefined {
     try {
       return lane.take()
     } catch (error) {
@@ -191,15 +190,15 @@ export class LaneDelivery implements Delivery, LaneHost {
     }
   }
 
-  emptied(lane: Lane): void {
+  emptied(lane: HostedLane): void {
     this.#busy.delete(lane)
   }
 
-  batchClosed(lane: Lane): void {
+  batchClosed(lane: HostedLane): void {
     this.#topics.get(lane.topic)?.batchClosed(lane.partition)
   }
 
-  numbering(lane: Lane): Numbering | undefined {
+  numbering(lane: HostedLane): Numbering | undefined {
     return this.#identity.numbering(lane)
   }
 
@@ -207,11 +206,11 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.#identity.usedUp(producerId)
   }
 
-  lookUp(lane: Lane): void {
+  lookUp(lane: HostedLane): void {
     this.#topics.wantedByLane(lane.topic)
   }
 
-  topicMissing(lane: Lane): void {
+  topicMissing(lane: HostedLane): void {
     this.#topics.get(lane.topic)?.missing(this.clock())
   }
 

@@ -1,6 +1,6 @@
 import type { Logger, MonotonicClock } from '../model.js'
+import type { RecordFailure, SealedBatch } from '../operations.js'
 import type { SlabPool } from '../wire/slab-pool.js'
-import type { Lane } from './lane.js'
 import type { Numbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -15,6 +15,18 @@ export interface DeliveryCounters {
   refused: number
   /** Attempts that will be repeated, in batches. */
   retries: number
+}
+
+/** What delivery does with a lane that has told it something. */
+export interface HostedLane {
+  readonly topic: string
+  readonly partition: number
+  /** What to send now; `undefined`: nothing, or no producer id yet. */
+  take(): SealedBatch | undefined
+  /** Ends waits that are over. */
+  tick(nowMs: number): void
+  /** Fails everything; what the Router has may still be written. */
+  close(failureOf: (maybeWritten: boolean) => RecordFailure): void
 }
 
 /** What a lane needs from delivery. */
@@ -32,19 +44,19 @@ export interface LaneHost {
   /** A single request may take so many bytes more than its lane's share: enough of the buffer is left to others. */
   hasSpare(bytes: number): boolean
   /** The lane wants its `take` called, once, together with all others of this turn. */
-  ready(lane: Lane): void
+  ready(lane: HostedLane): void
   /** The lane holds nothing. */
-  emptied(lane: Lane): void
+  emptied(lane: HostedLane): void
   /** A batch was sealed or is full, or there is trouble: records without a key may go elsewhere from here on. */
-  batchClosed(lane: Lane): void
+  batchClosed(lane: HostedLane): void
   /** A number to start with; `undefined`: not yet, the lane will be asked again when there is a producer id. */
-  numbering(lane: Lane): Numbering | undefined
+  numbering(lane: HostedLane): Numbering | undefined
   /** All epochs of this producer id are used up on some partition. */
   usedUp(producerId: bigint): void
   /** A topic waits for a look-up. */
   lookUpSoon(): void
   /** A broker or the Router does not know the topic or the partition. */
-  lookUp(lane: Lane): void
+  lookUp(lane: HostedLane): void
   /** It has not been known for too long. */
-  topicMissing(lane: Lane): void
+  topicMissing(lane: HostedLane): void
 }

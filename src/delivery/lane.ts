@@ -4,7 +4,7 @@ import { backoffMs, soonMs } from './backoff.js'
 import type { Batch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
-import type { LaneHost } from './lane-host.js'
+import type { HostedLane, LaneHost } from './lane-host.js'
 import { advanced, type Numbering, raised } from './numbering.js'
 import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
@@ -27,7 +27,7 @@ export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff'
  * acknowledged, which is tried again, frozen, until it is settled. Owned by delivery; not an actor, for it is touched
  * for every record.
  */
-export class Lane {
+export class Lane implements HostedLane {
   readonly topic: string
   readonly partition: number
   readonly #host: LaneHost

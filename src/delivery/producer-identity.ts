@@ -3,7 +3,7 @@ import { ask } from '../actor/requester.js'
 import type { Logger } from '../model.js'
 import type { InitProducerIdResult, RouterMessage } from '../operations.js'
 import { backoffMs } from './backoff.js'
-import type { Lane } from './lane.js'
+import type { HostedLane } from './lane-host.js'
 import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -15,9 +15,9 @@ const BELT_MS = 1_000
 /** What becomes of the lanes that wait. */
 export interface IdentityWaiters {
   /** Their `take` brings a batch now. */
-  ready(lanes: readonly Lane[]): void
+  ready(lanes: readonly HostedLane[]): void
   /** The brokers will not give us an id. */
-  refused(lanes: readonly Lane[], refusal: InitProducerIdResult & { type: 'failed' }): void
+  refused(lanes: readonly HostedLane[], refusal: InitProducerIdResult & { type: 'failed' }): void
 }
 
 /**
@@ -30,7 +30,7 @@ export class ProducerIdentity {
   readonly #random: () => number
   readonly #log: Logger
   readonly #waiters: IdentityWaiters
-  readonly #lanes = new Set<Lane>()
+  readonly #lanes = new Set<HostedLane>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
   /** A new lane begins with this epoch at least: lanes that were forgotten have used the ones below. */
   #firstEpoch = 0
@@ -51,7 +51,7 @@ export class ProducerIdentity {
   }
 
   /** A number for a lane to start with; without one the lane comes back through `onReady`. */
-  numbering(lane: Lane): Numbering | undefined {
+  numbering(lane: HostedLane): Numbering | undefined {
     if (this.#current !== undefined) {
       const { producerId, producerEpoch } = this.#current
       return newNumbering(producerId, Math.max(producerEpoch, this.#firstEpoch))
@@ -109,7 +109,7 @@ export class ProducerIdentity {
     this.#waiters.ready(this.#takeLanes())
   }
 
-  #takeLanes(): readonly Lane[] {
+  #takeLanes(): readonly HostedLane[] {
     const lanes = [...this.#lanes]
     this.#lanes.clear()
     return lanes

@@ -2,9 +2,9 @@ import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
 import type { FetchTopicMetadataResult, RecordFailure, RouterMessage } from '../operations.js'
 import type { LaneHost } from './lane-host.js'
-import { Places } from './places.js'
 import type { Ticket } from './ticket.js'
 import { Topic } from './topic.js'
+import { UnknownTopics } from './unknown-topics.js'
 
 /** A broker that is silent for so long is left to itself: the next look-up goes to another one. */
 const TIMEOUT_MS = 1_500
@@ -27,7 +27,7 @@ export class TopicTable {
   readonly #host: LaneHost
   readonly #topics = new Map<string, Topic>()
   readonly #onForgotten: (topic: Topic) => void
-  readonly #places: Places
+  readonly #unknown: UnknownTopics<Topic>
   /** Known topics that lanes were told do not exist. */
   readonly #wantedByLanes = new Set<Topic>()
   readonly #isAsking: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
@@ -42,7 +42,7 @@ export class TopicTable {
     this.#router = router
     this.#host = host
     this.#onForgotten = onForgotten
-    this.#places = new Places(host.settings, topic => this.#forget(topic))
+    this.#unknown = new UnknownTopics(host.settings, topic => this.#forget(topic))
     const never = Number.NEGATIVE_INFINITY
     this.#askedAt = { pending: never, missing: never, refreshed: never }
   }
@@ -57,14 +57,14 @@ export class TopicTable {
 
   /** Topics that are being looked up, that are missing, or whose absence is remembered. */
   get unknownCount(): number {
-    return this.#places.size
+    return this.#unknown.size
   }
 
   /** A topic nobody has asked for yet, or why there is no place for it. */
   open(name: string, ticket: Ticket): Topic | RecordFailure {
-    const refusal = this.#places.refusal(ticket)
+    const refusal = this.#unknown.refusal(ticket)
     if (refusal !== undefined) return refusal
-    const topic = new Topic(name, this.#host, this.#places)
+    const topic = new Topic(name, this.#host, this.#unknown)
     this.#topics.set(name, topic)
     return topic
   }
@@ -72,7 +72,7 @@ export class TopicTable {
   #forget(topic: Topic): void {
     this.#topics.delete(topic.name)
     this.#wantedByLanes.delete(topic)
-    this.#places.forget(topic)
+    this.#unknown.forget(topic)
     this.#onForgotten(topic)
   }
 
@@ -95,7 +95,7 @@ export class TopicTable {
 
   /** Ends waits that are over, and looks up what is due. */
   tick(nowMs: number): void {
-    this.#places.tick(nowMs)
+    this.#unknown.tick(nowMs)
     this.#lookUp(nowMs)
   }
 
@@ -121,7 +121,7 @@ export class TopicTable {
   *#candidatesOf(kind: Kind, nowMs: number): Iterable<Topic> {
     switch (kind) {
       case 'pending':
-        yield* this.#places.topics('pending')
+        yield* this.#unknown.topics('pending')
         return
       case 'missing':
         // Those that existed a moment ago come first.
@@ -129,7 +129,7 @@ export class TopicTable {
           if (topic.isWantedByLane) yield topic
           else this.#wantedByLanes.delete(topic)
         }
-        yield* this.#places.topics('missing')
+        yield* this.#unknown.topics('missing')
         return
       case 'refreshed':
         if (nowMs - this.#refreshCheckedAt < REFRESH_CHECK_MS) return

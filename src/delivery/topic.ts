@@ -7,36 +7,27 @@ import { failures } from './failures.js'
 import { Lane } from './lane.js'
 import type { LaneHost } from './lane-host.js'
 import { LookUp } from './look-up.js'
+import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
 import { PartitionChoice } from './partition-choice.js'
 import type { Partitioner } from './partitioners.js'
-import type { Places } from './places.js'
 import type { Ticket } from './ticket.js'
-import { roughSizeOf, WaitingRoom } from './waiting-room.js'
+import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 
 /** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
 const FRESH_MS = 1_000
 /** A broker that lags may name fewer partitions than there are; that they are gone is believed when it is said so often. */
 const FEWER_PARTITIONS_BELIEVED = 3
 
-/** A record on its way in: who waits for it and as what. */
-export interface Arrival {
-  readonly record: ProduceRecord
-  readonly partitioner: Partitioner
-  readonly timestampMs: number
-  readonly ticket: Ticket
-  readonly index: number
-}
-
 /** One topic: how many partitions it has, their lanes, and the records that came before anybody knew. */
-export class Topic {
+export class Topic implements UnknownTopic {
   readonly name: string
   readonly lookUp: LookUp
   readonly #host: LaneHost
-  readonly #places: Places
+  readonly #unknown: UnknownTopics<Topic>
   readonly #choice: PartitionChoice
   readonly #lanes: Lane[] = []
   readonly #limit: BatchLimit
-  readonly #room = new WaitingRoom()
+  readonly #parked = new ParkedRecords()
   /** 0: not known. A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   #partitionCount = 0
   /** Which life of the topic that is; `undefined`: the brokers do not tell. */
@@ -47,10 +38,10 @@ export class Topic {
   /** What became of looking it up in vain, told to everybody for a while. */
   #verdict: { readonly failure: RecordFailure; readonly until: number } | undefined
 
-  constructor(name: string, host: LaneHost, places: Places) {
+  constructor(name: string, host: LaneHost, unknown: UnknownTopics<Topic>) {
     this.name = name
     this.#host = host
-    this.#places = places
+    this.#unknown = unknown
     this.lookUp = new LookUp(host.settings.metadataMaxAgeMs, host.random)
     this.#limit = new BatchLimit(host.settings.batchMaxBytes, host.clock)
     this.#choice = new PartitionChoice(name, this.#lanes, host.random)
@@ -62,12 +53,16 @@ export class Topic {
 
   /** Bytes of the records that wait for a look-up. */
   get waitingBytes(): number {
-    return this.#room.chargedBytes
+    return this.#parked.chargedBytes
   }
 
   /** When the oldest record that waits for its look-up was accepted; infinite: none waits. */
   get oldestParkedAt(): number {
-    return this.#room.oldestAt
+    return this.#parked.oldestAt
+  }
+
+  get hasLanes(): boolean {
+    return this.#lanes.length > 0
   }
 
   get lanes(): readonly (Lane | undefined)[] {
@@ -146,32 +141,32 @@ export class Topic {
     if (this.#verdict !== undefined && nowMs < this.#verdict.until) return this.#verdict.failure
     this.#verdict = undefined
     const isDenied = this.lookUp.isDenied(nowMs)
-    if (this.#room.recordCount === 0) {
-      const refusal = isDenied ? undefined : this.#places.refusal(arrival.ticket)
+    if (this.#parked.recordCount === 0) {
+      const refusal = isDenied ? undefined : this.#unknown.refusal(arrival.ticket)
       if (refusal !== undefined) return refusal
       arrival.ticket.newTopics++
-      this.#places.enter(this, isDenied ? 'missing' : 'pending')
+      this.#unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
-    const refusal = this.#roomRefusal(arrival, isDenied)
+    const refusal = this.#parkingRefusal(arrival, isDenied)
     if (refusal !== undefined) {
-      if (this.#room.recordCount === 0) this.#places.leave(this, nowMs)
+      if (this.#parked.recordCount === 0) this.#unknown.leave(this, nowMs)
       return refusal
     }
-    const charge = this.#room.add(arrival)
+    const charge = this.#parked.add(arrival)
     this.#host.held(charge, 1)
-    this.#places.grew(this, charge)
+    this.#unknown.grew(this, charge)
     this.lookUp.want(nowMs)
     this.#host.lookUpSoon()
     return undefined
   }
 
   /** A topic that may exist has the room of a lane; one that brokers denied has a small one. */
-  #roomRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
+  #parkingRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#host.settings
     const bytes = roughSizeOf(record)
     const limit = isDenied ? unknownTopicMaxBytes : maxLaneBytes
-    const fits = this.#room.chargedBytes + bytes <= limit && this.#places.hasRoom(this, bytes)
-    if (fits || (this.#room.isOnlyOf(ticket) && this.#places.isAlone(this) && this.#host.hasSpare(bytes))) {
+    const fits = this.#parked.chargedBytes + bytes <= limit && this.#unknown.hasRoom(this, bytes)
+    if (fits || (this.#parked.isOnlyOf(ticket) && this.#unknown.isAlone(this) && this.#host.hasSpare(bytes))) {
       return undefined
     }
     if (isDenied) {
@@ -206,10 +201,10 @@ export class Topic {
     const isFinal = !kafkaErrorOf(code).retriable && code !== 0
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
     else this.tick(nowMs)
-    const isWaitedFor = this.#room.recordCount > 0
+    const isWaitedFor = this.#parked.recordCount > 0
     // A known one too: a look-up that came to nothing must not be the last.
     if (isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
-    if (isWaitedFor && this.lookUp.isDenied(nowMs)) this.#places.enter(this, 'missing')
+    if (isWaitedFor && this.lookUp.isDenied(nowMs)) this.#unknown.enter(this, 'missing')
   }
 
   #found(metadata: TopicMetadata, nowMs: number): void {
@@ -217,7 +212,7 @@ export class Topic {
     this.#partitionCount = this.#believedCount(metadata)
     this.#verdict = undefined
     if (this.#fewerTold > 0) this.lookUp.want(nowMs)
-    for (const arrival of this.#emptyRoom(nowMs)) this.#enterLane(arrival, nowMs)
+    for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
   }
 
   /** A record that has been accepted is not refused for want of room. */
@@ -233,34 +228,34 @@ export class Topic {
     chosen.append(record, timestampMs, ticket, index)
   }
 
-  #emptyRoom(nowMs: number): readonly Arrival[] {
-    const { chargedBytes, recordCount } = this.#room
-    const arrivals = this.#room.takeAll()
-    this.#places.grew(this, -chargedBytes)
+  #takeParked(nowMs: number): readonly Arrival[] {
+    const { chargedBytes, recordCount } = this.#parked
+    const arrivals = this.#parked.takeAll()
+    this.#unknown.grew(this, -chargedBytes)
     this.#host.held(-chargedBytes, -recordCount)
-    this.#places.leave(this, nowMs)
+    this.#unknown.leave(this, nowMs)
     return arrivals
   }
 
   /** Ends waits that are over. */
   tick(nowMs: number): void {
-    if (this.#room.recordCount === 0) return
+    if (this.#parked.recordCount === 0) return
     const isDenied = this.lookUp.deniedForMs(nowMs) >= this.#host.settings.unknownTopicWaitMs
     if (isDenied) this.#giveUp(failures.unknownTopic(this.name), nowMs)
     else this.#expireParked(nowMs)
   }
 
   #expireParked(nowMs: number): void {
-    const bytes = this.#room.chargedBytes
+    const bytes = this.#parked.chargedBytes
     const failure = this.lookUp.isDenied(nowMs)
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no')
-    const expired = this.#room.expire(nowMs, failure)
+    const expired = this.#parked.expire(nowMs, failure)
     if (expired === 0) return
     this.#host.counters.withdrawn += expired
-    this.#host.held(this.#room.chargedBytes - bytes, -expired)
-    this.#places.grew(this, this.#room.chargedBytes - bytes)
-    if (this.#room.recordCount === 0) this.#places.leave(this, nowMs)
+    this.#host.held(this.#parked.chargedBytes - bytes, -expired)
+    this.#unknown.grew(this, this.#parked.chargedBytes - bytes)
+    if (this.#parked.recordCount === 0) this.#unknown.leave(this, nowMs)
   }
 
   #giveUp(failure: RecordFailure, nowMs: number): void {
@@ -284,13 +279,13 @@ export class Topic {
     this.#topicId = undefined
     this.#verdict = undefined
     this.lookUp.reset()
-    if (this.#room.recordCount > 0) this.lookUp.wantNow(nowMs)
+    if (this.#parked.recordCount > 0) this.lookUp.wantNow(nowMs)
     for (const lane of this.#lanes) lane?.clusterChanged()
   }
 
   /** Nobody has produced to it for so long, and nothing of it is on its way. */
   isUnused(forMs: number, nowMs: number): boolean {
-    if (this.#room.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
+    if (this.#parked.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
     return this.#lanes.every(lane => lane === undefined || lane.isIdle)
   }
 
@@ -300,8 +295,8 @@ export class Topic {
   }
 
   failParked(failure: RecordFailure): void {
-    this.#host.counters.failed += this.#room.recordCount
-    for (const { ticket, index } of this.#emptyRoom(this.#host.clock())) ticket.settle(index, failure)
+    this.#host.counters.failed += this.#parked.recordCount
+    for (const { ticket, index } of this.#takeParked(this.#host.clock())) ticket.settle(index, failure)
   }
 
   /** A batch was sealed or filled: records that may go anywhere move on with the next one. */

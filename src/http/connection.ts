@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { OverloadedError } from '../errors.js'
 import type { AddressUse } from './client-addresses.js'
 import { Pace } from './pace.js'
-import type { ReceivedRequest } from './received-request.js'
+import type { ReceivedRequest, RequestHolder } from './received-request.js'
 
 /** A client that stays after the last answer may read it for so long. */
 const LINGER_MS = 2_000
@@ -21,10 +21,9 @@ export interface ConnectionHost {
 }
 
 /** What one connection holds: its requests without an answer, and the bytes of their bodies. */
-export class Connection {
+export class Connection implements RequestHolder {
   readonly socket: Socket
   readonly address: AddressUse
-  /** The request whose head came last; its body may still be coming. Set by the request itself. */
   receiving: ReceivedRequest | undefined
   heldBytes = 0
   readonly #host: ConnectionHost
@@ -88,7 +87,6 @@ export class Connection {
     if (this.#lastStatus !== undefined) this.#sayLastAnswer()
   }
 
-  /** Takes room for bytes of a body that have come, or says why there is none. */
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
     const refusal = this.#host.take(request, sizeBytes)
     if (refusal !== undefined) return refusal
@@ -99,7 +97,6 @@ export class Connection {
     return undefined
   }
 
-  /** Gives back what a body holds. */
   give(request: ReceivedRequest): void {
     const { heldBytes } = request
     if (heldBytes === 0) return

@@ -2,10 +2,23 @@ import { IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../errors.js'
 import type { BrowserGuard } from './browser-guard.js'
-import type { Connection } from './connection.js'
+import type { AddressUse } from './client-addresses.js'
 
 /** Measured: what V8 and Node hold for a piece of one byte. */
 const UNREAD_PIECE_BYTES = 320
+
+/** The connection that a request came over, as far as the request uses it. */
+export interface RequestHolder {
+  readonly address: AddressUse
+  /** The request whose head came last; its body may still be coming. Set by the request itself. */
+  receiving: ReceivedRequest | undefined
+  begin(request: ReceivedRequest): void
+  end(request: ReceivedRequest): void
+  /** Takes room for bytes of a body that have come, or says why there is none. */
+  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
+  /** Gives back what a body holds. */
+  give(request: ReceivedRequest): void
+}
 
 /**
  * A request as Node's parser hands it over. The parser pushes every byte of a body in here, so this is where bodies are
@@ -16,7 +29,7 @@ const UNREAD_PIECE_BYTES = 320
  *   over       the answer has left or the connection has ended: all is given back, what still comes is thrown away
  */
 export class ReceivedRequest extends IncomingMessage {
-  readonly holder: Connection
+  readonly holder: RequestHolder
   /** Decides whether the page a browser sends it for may do so. */
   readonly guard: BrowserGuard
   /** Bytes of the body that count: they have come, and the request is not over. */
@@ -31,7 +44,7 @@ export class ReceivedRequest extends IncomingMessage {
   #waitsForContinue = false
   #keepsAlive = false
 
-  constructor(socket: Socket, holder: Connection, guard: BrowserGuard) {
+  constructor(socket: Socket, holder: RequestHolder, guard: BrowserGuard) {
     super(socket)
     this.holder = holder
     this.guard = guard

@@ -56,7 +56,8 @@ export class FetchData implements Intake {
     this.#context = {
       room,
       queues: this.#queues,
-      options,
+      now: options.now,
+      fetchMaxWaitMs: options.fetchMaxWaitMs,
       count: (name, value) => this.#count(name, value)
     }
     this.#maxBytes = options.fetchMaxBytes

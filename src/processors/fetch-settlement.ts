@@ -1,10 +1,15 @@
-import { type Offset, type PartitionIdentity, type RecordBatch, topicPartitionKey } from '../model.js'
+import {
+  type MonotonicClock,
+  type Offset,
+  type PartitionIdentity,
+  type RecordBatch,
+  topicPartitionKey
+} from '../model.js'
 import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { FetchedRecords } from '../wire/fetched-records.js'
 import { kafkaFailure, oddOffset, ownFailure, reply, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
-import type { FetchDataOptions } from './fetch-data.js'
 import {
   type FetchDataCall,
   type FetchQueues,
@@ -21,7 +26,9 @@ type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 export interface SettlementContext {
   readonly room: ReadingRoom
   readonly queues: FetchQueues
-  readonly options: FetchDataOptions
+  readonly now: MonotonicClock
+  /** How long a request waits for records to be written before it is told noMessages. */
+  readonly fetchMaxWaitMs: number
   count(name: string, value: number): void
 }
 
@@ -89,7 +96,7 @@ export class FetchSettlement {
   }
 
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
-    const { room, queues, options } = this.#context
+    const { room, queues, now } = this.#context
     const batch = batches.length === 1 ? batches[0]! : room.concat(batches)
     // Records of a former leader may not be in the log of the present one.
     if (room.identityOf(key) === wanted.identity) room.keep(key, wanted.position, batch)
@@ -97,7 +104,7 @@ export class FetchSettlement {
     for (const waiter of wanted.waiters) succeed(waiter, batch)
     for (const waiter of wanted.joined) succeed(waiter, batch)
     this.#serveQueued(key, wanted, batch)
-    if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, options.now())
+    if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, now())
   }
 
   /** Queued requests whose offset lies in what has just arrived need no call of their own. */
@@ -135,10 +142,10 @@ export class FetchSettlement {
 
   /** Everything has been read: who has waited long enough is told so, the others join the next long poll. */
   #end(key: string, wanted: Wanted): void {
-    const { queues, options } = this.#context
+    const { queues, fetchMaxWaitMs } = this.#context
     const waiters = waitersOf(wanted)
-    const now = options.now()
-    const isPatient = (waiter: FetchWaiter): boolean => now - waiter.acceptedAt < options.fetchMaxWaitMs
+    const now = this.#context.now()
+    const isPatient = (waiter: FetchWaiter): boolean => now - waiter.acceptedAt < fetchMaxWaitMs
     const patient = waiters.filter(isPatient)
     queues.addAtTail(key, wanted.position, patient)
     if (patient.length < waiters.length) this.#countShared(wanted)

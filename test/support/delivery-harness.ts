@@ -1,6 +1,7 @@
 import sinon from 'sinon'
-import { type Delivery, startDelivery } from '../../src/delivery/delivery.js'
+import type { Delivery } from '../../src/delivery/delivery.js'
 import type { DeliverySettings } from '../../src/delivery/settings.js'
+import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { type ProduceRecord, silentLogger } from '../../src/model.js'
 import type { RecordOutcome } from '../../src/operations.js'

@@ -4,6 +4,7 @@ import type { ApiName } from '../embedded-cluster.js'
 import type { Target, Verdict } from '../faults.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { ProtocolWriter } from '../protocol/writer.js'
+import type { SaslExchange } from '../sasl/sasl-exchange.js'
 
 /** Who asks. */
 export interface Peer {
@@ -15,12 +16,6 @@ export interface Peer {
   onClose(callback: () => void): () => void
   principal: string | undefined
   sasl: SaslExchange | undefined
-}
-
-/** The server's half of a SASL mechanism. */
-export interface SaslExchange {
-  /** @throws Error when the client is not who it says. */
-  step(message: Buffer): { readonly answer: Buffer; readonly principal?: string }
 }
 
 /** One request being answered. */

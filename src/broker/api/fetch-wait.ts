@@ -1,5 +1,5 @@
 import type { Call } from './api.js'
-import type { FetchPartition, FetchRequest } from './fetch.js'
+import type { FetchPartition, FetchRequest } from './fetch-request.js'
 
 type ErrorOf = (call: Call, topic: string, asked: FetchPartition) => number
 

@@ -1,40 +1,23 @@
 import type { Cluster } from '../cluster.js'
 import type { PartitionLog } from '../log/partition-log.js'
 import { errors } from '../protocol/error-codes.js'
-import type { ProtocolReader } from '../protocol/reader.js'
 import type { Partition } from '../topics/partition.js'
 import { type ByTopic, type Call, defineApi, targetsByTopic } from './api.js'
+import {
+  type FetchPartition,
+  type FetchRequest,
+  type FetchTopic,
+  NO_SESSION,
+  readFetchRequest,
+  TOPIC_IDS_SINCE
+} from './fetch-request.js'
 import { waitForBytes } from './fetch-wait.js'
-
-export interface FetchPartition {
-  readonly partition: number
-  readonly currentLeaderEpoch: number
-  readonly fetchOffset: number
-  readonly maxBytes: number
-}
-/** A topic asked for by its id has its name once it is known here; until then it is called by its id. */
-export interface FetchTopic extends ByTopic<FetchPartition> {
-  /** Undefined: it was asked for by name. */
-  readonly topicId: string | undefined
-}
-export interface FetchRequest {
-  readonly maxWaitMs: number
-  readonly minBytes: number
-  readonly maxBytes: number
-  readonly isReadCommitted: boolean
-  readonly sessionId: number
-  readonly sessionEpoch: number
-  readonly topics: readonly FetchTopic[]
-}
 
 const NO_RECORDS = Buffer.alloc(0)
 /** Sessions are never made, so only "none" and "make one" may be asked; the answer to both is session 0. */
-const NO_SESSION = -1
 const NEW_SESSION = 0
 /** Clients get their records in pieces of at most so much, whatever they ask for. */
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
-/** From here on topics are named by their ids. */
-const TOPIC_IDS_SINCE = 13
 
 export const fetch = defineApi<FetchRequest>({
   key: 1,
@@ -42,31 +25,7 @@ export const fetch = defineApi<FetchRequest>({
   minVersion: 4,
   maxVersion: 17,
   flexibleFrom: 12,
-  read(reader, version) {
-    if (version < 15) reader.int32()
-    const maxWaitMs = reader.int32()
-    const minBytes = reader.int32()
-    const maxBytes = reader.int32()
-    const isReadCommitted = reader.int8() === 1
-    const sessionId = version >= 7 ? reader.int32() : 0
-    const sessionEpoch = version >= 7 ? reader.int32() : NO_SESSION
-    const byId = version >= TOPIC_IDS_SINCE
-    const readPartition = () => {
-      const partition = reader.int32()
-      const currentLeaderEpoch = version >= 9 ? reader.int32() : -1
-      const fetchOffset = reader.int64()
-      if (version >= 12) reader.int32()
-      if (version >= 5) reader.int64()
-      return { partition, currentLeaderEpoch, fetchOffset, maxBytes: reader.int32() }
-    }
-    const topics = reader.structs(() => {
-      const topicId = byId ? reader.uuid() : undefined
-      return { topic: topicId ?? reader.string(), topicId, partitions: reader.structs(readPartition) }
-    })
-    if (version >= 7) skipForgotten(reader, byId)
-    if (version >= 11) reader.nullableString()
-    return { maxWaitMs, minBytes, maxBytes, isReadCommitted, sessionId, sessionEpoch, topics }
-  },
+  read: readFetchRequest,
   targets: ({ topics }, cluster) => targetsByTopic(named(topics, cluster)),
   answer(asked, call) {
     const request = { ...asked, topics: named(asked.topics, call.cluster) }
@@ -78,15 +37,6 @@ export const fetch = defineApi<FetchRequest>({
     return waiting.then(() => write(request, call))
   }
 })
-
-/** No session is ever made, so there is nothing to forget. */
-function skipForgotten(reader: ProtocolReader, byId: boolean): void {
-  reader.structs(() => {
-    if (byId) reader.uuid()
-    else reader.string()
-    reader.array(() => reader.int32())
-  })
-}
 
 function named(topics: readonly FetchTopic[], { topics: table }: Cluster): readonly FetchTopic[] {
   if (topics[0]?.topicId === undefined) return topics

@@ -1,5 +1,5 @@
-import type { SaslExchange } from '../api/api.js'
 import type { SaslOptions } from '../embedded-cluster.js'
+import type { SaslExchange } from './sasl-exchange.js'
 import { ScramExchange } from './scram.js'
 
 const NOTHING = Buffer.alloc(0)

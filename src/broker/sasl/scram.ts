@@ -1,5 +1,5 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { SaslExchange } from '../api/api.js'
+import type { SaslExchange } from './sasl-exchange.js'
 
 const ITERATIONS = 4096
 type Hash = 'sha256' | 'sha512'

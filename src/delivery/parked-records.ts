@@ -1,8 +1,17 @@
 import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
 import type { RecordFailure } from '../operations.js'
 import { overheadOf } from './batch.js'
+import type { Partitioner } from './partitioners.js'
 import type { Ticket } from './ticket.js'
-import type { Arrival } from './topic.js'
+
+/** A record on its way in: who waits for it and as what. */
+export interface Arrival {
+  readonly record: ProduceRecord
+  readonly partitioner: Partitioner
+  readonly timestampMs: number
+  readonly ticket: Ticket
+  readonly index: number
+}
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
 
@@ -17,7 +26,7 @@ const copyOf = <T extends Bytes>(bytes: T): T => (Buffer.isBuffer(bytes) ? (Buff
 const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
 /** Records of one topic whose partitions are not known, in the order they came. */
-export class WaitingRoom {
+export class ParkedRecords {
   #parked: Arrival[] = []
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
@@ -56,7 +65,7 @@ export class WaitingRoom {
     return charge
   }
 
-  /** Empties the room. */
+  /** Takes all records out, in the order they came. */
   takeAll(): readonly Arrival[] {
     const all = this.#parked
     this.#keep([])

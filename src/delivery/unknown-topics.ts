@@ -2,7 +2,6 @@ import type { RecordFailure } from '../operations.js'
 import { failures } from './failures.js'
 import type { DeliverySettings } from './settings.js'
 import type { Ticket } from './ticket.js'
-import type { Topic } from './topic.js'
 
 /** Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. */
 const SHARE_OF_WAITING = 1 / 4
@@ -12,7 +11,21 @@ const SHARE_OF_A_REQUEST = 1 / 4
 /** `pending`: no broker has answered yet, so the topic may exist. `missing`: the brokers said that it does not exist. */
 export type WaitingAs = 'pending' | 'missing'
 
-class Pool {
+/** A topic that has its place here. */
+export interface UnknownTopic {
+  readonly isKnown: boolean
+  readonly hasLanes: boolean
+  /** Bytes of the records that wait for a look-up. */
+  readonly waitingBytes: number
+  /** Nobody would learn anything new by asking for it once more. */
+  isOver(nowMs: number): boolean
+  /** Ends waits that are over. */
+  tick(nowMs: number): void
+  /** Fails the records that wait: others that were denied later need its place. */
+  giveWay(): void
+}
+
+class Pool<Topic> {
   readonly topics = new Set<Topic>()
   bytes = 0
 }
@@ -25,10 +38,10 @@ class Pool {
  *   first record ─▶ pending ─ denied ─▶ missing ─ denied for too long ─▶ remembered ─ a while ─▶ forgotten
  *                     └── found ──────────┴── found ─▶ known
  */
-export class Places {
+export class UnknownTopics<Topic extends UnknownTopic> {
   readonly #settings: DeliverySettings
   readonly #onForgotten: (topic: Topic) => void
-  readonly #pools: Record<WaitingAs, Pool> = { pending: new Pool(), missing: new Pool() }
+  readonly #pools: Record<WaitingAs, Pool<Topic>> = { pending: new Pool(), missing: new Pool() }
   /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
   readonly #remembered = new Set<Topic>()
 
@@ -109,7 +122,7 @@ export class Places {
     return this.#settings.maxBytes * SHARE_OF_WAITING
   }
 
-  #poolOf(topic: Topic): Pool {
+  #poolOf(topic: Topic): Pool<Topic> {
     return this.#pools.missing.topics.has(topic) ? this.#pools.missing : this.#pools.pending
   }
 
@@ -137,6 +150,6 @@ export class Places {
   }
 
   #settle(topic: Topic): void {
-    if (!topic.isKnown && topic.lanes.length === 0) this.#onForgotten(topic)
+    if (!topic.isKnown && !topic.hasLanes) this.#onForgotten(topic)
   }
 }
