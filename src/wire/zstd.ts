@@ -2,6 +2,12 @@ import * as zlib from 'node:zlib'
 import { DecompressionLimitError, withinLimit } from './decompression-error.js'
 import { type ZstdFrame, zstdFrames } from './zstd-frames.js'
 
+/**
+ * Kept at the module itself, which two copies of this file may share: when it is initialised for the third time, its
+ * functions and its memory do not belong together any more, and what it compresses cannot be read.
+ */
+const LOADING = Symbol.for('castellan.zstd.loading')
+
 /** zstd as Node has it from 22.15 on; the types of Node 20 do not know it. */
 interface NativeZstd {
   zstdCompressSync?: (bytes: Buffer) => Buffer
@@ -9,6 +15,7 @@ interface NativeZstd {
 }
 interface WasmZstd {
   init(): Promise<void>
+  [LOADING]?: Promise<void>
   compress(bytes: Uint8Array, level?: number): Uint8Array
   decompress(bytes: Uint8Array, options: { defaultHeapSize: number }): Uint8Array
 }
@@ -30,7 +37,7 @@ export function prepareZstd(): Promise<void> {
 async function loadWasm(): Promise<void> {
   const module = (await import('@bokuweb/zstd-wasm')) as unknown as WasmZstd & { default?: WasmZstd }
   const loaded = module.default ?? module
-  await loaded.init()
+  await (loaded[LOADING] ??= loaded.init())
   wasm = loaded
 }
 

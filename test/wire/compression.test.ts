@@ -23,6 +23,16 @@ function xerial(...blocks: Buffer[]): Buffer {
 describe('compression', () => {
   before(prepareCompression)
 
+  it('zstd works however many copies of our code have prepared it', async () => {
+    for (let copy = 0; copy < 5; copy++) {
+      const name = `../../src/wire/zstd.js?copy=${copy}`
+      const other = (await import(name)) as typeof import('../../src/wire/zstd.js')
+      await other.prepareZstd()
+      expect(other.zstdDecompress(other.zstdCompress(text), mebibyte)).to.deep.equal(text)
+    }
+    expect(decompress('zstd', compress('zstd', text), mebibyte)).to.deep.equal(text)
+  })
+
   for (const codec of codecs) {
     it(`${codec} gives back what it was given, and is smaller`, () => {
       const packed = compress(codec, text)
