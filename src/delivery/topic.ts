@@ -9,14 +9,13 @@ import type { LaneHost } from './lane-host.js'
 import { LookUp } from './look-up.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
 import { PartitionChoice } from './partition-choice.js'
+import { PartitionCount } from './partition-count.js'
 import type { Partitioner } from './partitioners.js'
 import type { Ticket } from './ticket.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 
 /** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
 const FRESH_MS = 1_000
-/** A broker that lags may name fewer partitions than there are; that they are gone is believed when it is said so often. */
-const FEWER_PARTITIONS_BELIEVED = 3
 
 /** One topic: how many partitions it has, their lanes, and the records that came before anybody knew. */
 export class Topic implements UnknownTopic {
@@ -28,11 +27,8 @@ export class Topic implements UnknownTopic {
   readonly #lanes: Lane[] = []
   readonly #limit: BatchLimit
   readonly #parked = new ParkedRecords()
-  /** 0: not known. A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
-  #partitionCount = 0
-  /** Which life of the topic that is; `undefined`: the brokers do not tell. */
-  #topicId: string | undefined
-  #fewerTold = 0
+  /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
+  readonly #partitionCount = new PartitionCount()
   #isWantedByLane = false
   #lastUsedAt = Number.NEGATIVE_INFINITY
   /** What became of looking it up in vain, told to everybody for a while. */
@@ -48,7 +44,7 @@ export class Topic implements UnknownTopic {
   }
 
   get isKnown(): boolean {
-    return this.#partitionCount > 0
+    return this.#partitionCount.value > 0
   }
 
   /** Bytes of the records that wait for a look-up. */
@@ -101,7 +97,7 @@ export class Topic implements UnknownTopic {
   ): RecordFailure | undefined {
     this.#lastUsedAt = nowMs
     const { partition } = record
-    const count = this.#partitionCount
+    const count = this.#partitionCount.value
     if (count > 0 && (partition === undefined || partition < count)) {
       const lane = this.#laneWithRoom(record, partitioner, ticket)
       if (lane === undefined) return this.#laneFull(partition ?? this.#choice.of(record.key, partitioner, count))
@@ -118,7 +114,7 @@ export class Topic implements UnknownTopic {
 
   /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
   #laneWithRoom(record: ProduceRecord, partitioner: Partitioner, ticket: Ticket): Lane | undefined {
-    const count = this.#partitionCount
+    const count = this.#partitionCount.value
     const { partition, key } = record
     const lane = this.#laneOf(partition ?? this.#choice.of(key, partitioner, count))
     const bytes = roughSizeOf(record)
@@ -184,17 +180,6 @@ export class Topic implements UnknownTopic {
     else this.#notFound(metadata, nowMs)
   }
 
-  /** The number of partitions decides where keys go, so it changes with certainty only. */
-  #believedCount({ topicId, partitions }: TopicMetadata): number {
-    const told = partitions.length
-    const isSameLife = topicId === undefined || topicId === this.#topicId
-    const isFewer = isSameLife && told < this.#partitionCount && ++this.#fewerTold < FEWER_PARTITIONS_BELIEVED
-    if (isFewer) return this.#partitionCount
-    this.#fewerTold = 0
-    this.#topicId = topicId
-    return told
-  }
-
   #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
     const code = metadata?.errorCode ?? 0
     this.lookUp.fruitless(nowMs, code === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
@@ -209,22 +194,22 @@ export class Topic implements UnknownTopic {
 
   #found(metadata: TopicMetadata, nowMs: number): void {
     this.lookUp.found(nowMs)
-    this.#partitionCount = this.#believedCount(metadata)
+    this.#partitionCount.told(metadata)
     this.#verdict = undefined
-    if (this.#fewerTold > 0) this.lookUp.want(nowMs)
+    if (this.#partitionCount.isDoubted) this.lookUp.want(nowMs)
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
   }
 
   /** A record that has been accepted is not refused for want of room. */
   #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
     const { partition, key } = record
-    if (partition !== undefined && partition >= this.#partitionCount) {
+    if (partition !== undefined && partition >= this.#partitionCount.value) {
       ticket.settle(index, failures.unknownPartition(this.name, partition))
       return
     }
     this.#lastUsedAt = nowMs
     const lane = this.#laneWithRoom(record, partitioner, ticket)
-    const chosen = lane ?? this.#laneOf(partition ?? this.#choice.of(key, partitioner, this.#partitionCount))
+    const chosen = lane ?? this.#laneOf(partition ?? this.#choice.of(key, partitioner, this.#partitionCount.value))
     chosen.append(record, timestampMs, ticket, index)
   }
 
@@ -266,7 +251,7 @@ export class Topic implements UnknownTopic {
 
   /** Its lanes were told for too long that it does not exist. */
   missing(nowMs: number): void {
-    this.#partitionCount = 0
+    this.#partitionCount.forget()
     this.#giveUp(failures.unknownTopic(this.name), nowMs)
     for (const lane of this.#lanes) {
       lane?.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
@@ -275,8 +260,7 @@ export class Topic implements UnknownTopic {
 
   /** Another cluster: whether it exists there, with how many partitions, is to be asked anew. */
   clusterChanged(nowMs: number): void {
-    this.#partitionCount = 0
-    this.#topicId = undefined
+    this.#partitionCount.forget()
     this.#verdict = undefined
     this.lookUp.reset()
     if (this.#parked.recordCount > 0) this.lookUp.wantNow(nowMs)

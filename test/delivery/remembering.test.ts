@@ -83,6 +83,63 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(Math.max(...(await partitionsOf())), 'fewer for good: the topic was made anew').to.equal(2)
   })
 
+  const keysOf = async (): Promise<number[]> => {
+    const sent = harness.send(Array.from({ length: 20 }, (_, at) => record('orders', 'x', undefined, `key-${at}`)))
+    await harness.pass(100)
+    return sent.outcomes!.map(outcome => (outcome.type === 'delivered' ? outcome.partition : -1))
+  }
+  /** Looked up again, and again where that left a doubt, while records keep coming. */
+  const lookAgain = async (seconds = 1): Promise<void> => {
+    for (let second = 0; second < seconds; second++) {
+      harness.send(record('orders', 'x', 0))
+      await harness.pass(1_100)
+    }
+  }
+
+  const laggards: Record<string, { readonly now?: string; readonly told?: string }> = {
+    'of the life before': { now: 'new', told: 'old' },
+    'with an id where none was told': { told: 'id' },
+    'without an id': { now: 'id' },
+    'with the same id': { now: 'id', told: 'id' }
+  }
+  for (const [what, { now, told }] of Object.entries(laggards)) {
+    it(`hardening 10: keeps keys where they are when a broker that lags tells another number, ${what}`, async () => {
+      harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+      if (now !== undefined) harness.router.topicIds.set('orders', now)
+      await harness.warmUp('orders', 0)
+      const before = await keysOf()
+      const lookUps = harness.router.lookUps.length
+      for (let round = 0; round < 3; round++) {
+        harness.router.answerOnce('orders', 3, { topicId: told })
+        await lookAgain()
+        expect(await keysOf()).to.deep.equal(before)
+      }
+      expect(harness.router.lookUps.length).to.be.greaterThan(lookUps + 2)
+    })
+  }
+
+  it('hardening 10: never takes partitions from a topic that lives, however often brokers that lag tell fewer', async () => {
+    harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+    harness.router.topicIds.set('orders', 'id')
+    await harness.warmUp('orders', 0)
+    const before = await keysOf()
+    const all = harness.router.topics.get('orders')!
+    harness.router.topics.set('orders', all.slice(0, 3))
+    await lookAgain(6)
+    harness.router.topics.set('orders', all)
+    expect(await keysOf()).to.deep.equal(before)
+  })
+
+  it('hardening 10: follows a topic that was made anew with another number of partitions', async () => {
+    harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+    harness.router.topicIds.set('orders', 'one')
+    await harness.warmUp('orders', 0)
+    harness.router.topicIds.set('orders', 'two')
+    harness.router.topics.set('orders', harness.router.topics.get('orders')!.slice(0, 3))
+    await lookAgain(5)
+    expect(Math.max(...(await keysOf()))).to.equal(2)
+  })
+
   it('hardening 10: learns how large the batches of a topic may be, and tries larger ones later', async () => {
     harness = new DeliveryHarness({ orders: 1 }, { batchMaxBytes: 100 * KIB })
     await harness.warmUp('orders', 0)

@@ -156,7 +156,9 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   isAway = false
   createsTopics = 0
   #producerIds = 0n
-  readonly #laggingAnswers = new Map<string, number>()
+  readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
+  /** Topics without an id are of brokers that tell none. */
+  readonly topicIds = new Map<string, string>()
 
   constructor(topics: Record<string, number> = {}) {
     for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)
@@ -188,9 +190,9 @@ export class FakeRouter implements ActorRef<RouterMessage> {
 
   stop(): void {}
 
-  /** The next look-up of the topic is answered by a broker that knows so many of its partitions. */
-  answerOnce(topic: string, partitions: number): void {
-    this.#laggingAnswers.set(topic, partitions)
+  /** The next look-up of the topic is answered by a broker that knows so many of its partitions, or another life of it. */
+  answerOnce(topic: string, partitions: number, life = { topicId: this.topicIds.get(topic) }): void {
+    this.#laggingAnswers.set(topic, { partitions, ...life })
   }
 
   /** The cluster was wiped: what is held gets no answer but that nobody knows. */
@@ -263,13 +265,14 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   }
 
   #metadataOf(topic: string): TopicMetadata {
-    const partitions = this.topics.get(topic)?.slice(0, this.#laggingAnswers.get(topic))
+    const lagging = this.#laggingAnswers.get(topic)
+    const partitions = this.topics.get(topic)?.slice(0, lagging?.partitions)
     this.#laggingAnswers.delete(topic)
     const errorCode = partitions === undefined ? (this.topicErrors.get(topic) ?? 3) : 0
     return {
       errorCode,
       topic,
-      topicId: undefined,
+      topicId: lagging ? lagging.topicId : this.topicIds.get(topic),
       isInternal: false,
       partitions: (partitions ?? []).map((_, partition) => ({
         errorCode: 0,
