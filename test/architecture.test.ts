@@ -129,6 +129,12 @@ describe('architecture', () => {
     expect(circleThrough('d.ts', imports)).to.equal(undefined)
   })
 
+  it("Kafka's error codes are compared by name", () => {
+    const bare = /\berrorCode\b[^\n=]{0,12}(?:[!=]==|\?\?|:(?= -?\d+,?\n)) -?\d/
+    const wrong = sources.filter(file => bare.test(readFileSync(file, 'utf8')))
+    expect(wrong).to.deep.equal([])
+  })
+
   it('guests enter by one door', () => {
     const wrong: string[] = []
     for (const file of sources) {

@@ -1,5 +1,6 @@
 import type { BrokerAddress, Logger } from '../model.js'
 import type { BrokerClient, BrokerClientFactory } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
 
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2
@@ -69,11 +70,16 @@ export class DurabilityCheck {
 
 async function thinTopics(client: BrokerClient): Promise<string[]> {
   const { topics } = await client.metadata({ topics: null, allowAutoTopicCreation: false })
-  const names = topics.filter(({ isInternal, errorCode }) => !isInternal && errorCode === 0).map(({ topic }) => topic)
+  const names = topics
+    .filter(({ isInternal, errorCode }) => !isInternal && errorCode === errorCodes.NONE)
+    .map(({ topic }) => topic)
   if (names.length === 0) return []
   const described = await client.describeTopicConfigs({ topics: names.slice(0, MAX_TOPICS), names: [SETTING] })
   return described.topics
-    .filter(({ errorCode, configs }) => errorCode === 0 && Number(configs.get(SETTING) ?? SAFE_MINIMUM) < SAFE_MINIMUM)
+    .filter(
+      ({ errorCode, configs }) =>
+        errorCode === errorCodes.NONE && Number(configs.get(SETTING) ?? SAFE_MINIMUM) < SAFE_MINIMUM
+    )
     .map(({ topic }) => topic)
 }
 

@@ -1,10 +1,13 @@
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
+import { errors } from './protocol/error-codes.js'
 
 /** What a request is about; without a partition: a topic as a whole. */
 export interface Target {
   readonly topic: string
   readonly partition?: number
 }
+
+const NO_ERROR = errors.none
 
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 
@@ -121,7 +124,7 @@ function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Targe
   }
   const codeOf = (type: 'error' | 'errorAfter') => (topic?: string, partition?: number) => {
     const action = errors.find(fault => fault.covers(topic, partition))?.action
-    return action?.type === type ? action.errorCode : 0
+    return action?.type === type ? action.errorCode : NO_ERROR
   }
   return { delayMs, transport, before: codeOf('error'), after: codeOf('errorAfter') }
 }

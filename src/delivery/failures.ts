@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.js'
 import type { Persisted, RecordFailure } from '../operations.js'
-import { kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({
   type: 'failed',
@@ -16,7 +16,7 @@ export const failures = {
   invalidTopic: (topic: string) => failure('invalidTopic', `${JSON.stringify(topic)} is not a legal topic name`, false),
   unknownTopic: (topic: string, persisted: Persisted = 'no') => ({
     ...failure('unknownTopic', `the topic ${topic} does not exist`, true, persisted),
-    errorCode: 3
+    errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION
   }),
   unknownPartition: (topic: string, partition: number | undefined, persisted: Persisted = 'no') =>
     failure('unknownPartition', `the topic ${topic} has no partition ${partition}`, false, persisted),
@@ -38,21 +38,21 @@ export const failures = {
 /** Whose mistake it is, for the codes with which Kafka refuses records for good. */
 function errorCodeOf(kafkaCode: number): ErrorCode {
   switch (kafkaCode) {
-    case 3:
+    case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:
       return 'unknownTopic'
-    case 10:
-    case 18:
+    case errorCodes.MESSAGE_TOO_LARGE:
+    case errorCodes.RECORD_LIST_TOO_LARGE:
       return 'recordTooLarge'
-    case 17:
+    case errorCodes.INVALID_TOPIC_EXCEPTION:
       return 'invalidTopic'
-    case 29:
-    case 31:
-    case 53:
+    case errorCodes.TOPIC_AUTHORIZATION_FAILED:
+    case errorCodes.CLUSTER_AUTHORIZATION_FAILED:
+    case errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
       return 'notAuthorized'
-    case 32:
-    case 44:
-    case 76:
-    case 87:
+    case errorCodes.INVALID_TIMESTAMP:
+    case errorCodes.POLICY_VIOLATION:
+    case errorCodes.UNSUPPORTED_COMPRESSION_TYPE:
+    case errorCodes.INVALID_RECORD:
       return 'recordRejected'
     default:
       return 'kafka'

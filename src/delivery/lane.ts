@@ -1,5 +1,6 @@
 import type { ProduceRecord } from '../model.js'
 import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
+import { errorCodes } from '../wire/error-codes.js'
 import { backoffMs, soonMs } from './backoff.js'
 import type { Batch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
@@ -154,8 +155,10 @@ export class Lane implements HostedLane {
     const saysMissing =
       answer.type === 'notSent' && (answer.reason === 'unknownTopic' || answer.reason === 'unknownPartition')
     if (saysMissing) this.#missingSince ??= nowMs
-    else if (answer.type !== 'rejected' || answer.errorCode !== 3) this.#missingSince = undefined
-    if (saysMissing || (answer.type === 'rejected' && answer.errorCode === 3)) this.#host.lookUp(this)
+    else if (answer.type !== 'rejected' || answer.errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+      this.#missingSince = undefined
+    if (saysMissing || (answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
+      this.#host.lookUp(this)
   }
 
   #carryOut(head: Batch, verdict: Verdict): void {

@@ -176,14 +176,14 @@ export class Topic implements UnknownTopic {
   /** What a look-up brought; `undefined`: nobody answered. */
   lookedUp(metadata: TopicMetadata | undefined, nowMs: number): void {
     this.#isWantedByLane = false
-    if (metadata?.errorCode === 0 && metadata.partitions.length > 0) this.#found(metadata, nowMs)
+    if (metadata?.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.#found(metadata, nowMs)
     else this.#notFound(metadata, nowMs)
   }
 
   #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
-    const code = metadata?.errorCode ?? 0
+    const code = metadata?.errorCode ?? errorCodes.NONE
     this.lookUp.fruitless(nowMs, code === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    const isFinal = !kafkaErrorOf(code).retriable && code !== 0
+    const isFinal = !kafkaErrorOf(code).retriable && code !== errorCodes.NONE
     if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
     else this.tick(nowMs)
     const isWaitedFor = this.#parked.recordCount > 0

@@ -1,5 +1,5 @@
 import type { BatchAnswer, Persisted, RecordFailure } from '../operations.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import { failures } from './failures.js'
 
 /** What is known about the batch at the head of a lane when an answer comes. */
@@ -28,17 +28,48 @@ export type Verdict =
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
 
 /**
- * Retriable codes that mean "not written by this attempt". All other retriable ones leave it unknown: 7 and 20 by their
- * meaning; 6 and 56 because a leader that is deposed while it waits for its followers gives them for what it has
- * appended already; those nobody knows because nobody knows.
+ * Retriable codes that mean "not written by this attempt". Every other retriable code leaves the outcome unknown:
+ *
+ *   REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND   the leader may have appended the batch
+ *   NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR           a leader that is deposed while it waits for its followers
+ *                                                         answers this for a batch that it has appended
+ *   a code that this version does not know                its meaning is unknown
  */
-const certainlyRefused: ReadonlySet<number> = new Set([2, 3, 5, 14, 19, 72, 74, 75, 89])
-const newLeader: ReadonlySet<number> = new Set([3, 5, 6, 72, 74, 75])
-/** One record, or the sum of them, is the trouble: halving the batch finds out which. */
-const isolating: ReadonlySet<number> = new Set([10, 18, 32, 44, 87])
-const tooLarge: ReadonlySet<number> = new Set([errorCodes.MESSAGE_TOO_LARGE, errorCodes.RECORD_LIST_TOO_LARGE])
-const forgotten: ReadonlySet<number> = new Set([45, 47, 49, 59, 90])
-const DUPLICATE = 46
+const certainlyRefused: ReadonlySet<number> = codesOf(
+  'CORRUPT_MESSAGE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'COORDINATOR_LOAD_IN_PROGRESS',
+  'NOT_ENOUGH_REPLICAS',
+  'LISTENER_NOT_FOUND',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_LEADER_EPOCH',
+  'THROTTLING_QUOTA_EXCEEDED'
+)
+const newLeader: ReadonlySet<number> = codesOf(
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_OR_FOLLOWER',
+  'LISTENER_NOT_FOUND',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_LEADER_EPOCH'
+)
+/** A single record is refused, or all of them together are too large: halving the batch finds out which. */
+const isolating: ReadonlySet<number> = codesOf(
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_TIMESTAMP',
+  'POLICY_VIOLATION',
+  'INVALID_RECORD'
+)
+const tooLarge: ReadonlySet<number> = codesOf('MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')
+const forgotten: ReadonlySet<number> = codesOf(
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'INVALID_PRODUCER_EPOCH',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'UNKNOWN_PRODUCER_ID',
+  'PRODUCER_FENCED'
+)
 
 /** Decides what an answer means for the batch at the head of its lane. Total over all codes. */
 export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
@@ -55,7 +86,7 @@ export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
 }
 
 function judgeCode(head: HeadFacts, code: number): Verdict {
-  if (code === DUPLICATE) return { type: 'delivered', baseOffset: -1, logAppendTimeMs: -1 }
+  if (code === errorCodes.DUPLICATE_SEQUENCE_NUMBER) return { type: 'delivered', baseOffset: -1, logAppendTimeMs: -1 }
   const { message, retriable } = kafkaErrorOf(code)
   if (forgotten.has(code)) {
     return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }

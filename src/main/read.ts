@@ -1,5 +1,6 @@
 import { printable } from '../printable.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
 import { type Client, openClient } from './client.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { clientFlags } from './config-flags.js'
@@ -104,7 +105,7 @@ function toPartitions(text: string | undefined): readonly number[] | undefined {
 
 function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMetadata>, { brokers }: Client): TopicMetadata {
   const metadata = topics.get(topic)
-  if (metadata?.errorCode === 0) return metadata
+  if (metadata?.errorCode === errorCodes.NONE) return metadata
   const code = metadata?.errorCode ?? UNKNOWN_TOPIC_OR_PARTITION
   if (code === UNKNOWN_TOPIC_OR_PARTITION) {
     throw new CommandError(`topic ${topic} does not exist at ${brokers.join(', ')}; castellan topics lists what does`)

@@ -15,35 +15,35 @@ export type ErrorAction =
 /** Fetch and ListOffsets: one code per partition. Source: notes on Kafka's Errors, 10.4 of the specification. */
 export function partitionAction(errorCode: number): ErrorAction {
   switch (errorCode) {
-    case 0:
+    case errorCodes.NONE:
       return 'success'
-    case 1:
+    case errorCodes.OFFSET_OUT_OF_RANGE:
       return 'outOfRange'
-    case 2:
+    case errorCodes.CORRUPT_MESSAGE:
       return 'corrupt'
-    case 3:
-    case 100: // UNKNOWN_TOPIC_ID
-    case 103: // INCONSISTENT_TOPIC_ID
+    case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:
+    case errorCodes.UNKNOWN_TOPIC_ID:
+    case errorCodes.INCONSISTENT_TOPIC_ID:
       return 'unknownTopicOrPartition'
-    case 5:
-    case 6:
-    case 8:
-    case 9:
-    case 72: // LISTENER_NOT_FOUND
-    case 74: // FENCED_LEADER_EPOCH: what we know is old
+    case errorCodes.LEADER_NOT_AVAILABLE:
+    case errorCodes.NOT_LEADER_OR_FOLLOWER:
+    case errorCodes.BROKER_NOT_AVAILABLE:
+    case errorCodes.REPLICA_NOT_AVAILABLE:
+    case errorCodes.LISTENER_NOT_FOUND:
+    case errorCodes.FENCED_LEADER_EPOCH: // what we know is old
       return 'notLeader'
-    case 56: // KAFKA_STORAGE_ERROR
-    case 75: // UNKNOWN_LEADER_EPOCH: the broker is behind, or the topic was created anew
-    case 109: // OFFSET_MOVED_TO_TIERED_STORAGE
+    case errorCodes.KAFKA_STORAGE_ERROR:
+    case errorCodes.UNKNOWN_LEADER_EPOCH: // the broker is behind, or the topic was created anew
+    case errorCodes.OFFSET_MOVED_TO_TIERED_STORAGE:
       return 'staleTopic'
-    case -1:
-    case 7:
-    case 13:
-    case 70: // the three of fetch sessions, which we do not use
-    case 71:
-    case 78: // OFFSET_NOT_AVAILABLE, right after an election
-    case 89: // THROTTLING_QUOTA_EXCEEDED
-    case 106:
+    case errorCodes.UNKNOWN_SERVER_ERROR:
+    case errorCodes.REQUEST_TIMED_OUT:
+    case errorCodes.NETWORK_EXCEPTION:
+    case errorCodes.OFFSET_NOT_AVAILABLE: // right after an election
+    case errorCodes.THROTTLING_QUOTA_EXCEEDED:
+    case errorCodes.FETCH_SESSION_ID_NOT_FOUND: // no call of ours belongs to a fetch session
+    case errorCodes.INVALID_FETCH_SESSION_EPOCH:
+    case errorCodes.FETCH_SESSION_TOPIC_ID_ERROR:
       return 'retryLater'
     default:
       return 'fail'
@@ -84,6 +84,6 @@ export function groupAction(errorCode: number): ErrorAction {
 
 /** Calls any broker can answer, with one code for the whole call. */
 export function anyBrokerAction(errorCode: number): 'success' | 'retryLater' | 'fail' {
-  if (errorCode === 0) return 'success'
+  if (errorCode === errorCodes.NONE) return 'success'
   return errorCode !== errorCodes.UNSUPPORTED_VERSION && kafkaErrorOf(errorCode).retriable ? 'retryLater' : 'fail'
 }

@@ -1,5 +1,6 @@
 import { KafkaError, ProtocolError } from '../errors.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
+import { codesOf, errorCodes } from '../wire/error-codes.js'
 import type { Accepted, AnyAccepted } from './accepted.js'
 import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
 import { RequestLimit } from './request-limit.js'
@@ -31,8 +32,6 @@ const BYTES_PER_MS = 1024
 const NO_OFFSET = -1
 
 // Answers of a partition that cannot reach its in-sync replicas: such a call holds up everything behind it.
-const REQUEST_TIMED_OUT = 7
-const NOT_ENOUGH_REPLICAS = 19
 
 /**
  * Sends sealed batches: everything that waits when the connection becomes free goes out in one request, partitions in
@@ -106,17 +105,18 @@ export class ProduceBatches implements Intake {
 
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
     const { errorCode, baseOffset, logAppendTimeMs } = response
-    if (errorCode === REQUEST_TIMED_OUT || errorCode === NOT_ENOUGH_REPLICAS) this.#isInTrouble(batch.key)
+    if (errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS)
+      this.#isInTrouble(batch.key)
     else this.#unhealthy.delete(batch.key)
-    if (errorCode === 0) {
+    if (errorCode === errorCodes.NONE) {
       // Without an offset that can be true it is appended nevertheless.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }
     // Before the answer: the lane's next try then finds the refresh on its way.
-    if (meansStaleLeader(errorCode)) {
+    if (staleLeaderCodes.has(errorCode)) {
       news.push({
-        reason: errorCode === 3 ? 'unknownTopicOrPartition' : 'notLeader',
+        reason: errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION ? 'unknownTopicOrPartition' : 'notLeader',
         requests: [],
         topic: response.topic,
         partition: response.partition
@@ -145,8 +145,14 @@ export class ProduceBatches implements Intake {
   }
 }
 
-const meansStaleLeader = (errorCode: number): boolean =>
-  errorCode === 3 || errorCode === 5 || errorCode === 6 || errorCode === 56 || errorCode === 74
+/** The batch went to a broker that does not lead its partition any more, or is about to stop leading it. */
+const staleLeaderCodes = codesOf(
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_OR_FOLLOWER',
+  'KAFKA_STORAGE_ERROR',
+  'FENCED_LEADER_EPOCH'
+)
 
 function send(client: BrokerClient, { batches, sizeBytes }: ProduceBatchesCall, options: ProduceBatchesOptions) {
   const { brokerTimeoutMs, callMarginMs } = options

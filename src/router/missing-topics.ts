@@ -1,3 +1,5 @@
+import { errorCodes } from '../wire/error-codes.js'
+
 interface Missing {
   /** Look-ups in a row that did not find it, and when the first and the last of them were answered. */
   misses: number
@@ -53,7 +55,7 @@ export class MissingTopics {
   lookUp(name: string, mayBeCreated: boolean, now: number): MissingLookup {
     const missing = this.#names.get(name)
     if (!missing) return ASK
-    if (missing.errorCode !== 0) {
+    if (missing.errorCode !== errorCodes.NONE) {
       return missing.missingUntil > now ? { type: 'topicError', errorCode: missing.errorCode } : ASK
     }
     return (mayBeCreated ? missing.uncreatableUntil : missing.missingUntil) > now ? UNKNOWN_TOPIC : ASK
@@ -154,5 +156,5 @@ const blank = (now: number): Missing => ({
   missingUntil: 0,
   creation: undefined,
   uncreatableUntil: 0,
-  errorCode: 0
+  errorCode: errorCodes.NONE
 })

@@ -12,6 +12,7 @@ import { ReadingRoom } from '../processors/reading-room.js'
 import type { BrokerClientFactory, TopicMetadata } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
 import { DecompressedMemory } from '../wire/decompressed-memory.js'
+import { errorCodes } from '../wire/error-codes.js'
 import { BrokerPool } from './broker-pool.js'
 import { ClusterIdentity } from './cluster-identity.js'
 import { LeaderTable } from './leader-table.js'
@@ -337,7 +338,7 @@ export class RouterCore {
    * quick succession: their misses count only where asking creates, or once for a name that nothing is known of.
    */
   #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: FetchTopicMetadataCall): boolean {
-    if (errorCode !== 0) return allowAutoTopicCreation
+    if (errorCode !== errorCodes.NONE) return allowAutoTopicCreation
     return topics !== null || this.#leaders.isKnown(topic) || this.#routing.isWaitedFor(topic)
   }
 

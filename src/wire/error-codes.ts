@@ -166,6 +166,10 @@ export const errorCodes = Object.fromEntries(table.map(([code, name]) => [name, 
   readonly [Name in KafkaErrorName]: Extract<(typeof table)[number], readonly [number, Name, ...unknown[]]>[0]
 }
 
+/** The codes of these names: `codesOf('REQUEST_TIMED_OUT')` holds 7. */
+export const codesOf = (...names: readonly KafkaErrorName[]): ReadonlySet<number> =>
+  new Set(names.map(name => errorCodes[name]))
+
 const describe = (code: number, name: string, reaction: Reaction, cause?: string): KafkaErrorCode => ({
   code,
   name,

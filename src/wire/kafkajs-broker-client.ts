@@ -10,6 +10,7 @@ import type { BrokerAddress } from '../model.js'
 import type * as client from './broker-client.js'
 import { prepareCompression } from './compression.js'
 import type { ConnectionSettings } from './connection-options.js'
+import { errorCodes } from './error-codes.js'
 import { KafkajsConnection } from './kafkajs-connection.js'
 import type { Api } from './protocol/api.js'
 import { type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api-versions.js'
@@ -28,7 +29,6 @@ import { RequestWriter } from './protocol/request-writer.js'
 import { ResponseReader } from './protocol/response-reader.js'
 import type { CreateTopicsCall, DeleteTopicsCall, TopicAdmin } from './topic-admin.js'
 
-const UNSUPPORTED_VERSION = 35
 type VersionRange = { readonly minVersion: number; readonly maxVersion: number }
 type Throttled = { readonly throttleTimeMs: number }
 
@@ -153,7 +153,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     const { version } = oldest(api)
     const spoken = range === undefined ? 'does not offer it' : `speaks v${range.minVersion} to v${range.maxVersion}`
     return new KafkaError(
-      UNSUPPORTED_VERSION,
+      errorCodes.UNSUPPORTED_VERSION,
       `${api.name} v${version} is needed, but ${this.#name} ${spoken}; Castellan needs Kafka 2.3 or later`,
       false
     )
@@ -207,10 +207,10 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   async #askVersions(connection: KafkajsConnection): Promise<ApiVersionRanges> {
     const { connectTimeoutMs, clientId } = this.#settings
     let response = await send(connection, apiVersionsV1, {}, connectTimeoutMs, clientId)
-    if (response.errorCode === UNSUPPORTED_VERSION) {
+    if (response.errorCode === errorCodes.UNSUPPORTED_VERSION) {
       response = await send(connection, apiVersionsV0, {}, connectTimeoutMs, clientId)
     }
-    if (response.errorCode !== 0) {
+    if (response.errorCode !== errorCodes.NONE) {
       throw new ProtocolError(`${this.#name} answers ApiVersions with code ${response.errorCode}`)
     }
     return response.ranges

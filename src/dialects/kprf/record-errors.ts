@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../errors.js'
 import type { RecordFailure } from '../../operations.js'
+import { errorCodes } from '../../wire/error-codes.js'
 
 /** An error of the client library kprf is built on: how it prints, and its number in the metrics. */
 export interface ClientError {
@@ -54,24 +55,36 @@ const byCode = {
 
 /** Codes with which a broker refuses records for good. What can be retried ends as a time-out instead. */
 const byBrokerCode = new Map<number, ClientError>([
-  [2, { text: 'InvalidMessage (Broker: Invalid message)', number: 2 }],
-  [10, messageTooLarge],
-  [18, { text: 'MessageBatchTooLarge (Broker: Message batch larger than configured server segment size)', number: 18 }],
-  [21, { text: 'InvalidRequiredAcks (Broker: Invalid required acks value)', number: 21 }],
-  [29, byCode.notAuthorized],
-  [31, { text: 'ClusterAuthorizationFailed (Broker: Cluster authorization failed)', number: 31 }],
-  [32, { text: 'InvalidTimestamp (Broker: Invalid timestamp)', number: 32 }],
-  [44, { text: 'PolicyViolation (Broker: Policy violation)', number: 44 }],
+  [errorCodes.CORRUPT_MESSAGE, { text: 'InvalidMessage (Broker: Invalid message)', number: 2 }],
+  [errorCodes.MESSAGE_TOO_LARGE, messageTooLarge],
   [
-    53,
+    errorCodes.RECORD_LIST_TOO_LARGE,
+    { text: 'MessageBatchTooLarge (Broker: Message batch larger than configured server segment size)', number: 18 }
+  ],
+  [errorCodes.INVALID_REQUIRED_ACKS, { text: 'InvalidRequiredAcks (Broker: Invalid required acks value)', number: 21 }],
+  [errorCodes.TOPIC_AUTHORIZATION_FAILED, byCode.notAuthorized],
+  [
+    errorCodes.CLUSTER_AUTHORIZATION_FAILED,
+    { text: 'ClusterAuthorizationFailed (Broker: Cluster authorization failed)', number: 31 }
+  ],
+  [errorCodes.INVALID_TIMESTAMP, { text: 'InvalidTimestamp (Broker: Invalid timestamp)', number: 32 }],
+  [errorCodes.POLICY_VIOLATION, { text: 'PolicyViolation (Broker: Policy violation)', number: 44 }],
+  [
+    errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     {
       text: 'TransactionalIdAuthorizationFailed (Broker: Transactional Id authorization failed)',
       number: 53
     }
   ],
-  [56, { text: 'KafkaStorageError (Broker: Disk error when trying to access log file on disk)', number: 56 }],
-  [76, { text: 'UnsupportedCompressionType (Broker: Unsupported compression type)', number: 76 }],
-  [87, byCode.recordRejected]
+  [
+    errorCodes.KAFKA_STORAGE_ERROR,
+    { text: 'KafkaStorageError (Broker: Disk error when trying to access log file on disk)', number: 56 }
+  ],
+  [
+    errorCodes.UNSUPPORTED_COMPRESSION_TYPE,
+    { text: 'UnsupportedCompressionType (Broker: Unsupported compression type)', number: 76 }
+  ],
+  [errorCodes.INVALID_RECORD, byCode.recordRejected]
 ])
 
 /** Failures whose word depends on what the broker said rather than on whose mistake it was. */

@@ -1,3 +1,4 @@
+import { errorCodes } from '../error-codes.js'
 import type { Api } from './api.js'
 
 /** Which versions of which calls a broker speaks: api key -> range. */
@@ -22,7 +23,7 @@ const create = (version: 0 | 1): Api<object, ApiVersionsResponse> => ({
       return [key, { minVersion: reader.int16(), maxVersion: reader.int16() }] as const
     })
     // A refusal comes in version 0, whatever was asked.
-    const throttleTimeMs = version === 0 || errorCode !== 0 ? 0 : reader.int32()
+    const throttleTimeMs = version === 0 || errorCode !== errorCodes.NONE ? 0 : reader.int32()
     return { throttleTimeMs, errorCode, ranges: new Map(ranges) }
   }
 })
