@@ -31,6 +31,11 @@ export type Offset = number
 /** `orders/3`: a Map key, a log field and a test name all at once. Unambiguous, because a topic name has no slash. */
 export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
 
+const LEGAL_TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/
+
+/** Kafka's rule for topic names. `__proto__` is a legal one. Source: org.apache.kafka.common.internals.Topic */
+export const isLegalTopicName = (name: string): boolean => LEGAL_TOPIC_NAME.test(name) && name !== '.' && name !== '..'
+
 /** A broker as the cluster's metadata names it. Identity is `nodeId`; the address may change. */
 export interface BrokerNode {
   readonly nodeId: number
@@ -39,7 +44,7 @@ export interface BrokerNode {
   readonly rack: string | null
 }
 
-/** Where a client may first knock. Its id is unknown until metadata tells. */
+/** The address of a bootstrap broker. Its id is unknown until it has answered a metadata request. */
 export interface BrokerAddress {
   readonly host: string
   readonly port: number

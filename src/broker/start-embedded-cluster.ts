@@ -1,6 +1,6 @@
 import { embeddedLimits } from '../config/embedded-limits.js'
 import { InvalidRequestError } from '../errors.js'
-import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
+import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../model.js'
 import { prepareCompression } from '../wire/compression.js'
 import { Cluster } from './cluster.js'
 import type {
@@ -19,7 +19,6 @@ import { DirectoryStorage } from './storage/directory-storage.js'
 import { type FileSystem, nodeFileSystem } from './storage/file-system.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
-import { isLegalTopicName } from './topics/topic-name.js'
 import type { Topic } from './topics/topic-table.js'
 
 const MEBIBYTE = 1024 * 1024

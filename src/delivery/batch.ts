@@ -1,6 +1,7 @@
 import type { ProduceRecord } from '../model.js'
 import type { Persisted, RecordFailure } from '../operations.js'
 import type { CompressionCodec } from '../wire/compression.js'
+import { readBack } from '../wire/read-back.js'
 import {
   noProducer,
   RecordBatchWriter,
@@ -9,7 +10,6 @@ import {
   sizeOfRecord
 } from '../wire/record-batch-writer.js'
 import type { Numbering } from './numbering.js'
-import { readBack } from './read-back.js'
 import type { Ticket } from './ticket.js'
 import { persistedOf } from './verdict.js'
 

@@ -1,5 +1,3 @@
-import { nextSequence } from '../wire/record-batch-split.js'
-
 /** How a lane numbers its batches: the broker tells duplicates and gaps by it, per partition. */
 export interface Numbering {
   readonly producerId: bigint
@@ -9,6 +7,8 @@ export interface Numbering {
 }
 
 export const MAX_EPOCH = 0x7fff
+/** How many sequences there are: 0 to 2147483647. */
+const SEQUENCES = 0x80000000
 
 /** A lane that starts writing under a producer id. */
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
@@ -16,7 +16,7 @@ export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({
 /** After a batch of `recordCount` was appended. 2147483647 is followed by 0. */
 export const advanced = (numbering: Numbering, recordCount: number): Numbering => ({
   ...numbering,
-  nextSequence: nextSequence(numbering.nextSequence, recordCount)
+  nextSequence: (numbering.nextSequence + recordCount) % SEQUENCES
 })
 
 /** The next epoch, from sequence 0, which fences late copies of all that went before; `undefined` when none is left. */

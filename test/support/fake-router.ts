@@ -1,5 +1,4 @@
 import type { ActorRef } from '../../src/actor/actor.js'
-import { readBack } from '../../src/delivery/read-back.js'
 import type {
   BatchAnswer,
   FetchTopicMetadata,
@@ -9,6 +8,7 @@ import type {
   SealedBatch
 } from '../../src/operations.js'
 import type { TopicMetadata } from '../../src/wire/broker-client.js'
+import { readBack } from '../../src/wire/read-back.js'
 
 type NotSentReason = (BatchAnswer & { type: 'notSent' })['reason']
 

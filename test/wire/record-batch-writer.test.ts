@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, RecordHeader } from '../../src/model.js'
 import { crc32c } from '../../src/wire/crc32c.js'
-import { nextSequence, recordCountOf, splitBatch } from '../../src/wire/record-batch-split.js'
+import { readBack } from '../../src/wire/read-back.js'
 import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../../src/wire/record-batch-writer.js'
 import { SlabPool } from '../../src/wire/slab-pool.js'
 import { decodeWithKafkajs } from '../support/kafkajs-records.js'
@@ -159,42 +159,25 @@ describe('RecordBatchWriter', () => {
   })
 })
 
-describe('splitBatch', () => {
+describe('readBack', () => {
   for (const codec of ['none', 'gzip'] as const) {
-    it(`gives two batches that together say the same (${codec})`, async () => {
+    it(`gives what was written (${codec})`, () => {
+      const headers = [
+        { key: 'h', value: Buffer.from('x') },
+        { key: 'h', value: null }
+      ]
       const writer = new RecordBatchWriter(1_000_000)
-      for (let index = 0; index < 301; index++)
-        writer.append(`k${index}`, 'v'.repeat(index), [], now + ((index * 7) % 11))
-      const batch = writer.seal({ producerId: 3n, producerEpoch: 1, baseSequence: 40, codec })
-      const halves = splitBatch(batch, { producerId: 3n, producerEpoch: 2, baseSequence: 0, codec })
-      const [whole, first, second] = await Promise.all([batch, ...halves].map(decodeWithKafkajs))
-      expect(halves.map(recordCountOf)).to.deep.equal([150, 151])
-      const essence =
-        (from: number) =>
-        (record: { key: Buffer | null; value: Buffer | null; timestamp: string; offset: string }) => ({
-          key: record.key,
-          value: record.value,
-          timestamp: record.timestamp,
-          offset: Number(record.offset) + from
-        })
-      expect([...first!.records.map(essence(0)), ...second!.records.map(essence(150))]).to.deep.equal(
-        whole!.records.map(essence(0))
-      )
-      expect(first).to.deep.include({ firstSequence: 0, producerEpoch: 2, maxTimestamp: String(now + 10) })
-      expect(second).to.deep.include({ firstSequence: 150, producerEpoch: 2 })
-      for (const half of halves) expect(half.readUInt32BE(17)).to.equal(crc32c(half.subarray(21)))
+      for (let index = 0; index < 301; index++) writer.append(`k${index}`, 'v'.repeat(index), headers, now + index)
+      writer.append(null, null, [], now - 1)
+      const written = readBack(writer.seal({ producerId: 3n, producerEpoch: 1, baseSequence: 40, codec }))
+      expect(written).to.deep.equal([
+        ...Array.from({ length: 301 }, (_, index) => ({
+          key: Buffer.from(`k${index}`),
+          value: Buffer.from('v'.repeat(index)),
+          headers
+        })),
+        { key: null, value: null, headers: [] }
+      ])
     })
   }
-
-  it('does not split one record', () => {
-    const writer = new RecordBatchWriter(1000)
-    writer.append('k', 'v', [], now)
-    expect(() => splitBatch(writer.seal(plain), plain)).to.throw(RangeError)
-  })
-
-  it('wraps sequences after 2147483647 and leaves -1 alone', () => {
-    expect(nextSequence(2147483647, 1)).to.equal(0)
-    expect(nextSequence(2147483640, 10)).to.equal(2)
-    expect(nextSequence(-1, 5)).to.equal(-1)
-  })
 })

@@ -1,8 +1,8 @@
+import { isLegalTopicName } from '../../model.js'
 import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { NO_LEADER, type Partition } from '../topics/partition.js'
 import { NO_TOPIC_ID } from '../topics/topic-id.js'
-import { isLegalTopicName } from '../topics/topic-name.js'
 import type { Topic } from '../topics/topic-table.js'
 import { advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 

@@ -1,5 +1,5 @@
+import { isLegalTopicName } from '../../model.js'
 import { TopicConfig } from '../topics/topic-config.js'
-import { isLegalTopicName } from '../topics/topic-name.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 
 /** What `cluster.json` holds. */

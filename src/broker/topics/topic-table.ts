@@ -1,8 +1,8 @@
 import type { PartitionLog } from '../log/partition-log.js'
+import { collisionForm } from './collision-form.js'
 import { Partition } from './partition.js'
 import { TopicConfig } from './topic-config.js'
 import { newTopicId } from './topic-id.js'
-import { collisionForm } from './topic-name.js'
 
 export interface Topic {
   readonly name: string

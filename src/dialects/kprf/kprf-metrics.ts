@@ -1,13 +1,11 @@
 import { type Cell, counterFamily, type Family, gaugeFamily } from '../../metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../metrics/prometheus.js'
+import { isLegalTopicName } from '../../model.js'
 import { type MillisecondHistogram, millisecondFamily } from './millisecond-histogram.js'
 import type { ClientError } from './record-errors.js'
 
 /** Topics that are counted by name; clients choose the names, so there must be an end. The rest is counted as `other`. */
 const MAX_TOPICS = 1_000
-
-/** Only what can be a topic becomes a label: a NUL in a name would break the format. */
-const LEGAL_TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
 
 /** What is counted of one topic. */
 export interface TopicMetrics {
@@ -58,7 +56,8 @@ export class KprfMetrics {
   }
 
   #addTopic(name: string): TopicMetrics {
-    const isNamed = this.#byTopic.size < MAX_TOPICS && LEGAL_TOPIC.test(name)
+    // Only legal names become labels: a NUL in a name would break the text format.
+    const isNamed = this.#byTopic.size < MAX_TOPICS && isLegalTopicName(name)
     const topic = isNamed ? name : 'other'
     const known = this.#byTopic.get(topic)
     if (known) return known

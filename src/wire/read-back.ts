@@ -1,6 +1,11 @@
 import type { RecordHeader } from '../model.js'
-import { openBatch } from '../wire/record-batch-split.js'
-import { RecordCursor } from '../wire/record-cursor.js'
+import { codecOf, decompress } from './compression.js'
+import * as layout from './record-batch-layout.js'
+import { RecordCursor } from './record-cursor.js'
+import { indexRecords } from './record-index.js'
+
+/** Our own batches need no bound of their own; their length is an i32. */
+const LARGEST_BATCH_BYTES = 0x7fffffff
 
 /** Key, value and headers of a record we wrote ourselves; views of the batch's bytes. */
 export interface WrittenRecord {
@@ -9,9 +14,12 @@ export interface WrittenRecord {
   readonly headers: readonly RecordHeader[]
 }
 
-/** The records of a batch we sealed, to be sealed again in another company. */
+/** The records of a batch that `RecordBatchWriter` sealed, to be written again into other batches. */
 export function readBack(batch: Buffer): WrittenRecord[] {
-  const { records, positions, count } = openBatch(batch)
+  const codec = codecOf(batch.readInt16BE(layout.AT_ATTRIBUTES) & layout.CODEC_MASK) ?? 'none'
+  const records = decompress(codec, batch.subarray(layout.BATCH_HEADER_BYTES), LARGEST_BATCH_BYTES)
+  const count = batch.readInt32BE(layout.AT_RECORD_COUNT)
+  const { positions } = indexRecords(records, 0, count, count - 1)
   const written: WrittenRecord[] = []
   for (let index = 0; index < count; index++) {
     const cursor = new RecordCursor(records, positions[index]!, positions[index + 1]!)
