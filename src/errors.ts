@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'overloaded'
   | 'shuttingDown'
   | 'brokerUnreachable'
+  | 'clusterChanged'
   | 'noLeader'
   | 'timedOut'
   | 'protocol'

@@ -88,6 +88,8 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   position: Offset = 0
   /** The life of the partition as the Router knew it when it forwarded the request. */
   identity: PartitionIdentity = UNKNOWN_IDENTITY
+  /** The cluster that was connected when it was accepted; `undefined`: no broker had told. */
+  clusterId: string | undefined
   /** fetchData: the topic that its offset was meant for, by id; `undefined`: not known. */
   topicIdAsked: string | undefined
   /** How often it came back to the Router. */

@@ -122,7 +122,16 @@ export class RouterCore {
     this.#refresher = refresher
     const { schedule } = refresher
     const isInTouch = (): boolean => refresher.isInTouch
-    this.#routing = new Routing({ ...deps, ledger: this.ledger, leaders, pool, schedule, isInTouch, self })
+    this.#routing = new Routing({
+      ...deps,
+      ledger: this.ledger,
+      cluster: this.#cluster,
+      leaders,
+      pool,
+      schedule,
+      isInTouch,
+      self
+    })
     const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
     this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
     this.#maintainedAt = clock()
@@ -268,6 +277,7 @@ export class RouterCore {
   #routeNew(request: AnyAccepted, now: number): void {
     this.#inHand = request
     this.#taken++
+    request.clusterId = this.#cluster.id
     this.#routing.route(request, now)
   }
 

@@ -11,6 +11,7 @@ import type { Returned, ReturnReason } from '../processors/queue-processor.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 import { backoffMs } from './backoff.js'
 import type { BrokerPool } from './broker-pool.js'
+import type { ClusterIdentity } from './cluster-identity.js'
 import { CommitLines, lineKey } from './commit-lines.js'
 import { CoordinatorTable } from './coordinator-table.js'
 import type { LeaderTable, Partition } from './leader-table.js'
@@ -21,6 +22,7 @@ import type { RouterSettings } from './settings.js'
 
 export interface RoutingOptions {
   readonly ledger: Ledger
+  readonly cluster: ClusterIdentity
   readonly leaders: LeaderTable
   readonly pool: BrokerPool
   readonly schedule: RefreshSchedule
@@ -40,6 +42,11 @@ const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
 const linePlace = (key: string): ParkingPlace => `commits:${key}`
 const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
 
+const CLUSTER_CHANGED = ownFailure(
+  'clusterChanged',
+  'another Kafka cluster is connected than the one whose offset was to be committed',
+  false
+)
 // The same request that made dispatchers crash so often is not tried again.
 const MAX_CRASHES = 3
 // No hurry where credentials are refused: retrying may lock the account.
@@ -310,6 +317,11 @@ export class Routing {
   }
 
   #routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
+    // It names an offset of another log.
+    if (commit.clusterId !== undefined && commit.clusterId !== this.#options.cluster.id) {
+      fail(commit, CLUSTER_CHANGED)
+      return
+    }
     switch (this.#commits.enter(commit)) {
       case 'go':
         this.#routeToCoordinator(commit, commit.request.groupId, now)

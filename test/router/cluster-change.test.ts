@@ -91,6 +91,32 @@ describe('router: another cluster at the same addresses', () => {
     expect(successor.records('orders', 0).map(({ value }) => String(value))).to.deep.equal(['new'])
   })
 
+  it('hardening 5: a commit that waits while the cluster changes is not stored in the new one: it names offsets of another log', async () => {
+    await start()
+    await write(['old-0', 'old-1'])
+    const groupId = 'billing'
+    const topicPartition = { topic: 'orders', partition: 0 }
+    const commit = (offset: number): Promise<ResultOf<'commitConsumerOffset'>> =>
+      askRouter(embedded.router.ref, {
+        type: 'commitConsumerOffset',
+        groupId,
+        topicPartition,
+        offsetAndMetadata: { offset }
+      })
+    expect(await commit(1)).to.include({ type: 'success' })
+    const { port } = embedded.cluster.nodes[0]!
+    await embedded.cluster.close()
+    const waiting = [commit(2), commit(3)]
+    successor = await startEmbeddedCluster({ nodes: 1, port })
+    successor.createTopic('orders', { partitions: 1 })
+    const answers = await Promise.all(waiting)
+    expect(answers[1]).to.include({ type: 'failed', code: 'clusterChanged', retriable: false })
+    expect(answers[0]!.type).to.be.oneOf(['failed', 'superseded'])
+    const stored = await askRouter(embedded.router.ref, { type: 'fetchConsumerOffset', groupId, topicPartition })
+    expect(stored).to.include({ type: 'notFound' })
+    expect(await commit(0), 'what is asked from then on is meant for it').to.include({ type: 'success' })
+  })
+
   it('hardening 5: ends the Router with a reason where the setting says stop', async () => {
     await start({ onClusterChange: 'stop' })
     await write(['old-0'])

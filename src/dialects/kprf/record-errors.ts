@@ -47,6 +47,7 @@ const byCode = {
   shuttingDown: { text: 'PurgeQueue (Local: Purged in queue)', number: -152 },
   // librdkafka keeps messages for an absent broker or leader until they time out, so kprf knows no other word for it.
   brokerUnreachable: timedOut,
+  clusterChanged: timedOut,
   noLeader: timedOut,
   timedOut,
   protocol: { text: 'BadMessage (Local: Bad message format)', number: -199 },
