@@ -73,16 +73,17 @@ export interface AppDeps {
  * @throws ListenError when an address cannot be used; what had been started is stopped again
  */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
-  const starting = new Starting(config, deps)
+  const rooms = new Rooms(config, deps)
   try {
-    return await starting.start()
+    return await rooms.start()
   } catch (error) {
-    await starting.stop()
+    await rooms.stop()
     throw error
   }
 }
 
-class Starting {
+/** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
+class Rooms {
   readonly #config: Config
   readonly #log: Logger
   /** For the rooms, whose troubles come again and again while Kafka is away. */

@@ -14,7 +14,7 @@ interface Request<Result> {
 }
 
 /** Kafka answered with an error Castle had no honest answer for, or the Router could not take the request. */
-interface Failed {
+export interface Failure {
   readonly type: 'failed'
   /** Kafka's protocol error code; `undefined` when the failure is our own (`code` tells). */
   readonly errorCode: number | undefined
@@ -49,7 +49,7 @@ export type FetchDataResult = {
   /** The batch at `offset` is damaged; reading may go on at `nextOffset`, which skips the whole batch. */
   | { readonly type: 'corruptMessage'; readonly nextOffset: Offset }
   | TimedOut
-  | Failed
+  | Failure
 )
 
 /** `{timestampMs}`: the first record at or after that time; `latest` when there is none. */
@@ -68,7 +68,7 @@ export type FetchOffsetResult = {
   | { readonly type: 'success'; readonly offset: Offset }
   | { readonly type: 'unknownTopicOrPartition' }
   | TimedOut
-  | Failed
+  | Failure
 )
 
 /** An offset to come back to, and what the committer wanted to remember with it. */
@@ -94,7 +94,7 @@ export type FetchConsumerOffsetResult = {
   /** Nothing stored, or no such topic: the coordinator cannot tell these apart. */
   | { readonly type: 'notFound' }
   | TimedOut
-  | Failed
+  | Failure
 )
 
 export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult> {
@@ -119,7 +119,7 @@ export type CommitConsumerOffsetResult = {
    */
   | { readonly type: 'superseded'; readonly supersededBy: OffsetAndMetadata }
   | TimedOut
-  | Failed
+  | Failure
 )
 
 export interface FetchTopicMetadata extends Request<FetchTopicMetadataResult> {
@@ -141,7 +141,7 @@ export type FetchTopicMetadataResult = {
       readonly brokers: readonly BrokerNode[]
     }
   | TimedOut
-  | Failed
+  | Failure
 )
 
 /** Write records. The Router hands it to delivery, which keeps the order and the retries. */
@@ -244,7 +244,7 @@ export interface InitProducerId extends Request<InitProducerIdResult> {
 export type InitProducerIdResult =
   | { readonly type: 'success'; readonly producerId: bigint; readonly producerEpoch: number }
   | TimedOut
-  | Failed
+  | Failure
 
 /** Everything the Router's mailbox takes from other rooms. `requests`: many in one message, handled in order. */
 export type RouterMessage =

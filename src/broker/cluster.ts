@@ -1,12 +1,12 @@
 import type { EmbeddedLimits } from '../config/embedded-limits.js'
 import { type BrokerNode, isLegalTopicName } from '../model.js'
+import { ConnectionLimit } from './connection-limit.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
 import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import { HeldBytes } from './held-bytes.js'
 import { PartitionLog, type Recovery } from './log/partition-log.js'
-import { Places } from './places.js'
 import { ProducerIds } from './producer-ids.js'
 import { controlBatch } from './protocol/control-batch.js'
 import type { SaslExchange } from './sasl/sasl-exchange.js'
@@ -47,7 +47,7 @@ export class Cluster {
   readonly transactions: TransactionCoordinator
   readonly held: HeldBytes
   readonly framePool = new FramePool()
-  readonly connections: Places
+  readonly connections: ConnectionLimit
   readonly requestCounts = new Map<ApiName, number>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
@@ -58,7 +58,7 @@ export class Cluster {
     this.options = options
     const { storage, limits } = options
     this.held = new HeldBytes(limits.maxHeldBytes)
-    this.connections = new Places(limits.maxConnections)
+    this.connections = new ConnectionLimit(limits.maxConnections)
     this.producerIds = new ProducerIds(storage)
     this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs, limits.maxGroupBytes)
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)

@@ -4,7 +4,7 @@ import { API_VERSIONS_KEY, writeApiVersions } from './api/api-versions.js'
 import { apiOf, apis } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
-import { noVerdict } from './faults.js'
+import { noEffects } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
 import type { Holder } from './held-bytes.js'
 import { errors } from './protocol/error-codes.js'
@@ -201,7 +201,7 @@ export class Connection implements Peer, Holder {
       respond: true,
       hangUp: false
     }
-    if (faults === noVerdict) return this.#answer(request, call)
+    if (faults === noEffects) return this.#answer(request, call)
     return this.#answerWithFaults(request, call)
   }
 

@@ -12,7 +12,7 @@ const NO_ERROR = errors.none
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 
 /** What the faults want to happen to one request. */
-export interface Verdict {
+export interface FaultEffects {
   readonly delayMs: number
   readonly transport: TransportAction | undefined
   /** Error code to answer instead of doing the work; 0: none. */
@@ -21,7 +21,7 @@ export interface Verdict {
   after(topic?: string, partition?: number): number
 }
 
-export const noVerdict: Verdict = { delayMs: 0, transport: undefined, before: () => 0, after: () => 0 }
+export const noEffects: FaultEffects = { delayMs: 0, transport: undefined, before: () => 0, after: () => 0 }
 
 class ArmedFault implements Fault {
   readonly match: FaultMatch
@@ -96,16 +96,16 @@ export class FaultTable implements Faults {
     this.#armed = []
   }
 
-  judge(api: ApiName, nodeId: number, targetsOf: () => readonly Target[]): Verdict {
-    if (this.#armed.length === 0) return noVerdict
+  judge(api: ApiName, nodeId: number, targetsOf: () => readonly Target[]): FaultEffects {
+    if (this.#armed.length === 0) return noEffects
     const candidates = this.#armed.filter(
       ({ match }) => match.api === api && (match.nodeId === undefined || match.nodeId === nodeId)
     )
-    return candidates.length === 0 ? noVerdict : judgeRequest(candidates, targetsOf())
+    return candidates.length === 0 ? noEffects : judgeRequest(candidates, targetsOf())
   }
 }
 
-function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Target[]): Verdict {
+function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Target[]): FaultEffects {
   let delayMs = 0
   let transport: TransportAction | undefined
   const errors: ArmedFault[] = []

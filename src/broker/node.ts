@@ -3,14 +3,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
 import { Connection } from './connection.js'
-import type { Places } from './places.js'
+import type { ConnectionLimit } from './connection-limit.js'
 
 /** One broker: a port, and the connections to it. */
 export class Node {
   readonly nodeId: number
   readonly #host: string
   readonly #tls: TlsOptions | undefined
-  readonly #places: Places
+  readonly #limit: ConnectionLimit
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
   /** Clients that knocked before the cluster was complete. */
@@ -19,8 +19,8 @@ export class Node {
   #server: Server | undefined
   #port: number
 
-  constructor(nodeId: number, host: string, port: number, places: Places, tls?: TlsOptions) {
-    this.#places = places
+  constructor(nodeId: number, host: string, port: number, limit: ConnectionLimit, tls?: TlsOptions) {
+    this.#limit = limit
     this.nodeId = nodeId
     this.#tls = tls
     this.#host = host
@@ -37,7 +37,7 @@ export class Node {
     const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
     // TLS hands over a socket only after its handshake; a stop must cut it before that, too.
     server.on('connection', (socket: Socket) => {
-      if (!this.#places.take()) return void socket.destroy()
+      if (!this.#limit.take()) return void socket.destroy()
       this.#sockets.add(socket)
       socket.on('close', () => this.#forget(socket))
     })
@@ -70,7 +70,7 @@ export class Node {
   }
 
   #forget(socket: Socket): void {
-    if (this.#sockets.delete(socket)) this.#places.giveBack()
+    if (this.#sockets.delete(socket)) this.#limit.giveBack()
   }
 
   #accept(socket: Socket): void {

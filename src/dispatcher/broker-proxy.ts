@@ -10,7 +10,7 @@ import type { BrokerTags, Intake } from '../processors/queue-processor.js'
 import type { ReadingRoom } from '../processors/reading-room.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../wire/broker-client.js'
 import { ControlIntake } from './control-intake.js'
-import { Dispatcher, type LanePlan, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
+import { type ConnectionPlan, Dispatcher, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
 import { GroupIntake, type GroupIntakeOptions } from './group-intake.js'
 import type { DispatcherReports } from './messages.js'
 
@@ -110,14 +110,14 @@ export class BrokerProxy {
   #start(role: Role): Dispatcher {
     const { system, ledger, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
-    const { intake, lanes } = this.#plan(role)
+    const { intake, connections } = this.#plan(role)
     return new Dispatcher({
       name: `broker-${nodeId}-${role}`,
       role,
       system,
       ledger,
       intake,
-      lanes,
+      connections,
       metrics,
       tags: this.#tags,
       maxQueued,
@@ -140,23 +140,26 @@ export class BrokerProxy {
     })
   }
 
-  #plan(role: Role): { readonly intake: Intake; readonly lanes: readonly LanePlan[] } {
+  #plan(role: Role): { readonly intake: Intake; readonly connections: readonly ConnectionPlan[] } {
     const { fetch, group, produce, room, metrics, ledger, callTimeoutMs } = this.#options
     switch (role) {
       case 'control': {
         const intake = new ControlIntake(this.#options, this.#tags)
-        return { intake, lanes: [{ purpose: 'control', processors: intake.processors }] }
+        return { intake, connections: [{ purpose: 'control', processors: intake.processors }] }
       }
       case 'group': {
         const intake = new GroupIntake({ ...group, callTimeoutMs, metrics, tags: this.#tags })
         const purposeOf = (at: number): string => (at === 0 ? 'group' : `group-${at + 1}`)
-        return { intake, lanes: intake.lanes.map((processors, at) => ({ purpose: purposeOf(at), processors })) }
+        return {
+          intake,
+          connections: intake.processors.map((processors, at) => ({ purpose: purposeOf(at), processors }))
+        }
       }
       case 'fetch': {
         const intake = new FetchData(room, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
         return {
           intake,
-          lanes: [
+          connections: [
             { purpose: 'fetch-catch-up', processors: [intake.catchUp] },
             { purpose: 'fetch-tail', processors: [intake.tail] }
           ]
@@ -169,7 +172,7 @@ export class BrokerProxy {
           purpose: 'produce',
           processors: [intake.main]
         }))
-        return { intake, lanes: [...main, { purpose: 'produce-slow', processors: [intake.slow] }] }
+        return { intake, connections: [...main, { purpose: 'produce-slow', processors: [intake.slow] }] }
       }
     }
   }

@@ -13,10 +13,15 @@ import { fail, failureOf, ownFailure } from '../processors/answers.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
 import type { BrokerClient } from '../wire/broker-client.js'
 import type { DispatcherMessage, DispatcherReports } from './messages.js'
-import { initialLaneState, type LaneEvent, type LaneState, laneTransition } from './transition.js'
+import {
+  type ConnectionEvent,
+  type ConnectionState,
+  connectionTransition,
+  initialConnectionState
+} from './transition.js'
 
 /** A connection and the processors that share it. */
-export interface LanePlan {
+export interface ConnectionPlan {
   readonly purpose: string
   readonly processors: readonly QueueProcessor[]
 }
@@ -28,7 +33,7 @@ export interface DispatcherOptions {
   readonly system: ActorSystem
   readonly ledger: Ledger
   readonly intake: Intake
-  readonly lanes: readonly LanePlan[]
+  readonly connections: readonly ConnectionPlan[]
   readonly createClient: (purpose: string) => BrokerClient
   readonly reports: DispatcherReports
   readonly metrics: MetricsLogger
@@ -37,12 +42,12 @@ export interface DispatcherOptions {
   readonly maxQueued: number
   /** Told after every answer: the broker lives. */
   readonly onAnswered: () => void
-  /** Asked after a time-out of a call: whether the broker is silent as a whole. Default: after two in a row on a lane. */
+  /** Asked after a time-out of a call: whether the broker is silent as a whole. Default: after two in a row on one. */
   readonly isSilent?: ((sentAt: number) => boolean) | undefined
 }
 
-interface Lane extends LanePlan {
-  state: LaneState
+interface Connection extends ConnectionPlan {
+  state: ConnectionState
   client: BrokerClient | undefined
   call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
   timeouts: number
@@ -53,14 +58,14 @@ interface Lane extends LanePlan {
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 
 /**
- * One or two connections to one broker, each with one call in flight, and the requests that wait for them.
+ * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
  *
  * Requests do not travel in the mailbox: they are appended to an array that belongs to the handle, so that one message
  * per turn carries them all and a crash of the actor loses none.
  */
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
-  readonly #lanes: readonly Lane[]
+  readonly #connections: readonly Connection[]
   readonly #depthTags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
   #inbox: AnyAccepted[] = []
@@ -71,9 +76,9 @@ export class Dispatcher implements Holder {
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#depthTags = { ...options.tags, dispatcher: options.role }
-    this.#lanes = options.lanes.map(plan => ({
+    this.#connections = options.connections.map(plan => ({
       ...plan,
-      state: initialLaneState(plan.processors.length),
+      state: initialConnectionState(plan.processors.length),
       client: undefined,
       call: undefined,
       timeouts: 0,
@@ -94,7 +99,7 @@ export class Dispatcher implements Holder {
 
   /** What a further request would wait for: requests, and calls on their way, whose requests may have been answered. */
   get load(): number {
-    return this.#lanes.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
+    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
   }
 
   submit(request: AnyAccepted): void {
@@ -121,9 +126,9 @@ export class Dispatcher implements Holder {
     this.#stopped = true
     this.#self.stop()
     const requests = [...this.#abandonCalls(new UnavailableError('brokerUnreachable', 'the dispatcher was stopped'))]
-    for (const lane of this.#lanes) {
-      clearTimeout(lane.timer)
-      void lane.client?.close()
+    for (const connection of this.#connections) {
+      clearTimeout(connection.timer)
+      void connection.client?.close()
     }
     return [...requests, ...this.drain()]
   }
@@ -134,9 +139,9 @@ export class Dispatcher implements Holder {
   }
 
   #abandonCalls(error: Error): AnyAccepted[] {
-    return this.#lanes.flatMap(lane => {
-      const { call } = lane
-      lane.call = undefined
+    return this.#connections.flatMap(connection => {
+      const { call } = connection
+      connection.call = undefined
       return call ? [...call.processor.callFailed(call.call, error, true)] : []
     })
   }
@@ -147,17 +152,17 @@ export class Dispatcher implements Holder {
         this.#takeIn()
         break
       case 'answered':
-        this.#answered(this.#lanes[message.lane]!, message.response)
+        this.#answered(this.#connections[message.connection]!, message.response)
         break
       case 'callFailed':
-        this.#callFailed(this.#lanes[message.lane]!, message.error, message.sent)
+        this.#callFailed(this.#connections[message.connection]!, message.error, message.sent)
         break
       case 'rested':
-        this.#step(this.#lanes[message.lane]!, ready => ({ type: 'rested', ready }))
+        this.#step(this.#connections[message.connection]!, ready => ({ type: 'rested', ready }))
         break
     }
-    // What was queued or moved to another lane may find that one free.
-    for (const lane of this.#lanes) this.#step(lane, ready => ({ type: 'queued', ready }))
+    // What was queued or moved to another connection may find that one free.
+    for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
     this.#options.metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#depthTags, this.#held)
   }
 
@@ -196,19 +201,19 @@ export class Dispatcher implements Holder {
     else this.#shares.delete(share)
   }
 
-  #answered(lane: Lane, response: unknown): void {
-    const { call } = lane
+  #answered(connection: Connection, response: unknown): void {
+    const { call } = connection
     if (!call) return
-    lane.timeouts = 0
+    connection.timeouts = 0
     this.#options.onAnswered()
     const returned = call.processor.processResponse(call.call, response)
-    lane.call = undefined
+    connection.call = undefined
     if (returned.length > 0) {
       for (const group of returned) for (const request of group.requests) request.heldBy(undefined)
       this.#options.reports.returned(returned)
     }
     const throttleMs = (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0
-    this.#step(lane, ready => ({ type: 'settled', ready, throttleMs }))
+    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs }))
   }
 
   /**
@@ -216,10 +221,10 @@ export class Dispatcher implements Holder {
    * in a row without that, or a lost connection, what waited goes back as well: at a broker that is gone it would wait
    * for nothing.
    */
-  #callFailed(lane: Lane, error: Error, sent: boolean): void {
-    const { call } = lane
+  #callFailed(connection: Connection, error: Error, sent: boolean): void {
+    const { call } = connection
     if (!call) return
-    lane.call = undefined
+    connection.call = undefined
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
     if (!(error instanceof CastellanError)) {
@@ -229,63 +234,63 @@ export class Dispatcher implements Holder {
     } else if (isAboutTheCall(error)) {
       // The broker is well and says no to this call, or the call cannot be expressed, or asks for too much.
       for (const request of requests) fail(request, failureOf(error))
-    } else if (sent && error instanceof TimedOutError && !this.#isSilent(lane)) {
+    } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
       const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
       this.#options.reports.returned([{ reason: 'staleTopic', requests }, ...news])
     } else {
-      lane.timeouts = 0
+      connection.timeouts = 0
       this.#options.reports.unreachable(error, [...requests, ...this.drain()])
     }
-    this.#step(lane, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
   }
 
-  #isSilent(lane: Lane): boolean {
+  #isSilent(connection: Connection): boolean {
     const { isSilent } = this.#options
-    return isSilent ? isSilent(lane.sentAt) : ++lane.timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
+    return isSilent ? isSilent(connection.sentAt) : ++connection.timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
   }
 
-  #step(lane: Lane, toEvent: (ready: readonly boolean[]) => LaneEvent): void {
-    const ready = lane.processors.map(processor => !processor.isEmpty)
-    const [state, effects] = laneTransition(lane.state, toEvent(ready))
-    lane.state = state
+  #step(connection: Connection, toEvent: (ready: readonly boolean[]) => ConnectionEvent): void {
+    const ready = connection.processors.map(processor => !processor.isEmpty)
+    const [state, effects] = connectionTransition(connection.state, toEvent(ready))
+    connection.state = state
     for (const effect of effects) {
-      if (effect.type === 'issue') this.#issue(lane, lane.processors[effect.processor]!)
-      else lane.timer = setTimeout(() => this.#tellRested(lane), effect.forMs)
+      if (effect.type === 'issue') this.#issue(connection, connection.processors[effect.processor]!)
+      else connection.timer = setTimeout(() => this.#tellRested(connection), effect.forMs)
     }
   }
 
-  #tellRested(lane: Lane): void {
-    this.#self.tell({ type: 'rested', lane: this.#lanes.indexOf(lane) })
+  #tellRested(connection: Connection): void {
+    this.#self.tell({ type: 'rested', connection: this.#connections.indexOf(connection) })
   }
 
-  #issue(lane: Lane, processor: QueueProcessor): void {
+  #issue(connection: Connection, processor: QueueProcessor): void {
     const call = processor.nextCall()
     if (call === undefined) {
       // Everything queued had been answered meanwhile.
-      this.#step(lane, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+      this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
       return
     }
     const inFlight = { processor, call }
-    lane.call = inFlight
-    lane.client ??= this.#options.createClient(lane.purpose)
-    void this.#send(lane, inFlight, lane.client)
+    connection.call = inFlight
+    connection.client ??= this.#options.createClient(connection.purpose)
+    void this.#send(connection, inFlight, connection.client)
   }
 
-  async #send(lane: Lane, inFlight: NonNullable<Lane['call']>, client: BrokerClient): Promise<void> {
-    const at = this.#lanes.indexOf(lane)
+  async #send(connection: Connection, inFlight: NonNullable<Connection['call']>, client: BrokerClient): Promise<void> {
+    const at = this.#connections.indexOf(connection)
     let sent = false
     try {
       // Connecting apart from sending tells a call that never left from one whose fate is unknown.
       if (!client.isConnected) await client.connect()
-      if (lane.call !== inFlight) return
+      if (connection.call !== inFlight) return
       sent = true
-      lane.sentAt = this.#options.ledger.now()
+      connection.sentAt = this.#options.ledger.now()
       const response = await inFlight.processor.send(client, inFlight.call)
-      if (lane.call === inFlight) this.#self.tell({ type: 'answered', lane: at, response })
+      if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error))
-      if (lane.call === inFlight) this.#self.tell({ type: 'callFailed', lane: at, error: failure, sent })
+      if (connection.call === inFlight) this.#self.tell({ type: 'callFailed', connection: at, error: failure, sent })
     }
   }
 }

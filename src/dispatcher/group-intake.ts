@@ -26,7 +26,7 @@ type GroupProcessor = QueueProcessor<{ readonly groupId: string }, never> & {
  */
 export class GroupIntake implements Intake {
   /** Per connection, in the order of their turns. */
-  readonly lanes: readonly (readonly QueueProcessor[])[]
+  readonly processors: readonly (readonly QueueProcessor[])[]
   readonly #fetch: FetchConsumerOffsetProcessor
   readonly #commit: CommitConsumerOffsetProcessor
   #look = (): void => {}
@@ -37,7 +37,7 @@ export class GroupIntake implements Intake {
     const processors = [this.#fetch, this.#commit] as unknown as readonly GroupProcessor[]
     const turns = new GroupTurns(options.slowGroupCallMs, () => this.#look())
     const connections = Math.max(options.maxGroupConnections, LEAST_CONNECTIONS)
-    this.lanes = Array.from({ length: connections }, (_, at) =>
+    this.processors = Array.from({ length: connections }, (_, at) =>
       processors.map(processor => inTurns(processor, turns, at === 0))
     )
   }
@@ -71,7 +71,7 @@ const isGroupRequest = (request: AnyAccepted) =>
 /** A processor as one connection sees it: only the groups count that may use it. */
 function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean): QueueProcessor {
   const mayGo: MayGo = groupId => turns.mayGo(groupId, isFirst)
-  const lane: QueueProcessor<{ readonly groupId: string }, never> = {
+  const queue: QueueProcessor<{ readonly groupId: string }, never> = {
     name: processor.name,
     get isEmpty() {
       return processor.isEmptyFor(mayGo)
@@ -91,5 +91,5 @@ function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean)
       return processor.callFailed(call, error, sent)
     }
   }
-  return lane as unknown as QueueProcessor
+  return queue as unknown as QueueProcessor
 }

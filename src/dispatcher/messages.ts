@@ -5,9 +5,9 @@ import type { Returned } from '../processors/queue-processor.js'
 export type DispatcherMessage =
   /** Requests were submitted since the last turn. */
   | { readonly type: 'work' }
-  | { readonly type: 'answered'; readonly lane: number; readonly response: unknown }
-  | { readonly type: 'callFailed'; readonly lane: number; readonly error: Error; readonly sent: boolean }
-  | { readonly type: 'rested'; readonly lane: number }
+  | { readonly type: 'answered'; readonly connection: number; readonly response: unknown }
+  | { readonly type: 'callFailed'; readonly connection: number; readonly error: Error; readonly sent: boolean }
+  | { readonly type: 'rested'; readonly connection: number }
 
 /** The only news that travels upward. */
 export interface DispatcherReports {

@@ -2,12 +2,12 @@ import type { Step } from '../actor/actor.js'
 import { nextInTurn } from './round-robin.js'
 
 /**
- * A lane: one connection, one call in flight, its processors in turn.
+ * A connection to a broker: one call in flight, its processors in turn.
  *
  *   free ──queued──▶ busy ──settled──▶ busy (the next processor in turn) or free
  *                         ──settled, throttled──▶ resting ──rested──▶ busy or free
  */
-export type LaneState =
+export type ConnectionState =
   /** `last`: whose turn it was. */
   | { readonly mode: 'free'; readonly last: number }
   | { readonly mode: 'busy'; readonly processor: number }
@@ -15,20 +15,23 @@ export type LaneState =
   | { readonly mode: 'resting'; readonly last: number }
 
 /** `ready`: per processor, whether it has something to send. */
-export type LaneEvent =
+export type ConnectionEvent =
   | { readonly type: 'queued'; readonly ready: readonly boolean[] }
   /** The call in flight was answered, failed, or turned out to be unnecessary. */
   | { readonly type: 'settled'; readonly ready: readonly boolean[]; readonly throttleMs: number }
   | { readonly type: 'rested'; readonly ready: readonly boolean[] }
 
-export type LaneEffect =
+export type ConnectionEffect =
   | { readonly type: 'issue'; readonly processor: number }
   | { readonly type: 'rest'; readonly forMs: number }
 
-export const initialLaneState = (processors: number): LaneState => ({ mode: 'free', last: processors - 1 })
+export const initialConnectionState = (processors: number): ConnectionState => ({ mode: 'free', last: processors - 1 })
 
-/** Decides what a lane does next. */
-export function laneTransition(state: LaneState, event: LaneEvent): Step<LaneState, LaneEffect> {
+/** Decides what a connection does next. */
+export function connectionTransition(
+  state: ConnectionState,
+  event: ConnectionEvent
+): Step<ConnectionState, ConnectionEffect> {
   switch (state.mode) {
     case 'free':
       return event.type === 'queued' ? next(state.last, event.ready) : [state, []]
@@ -41,7 +44,7 @@ export function laneTransition(state: LaneState, event: LaneEvent): Step<LaneSta
   }
 }
 
-function next(last: number, ready: readonly boolean[]): Step<LaneState, LaneEffect> {
+function next(last: number, ready: readonly boolean[]): Step<ConnectionState, ConnectionEffect> {
   const processor = nextInTurn(ready, last)
   if (processor === undefined) return [{ mode: 'free', last }, []]
   return [{ mode: 'busy', processor }, [{ type: 'issue', processor }]]

@@ -113,7 +113,7 @@ function follow(
     metrics.requestsInFlight.value--
     const durationMs = now() - startedAt
     const status = response.writableFinished ? response.statusCode : 'aborted'
-    metrics.answered(mountOf(request), request.method, status, durationMs)
+    metrics.answered(mountNameOf(request), request.method, status, durationMs)
     if (status !== 'aborted' && context.requestLog.wants(status, durationMs)) {
       const { id: requestId, method, routeOptions } = request
       context.requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
@@ -122,7 +122,7 @@ function follow(
 }
 
 /** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */
-const mountOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
+const mountNameOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
 
 /** Marks all requests of a scope as belonging to a dialect. */
 export const nameMount = (scope: FastifyInstance, name: string): void => {

@@ -1,5 +1,4 @@
 import type { Requester } from '../actor/requester.js'
-import type { ErrorCode } from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
 import {
   type BrokerNode,
@@ -13,6 +12,7 @@ import type {
   BatchAnswer,
   CommitConsumerOffset,
   CommitConsumerOffsetResult,
+  Failure,
   FetchConsumerOffset,
   FetchConsumerOffsetResult,
   FetchData,
@@ -51,15 +51,6 @@ export interface Routed {
 }
 export type RoutedKind = keyof Routed
 export type AnyAccepted = { [Kind in RoutedKind]: Accepted<Kind> }[RoutedKind]
-
-/** The one failure shape all results share. */
-export interface Failure {
-  readonly type: 'failed'
-  readonly errorCode: number | undefined
-  readonly code: ErrorCode
-  readonly message: string
-  readonly retriable: boolean
-}
 
 /** Where a request waits; told when it has been answered or taken elsewhere. */
 export interface Holder {

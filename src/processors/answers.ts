@@ -1,6 +1,7 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../errors.js'
+import type { Failure } from '../operations.js'
 import { kafkaErrorOf } from '../wire/error-codes.js'
-import type { Accepted, AnyAccepted, Failure, Obstacle, Routed } from './accepted.js'
+import type { Accepted, AnyAccepted, Obstacle, Routed } from './accepted.js'
 
 /** What a result repeats of its request. */
 interface EchoKeys {

@@ -1,5 +1,4 @@
-import type { Produce, RecordFailure } from '../operations.js'
-import type { Failure } from '../processors/accepted.js'
+import type { Failure, Produce, RecordFailure } from '../operations.js'
 
 /** Answers a Produce of which nothing was taken: no record of it will ever be in the log. */
 export function refuseProduce({ records, requester }: Produce, failure: Failure): void {

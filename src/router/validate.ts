@@ -1,12 +1,12 @@
 import type {
   CommitConsumerOffset,
+  Failure,
   InitProducerId,
   OffsetType,
   Produce,
   RouterMessage,
   RouterRequest
 } from '../operations.js'
-import type { Failure } from '../processors/accepted.js'
 import { ownFailure } from '../processors/answers.js'
 
 // Kafka's own bound for names; longer ones would not fit the protocol's 16-bit lengths at some point.

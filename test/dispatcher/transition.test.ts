@@ -1,26 +1,26 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { nextInTurn } from '../../src/dispatcher/round-robin.js'
-import { initialLaneState, type LaneState, laneTransition } from '../../src/dispatcher/transition.js'
+import { type ConnectionState, connectionTransition, initialConnectionState } from '../../src/dispatcher/transition.js'
 
 const ready = (...indices: number[]): boolean[] => [0, 1, 2].map(index => indices.includes(index))
 
-describe('lane', () => {
+describe('connection to a broker', () => {
   it('sends at once when it is free', () => {
-    const [state, effects] = laneTransition(initialLaneState(3), { type: 'queued', ready: ready(1) })
+    const [state, effects] = connectionTransition(initialConnectionState(3), { type: 'queued', ready: ready(1) })
     expect(state).to.deep.equal({ mode: 'busy', processor: 1 })
     expect(effects).to.deep.equal([{ type: 'issue', processor: 1 }])
   })
 
   it('has one call in flight', () => {
-    const busy: LaneState = { mode: 'busy', processor: 1 }
-    expect(laneTransition(busy, { type: 'queued', ready: ready(0, 2) })).to.deep.equal([busy, []])
+    const busy: ConnectionState = { mode: 'busy', processor: 1 }
+    expect(connectionTransition(busy, { type: 'queued', ready: ready(0, 2) })).to.deep.equal([busy, []])
   })
 
   it('goes on with the NEXT processor in turn, the same one last', () => {
-    const busy: LaneState = { mode: 'busy', processor: 1 }
+    const busy: ConnectionState = { mode: 'busy', processor: 1 }
     const next = (...indices: number[]) =>
-      laneTransition(busy, { type: 'settled', ready: ready(...indices), throttleMs: 0 })[1]
+      connectionTransition(busy, { type: 'settled', ready: ready(...indices), throttleMs: 0 })[1]
     expect(next(0, 1, 2)).to.deep.equal([{ type: 'issue', processor: 2 }])
     expect(next(0, 1)).to.deep.equal([{ type: 'issue', processor: 0 }])
     expect(next(1)).to.deep.equal([{ type: 'issue', processor: 1 }])
@@ -28,29 +28,32 @@ describe('lane', () => {
   })
 
   it('remembers whose turn it was while it is free', () => {
-    const [free] = laneTransition({ mode: 'busy', processor: 1 }, { type: 'settled', ready: ready(), throttleMs: 0 })
+    const [free] = connectionTransition(
+      { mode: 'busy', processor: 1 },
+      { type: 'settled', ready: ready(), throttleMs: 0 }
+    )
     expect(free).to.deep.equal({ mode: 'free', last: 1 })
-    expect(laneTransition(free, { type: 'queued', ready: ready(0, 1) })[1]).to.deep.equal([
+    expect(connectionTransition(free, { type: 'queued', ready: ready(0, 1) })[1]).to.deep.equal([
       { type: 'issue', processor: 0 }
     ])
   })
 
   it('rests as long as the broker asks, whatever is queued', () => {
-    const [resting, effects] = laneTransition(
+    const [resting, effects] = connectionTransition(
       { mode: 'busy', processor: 0 },
       { type: 'settled', ready: ready(1), throttleMs: 40 }
     )
     expect(effects).to.deep.equal([{ type: 'rest', forMs: 40 }])
-    expect(laneTransition(resting, { type: 'queued', ready: ready(1) })).to.deep.equal([resting, []])
-    expect(laneTransition(resting, { type: 'rested', ready: ready(1) })[1]).to.deep.equal([
+    expect(connectionTransition(resting, { type: 'queued', ready: ready(1) })).to.deep.equal([resting, []])
+    expect(connectionTransition(resting, { type: 'rested', ready: ready(1) })[1]).to.deep.equal([
       { type: 'issue', processor: 1 }
     ])
   })
 
   it('ignores news that does not fit its state', () => {
-    const free: LaneState = { mode: 'free', last: 0 }
-    expect(laneTransition(free, { type: 'settled', ready: ready(1), throttleMs: 0 })).to.deep.equal([free, []])
-    expect(laneTransition(free, { type: 'rested', ready: ready(1) })).to.deep.equal([free, []])
+    const free: ConnectionState = { mode: 'free', last: 0 }
+    expect(connectionTransition(free, { type: 'settled', ready: ready(1), throttleMs: 0 })).to.deep.equal([free, []])
+    expect(connectionTransition(free, { type: 'rested', ready: ready(1) })).to.deep.equal([free, []])
   })
 })
 

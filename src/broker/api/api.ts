@@ -1,7 +1,7 @@
 import type { BrokerNode } from '../../model.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
-import type { Target, Verdict } from '../faults.js'
+import type { FaultEffects, Target } from '../faults.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { ProtocolWriter } from '../protocol/writer.js'
 import type { SaslExchange } from '../sasl/sasl-exchange.js'
@@ -25,7 +25,7 @@ export interface Call {
   readonly clientId: string
   readonly cluster: Cluster
   readonly peer: Peer
-  readonly faults: Verdict
+  readonly faults: FaultEffects
   /** The answer is written here, after the response header. */
   readonly response: ProtocolWriter
   /** False: nothing is sent (acks=0). */

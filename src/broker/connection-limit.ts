@@ -1,5 +1,5 @@
-/** How many of something there may be at a time, over all nodes. */
-export class Places {
+/** How many connections may be open at a time, over all nodes. */
+export class ConnectionLimit {
   readonly #limit: number
   #taken = 0
 
