@@ -19,7 +19,7 @@ const defaultConnection = { clientId: 'castellan', connectTimeoutMs: 3_000, requ
 
 /** What {@link openCastellan} needs to know; everything but the brokers has a default. */
 export interface OpenCastellanOptions {
-  /** Where to knock first: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
+  /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
   readonly brokers: string | readonly string[]
   /** Client id, time-outs, TLS, SASL. */
   readonly connection?: Partial<Omit<ConnectionSettings, 'log'>> | undefined

@@ -98,7 +98,7 @@ export const authSettings = z
     unixSocketPrincipal: principal
       .optional()
       .describe(
-        'Who clients of `http.unixSocket` are that send no credentials: the mode of the file decides who can be. Absent: they need credentials as all others'
+        'Principal of clients of `http.unixSocket` that send no credentials; the mode of the socket file decides who can connect. Absent: they need credentials like all other clients'
       ),
     clockToleranceMs: z
       .int()
@@ -109,11 +109,11 @@ export const authSettings = z
     jwksTimeoutMs: milliseconds.default(5_000).describe('Time limit for fetching the keys of an issuer'),
     jwksCooldownMs: milliseconds
       .default(30_000)
-      .describe('Least time between two fetches, whatever key ids clients send'),
+      .describe('Least time between two fetches of keys, even when tokens name unknown keys'),
     jwksRefreshMs: milliseconds.default(600_000).describe('Keys are fetched again when they are older than this'),
     jwksMaxAgeMs: milliseconds
       .default(86_400_000)
-      .describe('Keys that could not be fetched again are used up to this age; then the answer is 503')
+      .describe('Keys that cannot be fetched again are used up to this age; after it requests are answered 503')
   })
   .prefault({})
   .describe(

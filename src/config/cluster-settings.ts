@@ -4,7 +4,11 @@ import { brokerAddress, milliseconds, secret } from './units.js'
 const tls = z
   .strictObject({
     enabled: z.boolean().default(false).describe('Speaks TLS to the brokers'),
-    caFile: z.string().min(1).optional().describe("PEM file of the authorities to trust instead of Node's own list"),
+    caFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('PEM file of the certificate authorities to trust instead of the list built into Node'),
     certFile: z
       .string()
       .min(1)
@@ -21,7 +25,7 @@ const tls = z
       .string()
       .min(1)
       .optional()
-      .describe('Host name to expect in the certificate instead of the one connected to')
+      .describe('Host name to expect in the certificate instead of the host that is connected to')
   })
   .prefault({})
   .describe('Encryption between Castellan and the brokers')
@@ -30,7 +34,7 @@ const sasl = z
   .strictObject({
     mechanism: z
       .enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'])
-      .describe('How to prove who we are; `plain` sends the password as it is, so use it with TLS only'),
+      .describe('SASL mechanism; `plain` sends the password in clear text, so use it with TLS only'),
     username: z.string().min(1).optional().describe('For `plain` and the `scram` mechanisms'),
     password: secret.optional().describe('For `plain` and the `scram` mechanisms').meta({ secret: true }),
     token: secret.optional().describe('For `oauthbearer`: the token, sent as it is').meta({ secret: true })
@@ -43,8 +47,15 @@ export const clusterSettings = z.strictObject({
   brokers: z
     .array(brokerAddress)
     .default([])
-    .describe('Where to knock first, each as HOST:PORT. None for `default` means the embedded broker'),
-  clientId: z.string().min(1).max(249).default('castellan').describe("The name in the brokers' logs and quotas"),
+    .describe(
+      'Bootstrap brokers, each as HOST:PORT; the rest of the cluster is discovered from them. If `default` names none, the embedded broker is used'
+    ),
+  clientId: z
+    .string()
+    .min(1)
+    .max(249)
+    .default('castellan')
+    .describe('Client id that is sent to the brokers, for their logs and quotas'),
   connectTimeoutMs: milliseconds
     .default(3_000)
     .describe('Longest wait for a connection, TLS and authentication included'),

@@ -6,70 +6,82 @@ const MIB = 1024 * KIB
 
 const requestTimeouts = z
   .strictObject({
-    fetchData: milliseconds.default(30_000).describe('FetchData'),
-    fetchOffset: milliseconds.default(30_000).describe('FetchOffset'),
-    fetchConsumerOffset: milliseconds.default(30_000).describe('FetchConsumerOffset'),
-    commitConsumerOffset: milliseconds.default(30_000).describe('CommitConsumerOffset'),
-    fetchTopicMetadata: milliseconds.default(30_000).describe('FetchTopicMetadata'),
-    initProducerId: milliseconds.default(30_000).describe("Delivery's request for a producer id")
+    fetchData: milliseconds.default(30_000).describe('Deadline of FetchData'),
+    fetchOffset: milliseconds.default(30_000).describe('Deadline of FetchOffset'),
+    fetchConsumerOffset: milliseconds.default(30_000).describe('Deadline of FetchConsumerOffset'),
+    commitConsumerOffset: milliseconds.default(30_000).describe('Deadline of CommitConsumerOffset'),
+    fetchTopicMetadata: milliseconds.default(30_000).describe('Deadline of FetchTopicMetadata'),
+    initProducerId: milliseconds
+      .default(30_000)
+      .describe('Deadline of a request for a producer id, which delivery makes')
   })
   .prefault({})
-  .describe('When a request nobody has answered is answered `timedOut`; a time-out in the request goes first')
+  .describe(
+    'Deadlines of requests to the Router: a request without an answer by then is answered `timedOut`. A time-out in the request itself takes precedence'
+  )
 
 export const routerSettings = z
   .strictObject({
     fetchMaxWaitMs: milliseconds
       .default(100)
       .describe('How long a reader at the end of a partition waits for records before it is told `noMessages`'),
-    fetchMaxBytes: bytes.default(16 * MIB).describe('One fetch response, over all its partitions'),
+    fetchMaxBytes: bytes.default(16 * MIB).describe('Largest fetch response, all its partitions together'),
     fetchBufferBytes: bytes
       .default(1 * MIB)
-      .describe('One partition in one answer; a single batch is answered whole even when it is larger'),
-    fetchMaxPartitions: count.default(2_000).describe('Partitions in one fetch call'),
+      .describe(
+        'Largest part of one partition in a fetch response; a single batch is returned whole even when it is larger'
+      ),
+    fetchMaxPartitions: count.default(2_000).describe('Most partitions in one fetch call'),
     fetchMaxDecompressedBytes: bytes
       .default(64 * MIB)
       .describe(
-        'What one fetch response may be decompressed to; batches beyond it are asked for again, and a batch that is larger by itself is answered `failed` (`batchTooLarge`)'
+        'How many bytes one fetch response may have after decompression. Batches beyond that are fetched again; readers of a single batch that is larger are answered `failed` (`batchTooLarge`)'
       ),
     isolationLevel: z
       .enum(['readUncommitted', 'readCommitted'])
       .default('readUncommitted')
       .describe('`readCommitted` hides records of transactions that are open or aborted'),
     requestTimeoutMs: requestTimeouts,
-    callTimeoutMs: milliseconds
-      .default(5_000)
-      .describe('How long one exchange with a broker may take, connecting included'),
+    callTimeoutMs: milliseconds.default(5_000).describe('Time limit for one call to a broker, connecting included'),
     metadataTimeoutMs: milliseconds
       .default(1_500)
-      .describe('The same for a refresh of metadata, which then asks another broker'),
+      .describe('Time limit for a metadata call; after it another broker is asked'),
     maxGroupConnections: z
       .int()
       .min(2)
       .default(4)
-      .describe('Connections to one broker for commits and committed offsets; opened as groups are slow'),
+      .describe(
+        'Most connections to one broker for commits and committed offsets; those after the first are opened while groups are slow'
+      ),
     slowGroupCallMs: milliseconds
       .default(200)
-      .describe('When a call of one group has taken this long, other groups get another connection'),
+      .describe('When a call of one group has taken this long, the other groups use another connection'),
     metadataMaxAgeMs: milliseconds
       .default(10_000)
       .describe(
-        'Longest time that what is known of a topic in use may lag behind Kafka when no broker tells: a deleted topic is read from the cache no longer than this, and added partitions are seen. All topics in use are looked up in one call at three quarters of it'
+        'Greatest age of the metadata of a topic in use: a deleted topic is read from the cache for no longer than this, and added partitions are seen by then. All topics in use are looked up in one call when three quarters of this time have passed'
       ),
-    refreshBackoffMs: milliseconds.default(100).describe('First pause between two refreshes of one topic; doubles'),
-    refreshBackoffMaxMs: milliseconds.default(1_000).describe('Longest such pause'),
+    refreshBackoffMs: milliseconds
+      .default(100)
+      .describe('First pause between two metadata refreshes for one topic; it doubles each time'),
+    refreshBackoffMaxMs: milliseconds
+      .default(1_000)
+      .describe('Longest pause between two metadata refreshes for one topic'),
     unknownTopicRefreshes: count
       .default(3)
       .describe(
-        'Look-ups that must miss a topic before it counts as unknown to who reads; also how often its leader must say so while look-ups name the topic'
+        'How many look-ups in a row must miss a topic before readers are told that it is unknown. Where look-ups still find the topic, its leader must deny it as often'
       ),
     unknownTopicTimeoutMs: milliseconds
       .default(5_000)
-      .describe('Longest that takes; a topic that was known, or may be created, is given this long'),
-    unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long the answer is remembered'),
+      .describe(
+        'Longest time until readers are told that a topic is unknown. A topic that was known before, or that may be created, is always given this time'
+      ),
+    unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long it is remembered that a topic is unknown'),
     unknownTopicLookUpsPerSecond: count
       .default(20)
       .describe(
-        'Missing topics that brokers are asked to create, per second; looking up names that nobody knows is not limited, since it creates nothing'
+        'How many missing topics per second the brokers are asked to create. Look-ups create nothing and are not limited'
       ),
     onClusterChange: z
       .enum(['follow', 'stop'])
@@ -79,35 +91,41 @@ export const routerSettings = z
       ),
     brokerBackoffMs: milliseconds
       .default(50)
-      .describe('First pause before a broker that failed is tried again; doubles'),
-    brokerBackoffMaxMs: milliseconds.default(10_000).describe('Longest such pause'),
+      .describe('First pause before a broker that failed is tried again; it doubles each time'),
+    brokerBackoffMaxMs: milliseconds
+      .default(10_000)
+      .describe('Longest pause before a broker that failed is tried again'),
     retryBackoffMs: milliseconds
       .default(50)
-      .describe('First pause before a request is sent again that a broker could not serve yet; doubles'),
-    retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest such pause'),
+      .describe('First pause before a request that a broker could not serve is sent again; it doubles each time'),
+    retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before such a request is sent again'),
     maxQueuedPerDispatcher: count
       .default(10_000)
-      .describe('Requests that may wait at one dispatcher of a broker; more are refused as overload'),
+      .describe('Most requests that wait at one dispatcher of a broker; further ones are refused as overload'),
     maxParkedRequests: count
       .default(10_000)
       .describe(
-        'Requests that may wait for a leader, a coordinator or a broker; more are refused as overload. Names that brokers say are missing may fill half of it, all names that are not known three quarters'
+        'Most requests that wait for a leader, a coordinator or a broker; further ones are refused as overload. Requests for topics that brokers say are missing may fill half of it, requests for all unknown topics together three quarters'
       ),
     produceConnections: count
       .max(5)
       .default(1)
       .describe(
-        'Produce calls in flight to one broker, each on a connection of its own, for different partitions. More help where the way to the broker is long; batches are smaller then'
+        'Most produce calls in flight to one broker, each on its own connection and for different partitions. More than one helps when the round trip to the broker is long; batches are smaller then'
       ),
     produceRequestMaxBytes: bytes
       .default(8 * MIB)
       .describe(
-        'All batches in one produce request; a single batch that is larger goes alone. Halved for a broker that closes the connection on such a request (its `socket.request.max.bytes`)'
+        'Largest produce request, all its batches together; a single batch that is larger is sent alone. Halved for a broker that closes the connection on such a request (its `socket.request.max.bytes`)'
       ),
-    produceBrokerTimeoutMs: milliseconds.default(1_500).describe('How long a broker may wait for its in-sync replicas'),
+    produceBrokerTimeoutMs: milliseconds
+      .default(1_500)
+      .describe('How long a broker may wait for its in-sync replicas to acknowledge a produce request'),
     produceParkMs: milliseconds
       .default(5_000)
-      .describe('How long a batch that has not been sent may look for its leader before it goes back to its lane')
+      .describe(
+        'How long a batch that has not been sent may wait for a leader before it is returned to delivery, which tries it again'
+      )
   })
   .prefault({})
   .describe('The Router: requests to Kafka')
@@ -117,59 +135,65 @@ export const deliverySettings = z
     maxBytes: bytes
       .default(64 * MIB)
       .describe(
-        'Records waiting for Kafka, all partitions together, bookkeeping included; more are refused as overload'
+        'Memory for records that wait for Kafka, all partitions together, bookkeeping included; further records are refused as overload'
       ),
     maxLaneBytes: bytes
       .default(16 * MIB)
-      .describe('The same for one partition, so that a stuck one leaves room for the others'),
+      .describe('The same for one partition, so that a stuck partition leaves memory to the others'),
     batchMaxBytes: bytes
       .default(1_000_000)
-      .describe("One record batch; at most the topics' `max.message.bytes`. A single larger record travels alone"),
+      .describe(
+        'Largest record batch; must not exceed `max.message.bytes` of the topics. A single record that is larger is sent in a batch of its own'
+      ),
     maxRecordBytes: bytes.default(1 * MIB).describe('Key, value and headers of one record; larger ones are refused'),
     timeoutMs: milliseconds
       .default(120_000)
       .describe(
-        'How long a batch that may have reached a broker is tried again before it is given up, and the longest any record waits'
+        'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
       ),
     unknownTopicWaitMs: milliseconds
       .default(5_000)
-      .describe('How long records wait for a topic the brokers do not know; their answer is remembered as long'),
+      .describe(
+        'How long records wait for a topic that the brokers do not know. For the same time afterwards, further records for it are refused at once'
+      ),
     unknownTopicMaxBytes: bytes
       .default(1 * MIB)
       .describe(
-        'Records that wait for one such topic. A topic that is being looked up has the room of `maxLaneBytes` instead; all such topics together have a quarter of `maxBytes`'
+        'Memory for the records of one topic that the brokers do not know. While no broker has answered yet, `maxLaneBytes` applies instead. The records of all topics of either kind may take a quarter of `maxBytes`'
       ),
     maxUnknownTopics: count
       .default(1_000)
       .describe(
-        'Such topics at one time. When there are more, the records of the topic that was missing first are answered that it does not exist'
+        'Most topics that the brokers do not know and that records wait for. When there are more, the records of the topic that has been missing longest fail with `unknownTopic`'
       ),
     maxPendingTopics: count
       .default(10_000)
       .describe(
-        'Topics that records wait for while no broker has answered for them yet; records of further ones are refused. One request may add a quarter of them'
+        'Most topics that records wait for while no broker has answered for them; records for further topics are refused. One request may add a quarter of them'
       ),
     createTopics: z
       .boolean()
       .default(true)
-      .describe('Lets the brokers create a topic somebody writes to, if they are set up to'),
+      .describe('Lets the brokers create a topic that somebody writes to, where `auto.create.topics.enable` is on'),
     lookUpIntervalMs: milliseconds
       .default(50)
       .describe(
-        'Least time between two look-ups of new topics, between two of missing ones, and between two refreshes'
+        'Least time between two look-ups of the same kind; the kinds are new topics, missing topics and refreshes'
       ),
-    retryBackoffMs: milliseconds.default(100).describe('Wait before a batch is tried again; doubles with every try'),
-    retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest such wait'),
+    retryBackoffMs: milliseconds
+      .default(100)
+      .describe('First pause before a batch is tried again; it doubles each time'),
+    retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before a batch is tried again'),
     answerTimeoutMs: milliseconds
       .default(60_000)
-      .describe('How long the Router may keep a batch before it counts as unanswered'),
+      .describe('How long delivery waits for the answer of the Router before a batch counts as unanswered'),
     compression: z
       .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
       .default('none')
       .describe('How record batches are compressed before they are sent')
   })
   .prefault({})
-  .describe('Writing: lanes per partition')
+  .describe('Writing: buffers, batches and retries per partition')
 
 export const cacheSettings = z
   .strictObject({
@@ -177,7 +201,7 @@ export const cacheSettings = z
     decompressedMaxBytes: bytes
       .default(128 * MIB)
       .describe(
-        'Memory for records that were decompressed, all clusters and readers of the process together; the least recently read are decompressed again when they are read again'
+        'Memory for decompressed records, shared by all clusters and readers of the process. The least recently read ones are dropped first, and decompressed again when they are needed'
       )
   })
   .prefault({})

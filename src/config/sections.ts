@@ -188,8 +188,12 @@ export const embeddedSettings = z
     port: listenPort
       .default(9092)
       .describe('Port of its first node; further nodes take the following ports. 0: any free ones'),
-    directory: z.string().min(1).optional().describe('Where it keeps its records; absent: in memory, gone at exit'),
-    nodes: count.max(9).default(1).describe('How many brokers it pretends to be'),
+    directory: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Directory for its records; absent: they are kept in memory and lost at exit'),
+    nodes: count.max(9).default(1).describe('How many brokers it simulates'),
     defaultPartitions: count
       .max(10_000)
       .default(4)
@@ -197,22 +201,24 @@ export const embeddedSettings = z
     autoCreateTopics: z.boolean().default(true).describe('Creates a topic when somebody writes to it'),
     retentionBytes: bytes
       .optional()
-      .describe('Oldest records of a partition go beyond this; absent: 1 GiB in a directory, 128 MiB in memory'),
+      .describe(
+        'Size of a partition beyond which its oldest records are deleted; absent: 1 GiB in a directory, 128 MiB in memory'
+      ),
     limits: embeddedLimitSettings
   })
   .prefault({})
-  .describe('A small Kafka in this process, for trying, developing and testing')
+  .describe('A Kafka-protocol broker in this process, for trying out, development and tests')
 
 export const logSettings = z
   .strictObject({
     level: z
       .enum(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
-      .describe('Least important lines that are written'),
+      .describe('Lowest level that is written'),
     pretty: z
       .enum(['auto', 'always', 'never'])
       .default('auto')
-      .describe('Lines for people instead of JSON; `auto`: when stdout is a terminal')
+      .describe('Readable lines instead of JSON; `auto`: when stdout is a terminal')
   })
   .prefault({})
   .describe('The log on stdout')
@@ -221,15 +227,17 @@ export const shutdownSettings = z
   .strictObject({
     graceMs: milliseconds
       .default(10_000)
-      .describe('Longest a stop may take after SIGTERM or SIGINT; what is not written by then is counted and lost'),
+      .describe(
+        'Time limit for a stop after SIGTERM or SIGINT; records that Kafka has not taken by then are counted and lost'
+      ),
     drainMs: z
       .int()
       .min(0)
       .max(2_147_483_647)
       .optional()
       .describe(
-        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503, so that load balancers turn away first; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
+        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503, so that load balancers stop sending requests first; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
       )
   })
   .prefault({})
-  .describe('Leaving')
+  .describe('Stopping')

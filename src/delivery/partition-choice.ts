@@ -42,7 +42,10 @@ export class PartitionChoice {
     return Math.floor(this.#random() * partitionCount)
   }
 
-  /** The one with the least to do, which one in trouble is only when all are; any of several. */
+  /**
+   * The partition with the fewest bytes to send, a random one of several. Skips partitions that are backing off, unless
+   * all of them are.
+   */
   #nextSticky(partitionCount: number): number {
     const start = this.#any(partitionCount)
     let best = start

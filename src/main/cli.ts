@@ -95,7 +95,7 @@ function report(error: unknown, command: Command | undefined, debug: boolean, { 
   // Only the configuration can have several problems; a line break elsewhere belongs to a name.
   const lines = error instanceof ConfigError ? message.split('\n') : [message || 'failed']
   for (const line of lines) stderr.write(`${called}: ${printable(line)}\n`)
-  if (error instanceof UsageError) stderr.write(`${called} --help tells what there is\n`)
+  if (error instanceof UsageError) stderr.write(`${called} --help shows the usage\n`)
   if (!known && !debug) stderr.write('this is a bug; --debug shows where it happened\n')
   if (debug && error instanceof Error) stderr.write(`${printableLines(String(error.stack))}\n`)
   return error instanceof UsageError || error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILURE

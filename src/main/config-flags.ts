@@ -18,7 +18,7 @@ export const clientFlags: readonly Flag[] = [
     name: 'brokers',
     short: 'b',
     placeholder: 'HOST:PORT,…',
-    help: 'where to knock (default: what the configuration says, else 127.0.0.1:9092)',
+    help: 'bootstrap brokers (default: those of the configuration, else 127.0.0.1:9092)',
     setting: ['clusters', 'default', 'brokers']
   },
   { name: 'cluster', placeholder: 'NAME', help: 'which of the clusters of the configuration (default: default)' },

@@ -14,7 +14,7 @@ import { isRouterMessage } from './validate.js'
 export interface StartRouterOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
-  /** Where to knock first; ids do not matter. */
+  /** Bootstrap brokers: the first metadata comes from one of them. */
   readonly bootstrap: readonly BrokerAddress[]
   /** Everything not named keeps its default. */
   readonly settings?: RouterSettingsOverrides

@@ -134,7 +134,7 @@ describe('castellan', () => {
         const lines = stderr.trimEnd().split('\n')
         expect(lines).to.have.length(2)
         expect(lines[0]!.startsWith(message), lines[0]).to.equal(true)
-        expect(lines[1]).to.match(/ --help tells what there is$/)
+        expect(lines[1]).to.match(/ --help shows the usage$/)
       })
     }
 
@@ -150,7 +150,7 @@ describe('castellan', () => {
       expect(code).to.equal(2)
       expect(stderr.trimEnd().split('\n')).to.deep.equal([
         'castellan serve: --host needs a value: --host HOST',
-        'castellan serve --help tells what there is'
+        'castellan serve --help shows the usage'
       ])
       const second = await castellan(['--port', 'x'], { CASTELLAN_NOPE: '1' })
       expect(second.stderr.trimEnd().split('\n')).to.deep.equal([
