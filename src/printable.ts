@@ -29,5 +29,15 @@ export const printable = (text: string): string => text.replace(CONTROL, escapeO
 /** The same for text of several lines: line breaks and tabs stay. */
 export const printableLines = (text: string): string => text.replace(CONTROL_BUT_LAYOUT, escapeOne)
 
+/** Longer than any name that can be right: a topic has at most 249 characters. */
+const MAX_NAME_LENGTH = 256
+
+/**
+ * A name somebody asked for, for a line of a log or an error: one that is too long to be right is cut. What clients send
+ * as a name may have millions of characters.
+ */
+export const shortened = (name: string): string =>
+  name.length <= MAX_NAME_LENGTH ? name : `${name.slice(0, MAX_NAME_LENGTH)}… (${name.length} characters)`
+
 /** JSON that can be looked at in a terminal; it means the same. */
 export const printableJson = (json: string): string => json.replace(CONTROL_IN_JSON, unicodeEscape)

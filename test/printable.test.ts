@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { printable, printableJson, printableLines } from '../src/printable.js'
+import { printable, printableJson, printableLines, shortened } from '../src/printable.js'
 
 /** What a terminal obeys: CSI in both its forms, carriage return, backspace, bell, text direction. */
 const HOSTILE = 'a\u001b[2J\u009b31m\r\n\b\u0007\u202eb\u2028\u2066\u200f\u007f\u0000\ufeff'
@@ -21,6 +21,11 @@ describe('walls 6: foreign text for the eyes of people', () => {
       'a\\u001b[2J\\u009b31m\\r\\n\\u0008\\u0007\\u202eb\\u2028\\u2066\\u200f\\u007f\\u0000\\ufeff'
     )
     expect(printable('größer/日本語-🙂')).to.equal('größer/日本語-🙂')
+  })
+
+  it('cuts names that are too long to be right', () => {
+    expect(shortened('x'.repeat(256))).to.equal('x'.repeat(256))
+    expect(shortened('x'.repeat(1_000_000))).to.equal(`${'x'.repeat(256)}… (1000000 characters)`)
   })
 
   it('keeps line breaks and tabs where there may be several lines', () => {

@@ -1,4 +1,5 @@
 import type { AccessSettings } from '../config/access-settings.js'
+import { shortened } from '../printable.js'
 import type { Operation, Target } from './access.js'
 import type { AuthMethod } from './identity.js'
 
@@ -38,8 +39,15 @@ export class Audit {
     return this.#which === 'all' || (this.#which === 'denied' && !isAllowed)
   }
 
+  /** Names are cut where they are too long to be right. */
   write(line: AuditLine): void {
-    this.#sink(line)
+    const { topic, topics, group } = line
+    this.#sink({
+      ...line,
+      ...(topic !== undefined && { topic: shortened(topic) }),
+      ...(topics !== undefined && { topics: topics.map(shortened) }),
+      ...(group !== undefined && { group: shortened(group) })
+    })
   }
 }
 

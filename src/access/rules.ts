@@ -5,6 +5,9 @@ import { toAnyMatcher } from './pattern.js'
 /** Answers remembered per principal and operation; clients choose the names, so there must be an end. */
 const MAX_REMEMBERED_TOPICS = 1_000
 
+/** No topic has a longer name. What is longer is not remembered: the bound above is one of names, not of bytes. */
+const MAX_TOPIC_LENGTH = 249
+
 /** Principals whose grants are remembered; a token issuer may know any number of them. */
 const MAX_REMEMBERED_PRINCIPALS = 10_000
 
@@ -71,6 +74,7 @@ class PrincipalGrants implements Grants {
   }
 
   allowsTopic(operation: Operation, topic: string): boolean {
+    if (topic.length > MAX_TOPIC_LENGTH) return this.allows(operation, { topic })
     let answers = this.#remembered.get(operation)
     if (!answers) this.#remembered.set(operation, (answers = new Map()))
     const known = answers.get(topic)

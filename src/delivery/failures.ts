@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.js'
 import type { Persisted, RecordFailure } from '../operations.js'
+import { shortened } from '../printable.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({
@@ -13,7 +14,8 @@ const failure = (code: ErrorCode, message: string, retriable: boolean, persisted
 
 /** Every way a record can fail, in one place. Those without `persisted` happen before anything was sent. */
 export const failures = {
-  invalidTopic: (topic: string) => failure('invalidTopic', `${JSON.stringify(topic)} is not a legal topic name`, false),
+  invalidTopic: (topic: string) =>
+    failure('invalidTopic', `${JSON.stringify(shortened(topic))} is not a legal topic name`, false),
   unknownTopic: (topic: string, persisted: Persisted = 'no') => ({
     ...failure('unknownTopic', `the topic ${topic} does not exist`, true, persisted),
     errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION

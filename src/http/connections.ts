@@ -17,7 +17,7 @@ const PRESSED_BYTES_PER_SECOND = 64 * 1024
 /** A body makes room only for one that holds so many times less. */
 const PRESSED_FACTOR = 4
 
-/** Connections are searched for bodies that can make room at most this often. */
+/** Connections that were searched in vain are not searched again for so long, for those that ask for no more. */
 const PRESSED_INTERVAL_MS = 10
 
 export interface ConnectionLimits {
@@ -38,7 +38,9 @@ export class Connections implements ConnectionHost {
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
   #timer: NodeJS.Timeout | undefined
-  #pressedAt = Number.NEGATIVE_INFINITY
+  /** When the last search found no body that can make room, and how small it let them be. */
+  #searchedInVainAt = Number.NEGATIVE_INFINITY
+  #searchedInVainBytes = 0
 
   constructor(limits: ConnectionLimits, budget: BodyBudget, gauge: Cell, now: MonotonicClock) {
     this.#limits = limits
@@ -55,6 +57,21 @@ export class Connections implements ConnectionHost {
 
   find(socket: Socket): Connection | undefined {
     return this.#bySocket.get(socket)
+  }
+
+  /**
+   * Counts a connection to its address while its handshake is under way: whoever is silent in one takes a place, too.
+   *
+   * @returns counts it out; further calls do nothing
+   */
+  arrive(socket: Socket): () => void {
+    const address = this.#addresses.enter(socket.remoteAddress)
+    let isCounted = true
+    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    return () => {
+      if (isCounted) this.#addresses.leave(address)
+      isCounted = false
+    }
   }
 
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
@@ -126,12 +143,15 @@ export class Connections implements ConnectionHost {
    */
   #makeRoom(forRequest: ReceivedRequest, sizeBytes: number): void {
     const now = this.#now()
-    if (now - this.#pressedAt < PRESSED_INTERVAL_MS) return
-    this.#pressedAt = now
     const leastBytes = PRESSED_FACTOR * (forRequest.heldBytes + sizeBytes)
+    if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
     const unfinished = [...this.#open].filter(
       ({ isReceiving, receiving }) => isReceiving && receiving !== forRequest && receiving!.heldBytes >= leastBytes
     )
+    if (unfinished.length === 0) {
+      this.#searchedInVainAt = now
+      this.#searchedInVainBytes = leastBytes
+    }
     for (const { receiving } of unfinished.sort(bySlownessAndSize)) {
       if (this.#budget.hasRoom(sizeBytes, forRequest.heldBytes)) return
       receiving!.refuse(this.#budget.error)

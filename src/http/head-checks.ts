@@ -1,22 +1,23 @@
 import type { IncomingMessage } from 'node:http'
 
+const HOST = 'host'
+const AUTHORIZATION = 'authorization'
+
 /**
  * What is wrong with the head of a request although the parser has accepted it: the status of the answer, `undefined`
- * when all is well. It looks at the headers as they came, since Node keeps one `Host` of several.
+ * when all is well. It looks at the headers as they came, since Node keeps one `Host` and one
+ * `Authorization` of several, and a proxy in front may have looked at another one.
  */
 export function headProblem(request: IncomingMessage, maxHeaders: number): 400 | 431 | 505 | undefined {
   const { rawHeaders, httpVersion } = request
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return 505
   if (rawHeaders.length > maxHeaders * 2) return 431
-  const hosts = countHosts(rawHeaders)
-  return hosts > 1 || (hosts === 0 && httpVersion === '1.1') ? 400 : undefined
-}
-
-function countHosts(rawHeaders: readonly string[]): number {
-  let count = 0
+  let hosts = 0
+  let credentials = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
-    if (name.length === 4 && name.toLowerCase() === 'host') count++
+    if (name.length === HOST.length && name.toLowerCase() === HOST) hosts++
+    else if (name.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION) credentials++
   }
-  return count
+  return hosts > 1 || credentials > 1 || (hosts === 0 && httpVersion === '1.1') ? 400 : undefined
 }

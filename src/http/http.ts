@@ -10,6 +10,7 @@ import type { Certificates } from './certificates.js'
 import { markUnixSocket, requireManagement } from './door-hooks.js'
 import { type ListenAddress, Listener } from './listener.js'
 import { addManagementRoutes, isProbe, type ProcessStatus } from './management.js'
+import { routableUrl } from './routable-url.js'
 import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
 
@@ -211,8 +212,10 @@ async function openTraffic(
 
 const handlerOf =
   (app: FastifyInstance): RequestListener =>
-  (request, response) =>
+  (request, response) => {
+    request.url = routableUrl(request.url ?? '/')
     app.routing(request, response)
+  }
 
 const fromUnixSocket =
   (handler: RequestListener): RequestListener =>

@@ -52,7 +52,7 @@ type Limits = Pick<
 export class Listener {
   readonly #server: Server
   readonly #scheme: 'http' | 'https'
-  readonly #handshakes = new Handshakes()
+  readonly #handshakes: Handshakes
 
   /** @param certificates what to speak TLS with; absent: plain HTTP */
   constructor(
@@ -76,6 +76,7 @@ export class Listener {
     }
     this.#scheme = certificates ? 'https' : 'http'
     this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
+    this.#handshakes = new Handshakes(connections)
     if (certificates) this.#handshakes.watch(this.#server)
     this.#server.maxConnections = limits.maxConnections
     // Node would hide the headers beyond its limit and obey them all the same. They are counted in the head.

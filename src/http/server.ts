@@ -13,8 +13,8 @@ import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
 import { RequestLog } from './request-log.js'
 
-/** Long enough for the longest legal topic name with every byte percent-encoded (3 x 249). */
-const MAX_PARAM_LENGTH = 1_024
+/** Longer than any URL: what the router finds too long it would answer itself, in front of all hooks. */
+const MAX_PARAM_LENGTH = 2 ** 24
 
 /** What all servers of the process share. */
 export interface HttpContext {

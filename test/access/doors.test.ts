@@ -96,7 +96,24 @@ describe('walls 7: the door', () => {
     })
   })
 
+  it('stands in front of paths that cannot be decoded, or are too long for the router', async () => {
+    await start({ auth, access })
+    const { shared, management } = guarded.http.urls
+    for (const path of ['/%', '/%zz?a=%zz', '/kprf/push%', `/probe/produce/${'x'.repeat(5_000)}`]) {
+      expect((await call(shared + path, { method: 'POST' })).status, path).to.equal(401)
+    }
+    expect((await call(`${management}/metrics%`)).status).to.equal(401)
+    expect((await call(`${shared}/%zz`, { headers: bearer })).status).to.equal(404)
+  })
+
   describe('quotas', () => {
+    it('count the bytes of bodies that cannot be understood, too', async () => {
+      await start({ quotas: { perAddress: { bytesPerSecond: 1 } } })
+      const { shared } = guarded.http.urls
+      expect((await push(shared, 'orders', { body: '{"records":' })).status).to.equal(400)
+      expect((await push(shared, 'orders')).status).to.equal(429)
+    })
+
     it('of an address count before anybody is known, and for each address', async () => {
       await start({ auth, access, quotas: { perAddress: { bytesPerSecond: 1 } } })
       const { shared } = guarded.http.urls
@@ -344,6 +361,14 @@ describe('walls 7: the door', () => {
       const { err, ...fields } = errors[0]!.fields as { err: Error }
       const seen = JSON.stringify([guarded.lines, fields, err.message, err.stack, Object.entries(err)])
       expect(seen.includes(token) || seen.includes(sha256)).to.equal(false)
+    })
+
+    it('and the log cut names that are too long to be right', async () => {
+      await start({ auth, access: { rules: [everything], audit: 'all' } })
+      const topic = 'x'.repeat(100_000)
+      const { shared } = guarded.http.urls
+      expect((await push(shared, topic, { headers: bearer })).status).to.equal(403)
+      expect(JSON.stringify(guarded.lines)).to.have.length.below(2_000)
     })
 
     it('names a bounded number of topics', async () => {

@@ -74,6 +74,19 @@ describe('walls 7: rules', () => {
     expect(two.grantsOf('a').allows('consume', { topic: 't1', group: 'g2' })).to.equal(false)
   })
 
+  it('remember no name that is longer than any topic: a thousand of them could hold gigabytes', () => {
+    let asked = 0
+    const counting = new Rules([{ principals: ['a'], operations: ['produce'], topics: ['*'], groups: [] }])
+    const grants = counting.grantsOf('a')
+    const allows = grants.allows.bind(grants)
+    grants.allows = (...question) => {
+      asked++
+      return allows(...question)
+    }
+    for (const length of [249, 249, 250, 250]) expect(grants.allowsTopic('produce', 'x'.repeat(length))).to.equal(true)
+    expect(asked).to.equal(3)
+  })
+
   it('count nobody who is not authenticated as everybody', () => {
     expect(allows('anonymous', 'produce', 'feedback')).to.equal(false)
     expect(allows('anonymous', 'consume', 'public')).to.equal(true)

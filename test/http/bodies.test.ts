@@ -211,6 +211,30 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
+  it('walls 3: make room for a small one, too, right after a large one has found none', async () => {
+    const maxBodiesInFlightBytes = 4 * MIB
+    await start({ maxBodiesInFlightBytes, maxBodyBytes: 2 * MIB, minBodyBytesPerSecond: 0 }, { now: () => 1 })
+    const idle = await Promise.all(Array.from({ length: 4 }, () => RawSocket.open(started.http.urls.shared)))
+    const part = Buffer.alloc(MIB - 10)
+    for (const socket of idle) {
+      await socket.send(head('POST /loud/push', `Content-Length: ${2 * MIB}`))
+      await socket.send(part)
+    }
+    await until(async () => (await started.metric(HELD)) === 4 * part.length, 'all of it')
+    await idle[0]!.send(Buffer.alloc(100_000))
+    await until(() => idle[0]!.answers > 0, 'a refusal of the large one')
+    await idle[0]!.destroy()
+    const filler = await RawSocket.open(started.http.urls.shared)
+    await filler.send(head('POST /loud/push', `Content-Length: ${2 * MIB}`))
+    await filler.send(part)
+    await until(async () => (await started.metric(HELD)) === 4 * part.length, 'all of it again')
+    const body = Buffer.alloc(1_000)
+    const small = await fetch(`${started.http.urls.shared}/loud/push`, { method: 'POST', body })
+    expect(small.status).to.equal(200)
+    for (const socket of [...idle, filler]) socket.reset()
+    await untilNothingIsHeldBut()
+  })
+
   it('walls 3: a body that comes too slowly is answered 408', async () => {
     await start({ bodyGraceMs: 100, minBodyBytesPerSecond: 1_000 })
     const slow = await RawSocket.open(started.http.urls.shared)

@@ -114,6 +114,7 @@ export interface StartSettings {
   readonly plugin?: DialectMount['plugin']
   /** Mounts `/kprf` over it. */
   readonly gateway?: Gateway
+  readonly now?: () => number
 }
 
 /** All listeners on free ports, with `/loud` mounted. */
@@ -138,7 +139,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     metrics,
     status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
     log: recordingLogger(lines),
-    now: () => performance.now(),
+    now: settings.now ?? (() => performance.now()),
     idPrefix: 'test'
   }
   const metricsText = (): Promise<string> => metrics.registry.metrics()

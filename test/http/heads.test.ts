@@ -14,6 +14,11 @@ describe('heads of requests', () => {
     ['3,000 headers', `GET / HTTP/1.1\r\nHost: localhost\r\n${'a:\r\n'.repeat(3_000)}\r\n`, '431'],
     ['two hosts', 'GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n', '400'],
     ['two hosts in HTTP/1.0', 'GET / HTTP/1.0\r\nHost: localhost\r\nhOST: evil.example\r\n\r\n', '400'],
+    [
+      'credentials twice',
+      'GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\naUTHORIZATION: Bearer b\r\n\r\n',
+      '400'
+    ],
     ['no host', 'GET / HTTP/1.1\r\n\r\n', '400'],
     [
       'two equal lengths',

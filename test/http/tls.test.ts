@@ -1,5 +1,5 @@
 import { renameSync, statSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect } from 'chai'
 import { openDoors } from '../../src/app/doors.js'
@@ -84,6 +84,35 @@ describe('walls 7: TLS', () => {
     socket.destroy()
     const refused = await shake(http.urls.shared, { maxVersion: 'TLSv1.2' }).catch((error: Error) => error.message)
     expect(refused).to.match(/protocol version/)
+  })
+
+  it('walls 3: counts connections to their address from the first byte of the handshake', async () => {
+    const perAddress = { maxConnections: 2 }
+    const { http } = await start({ http: { tls: write(certificateFor('one')), perAddress } })
+    const { port } = new URL(http.urls.shared)
+    const silent = await Promise.all(
+      [1, 2].map(
+        () =>
+          new Promise<Socket>(resolve => {
+            const socket = connect(Number(port), '127.0.0.1', () => resolve(socket))
+          })
+      )
+    )
+    const refused = await shake(http.urls.shared).catch((error: Error) => error)
+    expect(refused).to.be.instanceOf(Error)
+    for (const socket of silent) {
+      const closed = new Promise(resolve => socket.once('close', resolve))
+      socket.destroy()
+      await closed
+    }
+    const open: TLSSocket[] = []
+    while (open.length < 2)
+      await shake(http.urls.shared).then(
+        socket => open.push(socket),
+        () => undefined
+      )
+    expect(await shake(http.urls.shared).catch((error: Error) => error)).to.be.instanceOf(Error)
+    for (const socket of open) socket.destroy()
   })
 
   it('ends what is no TLS, in silence, and counts nothing as open afterwards', async () => {

@@ -82,8 +82,11 @@ export class PushEndpoint {
     const declaredBytes = Number(request.headers['content-length'] ?? 0)
     collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
       if (body instanceof Error) this.#unread(exchange, body)
-      else if (body === 'tooLarge') this.#tooLarge(exchange)
-      else this.#answer(exchange, body)
+      else if (body === 'tooLarge') {
+        // What is announced as too large is not read.
+        if (declaredBytes <= this.#maxBodyBytes) this.#chargeUnusable(exchange, this.#maxBodyBytes)
+        this.#tooLarge(exchange)
+      } else this.#answer(exchange, body)
     })
   }
 
@@ -107,9 +110,12 @@ export class PushEndpoint {
       else this.#answerEnqueued(exchange, push)
     } catch (error) {
       if (error instanceof DeserializeError) {
+        this.#chargeUnusable(exchange, body.length)
         this.#text(exchange, 400, `Request body deserialize error: ${error.message}`)
-      } else if (error instanceof TooManyRecordsError) this.#tooLarge(exchange)
-      else this.#broken(exchange, error)
+      } else if (error instanceof TooManyRecordsError) {
+        this.#chargeUnusable(exchange, body.length)
+        this.#tooLarge(exchange)
+      } else this.#broken(exchange, error)
     }
   }
 
@@ -125,6 +131,11 @@ export class PushEndpoint {
         : records.map(() => text)
     this.#refused(exchange, error, texts)
     return true
+  }
+
+  /** What cannot be understood was sent and read all the same; the requests that follow pay for it. */
+  #chargeUnusable({ request }: Exchange, bodyBytes: number): void {
+    this.#access.callerOf(request).charge(0, bodyBytes)
   }
 
   #answerEnqueued(exchange: Exchange, push: PushRequest): void {
