@@ -8,5 +8,5 @@ export function backoffMs(attempt: number, firstMs: number, maxMs: number, rando
   return exact * (1 - JITTER + 2 * JITTER * random())
 }
 
-/** For the first retry where there is a new leader to be found rather than a trouble to be waited out. */
+/** For the first retry after a change of leader, where waiting does not help. */
 export const soonMs = (random: () => number): number => SOON_MS * (0.5 + random())

@@ -89,7 +89,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     return ticket
   }
 
-  /** Callers without types may come with what is no number: then nobody would ever be late. */
+  /** Untyped callers may pass something that is not a number; compared with it, no deadline would ever have passed. */
   #waitMsOf({ deadlineMs }: ProduceOptions): number {
     const { timeoutMs } = this.settings
     return typeof deadlineMs === 'number' && deadlineMs <= timeoutMs ? deadlineMs : timeoutMs
@@ -253,7 +253,7 @@ export class LaneDelivery implements Delivery, LaneHost {
 
   async flush(timeoutMs: number): Promise<number> {
     const until = this.clock() + timeoutMs
-    // Again and again: records on their way from the waiting room into a lane are nowhere for a moment.
+    // Repeated: parked records that move into a lane count nowhere for a moment.
     while (this.#heldRecords > 0 && this.clock() < until) await this.#emptyOr(until - this.clock())
     return this.#heldRecords
   }

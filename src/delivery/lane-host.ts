@@ -49,14 +49,14 @@ export interface LaneHost {
   emptied(lane: HostedLane): void
   /** A batch was sealed or is full, or there is trouble: records without a key may go elsewhere from here on. */
   batchClosed(lane: HostedLane): void
-  /** A number to start with; `undefined`: not yet, the lane will be asked again when there is a producer id. */
+  /** Producer id, epoch and sequence to start with; `undefined`: none yet, the lane is asked again when there is one. */
   numbering(lane: HostedLane): Numbering | undefined
   /** All epochs of this producer id are used up on some partition. */
   usedUp(producerId: bigint): void
-  /** A topic waits for a look-up. */
+  /** Records of a topic wait for a look-up. */
   lookUpSoon(): void
   /** A broker or the Router does not know the topic or the partition. */
   lookUp(lane: HostedLane): void
-  /** It has not been known for too long. */
+  /** Brokers or the Router have said for too long that the topic does not exist. */
   topicMissing(lane: HostedLane): void
 }

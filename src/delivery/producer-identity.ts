@@ -7,9 +7,9 @@ import type { HostedLane } from './lane-host.js'
 import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
-/** A broker that is silent for so long is left to itself: another one is asked. */
+/** Time limit for one attempt; after it another broker is asked. */
 const TIMEOUT_MS = 1_500
-/** The Router answers within the time-out; this is for a Router that does not. */
+/** Added to the time limit of the promise: the Router itself answers within its own. */
 const BELT_MS = 1_000
 
 /** What becomes of the lanes that wait. */
@@ -50,7 +50,7 @@ export class ProducerIdentity {
     this.#waiters = waiters
   }
 
-  /** A number for a lane to start with; without one the lane comes back through `onReady`. */
+  /** A number for a lane to start with; without a producer id the lane is named to `ready` later. */
   numbering(lane: HostedLane): Numbering | undefined {
     if (this.#current !== undefined) {
       const { producerId, producerEpoch } = this.#current
@@ -73,7 +73,7 @@ export class ProducerIdentity {
     if (this.#firstEpoch > MAX_EPOCH) this.#current = undefined
   }
 
-  /** The id belongs to the cluster before; here it may be somebody else's. */
+  /** The id belongs to the former cluster; in the new one it may belong to somebody else. */
   clusterChanged(): void {
     this.#current = undefined
   }

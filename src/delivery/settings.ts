@@ -17,7 +17,7 @@ export interface DeliverySettings {
   readonly timeoutMs: number
   /** How long records wait for a topic the brokers say they do not know. A negative answer is remembered as long. */
   readonly unknownTopicWaitMs: number
-  /** Records that wait for one such topic. A topic that is being looked up has the room of a lane instead. */
+  /** Records that wait for one such topic. A topic that is being looked up may hold as many bytes as a lane instead. */
   readonly unknownTopicMaxBytes: number
   /** Such topics at one time. Beyond it the records of the one that was denied first are told that it does not exist. */
   readonly maxUnknownTopics: number

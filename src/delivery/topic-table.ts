@@ -6,9 +6,9 @@ import type { Ticket } from './ticket.js'
 import { Topic } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-/** A broker that is silent for so long is left to itself: the next look-up goes to another one. */
+/** Time limit for one look-up; the next one goes to another broker. */
 const TIMEOUT_MS = 1_500
-/** The Router answers within the time-out; this is for a Router that does not. */
+/** Added to the time limit of the promise: the Router itself answers within its own. */
 const BELT_MS = 1_000
 /** How often the known topics are searched for some that are due for a refresh. */
 const REFRESH_CHECK_MS = 500
@@ -37,7 +37,7 @@ export class TopicTable {
   #requests = 0
   #isClosed = false
 
-  /** @param onForgotten called for a topic that nobody may produce to any more through the object of it */
+  /** @param onForgotten called for a topic that was removed: no record may go through its object any more */
   constructor(router: ActorRef<RouterMessage>, host: LaneHost, onForgotten: (topic: Topic) => void) {
     this.#router = router
     this.#host = host

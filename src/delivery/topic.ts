@@ -31,8 +31,8 @@ export class Topic implements UnknownTopic {
   readonly #partitionCount = new PartitionCount()
   #isWantedByLane = false
   #lastUsedAt = Number.NEGATIVE_INFINITY
-  /** What became of looking it up in vain, told to everybody for a while. */
-  #verdict: { readonly failure: RecordFailure; readonly until: number } | undefined
+  /** The failure of the last look-up, with which further records are refused until `until`. */
+  #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
 
   constructor(name: string, host: LaneHost, unknown: UnknownTopics<Topic>) {
     this.name = name
@@ -65,9 +65,9 @@ export class Topic implements UnknownTopic {
     return this.#lanes
   }
 
-  /** Nobody would learn anything new by asking for it once more: what was said of it is history. */
+  /** Nothing that is remembered of it still applies: it may be forgotten. */
   isOver(nowMs: number): boolean {
-    return !(this.#verdict !== undefined && nowMs < this.#verdict.until) && !this.lookUp.isDenied(nowMs)
+    return !(this.#remembered !== undefined && nowMs < this.#remembered.until) && !this.lookUp.isDenied(nowMs)
   }
 
   /** It was found, and records were sent there since it was last asked for. */
@@ -134,8 +134,8 @@ export class Topic implements UnknownTopic {
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
-    if (this.#verdict !== undefined && nowMs < this.#verdict.until) return this.#verdict.failure
-    this.#verdict = undefined
+    if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
+    this.#remembered = undefined
     const isDenied = this.lookUp.isDenied(nowMs)
     if (this.#parked.recordCount === 0) {
       const refusal = isDenied ? undefined : this.#unknown.refusal(arrival.ticket)
@@ -156,7 +156,7 @@ export class Topic implements UnknownTopic {
     return undefined
   }
 
-  /** A topic that may exist has the room of a lane; one that brokers denied has a small one. */
+  /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
   #parkingRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#host.settings
     const bytes = roughSizeOf(record)
@@ -166,10 +166,10 @@ export class Topic implements UnknownTopic {
       return undefined
     }
     if (isDenied) {
-      const what = `the waiting room of the unknown topic ${this.name} is`
+      const what = `the buffer of the unknown topic ${this.name} is`
       return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
     }
-    const what = `the room of records that wait until the partitions of ${this.name} are known is`
+    const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
     return failures.overloaded(what, Math.min(maxLaneBytes, maxBytes / 4), 'delivery.maxLaneBytes, delivery.maxBytes')
   }
 
@@ -195,7 +195,7 @@ export class Topic implements UnknownTopic {
   #found(metadata: TopicMetadata, nowMs: number): void {
     this.lookUp.found(nowMs)
     this.#partitionCount.told(metadata)
-    this.#verdict = undefined
+    this.#remembered = undefined
     if (this.#partitionCount.isDoubted) this.lookUp.want(nowMs)
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
   }
@@ -244,7 +244,7 @@ export class Topic implements UnknownTopic {
   }
 
   #giveUp(failure: RecordFailure, nowMs: number): void {
-    this.#verdict = { failure, until: nowMs + this.#host.settings.unknownTopicWaitMs }
+    this.#remembered = { failure, until: nowMs + this.#host.settings.unknownTopicWaitMs }
     this.lookUp.reset()
     this.failParked(failure)
   }
@@ -261,7 +261,7 @@ export class Topic implements UnknownTopic {
   /** Another cluster: whether it exists there, with how many partitions, is to be asked anew. */
   clusterChanged(nowMs: number): void {
     this.#partitionCount.forget()
-    this.#verdict = undefined
+    this.#remembered = undefined
     this.lookUp.reset()
     if (this.#parked.recordCount > 0) this.lookUp.wantNow(nowMs)
     for (const lane of this.#lanes) lane?.clusterChanged()

@@ -17,7 +17,7 @@ export interface UnknownTopic {
   readonly hasLanes: boolean
   /** Bytes of the records that wait for a look-up. */
   readonly waitingBytes: number
-  /** Nobody would learn anything new by asking for it once more. */
+  /** Nothing that is remembered of it still applies: it may be forgotten. */
   isOver(nowMs: number): boolean
   /** Ends waits that are over. */
   tick(nowMs: number): void

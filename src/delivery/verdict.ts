@@ -17,13 +17,13 @@ export interface HeadFacts {
 
 /** What to do about an answer. `renumber`: raise the epoch before the next batch, for the old one may still turn up. */
 export type Verdict =
-  /** -1: Kafka remembers the batch but not where it is. */
+  /** `baseOffset` -1: Kafka knows that it has the batch, but not at which offset. */
   | { readonly type: 'delivered'; readonly baseOffset: number; readonly logAppendTimeMs: number }
-  /** The same bytes again. `soon`: there is a new leader to be found, not a trouble to be waited out. */
+  /** Send the same bytes again. `soon`: a new leader has to be found, so there is no reason to wait. */
   | { readonly type: 'retry'; readonly soon: boolean; readonly maybeWritten: boolean; readonly reason: string }
-  /** The same records under the next epoch, from sequence 0: the broker has lost what it knew of the lane. */
+  /** Send the same records under the next epoch, from sequence 0: the broker has lost the state of the producer. */
   | { readonly type: 'restart'; readonly reason: string }
-  /** Both halves one after the other. `tooLarge`: other batches of that size would be refused as well. */
+  /** Send two halves, one after the other. `tooLarge`: other batches of that size would be refused as well. */
   | { readonly type: 'split'; readonly renumber: boolean; readonly tooLarge: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
 

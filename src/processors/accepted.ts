@@ -38,7 +38,7 @@ export type FindCoordinatorResult =
   | { readonly type: 'timedOut'; readonly reason?: string }
   | Failure
 
-/** What a dispatcher can be given: the public operations but Produce, and what the rooms above ask for themselves. */
+/** What a dispatcher can be given: the public operations but Produce, and the requests that router and delivery make for themselves. */
 export interface Routed {
   fetchData: { request: FetchData; result: FetchDataResult }
   fetchOffset: { request: FetchOffset; result: FetchOffsetResult }

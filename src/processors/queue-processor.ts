@@ -53,7 +53,7 @@ export interface Intake {
   addToQueue(request: AnyAccepted): void
   /** Given the way to say that something may be sent now that could not before. */
   onReady?(look: () => void): void
-  /** On whose account a request waits, where nobody may take all the room: at most half of it each. */
+  /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
   shareOf?(request: AnyAccepted): string | undefined
   /** Empties all queues: the Router will route these again. */
   drain(): AnyAccepted[]

@@ -19,11 +19,11 @@ export interface RouterSettings {
   readonly decompressedMaxBytes: number
   /** `readCommitted` hides records of open and aborted transactions. One value per Router, since the cache is shared. */
   readonly isolationLevel: IsolationLevel
-  /** When an unanswered request is answered timedOut, per operation; a request's own `timeoutMs` goes first. */
+  /** Deadlines of requests, per operation: without an answer by then a request is answered `timedOut`. Its own `timeoutMs` takes precedence. */
   readonly requestTimeoutMs: Readonly<Record<Exclude<RoutedKind, 'produceBatch' | 'findCoordinator'>, number>>
-  /** How long one exchange with a broker may take, connecting included. */
+  /** Time limit for one call to a broker, connecting included. */
   readonly callTimeoutMs: number
-  /** The same for the Router's own metadata refresh, which then asks another broker. */
+  /** Time limit for a metadata call; after it another broker is asked. */
   readonly metadataTimeoutMs: number
   /** Connections to one broker for commits and committed offsets; at least 2. */
   readonly maxGroupConnections: number
@@ -42,9 +42,9 @@ export interface RouterSettings {
    * know it although look-ups name it...
    */
   readonly unknownTopicRefreshes: number
-  /** ...and the longest that takes. A topic that may be created by asking is given this long. */
+  /** Longest time until readers are told that a topic is unknown; always given to one that was known or may be created. */
   readonly unknownTopicTimeoutMs: number
-  /** How long "there is no such topic" is remembered. */
+  /** How long it is remembered that a topic is unknown. */
   readonly unknownTopicRememberedMs: number
   /** Missing topics that brokers are asked to create, per second. */
   readonly unknownTopicLookUpsPerSecond: number
@@ -58,7 +58,7 @@ export interface RouterSettings {
   /** Pause before a request is sent again that a broker could not serve yet: first, and longest. */
   readonly retryBackoffMs: number
   readonly retryBackoffMaxMs: number
-  /** Requests that may wait at one dispatcher of a broker; the next is answered overloaded. */
+  /** Most requests that wait at one dispatcher of a broker; the next is answered `overloaded`. */
   readonly maxQueuedPerDispatcher: number
   /** Requests that may wait for a leader, coordinator or broker. */
   readonly maxParkedRequests: number
@@ -71,7 +71,7 @@ export interface RouterSettings {
   readonly produceRequestMaxBytes: number
   /** How long a broker may wait for its in-sync replicas. */
   readonly produceBrokerTimeoutMs: number
-  /** How long a batch that has not been sent may look for its leader before it goes back to its lane. */
+  /** How long a batch that has not been sent may wait for a leader before it is returned to delivery, which tries it again. */
   readonly produceParkMs: number
   /** Connects when the Router starts, not with the first request. */
   readonly connectAtStart: boolean

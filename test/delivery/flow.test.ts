@@ -296,7 +296,7 @@ describe('delivery: leaving', () => {
     expect(harness.clock.countTimers()).to.equal(0)
   })
 
-  it('waits for records that go from the waiting room into their lane', async () => {
+  it('waits for parked records that move into their lane', async () => {
     harness.router.create('new', 1)
     const sent = harness.send(record('new', 'A'))
     let lost: number | undefined
