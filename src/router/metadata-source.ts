@@ -5,6 +5,8 @@ import type { RefreshPlan } from './refresh-schedule.js'
 // Brokers are asked in turn, so that a lagging one is not the only witness; more connections than this tell no more.
 const MAX_CONNECTIONS = 3
 const AVOID_FOR_MS = 10_000
+// Somebody waits for what is asked: a second question costs less than a silent broker.
+const ASK_NEXT_AFTER_MS = 500
 
 const nameOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`
 
@@ -30,8 +32,8 @@ export class MetadataSource {
   }
 
   /**
-   * Asks one address, and the next one as well when it fails or keeps silent for `timeoutMs`; the first answer counts. A
-   * slow one is not given up for that: logging in may take longer than an answer.
+   * Asks one address, and the next one as well when it fails or keeps silent for a while; the first answer counts. A slow
+   * one is not given up for that until its time-out: logging in may take longer than an answer.
    *
    * @throws the last error when none answers
    */
@@ -45,7 +47,7 @@ export class MetadataSource {
         const address = this.#isClosed ? undefined : waiting.shift()
         if (address) {
           asked++
-          timer = setTimeout(askNext, this.#timeoutMs, failure)
+          timer = setTimeout(askNext, Math.min(ASK_NEXT_AFTER_MS, this.#timeoutMs), failure)
           this.#askOne(plan, address, now).then(answered, failed)
         } else if (asked === 0) reject(failure)
       }

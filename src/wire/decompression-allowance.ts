@@ -9,6 +9,8 @@ export interface DecompressionLimits {
   readonly responseMaxBytes: number
 }
 
+/** Of one response, beyond its first batch: all of it is decompressed in one turn of the event loop. */
+const TURN_MAX_BYTES = 16 * 1024 * 1024
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
 /** For a call that brings no limits of its own. */
@@ -24,8 +26,9 @@ export type Unpacked =
   | { readonly type: 'tooLarge'; readonly maxBytes: number }
 
 /**
- * What is left to the batches of one response. A batch that does not fit behind others is left out, to be asked for
- * again; one that does not fit alone never will.
+ * What is left to the batches of one response. The first batch may take all that a response may; those behind it share
+ * what is left of a smaller bound, so that nobody else waits for long. A batch that does not fit behind others is left
+ * out, to be asked for again; one that does not fit alone never will.
  */
 export class DecompressionAllowance {
   readonly #limits: DecompressionLimits
@@ -47,7 +50,7 @@ export class DecompressionAllowance {
     this.#leftBytes = 0
     try {
       const { records } = source.openWithin(allowedBytes)
-      this.#leftBytes = allowedBytes - records.length
+      this.#leftBytes = Math.min(allowedBytes, TURN_MAX_BYTES) - records.length
       return { type: 'opened', source }
     } catch (error) {
       if (!(error instanceof DecompressionLimitError)) throw error

@@ -35,6 +35,19 @@ const collectGarbage = runInNewContext('gc') as () => void
 describe('decompression', () => {
   before(prepareCompression)
 
+  it('hardening 9: one turn of the event loop decompresses no more than 16 MiB behind the first batch', () => {
+    const limits = { memory: new DecompressedMemory(128 * MIB), responseMaxBytes: 64 * MIB }
+    const large = Array.from({ length: 4 }, (_, at) => bombAt(at * 900, 900, 'zstd'))
+    const whole = read(Buffer.concat(large), new DecompressionAllowance(limits))
+    expect(whole.batches.map(({ nextOffset }) => nextOffset)).to.deep.equal([900])
+    expect(whole).to.deep.include({ isLeftOut: true, tooLarge: undefined, corruption: undefined })
+    expect(read(large[1]!, new DecompressionAllowance(limits), 900).batches).to.have.length(1)
+    const small = Array.from({ length: 40 }, (_, at) => bombAt(at * 100, 100, 'zstd'))
+    const most = read(Buffer.concat(small), new DecompressionAllowance(limits))
+    expect(most.isLeftOut).to.equal(true)
+    expect(most.nextOffset * 10 * KIB).to.be.within(15 * MIB, 17 * MIB)
+  })
+
   for (const codec of codecs) {
     it(`hardening 9: one response is decompressed to no more than it may be, the rest is left out (${codec})`, () => {
       const memory = new DecompressedMemory(10 * MIB)
