@@ -22,7 +22,7 @@ export interface NamesReport {
 }
 
 const NAMES_PER_REQUEST = 1_000
-const REQUESTS_IN_FLIGHT = 10
+const REQUESTS_IN_FLIGHT = 5
 const WAIT_MS = 200
 const READ_TIMEOUT_MS = 30_000
 const CALLS_OF_A_MEASUREMENT = 2_000

@@ -23,7 +23,7 @@ export interface RouterSettings {
   readonly requestTimeoutMs: Readonly<Record<Exclude<RoutedKind, 'produceBatch' | 'findCoordinator'>, number>>
   /** Time limit for one call to a broker, connecting included. */
   readonly callTimeoutMs: number
-  /** Time limit for a metadata call; after it another broker is asked. */
+  /** Time limit for a metadata call. After half a second another broker is asked as well. */
   readonly metadataTimeoutMs: number
   /** Connections to one broker for commits and committed offsets; at least 2. */
   readonly maxGroupConnections: number
