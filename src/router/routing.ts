@@ -3,23 +3,20 @@ import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import { CastellanError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../model.js'
-import type { Failure } from '../operations.js'
 import type { Accepted, AnyAccepted, FindCoordinatorResult, Ledger } from '../processors/accepted.js'
 import { answerUnknown, fail, kafkaFailure, notSent, ownFailure, reply } from '../processors/answers.js'
-import { Alarm } from '../processors/deadlines.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
-import { backoffMs } from './backoff.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
-import { CommitLines, lineKey } from './commit-lines.js'
-import { CoordinatorTable } from './coordinator-table.js'
+import { GroupRouting } from './group-routing.js'
 import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
-import { Parking, type ParkingClass, type ParkingPlace } from './parking.js'
+import type { Parking, ParkingPlace } from './parking.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RouterSettings } from './settings.js'
+import { ANY_NODE, nodePlace, topicPlace, WaitingRequests } from './waiting-requests.js'
 
 export interface RoutingOptions {
   readonly ledger: Ledger
@@ -36,18 +33,6 @@ export interface RoutingOptions {
   readonly self: ActorRef<RouterNotice>
 }
 
-const ANY_NODE: ParkingPlace = 'anyNode'
-const TOPIC_PLACE = 'topic:'
-const topicPlace = (topic: string): ParkingPlace => TOPIC_PLACE + topic
-const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
-const linePlace = (key: string): ParkingPlace => `commits:${key}`
-const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
-
-const CLUSTER_CHANGED = ownFailure(
-  'clusterChanged',
-  'another Kafka cluster is connected than the one whose offset was to be committed',
-  false
-)
 // The same request that made dispatchers crash so often is not tried again.
 const MAX_CRASHES = 3
 // No hurry where credentials are refused: retrying may lock the account.
@@ -60,25 +45,19 @@ const AUTHENTICATION_PAUSE_MS = 1_000
  *           ─▶ otherwise parked under what it waits for, until a refresh, a search or a pause ends ─▶ again
  */
 export class Routing {
-  readonly parking: Parking
   readonly #options: RoutingOptions
-  readonly #coordinators = new CoordinatorTable()
-  readonly #commits: CommitLines
-  #rests = 0
+  readonly #waiting: WaitingRequests
+  readonly #groups: GroupRouting
 
   constructor(options: RoutingOptions) {
     this.#options = options
-    const { ledger, settings, self } = options
-    const limit = settings.maxParkedRequests
-    this.parking = new Parking({
-      ledger,
-      limit,
-      onEvicted: request => fail(request, tooManyParked(limit)),
-      onEmpty: place => {
-        if (place.startsWith(TOPIC_PLACE)) this.#forgetWant(place.slice(TOPIC_PLACE.length))
-      }
-    })
-    this.#commits = new CommitLines(key => self.tell({ type: 'wake', place: linePlace(key) }))
+    this.#waiting = new WaitingRequests(options, topic => this.#forgetWant(topic))
+    this.#groups = new GroupRouting(options, this.#waiting, (requests, now) => this.routeAll(requests, now))
+  }
+
+  /** Requests that wait for a leader, a coordinator, a broker or the end of a pause. */
+  get parking(): Parking {
+    return this.#waiting.parking
   }
 
   route(request: AnyAccepted, now: number): void {
@@ -92,10 +71,10 @@ export class Routing {
         this.#routeToLeader(request, request.request, now)
         break
       case 'fetchConsumerOffset':
-        this.#routeToCoordinator(request, request.request.groupId, now)
+        this.#groups.route(request, request.request.groupId, now)
         break
       case 'commitConsumerOffset':
-        this.#routeCommit(request, now)
+        this.#groups.routeCommit(request, now)
         break
       case 'fetchTopicMetadata':
         this.#routeMetadata(request, now)
@@ -138,7 +117,7 @@ export class Routing {
   leaveCluster(): AnyAccepted[] {
     const { pool, leaders } = this.#options
     leaders.clear()
-    this.#coordinators.forgetAll()
+    this.#groups.forgetAll()
     const rest: AnyAccepted[] = []
     for (const request of [...pool.stop(), ...this.parking.takeAll()]) {
       if (request.kind === 'produceBatch') notSent(request, 'clusterChanged')
@@ -178,7 +157,7 @@ export class Routing {
     for (const request of requests) {
       if (request.settled) continue
       // A commit that only came to the wrong broker goes to the right one before what waits behind it.
-      if (reason !== 'notCoordinator' && this.#hasYielded(request)) continue
+      if (reason !== 'notCoordinator' && this.#groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason })
       request.returns++
       this.#reroute(request, reason, nodeId, now)
@@ -193,12 +172,12 @@ export class Routing {
     const { nodeId, host, port } = proxy.node
     if (downUntil !== undefined) {
       log.warn({ err: error, nodeId, host, port, forMs: Math.round(downUntil - now) }, 'a broker failed')
-      this.#wakeAt(nodePlace(nodeId), downUntil)
-      this.#wakeAt(ANY_NODE, downUntil)
+      this.#waiting.wakeAt(nodePlace(nodeId), downUntil)
+      this.#waiting.wakeAt(ANY_NODE, downUntil)
       schedule.wantBrokers()
     }
     for (const request of requests) {
-      if (request.settled || this.#hasYielded(request)) continue
+      if (request.settled || this.#groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason: 'unreachable' })
       request.returns++
       request.lastError = error.message
@@ -212,7 +191,7 @@ export class Routing {
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
-      if (request.settled || this.#hasYielded(request)) continue
+      if (request.settled || this.#groups.hasYielded(request)) continue
       if (++request.crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))
       else this.route(request, now)
     }
@@ -220,30 +199,15 @@ export class Routing {
 
   /** The pause before a search is over. */
   askForCoordinator(groupId: string, now: number): void {
-    const { self, ledger, settings } = this.#options
-    const requester = {
-      reply: (result: FindCoordinatorResult): void => self.tell({ type: 'coordinatorFound', groupId, result })
-    }
-    const request = { type: 'findCoordinator', groupId, requester } as const
-    this.route(ledger.accept('findCoordinator', request, 2 * settings.callTimeoutMs, now), now)
+    this.#groups.askForCoordinator(groupId, now)
   }
 
   coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {
-    this.#coordinators.endSearch(groupId, now)
-    const waiting = this.parking.take(groupPlace(groupId))
-    if (result.type === 'failed') {
-      for (const request of waiting) fail(request, result)
-      return
-    }
-    if (result.type === 'success') {
-      this.routeAll(this.#options.pool.ensure(result.coordinator), now)
-      this.#coordinators.found(groupId, result.coordinator.nodeId)
-    }
-    this.routeAll(waiting, now)
+    this.#groups.coordinatorFound(groupId, result, now)
   }
 
   tidy(now: number): void {
-    this.#coordinators.tidy(now)
+    this.#groups.tidy(now)
   }
 
   #routeToLeader(request: AnyAccepted, { topic, partition }: TopicPartition, now: number): void {
@@ -277,7 +241,7 @@ export class Routing {
     const { leaders } = this.#options
     request.obstacle = 'noLeader'
     const as = leaders.isKnown(topic) ? 'known' : leaders.isMissing(topic) ? 'missed' : 'fresh'
-    if (this.#park(topicPlace(topic), request, as)) this.#want(topic, request, now)
+    if (this.#waiting.park(topicPlace(topic), request, as)) this.#want(topic, request, now)
   }
 
   /**
@@ -306,7 +270,7 @@ export class Routing {
     request.obstacle = 'brokerUnreachable'
     // Leadership may move away from a broker that is down: whichever comes first, the news or the end of its pause.
     const { topic } = topicPartitionOf(request)!
-    if (this.#park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
+    if (this.#waiting.park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }
 
   #want(topic: string, request: AnyAccepted, now: number): void {
@@ -315,53 +279,6 @@ export class Routing {
 
   #mayCreate(request: AnyAccepted): boolean {
     return request.kind === 'produceBatch' && this.#options.settings.allowAutoTopicCreation
-  }
-
-  #routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
-    // It names an offset of another log.
-    if (commit.clusterId !== undefined && commit.clusterId !== this.#options.cluster.id) {
-      fail(commit, CLUSTER_CHANGED)
-      return
-    }
-    switch (this.#commits.enter(commit)) {
-      case 'go':
-        this.#routeToCoordinator(commit, commit.request.groupId, now)
-        break
-      case 'wait':
-        this.#park(linePlace(lineKey(commit.request)), commit)
-        break
-      case 'answered':
-    }
-  }
-
-  /** True: a commit whose fate is open is not sent again, since a later one waits behind it. */
-  #hasYielded(request: AnyAccepted): boolean {
-    return request.kind === 'commitConsumerOffset' && this.#commits.yields(request)
-  }
-
-  #routeToCoordinator(request: AnyAccepted, groupId: string, now: number): void {
-    const { pool } = this.#options
-    const nodeId = this.#coordinators.nodeOf(groupId)
-    const proxy = nodeId === undefined ? undefined : pool.proxyOf(nodeId)
-    if (proxy && pool.isUp(proxy.node.nodeId, now)) {
-      proxy.submit(request)
-      return
-    }
-    if (nodeId !== undefined) this.#coordinators.forget(groupId, nodeId)
-    this.#park(groupPlace(groupId), request)
-    this.#searchCoordinator(groupId, now)
-  }
-
-  #searchCoordinator(groupId: string, now: number): void {
-    const attempts = this.#coordinators.beginSearch(groupId, now)
-    if (attempts === undefined) return
-    if (attempts === 0) {
-      this.askForCoordinator(groupId, now)
-      return
-    }
-    const { ledger, self } = this.#options
-    const ask = (): void => self.tell({ type: 'searchCoordinator', groupId })
-    ledger.deadlines.add(new Alarm(now + this.#pauseMs(attempts), ask))
   }
 
   #routeMetadata(request: Accepted<'fetchTopicMetadata'>, now: number): void {
@@ -380,7 +297,7 @@ export class Routing {
       return
     }
     this.#options.schedule.wantBrokers()
-    this.#park(ANY_NODE, request)
+    this.#waiting.park(ANY_NODE, request)
   }
 
   #reroute(request: AnyAccepted, reason: ReturnReason, nodeId: number, now: number): void {
@@ -394,42 +311,16 @@ export class Routing {
         this.route(request, now)
         break
       case 'notCoordinator':
-        if (request.kind === 'fetchConsumerOffset' || request.kind === 'commitConsumerOffset') {
-          this.#coordinators.forget(request.request.groupId, nodeId)
-        }
+        this.#groups.forgetCoordinator(request, nodeId)
         this.route(request, now)
         break
       case 'staleTopic':
         if (at && leaders.isKnown(at.topic)) schedule.want(at.topic, false, now)
-        this.#rest(request, this.#pauseMs(request.returns), now)
+        this.#waiting.rest(request, this.#waiting.pauseMs(request.returns), now)
         break
       case 'retryLater':
-        this.#rest(request, this.#pauseMs(request.returns), now)
+        this.#waiting.rest(request, this.#waiting.pauseMs(request.returns), now)
     }
-  }
-
-  /** @param attempt counted from 1 */
-  #pauseMs(attempt: number): number {
-    const { retryBackoffMs, retryBackoffMaxMs } = this.#options.settings
-    return backoffMs(attempt - 1, retryBackoffMs, retryBackoffMaxMs, this.#options.random)
-  }
-
-  /** False when there was no room, and it has been answered. */
-  #park(place: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
-    if (this.parking.park(place, request, as)) return true
-    fail(request, tooManyParked(this.#options.settings.maxParkedRequests))
-    return false
-  }
-
-  /** Sends it on its way again after a pause of its own. */
-  #rest(request: AnyAccepted, forMs: number, now: number): void {
-    const place = `rest:${++this.#rests}`
-    if (this.#park(place, request)) this.#wakeAt(place, now + forMs)
-  }
-
-  #wakeAt(place: ParkingPlace, at: number): void {
-    const { ledger, self } = this.#options
-    ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
   }
 }
 
@@ -442,9 +333,6 @@ function noteUnknown(request: AnyAccepted, nodeId: number): void {
   request.unknownTimes = request.unknownAt === nodeId ? request.unknownTimes + 1 : 1
   request.unknownAt = nodeId
 }
-
-const tooManyParked = (limit: number): Failure =>
-  ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxParkedRequests)`, true)
 
 function topicPartitionOf(request: AnyAccepted): TopicPartition | undefined {
   switch (request.kind) {
