@@ -2,16 +2,15 @@ import type { ProduceRecord } from '../model.js'
 import type { RecordFailure } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
-import { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
-import { Lane } from './lane.js'
+import type { Lane } from './lane.js'
 import type { LaneHost } from './lane-host.js'
 import { LookUp } from './look-up.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
-import { PartitionChoice } from './partition-choice.js'
 import { PartitionCount } from './partition-count.js'
 import type { Partitioner } from './partitioners.js'
 import type { Ticket } from './ticket.js'
+import { TopicLanes } from './topic-lanes.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 
 /** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
@@ -23,11 +22,9 @@ export class Topic implements UnknownTopic {
   readonly lookUp: LookUp
   readonly #host: LaneHost
   readonly #unknown: UnknownTopics<Topic>
-  readonly #choice: PartitionChoice
-  readonly #lanes: Lane[] = []
-  readonly #limit: BatchLimit
-  readonly #parked = new ParkedRecords()
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
+  readonly #lanes: TopicLanes
+  readonly #parked = new ParkedRecords()
   readonly #partitionCount = new PartitionCount()
   #isWantedByLane = false
   #lastUsedAt = Number.NEGATIVE_INFINITY
@@ -39,8 +36,7 @@ export class Topic implements UnknownTopic {
     this.#host = host
     this.#unknown = unknown
     this.lookUp = new LookUp(host.settings.metadataMaxAgeMs, host.random)
-    this.#limit = new BatchLimit(host.settings.batchMaxBytes, host.clock)
-    this.#choice = new PartitionChoice(name, this.#lanes, host.random)
+    this.#lanes = new TopicLanes(name, host)
   }
 
   get isKnown(): boolean {
@@ -58,11 +54,11 @@ export class Topic implements UnknownTopic {
   }
 
   get hasLanes(): boolean {
-    return this.#lanes.length > 0
+    return this.#lanes.all.length > 0
   }
 
   get lanes(): readonly (Lane | undefined)[] {
-    return this.#lanes
+    return this.#lanes.all
   }
 
   /** Nothing that is remembered of it still applies: it may be forgotten. */
@@ -99,8 +95,8 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount.value
     if (count > 0 && (partition === undefined || partition < count)) {
-      const lane = this.#laneWithRoom(record, partitioner, ticket)
-      if (lane === undefined) return this.#laneFull(partition ?? this.#choice.of(record.key, partitioner, count))
+      const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
+      if (lane === undefined) return this.#laneFull(this.#lanes.partitionOf(record, partitioner, count))
       lane.append(record, timestampMs, ticket, index)
       return undefined
     }
@@ -112,25 +108,9 @@ export class Topic implements UnknownTopic {
     return nowMs - this.lookUp.foundAt < FRESH_MS
   }
 
-  /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
-  #laneWithRoom(record: ProduceRecord, partitioner: Partitioner, ticket: Ticket): Lane | undefined {
-    const count = this.#partitionCount.value
-    const { partition, key } = record
-    const lane = this.#laneOf(partition ?? this.#choice.of(key, partitioner, count))
-    const bytes = roughSizeOf(record)
-    if (lane.hasRoom(bytes, ticket)) return lane
-    if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
-    const other = this.#laneOf(this.#choice.of(key, partitioner, count))
-    return other.hasRoom(bytes, ticket) ? other : undefined
-  }
-
   #laneFull(partition: number): RecordFailure {
     const { maxLaneBytes } = this.#host.settings
     return failures.overloaded(`the lane of ${this.name}/${partition} is`, maxLaneBytes, 'delivery.maxLaneBytes')
-  }
-
-  #laneOf(partition: number): Lane {
-    return (this.#lanes[partition] ??= new Lane(this.name, partition, this.#host, this.#limit))
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -202,14 +182,15 @@ export class Topic implements UnknownTopic {
 
   /** A record that has been accepted is not refused for want of room. */
   #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
-    const { partition, key } = record
+    const { partition } = record
     if (partition !== undefined && partition >= this.#partitionCount.value) {
       ticket.settle(index, failures.unknownPartition(this.name, partition))
       return
     }
     this.#lastUsedAt = nowMs
-    const lane = this.#laneWithRoom(record, partitioner, ticket)
-    const chosen = lane ?? this.#laneOf(partition ?? this.#choice.of(key, partitioner, this.#partitionCount.value))
+    const count = this.#partitionCount.value
+    const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
+    const chosen = lane ?? this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count))
     chosen.append(record, timestampMs, ticket, index)
   }
 
@@ -253,7 +234,7 @@ export class Topic implements UnknownTopic {
   missing(nowMs: number): void {
     this.#partitionCount.forget()
     this.#giveUp(failures.unknownTopic(this.name), nowMs)
-    for (const lane of this.#lanes) {
+    for (const lane of this.#lanes.all) {
       lane?.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
@@ -264,13 +245,13 @@ export class Topic implements UnknownTopic {
     this.#remembered = undefined
     this.lookUp.reset()
     if (this.#parked.recordCount > 0) this.lookUp.wantNow(nowMs)
-    for (const lane of this.#lanes) lane?.clusterChanged()
+    for (const lane of this.#lanes.all) lane?.clusterChanged()
   }
 
   /** Nobody has produced to it for so long, and nothing of it is on its way. */
   isUnused(forMs: number, nowMs: number): boolean {
     if (this.#parked.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
-    return this.#lanes.every(lane => lane === undefined || lane.isIdle)
+    return this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
   }
 
   /** Others that were denied later need its place. */
@@ -285,6 +266,6 @@ export class Topic implements UnknownTopic {
 
   /** A batch was sealed or filled: records that may go anywhere move on with the next one. */
   batchClosed(partition: number): void {
-    this.#choice.batchClosed(partition)
+    this.#lanes.batchClosed(partition)
   }
 }

@@ -1,0 +1,50 @@
+import type { ProduceRecord } from '../model.js'
+import { BatchLimit } from './batch-limit.js'
+import { Lane } from './lane.js'
+import type { LaneHost } from './lane-host.js'
+import { roughSizeOf } from './parked-records.js'
+import { PartitionChoice } from './partition-choice.js'
+import type { Partitioner } from './partitioners.js'
+import type { Ticket } from './ticket.js'
+
+/** The lanes of one topic, by partition, and which of them a record goes to. */
+export class TopicLanes {
+  /** `undefined`: nothing has been written to the partition. */
+  readonly all: (Lane | undefined)[] = []
+  readonly #topic: string
+  readonly #host: LaneHost
+  readonly #limit: BatchLimit
+  readonly #choice: PartitionChoice
+
+  constructor(topic: string, host: LaneHost) {
+    this.#topic = topic
+    this.#host = host
+    this.#limit = new BatchLimit(host.settings.batchMaxBytes, host.clock)
+    this.#choice = new PartitionChoice(topic, this.all, host.random)
+  }
+
+  of(partition: number): Lane {
+    return (this.all[partition] ??= new Lane(this.#topic, partition, this.#host, this.#limit))
+  }
+
+  /** The partition that the record names, or that its partitioner chooses. */
+  partitionOf({ partition, key }: ProduceRecord, partitioner: Partitioner, count: number): number {
+    return partition ?? this.#choice.of(key, partitioner, count)
+  }
+
+  /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
+  withRoom(record: ProduceRecord, partitioner: Partitioner, count: number, ticket: Ticket): Lane | undefined {
+    const { partition, key } = record
+    const lane = this.of(this.partitionOf(record, partitioner, count))
+    const bytes = roughSizeOf(record)
+    if (lane.hasRoom(bytes, ticket)) return lane
+    if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
+    const other = this.of(this.#choice.of(key, partitioner, count))
+    return other.hasRoom(bytes, ticket) ? other : undefined
+  }
+
+  /** A batch was sealed or filled: records that may go anywhere move on with the next one. */
+  batchClosed(partition: number): void {
+    this.#choice.batchClosed(partition)
+  }
+}
