@@ -47,7 +47,7 @@ export interface Access {
 export const ANONYMOUS = 'anonymous'
 
 /** Everybody may do everything: nothing about access is configured. */
-export const openCaller: Caller = {
+const openCaller: Caller = {
   principal: ANONYMOUS,
   allows: () => true,
   refusalOf: () => undefined,

@@ -78,7 +78,7 @@ export class ClientAddresses {
  *   ::ffff:10.0.0.1   10.0.0.1
  *   2001:db8::1       2001:db8:0:0
  */
-export function toAddressKey(remoteAddress = ''): string {
+function toAddressKey(remoteAddress = ''): string {
   const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '')
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.replace(/%.*$/, '').split('::')

@@ -7,7 +7,7 @@ import type { MetricTags } from './metrics-logger.js'
 export const MAX_SERIES = 1_000
 
 /** Upper bounds in seconds; from half a millisecond, since a cached answer takes less, to ten seconds, since deadlines do. */
-export const DURATION_BUCKETS_SECONDS = [
+const DURATION_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ] as const
 

@@ -68,9 +68,6 @@ export class RefreshSchedule {
     this.#options = options
   }
 
-  get isInFlight(): boolean {
-    return this.#inFlight !== undefined
-  }
   /** Calls in a row that no broker answered. */
   get failures(): number {
     return this.#failures

@@ -14,7 +14,7 @@ export const ENTRY_HEADER_BYTES = 40
 export const ENTRY_MAGIC = Buffer.from([0xc5, 0x1a, 0xb0, 0x0c])
 export const MAX_DESTINATION_BYTES = 0xffff
 
-export const RECORD_TYPE = 1
+const RECORD_TYPE = 1
 export const SEAL_TYPE = 2
 
 /** What the log keeps of an entry. */

@@ -131,11 +131,6 @@ export class LogStore {
     }
   }
 
-  /** Sequence of the oldest entry that is not completed, or the next one to come. */
-  get oldestOpen(): number {
-    return this.#slabs.find(slab => slab.openCount > 0)?.firstSequence ?? this.#nextSequence
-  }
-
   /** @param bytes entries one behind the other, written by `writeUnstamped`; they are stamped in place */
   commit(bytes: Buffer): CommitResult {
     const firstSequence = this.#nextSequence

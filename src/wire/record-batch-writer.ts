@@ -228,7 +228,7 @@ export interface BatchHeaderFields extends SealOptions {
 }
 
 /** Fills in the 61 bytes in front of the records; where compression pays, the result is a new buffer. */
-export function sealRecords(batch: Buffer, fields: BatchHeaderFields): Buffer {
+function sealRecords(batch: Buffer, fields: BatchHeaderFields): Buffer {
   if (fields.codec === 'none') return writeBatchHeader(batch, fields)
   const compressed = compress(fields.codec, batch.subarray(BATCH_HEADER_BYTES))
   if (BATCH_HEADER_BYTES + compressed.length >= batch.length)

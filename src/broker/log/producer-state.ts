@@ -31,7 +31,7 @@ export type SequenceVerdict =
 const APPEND: SequenceVerdict = { type: 'append' }
 
 /** The sequence `count` after `sequence`, which wraps to 0 after 2147483647. */
-export const sequenceAfter = (sequence: number, count: number): number => {
+const sequenceAfter = (sequence: number, count: number): number => {
   const next = sequence + count
   return next > MAX_SEQUENCE ? next - MAX_SEQUENCE - 1 : next
 }

@@ -34,7 +34,7 @@ function writeInt64(bytes: Buffer, value: number, at: number): void {
 }
 
 /** Bytes of the whole batch at `at`, or undefined when they are not all there or make no sense. */
-export function batchSizeAt(bytes: Buffer, at: number): number | undefined {
+function batchSizeAt(bytes: Buffer, at: number): number | undefined {
   if (at + HEADER_BYTES > bytes.length) return undefined
   const size = bytes.readInt32BE(at + 8) + LENGTH_OVERHEAD_BYTES
   return size >= HEADER_BYTES && at + size <= bytes.length ? size : undefined
