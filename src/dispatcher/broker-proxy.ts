@@ -52,7 +52,7 @@ type Role = 'control' | 'group' | 'fetch' | 'produce'
  *   control   offsets by time, metadata, coordinators, producer ids          1 connection
  *   group     commits and committed offsets                                  1, and more while calls of groups are slow
  *   fetch     catch-up and tail                                              2 connections
- *   produce   all batches (1 connection or several), and those of partitions that hold up others (1)
+ *   produce   all batches (1 connection or several), those of new topics (1), and of partitions that hold up others (1)
  */
 export class BrokerProxy {
   readonly node: BrokerNode
@@ -172,7 +172,8 @@ export class BrokerProxy {
           purpose: 'produce',
           processors: [intake.main]
         }))
-        return { intake, connections: [...main, { purpose: 'produce-slow', processors: [intake.slow] }] }
+        const newTopics = { purpose: 'produce-new-topics', processors: [intake.newTopics] }
+        return { intake, connections: [...main, newTopics, { purpose: 'produce-slow', processors: [intake.slow] }] }
       }
     }
   }

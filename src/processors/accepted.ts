@@ -81,6 +81,8 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   identity: PartitionIdentity = UNKNOWN_IDENTITY
   /** The cluster that was connected when it was accepted; `undefined`: no broker had told. */
   clusterId: string | undefined
+  /** The topic was created a moment ago, as far as the Router knows. */
+  isOfNewTopic = false
   /** fetchData: the topic that its offset was meant for, by id; `undefined`: not known. */
   topicIdAsked: string | undefined
   /** How often it came back to the Router. */

@@ -6,6 +6,7 @@ import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
 import { RequestLimit } from './request-limit.js'
 
 type Batch = Accepted<'produceBatch'>
+type QueueName = 'main' | 'newTopics' | 'slow'
 
 /** Batches that share one call, one per partition. */
 export interface ProduceBatchesCall {
@@ -24,8 +25,8 @@ export interface ProduceBatchesOptions {
   readonly callMarginMs: number
 }
 
-// Partitions in trouble that are remembered; beyond it the one that got into trouble first is forgotten.
-const MOST_UNHEALTHY = 10_000
+// Partitions of each kind that are remembered; beyond it the one that was remembered first is forgotten.
+const MOST_REMEMBERED = 10_000
 // A link slower than this is beyond help: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
@@ -37,22 +38,33 @@ const NO_OFFSET = -1
  * Sends sealed batches: everything that waits when the connection becomes free goes out in one request, partitions in
  * turn. No linger timer: a batch grows while the call before it is on its way.
  *
- * Two queues. `main` is for all, over one connection or several; a partition that answered 7 or 19 or whose call timed out goes
- * over `slow` until it has been written to once, so that it holds up only its like.
+ * Three queues, so that partitions that make a call wait hold up only their like:
+ *
+ *   main        all others, over one connection or several
+ *   newTopics   partitions of a topic that was just created, until they have been written to once: with acks=all the
+ *               broker answers when their replicas are up, and on a busy cluster that takes seconds
+ *   slow        partitions that answered 7 or 19 or whose call timed out, until they have been written to once
+ *
+ * A connection opens with the first call over it, so who writes to healthy topics only has those of `main`.
  *
  * Never retries a batch that may have left: the lane that sealed it decides.
  */
 export class ProduceBatches implements Intake {
   readonly main: QueueProcessor<ProduceBatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<ProduceBatchesCall, ProduceResponse>
-  readonly #queues: { readonly main: BatchQueue; readonly slow: BatchQueue }
+  readonly newTopics: QueueProcessor<ProduceBatchesCall, ProduceResponse>
+  readonly #queues: Readonly<Record<QueueName, BatchQueue>>
   readonly #unhealthy = new Set<string>()
+  /** Partitions of new topics that have been written to. */
+  readonly #proven = new Set<string>()
   readonly #limit: RequestLimit
 
   constructor(options: ProduceBatchesOptions) {
     this.#limit = new RequestLimit(options.requestMaxBytes)
-    this.#queues = { main: new BatchQueue(this.#limit), slow: new BatchQueue(this.#limit) }
+    const queue = (): BatchQueue => new BatchQueue(this.#limit)
+    this.#queues = { main: queue(), newTopics: queue(), slow: queue() }
     this.main = this.#processor('produce', this.#queues.main, options)
+    this.newTopics = this.#processor('produceNewTopics', this.#queues.newTopics, options)
     this.slow = this.#processor('produceSlow', this.#queues.slow, options)
   }
 
@@ -61,11 +73,16 @@ export class ProduceBatches implements Intake {
   }
 
   addToQueue(request: AnyAccepted): void {
-    this.#queues[this.#unhealthy.has(request.key) ? 'slow' : 'main'].add(request as Batch)
+    this.#queues[this.#queueOf(request)].add(request as Batch)
+  }
+
+  #queueOf({ key, isOfNewTopic }: AnyAccepted): QueueName {
+    if (this.#unhealthy.has(key)) return 'slow'
+    return isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
   }
 
   drain(): AnyAccepted[] {
-    return [...this.#queues.main.drain(), ...this.#queues.slow.drain()]
+    return Object.values(this.#queues).flatMap(queue => queue.drain())
   }
 
   #processor(
@@ -106,15 +123,18 @@ export class ProduceBatches implements Intake {
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
     const { errorCode, baseOffset, logAppendTimeMs } = response
     if (errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS)
-      this.#isInTrouble(batch.key)
+      remember(this.#unhealthy, batch.key)
     else this.#unhealthy.delete(batch.key)
     if (errorCode === errorCodes.NONE) {
+      if (batch.isOfNewTopic) remember(this.#proven, batch.key)
       // Without an offset that can be true it is appended nevertheless.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }
     // Before the answer: the lane's next try then finds the refresh on its way.
     if (staleLeaderCodes.has(errorCode)) {
+      // What is created anew under that name has not been written to.
+      this.#proven.delete(batch.key)
       news.push({
         reason: errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION ? 'unknownTopicOrPartition' : 'notLeader',
         requests: [],
@@ -125,18 +145,11 @@ export class ProduceBatches implements Intake {
     batch.answer({ type: 'rejected', errorCode })
   }
 
-  #isInTrouble(key: string): void {
-    this.#unhealthy.add(key)
-    if (this.#unhealthy.size <= MOST_UNHEALTHY) return
-    const [first] = this.#unhealthy
-    this.#unhealthy.delete(first!)
-  }
-
   #callFailed({ batches, sizeBytes }: ProduceBatchesCall, error: Error, sent: boolean): readonly AnyAccepted[] {
     if (sent && batches.size > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
     for (const batch of batches.values()) {
       batch.inFlight = false
-      if (sent && error.name === 'TimedOutError') this.#isInTrouble(batch.key)
+      if (sent && error.name === 'TimedOutError') remember(this.#unhealthy, batch.key)
       if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
       else if (sent) batch.answer({ type: 'unanswered', error })
       else batch.obstacle = 'brokerUnreachable'
@@ -153,6 +166,13 @@ const staleLeaderCodes = codesOf(
   'KAFKA_STORAGE_ERROR',
   'FENCED_LEADER_EPOCH'
 )
+
+function remember(keys: Set<string>, key: string): void {
+  keys.add(key)
+  if (keys.size <= MOST_REMEMBERED) return
+  const [first] = keys
+  keys.delete(first!)
+}
 
 function send(client: BrokerClient, { batches, sizeBytes }: ProduceBatchesCall, options: ProduceBatchesOptions) {
   const { brokerTimeoutMs, callMarginMs } = options

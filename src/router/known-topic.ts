@@ -45,6 +45,8 @@ export class KnownTopic {
   readonly partitions = new Map<number, Partition>()
   /** First named by a broker. */
   readonly metAt: number
+  /** Until then it counts as just created: its partitions may still be waiting for their replicas. */
+  newUntil = Number.NEGATIVE_INFINITY
   /** Last asked for by a request. */
   usedAt = Number.NEGATIVE_INFINITY
   /** When the last look-up began that said anything about it. */

@@ -9,8 +9,8 @@ export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
 /** What the table knows about where to send a request. */
 export type Lookup =
-  /** `checkedAt`: when the look-up began that this is known from. */
-  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number }
+  /** `checkedAt`: when the look-up began that this is known from. `isNew`: the topic was created a moment ago. */
+  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number; readonly isNew: boolean }
   /** The topic is known; nobody leads the partition at the moment, or who does is in doubt. */
   | { readonly type: 'noLeader'; readonly partition: Partition }
   | { readonly type: 'unknownTopic' }
@@ -23,6 +23,8 @@ const ASK: Lookup = { type: 'ask' }
 const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
 // Of topics that are looked up in one call, those join whose turn would come soon, so that there is one call for all.
 const JOINS_AT_SHARE_OF_AGE = 0.5
+// A topic counts as new for so long after it was found. Replicas of new partitions start within seconds on busy brokers.
+const NEW_FOR_MS = 30_000
 
 /**
  * Who leads which partition, per topic, with the identity of that partition's life. An entry is replaced by news with the
@@ -48,7 +50,7 @@ export class LeaderTable {
     const partition = topic.partitions.get(partitionId)
     if (!partition) return topic.isCountSure(now) ? UNKNOWN_PARTITION : ASK
     return partition.leaderId >= 0 && partition.suspectSince === 0
-      ? { type: 'leader', partition, checkedAt: topic.checkedAt }
+      ? { type: 'leader', partition, checkedAt: topic.checkedAt, isNew: topic.newUntil > now }
       : { type: 'noLeader', partition }
   }
 
@@ -122,7 +124,7 @@ export class LeaderTable {
       if (!known) this.#missing.missed(name, mayBeCreated, now)
       else if (known.missed(now)) this.#lose(known, now)
     } else if (errorCode === errorCodes.NONE || errorCode === errorCodes.LEADER_NOT_AVAILABLE) {
-      this.#require(name, askedAt, now).found(metadata, askedAt, now)
+      this.#require(metadata, askedAt, now).found(metadata, askedAt, now)
     } else if (isFinal(errorCode)) {
       if (known) known.refused(errorCode, now)
       else this.#missing.refused(name, errorCode, now)
@@ -164,11 +166,14 @@ export class LeaderTable {
     return this.#missing.size
   }
 
-  #require(name: string, askedAt: number, now: number): KnownTopic {
+  #require({ topic: name, errorCode }: TopicMetadata, askedAt: number, now: number): KnownTopic {
     let topic = this.#topics.get(name)
     if (!topic) {
       topic = new KnownTopic(name, now, this.#options)
       topic.checkedAt = askedAt
+      // Missed before it was found, or found before it has leaders: somebody has just created it.
+      const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
+      if (isNew) topic.newUntil = now + NEW_FOR_MS
       this.#topics.set(name, topic)
       this.#missing.found(name)
     }

@@ -216,7 +216,10 @@ export class Routing {
     switch (found.type) {
       case 'leader':
         if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#parkForTopic(request, topic, now)
-        else this.#toLeader(request, found.partition, now)
+        else {
+          request.isOfNewTopic = found.isNew
+          this.#toLeader(request, found.partition, now)
+        }
         break
       case 'noLeader':
         if (isDenied(request, found.partition) && leaders.isMissed(topic, found.partition.key))
