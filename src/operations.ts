@@ -214,6 +214,8 @@ export interface SealedBatch {
    */
   readonly clusterId?: string | undefined
   answer(answer: BatchAnswer): void
+  /** Told what kept the batch from a broker, while the Router goes on trying. */
+  delayed?(lastError: string): void
 }
 export type BatchAnswer =
   /** `baseOffset` -1: the broker has it, but did not say where. */

@@ -72,7 +72,13 @@ export function openCastellan(options: OpenCastellanOptions): Castellan {
     onClusterChanged: change => delivery!.clusterChanged(change),
     onFatal: options.onFatal ?? rethrow
   })
-  delivery = startDelivery({ ...shared, router: router.ref, settings: options.delivery, now: Date.now })
+  delivery = startDelivery({
+    ...shared,
+    router: router.ref,
+    settings: options.delivery,
+    now: Date.now,
+    awayBecause: () => router.awayBecause
+  })
   const gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {

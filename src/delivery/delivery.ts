@@ -28,6 +28,8 @@ export interface DeliveryDeps {
   readonly random: () => number
   readonly log: Logger
   readonly metrics: MetricsLogger
+  /** Why no broker can be reached, if none can. Default: nothing is known. */
+  readonly awayBecause?: (() => Error | undefined) | undefined
 }
 
 export interface DeliveryStats extends Readonly<DeliveryCounters> {

@@ -29,8 +29,11 @@ export const failures = {
     failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
-  timedOut: (what: string, persisted: Persisted) =>
-    failure('timedOut', `the record was not delivered in time: ${what}`, true, persisted),
+  /** @param lastError what a broker could not be reached for */
+  timedOut: (what: string, persisted: Persisted, lastError?: string) => {
+    const cause = lastError === undefined || what.includes(lastError) ? what : `${what}; last error: ${lastError}`
+    return failure('timedOut', `the record was not delivered in time: ${cause}`, true, persisted)
+  },
   rejected: (errorCode: number, persisted: Persisted): RecordFailure => {
     const { message, retriable } = kafkaErrorOf(errorCode)
     return { type: 'failed', code: errorCodeOf(errorCode), errorCode, message, persisted, retriable }

@@ -35,6 +35,7 @@ export class LaneDelivery implements Delivery, LaneHost {
   readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
   readonly slabs = new SlabPool(SPARE_SLAB_BYTES)
   readonly #now: () => number
+  readonly #awayBecause: () => Error | undefined
   readonly #router: ActorRef<RouterMessage>
   readonly #topics: TopicTable
   readonly #identity: ProducerIdentity
@@ -57,6 +58,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     this.random = deps.random
     this.log = deps.log
     this.#now = deps.now
+    this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#router = deps.router
     this.#topics = new TopicTable(deps.router, this, topic => this.#forgotten(topic))
     this.#identity = new ProducerIdentity(
@@ -119,6 +121,10 @@ export class LaneDelivery implements Delivery, LaneHost {
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
     return this.#topics.open(name, ticket)
+  }
+
+  get awayBecause(): string | undefined {
+    return this.#awayBecause()?.message
   }
 
   get clusterId(): string | undefined {

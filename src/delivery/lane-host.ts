@@ -39,6 +39,8 @@ export interface LaneHost {
   readonly slabs: SlabPool
   /** The Kafka cluster that producer ids belong to; `undefined`: no broker has told. */
   readonly clusterId: string | undefined
+  /** Why no broker can be reached, if none can. */
+  readonly awayBecause: string | undefined
   /** Bytes and records came (or, negative, went). */
   held(bytes: number, records: number): void
   /** A single request may take so many bytes more than its lane's share: enough of the buffer is left to others. */

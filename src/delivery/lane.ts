@@ -45,6 +45,8 @@ export class Lane implements HostedLane {
   #timer: NodeJS.Timeout | undefined
   #missingSince: number | undefined
   #reason = 'it was waiting to be sent'
+  /** What its leader could not be reached for, since a broker last answered. */
+  #lastError: string | undefined
   #chargedBytes = 0
   /** The request that everything held belongs to, if there is one. */
   #soleTicket: Ticket | undefined
@@ -113,6 +115,9 @@ export class Lane implements HostedLane {
       clusterId: this.#host.clusterId,
       answer: answer => {
         if (this.#awaited === sealed) this.#answered(head, answer)
+      },
+      delayed: lastError => {
+        if (this.#awaited === sealed) this.#lastError = lastError
       }
     }
     this.#awaited = sealed
@@ -139,6 +144,7 @@ export class Lane implements HostedLane {
     this.#awaited = undefined
     const nowMs = this.#host.clock()
     this.#noteMissing(answer, nowMs)
+    if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
     const facts = {
       topic: this.topic,
       partition: this.partition,
@@ -146,7 +152,8 @@ export class Lane implements HostedLane {
       maybeWritten: head.maybeWritten,
       isExpired: nowMs >= this.#expiresAt,
       isMissingTooLong:
-        this.#missingSince !== undefined && nowMs - this.#missingSince >= this.#host.settings.unknownTopicWaitMs
+        this.#missingSince !== undefined && nowMs - this.#missingSince >= this.#host.settings.unknownTopicWaitMs,
+      lastError: this.#cause
     }
     this.#carryOut(head, judge(facts, answer))
   }
@@ -302,7 +309,11 @@ export class Lane implements HostedLane {
   readonly #tooLate = (persisted: Persisted): RecordFailure =>
     this.#missingSince !== undefined && persisted === 'no'
       ? failures.unknownTopic(this.topic)
-      : failures.timedOut(this.#reason, persisted)
+      : failures.timedOut(this.#reason, persisted, this.#cause)
+
+  get #cause(): string | undefined {
+    return this.#lastError ?? this.#host.awayBecause
+  }
 
   #giveUpWaiting(head: Batch): void {
     const error = new Error('the router did not answer')
@@ -312,7 +323,7 @@ export class Lane implements HostedLane {
 
   #expireHead(head: Batch): void {
     if (head.maybeWritten) this.#renumber()
-    this.#failHead(head, failures.timedOut(this.#reason, head.maybeWritten ? 'unknown' : 'no'))
+    this.#failHead(head, failures.timedOut(this.#reason, head.maybeWritten ? 'unknown' : 'no', this.#cause))
   }
 
   #countWithdrawn(records: number): void {

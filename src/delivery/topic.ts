@@ -215,7 +215,7 @@ export class Topic implements UnknownTopic {
     const bytes = this.#parked.chargedBytes
     const failure = this.lookUp.isDenied(nowMs)
       ? failures.unknownTopic(this.name)
-      : failures.timedOut('the partitions of its topic are not known yet', 'no')
+      : failures.timedOut('the partitions of its topic are not known yet', 'no', this.#host.awayBecause)
     const expired = this.#parked.expire(nowMs, failure)
     if (expired === 0) return
     this.#host.counters.withdrawn += expired

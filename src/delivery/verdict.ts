@@ -13,6 +13,8 @@ export interface HeadFacts {
   readonly isExpired: boolean
   /** Look-ups have said for long enough that the topic or partition does not exist. */
   readonly isMissingTooLong: boolean
+  /** What a broker could not be reached for, since one last answered. */
+  readonly lastError?: string | undefined
 }
 
 /** What to do about an answer. `renumber`: raise the epoch before the next batch, for the old one may still turn up. */
@@ -117,7 +119,7 @@ function retryOrExpire(head: HeadFacts, soon: boolean, leavesUnknown: boolean, r
 }
 
 const expired = (head: HeadFacts, maybeWritten: boolean, reason: string): Verdict =>
-  fail({ ...head, maybeWritten }, failures.timedOut(reason, persistedOf(maybeWritten)))
+  fail({ ...head, maybeWritten }, failures.timedOut(reason, persistedOf(maybeWritten), head.lastError))
 
 const fail = (head: HeadFacts, failure: RecordFailure): Verdict => ({
   type: 'fail',

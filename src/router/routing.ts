@@ -181,6 +181,7 @@ export class Routing {
       metrics.count('router', 'retries', { reason: 'unreachable' })
       request.returns++
       request.lastError = error.message
+      if (request.kind === 'produceBatch') request.request.delayed?.(error.message)
       this.route(request, now)
     }
     // What waits at its other dispatchers would find the same.

@@ -148,4 +148,42 @@ describe('front door 14: causes reach people', () => {
       await castellan.close(0)
     }
   })
+
+  it('told by records that could not be delivered: no broker can be reached', async () => {
+    const castellan = openCastellan({ brokers: '127.0.0.1:1' })
+    try {
+      while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
+      const records = [{ topic: 'orders', key: null, value: 'x' }]
+      const { outcomes } = await askRouter(castellan.router.ref, { type: 'produce', records, timeoutMs: 50 })
+      expect(outcomes[0]).to.include({ type: 'failed', code: 'timedOut', persisted: 'no' })
+      expect((outcomes[0] as { message: string }).message).to.match(
+        /^the record was not delivered in time: the partitions of its topic are not known yet; last error: no connection to 127\.0\.0\.1:1: connection refused/
+      )
+    } finally {
+      await castellan.close(0)
+    }
+  })
+
+  it('told by records whose leader cannot be reached, while another broker of the cluster answers', async () => {
+    const cluster = await startEmbeddedCluster({ nodes: 2 })
+    // Without replicas, so that nobody else can lead it.
+    cluster.createTopic('orders', { partitions: 2, replicationFactor: 1 })
+    const partition = [0, 1].find(at => cluster.leaderOf('orders', at) === 2)!
+    const castellan = openCastellan({ brokers: cluster.bootstrap.split(',')[0]! })
+    const write = async (timeoutMs: number) => {
+      const records = [{ topic: 'orders', partition, key: null, value: 'x' }]
+      const { outcomes } = await askRouter(castellan.router.ref, { type: 'produce', records, timeoutMs })
+      return outcomes[0]!
+    }
+    try {
+      expect((await write(20_000)).type).to.equal('delivered')
+      await cluster.stopNode(2)
+      const outcome = await write(1_000)
+      expect(outcome).to.include({ type: 'failed', code: 'timedOut' })
+      expect((outcome as { message: string }).message).to.match(/closed the connection|connection refused/)
+    } finally {
+      await castellan.close(0)
+      await cluster.close()
+    }
+  })
 })
