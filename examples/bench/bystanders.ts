@@ -22,6 +22,7 @@ export async function bystanders({ seconds, only }: BenchOptions): Promise<reado
   const { scene, close } = await openScene((wanted.length + 2) * FRESH_TOPICS_PER_WINDOW)
   const innocents = new Innocents(scene, await groupOn(scene.cluster, 'innocents', false), DEADLINE_MS)
   const watch = async (trouble?: Trouble): Promise<Watched> => {
+    await trouble?.prepare?.(scene)
     innocents.start(FRESH_TOPICS_PER_WINDOW)
     const running = await trouble?.start(scene)
     await sleep(seconds * 1000)

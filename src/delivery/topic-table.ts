@@ -7,7 +7,9 @@ import { Topic } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
 /** Time limit for one look-up; the next one goes to another broker. */
-const TIMEOUT_MS = 1_500
+const TIMEOUT_MS = 500
+/** The same where brokers are slow: after a look-up that was not answered in time, or hardly. */
+const LONG_TIMEOUT_MS = 1_500
 /** Added to the time limit of the promise: the Router itself answers within its own. */
 const BELT_MS = 1_000
 /** How often the known topics are searched for some that are due for a refresh. */
@@ -32,6 +34,8 @@ export class TopicTable {
   readonly #wantedByLanes = new Set<Topic>()
   readonly #isAsking: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
   readonly #askedAt: Record<Kind, number>
+  /** The last look-up was not answered in half the time for one. */
+  readonly #isSlow: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
   #isPlanned = false
   #refreshCheckedAt = Number.NEGATIVE_INFINITY
   #requests = 0
@@ -148,14 +152,15 @@ export class TopicTable {
   #ask(kind: Kind, topics: readonly Topic[]): void {
     this.#isAsking[kind] = true
     this.#askedAt[kind] = this.#host.clock()
+    const timeoutMs = this.#isSlow[kind] ? LONG_TIMEOUT_MS : TIMEOUT_MS
     for (const topic of topics) topic.lookUp.asked()
-    ask<FetchTopicMetadataResult>('the partitions of topics', TIMEOUT_MS + BELT_MS, requester =>
+    ask<FetchTopicMetadataResult>('the partitions of topics', timeoutMs + BELT_MS, requester =>
       this.#router.tell({
         type: 'fetchTopicMetadata',
         requestId: ++this.#requests,
         topics: topics.map(topic => topic.name),
         allowAutoTopicCreation: kind !== 'refreshed' && this.#host.settings.createTopics,
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs,
         requester
       })
     ).then(
@@ -168,6 +173,7 @@ export class TopicTable {
     this.#isAsking[kind] = false
     if (this.#isClosed) return
     const nowMs = this.#host.clock()
+    this.#isSlow[kind] = nowMs - this.#askedAt[kind] > TIMEOUT_MS / 2
     for (const topic of topics) {
       // It may have been forgotten meanwhile.
       if (this.#topics.get(topic.name) !== topic) continue

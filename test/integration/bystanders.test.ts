@@ -60,6 +60,7 @@ describe('hardening: bystanders are answered rightly and before their deadline',
   const onEmbedded = (): boolean => cluster.kind === 'embedded'
   /** Some quiet, the trouble, and some time to see what it leaves behind. */
   async function watch(trouble?: (typeof troubles)[number]) {
+    await trouble?.prepare?.(scene)
     innocents.start(FRESH_PER_TROUBLE)
     await sleep(100)
     const running = await trouble?.start(scene)

@@ -154,6 +154,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Of the producer ids it gives. */
   firstEpoch = 0
   isAway = false
+  /** The next look-ups are asked of a broker that keeps silent. */
+  silentLookUps = 0
   createsTopics = 0
   #producerIds = 0n
   readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
@@ -184,7 +186,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     this.messages.push(message)
     if (message.type === 'produceBatches') for (const batch of message.batches) this.#produce(batch)
     else if (message.type === 'initProducerId') this.#later(() => message.requester.reply(this.#producerId()))
-    else if (message.type === 'fetchTopicMetadata') this.#later(() => message.requester.reply(this.#metadata(message)))
+    else if (message.type === 'fetchTopicMetadata') this.#lookUp(message)
     else throw new Error(`the fake router does not know ${message.type}`)
   }
 
@@ -214,6 +216,15 @@ export class FakeRouter implements ActorRef<RouterMessage> {
 
   get produceMessages(): readonly (readonly SealedBatch[])[] {
     return this.messages.flatMap(message => (message.type === 'produceBatches' ? [message.batches] : []))
+  }
+
+  #lookUp(message: FetchTopicMetadata): void {
+    const isInTime = this.latencyMs < (message.timeoutMs ?? Infinity)
+    if (isInTime && this.silentLookUps-- <= 0) this.#later(() => message.requester.reply(this.#metadata(message)))
+    else {
+      const { requestId, timeoutMs, requester } = message
+      setTimeout(() => requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'timedOut' }), timeoutMs)
+    }
   }
 
   #later(work: () => void): void {

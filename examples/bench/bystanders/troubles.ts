@@ -7,6 +7,8 @@ export interface Trouble {
   readonly name: string
   /** Whether it can be made on real Kafka, which takes no orders to misbehave. */
   readonly onKafka: boolean
+  /** Makes what it needs, before anybody is watched: the making is no trouble of its own. */
+  prepare?(scene: Scene): Promise<void>
   start(scene: Scene): Promise<Running>
 }
 export interface Running {
@@ -151,14 +153,15 @@ const BOMB_VALUES = Array.from({ length: 24 }, () => '\0'.repeat(900_000))
 const decompressionBomb: Trouble = {
   name: 'decompression bomb',
   onKafka: true,
-  start: async scene => {
+  prepare: async scene => {
     await createOnce(scene.cluster, 'bomb', 1)
     const batch = scene.seal(BOMB_VALUES, 'gzip')
     for (let count = 0; count < 4; count++) await scene.writeRaw({ topic: 'bomb', partition: 0 }, Buffer.from(batch))
-    return repeat(200, () => {
+  },
+  start: async scene =>
+    repeat(200, () => {
       for (let offset = 0; offset < 4 * BOMB_VALUES.length; offset += BOMB_VALUES.length) read(scene, 'bomb', 0, offset)
     })
-  }
 }
 
 const fullLane: Trouble = {
