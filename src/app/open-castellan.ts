@@ -2,6 +2,7 @@ import { ActorSystem } from '../actor/actor.js'
 import type { Delivery } from '../delivery/delivery.js'
 import type { DeliverySettings } from '../delivery/settings.js'
 import { startDelivery } from '../delivery/start-delivery.js'
+import { ConfigError } from '../errors.js'
 import type { Gateway } from '../gateway/gateway.js'
 import { KafkaGateway } from '../gateway/kafka-gateway.js'
 import { defaultLogger, type MetricsLogger } from '../metrics/metrics-logger.js'
@@ -9,6 +10,7 @@ import { type Logger, silentLogger } from '../model.js'
 import { type RouterHandle, startRouter } from '../router/router.js'
 import type { RouterSettingsOverrides } from '../router/settings.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
+import { type CompressionCodec, requireCodec } from '../wire/compression.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../wire/create-broker-client-factory.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { toBrokerAddress } from './broker-address.js'
@@ -54,8 +56,13 @@ export interface Castellan {
   close(timeoutMs?: number): Promise<number>
 }
 
-/** Starts a Router and delivery for a cluster and connects them. It connects by itself and tries for ever. */
+/**
+ * Starts a Router and delivery for a cluster and connects them. It connects by itself and tries for ever.
+ *
+ * @throws ConfigError when what the compression needs cannot be loaded
+ */
 export function openCastellan(options: OpenCastellanOptions): Castellan {
+  checkCompression(options.delivery?.compression)
   const { brokers, log = silentLogger, metrics = defaultLogger, system = new ActorSystem() } = options
   const createClient = createBrokerClientFactory({ ...defaultConnection, ...options.connection, log })
   const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
@@ -108,6 +115,14 @@ export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Pr
   // Records may be between two places when a flush sees none; only the count tells.
   while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
   return delivery.close(remainingMs())
+}
+
+function checkCompression(codec: CompressionCodec = 'none'): void {
+  try {
+    requireCodec(codec)
+  } catch (error) {
+    throw new ConfigError(`delivery.compression: ${(error as Error).message}`)
+  }
 }
 
 function rethrow(error: Error): never {

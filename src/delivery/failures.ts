@@ -29,6 +29,7 @@ export const failures = {
     failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
+  codecUnavailable: (message: string, persisted: Persisted) => failure('protocol', message, false, persisted),
   /** @param lastError what a broker could not be reached for */
   timedOut: (what: string, persisted: Persisted, lastError?: string) => {
     const cause = lastError === undefined || what.includes(lastError) ? what : `${what}; last error: ${lastError}`

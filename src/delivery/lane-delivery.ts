@@ -1,6 +1,7 @@
 import type { ActorRef } from '../actor/actor.js'
 import { type ClusterChange, isLegalTopicName, type Logger, type MonotonicClock, type ProduceRecord } from '../model.js'
 import type { Produce, RecordFailure, RouterMessage, SealedBatch } from '../operations.js'
+import { CodecUnavailableError } from '../wire/codec-unavailable-error.js'
 import { SlabPool } from '../wire/slab-pool.js'
 import { overheadOf } from './batch.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
@@ -189,6 +190,10 @@ export class LaneDelivery implements Delivery, LaneHost {
     try {
       return lane.take()
     } catch (error) {
+      if (error instanceof CodecUnavailableError) {
+        lane.close(maybeWritten => failures.codecUnavailable(error.message, persistedOf(maybeWritten)))
+        return undefined
+      }
       this.log.error({ err: error, topic: lane.topic, partition: lane.partition }, 'a lane met a bug and was emptied')
       lane.close(maybeWritten => failures.bug(maybeWritten ? 'unknown' : 'no'))
       return undefined

@@ -82,14 +82,16 @@ export class FetchSettlement {
   }
 
   #records(key: string, wanted: Wanted, records: FetchedRecords, end: Offset | undefined, isRefused = false): void {
-    const { batches, corruption, tooLarge, nextOffset } = records
+    const { batches, corruption, tooLarge, unavailable, nextOffset } = records
     const isDamaged = isRefused || corruption !== undefined
     if (isDamaged) this.#context.count('invalid_messages', 1)
     if (batches.length > 0) this.#deliver(key, wanted, batches)
     else if (isDamaged && (corruption?.offset ?? wanted.position) <= wanted.position) {
       this.#damage(key, wanted, corruption?.nextOffset)
     } else if (tooLarge && tooLarge.offset <= wanted.position) this.#tooLarge(key, wanted, tooLarge)
-    else if (nextOffset > wanted.position) this.#skipTo(key, wanted, nextOffset)
+    else if (unavailable && unavailable.offset <= wanted.position) {
+      replyAll(waitersOf(wanted), ownFailure('protocol', unavailable.reason, false))
+    } else if (nextOffset > wanted.position) this.#skipTo(key, wanted, nextOffset)
     else if (end === undefined) replyAll(waitersOf(wanted), oddOffset(end))
     else if (wanted.position < end) this.#unserved.push({ key, wanted })
     else this.#end(key, wanted)

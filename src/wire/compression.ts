@@ -1,8 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { compressFrameSync, decompressFrameSync } from 'lz4-napi'
 import snappy from 'snappyjs'
 import { withinLimit } from './decompression-error.js'
-import { refuseLargeLz4 } from './lz4-size.js'
+import { loadLz4, lz4Compress, lz4Decompress } from './lz4.js'
 import { snappyDecompress } from './snappy-decompress.js'
 import { prepareZstd, zstdCompress, zstdDecompress } from './zstd.js'
 
@@ -19,6 +18,15 @@ export const codecOf = (number: number): CompressionCodec | undefined => codecs[
 /** Must have resolved once before `compress` and `decompress` know zstd. Every broker client awaits it on connecting. */
 export const prepareCompression = prepareZstd
 
+/**
+ * Loads what the codec needs. zstd is told of when it is first used: where Node has none it takes a moment to load.
+ *
+ * @throws CodecUnavailableError when it cannot be loaded
+ */
+export function requireCodec(codec: CompressionCodec): void {
+  if (codec === 'lz4') loadLz4()
+}
+
 /** lz4 as frames with independent blocks, snappy raw: what Java, librdkafka and the brokers all read. */
 export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
   switch (codec) {
@@ -29,7 +37,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
     case 'snappy':
       return snappy.compress(bytes)
     case 'lz4':
-      return compressFrameSync(bytes)
+      return lz4Compress(bytes)
     case 'zstd':
       return zstdCompress(bytes)
   }
@@ -37,6 +45,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
 
 /**
  * @throws DecompressionLimitError when the bytes would take more than `maxBytes`
+ * @throws CodecUnavailableError when the package that the codec needs cannot be loaded
  * @throws when they are damaged
  */
 export function decompress(codec: CompressionCodec, bytes: Buffer, maxBytes: number): Buffer {
@@ -48,8 +57,7 @@ export function decompress(codec: CompressionCodec, bytes: Buffer, maxBytes: num
     case 'snappy':
       return isXerial(bytes) ? decompressXerial(bytes, maxBytes) : snappyDecompress(bytes, maxBytes)
     case 'lz4':
-      refuseLargeLz4(bytes, maxBytes)
-      return decompressFrameSync(bytes)
+      return lz4Decompress(bytes, maxBytes)
     case 'zstd':
       return zstdDecompress(bytes, maxBytes)
   }

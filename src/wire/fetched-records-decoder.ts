@@ -1,5 +1,6 @@
 import type { Offset } from '../model.js'
 import { type AbortedTransaction, AbortedTransactions } from './aborted-transactions.js'
+import { CodecUnavailableError } from './codec-unavailable-error.js'
 import { codecOf } from './compression.js'
 import { crc32c } from './crc32c.js'
 import type { DecompressionAllowance } from './decompression-allowance.js'
@@ -38,6 +39,7 @@ type Looked =
 type Stop =
   | { readonly type: 'damaged'; readonly reason: string }
   | { readonly type: 'leftOut' }
+  | { readonly type: 'unavailable'; readonly reason: string }
   | { readonly type: 'tooLarge'; readonly maxBytes: number; readonly nextOffset: Offset }
 
 /** Looks through the record set of a partition. The bytes are only read; batches get copies of their own. */
@@ -60,6 +62,7 @@ export function decodeFetchedRecords(bytes: Buffer, context: FetchedRecordsConte
     nextOffset,
     hasPartialBatch: stop === undefined && at < bytes.length,
     isLeftOut: stop?.type === 'leftOut',
+    unavailable: stop?.type === 'unavailable' ? { offset: nextOffset, reason: stop.reason } : undefined,
     tooLarge: stop?.type === 'tooLarge' ? { ...stop, offset: nextOffset } : undefined,
     corruption:
       stop?.type === 'damaged'
@@ -138,6 +141,7 @@ function openBatch(
     const unpacked = allowance.unpack({ codec, bytes: own, recordCount, lastOffsetDelta })
     return unpacked.type === 'tooLarge' ? { ...unpacked, nextOffset: lastOffset + 1 } : unpacked
   } catch (error) {
+    if (error instanceof CodecUnavailableError) return { type: 'unavailable', reason: error.message }
     return { type: 'damaged', reason: `the records cannot be read (${codec}): ${(error as Error).message}` }
   }
 }

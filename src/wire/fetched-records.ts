@@ -24,6 +24,8 @@ export interface FetchedRecords {
   readonly corruption: { readonly offset: Offset; readonly nextOffset: Offset; readonly reason: string } | undefined
   /** True when batches were left out because others of the same response took all the memory it was allowed. */
   readonly isLeftOut: boolean
+  /** The first batch behind those in `batches` when its compression is not available here. */
+  readonly unavailable?: { readonly offset: Offset; readonly reason: string } | undefined
   /** The first batch behind those in `batches` when it alone would take more memory than a response is allowed. */
   readonly tooLarge: { readonly offset: Offset; readonly nextOffset: Offset; readonly maxBytes: number } | undefined
 }

@@ -1,4 +1,5 @@
 import * as zlib from 'node:zlib'
+import { CodecUnavailableError } from './codec-unavailable-error.js'
 import { DecompressionLimitError, withinLimit } from './decompression-error.js'
 import { type ZstdFrame, zstdFrames } from './zstd-frames.js'
 
@@ -27,11 +28,18 @@ const SMALLEST_GUESS_BYTES = 1024 * 1024
 
 let wasm: WasmZstd | undefined
 let loading: Promise<void> | undefined
+/** Why it could not be loaded. */
+let failure: CodecUnavailableError | undefined
 
-/** Must have resolved once before zstd is used: Node 20 gets it from a WebAssembly module, which loads (4 ms). */
+/**
+ * Must have resolved once before zstd is used: Node 20 gets it from a WebAssembly module, which loads (4 ms). Never rejects:
+ * that it cannot be loaded is told to whoever uses zstd.
+ */
 export function prepareZstd(): Promise<void> {
   if (native.zstdDecompressSync !== undefined) return Promise.resolve()
-  return (loading ??= loadWasm())
+  return (loading ??= loadWasm().catch(error => {
+    failure = new CodecUnavailableError('zstd', '@bokuweb/zstd-wasm', error)
+  }))
 }
 
 async function loadWasm(): Promise<void> {
@@ -42,6 +50,7 @@ async function loadWasm(): Promise<void> {
 }
 
 function loadedWasm(): WasmZstd {
+  if (failure !== undefined) throw failure
   if (wasm === undefined) throw new Error('zstd is not loaded yet: await prepareCompression() first')
   return wasm
 }

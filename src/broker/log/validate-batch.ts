@@ -1,3 +1,4 @@
+import { CodecUnavailableError } from '../../wire/codec-unavailable-error.js'
 import { errors } from '../protocol/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
@@ -85,6 +86,7 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
     bytes = recordBytes(batch, allowance.bytesLeft)
   } catch (error) {
     const { message } = error as Error
+    if (error instanceof CodecUnavailableError) return refused(errors.unsupportedCompressionType, message)
     return isTooLarge(error as NodeJS.ErrnoException)
       ? refused(errors.messageTooLarge, `the compressed batches of the request are too large unpacked: ${message}`)
       : refused(errors.unknownServerError, `the records do not decode: ${message}`)
