@@ -1,6 +1,11 @@
 import type { ClusterSettings } from '../config/cluster-settings.js'
-import { readTlsFiles } from '../config/tls-files.js'
+import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
 import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-client-factory.js'
+import { SharedToken } from '../wire/shared-token.js'
+import { requestToken } from '../wire/token-request.js'
+
+/** Getting a token is part of connecting; whoever waits for a token in vain is told so before the time for all is over. */
+const TOKEN_SHARE_OF_CONNECTING = 0.7
 
 /**
  * How to connect to the brokers of a cluster.
@@ -10,7 +15,7 @@ import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-clie
 export function connectionOf(name: string, settings: ClusterSettings): Omit<ConnectionSettings, 'log'> {
   const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = settings
   const times = { connectTimeoutMs, requestTimeoutMs, maxThrottleMs }
-  return { clientId, ...times, tls: toTls(name, settings.tls), sasl: toSasl(settings.sasl) }
+  return { clientId, ...times, tls: toTls(name, settings.tls), sasl: toSasl(name, settings) }
 }
 
 function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {
@@ -26,8 +31,17 @@ function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['t
 }
 
 // The configuration has checked that what a mechanism needs is there.
-function toSasl(sasl: ClusterSettings['sasl']): SaslOptions | undefined {
+function toSasl(name: string, { sasl, connectTimeoutMs }: ClusterSettings): SaslOptions | undefined {
   if (!sasl) return undefined
-  const { mechanism, username = '', password = '', token = '' } = sasl
-  return mechanism === 'oauthbearer' ? { mechanism, token } : { mechanism, username, password }
+  const { mechanism, username = '', password = '', token = '', tokenUrl } = sasl
+  if (mechanism !== 'oauthbearer') return { mechanism, username, password }
+  if (tokenUrl === undefined) return { mechanism, token }
+  const { tokenClient: clientId = '', tokenSecret: clientSecret = '', tokenScope: scope } = sasl
+  const credentials = { tokenUrl, clientId, clientSecret, scope, ca: readTokenCaFile(name, sasl) }
+  const timeoutMs = connectTimeoutMs * TOKEN_SHARE_OF_CONNECTING
+  const shared = new SharedToken(
+    () => requestToken(credentials, timeoutMs),
+    () => performance.now()
+  )
+  return { mechanism, token: shared.get, refused: shared.refused }
 }

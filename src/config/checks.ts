@@ -1,8 +1,9 @@
 import type { z } from 'zod'
 import { accessWarnings, checkAccess, requiresCredentials } from './access-checks.js'
+import type { SaslSettings } from './cluster-settings.js'
 import { isLoopback } from './loopback.js'
 import type { configSchema } from './schema.js'
-import { problemsOfTlsFiles } from './tls-files.js'
+import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
 
 export { isLoopback } from './loopback.js'
 
@@ -83,14 +84,25 @@ function checkClusters(config: Config): string[] {
         `clusters.${name}.tls.enabled: is false, but other TLS settings are given; set it to true or remove them`
       )
     }
-    if (sasl?.mechanism === 'oauthbearer' && sasl.token === undefined)
-      problems.push(`clusters.${name}.sasl.token: is missing`)
-    if (sasl && sasl.mechanism !== 'oauthbearer') {
-      if (sasl.username === undefined) problems.push(`clusters.${name}.sasl.username: is missing`)
-      if (sasl.password === undefined) problems.push(`clusters.${name}.sasl.password: is missing`)
-    }
+    if (sasl) problems.push(...checkSasl(name, sasl))
     return problems
   })
+}
+
+function checkSasl(name: string, sasl: SaslSettings): string[] {
+  const missing = (...settings: (keyof SaslSettings)[]): string[] =>
+    settings
+      .filter(setting => sasl[setting] === undefined)
+      .map(setting => `clusters.${name}.sasl.${setting}: is missing`)
+  if (sasl.mechanism !== 'oauthbearer') return missing('username', 'password')
+  const asksForTokens = (sasl.tokenUrl ?? sasl.tokenClient ?? sasl.tokenSecret) !== undefined
+  if (!asksForTokens) {
+    return sasl.token === undefined
+      ? [`clusters.${name}.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret`]
+      : []
+  }
+  if (sasl.token !== undefined) return [`clusters.${name}.sasl.token: is given besides tokenUrl; remove one of them`]
+  return [...missing('tokenUrl', 'tokenClient', 'tokenSecret'), ...problemsOfTokenCaFile(name, sasl)]
 }
 
 /** What works, but should be known: said once at the start. */
@@ -120,6 +132,13 @@ function clusterWarnings(config: Config): string[] {
         `clusters.${name}.sasl.mechanism ${sasl.mechanism} without TLS sends the ${sasl.mechanism === 'plain' ? 'password' : 'token'} readable for everybody on the way; set clusters.${name}.tls.enabled`
       )
     }
+    if (sasl?.tokenUrl !== undefined && isReadable(new URL(sasl.tokenUrl))) {
+      lines.push(
+        `clusters.${name}.sasl.tokenUrl without TLS sends the client secret readable for everybody on the way; use https`
+      )
+    }
     return lines
   })
 }
+
+const isReadable = ({ protocol, hostname }: URL): boolean => protocol === 'http:' && !isLoopback(hostname)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { brokerAddress, milliseconds, secret } from './units.js'
+import { brokerAddress, milliseconds, secret, tokenUrl } from './units.js'
 
 const tls = z
   .strictObject({
@@ -37,7 +37,25 @@ const sasl = z
       .describe('SASL mechanism; `plain` sends the password in clear text, so use it with TLS only'),
     username: z.string().min(1).optional().describe('For `plain` and the `scram` mechanisms'),
     password: secret.optional().describe('For `plain` and the `scram` mechanisms').meta({ secret: true }),
-    token: secret.optional().describe('For `oauthbearer`: the token, sent as it is').meta({ secret: true })
+    token: secret
+      .optional()
+      .describe(
+        'For `oauthbearer`: the token, sent as it is. Either this, or `tokenUrl`, `tokenClient` and `tokenSecret`'
+      )
+      .meta({ secret: true }),
+    tokenUrl: tokenUrl
+      .optional()
+      .describe(
+        'For `oauthbearer`: URL of the token endpoint, which is asked with the client credentials grant (RFC 6749, 4.4). All connections of the cluster share one token, which is renewed before it expires'
+      ),
+    tokenClient: z.string().min(1).optional().describe('Client id to authenticate with at `tokenUrl`'),
+    tokenSecret: secret.optional().describe('Client secret; it is sent to `tokenUrl` only').meta({ secret: true }),
+    tokenScope: z.string().min(1).optional().describe('Scope to ask for; without it the token endpoint decides'),
+    tokenCaFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("PEM file of the certificate authorities to trust at `tokenUrl`, instead of Node's own list")
   })
   .optional()
   .describe('Authentication towards the brokers; absent: none')
@@ -70,3 +88,4 @@ export const clusterSettings = z.strictObject({
 })
 
 export type ClusterSettings = z.output<typeof clusterSettings>
+export type SaslSettings = NonNullable<ClusterSettings['sasl']>

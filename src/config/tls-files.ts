@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../errors.js'
-import type { ClusterSettings } from './cluster-settings.js'
+import type { ClusterSettings, SaslSettings } from './cluster-settings.js'
 import type { ListenerTlsSettings } from './listener-tls-settings.js'
 
 /** The PEM texts behind the file names of TLS settings. */
@@ -31,6 +31,20 @@ export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }:
     }
   }
   return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
+}
+
+/**
+ * Reads the authorities to trust for the address that tokens are had from.
+ *
+ * @throws ConfigError when the file cannot be read
+ */
+export function readTokenCaFile(clusterName: string, { tokenCaFile }: SaslSettings): string | undefined {
+  if (tokenCaFile === undefined) return undefined
+  try {
+    return readFileSync(tokenCaFile, 'utf8')
+  } catch (error) {
+    throw unreadable(`clusters.${clusterName}.sasl.tokenCaFile`, tokenCaFile, error)
+  }
 }
 
 /**
@@ -73,5 +87,18 @@ export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tl
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
     return [`clusters.${clusterName}.tls: the files cannot be used: ${(error as Error).message}`]
+  }
+}
+
+/** What is wrong with the file of authorities to trust for tokens, before anything needs it. */
+export function problemsOfTokenCaFile(clusterName: string, sasl: SaslSettings): string[] {
+  try {
+    const ca = readTokenCaFile(clusterName, sasl)
+    const isNoCertificate = ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')
+    return isNoCertificate
+      ? [`clusters.${clusterName}.sasl.tokenCaFile: ${sasl.tokenCaFile} has no certificate in PEM form`]
+      : []
+  } catch (error) {
+    return [(error as Error).message]
   }
 }

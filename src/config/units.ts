@@ -26,5 +26,16 @@ export const brokerAddress = z
   })
   .refine(text => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, { error: 'the port must be at most 65535' })
 
+/** Where tokens are had. Without user and password, since an address appears in errors. */
+export const tokenUrl = z
+  .string()
+  .refine(isTokenUrl, { error: 'write it as https://HOST/PATH, without user, password and #' })
+
+function isTokenUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, hash } = new URL(text)
+  return /^https?:$/.test(protocol) && username + password + hash === ''
+}
+
 /** A string that never appears in a log, a message or a printed configuration. */
 export const secret = z.string().min(1)

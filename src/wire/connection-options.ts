@@ -12,6 +12,8 @@ export type SaslOptions =
       readonly mechanism: 'oauthbearer'
       /** A function is asked on every authentication, so it can renew the token. */
       readonly token: string | (() => Promise<string>)
+      /** Told of a token that a broker has refused. */
+      readonly refused?: ((token: string) => void) | undefined
     }
 
 /** What all connections to a cluster have in common. */

@@ -220,6 +220,8 @@ export class KafkajsConnection {
 
   #refusal(error: Error): CastellanError {
     if (error instanceof TimedOutError || error instanceof ProtocolError) return error
+    // It says itself what went wrong before the broker was asked.
+    if (error instanceof UnavailableError && error.brief !== undefined) return error
     const mechanism = this.#settings.sasl?.mechanism
     return new UnavailableError(
       'authenticationFailed',

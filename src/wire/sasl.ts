@@ -5,7 +5,7 @@ import type { SaslOptions } from './connection-options.js'
 /** Settings in the form kafkajs wants. A new object every time, since kafkajs writes into it. */
 export function toKafkajsSasl(sasl: SaslOptions): KafkajsSasl {
   if (sasl.mechanism === 'oauthbearer') {
-    return { mechanism: 'oauthbearer', authenticationProvider: oauthBearer(sasl.token) }
+    return { mechanism: 'oauthbearer', authenticationProvider: oauthBearer(sasl) }
   }
   return { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password }
 }
@@ -15,16 +15,20 @@ export function toKafkajsSasl(sasl: SaslOptions): KafkajsSasl {
  * 0 that has a text in it. Source: RFC 7628, 3.1 and 3.2.2; KIP-255
  */
 const oauthBearer =
-  (token: string | (() => Promise<string>)): SaslAuthenticationProvider =>
+  ({ token, refused }: SaslOptions & { mechanism: 'oauthbearer' }): SaslAuthenticationProvider =>
   ({ saslAuthenticate }) => ({
     async authenticate() {
       const value = typeof token === 'string' ? token : await token()
       const challenge = await saslAuthenticate({
         request: { encode: () => withLength(Buffer.from(`n,,\u0001auth=Bearer ${value}\u0001\u0001`)) },
         response: { decode: bytes => bytes, parse: bytes => bytes.subarray(4).toString() }
+      }).catch(error => {
+        refused?.(value)
+        throw error
       })
-      if (challenge !== '')
-        throw new UnavailableError('authenticationFailed', `the broker refuses the token: ${challenge}`)
+      if (challenge === '') return
+      refused?.(value)
+      throw new UnavailableError('authenticationFailed', `the broker refuses the token: ${challenge}`)
     }
   })
 

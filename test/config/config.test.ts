@@ -359,6 +359,24 @@ describe('config', () => {
       expect(problemsOf({ flags })[0]).to.match(/^embedded\.enabled: /)
     })
 
+    it('front door 17: make up either a token or a way to get one', () => {
+      const text = `clusters:
+  one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token"}}
+  two: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, token: hush, tokenUrl: "https://idp/token"}}
+  three: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token", tokenClient: a, tokenSecret: hush, tokenCaFile: /no/such/file}}`
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'clusters.one.sasl.tokenClient: is missing',
+        'clusters.one.sasl.tokenSecret: is missing',
+        'clusters.two.sasl.token: is given besides tokenUrl; remove one of them',
+        'clusters.three.sasl.tokenCaFile: cannot read /no/such/file (ENOENT)'
+      ])
+      const careless =
+        'clusters: {one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://me:hush@idp/"}}}'
+      expect(problemsOf({ file: file(careless) }).join())
+        .to.contain('sasl.tokenUrl')
+        .and.not.contain('hush')
+    })
+
     it('make up a login and a certificate', () => {
       const text = `clusters:
   default: {brokers: ["a:1"], sasl: {mechanism: plain}, tls: {certFile: /c}}
@@ -369,7 +387,7 @@ describe('config', () => {
         'clusters.default.sasl.username: is missing',
         'clusters.default.sasl.password: is missing',
         'clusters.other.brokers: name at least one broker',
-        'clusters.other.sasl.token: is missing'
+        'clusters.other.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret'
       ])
     })
   })
@@ -385,6 +403,11 @@ describe('config', () => {
         warnings(withCluster('tls: {enabled: true}, sasl: {mechanism: plain, username: a, password: b}'))
       ).to.deep.equal([])
       expect(warnings(withCluster('sasl: {mechanism: scram-sha-256, username: a, password: b}'))).to.deep.equal([])
+      const tokenFrom = (url: string) =>
+        `tls: {enabled: true}, sasl: {mechanism: oauthbearer, tokenUrl: "${url}", tokenClient: a, tokenSecret: b}`
+      expect(warnings(withCluster(tokenFrom('http://idp/token')))[0]).to.match(/sends the client secret readable/)
+      expect(warnings(withCluster(tokenFrom('https://idp/token')))).to.deep.equal([])
+      expect(warnings(withCluster(tokenFrom('http://127.0.0.1:8080/token')))).to.deep.equal([])
       expect(warnings(loadConfig({}))).to.deep.equal([])
     })
 
