@@ -82,7 +82,7 @@ export class QuotaExceededError extends CastellanError {
   }
 }
 
-/** Kafka, or another service that is needed to answer, is away. */
+/** Kafka, or another service that is needed to answer, cannot be reached. */
 export class UnavailableError extends CastellanError {
   override readonly name = 'UnavailableError'
   /** The reason without addresses and names, for those who may not know them. */
@@ -116,7 +116,7 @@ export class ProtocolError extends CastellanError {
   }
 }
 
-/** The peer answered with more than is taken in. The answer is passed over, its connection goes on. */
+/** The answer of a broker is larger than allowed. It is skipped, and the connection stays open. */
 export class ResponseTooLargeError extends CastellanError {
   override readonly name = 'ResponseTooLargeError'
   constructor(message: string) {

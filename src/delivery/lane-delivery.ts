@@ -132,7 +132,7 @@ export class LaneDelivery implements Delivery, LaneHost {
     return this.#clusterId
   }
 
-  /** Nothing learnt from the cluster before is true of this one. What is not acknowledged goes there under a new id. */
+  /** What was learnt from the former cluster is forgotten. Unacknowledged records are sent under a new producer id. */
   clusterChanged({ before, now }: ClusterChange): void {
     this.#clusterId = now
     if (before === undefined) return

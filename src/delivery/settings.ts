@@ -19,7 +19,7 @@ export interface DeliverySettings {
   readonly unknownTopicWaitMs: number
   /** Records that wait for one such topic. A topic that is being looked up may hold as many bytes as a lane instead. */
   readonly unknownTopicMaxBytes: number
-  /** Such topics at one time. Beyond it the records of the one that was denied first are told that it does not exist. */
+  /** Most topics that brokers denied and records wait for; beyond it, records of the one denied first fail. */
   readonly maxUnknownTopics: number
   /** Topics that records wait for and that no broker has answered for yet; records of further ones are refused. */
   readonly maxPendingTopics: number

@@ -180,7 +180,7 @@ export class Topic implements UnknownTopic {
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
   }
 
-  /** A record that has been accepted is not refused for want of room. */
+  /** A record that has been accepted is not refused because its lane is full. */
   #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
     const { partition } = record
     if (partition !== undefined && partition >= this.#partitionCount.value) {
@@ -239,7 +239,7 @@ export class Topic implements UnknownTopic {
     }
   }
 
-  /** Another cluster: whether it exists there, with how many partitions, is to be asked anew. */
+  /** Another cluster is connected: whether the topic exists there, and with how many partitions, is looked up anew. */
   clusterChanged(nowMs: number): void {
     this.#partitionCount.forget()
     this.#remembered = undefined

@@ -7,7 +7,7 @@ import { FetchData, type FetchDataOptions } from '../processors/fetch-data.js'
 import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
 import { ProduceBatches, type ProduceBatchesOptions } from '../processors/produce-batches.js'
 import type { BrokerTags, Intake } from '../processors/queue-processor.js'
-import type { ReadingRoom } from '../processors/reading-room.js'
+import type { ReadCache } from '../processors/read-cache.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../wire/broker-client.js'
 import { ControlIntake } from './control-intake.js'
 import { type ConnectionPlan, Dispatcher, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
@@ -20,7 +20,7 @@ export interface BrokerProxyOptions {
   readonly expectedClusterId: ExpectedClusterId
   readonly ledger: Ledger
   readonly metrics: MetricsLogger
-  readonly room: ReadingRoom
+  readonly readCache: ReadCache
   readonly callTimeoutMs: number
   readonly maxQueued: number
   readonly fetch: Pick<
@@ -141,7 +141,7 @@ export class BrokerProxy {
   }
 
   #plan(role: Role): { readonly intake: Intake; readonly connections: readonly ConnectionPlan[] } {
-    const { fetch, group, produce, room, metrics, ledger, callTimeoutMs } = this.#options
+    const { fetch, group, produce, readCache, metrics, ledger, callTimeoutMs } = this.#options
     switch (role) {
       case 'control': {
         const intake = new ControlIntake(this.#options, this.#tags)
@@ -156,7 +156,7 @@ export class BrokerProxy {
         }
       }
       case 'fetch': {
-        const intake = new FetchData(room, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
+        const intake = new FetchData(readCache, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
         return {
           intake,
           connections: [

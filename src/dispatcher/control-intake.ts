@@ -5,13 +5,13 @@ import { type FetchTopicMetadataCall, FetchTopicMetadataProcessor } from '../pro
 import { FindCoordinatorProcessor } from '../processors/find-coordinator.js'
 import { InitProducerIdProcessor } from '../processors/init-producer-id.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
-import type { ReadingRoom } from '../processors/reading-room.js'
+import type { ReadCache } from '../processors/read-cache.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 
 export interface ControlIntakeOptions {
   readonly callTimeoutMs: number
   readonly metrics: MetricsLogger
-  readonly room: ReadingRoom
+  readonly readCache: ReadCache
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
   readonly reports: { metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void }
 }
@@ -24,9 +24,9 @@ export class ControlIntake implements Intake {
   readonly #findCoordinator: FindCoordinatorProcessor
   readonly #initProducerId: InitProducerIdProcessor
 
-  constructor({ callTimeoutMs, metrics, room, reports, admitCreations }: ControlIntakeOptions, tags: BrokerTags) {
+  constructor({ callTimeoutMs, metrics, readCache, reports, admitCreations }: ControlIntakeOptions, tags: BrokerTags) {
     const options = { callTimeoutMs, metrics, tags }
-    this.#fetchOffset = new FetchOffsetProcessor({ ...options, isolationLevel: room.isolationLevel })
+    this.#fetchOffset = new FetchOffsetProcessor({ ...options, isolationLevel: readCache.isolationLevel })
     this.#fetchTopicMetadata = new FetchTopicMetadataProcessor({
       callTimeoutMs,
       admitCreations,

@@ -217,9 +217,8 @@ export class Dispatcher implements Holder {
   }
 
   /**
-   * One time-out may be the call's own fault, and so may more of them while the broker answers others. After the second
-   * in a row without that, or a lost connection, what waited goes back as well: at a broker that is gone it would wait
-   * for nothing.
+   * A time-out may be the fault of the call itself, as long as the broker answers other calls. When it does not, or when
+   * the connection is lost, the broker counts as unreachable, and the requests that wait are given back as well.
    */
   #callFailed(connection: Connection, error: Error, sent: boolean): void {
     const { call } = connection
@@ -228,11 +227,11 @@ export class Dispatcher implements Holder {
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
     if (!(error instanceof CastellanError)) {
-      // The call could not even be written down: a bug, not the broker. Blaming the broker would cost everybody else.
+      // The call could not be encoded: a bug of ours. Treating the broker as unreachable would fail all other requests.
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
     } else if (isAboutTheCall(error)) {
-      // The broker is well and says no to this call, or the call cannot be expressed, or asks for too much.
+      // The broker works: it refuses this call, or the call cannot be expressed, or its answer is too large.
       for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))

@@ -7,7 +7,7 @@ import type { ReceivedRequest, RequestHolder } from './received-request.js'
 /** A client that stays after the last answer may read it for so long. */
 const LINGER_MS = 2_000
 
-/** Last words to a connection, and how to say them: the status line of an answer without a body. */
+/** The last answer on a connection, without a body. */
 const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
 
 /** What all connections share. */

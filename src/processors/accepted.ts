@@ -38,7 +38,7 @@ export type FindCoordinatorResult =
   | { readonly type: 'timedOut'; readonly reason?: string }
   | Failure
 
-/** What a dispatcher can be given: the public operations but Produce, and the requests that router and delivery make for themselves. */
+/** What a dispatcher can be given: the public operations but Produce, and requests of the Router and delivery themselves. */
 export interface Routed {
   fetchData: { request: FetchData; result: FetchDataResult }
   fetchOffset: { request: FetchOffset; result: FetchOffsetResult }
@@ -95,7 +95,7 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   /** fetchData: how often the bytes at `position` were damaged. */
   damages = 0
   obstacle: Obstacle = 'noLeader'
-  /** What a broker could not be reached for when it was last sent there. */
+  /** Why the broker could not be reached when the request was last sent to it. */
   lastError: string | undefined
   /** commitConsumerOffset: it was sent at least once, so it may have been stored. */
   wasSent = false

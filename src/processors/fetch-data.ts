@@ -6,7 +6,7 @@ import type { AnyAccepted } from './accepted.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot, type FetchWaiter, waitersOf } from './fetch-queues.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
-import type { ReadingRoom } from './reading-room.js'
+import type { ReadCache } from './read-cache.js'
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock
@@ -39,7 +39,7 @@ const SMALLEST_MAX_BYTES = 64 * 1024
 export class FetchData implements Intake {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
-  readonly #room: ReadingRoom
+  readonly #readCache: ReadCache
   readonly #options: FetchDataOptions
   readonly #queues: FetchQueues
   readonly #context: SettlementContext
@@ -49,12 +49,12 @@ export class FetchData implements Intake {
    */
   #maxBytes: number
 
-  constructor(room: ReadingRoom, options: FetchDataOptions) {
-    this.#room = room
+  constructor(readCache: ReadCache, options: FetchDataOptions) {
+    this.#readCache = readCache
     this.#options = options
-    this.#queues = new FetchQueues(key => room.identityOf(key))
+    this.#queues = new FetchQueues(key => readCache.identityOf(key))
     this.#context = {
-      room,
+      readCache,
       queues: this.#queues,
       now: options.now,
       fetchMaxWaitMs: options.fetchMaxWaitMs,
@@ -69,7 +69,7 @@ export class FetchData implements Intake {
     const waiter = request as FetchWaiter
     this.#meet(waiter)
     if (isMeantForAnother(waiter, waiter.identity)) return false
-    const batch = this.#room.recall(waiter.key, waiter.position)
+    const batch = this.#readCache.recall(waiter.key, waiter.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
     succeed(waiter, batch)
@@ -79,7 +79,7 @@ export class FetchData implements Intake {
   addToQueue(request: AnyAccepted): void {
     const waiter = request as FetchWaiter
     this.#meet(waiter)
-    const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#room.endOf(waiter.key) === waiter.position
+    const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.position
     this.#queues.add(waiter, isAtEnd)
   }
 
@@ -88,7 +88,7 @@ export class FetchData implements Intake {
   }
 
   #meet(waiter: FetchWaiter): void {
-    this.#room.meet(waiter.key, waiter.identity)
+    this.#readCache.meet(waiter.key, waiter.identity)
     waiter.topicIdAsked ??= waiter.identity.topicId
   }
 
@@ -117,8 +117,8 @@ export class FetchData implements Intake {
       maxWaitMs,
       minBytes: maxWaitMs > 0 ? 1 : 0,
       maxBytes: this.#maxBytes,
-      isolationLevel: this.#room.isolationLevel,
-      decompression: this.#room.decompression,
+      isolationLevel: this.#readCache.isolationLevel,
+      decompression: this.#readCache.decompression,
       timeoutMs: maxWaitMs + callTimeoutMs,
       partitions: Array.from(call.partitions.values(), ({ topic, partition, position, identity }) => ({
         topic,

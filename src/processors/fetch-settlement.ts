@@ -19,12 +19,12 @@ import {
   waitersOf
 } from './fetch-queues.js'
 import { type Returned, returned } from './queue-processor.js'
-import type { ReadingRoom } from './reading-room.js'
+import type { ReadCache } from './read-cache.js'
 
 type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
 export interface SettlementContext {
-  readonly room: ReadingRoom
+  readonly readCache: ReadCache
   readonly queues: FetchQueues
   readonly now: MonotonicClock
   /** How long a request waits for records to be written before it is told noMessages. */
@@ -65,16 +65,16 @@ export class FetchSettlement {
   }
 
   #partition(key: string, wanted: Wanted, response: FetchPartitionResponse): void {
-    const { room } = this.#context
+    const { readCache } = this.#context
     const { errorCode } = response
-    const identity = room.identityOf(key)
+    const identity = readCache.identityOf(key)
     // The topic was created anew while the call was on its way, or may have been: this answer is of a log that is gone.
     if (identity?.topicId !== wanted.identity.topicId || identity === undefined) {
       this.#return('retryLater', waitersOf(wanted))
     } else if (errorCode === errorCodes.NONE) {
       const start = knownOffset(response.logStartOffset)
-      const end = endOf(response, room.isolationLevel)
-      if (identity === wanted.identity) room.saw(key, start, end)
+      const end = endOf(response, readCache.isolationLevel)
+      if (identity === wanted.identity) readCache.saw(key, start, end)
       refuseFormerOffsets(waitersOf(wanted), identity, start)
       this.#records(key, wanted, response.records, end)
     } else if (errorCode === errorCodes.CORRUPT_MESSAGE) this.#records(key, wanted, response.records, undefined, true)
@@ -98,10 +98,10 @@ export class FetchSettlement {
   }
 
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
-    const { room, queues, now } = this.#context
-    const batch = batches.length === 1 ? batches[0]! : room.concat(batches)
+    const { readCache, queues, now } = this.#context
+    const batch = batches.length === 1 ? batches[0]! : readCache.concat(batches)
     // Records of a former leader may not be in the log of the present one.
-    if (room.identityOf(key) === wanted.identity) room.keep(key, wanted.position, batch)
+    if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
     this.#countShared(wanted)
     for (const waiter of wanted.waiters) succeed(waiter, batch)
     for (const waiter of wanted.joined) succeed(waiter, batch)
@@ -115,7 +115,7 @@ export class FetchSettlement {
     for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
       const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
       this.#context.count('avoided_fetches', waiters.length)
-      refuseFormerOffsets(waiters, identity, this.#context.room.startOf(key))
+      refuseFormerOffsets(waiters, identity, this.#context.readCache.startOf(key))
       for (const waiter of waiters) succeed(waiter, slice)
     }
   }
@@ -128,10 +128,10 @@ export class FetchSettlement {
   }
 
   /**
-   * Partitions that brought nothing although there is more came too late in a response that was full, or that had been
-   * decompressed to as much as is allowed: they keep their turns. Where the first in turn is among them the broker does not serve in the order of the call, or holds something
-   * back: the next call asks for that partition alone, and if that brings nothing either, it is asked again, but not at
-   * once.
+   * Some partitions brought nothing although there is more: the response was full, or was decompressed to as much as is
+   * allowed, before their turn. They keep their turns. When the first in turn is among them, the broker does not serve in
+   * the order of the call, or holds something back. Then the next call asks for that partition alone, and if that brings
+   * nothing either, it is asked again after a pause.
    */
   #giveBackUnserved(): void {
     const { queues } = this.#context
@@ -156,7 +156,7 @@ export class FetchSettlement {
     if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
   }
 
-  /** Once may have been the way here; twice is the broker's disk. */
+  /** Damaged once, it may have been damaged on its way; damaged twice, it is damaged on the broker's disk. */
   #damage(key: string, wanted: Wanted, next: Offset | undefined): void {
     const waiters = waitersOf(wanted)
     if (waiters.every(waiter => waiter.damages === 0)) {
@@ -172,7 +172,7 @@ export class FetchSettlement {
     }
   }
 
-  /** It would fail every time; reading can only go on behind it. */
+  /** Every further attempt would fail as well; reading can only go on behind it. */
   #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
     const message =
       `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
@@ -184,12 +184,12 @@ export class FetchSettlement {
   }
 
   #error(key: string, wanted: Wanted, errorCode: number): void {
-    const { room, queues } = this.#context
+    const { readCache, queues } = this.#context
     const waiters = waitersOf(wanted)
     const action = partitionAction(errorCode)
     switch (action) {
       case 'outOfRange':
-        room.sawOutOfRange(key, wanted.position)
+        readCache.sawOutOfRange(key, wanted.position)
         replyAll(waiters, { type: 'offsetOutOfRange' })
         for (const [, others] of queues.takeWhere(key, offset => offset === wanted.position)) {
           replyAll(others, { type: 'offsetOutOfRange' })
@@ -233,7 +233,7 @@ export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
 export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
   topicIdAsked !== undefined && topicIdAsked !== topicId
 
-/** An offset of another log means something in this one only where it does not skip anything. */
+/** An offset that was meant for a former log is refused, unless it is at the start of this one and skips nothing. */
 function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
   for (const waiter of waiters) {
     if (isMeantForAnother(waiter, read) && waiter.position > start) reply(waiter, { type: 'offsetOutOfRange' })

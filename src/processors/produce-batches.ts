@@ -127,7 +127,7 @@ export class ProduceBatches implements Intake {
     else this.#unhealthy.delete(batch.key)
     if (errorCode === errorCodes.NONE) {
       if (batch.isOfNewTopic) remember(this.#proven, batch.key)
-      // Without an offset that can be true it is appended nevertheless.
+      // The batch is appended even when the offset in the answer is impossible.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }

@@ -8,7 +8,7 @@ import { type AnyAccepted, Ledger } from '../processors/accepted.js'
 import { answerTimedOut, fail, notSent, ownFailure } from '../processors/answers.js'
 import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
 import { MessageCache } from '../processors/message-cache.js'
-import { ReadingRoom } from '../processors/reading-room.js'
+import { ReadCache } from '../processors/read-cache.js'
 import type { BrokerClientFactory, TopicMetadata } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
 import { DecompressedMemory } from '../wire/decompressed-memory.js'
@@ -62,7 +62,7 @@ export class RouterCore {
   readonly cache: MessageCache
   readonly #deps: RouterDeps
   readonly #cluster = new ClusterIdentity()
-  readonly #room: ReadingRoom
+  readonly #readCache: ReadCache
   readonly #leaders: LeaderTable
   readonly #pool: BrokerPool
   /** Topics that brokers may be asked to create, whoever asks. */
@@ -92,17 +92,17 @@ export class RouterCore {
       new DecompressedMemory(settings.decompressedMaxBytes, bytes =>
         metrics.gauge('router', 'decompressed_bytes', {}, bytes)
       )
-    const room = new ReadingRoom({
+    const readCache = new ReadCache({
       cache: this.cache,
       isolationLevel: settings.isolationLevel,
       concat: concatBatches,
       metrics,
       decompression: { memory, responseMaxBytes: settings.fetchMaxDecompressedBytes }
     })
-    const proxyOptions = this.#proxyOptions(room, self)
+    const proxyOptions = this.#proxyOptions(readCache, self)
     const createProxy = (node: BrokerProxy['node']): BrokerProxy => new BrokerProxy(node, proxyOptions)
     this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
-    const leaders = new LeaderTable({ ...settings, onRecreated: key => room.forget(key) })
+    const leaders = new LeaderTable({ ...settings, onRecreated: key => readCache.forget(key) })
     const pool = new BrokerPool({ ...settings, random, createProxy })
     const refresher = new Refresher({
       ...settings,
@@ -116,7 +116,7 @@ export class RouterCore {
       log,
       self
     })
-    this.#room = room
+    this.#readCache = readCache
     this.#leaders = leaders
     this.#pool = pool
     this.#refresher = refresher
@@ -376,7 +376,7 @@ export class RouterCore {
     }
     log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
     const waiting = this.#routing.leaveCluster()
-    this.#room.forgetAll()
+    this.#readCache.forgetAll()
     this.#refresher.clusterChanged()
     onClusterChanged?.(change)
     return waiting
@@ -406,14 +406,14 @@ export class RouterCore {
     this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#parkedBefore)
   }
 
-  #proxyOptions(room: ReadingRoom, self: ActorRef<RouterNotice>): BrokerProxyOptions {
+  #proxyOptions(readCache: ReadCache, self: ActorRef<RouterNotice>): BrokerProxyOptions {
     const { system, createClient, metrics, settings } = this.#deps
     return {
       system,
       createClient,
       expectedClusterId: () => this.#cluster.id,
       metrics,
-      room,
+      readCache,
       ledger: this.ledger,
       callTimeoutMs: settings.callTimeoutMs,
       maxQueued: settings.maxQueuedPerDispatcher,

@@ -35,7 +35,7 @@ export interface RoutingOptions {
 
 // The same request that made dispatchers crash so often is not tried again.
 const MAX_CRASHES = 3
-// No hurry where credentials are refused: retrying may lock the account.
+// Refused credentials are not tried again at once: that could lock the account.
 const AUTHENTICATION_PAUSE_MS = 1_000
 
 /**
@@ -111,7 +111,7 @@ export class Routing {
   }
 
   /**
-   * Takes back what waits for, or is asked of, the cluster before. Batches that are sealed for it go back to their lanes;
+   * Takes back what waits for, or is asked of, the former cluster. Batches that are sealed for it go back to their lanes;
    * everything else is to be routed again.
    */
   leaveCluster(): AnyAccepted[] {
@@ -129,7 +129,7 @@ export class Routing {
   #wakeTopic(topic: string, now: number): void {
     const { leaders, schedule } = this.#options
     this.wake(topicPlace(topic), now)
-    // It was there, and one look-up has missed it: soon to be confirmed or refuted, whoever waits.
+    // A known topic that one look-up has missed is looked up again soon, whether somebody waits or not.
     if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
     if (!this.parking.has(topicPlace(topic))) this.#forgetWant(topic)
   }
@@ -164,7 +164,7 @@ export class Routing {
     }
   }
 
-  /** A call to a broker came to nothing: it is left alone for a while, its requests look for another way. */
+  /** A call to a broker failed: no more are made for a while, and its requests are routed again. */
   unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     const { pool, schedule, metrics, log } = this.#options
     const refused = error instanceof CastellanError && error.code === 'authenticationFailed'
@@ -184,11 +184,11 @@ export class Routing {
       if (request.kind === 'produceBatch') request.request.delayed?.(error.message)
       this.route(request, now)
     }
-    // What waits at its other dispatchers would find the same.
+    // What waits at its other dispatchers would fail as well.
     if (downUntil !== undefined) this.routeAll(proxy.drain(), now)
   }
 
-  /** Not the broker's fault: a dispatcher has met a bug; where it had to stop, a new one takes over at once. */
+  /** A dispatcher has met a bug. The broker is not to blame; where the dispatcher had to stop, a new one takes over. */
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
@@ -272,7 +272,7 @@ export class Routing {
       return
     }
     request.obstacle = 'brokerUnreachable'
-    // Leadership may move away from a broker that is down: whichever comes first, the news or the end of its pause.
+    // Waits for the end of the broker's pause or for a new leader, whichever comes first.
     const { topic } = topicPartitionOf(request)!
     if (this.#waiting.park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }

@@ -6,7 +6,7 @@ import { reply } from '../../src/processors/answers.js'
 import { FetchData } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
-import { ReadingRoom } from '../../src/processors/reading-room.js'
+import { ReadCache } from '../../src/processors/read-cache.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { FakeBatch, fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../support/scripted-client.js'
@@ -18,7 +18,7 @@ const B = { topic: 'api', partition: 17 }
 /** A fetch processor whose calls are answered by hand. */
 class FetchHarness extends ProcessorHarness {
   readonly cache = new MessageCache({ maxBytes: 10_000_000, bufferBytes: 498_452, concat: FakeBatch.concat })
-  readonly room: ReadingRoom
+  readonly readCache: ReadCache
   readonly fetch: FetchData
   readonly #cluster = new ScriptedCluster([1])
 
@@ -28,13 +28,13 @@ class FetchHarness extends ProcessorHarness {
     maxPartitionsPerCall = 3
   ) {
     super()
-    this.room = new ReadingRoom({
+    this.readCache = new ReadCache({
       cache: this.cache,
       isolationLevel,
       concat: FakeBatch.concat,
       metrics: this.metrics
     })
-    this.fetch = new FetchData(this.room, {
+    this.fetch = new FetchData(this.readCache, {
       now: () => this.now,
       metrics: this.metrics,
       tags: this.tags,

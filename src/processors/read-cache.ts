@@ -15,7 +15,7 @@ interface Log {
   refusedAt: Offset | undefined
 }
 
-export interface ReadingRoomOptions {
+export interface ReadCacheOptions {
   readonly cache: MessageCache
   readonly isolationLevel: IsolationLevel
   /** Joins contiguous batches without copying their bytes. */
@@ -28,7 +28,7 @@ export interface ReadingRoomOptions {
  * What all fetch processors of a router share, whichever broker they ask: the cache, and what is known of each
  * partition's log: which life of it is read, and where it was last seen to begin and end.
  */
-export class ReadingRoom {
+export class ReadCache {
   readonly cache: MessageCache
   readonly isolationLevel: IsolationLevel
   readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
@@ -36,7 +36,7 @@ export class ReadingRoom {
   readonly #metrics: MetricsLogger
   readonly #logs = new Map<string, Log>()
 
-  constructor({ cache, isolationLevel, concat, metrics, decompression }: ReadingRoomOptions) {
+  constructor({ cache, isolationLevel, concat, metrics, decompression }: ReadCacheOptions) {
     this.cache = cache
     this.isolationLevel = isolationLevel
     this.concat = concat
