@@ -3,7 +3,7 @@ import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { startBrokerAtZero } from '../metrics/start-at-zero.js'
 import type { BrokerNode } from '../model.js'
 import type { AnyAccepted, Ledger } from '../processors/accepted.js'
-import { FetchData, type FetchDataOptions } from '../processors/fetch-data.js'
+import { type FetchDataOptions, FetchIntake } from '../processors/fetch-data.js'
 import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
 import { ProduceBatches, type ProduceBatchesOptions } from '../processors/produce-batches.js'
 import type { BrokerTags, Intake } from '../processors/queue-processor.js'
@@ -156,7 +156,13 @@ export class BrokerProxy {
         }
       }
       case 'fetch': {
-        const intake = new FetchData(readCache, { ...fetch, metrics, tags: this.#tags, now: ledger.now, callTimeoutMs })
+        const intake = new FetchIntake(readCache, {
+          ...fetch,
+          metrics,
+          tags: this.#tags,
+          now: ledger.now,
+          callTimeoutMs
+        })
         return {
           intake,
           connections: [

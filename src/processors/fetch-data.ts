@@ -36,7 +36,7 @@ const SMALLEST_MAX_BYTES = 64 * 1024
  * record for one of a thousand readers makes no other ask again. Partitions whose readers have just been answered stay
  * in the next long poll, because the readers are about to ask for what follows; they then join it on its way.
  */
-export class FetchData implements Intake {
+export class FetchIntake implements Intake {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #readCache: ReadCache

@@ -3,7 +3,7 @@ import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../src/model.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import type { Accepted, AnyAccepted } from '../../src/processors/accepted.js'
 import { reply } from '../../src/processors/answers.js'
-import { FetchData } from '../../src/processors/fetch-data.js'
+import { FetchIntake } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
 import { ReadCache } from '../../src/processors/read-cache.js'
@@ -19,7 +19,7 @@ const B = { topic: 'api', partition: 17 }
 class FetchHarness extends ProcessorHarness {
   readonly cache = new MessageCache({ maxBytes: 10_000_000, bufferBytes: 498_452, concat: FakeBatch.concat })
   readonly readCache: ReadCache
-  readonly fetch: FetchData
+  readonly fetch: FetchIntake
   readonly #cluster = new ScriptedCluster([1])
 
   constructor(
@@ -34,7 +34,7 @@ class FetchHarness extends ProcessorHarness {
       concat: FakeBatch.concat,
       metrics: this.metrics
     })
-    this.fetch = new FetchData(this.readCache, {
+    this.fetch = new FetchIntake(this.readCache, {
       now: () => this.now,
       metrics: this.metrics,
       tags: this.tags,
