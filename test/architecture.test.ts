@@ -4,7 +4,7 @@ import { expect } from 'chai'
 
 /** From the ground up: a file imports its own room and rooms on a floor strictly below. Rooms of one floor are strangers. */
 const floors = [
-  ['model', 'errors', 'metrics', 'printable'],
+  ['model', 'errors', 'metrics', 'printable', 'backoff'],
   ['config'],
   ['actor', 'wire', 'wal', 'access'],
   ['broker', 'operations'],

@@ -1,7 +1,7 @@
+import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
 import type { ProduceRecord } from '../model.js'
 import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
-import { backoffMs, soonMs } from './backoff.js'
 import type { Batch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
@@ -11,7 +11,9 @@ import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
 import { WaitingBatches } from './waiting-batches.js'
 
-/** About a second after the first. */
+/** Pause before the first retry after a change of leader: the new one is known within moments, or not soon at all. */
+const SOON_MS = 15
+/** The attempt after which a warning is logged, about a second after the first one. */
 const ATTEMPTS_WORTH_A_LINE = 4
 
 /**
@@ -260,8 +262,8 @@ export class Lane implements HostedLane {
     this.#host.batchClosed(this)
     const delayMs =
       soon && this.#attempts === 1
-        ? soonMs(random)
-        : backoffMs(this.#attempts, settings.retryBackoffMs, settings.retryBackoffMaxMs, random)
+        ? SOON_MS * (0.5 + random())
+        : backoffMs(this.#attempts - 1, settings.retryBackoffMs, settings.retryBackoffMaxMs, random, A_FIFTH_AROUND)
     this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
     if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#logTrouble()
   }

@@ -1,4 +1,4 @@
-import { backoffMs } from './backoff.js'
+import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
 
 const AGAIN_MS = 100
 const AGAIN_MAX_MS = 1_000
@@ -31,7 +31,7 @@ export class LookUp {
 
   /** Somebody waits for it: as soon as the distance to the last one allows. */
   want(nowMs: number): void {
-    const distanceMs = backoffMs(Math.max(1, this.#fruitless), AGAIN_MS, AGAIN_MAX_MS, this.#random)
+    const distanceMs = backoffMs(Math.max(0, this.#fruitless - 1), AGAIN_MS, AGAIN_MAX_MS, this.#random, A_FIFTH_AROUND)
     this.#dueAt = Math.min(this.#dueAt, Math.max(nowMs, this.#answeredAt + distanceMs))
   }
 

@@ -1,8 +1,8 @@
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
+import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
 import type { Logger } from '../model.js'
 import type { InitProducerIdResult, RouterMessage } from '../operations.js'
-import { backoffMs } from './backoff.js'
 import type { HostedLane } from './lane-host.js'
 import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
@@ -128,7 +128,7 @@ export class ProducerIdentity {
         this.#isAsking = false
         if (this.#lanes.size > 0) this.#ask()
       },
-      backoffMs(this.#failedAttempts, retryBackoffMs, retryBackoffMaxMs, this.#random)
+      backoffMs(this.#failedAttempts - 1, retryBackoffMs, retryBackoffMaxMs, this.#random, A_FIFTH_AROUND)
     )
   }
 }

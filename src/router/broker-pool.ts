@@ -1,7 +1,7 @@
+import { backoffMs } from '../backoff.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { BrokerAddress, BrokerNode } from '../model.js'
 import type { AnyAccepted } from '../processors/accepted.js'
-import { backoffMs } from './backoff.js'
 
 interface Member {
   readonly proxy: BrokerProxy
