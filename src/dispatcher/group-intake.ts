@@ -70,7 +70,9 @@ const isGroupRequest = (request: AnyAccepted) =>
 
 /** A processor as one connection sees it: only the groups count that may use it. */
 function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean): QueueProcessor {
-  const mayGo: MayGo = groupId => turns.mayGo(groupId, isFirst)
+  const mayGo: MayGo = Object.assign((groupId: string) => turns.mayGo(groupId, isFirst), {
+    few: () => turns.few(isFirst)
+  })
   const queue: QueueProcessor<{ readonly groupId: string }, never> = {
     name: processor.name,
     get isEmpty() {

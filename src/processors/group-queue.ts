@@ -2,7 +2,11 @@ import type { AnyAccepted } from './accepted.js'
 import { stillOpen } from './queue-processor.js'
 
 /** Whose call may be made now. */
-export type MayGo = (groupId: string) => boolean
+export interface MayGo {
+  (groupId: string): boolean
+  /** Where only few groups may go: all that may, so that nobody has to look through those that wait. */
+  readonly few?: () => ReadonlySet<string> | undefined
+}
 export const everybody: MayGo = () => true
 
 /**
@@ -30,17 +34,23 @@ export class GroupQueue<Entry> {
   }
 
   isEmptyFor(mayGo: MayGo): boolean {
-    for (const groupId of this.#groups.keys()) if (mayGo(groupId)) return false
-    return true
+    return this.#firstOf(mayGo) === undefined
   }
 
   /** The oldest group of those that may go. */
   takeFirst(mayGo: MayGo): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
-    for (const [groupId, partitions] of this.#groups) {
-      if (!mayGo(groupId)) continue
-      this.#groups.delete(groupId)
-      return { groupId, partitions }
-    }
+    const groupId = this.#firstOf(mayGo)
+    if (groupId === undefined) return undefined
+    const partitions = this.#groups.get(groupId)!
+    this.#groups.delete(groupId)
+    return { groupId, partitions }
+  }
+
+  #firstOf(mayGo: MayGo): string | undefined {
+    const few = mayGo.few?.()
+    if (few === undefined || few.size > this.#groups.size) {
+      for (const groupId of this.#groups.keys()) if (mayGo(groupId)) return groupId
+    } else for (const groupId of few) if (this.#groups.has(groupId) && mayGo(groupId)) return groupId
     return undefined
   }
 

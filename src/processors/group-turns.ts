@@ -37,6 +37,11 @@ export class GroupTurns {
     return isFirst ? !this.#slow.has(groupId) : this.#isFirstHeld || this.#slow.has(groupId)
   }
 
+  /** All groups that may go, where those are few; `undefined`: look at each. */
+  few(isFirst: boolean): ReadonlySet<string> | undefined {
+    return isFirst || this.#isFirstHeld ? undefined : this.#slow
+  }
+
   began(groupId: string, isFirst: boolean): void {
     const timer = setTimeout(() => this.#tookLong(groupId), this.#slowCallMs)
     this.#calls.set(groupId, { timer, isFirst, isSlow: false })
