@@ -5,7 +5,7 @@ export interface Reopenable {
 
 /** The segment files that are open: a bounded number, of which the least recently used is closed for another. */
 export class OpenFiles {
-  readonly #limit: number
+  #limit: number
   /** Least recently used first. */
   readonly #open = new Set<Reopenable>()
 
@@ -17,9 +17,12 @@ export class OpenFiles {
     return this.#open.size
   }
 
-  /** Opens one more; when the process has no descriptors left, others are closed until it works. */
+  /**
+   * Opens one more. When the process has no descriptors left, half of the others are closed, and no more than those that
+   * stay will be open from then on: new connections need descriptors, too, and cannot close files to get one.
+   */
   open(file: Reopenable, open: () => number): number {
-    while (this.#open.size >= this.#limit) this.#closeOldest()
+    this.#closeDownTo(this.#limit - 1)
     for (;;) {
       try {
         const descriptor = open()
@@ -28,7 +31,8 @@ export class OpenFiles {
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException
         if ((code !== 'EMFILE' && code !== 'ENFILE') || this.#open.size === 0) throw error
-        this.#closeOldest()
+        this.#limit = Math.max(1, Math.ceil(this.#open.size / 2))
+        this.#closeDownTo(this.#limit - 1)
       }
     }
   }
@@ -42,9 +46,11 @@ export class OpenFiles {
     this.#open.delete(file)
   }
 
-  #closeOldest(): void {
-    const [oldest] = this.#open
-    oldest?.close()
-    if (oldest) this.#open.delete(oldest)
+  #closeDownTo(count: number): void {
+    for (const oldest of this.#open) {
+      if (this.#open.size <= count) return
+      oldest.close()
+      this.#open.delete(oldest)
+    }
   }
 }
