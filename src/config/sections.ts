@@ -52,7 +52,7 @@ export const httpSettings = z
       .array(z.string().min(1))
       .default([])
       .describe(
-        'Names, with or without port, by which clients may ask for a listener, besides its own. A listener on loopback serves only requests whose `Host` is `localhost`, a loopback address or one of these, so that no web page can reach it by a domain of its own; one elsewhere checks only when this is set. `*`: any'
+        'Names, with or without port, by which clients may ask for a listener, besides its own. A listener on loopback serves only requests whose `Host` is `localhost`, a loopback address or one of these, so that no web page can reach it by a domain of its own; one elsewhere checks only when this is set, and then serves `localhost` and all addresses besides when it is bound to `0.0.0.0` or `::`. `*`: any'
       ),
     allowedOrigins: z
       .array(z.string().min(1))

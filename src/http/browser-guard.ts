@@ -1,9 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
 import { isLoopback } from '../config/loopback.js'
 import { ForbiddenError } from '../errors.js'
 
 /** Matches any host or origin in a list of allowed ones. */
 const ANY = '*'
+
+/**
+ * Listeners on these answer at every address of the machine, and behind port forwarding at others. No page can make a
+ * domain of its own out of an address, so that all addresses are names of such a listener: probes ask by them.
+ */
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 export interface BrowserSettings {
   readonly allowedHosts: readonly string[]
@@ -60,7 +67,9 @@ export class BrowserGuard {
   }
 
   #isOwnName(name: string): boolean {
-    return name === this.#boundHost || (isLoopback(this.#boundHost ?? '') && isLoopback(name))
+    const bound = this.#boundHost ?? ''
+    if (EVERY_ADDRESS.has(bound)) return name === 'localhost' || isIP(name) !== 0
+    return name === bound || (isLoopback(bound) && isLoopback(name))
   }
 
   #isAllowedVisitor(

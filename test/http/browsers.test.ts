@@ -16,6 +16,24 @@ describe('BrowserGuard', () => {
     settings: Partial<typeof none> | object = {}
   ): boolean => new BrowserGuard(boundHost, { ...none, ...settings }).refusalOf(headers) === undefined
 
+  for (const boundHost of ['0.0.0.0', '::']) {
+    it(`walls 5: on ${boundHost} probes that ask by an address are served, whatever hosts are allowed`, () => {
+      const guard = new BrowserGuard(boundHost, { allowedHosts: ['gateway.example.com'], allowedOrigins: [] })
+      const isServed = (host: string): boolean => guard.refusalOf({ host }) === undefined
+      const own = [
+        'gateway.example.com',
+        '127.0.0.1:8081',
+        'localhost:8081',
+        '10.0.0.7:8081',
+        '[fd00::7]:8081',
+        '[::1]'
+      ]
+      expect(own.filter(host => !isServed(host))).to.deep.equal([])
+      const others = ['evil.example', '10.0.0.7.evil.example', '', 'localhost.evil.example']
+      expect(others.filter(isServed)).to.deep.equal([])
+    })
+  }
+
   for (const [bound, hosts] of [
     ['127.0.0.1', ['localhost', 'localhost:8080', '127.0.0.1:80', '127.0.0.2', '[::1]:8080', 'LOCALHOST']],
     ['::1', ['[::1]', 'localhost']],

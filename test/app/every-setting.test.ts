@@ -1,0 +1,413 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect } from 'chai'
+import { type App, startApp } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { describeSettings, type Leaf } from '../../src/config/leaves.js'
+import { silentLogger } from '../../src/model.js'
+import {
+  AUDIENCE,
+  basic,
+  type Call,
+  call,
+  cheapHash,
+  configOf,
+  ISSUER,
+  makeIssuer,
+  makeToken,
+  push,
+  TestAuthority,
+  TestFolder
+} from '../support/doors.js'
+import { testCertificate, testKey } from '../support/tls-fixture.js'
+
+/** Settings as they stand in a file. */
+type Settings = { readonly [name: string]: unknown }
+
+/** Settings that belong together, and how a client speaks to a gateway that has them. */
+interface Scene {
+  readonly settings: Settings
+  readonly client?: Call
+}
+
+const MIB = 1_048_576
+
+/** Values of settings that stand alone and for which neither the other word nor nine tenths of the default will do. */
+const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ['http.host', 'localhost'],
+  ['http.port', 0],
+  ['http.unixSocketMode', '600'],
+  ['http.allowedHosts', ['gateway.example.com']],
+  ['http.allowedOrigins', ['https://app.example']],
+  ['http.perAddress.maxConnections', 100],
+  ['http.perAddress.maxBodiesInFlightBytes', MIB],
+  ['http.perAddress.maxRequestsInFlight', 100],
+  ['management.host', '127.0.0.2'],
+  ['management.port', 0],
+  ['auth.realm', 'somewhere'],
+  ['quotas.perPrincipal.recordsPerSecond', 1_000],
+  ['quotas.perPrincipal.bytesPerSecond', MIB],
+  ['quotas.perPrincipal.maxRequestsInFlight', 100],
+  ['quotas.perAddress.recordsPerSecond', 1_000],
+  ['quotas.perAddress.bytesPerSecond', MIB],
+  ['quotas.principals', [{ principal: 'anonymous', recordsPerSecond: 1_000, bytesPerSecond: MIB }]],
+  ['embedded.host', '127.0.0.2'],
+  ['embedded.advertisedHost', 'localhost'],
+  ['embedded.port', 0],
+  ['embedded.nodes', 3],
+  ['embedded.autoCreateTopics', true],
+  ['embedded.retentionBytes', MIB],
+  ['dialects.kprf.enabled', true],
+  ['dialects.kprf.host', '127.0.0.2'],
+  ['dialects.kprf.port', 0],
+  ['dialects.kprf.failureWord', 'error'],
+  ['dialects.kprf.messageTimeoutMs', 29_000],
+  ['dialects.kprf.ratelimit.rules', [{ topic: 'orders', maxPerMinute: 1_000 }]],
+  ['router.maxGroupConnections', 2],
+  ['router.unknownTopicRefreshes', 2],
+  ['router.produceConnections', 4],
+  ['delivery.createTopics', true],
+  ['shutdown.drainMs', 10]
+])
+
+const SCENES = [
+  'tls',
+  'client certificates',
+  'tokens',
+  'users',
+  'JSON Web Tokens',
+  'unix socket',
+  'rules and audit file',
+  'rate limit',
+  'directory',
+  'Kafka with TLS and SCRAM-SHA-256',
+  'Kafka with TLS and SCRAM-SHA-512',
+  'Kafka with TLS and PLAIN',
+  'Kafka with TLS and OAUTHBEARER',
+  'Kafka with TLS and OAUTHBEARER by client credentials'
+] as const
+
+const TOGETHER: [string, (typeof SCENES)[number][]][] = [
+  [
+    'embedded broker',
+    [
+      'rate limit',
+      'directory',
+      'unix socket',
+      'rules and audit file',
+      'tokens',
+      'users',
+      'JSON Web Tokens',
+      'client certificates'
+    ]
+  ],
+  [
+    'Kafka',
+    [
+      'rate limit',
+      'unix socket',
+      'rules and audit file',
+      'users',
+      'client certificates',
+      'JSON Web Tokens',
+      'Kafka with TLS and SCRAM-SHA-512',
+      'tokens',
+      'tls'
+    ]
+  ]
+]
+
+/** The other words of a setting; for a number nine tenths of its default, for a switch the other position. */
+function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
+  if (VALUES.has(name)) return [VALUES.get(name)]
+  const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
+  if (kind === 'string' && words.length > 0) return words
+  if (typeof defaultValue === 'boolean') return [!defaultValue]
+  if (typeof defaultValue === 'number') return [Math.floor(defaultValue * 0.9)]
+  return []
+}
+
+const isPartOfAScene = (name: string): boolean => /^clusters\.|\.tls\.\w|^auth\.jwks/.test(name)
+
+const within = (name: string, value: unknown): Settings =>
+  name.split('.').reduceRight((inner: unknown, key) => ({ [key]: inner }), value) as Settings
+
+function merged(...all: Settings[]): Settings {
+  const isSection = (value: unknown): value is Settings =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+  const result: Record<string, unknown> = {}
+  for (const settings of all) {
+    for (const [key, value] of Object.entries(settings)) {
+      const before = result[key]
+      result[key] = isSection(before) && isSection(value) ? merged(before, value) : value
+    }
+  }
+  return result
+}
+
+function namesIn(settings: Settings, prefix = ''): string[] {
+  return Object.entries(settings).flatMap(([key, value]) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? namesIn(value as Settings, `${prefix}${key}.`)
+      : [`${prefix}${key}`]
+  )
+}
+
+/** Free ports, and time for a busy machine: what every case has unless it is about one of these. */
+const BASE: Settings = {
+  http: { port: 0 },
+  management: { port: 0 },
+  embedded: { port: 0 },
+  dialects: { kprf: { messageTimeoutMs: 30_000 } },
+  shutdown: { drainMs: 0 }
+}
+
+/** Everybody may do everything: what stands beside a way to authenticate. */
+const RULES = [
+  {
+    principals: ['*', 'anonymous'],
+    operations: ['produce', 'consume', 'offsets', 'admin', 'management'],
+    topics: ['*'],
+    groups: ['*']
+  }
+]
+
+/** A plain client does what it did before, whatever is switched on. */
+async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}): Promise<void> {
+  const app = await startApp(configOf(folder, merged(BASE, settings)), { log: silentLogger, version: '0.0.0-test' })
+  try {
+    await pushes(app, client)
+    await looksAtHealth(app, client)
+  } finally {
+    expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
+  }
+}
+
+async function pushes({ urls }: App, client: Call): Promise<void> {
+  const own = urls.dialects.get('kprf')
+  const body = (isWaiting: boolean): string =>
+    JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'hello' }], wait_for_send: isWaiting })
+  for (const isWaiting of [true, false]) {
+    const answer = await push(urls.shared, 'orders', { ...client, body: body(isWaiting) })
+    const told = [answer.status, answer.body, answer.headers['x-castellan-persisted']]
+    expect(told).to.deep.equal([200, '{"status":"ok","errors":[]}', isWaiting ? 'yes' : 'pending'])
+    if (own !== undefined) {
+      const headers = { 'content-type': 'application/json', ...client.headers }
+      const { status, body: text } = await call(`${own}/push`, {
+        ...client,
+        method: 'POST',
+        headers,
+        body: body(false)
+      })
+      expect([status, text]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
+    }
+  }
+}
+
+async function looksAtHealth({ urls }: App, client: Call): Promise<void> {
+  if (urls.management === undefined) return
+  for (const path of ['/health-check', '/ready', '/metrics']) {
+    expect([path, (await call(`${urls.management}${path}`, client)).status]).to.deep.equal([path, 200])
+  }
+}
+
+describe('walls 7: with every setting switched on', function () {
+  this.timeout(120_000)
+  const authority = new TestAuthority()
+  const scenes = new Map<string, Scene>()
+  const tested = new Set<string>()
+  let folder: TestFolder
+  let kafka: EmbeddedCluster
+  const tokenServer = createServer((_request, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ access_token: 'a-token', token_type: 'Bearer', expires_in: 3_600 }))
+  })
+
+  before(async () => {
+    folder = new TestFolder()
+    kafka = await startEmbeddedCluster({
+      tls: { key: testKey, cert: testCertificate },
+      sasl: { users: new Map([['anna', 'good']]), tokens: new Set(['a-token']) }
+    })
+    for (const [name, scene] of await makeScenes(folder, authority, kafka.bootstrap, await started(tokenServer))) {
+      scenes.set(name, scene)
+    }
+  })
+  after(async () => {
+    await kafka?.close()
+    tokenServer.close()
+    folder.remove()
+  })
+
+  const { leaves } = describeSettings()
+  for (const leaf of leaves) {
+    const name = leaf.path.join('.').replace('*', 'default')
+    for (const value of otherValues(name, leaf)) {
+      if (isPartOfAScene(name)) continue
+      it(`${name}: ${JSON.stringify(value)} alone changes nothing for a plain client`, async () => {
+        tested.add(name)
+        await isServedPlainly(within(name, value), folder)
+      })
+    }
+  }
+
+  for (const name of SCENES) {
+    it(`${name}: a plain client that has what it needs is served`, async () => {
+      const { settings, client } = scenes.get(name)!
+      for (const each of namesIn(settings)) tested.add(each)
+      await isServedPlainly(settings, folder, client)
+    })
+  }
+
+  for (const [kind, names] of TOGETHER) {
+    it(`everything together, ${kind}`, async () => {
+      const alone = leaves
+        .map(leaf => [leaf.path.join('.').replace('*', 'default'), leaf] as const)
+        .filter(([name]) => !isPartOfAScene(name))
+        .filter(([name]) => kind.includes('embedded') || !name.startsWith('embedded.'))
+        .flatMap(([name, leaf]) => otherValues(name, leaf).map(value => within(name, value)))
+      const settings = merged(...alone, ...names.map(name => scenes.get(name)!.settings), {
+        embedded: { advertisedHost: '127.0.0.2' }
+      })
+      const clients = names.map(name => scenes.get(name)!.client ?? {})
+      await isServedPlainly(settings, folder, Object.assign({}, ...clients))
+    })
+  }
+
+  it('leaves none out', () => {
+    const names = leaves.map(({ path }) => path.join('.').replace('*', 'default'))
+    expect(names.filter(name => !tested.has(name))).to.deep.equal([])
+  })
+})
+
+async function started(server: Server): Promise<string> {
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`
+}
+
+async function makeScenes(
+  folder: TestFolder,
+  authority: TestAuthority,
+  brokers: string,
+  tokenUrl: string
+): Promise<Map<string, Scene>> {
+  const { cert, key } = authority.issue({
+    commonName: 'castellan',
+    alternativeNames: ['IP:127.0.0.1', 'IP:127.0.0.2', 'DNS:localhost']
+  })
+  const tls = {
+    certFile: folder.write('cert.pem', cert),
+    keyFile: folder.write('key.pem', key),
+    reloadIntervalMs: 5_000
+  }
+  const asking = {
+    ...tls,
+    caFile: folder.write('ca.pem', authority.cert),
+    clientAuth: 'required',
+    minVersion: 'TLSv1.3'
+  }
+  const certificate = authority.issue({ commonName: 'billing' })
+  const { token, sha256 } = makeToken()
+  const issuer = await makeIssuer()
+  const access = { rules: RULES }
+  const jwksFile = folder.write('jwks.json', JSON.stringify(issuer.jwks))
+  const ca = authority.cert
+  const bearer = { headers: { authorization: `Bearer ${token}` } }
+  const kafkaTls = {
+    enabled: true,
+    caFile: folder.write('kafka-ca.pem', testCertificate),
+    serverName: 'localhost',
+    certFile: folder.write('kafka-client.pem', certificate.cert),
+    keyFile: folder.write('kafka-client-key.pem', certificate.key),
+    rejectUnauthorized: true
+  }
+  const kafka = (sasl: object): Scene => ({
+    settings: {
+      clusters: {
+        default: {
+          brokers: brokers.split(','),
+          clientId: 'someone',
+          connectTimeoutMs: 5_000,
+          requestTimeoutMs: 9_000,
+          maxThrottleMs: 9_000,
+          tls: kafkaTls,
+          sasl
+        }
+      }
+    }
+  })
+  const login = { username: 'anna', password: 'good' }
+  return new Map<string, Scene>([
+    ['tls', { settings: { http: { tls }, management: { tls } }, client: { ca } }],
+    [
+      'client certificates',
+      {
+        settings: {
+          http: { tls: asking },
+          management: { tls: asking },
+          auth: { certificates: [{ commonName: 'billing' }] },
+          access
+        },
+        client: { ca, certificate }
+      }
+    ],
+    ['tokens', { settings: { auth: { tokens: [{ principal: 'shop', sha256 }] }, access }, client: bearer }],
+    [
+      'users',
+      {
+        settings: { auth: { users: [{ username: 'anna', passwordHash: await cheapHash('good') }] }, access },
+        client: { headers: { authorization: basic('anna', 'good') } }
+      }
+    ],
+    [
+      'JSON Web Tokens',
+      {
+        settings: {
+          auth: {
+            issuers: [{ issuer: ISSUER, audience: AUDIENCE, jwksFile }],
+            clockToleranceMs: 1_000,
+            jwksTimeoutMs: 1_000,
+            jwksCooldownMs: 1_000,
+            jwksRefreshMs: 5_000,
+            jwksMaxAgeMs: 10_000
+          },
+          access
+        },
+        client: { headers: { authorization: `Bearer ${await issuer.sign({ sub: 'carol' })}` } }
+      }
+    ],
+    [
+      'unix socket',
+      { settings: { http: { unixSocket: `${folder.path}/socket` }, auth: { unixSocketPrincipal: 'local' } } }
+    ],
+    [
+      'rules and audit file',
+      { settings: { access: { rules: RULES, audit: 'all', auditFile: `${folder.path}/audit` } } }
+    ],
+    [
+      'rate limit',
+      {
+        settings: {
+          dialects: { kprf: { ratelimit: { enabled: true, rules: [{ topic: 'orders', maxPerMinute: 1_000 }] } } }
+        }
+      }
+    ],
+    ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],
+    ['Kafka with TLS and SCRAM-SHA-256', kafka({ mechanism: 'scram-sha-256', ...login })],
+    ['Kafka with TLS and SCRAM-SHA-512', kafka({ mechanism: 'scram-sha-512', ...login })],
+    ['Kafka with TLS and PLAIN', kafka({ mechanism: 'plain', ...login })],
+    ['Kafka with TLS and OAUTHBEARER', kafka({ mechanism: 'oauthbearer', token: 'a-token' })],
+    [
+      'Kafka with TLS and OAUTHBEARER by client credentials',
+      kafka({
+        mechanism: 'oauthbearer',
+        tokenUrl,
+        tokenClient: 'castellan',
+        tokenSecret: 'good',
+        tokenScope: 'kafka',
+        tokenCaFile: kafkaTls.caFile
+      })
+    ]
+  ])
+}
