@@ -27,7 +27,8 @@ export class Connection implements RequestHolder {
   receiving: ReceivedRequest | undefined
   heldBytes = 0
   readonly #host: ConnectionHost
-  readonly #requests = new Set<ReceivedRequest>()
+  /** Nearly always one: a set would make garbage with every request that comes and goes. */
+  readonly #requests: ReceivedRequest[] = []
   #isPaused = false
   #lastStatus: string | undefined
   #discardFromBytes = 0
@@ -55,7 +56,7 @@ export class Connection implements RequestHolder {
   }
 
   get openRequests(): number {
-    return this.#requests.size
+    return this.#requests.length
   }
 
   get isPaused(): boolean {
@@ -73,13 +74,15 @@ export class Connection implements RequestHolder {
   }
 
   begin(request: ReceivedRequest): void {
-    this.#requests.add(request)
+    this.#requests.push(request)
     this.address.requests++
     this.#pauseOrResume()
   }
 
   end(request: ReceivedRequest): void {
-    this.#requests.delete(request)
+    const index = this.#requests.indexOf(request)
+    if (index === this.#requests.length - 1) this.#requests.pop()
+    else this.#requests.splice(index, 1)
     this.address.requests--
     this.give(request)
     if (!request.complete) this.#discardFromBytes = this.socket.bytesRead
@@ -93,7 +96,7 @@ export class Connection implements RequestHolder {
     request.heldBytes += sizeBytes
     this.heldBytes += sizeBytes
     this.address.bodyBytes += sizeBytes
-    if (this.#requests.size > 1) this.#pauseOrResume()
+    if (this.#requests.length > 1) this.#pauseOrResume()
     return undefined
   }
 
@@ -119,8 +122,8 @@ export class Connection implements RequestHolder {
   #sayLastAnswer(): void {
     const { socket } = this
     const broken = this.isReceiving ? this.receiving! : undefined
-    const isBrokenOpen = broken !== undefined && this.#requests.has(broken)
-    if (this.#requests.size > (isBrokenOpen ? 1 : 0)) return
+    const isBrokenOpen = broken !== undefined && this.#requests.includes(broken)
+    if (this.#requests.length > (isBrokenOpen ? 1 : 0)) return
     const answer = toLastAnswer(this.#lastStatus!)
     this.#lastStatus = undefined
     // An answer to the broken request that has begun cannot be taken back.
@@ -145,7 +148,7 @@ export class Connection implements RequestHolder {
    * it go on. This is the place for other reasons to wait, too: a paused socket costs nothing but itself.
    */
   #pauseOrResume(): void {
-    const isFull = this.#host.isFull(this.#requests.size, this.heldBytes)
+    const isFull = this.#host.isFull(this.#requests.length, this.heldBytes)
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull
     if (isFull) this.socket.pause()
