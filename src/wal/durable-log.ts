@@ -88,12 +88,16 @@ export class DurableLog {
    * @returns why nothing was taken; `settle` is not called then
    */
   append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
-    const sizeBytes = entries.reduce((total, entry) => total + this.#sizeOf(entry), 0)
-    const refusal = this.#refusalFor(entries, sizeBytes)
+    const sizes = entries.map(sizeOf)
+    const sizeBytes = sizes.reduce((total, size) => total + size, 0)
+    const refusal = this.#refusalFor(sizes, sizeBytes)
     if (refusal) return refusal
     const group = this.#buffers.reserve(sizeBytes)
     let offset = group.usedBytes
-    for (const entry of entries) offset += this.#write(group, offset, entry)
+    for (const [at, entry] of entries.entries()) {
+      this.#write(group, offset, entry, sizes[at]!)
+      offset += sizes[at]!
+    }
     this.#buffers.filled(group, sizeBytes)
     group.entryCount += entries.length
     group.waiters.push({ entryCount: entries.length, settle })
@@ -148,10 +152,10 @@ export class DurableLog {
     await this.#options.host.close()
   }
 
-  #refusalFor(entries: readonly NewEntry[], sizeBytes: number): Refusal | undefined {
+  #refusalFor(sizes: readonly number[], sizeBytes: number): Refusal | undefined {
     const { slabBytes, maxWaitingBytes } = this.#options
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
-    const largest = entries.reduce((most, entry) => Math.max(most, this.#sizeOf(entry)), 0)
+    const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
     if (largest > slabBytes - SLAB_HEADER_BYTES) {
       return refuse(
         'tooLarge',
@@ -164,17 +168,11 @@ export class DurableLog {
     return undefined
   }
 
-  #sizeOf({ destination, record }: NewEntry): number {
-    return entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
-  }
-
-  #write(group: AppendGroup<Waiter>, offset: number, { destination, record }: NewEntry): number {
+  #write(group: AppendGroup<Waiter>, offset: number, { destination, record }: NewEntry, sizeBytes: number): void {
     const name = this.#encoded(destination)
-    const bodyBytes = loggedRecordBytes(record)
+    const bodyBytes = sizeBytes - entrySizeBytes(name.length, 0)
     writeUnstamped(group.bytes, offset, name, bodyBytes, this.#options.now())
-    const sizeBytes = entrySizeBytes(name.length, bodyBytes)
     writeLoggedRecord(group.bytes, offset + sizeBytes - bodyBytes, record)
-    return sizeBytes
   }
 
   /** The same few destinations come again and again. */
@@ -255,6 +253,9 @@ export class DurableLog {
 }
 
 const MAX_KEPT_DESTINATIONS = 10_000
+
+const sizeOf = ({ destination, record }: NewEntry): number =>
+  entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
 
 /** The thread is gone: nobody knows what it wrote. */
 const unknownOutcome = (error: unknown): CommitResult => ({

@@ -1,7 +1,7 @@
 import type { SequenceRange } from './done-set.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
-import { journalIdOf, type Progress, readJournal } from './progress-journal.js'
+import { journalIdOf, journalName, type Progress, readJournal } from './progress-journal.js'
 import { readSeal } from './seal.js'
 import { Slab, slabIdOf, slabName } from './slab.js'
 import { SlabCursor } from './slab-cursor.js'
@@ -43,7 +43,7 @@ interface Headed {
 export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
-  const progress = journalIds.flatMap(id => readProgress(directory, names, id))
+  const progress = journalIds.flatMap(id => readProgress(directory, journalName(id)))
   const { headed, damagedNames, leftover } = readHeaders(directory, names)
   const scanned = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
   if (leftover !== undefined) directory.remove(leftover)
@@ -82,8 +82,7 @@ export function withFile<T>(directory: LogDirectory, name: string, use: (file: L
   }
 }
 
-function readProgress(directory: LogDirectory, names: readonly string[], id: number): readonly Progress[] {
-  const name = names.find(name => journalIdOf(name) === id)!
+function readProgress(directory: LogDirectory, name: string): readonly Progress[] {
   const progress = withFile(directory, name, file => readJournal(file.read(0, file.sizeBytes)))
   if (progress === 'unknownVersion') throw writtenByAnother(directory, name)
   return progress ?? []
