@@ -1,5 +1,5 @@
 /**
- * A metrics logger of one's own: the Router and its rooms report to three functions, which must neither throw nor wait.
+ * A custom metrics logger: the Router reports to three functions, which must neither throw nor wait.
  * The names are those of docs/metrics.md. For Prometheus there is PrometheusMetricsLogger.
  *
  * ```text
@@ -37,7 +37,7 @@ const add = (sums: Map<string, number>, name: string, value: number): void => {
 const metrics = new SummingMetricsLogger()
 const broker = await startEmbeddedCluster()
 broker.createTopic('clicks', { partitions: 1 })
-const castellan = openCastellan({ brokers: broker.bootstrap, metrics })
+const castellan = await openCastellan({ brokers: broker.bootstrap, metrics })
 const records = ['a', 'b', 'c'].map(value => ({ topic: 'clicks', key: null, value }))
 await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
 for (const offset of [0, 0, 1]) {

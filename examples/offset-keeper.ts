@@ -1,7 +1,7 @@
 /**
- * An actor that keeps a consumer's place: it commits how far work has come, and asks where to go on after a restart.
- * Commits that come faster than Kafka takes them overtake one another: only the furthest is sent, and whoever was
- * overtaken is told by what.
+ * An actor that keeps a consumer's position: it commits how far it has come, and asks for that offset after a restart.
+ * When commits come faster than Kafka accepts them, only the highest one is sent, and the others are told by which
+ * commit they were superseded.
  *
  * ```text
  * billing has no place yet: starting at 0
@@ -40,7 +40,7 @@ async function commit({ router }: Castellan, groupId: string, offset: number, me
 const broker = await startEmbeddedCluster()
 broker.createTopic('invoices', { partitions: 1 })
 
-const firstRun = openCastellan({ brokers: broker.bootstrap })
+const firstRun = await openCastellan({ brokers: broker.bootstrap })
 const place = await placeOf(firstRun, 'billing')
 console.log(place ? `billing goes on at ${place.offset}` : 'billing has no place yet: starting at 0')
 const offsets = [10, 20, 30]
@@ -48,7 +48,7 @@ const answers = await Promise.all(offsets.map(offset => commit(firstRun, 'billin
 for (const [at, answer] of answers.entries()) console.log(`committed ${offsets[at]}: ${answer}`)
 await firstRun.close()
 
-const secondRun = openCastellan({ brokers: broker.bootstrap })
+const secondRun = await openCastellan({ brokers: broker.bootstrap })
 const found = await placeOf(secondRun, 'billing')
 console.log(`after a restart billing goes on at ${found?.offset} (${found?.metadata})`)
 await secondRun.close()

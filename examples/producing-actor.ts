@@ -1,5 +1,5 @@
 /**
- * Producing from an actor. Records of one partition keep the order in which they were asked to be written, awaited or
+ * Producing from an actor. Records of one partition keep the order of the requests, whether these are awaited or
  * not; every record gets an outcome, and a failure says whether the record can still appear in Kafka.
  *
  * ```text
@@ -46,7 +46,7 @@ function spawnSeller({ system, router }: Castellan, expected: number, done: (fat
 
 const broker = await startEmbeddedCluster()
 broker.createTopic('sales', { partitions: 1 })
-const castellan = openCastellan({ brokers: broker.bootstrap })
+const castellan = await openCastellan({ brokers: broker.bootstrap })
 const fates = await new Promise<Map<number, string>>(done => {
   const seller = spawnSeller(castellan, 4, done)
   for (const order of [1, 2, 3]) seller.tell({ type: 'sold', order, partition: 0 })

@@ -1,8 +1,8 @@
 /**
- * An actor that reads a partition from its beginning with the request manager, which keeps the book of what was asked:
- * it matches answers, asks again when nobody answered in time, and drops what comes too late.
+ * An actor that reads a partition from its beginning with the request manager, which keeps track of open requests: it
+ * matches answers, repeats a request without an answer in time, and drops answers that come too late.
  *
- * Every answer FetchData can have needs a handler; leave one out and this file does not compile.
+ * Every result of FetchData needs a handler; this file does not compile when one is missing.
  *
  * ```text
  * offset 0: first
@@ -68,7 +68,7 @@ function spawnReader({ system, router }: Castellan, topic: string, done: () => v
 
 const broker = await startEmbeddedCluster()
 broker.createTopic('orders', { partitions: 1 })
-const castellan = openCastellan({ brokers: broker.bootstrap })
+const castellan = await openCastellan({ brokers: broker.bootstrap })
 const written = castellan.gateway.produce(
   ['first', 'second', 'third'].map(value => ({ topic: 'orders', key: null, value })),
   { partitioner: 'murmur2', deadlineMs: 5_000 }

@@ -1,6 +1,6 @@
 /**
- * A hundred readers of one partition. Equal requests share one call to Kafka and one batch in memory, and whoever comes
- * later is served from the cache.
+ * A hundred readers of one partition. Equal requests share one call to Kafka and one batch in memory; later readers are
+ * served from the cache.
  *
  * ```text
  * 100 readers at once read 100000 records: 1 fetch
@@ -27,7 +27,7 @@ async function readAll({ router }: Castellan): Promise<number> {
 
 const broker = await startEmbeddedCluster()
 broker.createTopic('prices', { partitions: 1 })
-const castellan = openCastellan({ brokers: broker.bootstrap })
+const castellan = await openCastellan({ brokers: broker.bootstrap })
 const records = Array.from({ length: RECORDS }, (_, at) => ({ topic: 'prices', key: null, value: `price ${at}` }))
 await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
 

@@ -1,35 +1,35 @@
 import { randomBytes } from 'node:crypto'
-import { type Access, openAccess } from './access/access.js'
+import { openAccess } from './access/access.js'
 import { ActorSystem } from './actor/actor.js'
+import { openAccessLog } from './app/access-log.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
-import { briefOf } from './app/brief.js'
-import { toBrokerAddress } from './app/broker-address.js'
+import { Clusters } from './app/clusters.js'
+import { enabledDialects, mountDialects } from './app/dialects.js'
 import { type Doors, openDoors } from './app/doors.js'
-import { DurabilityCheck } from './app/durability-check.js'
+import { DrainSteps } from './app/drain-steps.js'
 import { startEmbeddedBroker } from './app/embedded.js'
-import { type KafkaCluster, startCluster } from './app/kafka.js'
-import { watchKafka } from './app/kafka-watch.js'
-import { writeWhatIsLeft } from './app/open-castellan.js'
 import { quietLogger } from './app/quiet-logger.js'
 import { registerScrapedMetrics } from './app/scraped-metrics.js'
 import { Shutdown } from './app/shutdown.js'
+import { reportToStatsd } from './app/statsd.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
-import { kprf } from './dialects/kprf/index.js'
-import { type DialectMount, Http, type HttpUrls, mountOf } from './http/http.js'
+import type { Dialect } from './dialects/dialect.js'
+import { dialects } from './dialects/dialects.js'
+import { Admission } from './exchange/admission.js'
+import type { AccessLog } from './http/access-log.js'
+import { Http, type HttpUrls } from './http/http.js'
 import type { ProcessStatus } from './http/management.js'
-import type { MetricsLogger } from './metrics/metrics-logger.js'
 import { registerProcessMetrics } from './metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
 import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
-import { startAtZero } from './metrics/start-at-zero.js'
-import { TaggedMetricsLogger } from './metrics/tagged-metrics-logger.js'
+import type { StatsdSources } from './metrics/statsd/statsd-reporter.js'
 import type { Logger } from './model.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
 
-/** Share of the grace that requests may use before their connections are cut; the lanes need the rest. */
+/** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
 const REQUESTS_SHARE = 0.5
-/** Most of the grace that may pass while load balancers turn away. */
+/** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 
 const lossOf = (records: number): string =>
@@ -42,7 +42,7 @@ export interface App {
   readonly urls: HttpUrls
   /** HOST:PORT,… of the embedded broker, when there is one. */
   readonly embeddedBootstrap: string | undefined
-  /** Resolves when something inside has broken that only a new process can mend. */
+  /** Resolves with an error that only a new process can recover from. */
   readonly crashed: Promise<Error>
   /** Reads certificates and keys of token issuers again, and opens the audit file again. */
   reload(): Promise<void>
@@ -51,7 +51,7 @@ export interface App {
 }
 
 export interface StopOptions {
-  /** Close the doors at once, although load balancers still send requests: for a process that cannot serve them. */
+  /** Stop accepting connections at once, without draining: the process cannot serve requests any more. */
   readonly isBroken?: boolean
 }
 
@@ -65,6 +65,10 @@ export interface AppDeps {
   readonly version: string
   /** Where `shutdown.drainMs` is absent. Default 0. */
   readonly drainMs?: number
+  /** The module of the durable log's thread, where the sources themselves are run. */
+  readonly logWorker?: URL
+  /** The HTTP APIs to serve. Default: all of this version. */
+  readonly dialects?: readonly Dialect[]
 }
 
 /**
@@ -86,7 +90,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
 class Rooms {
   readonly #config: Config
   readonly #log: Logger
-  /** For the rooms, whose troubles come again and again while Kafka is away. */
+  /** Logger of everything that connects to Kafka: it leaves out repeated failures while Kafka is away. */
   readonly #roomLog: Logger
   readonly #version: string
   readonly #shutdown: Shutdown
@@ -94,50 +98,72 @@ class Rooms {
   readonly #metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
   readonly #startedAt = performance.now()
   readonly #system = new ActorSystem()
-  readonly #clusters: KafkaCluster[] = []
-  readonly #decompressedMemory: DecompressedMemory
+  readonly #clusters: Clusters
   readonly crashed: Promise<Error>
-  #onFatal: (error: Error) => void = () => undefined
   #isStopping = false
   #stopped: Promise<StopResult> | undefined
-  #lostRecords = 0
   readonly #drainMs: number
+  /** Those that are enabled. */
+  readonly #dialects: readonly Dialect[]
   #http: Http | undefined
 
-  constructor(config: Config, { log, version, drainMs = 0 }: AppDeps) {
+  constructor(config: Config, deps: AppDeps) {
+    const { log, version, drainMs = 0, dialects: listed = dialects, logWorker } = deps
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
+    this.#dialects = enabledDialects(listed, config)
     this.#log = log
     this.#roomLog = quietLogger(log, () => performance.now())
     this.#version = version
-    this.#decompressedMemory = new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
-      this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
-    )
     this.#shutdown = new Shutdown(log, () => performance.now())
+    let onFatal: (error: Error) => void = () => undefined
     this.crashed = new Promise(resolve => {
-      this.#onFatal = resolve
+      onFatal = resolve
+    })
+    this.#clusters = new Clusters({
+      system: this.#system,
+      config,
+      dialects: this.#dialects,
+      log,
+      roomLog: this.#roomLog,
+      metrics: this.#metricsLogger,
+      decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
+        this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
+      ),
+      onFatal,
+      logWorker
     })
   }
 
   async start(): Promise<App> {
     registerProcessMetrics(this.#metrics.registry, this.#version)
     const { unreadyReasons } = this.#status()
-    registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters)
-    // First of all, since a certificate that cannot be read should not cost a start of everything else.
+    registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters.all)
+    // Comes first: a certificate that cannot be read should be found before anything else is started.
     const doors = await openDoors(this.#config, this.#metrics, this.#roomLog)
     this.#shutdown.add('closing the doors', async () => doors.close())
+    const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
+    this.#shutdown.add('closing the access log', async () => accessLog?.close())
     const embeddedBootstrap = await this.#startEmbedded()
     announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
-    for (const line of warnings(this.#config)) this.#log.warn({}, line)
-    this.#startClusters(embeddedBootstrap)
-    const urls = await this.#startHttp(doors)
-    announceUrls(this.#config, urls, embeddedBootstrap, this.#log)
+    for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
+    const statsd = reportToStatsd(this.#config.statsd, {
+      metrics: this.#metrics,
+      log: this.#log,
+      shutdown: this.#shutdown
+    })
+    await this.#startClusters(embeddedBootstrap)
+    const urls = await this.#startHttp(doors, statsd, accessLog)
+    announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
     return {
       urls,
       embeddedBootstrap,
       crashed: this.crashed,
-      reload: () => doors.reload(),
+      reload: async () => {
+        accessLog?.reopen()
+        await doors.reload()
+      },
       stop: options => this.stop(options)
     }
   }
@@ -154,13 +180,13 @@ class Rooms {
     await this.#drain(drainMs)
     await this.#shutdown.run(graceMs - drainMs)
     this.#system.stop()
-    const lostRecords = this.#lostRecords
+    const { lostRecords } = this.#clusters
     if (lostRecords === 0) this.#log.info({}, 'stopped')
     else this.#log.error({ lostRecords }, lossOf(lostRecords))
     return { lostRecords }
   }
 
-  /** Serves on while `/ready` says that no more should come. */
+  /** Goes on serving while `/ready` is 503, so that load balancers stop sending requests. */
   async #drain(drainMs: number): Promise<void> {
     if (drainMs === 0 || this.#http === undefined) return
     this.#http.leave()
@@ -177,65 +203,42 @@ class Rooms {
     return cluster.bootstrap
   }
 
-  /** Clusters are stopped side by side: one that is away must not use up the time of the others. */
-  #startClusters(embeddedBootstrap: string | undefined): void {
-    const all = (stop: (cluster: KafkaCluster) => Promise<unknown>) => Promise.all(this.#clusters.map(stop))
-    this.#shutdown.add('stopping the Router', () => all(({ router }) => router.stop()))
-    this.#shutdown.add('writing what is left', remainingMs =>
-      all(async ({ delivery }) => {
-        const lost = await writeWhatIsLeft(delivery, remainingMs)
-        this.#lostRecords += lost
-      })
+  async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {
+    this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
+    this.#shutdown.add('closing the durable log', () => this.#clusters.closeDurableLog())
+    this.#shutdown.add('writing what is left', remainingMs => this.#clusters.writeWhatIsLeft(remainingMs))
+    this.#shutdown.add('watching the clusters', async () => this.#clusters.stopWatching())
+    await this.#clusters.start(embeddedBootstrap)
+  }
+
+  /** Requests are admitted by the room for records of the cluster `default`, the one that they are produced to. */
+  #admission(): Admission {
+    return new Admission(this.#clusters.default.delivery.room, this.#config.http.admissionWaitMs, () =>
+      performance.now()
     )
-    for (const [name, { brokers }] of Object.entries(this.#config.clusters)) {
-      const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
-      this.#startCluster(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
-    }
   }
 
-  #startCluster(name: string, brokers: readonly string[], isEmbedded: boolean): void {
-    const metrics = this.#metricsOf(name)
-    const cluster = startCluster(name, brokers, {
-      system: this.#system,
-      config: this.#config,
-      log: this.#roomLog,
-      metrics,
-      decompressedMemory: this.#decompressedMemory,
-      onFatal: this.#onFatal
-    })
-    startAtZero(metrics)
-    this.#clusters.push(cluster)
-    // The embedded broker's topics have one copy each; that it is for trying things has been said.
-    const check = isEmbedded
-      ? undefined
-      : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), this.#log)
-    const watched = {
-      name,
-      brokers,
-      isReady: () => cluster.gateway.isReady,
-      awayBecause: () => cluster.router.awayBecause,
-      onAppear: () => void check?.look()
-    }
-    const watch = watchKafka(watched, this.#roomLog)
-    this.#shutdown.add(`watching cluster ${name}`, async () => {
-      watch.stop()
-      check?.stop()
-    })
-  }
-
-  /** With several clusters each one's numbers carry its name. */
-  #metricsOf(cluster: string): MetricsLogger {
-    const isOnly = Object.keys(this.#config.clusters).length === 1
-    return isOnly ? this.#metricsLogger : new TaggedMetricsLogger(this.#metricsLogger, { cluster })
-  }
-
-  async #startHttp(doors: Doors): Promise<HttpUrls> {
+  async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
     const { http, management } = this.#config
+    const drainSteps = new DrainSteps(this.#log)
+    const { gateways } = this.#clusters
     const server = await Http.start({
       http,
       management,
-      dialects: this.#mounts(doors.door ?? openAccess),
+      dialects: mountDialects(this.#dialects, this.#config, {
+        gateway: gateways.get('default')!,
+        gateways,
+        admission: this.#admission(),
+        access: doors.door ?? openAccess,
+        log: this.#roomLog,
+        metrics: this.#metrics,
+        statsd,
+        now: Date.now,
+        shutdown: this.#shutdown,
+        drainSteps
+      }),
       door: doors.door,
+      accessLog,
       certificates: doors.certificates,
       managementCertificates: doors.managementCertificates,
       metrics: this.#metrics,
@@ -245,30 +248,14 @@ class Rooms {
       idPrefix: randomBytes(4).toString('hex')
     })
     this.#http = server
-    // The management port is to tell of the shutdown until the end, so it closes after the Router.
+    // The management port reports the shutdown until its end, so it is closed after the Router.
     this.#shutdown.addFirst('closing the ports', () => server.close())
-    this.#shutdown.add('finishing the requests', remainingMs => server.drain(remainingMs), REQUESTS_SHARE)
+    this.#shutdown.add(
+      'finishing the requests',
+      remainingMs => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)]),
+      REQUESTS_SHARE
+    )
     return server.urls
-  }
-
-  #mounts(access: Access): DialectMount[] {
-    const { http, dialects } = this.#config
-    if (!dialects.kprf.enabled) return []
-    const { gateway } = this.#clusters.find(({ name }) => name === 'default')!
-    // The smaller of the two limits counts: a dialect may read bodies by itself.
-    const maxBodyBytes = Math.min(dialects.kprf.maxBodyBytes, http.maxBodyBytes)
-    const context = {
-      gateway,
-      access,
-      settings: { ...dialects.kprf, maxBodyBytes },
-      log: this.#roomLog,
-      metrics: this.#metrics,
-      now: Date.now
-    }
-    const { port, host = http.host, tls } = dialects.kprf
-    if (port === undefined) return [mountOf(kprf, context, undefined)]
-    const setting = '--set dialects.kprf.port=N (dialects.kprf.port)'
-    return [mountOf(kprf, context, { host, port, setting, tls: tls === 'inherit' })]
   }
 
   #status(): ProcessStatus {
@@ -276,16 +263,13 @@ class Rooms {
       version: this.#version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      unreadyReasons: () => [
-        ...(this.#isStopping ? ['shutting down'] : []),
-        ...this.#clusters
-          .filter(({ gateway }) => !gateway.isReady)
-          .map(({ name, router: { awayBecause } }) =>
-            awayBecause === undefined
-              ? `no broker of cluster ${name} answers`
-              : `no broker of cluster ${name} answers: ${briefOf(awayBecause)}`
-          )
-      ]
+      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()]
     }
+  }
+
+  /** The management port is the first to be opened, and the last to be closed. */
+  #phase(): string[] {
+    if (this.#isStopping) return ['shutting down']
+    return this.#http === undefined ? ['starting'] : []
   }
 }

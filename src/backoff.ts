@@ -1,4 +1,4 @@
-/** Where a random pause may lie, as factors of its nominal length. */
+/** Range of a random pause, as factors of its nominal length. */
 export interface Spread {
   readonly from: number
   readonly to: number
@@ -8,8 +8,8 @@ const HALF_TO_WHOLE: Spread = { from: 0.5, to: 1 }
 export const A_FIFTH_AROUND: Spread = { from: 0.8, to: 1.2 }
 
 /**
- * A pause that doubles with every retry, `firstMs * 2^retries` and at most `maxMs`, times a random factor, so that those
- * who failed together do not retry together.
+ * A pause that doubles with every retry: `firstMs * 2^retries`, at most `maxMs`, times a random factor, so that
+ * clients that failed together do not retry together.
  *
  *   backoffMs(0, 100, 10_000, random)  =>  50..100
  *   backoffMs(3, 100, 10_000, random)  =>  400..800

@@ -1,4 +1,6 @@
-/** What happened. Dialects translate every one of these; a new one does not compile until each of them has decided. */
+/**
+ * What happened. Each dialect translates every code; a new code does not compile until each dialect has a translation.
+ */
 export type ErrorCode =
   | 'invalidRequest'
   | 'invalidTopic'
@@ -15,6 +17,7 @@ export type ErrorCode =
   | 'quotaExceeded'
   | 'issuerUnreachable'
   | 'overloaded'
+  | 'logUnavailable'
   | 'shuttingDown'
   | 'brokerUnreachable'
   | 'clusterChanged'
@@ -23,7 +26,7 @@ export type ErrorCode =
   | 'protocol'
   | 'kafka'
 
-/** Base of all failures. The class says who must act, the code what happened, the message what to do. */
+/** Base of all errors. The class says who has to act, the code what happened, the message what to do. */
 export class CastellanError extends Error {
   override readonly name: string = 'CastellanError'
   readonly code: ErrorCode
@@ -36,7 +39,7 @@ export class CastellanError extends Error {
   }
 }
 
-/** The caller is wrong; asking again the same way cannot succeed. */
+/** The request is wrong: repeating it unchanged cannot succeed. */
 export class InvalidRequestError extends CastellanError {
   override readonly name = 'InvalidRequestError'
   constructor(message: string, code: ErrorCode = 'invalidRequest') {
@@ -44,7 +47,10 @@ export class InvalidRequestError extends CastellanError {
   }
 }
 
-/** We are full or leaving; the same request may succeed later. Names the limit and its setting. */
+/**
+ * A limit is reached, or Castellan is shutting down; the same request may succeed later. Names the limit and its
+ * setting.
+ */
 export class OverloadedError extends CastellanError {
   override readonly name = 'OverloadedError'
   constructor(message: string, code: 'overloaded' | 'shuttingDown' = 'overloaded') {
@@ -85,7 +91,7 @@ export class QuotaExceededError extends CastellanError {
 /** Kafka, or another service that is needed to answer, cannot be reached. */
 export class UnavailableError extends CastellanError {
   override readonly name = 'UnavailableError'
-  /** The reason without addresses and names, for those who may not know them. */
+  /** The reason without addresses and names, for callers who may not see those. */
   readonly brief: string | undefined
   constructor(
     code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable',
@@ -98,17 +104,22 @@ export class UnavailableError extends CastellanError {
   }
 }
 
-/** Nobody answered in time. What was asked may or may not have happened. */
+/** No answer within the time limit. What was asked may or may not have been done. */
 export class TimedOutError extends CastellanError {
   override readonly name = 'TimedOutError'
   readonly timeoutMs: number
-  constructor(what: string, timeoutMs: number) {
-    super('timedOut', `${what} was not answered within ${timeoutMs} ms`, true)
+  /** @param reason the last cause, when it is known */
+  constructor(what: string, timeoutMs: number, reason?: string) {
+    super(
+      'timedOut',
+      `${what} was not answered within ${timeoutMs} ms${reason === undefined ? '' : `: ${reason}`}`,
+      true
+    )
     this.timeoutMs = timeoutMs
   }
 }
 
-/** The peer sent bytes that break the protocol. Its connection is closed. */
+/** The peer sent bytes that violate the protocol. Its connection is closed. */
 export class ProtocolError extends CastellanError {
   override readonly name = 'ProtocolError'
   constructor(message: string, cause?: unknown) {
@@ -124,7 +135,7 @@ export class ResponseTooLargeError extends CastellanError {
   }
 }
 
-/** Kafka answered with an error code where a whole call depends on it. */
+/** Kafka answered a call as a whole with an error code. */
 export class KafkaError extends CastellanError {
   override readonly name = 'KafkaError'
   /** Kafka's protocol error code, e.g. 35. */
@@ -135,7 +146,7 @@ export class KafkaError extends CastellanError {
   }
 }
 
-/** The operator's configuration cannot be used; lists every problem found. */
+/** The configuration cannot be used; the message lists every problem found. */
 export class ConfigError extends CastellanError {
   override readonly name = 'ConfigError'
   constructor(message: string) {

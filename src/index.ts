@@ -1,20 +1,21 @@
 /**
  * Castellan as a library.
  *
- *   const castellan = openCastellan({ brokers: 'kafka-1:9092' })
+ *   const castellan = await openCastellan({ brokers: 'kafka-1:9092' })
  *   const result = await askRouter(castellan.router.ref, {
  *     type: 'fetchOffset', topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest'
  *   })
  *
- * Everything here is covered by the changelog; what stands only in a file below is not.
+ * The changelog covers everything that is exported here. Files below are internal and may change without notice.
  */
 
 /** Actors of your own. */
 export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './actor/actor.js'
 export { ask, type Requester } from './actor/requester.js'
 export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/open-castellan.js'
-/** Putting it together: one cluster, or the whole gateway with its HTTP ports. */
-export { type App, type AppDeps, type StopResult, startApp } from './app.js'
+/** A gateway with its HTTP ports, or one cluster without HTTP. */
+export { startApp } from './app/start-app.js'
+export type { App, AppDeps, StopResult } from './app.js'
 /** The embedded broker, for tests and trials. */
 export type {
   ApiName,
@@ -33,10 +34,42 @@ export { type Config, type ConfigSources, type FlagSetting, loadConfig } from '.
 export type { Delivery, DeliveryDeps, DeliveryStats } from './delivery/delivery.js'
 export { type DeliverySettings, defaultDeliverySettings } from './delivery/settings.js'
 export { startDelivery } from './delivery/start-delivery.js'
+/** Hooks of kafboy's API, typed: the default export of the module that `dialects.kafboy.callbackEditJson` names. */
+export {
+  defineKafboyHooks,
+  type KafboyAnswer,
+  type KafboyBatchRecord,
+  type KafboyDecision,
+  type KafboyEvent,
+  type KafboyEventName,
+  type KafboyField,
+  type KafboyHooks,
+  type KafboyHttpRequest,
+  type KafboyKeyedRecord,
+  type KafboyOutcome,
+  type KafboyPick,
+  type KafboyProduce,
+  type KafboyProducer,
+  type KafboyRecord,
+  type KafboyRequest
+} from './dialects/kafboy/hooks/hooks.js'
 /** Nouns and errors. */
 export * from './errors.js'
-export type { Gateway, PartitionerName, ProduceOptions, ProduceTicket } from './gateway/gateway.js'
+export type {
+  CommitOutcome,
+  Durability,
+  Gateway,
+  GroupOffset,
+  PartitionerName,
+  ProduceOptions,
+  ProduceTicket
+} from './gateway/gateway.js'
 export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
+export type { AckResult, ConsumedMessage, ConsumeResult, MessageId } from './groups/consume-result.js'
+/** Consumer groups. */
+export type { ConsumeOptions } from './groups/consume-stream.js'
+export { ConsumerGroups, type ConsumerGroupsDeps } from './groups/consumer-groups.js'
+export { type ConsumerSettings, type ConsumerSettingsOverrides, defaultConsumerSettings } from './groups/settings.js'
 /** Counting. */
 export { defaultLogger, type MetricsLogger, type MetricTags } from './metrics/metrics-logger.js'
 export { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
@@ -54,20 +87,19 @@ export type {
   FetchOffsetResult,
   FetchTopicMetadata,
   FetchTopicMetadataResult,
-  OffsetAndMetadata,
   OffsetType,
   Operations,
-  Persisted,
   Produce,
   ProduceResult,
-  RecordFailure,
-  RecordOutcome,
   RequestOf,
   ResultOf,
   RouterMessage,
   RouterRequest,
   RouterResult
 } from './operations.js'
+/** Reading a topic as a stream. */
+export type { ReadStart } from './reading/partition-reader.js'
+export type { ReadOptions, ReadRecord } from './reading/record-stream.js'
 export { askRouter, type Unasked } from './router/ask-router.js'
 export {
   type FromRouter,
@@ -78,6 +110,7 @@ export {
 } from './router/request-manager.js'
 export { Router, type RouterHandle, type RouterStats, type StartRouterOptions, startRouter } from './router/router.js'
 export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/settings.js'
+export type { WalSettings } from './wal/settings.js'
 /** Connections. */
 export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './wire/broker-client.js'
 export {
@@ -85,5 +118,5 @@ export {
   createBrokerClientFactory,
   type SaslOptions
 } from './wire/create-broker-client-factory.js'
-/** To share among several clusters of one process: `openCastellan({ decompressedMemory })`. */
+/** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
 export { DecompressedMemory } from './wire/decompressed-memory.js'

@@ -2,12 +2,12 @@
 import { run } from './main/cli.js'
 import { stopSignal } from './main/stop-signal.js'
 
-// Nothing to say to a reader that has left; commands that care listen for themselves.
+// A closed stdout or stderr is not an error here; commands that depend on stdout listen themselves.
 process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
 const { env: environment, stdin, stdout, stderr } = process
-// Rejections nobody handled come here too. Later errors are most likely the first one again.
+// Unhandled rejections arrive here as well. The first error counts: later ones are most likely its consequences.
 const crashed = new Promise(resolve => process.on('uncaughtException', resolve))
 const stopped = stopSignal(process)
 const onHangUp = (listener: () => void): void => void process.on('SIGHUP', listener)

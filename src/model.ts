@@ -1,3 +1,5 @@
+import type { ErrorCode } from './errors.js'
+
 /** A Kafka partition. Plain data; compare with {@link topicPartitionKey}, never by identity. */
 export interface TopicPartition {
   readonly topic: string
@@ -5,8 +7,8 @@ export interface TopicPartition {
 }
 
 /**
- * Which life of a partition's log something was learnt from. Another topic id: the topic was deleted and created anew.
- * Another leader epoch: leaders changed, and after an unclean election the end of the log may have been lost.
+ * Identifies one life of a partition's log. Another topic id: the topic was deleted and created anew. Another leader
+ * epoch: the leader changed, and after an unclean election the end of the log may have been lost.
  */
 export interface PartitionIdentity {
   /** `undefined`: the broker does not tell. */
@@ -15,23 +17,38 @@ export interface PartitionIdentity {
   readonly leaderEpoch: number
 }
 
-/** Nothing is known about which life it is. */
+/** Neither topic id nor leader epoch is known. */
 export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
 
-/** Another Kafka cluster answers at the addresses of the one before: nothing learnt from that one is true of it. */
+/**
+ * Another Kafka cluster answers at the same addresses. Nothing that was learnt from the former cluster holds any more.
+ */
 export interface ClusterChange {
-  /** The id of the cluster before; `undefined` when this is the first one. */
+  /** The id of the former cluster; `undefined` when this is the first one. */
   readonly before: string | undefined
   readonly now: string
 }
 
-/** A position in a partition. 64-bit on the wire; checked to be a safe integer when decoded, so a plain number in here. */
+/**
+ * A position in a partition. 64 bits on the wire; decoding checks that it is a safe integer, so it is a plain number
+ * here.
+ */
 export type Offset = number
 
-/** `orders/3`: a Map key, a log field and a test name all at once. Unambiguous, because a topic name has no slash. */
+/** A committed offset, and the metadata that was committed with it. */
+export interface OffsetAndMetadata {
+  readonly offset: Offset
+  /** Absent or `undefined`: none. */
+  readonly metadata?: string | undefined
+}
+
+/** `orders/3`: used as a Map key, in logs and in test names. Unambiguous, because a topic name has no slash. */
 export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
 
-const LEGAL_TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/
+/** Kafka's own bound, in characters. */
+export const MAX_TOPIC_LENGTH = 249
+
+const LEGAL_TOPIC_NAME = new RegExp(`^[a-zA-Z0-9._-]{1,${MAX_TOPIC_LENGTH}}$`)
 
 /** Kafka's rule for topic names. `__proto__` is a legal one. Source: org.apache.kafka.common.internals.Topic */
 export const isLegalTopicName = (name: string): boolean => LEGAL_TOPIC_NAME.test(name) && name !== '.' && name !== '..'
@@ -71,6 +88,26 @@ export interface ProduceRecord {
   readonly timestampMs?: number | undefined
 }
 
+/**
+ * `no`: never in Kafka's log. `unknown`: zero or more times. `pending`: stored in the durable log and delivered later,
+ * but the caller's deadline is over. Takes into account everything that has happened to the record.
+ */
+export type Persisted = 'no' | 'unknown' | 'pending'
+
+export type RecordOutcome =
+  | { readonly type: 'delivered'; readonly partition: number; readonly offset: Offset; readonly timestampMs: number }
+  | RecordFailure
+
+export interface RecordFailure {
+  readonly type: 'failed'
+  readonly code: ErrorCode
+  /** Kafka's protocol error code when a broker said so. */
+  readonly errorCode: number | undefined
+  readonly message: string
+  readonly persisted: Persisted
+  readonly retriable: boolean
+}
+
 /** A record read out of Kafka. Key, value and header values are views of the batch's bytes: copy what outlives it. */
 export interface KafkaRecord {
   readonly offset: Offset
@@ -94,7 +131,7 @@ export interface RecordBatch extends Iterable<KafkaRecord> {
   readonly recordCount: number
   /** Bytes on the wire, after decompression. */
   readonly sizeBytes: number
-  /** Memory that lives as long as this batch: a slice keeps all of what it was cut from. Absent: not known. */
+  /** Memory that is held as long as this batch: a slice holds all of the batch it was cut from. Absent: not known. */
   readonly heapBytes?: number
   at(index: number): KafkaRecord
   /**
@@ -104,7 +141,7 @@ export interface RecordBatch extends Iterable<KafkaRecord> {
   sliceFrom(offset: Offset): RecordBatch | undefined
 }
 
-/** What rooms may log with. pino fits; fields come first, as pino has them. */
+/** The logger interface of the core. pino implements it: fields come first. */
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -115,5 +152,5 @@ export interface Logger {
 /** Says nothing. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Monotonic milliseconds for durations and deadlines. Passed in, so that tests own the clock. */
+/** Monotonic milliseconds for durations and deadlines. Passed in, so that tests can control the time. */
 export type MonotonicClock = () => number

@@ -1,35 +1,26 @@
-import type { Requester } from './actor/requester.js'
-import type { ErrorCode } from './errors.js'
-import type { BrokerNode, Offset, ProduceRecord, RecordBatch, TopicPartition } from './model.js'
+import type {
+  BrokerNode,
+  Offset,
+  OffsetAndMetadata,
+  ProduceRecord,
+  RecordBatch,
+  RecordOutcome,
+  TopicPartition
+} from './model.js'
+import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch } from './operations/internal.js'
+import type { Failure, Request, TimedOut } from './operations/request.js'
 import type { TopicMetadata } from './wire/broker-client.js'
+
+export type * from './operations/internal.js'
+export type { Failure } from './operations/request.js'
 
 /**
  * The Router's public messages: Castle's five operations and Produce, and every answer each of them can have.
  * An accepted request gets exactly one result, within its `timeoutMs` (default: the Router's setting per operation).
  * Source: Box-Castle/router 1.0.3, messages/RouterMessage.scala.
  */
-interface Request<Result> {
-  readonly requester: Requester<Result>
-  readonly timeoutMs?: number | undefined
-}
 
-/** Kafka answered with an error Castle had no honest answer for, or the Router could not take the request. */
-export interface Failure {
-  readonly type: 'failed'
-  /** Kafka's protocol error code; `undefined` when the failure is our own (`code` tells). */
-  readonly errorCode: number | undefined
-  readonly code: ErrorCode
-  readonly message: string
-  /** True: the same request may succeed later. */
-  readonly retriable: boolean
-}
-interface TimedOut {
-  readonly type: 'timedOut'
-  /** What stood in the way, when it is known: the last error the request met, or why no broker can be reached. */
-  readonly reason?: string
-}
-
-/** Ask for records from `offset` on. */
+/** Asks for records from `offset` on. */
 export interface FetchData extends Request<FetchDataResult> {
   readonly type: 'fetchData'
   readonly topicPartition: TopicPartition
@@ -71,19 +62,14 @@ export type FetchOffsetResult = {
   | Failure
 )
 
-/** An offset to come back to, and what the committer wanted to remember with it. */
-export interface OffsetAndMetadata {
-  readonly offset: Offset
-  /** Absent or `undefined`: none. */
-  readonly metadata?: string | undefined
-}
-
 export interface FetchConsumerOffset extends Request<FetchConsumerOffsetResult> {
   readonly type: 'fetchConsumerOffset'
   readonly groupId: string
   readonly topicPartition: TopicPartition
-  /** Shows metadata as it is stored, whoever committed it. Default: only what Castle or Castellan stored. */
+  /** Returns the stored metadata unchanged, whichever client committed it. Default: only metadata of Castle or Castellan. */
   readonly rawMetadata?: boolean | undefined
+  /** Returns a negative offset, which some clients store with a meaning of their own. Default: such an offset is a failure. */
+  readonly negativeOffset?: boolean | undefined
 }
 export type FetchConsumerOffsetResult = {
   readonly operation: 'fetchConsumerOffset'
@@ -91,19 +77,32 @@ export type FetchConsumerOffsetResult = {
   readonly topicPartition: TopicPartition
 } & (
   | { readonly type: 'success'; readonly offsetAndMetadata: OffsetAndMetadata }
-  /** Nothing stored, or no such topic: the coordinator cannot tell these apart. */
+  /** No offset is stored, or there is no such topic: the coordinator does not tell these apart. */
   | { readonly type: 'notFound' }
   | TimedOut
   | Failure
 )
+
+/** A member of a group in one generation of it. */
+export interface GroupMembership {
+  readonly memberId: string
+  readonly generationId: number
+  /** Of a static member; `null`: a dynamic one. */
+  readonly instanceId: string | null
+}
 
 export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult> {
   readonly type: 'commitConsumerOffset'
   readonly groupId: string
   readonly topicPartition: TopicPartition
   readonly offsetAndMetadata: OffsetAndMetadata
-  /** Stores the metadata as it stands, for readers other than Castle and Castellan. Default: marked as Castle does. */
+  /** Stores the metadata unchanged, for readers other than Castle and Castellan. Default: with Castle's mark. */
   readonly rawMetadata?: boolean | undefined
+  /**
+   * The member of the group that commits. The coordinator refuses its commits once its generation is over. Absent: a commit
+   * of its own, which the coordinator takes while the group has no members.
+   */
+  readonly member?: GroupMembership | undefined
 }
 export type CommitConsumerOffsetResult = {
   readonly operation: 'commitConsumerOffset'
@@ -114,7 +113,7 @@ export type CommitConsumerOffsetResult = {
   | { readonly type: 'success' }
   | { readonly type: 'unknownTopicOrPartition' }
   /**
-   * Another commit of the same group and partition took its place: one at the same or a higher offset while both waited,
+   * Another commit of the same group and partition has replaced it: one with the same or a higher offset while both waited,
    * or a later one when this one would have had to be sent again.
    */
   | { readonly type: 'superseded'; readonly supersededBy: OffsetAndMetadata }
@@ -144,7 +143,7 @@ export type FetchTopicMetadataResult = {
   | Failure
 )
 
-/** Write records. The Router hands it to delivery, which keeps the order and the retries. */
+/** Writes records. The Router passes it to delivery, which keeps their order and retries. */
 export interface Produce extends Request<ProduceResult> {
   readonly type: 'produce'
   readonly records: readonly ProduceRecord[]
@@ -155,31 +154,6 @@ export type ProduceResult = {
   /** One per record, in order. */
   readonly outcomes: readonly RecordOutcome[]
 }
-
-/** `no`: never in the log. `unknown`: zero or more times. Certainty is that of the record's whole history. */
-export type Persisted = 'no' | 'unknown'
-
-export type RecordOutcome =
-  | { readonly type: 'delivered'; readonly partition: number; readonly offset: Offset; readonly timestampMs: number }
-  | RecordFailure
-export interface RecordFailure {
-  readonly type: 'failed'
-  readonly code: ErrorCode
-  /** Kafka's protocol error code when a broker said so. */
-  readonly errorCode: number | undefined
-  readonly message: string
-  readonly persisted: Persisted
-  readonly retriable: boolean
-}
-
-/** What a user of the Router may ask. */
-export type RouterRequest =
-  | FetchData
-  | FetchOffset
-  | FetchConsumerOffset
-  | CommitConsumerOffset
-  | FetchTopicMetadata
-  | Produce
 
 /** Operation name -> its request and result: `ResultOf<'fetchData'>`. */
 export interface Operations {
@@ -194,63 +168,62 @@ export type ResultOf<Operation extends keyof Operations> = Operations[Operation]
 export type RequestOf<Operation extends keyof Operations> = Operations[Operation]['request']
 export type RouterResult = ResultOf<keyof Operations>
 
-/**
- * Internal, from delivery only: sealed batches to write, at most one per partition. All lanes that became ready in a
- * turn travel in one message. Each batch is answered by one direct call of `answer`; after it the Router writes no byte
- * of that batch any more. The Router never retries a batch that may have reached a broker: the lane decides.
- */
-export interface ProduceBatches {
-  readonly type: 'produceBatches'
-  readonly batches: readonly SealedBatch[]
-}
-export interface SealedBatch {
-  readonly topic: string
-  readonly partition: number
-  /** Frozen: a whole record batch, header included. */
-  readonly bytes: Buffer
-  /**
-   * The cluster that the producer id in the batch belongs to. While another one is connected, the batch is answered
-   * `clusterChanged`. Absent: any cluster may take it.
-   */
-  readonly clusterId?: string | undefined
-  answer(answer: BatchAnswer): void
-  /** Told what kept the batch from a broker, while the Router goes on trying. */
-  delayed?(lastError: string): void
-}
-export type BatchAnswer =
-  /** `baseOffset` -1: the broker has it, but did not say where. */
-  | { readonly type: 'appended'; readonly baseOffset: Offset; readonly logAppendTimeMs: number }
-  /** A broker answered with an error code for this partition. Leader tables are being refreshed where that helps. */
-  | { readonly type: 'rejected'; readonly errorCode: number }
-  /** Connection lost or timed out after bytes may have left: nobody knows. */
-  | { readonly type: 'unanswered'; readonly error: Error }
-  /** Not one byte left in this attempt. `unknownTopic` only after confirming refreshes. */
-  | {
-      readonly type: 'notSent'
-      readonly reason:
-        | 'noLeader'
-        | 'unknownTopic'
-        | 'unknownPartition'
-        | 'brokerUnreachable'
-        | 'overloaded'
-        | 'shuttingDown'
-        /** Another Kafka cluster is connected than when the batch was sealed: its producer id means nothing there. */
-        | 'clusterChanged'
-      readonly message: string
-    }
+/** The requests that users of the Router may send. */
+export type RouterRequest = RequestOf<keyof Operations>
 
-/** Internal, from delivery only: a producer id from any live broker (retried by the Router until the deadline). */
-export interface InitProducerId extends Request<InitProducerIdResult> {
-  readonly type: 'initProducerId'
+/** The requests that are sent to brokers: all but Produce, which delivery turns into sealed batches. */
+export interface RoutedOperations extends Omit<Operations, 'produce'>, InternalOperations {
+  produceBatch: { request: SealedBatch; result: BatchAnswer }
 }
-export type InitProducerIdResult =
-  | { readonly type: 'success'; readonly producerId: bigint; readonly producerEpoch: number }
-  | TimedOut
-  | Failure
+export type RoutedKind = keyof RoutedOperations
+
+/** Requests whose requester is told the result. */
+export type AskedKind = Exclude<RoutedKind, 'produceBatch'>
+
+/**
+ * Internal, from delivery only: tells a follower what the Router knows of these topics, now and after each look-up. Topics
+ * that are not known are looked up, and created where that is allowed, until they are found or believed to be missing.
+ * That they are missing or refused ends the following.
+ */
+export interface FollowTopics {
+  readonly type: 'followTopics'
+  readonly topics: readonly string[]
+  readonly follower: TopicFollower
+  /** What is known may be out of date: looks the topics up before it tells of them. */
+  readonly anew?: boolean | undefined
+}
+/** Internal, from delivery only: a follower does not want to know any more. */
+export interface UnfollowTopics {
+  readonly type: 'unfollowTopics'
+  readonly topics: readonly string[]
+  readonly follower: TopicFollower
+}
+/** Called from within the Router's turn: it must not throw. */
+export interface TopicFollower {
+  topicsTold(news: readonly TopicNews[]): void
+}
+export type TopicNews = { readonly topic: string } & (
+  | {
+      readonly type: 'known'
+      readonly partitionCount: number
+      /** `undefined`: no broker has told. */
+      readonly topicId: string | undefined
+      /** A look-up has named another number of partitions, and it takes more to believe it. */
+      readonly isDoubted: boolean
+    }
+  /** Brokers say that there is no such topic; it is looked up again. */
+  | { readonly type: 'denied' }
+  /** They have said so for long enough. `until`: how long that is remembered, in the time of the clock. */
+  | { readonly type: 'missing'; readonly until: number }
+  /** The name is not allowed, or we may not see the topic. */
+  | { readonly type: 'refused'; readonly errorCode: number; readonly until: number }
+)
 
 /** Everything the Router's mailbox takes from other rooms. `requests`: many in one message, handled in order. */
 export type RouterMessage =
   | RouterRequest
+  | InternalOperations[keyof InternalOperations]['request']
   | ProduceBatches
-  | InitProducerId
+  | FollowTopics
+  | UnfollowTopics
   | { readonly type: 'requests'; readonly requests: readonly RouterRequest[] }

@@ -19,25 +19,21 @@ const escapeOne = (character: string): string => named.get(character) ?? unicode
 const unicodeEscape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 /**
- * Text of somebody else, such as a name or an error of a broker, for one line that people read: control characters are
- * written as escapes.
+ * Escapes the control characters of foreign text (a name, an error of a broker) for one line that people read.
  *
  *   printable('a\nb\u001b[2J')  =>  'a\\nb\\u001b[2J'
  */
 export const printable = (text: string): string => text.replace(CONTROL, escapeOne)
 
-/** The same for text of several lines: line breaks and tabs stay. */
+/** The same for text of several lines: keeps line breaks and tabs. */
 export const printableLines = (text: string): string => text.replace(CONTROL_BUT_LAYOUT, escapeOne)
 
-/** Longer than any name that can be right: a topic has at most 249 characters. */
+/** Longer than any legal name: a topic has at most 249 characters. */
 const MAX_NAME_LENGTH = 256
 
-/**
- * A name somebody asked for, for a line of a log or an error: one that is too long to be right is cut. What clients send
- * as a name may have millions of characters.
- */
+/** Shortens a requested name for a log line or an error: a name from a client may have millions of characters. */
 export const shortened = (name: string): string =>
   name.length <= MAX_NAME_LENGTH ? name : `${name.slice(0, MAX_NAME_LENGTH)}… (${name.length} characters)`
 
-/** JSON that can be looked at in a terminal; it means the same. */
+/** JSON without raw control characters, so that it can be shown on a terminal; it parses to the same value. */
 export const printableJson = (json: string): string => json.replace(CONTROL_IN_JSON, unicodeEscape)

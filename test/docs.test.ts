@@ -1,18 +1,33 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { dialects } from '../src/dialects/dialects.js'
+// Loaded here as well, so that a run of this file checks every page.
+import './docs/library.test.js'
+import './docs/names.test.js'
+import './docs/prose.test.js'
 
 describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {
     const pkg = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
     const installed = [...Object.keys(pkg.dependencies!), ...Object.keys(pkg.devDependencies!)].sort()
     const rows = readFileSync('docs/dependencies.md', 'utf8')
+      .replace(/^## Written by hand[\s\S]*?(?=^## )/m, '')
       .split('\n')
       .filter(line => line.startsWith('| `'))
     const named = rows.flatMap(row => [...row.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(match => match[1]!)).sort()
     expect(named).to.deep.equal(installed)
     for (const row of rows) expect(row.split('|')[2]!.trim(), row).to.not.equal('')
   })
+
+  for (const { name, prefix } of dialects) {
+    it(`house 2: has a page for ${name} with an example, and a line in the README`, () => {
+      const page = readFileSync(`docs/compatibility/${name}.md`, 'utf8')
+      expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}/`, 'm'))
+      const readme = readFileSync('README.md', 'utf8')
+      expect(readme).to.match(new RegExp(`^\\| ${name} \\| .* \`${prefix}\`.*compatibility/${name}\\.md`, 'im'))
+    })
+  }
 
   it('names tests in docs/security.md that exist', () => {
     const sources = readdirSync('test', { withFileTypes: true, recursive: true })

@@ -4,9 +4,9 @@ import { buildScene } from './bystanders/build-scene.js'
 import { type InnocentName, Innocents, innocentNames, type Watched } from './bystanders/innocents.js'
 import { askedByClients, groupOn } from './bystanders/scene.js'
 import { type Trouble, troubles } from './bystanders/troubles.js'
-import { DIST, loadCastellan } from './in-process.js'
-import type { BenchOptions } from './options.js'
-import type { Row } from './report.js'
+import { DIST, loadCastellan } from './tools/in-process.js'
+import type { BenchOptions } from './tools/options.js'
+import type { Row } from './tools/report.js'
 
 const DEADLINE_MS = 30_000
 const FRESH_TOPICS_PER_WINDOW = 10
@@ -14,8 +14,8 @@ const RAW_BATCH_BYTES = 32 * 1024 * 1024
 const SETTLE_MS = 500
 
 /**
- * Innocent clients beside one trouble after another, all in this process with an embedded cluster: the worst latency of
- * each client under the trouble, against its worst while nothing was wrong, before and after.
+ * Well-behaved clients beside one fault after another, all in this process with an embedded cluster: the worst latency
+ * of each client during the fault, against its worst without any fault, before and after.
  */
 export async function bystanders({ seconds, only }: BenchOptions): Promise<readonly Row[]> {
   const wanted = troubles.filter(({ name }) => only?.includes(name) ?? true)

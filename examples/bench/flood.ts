@@ -1,9 +1,9 @@
-import { startBroker } from './broker.js'
-import { Child } from './child.js'
-import type { LoadReport, LoadRun } from './load.js'
-import type { BenchOptions } from './options.js'
-import type { Row } from './report.js'
-import { freePort, pushOne, startGateway, tryPush } from './servers.js'
+import { startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { LoadReport, LoadRun } from './tools/load.js'
+import type { BenchOptions } from './tools/options.js'
+import type { Row } from './tools/report.js'
+import { freePort, pushOne, startGateway, tryPush } from './tools/servers.js'
 
 const CONNECTIONS = 256
 const TOPIC = 'flood'

@@ -1,15 +1,15 @@
-import { startBroker } from './broker.js'
-import type { BenchOptions } from './options.js'
-import { readProcessStats } from './process-stats.js'
-import type { Row } from './report.js'
-import { pushOne, startGateway } from './servers.js'
+import { startBroker } from './tools/broker.js'
+import type { BenchOptions } from './tools/options.js'
+import { readProcessStats } from './tools/process-stats.js'
+import type { Row } from './tools/report.js'
+import { pushOne, startGateway } from './tools/servers.js'
 
 const NODES = 3
 const PARTITIONS = 6
 // About 8 s after the last work V8 tidies its heap once, which takes 0.1 s of CPU and is not what idling costs.
 const SETTLE_MS = 15_000
 
-/** What a gateway costs that nobody uses: connected to three brokers, all of which it has written to. */
+/** The cost of an unused gateway that is connected to three brokers, to all of which it has written. */
 export async function idle({ seconds }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ nodes: NODES, topics: [{ topic: 'idle', partitions: PARTITIONS }] })
   const gateway = await startGateway(broker.bootstrap)

@@ -1,15 +1,15 @@
-import { startBroker } from './broker.js'
-import { Child } from './child.js'
-import type { NamesDoor, NamesReport, NamesRun } from './names-process.js'
-import type { BenchOptions } from './options.js'
-import { readProcessStats } from './process-stats.js'
-import type { Row } from './report.js'
-import { pushOne, startGateway, tryPush } from './servers.js'
+import { startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { NamesDoor, NamesReport, NamesRun } from './tools/names-process.js'
+import type { BenchOptions } from './tools/options.js'
+import { readProcessStats } from './tools/process-stats.js'
+import type { Row } from './tools/report.js'
+import { pushOne, startGateway, tryPush } from './tools/servers.js'
 
 const TOPIC = 'exists'
 const READ_TOPIC = 'exists-too'
 const NAMES = 1_000_000
-/** Until then a process takes memory that it keeps, whoever asks for what. */
+/** Warm-up: until then a process allocates memory that it keeps in any case. */
 const WARM_UP_NAMES = 300_000
 /** Longer than anything is remembered of a name. */
 const SETTLE_MS = 12_000
@@ -22,8 +22,8 @@ const PUSHES_IN_FLIGHT = 10
 const PUSHES_OF_A_MEASUREMENT = 500
 
 /**
- * A million distinct invented names through each door; then the memory that stays, and what a request for a topic that
- * exists costs, against the same before. A ratio of 1 is flat.
+ * A million distinct invented names through each entrance; then the memory that stays in use, and the time of a
+ * request for an existing topic, against both before. A ratio of 1 means no growth.
  */
 export async function names({ only }: BenchOptions): Promise<readonly Row[]> {
   const rows: Row[] = []

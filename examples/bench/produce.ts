@@ -1,8 +1,8 @@
-import { startBroker } from './broker.js'
-import { Child } from './child.js'
-import type { BenchOptions } from './options.js'
-import type { ProduceReport, ProduceRun } from './produce-clients.js'
-import { median, type Row } from './report.js'
+import { startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { BenchOptions } from './tools/options.js'
+import type { ProduceReport, ProduceRun } from './tools/produce-clients.js'
+import { median, type Row } from './tools/report.js'
 
 const TOPIC = 'produce'
 const PARTITIONS = 4

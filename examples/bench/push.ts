@@ -1,15 +1,17 @@
-import { type Broker, startBroker } from './broker.js'
-import { Child } from './child.js'
-import type { LoadReport, LoadRun } from './load.js'
-import type { BenchOptions } from './options.js'
-import { median, type Row } from './report.js'
-import { pushOne, type Server, startFloor, startGateway } from './servers.js'
+import { fileURLToPath } from 'node:url'
+import { type Broker, startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { LoadReport, LoadRun } from './tools/load.js'
+import type { BenchOptions } from './tools/options.js'
+import { median, type Row } from './tools/report.js'
+import { pushOne, type Server, startFloor, startGateway } from './tools/servers.js'
 
 const CONNECTIONS = 256
 const PARTITIONS = 4
 const WARM_UP_MS = 500
 const SETTLE_MS = 300
 const DRAIN_TIMEOUT_MS = 30_000
+const HOOK_SETTINGS = new URL('./tools/kafboy-hooks.yaml', import.meta.url)
 
 interface Work {
   readonly name: string
@@ -17,6 +19,10 @@ interface Work {
   readonly records: number
   /** The floor that reads the same body; a floor itself has none. */
   readonly floor: string | undefined
+  /** Default: kprf's. */
+  readonly path?: string
+  /** Served by the gateway that has hooks. */
+  readonly isHooked?: boolean
   /** Open loop, at so much of the rate that this other work had just before; absent: closed loop. */
   readonly pace?: { readonly of: string; readonly share: number }
 }
@@ -26,6 +32,13 @@ const hundred = Array.from({ length: 100 }, () => 'x'.repeat(1024))
 
 export const bodyOf = (topic: string, values: readonly string[], sync: boolean): string =>
   JSON.stringify({ records: values.map(data => ({ topic, data })), wait_for_send: sync })
+
+/** The same JSON to kafboy's routes: without a hook it is one record as it stands. */
+const kafboy = (mode: 'async' | 'sync', values: readonly string[]) => ({
+  body: bodyOf('push', values, false),
+  records: values.length,
+  path: `/kafboy/${mode}/push`
+})
 
 /** Every work beside the floor that reads the same bytes, in the order in which a round runs them. */
 const allWorks: readonly Work[] = [
@@ -41,19 +54,26 @@ const allWorks: readonly Work[] = [
     floor: 'floor-100',
     // Nothing holds these clients back, and the broker has half a core: without a pace most answers would be refusals.
     pace: { of: 'push-sync-100', share: 0.7 }
-  }
+  },
+  { name: 'kafboy-async', ...kafboy('async', [single]), floor: 'floor' },
+  { name: 'kafboy-sync', ...kafboy('sync', [single]), floor: 'floor' },
+  // A hook takes the request apart: the same body as that of push-sync-100, the same records.
+  { name: 'kafboy-hook-100', ...kafboy('sync', hundred), floor: 'floor-100', isHooked: true }
 ]
 
 /**
- * kprf's `POST /push` through the gateway, next to a bare node:http server that reads the same body, JSON.parses it
+ * kprf's `POST /push` and kafboy's routes through the gateway, next to a bare node:http server that reads the same body, JSON.parses it
  * and answers the same bytes. Gateway, broker, floor and load generator are a process each.
  */
 export async function push({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const works = selected(only)
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
   const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap)]
+  const hooked = works.some(({ isHooked }) => isHooked)
+    ? await startGateway(broker.bootstrap, [], fileURLToPath(HOOK_SETTINGS))
+    : undefined
   const { child: load } = await Child.start('./load.ts')
-  await pushOne(gateway.port, 'push')
+  for (const { port } of [gateway, ...(hooked ? [hooked] : [])]) await pushOne(port, 'push')
   const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
   try {
     const last = new Map<string, LoadReport>()
@@ -65,13 +85,13 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
         const report =
           work.floor === undefined
             ? await measure(load, floor, run)
-            : await measureDelivered(load, gateway, broker, work, run)
+            : await measureDelivered(load, work.isHooked ? hooked! : gateway, broker, work, run)
         last.set(work.name, report)
         if (round > 0) reports.get(work.name)!.push(report)
       }
     }
   } finally {
-    await Promise.all([load.stop(), floor.stop(), gateway.stop()])
+    await Promise.all([load.stop(), floor.stop(), gateway.stop(), hooked?.stop()])
     await broker.stop()
   }
   return toRows(works, reports)
@@ -87,13 +107,13 @@ function selected(only: readonly string[] | undefined): readonly Work[] {
 export type RunOf = (server: Server) => LoadRun
 
 const toRun =
-  ({ floor, body }: Work, seconds: number, ratePerSecond: number | undefined): RunOf =>
+  ({ floor, body, path = '/kprf/push' }: Work, seconds: number, ratePerSecond: number | undefined): RunOf =>
   ({ port, pid }) => ({
     port,
     pid,
     body,
     ratePerSecond,
-    path: floor === undefined ? '/' : '/kprf/push',
+    path: floor === undefined ? '/' : path,
     connections: CONNECTIONS,
     warmUpMs: WARM_UP_MS,
     measureMs: seconds * 1000

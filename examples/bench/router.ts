@@ -1,9 +1,9 @@
-import { type Broker, startBroker } from './broker.js'
-import { Child } from './child.js'
-import type { FetchReport, FetchRun } from './fetch-clients.js'
-import type { BenchOptions } from './options.js'
-import type { ProduceRun } from './produce-clients.js'
-import { median, type Row } from './report.js'
+import { type Broker, startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { FetchReport, FetchRun } from './tools/fetch-clients.js'
+import type { BenchOptions } from './tools/options.js'
+import type { ProduceRun } from './tools/produce-clients.js'
+import { median, type Row } from './tools/report.js'
 import type {
   CachedReport,
   LatencyReport,
@@ -13,7 +13,7 @@ import type {
   RouterSetup,
   TailReport,
   TailRun
-} from './router-client.js'
+} from './tools/router-client.js'
 
 const PARTITIONS = 4
 const RECORD_BYTES = 1024

@@ -1,14 +1,15 @@
 import { bystanders } from './bystanders.js'
 import { doors } from './doors.js'
 import { flood } from './flood.js'
+import { goodput } from './goodput.js'
 import { idle } from './idle.js'
 import { names } from './names.js'
-import { type BenchOptions, parseCommand, USAGE } from './options.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
-import { type Row, toTable, writeJson } from './report.js'
-
 import { router } from './router.js'
+import { start } from './start.js'
+import { type BenchOptions, parseCommand } from './tools/options.js'
+import { type Row, toTable, writeJson } from './tools/report.js'
 import { wal } from './wal.js'
 
 /** Each measures what its file says and cleans up its processes. */
@@ -19,17 +20,15 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['router', router],
   ['idle', idle],
   ['flood', flood],
+  ['goodput', goodput],
   ['bystanders', bystanders],
   ['names', names],
-  ['wal', wal]
+  ['wal', wal],
+  ['start', start]
 ])
 
 async function main(): Promise<void> {
   const known = [...benchmarks.keys()]
-  if (process.argv.includes('--help')) {
-    process.stdout.write(`${USAGE}names: ${known.join(', ')}\n`)
-    return
-  }
   const command = parseCommand(process.argv.slice(2), known)
   const rows = await benchmarks.get(command.name)!(command)
   const report = { name: command.name, rows }
@@ -40,7 +39,9 @@ async function main(): Promise<void> {
 main().then(
   () => process.exit(0),
   error => {
-    process.stderr.write(`bench: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message}\n`)
+    process.stderr.write(
+      `bench: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message.replace(/^error: /, '')}\n`
+    )
     process.exit(1)
   }
 )

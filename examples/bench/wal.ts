@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fdatasyncSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Histogram } from 'hdr-histogram-js'
 import { silentLogger } from '../../src/model.js'
 import { DurableLog } from '../../src/wal/durable-log.js'
 import { openLogThread } from '../../src/wal/thread-log-host.js'
-import type { BenchOptions } from './options.js'
-import { latencyHistogram, percentiles } from './percentiles.js'
-import type { Row } from './report.js'
+import { arion } from './arion.js'
+import { drain } from './drain.js'
+import type { BenchOptions } from './tools/options.js'
+import { latencyHistogram, percentiles } from './tools/percentiles.js'
+import type { Row } from './tools/report.js'
 
 const VALUE_BYTES = 4_096
 const SLAB_BYTES = 64 * 1024 * 1024
@@ -20,13 +22,22 @@ const PUTTERS = [64, 256, 1_024]
 
 /**
  * Appends to the durable log by so many putters, each of which waits for its answer, next to the raw group commit: one
- * write and one sync of the same bytes after the other, on the same disk, in alternating windows.
+ * write and one sync of the same bytes after the other, on the same disk, in alternating windows. Then Arion's API, which
+ * keeps its messages in that log, and how fast a backlog leaves it.
  */
-export async function wal({ seconds }: BenchOptions): Promise<readonly Row[]> {
+export async function wal(options: BenchOptions): Promise<readonly Row[]> {
   const rows: Row[] = []
-  for (const putters of PUTTERS) rows.push(await append(putters, (seconds * 1_000) / WINDOWS))
+  for (const putters of PUTTERS.filter(each => isWanted(options, nameOf(each)))) {
+    rows.push(await append(putters, (options.seconds * 1_000) / WINDOWS))
+  }
+  rows.push(...(await arion(options)))
+  if (isWanted(options, 'drain')) rows.push(await drain(options))
   return rows
 }
+
+const isWanted = ({ only }: BenchOptions, work: string): boolean => only === undefined || only.includes(work)
+
+const nameOf = (putters: number): string => (putters === 256 ? 'wal-append' : `wal-append-${putters}`)
 
 async function append(putters: number, windowMs: number): Promise<Row> {
   const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-wal-'))
@@ -43,25 +54,31 @@ async function append(putters: number, windowMs: number): Promise<Row> {
     const { host } = await openLogThread(options, { log: silentLogger, onCrash: fail, worker: builtWorker() })
     const log = new DurableLog({ ...options, host, maxWaitingBytes: 256 * 1024 * 1024, now: Date.now })
     const ours: number[] = []
-    const raw: number[] = []
+    const reusing: number[] = []
+    const growing: number[] = []
     const latencies = latencyHistogram()
     await appendFor(log, putters, windowMs / 2, latencyHistogram())
     for (let window = 0; window < WINDOWS; window++) {
       ours.push(await appendFor(log, putters, windowMs, latencies))
-      raw.push(rawFor(join(directory, 'raw'), putters, windowMs))
+      reusing.push(rawFor(directory, putters, windowMs, true))
+      growing.push(rawFor(directory, putters, windowMs, false))
     }
     await log.close()
     const { p50Ms, p99Ms } = percentiles(latencies)
     const putsPerSecond = median(ours)
+    const ratioTo = (raw: readonly number[]): number => median(ours.map((puts, index) => puts / raw[index]!))
     return {
-      work: putters === 256 ? 'wal-append' : `wal-append-${putters}`,
+      work: nameOf(putters),
       value: putsPerSecond,
       unit: 'puts/s',
       p50Ms,
       p99Ms,
-      ratio: median(ours.map((puts, index) => puts / raw[index]!)),
+      ratio: ratioTo(growing),
+      ratioReused: ratioTo(reusing),
       against: 'raw group commit',
-      note: `${putters} putters of ${VALUE_BYTES} bytes; raw ${Math.round(median(raw))} puts/s`
+      note:
+        `${putters} putters of ${VALUE_BYTES} bytes; raw ${Math.round(median(growing))} puts/s; ` +
+        `raw over old bytes ${Math.round(median(reusing))} puts/s, ratio ${ratioTo(reusing).toFixed(2)}`
     }
   } finally {
     rmSync(directory, { recursive: true, force: true })
@@ -104,25 +121,50 @@ async function appendFor(log: DurableLog, putters: number, ms: number, latencies
   return (puts * 1_000) / (performance.now() - startedAt)
 }
 
-function rawFor(path: string, putters: number, ms: number): number {
+/**
+ * One write and one sync of the same bytes after the other, in files of a slab's size.
+ *
+ * @param isReused each file is written over again, so that a sync has no new length and no new blocks to write down;
+ * otherwise every file is new, and the one before is removed
+ */
+function rawFor(directory: string, putters: number, ms: number, isReused: boolean): number {
   const bytes = randomBytes(putters * (VALUE_BYTES + OVERHEAD_BYTES))
-  const descriptor = openSync(path, 'w')
+  const path = join(directory, 'raw')
+  let descriptor = isReused ? filled(path, SLAB_BYTES + bytes.length) : openSync(path, 'w')
   const startedAt = performance.now()
   let commits = 0
-  let position = 0
-  while (performance.now() - startedAt < ms) {
-    if (position > SLAB_BYTES) position = 0
-    for (let written = 0; written < bytes.length; ) {
-      const length = Math.min(PIECE_BYTES - ((position + written) % PIECE_BYTES), bytes.length - written)
-      written += writeSync(descriptor, bytes, written, length, position + written)
+  for (let position = 0; performance.now() - startedAt < ms; commits++, position += bytes.length) {
+    if (position + bytes.length > SLAB_BYTES) {
+      position = 0
+      if (!isReused) descriptor = replaced(descriptor, path)
     }
+    write(descriptor, bytes, position)
     fdatasyncSync(descriptor)
-    position += bytes.length
-    commits++
   }
+  const commitsPerSecond = (commits * 1_000) / (performance.now() - startedAt)
   closeSync(descriptor)
   rmSync(path)
-  return (commits * putters * 1_000) / (performance.now() - startedAt)
+  return commitsPerSecond * putters
+}
+
+function filled(path: string, sizeBytes: number): number {
+  const descriptor = openSync(path, 'w')
+  write(descriptor, Buffer.alloc(sizeBytes, 1), 0)
+  fsyncSync(descriptor)
+  return descriptor
+}
+
+function replaced(descriptor: number, path: string): number {
+  closeSync(descriptor)
+  rmSync(path)
+  return openSync(path, 'w')
+}
+
+function write(descriptor: number, bytes: Buffer, position: number): void {
+  for (let written = 0; written < bytes.length; ) {
+    const length = Math.min(PIECE_BYTES - ((position + written) % PIECE_BYTES), bytes.length - written)
+    written += writeSync(descriptor, bytes, written, length, position + written)
+  }
 }
 
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!

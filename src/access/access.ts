@@ -19,34 +19,34 @@ export interface Target {
   readonly group?: string | undefined
 }
 
-/** Who asks, and what they may do. One per request. */
+/** The client of one request, and what it may do. */
 export interface Caller {
   /** The name that rules, quotas and audit lines use. */
   readonly principal: string
   allows(operation: Operation, target?: Target): boolean
   /**
-   * The same as an error to be answered with 403, written to the audit log; `undefined`: go on. A dialect asks as soon as
-   * it knows the names: before the body when they stand in the path, else after it has parsed the body.
+   * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. A dialect calls it
+   * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
   refusalOf(operation: Operation, target?: Target): ForbiddenError | undefined
-  /** The same for many records at once: refused when any of their topics is. */
+  /** The same for many records: refused when any of their topics is refused. */
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
   /**
-   * Takes records and bytes off the quotas, to be called once they are known. The error is to be answered with 429, and
-   * nothing of the request done; a dialect that has already done it (a read) ignores the result.
+   * Charges records and bytes to the quotas; to be called once they are known. The error is to be answered with 429,
+   * and the request not carried out. A dialect that has already carried it out (a read) ignores the result.
    */
   charge(records: number, bytes: number): QuotaExceededError | undefined
 }
 
-/** How a dialect finds out who asks. */
+/** Gives a dialect the caller of a request. */
 export interface Access {
   callerOf(request: IncomingMessage): Caller
 }
 
-/** The principal of a client that sends no credentials where none are needed. */
+/** The principal of clients without credentials, where those are admitted. */
 export const ANONYMOUS = 'anonymous'
 
-/** Everybody may do everything: nothing about access is configured. */
+/** A caller that may do everything: no access rules are configured. */
 const openCaller: Caller = {
   principal: ANONYMOUS,
   allows: () => true,
@@ -55,14 +55,14 @@ const openCaller: Caller = {
   charge: () => undefined
 }
 
-const notLetIn = (): ForbiddenError => new ForbiddenError('the request has not come through the door')
+const notAdmitted = (): ForbiddenError => new ForbiddenError('the request was not admitted')
 
-/** Nobody may do anything. */
-export const nobody: Caller = {
-  principal: 'nobody',
+/** A caller that may do nothing. */
+export const deniedCaller: Caller = {
+  principal: 'unknown',
   allows: () => false,
-  refusalOf: notLetIn,
-  refusalOfTopics: notLetIn,
+  refusalOf: notAdmitted,
+  refusalOfTopics: notAdmitted,
   charge: () => undefined
 }
 

@@ -1,7 +1,7 @@
-import type { AccessSettings } from '../config/access-settings.js'
 import { shortened } from '../printable.js'
 import type { Operation, Target } from './access.js'
 import type { AuthMethod } from './identity.js'
+import type { AccessSettings } from './settings.js'
 
 /** Topics that are named in one line; a request may have thousands. */
 const MAX_TOPICS = 20
@@ -11,12 +11,12 @@ export interface AuditLine extends Target {
   readonly allowed: boolean
   readonly principal?: string | undefined
   readonly method?: AuthMethod | undefined
-  /** Of the client; `unix` on the unix socket. */
+  /** Address of the client; `unix` on the unix socket. */
   readonly address: string
   readonly operation?: Operation | undefined
   /** At most {@link MAX_TOPICS} of them. */
   readonly topics?: readonly string[] | undefined
-  /** Why not. */
+  /** The reason for a refusal. */
   readonly reason?: string | undefined
   readonly requestId: string
 }
@@ -24,7 +24,7 @@ export interface AuditLine extends Target {
 /** Where audit lines go. */
 export type AuditSink = (line: AuditLine) => void
 
-/** Writes the decisions that are asked for. */
+/** Writes those decisions that the settings ask for. */
 export class Audit {
   readonly #which: AccessSettings['audit']
   readonly #sink: AuditSink
@@ -34,12 +34,12 @@ export class Audit {
     this.#sink = sink
   }
 
-  /** Asked first, so that a line nobody wants costs no object. */
+  /** Asked before a line is made, so that a line that is not written costs no object. */
   wants(isAllowed: boolean): boolean {
     return this.#which === 'all' || (this.#which === 'denied' && !isAllowed)
   }
 
-  /** Names are cut where they are too long to be right. */
+  /** Names that are too long are cut. */
   write(line: AuditLine): void {
     const { topic, topics, group } = line
     this.#sink({
@@ -51,7 +51,7 @@ export class Audit {
   }
 }
 
-/** The different topics of records, as many as a line names. */
+/** The distinct topics of some records, at most as many as one line names. */
 export function namedTopics(records: readonly { readonly topic: string }[]): readonly string[] {
   const topics = new Set<string>()
   for (const { topic } of records) {

@@ -1,15 +1,16 @@
-import { requiresCredentials } from '../config/access-checks.js'
-import type { AuthSettings } from '../config/access-settings.js'
 import { OverloadedError, UnauthenticatedError } from '../errors.js'
 import { ANONYMOUS } from './access.js'
 import { BearerTokens } from './bearer-tokens.js'
 import { Certificates } from './certificates.js'
 import { type Arrival, type Authentication, type Identity, isRefusal } from './identity.js'
 import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import { type AuthSettings, requiresCredentials } from './settings.js'
 import { parseLogin, Users } from './users.js'
 import { VerificationQueue } from './verification-queue.js'
 
-/** Verified credentials that are remembered, so that a client pays for a password or a signature once. */
+/**
+ * How many verified credentials are remembered, so that a client pays for verifying a password or signature only once.
+ */
 const MAX_REMEMBERED = 10_000
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
@@ -17,15 +18,15 @@ const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: 
 export interface AuthenticatorDeps {
   readonly settings: AuthSettings
   readonly tokens: JsonWebTokens
-  /** Whether clients may come without credentials although there are ways to authenticate. */
+  /** Whether clients without credentials are admitted although authentication is configured. */
   readonly allowAnonymous: boolean
   /** Epoch milliseconds. */
   readonly now: () => number
 }
 
 /**
- * Tells who a client is, before its body is read. An `Authorization` header decides alone; without one the client
- * certificate counts, then the unix socket.
+ * Finds out who a client is, before its body is read. An `Authorization` header alone decides when there is one;
+ * without it the client certificate counts, then the unix socket.
  */
 export class Authenticator {
   readonly #deps: AuthenticatorDeps
@@ -36,13 +37,13 @@ export class Authenticator {
   readonly #certificates: Certificates
   readonly #queue = new VerificationQueue()
   /**
-   * By the whole header. Only what has been verified gets in, so nobody can push others out by guessing; and looking a
-   * header up compares hashes that are seeded per process, so the time it takes tells nothing about its neighbours.
+   * Verified credentials by the whole header. Only verified ones are remembered, so guesses cannot evict them. The
+   * hashes of a Map are seeded per process, so the time of a look-up tells nothing about other headers.
    */
   readonly #remembered = new Map<string, Identity>()
   /**
-   * Verifications under way, by the whole header: a client that opens many connections at once pays for one, and its
-   * requests go on in the order in which they came.
+   * Verifications in progress, by the whole header: a client that opens many connections at once pays for one, and its
+   * requests continue in the order in which they came.
    */
   readonly #verifying = new Map<string, Promise<Authentication>>()
 
@@ -56,7 +57,10 @@ export class Authenticator {
     this.#certificates = new Certificates(settings.certificates)
   }
 
-  /** Verifies everything anew from now on, with keys that are fetched again: an operator says that they have changed. */
+  /**
+   * Forgets all verified credentials and fetches the keys of issuers again: called when the operator says that they
+   * have changed.
+   */
   forget(): void {
     this.#remembered.clear()
     this.#deps.tokens.expireKeys()
@@ -115,7 +119,7 @@ export class Authenticator {
     )
   }
 
-  /** All who wait are given the same promise, so that they go on in their order. */
+  /** Everyone waiting gets the same promise, so that requests continue in their order. */
   #verify(authorization: string, result: Promise<Authentication>): Promise<Authentication> {
     const verifying = result
       .then(found => (isRefusal(found) ? found : this.#accepted(authorization, found)))
@@ -139,12 +143,12 @@ export class Authenticator {
 const WRONG_LOGIN = 'the user name or the password is wrong'
 const JWT_REFUSALS = { expired: 'the token has expired', invalid: 'the token is not valid' } as const
 
-/** What `WWW-Authenticate` says: the ways that are configured. */
+/** The value of `WWW-Authenticate`: the configured ways to authenticate. */
 function toChallenge({ realm, tokens, users, issuers }: AuthSettings): string {
   const challenges: string[] = []
   if (tokens.length + issuers.length > 0) challenges.push(`Bearer realm="${realm}"`)
   if (users.length > 0) challenges.push(`Basic realm="${realm}", charset="UTF-8"`)
-  // No scheme is registered for client certificates, but the header must not be missing.
+  // There is no registered scheme for client certificates, but a 401 must carry the header.
   if (challenges.length === 0) challenges.push(`Certificate realm="${realm}"`)
   return challenges.join(', ')
 }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { AuthSettings } from '../config/access-settings.js'
 import type { Identity } from './identity.js'
+import type { AuthSettings } from './settings.js'
 
 const TOKEN_BYTES = 32
 const TOKEN_PREFIX = 'castellan_'
@@ -20,8 +20,8 @@ interface StoredToken {
 }
 
 /**
- * Tokens by their SHA-256. The first bytes of the digest choose the bucket; what is compared in constant time is the
- * whole digest. Neither tells anything about a token, since nobody can choose digests.
+ * Tokens by their SHA-256. The first bytes of the digest choose the bucket; within it whole digests are compared in
+ * constant time. Timing tells nothing about a token, because clients cannot choose digests.
  */
 export class BearerTokens {
   readonly #buckets = new Map<number, StoredToken[]>()
@@ -36,7 +36,7 @@ export class BearerTokens {
     }
   }
 
-  /** Whose token it is, expired or not; `undefined`: nobody's. */
+  /** The owner of a token, expired or not; `undefined`: the token is unknown. */
   find(token: string): Identity | undefined {
     const digest = sha256(token)
     const bucket = this.#buckets.get(digest.readUIntBE(0, BUCKET_BYTES)) ?? []

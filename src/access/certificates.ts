@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net'
 import { type PeerCertificate, TLSSocket } from 'node:tls'
-import type { AuthSettings } from '../config/access-settings.js'
 import type { Identity } from './identity.js'
 import { toMatcher } from './pattern.js'
 import { isPrincipal } from './principal.js'
+import type { AuthSettings } from './settings.js'
 
-/** What came of a certificate: whose it is, that it is nobody's, or that none was shown. */
+/** The outcome for a certificate: its principal, not accepted, or no certificate was presented. */
 export type CertificateOwner = Identity | 'unknown' | 'none'
 
 interface Mapping {
@@ -14,7 +14,7 @@ interface Mapping {
   readonly matches: (name: string) => boolean
 }
 
-/** Tells by the client certificate of a connection who it is. TLS has verified it before. */
+/** Finds the principal of a connection by its client certificate, which TLS has verified before. */
 export class Certificates {
   readonly #mappings: readonly Mapping[]
   /** Reading a certificate costs more than the rest of a small request, and it never changes. */
@@ -59,8 +59,8 @@ const commonNames = ({ subject }: PeerCertificate): readonly string[] => {
 }
 
 /**
- * `DNS:a.example.com, URI:spiffe://example.com/a`. A name with a comma or quote in it comes in quotes, and is left out:
- * no pattern can need it, and a name must not be able to look like two.
+ * `DNS:a.example.com, URI:spiffe://example.com/a`. A name with a comma or quote arrives quoted and is ignored: no
+ * pattern needs such a name, and one name must not be readable as two.
  */
 const alternativeNames = ({ subjectaltname = '' }: PeerCertificate): readonly string[] =>
   subjectaltname.includes('"') ? [] : subjectaltname.split(', ').filter(name => name !== '')

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http'
-import type { AccessSettings, QuotaSettings } from '../config/access-settings.js'
 import type { CastellanError } from '../errors.js'
 import type { MonotonicClock } from '../model.js'
-import { type Access, type Caller, nobody } from './access.js'
+import { type Access, type Caller, deniedCaller } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
@@ -11,6 +10,7 @@ import type { QuotaAccount } from './quota-account.js'
 import { Quotas } from './quotas.js'
 import { RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
+import type { AccessSettings, QuotaSettings } from './settings.js'
 
 const CALLER = Symbol('caller')
 type Called = IncomingMessage & { [CALLER]?: Caller }
@@ -24,7 +24,10 @@ export interface DoorDeps {
   readonly metrics: AccessMetrics
 }
 
-/** Lets requests in: quota of the address, then who it is, then quota of the principal. All of it before the body. */
+/**
+ * Admits requests before their body is read: first the quota of the address, then authentication, then the quota of
+ * the principal.
+ */
 export class Door implements Access {
   readonly #deps: DoorDeps
 
@@ -33,8 +36,8 @@ export class Door implements Access {
   }
 
   /**
-   * @param done called once, in the same turn unless a password or a signature has to be verified; with an error when the
-   *   request is not let in
+   * @param done called once: in the same turn, unless a password or signature has to be verified; with an error when
+   * the request is refused
    */
   enter(visit: Visit, done: (error?: CastellanError) => void): void {
     const { quotas, authenticator } = this.#deps
@@ -51,9 +54,9 @@ export class Door implements Access {
     } else done(this.#settle(visit, authentication, byAddress, now))
   }
 
-  /** A request that has not come through the door may do nothing. */
+  /** A request that was not admitted may do nothing. */
   callerOf(request: Called): Caller {
-    return request[CALLER] ?? nobody
+    return request[CALLER] ?? deniedCaller
   }
 
   #settle(
@@ -80,7 +83,7 @@ export class Door implements Access {
     return undefined
   }
 
-  /** Counts a request in until it ends, or says why not. */
+  /** Counts a request as in flight until it ends, or returns the reason for refusing it. */
   #take(visit: Visit, account: QuotaAccount): CastellanError | undefined {
     const { quotas, metrics } = this.#deps
     if (!account.limitsRequests) return undefined
@@ -106,16 +109,16 @@ export class Door implements Access {
   }
 }
 
-/** What a door is made of besides the authenticator. */
+/** The parts of a door besides the authenticator. */
 export interface DoorSettings {
   readonly access: AccessSettings
   readonly quotas: QuotaSettings
 }
 
 /**
- * The door of a process, or `undefined` when nothing about access is configured: then requests are not even looked at.
+ * The door of a process; `undefined` when nothing about access is configured, so that requests need no check at all.
  *
- * @param isAuthenticated whether clients can prove who they are, which makes rules necessary
+ * @param isAuthenticated whether clients can authenticate, which makes rules necessary
  */
 export function createDoor(
   { access, quotas: quotaSettings }: DoorSettings,

@@ -1,7 +1,7 @@
-/** Larger than the key set of any issuer; a wrong address might answer without end. */
+/** More than any issuer's key set has; stops a wrong address that answers without end. */
 const MAX_BYTES = 1024 * 1024
 
-/** Fetches a JSON Web Key Set. Redirects are refused: the address in the configuration is the one that is trusted. */
+/** Fetches a JSON Web Key Set. Redirects are refused: only the configured address is trusted. */
 export async function fetchKeys(url: string, timeoutMs: number): Promise<unknown> {
   const signal = AbortSignal.timeout(timeoutMs)
   const response = await fetch(url, { signal, redirect: 'error', headers: { accept: 'application/json' } })

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
-import type { AuthSettings } from '../config/access-settings.js'
 import { UnavailableError } from '../errors.js'
 import type { Logger, MonotonicClock } from '../model.js'
+import type { AuthSettings } from './settings.js'
 
 /** How often keys are fetched, and how long they are used. */
 export type IssuerKeysSettings = Pick<AuthSettings, 'jwksCooldownMs' | 'jwksRefreshMs' | 'jwksMaxAgeMs'>
@@ -38,9 +38,9 @@ export class IssuerKeys {
   }
 
   /**
-   * The key a token is signed with, for `jwtVerify`.
+   * The key with which a token is signed, for `jwtVerify`.
    *
-   * @throws UnavailableError when the keys cannot be had now
+   * @throws UnavailableError when the keys cannot be fetched at the moment
    */
   readonly get: JWTVerifyGetKey = async (header, token) => {
     if (this.#isOutdated || this.#ageMs >= this.#settings.jwksRefreshMs) {
@@ -57,7 +57,9 @@ export class IssuerKeys {
     }
   }
 
-  /** The next token makes the keys be fetched again, whatever the cooldown: an operator says that they have changed. */
+  /**
+   * Makes the next token fetch the keys again, regardless of the cooldown: the operator says that they have changed.
+   */
   expire(): void {
     this.#isOutdated = true
     this.#triedAt = Number.NEGATIVE_INFINITY
@@ -76,7 +78,7 @@ export class IssuerKeys {
     return new UnavailableError('issuerUnreachable', `the keys of the issuer ${this.#issuer} cannot be fetched now`)
   }
 
-  /** One fetch for all who wait; none within the cooldown of the last one. */
+  /** One fetch for everyone waiting; none within the cooldown after the last one. */
   #fetch(): Promise<void> {
     if (this.#fetching) return this.#fetching
     if (this.#clock() - this.#triedAt < this.#settings.jwksCooldownMs) return Promise.resolve()

@@ -1,11 +1,11 @@
 import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose'
-import type { AuthSettings } from '../config/access-settings.js'
 import { UnavailableError } from '../errors.js'
 import type { Identity } from './identity.js'
 import type { IssuerKeys } from './issuer-keys.js'
 import { isPrincipal } from './principal.js'
+import type { AuthSettings } from './settings.js'
 
-/** A verified token is believed this long, so that a key its issuer takes back is not used for longer. */
+/** How long a verified token is remembered, which limits how long a revoked key is still accepted. */
 const TRUSTED_MS = 60_000
 const MS_PER_SECOND = 1_000
 
@@ -16,10 +16,10 @@ const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
 export const looksLikeJwt = (token: string): boolean => JWT.test(token)
 
-/** What came of a token: whose it is, or why it is not accepted. */
+/** The outcome for a token: its principal, or why it is not accepted. */
 export type JwtResult = Identity | 'expired' | 'invalid' | UnavailableError
 
-/** Tokens of several issuers; the claim `iss` says whose keys to verify with. */
+/** Verifies tokens of several issuers; the claim `iss` selects the keys. */
 export class JsonWebTokens {
   readonly #issuers: ReadonlyMap<string, { readonly settings: Issuer; readonly keys: IssuerKeys }>
   readonly #clockToleranceMs: number

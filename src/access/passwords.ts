@@ -1,13 +1,13 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 
-/** 32 MiB and some 80 ms for each guess. */
+/** 32 MiB and about 80 ms per guess. */
 const LN = 15
 const R = 8
 const P = 1
 const SALT_BYTES = 16
 const HASH_BYTES = 32
 
-/** A password's hash, taken apart. */
+/** A parsed password hash. */
 export interface PasswordHash {
   readonly options: ScryptOptions
   readonly salt: Buffer
@@ -21,21 +21,21 @@ export async function hashPassword(password: string): Promise<string> {
   return `$scrypt$ln=${LN},r=${R},p=${P}$${unpadded(salt)}$${unpadded(hash)}`
 }
 
-/** Takes a hash apart whose form the configuration has checked. */
+/** Parses a hash whose form the configuration has checked. */
 export function parsePasswordHash(text: string): PasswordHash {
   const [, , cost = '', salt = '', hash = ''] = text.split('$')
   const [ln = 0, r = 0, p = 0] = [...cost.matchAll(/\d+/g)].map(Number)
   return { options: optionsOf(ln, r, p), salt: Buffer.from(salt, 'base64'), hash: Buffer.from(hash, 'base64') }
 }
 
-/** A hash that no password has; verifying it takes as long as any other of the same cost. */
+/** A hash that matches no password; verifying it takes as long as verifying any other of the same cost. */
 export const impossibleHash = (options = optionsOf(LN, R, P)): PasswordHash => ({
   options,
   salt: randomBytes(SALT_BYTES),
   hash: randomBytes(HASH_BYTES)
 })
 
-/** Derives in a thread of the pool; takes tens of milliseconds and tens of megabytes. */
+/** Derives a key in the thread pool; takes tens of milliseconds and tens of megabytes. */
 export async function verifyPassword(password: string, expected: PasswordHash): Promise<boolean> {
   return timingSafeEqual(await derive(password, expected), expected.hash)
 }

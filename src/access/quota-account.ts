@@ -1,10 +1,11 @@
-import type { QuotaLimits } from '../config/access-settings.js'
+import type { QuotaLimits } from './settings.js'
 
 const MS_PER_SECOND = 1_000
 
 /**
- * A rate that may be overdrawn once: whoever has anything left may spend any amount, then waits until the debt is paid.
- * So a request larger than a second's worth is possible, and the rate holds over time.
+ * A rate limit that may be overdrawn once: as long as anything is left, a request may spend any amount, and the next
+ * ones wait until the debt is paid. So a request larger than one second's worth is possible, and the rate holds over
+ * time.
  *
  *   10 a second, 10 left:  spend 100 -> -90 left;  the next one waits 9 s
  */
@@ -18,7 +19,7 @@ export class Meter {
     this.#updatedAt = now
   }
 
-  /** How long until something is left; 0: now. */
+  /** Time until something is left; 0: now. */
   waitMs(now: number): number {
     this.#refill(now)
     return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MS_PER_SECOND
@@ -40,7 +41,7 @@ export class Meter {
   }
 }
 
-/** What one principal or address has used of its limits. */
+/** What one principal or address has used of its quotas. */
 export class QuotaAccount {
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
@@ -53,17 +54,17 @@ export class QuotaAccount {
     this.#maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
   }
 
-  /** Whether requests in flight have to be counted. */
+  /** Whether the number of requests in flight is limited. */
   get limitsRequests(): boolean {
     return this.#maxRequests !== Number.POSITIVE_INFINITY
   }
 
-  /** How long until another request may begin, as far as rates go. */
+  /** Time until the rates admit another request. */
   waitMs(now: number): number {
     return Math.max(this.#records?.waitMs(now) ?? 0, this.#bytes?.waitMs(now) ?? 0)
   }
 
-  /** Counts a request in; false when as many as may be are in flight. {@link leave} counts it out. */
+  /** Counts a request as in flight; false when the limit is reached. {@link leave} ends it. */
   enter(): boolean {
     if (this.#requests >= this.#maxRequests) return false
     this.#requests++
@@ -79,7 +80,7 @@ export class QuotaAccount {
     this.#bytes?.spend(bytes)
   }
 
-  /** True when a new account would be the same. */
+  /** True when a new account would be in the same state. */
   isIdle(now: number): boolean {
     return this.#requests === 0 && (this.#records?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true)
   }

@@ -1,12 +1,12 @@
-import type { QuotaLimits, QuotaSettings } from '../config/access-settings.js'
 import { QuotaExceededError } from '../errors.js'
 import type { MonotonicClock } from '../model.js'
 import { QuotaAccount } from './quota-account.js'
+import type { QuotaLimits, QuotaSettings } from './settings.js'
 
-/** Accounts remembered of each kind; beyond that those who have none share one. */
+/** Most accounts per kind; beyond it, newcomers share one account. */
 const MAX_ACCOUNTS = 10_000
 
-/** Accounts looked at to find one that can go, per newcomer. */
+/** How many accounts are examined per newcomer to find one that can be forgotten. */
 const SWEEP = 16
 
 const MS_PER_SECOND = 1_000
@@ -38,23 +38,23 @@ export class Quotas {
     return this.#principals?.get(principal, now)
   }
 
-  /** @param address empty for clients that have none, and no quota */
+  /** @param address empty for clients without one, which have no quota */
   ofAddress(address: string, now: number): QuotaAccount | undefined {
     return address === '' ? undefined : this.#addresses?.get(address, now)
   }
 
-  /** Why another request may not begin now, as far as rates go. */
+  /** The error when the rates do not admit another request at the moment. */
   refusalOf(account: QuotaAccount, now: number): QuotaExceededError | undefined {
     const waitMs = account.waitMs(now)
     return waitMs > 0 ? exceeded('records or bytes per second', waitMs) : undefined
   }
 
-  /** Counts a request in, or says why not; `leave` of the account counts it out. */
+  /** Counts a request as in flight, or returns the reason for refusing it; `leave` of the account ends it. */
   enter(account: QuotaAccount): QuotaExceededError | undefined {
     return account.enter() ? undefined : exceeded('requests in flight', MS_PER_SECOND)
   }
 
-  /** Spends of both accounts, or of none. */
+  /** Charges both accounts, or none. */
   charge(
     one: QuotaAccount | undefined,
     other: QuotaAccount | undefined,
@@ -69,7 +69,7 @@ export class Quotas {
     return undefined
   }
 
-  /** Accounts that are remembered. */
+  /** Number of remembered accounts. */
   get size(): number {
     return (this.#principals?.size ?? 0) + (this.#addresses?.size ?? 0)
   }
@@ -83,7 +83,7 @@ function exceeded(what: string, waitMs: number): QuotaExceededError {
 class Accounts {
   readonly #limits: QuotaLimits
   readonly #own: ReadonlyMap<string, QuotaLimits>
-  /** The least recently looked at first, as far as the sweep has come. */
+  /** Least recently examined first: where the sweep has got to. */
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
@@ -100,7 +100,7 @@ class Accounts {
     const known = this.#byName.get(name)
     if (known) return known
     const own = this.#own.get(name)
-    // Those in the configuration are not many, and always have their place.
+    // Principals named in the configuration are few, and their accounts are never forgotten.
     if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
       return (this.#shared ??= new QuotaAccount(this.#limits, now))
     }
@@ -109,7 +109,7 @@ class Accounts {
     return account
   }
 
-  /** Forgets accounts that are as good as new; true when one is gone. */
+  /** Forgets accounts that are as good as new; true when at least one was forgotten. */
   #sweep(now: number): boolean {
     const sizeBefore = this.#byName.size
     let looked = 0

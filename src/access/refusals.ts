@@ -8,7 +8,7 @@ import {
 
 const RETRY_AFTER_SECONDS = 1
 
-/** The status with which a request is refused that has not been begun; `undefined`: the error is of another kind. */
+/** The status for refusing a request before it is carried out; `undefined` for errors of another kind. */
 export function refusalStatus(error: unknown): number | undefined {
   if (error instanceof UnauthenticatedError) return 401
   if (error instanceof ForbiddenError) return 403
@@ -16,7 +16,7 @@ export function refusalStatus(error: unknown): number | undefined {
   return error instanceof OverloadedError || error instanceof UnavailableError ? 503 : undefined
 }
 
-/** The headers that go with the refusal. */
+/** The headers of the refusal. */
 export function refusalHeaders(error: unknown): Readonly<Record<string, string>> {
   if (error instanceof UnauthenticatedError) return { 'www-authenticate': error.challenge }
   if (error instanceof QuotaExceededError) return { 'retry-after': String(error.retryAfterSeconds) }

@@ -14,7 +14,7 @@ export interface CallerDeps {
   readonly metrics: AccessMetrics
 }
 
-/** The caller of one request. One is made for each, so it holds what is there anyway. */
+/** The caller of one request. One is made per request, so it only references what exists already. */
 export class RequestCaller implements Caller {
   readonly #deps: CallerDeps
   readonly #visit: Visit
@@ -70,7 +70,7 @@ export class RequestCaller implements Caller {
     return error
   }
 
-  /** The first topic that may not be used. Neighbouring records mostly have the same. */
+  /** The first topic that is refused. Neighbouring records mostly have the same topic. */
   #deniedTopic(operation: Operation, records: readonly { readonly topic: string }[]): string | undefined {
     const grants = this.#grants
     if (grants === undefined) return undefined

@@ -1,14 +1,15 @@
-import type { AccessSettings } from '../config/access-settings.js'
+import { MAX_TOPIC_LENGTH } from '../model.js'
 import { ANONYMOUS, type Operation, type Target } from './access.js'
 import { toAnyMatcher } from './pattern.js'
+import type { AccessSettings } from './settings.js'
 
-/** Answers remembered per principal and operation; clients choose the names, so there must be an end. */
+/**
+ * Answers remembered per principal and operation. Clients choose the names, so their number is bounded; names longer
+ * than a legal topic are not remembered, which bounds the bytes.
+ */
 const MAX_REMEMBERED_TOPICS = 1_000
 
-/** No topic has a longer name. What is longer is not remembered: the bound above is one of names, not of bytes. */
-const MAX_TOPIC_LENGTH = 249
-
-/** Principals whose grants are remembered; a token issuer may know any number of them. */
+/** Principals whose grants are remembered; a token issuer may know any number of principals. */
 const MAX_REMEMBERED_PRINCIPALS = 10_000
 
 type Matcher = (name: string) => boolean
@@ -20,14 +21,14 @@ interface Rule {
   readonly groups: Matcher
 }
 
-/** What one principal may do. */
+/** The permissions of one principal. */
 export interface Grants {
   allows(operation: Operation, target: Target): boolean
   /** The same for a topic and no group; remembers its answers. */
   allowsTopic(operation: Operation, topic: string): boolean
 }
 
-/** All rules. What none of them allows is refused. */
+/** All rules. Whatever no rule allows is refused. */
 export class Rules {
   readonly #rules: readonly Rule[]
   readonly #grants = new Map<string, Grants>()
@@ -51,7 +52,7 @@ export class Rules {
   }
 }
 
-/** No pattern stands for those who are not authenticated: only their name does. */
+/** `anonymous` is matched by its exact name only, never by a pattern. */
 function toPrincipalMatcher(patterns: readonly string[]): Matcher {
   const matches = toAnyMatcher(patterns)
   const letsAnonymousIn = patterns.includes(ANONYMOUS)

@@ -1,6 +1,6 @@
-import type { AuthSettings } from '../config/access-settings.js'
 import type { Identity } from './identity.js'
 import { impossibleHash, type PasswordHash, parsePasswordHash, verifyPassword } from './passwords.js'
+import type { AuthSettings } from './settings.js'
 
 /** A user name and a password, as `Authorization: Basic` carries them. */
 export interface Login {
@@ -9,7 +9,7 @@ export interface Login {
 }
 
 /**
- * Reads what stands behind `Basic`: base64 of `USERNAME:PASSWORD` in UTF-8.
+ * Decodes the credentials of `Basic`: base64 of `USERNAME:PASSWORD` in UTF-8.
  *
  * @returns `undefined` when it is something else
  */
@@ -24,7 +24,7 @@ export function parseLogin(text: string): Login | undefined {
 /** Users with passwords. */
 export class Users {
   readonly #byName: ReadonlyMap<string, { readonly principal: string; readonly passwordHash: PasswordHash }>
-  readonly #nobody: PasswordHash
+  readonly #impossible: PasswordHash
 
   constructor(users: AuthSettings['users']) {
     this.#byName = new Map(
@@ -33,15 +33,18 @@ export class Users {
         { principal, passwordHash: parsePasswordHash(passwordHash) }
       ])
     )
-    // Of the cost that others have, so that the time of an answer does not tell whether there is such a user.
+    // Has the cost of the other hashes, so that the time of an answer does not reveal whether a user exists.
     const [first] = this.#byName.values()
-    this.#nobody = impossibleHash(first?.passwordHash.options)
+    this.#impossible = impossibleHash(first?.passwordHash.options)
   }
 
-  /** Who logs in; `undefined`: the name or the password is wrong. Takes as long for a name nobody has. */
+  /**
+   * The user who logs in; `undefined`: the name or the password is wrong. Takes as long for a name that does not
+   * exist.
+   */
   async verify({ username, password }: Login): Promise<Identity | undefined> {
     const user = this.#byName.get(username)
-    const isRight = await verifyPassword(password, user?.passwordHash ?? this.#nobody)
+    const isRight = await verifyPassword(password, user?.passwordHash ?? this.#impossible)
     if (!isRight || !user) return undefined
     return { principal: user.principal, method: 'password', validUntil: Number.POSITIVE_INFINITY }
   }

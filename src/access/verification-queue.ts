@@ -1,4 +1,4 @@
-/** Verifications at one time. The thread pool has four threads, and others need it as well. */
+/** Concurrent verifications. The thread pool has four threads, which are needed for other work as well. */
 const MAX_RUNNING = 2
 const MAX_WAITING_PER_ADDRESS = 4
 const MAX_WAITING = 256
@@ -6,18 +6,18 @@ const MAX_WAITING = 256
 type Task = () => Promise<void>
 
 /**
- * Lets few password verifications run at a time, and serves the addresses that wait in rotation: a flood of wrong
- * passwords from one address delays the next address by one verification, not by the flood.
+ * Runs few password verifications at a time, and serves the waiting addresses in rotation: a flood of wrong passwords
+ * from one address delays another address by one verification only.
  *
  *   10.0.0.1 -> [a, b, c]   10.0.0.2 -> [d]      runs a, d, b, c
  */
 export class VerificationQueue {
-  /** Addresses whose turn comes first stand first. */
+  /** Waiting addresses in the order of their turns. */
   readonly #waiting = new Map<string, Task[]>()
   #waitingCount = 0
   #running = 0
 
-  /** @returns `undefined` at once when too many wait, of this address or in all */
+  /** @returns `undefined` at once when too many verifications are waiting, for this address or in all */
   run<Result>(address: string, verify: () => Promise<Result>): Promise<Result> | undefined {
     const queue = this.#waiting.get(address) ?? []
     if (queue.length >= MAX_WAITING_PER_ADDRESS || this.#waitingCount >= MAX_WAITING) return undefined

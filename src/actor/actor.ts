@@ -4,10 +4,13 @@ import type { ActorSystemRef, Ref } from 'nact'
 // nact is CommonJS and its cjs exports are not all visible to the ESM lexer.
 const nact = createRequire(import.meta.url)('nact') as typeof import('nact')
 
-/** What a transition gives back: the next state and what to do, in order. */
+/** What a transition returns: the next state, and effects to carry out in order. */
 export type Step<State, Effect> = readonly [State, readonly Effect[]]
 
-/** A typed address. nact's own `Ref<A>` is assignable to `Ref<B>`; this one is not. Telling a stopped actor is dropped. */
+/**
+ * A typed address. nact's own `Ref<A>` is assignable to `Ref<B>`; this one is not. A message to a stopped actor is
+ * dropped.
+ */
 export interface ActorRef<in Message> {
   readonly path: string
   tell(message: Message): void
@@ -16,29 +19,29 @@ export interface ActorRef<in Message> {
 
 interface Crashes<Message> {
   /**
-   * Called once when a message made the actor throw. The actor has stopped; its owner answers for what it held.
+   * Called once when handling a message threw. The actor has stopped, and its owner answers the requests it held.
    *
-   * @param unhandled what had been told and not yet handled, in order; nothing told before the crash is lost
+   * @param unhandled the messages that had been told and not yet handled, in order; none told before the crash is lost
    */
   onCrash(error: Error, message: Message, unhandled: readonly Message[]): void
 }
 
-/** Decides in `transition`, does in `run`. */
+/** Logic that decides in `transition` and acts in `run`. */
 export interface ActorLogic<State, Message, Effect> extends Crashes<Message> {
   initial: State
   /** Decides. No I/O, no clock, no randomness, no await. */
   transition(state: State, message: Message): Step<State, Effect>
-  /** Does. Must not await: an async effect reports back by telling `self` a message. */
+  /** Carries out an effect. Must not await: an asynchronous effect reports back by telling `self` a message. */
   run(effect: Effect, self: ActorRef<Message>): void
 }
 
-/** Owns mutable tables (what grows with load); its decisions are pure functions it calls. */
+/** Logic that owns mutable tables, which grow with load; its decisions are pure functions. */
 export interface OwnerLogic<Message> extends Crashes<Message> {
   /** Must not await. */
   receive(message: Message, self: ActorRef<Message>): void
 }
 
-/** The root under which every actor stands. Actors are flat: nact copies the list of children for every message. */
+/** The root of all actors. Actors are flat: nact copies the list of children for every message. */
 export class ActorSystem {
   readonly #system: ActorSystemRef
   readonly #live = new Set<ActorRef<never>>()
@@ -121,7 +124,7 @@ export class ActorSystem {
     return ref
   }
 
-  /** Stops every actor. Their mailboxes are dropped, so drain them by protocol first. */
+  /** Stops every actor. Their mailboxes are dropped; let the actors finish their work first. */
   stop(): void {
     for (const ref of [...this.#live]) ref.stop()
     nact.stop(this.#system as never)

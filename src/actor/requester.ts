@@ -1,6 +1,6 @@
 import { TimedOutError } from '../errors.js'
 
-/** The longest a timer of Node can wait, 24.8 days; with anything above it fires at once. */
+/** Longest delay of a timer in Node, 24.8 days; a timer with a longer delay fires at once. */
 export const MAX_TIMER_MS = 0x7fffffff
 
 /** Where a result goes. Called exactly once, on the event loop; must not throw. */
@@ -12,7 +12,8 @@ export interface Requester<in Result> {
  * Sends one request and waits for its result.
  *
  * @param send called once, synchronously, with the address to reply to
- * @throws TimedOutError when nobody replied within `timeoutMs`; the Router answers before that, so this is a second belt
+ * @throws TimedOutError when no reply came within `timeoutMs`; the Router answers earlier, so this covers only a
+ * Router that is gone
  */
 export function ask<Result>(
   what: string,

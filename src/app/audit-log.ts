@@ -1,16 +1,16 @@
 import pino from 'pino'
 import type { AuditLine } from '../access/audit.js'
-import type { AccessSettings } from '../config/access-settings.js'
-import { ConfigError } from '../errors.js'
+import type { AccessSettings } from '../access/settings.js'
 import type { Logger } from '../model.js'
+import { openLogFile } from './log-file.js'
 
-/** Readable by its owner only: who does what is nobody else's business. */
+/** Readable by its owner only: it tells which client did what. */
 const FILE_MODE = 0o600
 
 /** Where audit lines go. */
 export interface AuditLog {
   write(line: AuditLine): void
-  /** Opens the file again, after somebody has moved it away. */
+  /** Opens the file again, after log rotation has renamed it. */
   reopen(): void
   close(): void
 }
@@ -24,18 +24,9 @@ export function openAuditLog({ audit, auditFile }: AccessSettings, log: Logger):
   if (audit === 'off' || auditFile === undefined) {
     return { write: line => log.info(line, 'audit'), reopen: () => undefined, close: () => undefined }
   }
-  const destination = openFile(auditFile)
+  const destination = openLogFile(auditFile, 'access.auditFile', { mode: FILE_MODE })
   destination.on('error', error => log.error({ err: error }, `audit lines cannot be written to ${auditFile}`))
   const formatters = { level: (label: string) => ({ level: label }) }
   const file = pino({ base: null, formatters, timestamp: pino.stdTimeFunctions.isoTime }, destination)
   return { write: line => file.info(line), reopen: () => destination.reopen(), close: () => destination.end() }
-}
-
-function openFile(auditFile: string): ReturnType<typeof pino.destination> {
-  try {
-    return pino.destination({ dest: auditFile, append: true, mkdir: false, sync: true, mode: FILE_MODE })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new ConfigError(`access.auditFile: cannot write ${auditFile} (${code})`)
-  }
 }

@@ -6,7 +6,10 @@ const byCode: Partial<Record<ErrorCode, string>> = {
   kafka: 'the broker is too old or refuses the call'
 }
 
-/** Why a broker cannot be reached, without addresses and names: for whoever may ask for health. The log says more. */
+/**
+ * Why a broker cannot be reached, without addresses and names, since the health endpoint is public. The log has the
+ * details.
+ */
 export function briefOf(error: Error): string {
   if (error instanceof UnavailableError && error.brief !== undefined) return error.brief
   return (error instanceof CastellanError ? byCode[error.code] : undefined) ?? 'see the log'

@@ -3,7 +3,7 @@ import type { BrokerAddress } from '../model.js'
 import { printable } from '../printable.js'
 
 /**
- * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; brackets around an IPv6 host go.
+ * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; the brackets of an IPv6 host are removed.
  *
  * @throws ConfigError for anything else
  */
@@ -13,5 +13,5 @@ export function toBrokerAddress(text: string): BrokerAddress {
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
-/** What has an @ may be an address with a user name and a password before it, which are not repeated. */
+/** A text with an @ may hold a user name and password, so it is not repeated. */
 const notAs = (text: string): string => (text.includes('@') ? ', without a user name' : `, not "${printable(text)}"`)

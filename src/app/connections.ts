@@ -1,10 +1,13 @@
-import type { ClusterSettings } from '../config/cluster-settings.js'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
 import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-client-factory.js'
+import type { ClusterSettings } from '../wire/settings.js'
 import { SharedToken } from '../wire/shared-token.js'
 import { requestToken } from '../wire/token-request.js'
 
-/** Getting a token is part of connecting; whoever waits for a token in vain is told so before the time for all is over. */
+/**
+ * Share of the connect time-out that the request of a token may use, so that its error is reported before the
+ * connection times out.
+ */
 const TOKEN_SHARE_OF_CONNECTING = 0.7
 
 /**
@@ -30,7 +33,7 @@ function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['t
   }
 }
 
-// The configuration has checked that what a mechanism needs is there.
+// The configuration has checked that the settings of each mechanism are complete.
 function toSasl(name: string, { sasl, connectTimeoutMs }: ClusterSettings): SaslOptions | undefined {
   if (!sasl) return undefined
   const { mechanism, username = '', password = '', token = '', tokenUrl } = sasl

@@ -4,7 +4,7 @@ import { createDoor, type Door } from '../access/door.js'
 import { fetchKeys } from '../access/fetch-keys.js'
 import { IssuerKeys } from '../access/issuer-keys.js'
 import { JsonWebTokens } from '../access/json-web-tokens.js'
-import { requiresCredentials } from '../config/access-checks.js'
+import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
 import { Certificates } from '../http/certificates.js'
@@ -12,9 +12,9 @@ import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger } from '../model.js'
 import { type AuditLog, openAuditLog } from './audit-log.js'
 
-/** Who may come in, and what the listeners speak TLS with. */
+/** Authentication and TLS of the HTTP listeners. */
 export interface Doors {
-  /** `undefined`: everybody may come in. */
+  /** `undefined`: no access rules are configured. */
   readonly door: Door | undefined
   readonly certificates: Certificates | undefined
   readonly managementCertificates: Certificates | undefined
@@ -24,7 +24,7 @@ export interface Doors {
 }
 
 /**
- * Builds what stands before the HTTP listeners.
+ * Builds what every request passes before it is served.
  *
  * @throws ConfigError naming the setting whose file cannot be used
  */
@@ -90,7 +90,7 @@ async function createTokens(settings: Config['auth'], log: Logger): Promise<Json
         : (JSON.parse(await readTextFile('auth.issuers.jwksFile', jwksFile)) as unknown)
     return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, settings, { clock, log }), fetch }
   })
-  // A file that is missing is known before the start; an issuer may come later.
+  // A missing file is found at start; an issuer that cannot be reached may be reachable later.
   for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()
   return new JsonWebTokens(issuers, settings.clockToleranceMs, Date.now)
 }

@@ -5,19 +5,19 @@ import { errorCodes } from '../wire/error-codes.js'
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2
 
-/** Topics asked about in one go; a cluster can have very many. */
+/** Topics per request; a cluster can have very many. */
 const MAX_TOPICS = 500
 
-/** Topics named in the line; the rest is a number. */
+/** Topics named in one line; the rest is given as a number. */
 const MAX_NAMED = 5
 
-/** Topics come to be while we run. */
+/** Checked again at this interval, because topics are created while the gateway runs. */
 const LOOK_EVERY_MS = 300_000
 
 /**
- * Warns of topics whose acknowledged records may exist in one copy only: acks=all waits for `min.insync.replicas`, and
- * Kafka's default for that is 1. Looks when told to and now and then; tells of each topic once. Whoever may not describe
- * topics is spared the warning.
+ * Warns of topics whose acknowledged records may exist in one copy only: acks=all waits for `min.insync.replicas`,
+ * whose default in Kafka is 1. Checks on demand and at intervals, and warns once per topic. No warning is given where
+ * the brokers do not allow describing topics.
  */
 export class DurabilityCheck {
   readonly #createClient: BrokerClientFactory
@@ -35,7 +35,7 @@ export class DurabilityCheck {
     this.#timer.unref()
   }
 
-  /** Never rejects. While it is looking, it does not begin again. */
+  /** Never rejects. Calls during a check start no second one. */
   look(): Promise<void> {
     this.#looking ??= this.#askFirstThatAnswers().finally(() => {
       this.#looking = undefined

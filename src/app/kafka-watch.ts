@@ -2,20 +2,20 @@ import type { Logger } from '../model.js'
 
 const LOOK_EVERY_MS = 250
 
-/** How long brokers may take at the start before their absence is worth a line. */
+/** How long brokers may take to answer at start before a warning is logged. */
 const PATIENCE_MS = 2_000
 
 export interface Watched {
   readonly name: string
   readonly brokers: readonly string[]
   isReady(): boolean
-  /** Why no broker answers, when that is known. */
+  /** Why no broker answers, if known. */
   awayBecause(): Error | undefined
-  /** Called whenever the cluster has begun to answer. */
+  /** Called whenever the cluster answers again. */
   onAppear(): void
 }
 
-/** Says once that a cluster is away, and once that it is back; what happens in between is in the metrics. */
+/** Logs once that a cluster does not answer, and once that it answers again; the metrics have everything in between. */
 export function watchKafka({ name, brokers, isReady, awayBecause, onAppear }: Watched, log: Logger): { stop(): void } {
   const fields = { cluster: name, brokers }
   let isPresent = false
@@ -24,7 +24,7 @@ export function watchKafka({ name, brokers, isReady, awayBecause, onAppear }: Wa
   const look = (): void => {
     const isReadyNow = isReady()
     if (isReadyNow && !isPresent) {
-      // The Router says itself when a broker answers for the first time.
+      // The Router logs the first answer of a broker itself.
       if (isAwayTold) log.info(fields, `kafka answers (cluster ${name})`)
       isAwayTold = false
       onAppear()

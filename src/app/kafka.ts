@@ -1,18 +1,22 @@
 import type { ActorSystem } from '../actor/actor.js'
 import type { Config } from '../config/config.js'
+import { topicSettingsOf } from '../delivery/settings.js'
+import type { DurableQueue } from '../durable/durable-queue.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { connectionOf } from './connections.js'
-import { type Castellan, openCastellan } from './open-castellan.js'
+import { type Castellan, openCluster } from './open-castellan.js'
 
-/** What everything that works with Kafka is given. */
+/** What every part that uses Kafka needs. */
 export interface KafkaDeps {
   readonly system: ActorSystem
   readonly config: Config
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly onFatal: (error: Error) => void
+  /** Shared by all clusters. Absent: records that are to be kept on disk are refused. */
+  readonly queue?: DurableQueue | undefined
   /** Shared by all clusters. */
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
@@ -28,10 +32,10 @@ export interface KafkaCluster extends Castellan {
  * @param brokers those of the configuration, or the embedded ones
  * @throws ConfigError when a certificate cannot be read
  */
-export function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): KafkaCluster {
-  const { config, ...rest } = deps
+export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
+  const { config, queue, ...rest } = deps
   const { router, delivery, cache, clusters } = config
-  const castellan = openCastellan({
+  const options = {
     ...rest,
     brokers,
     connection: connectionOf(name, clusters[name]!),
@@ -39,9 +43,10 @@ export function startCluster(name: string, brokers: readonly string[], deps: Kaf
       ...router,
       cacheMaxBytes: cache.maxBytes,
       decompressedMaxBytes: cache.decompressedMaxBytes,
-      allowAutoTopicCreation: delivery.createTopics
+      ...topicSettingsOf(delivery)
     },
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs }
-  })
+  }
+  const castellan = await openCluster(options, queue && { queue, cluster: name })
   return { ...castellan, name }
 }

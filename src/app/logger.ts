@@ -2,9 +2,13 @@ import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import pretty from 'pino-pretty'
 import { CastellanError } from '../errors.js'
 import { printable, printableJson, printableLines } from '../printable.js'
+import { type LogFile, openLogFile } from './log-file.js'
 
 /** A pino logger: rooms take it as the four-method Logger of model.ts. */
-export type AppLogger = Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'>
+export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'> {
+  /** Opens the file again, after log rotation has renamed it. */
+  reopen(): void
+}
 
 export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -12,36 +16,69 @@ export interface LoggerOptions {
   readonly colors: boolean
   /** 1: stdout, 2: stderr. */
   readonly descriptor: 1 | 2
+  /** Instead of the descriptor. */
+  readonly file?: string | undefined
+  readonly format?: 'castellan' | 'kprf' | undefined
 }
 
-/** Names under which a secret could reach a log line, at the depths fields have. A belt: no room logs any of them. */
+/**
+ * Names under which a secret could reach a log line, at the depths where fields occur. A safety net: no code logs
+ * these fields.
+ */
 const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key', 'value', 'body'].flatMap(name => [
   name,
   `*.${name}`
 ])
 
-/** One JSON object a line, or one line for people. Written synchronously, so that nothing is lost at exit. */
-export function createLogger({ level, pretty: isPretty, colors, descriptor }: LoggerOptions): AppLogger {
-  const destination = isPretty ? prettyStream(colors, descriptor) : jsonStream(descriptor)
-  return pino(
+/**
+ * One JSON object per line, or one readable line. Written synchronously, so that nothing is lost at exit.
+ *
+ * @throws ConfigError when the file cannot be opened
+ */
+export function createLogger(options: LoggerOptions): AppLogger {
+  const { level, pretty: isPretty, format = 'castellan' } = options
+  const file = options.file === undefined ? undefined : openLogFile(options.file, 'log.file')
+  file?.on('error', error => process.stderr.write(`the log cannot be written: ${(error as Error).message}\n`))
+  const target = file ?? options.descriptor
+  const log = pino(
     {
       level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: {
-        level: label => ({ level: label }),
-        ...(isPretty && { log: fields => printableFields(fields) as Record<string, unknown> })
-      },
+      ...(isPretty ? formats.castellan : formats[format]),
+      ...(isPretty && { formatters: { level: ofLevel, log: printableRecord } }),
       serializers: { err: error => describeError(error, level, isPretty) },
       redact: { paths: REDACTED, censor: '(secret)' }
     },
-    destination
+    isPretty ? prettyStream(options.colors, target) : jsonStream(target)
   )
+  return Object.assign(log, { reopen: () => file?.reopen() })
 }
 
-function prettyStream(colors: boolean, descriptor: LoggerOptions['descriptor']): DestinationStream {
+const ofLevel = (label: string): object => ({ level: label })
+const printableRecord = (fields: object): Record<string, unknown> => printableFields(fields) as Record<string, unknown>
+
+/** kprf's words for levels. Source: slog 2.7, LEVEL_LOG_SHORT_NAMES. */
+const kprfLevels = new Map([
+  ['debug', 'DEBG'],
+  ['info', 'INFO'],
+  ['warn', 'WARN'],
+  ['error', 'ERRO']
+])
+
+/** The fields that every line has. */
+const formats = {
+  castellan: { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } },
+  kprf: {
+    base: { service: 'kprf' },
+    timestamp: () => `,"ts":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: kprfLevels.get(label) ?? label }) }
+  }
+}
+
+type Target = LoggerOptions['descriptor'] | LogFile
+
+function prettyStream(colors: boolean, target: Target): DestinationStream {
   return pretty({
-    destination: descriptor,
+    destination: target,
     sync: true,
     colorize: colors,
     ignore: 'pid,hostname',
@@ -51,13 +88,15 @@ function prettyStream(colors: boolean, descriptor: LoggerOptions['descriptor']):
   })
 }
 
-/** Control characters that JSON leaves as they are must not reach a terminal either. */
-function jsonStream(descriptor: LoggerOptions['descriptor']): DestinationStream & { flushSync(): void } {
-  const stream = pino.destination({ dest: descriptor, sync: true })
+/** Escapes control characters that JSON does not, since lines may be shown on a terminal. */
+function jsonStream(target: Target): DestinationStream & { flushSync(): void } {
+  const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
   return { write: line => stream.write(printableJson(line)), flushSync: () => stream.flushSync() }
 }
 
-/** The fields of a pretty line, whose texts may come from a client or a broker. Errors are left to their serializer. */
+/**
+ * The fields of a readable line. Their texts may come from a client or a broker. Errors are left to their serializer.
+ */
 function printableFields(value: unknown): unknown {
   if (typeof value === 'string') return printable(value)
   if (Array.isArray(value)) return value.map(printableFields)
@@ -65,11 +104,11 @@ function printableFields(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, printableFields(field)]))
 }
 
-/** Its lines are those of its frames; what comes before them is the message. */
+/** The lines of a stack that are frames; what stands before them is the message. */
 const printableStack = (stack: string, message: string): string =>
   printableLines(stack.replace(message, () => printable(message)))
 
-/** A failure that was expected is told in a line; where a bug happened must be known. */
+/** An expected failure is logged in one line; of a bug the stack is logged as well. */
 function describeError(error: unknown, level: LoggerOptions['level'], isPretty: boolean): unknown {
   if (!(error instanceof Error)) return error
   const { name } = error

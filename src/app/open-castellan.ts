@@ -1,25 +1,35 @@
 import { ActorSystem } from '../actor/actor.js'
 import type { Delivery } from '../delivery/delivery.js'
-import type { DeliverySettings } from '../delivery/settings.js'
+import { type DeliverySettings, topicSettingsOf } from '../delivery/settings.js'
 import { startDelivery } from '../delivery/start-delivery.js'
+import { DurableDelivery } from '../durable/durable-delivery.js'
+import { DurableQueue } from '../durable/durable-queue.js'
 import { ConfigError } from '../errors.js'
 import type { Gateway } from '../gateway/gateway.js'
 import { KafkaGateway } from '../gateway/kafka-gateway.js'
+import type { ConsumedMessage } from '../groups/consume-result.js'
+import { type ConsumeOptions, consumeMessages } from '../groups/consume-stream.js'
+import { ConsumerGroups } from '../groups/consumer-groups.js'
+import type { ConsumerSettingsOverrides } from '../groups/settings.js'
 import { defaultLogger, type MetricsLogger } from '../metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../model.js'
+import { type ReadOptions, type ReadRecord, readRecords } from '../reading/record-stream.js'
 import { type RouterHandle, startRouter } from '../router/router.js'
 import type { RouterSettingsOverrides } from '../router/settings.js'
+import { parseOptions } from '../settings/options.js'
+import type { WalSettings } from '../wal/settings.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../wire/compression.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../wire/create-broker-client-factory.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { toBrokerAddress } from './broker-address.js'
+import { openOptions } from './open-options.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
+/** The name of the only cluster in the durable log. */
+const DEFAULT_CLUSTER = 'default'
 
-const defaultConnection = { clientId: 'castellan', connectTimeoutMs: 3_000, requestTimeoutMs: 10_000 }
-
-/** What {@link openCastellan} needs to know; everything but the brokers has a default. */
+/** Options of {@link openCastellan}; all but the brokers have defaults. */
 export interface OpenCastellanOptions {
   /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
   readonly brokers: string | readonly string[]
@@ -27,15 +37,24 @@ export interface OpenCastellanOptions {
   readonly connection?: Partial<Omit<ConnectionSettings, 'log'>> | undefined
   readonly router?: RouterSettingsOverrides | undefined
   readonly delivery?: Partial<DeliverySettings> | undefined
+  readonly consumer?: ConsumerSettingsOverrides | undefined
+  /**
+   * The durable log, for records that are produced with `durability: 'disk'`. Absent: such records are refused. `{}` takes
+   * the defaults; the directory belongs to this process alone.
+   */
+  readonly wal?: Partial<WalSettings> | undefined
   /** Default: nothing is counted. */
   readonly metrics?: MetricsLogger | undefined
   /** Default: nothing is said. */
   readonly log?: Logger | undefined
-  /** Where its actors live; default: a system of its own, which is stopped with it. */
+  /** The actor system to use; default: one of its own, which `close` stops. */
   readonly system?: ActorSystem | undefined
   /** Memory for decompressed records, shared with other clusters of the process. Default: one of its own. */
   readonly decompressedMemory?: DecompressedMemory | undefined
-  /** The Router met a bug, has answered all it held, and is gone. Default: throws, which ends the process. */
+  /**
+   * Called when the Router met a bug: it has answered every open request and has stopped. Default: throws, which ends
+   * the process.
+   */
   readonly onFatal?: ((error: Error) => void) | undefined
 }
 
@@ -44,62 +63,109 @@ export interface Castellan {
   readonly system: ActorSystem
   readonly router: RouterHandle
   readonly delivery: Delivery
+  /** Delivery from the durable log; `undefined` without one. */
+  readonly durable: DurableDelivery | undefined
   readonly gateway: Gateway
-  /** Makes further connections to the same cluster, for whatever the Router does not offer. */
+  /**
+   * Reads a topic: `for await (const record of castellan.read('orders')) …`. Leaving the loop ends reading.
+   *
+   * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
+   */
+  read(topic: string, options?: ReadOptions): AsyncIterable<ReadRecord>
+  /** Consumer groups: asking for one message after another, and acknowledging them. */
+  readonly groups: ConsumerGroups
+  /**
+   * Reads a topic on behalf of a consumer group: `for await (const message of castellan.consume({ group, topic })) …`. Each
+   * message has to be acknowledged by `message.ack()`. The first loop joins the group.
+   *
+   * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
+   */
+  consume(options: ConsumeOptions): AsyncIterable<ConsumedMessage>
+  /** Makes further connections to the same cluster, for calls that the Router does not offer. */
   readonly createClient: BrokerClientFactory
   /**
-   * Writes what is left, then stops. Idempotent.
+   * Writes what is left and leaves the consumer groups, then stops. Idempotent.
    *
-   * @param timeoutMs how long writing may take; default 10 s
+   * @param timeoutMs how long that may take; default 10 s
    * @returns records that had been accepted and are not known to be in Kafka
    */
   close(timeoutMs?: number): Promise<number>
 }
 
 /**
- * Starts a Router and delivery for a cluster and connects them. It connects by itself and tries for ever.
+ * Starts a Router and delivery for a cluster. They connect by themselves and try without end, so the brokers need not be
+ * there.
  *
- * @throws ConfigError when what the compression needs cannot be loaded
+ * @throws ConfigError naming every option that is wrong; or the package that the compression needs and that is missing
+ * @throws LogUnusableError when records were left in the directory of the durable log, and it cannot be used
  */
-export function openCastellan(options: OpenCastellanOptions): Castellan {
-  checkCompression(options.delivery?.compression)
-  const { brokers, log = silentLogger, metrics = defaultLogger, system = new ActorSystem() } = options
-  const createClient = createBrokerClientFactory({ ...defaultConnection, ...options.connection, log })
+export const openCastellan = (options: OpenCastellanOptions): Promise<Castellan> => openCluster(options)
+
+/** A durable log that several clusters of the process share, and the name of one of them in it. */
+export interface PlaceInLog {
+  readonly queue: DurableQueue
+  readonly cluster: string
+}
+
+/** The same for one of several clusters. @param sharedPlace instead of a log of its own */
+export async function openCluster(options: OpenCastellanOptions, sharedPlace?: PlaceInLog): Promise<Castellan> {
+  const settings = parseOptions(openOptions, options, 'openCastellan')
+  checkCompression(settings.delivery.compression)
+  const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
+  const createClient = createBrokerClientFactory({ ...settings.connection, log })
   const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
-  // The Router passes Produce on to delivery, and delivery writes through the Router: one has to be told later.
+  // The Router passes Produce to delivery, and delivery writes through the Router; delivery is created second.
   let delivery: Delivery | undefined
+  let durable: DurableDelivery | undefined
   const router = startRouter({
     ...shared,
     system,
     createClient,
-    bootstrap: (typeof brokers === 'string' ? brokers.split(',') : brokers).map(toBrokerAddress),
-    settings: options.router ?? {},
+    bootstrap: settings.brokers.map(toBrokerAddress),
+    settings: { ...settings.router, ...formerTopicSettings(options) },
     decompressedMemory: options.decompressedMemory,
     delivery: { produce: request => delivery!.produce(request) },
-    onClusterChanged: change => delivery!.clusterChanged(change),
-    onFatal: options.onFatal ?? rethrow
+    onClusterChanged: change => {
+      delivery!.clusterChanged(change)
+      durable?.clusterChanged(change)
+    },
+    onFatal
   })
-  delivery = startDelivery({
-    ...shared,
-    router: router.ref,
-    settings: options.delivery,
-    now: Date.now,
-    awayBecause: () => router.awayBecause
-  })
-  const gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
+  const awayBecause = (): Error | undefined => router.awayBecause
+  const deliveryDeps = { ...shared, router: router.ref, settings: settings.delivery, now: Date.now, awayBecause }
+  delivery = startDelivery(deliveryDeps)
+  const own =
+    settings.wal && new DurableQueue({ settings: settings.wal, log, metrics, now: Date.now, onBroken: onFatal })
+  const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
+  durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
+  const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer })
+  const gateway = new KafkaGateway({ delivery, durable, groups, router: router.ref, isReady: () => router.isReady })
+  const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {
-    const lost = await writeWhatIsLeft(delivery, timeoutMs)
+    const graceMs = Math.min(settings.consumer.handOverMs, timeoutMs)
+    const written = writeWhatIsLeft(delivery, timeoutMs)
+    const [lost] = await Promise.all([written, durable?.close(timeoutMs), groups.stop(graceMs)])
+    await own?.close()
+    closed.abort()
     await router.stop()
     if (!options.system) system.stop()
     return lost
   }
+  await own?.openIfNotEmpty().catch(async error => {
+    await close(0)
+    throw error
+  })
   return {
     system,
     router,
     delivery,
+    durable,
     gateway,
+    groups,
     createClient,
+    consume: options => consumeMessages(groups, options),
+    read: (topic, options) => readRecords({ system, router: router.ref, closed: closed.signal }, topic, options),
     close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
   }
 }
@@ -107,12 +173,12 @@ export function openCastellan(options: OpenCastellanOptions): Castellan {
 /**
  * Waits until everything is in Kafka, then closes.
  *
- * @returns the records that are lost
+ * @returns the number of records that are lost
  */
 export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
   const endsAt = performance.now() + timeoutMs
   const remainingMs = (): number => Math.max(0, endsAt - performance.now())
-  // Records may be between two places when a flush sees none; only the count tells.
+  // A flush may miss records that are being handed over; only the count is certain.
   while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
   return delivery.close(remainingMs())
 }
@@ -123,6 +189,12 @@ function checkCompression(codec: CompressionCodec = 'none'): void {
   } catch (error) {
     throw new ConfigError(`delivery.compression: ${(error as Error).message}`)
   }
+}
+
+/** What the options of delivery say about topics, unless the Router's say it themselves. */
+function formerTopicSettings({ delivery, router = {} }: OpenCastellanOptions): RouterSettingsOverrides {
+  const former = Object.entries(topicSettingsOf(delivery))
+  return Object.fromEntries(former.filter(([name]) => router[name as keyof RouterSettingsOverrides] === undefined))
 }
 
 function rethrow(error: Error): never {

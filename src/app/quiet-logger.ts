@@ -1,10 +1,10 @@
 import type { Logger, MonotonicClock } from '../model.js'
 
-/** A line that comes again is written again after this; the pause doubles with every time, up to the longest. */
+/** A repeated line is written again after this pause, which doubles each time up to the longest. */
 const FIRST_PAUSE_MS = 10_000
 const LONGEST_PAUSE_MS = 600_000
 
-/** Different lines remembered; beyond that the oldest is forgotten, and would be written once more. */
+/** How many different lines are remembered; beyond it the oldest is forgotten and would be written again. */
 const MAX_LINES = 1_000
 
 interface Line {
@@ -14,9 +14,9 @@ interface Line {
 }
 
 /**
- * Keeps warnings and errors from flooding: the same one is written at once, then after 10 s, 20 s, 40 s, … with the
- * number of times it was left out as `repeated`. A line is the same when its words are, and the broker, topic and
- * partition it is about. After a quiet time as long as its pause it counts as new.
+ * Keeps warnings and errors from flooding the log: a line is written at once, then after 10 s, 20 s, 40 s, … with the
+ * number of suppressed repetitions as `repeated`. Lines are equal when their message, broker, topic and partition are.
+ * After a pause without the line it counts as new.
  */
 export function quietLogger(log: Logger, now: MonotonicClock): Logger {
   const lines = new Map<string, Line>()

@@ -2,7 +2,7 @@ import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import { registerScrapedGauge } from '../metrics/scraped-gauge.js'
 import type { KafkaCluster } from './kafka.js'
 
-/** Exports what `/ready` says, and how many brokers each cluster has. */
+/** Exports the state of `/ready`, and the number of brokers of each cluster. */
 export function registerScrapedMetrics(
   { registry }: PrometheusMetrics,
   isReady: () => boolean,

@@ -1,19 +1,19 @@
 import type { Logger, MonotonicClock } from '../model.js'
 
-/** Kept for what comes after the requests and the lanes, which could use up everything. */
+/** Time reserved for the steps after requests and delivery, which could otherwise use up everything. */
 const RESERVED_MS = 1_000
 
 interface Step {
   readonly name: string
-  /** @param remainingMs what is left for this step */
+  /** @param remainingMs time limit of this step */
   run(remainingMs: number): Promise<unknown>
-  /** Share of what is left that this step may use, 0 to 1. */
+  /** Share of the remaining time that this step may use, 0 to 1. */
   readonly share: number
 }
 
 /**
- * Undoes what was started, last first, all of it within one time limit. A step that fails or takes too long is logged
- * and left behind: what comes below it is stopped all the same.
+ * Stops what was started, in reverse order and within one time limit. A step that fails or takes too long is logged,
+ * and the next ones are taken all the same.
  */
 export class Shutdown {
   readonly #steps: Step[] = []
@@ -25,12 +25,12 @@ export class Shutdown {
     this.#now = now
   }
 
-  /** To be called when something has been started. */
+  /** Registers the stop of something that has been started. */
   add(name: string, run: Step['run'], share = 1): void {
     this.#steps.push({ name, run, share })
   }
 
-  /** For what is to be stopped after everything else. */
+  /** Registers a step that comes after all others. */
   addFirst(name: string, run: Step['run']): void {
     this.#steps.unshift({ name, run, share: 1 })
   }
@@ -47,7 +47,7 @@ export class Shutdown {
   async #runStep({ name, run }: Step, remainingMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>(resolve => {
-      // A step that keeps its own time gets the chance to say what it has left.
+      // A step with a time limit of its own may use it up before it counts as too late.
       timer = setTimeout(() => resolve(`took longer than ${remainingMs} ms`), remainingMs + 50)
     })
     try {

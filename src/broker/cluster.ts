@@ -1,4 +1,3 @@
-import type { EmbeddedLimits } from '../config/embedded-limits.js'
 import { type BrokerNode, isLegalTopicName } from '../model.js'
 import { ConnectionLimit } from './connection-limit.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
@@ -10,8 +9,10 @@ import { PartitionLog, type Recovery } from './log/partition-log.js'
 import { ProducerIds } from './producer-ids.js'
 import { controlBatch } from './protocol/control-batch.js'
 import type { SaslExchange } from './sasl/sasl-exchange.js'
+import type { EmbeddedLimits } from './settings.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
+import { type ClusterImage, frozen, imageOf } from './topics/topic-image.js'
 import { type Topic, TopicTable } from './topics/topic-table.js'
 import { TransactionCoordinator } from './transactions/transaction-coordinator.js'
 
@@ -21,22 +22,22 @@ export interface ClusterOptions {
   readonly retentionBytes: number
   readonly minSessionTimeoutMs: number
   readonly limits: EmbeddedLimits
-  /** True: each client is told the address at which it has reached us. */
+  /** True: each client is told the address at which it has connected. */
   readonly listensEverywhere: boolean
-  /** Tells the operator, in a sentence. */
+  /** Reports a message to the operator. */
   readonly warn: (message: string) => void
-  /** Undefined: nobody need authenticate. */
+  /** Undefined: clients need not authenticate. */
   readonly saslMechanisms: ReadonlyMap<string, () => SaslExchange> | undefined
   readonly storage: Storage
 }
 
 /** How long a topic that a metadata request asked for stays unknown. Real brokers were seen to take 56-154 ms. */
 const AUTO_CREATE_MS = 100
-/** A partition is kept in about so many segments, so that retention can drop one at a time. */
+/** Approximate number of segments of a full partition, so that retention can drop one at a time. */
 const SEGMENTS_PER_LOG = 16
 const LARGEST_SEGMENT_BYTES = 16 * 1024 * 1024
 
-/** What all nodes share: who is alive, topics and their leaders, groups, producer ids. No sockets. */
+/** The state that all nodes share: live nodes, topics and their leaders, groups, producer ids. No sockets. */
 export class Cluster {
   readonly clusterId: string
   readonly options: ClusterOptions
@@ -52,6 +53,8 @@ export class Cluster {
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
   readonly #creating = new Map<string, NodeJS.Timeout>()
+  /** What nodes that lag behind know. */
+  readonly #oldImages = new Map<number, ClusterImage>()
 
   constructor(options: ClusterOptions) {
     this.clusterId = options.storage.clusterId
@@ -82,6 +85,33 @@ export class Cluster {
     })
   }
 
+  /** What a node tells of the cluster: the present, unless it lags behind. */
+  imageOf(nodeId: number): ClusterImage {
+    return this.#oldImages.get(nodeId) ?? this.image
+  }
+
+  /** The node goes on telling of the present moment, until the function that is returned is called. */
+  lag(nodeId: number): () => void {
+    const old = frozen(this.image)
+    this.#oldImages.set(nodeId, old)
+    return () => {
+      if (this.#oldImages.get(nodeId) === old) this.#oldImages.delete(nodeId)
+    }
+  }
+
+  /** The present. */
+  get image(): ClusterImage {
+    const isAlive = (nodeId: number): boolean => this.isAlive(nodeId)
+    const image = (topic: Topic | undefined) => topic && imageOf(topic, isAlive)
+    return {
+      liveNodes: this.liveNodes,
+      controllerId: this.controllerId,
+      topic: name => image(this.topics.get(name)),
+      topicById: id => image(this.topics.byId(id)),
+      all: () => this.topics.all().map(topic => imageOf(topic, isAlive))
+    }
+  }
+
   get nodes(): readonly BrokerNode[] {
     return [...this.#nodes.values()]
   }
@@ -102,12 +132,12 @@ export class Cluster {
     this.#alive.add(node.nodeId)
   }
 
-  /** Makes again what the directory knows. Nodes are there already. */
+  /** Restores the state from the directory. The nodes exist already. */
   restore(): void {
     for (const { partitions, ...topic } of this.options.storage.topics()) {
       const restored = partitions.map(({ replicas, leaderEpoch, logStartOffset }, index) => {
         const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
-        // Fewer nodes than last time: somebody must have it. Whoever leads, it is a new term.
+        // There are fewer nodes than last time: a live one becomes replica and leader, with a new leader epoch.
         return {
           replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
           leaderEpoch: leaderEpoch + 1,
@@ -177,13 +207,16 @@ export class Cluster {
     return topic
   }
 
-  /** Neighbouring nodes, so that leaders go round. */
+  /** Consecutive nodes, so that leaders are spread. */
   assignReplicas(partition: number, count: number): number[] {
     const ids = [...this.#nodes.keys()]
     return Array.from({ length: count }, (_, replica) => ids[(partition + replica) % ids.length]!)
   }
 
-  /** Why there is no room for a topic of so many partitions, or for so many more of one; undefined: there is. */
+  /**
+   * The error when there is no room for a topic with so many partitions, or for so many more; undefined: there is
+   * room.
+   */
   roomProblem(newTopics: number, newPartitions: number): string | undefined {
     const { maxTopics, maxPartitions } = this.options.limits
     if (this.topics.count + newTopics > maxTopics) return `there may be at most ${maxTopics} topics (limits.maxTopics)`
@@ -211,7 +244,7 @@ export class Cluster {
     this.topicsChanged()
   }
 
-  /** A metadata request asked for a topic that is not there: it will be, a moment later. */
+  /** Creates a topic that a metadata request named, a moment later. */
   autoCreate(name: string): void {
     if (!this.options.autoCreateTopics || this.#creating.has(name)) return
     if (!isLegalTopicName(name) || this.topics.collidingWith(name)) return
@@ -220,13 +253,13 @@ export class Cluster {
     const create = () => {
       this.#creating.delete(name)
       if (this.topics.get(name) || this.topics.collidingWith(name)) return
-      // The client goes on asking, and each time it is tried again.
+      // The client asks again, and each time creation is tried again.
       this.#attempt(`topic ${name}`, () => this.createTopic(name))
     }
     this.#creating.set(name, setTimeout(create, AUTO_CREATE_MS))
   }
 
-  /** Oldest segments go when a partition has outgrown the limit. */
+  /** Deletes the oldest segments when a partition exceeds the limit. */
   retain(partition: Partition): void {
     const own = this.topics.get(partition.topic)?.config.retentionBytes ?? -1
     const limit = this.options.retentionBytes
@@ -256,7 +289,7 @@ export class Cluster {
     this.options.storage.close()
   }
 
-  /** Nobody is left who could end them, and readers would wait for ever. */
+  /** No node is left that could end these transactions, and readers would wait without end. */
   #abortOpenTransactions({ log, leaderEpoch }: Partition): void {
     for (const producerId of log.transactions.openProducerIds) {
       const epoch = log.producers.epochOf(producerId)
@@ -265,7 +298,7 @@ export class Cluster {
     }
   }
 
-  /** Something whose failure is nobody's answer: the operator is told. */
+  /** Runs work whose failure no client is waiting for: the operator is told. */
   #attempt(what: string, action: () => void): void {
     try {
       action()

@@ -13,13 +13,13 @@ import { ProtocolWriter } from './protocol/writer.js'
 import type { SaslExchange } from './sasl/sasl-exchange.js'
 
 const PRODUCE_KEY = 0
-/** A client that has not read so much of its answers gets no further ones, and is not read from. */
+/** With so many unread bytes of answers, a client gets no further ones, and nothing is read from it. */
 const UNREAD_ANSWER_BYTES = 1024 * 1024
-/** What may wait unserved behind a long poll before the socket is not read any more. */
+/** Bytes that may wait behind a long poll before the socket is paused. */
 const UNSERVED_FRAMES = 64
 const UNSERVED_BYTES = 4 * 1024 * 1024
 
-/** One client. Its requests are served strictly one after another, as real brokers do. */
+/** One client. Its requests are served strictly one after another, as in Kafka. */
 export class Connection implements Peer, Holder {
   principal: string | undefined
   sasl: SaslExchange | undefined
@@ -35,7 +35,7 @@ export class Connection implements Peer, Holder {
   #isBusy = false
   #isClosed = false
   #isKilled = false
-  /** Runs while a request has come in part only. */
+  /** Runs while a request is incomplete. */
   #requestTimer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {
@@ -54,7 +54,7 @@ export class Connection implements Peer, Holder {
       this.#serve()
       this.#measure()
     })
-    // What follows an error is the close.
+    // An error is followed by `close`.
     socket.on('error', () => {})
     socket.on('close', () => {
       this.#gone()
@@ -76,19 +76,19 @@ export class Connection implements Peer, Holder {
     this.#socket.destroySoon()
   }
 
-  /** As when the process dies: at once, and what it was doing is not finished. */
+  /** Closes at once, as when the process dies; work in progress is not finished. */
   kill(): void {
     this.#isKilled = true
     this.#socket.destroy()
     this.#gone()
   }
 
-  /** All connections together hold too much, and this one has not moved for the longest. */
+  /** All connections together hold too much, and this one has made no progress for the longest time. */
   evict(): void {
     this.kill()
   }
 
-  /** A client that waits for us (a long poll, a rebalance) is not idle. */
+  /** A client that waits for an answer (a long poll, a rebalance) is not idle. */
   #idle(): void {
     if (!this.#isBusy) this.#socket.destroy()
   }
@@ -113,7 +113,7 @@ export class Connection implements Peer, Holder {
     this.#measure()
   }
 
-  /** Tells what is held for this client, and starts or stops the clock of a request that came in part. */
+  /** Reports what is held for this client, and starts or stops the timer of an incomplete request. */
   #measure(): void {
     if (this.#isClosed) return
     const partial = this.#frames.heldBytes
@@ -128,13 +128,13 @@ export class Connection implements Peer, Holder {
 
   #startRequestTimer(): void {
     this.#requestTimer = setTimeout(() => {
-      // While we do not read it is not the client who is late.
+      // While the socket is paused, the client is not late.
       if (this.#socket.isPaused()) this.#startRequestTimer()
       else this.#socket.destroy()
     }, this.#cluster.options.limits.requestTimeoutMs)
   }
 
-  /** Serves what is there, until one must wait. Answers of one go leave in one write. */
+  /** Serves complete requests until one must wait. Their answers are sent in one write. */
   #serve(): void {
     if (this.#isBusy || this.#isClosed) return
     this.#socket.cork()
@@ -153,7 +153,7 @@ export class Connection implements Peer, Holder {
     try {
       const work = this.#handle(frame)
       if (!work) {
-        // The log has copied what it keeps.
+        // The log has copied the records it keeps.
         if (frame.readInt16BE(0) === PRODUCE_KEY) this.#frames.recycle(frame)
         return
       }
@@ -166,7 +166,7 @@ export class Connection implements Peer, Holder {
           this.#measure()
         })
     } catch {
-      // Garbage, an unknown API or version, or our own mistake: this client starts anew, the others go on.
+      // Invalid bytes, an unknown API or version, or a bug: the connection is closed, others are not affected.
       this.#socket.destroy()
     }
   }
@@ -187,7 +187,7 @@ export class Connection implements Peer, Holder {
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.becomeFlexible()
-    // A client that asks for the versions does not know yet which header we speak: it is always the oldest.
+    // A client that asks for the versions does not know the header version yet: the answer has the oldest form.
     if (key !== API_VERSIONS_KEY) response.tags()
     const cluster = this.#cluster
     const call: Call = {
@@ -209,7 +209,7 @@ export class Connection implements Peer, Holder {
     return this.#cluster.options.saslMechanisms !== undefined && this.principal === undefined
   }
 
-  /** Only ApiVersions has an answer for a version that is not known: the list, in the oldest form. */
+  /** ApiVersions alone answers an unknown version: with the list, in the oldest form. */
   #refuse(key: number, correlationId: number): undefined {
     if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
     this.#cluster.count('ApiVersions')
@@ -231,12 +231,13 @@ export class Connection implements Peer, Holder {
   }
 
   async #answerWithFaults(request: OpenRequest, call: Call): Promise<void> {
-    const { delayMs, transport } = call.faults
-    if (delayMs > 0) await new Promise(resolve => setTimeout(resolve, delayMs))
+    const { delayMs, answerDelayMs, transport } = call.faults
+    await pause(delayMs)
     if (this.#isKilled) return
     if (transport?.type === 'dropRequest') return
     if (transport?.type === 'close' && !transport.afterWork) return void this.#socket.destroy()
     await request.answer(call)
+    await pause(answerDelayMs)
     switch (transport?.type) {
       case undefined:
         return this.#sendAnswer(call)
@@ -261,7 +262,10 @@ export class Connection implements Peer, Holder {
 /** An IPv4 client of a socket that listens on both families. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 
-/** Puts the length in front. */
+const pause = (ms: number): Promise<void> | undefined =>
+  ms > 0 ? new Promise(resolve => setTimeout(resolve, ms)) : undefined
+
+/** Prepends the length. */
 function sealed(response: ProtocolWriter): Buffer[] {
   const sizeBytes = response.sizeBytes - 4
   const chunks = response.finish()

@@ -1,10 +1,10 @@
-import type { EmbeddedLimits } from '../config/embedded-limits.js'
 import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
+import type { EmbeddedLimits } from './settings.js'
 
 /** Several Kafka brokers in this process, speaking the protocol on loopback ports. For trying, developing, testing. */
 export interface EmbeddedCluster {
   readonly nodes: readonly BrokerNode[]
-  /** `127.0.0.1:9092,127.0.0.1:9093` */
+  /** `127.0.0.1:9092,127.0.0.1:9093`; an IPv6 host in brackets. */
   readonly bootstrap: string
   readonly faults: Faults
   createTopic(topic: string, options?: TopicOptions): void
@@ -13,20 +13,27 @@ export interface EmbeddedCluster {
   growTopic(topic: string, partitions: number): void
   leaderOf(topic: string, partition: number): number
   moveLeader(topic: string, partition: number, nodeId: number): void
-  /** Cuts all connections and refuses new ones, as a killed broker; its partitions move to a live replica, if any. */
+  /** Cuts all connections and refuses new ones, like a killed broker; its partitions move to a live replica, if any. */
   stopNode(nodeId: number): Promise<void>
-  /** Same port as before. After it the node remembers only the last batch of each producer, as real Kafka does. */
-  startNode(nodeId: number): Promise<void>
-  /** The log as it is, decoded; for tests. */
+  /**
+   * Starts the node, on the same port unless another is given. Like a restarted Kafka broker it then remembers only the last batch of each
+   * producer.
+   */
+  startNode(nodeId: number, options?: { readonly port?: number }): Promise<void>
+  /** From now on the node answers Metadata as of this moment, until the function that is returned is called. */
+  lagBehind(nodeId: number): () => void
+  /** As an unclean election: the log ends below the offset, where a batch ends, and a new leader epoch begins. */
+  truncate(topic: string, partition: number, offset: Offset): void
+  /** The records of the log, decoded; for tests. */
   records(topic: string, partition: number): KafkaRecord[]
   /**
-   * Puts bytes into the log as they are: control batches, aborted transactions, damage. Whole batches get their base
-   * offset and leader epoch; what is left over takes one offset. For tests of readers.
+   * Writes bytes into the log unchanged: control batches, aborted transactions, damage. Complete batches get their
+   * base offset and leader epoch; remaining bytes take one offset. For tests of readers.
    */
   appendRaw(topic: string, partition: number, bytes: Buffer): void
   /**
-   * Leaves only the newest record of each key. Offsets stay, so batches get holes; the last batch of the log, and those
-   * of idempotent producers, stay as empty headers when nothing in them is left. For tests of readers.
+   * Leaves only the newest record of each key. Offsets stay, so batches get holes; the last batch of the log, and
+   * those of idempotent producers, stay as headers when no record of them is left. For tests of readers.
    */
   compact(topic: string, partition: number): void
   /** What is held at this moment. */
@@ -40,7 +47,7 @@ export interface EmbeddedCluster {
 
 export interface EmbeddedUsage {
   readonly connections: number
-  /** For all clients: requests that came in part or wait to be served, and answers that were not read. */
+  /** Incomplete or waiting requests, and unread answers, of all clients. */
   readonly heldBytes: number
   /** Members of groups and committed offsets. */
   readonly groupBytes: number
@@ -81,7 +88,7 @@ export interface EmbeddedClusterOptions {
   readonly minSessionTimeoutMs?: number
   /** What is held at most; those not given have their defaults. */
   readonly limits?: Partial<EmbeddedLimits>
-  /** Is told, in a sentence, what an operator should know: a damaged log, a full disk. Default: a process warning. */
+  /** Told of problems for the operator: a damaged log, a full disk. Default: a process warning. */
   readonly warn?: (message: string) => void
   /** Given: every client must authenticate. */
   readonly sasl?: SaslOptions
@@ -89,7 +96,7 @@ export interface EmbeddedClusterOptions {
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
 }
 
-/** Who may come in. */
+/** The credentials that are accepted. */
 export interface SaslOptions {
   /** User and password, for PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
   readonly users?: ReadonlyMap<string, string>
@@ -138,7 +145,7 @@ export interface FaultMatch {
   readonly nodeId?: number
   readonly topic?: string
   readonly partition?: number
-  /** How many requests it hits before it is spent. Default 1; Infinity: until removed. */
+  /** How many requests it hits. Default 1; Infinity: until removed. */
   readonly count?: number
   /** Lets this many matching requests pass first. Default 0. */
   readonly skip?: number
@@ -147,9 +154,10 @@ export interface FaultMatch {
 export type FaultAction =
   /** Answer this code for the matching partitions (or the whole call where it has one code); nothing is done. */
   | { readonly type: 'error'; readonly errorCode: number }
-  /** Do the work, but answer this code: "7 with the record in the log". */
+  /** Do the work, but answer this code: such as 7 with the record in the log. */
   | { readonly type: 'errorAfter'; readonly errorCode: number }
-  | { readonly type: 'delay'; readonly delayMs: number }
+  /** Wait before the work; `afterWork`: wait with the answer only. */
+  | { readonly type: 'delay'; readonly delayMs: number; readonly afterWork?: boolean }
   /** Do the work, never answer. */
   | { readonly type: 'dropResponse' }
   /** Neither do nor answer. */

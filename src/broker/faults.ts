@@ -1,7 +1,7 @@
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
 import { errors } from './protocol/error-codes.js'
 
-/** What a request is about; without a partition: a topic as a whole. */
+/** The topic and partition of a part of a request; without a partition: a topic as a whole. */
 export interface Target {
   readonly topic: string
   readonly partition?: number
@@ -11,9 +11,11 @@ const NO_ERROR = errors.none
 
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 
-/** What the faults want to happen to one request. */
+/** What the faults do to one request. */
 export interface FaultEffects {
+  /** Before the work, and between the work and its answer. */
   readonly delayMs: number
+  readonly answerDelayMs: number
   readonly transport: TransportAction | undefined
   /** Error code to answer instead of doing the work; 0: none. */
   before(topic?: string, partition?: number): number
@@ -21,7 +23,13 @@ export interface FaultEffects {
   after(topic?: string, partition?: number): number
 }
 
-export const noEffects: FaultEffects = { delayMs: 0, transport: undefined, before: () => 0, after: () => 0 }
+export const noEffects: FaultEffects = {
+  delayMs: 0,
+  answerDelayMs: 0,
+  transport: undefined,
+  before: () => 0,
+  after: () => 0
+}
 
 class ArmedFault implements Fault {
   readonly match: FaultMatch
@@ -107,6 +115,7 @@ export class FaultTable implements Faults {
 
 function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Target[]): FaultEffects {
   let delayMs = 0
+  let answerDelayMs = 0
   let transport: TransportAction | undefined
   const errors: ArmedFault[] = []
   for (const fault of candidates) {
@@ -114,7 +123,9 @@ function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Targe
     const covered = fault.covered(targets)
     if (covered.length === 0) continue
     if (action.type === 'delay') {
-      if (fault.fires()) delayMs += action.delayMs
+      if (!fault.fires()) continue
+      if (action.afterWork) answerDelayMs += action.delayMs
+      else delayMs += action.delayMs
       continue
     }
     const free = covered.some(target => !errors.some(taken => taken.covers(target?.topic, target?.partition)))
@@ -126,5 +137,5 @@ function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Targe
     const action = errors.find(fault => fault.covers(topic, partition))?.action
     return action?.type === type ? action.errorCode : NO_ERROR
   }
-  return { delayMs, transport, before: codeOf('error'), after: codeOf('errorAfter') }
+  return { delayMs, answerDelayMs, transport, before: codeOf('error'), after: codeOf('errorAfter') }
 }

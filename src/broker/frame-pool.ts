@@ -1,15 +1,14 @@
-/** Kept at most, all together. */
+/** Most bytes kept in the pool. */
 const MAX_POOLED_BYTES = 32 * 1024 * 1024
 
 /**
- * Buffers of large requests that were served, for those that come next: fresh memory for every large request made the
- * garbage collector a third of the broker's work.
+ * Reuses the buffers of large requests: allocating each anew made the garbage collector a third of the broker's work.
  */
 export class FramePool {
   readonly #spare: Buffer[] = []
   #spareBytes = 0
 
-  /** One with room for `length` bytes; undefined: there is none. */
+  /** A buffer with room for `length` bytes; undefined: there is none. */
   take(length: number): Buffer | undefined {
     const at = this.#spare.findIndex(buffer => buffer.length >= length)
     if (at < 0) return undefined

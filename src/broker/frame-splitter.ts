@@ -1,23 +1,23 @@
-import { embeddedLimits } from '../config/embedded-limits.js'
 import { FramePool } from './frame-pool.js'
+import { embeddedLimits } from './settings.js'
 
 /** The shortest request header: key, version, correlation id. */
 const SMALLEST_FRAME_BYTES = 8
 const LENGTH_BYTES = 4
-/** So much is allocated on the word of a length; beyond it the buffer doubles as bytes really arrive. */
+/** Most bytes that are allocated because of an announced length; beyond it the buffer doubles as bytes arrive. */
 const FIRST_FRAME_BYTES = 1024 * 1024
-/** Buffers above this are not used again. */
+/** Larger buffers are not reused. */
 const LARGEST_SPARE_BYTES = 16 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Cuts a byte stream into frames: a 4-byte length, then that many bytes. A frame within one chunk is a view of it; one in
- * several is copied together as they come. Its buffer may be given back with {@link FrameSplitter.recycle}.
+ * Cuts a byte stream into frames: a 4-byte length, then that many bytes. A frame within one chunk is a view of it; one
+ * in several chunks is copied together as they arrive. Its buffer can be returned with {@link FrameSplitter.recycle}.
  */
 export class FrameSplitter {
-  /** Bytes of a length that came in pieces. */
+  /** The bytes of a length that is incomplete. */
   #lengthBytes: Buffer = NOTHING
-  /** The frame begun, its bytes so far, and how many it needs; 0: none is. */
+  /** The incomplete frame, its bytes so far, and its length; 0: there is none. */
   #frame: Buffer = NOTHING
   #filled = 0
   #needed = 0
@@ -29,18 +29,18 @@ export class FrameSplitter {
     this.#maxFrameBytes = maxFrameBytes
   }
 
-  /** Of a frame that is not whole yet. */
+  /** Bytes of the incomplete frame. */
   get heldBytes(): number {
     return this.#filled + this.#lengthBytes.length
   }
 
-  /** Forgets what came of a frame that will not become whole. */
+  /** Discards the incomplete frame. */
   clear(): void {
     this.#frame = this.#lengthBytes = NOTHING
     this.#filled = this.#needed = 0
   }
 
-  /** Adds whole frames, without their length, to `frames`. False: the stream makes no sense. */
+  /** Adds complete frames, without their length, to `frames`. False: the stream is invalid. */
   push(chunk: Buffer, frames: Buffer[]): boolean {
     let at = this.#needed > 0 ? this.#fill(chunk, 0, frames) : 0
     if (this.#lengthBytes.length > 0 && at < chunk.length) {
@@ -64,7 +64,7 @@ export class FrameSplitter {
     return true
   }
 
-  /** Nobody looks at this frame any more: the next large one may be put into its buffer. */
+  /** The frame is not used any more: its buffer may hold the next large one. */
   recycle(frame: Buffer): void {
     // A view of a chunk starts behind its length, and its neighbours may still be needed.
     if (frame.byteOffset > 0) return
@@ -77,7 +77,7 @@ export class FrameSplitter {
     this.#frame = this.#pool.take(length) ?? NOTHING
   }
 
-  /** Takes what the frame begun needs. @returns where the rest of the chunk starts */
+  /** Takes the bytes that the incomplete frame needs. @returns where the rest of the chunk starts */
   #fill(chunk: Buffer, from: number, frames: Buffer[]): number {
     const taken = Math.min(chunk.length - from, this.#needed - this.#filled)
     if (this.#filled + taken > this.#frame.length) this.#grow(this.#filled + taken)

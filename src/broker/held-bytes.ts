@@ -1,12 +1,12 @@
-/** One who holds bytes, and can be made to let go of them. */
+/** A holder of bytes that can be made to release them. */
 export interface Holder {
-  /** Called when all together hold too much. Must give back what it holds, by {@link HeldBytes.set} with 0. */
+  /** Called when the limit is exceeded. Must release everything, by {@link HeldBytes.set} with 0. */
   evict(): void
 }
 
 /**
- * What all connections together hold, bounded. Beyond the limit those that have made no progress for the longest go
- * first: whoever finishes requests and reads answers is not hurt by others who do neither.
+ * Bytes that all connections hold together, bounded. Beyond the limit the holders that have made no progress for the
+ * longest time are evicted first, so clients that finish requests and read answers are not affected by others.
  */
 export class HeldBytes {
   readonly #limitBytes: number
@@ -22,7 +22,7 @@ export class HeldBytes {
     return this.#totalBytes
   }
 
-  /** Says what a holder holds from now on. It may be evicted before this returns. */
+  /** Sets the bytes of a holder. It may be evicted before this returns. */
   set(holder: Holder, bytes: number): void {
     const before = this.#holders.get(holder) ?? 0
     if (bytes === before) return
@@ -32,7 +32,7 @@ export class HeldBytes {
     while (this.#totalBytes > this.#limitBytes) this.#evictOldest()
   }
 
-  /** A request was finished, or an answer read. */
+  /** Called when a request was finished or an answer was read. */
   progressed(holder: Holder): void {
     const bytes = this.#holders.get(holder)
     if (bytes === undefined) return

@@ -13,7 +13,7 @@ export class Node {
   readonly #limit: ConnectionLimit
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
-  /** Clients that knocked before the cluster was complete. */
+  /** Clients that connected before the cluster was complete. */
   #early: Socket[] = []
   #cluster: Cluster | undefined
   #server: Server | undefined
@@ -27,15 +27,17 @@ export class Node {
     this.#port = port
   }
 
-  /** The real one once it listens, kept over restarts. */
+  /** The actual port once it listens; kept over restarts. */
   get port(): number {
     return this.#port
   }
 
-  async listen(): Promise<void> {
+  /** @param port another one than before; default: the same */
+  async listen(port = this.#port): Promise<void> {
+    this.#port = port
     const accept = (socket: Socket) => this.#accept(socket)
     const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
-    // TLS hands over a socket only after its handshake; a stop must cut it before that, too.
+    // TLS passes on a socket after its handshake only; a stop must cut it before that, too.
     server.on('connection', (socket: Socket) => {
       if (!this.#limit.take()) return void socket.destroy()
       this.#sockets.add(socket)
@@ -47,7 +49,7 @@ export class Node {
     this.#port = (server.address() as { port: number }).port
   }
 
-  /** From now on clients are answered. */
+  /** Starts answering clients. */
   serve(cluster: Cluster): void {
     this.#cluster = cluster
     for (const socket of this.#early.splice(0)) this.#accept(socket)

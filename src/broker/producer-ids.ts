@@ -1,11 +1,11 @@
 import type { Storage } from './storage/storage.js'
 
-/** Real brokers hand out ids in blocks, so a restart skips what is left of one. */
+/** Kafka's brokers allocate ids in blocks, so a restart skips the rest of one. */
 const BLOCK = 1000
-/** How long a node that has just started answers 14, with id -1. */
+/** Time during which a node that has just started answers 14, with id -1. */
 const NOT_READY_MS = 100
 
-/** Hands out producer ids; never the same twice. */
+/** Allocates producer ids, each once. */
 export class ProducerIds {
   readonly #storage: Storage
   readonly #notReady = new Map<number, NodeJS.Timeout>()
@@ -29,7 +29,7 @@ export class ProducerIds {
     return !this.#notReady.has(nodeId)
   }
 
-  /** @throws Error when it cannot be written down that they are given */
+  /** @throws Error when the allocation cannot be stored */
   take(): number {
     if (this.#next === this.#blockEnd) {
       this.#storage.saveNextProducerId(this.#blockEnd + BLOCK)

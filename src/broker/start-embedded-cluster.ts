@@ -1,6 +1,6 @@
-import { embeddedLimits } from '../config/embedded-limits.js'
 import { InvalidRequestError } from '../errors.js'
 import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../model.js'
+import { parseOptions } from '../settings/options.js'
 import { prepareCompression } from '../wire/compression.js'
 import { Cluster } from './cluster.js'
 import type {
@@ -15,6 +15,7 @@ import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl/mechanisms.js'
+import { type ClusterSettings, clusterOptions } from './settings.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
 import { type FileSystem, nodeFileSystem } from './storage/file-system.js'
 import { memoryStorage } from './storage/storage.js'
@@ -26,39 +27,38 @@ const MEBIBYTE = 1024 * 1024
 /**
  * Starts the nodes and listens. Rejects when a port is taken.
  *
- * @throws Error with the code `EADDRINUSE` when a port is taken
+ * @throws ConfigError naming every option that is wrong; Error with the code `EADDRINUSE` when a port is taken
  */
 export const startEmbeddedCluster = (options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> =>
   startClusterOn(nodeFileSystem, options)
 
 /** As {@link startEmbeddedCluster}, for tests whose disk is full. */
 export async function startClusterOn(files: FileSystem, options: EmbeddedClusterOptions): Promise<EmbeddedCluster> {
-  const { nodes = 1 } = options
-  if (!Number.isInteger(nodes) || nodes < 1) throw new InvalidRequestError(`${nodes} is no number of nodes`)
+  const settings = parseOptions(clusterOptions, options, 'startEmbeddedCluster')
+  const { directory, advertisedHost, host, limits, defaultPartitions, autoCreateTopics, minSessionTimeoutMs } = settings
+  const { warn = message => process.emitWarning(message, 'EmbeddedBrokerWarning') } = options
   await prepareCompression()
-  const limits = { ...embeddedLimits, ...options.limits }
-  const warn = options.warn ?? (message => process.emitWarning(message, 'EmbeddedBrokerWarning'))
   const cluster = new Cluster({
-    defaultPartitions: options.defaultPartitions ?? 4,
-    autoCreateTopics: options.autoCreateTopics ?? true,
-    retentionBytes: options.retentionBytes ?? (options.directory === undefined ? 128 : 1024) * MEBIBYTE,
+    defaultPartitions,
+    autoCreateTopics,
+    retentionBytes: settings.retentionBytes ?? (directory === undefined ? 128 : 1024) * MEBIBYTE,
     saslMechanisms: options.sasl && saslMechanisms(options.sasl),
-    minSessionTimeoutMs: options.minSessionTimeoutMs ?? 6000,
+    minSessionTimeoutMs,
     limits,
-    listensEverywhere: options.advertisedHost === undefined && isWildcard(options.host),
+    listensEverywhere: advertisedHost === undefined && isWildcard(host),
     warn,
     storage:
-      options.directory === undefined
+      directory === undefined
         ? memoryStorage()
-        : new DirectoryStorage(options.directory, { maxOpenFiles: limits.maxOpenFiles, warn, files })
+        : new DirectoryStorage(directory, { maxOpenFiles: limits.maxOpenFiles, warn, files })
   })
-  const running = new RunningCluster(cluster, options)
+  const running = new RunningCluster(cluster, settings, options.tls)
   await running.start()
   return running
 }
 
-/** Every address of this machine, so none that a client could be told. */
-const isWildcard = (host: string | undefined): boolean => host === '0.0.0.0' || host === '::'
+/** An address that stands for every address of this machine, which no client can connect to. */
+const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
 const LOOPBACK = '127.0.0.1'
 
 class RunningCluster implements EmbeddedCluster {
@@ -67,10 +67,10 @@ class RunningCluster implements EmbeddedCluster {
   readonly #nodes = new Map<number, Node>()
   #closing: Promise<void> | undefined
 
-  constructor(cluster: Cluster, options: EmbeddedClusterOptions) {
-    const { nodes = 1, host = LOOPBACK, port = 0, tls } = options
+  constructor(cluster: Cluster, settings: ClusterSettings, tls: EmbeddedClusterOptions['tls']) {
+    const { nodes, host, port, advertisedHost } = settings
     this.#cluster = cluster
-    this.#advertisedHost = options.advertisedHost ?? (isWildcard(host) ? LOOPBACK : host)
+    this.#advertisedHost = advertisedHost ?? (isWildcard(host) ? LOOPBACK : host)
     for (let nodeId = 1; nodeId <= nodes; nodeId++) {
       this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, cluster.connections, tls))
     }
@@ -94,7 +94,7 @@ class RunningCluster implements EmbeddedCluster {
     return this.#cluster.nodes
   }
   get bootstrap(): string {
-    return this.nodes.map(({ host, port }) => `${host}:${port}`).join(',')
+    return this.nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',')
   }
   get faults(): Faults {
     return this.#cluster.faults
@@ -140,9 +140,20 @@ class RunningCluster implements EmbeddedCluster {
   moveLeader(topic: string, partition: number, nodeId: number): void {
     const found = this.#requirePartition(topic, partition)
     if (!this.#cluster.inSyncReplicas(found).includes(nodeId)) {
-      throw new InvalidRequestError(`node ${nodeId} is no live replica of ${topic}/${partition}`)
+      throw new InvalidRequestError(`node ${nodeId} is not a live replica of ${topic}/${partition}`)
     }
     found.moveLeader(nodeId)
+    this.#cluster.topicsChanged()
+  }
+
+  lagBehind(nodeId: number): () => void {
+    return this.#cluster.lag(this.#requireNode(nodeId).nodeId)
+  }
+
+  truncate(topic: string, partition: number, offset: number): void {
+    const found = this.#requirePartition(topic, partition)
+    found.log.truncate(offset)
+    found.beginTerm()
     this.#cluster.topicsChanged()
   }
 
@@ -152,10 +163,11 @@ class RunningCluster implements EmbeddedCluster {
     await node.stop()
   }
 
-  async startNode(nodeId: number): Promise<void> {
+  async startNode(nodeId: number, { port }: { readonly port?: number } = {}): Promise<void> {
     const node = this.#requireNode(nodeId)
     if (this.#cluster.isAlive(nodeId)) return
-    await node.listen()
+    await node.listen(port)
+    this.#cluster.addNode({ nodeId, host: this.#advertisedHost, port: node.port, rack: null })
     this.#cluster.nodeStarted(nodeId)
     node.serve(this.#cluster)
   }

@@ -1,13 +1,16 @@
-import type { z } from 'zod'
-import type { ListenerTlsSettings } from './listener-tls-settings.js'
-import { isLoopback } from './loopback.js'
-import type { configSchema } from './schema.js'
+import { requiresCredentials } from '../access/settings.js'
+import type { ListenerTlsSettings } from '../http/tls-settings.js'
+import { isLoopback } from '../settings/loopback.js'
+import type { Config } from './schema.js'
 
-type Config = z.output<typeof configSchema>
-
-/** Whether any client can prove who it is; then all have to. */
-export const requiresCredentials = ({ tokens, users, certificates, issuers }: Config['auth']): boolean =>
-  tokens.length + users.length + certificates.length + issuers.length > 0
+/** A listening address. */
+export interface ListenedHost {
+  /** The setting it comes from. */
+  readonly setting: string
+  readonly host: string
+  /** Whether it speaks TLS. */
+  readonly isSecure: boolean
+}
 
 /** Problems between the settings of TLS, authentication and rules. */
 export function checkAccess(config: Config): string[] {
@@ -28,7 +31,7 @@ function checkTls(section: string, { certFile, keyFile, caFile, clientAuth }: Li
   } else if (certFile === undefined && (caFile !== undefined || clientAuth !== 'none')) {
     problems.push(`${section}: client certificates need TLS; name certFile and keyFile too`)
   } else if (clientAuth !== 'none' && caFile === undefined) {
-    problems.push(`${section}.caFile: is missing; it says whose client certificates are trusted`)
+    problems.push(`${section}.caFile: is missing; it holds the certificate authorities for client certificates`)
   }
   return problems
 }
@@ -43,14 +46,14 @@ function checkAuth({ http, management, auth }: Config): string[] {
   }
   const names = auth.users.map(({ username }) => username)
   for (const name of new Set(names.filter((one, index) => names.indexOf(one) !== index))) {
-    problems.push(`auth.users: ${name} is there twice`)
+    problems.push(`auth.users: ${name} occurs twice`)
   }
   const issuers = auth.issuers.map(({ issuer }) => issuer)
-  if (new Set(issuers).size < issuers.length) problems.push('auth.issuers: an issuer is there twice')
+  if (new Set(issuers).size < issuers.length) problems.push('auth.issuers: an issuer occurs twice')
   return problems
 }
 
-/** Keys that somebody on the way could replace would let anybody in. */
+/** Keys that are fetched without TLS could be replaced on the way, and then admit anyone. */
 function checkJwksUrl(setting: string, text: string | undefined): string[] {
   if (text === undefined) return []
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -59,7 +62,7 @@ function checkJwksUrl(setting: string, text: string | undefined): string[] {
   return isSafe ? [] : [`${setting}: must be an https:// address; http:// is for loopback only`]
 }
 
-/** A rule that can never allow what it says is a mistake. */
+/** A rule that can never match is a mistake. */
 function checkRule(setting: string, { operations, topics, groups }: Config['access']['rules'][number]): string[] {
   const problems: string[] = []
   const needsTopics = operations.filter(operation => operation === 'produce' || operation === 'consume')
@@ -72,24 +75,14 @@ function checkRule(setting: string, { operations, topics, groups }: Config['acce
   return problems
 }
 
-/** What works, but should be known. */
-export function accessWarnings(
-  { http, management, auth, access, dialects }: Config,
-  hosts: readonly (readonly [name: string, host: string])[]
-): string[] {
-  const lines: string[] = []
-  if (requiresCredentials(auth)) {
-    const isPlain = (name: string): boolean =>
-      name === 'management.host'
-        ? management.tls.certFile === undefined
-        : http.tls.certFile === undefined || (name === 'dialects.kprf.host' && dialects.kprf.tls === 'off')
-    for (const [name, host] of hosts) {
-      if (name === 'embedded.host' || isLoopback(host) || !isPlain(name)) continue
-      lines.push(`${name} is ${host} without TLS: credentials are readable for everybody on the way`)
-    }
-    if (access.rules.length === 0) {
-      lines.push('access.rules is empty: clients must authenticate, and are allowed nothing')
-    }
+/** Warnings about settings that work but are risky. */
+export function accessWarnings({ auth, access }: Config, hosts: readonly ListenedHost[]): string[] {
+  if (!requiresCredentials(auth)) return []
+  const lines = hosts
+    .filter(({ setting, host, isSecure }) => setting !== 'embedded.host' && !isLoopback(host) && !isSecure)
+    .map(({ setting, host }) => `${setting} is ${host} without TLS: credentials can be read on the network`)
+  if (access.rules.length === 0) {
+    lines.push('access.rules is empty: clients must authenticate, and no rule allows them anything')
   }
   return lines
 }

@@ -1,13 +1,11 @@
-import type { z } from 'zod'
-import { accessWarnings, checkAccess, requiresCredentials } from './access-checks.js'
-import type { SaslSettings } from './cluster-settings.js'
-import { isLoopback } from './loopback.js'
-import type { configSchema } from './schema.js'
+import { requiresCredentials } from '../access/settings.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { dialects } from '../dialects/dialects.js'
+import { isLoopback } from '../settings/loopback.js'
+import type { SaslSettings } from '../wire/settings.js'
+import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
+import { type Config, settingsOfDialects } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
-
-export { isLoopback } from './loopback.js'
-
-type Config = z.output<typeof configSchema>
 
 /** Whether the `default` cluster is the embedded broker. */
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
@@ -19,39 +17,85 @@ export type Role = 'serve' | 'client' | 'broker'
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Problems between settings that are fine one by one. */
-export function crossCheck(config: Config, role: Role, environment: Environment): string[] {
-  if (role === 'broker') return checkHosts(config, [['embedded.host', config.embedded.host]])
+export function crossCheck(
+  config: Config,
+  role: Role,
+  environment: Environment,
+  dialects: readonly Dialect[]
+): string[] {
+  if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
   if (role === 'client') return checkClusters(config)
   return [
-    ...checkHosts(config, hostsOf(config)),
+    ...checkHosts(config, hostsOf(config, dialects)),
     ...checkAccess(config),
+    ...checkDialects(config, dialects),
     ...checkEmbedded(config, environment),
     ...checkClusters(config)
   ]
 }
 
-function hostsOf(config: Config): [string, string][] {
-  const { http, management, embedded, dialects } = config
-  const hosts: [string, string][] = [['http.host', http.host]]
-  if (management.port !== 'off') hosts.push(['management.host', management.host])
-  const { kprf } = dialects
-  if (kprf.enabled && kprf.port !== undefined && kprf.host !== undefined) hosts.push(['dialects.kprf.host', kprf.host])
-  if (usesEmbeddedBroker(config)) hosts.push(['embedded.host', embedded.host])
+/** Every listening address that a setting names. */
+function hostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+  const { http, management } = config
+  const isSecure = http.tls.certFile !== undefined
+  const hosts: ListenedHost[] = [{ setting: 'http.host', host: http.host, isSecure }]
+  if (management.port !== 'off') {
+    const { host, tls } = management
+    hosts.push({ setting: 'management.host', host, isSecure: tls.certFile !== undefined })
+  }
+  for (const [name, { enabled, host, port, tls }] of settingsOfDialects(config)) {
+    if (!enabled || port === undefined || host === undefined) continue
+    hosts.push({ setting: `dialects.${name}.host`, host, isSecure: isSecure && tls === 'inherit' })
+  }
+  hosts.push(...furtherHostsOf(config, dialects))
+  if (usesEmbeddedBroker(config)) hosts.push(embeddedHost(config))
   return hosts
 }
 
-function checkHosts({ http, auth }: Config, hosts: [string, string][]): string[] {
-  if (http.allowAnonymous) return []
-  return hosts
-    .filter(([name, host]) => !isLoopback(host) && !isGuarded(name, auth))
-    .map(
-      ([name, host]) =>
-        `${name}: ${host} can be reached from other machines, and nobody would have to say who they are; ` +
-        'listen on 127.0.0.1, configure who clients are (auth), or allow it with --allow-anonymous (http.allowAnonymous: true)'
+/** Addresses of the listeners that only single dialects have. */
+function furtherHostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+  const { host: shared, tls } = config.http
+  const settings = new Map(settingsOfDialects(config))
+  const enabled = dialects.filter(({ name }) => settings.get(name)!.enabled)
+  return enabled.flatMap(dialect =>
+    (dialect.listeners?.(settings.get(dialect.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
+      'host' in address && address.host !== shared
+        ? [{ setting: address.setting, host: address.host, isSecure: inherits && tls.certFile !== undefined }]
+        : []
     )
+  )
 }
 
-/** Whether clients of an address have to authenticate. The embedded broker asks nobody. */
+const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({
+  setting: 'embedded.host',
+  host,
+  isSecure: false
+})
+
+function checkDialects(config: Config, dialects: readonly Dialect[]): string[] {
+  const settings = new Map(settingsOfDialects(config))
+  return dialects.flatMap(dialect => {
+    const own = settings.get(dialect.name)!
+    const problems = own.enabled ? (dialect.check?.(own) ?? []) : []
+    return problems.map(problem => `dialects.${dialect.name}.${problem}`)
+  })
+}
+
+const checkHosts = (config: Config, hosts: readonly ListenedHost[]): string[] =>
+  forbiddenAmong(config, hosts).map(
+    ({ setting, host }) =>
+      `${setting}: ${host} can be reached from other machines, and clients would not have to authenticate; ` +
+      'listen on 127.0.0.1, configure authentication (auth), or allow it with --allow-anonymous (http.allowAnonymous: true)'
+  )
+
+/** Addresses that may not be listened on, since clients on other machines would not have to authenticate. */
+export const forbiddenHosts = (config: Config, dialects: readonly Dialect[]): readonly ListenedHost[] =>
+  forbiddenAmong(config, hostsOf(config, dialects))
+
+const forbiddenAmong = ({ http, auth }: Config, hosts: readonly ListenedHost[]): readonly ListenedHost[] =>
+  http.allowAnonymous ? [] : hosts.filter(({ setting, host }) => !isLoopback(host) && !isGuarded(setting, auth))
+
+/** Whether clients of an address have to authenticate. The embedded broker does not authenticate its clients. */
 const isGuarded = (setting: string, auth: Config['auth']): boolean =>
   setting !== 'embedded.host' && requiresCredentials(auth)
 
@@ -105,15 +149,18 @@ function checkSasl(name: string, sasl: SaslSettings): string[] {
   return [...missing('tokenUrl', 'tokenClient', 'tokenSecret'), ...problemsOfTokenCaFile(name, sasl)]
 }
 
-/** What works, but should be known: said once at the start. */
-export function warnings(config: Config): string[] {
+/** Warnings about settings that work but are risky; logged once at start. */
+export function warnings(config: Config, listed: readonly Dialect[] = dialects): string[] {
   const { auth, http } = config
-  const open = hostsOf(config).filter(
-    ([name, host]) => !isLoopback(host) && (http.allowAnonymous || !isGuarded(name, auth))
+  const hosts = hostsOf(config, listed)
+  const open = hosts.filter(
+    ({ setting, host }) => !isLoopback(host) && (http.allowAnonymous || !isGuarded(setting, auth))
   )
   return [
-    ...open.map(([name, host]) => `${name} is ${host}: whoever can reach it may use it, without saying who they are`),
-    ...accessWarnings(config, hostsOf(config)),
+    ...open.map(
+      ({ setting, host }) => `${setting} is ${host}: clients that can reach it can use it without authentication`
+    ),
+    ...accessWarnings(config, hosts),
     ...clusterWarnings(config)
   ]
 }
@@ -124,18 +171,16 @@ function clusterWarnings(config: Config): string[] {
     const lines: string[] = []
     if (tls.enabled && !tls.rejectUnauthorized) {
       lines.push(
-        `clusters.${name}.tls.rejectUnauthorized is false: certificates of the brokers are not verified, so anybody in between can read and change everything`
+        `clusters.${name}.tls.rejectUnauthorized is false: certificates of the brokers are not verified, so traffic can be read and changed on the network`
       )
     }
     if (sasl && !tls.enabled && (sasl.mechanism === 'plain' || sasl.mechanism === 'oauthbearer')) {
       lines.push(
-        `clusters.${name}.sasl.mechanism ${sasl.mechanism} without TLS sends the ${sasl.mechanism === 'plain' ? 'password' : 'token'} readable for everybody on the way; set clusters.${name}.tls.enabled`
+        `clusters.${name}.sasl.mechanism ${sasl.mechanism} without TLS sends the ${sasl.mechanism === 'plain' ? 'password' : 'token'} in clear text; set clusters.${name}.tls.enabled`
       )
     }
     if (sasl?.tokenUrl !== undefined && isReadable(new URL(sasl.tokenUrl))) {
-      lines.push(
-        `clusters.${name}.sasl.tokenUrl without TLS sends the client secret readable for everybody on the way; use https`
-      )
+      lines.push(`clusters.${name}.sasl.tokenUrl without TLS sends the client secret in clear text; use https`)
     }
     return lines
   })

@@ -1,113 +1,159 @@
-import { readFileSync } from 'node:fs'
-import type { z } from 'zod'
+import type { Translation } from '../dialects/command.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
 import { printable } from '../printable.js'
-import { crossCheck, type Role } from './checks.js'
-import { describeSettings, type Leaf } from './leaves.js'
-import { didYouMean, toProblems } from './problems.js'
-import { configSchema } from './schema.js'
-import { type Assignment, fromEnvironment, fromText, fromYaml } from './sources.js'
+import type { Assignment } from '../settings/assignment.js'
+import type { Leaf } from '../settings/leaves.js'
+import { toProblems } from '../settings/problems.js'
+import { assemble, describeInheritedName, freeze, usesInheritedName } from './assemble.js'
+import { crossCheck, forbiddenHosts, type Role } from './checks.js'
+import { readSources, type ValueSources } from './read-sources.js'
+import { type Config, configSchema, describeSettings, schemaOf, settingsOfDialects } from './schema.js'
 
-/** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
-export type Config = z.output<typeof configSchema>
+export type { FlagSetting } from './read-sources.js'
+export type { Config } from './schema.js'
 
-/** Where settings come from; later ones win: file < environment < flags. */
-export interface ConfigSources {
+/** Where settings come from: defaults < translated < file < environment < flags. */
+export interface ConfigSources extends ValueSources {
   /** What the settings are for; decides which of them must fit together. Default `serve`. */
   readonly role?: Role | undefined
-  /** Path of a YAML file. */
-  readonly file?: string | undefined
-  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
-  /** Settings by flag, in the order given. */
-  readonly flags?: readonly FlagSetting[] | undefined
+  /** The APIs whose settings there are. Default: those of this version. */
+  readonly dialects?: readonly Dialect[] | undefined
 }
 
-/** A flag that sets a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
-export interface FlagSetting {
-  readonly flag: string
-  readonly path: readonly string[]
-  /** Text is turned into the kind of value the setting holds. */
-  readonly value: string | boolean
+/** The configuration, and where each of its values comes from. */
+export interface ExplainedConfig {
+  readonly config: Config
+  /** `default`, `castellan.yaml, line 3`, `CASTELLAN_HTTP_PORT` or `--port`. */
+  originOf(path: readonly string[]): string
 }
 
-const { leaves } = describeSettings()
+interface Settable {
+  readonly dialects: readonly Dialect[]
+  readonly schema: typeof configSchema
+  readonly leaves: readonly Leaf[]
+}
+
+const known: Settable = { dialects, schema: configSchema, leaves: describeSettings().leaves }
+
+/** What can be set where these dialects are served. */
+function settableWith(listed: readonly Dialect[] | undefined): Settable {
+  if (listed === undefined) return known
+  const schema = schemaOf(listed)
+  return { dialects: listed, schema, leaves: describeSettings(schema).leaves }
+}
 
 /**
  * Reads and checks the configuration.
  *
  * @throws ConfigError naming every problem found, one per line, each with where it was said
  */
-export function loadConfig(sources: ConfigSources): Config {
-  const problems: string[] = []
-  const assignments: Assignment[] = []
-  const take = (result: { assignments: readonly Assignment[]; problems: readonly string[] }): void => {
-    assignments.push(...result.assignments)
-    problems.push(...result.problems)
-  }
-  if (sources.file !== undefined) take(fromYaml(readConfigFile(sources.file), sources.file))
-  const clusterNames = assignments.filter(({ path }) => path[0] === 'clusters').map(({ path }) => path[1] ?? '')
-  take(fromEnvironment(sources.environment ?? {}, leaves, ['default', ...clusterNames]))
-  take(fromFlags(sources.flags ?? []))
+export const loadConfig = (sources: ConfigSources): Config => explainConfig(sources).config
 
-  const accepted = assignments.filter(assignment => !usesInheritedName(assignment))
-  problems.push(...assignments.filter(usesInheritedName).map(describeInheritedName))
-  const parsed = configSchema.safeParse(assemble(accepted))
-  if (!parsed.success) problems.push(...toProblems(parsed.error, accepted, leaves))
-  else problems.push(...crossCheck(parsed.data, sources.role ?? 'serve', sources.environment ?? {}))
-  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.map(printable).join('\n'))
-  return freeze(parsed.data)
+/**
+ * Reads and checks the configuration, and remembers where its values come from.
+ *
+ * @throws ConfigError as {@link loadConfig}
+ */
+export const explainConfig = (sources: ConfigSources): ExplainedConfig => check(readWithImplied(sources))
+
+/** A translated configuration, and what the operator has to know of it. */
+export interface TranslatedConfig extends ExplainedConfig {
+  readonly notes: readonly string[]
 }
 
-function readConfigFile(fileName: string): string {
-  try {
-    return readFileSync(fileName, 'utf8')
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    throw new ConfigError(`cannot read ${fileName} (${code}); --config must name a YAML file`)
-  }
-}
-
-function fromFlags(flags: readonly FlagSetting[]): { assignments: Assignment[]; problems: string[] } {
-  const assignments: Assignment[] = []
-  const problems: string[] = []
-  for (const { flag, path, value } of flags) {
-    const leaf = leafAt(path)
-    if (!leaf) problems.push(`${flag}: there is no setting ${path.join('.')}${didYouMean(path, leaves)}`)
-    else assignments.push({ path, value: typeof value === 'string' ? fromText(value, leaf) : value, origin: flag })
-  }
-  return { assignments, problems }
-}
-
-const leafAt = (path: readonly string[]): Leaf | undefined =>
-  leaves.find(
-    leaf => leaf.path.length === path.length && leaf.path.every((part, i) => part === '*' || part === path[i])
+/**
+ * The same with settings that were made of the configuration of an imitated system. Addresses among them that others
+ * could reach without credentials become loopback.
+ *
+ * @param only the dialect to serve; others are off unless another source enables them
+ * @throws ConfigError as {@link loadConfig}
+ */
+export function translateConfig(
+  sources: ConfigSources,
+  { settings, notes }: Translation,
+  only: string
+): TranslatedConfig {
+  const listed = sources.dialects ?? dialects
+  const others = listed.filter(({ name }) => name !== only)
+  const off = others.map(({ name }) => ({
+    path: ['dialects', name, 'enabled'],
+    value: false,
+    origin: `castellan ${only}`
+  }))
+  const translated = [...off, ...settings]
+  const first = readWithImplied({ ...sources, translated })
+  const exposed = first.config ? forbiddenHosts(first.config, listed).map(({ setting }) => setting) : []
+  const closing = first.accepted.filter(
+    assignment => translated.includes(assignment) && exposed.includes(assignment.path.join('.'))
   )
-
-/** Names that every object has, such as `constructor`, are settings of nobody, and no cluster can be called so. */
-const isInherited = (name: string): boolean => name in Object.prototype
-
-const usesInheritedName = ({ path }: Assignment): boolean => path.some(isInherited)
-
-const describeInheritedName = ({ path, origin, originAt }: Assignment): string =>
-  `${path.join('.')}: no such setting, and ${path.find(isInherited)} cannot be a name (${originAt?.(path) ?? origin})`
-
-/** Puts assignments together to one object without prototype, so that `__proto__` is a key like any other. */
-function assemble(assignments: readonly Assignment[]): unknown {
-  const root = emptyMap()
-  for (const { path, value } of assignments) {
-    let place = root
-    for (const part of path.slice(0, -1)) {
-      const next = place[part]
-      place = typeof next === 'object' && next !== null ? (next as Record<string, unknown>) : (place[part] = emptyMap())
-    }
-    place[path.at(-1)!] = value
-  }
-  return root
+  const closed = closing.map(({ path, origin }) => ({ path, value: LOOPBACK, origin }))
+  const explained = check(readWithImplied({ ...sources, translated: [...translated, ...closed] }))
+  return { ...explained, notes: [...notes, ...closing.map(describeClosed)] }
 }
 
-const emptyMap = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>
+const LOOPBACK = '127.0.0.1'
 
-function freeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freeze)
-  return value
+const describeClosed = ({ path, value }: Assignment): string =>
+  `${path.join('.')}: listening on ${LOOPBACK} instead of ${String(value)}, because clients would need no credentials; ` +
+  'configure authentication (auth), or allow it with --allow-anonymous'
+
+interface Read {
+  readonly sources: ConfigSources
+  readonly dialects: readonly Dialect[]
+  readonly accepted: readonly Assignment[]
+  readonly problems: readonly string[]
+  /** Each setting by itself is right; whether they fit together is not known yet. */
+  readonly config: Config | undefined
+}
+
+/** Reads again where settings of dialects stand for others. */
+function readWithImplied(sources: ConfigSources): Read {
+  const first = read(sources)
+  const implied = impliedBy(first)
+  if (implied.length === 0) return first
+  return read({ ...sources, translated: [...(sources.translated ?? []), ...implied] })
+}
+
+function impliedBy({ config, dialects: listed, accepted }: Read): Assignment[] {
+  if (config === undefined) return []
+  const settings = new Map(settingsOfDialects(config))
+  return listed.flatMap(({ name, implied }) => {
+    const at = (path: readonly string[]): string => originOf(['dialects', name, ...path], accepted)
+    return implied?.(settings.get(name)!, at) ?? []
+  })
+}
+
+function read(sources: ConfigSources): Read {
+  const { schema, leaves, dialects: listed } = settableWith(sources.dialects)
+  const { assignments, problems } = readSources(sources, leaves)
+  const accepted = assignments.filter(assignment => !usesInheritedName(assignment))
+  const parsed = schema.safeParse(assemble(accepted))
+  return {
+    sources,
+    dialects: listed,
+    accepted,
+    problems: [
+      ...problems,
+      ...assignments.filter(usesInheritedName).map(describeInheritedName),
+      ...(parsed.success ? [] : toProblems(parsed.error, accepted, leaves))
+    ],
+    // The section of each dialect is what its own schema makes of it.
+    config: parsed.data as Config | undefined
+  }
+}
+
+function check({ sources, dialects: listed, accepted, problems, config }: Read): ExplainedConfig {
+  const { role = 'serve', environment = {} } = sources
+  const found = config ? [...problems, ...crossCheck(config, role, environment, listed)] : problems
+  if (found.length > 0 || !config) throw new ConfigError(found.map(printable).join('\n'))
+  return { config: freeze(config), originOf: path => originOf(path, accepted) }
+}
+
+function originOf(path: readonly string[], assignments: readonly Assignment[]): string {
+  const isSame = (other: readonly string[]): boolean =>
+    other.length === path.length && other.every((part, index) => part === path[index])
+  const last = assignments.findLast(assignment => isSame(assignment.path))
+  return last === undefined ? 'default' : (last.originAt?.(path) ?? last.origin)
 }

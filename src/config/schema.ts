@@ -1,30 +1,56 @@
 import { z } from 'zod'
-import { accessSettings, authSettings, quotaSettings } from './access-settings.js'
-import { clusterSettings } from './cluster-settings.js'
-import { cacheSettings, deliverySettings, routerSettings } from './kafka-sections.js'
-import { kprfSettings } from './kprf-settings.js'
-import { embeddedSettings, httpSettings, logSettings, managementSettings, shutdownSettings } from './sections.js'
+import { accessSettings, authSettings, quotaSettings } from '../access/settings.js'
+import { embeddedSettings } from '../broker/settings.js'
+import { deliverySettings } from '../delivery/settings.js'
+import type { DialectSettings } from '../dialects/common-settings.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { dialects, type SettingsOfDialects } from '../dialects/dialects.js'
+import { httpSettings, managementSettings } from '../http/settings.js'
+import { cacheSettings, routerSettings } from '../router/settings.js'
+import { describeSchema } from '../settings/leaves.js'
+import { walSettings } from '../wal/settings.js'
+import { clusterSettings } from '../wire/settings.js'
+import { logSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 
-/** The whole configuration. Unknown keys are errors; every field has a default or may be absent. */
-export const configSchema = z.strictObject({
-  http: httpSettings,
-  management: managementSettings,
-  auth: authSettings,
-  access: accessSettings,
-  quotas: quotaSettings,
-  clusters: z
-    .record(
-      z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'name clusters with a-z, 0-9 and -' }),
-      clusterSettings.prefault({})
-    )
-    .prefault({})
-    .transform(clusters => (clusters.default ? clusters : { default: clusterSettings.parse({}), ...clusters }))
-    .describe('Kafka clusters by name. `default` is always there'),
-  embedded: embeddedSettings,
-  dialects: z.strictObject({ kprf: kprfSettings }).prefault({}).describe('The HTTP APIs'),
-  router: routerSettings,
-  delivery: deliverySettings,
-  cache: cacheSettings,
-  log: logSettings,
-  shutdown: shutdownSettings
-})
+/** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
+export const schemaOf = (listed: readonly Dialect[]) =>
+  z.strictObject({
+    http: httpSettings,
+    management: managementSettings,
+    auth: authSettings,
+    access: accessSettings,
+    quotas: quotaSettings,
+    clusters: z
+      .record(
+        z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'name clusters with a-z, 0-9 and -' }),
+        clusterSettings.prefault({})
+      )
+      .prefault({})
+      .transform(clusters => (clusters.default ? clusters : { default: clusterSettings.parse({}), ...clusters }))
+      .describe('Kafka clusters by name. `default` is always there'),
+    embedded: embeddedSettings,
+    dialects: z
+      .strictObject(Object.fromEntries(listed.map(({ name, settings }) => [name, settings])))
+      .prefault({})
+      .describe('The HTTP APIs'),
+    router: routerSettings,
+    delivery: deliverySettings,
+    wal: walSettings,
+    cache: cacheSettings,
+    log: logSettings,
+    statsd: statsdSettings,
+    shutdown: shutdownSettings
+  })
+
+/** The schema of the whole configuration. */
+export const configSchema = schemaOf(dialects)
+
+/** Every section and every setting of it. */
+export const describeSettings = (schema: z.ZodType = configSchema) => describeSchema(schema)
+
+/** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
+export type Config = Omit<z.output<typeof configSchema>, 'dialects'> & { readonly dialects: SettingsOfDialects }
+
+/** The settings of every dialect that is configured, whichever those are. */
+export const settingsOfDialects = ({ dialects }: Pick<Config, 'dialects'>): [name: string, DialectSettings][] =>
+  Object.entries(dialects)

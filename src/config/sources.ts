@@ -1,27 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { type Document, LineCounter, parseDocument } from 'yaml'
-import { editDistance } from './edit-distance.js'
-import type { Leaf } from './leaves.js'
+import type { Assignment } from '../settings/assignment.js'
+import type { Leaf } from '../settings/leaves.js'
+import { suggestion } from '../settings/suggestion.js'
 
-/** Variables Kubernetes sets by itself in the namespace of a service called `castellan`. Not ours. */
+/** Variables that Kubernetes sets in the namespace of a service called `castellan`; they are no settings. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/
 
 const PREFIX = 'CASTELLAN_'
-const MAX_TYPOS = 2
 
 /** `CASTELLAN_BROKERS` is short for the brokers of the default cluster, as `--brokers` is. */
 const SHORT_NAMES = new Map([['CASTELLAN_BROKERS', ['clusters', 'default', 'brokers']]])
 
-/** A setting that was given a value, where it stands, and who said so (for messages). */
-export interface Assignment {
-  readonly path: readonly string[]
-  readonly value: unknown
-  readonly origin: string
-  /** Where exactly the value of a path at or below it stands, when that is known better than `origin` says. */
-  readonly originAt?: (path: readonly string[]) => string
-}
-
-/** What was understood, and what was not. */
+/** The settings that were read, and the problems. */
 export interface SourceResult {
   readonly assignments: readonly Assignment[]
   readonly problems: readonly string[]
@@ -52,7 +43,7 @@ export function fromYaml(text: string, fileName: string): SourceResult {
 
 const problem = (line: string): SourceResult => ({ assignments: [], problems: [line] })
 
-/** The parser's message up to where it quotes the file, which may hold secrets. */
+/** The parser's message up to where it quotes the file, which may contain secrets. */
 const withoutContent = (message: string): string => message.replace(/\s*[:!%"*(|].*$/s, '')
 
 function assignmentsOf(
@@ -111,7 +102,7 @@ export function fromEnvironment(
     else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })
     else {
       const content = readSecret(text)
-      // The file is not named: whoever writes the secret itself here has made the most likely mistake.
+      // The file is not named in the message: the value may be the secret itself, which is the most likely mistake.
       if (content === undefined) problems.push(`${name}: the file it names cannot be read`)
       else assignments.push({ path: found.path, value: fromText(content, found.leaf), origin: name })
     }
@@ -145,11 +136,10 @@ function fromJson(text: string): unknown {
   }
 }
 
-/** The variable that was probably meant; names with a cluster in them are not guessed. */
+/** Suggests the variable that was probably meant; variables with a cluster's name in them are not suggested. */
 function closestVariable(name: string, leaves: readonly Leaf[]): string {
   const names = leaves.filter(({ path }) => !path.includes('*')).map(({ path }) => environmentName(path))
-  const near = [...names, ...SHORT_NAMES.keys()].find(candidate => editDistance(candidate, name) <= MAX_TYPOS)
-  return near === undefined ? '' : `; did you mean ${near}?`
+  return suggestion(name, [...names, ...SHORT_NAMES.keys()])
 }
 
 interface FoundLeaf {

@@ -2,22 +2,16 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../errors.js'
-import type { ClusterSettings, SaslSettings } from './cluster-settings.js'
-import type { ListenerTlsSettings } from './listener-tls-settings.js'
+import type { TlsMaterial } from '../http/certificates.js'
+import type { ListenerTlsSettings } from '../http/tls-settings.js'
+import type { ClusterSettings, SaslSettings } from '../wire/settings.js'
 
-/** The PEM texts behind the file names of TLS settings. */
-export interface TlsMaterial {
-  readonly ca: string | undefined
-  readonly cert: string | undefined
-  readonly key: string | undefined
-}
-
-/** Whoever writes a key itself where the name of its file belongs must not find it in the log. */
+/** Not repeated in messages: the value may be the key itself instead of the name of its file. */
 const nameOf = (fileName: string): string =>
   /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
 
 /**
- * Reads the files; the wire takes contents, since only few rooms may touch files.
+ * Reads the files of a cluster; `wire` is given their contents, since only few rooms may use files.
  *
  * @throws ConfigError naming the setting whose file cannot be read
  */
@@ -34,7 +28,7 @@ export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }:
 }
 
 /**
- * Reads the authorities to trust for the address that tokens are had from.
+ * Reads the certificate authorities of the token URL.
  *
  * @throws ConfigError when the file cannot be read
  */
@@ -48,7 +42,7 @@ export function readTokenCaFile(clusterName: string, { tokenCaFile }: SaslSettin
 }
 
 /**
- * Reads the files of a listener, which is done again and again while it serves.
+ * Reads the files of a listener; called again and again while it serves.
  *
  * @param section name of the settings, for the message
  * @throws ConfigError naming the setting whose file cannot be read
@@ -77,7 +71,7 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
 
 const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
   new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
-/** What is wrong with the files of a cluster's TLS settings, before anything needs them. */
+/** Problems of the files of a cluster's TLS settings, found at start. */
 export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tls']): string[] {
   try {
     const { ca, cert, key } = readTlsFiles(clusterName, tls)
@@ -90,7 +84,7 @@ export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tl
   }
 }
 
-/** What is wrong with the file of authorities to trust for tokens, before anything needs it. */
+/** Problems of the file with the certificate authorities of the token URL, found at start. */
 export function problemsOfTokenCaFile(clusterName: string, sasl: SaslSettings): string[] {
   try {
     const ca = readTokenCaFile(clusterName, sasl)

@@ -1,6 +1,4 @@
-import type { ProduceRecord } from '../model.js'
-import type { Persisted, RecordFailure } from '../operations.js'
-import type { CompressionCodec } from '../wire/compression.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
 import { readBack } from '../wire/read-back.js'
 import {
   noProducer,
@@ -9,6 +7,7 @@ import {
   type SealOptions,
   sizeOfRecord
 } from '../wire/record-batch-writer.js'
+import type { LaneSettings } from './lane-deps.js'
 import type { Numbering } from './numbering.js'
 import type { Ticket } from './ticket.js'
 import { persistedOf } from './verdict.js'
@@ -26,6 +25,9 @@ export const overheadOf = (index: number): number =>
 /** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
 const LONE_RECORD_SLACK_BYTES = 256
 
+/** `timeoutMs`: how long a batch is tried; infinite: until Kafka has it. */
+export type BatchOptions = Pick<LaneSettings, 'compression' | 'timeoutMs'>
+
 /**
  * Records of one lane that travel together, and who waits for each. Open: records are written into the slab as they
  * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as nobody can have
@@ -36,7 +38,7 @@ export class Batch {
   readonly #tickets: (Ticket | undefined)[] = []
   readonly #indexes: number[] = []
   readonly #timestampsMs: number[] = []
-  readonly #codec: CompressionCodec
+  readonly #options: BatchOptions
   #withdrawn = 0
   #bytes: Buffer | undefined
   /** The next attempt needs other bytes than the last: records were withdrawn, or the lane got another number. */
@@ -47,10 +49,21 @@ export class Batch {
   /** An attempt ended unknown. Only an acknowledgement makes it certain again. */
   maybeWritten = false
   chargedBytes = 0
+  #expiresAt = Number.POSITIVE_INFINITY
 
-  constructor(writer: RecordBatchWriter, codec: CompressionCodec) {
+  constructor(writer: RecordBatchWriter, options: BatchOptions) {
     this.#writer = writer
-    this.#codec = codec
+    this.#options = options
+  }
+
+  /** When it is given up; infinite: never, or it is not being tried yet. */
+  get expiresAt(): number {
+    return this.#expiresAt
+  }
+
+  /** Its time begins. */
+  tryFrom(nowMs: number): void {
+    this.#expiresAt = nowMs + this.#options.timeoutMs
   }
 
   /** Of records that are still to be written. */
@@ -60,8 +73,14 @@ export class Batch {
 
   /** When the oldest of its records was accepted. */
   get oldestAt(): number {
-    for (const ticket of this.#tickets) if (ticket !== undefined) return ticket.acceptedAt
+    const at = this.#tickets.findIndex(ticket => ticket !== undefined)
+    if (at >= 0) return this.#tickets[at]!.acceptedAtOf(this.#indexes[at]!)
     return Number.POSITIVE_INFINITY
+  }
+
+  /** What its tickets call the records; for records of the durable log, their sequences. */
+  get indexes(): readonly number[] {
+    return this.#indexes
   }
 
   get isEmpty(): boolean {
@@ -111,7 +130,9 @@ export class Batch {
       baseSequence: numbering.nextSequence
     }
     this.#bytes =
-      this.#bytes === undefined ? this.#seal({ ...producer, codec: this.#codec }) : resealBatch(this.#bytes, producer)
+      this.#bytes === undefined
+        ? this.#seal({ ...producer, codec: this.#options.compression })
+        : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
   }
@@ -182,7 +203,7 @@ export class Batch {
   }
 
   #part(from: number, to: number): Batch {
-    const part = new Batch(boundlessWriter(), this.#codec)
+    const part = new Batch(boundlessWriter(), this.#options)
     const records = readBack(this.#rawBytes())
     for (let at = from; at < to; at++) {
       const { key, value, headers } = records[at]!
@@ -230,8 +251,11 @@ export class Batch {
  */
 const boundlessWriter = (): RecordBatchWriter => new RecordBatchWriter(Number.POSITIVE_INFINITY)
 
+/** A batch of any size, for records that were in one before. */
+export const boundlessBatch = (options: BatchOptions): Batch => new Batch(boundlessWriter(), options)
+
 /** A batch for one record that is larger than batches are meant to be. Whether it is too large is Kafka's to say. */
-export function loneBatch(record: ProduceRecord, codec: CompressionCodec): Batch {
+export function loneBatch(record: ProduceRecord, options: BatchOptions): Batch {
   const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
-  return new Batch(new RecordBatchWriter(maxBytes), codec)
+  return new Batch(new RecordBatchWriter(maxBytes), options)
 }

@@ -2,18 +2,28 @@ import type { ActorRef } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../model.js'
 import type { Produce, RouterMessage } from '../operations.js'
-import type { DeliveryCounters } from './lane-host.js'
+import type { BufferRoom } from './budget.js'
+import type { DeliveryCounters } from './lane-deps.js'
 import type { PartitionerName } from './partitioners.js'
 import type { DeliverySettings } from './settings.js'
 import type { ProduceTicket } from './ticket.js'
 
+/** Where accepted records are kept until Kafka has them: lost with the process, or in the durable log. */
+export type Durability = 'memory' | 'disk'
+
 export interface ProduceOptions {
   readonly partitioner: PartitionerName
   /**
-   * How long the caller waits for outcomes; at most `delivery.timeoutMs`. A record nobody can have written by then is
-   * withdrawn (`persisted: no`).
+   * How long the caller waits for outcomes.
+   *
+   * In memory at most `delivery.timeoutMs`; a record nobody can have written by then is withdrawn (`persisted: no`).
+   *
+   * On disk a record never expires: the deadline ends the wait only, and the outcome is `timedOut` with `persisted: pending`.
+   * 0: nobody waits; outcomes are `pending` as soon as the records are accepted. `Infinity` waits as long as it takes.
    */
   readonly deadlineMs: number
+  /** Default: `memory`. */
+  readonly durability?: Durability | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
 }
@@ -46,6 +56,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
 
 /** Brings records to Kafka: in order per partition, once, as long as their time allows. */
 export interface Delivery {
+  /** The memory that records take which are accepted. */
+  readonly room: BufferRoom
   /** Takes records in order and copies their bytes; see ProduceTicket. */
   accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
   /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */

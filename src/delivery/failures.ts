@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.js'
-import type { Persisted, RecordFailure } from '../operations.js'
+import type { Persisted, RecordFailure } from '../model.js'
 import { shortened } from '../printable.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
@@ -27,6 +27,11 @@ export const failures = {
     failure('recordTooLarge', `the record has ${sizeBytes} bytes, more than ${maxBytes}`, false),
   overloaded: (what: string, limitBytes: number, setting: string) =>
     failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
+  /** The durable log cannot take the record now. */
+  logUnavailable: (message: string, persisted: Persisted = 'no') => failure('logUnavailable', message, true, persisted),
+  /** The record is in the durable log, and will be delivered when nobody waits for it any more. */
+  stillPending: (why: string) =>
+    failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
   codecUnavailable: (message: string, persisted: Persisted) => failure('protocol', message, false, persisted),

@@ -1,11 +1,11 @@
 import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
-import type { ProduceRecord } from '../model.js'
-import type { BatchAnswer, Persisted, RecordFailure, SealedBatch } from '../operations.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
+import type { BatchAnswer, SealedBatch } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
-import type { Batch } from './batch.js'
+import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
-import type { HostedLane, LaneHost } from './lane-host.js'
+import type { Keeper, LaneDeps, ScheduledLane } from './lane-deps.js'
 import { advanced, type Numbering, raised } from './numbering.js'
 import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
@@ -22,30 +22,42 @@ const ATTEMPTS_WORTH_A_LINE = 4
  *   idle ─ a record ─▶ ready ─ flush ─▶ awaiting ─ acknowledged or failed ─▶ idle, or ready when more is waiting
  *                        ▲                 │ not now
  *                        └── time ── backingOff
+ *
+ * A lane of the durable log that has nowhere to send its records, or whose record is being buried, is `suspended` instead of
+ * failing them.
  */
-export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff'
+export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'suspended'
+
+/** A record that was in a batch before, and what its ticket calls it. */
+export interface SentRecord {
+  readonly record: ProduceRecord
+  readonly timestampMs: number
+  readonly index: number
+}
 
 /**
  * The way of records into one partition, in order: batches that fill or wait, and at most one that is sealed and not
  * acknowledged, which is tried again, frozen, until it is settled. Owned by delivery; not an actor, for it is touched
  * for every record.
  */
-export class Lane implements HostedLane {
+export class Lane implements ScheduledLane {
   readonly topic: string
   readonly partition: number
-  readonly #host: LaneHost
+  readonly #deps: LaneDeps
   readonly #limit: BatchLimit
+  readonly #onBatchClosed: () => void
   readonly #waiting: WaitingBatches
   #state: LaneState = 'idle'
   #head: Batch | undefined
   #numbering: Numbering | undefined
   #attempts = 0
-  #expiresAt = 0
+  #isBurying = false
   /** Distinguishes the answer that is waited for from late ones. */
   #awaited: SealedBatch | undefined
   #awaitedSince = 0
   #timer: NodeJS.Timeout | undefined
-  #missingSince: number | undefined
+  /** The last answer was that its leader does not know the partition. */
+  #isDenied = false
   #reason = 'it was waiting to be sent'
   /** What its leader could not be reached for, since a broker last answered. */
   #lastError: string | undefined
@@ -53,13 +65,17 @@ export class Lane implements HostedLane {
   /** The request that everything held belongs to, if there is one. */
   #soleTicket: Ticket | undefined
 
-  /** @param limit of all lanes of the topic */
-  constructor(topic: string, partition: number, host: LaneHost, limit: BatchLimit) {
+  /**
+   * @param limit of all lanes of the topic
+   * @param onBatchClosed a batch was sealed or is full, or there is trouble: records without a key may go elsewhere now
+   */
+  constructor(topic: string, partition: number, deps: LaneDeps, limit: BatchLimit, onBatchClosed: () => void) {
     this.topic = topic
     this.partition = partition
-    this.#host = host
+    this.#deps = deps
     this.#limit = limit
-    this.#waiting = new WaitingBatches(host.settings, limit, host.slabs, () => host.batchClosed(this))
+    this.#onBatchClosed = onBatchClosed
+    this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
   }
 
   get state(): LaneState {
@@ -81,8 +97,8 @@ export class Lane implements HostedLane {
    * since one request within the limits is not refused while there is room.
    */
   hasRoom(bytes: number, ticket: Ticket): boolean {
-    if (this.#chargedBytes + bytes <= this.#host.settings.maxLaneBytes) return true
-    return (this.#chargedBytes === 0 || this.#soleTicket === ticket) && this.#host.hasSpare(bytes)
+    if (this.#chargedBytes + bytes <= this.#deps.settings.maxLaneBytes) return true
+    return (this.#chargedBytes === 0 || this.#soleTicket === ticket) && this.#deps.budget.hasSpare(bytes)
   }
 
   /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
@@ -91,7 +107,7 @@ export class Lane implements HostedLane {
     else if (this.#soleTicket !== ticket) this.#soleTicket = undefined
     const charge = this.#waiting.append(record, timestampMs, ticket, index)
     this.#chargedBytes += charge
-    this.#host.held(charge, 1)
+    this.#deps.budget.hold(charge, 1)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
@@ -105,7 +121,7 @@ export class Lane implements HostedLane {
       this.#becomeIdle()
       return undefined
     }
-    this.#numbering ??= this.#host.numbering(this)
+    this.#numbering ??= this.#deps.numbers.numbering(this)
     if (this.#numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
     const bytes = head.bytesFor(this.#numbering)
@@ -114,7 +130,7 @@ export class Lane implements HostedLane {
       topic: this.topic,
       partition: this.partition,
       bytes,
-      clusterId: this.#host.clusterId,
+      clusterId: this.#deps.cluster.clusterId,
       answer: answer => {
         if (this.#awaited === sealed) this.#answered(head, answer)
       },
@@ -123,7 +139,7 @@ export class Lane implements HostedLane {
       }
     }
     this.#awaited = sealed
-    this.#awaitedSince = this.#host.clock()
+    this.#awaitedSince = this.#deps.clock()
     this.#attempts++
     this.#state = 'awaiting'
     return sealed
@@ -135,39 +151,28 @@ export class Lane implements HostedLane {
       this.#replace(head, head.split())
       head = this.#waiting.take()
     }
-    if (this.#waiting.isEmpty) this.#host.batchClosed(this)
+    if (this.#waiting.isEmpty) this.#onBatchClosed()
     this.#head = head
     this.#attempts = 0
-    this.#expiresAt = this.#host.clock() + this.#host.settings.timeoutMs
+    head.tryFrom(this.#deps.clock())
     return head
   }
 
   #answered(head: Batch, answer: BatchAnswer): void {
     this.#awaited = undefined
-    const nowMs = this.#host.clock()
-    this.#noteMissing(answer, nowMs)
+    const nowMs = this.#deps.clock()
+    this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
     if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
     const facts = {
       topic: this.topic,
       partition: this.partition,
       recordCount: head.recordCount,
       maybeWritten: head.maybeWritten,
-      isExpired: nowMs >= this.#expiresAt,
-      isMissingTooLong:
-        this.#missingSince !== undefined && nowMs - this.#missingSince >= this.#host.settings.unknownTopicWaitMs,
+      isExpired: nowMs >= head.expiresAt,
+      isDurable: this.#deps.keeper !== undefined,
       lastError: this.#cause
     }
     this.#carryOut(head, judge(facts, answer))
-  }
-
-  #noteMissing(answer: BatchAnswer, nowMs: number): void {
-    const saysMissing =
-      answer.type === 'notSent' && (answer.reason === 'unknownTopic' || answer.reason === 'unknownPartition')
-    if (saysMissing) this.#missingSince ??= nowMs
-    else if (answer.type !== 'rejected' || answer.errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-      this.#missingSince = undefined
-    if (saysMissing || (answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
-      this.#host.lookUp(this)
   }
 
   #carryOut(head: Batch, verdict: Verdict): void {
@@ -175,18 +180,18 @@ export class Lane implements HostedLane {
       case 'delivered':
         // Void when another cluster has taken the place of the one that answered.
         if (this.#numbering !== undefined) this.#numbering = advanced(this.#numbering, head.recordCount)
-        this.#host.counters.delivered += head.recordCount
+        this.#deps.counters.delivered += head.recordCount
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
         // Of an earlier attempt somebody may still hold the bytes: a socket that was given up, a broker's queue.
-        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#host.slabs.give(head.sealedBytes)
+        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#deps.slabs.give(head.sealedBytes)
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten
         this.#backOff(verdict.reason, verdict.soon)
         return
       case 'restart':
-        this.#host.log.warn(
+        this.#deps.log.warn(
           { topic: this.topic, partition: this.partition, epoch: this.#numbering?.epoch },
           `kafka has lost what it knew of this producer, going on with the next epoch: ${verdict.reason}`
         )
@@ -199,20 +204,40 @@ export class Lane implements HostedLane {
         this.#settled(head, head.split())
         return
       case 'fail':
-        if (verdict.renumber) this.#renumber()
-        this.#failHead(head, verdict.failure)
+        if (this.#deps.keeper === undefined) this.#giveUp(head, verdict)
+        else void this.#bury(head, verdict, this.#deps.keeper)
+        return
+      case 'suspend':
+        this.#reason = verdict.failure.message
+        this.#enter('suspended')
+        this.#deps.keeper!.suspended(this, verdict.failure)
     }
   }
 
+  #giveUp(head: Batch, { failure, renumber }: Verdict & { type: 'fail' }): void {
+    if (renumber) this.#renumber()
+    this.#failHead(head, failure)
+  }
+
+  /** The record of the durable log that is alone in this batch becomes a dead letter before the next one is sent. */
+  async #bury(head: Batch, verdict: Verdict & { type: 'fail' }, keeper: Keeper): Promise<void> {
+    this.#enter('suspended')
+    this.#isBurying = true
+    const isBuried = await keeper.bury(head.indexes[0]!, verdict.failure)
+    this.#isBurying = false
+    if (this.#head !== head) return
+    if (isBuried) this.#giveUp(head, verdict)
+    else this.#backOff(verdict.failure.message, false)
+  }
+
   #failHead(head: Batch, failure: RecordFailure): void {
-    this.#host.counters.failed += head.recordCount
-    this.#host.log.warn(
+    this.#deps.counters.failed += head.recordCount
+    this.#deps.log.warn(
       { topic: this.topic, partition: this.partition, records: head.recordCount, code: failure.code },
       `records were not delivered: ${failure.message}`
     )
     this.#settled(head)
     head.fail(failure)
-    if (failure.code === 'unknownTopic') this.#host.topicMissing(this)
   }
 
   /** The head is done with; `parts` take its place. */
@@ -227,14 +252,75 @@ export class Lane implements HostedLane {
     this.#waiting.putBack(parts)
     for (const part of parts) {
       this.#chargedBytes += part.chargedBytes
-      this.#host.held(part.chargedBytes, part.recordCount)
+      this.#deps.budget.hold(part.chargedBytes, part.recordCount)
     }
     this.#release(batch)
+  }
+
+  /** What tickets call the records of the batch that is being tried. */
+  get sentIndexes(): readonly number[] {
+    return this.#head?.indexes ?? []
+  }
+
+  /**
+   * Goes on where another process stopped: these records were one batch, which may have been written. The same batch
+   * under the same number is recognised by Kafka; without one they get a new number, and may be there twice.
+   */
+  resume(records: readonly SentRecord[], ticket: Ticket, numbering: Numbering | undefined): void {
+    const head = boundlessBatch(this.#deps.settings)
+    for (const { record, timestampMs, index } of records) head.append(record, timestampMs, ticket, index)
+    head.maybeWritten = true
+    this.#head = head
+    this.#numbering = numbering
+    this.#chargedBytes += head.chargedBytes
+    this.#deps.budget.hold(head.chargedBytes, head.recordCount)
+    this.#becomeReady()
+  }
+
+  /** Lets go of what was never sent. Returns what tickets call the records. */
+  takeBack(): number[] {
+    return this.#waiting.takeAll().flatMap(batch => {
+      this.#release(batch)
+      return batch.indexes
+    })
+  }
+
+  /** The same for the batch that is being tried, unless the Router has it: to be sent elsewhere, if it was not written. */
+  takeBackSent(): readonly number[] {
+    const head = this.#head
+    if (head === undefined || this.#state === 'awaiting' || this.#isBurying) return []
+    this.#head = undefined
+    this.#release(head)
+    this.#becomeReady()
+    return head.indexes
+  }
+
+  /**
+   * The same for a lane that waits before it tries again: its batch is to come back by {@link resume}. Returns `undefined` when it
+   * does not wait.
+   */
+  setAside(): { readonly indexes: readonly number[]; readonly numbering: Numbering | undefined } | undefined {
+    const head = this.#head
+    if (head === undefined || this.#state !== 'backingOff') return undefined
+    this.#head = undefined
+    this.#release(head)
+    this.#becomeIdle()
+    return { indexes: head.indexes, numbering: this.#numbering }
+  }
+
+  /** There may be somewhere to send records again. */
+  wake(): void {
+    if (this.#state === 'suspended' && !this.#isBurying) this.#becomeReady()
   }
 
   /** Another cluster: the producer id is void there, and a broker could take it for somebody else's. */
   clusterChanged(): void {
     this.#numbering = undefined
+  }
+
+  /** The Router has a batch of it. */
+  get isAwaiting(): boolean {
+    return this.#state === 'awaiting'
   }
 
   /** Holds nothing, and waits for no answer. */
@@ -251,25 +337,26 @@ export class Lane implements HostedLane {
     const used = this.#numbering
     if (used === undefined) return
     this.#numbering = raised(used)
-    if (this.#numbering === undefined) this.#host.usedUp(used.producerId)
+    if (this.#numbering === undefined) this.#deps.numbers.usedUp(used.producerId)
   }
 
   #backOff(reason: string, soon: boolean): void {
-    const { random, settings, counters } = this.#host
+    const { random, settings, counters } = this.#deps
     this.#reason = reason
     this.#state = 'backingOff'
     counters.retries++
-    this.#host.batchClosed(this)
+    this.#onBatchClosed()
     const delayMs =
       soon && this.#attempts === 1
         ? SOON_MS * (0.5 + random())
         : backoffMs(this.#attempts - 1, settings.retryBackoffMs, settings.retryBackoffMaxMs, random, A_FIFTH_AROUND)
     this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
+    this.#deps.keeper?.delayed(this)
     if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#logTrouble()
   }
 
   #logTrouble(): void {
-    this.#host.log.warn(
+    this.#deps.log.warn(
       { topic: this.topic, partition: this.partition, attempts: this.#attempts },
       `a batch is not taken yet: ${this.#reason}`
     )
@@ -278,12 +365,12 @@ export class Lane implements HostedLane {
   #becomeIdle(): void {
     this.#enter('idle')
     this.#soleTicket = undefined
-    this.#host.emptied(this)
+    this.#deps.schedule.emptied(this)
   }
 
   #becomeReady(): void {
     this.#enter('ready')
-    this.#host.ready(this)
+    this.#deps.schedule.ready(this)
   }
 
   #enter(state: LaneState): void {
@@ -299,27 +386,27 @@ export class Lane implements HostedLane {
     if (head === undefined) return
     if (this.#state === 'awaiting') {
       head.expire(nowMs, false, this.#tooLate)
-      if (nowMs - this.#awaitedSince >= this.#host.settings.answerTimeoutMs) this.#giveUpWaiting(head)
+      if (nowMs - this.#awaitedSince >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
     }
     this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#tooLate))
     if (head.isEmpty) this.#settled(head)
-    else if (nowMs >= this.#expiresAt) this.#expireHead(head)
+    else if (nowMs >= head.expiresAt) this.#expireHead(head)
   }
 
   /** What a record is told whose time is over. */
   readonly #tooLate = (persisted: Persisted): RecordFailure =>
-    this.#missingSince !== undefined && persisted === 'no'
+    this.#isDenied && persisted === 'no'
       ? failures.unknownTopic(this.topic)
       : failures.timedOut(this.#reason, persisted, this.#cause)
 
   get #cause(): string | undefined {
-    return this.#lastError ?? this.#host.awayBecause
+    return this.#lastError ?? this.#deps.cluster.awayBecause
   }
 
   #giveUpWaiting(head: Batch): void {
     const error = new Error('the router did not answer')
-    this.#host.log.error({ topic: this.topic, partition: this.partition }, error.message)
+    this.#deps.log.error({ topic: this.topic, partition: this.partition }, error.message)
     this.#answered(head, { type: 'unanswered', error })
   }
 
@@ -329,19 +416,18 @@ export class Lane implements HostedLane {
   }
 
   #countWithdrawn(records: number): void {
-    this.#host.counters.withdrawn += records
-    this.#host.held(0, -records)
+    this.#deps.counters.withdrawn += records
+    this.#deps.budget.hold(0, -records)
   }
 
   #release(batch: Batch): void {
     this.#chargedBytes -= batch.chargedBytes
-    this.#host.held(-batch.chargedBytes, -batch.recordCount)
+    this.#deps.budget.hold(-batch.chargedBytes, -batch.recordCount)
   }
 
   /** Fails all that waits behind the head, and the head too unless the Router has it. */
   failWaiting(failureOf: (maybeWritten: boolean) => RecordFailure): void {
     for (const batch of this.#waiting.takeAll()) this.#drop(batch, failureOf)
-    if (this.#state !== 'awaiting') this.#missingSince = undefined
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting') return
     if (head.maybeWritten) this.#renumber()
@@ -360,7 +446,7 @@ export class Lane implements HostedLane {
   }
 
   #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {
-    this.#host.counters.failed += batch.recordCount
+    this.#deps.counters.failed += batch.recordCount
     this.#release(batch)
     batch.fail(failureOf(batch.maybeWritten))
   }

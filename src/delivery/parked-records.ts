@@ -1,15 +1,14 @@
-import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
-import type { RecordFailure } from '../operations.js'
+import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../model.js'
 import { overheadOf } from './batch.js'
 import type { Partitioner } from './partitioners.js'
-import type { Ticket } from './ticket.js'
+import type { MemoryTicket } from './ticket.js'
 
 /** A record on its way in: who waits for it and as what. */
 export interface Arrival {
   readonly record: ProduceRecord
   readonly partitioner: Partitioner
   readonly timestampMs: number
-  readonly ticket: Ticket
+  readonly ticket: MemoryTicket
   readonly index: number
 }
 
@@ -31,7 +30,7 @@ export class ParkedRecords {
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The request that all records belong to, if there is one. */
-  #soleTicket: Ticket | undefined
+  #soleTicket: MemoryTicket | undefined
 
   get recordCount(): number {
     return this.#parked.length
@@ -48,7 +47,7 @@ export class ParkedRecords {
   }
 
   /** No record of another request waits here. */
-  isOnlyOf(ticket: Ticket): boolean {
+  isOnlyOf(ticket: MemoryTicket): boolean {
     return this.#parked.length === 0 || this.#soleTicket === ticket
   }
 

@@ -3,7 +3,7 @@ import { ask } from '../actor/requester.js'
 import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
 import type { Logger } from '../model.js'
 import type { InitProducerIdResult, RouterMessage } from '../operations.js'
-import type { HostedLane } from './lane-host.js'
+import type { Numbers, ScheduledLane } from './lane-deps.js'
 import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -15,22 +15,22 @@ const BELT_MS = 1_000
 /** What becomes of the lanes that wait. */
 export interface IdentityWaiters {
   /** Their `take` brings a batch now. */
-  ready(lanes: readonly HostedLane[]): void
+  ready(lanes: readonly ScheduledLane[]): void
   /** The brokers will not give us an id. */
-  refused(lanes: readonly HostedLane[], refusal: InitProducerIdResult & { type: 'failed' }): void
+  refused(lanes: readonly ScheduledLane[], refusal: InitProducerIdResult & { type: 'failed' }): void
 }
 
 /**
  * The producer id of this process. Asked for when the first record wants to leave, and until it comes; lanes that are
  * ready wait here meanwhile.
  */
-export class ProducerIdentity {
+export class ProducerIdentity implements Numbers {
   readonly #router: ActorRef<RouterMessage>
   readonly #settings: DeliverySettings
   readonly #random: () => number
   readonly #log: Logger
   readonly #waiters: IdentityWaiters
-  readonly #lanes = new Set<HostedLane>()
+  readonly #lanes = new Set<ScheduledLane>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
   /** A new lane begins with this epoch at least: lanes that were forgotten have used the ones below. */
   #firstEpoch = 0
@@ -51,7 +51,7 @@ export class ProducerIdentity {
   }
 
   /** A number for a lane to start with; without a producer id the lane is named to `ready` later. */
-  numbering(lane: HostedLane): Numbering | undefined {
+  numbering(lane: ScheduledLane): Numbering | undefined {
     if (this.#current !== undefined) {
       const { producerId, producerEpoch } = this.#current
       return newNumbering(producerId, Math.max(producerEpoch, this.#firstEpoch))
@@ -109,7 +109,7 @@ export class ProducerIdentity {
     this.#waiters.ready(this.#takeLanes())
   }
 
-  #takeLanes(): readonly HostedLane[] {
+  #takeLanes(): readonly ScheduledLane[] {
     const lanes = [...this.#lanes]
     this.#lanes.clear()
     return lanes

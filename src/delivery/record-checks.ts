@@ -1,5 +1,4 @@
-import type { Bytes, ProduceRecord, RecordHeader } from '../model.js'
-import type { RecordFailure } from '../operations.js'
+import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../model.js'
 import { failures } from './failures.js'
 
 const MOST_BYTES_OF_A_CHARACTER = 3

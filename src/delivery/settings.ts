@@ -1,57 +1,99 @@
-import type { CompressionCodec } from '../wire/compression.js'
+import { z } from 'zod'
+import { defaultRouterSettings, type RouterSettingsOverrides } from '../router/settings.js'
+import { parseOptions } from '../settings/options.js'
+import { bytes, count, milliseconds } from '../settings/units.js'
 
-const KIB = 1024
-const MIB = 1024 * KIB
+const MIB = 1024 * 1024
 
-/** Every limit of delivery; what is absent has the default. */
-export interface DeliverySettings {
-  /** Records waiting for Kafka, all lanes together, bookkeeping included; more are refused as overload. */
-  readonly maxBytes: number
-  /** The same for one lane, so that a stuck partition leaves room for the others. */
-  readonly maxLaneBytes: number
-  /** One record batch, header included. A single record that is larger travels alone. */
-  readonly batchMaxBytes: number
-  /** Key, value and headers of one record; larger ones are refused. */
-  readonly maxRecordBytes: number
-  /** How long a sealed batch is tried before it is given up, and the longest any record waits to be sealed. */
-  readonly timeoutMs: number
-  /** How long records wait for a topic the brokers say they do not know. A negative answer is remembered as long. */
-  readonly unknownTopicWaitMs: number
-  /** Records that wait for one such topic. A topic that is being looked up may hold as many bytes as a lane instead. */
-  readonly unknownTopicMaxBytes: number
-  /** Most topics that brokers denied and records wait for; beyond it, records of the one denied first fail. */
-  readonly maxUnknownTopics: number
-  /** Topics that records wait for and that no broker has answered for yet; records of further ones are refused. */
-  readonly maxPendingTopics: number
-  /** Lets the brokers create a topic that is produced to. */
-  readonly createTopics: boolean
-  /** Topics in use are looked up again after this, which is how added partitions are seen. */
-  readonly metadataMaxAgeMs: number
-  /** Least time between two look-ups of new topics, between two of missing ones, and between two refreshes. */
-  readonly lookUpIntervalMs: number
-  /** First wait before a batch is tried again; doubles up to `retryBackoffMaxMs`, plus or minus a fifth. */
-  readonly retryBackoffMs: number
-  readonly retryBackoffMaxMs: number
-  /** How long the Router may keep a batch or a look-up before it counts as unanswered. */
-  readonly answerTimeoutMs: number
-  readonly compression: CompressionCodec
-}
+const section = z.strictObject({
+  maxBytes: bytes
+    .default(64 * MIB)
+    .describe(
+      'Memory for records that wait for Kafka, all partitions together, bookkeeping included; further records are refused as overload'
+    ),
+  maxLaneBytes: bytes
+    .default(16 * MIB)
+    .describe('The same for one partition, so that a stuck partition leaves memory to the others'),
+  batchMaxBytes: bytes
+    .default(1_000_000)
+    .describe(
+      'Largest record batch; must not exceed `max.message.bytes` of the topics. A single record that is larger is sent in a batch of its own'
+    ),
+  maxRecordBytes: bytes.default(1 * MIB).describe('Key, value and headers of one record; larger ones are refused'),
+  timeoutMs: milliseconds
+    .default(120_000)
+    .describe(
+      'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
+    ),
+  unknownTopicWaitMs: milliseconds
+    .optional()
+    .describe(
+      'Former name of `router.unknownTopicTimeoutMs` and `router.unknownTopicRememberedMs`; sets both. The Router decides when a topic is unknown, for those who write as for those who read'
+    ),
+  unknownTopicMaxBytes: bytes
+    .default(1 * MIB)
+    .describe(
+      'Memory for the records of one topic that the brokers do not know. While no broker has answered yet, `maxLaneBytes` applies instead. The records of all topics of either kind may take a quarter of `maxBytes`'
+    ),
+  maxUnknownTopics: count
+    .default(1_000)
+    .describe(
+      'Most topics that the brokers do not know and that records wait for. When there are more, the records of the topic that has been missing longest fail with `unknownTopic`'
+    ),
+  maxPendingTopics: count
+    .default(10_000)
+    .describe(
+      'Most topics that records wait for while no broker has answered for them; records for further topics are refused. One request may add a quarter of them'
+    ),
+  createTopics: z
+    .boolean()
+    .default(true)
+    .describe('Lets the brokers create missing topics that are written to, where `auto.create.topics.enable` is on'),
+  lookUpIntervalMs: milliseconds
+    .optional()
+    .describe(
+      'Has no effect any more: the Router looks topics up, paced by `router.refreshBackoffMs` and `router.refreshBackoffMaxMs`'
+    ),
+  retryBackoffMs: milliseconds.default(100).describe('First pause before a batch is tried again; it doubles each time'),
+  retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before a batch is tried again'),
+  answerTimeoutMs: milliseconds
+    .default(60_000)
+    .describe('How long delivery waits for the answer of the Router before a batch counts as unanswered'),
+  compression: z
+    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .default('none')
+    .describe('How record batches are compressed before they are sent')
+})
 
-export const defaultDeliverySettings: DeliverySettings = {
-  maxBytes: 64 * MIB,
-  maxLaneBytes: 16 * MIB,
-  batchMaxBytes: 1_000_000,
-  maxRecordBytes: 1 * MIB,
-  timeoutMs: 120_000,
-  unknownTopicWaitMs: 5_000,
-  unknownTopicMaxBytes: 1 * MIB,
-  maxUnknownTopics: 1_000,
-  maxPendingTopics: 10_000,
-  createTopics: true,
-  metadataMaxAgeMs: 10_000,
-  lookUpIntervalMs: 50,
-  retryBackoffMs: 100,
-  retryBackoffMaxMs: 1_000,
-  answerTimeoutMs: 60_000,
-  compression: 'none'
-}
+/** Writing: the section `delivery` of the configuration. */
+export const deliverySettings = section.prefault({}).describe('Writing: buffers, batches and retries per partition')
+
+/** What delivery can be told. In the configuration the last one stands in the section `router`. */
+const options = section.extend({
+  metadataMaxAgeMs: milliseconds
+    .default(defaultRouterSettings.metadataMaxAgeMs)
+    .describe('Topics that nobody has written to for ten times as long are forgotten')
+})
+
+/** The options of delivery, as `openCastellan({ delivery })` takes them. */
+export const deliveryOptions = options.prefault({})
+
+/** Every limit and time of delivery; docs/configuration.md describes them. */
+export type DeliverySettings = Readonly<z.output<typeof options>>
+
+export const defaultDeliverySettings: DeliverySettings = options.parse({})
+
+/** @throws ConfigError naming every setting that is wrong */
+export const toDeliverySettings = (overrides: Partial<DeliverySettings> = {}): DeliverySettings =>
+  parseOptions(options, overrides, 'startDelivery', 'settings')
+
+/** Settings of delivery that decide about topics. The Router does that for all. */
+export const topicSettingsOf = ({
+  createTopics,
+  unknownTopicWaitMs
+}: Partial<DeliverySettings> = {}): RouterSettingsOverrides => ({
+  ...(createTopics === undefined ? {} : { allowAutoTopicCreation: createTopics }),
+  ...(unknownTopicWaitMs === undefined
+    ? {}
+    : { unknownTopicTimeoutMs: unknownTopicWaitMs, unknownTopicRememberedMs: unknownTopicWaitMs })
+})

@@ -1,18 +1,31 @@
-import type { RecordFailure, RecordOutcome } from '../operations.js'
+import type { RecordFailure, RecordOutcome } from '../model.js'
 
 /** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
 export interface ProduceTicket {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
   readonly refused: readonly (RecordFailure | undefined)[] | undefined
+  /**
+   * Resolves when everything that was not refused is as safe as its `durability` says: in memory at once, on disk when the
+   * durable log has synced it. `undefined`: all accepted. Else one entry per record, refused ones of before included:
+   * the log may refuse records late, when the disk is full or fails. Never rejects.
+   */
+  accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined>
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
 }
 
-/** One request's records and what became of them. No promise is made unless somebody waits, and never more than one. */
-export class Ticket implements ProduceTicket {
-  /** Monotonic milliseconds. */
+/** Who is told what became of the records of a batch, each under its index. Times are monotonic milliseconds. */
+export interface Ticket {
+  /** When the wait for its records ends; infinite: never. */
   readonly deadlineAt: number
-  /** Monotonic milliseconds. */
+  acceptedAtOf(index: number): number
+  settle(index: number, outcome: RecordOutcome): void
+  isSettled(index: number): boolean
+}
+
+/** One request's records and what became of them. No promise is made unless somebody waits, and never more than one. */
+export class MemoryTicket implements ProduceTicket, Ticket {
+  readonly deadlineAt: number
   readonly acceptedAt: number
   /** Topics that began to be looked up because of this request. */
   newTopics = 0
@@ -47,8 +60,16 @@ export class Ticket implements ProduceTicket {
     if (--this.#open === 0) this.#resolve?.(this.#outcomes as RecordOutcome[])
   }
 
+  acceptedAtOf(): number {
+    return this.acceptedAt
+  }
+
   isSettled(index: number): boolean {
     return this.#outcomes[index] !== undefined
+  }
+
+  accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined> {
+    return Promise.resolve(this.#refused)
   }
 
   outcomes(): Promise<readonly RecordOutcome[]> {

@@ -1,7 +1,7 @@
 import type { ProduceRecord } from '../model.js'
 import { BatchLimit } from './batch-limit.js'
 import { Lane } from './lane.js'
-import type { LaneHost } from './lane-host.js'
+import type { LaneDeps } from './lane-deps.js'
 import { roughSizeOf } from './parked-records.js'
 import { PartitionChoice } from './partition-choice.js'
 import type { Partitioner } from './partitioners.js'
@@ -12,19 +12,21 @@ export class TopicLanes {
   /** `undefined`: nothing has been written to the partition. */
   readonly all: (Lane | undefined)[] = []
   readonly #topic: string
-  readonly #host: LaneHost
+  readonly #deps: LaneDeps
   readonly #limit: BatchLimit
   readonly #choice: PartitionChoice
 
-  constructor(topic: string, host: LaneHost) {
+  constructor(topic: string, deps: LaneDeps) {
     this.#topic = topic
-    this.#host = host
-    this.#limit = new BatchLimit(host.settings.batchMaxBytes, host.clock)
-    this.#choice = new PartitionChoice(topic, this.all, host.random)
+    this.#deps = deps
+    this.#limit = new BatchLimit(deps.settings.batchMaxBytes, deps.clock)
+    this.#choice = new PartitionChoice(topic, this.all, deps.random)
   }
 
   of(partition: number): Lane {
-    return (this.all[partition] ??= new Lane(this.#topic, partition, this.#host, this.#limit))
+    return (this.all[partition] ??= new Lane(this.#topic, partition, this.#deps, this.#limit, () =>
+      this.#choice.batchClosed(partition)
+    ))
   }
 
   /** The partition that the record names, or that its partitioner chooses. */
@@ -41,10 +43,5 @@ export class TopicLanes {
     if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
     const other = this.of(this.#choice.of(key, partitioner, count))
     return other.hasRoom(bytes, ticket) ? other : undefined
-  }
-
-  /** A batch was sealed or filled: records that may go anywhere move on with the next one. */
-  batchClosed(partition: number): void {
-    this.#choice.batchClosed(partition)
   }
 }

@@ -1,54 +1,45 @@
 import type { ActorRef } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
-import type { FetchTopicMetadataResult, RecordFailure, RouterMessage } from '../operations.js'
-import type { LaneHost } from './lane-host.js'
-import type { Ticket } from './ticket.js'
-import { Topic } from './topic.js'
+import type { RecordFailure } from '../model.js'
+import type { RouterMessage, TopicFollower, TopicNews } from '../operations.js'
+import type { LaneDeps } from './lane-deps.js'
+import type { DeliverySettings } from './settings.js'
+import type { MemoryTicket } from './ticket.js'
+import { Topic, type TopicDeps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-/** Time limit for one look-up; the next one goes to another broker. */
-const TIMEOUT_MS = 500
-/** The same where brokers are slow: after a look-up that was not answered in time, or hardly. */
-const LONG_TIMEOUT_MS = 1_500
-/** Added to the time limit of the promise: the Router itself answers within its own. */
-const BELT_MS = 1_000
-/** How often the known topics are searched for some that are due for a refresh. */
-const REFRESH_CHECK_MS = 500
+/** How often the topics are searched for some that nobody uses. */
+const UNUSED_CHECK_MS = 500
 /** In multiples of the greatest age of metadata: a topic nobody has produced to for so long is forgotten. */
 const UNUSED_TOPICS_KEPT_FOR = 10
 
-/** What is looked up, in the order of importance. Each kind has one look-up under way at most, and waits for no other. */
-const kinds = ['pending', 'missing', 'refreshed'] as const
-type Kind = (typeof kinds)[number]
-/** Topics of one look-up. */
-const mostTopicsOf: Record<Kind, number> = { pending: 2_000, missing: 1_000, refreshed: 1_000 }
-
-/** All topics somebody has produced to, and the look-ups of those whose partitions are not known or not lately. */
-export class TopicTable {
+/** All topics somebody has produced to. What there is to know about them the Router tells. */
+export class TopicTable implements TopicFollower {
   readonly #router: ActorRef<RouterMessage>
-  readonly #host: LaneHost
+  readonly #deps: TopicDeps
   readonly #topics = new Map<string, Topic>()
   readonly #onForgotten: (topic: Topic) => void
   readonly #unknown: UnknownTopics<Topic>
-  /** Known topics that lanes were told do not exist. */
-  readonly #wantedByLanes = new Set<Topic>()
-  readonly #isAsking: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
-  readonly #askedAt: Record<Kind, number>
-  /** The last look-up was not answered in half the time for one. */
-  readonly #isSlow: Record<Kind, boolean> = { pending: false, missing: false, refreshed: false }
-  #isPlanned = false
-  #refreshCheckedAt = Number.NEGATIVE_INFINITY
-  #requests = 0
+  /** Of this turn: what the Router will be asked to tell of, and for which of them it has to look again. */
+  #toFollow = new Map<Topic, boolean>()
+  #toUnfollow = new Set<Topic>()
+  #unusedCheckedAt = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   /** @param onForgotten called for a topic that was removed: no record may go through its object any more */
-  constructor(router: ActorRef<RouterMessage>, host: LaneHost, onForgotten: (topic: Topic) => void) {
+  constructor(
+    router: ActorRef<RouterMessage>,
+    deps: LaneDeps & { readonly settings: DeliverySettings },
+    onForgotten: (topic: Topic) => void
+  ) {
     this.#router = router
-    this.#host = host
     this.#onForgotten = onForgotten
-    this.#unknown = new UnknownTopics(host.settings, topic => this.#forget(topic))
-    const never = Number.NEGATIVE_INFINITY
-    this.#askedAt = { pending: never, missing: never, refreshed: never }
+    this.#unknown = new UnknownTopics(deps.settings, topic => this.#forget(topic))
+    this.#deps = {
+      ...deps,
+      unknown: this.#unknown,
+      follow: (topic, anew) => this.#follow(topic, anew),
+      unfollow: topic => this.#unfollow(topic)
+    }
   }
 
   get(name: string): Topic | undefined {
@@ -65,126 +56,82 @@ export class TopicTable {
   }
 
   /** A topic nobody has asked for yet, or why there is no place for it. */
-  open(name: string, ticket: Ticket): Topic | RecordFailure {
+  open(name: string, ticket: MemoryTicket): Topic | RecordFailure {
     const refusal = this.#unknown.refusal(ticket)
     if (refusal !== undefined) return refusal
-    const topic = new Topic(name, this.#host, this.#unknown)
+    const topic = new Topic(name, this.#deps)
     this.#topics.set(name, topic)
     return topic
   }
 
-  #forget(topic: Topic): void {
-    this.#topics.delete(topic.name)
-    this.#wantedByLanes.delete(topic)
-    this.#unknown.forget(topic)
-    this.#onForgotten(topic)
+  /** Called by the Router. A bug met with one topic stays in it. */
+  topicsTold(news: readonly TopicNews[]): void {
+    if (this.#isClosed) return
+    const nowMs = this.#deps.clock()
+    for (const one of news) {
+      try {
+        this.#topics.get(one.topic)?.told(one, nowMs)
+      } catch (error) {
+        this.#deps.log.error({ err: error, topic: one.topic }, 'news of a topic met a bug')
+      }
+    }
   }
 
-  wantedByLane(name: string): void {
-    const topic = this.#topics.get(name)
-    if (topic === undefined) return
-    topic.wantedByLane(this.#host.clock())
-    this.#wantedByLanes.add(topic)
-  }
-
-  /** Looks up what is due, at the end of this turn at the earliest, so that all topics of a turn share a look-up. */
-  lookUpSoon(): void {
-    if (this.#isPlanned) return
-    this.#isPlanned = true
-    setImmediate(() => {
-      this.#isPlanned = false
-      this.#lookUp(this.#host.clock())
-    })
-  }
-
-  /** Ends waits that are over, and looks up what is due. */
+  /** Ends waits that are over, and forgets what nobody uses. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
-    this.#lookUp(nowMs)
-  }
-
-  #lookUp(nowMs: number): void {
-    if (this.#isClosed) return
-    for (const kind of kinds) {
-      if (this.#isAsking[kind] || nowMs - this.#askedAt[kind] < this.#host.settings.lookUpIntervalMs) continue
-      const topics = this.#dueOf(kind, nowMs)
-      if (topics.length > 0) this.#ask(kind, topics)
-    }
-  }
-
-  #dueOf(kind: Kind, nowMs: number): Topic[] {
-    const due: Topic[] = []
-    for (const topic of this.#candidatesOf(kind, nowMs)) {
-      if (!(kind === 'refreshed' ? topic.isRefreshDue(nowMs) : topic.lookUp.isDue(nowMs))) continue
-      due.push(topic)
-      if (due.length >= mostTopicsOf[kind]) break
-    }
-    return due
-  }
-
-  *#candidatesOf(kind: Kind, nowMs: number): Iterable<Topic> {
-    switch (kind) {
-      case 'pending':
-        yield* this.#unknown.topics('pending')
-        return
-      case 'missing':
-        // Those that existed a moment ago come first.
-        for (const topic of this.#wantedByLanes) {
-          if (topic.isWantedByLane) yield topic
-          else this.#wantedByLanes.delete(topic)
-        }
-        yield* this.#unknown.topics('missing')
-        return
-      case 'refreshed':
-        if (nowMs - this.#refreshCheckedAt < REFRESH_CHECK_MS) return
-        this.#refreshCheckedAt = nowMs
-        this.#forgetUnused(nowMs)
-        yield* this.#topics.values()
-    }
-  }
-
-  #forgetUnused(nowMs: number): void {
-    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#host.settings.metadataMaxAgeMs
+    if (nowMs - this.#unusedCheckedAt < UNUSED_CHECK_MS) return
+    this.#unusedCheckedAt = nowMs
+    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#deps.settings.metadataMaxAgeMs
     for (const topic of this.#topics.values()) if (topic.isUnused(unusedMs, nowMs)) this.#forget(topic)
-  }
-
-  /** Creates nothing that exists: the Router looks first, and has created what is missing as far as its budget goes. */
-  #ask(kind: Kind, topics: readonly Topic[]): void {
-    this.#isAsking[kind] = true
-    this.#askedAt[kind] = this.#host.clock()
-    const timeoutMs = this.#isSlow[kind] ? LONG_TIMEOUT_MS : TIMEOUT_MS
-    for (const topic of topics) topic.lookUp.asked()
-    ask<FetchTopicMetadataResult>('the partitions of topics', timeoutMs + BELT_MS, requester =>
-      this.#router.tell({
-        type: 'fetchTopicMetadata',
-        requestId: ++this.#requests,
-        topics: topics.map(topic => topic.name),
-        allowAutoTopicCreation: kind !== 'refreshed' && this.#host.settings.createTopics,
-        timeoutMs,
-        requester
-      })
-    ).then(
-      result => this.#answered(kind, topics, result),
-      () => this.#answered(kind, topics, undefined)
-    )
-  }
-
-  #answered(kind: Kind, topics: readonly Topic[], result: FetchTopicMetadataResult | undefined): void {
-    this.#isAsking[kind] = false
-    if (this.#isClosed) return
-    const nowMs = this.#host.clock()
-    this.#isSlow[kind] = nowMs - this.#askedAt[kind] > TIMEOUT_MS / 2
-    for (const topic of topics) {
-      // It may have been forgotten meanwhile.
-      if (this.#topics.get(topic.name) !== topic) continue
-      topic.lookedUp(result?.type === 'success' ? result.topics.get(topic.name) : undefined, nowMs)
-    }
-    if (result?.type === 'failed')
-      this.#host.log.debug({ code: result.code }, `no look-up of topics: ${result.message}`)
-    this.lookUpSoon()
   }
 
   close(): void {
     this.#isClosed = true
+  }
+
+  #forget(topic: Topic): void {
+    this.#topics.delete(topic.name)
+    this.#unknown.forget(topic)
+    this.#unfollow(topic)
+    this.#onForgotten(topic)
+  }
+
+  /** At the end of this turn, so that all topics of a turn share a message. */
+  #follow(topic: Topic, anew: boolean): void {
+    this.#tellSoon()
+    this.#toUnfollow.delete(topic)
+    this.#toFollow.set(topic, anew)
+  }
+
+  #unfollow(topic: Topic): void {
+    this.#tellSoon()
+    this.#toFollow.delete(topic)
+    this.#toUnfollow.add(topic)
+  }
+
+  #tellSoon(): void {
+    if (this.#toFollow.size + this.#toUnfollow.size === 0) setImmediate(() => this.#tell())
+  }
+
+  #tell(): void {
+    const [toFollow, toUnfollow] = [[...this.#toFollow], this.#toUnfollow]
+    this.#toFollow = new Map()
+    this.#toUnfollow = new Set()
+    // One that was found meanwhile is followed on.
+    this.#tellOf([...toUnfollow].filter(topic => !this.#topics.get(topic.name)?.isKnown))
+    for (const anew of [false, true]) {
+      const topics = toFollow.flatMap(([topic, isAnew]) => (isAnew === anew ? [topic] : []))
+      this.#tellOf(topics, anew)
+    }
+  }
+
+  /** @param anew absent: the topics are not to be followed any more */
+  #tellOf(topics: readonly Topic[], anew?: boolean): void {
+    if (topics.length === 0 || this.#isClosed) return
+    const message = { topics: topics.map(({ name }) => name), follower: this }
+    this.#router.tell(
+      anew === undefined ? { type: 'unfollowTopics', ...message } : { type: 'followTopics', ...message, anew }
+    )
   }
 }

@@ -1,54 +1,61 @@
-import type { ProduceRecord } from '../model.js'
-import type { RecordFailure } from '../operations.js'
-import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import type { ProduceRecord, RecordFailure } from '../model.js'
+import type { TopicNews } from '../operations.js'
 import { failures } from './failures.js'
 import type { Lane } from './lane.js'
-import type { LaneHost } from './lane-host.js'
-import { LookUp } from './look-up.js'
+import type { LaneDeps } from './lane-deps.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
-import { PartitionCount } from './partition-count.js'
 import type { Partitioner } from './partitioners.js'
-import type { Ticket } from './ticket.js'
+import type { DeliverySettings } from './settings.js'
+import type { MemoryTicket } from './ticket.js'
 import { TopicLanes } from './topic-lanes.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 
-/** A partition beyond the known ones is believed not to exist when the topic was found as recently as this. */
+/** A partition beyond the known ones is believed not to exist when the Router told the number as recently as this. */
 const FRESH_MS = 1_000
+/** What brokers denied is no news about a time in which nobody asked. */
+const DENIAL_COUNTS_FOR_MS = 5_000
+
+/** What topics share. */
+export interface TopicDeps extends LaneDeps {
+  readonly settings: DeliverySettings
+  readonly unknown: UnknownTopics<Topic>
+  /** Has the Router tell of the topic: what it knows, or, `anew`, what a new look-up finds. */
+  follow(topic: Topic, anew: boolean): void
+  /** Nothing waits for the topic any more. */
+  unfollow(topic: Topic): void
+}
 
 /** One topic: how many partitions it has, their lanes, and the records that came before anybody knew. */
 export class Topic implements UnknownTopic {
   readonly name: string
-  readonly lookUp: LookUp
-  readonly #host: LaneHost
-  readonly #unknown: UnknownTopics<Topic>
+  readonly #deps: TopicDeps
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   readonly #lanes: TopicLanes
   readonly #parked = new ParkedRecords()
-  readonly #partitionCount = new PartitionCount()
-  #isWantedByLane = false
+  /** 0: not known. */
+  #partitionCount = 0
+  #toldAt = Number.NEGATIVE_INFINITY
+  #deniedAt = Number.NEGATIVE_INFINITY
   #lastUsedAt = Number.NEGATIVE_INFINITY
-  /** The failure of the last look-up, with which further records are refused until `until`. */
+  /** The Router said that there is no such topic; further records are refused until `until`. */
   #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
 
-  constructor(name: string, host: LaneHost, unknown: UnknownTopics<Topic>) {
+  constructor(name: string, deps: TopicDeps) {
     this.name = name
-    this.#host = host
-    this.#unknown = unknown
-    this.lookUp = new LookUp(host.settings.metadataMaxAgeMs, host.random)
-    this.#lanes = new TopicLanes(name, host)
+    this.#deps = deps
+    this.#lanes = new TopicLanes(name, deps)
   }
 
   get isKnown(): boolean {
-    return this.#partitionCount.value > 0
+    return this.#partitionCount > 0
   }
 
-  /** Bytes of the records that wait for a look-up. */
+  /** Bytes of the records that wait until the partitions are known. */
   get waitingBytes(): number {
     return this.#parked.chargedBytes
   }
 
-  /** When the oldest record that waits for its look-up was accepted; infinite: none waits. */
+  /** When the oldest record that waits for its partitions was accepted; infinite: none waits. */
   get oldestParkedAt(): number {
     return this.#parked.oldestAt
   }
@@ -63,23 +70,7 @@ export class Topic implements UnknownTopic {
 
   /** Nothing that is remembered of it still applies: it may be forgotten. */
   isOver(nowMs: number): boolean {
-    return !(this.#remembered !== undefined && nowMs < this.#remembered.until) && !this.lookUp.isDenied(nowMs)
-  }
-
-  /** It was found, and records were sent there since it was last asked for. */
-  isRefreshDue(nowMs: number): boolean {
-    return this.isKnown && this.#lastUsedAt > this.lookUp.answeredAt && this.lookUp.isDue(nowMs)
-  }
-
-  /** A lane was told that it does not exist. */
-  wantedByLane(nowMs: number): void {
-    this.#isWantedByLane = true
-    this.lookUp.want(nowMs)
-  }
-
-  /** A lane was told that it does not exist, and no look-up has ended since. */
-  get isWantedByLane(): boolean {
-    return this.#isWantedByLane
+    return !(this.#remembered !== undefined && nowMs < this.#remembered.until) && !this.#isDenied(nowMs)
   }
 
   /** Takes a record, in order, or says at once why not. */
@@ -87,64 +78,63 @@ export class Topic implements UnknownTopic {
     record: ProduceRecord,
     partitioner: Partitioner,
     timestampMs: number,
-    ticket: Ticket,
+    ticket: MemoryTicket,
     index: number,
     nowMs: number
   ): RecordFailure | undefined {
     this.#lastUsedAt = nowMs
     const { partition } = record
-    const count = this.#partitionCount.value
+    const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
       const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
       if (lane === undefined) return this.#laneFull(this.#lanes.partitionOf(record, partitioner, count))
       lane.append(record, timestampMs, ticket, index)
       return undefined
     }
-    if (count > 0 && this.#isFresh(nowMs)) return failures.unknownPartition(this.name, partition)
+    if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
     return this.#park({ record, partitioner, timestampMs, ticket, index }, nowMs)
   }
 
-  #isFresh(nowMs: number): boolean {
-    return nowMs - this.lookUp.foundAt < FRESH_MS
+  #isDenied(nowMs: number): boolean {
+    return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
   #laneFull(partition: number): RecordFailure {
-    const { maxLaneBytes } = this.#host.settings
+    const { maxLaneBytes } = this.#deps.settings
     return failures.overloaded(`the lane of ${this.name}/${partition} is`, maxLaneBytes, 'delivery.maxLaneBytes')
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
     this.#remembered = undefined
-    const isDenied = this.lookUp.isDenied(nowMs)
-    if (this.#parked.recordCount === 0) {
-      const refusal = isDenied ? undefined : this.#unknown.refusal(arrival.ticket)
+    const isFirst = this.#parked.recordCount === 0
+    const isDenied = this.#isDenied(nowMs)
+    if (isFirst) {
+      const refusal = isDenied ? undefined : this.#deps.unknown.refusal(arrival.ticket)
       if (refusal !== undefined) return refusal
       arrival.ticket.newTopics++
-      this.#unknown.enter(this, isDenied ? 'missing' : 'pending')
+      this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
     const refusal = this.#parkingRefusal(arrival, isDenied)
     if (refusal !== undefined) {
-      if (this.#parked.recordCount === 0) this.#unknown.leave(this, nowMs)
+      if (isFirst) this.#deps.unknown.leave(this, nowMs)
       return refusal
     }
     const charge = this.#parked.add(arrival)
-    this.#host.held(charge, 1)
-    this.#unknown.grew(this, charge)
-    this.lookUp.want(nowMs)
-    this.#host.lookUpSoon()
+    this.#deps.budget.hold(charge, 1)
+    this.#deps.unknown.grew(this, charge)
+    if (isFirst) this.#deps.follow(this, this.isKnown)
     return undefined
   }
 
   /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
   #parkingRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
-    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#host.settings
+    const { budget, unknown } = this.#deps
+    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
     const limit = isDenied ? unknownTopicMaxBytes : maxLaneBytes
-    const fits = this.#parked.chargedBytes + bytes <= limit && this.#unknown.hasRoom(this, bytes)
-    if (fits || (this.#parked.isOnlyOf(ticket) && this.#unknown.isAlone(this) && this.#host.hasSpare(bytes))) {
-      return undefined
-    }
+    const fits = this.#parked.chargedBytes + bytes <= limit && unknown.hasRoom(this, bytes)
+    if (fits || (this.#parked.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
       return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
@@ -153,42 +143,42 @@ export class Topic implements UnknownTopic {
     return failures.overloaded(what, Math.min(maxLaneBytes, maxBytes / 4), 'delivery.maxLaneBytes, delivery.maxBytes')
   }
 
-  /** What a look-up brought; `undefined`: nobody answered. */
-  lookedUp(metadata: TopicMetadata | undefined, nowMs: number): void {
-    this.#isWantedByLane = false
-    if (metadata?.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.#found(metadata, nowMs)
-    else this.#notFound(metadata, nowMs)
+  /** What the Router knows now. */
+  told(news: TopicNews, nowMs: number): void {
+    switch (news.type) {
+      case 'known':
+        this.#found(news.partitionCount, nowMs)
+        break
+      case 'denied':
+        this.#deniedAt = nowMs
+        if (this.#parked.recordCount > 0) this.#deps.unknown.enter(this, 'missing')
+        break
+      case 'missing':
+        this.#missing(news.until)
+        break
+      case 'refused':
+        this.#giveUp(failures.rejected(news.errorCode, 'no'), news.until)
+    }
   }
 
-  #notFound(metadata: TopicMetadata | undefined, nowMs: number): void {
-    const code = metadata?.errorCode ?? errorCodes.NONE
-    this.lookUp.fruitless(nowMs, code === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    const isFinal = !kafkaErrorOf(code).retriable && code !== errorCodes.NONE
-    if (!this.isKnown && isFinal) this.#giveUp(failures.rejected(code, 'no'), nowMs)
-    else this.tick(nowMs)
-    const isWaitedFor = this.#parked.recordCount > 0
-    // A known one too: a look-up that came to nothing must not be the last.
-    if (isWaitedFor || this.isKnown) this.lookUp.want(nowMs)
-    if (isWaitedFor && this.lookUp.isDenied(nowMs)) this.#unknown.enter(this, 'missing')
-  }
-
-  #found(metadata: TopicMetadata, nowMs: number): void {
-    this.lookUp.found(nowMs)
-    this.#partitionCount.told(metadata)
+  #found(partitionCount: number, nowMs: number): void {
+    this.#partitionCount = partitionCount
+    this.#toldAt = nowMs
+    this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
-    if (this.#partitionCount.isDoubted) this.lookUp.want(nowMs)
+    if (this.#parked.recordCount === 0) return
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
   }
 
   /** A record that has been accepted is not refused because its lane is full. */
   #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
     const { partition } = record
-    if (partition !== undefined && partition >= this.#partitionCount.value) {
+    const count = this.#partitionCount
+    if (partition !== undefined && partition >= count) {
       ticket.settle(index, failures.unknownPartition(this.name, partition))
       return
     }
     this.#lastUsedAt = nowMs
-    const count = this.#partitionCount.value
     const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
     const chosen = lane ?? this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count))
     chosen.append(record, timestampMs, ticket, index)
@@ -197,54 +187,48 @@ export class Topic implements UnknownTopic {
   #takeParked(nowMs: number): readonly Arrival[] {
     const { chargedBytes, recordCount } = this.#parked
     const arrivals = this.#parked.takeAll()
-    this.#unknown.grew(this, -chargedBytes)
-    this.#host.held(-chargedBytes, -recordCount)
-    this.#unknown.leave(this, nowMs)
+    this.#deps.unknown.grew(this, -chargedBytes)
+    this.#deps.budget.hold(-chargedBytes, -recordCount)
+    this.#deps.unknown.leave(this, nowMs)
     return arrivals
   }
 
   /** Ends waits that are over. */
   tick(nowMs: number): void {
-    if (this.#parked.recordCount === 0) return
-    const isDenied = this.lookUp.deniedForMs(nowMs) >= this.#host.settings.unknownTopicWaitMs
-    if (isDenied) this.#giveUp(failures.unknownTopic(this.name), nowMs)
-    else this.#expireParked(nowMs)
-  }
-
-  #expireParked(nowMs: number): void {
+    const { budget, counters, unknown, cluster } = this.#deps
     const bytes = this.#parked.chargedBytes
-    const failure = this.lookUp.isDenied(nowMs)
+    const failure = this.#isDenied(nowMs)
       ? failures.unknownTopic(this.name)
-      : failures.timedOut('the partitions of its topic are not known yet', 'no', this.#host.awayBecause)
+      : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
     const expired = this.#parked.expire(nowMs, failure)
     if (expired === 0) return
-    this.#host.counters.withdrawn += expired
-    this.#host.held(this.#parked.chargedBytes - bytes, -expired)
-    this.#unknown.grew(this, this.#parked.chargedBytes - bytes)
-    if (this.#parked.recordCount === 0) this.#unknown.leave(this, nowMs)
+    counters.withdrawn += expired
+    budget.hold(this.#parked.chargedBytes - bytes, -expired)
+    unknown.grew(this, this.#parked.chargedBytes - bytes)
+    if (this.#parked.recordCount > 0) return
+    if (!this.isKnown) this.#deps.unfollow(this)
+    unknown.leave(this, nowMs)
   }
 
-  #giveUp(failure: RecordFailure, nowMs: number): void {
-    this.#remembered = { failure, until: nowMs + this.#host.settings.unknownTopicWaitMs }
-    this.lookUp.reset()
+  #giveUp(failure: RecordFailure, until: number): void {
+    this.#remembered = { failure, until }
     this.failParked(failure)
   }
 
-  /** Its lanes were told for too long that it does not exist. */
-  missing(nowMs: number): void {
-    this.#partitionCount.forget()
-    this.#giveUp(failures.unknownTopic(this.name), nowMs)
+  #missing(until: number): void {
+    this.#partitionCount = 0
+    this.#giveUp(failures.unknownTopic(this.name), until)
     for (const lane of this.#lanes.all) {
       lane?.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
 
-  /** Another cluster is connected: whether the topic exists there, and with how many partitions, is looked up anew. */
-  clusterChanged(nowMs: number): void {
-    this.#partitionCount.forget()
+  /** Another cluster is connected: whether the topic exists there, and with how many partitions, is asked anew. */
+  clusterChanged(): void {
+    this.#partitionCount = 0
+    this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
-    this.lookUp.reset()
-    if (this.#parked.recordCount > 0) this.lookUp.wantNow(nowMs)
+    if (this.#parked.recordCount > 0) this.#deps.follow(this, false)
     for (const lane of this.#lanes.all) lane?.clusterChanged()
   }
 
@@ -257,15 +241,11 @@ export class Topic implements UnknownTopic {
   /** Others that were denied later need its place. */
   giveWay(): void {
     this.failParked(failures.unknownTopic(this.name))
+    if (!this.isKnown) this.#deps.unfollow(this)
   }
 
   failParked(failure: RecordFailure): void {
-    this.#host.counters.failed += this.#parked.recordCount
-    for (const { ticket, index } of this.#takeParked(this.#host.clock())) ticket.settle(index, failure)
-  }
-
-  /** A batch was sealed or filled: records that may go anywhere move on with the next one. */
-  batchClosed(partition: number): void {
-    this.#lanes.batchClosed(partition)
+    this.#deps.counters.failed += this.#parked.recordCount
+    for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.settle(index, failure)
   }
 }

@@ -1,7 +1,7 @@
-import type { RecordFailure } from '../operations.js'
+import type { RecordFailure } from '../model.js'
 import { failures } from './failures.js'
 import type { DeliverySettings } from './settings.js'
-import type { Ticket } from './ticket.js'
+import type { MemoryTicket } from './ticket.js'
 
 /** Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. */
 const SHARE_OF_WAITING = 1 / 4
@@ -60,7 +60,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   }
 
   /** Why no further topic may wait; `undefined`: it may. */
-  refusal(ticket: Ticket): RecordFailure | undefined {
+  refusal(ticket: MemoryTicket): RecordFailure | undefined {
     const { maxPendingTopics } = this.#settings
     const isFull =
       this.#pools.pending.topics.size >= maxPendingTopics || ticket.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST

@@ -1,4 +1,5 @@
-import type { BatchAnswer, Persisted, RecordFailure } from '../operations.js'
+import type { Persisted, RecordFailure } from '../model.js'
+import type { BatchAnswer } from '../operations.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import { failures } from './failures.js'
 
@@ -11,8 +12,8 @@ export interface HeadFacts {
   readonly maybeWritten: boolean
   /** The time for delivering it is over. */
   readonly isExpired: boolean
-  /** Look-ups have said for long enough that the topic or partition does not exist. */
-  readonly isMissingTooLong: boolean
+  /** The records are in the durable log: they have time, and one that Kafka refuses for good must not take others with it. */
+  readonly isDurable: boolean
   /** What a broker could not be reached for, since one last answered. */
   readonly lastError?: string | undefined
 }
@@ -28,6 +29,8 @@ export type Verdict =
   /** Send two halves, one after the other. `tooLarge`: other batches of that size would be refused as well. */
   | { readonly type: 'split'; readonly renumber: boolean; readonly tooLarge: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
+  /** Records of the durable log wait until there is somewhere to send them. */
+  | { readonly type: 'suspend'; readonly failure: RecordFailure }
 
 /**
  * Retriable codes that mean "not written by this attempt". Every other retriable code leaves the outcome unknown:
@@ -98,17 +101,25 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
   }
   if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
   if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
-  return fail(head, failures.rejected(code, persistedOf(head.maybeWritten)))
+  return refusedForGood(head, failures.rejected(code, persistedOf(head.maybeWritten)))
+}
+
+/** The rights of a principal are mended by an operator; until then records of the durable log stay where they are. */
+function refusedForGood(head: HeadFacts, failure: RecordFailure): Verdict {
+  if (!head.isDurable) return fail(head, failure)
+  const { maybeWritten, recordCount } = head
+  if (failure.code === 'notAuthorized') return { type: 'retry', soon: false, maybeWritten, reason: failure.message }
+  return recordCount > 1 ? { type: 'split', renumber: maybeWritten, tooLarge: false } : fail(head, failure)
 }
 
 function judgeNotSent(head: HeadFacts, answer: BatchAnswer & { type: 'notSent' }): Verdict {
   const persisted = persistedOf(head.maybeWritten)
-  if (answer.reason === 'shuttingDown') return fail(head, failures.shuttingDown(persisted))
-  if (head.isMissingTooLong && answer.reason === 'unknownTopic') {
-    return fail(head, failures.unknownTopic(head.topic, persisted))
-  }
-  if (head.isMissingTooLong && answer.reason === 'unknownPartition') {
-    return fail(head, failures.unknownPartition(head.topic, head.partition, persisted))
+  const end = (failure: RecordFailure): Verdict => (head.isDurable ? { type: 'suspend', failure } : fail(head, failure))
+  if (answer.reason === 'shuttingDown') return end(failures.shuttingDown(persisted))
+  // The Router says so only when it believes it.
+  if (answer.reason === 'unknownTopic') return end(failures.unknownTopic(head.topic, persisted))
+  if (answer.reason === 'unknownPartition') {
+    return end(failures.unknownPartition(head.topic, head.partition, persisted))
   }
   return retryOrExpire(head, answer.reason === 'clusterChanged', false, answer.message)
 }

@@ -1,15 +1,14 @@
-import type { ProduceRecord } from '../model.js'
-import type { Persisted, RecordFailure } from '../operations.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
 import { RecordBatchWriter } from '../wire/record-batch-writer.js'
 import type { SlabPool } from '../wire/slab-pool.js'
 import { Batch, loneBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
-import type { DeliverySettings } from './settings.js'
+import type { LaneSettings } from './lane-deps.js'
 import type { Ticket } from './ticket.js'
 
 /** Unsealed batches of a lane, oldest first; records are appended to the last one. */
 export class WaitingBatches {
-  readonly #settings: DeliverySettings
+  readonly #settings: LaneSettings
   readonly #limit: BatchLimit
   readonly #slabs: SlabPool
   readonly #onFull: () => void
@@ -18,7 +17,7 @@ export class WaitingBatches {
   #spareWriter: RecordBatchWriter | undefined
 
   /** @param onFull called when a batch is full and another one begins */
-  constructor(settings: DeliverySettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
+  constructor(settings: LaneSettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
     this.#settings = settings
     this.#limit = limit
     this.#slabs = slabs
@@ -45,7 +44,7 @@ export class WaitingBatches {
   #begin(batch: Batch, record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
     const charge = batch.append(record, timestampMs, ticket, index)
     if (charge === 0) {
-      return this.#begin(loneBatch(record, this.#settings.compression), record, timestampMs, ticket, index)
+      return this.#begin(loneBatch(record, this.#settings), record, timestampMs, ticket, index)
     }
     this.#batches.push(batch)
     return charge
@@ -55,7 +54,7 @@ export class WaitingBatches {
     const maxBytes = this.#limit.bytes
     const spare = this.#spareWriter?.maxBytes === maxBytes ? this.#spareWriter : undefined
     this.#spareWriter = undefined
-    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#slabs), this.#settings.compression)
+    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#slabs), this.#settings)
   }
 
   /** The oldest. Never called when empty. */

@@ -1,37 +1,21 @@
 import type { ActorSystem } from '../actor/actor.js'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { startBrokerAtZero } from '../metrics/start-at-zero.js'
 import type { BrokerNode } from '../model.js'
-import type { AnyAccepted, Ledger } from '../processors/accepted.js'
-import { type FetchDataOptions, FetchIntake } from '../processors/fetch-data.js'
-import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
-import { ProduceBatches, type ProduceBatchesOptions } from '../processors/produce-batches.js'
-import type { BrokerTags, Intake } from '../processors/queue-processor.js'
-import type { ReadCache } from '../processors/read-cache.js'
+import type { TopicLookUp } from '../processors/processor-context.js'
+import type { BrokerTags } from '../processors/queue-processor.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import type { Role } from '../requests/operation.js'
+import { connectionOf } from '../requests/targets.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../wire/broker-client.js'
-import { ControlIntake } from './control-intake.js'
-import { type ConnectionPlan, Dispatcher, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
-import { GroupIntake, type GroupIntakeOptions } from './group-intake.js'
+import { Dispatcher, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
+import { type DispatcherPlanOptions, planDispatcher } from './dispatcher-plan.js'
 import type { DispatcherReports } from './messages.js'
 
-export interface BrokerProxyOptions {
+export interface BrokerProxyOptions extends Omit<DispatcherPlanOptions, 'tags' | 'reports'> {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
   readonly expectedClusterId: ExpectedClusterId
-  readonly ledger: Ledger
-  readonly metrics: MetricsLogger
-  readonly readCache: ReadCache
-  readonly callTimeoutMs: number
   readonly maxQueued: number
-  readonly fetch: Pick<
-    FetchDataOptions,
-    'fetchMaxWaitMs' | 'fetchBufferBytes' | 'fetchMaxBytes' | 'maxPartitionsPerCall'
-  >
-  readonly group: Pick<GroupIntakeOptions, 'maxGroupConnections' | 'slowGroupCallMs'>
-  readonly produce: ProduceBatchesOptions
-  /** Which of these missing topics brokers may be asked to create now. */
-  readonly admitCreations: (topics: readonly string[]) => readonly string[]
-  /** `generation` tells news of this proxy's life from that of one before it. */
   readonly reports: BrokerProxyReports
 }
 
@@ -40,27 +24,32 @@ export interface BrokerProxyReports {
   unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
   answered(proxy: BrokerProxy): void
-  metadata(response: MetadataResponse, call: FetchTopicMetadataCall): void
+  metadata(response: MetadataResponse, call: TopicLookUp): void
 }
 
-type Role = 'control' | 'group' | 'fetch' | 'produce'
+/** A member sends heartbeats far more often. */
+const MEMBER_IDLE_MS = 60_000
 
 /**
- * One broker's dispatchers: a plain object that knows which operation goes where. Each is started when it is first
- * needed and replaced when it crashes; connections open with the first call.
+ * The dispatchers of one broker, by role. Each is started when it is first needed, and replaced when it crashes.
+ * Connections are opened by the first call.
  *
  *   control   offsets by time, metadata, coordinators, producer ids          1 connection
  *   group     commits and committed offsets                                  1, and more while calls of groups are slow
  *   fetch     catch-up and tail                                              2 connections
+ *   member    JoinGroup, SyncGroup and Heartbeat of one member of a group    1 connection for each member
  *   produce   all batches (1 connection or several), those of new topics (1), and of partitions that hold up others (1)
  */
 export class BrokerProxy {
   readonly node: BrokerNode
   readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
-  readonly #dispatchers = new Map<Role, Dispatcher>()
+  /** By role; of the role `member` one per connection. */
+  readonly #dispatchers = new Map<string, Dispatcher>()
+  /** When each dispatcher of a member was last given a request. */
+  readonly #membersUsedAt = new Map<string, number>()
   #answeredAt = Number.NEGATIVE_INFINITY
-  /** Of control and group calls, since the last answer to anybody. */
+  /** Time-outs of independent calls since the last answer of the broker. */
   #timeouts = 0
 
   constructor(node: BrokerNode, options: BrokerProxyOptions) {
@@ -71,10 +60,29 @@ export class BrokerProxy {
   }
 
   submit(request: AnyAccepted): void {
-    this.#dispatcher(roleOf(request)).submit(request)
+    const { role } = request.operation
+    if (role === 'member') this.#submitOfMember(request)
+    else this.#dispatcher(role, role).submit(request)
   }
 
-  /** Requests it has not answered yet. */
+  #submitOfMember(request: AnyAccepted): void {
+    const key = `member ${connectionOf(request)}`
+    this.#membersUsedAt.set(key, this.#options.ledger.now())
+    this.#dispatcher('member', key).submit(request)
+  }
+
+  /** Closes the connections of members that have left, or have another coordinator now. */
+  tidy(now: number): void {
+    for (const [key, usedAt] of this.#membersUsedAt) {
+      const dispatcher = this.#dispatchers.get(key)
+      if (dispatcher && (dispatcher.load > 0 || now - usedAt <= MEMBER_IDLE_MS)) continue
+      dispatcher?.stop()
+      this.#dispatchers.delete(key)
+      this.#membersUsedAt.delete(key)
+    }
+  }
+
+  /** Requests that have no answer yet. */
   get held(): number {
     let held = 0
     for (const dispatcher of this.#dispatchers.values()) held += dispatcher.held
@@ -84,33 +92,34 @@ export class BrokerProxy {
     return this.#dispatchers.get('control')?.load ?? 0
   }
 
-  /** Takes back everything that has not been sent. */
+  /** Returns all requests that have not been sent. */
   drain(): AnyAccepted[] {
     return [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.drain())
   }
 
-  /** Stops everything at once; gives back all it held. */
+  /** Stops all dispatchers at once. Returns all requests they held. */
   stop(): AnyAccepted[] {
     const requests = [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.stop())
     this.#dispatchers.clear()
+    this.#membersUsedAt.clear()
     return requests
   }
 
-  /** Where another call was answered after this one was sent, it is this call that is not well. */
+  /** If another call has been answered since this one was sent, the time-out is due to the call itself. */
   #isSilent(sentAt: number): boolean {
     return this.#answeredAt <= sentAt && ++this.#timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
   }
 
-  #dispatcher(role: Role): Dispatcher {
-    let dispatcher = this.#dispatchers.get(role)
-    if (!dispatcher) this.#dispatchers.set(role, (dispatcher = this.#start(role)))
+  #dispatcher(role: Role, key: string): Dispatcher {
+    let dispatcher = this.#dispatchers.get(key)
+    if (!dispatcher) this.#dispatchers.set(key, (dispatcher = this.#start(role, key)))
     return dispatcher
   }
 
-  #start(role: Role): Dispatcher {
+  #start(role: Role, key: string): Dispatcher {
     const { system, ledger, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
-    const { intake, connections } = this.#plan(role)
+    const { intake, connections } = planDispatcher(role, { ...this.#options, tags: this.#tags })
     return new Dispatcher({
       name: `broker-${nodeId}-${role}`,
       role,
@@ -127,80 +136,19 @@ export class BrokerProxy {
         this.#timeouts = 0
         reports.answered(this)
       },
-      isSilent: isCalledByAnybody(role) ? sentAt => this.#isSilent(sentAt) : undefined,
+      isSilent: isIndependent(role) ? sentAt => this.#isSilent(sentAt) : undefined,
       reports: {
         returned: groups => reports.returned(this, groups),
         unreachable: (error, requests) => reports.unreachable(this, error, requests),
         spoiled: (error, requests) => reports.crashed(this, error, requests),
         crashed: (error, requests) => {
-          this.#dispatchers.delete(role)
+          this.#dispatchers.delete(key)
           reports.crashed(this, error, requests)
         }
       }
     })
   }
-
-  #plan(role: Role): { readonly intake: Intake; readonly connections: readonly ConnectionPlan[] } {
-    const { fetch, group, produce, readCache, metrics, ledger, callTimeoutMs } = this.#options
-    switch (role) {
-      case 'control': {
-        const intake = new ControlIntake(this.#options, this.#tags)
-        return { intake, connections: [{ purpose: 'control', processors: intake.processors }] }
-      }
-      case 'group': {
-        const intake = new GroupIntake({ ...group, callTimeoutMs, metrics, tags: this.#tags })
-        const purposeOf = (at: number): string => (at === 0 ? 'group' : `group-${at + 1}`)
-        return {
-          intake,
-          connections: intake.processors.map((processors, at) => ({ purpose: purposeOf(at), processors }))
-        }
-      }
-      case 'fetch': {
-        const intake = new FetchIntake(readCache, {
-          ...fetch,
-          metrics,
-          tags: this.#tags,
-          now: ledger.now,
-          callTimeoutMs
-        })
-        return {
-          intake,
-          connections: [
-            { purpose: 'fetch-catch-up', processors: [intake.catchUp] },
-            { purpose: 'fetch-tail', processors: [intake.tail] }
-          ]
-        }
-      }
-      case 'produce': {
-        const intake = new ProduceBatches(produce)
-        // A lane of delivery has one batch on its way, so calls at the same time are for different partitions.
-        const main = Array.from({ length: produce.connections ?? 1 }, () => ({
-          purpose: 'produce',
-          processors: [intake.main]
-        }))
-        const newTopics = { purpose: 'produce-new-topics', processors: [intake.newTopics] }
-        return { intake, connections: [...main, newTopics, { purpose: 'produce-slow', processors: [intake.slow] }] }
-      }
-    }
-  }
 }
 
-/** Of these calls a single slow one says nothing about the others. */
-const isCalledByAnybody = (role: Role): boolean => role === 'control' || role === 'group'
-
-function roleOf({ kind }: AnyAccepted): Role {
-  switch (kind) {
-    case 'fetchData':
-      return 'fetch'
-    case 'produceBatch':
-      return 'produce'
-    case 'fetchConsumerOffset':
-    case 'commitConsumerOffset':
-      return 'group'
-    case 'fetchOffset':
-    case 'fetchTopicMetadata':
-    case 'initProducerId':
-    case 'findCoordinator':
-      return 'control'
-  }
-}
+/** Roles whose calls are independent: a slow one says nothing about the others. */
+const isIndependent = (role: Role): boolean => role === 'control' || role === 'group' || role === 'member'

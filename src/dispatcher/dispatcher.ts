@@ -8,9 +8,12 @@ import {
   UnavailableError
 } from '../errors.js'
 import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
-import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
-import { fail, failureOf, ownFailure } from '../processors/answers.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { AnyAccepted, Holder } from '../requests/accepted.js'
+import { fail } from '../requests/answers.js'
+import { failureOf, ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/ledger.js'
+import type { Role } from '../requests/operation.js'
 import type { BrokerClient } from '../wire/broker-client.js'
 import type { DispatcherMessage, DispatcherReports } from './messages.js'
 import {
@@ -28,8 +31,8 @@ export interface ConnectionPlan {
 
 export interface DispatcherOptions {
   readonly name: string
-  /** control, fetch or produce. */
-  readonly role: string
+  /** Which operations it carries. */
+  readonly role: Role
   readonly system: ActorSystem
   readonly ledger: Ledger
   readonly intake: Intake
@@ -40,9 +43,9 @@ export interface DispatcherOptions {
   readonly tags: BrokerTags
   /** Requests that may wait; the next one is refused. */
   readonly maxQueued: number
-  /** Told after every answer: the broker lives. */
+  /** Called after every answer of the broker. */
   readonly onAnswered: () => void
-  /** Asked after a time-out of a call: whether the broker is silent as a whole. Default: after two in a row on one. */
+  /** Tells after a time-out whether the whole broker is silent. Default: after two time-outs in a row on one connection. */
   readonly isSilent?: ((sentAt: number) => boolean) | undefined
 }
 
@@ -60,8 +63,8 @@ export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 /**
  * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
  *
- * Requests do not travel in the mailbox: they are appended to an array that belongs to the handle, so that one message
- * per turn carries them all and a crash of the actor loses none.
+ * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message per turn announces
+ * them all, and a crash of the actor loses none.
  */
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
@@ -92,12 +95,12 @@ export class Dispatcher implements Holder {
     options.intake.onReady?.(() => this.#self.tell({ type: 'work' }))
   }
 
-  /** Requests it has not answered yet, queued or in flight. */
+  /** Requests that have no answer yet, queued or in flight. */
   get held(): number {
     return this.#held
   }
 
-  /** What a further request would wait for: requests, and calls on their way, whose requests may have been answered. */
+  /** How many requests and calls a further request would wait for. The requests of a call may have been answered already. */
   get load(): number {
     return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
   }
@@ -106,7 +109,7 @@ export class Dispatcher implements Holder {
     if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
   }
 
-  /** Takes back everything that has not been sent. Calls in flight go on. */
+  /** Returns all requests that have not been sent. Calls in flight continue. */
   drain(): AnyAccepted[] {
     const requests = [...this.#inbox, ...this.#options.intake.drain()].filter(request => !request.settled)
     this.#inbox = []
@@ -120,7 +123,7 @@ export class Dispatcher implements Holder {
     if (share !== undefined) this.#addToShare(share, -1)
   }
 
-  /** Stops at once and closes the connections. Gives back all it held; batches on their way are answered unanswered. */
+  /** Stops at once and closes the connections. Returns all requests it held; batches in flight are answered `unanswered`. */
   stop(): AnyAccepted[] {
     if (this.#stopped) return []
     this.#stopped = true
@@ -147,6 +150,7 @@ export class Dispatcher implements Holder {
   }
 
   #receive(message: DispatcherMessage): void {
+    const { role, metrics } = this.#options
     switch (message.type) {
       case 'work':
         this.#takeIn()
@@ -161,14 +165,15 @@ export class Dispatcher implements Holder {
         this.#step(this.#connections[message.connection]!, ready => ({ type: 'rested', ready }))
         break
     }
-    // What was queued or moved to another connection may find that one free.
+    // A request that was queued, or moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
-    this.#options.metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#depthTags, this.#held)
+    // A broker has one dispatcher per role, but one for each member of a group, whose depth would be told of all of them.
+    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#depthTags, this.#held)
   }
 
   #takeIn(): void {
     const { intake, ledger, maxQueued } = this.#options
-    // One by one, so that what is left is still in the inbox if one of them makes us crash.
+    // If a request makes the actor crash, those behind it are still in the inbox.
     const inbox = this.#inbox
     let taken = 0
     try {
@@ -217,8 +222,8 @@ export class Dispatcher implements Holder {
   }
 
   /**
-   * A time-out may be the fault of the call itself, as long as the broker answers other calls. When it does not, or when
-   * the connection is lost, the broker counts as unreachable, and the requests that wait are given back as well.
+   * A time-out may be due to the call itself, as long as the broker answers other calls. If the broker answers no calls, or
+   * the connection is lost, the broker counts as unreachable, and requests that have not been sent are returned as well.
    */
   #callFailed(connection: Connection, error: Error, sent: boolean): void {
     const { call } = connection
@@ -227,11 +232,11 @@ export class Dispatcher implements Holder {
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
     if (!(error instanceof CastellanError)) {
-      // The call could not be encoded: a bug of ours. Treating the broker as unreachable would fail all other requests.
+      // The call could not be encoded, which is a bug. Treating the broker as unreachable would fail all other requests.
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
     } else if (isAboutTheCall(error)) {
-      // The broker works: it refuses this call, or the call cannot be expressed, or its answer is too large.
+      // The broker works. It refuses this call, or the call cannot be expressed, or the answer is too large.
       for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
@@ -266,7 +271,7 @@ export class Dispatcher implements Holder {
   #issue(connection: Connection, processor: QueueProcessor): void {
     const call = processor.nextCall()
     if (call === undefined) {
-      // Everything queued had been answered meanwhile.
+      // All queued requests have been answered meanwhile.
       this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
       return
     }
@@ -280,7 +285,7 @@ export class Dispatcher implements Holder {
     const at = this.#connections.indexOf(connection)
     let sent = false
     try {
-      // Connecting apart from sending tells a call that never left from one whose fate is unknown.
+      // A call that fails while connecting has not left; the fate of one that fails later is unknown.
       if (!client.isConnected) await client.connect()
       if (connection.call !== inFlight) return
       sent = true

@@ -1,14 +1,15 @@
-import type { AnyAccepted } from '../processors/accepted.js'
-import { CommitConsumerOffsetProcessor } from '../processors/commit-consumer-offset.js'
-import { FetchConsumerOffsetProcessor, type GroupProcessorOptions } from '../processors/fetch-consumer-offset.js'
 import type { MayGo } from '../processors/group-queue.js'
 import { GroupTurns } from '../processors/group-turns.js'
+import { operationsOf } from '../processors/operations.js'
+import type { ProcessorContext } from '../processors/processor-context.js'
 import type { Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { groupIdOf } from '../requests/targets.js'
 
-/** The first one, and one for groups that are slow. */
+/** The first one, and a spare one for slow groups. */
 const LEAST_CONNECTIONS = 2
 
-export interface GroupIntakeOptions extends GroupProcessorOptions {
+export interface GroupIntakeOptions {
   /** Connections to one broker for group calls. */
   readonly maxGroupConnections: number
   readonly slowGroupCallMs: number
@@ -16,29 +17,33 @@ export interface GroupIntakeOptions extends GroupProcessorOptions {
 
 /** A processor whose calls are each made for one group. */
 type GroupProcessor = QueueProcessor<{ readonly groupId: string }, never> & {
+  addToQueue(request: AnyAccepted): void
   isEmptyFor(mayGo: MayGo): boolean
   nextCall(mayGo: MayGo): { readonly groupId: string } | undefined
+  drain(): AnyAccepted[]
 }
 
 /**
- * Commits and offset fetches of all groups that one broker coordinates. All connections share the queues, and take from
- * them for such groups as may use them.
+ * The operations of all groups that one broker coordinates. All connections share the queues; each takes requests of the
+ * groups that may use it.
  */
 export class GroupIntake implements Intake {
   /** Per connection, in the order of their turns. */
   readonly processors: readonly (readonly QueueProcessor[])[]
-  readonly #fetch: FetchConsumerOffsetProcessor
-  readonly #commit: CommitConsumerOffsetProcessor
+  readonly #processorOf: ReadonlyMap<string, GroupProcessor>
   #look = (): void => {}
 
-  constructor(options: GroupIntakeOptions) {
-    this.#fetch = new FetchConsumerOffsetProcessor(options)
-    this.#commit = new CommitConsumerOffsetProcessor(options)
-    const processors = [this.#fetch, this.#commit] as unknown as readonly GroupProcessor[]
-    const turns = new GroupTurns(options.slowGroupCallMs, () => this.#look())
-    const connections = Math.max(options.maxGroupConnections, LEAST_CONNECTIONS)
+  constructor(context: ProcessorContext, { maxGroupConnections, slowGroupCallMs }: GroupIntakeOptions) {
+    this.#processorOf = new Map(
+      operationsOf('group').map(({ kind, createProcessor }) => [
+        kind,
+        createProcessor(context) as unknown as GroupProcessor
+      ])
+    )
+    const turns = new GroupTurns(slowGroupCallMs, () => this.#look())
+    const connections = Math.max(maxGroupConnections, LEAST_CONNECTIONS)
     this.processors = Array.from({ length: connections }, (_, at) =>
-      processors.map(processor => inTurns(processor, turns, at === 0))
+      Array.from(this.#processorOf.values(), processor => inTurns(processor, turns, at === 0))
     )
   }
 
@@ -51,24 +56,19 @@ export class GroupIntake implements Intake {
   }
 
   shareOf(request: AnyAccepted): string | undefined {
-    return isGroupRequest(request) ? request.request.groupId : undefined
+    return groupIdOf(request)
   }
 
   addToQueue(request: AnyAccepted): void {
-    if (request.kind === 'fetchConsumerOffset') this.#fetch.addToQueue(request)
-    else if (request.kind === 'commitConsumerOffset') this.#commit.addToQueue(request)
-    else throw new Error(`${request.kind} is no operation of a group`)
+    this.#processorOf.get(request.kind)!.addToQueue(request)
   }
 
   drain(): AnyAccepted[] {
-    return [...this.#fetch.drain(), ...this.#commit.drain()]
+    return Array.from(this.#processorOf.values(), processor => processor.drain()).flat()
   }
 }
 
-const isGroupRequest = (request: AnyAccepted) =>
-  request.kind === 'fetchConsumerOffset' || request.kind === 'commitConsumerOffset'
-
-/** A processor as one connection sees it: only the groups count that may use it. */
+/** A processor as one connection sees it: with the requests of groups that may use the connection. */
 function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean): QueueProcessor {
   const mayGo: MayGo = Object.assign((groupId: string) => turns.mayGo(groupId, isFirst), {
     few: () => turns.few(isFirst)

@@ -1,7 +1,7 @@
-import type { AnyAccepted } from '../processors/accepted.js'
 import type { Returned } from '../processors/queue-processor.js'
+import type { AnyAccepted } from '../requests/accepted.js'
 
-/** What a dispatcher's mailbox takes: rare and fat. Requests wait in an array beside it. */
+/** The messages of a dispatcher. They are few, because requests wait in an array beside the mailbox. */
 export type DispatcherMessage =
   /** Requests were submitted since the last turn. */
   | { readonly type: 'work' }
@@ -9,14 +9,14 @@ export type DispatcherMessage =
   | { readonly type: 'callFailed'; readonly connection: number; readonly error: Error; readonly sent: boolean }
   | { readonly type: 'rested'; readonly connection: number }
 
-/** The only news that travels upward. */
+/** What a dispatcher reports to the Router; answers to requests do not take this way. */
 export interface DispatcherReports {
-  /** Requests this broker could not answer, and what they tell of the Router's tables. */
+  /** Requests that this broker could not answer, with the reason, which may concern the routing tables. */
   returned(groups: readonly Returned[]): void
-  /** A call came to nothing. `requests` may be routed again: the call's own where that is safe, and all that waited. */
+  /** A call failed. `requests` may be routed again: those of the call, where that is safe, and all that were queued. */
   unreachable(error: Error, requests: readonly AnyAccepted[]): void
-  /** A call failed for a reason that is no fault of the broker. */
+  /** A call failed because of a bug here; the broker is not to blame. */
   spoiled(error: Error, requests: readonly AnyAccepted[]): void
-  /** The dispatcher has stopped on a bug; it must be replaced. Nothing it held is lost. */
+  /** The dispatcher has stopped because of a bug, and must be replaced. `requests` is all it held. */
   crashed(error: Error, requests: readonly AnyAccepted[]): void
 }

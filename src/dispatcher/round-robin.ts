@@ -1,6 +1,6 @@
 /**
- * The next index after `current` that is ready, going round once and ending at `current` itself, so that nobody
- * starves. `undefined` when none is.
+ * The next index after `current` that is ready. It goes round once and ends at `current` itself, so that none starves.
+ * `undefined` when none is ready.
  *
  *   ready = [true, true, false], current = 1   =>   tries 2, 0, 1: gives 0
  *

@@ -8,10 +8,10 @@ import { nextInTurn } from './round-robin.js'
  *                         ──settled, throttled──▶ resting ──rested──▶ busy or free
  */
 export type ConnectionState =
-  /** `last`: whose turn it was. */
+  /** `last`: the processor whose turn it was. */
   | { readonly mode: 'free'; readonly last: number }
   | { readonly mode: 'busy'; readonly processor: number }
-  /** The broker asked to be left alone for a while. */
+  /** The broker has asked for a pause (throttling). */
   | { readonly mode: 'resting'; readonly last: number }
 
 /** `ready`: per processor, whether it has something to send. */

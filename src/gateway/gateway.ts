@@ -1,19 +1,101 @@
+import type { Requester } from '../actor/requester.js'
 import type { ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import type { ProduceRecord } from '../model.js'
+import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
+import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
+import type { TopicMetadata } from '../wire/calls.js'
 
-export type { ProduceOptions } from '../delivery/delivery.js'
+export type { Durability, ProduceOptions } from '../delivery/delivery.js'
 export type { PartitionerName } from '../delivery/partitioners.js'
 export type { ProduceTicket } from '../delivery/ticket.js'
-export type { RecordBatch } from '../model.js'
+export type { AckResult, ConsumedMessage, ConsumeResult, MessageId } from '../groups/consume-result.js'
+export type { TopicMetadata } from '../wire/calls.js'
 
-/** What the process can do, in the words of no particular API. */
+/** Where a group stands in a partition. */
+export interface GroupOffset {
+  readonly partition: number
+  /** Offset of the first record that Kafka still has. */
+  readonly earliest: Offset
+  /** Offset of the next record to be written. */
+  readonly latest: Offset
+  /** `undefined`: the group has committed none. Metadata is as it was stored, by whichever client. */
+  readonly committed: OffsetAndMetadata | undefined
+}
+
+/**
+ * What became of a commit. `superseded`: a commit of the same group and partition that came at the same time is the one
+ * that is stored.
+ */
+export type CommitOutcome = 'committed' | 'superseded' | 'unknownTopicOrPartition'
+
+/** What the durable log holds, and what went through it since it was opened. */
+export interface DurableLogStats {
+  /** Files that hold records. */
+  readonly slabCount: number
+  /** Records that were there when the log was opened, and those that came since. */
+  readonly enqueued: number
+  /** Of them, those that need not be kept any more: Kafka has them, or has refused them for good. */
+  readonly completed: number
+  /** All others. */
+  readonly openEntries: number
+  /** Records that Kafka has refused for good. They are kept until an operator decides about them. */
+  readonly deadLetters: number
+}
+
+/**
+ * The operations on one Kafka cluster that HTTP APIs are built on; no API's own terms occur here. A dialect knows
+ * nothing else of Kafka.
+ */
 export interface Gateway {
   /**
    * Takes records in order. Keys and values are copied before it returns, so their buffers are free at once.
    * Records of one partition keep the order of the calls, awaited or not.
    */
   produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
+  /**
+   * What brokers say of topics; a topic that does not exist has an error code. Asking never creates one.
+   *
+   * @param names `all`: every topic of the cluster
+   * @throws CastellanError when no broker answers in time
+   */
+  topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>>
+  /**
+   * Where a group stands in every partition of a topic, in the order of the partitions. The offsets are asked for one
+   * after another, so they belong to slightly different moments.
+   *
+   * @returns `undefined`: there is no such topic
+   * @throws CastellanError when one of the partitions cannot be told in time
+   */
+  offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined>
+  /**
+   * Commits offsets of a group, by partition, with metadata stored as it stands. Offsets may go backwards.
+   *
+   * @returns what became of each
+   * @throws CastellanError when one of them failed or was not answered in time; the others may be stored
+   */
+  commit(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>,
+    timeoutMs: number
+  ): Promise<ReadonlyMap<number, CommitOutcome>>
+  /**
+   * Waits for a message of a topic on behalf of a consumer group. The group is joined for the first request, and left when the
+   * topic is not asked for any more. A message that the client does not get is to be given back, so that another one gets it.
+   *
+   * @returns what to call when the client has gone away
+   */
+  consume(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void
+  /** Acknowledges a message that this process has offered to the group. */
+  ack(groupId: string, message: MessageId): Promise<AckResult>
+  /**
+   * Numbers of the durable log, as of now. The log keeps the records of all clusters and APIs of the process that are to be
+   * kept on disk.
+   *
+   * @returns `undefined`: there is none, or it has not been opened, since nothing was kept yet
+   * @throws Error when the log cannot be asked any more
+   */
+  durableLog(): Promise<DurableLogStats | undefined>
   /** True once any broker has answered and until all are gone. */
   readonly isReady: boolean
 }

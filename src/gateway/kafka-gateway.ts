@@ -1,13 +1,33 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { Requester } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import type { ProduceRecord } from '../model.js'
-import type { Gateway } from './gateway.js'
+import { KafkaError } from '../errors.js'
+import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
+import type { ConsumerGroups } from '../groups/consumer-groups.js'
+import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
+import type { RouterMessage } from '../operations.js'
+import { ownFailure } from '../requests/failures.js'
+import { askRouter } from '../router/ask-router.js'
+import type { TopicMetadata } from '../wire/calls.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import type { CommitOutcome, DurableLogStats, Gateway, GroupOffset } from './gateway.js'
+import { GroupOffsets, toError } from './group-offsets.js'
 
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'>
-  /** Whether any broker is connected; asked when somebody asks. */
+  /** For records that are kept on disk. Absent: delivery refuses them. */
+  readonly durable?: (Pick<Delivery, 'accept'> & { logStats(): Promise<DurableLogStats | undefined> }) | undefined
+  readonly router: ActorRef<RouterMessage>
+  /** Absent: requests of consumer groups are refused. */
+  readonly groups?: Pick<ConsumerGroups, 'request' | 'ack'> | undefined
+  /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
+  /** Default: that of the process. */
+  readonly clock?: MonotonicClock | undefined
 }
+
+const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
 
 /** The gateway's verbs over one Kafka cluster. */
 export class KafkaGateway implements Gateway {
@@ -18,10 +38,60 @@ export class KafkaGateway implements Gateway {
   }
 
   produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
-    return this.#deps.delivery.accept(records, options)
+    const { delivery, durable } = this.#deps
+    return ((options.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
+  }
+
+  async durableLog(): Promise<DurableLogStats | undefined> {
+    return this.#deps.durable?.logStats()
+  }
+
+  async topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
+    const topics = names === 'all' ? null : names
+    const request = { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs } as const
+    const result = await askRouter(this.#deps.router, request)
+    if (result.type === 'success') return result.topics
+    throw toError(result, 'what topics there are', timeoutMs)
+  }
+
+  async offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined> {
+    const group = this.#group(groupId, timeoutMs)
+    const found = (await this.topics([topic], timeoutMs)).get(topic)
+    if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
+    const { name, message, retriable } = kafkaErrorOf(found.errorCode)
+    if (found.errorCode !== errorCodes.NONE)
+      throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
+    return group.read(
+      topic,
+      found.partitions.map(({ partition }) => partition)
+    )
+  }
+
+  commit(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>,
+    timeoutMs: number
+  ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    return this.#group(groupId, timeoutMs).commit(topic, offsets)
+  }
+
+  consume(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void {
+    const { groups } = this.#deps
+    if (groups) return groups.request(groupId, topic, timeoutMs, requester)
+    requester.reply(NO_GROUPS)
+    return () => undefined
+  }
+
+  async ack(groupId: string, message: MessageId): Promise<AckResult> {
+    return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
   }
 
   get isReady(): boolean {
     return this.#deps.isReady()
+  }
+
+  #group(groupId: string, timeoutMs: number): GroupOffsets {
+    return new GroupOffsets(this.#deps.router, groupId, timeoutMs, this.#deps.clock ?? (() => performance.now()))
   }
 }

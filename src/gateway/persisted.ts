@@ -1,26 +1,27 @@
-import type { Persisted, RecordOutcome } from '../operations.js'
+import type { Persisted, RecordOutcome } from '../model.js'
 
 /** The header with which every answer to a produce request says whether its records are in Kafka's log. */
 export const PERSISTED_HEADER = 'x-castellan-persisted'
 
 /**
- * What is certain about a record when its request is answered. `pending`: it was accepted and will be tried until its
- * time is over; nobody waits for the outcome.
+ * What is certain about a record when its request is answered. `pending`: it was accepted, and the request does not
+ * wait for its outcome. A record in memory is tried until its time is over, one in the durable log until Kafka has it.
  */
-export type Certainty = 'yes' | Persisted | 'pending'
+export type Certainty = 'yes' | Persisted
 
-/** More letters than this do not fit into a header that every client and proxy accepts. */
+/** A header with more letters is not accepted by every client and proxy. */
 const MAX_LETTERS = 1_000
 
 export const certaintyOf = (outcome: RecordOutcome): Certainty =>
   outcome.type === 'delivered' ? 'yes' : outcome.persisted
 
 /**
- * The value of the header: one word when all records agree, else the first letter of each record's word, in order.
+ * The value of the header: one word when all records agree, otherwise the first letter of each record's word, in
+ * order.
  *
  *   [yes, yes]              => yes
  *   [yes, no, unknown, yes] => ynuy
- *   []                      => yes       nothing is missing from the log
+ *   []                      => yes       no record is missing from the log
  *
  * More than 1,000 records that differ are `unknown`.
  */

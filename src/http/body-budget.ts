@@ -1,7 +1,7 @@
 import { OverloadedError } from '../errors.js'
 import type { Cell } from '../metrics/family.js'
 
-/** Counts the bytes of all request bodies in the process, from the moment they come until their request is answered. */
+/** Counts the bytes of all request bodies in the process, from their arrival until their request is answered. */
 export class BodyBudget {
   readonly #maxBytes: number
   readonly #gauge: Cell
@@ -13,7 +13,7 @@ export class BodyBudget {
   }
 
   /**
-   * Takes room; false when there is none.
+   * Reserves bytes; false when there is no room.
    *
    * @param ownBytes what the same body holds already: a single body always fits into an otherwise empty budget
    */

@@ -1,14 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
-import { isLoopback } from '../config/loopback.js'
 import { ForbiddenError } from '../errors.js'
+import { isLoopback } from '../settings/loopback.js'
 
 /** Matches any host or origin in a list of allowed ones. */
 const ANY = '*'
 
 /**
- * Listeners on these answer at every address of the machine, and behind port forwarding at others. No page can make a
- * domain of its own out of an address, so that all addresses are names of such a listener: probes ask by them.
+ * A listener on one of these can be reached at every address of the machine, and at others behind port forwarding. No
+ * web page can turn an address into a domain of its own, so every address is accepted as a name of the listener;
+ * probes use addresses.
  */
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
@@ -18,9 +19,10 @@ export interface BrowserSettings {
 }
 
 /**
- * Keeps web pages of others away. A browser sends requests to addresses that only its own machine can reach, on behalf
- * of any page its user looks at; it tells so by `Origin` and `Sec-Fetch-Site`. A page can also give its own domain the
- * address of this machine (DNS rebinding); it cannot change the `Host` header the browser then sends.
+ * Refuses requests that a browser sends on behalf of a web page of another site. A browser can reach addresses that
+ * only its own machine can reach; it names the page by `Origin` and `Sec-Fetch-Site`. A page can also give its own
+ * domain the address of this machine (DNS rebinding), but it cannot change the `Host` header that the browser then
+ * sends.
  *
  *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
  *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
@@ -32,10 +34,10 @@ export class BrowserGuard {
   readonly #allowedOrigins: ReadonlySet<string>
   readonly #checksHost: boolean
   readonly #isHostCertain: boolean
-  /** Neighbouring requests mostly name the same host. */
+  /** Consecutive requests mostly name the same host. */
   #lastHost: string | undefined
 
-  /** @param boundHost where the listener listens; `undefined` for a unix socket, which no browser can reach */
+  /** @param boundHost listening address; `undefined` for a unix socket, which no browser can reach */
   constructor(boundHost: string | undefined, { allowedHosts, allowedOrigins }: BrowserSettings) {
     this.#boundHost = boundHost === undefined ? undefined : toHostName(boundHost.toLowerCase())
     this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
@@ -45,19 +47,19 @@ export class BrowserGuard {
     this.#isHostCertain = boundHost === undefined || this.#checksHost
   }
 
-  /** Why a request with these headers is not served. */
+  /** The reason to refuse a request with these headers. */
   refusalOf(headers: IncomingHttpHeaders): ForbiddenError | undefined {
     const { host, origin } = headers
     const site = headers['sec-fetch-site']
     if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
-      return new ForbiddenError('requests for this host are not served here; http.allowedHosts can name it')
+      return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
     }
     if (origin === undefined && site === undefined) return undefined
     if (this.#isAllowedVisitor(origin, site, host)) return undefined
-    return new ForbiddenError('requests of this web page are not served here; http.allowedOrigins can name its origin')
+    return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
   }
 
-  /** HTTP/1.0 may leave out the host; browsers never do. */
+  /** HTTP/1.0 allows requests without `Host`; browsers always send it. */
   #isKnownHost(host: string | undefined): boolean {
     if (host === undefined) return true
     const name = toHostName(host.toLowerCase())

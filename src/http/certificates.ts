@@ -1,15 +1,21 @@
 import { constants, X509Certificate } from 'node:crypto'
 import type { Server } from 'node:https'
 import { createSecureContext, type TlsOptions } from 'node:tls'
-import type { ListenerTlsSettings } from '../config/listener-tls-settings.js'
-import type { TlsMaterial } from '../config/tls-files.js'
 import { ConfigError } from '../errors.js'
 import type { Logger } from '../model.js'
+import type { ListenerTlsSettings } from './tls-settings.js'
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 const ANY_BEGIN = /-----BEGIN /g
 
-/** Where the certificate of a listener comes from. */
+/** The contents of the files that TLS settings name, in PEM. */
+export interface TlsMaterial {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
+
+/** The source of a listener's certificate. */
 export interface CertificateSource {
   /** Name of the settings, such as `http.tls`. */
   readonly section: string
@@ -20,9 +26,9 @@ export interface CertificateSource {
 }
 
 /**
- * The certificate of one or more listeners. Its files are looked at again from time to time and on demand; what has
- * changed is used for new connections. Files that cannot be used, being half written or not fitting together yet, change
- * nothing but the log.
+ * The certificate of one or more listeners. Its files are read again at intervals and on demand; changed ones are used
+ * for new connections. Files that cannot be used, because they are half written or do not match yet, are logged and
+ * otherwise ignored.
  */
 export class Certificates {
   readonly #source: CertificateSource
@@ -47,7 +53,7 @@ export class Certificates {
     return new Certificates(source, material)
   }
 
-  /** What to make a server with. */
+  /** The options to create a server with. */
   get options(): TlsOptions {
     return toOptions(this.#material, this.#source.settings)
   }
@@ -58,13 +64,13 @@ export class Certificates {
     this.#timer ??= setInterval(() => void this.reload(), this.#source.settings.reloadIntervalMs).unref()
   }
 
-  /** Looks at the files now; true when new ones are in use. */
+  /** Reads the files now; true when new ones are in use. */
   async reload(): Promise<boolean> {
     let material: TlsMaterial
     try {
       material = await this.#source.read()
       if (isSame(material, this.#material)) return false
-      // The same unusable files need not be complained of at every look.
+      // The same unusable files are reported once only.
       if (this.#rejected && isSame(material, this.#rejected)) return false
       this.#rejected = material
       check(material, this.#source)
@@ -99,7 +105,7 @@ function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: L
     honorCipherOrder: true,
     ALPNProtocols: ['http/1.1'],
     ...(ca !== undefined && { ca }),
-    // A resumed session would bring back a client whose authority is not trusted any more.
+    // Resuming a session would admit a client whose authority is not trusted any more.
     ...(clientAuth !== 'none' && { secureOptions: constants.SSL_OP_NO_TICKET }),
     requestCert: clientAuth !== 'none',
     rejectUnauthorized: clientAuth === 'required'
@@ -107,8 +113,8 @@ function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: L
 }
 
 /**
- * Node skips what it cannot read of a list of authorities, and takes the public ones when nothing is left. So every
- * certificate is read here first.
+ * Node ignores unreadable entries in a list of authorities, and uses the public ones when none is left. So every
+ * certificate is parsed here first.
  */
 function check(material: TlsMaterial, { section, settings }: CertificateSource): void {
   try {

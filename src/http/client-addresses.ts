@@ -3,14 +3,14 @@ import { OverloadedError, QuotaExceededError } from '../errors.js'
 
 const RETRY_AFTER_SECONDS = 1
 
-/** What one address may hold; an absent limit is none, since many clients may share the address of a proxy. */
+/** Limits per client address; an absent one does not apply, since many clients may share the address of a proxy. */
 export interface AddressLimits {
   readonly maxConnections?: number | undefined
   readonly maxBodiesInFlightBytes?: number | undefined
   readonly maxRequestsInFlight?: number | undefined
 }
 
-/** What the connections of one address hold together. */
+/** What all connections of one address hold together. */
 export interface AddressUse {
   readonly key: string
   connections: number
@@ -27,7 +27,7 @@ export class ClientAddresses {
     this.#limits = limits
   }
 
-  /** Counts a connection in, allowed or not; {@link leave} counts it out. */
+  /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
   enter(remoteAddress: string | undefined): AddressUse {
     const key = toAddressKey(remoteAddress)
     let use = this.#byKey.get(key)
@@ -46,7 +46,7 @@ export class ClientAddresses {
     return maxConnections !== undefined && key !== '' && connections > maxConnections
   }
 
-  /** Why an address may not begin one more request; its requests are counted with that one. */
+  /** The error when an address has too many requests; its requests are counted with that one. */
   requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight } = this.#limits
     if (maxRequestsInFlight === undefined || key === '' || requests <= maxRequestsInFlight) return undefined
@@ -56,7 +56,7 @@ export class ClientAddresses {
     )
   }
 
-  /** Why an address may not hold so many bytes more. */
+  /** The error when an address may not hold so many further bytes. */
   bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes } = this.#limits
     if (maxBodiesInFlightBytes === undefined || key === '') return undefined
@@ -66,14 +66,15 @@ export class ClientAddresses {
     )
   }
 
-  /** How many addresses have connections. */
+  /** Number of addresses with connections. */
   get size(): number {
     return this.#byKey.size
   }
 }
 
 /**
- * IPv4 addresses count one by one, IPv6 addresses by their first 64 bits: whoever has one has the whole network.
+ * The key of an address: IPv4 addresses are counted one by one, IPv6 addresses by their first 64 bits, since a client
+ * usually has a whole network of that size.
  *
  *   ::ffff:10.0.0.1   10.0.0.1
  *   2001:db8::1       2001:db8:0:0
@@ -85,7 +86,7 @@ function toAddressKey(remoteAddress = ''): string {
   const left = head === '' ? [] : head.split(':')
   if (tail === undefined) return left.slice(0, 4).join(':')
   const right = tail === '' ? [] : tail.split(':')
-  // An embedded IPv4 address stands for two groups.
+  // An embedded IPv4 address has the length of two groups.
   const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
   const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')
   return [...left, ...zeros, ...right].slice(0, 4).join(':')

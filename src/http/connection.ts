@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../errors.js'
+import type { SilenceLimit } from '../exchange/silence.js'
 import type { AddressUse } from './client-addresses.js'
 import { Pace } from './pace.js'
 import type { ReceivedRequest, RequestHolder } from './received-request.js'
 
-/** A client that stays after the last answer may read it for so long. */
+/** Time for the client to read the last answer before the connection is closed. */
 const LINGER_MS = 2_000
 
 /** The last answer on a connection, without a body. */
@@ -12,36 +13,42 @@ const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnecti
 
 /** What all connections share. */
 export interface ConnectionHost {
-  /** Takes room for bytes of a body, or says why there is none. */
+  /** Reserves room for bytes of a body, or returns the error when there is none. */
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
   give(sizeBytes: number): void
-  /** Whether a connection holds so much that its next requests have to wait. */
+  /** Whether a connection holds so much that its next requests must wait. */
   isFull(openRequests: number, heldBytes: number): boolean
   closed(connection: Connection): void
 }
 
-/** What one connection holds: its requests without an answer, and the bytes of their bodies. */
+/** What one connection holds: its unanswered requests, and the bytes of their bodies. */
 export class Connection implements RequestHolder {
   readonly socket: Socket
   readonly address: AddressUse
   receiving: ReceivedRequest | undefined
+  silence: SilenceLimit | undefined
   heldBytes = 0
   readonly #host: ConnectionHost
-  /** Nearly always one: a set would make garbage with every request that comes and goes. */
+  /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: ReceivedRequest[] = []
   #isPaused = false
+  /** Requests that must not be read on yet. */
+  #heldRequests = 0
   #lastStatus: string | undefined
   #discardFromBytes = 0
   #lingering: NodeJS.Timeout | undefined
+  #seenBytes = 0
+  #seenAt: number
   readonly pace = new Pace()
 
-  constructor(socket: Socket, address: AddressUse, host: ConnectionHost) {
+  constructor(socket: Socket, address: AddressUse, host: ConnectionHost, now: number) {
+    this.#seenAt = now
     this.socket = socket
     this.address = address
     this.#host = host
-    // Without a listener an error of the socket would end the process; Node takes its own away for CONNECT.
+    // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
-    // Node resumes the socket for reasons of its own: a request that is read, an answer that has left.
+    // Node resumes the socket by itself, such as when a request was read or an answer was sent.
     socket.on('resume', () => {
       if (this.#isPaused) socket.pause()
     })
@@ -68,9 +75,26 @@ export class Connection implements RequestHolder {
     return this.receiving !== undefined && !this.receiving.complete
   }
 
-  /** Bytes that came after the answer to the request they belong to. */
+  /** Bytes that arrived after the answer to the request they belong to. */
   get discardedBytes(): number {
     return this.receiving?.isOver ? this.socket.bytesRead - this.#discardFromBytes : 0
+  }
+
+  /** Ends the connection when its client has been silent for too long; to be called at intervals. */
+  endIfSilent(now: number): void {
+    const { silence, socket } = this
+    const owner = this.receiving?.owner
+    const bytes = owner === undefined ? socket.bytesRead : socket.bytesRead + socket.bytesWritten
+    // While the connection is paused, it is not the client that keeps silent.
+    if (silence?.limitMs === undefined || this.#isPaused || bytes !== this.#seenBytes) {
+      this.#seenBytes = bytes
+      this.#seenAt = now
+    } else if (now - this.#seenAt >= silence.limitMs) {
+      this.#seenAt = now
+      silence.onEnd()
+      if (owner === undefined) socket.destroy()
+      else owner.silent()
+    }
   }
 
   begin(request: ReceivedRequest): void {
@@ -110,8 +134,8 @@ export class Connection implements RequestHolder {
   }
 
   /**
-   * Ends the connection with an answer to what is no request, or comes too slowly to be one: once, and after the answers
-   * to the requests before it.
+   * Ends the connection with an error answer to bytes that are not HTTP, or a request that comes too slowly: once, and
+   * after the answers to earlier requests.
    */
   endWith(status: string): void {
     if (this.#lastStatus !== undefined) return
@@ -126,7 +150,7 @@ export class Connection implements RequestHolder {
     if (this.#requests.length > (isBrokenOpen ? 1 : 0)) return
     const answer = toLastAnswer(this.#lastStatus!)
     this.#lastStatus = undefined
-    // An answer to the broken request that has begun cannot be taken back.
+    // The broken request may have an answer already, which cannot be replaced.
     const mayAnswer = socket.writable && (broken === undefined || (isBrokenOpen && !broken.isAnswerBegun))
     if (!mayAnswer) {
       socket.destroy()
@@ -137,18 +161,28 @@ export class Connection implements RequestHolder {
     this.#linger()
   }
 
-  /** Says that nothing more will be sent, and throws away for a while what the client goes on sending. */
+  /** Half-closes the connection, and for a while discards what the client goes on sending. */
   #linger(): void {
     this.socket.end()
     this.#lingering ??= setTimeout(() => this.socket.destroy(), LINGER_MS)
   }
 
+  hold(): void {
+    this.#heldRequests++
+    this.#pauseOrResume()
+  }
+
+  letGo(): void {
+    this.#heldRequests--
+    this.#pauseOrResume()
+  }
+
   /**
-   * Reads no further while the requests before the one that is coming hold this connection's share; their answers let
-   * it go on. This is the place for other reasons to wait, too: a paused socket costs nothing but itself.
+   * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
+   * connection's share; their answers resume it. A paused socket costs nothing but itself.
    */
   #pauseOrResume(): void {
-    const isFull = this.#host.isFull(this.#requests.length, this.heldBytes)
+    const isFull = this.#heldRequests > 0 || this.#host.isFull(this.#requests.length, this.heldBytes)
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull
     if (isFull) this.socket.pause()
@@ -161,7 +195,7 @@ export class Connection implements RequestHolder {
     this.#isPaused = false
     for (const request of [...this.#requests]) {
       request.over()
-      // Node forgets those before a CONNECT; whoever reads them must learn that no more will come.
+      // Node drops the requests before a CONNECT; readers of their bodies must be told that nothing more will come.
       if (!request.complete && !request.destroyed) request.destroy()
     }
     this.#host.closed(this)

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { OverloadedError, QuotaExceededError } from '../errors.js'
+import type { SilenceLimit } from '../exchange/silence.js'
 import type { Cell } from '../metrics/family.js'
 import type { MonotonicClock } from '../model.js'
 import type { BodyBudget } from './body-budget.js'
@@ -8,16 +9,22 @@ import { Connection, type ConnectionHost } from './connection.js'
 import type { PaceLimits } from './pace.js'
 import type { ReceivedRequest } from './received-request.js'
 
-/** Bodies are looked at this often, or twice in their grace when that is shorter. */
+/** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
 
-/** When no room is left for bodies, those that come more slowly than this make room for others first. */
+/** Interval for checking silence, as a share of its limit. */
+const SILENCE_PRECISION = 0.1
+
+/** Pace below which a body is refused first when there is no room for others. */
 const PRESSED_BYTES_PER_SECOND = 64 * 1024
 
-/** A body makes room only for one that holds so many times less. */
+/** A body is refused only in favour of one that holds this many times less. */
 const PRESSED_FACTOR = 4
 
-/** Connections that were searched in vain are not searched again for so long, for those that ask for no more. */
+/**
+ * After a search that found nothing, requests for no more room than that one are not searched for again within this
+ * time.
+ */
 const PRESSED_INTERVAL_MS = 10
 
 export interface ConnectionLimits {
@@ -28,7 +35,7 @@ export interface ConnectionLimits {
   readonly pace: PaceLimits
 }
 
-/** All connections of all listeners, and what they hold together: the one place where room for a body is given. */
+/** All connections of all listeners, and what they hold together. Room for bodies is granted here only. */
 export class Connections implements ConnectionHost {
   readonly #limits: ConnectionLimits
   readonly #budget: BodyBudget
@@ -38,7 +45,8 @@ export class Connections implements ConnectionHost {
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
   #timer: NodeJS.Timeout | undefined
-  /** When the last search found no body that can make room, and how small it let them be. */
+  #lookIntervalMs = LOOK_INTERVAL_MS
+  /** When the last search found no body to refuse, and the size it was looking for. */
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
@@ -50,7 +58,7 @@ export class Connections implements ConnectionHost {
     this.#addresses = new ClientAddresses(limits.perAddress)
   }
 
-  /** The connection of a socket; counted in the first time it is asked for, and out when the socket closes. */
+  /** The connection of a socket: counted when it is first asked for, until the socket closes. */
   of(socket: Socket): Connection {
     return this.find(socket) ?? this.#add(socket)
   }
@@ -60,9 +68,9 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Counts a connection to its address while its handshake is under way: whoever is silent in one takes a place, too.
+   * Counts a connection towards its address during its handshake: a client that is silent there takes a place, too.
    *
-   * @returns counts it out; further calls do nothing
+   * @returns ends counting; further calls do nothing
    */
   arrive(socket: Socket): () => void {
     const address = this.#addresses.enter(socket.remoteAddress)
@@ -87,14 +95,14 @@ export class Connections implements ConnectionHost {
     this.#budget.give(sizeBytes)
   }
 
-  /** The last request of a connection never waits for itself: only those before it can make room. */
+  /** The last request of a connection never waits for itself: only the requests before it can make room. */
   isFull(openRequests: number, heldBytes: number): boolean {
     if (openRequests <= 1) return false
     const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#limits
     return openRequests > maxRequestsPerConnection || heldBytes >= maxBodyBytesPerConnection
   }
 
-  /** Why the address of a request that has begun may not have one more. */
+  /** The error when the address of a new request has too many already. */
   requestRefusal({ holder }: ReceivedRequest): QuotaExceededError | undefined {
     return this.#addresses.requestRefusal(holder.address)
   }
@@ -110,7 +118,7 @@ export class Connections implements ConnectionHost {
 
   #add(socket: Socket): Connection {
     const address = this.#addresses.enter(socket.remoteAddress)
-    const connection = new Connection(socket, address, this)
+    const connection = new Connection(socket, address, this, this.#now())
     this.#bySocket.set(socket, connection)
     this.#open.add(connection)
     this.#gauge.value++
@@ -119,8 +127,16 @@ export class Connections implements ConnectionHost {
     return connection
   }
 
+  /** Checks connections often enough to notice silence soon after its limit. */
+  limitSilence({ limitMs = Number.POSITIVE_INFINITY }: SilenceLimit): void {
+    this.#lookIntervalMs = Math.min(this.#lookIntervalMs, Math.max(1, limitMs * SILENCE_PRECISION))
+    if (this.#timer === undefined) return
+    clearInterval(this.#timer)
+    this.#timer = this.#startLooking()
+  }
+
   #startLooking(): NodeJS.Timeout {
-    const intervalMs = Math.min(LOOK_INTERVAL_MS, Math.max(1, this.#limits.pace.graceMs / 2))
+    const intervalMs = Math.min(this.#lookIntervalMs, Math.max(1, this.#limits.pace.graceMs / 2))
     return setInterval(() => this.#look(), intervalMs).unref()
   }
 
@@ -130,6 +146,7 @@ export class Connections implements ConnectionHost {
   }
 
   #lookAt(connection: Connection, now: number): void {
+    connection.endIfSilent(now)
     const { receiving, pace, socket } = connection
     const isClientsTurn = connection.isReceiving && !connection.isPaused && receiving!.isRead
     const isTooSlow = pace.look(isClientsTurn ? receiving : undefined, socket.bytesRead, now, this.#limits.pace)
@@ -138,8 +155,8 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Refuses bodies that are still coming and hold more than the one that finds no room: slow ones first, then the
-   * largest, until there is room. So a few large bodies cannot shut out the small ones of everybody else.
+   * Refuses unfinished bodies that hold more than the one that finds no room, slow ones first, then the largest, until
+   * there is room. So a few large bodies cannot keep out small ones.
    */
   #makeRoom(forRequest: ReceivedRequest, sizeBytes: number): void {
     const now = this.#now()

@@ -7,15 +7,15 @@ import { refusalHeaders, refusalStatus } from '../access/refusals.js'
 import { CastellanError, type ErrorCode } from '../errors.js'
 import type { ReceivedRequest } from './received-request.js'
 
-/** Requests that came over the unix socket. Their socket has no address, but neither has one that is destroyed. */
+/** Requests on the unix socket. Their socket has no address, but neither has a destroyed one. */
 const unixSocketRequests = new WeakSet<IncomingMessage>()
 
 export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
 
 /**
- * Makes every request of a server go through the door before its body is read.
+ * Passes every request of a server through the door before its body is read.
  *
- * @param isOpen requests that need not
+ * @param isOpen exempts requests
  */
 export function addDoor(app: FastifyInstance, door: Door, isOpen: (request: FastifyRequest) => boolean): void {
   app.addHook('onRequest', (request, _, done) => {
@@ -61,7 +61,7 @@ class HttpVisit implements Visit {
   }
 }
 
-/** Makes every request of a scope need the right to `management`. To be added after the door. */
+/** Requires the permission `management` for every request of a scope. To be added after the door. */
 export function requireManagement(
   app: FastifyInstance,
   door: Door,
@@ -72,7 +72,7 @@ export function requireManagement(
   })
 }
 
-/** Answers refusals outside of the dialects, which have error formats of their own. */
+/** Answers refusals outside of the dialects; those have error formats of their own. */
 export function answerRefusal(
   error: FastifyError | CastellanError,
   { headers }: FastifyRequest,
@@ -84,7 +84,7 @@ export function answerRefusal(
     error: error instanceof CastellanError ? error.code : undefined,
     message: error.message
   }
-  // The body has not been read and will not be.
+  // The body has not been read and will not be read.
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
     reply.header('connection', 'close')
   }

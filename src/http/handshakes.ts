@@ -5,16 +5,16 @@ import type { Connections } from './connections.js'
 /** A connection before its handshake is over. */
 interface Handshake {
   readonly socket: Socket
-  /** Counts it out of its address. */
+  /** Stops counting it towards its address. */
   readonly leave: () => void
 }
 
 /**
- * Connections whose TLS handshake is under way. Node's server neither counts them as connections of HTTP nor closes them
- * with those, but waits for them when it is closed.
+ * Connections during their TLS handshake. Node's server neither counts nor closes them with its HTTP connections, yet
+ * waits for them when it is closed.
  */
 export class Handshakes {
-  /** By the address and port of the peer: the socket after the handshake is another object than the one before. */
+  /** By address and port of the peer: after the handshake the socket is another object. */
   readonly #open = new Map<string, Handshake>()
   readonly #connections: Connections
 
@@ -39,7 +39,7 @@ export class Handshakes {
     })
   }
 
-  /** Ends them all: none of them has begun a request. */
+  /** Closes all of them: none has begun a request. */
   end(): void {
     for (const { socket } of this.#open.values()) socket.destroy()
   }

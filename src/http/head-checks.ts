@@ -4,9 +4,9 @@ const HOST = 'host'
 const AUTHORIZATION = 'authorization'
 
 /**
- * What is wrong with the head of a request although the parser has accepted it: the status of the answer, `undefined`
- * when all is well. It looks at the headers as they came, since Node keeps one `Host` and one
- * `Authorization` of several, and a proxy in front may have looked at another one.
+ * Checks the head of a request beyond what the parser checks; returns the status of the answer, or `undefined` when it
+ * is valid. It examines the raw headers: Node keeps only one of several `Host` or `Authorization` headers, and a proxy
+ * in front may have used another one.
  */
 export function headProblem(request: IncomingMessage, maxHeaders: number): 400 | 431 | 505 | undefined {
   const { rawHeaders, httpVersion } = request

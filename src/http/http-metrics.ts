@@ -3,7 +3,7 @@ import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js
 
 const MILLISECONDS_PER_SECOND = 1_000
 
-/** Where requests that are alike are counted. */
+/** The counters of requests with the same labels. */
 interface Series {
   readonly mount: string
   readonly method: string
@@ -12,15 +12,16 @@ interface Series {
   readonly durations: Durations
 }
 
-/** What every listener counts. One object per process. */
+/** The metrics of all listeners. One object per process. */
 export class HttpMetrics {
   readonly bodiesInFlightBytes: Cell
   readonly connections: Cell
   readonly requestsInFlight: Cell
+  readonly upgradedConnections: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
   readonly #series = new Map<string, Series>()
-  /** Neighbouring requests are mostly alike, and comparing is cheaper than building a key. */
+  /** Consecutive requests mostly have the same labels, and comparing is cheaper than building a key. */
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
@@ -30,12 +31,17 @@ export class HttpMetrics {
     )
     const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients')
     const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered')
-    for (const family of [bodies, connections, inFlight]) registerFamily(registry, family)
+    const upgraded = gaugeFamily(
+      'castellan_http_upgraded_connections',
+      'Open connections of HTTP clients that were upgraded to the websocket protocol'
+    )
+    for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
     registerFamily(registry, this.#requests)
     registerFamily(registry, this.#durations)
     this.bodiesInFlightBytes = bodies.series({})
     this.connections = connections.series({})
     this.requestsInFlight = inFlight.series({})
+    this.upgradedConnections = upgraded.series({})
   }
 
   /**

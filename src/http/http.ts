@@ -1,66 +1,76 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
-import type { Config } from '../config/config.js'
-import type { Dialect, DialectContext } from '../dialects/dialect.js'
+import type { DialectSettings } from '../dialects/common-settings.js'
+import type { Dialect, DialectContext, OwnListener } from '../dialects/dialect.js'
+import { keepSentUrl } from '../exchange/sent-url.js'
+import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
+import type { Operation } from '../openapi/operation.js'
+import type { AccessLog } from './access-log.js'
 import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { markUnixSocket, requireManagement } from './door-hooks.js'
 import { type ListenAddress, Listener } from './listener.js'
 import { addManagementRoutes, isProbe, type ProcessStatus } from './management.js'
+import { addDescriptions, addManagementDescription } from './openapi-routes.js'
 import { routableUrl } from './routable-url.js'
 import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
+import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
 
-/** A dialect, ready to be mounted: under its prefix on the shared port, and without it on a port of its own. */
+/** A dialect, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface DialectMount extends MountedDialect {
+  /** Default: none is described. */
+  readonly operations?: readonly Operation[]
   readonly plugin: FastifyPluginAsync
-  readonly own:
-    | {
-        readonly host: string
-        readonly port: number
-        readonly setting: string
-        /** Whether its port speaks TLS when the shared one does. */
-        readonly tls: boolean
-      }
-    | undefined
+  readonly listeners: readonly OwnListener[]
+  /** Limit of one request body; absent: the limit of all ports. */
+  readonly maxBodyBytes?: number
+  readonly silence?: SilenceLimit
 }
 
-/** Binds a dialect to what it works with. */
-export function mountOf<Settings>(
+/** Gives a dialect the parts that it works with. */
+export function mountOf<Settings extends DialectSettings>(
   dialect: Dialect<Settings>,
   context: DialectContext<Settings>,
-  own: DialectMount['own']
+  listeners: readonly OwnListener[] = []
 ): DialectMount {
   const { name, prefix, source } = dialect
-  return { name, prefix, source, own, plugin: scope => Promise.resolve(dialect.plugin(scope, context)) }
+  const { maxBodyBytes } = context.settings
+  const plugin: FastifyPluginAsync = async scope => {
+    const addRoutes = await dialect.plugin(context)
+    await scope.register(async routes => addRoutes(routes))
+  }
+  const operations = dialect.operations(context.settings)
+  return { name, prefix, source, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
 }
 
 export interface HttpOptions {
-  readonly http: Config['http']
-  readonly management: Config['management']
+  readonly http: HttpSettings
+  readonly management: ManagementSettings
   readonly dialects: readonly DialectMount[]
   readonly metrics: PrometheusMetrics
   readonly status: ProcessStatus
   readonly log: Logger
   readonly now: MonotonicClock
-  /** First part of the request ids made here. */
+  /** Prefix of generated request ids. */
   readonly idPrefix: string
-  /** Absent: everybody may come in. */
+  /** Absent: no access rules are configured. */
   readonly door?: Door | undefined
-  /** What the shared port and the dialects' own ports speak TLS with; absent: plain HTTP. */
+  readonly accessLog?: AccessLog | undefined
+  /** TLS of the shared port and the dialects' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined
 }
 
-/** Where the process can be reached. */
+/** The URLs of the process. */
 export interface HttpUrls {
   readonly shared: string
   readonly unixSocket: string | undefined
   readonly management: string | undefined
-  /** Dialects with a port of their own, by name. */
+  /** Listeners that serve one dialect only, by label; that of the port of its own is the name of the dialect. */
   readonly dialects: ReadonlyMap<string, string>
 }
 
@@ -87,16 +97,17 @@ export class Http {
   }
 
   /**
-   * Opens every port, the management port first, so that probes find an answer from the beginning.
+   * Opens every port. The management port comes first, so that probes are answered from the beginning.
    *
-   * @throws ListenError when an address cannot be used; whatever was opened is closed again
+   * @throws ListenError when an address cannot be used; ports that were opened are closed again
    */
   static async start(options: HttpOptions): Promise<Http> {
     const context = createHttpContext(options)
     const opened: Listener[] = []
-    const open: Open = async (handler, address, certificates) => {
+    const open: Open = async (handler, address, certificates, silence) => {
       const guard = new BrowserGuard('host' in address ? address.host : undefined, options.http)
-      const listener = new Listener(options.http, handler, { connections: context.connections, guard }, certificates)
+      const parts = { connections: context.connections, guard, silence }
+      const listener = new Listener(options.http, handler, parts, certificates)
       const url = await listener.listen(address)
       opened.push(listener)
       return url
@@ -104,7 +115,7 @@ export class Http {
     try {
       const managementApp = await createManagementApp(context, options)
       const management = await openManagement(managementApp, options, open)
-      const sharedApp = await createSharedApp(context, options.dialects)
+      const sharedApp = await createSharedApp(context, options)
       const traffic = await openTraffic(sharedApp, options, open)
       const managementListener = management === undefined ? undefined : opened.shift()
       return new Http({ ...traffic, management }, context, [sharedApp, managementApp], opened, managementListener)
@@ -114,12 +125,12 @@ export class Http {
     }
   }
 
-  /** Serves on, but ends every connection with its next answer, so that clients find another instance. */
+  /** Goes on serving, but closes each connection after its next answer, so that clients connect to another instance. */
   leave(): void {
     this.#context.isLeaving = true
   }
 
-  /** Requests that begin from now on are refused. */
+  /** Refuses new requests from now on. */
   refuse(): void {
     this.#context.isDraining = true
   }
@@ -127,7 +138,7 @@ export class Http {
   /**
    * Stops accepting; resolves when every request has its answer. The management port goes on answering.
    *
-   * @param timeoutMs after it connections are cut, whatever goes on in them
+   * @param timeoutMs afterwards connections are cut, whatever their state
    */
   async drain(timeoutMs: number): Promise<void> {
     this.refuse()
@@ -139,7 +150,7 @@ export class Http {
     clearTimeout(timer)
   }
 
-  /** Closes what is left, the management port too. */
+  /** Closes what is still open, including the management port. */
   async close(): Promise<void> {
     this.refuse()
     const listeners = [...this.#traffic, ...(this.#management ? [this.#management] : [])]
@@ -158,27 +169,51 @@ async function createManagementApp(
   const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
   if (context.door) requireManagement(app, context.door, isOpen)
   addManagementRoutes(app, status, metrics)
+  addManagementDescription(app, status.version)
   await app.ready()
   return app
 }
 
-async function createSharedApp(context: HttpContext, dialects: readonly DialectMount[]): Promise<FastifyInstance> {
+async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
   const app = createHttpServer(context)
   addFrontPage(app, dialects)
-  for (const { name, prefix, plugin } of dialects) {
+  addDescriptions(
+    app,
+    status.version,
+    dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations }))
+  )
+  for (const { name, prefix, plugin, maxBodyBytes } of dialects) {
     app.register(
       async scope => {
         nameMount(scope, name)
+        if (maxBodyBytes !== undefined) limitBodies(scope, maxBodyBytes)
         await scope.register(plugin)
       },
       { prefix }
     )
   }
   await app.ready()
+  for (const { name, silence } of dialects) {
+    if (silence?.limitMs === undefined) continue
+    context.silences.set(name, silence)
+    context.connections.limitSilence(silence)
+  }
   return app
 }
 
-type Open = (handler: RequestListener, address: ListenAddress, certificates?: Certificates) => Promise<string>
+/** Gives every route of a scope a limit for bodies that Fastify reads. */
+const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
+  scope.addHook('onRoute', route => {
+    route.bodyLimit ??= maxBodyBytes
+  })
+}
+
+type Open = (
+  handler: RequestListener,
+  address: ListenAddress,
+  certificates?: Certificates,
+  silence?: SilenceLimit
+) => Promise<string>
 
 async function openManagement(
   app: FastifyInstance,
@@ -199,21 +234,33 @@ async function openTraffic(
   const handler = handlerOf(app)
   const hostSetting = '--host (http.host)'
   const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' }, certificates)
-  const socketUrl = unixSocket === undefined ? undefined : await open(fromUnixSocket(handler), { unixSocket, mode })
+  const socketUrl =
+    unixSocket === undefined
+      ? undefined
+      : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket' })
   const own = new Map<string, string>()
-  for (const { name, prefix, own: address } of dialects) {
-    if (!address) continue
-    const { setting, tls, ...where } = address
-    const settings = { hostSetting: setting, portSetting: setting }
-    own.set(name, await open(withPrefix(prefix, handler), { ...where, ...settings }, tls ? certificates : undefined))
+  for (const { listeners, silence } of dialects) {
+    for (const { label, prefix, address, tls } of listeners) {
+      const inner = withPrefix(prefix, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
+      own.set(label, await open(inner, toListenAddress(address), tls ? certificates : undefined, silence))
+    }
   }
   return { shared, unixSocket: socketUrl, dialects: own }
+}
+
+function toListenAddress(address: OwnListener['address']): ListenAddress {
+  if ('unixSocket' in address) return address
+  const { host, port, setting, portSetting = setting } = address
+  return { host, port, hostSetting: setting, portSetting }
 }
 
 const handlerOf =
   (app: FastifyInstance): RequestListener =>
   (request, response) => {
-    request.url = routableUrl(request.url ?? '/')
+    const url = request.url ?? '/'
+    const routable = routableUrl(url)
+    if (routable !== url) keepSentUrl(request, url)
+    request.url = routable
     app.routing(request, response)
   }
 
@@ -224,13 +271,13 @@ const fromUnixSocket =
     handler(request, response)
   }
 
-/** On a dialect's own port its paths stand at the root: `/push` there is `/kprf/push` on the shared one. */
+/** On a dialect's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
 const withPrefix =
   (prefix: string, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {
     const url = request.url ?? '/'
     request.originalUrl = url
-    // The absolute form is legal in a request line; who is asked does not matter here, only for what.
+    // A request line may hold an absolute URL; only its path counts here.
     request.url = prefix + (url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/'))
     handler(request, response)
   }

@@ -9,27 +9,31 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Config } from '../config/config.js'
 import { CastellanError } from '../errors.js'
+import type { SilenceLimit } from '../exchange/silence.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import type { Connections } from './connections.js'
 import { Handshakes } from './handshakes.js'
 import { headProblem } from './head-checks.js'
 import { ReceivedRequest } from './received-request.js'
+import type { HttpSettings } from './settings.js'
+import { Upgrades } from './upgrades.js'
 
-/** Node looks for late headers, bodies and idle connections this often. */
+/** Interval in which Node checks for late headers, late bodies and idle connections. */
 const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
 
-/** While draining, connections that have become idle are closed this often. */
+/** While draining, idle connections are closed at this interval. */
 const IDLE_SWEEP_MS = 50
 
-/** Where a listener listens, and which settings to name when that fails. The mode of a file is in octal digits. */
+/**
+ * The address of a listener, and the settings to name when it cannot be used. The mode of a file is in octal digits.
+ */
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
-  | { readonly unixSocket: string; readonly mode: string }
+  | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
 
-/** An address cannot be listened on; the message names the setting to change. */
+/** Listening on an address failed; the message names the setting to change. */
 export class ListenError extends CastellanError {
   override readonly name = 'ListenError'
   constructor(message: string) {
@@ -38,39 +42,49 @@ export class ListenError extends CastellanError {
 }
 
 type Limits = Pick<
-  Config['http'],
+  HttpSettings,
   | 'maxConnections'
   | 'maxHeaderBytes'
   | 'maxHeaders'
   | 'headersTimeoutMs'
   | 'requestTimeoutMs'
+  | 'admissionWaitMs'
   | 'keepAliveTimeoutMs'
   | 'socketTimeoutMs'
 >
 
-/** A Node HTTP server with strict parsing and all time-outs set: Fastify's own has none for bodies. */
+interface ListenerParts {
+  readonly connections: Connections
+  readonly guard: BrowserGuard
+  /** The prefix of the dialect, on a listener that serves one dialect only. */
+  readonly silence?: SilenceLimit | undefined
+}
+
+/** A Node HTTP server with strict parsing and all time limits set: Fastify's own server has none for bodies. */
 export class Listener {
   readonly #server: Server
   readonly #scheme: 'http' | 'https'
   readonly #handshakes: Handshakes
+  readonly #upgrades = new Upgrades()
 
-  /** @param certificates what to speak TLS with; absent: plain HTTP */
+  /** @param certificates for TLS; absent: plain HTTP */
   constructor(
     limits: Limits,
     handler: RequestListener,
-    { connections, guard }: { readonly connections: Connections; readonly guard: BrowserGuard },
+    { connections, guard, silence }: ListenerParts,
     certificates?: Certificates
   ) {
     const receive = receiver(limits.maxHeaders, handler)
     const options = {
-      IncomingMessage: requestClass(connections, guard),
+      IncomingMessage: requestClass(connections, guard, silence),
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
-      requestTimeout: limits.requestTimeoutMs,
+      // A request that waits to be admitted is not read meanwhile.
+      requestTimeout: limits.requestTimeoutMs + limits.admissionWaitMs,
       keepAliveTimeout: limits.keepAliveTimeoutMs,
       connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
       insecureHTTPParser: false,
-      // The check of the head does it, so that every request comes through one door.
+      // The check of the head does this, so that every request is checked in one place.
       requireHostHeader: false,
       noDelay: true
     }
@@ -79,11 +93,13 @@ export class Listener {
     this.#handshakes = new Handshakes(connections)
     if (certificates) this.#handshakes.watch(this.#server)
     this.#server.maxConnections = limits.maxConnections
-    // Node would hide the headers beyond its limit and obey them all the same. They are counted in the head.
+    // Node would hide headers beyond its limit and still obey them. They are counted with the head.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = limits.socketTimeoutMs
-    // On a TLS server a connection whose handshake is over; those before it are bounded by `maxConnections`.
-    this.#server.on(certificates ? 'secureConnection' : 'connection', (socket: Socket) => connections.of(socket))
+    // On a TLS server this counts connections after their handshake; `maxConnections` bounds those before it.
+    this.#server.on(certificates ? 'secureConnection' : 'connection', (socket: Socket) => {
+      connections.of(socket).silence = silence
+    })
     this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
     this.#server.on('request', receive)
     this.#server.on('checkExpectation', (request: ReceivedRequest, response: ServerResponse) => {
@@ -94,13 +110,16 @@ export class Listener {
       request.waitForContinue(response)
       receive(request, response)
     })
+    this.#server.on('upgrade', (request: ReceivedRequest, socket: Socket, head: Buffer) =>
+      this.#upgrades.receive(request, socket, head, receive)
+    )
     this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => endConnect(socket))
   }
 
   /**
    * Starts listening.
    *
-   * @returns the URL it can be reached at, with the port that was found when 0 was asked for
+   * @returns the URL, with the port that was chosen when 0 was given
    * @throws ListenError naming the setting to change when the address cannot be used
    */
   async listen(address: ListenAddress): Promise<string> {
@@ -115,7 +134,7 @@ export class Listener {
     return `${this.#scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
   }
 
-  /** Stops accepting; resolves when the last connection has ended. Connections with a request in them finish it. */
+  /** Stops accepting; resolves when the last connection has ended. Requests in progress are finished. */
   drain(): Promise<void> {
     if (!this.#server.listening) return Promise.resolve()
     return new Promise(resolve => {
@@ -126,16 +145,18 @@ export class Listener {
       })
       this.#server.closeIdleConnections()
       this.#handshakes.end()
+      this.#upgrades.leave()
     })
   }
 
-  /** Ends every connection, whatever it is doing. */
+  /** Cuts every connection, whatever its state. */
   cut(): void {
     this.#server.closeAllConnections()
+    this.#upgrades.cut()
   }
 }
 
-/** How long a client may take for the handshake is part of the time it has for the headers. */
+/** The time limit of the handshake is part of the time limit for the headers. */
 function createSecureServer(options: ServerOptions & { headersTimeout: number }, certificates: Certificates): Server {
   const handshakeTimeout = options.headersTimeout
   const server = createTlsServer({ ...options, ...certificates.options, handshakeTimeout })
@@ -143,7 +164,7 @@ function createSecureServer(options: ServerOptions & { headersTimeout: number },
   return server
 }
 
-// The mask is the process's, but nothing else can run before listen() has made the file.
+// The umask belongs to the whole process, but no other code can run before listen() has created the file.
 function listenPrivately(server: Server, path: string, mode: string): void {
   const previous = process.umask(0o777 & ~Number.parseInt(mode, 8))
   try {
@@ -156,7 +177,7 @@ function listenPrivately(server: Server, path: string, mode: string): void {
 function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): ListenError {
   if ('unixSocket' in address) {
     return new ListenError(
-      `cannot listen on ${address.unixSocket} (${error.code}); choose another path with --unix-socket`
+      `cannot listen on ${address.unixSocket} (${error.code}); choose another path with ${address.setting}`
     )
   }
   const { host, port, hostSetting, portSetting } = address
@@ -174,19 +195,26 @@ function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): Li
 }
 
 /** Makes the requests of a server count the bytes of their bodies. */
-const requestClass = (connections: Connections, guard: BrowserGuard): typeof IncomingMessage =>
+const requestClass = (
+  connections: Connections,
+  guard: BrowserGuard,
+  silence: SilenceLimit | undefined
+): typeof IncomingMessage =>
   class extends ReceivedRequest {
     constructor(socket: Socket) {
-      super(socket, connections.of(socket), guard)
+      const connection = connections.of(socket)
+      // The previous request may have belonged to a dialect with a limit of its own.
+      connection.silence = silence
+      super(socket, connection, guard)
     }
   }
 
-/** Counts a request in, and hands it on when its head is in order. */
+/** Counts a request, and passes it on when its head is valid. */
 const receiver =
   (maxHeaders: number, handler: RequestListener) =>
   (request: IncomingMessage, response: ServerResponse): void => {
     begin(request as ReceivedRequest, response)
-    // Nothing is upgraded here, but Node's parser hides its errors from then on: nothing may follow on this connection.
+    // Where nothing is upgraded Node's parser hides its errors from then on: nothing may follow on this connection.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     const status = headProblem(request, maxHeaders)
     if (status === undefined) handler(request, response)
@@ -195,7 +223,7 @@ const receiver =
 
 function begin(request: ReceivedRequest, response: ServerResponse): void {
   request.begin(response)
-  // Comes once by itself; `once` would wrap the listener for every request.
+  // The event is emitted once only; `once` would wrap the listener for every request.
   response.on('close', endRequest)
 }
 
@@ -213,9 +241,9 @@ const CLIENT_ERRORS = new Map([
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', '413 Payload Too Large']
 ])
 
-/** Answers what is not HTTP, or comes too late to be: once, then the connection ends. */
+/** Answers bytes that are not HTTP or that come too late, once; then the connection ends. */
 function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
-  // A failed handshake comes here too: there is nobody to speak HTTP with.
+  // A failed handshake arrives here as well: there is no HTTP to answer with.
   const isHandshake = /^ERR_(SSL|TLS|OSSL)/.test(error.code ?? '')
   const connection = connections.find(socket as Socket)
   if (isHandshake || error.code === 'ECONNRESET' || !socket.writable || !connection) socket.destroy()
@@ -224,7 +252,7 @@ function answerClientError(error: NodeJS.ErrnoException, connections: Connection
 
 const CONNECT_LINGER_MS = 1_000
 
-/** Nothing is tunnelled here. Node has let go of the socket, so what was asked before it is cut with it. */
+/** CONNECT is not supported. Node has detached the socket, so earlier requests on it are cut as well. */
 function endConnect(socket: Duplex): void {
   socket.resume()
   socket.end('HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')

@@ -1,18 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 
-/** What the management port may ask of the process. */
+/** The state of the process that the management port reports. */
 export interface ProcessStatus {
   readonly version: string
   readonly brokerMode: 'embedded' | 'kafka'
   uptimeSeconds(): number
-  /** Why no traffic should come here now; empty: ready. */
+  /** Reasons for not being ready; empty: ready. */
   unreadyReasons(): readonly string[]
 }
 
 const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready']
 
-/** Whether a route tells only that the process lives and whether it wants traffic. */
+/** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
 
 /** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
@@ -36,6 +36,8 @@ export function addManagementRoutes(
     return registry.metrics()
   })
   app.setNotFoundHandler((_, reply) => {
-    reply.code(404).send({ error: 'not found', message: 'here are /health-check, /ready and /metrics' })
+    reply
+      .code(404)
+      .send({ error: 'not found', message: 'the routes are /health-check, /ready, /metrics and /openapi.json' })
   })
 }

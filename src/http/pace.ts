@@ -1,28 +1,28 @@
-/** How fast a body must come. */
+/** The required pace of a body. */
 export interface PaceLimits {
-  /** Fewest bytes a second, on average over the grace; 0: any pace will do. */
+  /** Minimum bytes per second, on average over the grace; 0: no minimum. */
   readonly minBytesPerSecond: number
   readonly graceMs: number
 }
 
 /**
- * How fast the body comes that a connection is receiving, measured at regular looks rather than with every piece.
+ * Measures how fast the current body of a connection arrives, at regular checks rather than for every chunk.
  *
- *   window   graceMs long; one with too few bytes in it makes the body too slow, else the next begins
- *   recent   the bytes since the last look but one
+ *   window   graceMs long; with too few bytes in it the body is too slow, otherwise the next window begins
+ *   recent   the bytes since the last check but one
  */
 export class Pace {
   #body: object | undefined
   #windowStartedAt = 0
   #windowFromBytes = 0
   #lookedAtBytes = 0
-  /** Bytes between the last two looks; `undefined` until there were two at the same body. */
+  /** Bytes between the last two checks; `undefined` before there were two for the same body. */
   recentBytes: number | undefined
 
   /**
-   * @param body identity of the body being received; `undefined` while there is none, or while it is not the client
-   *   who keeps it from coming
-   * @param readBytes all that came over the connection until now
+   * @param body identity of the current body; `undefined` while there is none, or while the client is not the one that
+   * delays it
+   * @param readBytes all bytes read from the connection until now
    * @returns whether the body is too slow
    */
   look(body: object | undefined, readBytes: number, now: number, limits: PaceLimits): boolean {

@@ -1,40 +1,54 @@
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../errors.js'
+import type { HeldRequest } from '../exchange/admission.js'
+import type { SilenceLimit } from '../exchange/silence.js'
+import type { UpgradeOwner } from '../exchange/upgrade.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
+import { isWebsocketRequest } from './websocket-request.js'
 
-/** Measured: what V8 and Node hold for a piece of one byte. */
+/** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
 
-/** The connection that a request came over, as far as the request uses it. */
+/** Holds the parser's value of `upgrade`. */
+const ASKED = Symbol('asked')
+
+/** The connection of a request, as far as the request uses it. */
 export interface RequestHolder {
   readonly address: AddressUse
-  /** The request whose head came last; its body may still be coming. Set by the request itself. */
+  /** Unanswered requests. */
+  readonly openRequests: number
+  /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
   receiving: ReceivedRequest | undefined
+  /** Time limit for silence of the client; a dialect may have its own. */
+  silence: SilenceLimit | undefined
   begin(request: ReceivedRequest): void
   end(request: ReceivedRequest): void
-  /** Takes room for bytes of a body that have come, or says why there is none. */
+  /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
   /** Gives back what a body holds. */
   give(request: ReceivedRequest): void
+  /** Nothing is read from the connection until {@link letGo} has been called as often. */
+  hold(): void
+  letGo(): void
 }
 
 /**
- * A request as Node's parser hands it over. The parser pushes every byte of a body in here, so this is where bodies are
- * counted, whoever reads them, or nobody:
+ * A request as Node's parser creates it. The parser pushes every byte of a body in here, so bodies are counted here,
+ * whether they are read or not:
  *
- *   received   pushed into the stream, held by the connection until the request is over
- *   refused    thrown away; who reads is told by an `error` event, which does not destroy the stream
- *   over       the answer has left or the connection has ended: all is given back, what still comes is thrown away
+ *   received   pushed into the stream, and held by the connection until the request is over
+ *   refused    discarded; a reader gets an `error` event, which does not destroy the stream
+ *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class ReceivedRequest extends IncomingMessage {
+export class ReceivedRequest extends IncomingMessage implements HeldRequest {
   readonly holder: RequestHolder
-  /** Decides whether the page a browser sends it for may do so. */
+  /** The check of the web page for which a browser sends the request. */
   readonly guard: BrowserGuard
-  /** Bytes of the body that count: they have come, and the request is not over. */
+  /** Counted bytes of the body: they have arrived, and the request is not over. */
   heldBytes = 0
-  /** True until the request begins and after it has ended: nothing of its body is kept. */
+  /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
   #onOver: (() => void) | undefined
   #refusal: OverloadedError | undefined
@@ -43,6 +57,11 @@ export class ReceivedRequest extends IncomingMessage {
   #response: ServerResponse | undefined
   #waitsForContinue = false
   #keepsAlive = false
+  #isUpgrade: boolean | undefined
+  #onUpgraded: (() => void) | undefined
+  #isHeld = false
+  /** The handler of an upgraded connection. */
+  owner: UpgradeOwner | undefined
 
   constructor(socket: Socket, holder: RequestHolder, guard: BrowserGuard) {
     super(socket)
@@ -51,16 +70,37 @@ export class ReceivedRequest extends IncomingMessage {
     holder.receiving = this
   }
 
-  /** Whether somebody reads the body, or it is being thrown away: then its pace is that of the client. */
+  /**
+   * Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the
+   * connection; it reads the same value when nothing was written. From Node 22.21 on an option of the server could
+   * decide.
+   */
+  get upgrade(): boolean {
+    if (!this.#asksForUpgrade) return false
+    return (this.#isUpgrade ??=
+      this.method === 'CONNECT' || (isWebsocketRequest(this) && this.holder.openRequests === 0))
+  }
+
+  // The base class of the parser sets it before the fields of this class exist.
+  set upgrade(asked: boolean | null) {
+    ;(this as { [ASKED]?: boolean | null })[ASKED] = asked
+  }
+
+  get #asksForUpgrade(): boolean {
+    return (this as { [ASKED]?: boolean | null })[ASKED] === true
+  }
+
+  /** Whether the body is being read or discarded: then the client alone determines its pace. */
   get isRead(): boolean {
     return this.isOver || this.readableFlowing === true
   }
 
-  /** The client waits for `100 Continue` before it sends the body. It gets it as soon as somebody reads. */
+  /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
   waitForContinue(response: ServerResponse): void {
     this.#waitsForContinue = true
     this.#keepsAlive = response.shouldKeepAlive
-    // Refused without reading, the body may follow or not: only a new connection is certain to begin with a request.
+    // After a refusal without reading, the body may or may not follow: only a new connection begins with a request for
+    // certain.
     response.shouldKeepAlive = false
   }
 
@@ -81,7 +121,7 @@ export class ReceivedRequest extends IncomingMessage {
     super._read(size)
   }
 
-  /** Gives back what the body holds. Its reader is told at once, or as soon as there is one. */
+  /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
   refuse(refusal: OverloadedError): void {
     if (this.isOver || this.#refusal !== undefined) return
     this.#refusal = refusal
@@ -89,16 +129,29 @@ export class ReceivedRequest extends IncomingMessage {
     this.#tellRefusal()
   }
 
-  /** The answer has left, or the connection has ended. */
+  /** The answer was sent, or the connection has ended. */
   over(): void {
     if (this.isOver) return
     this.isOver = true
+    this.letGo()
     this.holder.end(this)
     if (this.#isEndHeldBack) super.push(null)
     this.#onOver?.()
   }
 
-  /** Calls back once: when the request is over, at once when it already is. */
+  hold(): void {
+    if (this.#isHeld || this.isOver) return
+    this.#isHeld = true
+    this.holder.hold()
+  }
+
+  letGo(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.holder.letGo()
+  }
+
+  /** Calls back once: when the request is over, at once if it already is. */
   whenOver(over: () => void): void {
     const before = this.#onOver
     if (this.isOver) over()
@@ -111,24 +164,42 @@ export class ReceivedRequest extends IncomingMessage {
     }
   }
 
-  /** The request has been handed over together with its answer to be. */
+  /** Another protocol has taken over the connection. The request is over when the connection ends. */
+  upgraded(owner: UpgradeOwner): void {
+    this.owner = owner
+    this.#onUpgraded?.()
+  }
+
+  /** Whether another protocol than HTTP has taken over the connection. */
+  get isUpgraded(): boolean {
+    return this.owner !== undefined
+  }
+
+  /** Calls back once when {@link upgraded} is called. */
+  whenUpgraded(upgraded: () => void): void {
+    this.#onUpgraded = upgraded
+  }
+
+  /** The request has been passed on together with its response. */
   begin(response: ServerResponse): void {
     this.isOver = false
     this.#response = response
     this.holder.begin(this)
   }
 
-  /** Whether something of the answer has been written. */
+  /** Whether any part of the answer was written. */
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
   }
 
-  /** A piece that waits in the stream's buffer costs more than its bytes; the bytes of one that is read go on at once. */
+  /**
+   * A chunk that waits in the stream's buffer costs more memory than its bytes; one that is read is passed on at once.
+   */
   #chargeOf(chunk: Buffer): number {
     return this.readableFlowing === true ? chunk.length : Math.max(chunk.length, UNREAD_PIECE_BYTES)
   }
 
-  /** The end of a refused body must not look like the end of a whole one to a reader that comes later. */
+  /** A later reader must not take the end of a refused body for the end of a complete one. */
   #end(): boolean {
     if (this.#refusal === undefined || this.#isRefusalTold || this.isOver) return super.push(null)
     this.#isEndHeldBack = true

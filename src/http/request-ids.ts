@@ -1,15 +1,15 @@
 import type { IncomingMessage } from 'node:http'
 
-/** Where a client may name its request, and where every answer repeats the name. */
+/** The header by which a client may name its request; every answer repeats it. */
 export const REQUEST_ID_HEADER = 'x-request-id'
 
 // Printable ASCII without space, quote and backslash: safe in a header, in JSON and in a shell.
 const ACCEPTABLE = /^[!#-[\]-~]{1,128}$/
 
 /**
- * Names requests: the client's own id when it is short and printable, else `PREFIX-N`.
+ * Names requests: the client's own id when it is short and printable, otherwise `PREFIX-N`.
  *
- * @param prefix differs from process to process, so that ids of several instances do not meet in one log
+ * @param prefix differs between processes, so that ids of several instances are distinct in a common log
  */
 export function requestIds(prefix: string): (request: IncomingMessage) => string {
   let count = 0

@@ -1,10 +1,13 @@
 import type { Logger } from '../model.js'
 
-/** Lines about single requests in one window: when Kafka is away every request fails, and the log must not be the next victim. */
+/**
+ * Most lines about single requests per window: while Kafka is away every request fails, and the log must not be
+ * flooded.
+ */
 const MAX_LINES = 10
 const WINDOW_MS = 10_000
 
-/** What is logged of a request: never a path with values in it, never a header, never a body. */
+/** The logged facts of a request: never a path with values in it, a header or a body. */
 export interface RequestFields {
   readonly requestId: string
   readonly method: string
@@ -14,7 +17,7 @@ export interface RequestFields {
   readonly durationMs: number
 }
 
-/** Logs requests that failed or were slow; says how many it left out when there were too many. */
+/** Logs requests that failed or were slow; reports the number of suppressed lines when there were too many. */
 export class RequestLog {
   readonly #log: Logger
   readonly #slowRequestMs: number
@@ -29,7 +32,7 @@ export class RequestLog {
     this.#now = now
   }
 
-  /** Asked first, so that a request nobody wants to read about costs no object. */
+  /** Asked before an entry is made, so that a request that is not logged costs no object. */
   wants(status: number, durationMs: number): boolean {
     return status >= 500 || durationMs >= this.#slowRequestMs
   }
@@ -43,7 +46,7 @@ export class RequestLog {
     const now = this.#now()
     if (now - this.#windowStartedMs >= WINDOW_MS) {
       if (this.#leftOut > 0)
-        this.#log.warn({ count: this.#leftOut }, 'more requests failed or were slow than are logged')
+        this.#log.warn({ count: this.#leftOut }, 'further requests failed or were slow and are not logged')
       this.#windowStartedMs = now
       this.#written = 0
       this.#leftOut = 0

@@ -1,6 +1,7 @@
 /**
- * A URL whose path the router can decode. It answers the others itself, in front of all hooks: nobody would ask who the
- * client is, count the request or word the answer. With its percent signs escaped such a path is one that nobody has.
+ * A URL whose path Fastify's router can decode. The router answers others itself before any hook runs: without
+ * authentication, without counting, and not in the error format of the dialect. With its percent signs escaped, such a
+ * path matches no route and passes through the hooks.
  *
  *   /push       /push
  *   /%zz?a=%b   /%25zz?a=%b

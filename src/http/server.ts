@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
-import type { Config } from '../config/config.js'
 import { type CastellanError, OverloadedError } from '../errors.js'
+import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
+import type { AccessLog } from './access-log.js'
 import { BodyBudget } from './body-budget.js'
 import { Connections } from './connections.js'
 import { addDoor, answerRefusal } from './door-hooks.js'
@@ -12,33 +13,39 @@ import { HttpMetrics } from './http-metrics.js'
 import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
 import { RequestLog } from './request-log.js'
+import type { HttpSettings } from './settings.js'
 
-/** Longer than any URL: what the router finds too long it would answer itself, in front of all hooks. */
+/** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
 const MAX_PARAM_LENGTH = 2 ** 24
 
-/** What all servers of the process share. */
+/** What all servers of the process have in common. */
 export interface HttpContext {
-  readonly settings: Config['http']
+  readonly settings: HttpSettings
   readonly metrics: HttpMetrics
   readonly connections: Connections
   readonly requestLog: RequestLog
+  /** `undefined`: there is none. */
+  readonly accessLog: AccessLog | undefined
   readonly nextRequestId: (request: IncomingMessage) => string
   readonly now: MonotonicClock
-  /** `undefined`: everybody may come in. */
+  /** `undefined`: no access rules are configured. */
   readonly door: Door | undefined
-  /** True once no new request may begin. */
+  /** Time limits for silence by dialect, for dialects that set one. */
+  readonly silences: Map<string, SilenceLimit>
+  /** True once new requests are refused. */
   isDraining: boolean
-  /** True once every answer ends its connection. */
+  /** True once every answer closes its connection. */
   isLeaving: boolean
 }
 
 export function createHttpContext(options: {
-  readonly http: Config['http']
+  readonly http: HttpSettings
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   readonly now: MonotonicClock
   readonly idPrefix: string
   readonly door?: Door | undefined
+  readonly accessLog?: AccessLog | undefined
 }): HttpContext {
   const { http, log, now } = options
   const metrics = new HttpMetrics(options.metrics)
@@ -46,16 +53,18 @@ export function createHttpContext(options: {
     settings: http,
     metrics,
     connections: createConnections(http, metrics, now),
+    accessLog: options.accessLog,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     nextRequestId: requestIds(options.idPrefix),
     now,
     door: options.door,
+    silences: new Map(),
     isDraining: false,
     isLeaving: false
   }
 }
 
-function createConnections(http: Config['http'], metrics: HttpMetrics, now: MonotonicClock): Connections {
+function createConnections(http: HttpSettings, metrics: HttpMetrics, now: MonotonicClock): Connections {
   const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
   const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
   return new Connections({ ...http, pace }, budget, metrics.connections, now)
@@ -63,10 +72,10 @@ function createConnections(http: Config['http'], metrics: HttpMetrics, now: Mono
 
 /**
  * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, a
- * web page of others, too many requests of an address, nobody who is known) are errors in the hooks, so the error handler
- * of the dialect that was asked words the answer; those of a body that finds no room come as an error of its stream.
+ * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
+ * error handler of the dialect words the answer. A body that finds no room becomes an error of its stream.
  *
- * @param isOpen requests that need not come through the door
+ * @param isOpen exempts requests from the door
  */
 export function createHttpServer(
   context: HttpContext,
@@ -91,7 +100,7 @@ export function createHttpServer(
   return app
 }
 
-/** Counts a request in, or says why it may not begin. */
+/** Counts a request as in flight, or returns the error when it may not begin. */
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
   const received = request.raw as ReceivedRequest
   follow(context, request, received, response)
@@ -99,26 +108,49 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   return received.guard.refusalOf(received.headers) ?? context.connections.requestRefusal(received)
 }
 
-/** One closure per request: everything that has to be said when it is over. */
+/** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
 function follow(
   context: HttpContext,
   request: FastifyRequest,
   received: ReceivedRequest,
   response: ServerResponse
 ): void {
-  const { metrics, now } = context
+  const { metrics, silences, now } = context
   const startedAt = now()
   metrics.requestsInFlight.value++
+  const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
+  if (silence !== undefined) received.holder.silence = silence
+  if (received.upgrade) {
+    received.whenUpgraded(() => {
+      metrics.upgradedConnections.value++
+      answered(context, request, 101, startedAt)
+    })
+  }
   received.whenOver(() => {
-    metrics.requestsInFlight.value--
-    const durationMs = now() - startedAt
-    const status = response.writableFinished ? response.statusCode : 'aborted'
-    metrics.answered(mountNameOf(request), request.method, status, durationMs)
-    if (status !== 'aborted' && context.requestLog.wants(status, durationMs)) {
-      const { id: requestId, method, routeOptions } = request
-      context.requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
-    }
+    if (received.isUpgraded) metrics.upgradedConnections.value--
+    else answered(context, request, response.writableFinished ? response.statusCode : 'aborted', startedAt)
   })
+}
+
+function answered(
+  { metrics, requestLog, accessLog, now }: HttpContext,
+  request: FastifyRequest,
+  status: number | 'aborted',
+  startedAt: number
+): void {
+  metrics.requestsInFlight.value--
+  const durationMs = now() - startedAt
+  const dialect = mountNameOf(request)
+  metrics.answered(dialect, request.method, status, durationMs)
+  if (accessLog?.wants()) {
+    const { id: requestId, method, routeOptions } = request
+    const address = (request.raw as ReceivedRequest).holder.address.key
+    accessLog.write({ requestId, address, dialect, method, route: routeOptions.url, status, durationMs })
+  }
+  if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
+    const { id: requestId, method, routeOptions } = request
+    requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
+  }
 }
 
 /** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */

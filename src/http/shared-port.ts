@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 
-/** What the front page and the 404 say about a dialect. */
+/** What the front page and the 404 tell about a dialect. */
 export interface MountedDialect {
   readonly name: string
   readonly prefix: string
   readonly source: string
 }
 
-/** Answers `/` and everything that is no dialect's with the way to the dialects. */
+/** Answers `/`, and with 404 every path outside of the dialects, by listing the dialects. */
 export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDialect[]): void {
   const help = {
     name: 'castellan',
@@ -20,7 +20,7 @@ export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDia
   const prefixes = dialects.map(({ prefix }) => prefix)
   const notFound = {
     error: 'not found',
-    message: `no route here; every API stands under its prefix: ${prefixes.join(', ') || '(none is mounted)'}`,
+    message: `no such route; each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`,
     prefixes
   }
   app.setNotFoundHandler((_, reply) => {

@@ -1,27 +1,12 @@
+import { type Command, CommanderError } from 'commander'
 import { CastellanError, ConfigError } from '../errors.js'
 import { printable, printableLines } from '../printable.js'
-import { brokerCommand } from './broker.js'
-import { closest } from './closest.js'
-import { type Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
-import { type FlagValues, parseFlags } from './flags.js'
-import { commonFlags, describeCommand, overview } from './help.js'
-import { passwordCommand } from './password.js'
-import { readCommand } from './read.js'
-import { serveCommand } from './serve.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
+import { commands } from './commands.js'
+import { toProgram } from './program.js'
 import { flush } from './standard-output.js'
-import { tokenCommand } from './token.js'
-import { topicsCommand } from './topics.js'
 import { CommandError, UsageError } from './usage-error.js'
-import { version } from './version.js'
-
-const commands: readonly Command[] = [
-  serveCommand,
-  readCommand,
-  topicsCommand,
-  brokerCommand,
-  tokenCommand,
-  passwordCommand
-]
+import { unknownCommand } from './usage-message.js'
 
 /**
  * Runs one command line.
@@ -35,61 +20,65 @@ export async function run(args: readonly string[], process: Process): Promise<nu
   try {
     return (await flush(process.stdout)) ? EXIT_OK : EXIT_FAILURE
   } catch (error) {
-    return report(error, undefined, args.includes('--debug'), process)
+    return report(error, 'castellan', args, process)
   }
 }
 
 async function runOne(args: readonly string[], process: Process): Promise<number> {
-  let command: Command | undefined
+  let called = 'castellan'
+  let code = EXIT_OK
+  const program = toProgram(commands, process, {
+    run: async (description, line) => {
+      called = nameOf(line)
+      code = await runCommand(description, line, process)
+    },
+    refuse: (line, message) => {
+      called = nameOf(line)
+      throw new UsageError(message)
+    }
+  })
   try {
-    const [first = '', ...rest] = args
-    if (first === '--help' || first === '-h' || first === 'help') return print(process, helpFor(rest[0]))
-    if (first === 'version') return print(process, `${version()}\n`)
-    command = first === '' || first.startsWith('-') ? serveCommand : requireCommand(first)
-    const flags = [...command.flags, ...commonFlags]
-    // Help and version first: they are asked for when the rest of the line is not right yet.
-    if (args.includes('--help') || args.includes('-h')) return print(process, describeCommand(command))
-    const values = parseFlags(first === command.name ? rest : args, flags, command.positionals)
-    if (values.has('version')) return print(process, `${version()}\n`)
-    requirePositionals(command, values)
-    const running = command.run(values, process)
-    return await (command.survivesCrash ? running : Promise.race([running, rejectWith(process.crashed)]))
+    await program.parseAsync(complete(args, program), { from: 'user' })
+    return code
   } catch (error) {
-    return report(error, command, args.includes('--debug'), process)
+    // Help or the version has been written.
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK
+    return report(error, called, args, process)
   }
+}
+
+/** Adds the command to a line without one: `castellan --port 1` is `castellan serve --port 1`. */
+function complete(args: readonly string[], program: Command): readonly string[] {
+  const [first = '', ...rest] = args
+  if (['--help', '-h', '--version'].includes(first)) return args
+  if (first === 'version') return ['--version']
+  if (first === '' || first.startsWith('-')) return [commands[0]!.name, ...args]
+  if (first !== 'help') requireCommand(first, program)
+  else if (rest[0] !== undefined) requireCommand(rest[0], program)
+  return args
+}
+
+/** Checked here because commander answers `sreve --help` with the list of commands. */
+function requireCommand(name: string, program: Command): void {
+  const isKnown = program.commands.some(command => command.name() === name)
+  if (!isKnown) throw new UsageError(unknownCommand(name, program))
+}
+
+/** `castellan read`, `castellan wal inspect` */
+const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
+
+function runCommand({ run, survivesCrash }: CommandDescription, line: Command, process: Process): Promise<number> {
+  const running = run!(line, process)
+  return survivesCrash ? running : Promise.race([running, rejectWith(process.crashed)])
 }
 
 const rejectWith = async (crashed: Promise<unknown>): Promise<never> => {
   throw await crashed
 }
 
-function helpFor(name: string | undefined): string {
-  if (name === undefined || name.startsWith('-')) return overview(commands, serveCommand)
-  return describeCommand(requireCommand(name))
-}
-
-function requireCommand(name: string): Command {
-  const found = commands.find(command => command.name === name)
-  if (found) return found
-  const names = commands.map(command => command.name)
-  throw new UsageError(`there is no command ${name}${closest(name, names)}; there are ${names.join(', ')}`)
-}
-
-function requirePositionals({ positionals, examples }: Command, values: FlagValues): void {
-  const empty = positionals[values.positionals.indexOf('')]
-  if (empty !== undefined) throw new UsageError(`${empty} is empty, for example: ${examples[0]}`)
-  const missing = positionals[values.positionals.length]
-  if (missing !== undefined) throw new UsageError(`${missing} is missing, for example: ${examples[0]}`)
-}
-
-function print({ stdout }: Process, text: string): number {
-  stdout.write(text)
-  return EXIT_OK
-}
-
-/** Says what went wrong in as few lines as there are problems; a stack only with `--debug`. */
-function report(error: unknown, command: Command | undefined, debug: boolean, { stderr }: Process): number {
-  const called = command ? `castellan ${command.name}` : 'castellan'
+/** Writes one line per problem to stderr; a stack only with `--debug`. */
+function report(error: unknown, called: string, args: readonly string[], { stderr }: Process): number {
+  const debug = args.includes('--debug')
   const known = error instanceof UsageError || error instanceof CommandError || error instanceof CastellanError
   const message = error instanceof Error ? error.message : String(error)
   // Only the configuration can have several problems; a line break elsewhere belongs to a name.

@@ -1,21 +1,31 @@
+import type { Command } from 'commander'
 import { type ActorRef, ActorSystem } from '../actor/actor.js'
 import { startCluster } from '../app/kafka.js'
 import { createLogger } from '../app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../config/config.js'
 import { defaultLogger } from '../metrics/metrics-logger.js'
 import type { RouterMessage } from '../operations.js'
-import { closest } from './closest.js'
+import { suggestion } from '../settings/suggestion.js'
 import type { Process } from './command.js'
-import type { FlagValues } from './flags.js'
+import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
 import { CommandError, UsageError } from './usage-error.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
 
-/** A Router and a place for actors that ask it, for commands that look into a cluster somebody else runs. */
+/** The flags of every command that is a client; see clientOptions. */
+export interface ClientFlags {
+  readonly brokers?: string
+  readonly cluster?: string
+  readonly timeout?: number
+  readonly config?: string
+  readonly debug?: boolean
+}
+
+/** A Router and an actor system, for commands that are clients of a running cluster. */
 export interface Client {
   readonly router: ActorRef<RouterMessage>
-  /** Why no broker answers: known as soon as all have been tried once. */
+  /** Why no broker answers; known once every broker has been tried. */
   awayBecause(): Error | undefined
   readonly system: ActorSystem
   readonly brokers: readonly string[]
@@ -24,15 +34,15 @@ export interface Client {
 }
 
 /** Connects as the flags and the configuration say. Logs to stderr, since stdout is for what was asked for. */
-export function openClient(values: FlagValues, { environment, stderr }: Process): Client {
-  const timeoutMs = (values.count('timeout', 1) ?? DEFAULT_TIMEOUT_SECONDS) * 1_000
-  const name = values.text('cluster') ?? 'default'
-  const sources = { role: 'client', file: values.text('config'), environment } as const
-  const config = loadConfig({ ...sources, flags: flagsFor(name, values) })
+export async function openClient(line: Command, { environment, stderr }: Process): Promise<Client> {
+  const { timeout = DEFAULT_TIMEOUT_SECONDS, cluster: name = 'default', ...given } = line.opts<ClientFlags>()
+  const timeoutMs = timeout * 1_000
+  const sources = { role: 'client', file: given.config, environment } as const
+  const config = loadConfig({ ...sources, flags: flagsFor(name, line) })
   const cluster = clusterOf(config, name)
-  if (values.has('brokers')) requireConfigured(name, { ...sources, flags: otherFlags(values) })
+  if (given.brokers !== undefined) requireConfigured(name, { ...sources, flags: otherFlags(line) })
   const log = createLogger({
-    level: values.has('debug') ? 'debug' : 'error',
+    level: given.debug ? 'debug' : 'error',
     pretty: stderr.isTTY,
     colors: usesColors(stderr, environment),
     descriptor: 2
@@ -41,7 +51,7 @@ export function openClient(values: FlagValues, { environment, stderr }: Process)
     throw error
   }
   const system = new ActorSystem()
-  const { router, close } = startCluster(cluster.name, cluster.brokers, {
+  const { router, close } = await startCluster(cluster.name, cluster.brokers, {
     system,
     config,
     log,
@@ -56,13 +66,16 @@ export function openClient(values: FlagValues, { environment, stderr }: Process)
   return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, stop }
 }
 
-/** A name that only `--brokers` would bring to life is a misspelt one. */
+/**
+ * Refuses a cluster's name that occurs in `--cluster` only: together with `--brokers` it would create a new cluster
+ * instead of being reported as misspelt.
+ */
 function requireConfigured(name: string, sources: ConfigSources): void {
   const named = clustersOf(sources)
   if (named !== undefined) requireCluster(named, name)
 }
 
-/** `undefined`: what is left without the brokers is no valid configuration, so the cluster is in it. */
+/** `undefined`: without `--brokers` the configuration is not valid, so the cluster is configured. */
 function clustersOf(sources: ConfigSources): Config['clusters'] | undefined {
   try {
     return loadConfig(sources).clusters
@@ -71,13 +84,13 @@ function clustersOf(sources: ConfigSources): Config['clusters'] | undefined {
   }
 }
 
-const otherFlags = (values: FlagValues): FlagSetting[] => values.settings().filter(({ flag }) => flag !== '--brokers')
+const otherFlags = (line: Command): FlagSetting[] => settingsOf(line).filter(({ flag }) => flag !== '--brokers')
 
-/** `--brokers` names those of the chosen cluster. */
-const flagsFor = (name: string, values: FlagValues): FlagSetting[] =>
-  values
-    .settings()
-    .map(setting => (setting.flag === '--brokers' ? { ...setting, path: ['clusters', name, 'brokers'] } : setting))
+/** `--brokers` sets the brokers of the chosen cluster. */
+const flagsFor = (name: string, line: Command): FlagSetting[] =>
+  settingsOf(line).map(setting =>
+    setting.flag === '--brokers' ? { ...setting, path: ['clusters', name, 'brokers'] } : setting
+  )
 
 function clusterOf(config: Config, name: string): { name: string; brokers: readonly string[] } {
   const cluster = requireCluster(config.clusters, name)
@@ -91,7 +104,7 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
   if (cluster) return cluster
   const names = Object.keys(clusters)
   const known = names.length === 1 ? `the only one is ${names[0]}` : `there are ${names.join(', ')}`
-  throw new UsageError(`there is no cluster ${name}${closest(name, names)}; ${known}`)
+  throw new UsageError(`there is no cluster ${name}${suggestion(name, names)}; ${known}`)
 }
 
 /** The one line for a cluster that cannot be reached. */

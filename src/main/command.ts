@@ -1,35 +1,47 @@
-import type { Flag, FlagValues } from './flags.js'
+import type { Argument, Command, Option } from 'commander'
 
-/** What a command may touch of its process, so that it can be run without one. */
+/** The parts of a process that a command uses; tests pass their own. */
 export interface Process {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
-  /** What is typed or piped in. */
+  /** Standard input. */
   readonly stdin: AsyncIterable<Buffer | string>
   /** Aborted by the first SIGINT or SIGTERM; the second ends the process at once. */
   readonly stopped: AbortSignal
-  /** Resolves with the first error that nobody caught. */
+  /** Resolves with the first error that was not caught anywhere. */
   readonly crashed: Promise<unknown>
   /** Calls back at every SIGHUP. Without a listener SIGHUP ends the process. */
   onHangUp(listener: () => void): void
 }
 
-/** One of `castellan serve`, `castellan read`, … */
-export interface Command {
+/**
+ * Describes one of `castellan serve`, `castellan read`, …; the list is in commands.ts. A description imports nothing
+ * that only `run` needs: `run` imports it when it is called, so that `castellan --help` does not load the gateway.
+ */
+export interface CommandDescription {
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** Names of what it takes besides flags: `['TOPIC']`. */
-  readonly positionals: readonly string[]
-  readonly flags: readonly Flag[]
+  readonly arguments?: readonly Argument[]
+  readonly options: readonly Option[]
   /** Further lines of `--help`. */
-  readonly notes: string
+  readonly notes?: string
+  /** At least one; the first is shown in the list of commands. */
   readonly examples: readonly string[]
-  /** Puts its house in order after a crash; others are over at once. */
+  /** Left out of the list of commands. */
+  readonly isHidden?: boolean
+  /** Every argument is handed on as it is, `--help` included: the command has a command line of another program. */
+  readonly takesEverything?: boolean
+  /** Stops in order by itself after an error that was not caught; other commands end at once. */
   readonly survivesCrash?: boolean
-  /** @returns the exit code */
-  run(values: FlagValues, process: Process): Promise<number>
+  /** `castellan wal inspect`: commands below this one. A command with commands below it does not run itself. */
+  readonly commands?: readonly CommandDescription[]
+  /**
+   * @param line `line.args` are the arguments, `line.opts()` the flags, `settingsOf(line)` those that are settings
+   * @returns the exit code
+   */
+  run?(line: Command, process: Process): Promise<number>
 }
 
 /** Exit codes, as documented in docs/operations.md. */

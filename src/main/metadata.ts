@@ -3,7 +3,7 @@ import type { FetchTopicMetadataResult } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type Client, unreachable } from './client.js'
 
-/** How often it is looked whether the brokers can be reached at all. */
+/** How often it is checked whether any broker can be reached. */
 const LOOK_EVERY_MS = 20
 
 /**
@@ -30,7 +30,10 @@ export async function askForTopics(
   }
 }
 
-/** Rejects when all brokers have been tried in vain. Trying again is for gateways; here somebody waits. */
+/**
+ * Rejects when every broker has been tried in vain. A gateway would go on trying; a command reports the reason at
+ * once.
+ */
 function watchForTrouble(client: Client): { readonly trouble: Promise<never>; stop(): void } {
   let timer: NodeJS.Timeout | undefined
   const trouble = new Promise<never>((_, reject) => {

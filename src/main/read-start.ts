@@ -1,8 +1,5 @@
-import type { OffsetType } from '../operations.js'
+import type { ReadStart } from '../reading/partition-reader.js'
 import { UsageError } from './usage-error.js'
-
-/** Where reading begins. `last`: so many records before the end. */
-export type ReadStart = OffsetType | { readonly offset: number } | { readonly last: number }
 
 /**
  * Understands `--from`:

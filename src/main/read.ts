@@ -1,57 +1,36 @@
+import type { Command } from 'commander'
 import { printable } from '../printable.js'
+import { type ReadProblem, readPartition } from '../reading/partition-reader.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import { type Client, openClient } from './client.js'
-import { type Command, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
-import { clientFlags } from './config-flags.js'
-import type { FlagValues } from './flags.js'
+import { type Client, type ClientFlags, openClient } from './client.js'
+import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { askForTopics } from './metadata.js'
-import { readPartition } from './partition-reader.js'
 import { toReadStart } from './read-start.js'
-import { type RecordFormat, recordFormats } from './record-format.js'
+import type { RecordFormat } from './record-format.js'
 import { RecordOutput } from './record-output.js'
 import { CommandError, UsageError } from './usage-error.js'
 
-const UNKNOWN_TOPIC_OR_PARTITION = 3
-const INVALID_TOPIC = 17
+const { UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, NONE } = errorCodes
 
-/** How long the Router may take for one answer; a reader that waits for records asks again. */
+/** Time limit of one request; a reader that waits for records asks again. */
 const REQUEST_TIMEOUT_MS = 10_000
 
-/** `castellan read TOPIC`: an actor per partition asks the Router for records and writes them to stdout. */
-export const readCommand: Command = {
-  name: 'read',
-  summary: 'writes the records of a topic to stdout',
-  positionals: ['TOPIC'],
-  flags: [
-    { name: 'partition', placeholder: 'N,…', help: 'only these partitions (default: all)' },
-    {
-      name: 'from',
-      placeholder: 'WHERE',
-      help: 'earliest (default), latest, an offset, -N for the last N, a time such as 2026-11-20T10:00:00Z, or @MILLISECONDS'
-    },
-    { name: 'follow', short: 'f', help: 'waits for further records at the end instead of stopping there' },
-    { name: 'count', short: 'n', placeholder: 'N', help: 'stops after so many records' },
-    { name: 'format', placeholder: 'FORMAT', help: 'value (default), key-value (with a tab between), or json' },
-    ...clientFlags
-  ],
-  notes: 'Records of one partition come in order. Everything but records goes to stderr.',
-  examples: [
-    'castellan read orders',
-    'castellan read orders --from latest --follow',
-    'castellan read orders --from -10 --format json',
-    'castellan read orders --partition 2 --from 1200 --count 5 --brokers kafka-1:9092'
-  ],
-  run: read
+interface ReadFlags extends ClientFlags {
+  readonly partition?: string
+  readonly from?: string
+  readonly follow?: boolean
+  readonly count?: number
+  readonly format?: RecordFormat
 }
 
-async function read(values: FlagValues, process: Process): Promise<number> {
-  const topic = values.positionals[0]!
-  const start = toReadStart(values.text('from') ?? 'earliest')
-  const format = toFormat(values.text('format') ?? 'value')
-  const chosen = toPartitions(values.text('partition'))
-  const count = values.count('count', 1)
-  const client = openClient(values, process)
+/** An actor per partition asks the Router for records and writes them to stdout. */
+export async function read(line: Command, process: Process): Promise<number> {
+  const topic = line.args[0]!
+  const { from = 'earliest', format = 'value', follow = false, partition, count } = line.opts<ReadFlags>()
+  const start = toReadStart(from)
+  const chosen = toPartitions(partition)
+  const client = await openClient(line, process)
   try {
     const metadata = requireTopic(topic, await askForTopics(client, [topic]), client)
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
@@ -59,7 +38,7 @@ async function read(values: FlagValues, process: Process): Promise<number> {
     const readers = selectPartitions(metadata, chosen).map(partition =>
       readPartition(
         client.system,
-        { topicPartition: { topic, partition }, start, follow: values.has('follow') },
+        { topicPartition: { topic, partition }, start, follow },
         {
           router: client.router,
           requestTimeoutMs: REQUEST_TIMEOUT_MS,
@@ -74,9 +53,9 @@ async function read(values: FlagValues, process: Process): Promise<number> {
   }
 }
 
-/** Ends when all partitions are read, when enough is written, or when the operator or the reader of stdout has left. */
+/** Ends when all partitions are read, when enough records are written, on a signal, or when stdout is closed. */
 async function outcome(
-  readers: readonly Promise<string | undefined>[],
+  readers: readonly Promise<ReadProblem | undefined>[],
   output: RecordOutput,
   stopped: AbortSignal,
   { stderr }: Process
@@ -87,14 +66,8 @@ async function outcome(
   })
   const problems = await Promise.race([Promise.all(readers), enough])
   const named = (problems ?? []).filter(problem => problem !== undefined)
-  for (const problem of named) stderr.write(`castellan read: ${printable(problem)}\n`)
+  for (const { message } of named) stderr.write(`castellan read: ${printable(message)}\n`)
   return named.length > 0 ? EXIT_FAILURE : EXIT_OK
-}
-
-function toFormat(text: string): RecordFormat {
-  const format = recordFormats.find(known => known === text)
-  if (!format) throw new UsageError(`--format takes ${recordFormats.join(', ')}, not "${text}"`)
-  return format
 }
 
 function toPartitions(text: string | undefined): readonly number[] | undefined {
@@ -105,12 +78,12 @@ function toPartitions(text: string | undefined): readonly number[] | undefined {
 
 function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMetadata>, { brokers }: Client): TopicMetadata {
   const metadata = topics.get(topic)
-  if (metadata?.errorCode === errorCodes.NONE) return metadata
+  if (metadata?.errorCode === NONE) return metadata
   const code = metadata?.errorCode ?? UNKNOWN_TOPIC_OR_PARTITION
   if (code === UNKNOWN_TOPIC_OR_PARTITION) {
     throw new CommandError(`topic ${topic} does not exist at ${brokers.join(', ')}; castellan topics lists what does`)
   }
-  if (code === INVALID_TOPIC) throw new CommandError(`${topic} cannot be the name of a topic`)
+  if (code === INVALID_TOPIC_EXCEPTION) throw new CommandError(`${topic} is not a legal topic name`)
   throw new CommandError(`topic ${topic} cannot be read: Kafka answers with error ${code}`)
 }
 
@@ -129,7 +102,7 @@ function selectPartitions(
 const numbersOf = (partitions: readonly number[]): string =>
   partitions.length === 1 ? 'its only one is 0' : `they are 0 to ${partitions.length - 1}`
 
-/** Fires when nobody reads stdout any more, as with `| head`. That is no failure. */
+/** Fires when stdout is closed, as with `| head`. That is no failure. */
 function brokenPipe(stdout: NodeJS.WriteStream): AbortSignal {
   const controller = new AbortController()
   stdout.once('error', () => controller.abort())

@@ -5,10 +5,10 @@ import { printable, printableJson, printableLines } from '../printable.js'
 /** How `castellan read` writes a record. */
 export type RecordFormat = 'value' | 'key-value' | 'json'
 
-/** How records are to look, and where. */
+/** Format and destination of records. */
 export interface RecordLook {
   readonly format: RecordFormat
-  /** A terminal obeys control characters, so it is not given any of a record's. Default: no. */
+  /** A terminal interprets control characters, so those of a record are escaped. Default: no. */
   readonly isTerminal?: boolean | undefined
 }
 
@@ -56,5 +56,6 @@ export function formatRecord(
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
 
-const toJson = (bytes: Buffer | null): string | null | { base64: string } =>
+/** Bytes in JSON: their text, or `{"base64":"…"}`. */
+export const toJson = (bytes: Buffer | null): string | null | { base64: string } =>
   bytes === null ? null : isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }

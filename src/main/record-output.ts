@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import type { Offset, RecordBatch, TopicPartition } from '../model.js'
 import { formatRecord, type RecordLook } from './record-format.js'
 
-/** Writes records to a stream, never more than it takes, and stops after so many. */
+/** Writes records to a stream, waits when it is full, and stops after a number of records. */
 export class RecordOutput {
   readonly #stream: NodeJS.WriteStream
   readonly #look: RecordLook
   readonly #stopped: AbortSignal
   #remaining: number
-  /** Called once, when so many records are out as were wanted. */
+  /** Called once, when the wanted number of records is written. */
   onFull: () => void = () => undefined
 
   constructor(stream: NodeJS.WriteStream, look: RecordLook, count: number | undefined, stopped: AbortSignal) {

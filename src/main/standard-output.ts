@@ -1,7 +1,7 @@
 import { getSystemErrorMap } from 'node:util'
 import { CommandError } from './usage-error.js'
 
-/** Nobody reads any more, as with `| head`: the reader knows, so it is no news. */
+/** The reader of stdout has closed it, as with `| head`: not worth a message. */
 const READER_LEFT = 'EPIPE'
 
 /**
@@ -12,7 +12,7 @@ const READER_LEFT = 'EPIPE'
  */
 export async function flush(stdout: NodeJS.WriteStream): Promise<boolean> {
   const error = stdout.errored ?? (await new Promise<Error | null | undefined>(resolve => stdout.write('', resolve)))
-  // The write after a failed one only says that the stream is gone.
+  // A write after a failed one reports only that the stream is destroyed.
   const cause = (stdout.errored ?? error) as NodeJS.ErrnoException | null | undefined
   if (cause === null || cause === undefined) return true
   if (cause.code === READER_LEFT) return false

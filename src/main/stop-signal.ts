@@ -5,7 +5,10 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 /** The shell's convention for a process ended by a signal. */
 const SIGNAL_EXIT_BASE = 128
 
-/** A terminal sends SIGINT to npm and to us, and npm sends us another: within this time they are one. */
+/**
+ * A terminal sends SIGINT to npm and to this process, and npm passes its own on: signals within this time count as
+ * one.
+ */
 const SAME_SIGNAL_MS = 250
 
 /** Fires at the first SIGINT or SIGTERM. The second ends the process at once, whatever it is still doing. */

@@ -1,39 +1,21 @@
+import type { Command } from 'commander'
 import { printable, printableJson } from '../printable.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
-import { openClient } from './client.js'
-import { type Command, EXIT_OK, type Process } from './command.js'
-import { clientFlags } from './config-flags.js'
-import type { FlagValues } from './flags.js'
+import { type ClientFlags, openClient } from './client.js'
+import { EXIT_OK, type Process } from './command.js'
 import { askForTopics } from './metadata.js'
-import { UsageError } from './usage-error.js'
 
-/** `castellan topics`: what there is to read. */
-export const topicsCommand: Command = {
-  name: 'topics',
-  summary: 'lists the topics of a cluster',
-  positionals: [],
-  flags: [
-    { name: 'format', placeholder: 'FORMAT', help: 'table (default) or json, one line a topic' },
-    { name: 'internal', help: "Kafka's own topics too" },
-    ...clientFlags
-  ],
-  notes: '',
-  examples: [
-    'castellan topics',
-    'castellan topics --brokers kafka-1:9092',
-    'castellan topics --format json --internal'
-  ],
-  run: listTopics
+interface TopicsFlags extends ClientFlags {
+  readonly format?: 'table' | 'json'
+  readonly internal?: boolean
 }
 
-async function listTopics(values: FlagValues, process: Process): Promise<number> {
-  const format = values.text('format') ?? 'table'
-  if (format !== 'table' && format !== 'json') throw new UsageError(`--format takes table or json, not "${format}"`)
-  const client = openClient(values, process)
+/** Writes one line per topic. */
+export async function listTopics(line: Command, process: Process): Promise<number> {
+  const { format = 'table', internal = false } = line.opts<TopicsFlags>()
+  const client = await openClient(line, process)
   try {
-    const topics = [...(await askForTopics(client, null)).values()].filter(
-      ({ isInternal }) => values.has('internal') || !isInternal
-    )
+    const topics = [...(await askForTopics(client, null)).values()].filter(({ isInternal }) => internal || !isInternal)
     process.stdout.write(listing(topics, format))
     return EXIT_OK
   } finally {

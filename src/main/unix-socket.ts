@@ -3,17 +3,17 @@ import { connect } from 'node:net'
 import { CommandError } from './usage-error.js'
 
 /**
- * Makes room for a unix socket: removes what a process that was killed left behind, and nothing else.
+ * Removes the unix socket that a killed process left behind, and nothing else.
  *
- * @throws CommandError when the path belongs to something else or somebody answers there
+ * @throws CommandError when the path is something else, or when a process is listening there
  */
-export async function claimSocketPath(path: string): Promise<void> {
+export async function claimSocketPath(path: string, setting = '--unix-socket'): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found) return
   if (!found.isSocket())
-    throw new CommandError(`${path} exists and is no socket; choose another path with --unix-socket`)
+    throw new CommandError(`${path} exists and is not a socket; choose another path with ${setting}`)
   if (await isAnswered(path)) {
-    throw new CommandError(`another process listens on ${path}; choose another path with --unix-socket`)
+    throw new CommandError(`another process listens on ${path}; choose another path with ${setting}`)
   }
   unlinkSync(path)
 }

@@ -3,7 +3,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** A command could not do what was asked; the message is for people, and says what to change. Exit code 1. */
+/** The command has failed; the message says what to change. Exit code 1. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }

@@ -1,8 +1,8 @@
 import type { MetricTags } from './metrics-logger.js'
 
 /**
- * Lines of one family, `other` included; what comes after shares one series whose labels all say `other` (threat: label
- * floods). A histogram has a line for each bucket, so it names fewer.
+ * Most series of one metric, `other` included; further ones share a series whose labels all are `other`, so that
+ * clients cannot create any number of series. A histogram has several lines per series, so its bound is lower.
  */
 export const MAX_SERIES = 1_000
 
@@ -11,7 +11,7 @@ const DURATION_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ] as const
 
-/** What a registry of prom-client asks of a metric when it is scraped. */
+/** The interface that a registry of prom-client expects of a metric. */
 interface Exported {
   readonly name: string
   readonly help: string
@@ -80,7 +80,7 @@ export class Family<Series> {
     return added
   }
 
-  /** prom-client's question. */
+  /** Called by prom-client. */
   get(): Exported {
     const values = [...this.#byText.values()].flatMap(({ labels, series }) => this.#export(this.name, labels, series))
     return { name: this.name, help: this.help, type: this.type, values, aggregator: 'sum' }
@@ -92,7 +92,7 @@ function isEmpty(tags: MetricTags): boolean {
   return true
 }
 
-/** A number that is added to, or set. */
+/** A counter or gauge. */
 export interface Cell {
   value: number
 }

@@ -1,4 +1,4 @@
-/** What the rooms report, by component and metric name: the text Prometheus shows as HELP, and the table of docs/metrics.md. */
+/** The metrics of all rooms, by component and name: the HELP text of Prometheus, and the table of docs/metrics.md. */
 const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['router.unexpected_failures', 'Bugs met by the Router'],
   ['router.request_latency', 'From a request to its answer'],
@@ -19,6 +19,14 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['kafka_dispatcher.cache_hits', 'Requests answered from the cache'],
   ['kafka_dispatcher.invalid_messages', 'Partitions whose records were damaged'],
   ['kafka_dispatcher.unknown_topic_or_partition_responses', 'Partitions a broker did not know'],
+  ['groups.unexpected_failures', 'Bugs met by a consumer group'],
+  ['groups.groups', 'Consumer groups that this process takes part in'],
+  ['groups.offered_messages', 'Messages given to clients, those that are offered again included'],
+  ['groups.retried_messages', 'Messages offered again because they were not acknowledged in time'],
+  ['groups.given_up_messages', 'Messages that were offered as often as allowed, and count as acknowledged'],
+  ['groups.skipped_batches', 'Damaged batches that groups had to skip'],
+  ['groups.failed_commits', 'Commits of groups that Kafka refused for good'],
+  ['groups.exclusions', 'Times that a group went on without this member, which had to join again'],
   ['delivery.delivered_records', 'Records that are in Kafka'],
   ['delivery.failed_records', 'Records Kafka refused, or that were given up'],
   ['delivery.withdrawn_records', 'Records taken back at the deadline of their request, before anything was sent'],
@@ -39,6 +47,6 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
 /** Every metric known by name, as `component.metric_name`, with its meaning. */
 export const metricMeanings = (): ReadonlyMap<string, string> => MEANINGS
 
-/** A sentence for people; metrics of rooms nobody described here still get their name. */
+/** The description of a metric; one that is not in the table is described by its name. */
 export const helpFor = (component: string, metricName: string): string =>
   MEANINGS.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`

@@ -1,9 +1,10 @@
-/** Tags of one measurement: few and of bounded variety. */
+/** Tags of one measurement: few, and with a bounded number of values. */
 export type MetricTags = Readonly<Record<string, string>>
 
 /**
- * Where rooms report what they count. The first two are Castle's interface; all are called on the event loop and must
+ * Receives what rooms count. The first two methods are Castle's interface. All are called on the event loop and must
  * neither throw nor wait.
+ *
  * Source: Box-Castle/router 1.0.3, metrics/MetricsLogger.scala.
  */
 export interface MetricsLogger {

@@ -4,8 +4,8 @@ import { Gauge, type Registry } from 'prom-client'
 
 type Collector = (registry: Registry, config: object) => void
 
-// prom-client's collectDefaultMetrics also starts an event-loop histogram that wakes the process a hundred times a second
-// and an observer of every garbage collection. These are the ones that cost something only when somebody looks.
+// prom-client's collectDefaultMetrics also starts an event-loop histogram, which wakes the process a hundred times a
+// second, and an observer of every garbage collection. These metrics cost nothing until they are scraped.
 const COLLECTORS = [
   'processCpuTotal',
   'processStartTime',

@@ -9,5 +9,5 @@ export interface PrometheusMetrics {
 export const createPrometheusMetrics = (): PrometheusMetrics => ({ registry: new Registry() })
 
 /** Exports a family of our own beside prom-client's: a registry asks nothing of a metric but its name and `get()`. */
-export const registerFamily = <Series>(registry: Registry, family: Family<Series>): void =>
+export const registerFamily = (registry: Registry, family: Pick<Family<unknown>, 'name' | 'get'>): void =>
   registry.registerMetric(family as unknown as Metric)

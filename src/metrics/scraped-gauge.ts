@@ -8,7 +8,7 @@ export interface Reading {
   readonly value: number
 }
 
-/** Exports a gauge whose values are looked up when somebody scrapes. */
+/** Exports a gauge whose values are computed when it is scraped. */
 export function registerScrapedGauge(registry: Registry, name: string, help: string, read: () => Reading[]): void {
   const gauge = {
     name,

@@ -1,15 +1,13 @@
 import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
-const operations = ['fetchData', 'fetchOffset', 'fetchConsumerOffset', 'commitConsumerOffset', 'fetchTopicMetadata']
 const reasons = ['unreachable', 'notLeader', 'notCoordinator', 'unknownTopicOrPartition', 'staleTopic', 'retryLater']
 
 const by = (label: string, values: readonly string[]): MetricTags[] => values.map(value => ({ [label]: value }))
 const UNLABELLED: readonly MetricTags[] = [{}]
 
-/** Counters of a cluster with the labels that can be told beforehand. */
+/** Counters of a cluster whose labels are known beforehand. */
 const counters: readonly (readonly [component: string, metricName: string, tags: readonly MetricTags[]])[] = [
   ['router', 'retries', by('reason', reasons)],
-  ['router', 'timeouts_sent', by('operation', operations)],
   ['router', 'unexpected_failures', by('actor', ['router'])],
   ['router', 'metadata_refreshes', UNLABELLED],
   ['router', 'cache_evictions', UNLABELLED],
@@ -18,7 +16,12 @@ const counters: readonly (readonly [component: string, metricName: string, tags:
   ['delivery', 'failed_records', UNLABELLED],
   ['delivery', 'withdrawn_records', UNLABELLED],
   ['delivery', 'refused_records', UNLABELLED],
-  ['delivery', 'retried_batches', UNLABELLED]
+  ['delivery', 'retried_batches', UNLABELLED],
+  ['durable', 'accepted_records', UNLABELLED],
+  ['durable', 'delivered_records', UNLABELLED],
+  ['durable', 'refused_records', UNLABELLED],
+  ['durable', 'dead_lettered_records', UNLABELLED],
+  ['durable', 'retried_batches', UNLABELLED]
 ]
 const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['router', 'parked_requests'],
@@ -29,7 +32,9 @@ const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['delivery', 'oldest_record_age_seconds'],
   ['delivery', 'unknown_topics'],
   ['delivery', 'lanes'],
-  ['delivery', 'lanes_backing_off']
+  ['delivery', 'lanes_backing_off'],
+  ['durable', 'lanes'],
+  ['durable', 'lanes_backing_off']
 ]
 /** Counters that every broker has. */
 const brokerCounters = [
@@ -42,13 +47,18 @@ const brokerCounters = [
   'unknown_topic_or_partition_responses'
 ]
 
-/** Makes a cluster's metrics exist: an alert on a rate says nothing about a counter that appears with its first event. */
-export function startAtZero(metrics: MetricsLogger): void {
+/**
+ * Makes a cluster's metrics exist: an alert on a rate says nothing about a counter that appears with its first event.
+ *
+ * @param operations the names of all operations that the Router can be asked
+ */
+export function startAtZero(metrics: MetricsLogger, operations: readonly string[]): void {
+  for (const tags of by('operation', operations)) metrics.count('router', 'timeouts_sent', tags, 0)
   for (const [component, name, tags] of counters) for (const one of tags) metrics.count(component, name, one, 0)
   for (const [component, name] of gauges) metrics.gauge(component, name, {}, 0)
 }
 
-/** The same for a broker that has become known. */
+/** The same for a broker that was discovered. */
 export function startBrokerAtZero(metrics: MetricsLogger, tags: MetricTags): void {
   for (const name of brokerCounters) metrics.count('kafka_dispatcher', name, tags, 0)
 }

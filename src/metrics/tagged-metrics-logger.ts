@@ -1,10 +1,10 @@
 import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
-/** Adds the same tags to everything that is reported through it. */
+/** Adds the same tags to every measurement. */
 export class TaggedMetricsLogger implements MetricsLogger {
   readonly #inner: MetricsLogger
   readonly #added: MetricTags
-  /** Merged tags by the tags they were made of: rooms keep their tag objects, and so does the logger below. */
+  /** Merged tags by the original tags object: rooms reuse their tag objects, and so does the logger below. */
   readonly #merged = new WeakMap<MetricTags, MetricTags>()
 
   constructor(inner: MetricsLogger, added: MetricTags) {

@@ -1,27 +1,39 @@
 import { topicPartitionKey } from '../model.js'
+import type { CommitConsumerOffset, Failure, GroupMembership } from '../operations.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { reply } from '../requests/answers.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { invalid, isCount, problemOfGroup, problemOfPartition } from '../requests/problems.js'
 import type { BrokerClient, OffsetCommitResponse } from '../wire/broker-client.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure, reply } from './answers.js'
 import { groupAction } from './error-actions.js'
 import type { GroupProcessorOptions } from './fetch-consumer-offset.js'
-import { everybody, GroupQueue, type MayGo, openEntries } from './group-queue.js'
+import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
 import { toStoredMetadata } from './offset-metadata.js'
+import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
 type Commit = Accepted<'commitConsumerOffset'>
+
+/** As the protocol has it for a commit of no member. */
+const STAND_ALONE = { generationId: -1, memberId: '' }
+
+const isSameMember = (one: GroupMembership | undefined, other: GroupMembership | undefined): boolean =>
+  one?.memberId === other?.memberId && one?.generationId === other?.generationId
+
 export interface CommitConsumerOffsetCall {
   readonly groupId: string
   readonly partitions: ReadonlyMap<string, Commit>
 }
 
 /**
- * Commits: all partitions of the oldest group in one call, asked of its coordinator. The Router gives at most one open
- * commit per group and partition at a time, and sees to their order.
+ * Commits, sent to the coordinator: one call for all partitions of the group that has waited longest. The Router submits at
+ * most one open commit per group and partition at a time, and keeps their order.
  */
 export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsumerOffsetCall, OffsetCommitResponse> {
   readonly name = 'commitConsumerOffset'
   readonly #options: GroupProcessorOptions
-  /** Per partition the open commit, and such as were answered while they waited. */
+  /** By group and partition: the open commit, and commits that were answered while they waited. */
   readonly #queue = new GroupQueue<Commit[]>()
 
   constructor(options: GroupProcessorOptions) {
@@ -42,27 +54,37 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
     return this.#queue.isEmptyFor(mayGo)
   }
 
-  nextCall(mayGo = everybody): CommitConsumerOffsetCall | undefined {
+  nextCall(mayGo = everyGroup): CommitConsumerOffsetCall | undefined {
     for (let first = this.#queue.takeFirst(mayGo); first; first = this.#queue.takeFirst(mayGo)) {
-      const { groupId } = first
-      const partitions = new Map<string, Commit>()
-      for (const [key, waiting] of openEntries(first.partitions)) {
-        const commit = waiting.shift()!
-        commit.inFlight = true
-        partitions.set(key, commit)
-        if (waiting.length > 0) this.#queue.set(groupId, key, waiting)
-      }
-      if (partitions.size > 0) return { groupId, partitions }
+      const partitions = this.#takeOfOneMember(first.groupId, openEntries(first.partitions))
+      if (partitions.size > 0) return { groupId: first.groupId, partitions }
     }
     return undefined
   }
 
+  /** One commit of each partition, as far as they are of the same member; the others go back into the queue. */
+  #takeOfOneMember(groupId: string, entries: ReadonlyMap<string, Commit[]>): Map<string, Commit> {
+    const taken = new Map<string, Commit>()
+    let member: GroupMembership | undefined
+    for (const [key, waiting] of entries) {
+      const commit = waiting[0]!
+      if (taken.size === 0) member = commit.request.member
+      if (isSameMember(member, commit.request.member)) {
+        waiting.shift()
+        commit.inFlight = true
+        taken.set(key, commit)
+      }
+      if (waiting.length > 0) this.#queue.set(groupId, key, waiting)
+    }
+    return taken
+  }
+
   send(client: BrokerClient, { groupId, partitions }: CommitConsumerOffsetCall): Promise<OffsetCommitResponse> {
     for (const commit of partitions.values()) commit.wasSent = true
+    const [first] = partitions.values()
     return client.offsetCommit({
       groupId,
-      generationId: -1,
-      memberId: '',
+      ...(first!.request.member ?? STAND_ALONE),
       timeoutMs: this.#options.callTimeoutMs,
       partitions: Array.from(
         partitions.values(),
@@ -126,4 +148,29 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
 
 function landed({ partitions }: CommitConsumerOffsetCall): void {
   for (const commit of partitions.values()) commit.landed()
+}
+
+const MAX_METADATA_BYTES = 32_000
+
+export const commitConsumerOffset = describeOperation('commitConsumerOffset', {
+  role: 'group',
+  deadline: 'Deadline of CommitConsumerOffset',
+  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
+  echo: ({ topicPartition, groupId, offsetAndMetadata }) => ({
+    operation: 'commitConsumerOffset',
+    topicPartition,
+    groupId,
+    offsetAndMetadata
+  }),
+  whenUnknown: { type: 'unknownTopicOrPartition' },
+  problemOf: ({ topicPartition, groupId, offsetAndMetadata }) =>
+    problemOfPartition(topicPartition) ?? problemOfGroup(groupId) ?? problemOfOffset(offsetAndMetadata),
+  createProcessor: (context: ProcessorContext) => new CommitConsumerOffsetProcessor(context)
+})
+
+function problemOfOffset({ offset, metadata }: CommitConsumerOffset['offsetAndMetadata']): Failure | undefined {
+  if (!isCount(offset)) return invalid('invalidRequest', `no offset: ${offset}`)
+  if (metadata === undefined) return undefined
+  if (typeof metadata === 'string' && Buffer.byteLength(metadata) <= MAX_METADATA_BYTES) return undefined
+  return invalid('invalidRequest', `the metadata is not text of at most ${MAX_METADATA_BYTES} bytes`)
 }

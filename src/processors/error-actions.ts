@@ -1,6 +1,6 @@
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
-/** What a processor does about an error code. Total: a code nobody here has heard of is `fail`. */
+/** What a processor does about an error code. An unknown code is `fail`. */
 export type ErrorAction =
   | 'success'
   | 'outOfRange'
@@ -30,7 +30,7 @@ export function partitionAction(errorCode: number): ErrorAction {
     case errorCodes.BROKER_NOT_AVAILABLE:
     case errorCodes.REPLICA_NOT_AVAILABLE:
     case errorCodes.LISTENER_NOT_FOUND:
-    case errorCodes.FENCED_LEADER_EPOCH: // what we know is old
+    case errorCodes.FENCED_LEADER_EPOCH: // our metadata is older than the broker's
       return 'notLeader'
     case errorCodes.KAFKA_STORAGE_ERROR:
     case errorCodes.UNKNOWN_LEADER_EPOCH: // the broker is behind, or the topic was created anew
@@ -51,8 +51,8 @@ export function partitionAction(errorCode: number): ErrorAction {
 }
 
 /**
- * OffsetCommit and OffsetFetch: asked of the group's coordinator. `corrupt` is only a success where a value is present,
- * as Castle has it: an offset that was read. A commit with it is not in the coordinator's log.
+ * OffsetCommit and OffsetFetch, answered by the group's coordinator. `corrupt` counts as a success for an offset that was
+ * read with a value, as in Castle. A commit with this code is not in the coordinator's log.
  */
 export function groupAction(errorCode: number): ErrorAction {
   switch (errorCode) {
@@ -66,7 +66,7 @@ export function groupAction(errorCode: number): ErrorAction {
       return 'unknownTopicOrPartition'
     case errorCodes.COORDINATOR_NOT_AVAILABLE:
     case errorCodes.NOT_COORDINATOR:
-    case errorCodes.LEADER_NOT_AVAILABLE: // what a partition leader that is no coordinator may say
+    case errorCodes.LEADER_NOT_AVAILABLE: // possible answer of a partition leader that is not the coordinator
     case errorCodes.NOT_LEADER_OR_FOLLOWER:
       return 'notCoordinator'
     case errorCodes.UNKNOWN_SERVER_ERROR:
@@ -82,7 +82,7 @@ export function groupAction(errorCode: number): ErrorAction {
   }
 }
 
-/** Calls any broker can answer, with one code for the whole call. */
+/** Calls that any broker can answer, with one code for the whole call. */
 export function anyBrokerAction(errorCode: number): 'success' | 'retryLater' | 'fail' {
   if (errorCode === errorCodes.NONE) return 'success'
   return errorCode !== errorCodes.UNSUPPORTED_VERSION && kafkaErrorOf(errorCode).retriable ? 'retryLater' : 'fail'

@@ -1,13 +1,16 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { topicPartitionKey } from '../model.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { reply, replyAll } from '../requests/answers.js'
+import { kafkaFailure, oddOffset } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { problemOfGroup, problemOfPartition } from '../requests/problems.js'
 import type { BrokerClient, OffsetFetchResponse } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure, oddOffset, reply, replyAll } from './answers.js'
 import { groupAction } from './error-actions.js'
-import { everybody, GroupQueue, type MayGo, openEntries } from './group-queue.js'
+import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
 import { fromStoredMetadata } from './offset-metadata.js'
-import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import type { ProcessorContext } from './processor-context.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
 const NOTHING_STORED = -1
 
@@ -18,15 +21,11 @@ export interface FetchConsumerOffsetCall {
   readonly partitions: ReadonlyMap<string, readonly Waiter[]>
 }
 
-export interface GroupProcessorOptions {
-  readonly callTimeoutMs: number
-  readonly metrics: MetricsLogger
-  readonly tags: BrokerTags
-}
+export type GroupProcessorOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'metrics' | 'tags'>
 
 /**
- * Committed offsets: the oldest group with all its partitions in one call, asked of its coordinator. No request joins a
- * call that is on its way, whose answer may be older than a commit that was accepted before the request was made.
+ * Committed offsets, asked of the coordinator: one call for all partitions of the group that has waited longest. No request
+ * joins a call in flight, because its answer may be older than a commit that was accepted before the request was made.
  */
 export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsumerOffsetCall, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
@@ -54,7 +53,7 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     return this.#queue.isEmptyFor(mayGo)
   }
 
-  nextCall(mayGo = everybody): FetchConsumerOffsetCall | undefined {
+  nextCall(mayGo = everyGroup): FetchConsumerOffsetCall | undefined {
     for (let first = this.#queue.takeFirst(mayGo); first; first = this.#queue.takeFirst(mayGo)) {
       const partitions = openEntries(first.partitions)
       if (partitions.size > 0) return { groupId: first.groupId, partitions }
@@ -109,11 +108,15 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     if (action !== 'success' && !(action === 'corrupt' && hasValue)) {
       return this.#processError(groupId, waiters, errorCode)
     }
-    if (!hasValue) {
-      replyAll(waiters, offset === NOTHING_STORED ? { type: 'notFound' } : oddOffset(offset))
+    if (offset === NOTHING_STORED) {
+      replyAll(waiters, { type: 'notFound' })
       return []
     }
     for (const waiter of waiters) {
+      if (offset === undefined || (offset < 0 && !waiter.request.negativeOffset)) {
+        reply(waiter, oddOffset(offset))
+        continue
+      }
       const shown = fromStoredMetadata(metadata, waiter.request.rawMetadata === true)
       const offsetAndMetadata = shown === undefined ? { offset } : { offset, metadata: shown }
       reply(waiter, { type: 'success', offsetAndMetadata })
@@ -139,3 +142,13 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     }
   }
 }
+
+export const fetchConsumerOffset = describeOperation('fetchConsumerOffset', {
+  role: 'group',
+  deadline: 'Deadline of FetchConsumerOffset',
+  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
+  echo: ({ topicPartition, groupId }) => ({ operation: 'fetchConsumerOffset', topicPartition, groupId }),
+  whenUnknown: { type: 'notFound' },
+  problemOf: ({ topicPartition, groupId }) => problemOfPartition(topicPartition) ?? problemOfGroup(groupId),
+  createProcessor: (context: ProcessorContext) => new FetchConsumerOffsetProcessor(context)
+})

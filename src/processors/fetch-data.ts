@@ -1,8 +1,10 @@
 import { TimedOutError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { MonotonicClock } from '../model.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { describeOperation } from '../requests/operation.js'
+import { invalid, problemOfPartition } from '../requests/problems.js'
 import type { BrokerClient, FetchResponse } from '../wire/broker-client.js'
-import type { AnyAccepted } from './accepted.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot, type FetchWaiter, waitersOf } from './fetch-queues.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
@@ -12,7 +14,7 @@ export interface FetchDataOptions {
   readonly now: MonotonicClock
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
-  /** How long a request waits for records to be written before it is told noMessages. 0: not at all, as Castle. */
+  /** How long a request waits for new records before it is answered `noMessages`. 0: not at all, as in Castle. */
   readonly fetchMaxWaitMs: number
   /** Bytes of one partition in one answer. */
   readonly fetchBufferBytes: number
@@ -28,13 +30,13 @@ const SMALLEST_MAX_BYTES = 64 * 1024
 /**
  * Reads records. Two slots on two connections:
  *
- *   catchUp   data is there, or nobody knows: asks without waiting
- *   tail      everything written has been read: the broker holds the call until something comes
+ *   catchUp   there are records to read, or it is not known: asks without waiting
+ *   tail      all records have been read: the broker holds the call until a record comes
  *
- * A read of data that exists never waits behind a long poll. At the end of the log a partition moves to the tail, and
- * its requests join one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves. So a
- * record for one of a thousand readers makes no other ask again. Partitions whose readers have just been answered stay
- * in the next long poll, because the readers are about to ask for what follows; they then join it on its way.
+ * A read of existing records never waits behind a long poll. At the end of the log a partition moves to the tail, where its
+ * requests stay in one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves. So a record
+ * for one of a thousand readers does not make the others ask again. A partition whose readers have just been answered stays
+ * in the next long poll, because its readers will soon ask for the next record, and can then join the call in flight.
  */
 export class FetchIntake implements Intake {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
@@ -44,8 +46,8 @@ export class FetchIntake implements Intake {
   readonly #queues: FetchQueues
   readonly #context: SettlementContext
   /**
-   * Less than is allowed after a call timed out (over a slow link, less may get through), and after a response of which
-   * something was left out because it would have been too much when decompressed.
+   * Bytes to ask for. Fewer than allowed after a call that timed out (a smaller response may get through a slow link), and
+   * after a response of which batches were left out because all of them decompressed would have been too large.
    */
   #maxBytes: number
 
@@ -154,3 +156,14 @@ export class FetchIntake implements Intake {
     this.#options.metrics.count(DISPATCHER, name, this.#options.tags, value)
   }
 }
+
+export const fetchData = describeOperation('fetchData', {
+  role: 'fetch',
+  deadline: 'Deadline of FetchData',
+  target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
+  echo: ({ topicPartition, offset }) => ({ operation: 'fetchData', topicPartition, offset }),
+  whenUnknown: { type: 'unknownTopicOrPartition' },
+  problemOf: ({ topicPartition, offset }) =>
+    problemOfPartition(topicPartition) ??
+    (Number.isSafeInteger(offset) ? undefined : invalid('invalidRequest', `no offset: ${offset}`))
+})

@@ -1,45 +1,42 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { topicPartitionKey } from '../model.js'
 import type { OffsetType } from '../operations.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { replyAll } from '../requests/answers.js'
+import { kafkaFailure, oddOffset } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { invalid, problemOfPartition } from '../requests/problems.js'
 import {
   type BrokerClient,
   EARLIEST_TIMESTAMP,
-  type IsolationLevel,
   LATEST_TIMESTAMP,
   type ListOffsetsResponse
 } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure, oddOffset, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
-import { type BrokerTags, type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import type { ProcessorContext } from './processor-context.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
 
 const NO_OFFSET = -1
-/** A time of the protocol has 64 bits. Some producers write nanoseconds, which fit. */
+/** A time of the protocol has 64 bits, enough for producers that write nanoseconds. */
 const LAST_TIMESTAMP = 2 ** 62
 
 type Waiter = Accepted<'fetchOffset'>
 type PartitionAnswer = ListOffsetsResponse['partitions'][number]
 
 interface Wanted {
-  /** As Kafka has it: -1 latest, -2 earliest, else epoch milliseconds. */
+  /** As in Kafka's protocol: -1 latest, -2 earliest, else epoch milliseconds. */
   readonly timestamp: number
   readonly waiters: readonly Waiter[]
 }
 export type FetchOffsetCall = ReadonlyMap<string, Wanted>
 
-export interface FetchOffsetOptions {
-  readonly callTimeoutMs: number
-  readonly metrics: MetricsLogger
-  readonly tags: BrokerTags
-  readonly isolationLevel: IsolationLevel
-}
+export type FetchOffsetOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'metrics' | 'tags' | 'isolationLevel'>
 
 /**
- * Offsets by position or time: one call for all partitions of the broker, the first asked type of each first. Requests
- * that wait share a call. None joins one that is on its way: what was acknowledged before a request was made must be
- * in its answer, and that call may have been answered before.
+ * Offsets by position or time. One call asks for all partitions of the broker, and for each for the offset type that was
+ * asked first. Requests that wait share a call. No request joins a call in flight: its answer must include records that
+ * were acknowledged before the request was made, and the broker may have answered that call earlier.
  */
 export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, ListOffsetsResponse> {
   readonly name = 'fetchOffset'
@@ -126,7 +123,7 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
     }
   }
 
-  /** Nothing that late has been written: the first record that will be is the latest offset. */
+  /** No record is that late yet. The first one will be written at the latest offset. */
   #askForLatest(key: string, waiters: readonly Waiter[]): void {
     for (const waiter of stillOpen(waiters)) this.#queue.add(key, LATEST_TIMESTAMP, waiter)
   }
@@ -138,3 +135,18 @@ const toTimestamp = (offsetType: OffsetType): number => {
     ? LATEST_TIMESTAMP
     : Math.min(Math.max(0, Math.floor(offsetType.timestampMs)), LAST_TIMESTAMP)
 }
+
+const isOffsetType = (offsetType: OffsetType): boolean =>
+  offsetType === 'earliest' || offsetType === 'latest' || Number.isFinite(offsetType?.timestampMs)
+
+export const fetchOffset = describeOperation('fetchOffset', {
+  role: 'control',
+  deadline: 'Deadline of FetchOffset',
+  target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
+  echo: ({ topicPartition, offsetType }) => ({ operation: 'fetchOffset', topicPartition, offsetType }),
+  whenUnknown: { type: 'unknownTopicOrPartition' },
+  problemOf: ({ topicPartition, offsetType }) =>
+    problemOfPartition(topicPartition) ??
+    (isOffsetType(offsetType) ? undefined : invalid('invalidRequest', 'no such offset type')),
+  createProcessor: (context: ProcessorContext) => new FetchOffsetProcessor(context)
+})

@@ -1,21 +1,21 @@
 import type { Offset, PartitionIdentity } from '../model.js'
-import type { Accepted } from './accepted.js'
+import type { Accepted } from '../requests/accepted.js'
 import { stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
 
 export type FetchWaiter = Accepted<'fetchData'>
 export type FetchSlot = 'catchUp' | 'tail'
 
-/** One partition of a call, with everybody who waits for that offset of it. */
+/** One partition of a call, with all requests that wait for that offset. */
 export interface Wanted {
   readonly topic: string
   readonly partition: number
   readonly position: Offset
-  /** What the call asks for: an answer of another identity is not for those who wait. */
+  /** The identity that the call asks for. An answer of another identity is not for these requests. */
   readonly identity: PartitionIdentity
-  /** They were queued when the call went out. Empty: nobody asked, but whoever just got an answer is about to. */
+  /** Requests that were queued when the call was sent. Empty: its readers have just been answered and will ask again soon. */
   readonly waiters: readonly FetchWaiter[]
-  /** They asked for the same while the call was on its way. */
+  /** Requests for the same offset that came while the call was in flight. */
   readonly joined: FetchWaiter[]
 }
 
@@ -24,20 +24,20 @@ export interface FetchDataCall {
   readonly partitions: ReadonlyMap<string, Wanted>
 }
 
-/** A partition of a call that brought nothing for it although there is something. */
+/** A partition for which a call brought no records although there are some. */
 export interface Unserved {
   readonly key: string
   readonly wanted: Wanted
 }
 
-// Each costs one look at those that are queued then.
+// Each time all queued requests are checked once.
 const ADDED_BEFORE_DROPPING = 20_000
 
 export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] => stillOpen([...waiters, ...joined])
 
 /**
- * Who waits for which offset of which partition, in which slot: two queues, the calls on their way, and the partitions
- * whose readers are expected back at the tail.
+ * Which requests wait for which offset of which partition, in which slot: two queues, the calls in flight, and the
+ * partitions whose readers are expected to ask again at the tail.
  */
 export class FetchQueues {
   readonly #queues = {
@@ -49,10 +49,10 @@ export class FetchQueues {
   #expected = new Map<string, Wanted>()
   #expectedAt = 0
   #isFirstAlone = false
-  /** Since answered requests were dropped last. */
+  /** Requests added since answered ones were dropped last. */
   #added = 0
 
-  /** @param identityOf which life of a partition is read now */
+  /** @param identityOf the identity under which a partition is read now */
   constructor(identityOf: (key: string) => PartitionIdentity | undefined) {
     this.#identityOf = identityOf
   }
@@ -61,7 +61,7 @@ export class FetchQueues {
     return this.#queues[slot].isEmpty
   }
 
-  /** Joins a call that is on its way to the same offset, else queues. */
+  /** Adds a request to a call in flight for the same offset, or else to a queue. */
   add(waiter: FetchWaiter, isAtEnd: boolean): void {
     if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
     const { key, position } = waiter
@@ -71,21 +71,21 @@ export class FetchQueues {
       wanted.joined.push(waiter)
       return
     }
-    // While a long poll is on its way, what may have been written since is asked for without waiting.
+    // While a long poll is in flight, records that may have been written since are asked for without waiting.
     const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
     this.#queues[slot].add(key, position, waiter)
   }
 
-  /** Everything up to `position` has been read: they wait for what is written next. */
+  /** Everything before `position` has been read, so these requests wait for the next record. */
   addAtTail(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
     for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
   }
 
   /**
-   * They were in a call that ended without records for them: they keep their turns. What a long poll had no room for
-   * has no turn among those who catch up yet.
+   * Puts back partitions for which a call brought no records. They keep their turns. A partition that a long poll could not
+   * serve has no turn among those that catch up yet.
    *
-   * @param firstAlone the next call of those who catch up asks for the first in turn only; set by such a call only
+   * @param firstAlone the next catch-up call asks for the first partition in turn only; set by such a call only
    */
   giveBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
     if (firstAlone) this.#isFirstAlone = true
@@ -94,12 +94,12 @@ export class FetchQueues {
     else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
   }
 
-  /** What stood at their offset holds no record: they go on at `position`, when it is their partition's turn again. */
+  /** There was no record at their offset: they go on at `position`, when it is the turn of their partition again. */
   moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
     if (waiters.length > 0) this.#queues.catchUp.addFirst(key, position, waiters)
   }
 
-  /** The oldest offset of each partition, as one call; `undefined` when nobody waits. */
+  /** One call for the oldest offset of each partition; `undefined` when no request waits. */
   takeCall(slot: FetchSlot, maxPartitions: number, expectedSince: number): FetchDataCall | undefined {
     const partitions = new Map<string, Wanted>()
     const limit = slot === 'catchUp' && this.#isFirstAlone ? 1 : maxPartitions
@@ -117,18 +117,18 @@ export class FetchQueues {
     return call
   }
 
-  /** The call is over; nobody can join it any more. */
+  /** The call has ended; no request can join it any more. */
   ended({ slot }: FetchDataCall): void {
     this.#inFlight[slot] = undefined
   }
 
-  /** Its readers were answered at the tail and are about to ask for `position`. */
+  /** The readers of the partition were answered at the tail, and will soon ask for `position`. */
   expect(key: string, { topic, partition, identity }: Wanted, position: Offset, now: number): void {
     this.#expectedAt = now
     this.#expected.set(key, { topic, partition, identity, position, waiters: [], joined: [] })
   }
 
-  /** Takes out whoever waits for an offset of the partition that `covers` accepts, by offset in queue order. */
+  /** Takes out the requests for offsets of the partition that `covers` accepts, by offset in queue order. */
   *takeWhere(key: string, covers: (offset: Offset) => boolean): Generator<readonly [Offset, FetchWaiter[]]> {
     for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
       for (const offset of [...(queue.get(key)?.keys() ?? [])]) {
@@ -145,7 +145,7 @@ export class FetchQueues {
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 
-  /** Requests whose time ran out behind a broker that does not answer, however many have come since. */
+  /** Drops requests whose time was up while their broker did not answer. */
   #dropAnswered(): void {
     this.#added = 0
     const isOpen = ({ settled }: FetchWaiter): boolean => !settled

@@ -5,10 +5,11 @@ import {
   type RecordBatch,
   topicPartitionKey
 } from '../model.js'
+import { reply, replyAll } from '../requests/answers.js'
+import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
 import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { FetchedRecords } from '../wire/fetched-records.js'
-import { kafkaFailure, oddOffset, ownFailure, reply, replyAll } from './answers.js'
 import { partitionAction } from './error-actions.js'
 import {
   type FetchDataCall,
@@ -27,14 +28,14 @@ export interface SettlementContext {
   readonly readCache: ReadCache
   readonly queues: FetchQueues
   readonly now: MonotonicClock
-  /** How long a request waits for records to be written before it is told noMessages. */
+  /** How long a request waits for new records before it is answered `noMessages`. */
   readonly fetchMaxWaitMs: number
   count(name: string, value: number): void
 }
 
 /**
- * What one Fetch response means for those who waited for it. Each partition of the call is answered, given back to the
- * Router, or put back into the queues.
+ * Settles one Fetch response: the requests for each partition of the call are answered, returned to the Router, or put back
+ * into the queues.
  */
 export class FetchSettlement {
   readonly #context: SettlementContext
@@ -47,7 +48,7 @@ export class FetchSettlement {
     this.#call = call
   }
 
-  /** Settles every partition of the call; gives back the requests that this broker could not answer. */
+  /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
   settle(response: FetchResponse): readonly Returned[] {
     const unanswered = new Map(this.#call.partitions)
     for (const partition of response.errorCode === errorCodes.NONE ? response.partitions : []) {
@@ -57,7 +58,7 @@ export class FetchSettlement {
       unanswered.delete(key)
       this.#partition(key, wanted, partition)
     }
-    // What a response that leaves a partition out counts as.
+    // The code for partitions that the response leaves out.
     const errorCode = response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
     for (const [key, wanted] of unanswered) this.#error(key, wanted, errorCode)
     this.#giveBackUnserved()
@@ -68,7 +69,7 @@ export class FetchSettlement {
     const { readCache } = this.#context
     const { errorCode } = response
     const identity = readCache.identityOf(key)
-    // The topic was created anew while the call was on its way, or may have been: this answer is of a log that is gone.
+    // The topic was, or may have been, created anew while the call was in flight: this answer is about a log that is gone.
     if (identity?.topicId !== wanted.identity.topicId || identity === undefined) {
       this.#return('retryLater', waitersOf(wanted))
     } else if (errorCode === errorCodes.NONE) {
@@ -100,7 +101,7 @@ export class FetchSettlement {
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
     const { readCache, queues, now } = this.#context
     const batch = batches.length === 1 ? batches[0]! : readCache.concat(batches)
-    // Records of a former leader may not be in the log of the present one.
+    // Records of a former leader may be missing in the log of the current one.
     if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
     this.#countShared(wanted)
     for (const waiter of wanted.waiters) succeed(waiter, batch)
@@ -109,7 +110,7 @@ export class FetchSettlement {
     if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, now())
   }
 
-  /** Queued requests whose offset lies in what has just arrived need no call of their own. */
+  /** Answers queued requests whose offset lies in the batch that has just arrived. */
   #serveQueued(key: string, { position, identity }: Wanted, batch: RecordBatch): void {
     const covers = (offset: Offset): boolean => offset >= position && offset <= batch.maxOffset
     for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
@@ -120,7 +121,7 @@ export class FetchSettlement {
     }
   }
 
-  /** Control batches, aborted transactions, compacted ranges: reading goes on behind them without the requester. */
+  /** Goes on reading behind control batches, aborted transactions and compacted ranges. */
   #skipTo(key: string, wanted: Wanted, position: Offset): void {
     const waiters = waitersOf(wanted)
     for (const waiter of waiters) waiter.position = position
@@ -128,10 +129,10 @@ export class FetchSettlement {
   }
 
   /**
-   * Some partitions brought nothing although there is more: the response was full, or was decompressed to as much as is
-   * allowed, before their turn. They keep their turns. When the first in turn is among them, the broker does not serve in
-   * the order of the call, or holds something back. Then the next call asks for that partition alone, and if that brings
-   * nothing either, it is asked again after a pause.
+   * Some partitions got no records although there are more, because the response was full, or as much as is allowed had been
+   * decompressed, before their turn. They keep their turns. If the first one in turn is among them, the broker does not serve
+   * partitions in the order of the call, or holds records back. Then the next call asks for that partition alone, and if that
+   * brings no records either, it is asked again after a pause.
    */
   #giveBackUnserved(): void {
     const { queues } = this.#context
@@ -142,7 +143,7 @@ export class FetchSettlement {
     else queues.giveBack(this.#call, this.#unserved, isHeldBack)
   }
 
-  /** Everything has been read: who has waited long enough is told so, the others join the next long poll. */
+  /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
   #end(key: string, wanted: Wanted): void {
     const { queues, fetchMaxWaitMs } = this.#context
     const waiters = waitersOf(wanted)
@@ -156,7 +157,7 @@ export class FetchSettlement {
     if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
   }
 
-  /** Damaged once, it may have been damaged on its way; damaged twice, it is damaged on the broker's disk. */
+  /** A batch that is damaged once may have been damaged in transit; one that is damaged twice is damaged on the broker's disk. */
   #damage(key: string, wanted: Wanted, next: Offset | undefined): void {
     const waiters = waitersOf(wanted)
     if (waiters.every(waiter => waiter.damages === 0)) {
@@ -172,7 +173,7 @@ export class FetchSettlement {
     }
   }
 
-  /** Every further attempt would fail as well; reading can only go on behind it. */
+  /** Every further attempt would fail as well. The reader can only go on behind the batch. */
   #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
     const message =
       `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
@@ -229,11 +230,11 @@ export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
   waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
 }
 
-/** The topic was created anew since the request was made: its offset was meant for the log that is gone. */
+/** True when the topic was created anew since the request was made, so that its offset was meant for the former log. */
 export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
   topicIdAsked !== undefined && topicIdAsked !== topicId
 
-/** An offset that was meant for a former log is refused, unless it is at the start of this one and skips nothing. */
+/** Refuses offsets that were meant for a former log, unless they are at the start of this one and skip no record. */
 function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
   for (const waiter of waiters) {
     if (isMeantForAnother(waiter, read) && waiter.position > start) reply(waiter, { type: 'offsetOutOfRange' })
@@ -243,7 +244,7 @@ function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIde
 const knownOffset = (offset: Offset | undefined): Offset | undefined =>
   offset === undefined || offset < 0 ? undefined : offset
 
-/** First offset nobody may read yet. Not every broker has a last stable offset. */
+/** First offset that cannot be read yet. Not every broker tells the last stable offset. */
 function endOf({ highWatermark, lastStableOffset }: FetchPartitionResponse, level: IsolationLevel): Offset | undefined {
   const end = level === 'readCommitted' && lastStableOffset !== -1 ? lastStableOffset : highWatermark
   return knownOffset(end)

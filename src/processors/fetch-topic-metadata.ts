@@ -1,38 +1,31 @@
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { reply } from '../requests/answers.js'
+import { describeOperation } from '../requests/operation.js'
+import { invalid, isTopic } from '../requests/problems.js'
 import type { BrokerClient, MetadataResponse, TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { reply } from './answers.js'
+import type { ProcessorContext, TopicLookUp } from './processor-context.js'
 import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
 
 type Waiter = Accepted<'fetchTopicMetadata'>
 
-export interface FetchTopicMetadataCall {
-  /** `null`: all. */
-  readonly topics: ReadonlySet<string> | null
-  /** It asks to create topics that a look-up has missed. Nobody waits for the answer. */
-  readonly allowAutoTopicCreation: boolean
+export interface FetchTopicMetadataCall extends TopicLookUp {
   readonly waiters: readonly Waiter[]
 }
 
-export interface FetchTopicMetadataOptions {
-  readonly callTimeoutMs: number
-  /** Which of these missing topics brokers may be asked to create now. */
-  readonly admitCreations: (topics: readonly string[]) => readonly string[]
-  /** Told every response, so that the Router's tables profit. */
-  readonly onMetadata?: (response: MetadataResponse, call: FetchTopicMetadataCall) => void
-}
+export type FetchTopicMetadataOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'admitCreations' | 'onMetadata'>
 
-/** Requests that wait together share a call as long as it does not ask for more names. */
+/** Requests that wait together share a call up to this number of names. */
 const MAX_NAMES_PER_CALL = 2_000
 
 /**
- * Metadata asked by users of the Router: requests that wait together share one call, each gets what it asked for. None
- * joins a call on its way, whose answer may not know a topic that was created before the request was made.
+ * Metadata that users of the Router ask for. Requests that wait together share one call, and each gets what it asked for.
+ * No request joins a call in flight, because the answer may lack a topic that was created before the request was made.
  *
  *   look-up    asks for all names and creates nothing, so that existing topics are found at once, however many others
- *              are invented; it answers those who wait
+ *              are invented; it answers the requests
  *   creation   then asks again for names that were missing, where the requester may have them created and the budget
- *              allows it; Kafka creates them in a moment, and who asks again finds them
+ *              allows it; Kafka creates them in a moment, and a later request finds them
  */
 export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMetadataCall, MetadataResponse> {
   readonly name = 'fetchTopicMetadata'
@@ -101,7 +94,7 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 }
 
-/** The first ones, as long as they do not name too many topics together; one at least. */
+/** The first requests that together do not name too many topics; at least one. */
 function takeNamed(waiting: readonly Waiter[]): Waiter[] {
   let names = 0
   const end = waiting.findIndex(({ request }, at) => {
@@ -114,7 +107,7 @@ function takeNamed(waiting: readonly Waiter[]): Waiter[] {
 const isMissing = (topic: TopicMetadata | undefined): boolean =>
   !topic || topic.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 
-/** Every named topic is present, a missing one with code 3, whatever the broker left out. */
+/** Every named topic is present; one that the broker left out has the code UNKNOWN_TOPIC_OR_PARTITION. */
 function pick(
   found: ReadonlyMap<string, TopicMetadata>,
   topics: readonly string[]
@@ -128,4 +121,14 @@ export const missingTopic = (topic: string): TopicMetadata => ({
   topicId: undefined,
   isInternal: false,
   partitions: []
+})
+
+export const fetchTopicMetadata = describeOperation('fetchTopicMetadata', {
+  role: 'control',
+  deadline: 'Deadline of FetchTopicMetadata',
+  target: { type: 'any' },
+  echo: ({ requestId }) => ({ operation: 'fetchTopicMetadata', requestId }),
+  problemOf: ({ topics }) =>
+    topics?.every(isTopic) === false ? invalid('invalidTopic', 'a topic name is not possible') : undefined,
+  createProcessor: (context: ProcessorContext) => new FetchTopicMetadataProcessor(context)
 })

@@ -1,8 +1,11 @@
 import type { BrokerNode } from '../model.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { problemOfGroup } from '../requests/problems.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../wire/broker-client.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure } from './answers.js'
 import { anyBrokerAction } from './error-actions.js'
+import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
 const MAX_PORT = 65_535
@@ -13,7 +16,7 @@ export interface FindCoordinatorCall {
   readonly waiters: readonly Waiter[]
 }
 
-/** Which broker coordinates a group: one call per group, asked of any broker, by the Router for itself. */
+/** Finds the broker that coordinates a group. One call per group, to any broker; only the Router itself asks it. */
 export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorCall, FindCoordinatorResponse> {
   readonly name = 'findCoordinator'
   readonly #callTimeoutMs: number
@@ -70,6 +73,14 @@ export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorC
   }
 }
 
-/** Brokers that know of no coordinator yet name node -1 without a host, some of them without an error. */
+/** A broker that does not know the coordinator yet names node -1 without a host, in some versions without an error code. */
 const canBeReached = ({ nodeId, host, port }: BrokerNode): boolean =>
   nodeId >= 0 && host !== '' && port > 0 && port <= MAX_PORT
+
+export const findCoordinator = describeOperation('findCoordinator', {
+  role: 'control',
+  target: { type: 'any' },
+  echo: () => ({}),
+  problemOf: ({ groupId }) => problemOfGroup(groupId),
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new FindCoordinatorProcessor(callTimeoutMs)
+})

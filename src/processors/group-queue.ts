@@ -1,16 +1,16 @@
-import type { AnyAccepted } from './accepted.js'
+import type { AnyAccepted } from '../requests/accepted.js'
 import { stillOpen } from './queue-processor.js'
 
-/** Whose call may be made now. */
+/** Tells whether a call may be made for a group now. */
 export interface MayGo {
   (groupId: string): boolean
-  /** Where only few groups may go: all that may, so that nobody has to look through those that wait. */
+  /** All groups that may go, where those are few: so the waiting groups need not be searched. */
   readonly few?: () => ReadonlySet<string> | undefined
 }
-export const everybody: MayGo = () => true
+export const everyGroup: MayGo = () => true
 
 /**
- * Requests per group and partition; the oldest group goes first, with all its partitions in one call.
+ * Requests by group and partition. The group that has waited longest goes first, with all its partitions in one call.
  *
  *   billing -> orders/0: X   orders/1: Y
  *   audit   -> orders/0: Z
@@ -37,7 +37,7 @@ export class GroupQueue<Entry> {
     return this.#firstOf(mayGo) === undefined
   }
 
-  /** The oldest group of those that may go. */
+  /** Takes out the group that has waited longest of those that may go. */
   takeFirst(mayGo: MayGo): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
     const groupId = this.#firstOf(mayGo)
     if (groupId === undefined) return undefined
@@ -67,7 +67,7 @@ export class GroupQueue<Entry> {
   }
 }
 
-/** Entries that hold someone who still waits. */
+/** Entries with requests that are still open. */
 export function openEntries<Waiter extends AnyAccepted>(
   partitions: ReadonlyMap<string, readonly Waiter[]>
 ): Map<string, Waiter[]> {

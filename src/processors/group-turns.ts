@@ -1,4 +1,4 @@
-/** Groups that are remembered as slow; the one that has been so for longest is forgotten first. */
+/** Most groups that are remembered as slow; the oldest is forgotten first. */
 const MAX_SLOW_GROUPS = 1_000
 
 interface Call {
@@ -8,15 +8,15 @@ interface Call {
 }
 
 /**
- * Which group may use which of the connections for group calls to one broker, so that a group whose coordinator keeps it
- * waiting holds up nobody else.
+ * Decides which group may use which of the connections for group calls to one broker, so that a group whose calls are slow
+ * does not hold up other groups.
  *
- *   first connection    everybody whose last call was quick, one call after the other
- *   spare connections   groups that were slow last time; everybody while the first connection is held by a slow call
+ *   first connection    groups whose last call was quick, one call after another
+ *   spare connections   groups whose last call was slow; all groups while a slow call holds the first connection
  *
- * A call is slow once it has taken `slowCallMs`. A group has one call at a time, so a slow one keeps one connection. How
- * many spare connections there are is for the caller to say; when all of them are held, slow groups wait for each other,
- * and a group that was quick so far waits for the first connection.
+ * A call is slow once it has taken `slowCallMs`. A group has one call at a time, so a slow group holds one connection. The
+ * caller decides how many spare connections there are. When all of them are held, slow groups wait for each other, and
+ * other groups wait for the first connection.
  */
 export class GroupTurns {
   readonly #slowCallMs: number
@@ -25,19 +25,19 @@ export class GroupTurns {
   readonly #slow = new Set<string>()
   #isFirstHeld = false
 
-  /** @param onChange told when groups may go that could not before, though no call has ended */
+  /** @param onChange called when other groups may go although no call has ended */
   constructor(slowCallMs: number, onChange: () => void) {
     this.#slowCallMs = slowCallMs
     this.#onChange = onChange
   }
 
-  /** @param isFirst of the connection that is free */
+  /** @param isFirst whether the free connection is the first one */
   mayGo(groupId: string, isFirst: boolean): boolean {
     if (this.#calls.has(groupId)) return false
     return isFirst ? !this.#slow.has(groupId) : this.#isFirstHeld || this.#slow.has(groupId)
   }
 
-  /** All groups that may go, where those are few; `undefined`: look at each. */
+  /** All groups that may go, where those are few; `undefined`: each group has to be checked. */
   few(isFirst: boolean): ReadonlySet<string> | undefined {
     return isFirst || this.#isFirstHeld ? undefined : this.#slow
   }

@@ -1,12 +1,14 @@
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
 import type { BrokerClient, InitProducerIdResponse } from '../wire/broker-client.js'
-import type { Accepted, AnyAccepted } from './accepted.js'
-import { kafkaFailure } from './answers.js'
 import { anyBrokerAction } from './error-actions.js'
+import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
 type Waiter = Accepted<'initProducerId'>
 
-/** Producer ids. Nothing is shared: each requester gets an id of its own, by a call of its own. */
+/** Producer ids. Each requester gets its own id, by its own call. */
 export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProducerIdResponse> {
   readonly name = 'initProducerId'
   readonly #callTimeoutMs: number
@@ -59,3 +61,12 @@ export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProdu
     return waiting
   }
 }
+
+export const initProducerId = describeOperation('initProducerId', {
+  role: 'control',
+  deadline: 'Deadline of a request for a producer id, which delivery makes',
+  target: { type: 'any' },
+  echo: () => ({}),
+  problemOf: () => undefined,
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new InitProducerIdProcessor(callTimeoutMs)
+})

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Offset, RecordBatch } from '../model.js'
 
-/** A run of offsets of one partition whose records are here: every record in `[start, next)`, holes included. */
+/** A range of offsets of one partition whose records are cached: all records in `[start, next)`, holes included. */
 interface Entry {
   readonly id: number
   readonly partition: PartitionIndex
@@ -18,9 +18,9 @@ interface PartitionIndex {
 }
 
 export interface MessageCacheOptions {
-  /** Bound of everything held, over all partitions and brokers. */
+  /** Most bytes of all cached batches, over all partitions and brokers. */
   readonly maxBytes: number
-  /** How far one answer is joined from neighbouring entries. One entry is answered whole even when it is larger. */
+  /** Most bytes of one answer that is joined from neighbouring entries. A single larger entry is answered whole. */
   readonly bufferBytes: number
   /** Joins contiguous batches without copying their bytes. */
   readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
@@ -43,7 +43,7 @@ export const heldBytesOf = (batch: RecordBatch): number =>
  *   orders/0:  [20..24) [24..26) [26..34)          [41..50)
  *
  *   get(orders/0, 25)  =>  the tail of [24..26) joined with [26..34), as far as `bufferBytes` goes
- *   get(orders/0, 36)  =>  undefined: nothing is known about it
+ *   get(orders/0, 36)  =>  undefined: it is not cached
  *
  * Invariants after every call: sum of held bytes <= maxBytes; entries of a partition sorted and disjoint; every entry
  * of the index is in the LRU and the reverse.
@@ -84,14 +84,14 @@ export class MessageCache {
   set bufferBytes(bytes: number) {
     this.#bufferBytes = requirePositive(bytes, 'bufferBytes')
   }
-  /** Entries that had to go for want of room, since the start. */
+  /** Entries that were evicted since the start. */
   get evictions(): number {
     return this.#evictions
   }
 
   /**
-   * Keeps `batch`, read by asking for `start`. What is here already stays; only the part that is new is added.
-   * False when nothing was added: all of it known, or larger than the whole cache.
+   * Keeps `batch`, which a fetch from `start` on brought. Entries that are cached already stay, and only the new part is
+   * added. Returns false when nothing was added: all of it was cached, or it is larger than the whole cache.
    */
   add(partitionKey: string, start: Offset, batch: RecordBatch): boolean {
     const index = this.#indexOf(partitionKey)
@@ -105,7 +105,7 @@ export class MessageCache {
     return true
   }
 
-  /** Records from `offset` on, joined over neighbours up to `bufferBytes`; `undefined` when they are not here. */
+  /** Records from `offset` on, joined over neighbours up to `bufferBytes`; `undefined` when they are not cached. */
   get(partitionKey: string, offset: Offset): RecordBatch | undefined {
     const index = this.#partitions.get(partitionKey)
     if (!index) return undefined
@@ -148,7 +148,7 @@ export class MessageCache {
     }
   }
 
-  /** Forgets what the log does not have any more: entries that reach beyond its end. */
+  /** Forgets entries that reach beyond the end of the log. */
   invalidateAbove(partitionKey: string, logEndOffset: Offset): void {
     const entries = this.#partitions.get(partitionKey)?.entries ?? []
     for (let last = entries.at(-1); last && last.next > logEndOffset; last = entries.at(-1)) this.#lru.delete(last.id)
@@ -217,10 +217,10 @@ export class MessageCache {
     }
   }
 
-  /** Keeps what an entry that has just been removed has from `start` on. */
+  /** Keeps the part from `start` on of an entry that has just been removed. */
   #insertRest(index: PartitionIndex, start: Offset, { batch, next, heldBytes }: Entry): void {
     const rest = batch.sliceFrom(Math.max(start, batch.offset))
-    // A slice pins the bytes it was cut from, so it goes on costing what the whole did.
+    // A slice pins the bytes it was cut from, so it costs as much memory as the whole entry.
     if (rest) this.#insert(index, start, next, rest, heldBytes)
   }
 

@@ -1,7 +1,7 @@
+import type { AnyAccepted } from '../requests/accepted.js'
 import type { BrokerClient } from '../wire/broker-client.js'
-import type { AnyAccepted } from './accepted.js'
 
-/** Why requests come back to the Router unanswered. */
+/** Why requests are returned to the Router unanswered. */
 export type ReturnReason =
   /** Another broker leads: refresh the topic, route again. */
   | 'notLeader'
@@ -11,65 +11,72 @@ export type ReturnReason =
   | 'notCoordinator'
   /** The same request may succeed soon at the same broker. */
   | 'retryLater'
-  /** As retryLater, and what we know of the topic may be old. */
+  /** As retryLater, and the metadata of the topic may be outdated. */
   | 'staleTopic'
 
-/** Requests that could not be answered here; the Router routes them again, deadlines kept. */
+/** Requests that this broker could not answer. The Router routes them again; their deadlines stay. */
 export interface Returned {
   readonly reason: ReturnReason
   readonly requests: readonly AnyAccepted[]
-  /** Whose metadata to refresh where `requests` is empty: the news is for the Router's tables only. */
+  /** The topic whose metadata is to be refreshed, where `requests` is empty. */
   readonly topic?: string
   readonly partition?: number
 }
 
 /**
- * What to ask Kafka for one operation and what its answers mean. Owned by a proxy, used by one dispatcher,
- * synchronous but for `send`. The call in flight carries its own waiters, so there is no correlation to forget.
+ * What to ask Kafka for one operation, and what the answers mean. It belongs to one dispatcher, and is synchronous except for
+ * `send`. A call carries its own requests, so answers need no correlation.
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/QueueProcessors.scala.
  */
 export interface QueueProcessor<Call = unknown, Response = unknown> {
   readonly name: string
   readonly isEmpty: boolean
-  /** Takes what can go out in one call; `undefined` when everything queued has been answered meanwhile. */
+  /** Takes the requests for one call; `undefined` when all queued requests have been answered meanwhile. */
   nextCall(): Call | undefined
   send(client: BrokerClient, call: Call): Promise<Response>
-  /** Answers, and gives back what this broker could not answer. */
+  /** Answers requests, and returns those that this broker could not answer. */
   processResponse(call: Call, response: Response): readonly Returned[]
   /**
-   * The call came to nothing. Gives back its requests to be routed again.
+   * The call failed. Returns its requests, to be routed again.
    *
    * @param sent false: not one byte left
    */
   callFailed(call: Call, error: Error, sent: boolean): readonly AnyAccepted[]
-  /** Whose leaders are in doubt when the call is not answered, where no request is given back to tell. */
+  /** The topics whose leaders are in doubt when the call is not answered and none of its requests is returned. */
   topicsOf?(call: Call): readonly string[]
 }
 
-/** The door to the processors of one dispatcher. */
-export interface Intake {
-  /** Answers without Kafka. True when the requester has its result. */
-  answerFromCache(request: AnyAccepted): boolean
+/** The processor of one operation, with a queue of its own. */
+export interface OperationProcessor extends QueueProcessor {
   addToQueue(request: AnyAccepted): void
-  /** Given the way to say that something may be sent now that could not before. */
-  onReady?(look: () => void): void
-  /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
-  shareOf?(request: AnyAccepted): string | undefined
-  /** Empties all queues: the Router will route these again. */
+  /** Empties the queue. */
   drain(): AnyAccepted[]
 }
 
-/** How a broker names itself in metrics; Castle's tag. */
+/** Takes the requests of one dispatcher for its processors. */
+export interface Intake {
+  /** Answers a request without Kafka, if possible. True when it has been answered. */
+  answerFromCache(request: AnyAccepted): boolean
+  addToQueue(request: AnyAccepted): void
+  /** Sets the function to call when a request may be sent that could not be sent before. */
+  onReady?(look: () => void): void
+  /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
+  shareOf?(request: AnyAccepted): string | undefined
+  /** Empties all queues. The Router routes these requests again. */
+  drain(): AnyAccepted[]
+}
+
+/** The tags of a broker in metrics, as Castle names them. */
 export interface BrokerTags {
   readonly broker_host: string
   readonly [tag: string]: string
 }
 
-/** Waiting requests that have not been answered meanwhile (by their deadline). */
+/** Those of these requests that have no answer yet. */
 export const stillOpen = <Request extends AnyAccepted>(requests: readonly Request[]): Request[] =>
   requests.filter(request => !request.settled)
 
-/** Gives requests back with a reason, or nothing where none is left. */
+/** Open requests with the reason for which they are returned; an empty list when none is open. */
 export function returned(reason: ReturnReason, requests: readonly AnyAccepted[]): Returned[] {
   const open = stillOpen(requests)
   return open.length === 0 ? [] : [{ reason, requests: open }]

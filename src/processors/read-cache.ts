@@ -4,14 +4,14 @@ import type { IsolationLevel } from '../wire/broker-client.js'
 import type { DecompressionLimits } from '../wire/decompression-allowance.js'
 import type { MessageCache } from './message-cache.js'
 
-/** What is known of a partition's log. What is cached of the partition belongs to this identity. */
+/** What is known of the log of a partition. Its cached records belong to this identity. */
 interface Log {
   identity: PartitionIdentity
-  /** `undefined`: no broker has told yet. */
+  /** `undefined`: not known yet. */
   start: Offset | undefined
-  /** First offset nobody may read yet: high watermark, or last stable offset where only committed data is read. */
+  /** First offset that cannot be read yet: the high watermark, or the last stable offset with `readCommitted`. */
   end: Offset | undefined
-  /** An offset within these bounds that a broker has refused: they are not true any more. */
+  /** An offset within these bounds that a broker has refused; the bounds are then outdated. */
   refusedAt: Offset | undefined
 }
 
@@ -25,8 +25,8 @@ export interface ReadCacheOptions {
 }
 
 /**
- * What all fetch processors of a router share, whichever broker they ask: the cache, and what is known of each
- * partition's log: which life of it is read, and where it was last seen to begin and end.
+ * Shared by the fetch processors of all brokers: the cache, and for each partition the identity under which it is read, and
+ * where its log was last seen to begin and end.
  */
 export class ReadCache {
   readonly cache: MessageCache
@@ -45,9 +45,8 @@ export class ReadCache {
   }
 
   /**
-   * A request goes to the partition as the Router knows it now. Whatever is cached of another identity is dropped: of
-   * another topic id, since that is another log, and of another leader epoch, since the end of the log may have been lost
-   * between the two.
+   * Called for each request with the identity that the Router knows now. Records cached under another identity are dropped:
+   * another topic id means another log, and between two leader epochs the end of the log may have been lost.
    */
   meet(key: string, identity: PartitionIdentity): void {
     const log = this.#logs.get(key)
@@ -55,17 +54,17 @@ export class ReadCache {
     else if (log.identity !== identity) this.#compare(key, log, identity)
   }
 
-  /** The identity of what is cached; `undefined`: nothing is known, or what was known is void. */
+  /** The identity of the cached records; `undefined`: nothing is known of the partition, or not any more. */
   identityOf(key: string): PartitionIdentity | undefined {
     return this.#logs.get(key)?.identity
   }
 
-  /** Records from `offset` on. None while it is in doubt which of those that are cached still exist. */
+  /** Cached records from `offset` on. None while it is not known which of the cached records still exist. */
   recall(key: string, offset: Offset): RecordBatch | undefined {
     return this.#logs.get(key)?.refusedAt === undefined ? this.cache.get(key, offset) : undefined
   }
 
-  /** Caches what asking for `start` brought. */
+  /** Caches the records that a fetch from `start` on brought. */
   keep(key: string, start: Offset, batch: RecordBatch): void {
     this.cache.add(key, start, batch)
     this.#metrics.gauge('router', 'cache_bytes', {}, this.cache.sizeBytes)
@@ -80,8 +79,8 @@ export class ReadCache {
   }
 
   /**
-   * Notes what an answer told, and forgets what is cached below the start or above the end. A bound that the broker does
-   * not tell changes nothing.
+   * Notes the bounds of the log that an answer named, and drops cached records outside them. A bound that the broker does
+   * not name stays as it is.
    */
   saw(key: string, start: Offset | undefined, end: Offset | undefined): void {
     const log = this.#logs.get(key)
@@ -93,7 +92,7 @@ export class ReadCache {
     }
     const { refusedAt } = log
     log.refusedAt = undefined
-    // The offset is inside again: the log was cut, or created anew, and has grown since. Nobody knows from where on.
+    // The refused offset is inside again: the log was cut or created anew, and has grown since. It is not known from where on.
     if (refusedAt !== undefined && refusedAt >= (log.start ?? 0) && refusedAt <= (log.end ?? -1)) {
       this.cache.invalidate(key)
     }
@@ -110,13 +109,13 @@ export class ReadCache {
     log.refusedAt = offset
   }
 
-  /** The partition was created anew, is gone, or lost its history. */
+  /** Drops all of a partition: it was created anew, is gone, or has lost records. */
   forget(key: string): void {
     this.#logs.delete(key)
     this.cache.invalidate(key)
   }
 
-  /** Another cluster answers: nothing is known of its logs. */
+  /** Drops everything, because another cluster is connected. */
   forgetAll(): void {
     this.#logs.clear()
     this.cache.clear()
@@ -124,7 +123,7 @@ export class ReadCache {
 
   #compare(key: string, log: Log, identity: PartitionIdentity): void {
     const isSameTopic = log.identity.topicId === identity.topicId
-    // Asked before the news of a later leader came: it will be answered by what is known now.
+    // The request was routed before a later leader became known; it is answered by the identity that is known now.
     if (isSameTopic && identity.leaderEpoch < log.identity.leaderEpoch) return
     if (!isSameTopic || identity.leaderEpoch !== log.identity.leaderEpoch) {
       this.cache.invalidate(key)

@@ -1,11 +1,11 @@
-/** Full calls that have to be answered before a larger one is tried; doubles with every failure up to the second. */
+/** Full calls that must be answered before a larger one is tried: first, and most. The number doubles with every failure. */
 const CALLS_TO_GROW = 16
 const MOST_CALLS_TO_GROW = 4_096
 
 /**
- * How many bytes one produce request to a broker may have. A broker closes the connection without an answer when a
- * request is larger than its `socket.request.max.bytes`, which nobody can ask it for. So the limit is halved when a call
- * of several batches ends like that, and doubles again after calls that went well, each time more carefully.
+ * How many bytes one produce request to a broker may have. A broker closes the connection without an answer when a request
+ * is larger than its `socket.request.max.bytes`, a limit that clients cannot ask for. So the limit is halved when a call of
+ * several batches ends like that. It doubles again after successful calls, of which more are needed each time.
  */
 export class RequestLimit {
   readonly #maxBytes: number
@@ -29,7 +29,7 @@ export class RequestLimit {
     this.#goodCalls = 0
   }
 
-  /** Only calls that used most of the limit tell that more may be possible. */
+  /** Only calls that used more than half of the limit show that more may be possible. */
   answered(callBytes: number): void {
     if (this.#bytes === this.#maxBytes || callBytes <= this.#bytes >> 1) return
     if (++this.#goodCalls < this.#callsToGrow) return

@@ -1,7 +1,7 @@
-/** The offsets somebody waits for under one key, in arrival order. */
+/** The waiters of one key by subkey, in arrival order. */
 type Waiting<Subkey, Waiter> = Map<Subkey, Waiter[]>
 
-/** What was taken out of the queue and could not be served. */
+/** Waiters that were taken out of the queue and could not be served. */
 export interface Unserved<Subkey, Waiter> {
   readonly key: string
   readonly subkey: Subkey
@@ -9,8 +9,8 @@ export interface Unserved<Subkey, Waiter> {
 }
 
 /**
- * A queue of queues: per key (a partition), distinct subkeys (offsets) in arrival order, and per subkey everyone who
- * waits for it. Two requesters of one offset cost one fetch, and each gets its answer.
+ * A queue of queues: per key (a partition), distinct subkeys (offsets) in arrival order, and per subkey all waiters.
+ * Two requesters of one offset cost one fetch, and each gets its answer.
  *
  *   orders/0 -> 20: [ann, bob]   25: [cid]
  *   orders/1 -> 870: [dan]
@@ -18,9 +18,9 @@ export interface Unserved<Subkey, Waiter> {
  *   takeHeads(2) gives { orders/0 -> 20: [ann, bob], orders/1 -> 870: [dan] }
  *   and leaves         { orders/0 -> 25: [cid] }
  *
- * Keys are served in turn: one that was taken from and has more goes behind the others, and one that was taken and not
- * served keeps its turn. So with N keys waiting, of which at least S are served of each `takeHeads`, every key is served
- * after at most ceil(N / S) of them.
+ * Keys are served in turn. A key that was served and has more waiters goes behind the others; a key that was taken and not
+ * served keeps its turn. So with N keys waiting, of which each `takeHeads` serves at least S, every key is served after at
+ * most ceil(N / S) of them.
  *
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/RequestQueue.scala; a JavaScript Map keeps the insertion order that
  * Castle's LinkedHashMap was written for.
@@ -34,7 +34,7 @@ export class RequestQueue<Subkey, Waiter> {
   get isEmpty(): boolean {
     return this.keyCount === 0
   }
-  /** Keys with something queued. */
+  /** Keys that have waiters. */
   get keyCount(): number {
     return this.#first.size + this.#others.size
   }
@@ -46,7 +46,7 @@ export class RequestQueue<Subkey, Waiter> {
     else waiting.set(subkey, [waiter])
   }
 
-  /** Puts waiters first under their key. A key that is not here yet goes behind the others. */
+  /** Puts waiters first under their key. A new key goes behind the others. */
   addFirst(key: string, subkey: Subkey, waiters: readonly Waiter[]): void {
     const before = this.#waitingOf(key)
     const mapOfKey = this.#first.has(key) ? this.#first : this.#others
@@ -54,8 +54,8 @@ export class RequestQueue<Subkey, Waiter> {
   }
 
   /**
-   * Gives back what was taken and not served, in the order in which it was taken: it keeps its turn. The cost depends on
-   * what is given back, not on how much else is queued.
+   * Puts back waiters that were taken and not served, in the order in which they were taken; their keys keep their turns.
+   * The cost depends on what is put back, not on what else is queued.
    */
   giveBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
     if (unserved.length === 0) return
@@ -69,7 +69,7 @@ export class RequestQueue<Subkey, Waiter> {
     this.#first = first
   }
 
-  /** The oldest subkey of each of the first `maxKeys` keys, taken out. */
+  /** Takes out the oldest subkey of each of the first `maxKeys` keys. */
   takeHeads(maxKeys = Number.POSITIVE_INFINITY): Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }> {
     const heads = new Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }>()
     const rests: (readonly [string, Waiting<Subkey, Waiter>])[] = []
@@ -87,12 +87,12 @@ export class RequestQueue<Subkey, Waiter> {
     return heads
   }
 
-  /** Everyone who waits under `key`, by subkey in arrival order. */
+  /** All waiters of `key`, by subkey in arrival order. */
   get(key: string): ReadonlyMap<Subkey, readonly Waiter[]> | undefined {
     return this.#first.get(key) ?? this.#others.get(key)
   }
 
-  /** Takes one entry out; what is not there gives an empty list. */
+  /** Takes out the waiters of one subkey; an empty list when there are none. */
   remove(key: string, subkey: Subkey): Waiter[] {
     const waiting = this.#first.get(key) ?? this.#others.get(key)
     const waiters = waiting?.get(subkey) ?? []
@@ -101,7 +101,7 @@ export class RequestQueue<Subkey, Waiter> {
     return waiters
   }
 
-  /** Drops waiters that are not wanted any more, and what becomes empty by that. */
+  /** Drops waiters that are not wanted any more, and keys that become empty. */
   keepOnly(isWanted: (waiter: Waiter) => boolean): void {
     for (const keys of [this.#first, this.#others]) {
       for (const [key, waiting] of keys) {
@@ -115,7 +115,7 @@ export class RequestQueue<Subkey, Waiter> {
     }
   }
 
-  /** Takes everything under `key` out, in queue order. */
+  /** Takes out all waiters of `key`, in queue order. */
   removeKey(key: string): Waiter[] {
     const waiters = [...(this.get(key)?.values() ?? [])].flat()
     this.#forget(key)
@@ -131,7 +131,7 @@ export class RequestQueue<Subkey, Waiter> {
     return waiters
   }
 
-  /** Those who wait under the key; one that is not here yet goes behind the others. */
+  /** The waiters of the key; a new key goes behind the others. */
   #waitingOf(key: string): Waiting<Subkey, Waiter> {
     const known = this.#first.get(key) ?? this.#others.get(key)
     if (known) return known

@@ -8,16 +8,16 @@ export type Unasked<Operation extends keyof Operations> = Operation extends keyo
   : never
 
 const DEFAULT_TIMEOUT_MS = 30_000
-// The Router answers timedOut at the deadline itself; this is for a Router that is gone.
+// The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
 const MARGIN_MS = 1_000
 
 /**
- * Asks the Router from code that is no actor. The type of the result follows from the type of the request:
+ * Asks the Router from code outside the actors. The type of the result follows from the type of the request:
  *
  *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
  *   if (result.type === 'success') result.offset
  *
- * @throws TimedOutError when the Router itself is gone; a request that ran out of time has the result `timedOut`
+ * @throws TimedOutError when the Router itself does not answer; a request whose time is up has the result `timedOut`
  */
 export function askRouter<Operation extends keyof Operations>(
   router: ActorRef<RouterMessage>,

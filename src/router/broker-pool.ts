@@ -1,13 +1,13 @@
 import { backoffMs } from '../backoff.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { BrokerAddress, BrokerNode } from '../model.js'
-import type { AnyAccepted } from '../processors/accepted.js'
+import type { AnyAccepted } from '../requests/accepted.js'
 
-interface Member {
+interface PooledBroker {
   readonly proxy: BrokerProxy
-  /** In a row, since its last answer. */
+  /** Failures in a row, since its last answer. */
   failures: number
-  /** Not tried again before; 0: it is up. */
+  /** It is not asked before this moment. 0: it is up. */
   downUntil: number
   /** Metadata replies in a row that did not name it. */
   absences: number
@@ -20,16 +20,16 @@ export interface BrokerPoolOptions {
   readonly createProxy: (node: BrokerNode) => BrokerProxy
 }
 
-// A broker that restarts drops out of the metadata for a moment; one that stays away holds nothing worth keeping.
+// A broker that restarts is missing from the metadata for a moment. One that is missing for longer is forgotten.
 const ABSENCES_BEFORE_REMOVAL = 3
 
 /**
- * The brokers of the cluster by node id, each with its proxy. Seeds are not members: they are addresses to knock at.
- * A reply never takes a proxy away that still holds requests, only one whose broker has moved to another address.
+ * The brokers of the cluster by node id, each with its proxy. Bootstrap addresses are not among them. Metadata never
+ * removes a proxy that still holds requests, unless its broker has moved to another address.
  */
 export class BrokerPool {
   readonly #options: BrokerPoolOptions
-  readonly #members = new Map<number, Member>()
+  readonly #brokers = new Map<number, PooledBroker>()
   #turn = 0
 
   constructor(options: BrokerPoolOptions) {
@@ -37,117 +37,121 @@ export class BrokerPool {
   }
 
   get size(): number {
-    return this.#members.size
+    return this.#brokers.size
   }
 
-  /** The proxy as the table has it, up or down. */
+  /** The proxy of a node, up or down. */
   proxyOf(nodeId: number): BrokerProxy | undefined {
-    return this.#members.get(nodeId)?.proxy
+    return this.#brokers.get(nodeId)?.proxy
   }
 
   isUp(nodeId: number, now: number): boolean {
-    const member = this.#members.get(nodeId)
-    return member !== undefined && member.downUntil <= now
+    const pooled = this.#brokers.get(nodeId)
+    return pooled !== undefined && pooled.downUntil <= now
   }
 
   nodeIds(): number[] {
-    return [...this.#members.keys()]
+    return [...this.#brokers.keys()]
   }
 
   nodes(): BrokerNode[] {
-    return [...this.#members.values()].map(({ proxy }) => proxy.node)
+    return [...this.#brokers.values()].map(({ proxy }) => proxy.node)
   }
 
   nodesUp(now: number): number {
-    return [...this.#members.keys()].filter(nodeId => this.isUp(nodeId, now)).length
+    return [...this.#brokers.keys()].filter(nodeId => this.isUp(nodeId, now)).length
   }
 
-  /** Adds a node, or replaces it where its address has changed; gives back what the old proxy held. */
+  /** Adds a node, or replaces it where its address has changed. Returns the requests that the old proxy held. */
   ensure(node: BrokerNode): AnyAccepted[] {
-    const known = this.#members.get(node.nodeId)
+    const known = this.#brokers.get(node.nodeId)
     if (known && known.proxy.node.host === node.host && known.proxy.node.port === node.port) return []
     const proxy = this.#options.createProxy(node)
-    this.#members.set(node.nodeId, { proxy, failures: 0, downUntil: 0, absences: 0 })
+    this.#brokers.set(node.nodeId, { proxy, failures: 0, downUntil: 0, absences: 0 })
     return known?.proxy.stop() ?? []
   }
 
-  /** Applies the broker list of a reply; gives back the requests of brokers that are gone. */
+  /** Applies the brokers of a metadata response. Returns the requests of brokers that are gone. */
   apply(brokers: readonly BrokerNode[]): AnyAccepted[] {
     const back: AnyAccepted[] = []
     const listed = new Set(brokers.map(broker => broker.nodeId))
     for (const broker of brokers) {
       back.push(...this.ensure(broker))
-      const member = this.#members.get(broker.nodeId)!
-      // It is back: whoever waits for it need not wait out the pause.
-      if (member.absences > 0) member.downUntil = 0
-      member.absences = 0
+      const pooled = this.#brokers.get(broker.nodeId)!
+      // It is back, so requests that wait for it need not wait until its pause is over.
+      if (pooled.absences > 0) pooled.downUntil = 0
+      pooled.absences = 0
     }
-    for (const [nodeId, member] of this.#members) {
+    for (const [nodeId, pooled] of this.#brokers) {
       if (listed.has(nodeId) || listed.size === 0) continue
-      if (member.absences++ === 0) back.push(...member.proxy.drain())
-      if (member.absences < ABSENCES_BEFORE_REMOVAL || member.proxy.held > 0) continue
-      this.#members.delete(nodeId)
-      back.push(...member.proxy.stop())
+      if (pooled.absences++ === 0) back.push(...pooled.proxy.drain())
+      if (pooled.absences < ABSENCES_BEFORE_REMOVAL || pooled.proxy.held > 0) continue
+      this.#brokers.delete(nodeId)
+      back.push(...pooled.proxy.stop())
     }
     return back
   }
 
-  /** Forgives all: after a time when nobody answered, the pauses say nothing any more. */
+  /** Ends the pauses of all brokers: after a time in which none answered they mean nothing any more. */
   forgive(): void {
-    for (const member of this.#members.values()) member.downUntil = 0
+    for (const pooled of this.#brokers.values()) pooled.downUntil = 0
   }
 
-  /** It lives. True when that is news: it had been left alone. */
+  /** The broker has answered. True when it was in a pause. */
   answered(proxy: BrokerProxy): boolean {
-    const member = this.#members.get(proxy.node.nodeId)
-    if (member?.proxy !== proxy) return false
-    const isNews = member.downUntil > 0
-    member.failures = 0
-    member.downUntil = 0
+    const pooled = this.#brokers.get(proxy.node.nodeId)
+    if (pooled?.proxy !== proxy) return false
+    const isNews = pooled.downUntil > 0
+    pooled.failures = 0
+    pooled.downUntil = 0
     return isNews
   }
 
   /**
-   * A call to it came to nothing. Gives the moment it may be tried again, or `undefined` when the news is old: from a
-   * proxy that was replaced, or of a failure that is known.
+   * A call to the broker failed. Returns the moment at which it may be asked again, or `undefined` when there is nothing
+   * new: the proxy has been replaced, or the failure is already known.
    */
   failed(proxy: BrokerProxy, now: number, firstPauseMs = this.#options.brokerBackoffMs): number | undefined {
-    const member = this.#members.get(proxy.node.nodeId)
-    if (member?.proxy !== proxy || member.downUntil > now) return undefined
+    const pooled = this.#brokers.get(proxy.node.nodeId)
+    if (pooled?.proxy !== proxy || pooled.downUntil > now) return undefined
     const { brokerBackoffMaxMs, random } = this.#options
-    member.downUntil = now + backoffMs(member.failures++, firstPauseMs, brokerBackoffMaxMs, random)
-    return member.downUntil
+    pooled.downUntil = now + backoffMs(pooled.failures++, firstPauseMs, brokerBackoffMaxMs, random)
+    return pooled.downUntil
   }
 
-  /** A broker that can answer what any broker can: up, and the least busy; in turn among equals. */
+  /** The least loaded broker that is up, for requests that any broker can answer; equally loaded brokers take turns. */
   any(now: number): BrokerProxy | undefined {
-    const members = [...this.#members.values()].filter(member => member.downUntil <= now && member.absences === 0)
+    const pooled = [...this.#brokers.values()].filter(pooled => pooled.downUntil <= now && pooled.absences === 0)
     this.#turn++
     let best: BrokerProxy | undefined
-    for (let at = 0; at < members.length; at++) {
-      const { proxy } = members[(this.#turn + at) % members.length]!
+    for (let at = 0; at < pooled.length; at++) {
+      const { proxy } = pooled[(this.#turn + at) % pooled.length]!
       if (!best || proxy.controlLoad < best.controlLoad) best = proxy
     }
     return best
   }
 
-  /** Where to ask for metadata: brokers that are up, in turn, then the others, without repeats. */
+  /** The addresses to ask for metadata: brokers that are up, in turn, then all others, each address once. */
   addresses(now: number, seeds: readonly BrokerAddress[]): BrokerAddress[] {
     const turn = this.#turn++
-    const members = [...this.#members.values()]
-    const inTurn = members.map((_, at) => members[(turn + at) % members.length]!)
+    const pooled = [...this.#brokers.values()]
+    const inTurn = pooled.map((_, at) => pooled[(turn + at) % pooled.length]!)
     const all = [
-      ...inTurn.filter(member => member.downUntil <= now).map(member => member.proxy.node),
+      ...inTurn.filter(pooled => pooled.downUntil <= now).map(pooled => pooled.proxy.node),
       ...seeds.map((_, at) => seeds[(turn + at) % seeds.length]!),
-      ...inTurn.filter(member => member.downUntil > now).map(member => member.proxy.node)
+      ...inTurn.filter(pooled => pooled.downUntil > now).map(pooled => pooled.proxy.node)
     ]
     return [...new Map(all.map(({ host, port }) => [`${host}:${port}`, { host, port }])).values()]
   }
 
-  /** Stops every proxy and forgets it; gives back all they held. */
+  tidy(now: number): void {
+    for (const { proxy } of this.#brokers.values()) proxy.tidy(now)
+  }
+
+  /** Stops and forgets all proxies. Returns all requests they held. */
   stop(): AnyAccepted[] {
-    const requests = [...this.#members.values()].flatMap(member => member.proxy.stop())
-    this.#members.clear()
+    const requests = [...this.#brokers.values()].flatMap(pooled => pooled.proxy.stop())
+    this.#brokers.clear()
     return requests
   }
 }

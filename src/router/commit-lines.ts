@@ -1,6 +1,6 @@
 import type { CommitConsumerOffset } from '../operations.js'
-import type { Accepted } from '../processors/accepted.js'
-import { reply } from '../processors/answers.js'
+import type { Accepted } from '../requests/accepted.js'
+import { reply } from '../requests/answers.js'
 
 type Commit = Accepted<'commitConsumerOffset'>
 
@@ -9,39 +9,38 @@ interface Line {
   readonly key: string
   /** The only one that may be at a broker, or on its way to one. */
   first: Commit
-  /** Comes after it; a later one takes its place. May have been answered meanwhile, by its deadline. */
+  /** Sent after the first. A later commit replaces it. It may already have been answered, because its time was up. */
   next: Commit | undefined
 }
 
-/** What a commit has to do: go to its coordinator, wait for the one before it, or nothing, since it has its answer. */
+/** What happens to a commit: it goes to its coordinator, it waits for the one before it, or it has been answered. */
 type Fate = 'go' | 'wait' | 'answered'
 
 /**
- * Lets the commits of one group and partition go to Kafka one after another, so that the last one that was accepted is
- * what stays stored, whatever happens to the others: nothing is sent while an earlier one is on its way, and nothing is
- * sent again once a later one waits.
+ * Sends the commits of one group and partition to Kafka one after another, so that the last accepted one is what stays
+ * stored. No commit is sent while an earlier one is in flight, and none is sent again once a later one waits.
  *
  *   billing orders/0   first: 100 (on its way)   next: 250
  *
- * Of commits that were never sent the highest offset waits, as in Castle, and whoever asked for the same or a lower one
- * is told what took its place. A commit that was sent and has to be sent again yields to any later one. So a reader goes
- * back by committing a lower offset once the higher one has its answer, or is on its way.
+ * Of several commits that have not been sent, only the one with the highest offset waits, as in Castle; the others are
+ * answered `superseded`. A commit that would have to be sent again yields to any later one. So a reader that wants to go
+ * back commits a lower offset once the higher one is in flight or answered.
  */
 export class CommitLines {
   readonly #lines = new Map<string, Line>()
   readonly #onTurn: (key: string) => void
 
-  /** @param onTurn told when what waits in a line may enter it again; from anywhere, so it must not route by itself */
+  /** @param onTurn called when the waiting commit of a line may enter again. It may be called from anywhere, so it must not route */
   constructor(onTurn: (key: string) => void) {
     this.#onTurn = onTurn
   }
 
-  /** Lines with a commit in them. */
+  /** Lines that hold a commit. */
   get size(): number {
     return this.#lines.size
   }
 
-  /** Takes a commit in, or back. */
+  /** Takes a commit that is new, or one that came back from a broker. */
   enter(commit: Commit): Fate {
     const key = lineKey(commit.request)
     const line = this.#lines.get(key)
@@ -58,7 +57,7 @@ export class CommitLines {
     return 'go'
   }
 
-  /** Whether a commit that has to be sent again yields to a later one. It then has its answer. */
+  /** True when a commit that would have to be sent again gives way to a later one; it has then been answered. */
   yields(commit: Commit): boolean {
     const line = this.#lines.get(lineKey(commit.request))
     if (line?.first !== commit || !isOpen(line.next)) return false
@@ -92,7 +91,7 @@ export class CommitLines {
     return line
   }
 
-  /** One of its commits has its answer, and no call carries it any more. */
+  /** One of its commits has been answered and is not in flight any more. */
   #ended(line: Line): void {
     if (!isOver(line.first)) return
     if (isOpen(line.next)) this.#onTurn(line.key)
@@ -109,6 +108,6 @@ function supersede(commit: Commit, by: Commit): 'answered' {
   return 'answered'
 }
 
-/** The length keeps apart what would read the same: groups may have any character in their names. */
+/** Group ids may contain any character, so the length in front keeps different lines apart. */
 export const lineKey = ({ groupId, topicPartition: { topic, partition } }: CommitConsumerOffset): string =>
   `${groupId.length} ${groupId} ${topic}/${partition}`

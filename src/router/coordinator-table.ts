@@ -3,20 +3,20 @@ interface Search {
   readonly endedAt: number
 }
 
-/** Groups are named by users; more than this are not remembered. */
+/** Users choose group ids, so the number of remembered groups has a limit. */
 const MAX_GROUPS = 10_000
-/** Quiet for so long, a group's next search is a first one again. */
+/** After a pause of this length the attempts of a group are counted from zero again. */
 const FORGET_AFTER_MS = 10_000
 
-/** Which broker coordinates which group, and which groups are being looked for. */
+/** Which broker coordinates which group, and for which groups the coordinator is being searched. */
 export class CoordinatorTable {
   readonly #nodes = new Map<string, number>()
-  /** Groups that are being looked for, and which attempt in a row that is. */
+  /** Groups whose coordinator is being searched, with the number of the attempt. */
   readonly #searching = new Map<string, number>()
-  /** Searches that are over, the one that ended last behind the others. */
+  /** Searches that have ended, in the order in which they ended. */
   readonly #over = new Map<string, Search>()
 
-  /** Searches that are on or remembered. */
+  /** Searches that are running or remembered. */
   get searches(): number {
     return this.#searching.size + this.#over.size
   }
@@ -25,7 +25,7 @@ export class CoordinatorTable {
     return this.#nodes.get(groupId)
   }
 
-  /** Begins a search. Gives how many came before it in a row, or `undefined` when one is on already. */
+  /** Begins a search. Returns how many attempts came before it, or `undefined` when a search is already running. */
   beginSearch(groupId: string, now: number): number | undefined {
     if (this.#searching.has(groupId)) return undefined
     const last = this.#over.get(groupId)
@@ -49,12 +49,12 @@ export class CoordinatorTable {
     dropOldest(this.#nodes)
   }
 
-  /** Forgets a group whose coordinator is another one now, unless something newer is known. */
+  /** Forgets the coordinator of a group, if it still is this node. */
   forget(groupId: string, nodeId: number): void {
     if (this.#nodes.get(groupId) === nodeId) this.#nodes.delete(groupId)
   }
 
-  /** Searches that are on go on. */
+  /** Searches that are running continue. */
   forgetAll(): void {
     this.#nodes.clear()
   }

@@ -1,18 +1,18 @@
 /**
- * Items by the moment they are due, earliest first; those of the same moment in the order they came. Adding and taking
- * cost the logarithm of how many wait. An item that is no longer wanted stays inside until its turn and is passed over.
+ * Items in the order of their due times; items with the same due time in the order in which they were added. Adding and
+ * taking an item take logarithmic time. An item that is no longer wanted stays inside until its turn, and is then skipped.
  */
 export class DueHeap<Item> {
   readonly #isWanted: (item: Item, dueAt: number) => boolean
   readonly #heap: { readonly item: Item; readonly dueAt: number; readonly order: number }[] = []
   #added = 0
 
-  /** @param isWanted false for an item that was taken out, or is due at another moment by now */
+  /** @param isWanted false for an item that was taken out, or has another due time now */
   constructor(isWanted: (item: Item, dueAt: number) => boolean) {
     this.#isWanted = isWanted
   }
 
-  /** Entries inside, those that are no longer wanted included. */
+  /** Entries, including those that are no longer wanted. */
   get size(): number {
     return this.#heap.length
   }
@@ -28,13 +28,13 @@ export class DueHeap<Item> {
     }
   }
 
-  /** When the earliest is due; `undefined` when nothing waits. */
+  /** When the first item is due; `undefined` when there is none. */
   nextAt(): number | undefined {
     this.#dropUnwanted()
     return this.#heap[0]?.dueAt
   }
 
-  /** Takes out what is due, at most so many. */
+  /** Takes out items that are due, up to a number. */
   takeDue(now: number, most: number): Item[] {
     const items: Item[] = []
     while (items.length < most) {

@@ -1,7 +1,12 @@
 import type { ActorRef } from '../actor/actor.js'
-import type { Accepted, AnyAccepted, FindCoordinatorResult, Ledger } from '../processors/accepted.js'
-import { fail, ownFailure } from '../processors/answers.js'
-import { Alarm } from '../processors/deadlines.js'
+import type { FindCoordinatorResult } from '../operations.js'
+import { operations } from '../processors/operations.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { fail } from '../requests/answers.js'
+import { Alarm } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/ledger.js'
+import { groupIdOf } from '../requests/targets.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
 import { CommitLines, lineKey } from './commit-lines.js'
@@ -24,7 +29,7 @@ const CLUSTER_CHANGED = ownFailure(
   false
 )
 
-/** Requests of groups: to the coordinator of the group, the commits of one group and partition one at a time. */
+/** Sends requests of groups to the coordinator of the group. The commits of one group and partition go one at a time. */
 export class GroupRouting {
   readonly #options: GroupRoutingOptions
   readonly #waiting: WaitingRequests
@@ -32,7 +37,7 @@ export class GroupRouting {
   readonly #coordinators = new CoordinatorTable()
   readonly #commits: CommitLines
 
-  /** @param routeAll routes requests that are on their way again, and look-ups of coordinators */
+  /** @param routeAll routes requests again that were parked, and searches for coordinators */
   constructor(
     options: GroupRoutingOptions,
     waiting: WaitingRequests,
@@ -44,15 +49,20 @@ export class GroupRouting {
     this.#commits = new CommitLines(key => options.self.tell({ type: 'wake', place: linePlace(key) }))
   }
 
-  routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
-    // It names an offset of another log.
+  route(request: AnyAccepted, now: number): void {
+    if (request.kind === 'commitConsumerOffset') this.#routeCommit(request, now)
+    else this.#toCoordinator(request, now)
+  }
+
+  #routeCommit(commit: Accepted<'commitConsumerOffset'>, now: number): void {
+    // Its offset belongs to a log of the former cluster.
     if (commit.clusterId !== undefined && commit.clusterId !== this.#options.cluster.id) {
       fail(commit, CLUSTER_CHANGED)
       return
     }
     switch (this.#commits.enter(commit)) {
       case 'go':
-        this.route(commit, commit.request.groupId, now)
+        this.#toCoordinator(commit, now)
         break
       case 'wait':
         this.#waiting.park(linePlace(lineKey(commit.request)), commit)
@@ -61,13 +71,14 @@ export class GroupRouting {
     }
   }
 
-  /** True: a commit whose fate is open is not sent again, since a later one waits behind it. */
+  /** True for a commit that may have been stored, and is not sent again because a later commit waits behind it. */
   hasYielded(request: AnyAccepted): boolean {
     return request.kind === 'commitConsumerOffset' && this.#commits.yields(request)
   }
 
-  route(request: AnyAccepted, groupId: string, now: number): void {
+  #toCoordinator(request: AnyAccepted, now: number): void {
     const { pool } = this.#options
+    const groupId = groupIdOf(request)!
     const nodeId = this.#coordinators.nodeOf(groupId)
     const proxy = nodeId === undefined ? undefined : pool.proxyOf(nodeId)
     if (proxy && pool.isUp(proxy.node.nodeId, now)) {
@@ -91,14 +102,14 @@ export class GroupRouting {
     ledger.deadlines.add(new Alarm(now + this.#waiting.pauseMs(attempts), ask))
   }
 
-  /** The pause before a search is over. */
+  /** Asks for the coordinator of a group, after the pause before the search. */
   askForCoordinator(groupId: string, now: number): void {
     const { self, ledger, settings } = this.#options
     const requester = {
       reply: (result: FindCoordinatorResult): void => self.tell({ type: 'coordinatorFound', groupId, result })
     }
     const request = { type: 'findCoordinator', groupId, requester } as const
-    this.#routeAll([ledger.accept('findCoordinator', request, 2 * settings.callTimeoutMs, now)], now)
+    this.#routeAll([ledger.accept(operations.findCoordinator, request, 2 * settings.callTimeoutMs, now)], now)
   }
 
   coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {
@@ -115,14 +126,13 @@ export class GroupRouting {
     this.#routeAll(waiting, now)
   }
 
-  /** This broker says that it does not coordinate the group of the request. */
+  /** The broker has answered that it does not coordinate the group of the request. */
   forgetCoordinator(request: AnyAccepted, nodeId: number): void {
-    if (request.kind === 'fetchConsumerOffset' || request.kind === 'commitConsumerOffset') {
-      this.#coordinators.forget(request.request.groupId, nodeId)
-    }
+    const groupId = groupIdOf(request)
+    if (groupId !== undefined) this.#coordinators.forget(groupId, nodeId)
   }
 
-  /** Another cluster has coordinators of its own. */
+  /** Forgets all coordinators, because another cluster is connected. */
   forgetAll(): void {
     this.#coordinators.forgetAll()
   }

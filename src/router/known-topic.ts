@@ -1,6 +1,7 @@
 import { type PartitionIdentity, topicPartitionKey } from '../model.js'
 import type { PartitionMetadata, TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
+import { PartitionCount } from './partition-count.js'
 
 /** A partition as the Router knows it. */
 export interface Partition {
@@ -10,57 +11,56 @@ export interface Partition {
   readonly key: string
   /** -1: none. */
   leaderId: number
-  /** Replaced, never changed: who keeps it sees a later life as another object. */
+  /** Never changed but replaced, so another object means another life of the partition. */
   identity: PartitionIdentity
-  /** Not to be trusted until a refresh that began after this moment; 0: trusted. */
+  /** In doubt until a refresh that begins after this moment; 0: not in doubt. */
   suspectSince: number
-  /** Suspected because its leader says that it does not know the partition. */
+  /** In doubt because its leader says that it does not know the partition. */
   isDenied: boolean
-  /** Replies in a row with a lower epoch than ours. */
+  /** Answers in a row with a lower epoch than the known one. */
   lowerEpochs: number
 }
 
 export interface KnownTopicOptions {
   readonly unknownTopicTimeoutMs: number
   readonly unknownTopicRememberedMs: number
-  /** Told when what was cached of a partition belongs to an earlier life of it. */
+  /** Called when the cached records of a partition belong to an earlier life of it. */
   readonly onRecreated: (key: string) => void
 }
 
-// One reply may come from a broker that lags. What is told so often in a row is believed:
+// A single answer may come from a broker that lags. After this many answers in a row it is believed:
 // - a lower leader epoch: the topic was created anew, on a broker that does not tell topic ids;
 const LOWER_EPOCHS_BELIEVED = 3
 // - a topic id that another one has replaced: the order was the other way round;
 const FORMER_IDS_BELIEVED = 3
-// - fewer partitions than before, which Kafka never does to a topic that lives;
-const FEWER_PARTITIONS_BELIEVED = 3
-// - that there is no such topic: enough not to serve from the cache, while who leads it is still asked.
+// - that there is no such topic: its cached records are not served any more, while its leaders are still asked.
 const MISSES_VOID_THE_CACHE = 2
 
-/** A topic that brokers have named, with who leads its partitions; see {@link LeaderTable}. */
+/** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
 export class KnownTopic {
   readonly name: string
   readonly #options: KnownTopicOptions
-  /** By id. Not an array: an id is whatever a broker sent, and an array of a billion holes is walked one by one. */
+  /** By partition id. A map, because a damaged id would make an array with a billion empty elements. */
   readonly partitions = new Map<number, Partition>()
-  /** First named by a broker. */
+  /** How many partitions keys are spread over. Believed later than leaders are. */
+  readonly partitionCount = new PartitionCount()
+  /** When a broker first named it. */
   readonly metAt: number
-  /** Until then it counts as just created: its partitions may still be waiting for their replicas. */
+  /** Until when it counts as just created: its partitions may still be waiting for their replicas. */
   newUntil = Number.NEGATIVE_INFINITY
-  /** Last asked for by a request. */
+  /** When a request last asked for it. */
   usedAt = Number.NEGATIVE_INFINITY
-  /** When the last look-up began that said anything about it. */
+  /** When the last look-up began that named it. */
   checkedAt = Number.NEGATIVE_INFINITY
   /** Look-ups in a row that did not find it. */
   misses = 0
   #missingSince = 0
   #missedAt = 0
-  /** `undefined`: no broker has told. */
+  /** `undefined`: not known. */
   #topicId: string | undefined
-  /** The id it had before, which lagging brokers still tell, and how often they told it in a row. */
+  /** The former id, which lagging brokers still name, and how often in a row they did. */
   #formerId: string | undefined
   #formerIdTold = 0
-  #fewerTold = 0
   #countConfirmedUntil = 0
   #error = { code: 0, until: 0 }
 
@@ -70,25 +70,35 @@ export class KnownTopic {
     this.#options = options
   }
 
-  /** The last error of the topic itself: we may not see it; 0: none, or too long ago. */
+  /** True when a look-up has named another number of partitions, or another life of the topic, that is not believed yet. */
+  get isCountDoubted(): boolean {
+    return this.partitionCount.isDoubted || this.#isCountOfAnotherLife
+  }
+
+  get #isCountOfAnotherLife(): boolean {
+    const { topicId } = this.partitionCount
+    return topicId !== undefined && this.#topicId !== topicId
+  }
+
+  /** The last error of the topic itself, such as missing permission; 0: none, or too long ago. */
   errorAt(now: number): number {
     return this.#error.until > now ? this.#error.code : 0
   }
 
-  /** The number of partitions was confirmed lately. */
+  /** True when the number of partitions was confirmed lately. */
   isCountSure(now: number): boolean {
     return this.partitions.size > 0 && this.#countConfirmedUntil > now
   }
 
-  /** A final error of the topic itself. */
+  /** Notes a final error of the topic itself. */
   refused(code: number, now: number): void {
     this.#error = { code, until: now + this.#options.unknownTopicRememberedMs }
   }
 
-  /** A look-up did not find it. True when it has been missing for so long that it is believed to be gone. */
+  /** A look-up did not find it. Returns true when it has been missing for so long that it counts as deleted. */
   missed(now: number): boolean {
     const { unknownTopicTimeoutMs } = this.#options
-    // What was missed long ago and not asked for since says nothing about now.
+    // Misses that lie long back do not count any more.
     if (this.misses === 0 || now - this.#missedAt > 2 * unknownTopicTimeoutMs) {
       this.misses = 0
       this.#missingSince = now
@@ -98,22 +108,21 @@ export class KnownTopic {
     return now - this.#missingSince >= unknownTopicTimeoutMs
   }
 
-  /** @param askedAt when the look-up began; suspicions since then stay */
+  /** @param askedAt when the look-up began; doubts that came later stay */
   found(metadata: TopicMetadata, askedAt: number, now: number): void {
+    if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.told(metadata)
     if (!this.#isOfThisLife(metadata.topicId)) return
     this.misses = 0
     this.#error = { code: 0, until: 0 }
     if (metadata.errorCode !== errorCodes.NONE) return
-    const count = countOf(metadata.partitions)
-    const isFewer = count < countOf(this.partitions.values())
-    this.#fewerTold = isFewer ? this.#fewerTold + 1 : 0
     for (const partition of metadata.partitions) this.#apply(partition, askedAt)
-    if (isFewer && this.#fewerTold < FEWER_PARTITIONS_BELIEVED) return
+    if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherLife) return
     this.#countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
+    const count = countOf(metadata.partitions)
     if (count > 0) this.forgetFrom(count)
   }
 
-  /** Forgets partitions with this id and higher ones; what is cached of them is void. */
+  /** Forgets partitions with this id and higher ones; their cached records are void. */
   forgetFrom(count: number): void {
     for (const [id, { key }] of this.partitions) {
       if (id < count) continue
@@ -126,7 +135,7 @@ export class KnownTopic {
     for (const { key } of this.partitions.values()) this.#options.onRecreated(key)
   }
 
-  /** False for news of a life that is over. Another id than ours: all that we know is of a life that is over. */
+  /** False when the answer is about a former life of the topic. A new id makes everything void that is known of the former. */
   #isOfThisLife(topicId: string | undefined): boolean {
     if (topicId === undefined) return true
     if (topicId === this.#topicId) {
@@ -136,7 +145,7 @@ export class KnownTopic {
     if (topicId === this.#formerId && ++this.#formerIdTold < FORMER_IDS_BELIEVED) return false
     this.#formerId = this.#topicId
     this.#formerIdTold = 0
-    // The first id that is told may belong to what is known without one.
+    // The first id may belong to the life that is known without an id.
     if (this.#topicId !== undefined) this.forgetFrom(0)
     this.#topicId = topicId
     return true
@@ -153,7 +162,7 @@ export class KnownTopic {
       if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
       this.#options.onRecreated(known.key)
     } else if (news.leaderEpoch < 0 && news.leaderId >= 0 && known.leaderId >= 0 && news.leaderId !== known.leaderId) {
-      // Without epochs nobody knows whether the new leader has what the old one had.
+      // Without epochs it is not known whether the new leader has the records of the old one.
       this.#options.onRecreated(known.key)
     }
     const isNewer = news.leaderEpoch > leaderEpoch
@@ -176,7 +185,7 @@ function countOf(partitions: Iterable<{ readonly partition: number }>): number {
   return count
 }
 
-/** The same object unless something has changed. An epoch that is not told does not undo one that is known. */
+/** The same object, unless something has changed. An answer without an epoch keeps a known epoch. */
 function renew(known: PartitionIdentity, topicId: string | undefined, epochTold: number): PartitionIdentity {
   const leaderEpoch = epochTold >= 0 ? epochTold : known.leaderEpoch
   return known.topicId === topicId && known.leaderEpoch === leaderEpoch ? known : { topicId, leaderEpoch }

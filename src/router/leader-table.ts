@@ -1,3 +1,4 @@
+import type { TopicNews } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 import { KnownTopic, type KnownTopicOptions, type Partition } from './known-topic.js'
@@ -7,28 +8,28 @@ export type { Partition } from './known-topic.js'
 
 export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
-/** What the table knows about where to send a request. */
+/** Where to send a request, as far as the table knows. */
 export type Lookup =
-  /** `checkedAt`: when the look-up began that this is known from. `isNew`: the topic was created a moment ago. */
+  /** `checkedAt`: when the look-up began that confirmed it last. `isNew`: the topic was created a moment ago. */
   | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number; readonly isNew: boolean }
-  /** The topic is known; nobody leads the partition at the moment, or who does is in doubt. */
+  /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
   | { readonly type: 'noLeader'; readonly partition: Partition }
   | { readonly type: 'unknownTopic' }
   | { readonly type: 'unknownPartition' }
   | { readonly type: 'topicError'; readonly errorCode: number }
-  /** Nothing is known, or not enough to say no. */
+  /** Not known yet: the topic has to be looked up. */
   | { readonly type: 'ask' }
 
 const ASK: Lookup = { type: 'ask' }
 const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
-// Of topics that are looked up in one call, those join whose turn would come soon, so that there is one call for all.
+// Topics whose turn would come soon are looked up together with those that are due.
 const JOINS_AT_SHARE_OF_AGE = 0.5
-// A topic counts as new for so long after it was found. Replicas of new partitions start within seconds on busy brokers.
+// How long a topic counts as new after it was found. On busy brokers the replicas of new partitions take seconds to start.
 const NEW_FOR_MS = 30_000
 
 /**
- * Who leads which partition, per topic, with the identity of that partition's life. An entry is replaced by news with the
- * same or a higher epoch only. Names that are no topics are kept apart, since strangers may invent any number of them.
+ * The leader of each partition, by topic, with the identity of the partition. An entry is only replaced by one with the same
+ * or a higher leader epoch. Names without a topic are kept apart, because clients may invent any number of them.
  */
 export class LeaderTable {
   readonly #options: LeaderTableOptions
@@ -40,7 +41,7 @@ export class LeaderTable {
     this.#missing = new MissingTopics(options)
   }
 
-  /** @param mayBeCreated whoever asks may have the topic created: that readers have missed it does not count */
+  /** @param mayBeCreated the request may have the topic created, so look-ups by readers that missed it do not count */
   lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false): Lookup {
     const topic = this.#topics.get(topicName)
     if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
@@ -54,20 +55,34 @@ export class LeaderTable {
       : { type: 'noLeader', partition }
   }
 
+  /** What is known of a topic that is to be written to; `undefined`: nothing yet. */
+  newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
+    const known = this.#topics.get(topic)
+    if (known === undefined) return this.#missing.newsOf(topic, mayBeCreated, now)
+    const { value: partitionCount, topicId } = known.partitionCount
+    const isDoubted = known.isCountDoubted
+    return partitionCount > 0 ? { type: 'known', topic, partitionCount, topicId, isDoubted } : undefined
+  }
+
+  /** True when a look-up has contradicted the number of partitions that keys are spread over. */
+  isCountDoubted(topic: string): boolean {
+    return this.#topics.get(topic)?.isCountDoubted ?? false
+  }
+
   /** True when the topic has been found and not lost since. */
   isKnown(topic: string): boolean {
     return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
   }
 
-  /** Looked up lately, and not found by the last look-up. */
+  /** True when the last look-up, a short time ago, did not find it. */
   isMissing(topicName: string): boolean {
     const topic = this.#topics.get(topicName)
     return topic ? topic.misses > 0 : this.#missing.isMissed(topicName)
   }
 
   /**
-   * A broker said that it does not know the partition; true when the last refresh has not found the topic either. Two
-   * witnesses are enough for a reader, and for dropping what is cached; writers wait until it is believed.
+   * True when a broker has said that it does not know the partition, and the last refresh did not find the topic either. That
+   * is enough to answer readers and to drop cached records; writers wait until the topic counts as deleted.
    */
   isMissed(topicName: string, key: string): boolean {
     const isMissed = (this.#topics.get(topicName)?.misses ?? 0) > 0
@@ -79,7 +94,7 @@ export class LeaderTable {
     return !this.#topics.has(topic) && this.#missing.lookUp(topic, mayBeCreated, now).type === 'unknownTopic'
   }
 
-  /** Those of these missing names that brokers may be asked to create now, at most so many; they count as asked. */
+  /** Those of these missing names that brokers may be asked to create now, up to a number. They count as asked. */
   admitCreations(names: readonly string[], most: number, now: number): string[] {
     const admitted: string[] = []
     for (const name of names) {
@@ -94,31 +109,31 @@ export class LeaderTable {
   }
 
   /**
-   * The broker that was asked says it does not lead: believed until a refresh that begins from now on.
+   * The broker has answered that it does not lead the partition. That is believed until a refresh that begins later.
    *
-   * @param isDenied it says that it does not know the partition at all
+   * @param isDenied the broker does not know the partition at all
    */
   suspect(topic: string, partition: number, nodeId: number, now: number, isDenied = false): void {
     const entry = this.leaderOf(topic, partition)
-    // News of an earlier leader says nothing about the one we know now.
+    // An answer of an earlier leader says nothing about the current one.
     if (entry?.leaderId !== nodeId) return
     entry.suspectSince = now
     entry.isDenied ||= isDenied
   }
 
-  /** A broker did not answer in time: whether it still leads what it led of the topic is to be asked before it is tried again. */
+  /** A broker did not answer in time. Its partitions of the topic are looked up before it is asked again. */
   suspectAll(topicName: string, nodeId: number, now: number): void {
     for (const entry of this.#topics.get(topicName)?.partitions.values() ?? []) {
       if (entry.leaderId === nodeId) entry.suspectSince = now
     }
   }
 
-  /** Applies one topic of a reply. `mayBeCreated`: brokers were asked to create it. */
+  /** Applies one topic of a metadata response. `mayBeCreated`: brokers were asked to create it. */
   apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
     const { topic: name, errorCode } = metadata
     const known = this.#topics.get(name)
     const isMissing = errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    // A first miss decides nothing: the next look-up follows soon.
+    // A single miss decides nothing, because the next look-up follows soon.
     if (known && !(isMissing && known.misses === 0)) known.checkedAt = Math.max(known.checkedAt, askedAt)
     if (isMissing) {
       if (!known) this.#missing.missed(name, mayBeCreated, now)
@@ -131,7 +146,7 @@ export class LeaderTable {
     }
   }
 
-  /** Topics asked for within `maxAgeMs`, once what is known of one of them is as old as `refreshAgeMs`. */
+  /** All topics in use, once the metadata of one of them is as old as `refreshAgeMs`. In use: asked for within `maxAgeMs`. */
   stale(maxAgeMs: number, refreshAgeMs: number, now: number): string[] {
     const joining: string[] = []
     let isAnyDue = false
@@ -143,7 +158,7 @@ export class LeaderTable {
     return isAnyDue ? joining : []
   }
 
-  /** Forgets topics nobody has asked for in a long time, and names that were missed long ago. */
+  /** Forgets topics that have not been asked for in a long time, and names that were missed long ago. */
   forgetUnused(unusedMs: number, now: number): void {
     this.#missing.tidy(now)
     for (const topic of this.#topics.values()) {
@@ -151,7 +166,7 @@ export class LeaderTable {
     }
   }
 
-  /** Another cluster has other topics, whatever their names. */
+  /** Forgets all topics, because another cluster is connected. */
   clear(): void {
     for (const topic of this.#topics.values()) this.#forget(topic)
     this.#missing.clear()
@@ -171,7 +186,7 @@ export class LeaderTable {
     if (!topic) {
       topic = new KnownTopic(name, now, this.#options)
       topic.checkedAt = askedAt
-      // Missed before it was found, or found before it has leaders: somebody has just created it.
+      // A topic that was missed before it was found, or that has no leaders yet, has just been created.
       const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
       if (isNew) topic.newUntil = now + NEW_FOR_MS
       this.#topics.set(name, topic)
@@ -191,6 +206,6 @@ export class LeaderTable {
   }
 }
 
-/** The topic itself is refused: its name is not allowed, or we may not see it. */
+/** The topic itself is refused: its name is not allowed, or access to it is not. */
 const isFinal = (errorCode: number): boolean =>
   errorCode === errorCodes.INVALID_TOPIC_EXCEPTION || errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED

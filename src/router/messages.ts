@@ -1,14 +1,14 @@
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { BrokerAddress } from '../model.js'
-import type { RouterMessage } from '../operations.js'
-import type { AnyAccepted, FindCoordinatorResult } from '../processors/accepted.js'
-import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
+import type { FindCoordinatorResult, RouterMessage } from '../operations.js'
+import type { TopicLookUp } from '../processors/processor-context.js'
 import type { Returned } from '../processors/queue-processor.js'
+import type { AnyAccepted } from '../requests/accepted.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 import type { ParkingPlace } from './parking.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 
-/** News for the Router from below. Rare: answers do not come this way. */
+/** What dispatchers, timers and the refresher tell the Router. Rare, because answers do not pass through the Router. */
 export type RouterNotice =
   | {
       readonly type: 'metadataAnswered'
@@ -18,14 +18,14 @@ export type RouterNotice =
       readonly address: BrokerAddress
     }
   | { readonly type: 'metadataFailed'; readonly plan: RefreshPlan; readonly error: Error }
-  /** A user asked for metadata; the tables profit. */
+  /** Metadata that a user asked for; the routing tables take it in as well. */
   | {
       readonly type: 'metadataSeen'
       readonly response: MetadataResponse
-      readonly call: FetchTopicMetadataCall
+      readonly call: TopicLookUp
     }
   | { readonly type: 'returned'; readonly proxy: BrokerProxy; readonly groups: readonly Returned[] }
-  /** The proxy tells this life of the broker from the one before. */
+  /** The proxy tells which life of the broker this is about: a broker that comes back has another proxy. */
   | {
       readonly type: 'unreachable'
       readonly proxy: BrokerProxy
@@ -40,9 +40,9 @@ export type RouterNotice =
     }
   | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: FindCoordinatorResult }
   | { readonly type: 'searchCoordinator'; readonly groupId: string }
-  /** What waits there may go on. */
+  /** Requests that are parked there may be routed again. */
   | { readonly type: 'wake'; readonly place: ParkingPlace }
-  /** A broker that was left alone after a failure has answered. */
+  /** A broker that was not asked for a while after a failure has answered. */
   | { readonly type: 'brokerIsBack'; readonly nodeId: number }
   | { readonly type: 'refreshDue' }
   | { readonly type: 'maintain' }
@@ -66,5 +66,5 @@ const notices = {
   stop: true
 } as const satisfies Record<RouterNotice['type'], true>
 
-/** Told by a user, not by a room of ours. */
+/** True for a message of a user of the Router, false for one of its own parts. */
 export const isFromOutside = (message: RouterMailbox): message is RouterMessage => !Object.hasOwn(notices, message.type)

@@ -2,10 +2,10 @@ import type { BrokerAddress } from '../model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 
-// Brokers are asked in turn, so that a lagging one is not the only witness; more connections than this tell no more.
+// Brokers are asked in turn, because a single one may lag. More connections than this would tell nothing more.
 const MAX_CONNECTIONS = 3
 const AVOID_FOR_MS = 10_000
-// Somebody waits for what is asked: a second question costs less than a silent broker.
+// Requests wait for the answer, and asking a second broker costs less than waiting for a silent one.
 const ASK_NEXT_AFTER_MS = 500
 
 const nameOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`
@@ -16,8 +16,8 @@ interface MetadataAnswer {
 }
 
 /**
- * The Router's own connections for metadata. Apart from the control connections, because a refresh is most needed when
- * a broker does not answer, and must not wait behind a commit there.
+ * The Router's own connections for metadata. They are separate from the control connections, because a refresh is needed
+ * most when a broker does not answer, and must not wait behind other calls there.
  */
 export class MetadataSource {
   readonly #createClient: BrokerClientFactory
@@ -32,10 +32,10 @@ export class MetadataSource {
   }
 
   /**
-   * Asks one address, and the next one as well when it fails or keeps silent for a while; the first answer counts. A slow
-   * one is not given up for that until its time-out: logging in may take longer than an answer.
+   * Asks one address, and also the next one when the first fails or is silent for a while. The first answer counts. A slow
+   * broker is still given its whole time-out, because logging in may take longer than a call.
    *
-   * @throws the last error when none answers
+   * @throws the last error when no broker answers
    */
   ask(plan: RefreshPlan, addresses: readonly BrokerAddress[], now: number): Promise<MetadataAnswer> {
     const waiting = this.#healthyFirst(addresses, now)
@@ -79,7 +79,7 @@ export class MetadataSource {
     }
   }
 
-  /** One that has just failed is asked last: finding out that it is still silent costs a whole time-out. */
+  /** A broker that has just failed is asked last, because a broker that is still silent costs a whole time-out. */
   #healthyFirst(addresses: readonly BrokerAddress[], now: number): BrokerAddress[] {
     for (const [name, failedAt] of this.#failedAt) if (now - failedAt > AVOID_FOR_MS) this.#failedAt.delete(name)
     const hasFailed = (address: BrokerAddress): boolean => this.#failedAt.has(nameOf(address))
@@ -91,7 +91,7 @@ export class MetadataSource {
     this.disconnect()
   }
 
-  /** The next question opens connections anew. */
+  /** Closes all connections; the next call opens new ones. */
   disconnect(): void {
     for (const client of this.#clients.values()) void client.close()
     this.#clients.clear()

@@ -1,3 +1,4 @@
+import type { TopicNews } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
 
 interface Missing {
@@ -5,13 +6,17 @@ interface Missing {
   misses: number
   since: number
   missedAt: number
-  /** Until then it counts as missing without asking, for those who only read. */
+  /** Until when it counts as missing for readers, without being looked up. */
   missingUntil: number
-  /** When brokers were first and last asked to create it; `undefined`: they were not. */
+  /** Until when it counts as missing for writers. They are told later than readers, after a longer time of misses. */
+  missedLongUntil: number
+  /** True when it existed before, and counts as deleted. */
+  isGone: boolean
+  /** When brokers were first and last asked to create it; `undefined`: never. */
   creation: { readonly since: number; askedAt: number } | undefined
-  /** Until then it counts as missing for those, too, who may have it created. */
+  /** Until when it counts as missing for requests that may have it created, too. */
   uncreatableUntil: number
-  /** The name is not allowed, or we may not see it; 0: no such answer. Remembered as long. */
+  /** The error when the name is not allowed, or access to it is not; 0: no such answer. */
   errorCode: number
 }
 
@@ -21,27 +26,27 @@ export interface MissingTopicsOptions {
   readonly unknownTopicRememberedMs: number
 }
 
-/** What is remembered about a name; `ask`: nothing, or not enough to say no. */
+/** What is remembered about a name; `ask`: it has to be looked up. */
 export type MissingLookup =
   | { readonly type: 'unknownTopic' }
   | { readonly type: 'topicError'; readonly errorCode: number }
   | { readonly type: 'ask' }
 
-// Names come from strangers: of more than this the one missed longest ago is forgotten.
+// Clients choose the names, so their number has a limit; the name whose last answer is oldest is forgotten first.
 const MAX_NAMES = 10_000
-/** Creating takes brokers some 100 ms; asking for it again meanwhile would only use up the budget of others. */
+/** Brokers take some 100 ms to create a topic. Asking again meanwhile would only use up the budget of other topics. */
 export const CREATION_PAUSE_MS = 1_000
 const ASK: MissingLookup = { type: 'ask' }
 const UNKNOWN_TOPIC: MissingLookup = { type: 'unknownTopic' }
 
 /**
- * Names that brokers say are no topics. Believed after several look-ups, since each broker's view lags separately; then
- * remembered for a while. Whoever may have a topic created does not care what readers have found: for them it is missing
- * only when brokers were asked to create it and it did not appear.
+ * Names of topics that brokers say do not exist. That is believed after several look-ups, because each broker may lag, and
+ * then remembered for a while. For a request that may have a topic created, the topic is only missing when brokers were asked
+ * to create it and it did not appear, whatever readers have found.
  */
 export class MissingTopics {
   readonly #options: MissingTopicsOptions
-  /** In the order of the last answer about them, oldest first. */
+  /** In the order of the last answer about each, oldest first. */
   readonly #names = new Map<string, Missing>()
 
   constructor(options: MissingTopicsOptions) {
@@ -61,7 +66,28 @@ export class MissingTopics {
     return (mayBeCreated ? missing.uncreatableUntil : missing.missingUntil) > now ? UNKNOWN_TOPIC : ASK
   }
 
-  /** Missed by a look-up lately. */
+  /** The same for writers, who wait longer, so that they are not told too early. */
+  newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
+    const missing = this.#names.get(topic)
+    if (!missing) return undefined
+    const { errorCode, missingUntil } = missing
+    if (errorCode !== errorCodes.NONE) {
+      return missingUntil > now ? { type: 'refused', topic, errorCode, until: missingUntil } : undefined
+    }
+    const until = mayBeCreated
+      ? this.#untilForCreators(missing)
+      : missing.isGone
+        ? missingUntil
+        : missing.missedLongUntil
+    return until > now ? { type: 'missing', topic, until } : { type: 'denied', topic }
+  }
+
+  /** A request that has waited long enough is answered even if brokers were never asked, because of a flood of other names. */
+  #untilForCreators({ creation, uncreatableUntil, missedLongUntil }: Missing): number {
+    return creation === undefined ? missedLongUntil : uncreatableUntil
+  }
+
+  /** True when a look-up missed it lately. */
   isMissed(name: string): boolean {
     return this.#names.has(name)
   }
@@ -74,15 +100,15 @@ export class MissingTopics {
     missing.misses++
     missing.missedAt = now
     if (couldBeCreated) this.#creationAsked(missing, now)
-    if (missing.misses >= unknownTopicRefreshes || now - missing.since >= unknownTopicTimeoutMs) {
-      missing.missingUntil = now + unknownTopicRememberedMs
-    }
+    const isLong = now - missing.since >= unknownTopicTimeoutMs
+    if (isLong) missing.missedLongUntil = now + unknownTopicRememberedMs
+    if (isLong || missing.misses >= unknownTopicRefreshes) missing.missingUntil = now + unknownTopicRememberedMs
     if (missing.creation && now - missing.creation.since >= unknownTopicTimeoutMs) {
       missing.uncreatableUntil = now + unknownTopicRememberedMs
     }
   }
 
-  /** Whether brokers may be asked to create it now; then it counts as asked. */
+  /** Whether brokers may be asked to create it now. If so, it counts as asked. */
   admitCreation(name: string, now: number): boolean {
     const askedAt = this.#names.get(name)?.creation?.askedAt
     if (askedAt !== undefined && now - askedAt < CREATION_PAUSE_MS) return false
@@ -90,10 +116,11 @@ export class MissingTopics {
     return true
   }
 
-  /** It was there, and is believed to be gone. */
+  /** Notes that it existed, and counts as deleted now. */
   gone(name: string, now: number): void {
     const missing = this.#touch(name, now)
     missing.missedAt = now
+    missing.isGone = true
     missing.missingUntil = now + this.#options.unknownTopicRememberedMs
   }
 
@@ -112,7 +139,7 @@ export class MissingTopics {
     this.#names.clear()
   }
 
-  /** Forgets what was missed long ago and not asked for since: it says nothing about now. */
+  /** Forgets names that were missed long ago and have not been asked for since. */
   tidy(now: number): void {
     for (const [name, missing] of this.#names) {
       if (!this.#isOld(missing, now)) return
@@ -122,9 +149,10 @@ export class MissingTopics {
 
   #creationAsked(missing: Missing, now: number): void {
     const { creation, uncreatableUntil } = missing
-    // A try that ended long ago, or whose end is no longer remembered, says nothing about this one.
+    // An attempt that ended long ago, or whose end is forgotten, does not count for this one. The limit is twice the time-out,
+    // because many names share the budget, so that a name may be asked for less often than once per time-out.
     const isSameTry =
-      creation && uncreatableUntil === 0 && now - creation.askedAt <= this.#options.unknownTopicTimeoutMs
+      creation && uncreatableUntil === 0 && now - creation.askedAt <= 2 * this.#options.unknownTopicTimeoutMs
     if (isSameTry) creation.askedAt = now
     else if (uncreatableUntil <= now) {
       missing.creation = { since: now, askedAt: now }
@@ -154,6 +182,8 @@ const blank = (now: number): Missing => ({
   since: now,
   missedAt: now,
   missingUntil: 0,
+  missedLongUntil: 0,
+  isGone: false,
   creation: undefined,
   uncreatableUntil: 0,
   errorCode: errorCodes.NONE

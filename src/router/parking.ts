@@ -1,12 +1,13 @@
-import type { AnyAccepted, Holder, Ledger } from '../processors/accepted.js'
+import type { AnyAccepted, Holder } from '../requests/accepted.js'
+import type { Ledger } from '../requests/ledger.js'
 
-/** What a parked request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or a rest of its own. */
+/** What a parked request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or the end of its own pause. */
 export type ParkingPlace = string
 
 /**
- * For whose news a request waits: a topic that is known (or anything else), a name that has not been looked up yet, or
- * one that a broker has said is missing. Each may fill a share of the room, so that invented names leave room for
- * elections, and those that are known to be missing leave room for those that may exist.
+ * What a request waits for: a known topic (or a group, or a broker), a name that has not been looked up yet, or a name that
+ * a broker has said is missing. The last two may only use a share of all places, so that invented names leave places for
+ * requests that wait for an election, and missing names leave places for names that may exist.
  */
 export type ParkingClass = 'known' | 'fresh' | 'missed'
 
@@ -16,20 +17,20 @@ const SHARE_OF_UNKNOWN = 0.75
 export interface ParkingOptions {
   readonly ledger: Ledger
   readonly limit: number
-  /** Has to give way to somebody who waits at a place with fewer. */
+  /** Called with a request that gives way to another one, which waits at a place with fewer requests. */
   readonly onEvicted: (request: AnyAccepted) => void
-  /** The last one at a place has left by itself: answered, or its time was up. */
+  /** Called when the last request at a place has been answered, or its time was up. */
   readonly onEmpty: (place: ParkingPlace) => void
 }
 
 /**
- * Requests that cannot go anywhere yet, by what they wait for; each place in arrival order. When all room is in use, who
- * comes to a place with few displaces the last one of a place with many, so that no topic can take the room of the others.
+ * Requests that cannot be sent yet, by what they wait for, in the order in which they came. When the limit is reached, a
+ * request for a place with few requests displaces the newest one at a place with many, so that no topic can use up all.
  */
 export class Parking {
   readonly #options: ParkingOptions
   readonly #places = new Map<ParkingPlace, Place>()
-  /** Places by magnitude of how many wait there: 1, 2-3, 4-7, ... */
+  /** Places by how many requests wait there, in powers of two: 1, 2-3, 4-7, ... */
   readonly #bySize: Set<Place>[] = []
   readonly #sizes: Record<ParkingClass, number> = { known: 0, fresh: 0, missed: 0 }
 
@@ -41,7 +42,7 @@ export class Parking {
     return this.#sizes.known + this.#sizes.fresh + this.#sizes.missed
   }
 
-  /** False when there is no room. */
+  /** False when the limit is reached. */
   park(at: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
     const { limit, ledger } = this.#options
     const { fresh, missed } = this.#sizes
@@ -61,7 +62,7 @@ export class Parking {
     return this.#places.has(at)
   }
 
-  /** Everyone at a place, who leaves it. */
+  /** Takes out all requests at a place. */
   take(at: ParkingPlace): AnyAccepted[] {
     const place = this.#places.get(at)
     if (!place) return []
@@ -71,12 +72,12 @@ export class Parking {
     return requests
   }
 
-  /** Everyone at every place. */
+  /** Takes out all requests. */
   takeAll(): AnyAccepted[] {
     return [...this.#places.keys()].flatMap(at => this.take(at))
   }
 
-  /** Somebody has left by himself. */
+  /** A request has left because it was answered. */
   left(place: Place, request: AnyAccepted): void {
     if (this.leave(place, request) && place.requests.size === 0) this.#options.onEmpty(place.at)
   }
@@ -120,7 +121,7 @@ class Place implements Holder {
   readonly at: ParkingPlace
   readonly requests = new Map<AnyAccepted, ParkingClass>()
   readonly #parking: Parking
-  /** As they came, those that have left included for a while. */
+  /** In the order in which they came. Requests that have left stay in it for a while. */
   #order: AnyAccepted[] = []
 
   constructor(at: ParkingPlace, parking: Parking) {
@@ -134,7 +135,7 @@ class Place implements Holder {
     if (this.#order.length > 2 * this.requests.size + SLACK) this.#order = [...this.requests.keys()]
   }
 
-  /** Who came last, of those that are still here. */
+  /** The newest request that is still here. */
   last(): AnyAccepted {
     let last = this.#order.at(-1)!
     while (!this.requests.has(last)) {

@@ -3,17 +3,17 @@ import { DueHeap } from './due-heap.js'
 import { CREATION_PAUSE_MS } from './missing-topics.js'
 import type { TokenBucket } from './token-bucket.js'
 
-/** A topic that somebody wants to be looked up, or that was looked up lately. */
+/** A topic that is to be looked up, or was looked up lately. */
 interface Entry {
   readonly topic: string
   /** Look-ups in a row, and when the last one began. */
   attempts: number
   startedAt: number
-  /** When the next look-up is due; `undefined`: none is wanted. */
+  /** When the next look-up is due; `undefined`: no look-up is wanted. */
   lookUpAt: number | undefined
-  /** When brokers may be asked to create it; `undefined`: nobody who waits may have it created, or it is not missing. */
+  /** When brokers may be asked to create it; `undefined`: it is not missing, or no waiting request may have it created. */
   createAt: number | undefined
-  /** When they were last asked to. */
+  /** When brokers were last asked to create it. */
   creationAskedAt: number
   isOnItsWay: boolean
 }
@@ -35,21 +35,21 @@ export interface RefreshPlan {
   readonly allowAutoTopicCreation: boolean
 }
 
-/** Quiet for so long, a topic's next refresh is a first one again. */
+/** After a pause of this length the look-ups of a topic are counted from zero again. */
 const FORGET_AFTER_MS = 10_000
 const MAX_KNOWN_PER_CALL = 2_000
 const MAX_UNKNOWN_PER_CALL = 500
-/** Calls for names that nobody knows are at least so far apart, however many such names there are. */
+/** Least pause between two calls for unknown names, however many there are. */
 const UNKNOWN_INTERVAL_MS = 20
 
 /**
- * Which topics to look up when: one call at a time, merged over topics; each topic at once the first time and then with a
- * doubling pause; a call that failed pauses all. Decides only: the clock is an argument.
+ * Decides which topics are looked up when. One call at a time asks for many topics. A topic is looked up at once the first
+ * time, and then with a doubling pause; after a call that failed all topics pause. The clock is an argument.
  *
- *   look-up    known topics first, then names nobody knows; creates nothing, so it may ask for many names
- *   creation   names that brokers say are missing, wanted by somebody who may have them created, within a budget
+ *   look-up    known topics first, then unknown names; it creates nothing, so it may ask for many names
+ *   creation   names that brokers say are missing and that a request may have created, within a budget
  *
- * When both are due they take turns. What one message costs does not depend on how many names wait.
+ * When both are due they take turns. The cost of one message does not depend on the number of waiting names.
  */
 export class RefreshSchedule {
   readonly #options: RefreshScheduleOptions
@@ -78,10 +78,10 @@ export class RefreshSchedule {
   }
 
   /**
-   * Asks for a topic, merged with earlier wishes for it. One that is on its way counts: whoever finds its answer too
-   * old asks again.
+   * Asks for a topic to be looked up. A look-up that is wanted or in flight already is enough; if its answer turns out to be
+   * too old, the topic is asked for again.
    *
-   * @param mayBeCreated whoever waits for it may have brokers create it when it is missing
+   * @param mayBeCreated brokers may be asked to create it when it is missing
    */
   want(topic: string, mayBeCreated: boolean, now: number): void {
     const entry = this.#require(topic)
@@ -92,17 +92,17 @@ export class RefreshSchedule {
     this.#creations.add(entry, entry.createAt)
   }
 
-  /** Nobody waits for it any more. */
+  /** No request waits for it any more. */
   forget(topic: string): void {
     this.#entries.delete(topic)
   }
 
-  /** Asks who the brokers are. */
+  /** Asks for the list of brokers. */
   wantBrokers(): void {
     this.#wantsBrokers = true
   }
 
-  /** What to ask now, if anything; the call is then in flight until {@link succeeded} or {@link failed}. */
+  /** What to ask now, if anything. The call is then in flight until {@link succeeded} or {@link failed}. */
   start(now: number): RefreshPlan | undefined {
     if (this.#inFlight || now < this.#pausedUntil) return undefined
     this.#inFlight = this.#createdLast
@@ -118,7 +118,7 @@ export class RefreshSchedule {
     this.#pausedUntil = 0
   }
 
-  /** Nobody answered: everything waits a little, and what was asked is still wanted. */
+  /** No broker answered. Everything waits for a pause, and what was asked is still wanted. */
   failed(plan: RefreshPlan, now: number): void {
     const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
     this.#land()
@@ -130,7 +130,7 @@ export class RefreshSchedule {
     this.#wantsBrokers = true
   }
 
-  /** When {@link start} may have something next; `undefined` when nothing is wanted. */
+  /** When {@link start} may have a call next; `undefined` when nothing is wanted. */
   nextAt(now: number): number | undefined {
     if (this.#inFlight) return undefined
     const times = [
@@ -143,7 +143,7 @@ export class RefreshSchedule {
     return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#pausedUntil)
   }
 
-  /** Drops what no longer matters. */
+  /** Drops entries that are not wanted any more. */
   tidy(now: number): void {
     for (const [topic, { lookUpAt, isOnItsWay, startedAt }] of this.#entries) {
       if (lookUpAt === undefined && !isOnItsWay && now - startedAt > FORGET_AFTER_MS) this.#entries.delete(topic)
@@ -162,7 +162,7 @@ export class RefreshSchedule {
 
   #planCreation(now: number): RefreshPlan | undefined {
     const { creations } = this.#options
-    // Not to take what there is no use for.
+    // So that no token is taken without a use for it.
     if ((this.#creations.nextAt() ?? Number.POSITIVE_INFINITY) > now) return undefined
     const entries = this.#creations.takeDue(now, creations.available(now))
     if (entries.length === 0) return undefined
@@ -170,7 +170,7 @@ export class RefreshSchedule {
     for (const entry of entries) {
       entry.createAt = undefined
       entry.creationAskedAt = now
-      // Brokers create it in a moment: to be looked for soon.
+      // Brokers create it in a moment, so it is looked up again soon.
       entry.attempts = 0
     }
     return this.#depart(entries, true, now)

@@ -9,7 +9,7 @@ import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from '
 export interface RefresherOptions extends RefreshScheduleOptions {
   readonly createClient: BrokerClientFactory
   readonly metadataTimeoutMs: number
-  /** Where to ask, best first. */
+  /** The addresses to ask, the best one first. */
   readonly addresses: (now: number) => BrokerAddress[]
   readonly metrics: MetricsLogger
   readonly log: Logger
@@ -39,19 +39,19 @@ export class Refresher {
     return this.#hasAnswer && this.schedule.failures === 0
   }
 
-  /** Why no broker answers, if none does. */
+  /** Why no broker answers; `undefined` while one does. */
   get awayBecause(): Error | undefined {
     return this.isInTouch ? undefined : this.#lastError
   }
 
-  /** Starts the next call if one is due, else sees to it that we wake when one is. */
+  /** Starts the next call if one is due, or else a timer for it. */
   pump(now: number): void {
     const plan = this.schedule.start(now)
     if (plan) this.#ask(plan, now)
     this.#wakeAt(this.schedule.nextAt(now) ?? Number.POSITIVE_INFINITY, now)
   }
 
-  /** Called after every message, so a timer that is right is left alone. */
+  /** Called after every message, so a timer that is already right is kept. */
   #wakeAt(at: number, now: number): void {
     if (at === this.#wakesAt) return
     clearTimeout(this.#timer)
@@ -64,7 +64,7 @@ export class Refresher {
     this.#timer = setTimeout(wake, Math.max(1, at - now))
   }
 
-  /** True when it ends a time in which nobody answered. */
+  /** True when it ends a time in which no broker answered. */
   answered(address: BrokerAddress): boolean {
     const wasAway = !this.isInTouch
     this.schedule.succeeded()
@@ -79,7 +79,7 @@ export class Refresher {
     this.#options.log.warn({ err: error, failures: this.schedule.failures }, 'no broker answers')
   }
 
-  /** What a broker of the cluster before says counts no more. */
+  /** Drops the connections to the former cluster: answers of its brokers do not count any more. */
   clusterChanged(): void {
     this.#source.disconnect()
   }

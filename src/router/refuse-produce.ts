@@ -1,6 +1,7 @@
-import type { Failure, Produce, RecordFailure } from '../operations.js'
+import type { RecordFailure } from '../model.js'
+import type { Failure, Produce } from '../operations.js'
 
-/** Answers a Produce of which nothing was taken: no record of it will ever be in the log. */
+/** Answers a Produce that was refused as a whole: none of its records will ever be in the log. */
 export function refuseProduce({ records, requester }: Produce, failure: Failure): void {
   const { code, errorCode, message, retriable } = failure
   const outcome: RecordFailure = { type: 'failed', code, errorCode, message, retriable, persisted: 'no' }

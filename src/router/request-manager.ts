@@ -8,21 +8,21 @@ type OperationName = keyof Operations
 /** A request without its requester: the manager is the requester. */
 export type Question<Operation extends OperationName = OperationName> = Unasked<Operation>
 
-/** What the manager tells its actor. Hand it to {@link RequestManager.checkResult}; there is nothing in it to look at. */
+/** What the manager tells its actor, which hands it to {@link RequestManager.checkResult} unread. */
 export interface FromRouter {
   readonly type: 'fromRouter'
   readonly operation: OperationName
-  /** Which question this belongs to; the same for every try of it. */
+  /** The number of the question; all tries of one question share it. */
   readonly requestId: number
-  /** `timer`: nobody answered this try in time. */
+  /** `timer`: this try was not answered in time. */
   readonly news:
     | { readonly type: 'result'; readonly result: RouterResult }
     | { readonly type: 'timer'; readonly tryNumber: number }
 }
 
 /**
- * One handler per answer an operation can have; leaving one out does not compile. `timedOut` is not among them: the
- * manager asks again.
+ * One handler per possible answer of an operation; a missing one does not compile. There is none for `timedOut`, because
+ * the manager asks again.
  */
 export type ResultHandlers<Operation extends OperationName> = {
   readonly [Name in Operation]: {
@@ -38,14 +38,14 @@ export interface RequestManagerOptions {
   readonly tellSelf: (message: FromRouter) => void
   /** Per operation; default 60 s each. */
   readonly timeoutsMs?: Partial<Record<OperationName, number>>
-  /** Told before each repeated try. */
+  /** Called before each repeated try. */
   readonly onRetry?: (operation: OperationName, tryNumber: number) => void
-  /** In [0, 1): spreads repeated tries. */
+  /** Returns numbers in [0, 1), which spread repeated tries in time. */
   readonly random?: () => number
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
-// The Router answers timedOut at the deadline itself; the manager's own timer only covers a Router that is gone.
+// The Router itself answers timedOut at the deadline. The timer of the manager is for a Router that has stopped.
 const OWN_TIMER_MARGIN_MS = 1_000
 const RETRY_DELAY_STEP_MS = 100
 const RETRY_DELAY_MAX_MS = 5_000
@@ -58,16 +58,16 @@ interface Outstanding {
 }
 
 /**
- * Keeps book of an actor's requests: at most one outstanding per operation, asked again until it is answered.
+ * Keeps track of the requests of an actor: at most one is open per operation, and it is asked again until it is answered.
  *
  *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
  *   // in the actor: on a message of type 'fromRouter'
  *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
  *
- * - A second question of the same operation replaces the first: its answer and its timer are ignored from then on.
- * - A late answer to an earlier try counts: the answer of the later try then finds nothing outstanding and is dropped.
- * - After noMessages the same offset is often asked again; an old timer does not touch the new question.
- * - Failures are answers: they end the question and go to the handler, which decides.
+ * - A second question of the same operation replaces the first, whose answer and timer are ignored from then on.
+ * - A late answer to an earlier try counts. The answer to the later try is then dropped.
+ * - After `noMessages` the same offset is often asked again. The timer of the old question does not affect the new one.
+ * - A failure is an answer: it ends the question, and its handler decides what to do.
  * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: answers are matched by a token instead of by
  * fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
  */
@@ -93,7 +93,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     this.#send(question, requestId)
   }
 
-  /** Calls the one handler the message is for, or none when it is stale. */
+  /** Calls the handler for the answer. A message that belongs to an earlier question is ignored. */
   checkResult(message: FromRouter, handlers: ResultHandlers<Operation>): void {
     const outstanding = this.#outstanding.get(message.operation)
     if (outstanding?.requestId !== message.requestId) return
@@ -112,7 +112,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     }
   }
 
-  /** Forgets every question; call it when the actor stops. */
+  /** Forgets all questions. To be called when the actor stops. */
   close(): void {
     for (const operation of [...this.#outstanding.keys()]) this.#forget(operation)
   }

@@ -1,295 +1,99 @@
-import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { BrokerProxy, type BrokerProxyOptions } from '../dispatcher/broker-proxy.js'
+import type { ActorRef } from '../actor/actor.js'
 import { UnavailableError } from '../errors.js'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../model.js'
-import type { Failure, InitProducerId, Produce, RouterMessage, RouterRequest } from '../operations.js'
-import { type AnyAccepted, Ledger } from '../processors/accepted.js'
-import { answerTimedOut, fail, notSent, ownFailure } from '../processors/answers.js'
-import type { FetchTopicMetadataCall } from '../processors/fetch-topic-metadata.js'
-import { MessageCache } from '../processors/message-cache.js'
-import { ReadCache } from '../processors/read-cache.js'
-import type { BrokerClientFactory, TopicMetadata } from '../wire/broker-client.js'
-import { concatBatches } from '../wire/concat-batches.js'
-import { DecompressedMemory } from '../wire/decompressed-memory.js'
+import type { ClusterChange } from '../model.js'
+import type { Failure } from '../operations.js'
+import type { TopicLookUp } from '../processors/processor-context.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { answerTimedOut, fail } from '../requests/answers.js'
+import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import { BrokerPool } from './broker-pool.js'
-import { ClusterIdentity } from './cluster-identity.js'
-import { LeaderTable } from './leader-table.js'
+import { SHUTTING_DOWN } from './admission.js'
 import { isFromOutside, type RouterMailbox, type RouterNotice } from './messages.js'
-import { Refresher } from './refresher.js'
-import { refuseProduce } from './refuse-produce.js'
-import { Routing } from './routing.js'
-import type { RouterSettings } from './settings.js'
-import { TokenBucket } from './token-bucket.js'
-import { problemOf } from './validate.js'
+import { type RouterDeps, RouterParts } from './router-parts.js'
 
-export interface RouterDeps {
-  readonly system: ActorSystem
-  readonly createClient: BrokerClientFactory
-  readonly bootstrap: readonly BrokerAddress[]
-  readonly settings: RouterSettings
-  readonly clock: MonotonicClock
-  readonly random: () => number
-  readonly log: Logger
-  readonly metrics: MetricsLogger
-  readonly delivery?: { produce(request: Produce): void } | undefined
-  /** Shared with other Routers of the process. Default: one of its own, as large as the settings say. */
-  readonly decompressedMemory?: DecompressedMemory | undefined
-  readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
-  /** It cannot go on: to be stopped by its owner. */
-  readonly onUnusable: (error: Error) => void
-}
-
-const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
-const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started without delivery', false)
-// What a produce call may take beyond the broker's own wait: it should be noticed soon that a broker is silent.
-const PRODUCE_CALL_MARGIN_MS = 1_500
-// In multiples of the metadata's greatest age.
+// In multiples of `metadataMaxAgeMs`.
 const UNUSED_TOPICS_KEPT_FOR = 30
-// A look-up begins before what is known is too old: time for a silent broker, and to confirm that a topic is gone.
+// Metadata is looked up before it is too old. The rest of the time is for a silent broker, or to confirm that a topic is gone.
 const REFRESH_AT_SHARE_OF_AGE = 0.75
-// How often it is looked whether something has become old.
+// How often the age of metadata is checked: a fixed pause, or a share of the greatest age where that is shorter.
 const LOOK_EVERY_MS = 500
 const LOOKS_PER_AGE = 10
 
-/**
- * What the Router actor owns: the book of open requests, the tables, the brokers. The actor calls {@link receive} with
- * one message after the other.
- */
+/** What the Router actor does with its parts. The actor calls {@link receive} with one message after the other. */
 export class RouterCore {
-  readonly ledger: Ledger
-  readonly cache: MessageCache
+  readonly parts: RouterParts
   readonly #deps: RouterDeps
-  readonly #cluster = new ClusterIdentity()
-  readonly #readCache: ReadCache
-  readonly #leaders: LeaderTable
-  readonly #pool: BrokerPool
-  /** Topics that brokers may be asked to create, whoever asks. */
-  readonly #creations: TokenBucket
-  readonly #refresher: Refresher
-  readonly #routing: Routing
   readonly #maintenance: NodeJS.Timeout
   #parkedBefore = 0
   #maintainedAt: number
   #stopped = false
-  /** For the worst case: how much of the message in hand has been accepted, and the request in hand. */
-  #taken = 0
-  #inHand: AnyAccepted | undefined
 
   constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
-    const { settings, clock, metrics, log, random } = deps
+    const { settings, clock } = deps
     this.#deps = deps
-    this.ledger = new Ledger({ now: clock, metrics, log, onExpired: request => this.#expire(request) })
-    this.cache = new MessageCache({
-      maxBytes: settings.cacheMaxBytes,
-      bufferBytes: settings.fetchBufferBytes,
-      concat: concatBatches,
-      onEvict: () => metrics.count('router', 'cache_evictions')
-    })
-    const memory =
-      deps.decompressedMemory ??
-      new DecompressedMemory(settings.decompressedMaxBytes, bytes =>
-        metrics.gauge('router', 'decompressed_bytes', {}, bytes)
-      )
-    const readCache = new ReadCache({
-      cache: this.cache,
-      isolationLevel: settings.isolationLevel,
-      concat: concatBatches,
-      metrics,
-      decompression: { memory, responseMaxBytes: settings.fetchMaxDecompressedBytes }
-    })
-    const proxyOptions = this.#proxyOptions(readCache, self)
-    const createProxy = (node: BrokerProxy['node']): BrokerProxy => new BrokerProxy(node, proxyOptions)
-    this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
-    const leaders = new LeaderTable({ ...settings, onRecreated: key => readCache.forget(key) })
-    const pool = new BrokerPool({ ...settings, random, createProxy })
-    const refresher = new Refresher({
-      ...settings,
-      createClient: deps.createClient,
-      random,
-      isKnown: topic => leaders.isKnown(topic),
-      isMissing: topic => leaders.isMissing(topic),
-      creations: this.#creations,
-      addresses: now => pool.addresses(now, deps.bootstrap),
-      metrics,
-      log,
-      self
-    })
-    this.#readCache = readCache
-    this.#leaders = leaders
-    this.#pool = pool
-    this.#refresher = refresher
-    const { schedule } = refresher
-    const isInTouch = (): boolean => refresher.isInTouch
-    this.#routing = new Routing({
-      ...deps,
-      ledger: this.ledger,
-      cluster: this.#cluster,
-      leaders,
-      pool,
-      schedule,
-      isInTouch,
-      self
-    })
+    this.parts = new RouterParts(deps, self, request => this.#expire(request))
     const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
     this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
     this.#maintainedAt = clock()
     this.#maintenance.unref()
-    if (settings.connectAtStart) {
-      schedule.wantBrokers()
-      refresher.pump(clock())
-    }
+    if (!settings.connectAtStart) return
+    this.parts.refresher.schedule.wantBrokers()
+    this.parts.refresher.pump(clock())
   }
 
   /** Some broker has answered, and the last attempt to reach one did not fail. */
   get isReady(): boolean {
-    return !this.#stopped && this.#refresher.isInTouch
+    return !this.#stopped && this.parts.refresher.isInTouch
   }
-  /** Why no broker answers, if none does. */
+  /** Why no broker answers; `undefined` while one does. */
   get awayBecause(): Error | undefined {
-    return this.#refresher.awayBecause
-  }
-  get parked(): number {
-    return this.#routing.parking.size
-  }
-  get brokersUp(): number {
-    return this.#pool.nodesUp(this.#deps.clock())
-  }
-  get brokersKnown(): number {
-    return this.#pool.size
-  }
-  get topicsKnown(): number {
-    return this.#leaders.topicCount
-  }
-  get topicsWanted(): number {
-    return this.#refresher.schedule.size
-  }
-  get topicsMissing(): number {
-    return this.#leaders.missingCount
+    return this.parts.refresher.awayBecause
   }
 
   receive(message: RouterMailbox): void {
     const now = this.#deps.clock()
-    this.#taken = 0
+    const { admission } = this.parts
+    admission.nextMessage()
     if (!isFromOutside(message)) this.#notice(message, now)
-    else if (this.#stopped) this.refuse(message)
-    else this.#take(message, now)
-    this.#inHand = undefined
-    if (!this.#stopped) this.#refresher.pump(now)
+    else if (this.#stopped) admission.refuse(message)
+    else admission.take(message, now)
+    admission.nextMessage()
+    if (!this.#stopped) this.parts.refresher.pump(now)
     this.#reportParked()
   }
 
-  /** Answers everything that is open with a failure and closes all connections. Idempotent. */
+  /** Answers all open requests with a failure, and closes all connections. Idempotent. */
   shutDown(failure = SHUTTING_DOWN): void {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#maintenance)
-    const inProxies = this.#pool.stop()
-    for (const request of [...inProxies, ...this.ledger.waiting()]) fail(request, failure)
-    if (this.#inHand) fail(this.#inHand, failure)
-    this.ledger.deadlines.stop()
-    this.#refresher.stop()
+    const inProxies = this.parts.pool.stop()
+    for (const request of [...inProxies, ...this.parts.ledger.waiting()]) fail(request, failure)
+    this.parts.admission.failInHand(failure)
+    this.parts.ledger.deadlines.stop()
+    this.parts.refresher.stop()
   }
 
-  /** Answers what a message that made {@link receive} throw still has open. */
-  refuseRest(message: RouterMailbox, failure: Failure): void {
-    switch (message.type) {
-      case 'requests':
-        this.refuse({ ...message, requests: message.requests.slice(this.#taken) }, failure)
-        break
-      case 'produceBatches':
-        this.refuse({ ...message, batches: message.batches.slice(this.#taken) }, failure)
-        break
-      case 'returned':
-        for (const group of message.groups) for (const request of group.requests) fail(request, failure)
-        break
-      case 'unreachable':
-      case 'crashed':
-        for (const request of message.requests) fail(request, failure)
-        break
-      default:
-        if (this.#taken === 0 && isFromOutside(message)) this.refuse(message, failure)
-    }
-  }
-
-  /** The same for a message behind it. */
-  refuseUnhandled(message: RouterMailbox, failure: Failure): void {
-    this.#taken = 0
-    this.refuseRest(message, failure)
-  }
-
-  /** Answers a message that came too late to be accepted. What nobody can make sense of is passed over. */
-  refuse(message: RouterMessage, failure = SHUTTING_DOWN): void {
-    try {
-      this.#refuse(message, failure)
-    } catch (error) {
-      this.#deps.log.error({ err: error }, 'a message to the router could not be answered')
-    }
-  }
-
-  #refuse(message: RouterMessage, failure: Failure): void {
-    if (message.type === 'requests') for (const request of message.requests) this.refuse(request, failure)
-    else if (message.type === 'produce') refuseProduce(message, failure)
-    else if (message.type === 'produceBatches') {
-      for (const batch of message.batches) {
-        fail(this.ledger.accept('produceBatch', batch, 0, this.#deps.clock()), failure)
-      }
-    } else fail(this.#accept(message, this.#deps.clock()), failure)
-  }
-
-  #take(message: RouterMessage, now: number): void {
-    if (message.type === 'requests') for (const request of message.requests) this.#takeRequest(request, now)
-    else if (message.type === 'produceBatches') {
-      const { produceParkMs } = this.#deps.settings
-      for (const batch of message.batches) {
-        const accepted = this.ledger.accept('produceBatch', batch, produceParkMs, now)
-        if (this.#cluster.isSame(batch.clusterId ?? null)) this.#routeNew(accepted, now)
-        else {
-          this.#taken++
-          notSent(accepted, 'clusterChanged')
-        }
-      }
-    } else this.#takeRequest(message, now)
-  }
-
-  #takeRequest(request: RouterRequest | InitProducerId, now: number): void {
-    if (request.type === 'produce') {
-      this.#taken++
-      if (this.#deps.delivery) this.#deps.delivery.produce(request)
-      else refuseProduce(request, NO_DELIVERY)
-      return
-    }
-    const problem = problemOf(request)
-    const accepted = this.#accept(request, now)
-    if (!problem) this.#routeNew(accepted, now)
-    else {
-      this.#taken++
-      fail(accepted, problem)
-    }
-  }
-
-  #accept(request: Exclude<RouterRequest, Produce> | InitProducerId, now: number): AnyAccepted {
-    const timeoutMs = request.timeoutMs ?? this.#deps.settings.requestTimeoutMs[request.type]
-    return this.ledger.accept(request.type, request, timeoutMs, now) as AnyAccepted
-  }
-
-  #routeNew(request: AnyAccepted, now: number): void {
-    this.#inHand = request
-    this.#taken++
-    request.clusterId = this.#cluster.id
-    this.#routing.route(request, now)
+  /**
+   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message that made {@link receive} throw,
+   * and those of all messages behind it.
+   */
+  refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
+    const { admission } = this.parts
+    admission.refuseRest(message, failure)
+    admission.nextMessage()
+    for (const unhandled of behindIt) admission.refuseRest(unhandled, failure)
   }
 
   #notice(notice: RouterNotice, now: number): void {
-    const routing = this.#routing
+    const { routing } = this.parts
     if (this.#stopped) return
     switch (notice.type) {
       case 'metadataAnswered': {
         const { plan, response, askedAt } = notice
-        // After a time when nobody answered, the pauses of single brokers say nothing any more.
-        if (this.#refresher.answered(notice.address)) this.#pool.forgive()
-        const change = this.#cluster.see(response.clusterId)
+        // After a time in which no broker answered, the pauses of single brokers mean nothing any more.
+        if (this.parts.refresher.answered(notice.address)) this.parts.pool.forgive()
+        const change = this.parts.cluster.see(response.clusterId)
         const waiting = change ? this.#clusterChanged(change) : []
         if (this.#stopped) break
         routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
@@ -297,17 +101,17 @@ export class RouterCore {
         break
       }
       case 'metadataFailed':
-        this.#refresher.failed(notice.plan, notice.error, now)
+        this.parts.refresher.failed(notice.plan, notice.error, now)
         break
       case 'metadataSeen': {
         const { response, call } = notice
-        if (!this.#cluster.isSame(response.clusterId)) {
-          // Only the Router's own refreshes, one after the other, tell which of two clusters came later.
-          this.#refresher.schedule.wantBrokers()
+        if (!this.parts.cluster.isSame(response.clusterId)) {
+          // Which of two clusters came later is only known from the Router's own refreshes, which run one after another.
+          this.parts.refresher.schedule.wantBrokers()
           break
         }
         const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
-        // When it was asked is not known, so it clears no suspicion; a higher epoch does.
+        // It is not known when this was asked, so it only replaces older leader epochs and does not clear doubts about a leader.
         routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
         break
       }
@@ -344,23 +148,15 @@ export class RouterCore {
   }
 
   /**
-   * Whether the tables take something from a user's look-up. Who lists all topics does not use them all. Users may ask in
-   * quick succession: their misses count only where asking creates, or once for a name that nothing is known of.
+   * Whether the routing tables take in a topic of a user's look-up. A user who lists all topics does not use them all. A user
+   * may ask in quick succession, so a missing topic only counts where the look-up creates topics.
    */
-  #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: FetchTopicMetadataCall): boolean {
+  #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: TopicLookUp): boolean {
     if (errorCode !== errorCodes.NONE) return allowAutoTopicCreation
-    return topics !== null || this.#leaders.isKnown(topic) || this.#routing.isWaitedFor(topic)
+    return topics !== null || this.parts.leaders.isKnown(topic) || this.parts.routing.isWaitedFor(topic)
   }
 
-  /** Names of missing topics that brokers may be asked to create now: each once in a while, all within the budget. */
-  #admitCreations(names: readonly string[]): string[] {
-    const now = this.#deps.clock()
-    const admitted = this.#leaders.admitCreations(names, this.#creations.available(now), now)
-    this.#creations.take(admitted.length, now)
-    return admitted
-  }
-
-  /** Gives back what is to be asked of the new cluster. */
+  /** Returns the requests that are to be routed again, to the new cluster. */
   #clusterChanged(change: ClusterChange): readonly AnyAccepted[] {
     const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
     if (change.before === undefined) {
@@ -375,66 +171,36 @@ export class RouterCore {
       return []
     }
     log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
-    const waiting = this.#routing.leaveCluster()
-    this.#readCache.forgetAll()
-    this.#refresher.clusterChanged()
+    const waiting = this.parts.routing.leaveCluster()
+    this.parts.readCache.forgetAll()
+    this.parts.refresher.clusterChanged()
     onClusterChanged?.(change)
     return waiting
   }
 
   #maintain(now: number): void {
     const { metadataMaxAgeMs } = this.#deps.settings
-    const { schedule } = this.#refresher
+    const { schedule } = this.parts.refresher
     const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
-    for (const topic of this.#leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
+    for (const topic of this.parts.leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
     if (now - this.#maintainedAt < metadataMaxAgeMs) return
     this.#maintainedAt = now
     schedule.wantBrokers()
     schedule.tidy(now)
-    this.#leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
-    this.#routing.tidy(now)
+    this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
+    this.parts.routing.tidy(now)
+    this.parts.pool.tidy(now)
   }
 
   #expire(request: AnyAccepted): void {
-    this.#deps.metrics.count('router', 'timeouts_sent', { operation: request.kind })
+    this.#deps.metrics.count('router', 'timeouts_sent', request.operation.tags)
     answerTimedOut(request, this.awayBecause?.message)
   }
 
   #reportParked(): void {
-    if (this.parked === this.#parkedBefore) return
-    this.#parkedBefore = this.parked
+    const parked = this.parts.routing.parking.size
+    if (parked === this.#parkedBefore) return
+    this.#parkedBefore = parked
     this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#parkedBefore)
-  }
-
-  #proxyOptions(readCache: ReadCache, self: ActorRef<RouterNotice>): BrokerProxyOptions {
-    const { system, createClient, metrics, settings } = this.#deps
-    return {
-      system,
-      createClient,
-      expectedClusterId: () => this.#cluster.id,
-      metrics,
-      readCache,
-      ledger: this.ledger,
-      callTimeoutMs: settings.callTimeoutMs,
-      maxQueued: settings.maxQueuedPerDispatcher,
-      group: settings,
-      fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
-      produce: {
-        connections: settings.produceConnections,
-        requestMaxBytes: settings.produceRequestMaxBytes,
-        brokerTimeoutMs: settings.produceBrokerTimeoutMs,
-        callMarginMs: PRODUCE_CALL_MARGIN_MS
-      },
-      reports: {
-        returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),
-        unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
-        crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
-        answered: proxy => {
-          if (this.#pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
-        },
-        metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
-      },
-      admitCreations: names => this.#admitCreations(names)
-    }
   }
 }

@@ -2,21 +2,22 @@ import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../model.js'
 import type { Produce, RouterMessage } from '../operations.js'
-import { ownFailure } from '../processors/answers.js'
+import { ownFailure } from '../requests/failures.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import type { RouterMailbox } from './messages.js'
 import { RouterCore } from './router-core.js'
+import type { RouterParts } from './router-parts.js'
 import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
 import { isRouterMessage } from './validate.js'
 
-/** What a Router is made of. */
+/** What a Router needs to start. */
 export interface StartRouterOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
   /** Bootstrap brokers: the first metadata comes from one of them. */
   readonly bootstrap: readonly BrokerAddress[]
-  /** Everything not named keeps its default. */
+  /** Settings that are not named keep their defaults. */
   readonly settings?: RouterSettingsOverrides
   readonly clock: MonotonicClock
   readonly random: () => number
@@ -27,11 +28,11 @@ export interface StartRouterOptions {
   /** Shared with other Routers of the process. Default: one of its own, as large as `decompressedMaxBytes` says. */
   readonly decompressedMemory?: DecompressedMemory | undefined
   /**
-   * Told the first cluster id that is seen, and every change of it, before anything is sent to the new cluster. Whatever
-   * was learnt from the cluster before is void: producer ids, offsets, numbers of partitions.
+   * Called with the first cluster id, and with every change of it, before anything is sent to the new cluster. What was
+   * learnt from the former cluster is void: producer ids, offsets, numbers of partitions.
    */
   readonly onClusterChanged?: (change: ClusterChange) => void
-  /** The Router has met a bug or cannot go on, has answered all it held, and is gone. */
+  /** Called when the Router has stopped because of a bug, or because it cannot go on. All its requests have been answered. */
   readonly onFatal: (error: Error) => void
 }
 
@@ -39,12 +40,12 @@ export interface RouterStats {
   /** Requests accepted since the start, and how many of them have no answer yet. */
   readonly accepted: number
   readonly open: number
-  /** Of those, how many wait for a leader, a coordinator or a broker. */
+  /** Open requests that wait for a leader, a coordinator or a broker. */
   readonly parked: number
   readonly brokersKnown: number
   readonly brokersUp: number
   readonly topicsKnown: number
-  /** Topics that are to be looked up, or were lately; names that brokers have said are missing. */
+  /** Topics that are being looked up or were lately, and names that brokers have said are missing. */
   readonly topicsWanted: number
   readonly topicsMissing: number
   readonly cacheBytes: number
@@ -54,14 +55,14 @@ export interface RouterStats {
 }
 
 export interface RouterHandle {
-  /** Tell it requests. After the end they are refused at once rather than dropped. */
+  /** Takes requests. After the Router has stopped they are refused at once rather than dropped. */
   readonly ref: ActorRef<RouterMessage>
   /** Some broker has answered, and the last attempt to reach one did not fail. */
   readonly isReady: boolean
   /** Why no broker answers: the last error, while none has answered since. */
   readonly awayBecause: Error | undefined
   stats(): RouterStats
-  /** Changes the bound of the cache; shrinking drops the least recently used first. */
+  /** Changes the limit of the cache; shrinking drops the least recently used batches first. */
   resizeCache(bytes: number): void
   /** Answers everything that is open with `failed` (shuttingDown) and closes all connections. Idempotent. */
   stop(): Promise<void>
@@ -86,8 +87,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       metrics.count('router', 'unexpected_failures', { actor: 'router' })
       log.error({ err: error }, 'the router met a bug and has stopped')
       core.shutDown(failure)
-      core.refuseRest(message, failure)
-      for (const lost of unhandled) core.refuseUnhandled(lost, failure)
+      core.refuseOpen(message, unhandled, failure)
       onFatal(error)
     }
   })
@@ -97,7 +97,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       path: actor.path,
       tell: message => {
         if (!isRouterMessage(message)) log.error({}, 'the router was told something that is no request')
-        else if (over) core.refuse(message, over.failure)
+        else if (over) core.parts.admission.refuse(message, over.failure)
         else actor.tell(message)
       },
       stop: () => actor.stop()
@@ -108,25 +108,12 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     get awayBecause() {
       return core.awayBecause
     },
-    stats: () => ({
-      accepted: core.ledger.accepted,
-      open: core.ledger.open,
-      parked: core.parked,
-      brokersKnown: core.brokersKnown,
-      brokersUp: core.brokersUp,
-      topicsKnown: core.topicsKnown,
-      topicsWanted: core.topicsWanted,
-      topicsMissing: core.topicsMissing,
-      cacheBytes: core.cache.sizeBytes,
-      cacheMaxBytes: core.cache.maxBytes,
-      cacheEntries: core.cache.entryCount,
-      cacheEvictions: core.cache.evictions
-    }),
-    resizeCache: bytes => core.cache.resize(bytes),
+    stats: () => statsOf(core.parts, options.clock()),
+    resizeCache: bytes => core.parts.cache.resize(bytes),
     stop: () =>
       (stopping ??= new Promise<void>(resolve => {
         if (over) return resolve()
-        // Told, so that what was told before is taken and answered like the rest.
+        // A message, so that requests told before it are accepted and answered like all others.
         actor.tell({ type: 'stop', onStopped: resolve })
       }).then(() => {
         over ??= { failure: ownFailure('shuttingDown', 'the router is shutting down', true) }
@@ -135,6 +122,21 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   }
 }
 
-/** The root actor under Castle's name: `Router.start(options)` is {@link startRouter}, a `Router` what it gives. */
+const statsOf = ({ ledger, routing, pool, leaders, refresher, cache }: RouterParts, now: number): RouterStats => ({
+  accepted: ledger.accepted,
+  open: ledger.open,
+  parked: routing.parking.size,
+  brokersKnown: pool.size,
+  brokersUp: pool.nodesUp(now),
+  topicsKnown: leaders.topicCount,
+  topicsWanted: refresher.schedule.size,
+  topicsMissing: leaders.missingCount,
+  cacheBytes: cache.sizeBytes,
+  cacheMaxBytes: cache.maxBytes,
+  cacheEntries: cache.entryCount,
+  cacheEvictions: cache.evictions
+})
+
+/** The root actor under Castle's name: `Router.start(options)` is {@link startRouter}, and a `Router` is its result. */
 export const Router = { start: startRouter } as const
 export type Router = RouterHandle

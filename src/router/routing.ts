@@ -3,13 +3,19 @@ import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import { CastellanError } from '../errors.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../model.js'
-import type { Accepted, AnyAccepted, FindCoordinatorResult, Ledger } from '../processors/accepted.js'
-import { answerUnknown, fail, kafkaFailure, notSent, ownFailure, reply } from '../processors/answers.js'
+import type { FindCoordinatorResult, FollowTopics, UnfollowTopics } from '../operations.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
+import { notSent } from '../processors/produce-batch.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { answerUnknown, fail, reply } from '../requests/answers.js'
+import { kafkaFailure, ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/ledger.js'
+import { topicPartitionOf } from '../requests/targets.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
+import type { FollowedTopics } from './followed-topics.js'
 import { GroupRouting } from './group-routing.js'
 import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
@@ -24,7 +30,8 @@ export interface RoutingOptions {
   readonly leaders: LeaderTable
   readonly pool: BrokerPool
   readonly schedule: RefreshSchedule
-  /** Brokers have answered lately. */
+  readonly followed: FollowedTopics
+  /** True while brokers answer. */
   readonly isInTouch: () => boolean
   readonly settings: RouterSettings
   readonly random: () => number
@@ -33,16 +40,16 @@ export interface RoutingOptions {
   readonly self: ActorRef<RouterNotice>
 }
 
-// The same request that made dispatchers crash so often is not tried again.
+// A request that has made dispatchers crash this often is not tried again.
 const MAX_CRASHES = 3
 // Refused credentials are not tried again at once: that could lock the account.
 const AUTHENTICATION_PAUSE_MS = 1_000
 
 /**
- * Whom to ask.
+ * Decides which broker is asked.
  *
  *   request ─▶ leader or coordinator known, broker up ─▶ its proxy
- *           ─▶ otherwise parked under what it waits for, until a refresh, a search or a pause ends ─▶ again
+ *           ─▶ otherwise parked by what it waits for, until a refresh, a search or a pause ends, and routed again
  */
 export class Routing {
   readonly #options: RoutingOptions
@@ -62,25 +69,15 @@ export class Routing {
 
   route(request: AnyAccepted, now: number): void {
     if (request.settled) return
-    switch (request.kind) {
-      case 'fetchData':
-      case 'fetchOffset':
-        this.#routeToLeader(request, request.request.topicPartition, now)
+    switch (request.operation.target.type) {
+      case 'leader':
+        this.#routeToLeader(request, topicPartitionOf(request)!, now)
         break
-      case 'produceBatch':
-        this.#routeToLeader(request, request.request, now)
+      case 'coordinator':
+        this.#groups.route(request, now)
         break
-      case 'fetchConsumerOffset':
-        this.#groups.route(request, request.request.groupId, now)
-        break
-      case 'commitConsumerOffset':
-        this.#groups.routeCommit(request, now)
-        break
-      case 'fetchTopicMetadata':
-        this.#routeMetadata(request, now)
-        break
-      case 'initProducerId':
-      case 'findCoordinator':
+      case 'any':
+        if (request.kind === 'fetchTopicMetadata' && this.#answerMissing(request, now)) break
         this.#routeToAny(request, now)
     }
   }
@@ -90,20 +87,30 @@ export class Routing {
   }
 
   isWaitedFor(topic: string): boolean {
-    return this.parking.has(topicPlace(topic))
+    return this.parking.has(topicPlace(topic)) || this.#options.followed.has(topic)
   }
 
-  /** What waits there may go on. */
+  follow(message: FollowTopics | UnfollowTopics, now: number): void {
+    const { followed } = this.#options
+    if (message.type === 'followTopics') followed.follow(message, now)
+    else {
+      followed.unfollow(message)
+      for (const topic of message.topics) if (!this.isWaitedFor(topic)) this.#forgetWant(topic)
+    }
+  }
+
+  /** Routes the requests again that are parked at a place. */
   wake(place: ParkingPlace, now: number): void {
     this.routeAll(this.parking.take(place), now)
   }
 
-  /** Takes a reply into the tables and routes again whatever waited for such news. */
+  /** Takes metadata into the tables, and routes requests again that were waiting for it. */
   apply(response: MetadataResponse, asked: readonly string[], askedAt: number, mayCreate: boolean, now: number): void {
-    const { pool, leaders } = this.#options
+    const { pool, leaders, followed } = this.#options
     const back = pool.apply(response.brokers)
     for (const topic of response.topics) leaders.apply(topic, askedAt, now, mayCreate)
     const named = new Set([...asked, ...response.topics.map(({ topic }) => topic)])
+    followed.lookedUp(named, now)
     for (const topic of named) this.#wakeTopic(topic, now)
     for (const nodeId of pool.nodeIds()) this.wake(nodePlace(nodeId), now)
     this.wake(ANY_NODE, now)
@@ -111,12 +118,13 @@ export class Routing {
   }
 
   /**
-   * Takes back what waits for, or is asked of, the former cluster. Batches that are sealed for it go back to their lanes;
-   * everything else is to be routed again.
+   * Takes back all requests that wait for the former cluster or were sent to it. Batches that were sealed for it go back to
+   * their lanes; the other requests are returned, to be routed again.
    */
   leaveCluster(): AnyAccepted[] {
-    const { pool, leaders } = this.#options
+    const { pool, leaders, followed } = this.#options
     leaders.clear()
+    followed.clear()
     this.#groups.forgetAll()
     const rest: AnyAccepted[] = []
     for (const request of [...pool.stop(), ...this.parking.takeAll()]) {
@@ -129,18 +137,18 @@ export class Routing {
   #wakeTopic(topic: string, now: number): void {
     const { leaders, schedule } = this.#options
     this.wake(topicPlace(topic), now)
-    // A known topic that one look-up has missed is looked up again soon, whether somebody waits or not.
+    // A known topic that one look-up has missed is looked up again soon, even when no request waits for it.
     if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
     if (!this.parking.has(topicPlace(topic))) this.#forgetWant(topic)
   }
 
-  /** A name that nobody waits for, and that is no topic, is not looked up any more. */
+  /** A name that is not a known topic, and for which no request waits, is not looked up any more. */
   #forgetWant(topic: string): void {
-    const { leaders, schedule } = this.#options
-    if (!leaders.isKnown(topic)) schedule.forget(topic)
+    const { leaders, schedule, followed } = this.#options
+    if (!leaders.isKnown(topic) && !followed.has(topic)) schedule.forget(topic)
   }
 
-  /** Whoever waits for it need not wait out its pause. */
+  /** A broker that failed answers again: requests that wait for it need not wait until its pause is over. */
   brokerIsBack(nodeId: number, now: number): void {
     this.wake(nodePlace(nodeId), now)
     this.wake(ANY_NODE, now)
@@ -156,7 +164,7 @@ export class Routing {
     }
     for (const request of requests) {
       if (request.settled) continue
-      // A commit that only came to the wrong broker goes to the right one before what waits behind it.
+      // A commit that was only sent to the wrong broker still goes to the right one before the commits behind it.
       if (reason !== 'notCoordinator' && this.#groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason })
       request.returns++
@@ -164,7 +172,7 @@ export class Routing {
     }
   }
 
-  /** A call to a broker failed: no more are made for a while, and its requests are routed again. */
+  /** A call to a broker failed. The broker is not asked for a while, and the requests of the call are routed again. */
   unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     const { pool, schedule, metrics, log } = this.#options
     const refused = error instanceof CastellanError && error.code === 'authenticationFailed'
@@ -184,11 +192,11 @@ export class Routing {
       if (request.kind === 'produceBatch') request.request.delayed?.(error.message)
       this.route(request, now)
     }
-    // What waits at its other dispatchers would fail as well.
+    // Requests that wait at its other dispatchers would fail as well.
     if (downUntil !== undefined) this.routeAll(proxy.drain(), now)
   }
 
-  /** A dispatcher has met a bug. The broker is not to blame; where the dispatcher had to stop, a new one takes over. */
+  /** A dispatcher has met a bug, which is not the fault of the broker. If the dispatcher has stopped, a new one replaces it. */
   crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
@@ -198,7 +206,7 @@ export class Routing {
     }
   }
 
-  /** The pause before a search is over. */
+  /** The pause before a search for a coordinator is over. */
   askForCoordinator(groupId: string, now: number): void {
     this.#groups.askForCoordinator(groupId, now)
   }
@@ -234,7 +242,9 @@ export class Routing {
         answerUnknown(request, 'topic')
         break
       case 'unknownPartition':
-        answerUnknown(request, 'partition')
+        // Keys were spread over a number that a broker which lags may have contradicted.
+        if (request.kind === 'produceBatch' && leaders.isCountDoubted(topic)) this.#parkForTopic(request, topic, now)
+        else answerUnknown(request, 'partition')
         break
       case 'topicError':
         fail(request, kafkaFailure(found.errorCode))
@@ -249,8 +259,8 @@ export class Routing {
   }
 
   /**
-   * Who reads from the cache asks no broker, so nobody would tell that the topic was deleted: what is known of it must not
-   * be older than allowed. While no broker answers, what is known is the best there is.
+   * A reader that is served from the cache asks no broker, so no broker would say that the topic was deleted. Therefore the
+   * metadata must not be older than allowed, unless no broker answers at the moment.
    */
   #mayBeOutdated(request: AnyAccepted, checkedAt: number, now: number): boolean {
     const { settings, isInTouch } = this.#options
@@ -259,7 +269,7 @@ export class Routing {
 
   #toLeader(request: AnyAccepted, { leaderId, identity, key }: Partition, now: number): void {
     if (request.unknownAt === leaderId && request.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
-      // It has said again and again that it does not know the partition, and refreshes have named it every time.
+      // The leader has repeatedly denied the partition, although every refresh named it.
       answerUnknown(request, 'partition')
       return
     }
@@ -272,7 +282,7 @@ export class Routing {
       return
     }
     request.obstacle = 'brokerUnreachable'
-    // Waits for the end of the broker's pause or for a new leader, whichever comes first.
+    // Waits until the pause of the broker is over or another leader is known, whichever comes first.
     const { topic } = topicPartitionOf(request)!
     if (this.#waiting.park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }
@@ -285,13 +295,15 @@ export class Routing {
     return request.kind === 'produceBatch' && this.#options.settings.allowAutoTopicCreation
   }
 
-  #routeMetadata(request: Accepted<'fetchTopicMetadata'>, now: number): void {
+  /** Answers a look-up that only has names that brokers have just said are missing. False: a broker has to be asked. */
+  #answerMissing(request: Accepted<'fetchTopicMetadata'>, now: number): boolean {
     const { leaders, pool } = this.#options
     const { topics, allowAutoTopicCreation = false } = request.request
-    if (topics?.length && topics.every(topic => leaders.isRememberedMissing(topic, allowAutoTopicCreation, now))) {
-      const missing = new Map(topics.map(topic => [topic, missingTopic(topic)]))
-      reply(request, { type: 'success', brokers: pool.nodes(), topics: missing })
-    } else this.#routeToAny(request, now)
+    if (!topics?.length) return false
+    if (!topics.every(topic => leaders.isRememberedMissing(topic, allowAutoTopicCreation, now))) return false
+    const missing = new Map(topics.map(topic => [topic, missingTopic(topic)]))
+    reply(request, { type: 'success', brokers: pool.nodes(), topics: missing })
+    return true
   }
 
   #routeToAny(request: AnyAccepted, now: number): void {
@@ -328,28 +340,12 @@ export class Routing {
   }
 }
 
-/** Its leader has told this request, or one before it, that it does not know the partition. Batches wait until it is sure. */
+/** The leader has answered this request, or an earlier one, that it does not know the partition. Batches wait for certainty. */
 const isDenied = (request: AnyAccepted, partition: Partition): boolean =>
   request.unknownAt >= 0 || (partition.isDenied && request.kind !== 'produceBatch')
 
-/** One such answer may pass: a broker that has just become leader hears of it a moment later than others. */
+/** A single such answer may be wrong: a broker that has just become leader may learn of it later than others. */
 function noteUnknown(request: AnyAccepted, nodeId: number): void {
   request.unknownTimes = request.unknownAt === nodeId ? request.unknownTimes + 1 : 1
   request.unknownAt = nodeId
-}
-
-function topicPartitionOf(request: AnyAccepted): TopicPartition | undefined {
-  switch (request.kind) {
-    case 'produceBatch':
-      return request.request
-    case 'fetchData':
-    case 'fetchOffset':
-    case 'fetchConsumerOffset':
-    case 'commitConsumerOffset':
-      return request.request.topicPartition
-    case 'fetchTopicMetadata':
-    case 'initProducerId':
-    case 'findCoordinator':
-      return undefined
-  }
 }

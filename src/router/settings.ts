@@ -1,133 +1,173 @@
-import type { RoutedKind } from '../processors/accepted.js'
-import type { IsolationLevel } from '../wire/broker-client.js'
+import { z } from 'zod'
+import { operations } from '../processors/operations.js'
+import { parseOptions } from '../settings/options.js'
+import { bytes, count, milliseconds, millisecondsOrZero } from '../settings/units.js'
 
-/** Every limit and time of a Router. */
-export interface RouterSettings {
-  /** How long a reader at the end of a partition waits for records before it is told noMessages. */
-  readonly fetchMaxWaitMs: number
-  /** Bytes of one fetch response, over all its partitions. */
-  readonly fetchMaxBytes: number
-  /** Bytes of one partition in one answer; one batch is answered whole even when it is larger. */
-  readonly fetchBufferBytes: number
-  /** Partitions in one fetch call. */
-  readonly fetchMaxPartitions: number
-  /** What one fetch response may be decompressed to. Batches beyond it are asked for again; one that is larger by itself fails. */
-  readonly fetchMaxDecompressedBytes: number
-  /** Heap the cache of fetched batches may hold, over all brokers. */
-  readonly cacheMaxBytes: number
-  /** Memory for records that were decompressed, whoever reads them; the least recently read are decompressed again. */
-  readonly decompressedMaxBytes: number
-  /** `readCommitted` hides records of open and aborted transactions. One value per Router, since the cache is shared. */
-  readonly isolationLevel: IsolationLevel
-  /** Deadlines of requests, per operation: without an answer by then a request is answered `timedOut`. Its own `timeoutMs` takes precedence. */
-  readonly requestTimeoutMs: Readonly<Record<Exclude<RoutedKind, 'produceBatch' | 'findCoordinator'>, number>>
-  /** Time limit for one call to a broker, connecting included. */
-  readonly callTimeoutMs: number
-  /** Time limit for a metadata call. After half a second another broker is asked as well. */
-  readonly metadataTimeoutMs: number
-  /** Connections to one broker for commits and committed offsets; at least 2. */
-  readonly maxGroupConnections: number
-  /** When a group's call has taken this long, other groups get another connection. */
-  readonly slowGroupCallMs: number
-  /**
-   * Longest time that what is known of a topic in use may lag behind Kafka when no broker tells. All topics in use are
-   * looked up in one call at three quarters of it.
-   */
-  readonly metadataMaxAgeMs: number
-  /** First pause between two refreshes of one topic; doubles up to `refreshBackoffMaxMs`. */
-  readonly refreshBackoffMs: number
-  readonly refreshBackoffMaxMs: number
-  /**
-   * Look-ups that must miss a topic before it counts as unknown to who reads, and answers of its leader that it does not
-   * know it although look-ups name it...
-   */
-  readonly unknownTopicRefreshes: number
-  /** Longest time until readers are told that a topic is unknown; always given to one that was known or may be created. */
-  readonly unknownTopicTimeoutMs: number
-  /** How long it is remembered that a topic is unknown. */
-  readonly unknownTopicRememberedMs: number
-  /** Missing topics that brokers are asked to create, per second. */
-  readonly unknownTopicLookUpsPerSecond: number
-  /** Lets brokers create topics that are produced to; reading never creates. */
-  readonly allowAutoTopicCreation: boolean
-  /** What to do when another Kafka cluster answers at the same addresses. `stop`: the Router fails, and the process ends. */
-  readonly onClusterChange: 'follow' | 'stop'
-  /** Pause before a broker that failed is tried again: first, and longest. */
-  readonly brokerBackoffMs: number
-  readonly brokerBackoffMaxMs: number
-  /** Pause before a request is sent again that a broker could not serve yet: first, and longest. */
-  readonly retryBackoffMs: number
-  readonly retryBackoffMaxMs: number
-  /** Most requests that wait at one dispatcher of a broker; the next is answered `overloaded`. */
-  readonly maxQueuedPerDispatcher: number
-  /** Requests that may wait for a leader, coordinator or broker. */
-  readonly maxParkedRequests: number
-  /**
-   * Produce calls in flight to one broker, each over a connection of its own and for other partitions. More help where
-   * the way to the broker is long; batches are smaller then.
-   */
-  readonly produceConnections: number
-  /** Bytes of all batches in one produce request; a single batch that is larger goes alone. */
-  readonly produceRequestMaxBytes: number
-  /** How long a broker may wait for its in-sync replicas. */
-  readonly produceBrokerTimeoutMs: number
-  /** How long a batch that has not been sent may wait for a leader before it is returned to delivery, which tries it again. */
-  readonly produceParkMs: number
-  /** Connects when the Router starts, not with the first request. */
-  readonly connectAtStart: boolean
-}
+const MIB = 1024 * 1024
 
-const MEBIBYTE = 1024 * 1024
+type Operations = typeof operations
+type TimedKind = {
+  [Kind in keyof Operations]: Operations[Kind] extends { deadline: string } ? Kind : never
+}[keyof Operations]
 
-export const defaultRouterSettings: RouterSettings = {
-  fetchMaxWaitMs: 100,
-  fetchMaxBytes: 16 * MEBIBYTE,
-  fetchBufferBytes: MEBIBYTE,
-  fetchMaxPartitions: 2_000,
-  fetchMaxDecompressedBytes: 64 * MEBIBYTE,
-  cacheMaxBytes: 128 * MEBIBYTE,
-  decompressedMaxBytes: 128 * MEBIBYTE,
-  isolationLevel: 'readUncommitted',
-  requestTimeoutMs: {
-    fetchData: 30_000,
-    fetchOffset: 30_000,
-    fetchConsumerOffset: 30_000,
-    commitConsumerOffset: 30_000,
-    fetchTopicMetadata: 30_000,
-    initProducerId: 30_000
-  },
-  callTimeoutMs: 5_000,
-  maxGroupConnections: 4,
-  slowGroupCallMs: 200,
-  metadataTimeoutMs: 1_500,
-  metadataMaxAgeMs: 10_000,
-  refreshBackoffMs: 100,
-  refreshBackoffMaxMs: 1_000,
-  unknownTopicRefreshes: 3,
-  unknownTopicTimeoutMs: 5_000,
-  unknownTopicRememberedMs: 5_000,
-  unknownTopicLookUpsPerSecond: 20,
-  allowAutoTopicCreation: true,
-  onClusterChange: 'follow',
-  brokerBackoffMs: 50,
-  brokerBackoffMaxMs: 10_000,
-  retryBackoffMs: 50,
-  retryBackoffMaxMs: 1_000,
-  maxQueuedPerDispatcher: 10_000,
-  maxParkedRequests: 10_000,
-  produceConnections: 1,
-  produceRequestMaxBytes: 8 * MEBIBYTE,
-  produceBrokerTimeoutMs: 1_500,
-  produceParkMs: 5_000,
-  connectAtStart: true
-}
+const deadlines = (
+  Object.values(operations) as readonly { readonly kind: string; readonly deadline?: string }[]
+).flatMap(({ kind, deadline }) =>
+  deadline === undefined ? [] : [[kind, milliseconds.default(30_000).describe(deadline)]]
+)
+
+const requestTimeouts = z
+  .strictObject(Object.fromEntries(deadlines) as Record<TimedKind, z.ZodDefault<z.ZodNumber>>)
+  .prefault({})
+  .describe(
+    'Deadlines of requests to the Router: a request without an answer by then is answered `timedOut`. A time-out in the request itself takes precedence'
+  )
+
+const section = z.strictObject({
+  fetchMaxWaitMs: millisecondsOrZero
+    .default(100)
+    .describe(
+      'How long a reader at the end of a partition waits for records before it is told `noMessages`; 0: it does not wait'
+    ),
+  fetchMaxBytes: bytes.default(16 * MIB).describe('Largest fetch response, all its partitions together'),
+  fetchBufferBytes: bytes
+    .default(1 * MIB)
+    .describe(
+      'Largest part of one partition in a fetch response; a single batch is returned whole even when it is larger'
+    ),
+  fetchMaxPartitions: count.default(2_000).describe('Most partitions in one fetch call'),
+  fetchMaxDecompressedBytes: bytes
+    .default(64 * MIB)
+    .describe(
+      'How many bytes one fetch response may have after decompression. Batches beyond that are fetched again; readers of a single batch that is larger are answered `failed` (`batchTooLarge`). A response is decompressed in one turn of the event loop, so behind its first batch no more than 16 MiB are; a single batch of 64 MiB holds up everything else for about 0.1 s with gzip or zstd, 0.3 s with snappy or lz4'
+    ),
+  isolationLevel: z
+    .enum(['readUncommitted', 'readCommitted'])
+    .default('readUncommitted')
+    .describe('`readCommitted` hides records of transactions that are open or aborted'),
+  requestTimeoutMs: requestTimeouts,
+  callTimeoutMs: milliseconds.default(5_000).describe('Time limit for one call to a broker, connecting included'),
+  metadataTimeoutMs: milliseconds
+    .default(1_500)
+    .describe('Time limit for a metadata call. After half a second another broker is asked as well'),
+  maxGroupConnections: z
+    .int()
+    .min(2)
+    .default(4)
+    .describe(
+      'Most connections to one broker for commits and committed offsets; those after the first are opened while groups are slow'
+    ),
+  slowGroupCallMs: milliseconds
+    .default(200)
+    .describe('When a call of one group has taken this long, the other groups use another connection'),
+  metadataMaxAgeMs: milliseconds
+    .default(10_000)
+    .describe(
+      'Greatest age of the metadata of a topic in use: a deleted topic is read from the cache for no longer than this, and added partitions are seen by then. All topics in use are looked up in one call when three quarters of this time have passed'
+    ),
+  refreshBackoffMs: milliseconds
+    .default(100)
+    .describe('First pause between two metadata refreshes for one topic; it doubles each time'),
+  refreshBackoffMaxMs: milliseconds
+    .default(1_000)
+    .describe('Longest pause between two metadata refreshes for one topic'),
+  unknownTopicRefreshes: count
+    .default(3)
+    .describe(
+      'How many look-ups in a row must miss a topic before readers are told that it is unknown. Where look-ups still find the topic, its leader must deny it as often'
+    ),
+  unknownTopicTimeoutMs: milliseconds
+    .default(5_000)
+    .describe(
+      'Longest time until a missing topic counts as unknown: for those who read, after fewer look-ups too; for those who write, and for a topic that was known before, never sooner. Where it may be created, the time begins again with the first attempt'
+    ),
+  unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long it is remembered that a topic is unknown'),
+  unknownTopicLookUpsPerSecond: count
+    .default(20)
+    .describe(
+      'How many missing topics per second the brokers are asked to create. Look-ups create nothing and are not limited'
+    ),
+  onClusterChange: z
+    .enum(['follow', 'stop'])
+    .default('follow')
+    .describe(
+      'When another Kafka cluster (its id differs) answers at the same addresses: `follow` forgets all that is known and goes on with it, `stop` ends the process'
+    ),
+  brokerBackoffMs: milliseconds
+    .default(50)
+    .describe('First pause before a broker that failed is tried again; it doubles each time'),
+  brokerBackoffMaxMs: milliseconds.default(10_000).describe('Longest pause before a broker that failed is tried again'),
+  retryBackoffMs: milliseconds
+    .default(50)
+    .describe('First pause before a request that a broker could not serve is sent again; it doubles each time'),
+  retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before such a request is sent again'),
+  maxQueuedPerDispatcher: count
+    .default(10_000)
+    .describe('Most requests that wait at one dispatcher of a broker; further ones are refused as overload'),
+  maxParkedRequests: count
+    .default(10_000)
+    .describe(
+      'Most requests that wait for a leader, a coordinator or a broker; further ones are refused as overload. Requests for topics that brokers say are missing may fill half of it, requests for all unknown topics together three quarters'
+    ),
+  produceConnections: count
+    .max(5)
+    .default(1)
+    .describe(
+      'Most produce calls in flight to one broker, each on its own connection and for different partitions. More than one helps when the round trip to the broker is long; batches are smaller then'
+    ),
+  produceRequestMaxBytes: bytes
+    .default(8 * MIB)
+    .describe(
+      'Largest produce request, all its batches together; a single batch that is larger is sent alone. Halved for a broker that closes the connection on such a request (its `socket.request.max.bytes`)'
+    ),
+  produceBrokerTimeoutMs: milliseconds
+    .default(1_500)
+    .describe('How long a broker may wait for its in-sync replicas to acknowledge a produce request'),
+  produceParkMs: milliseconds
+    .default(5_000)
+    .describe(
+      'How long a batch that has not been sent may wait for a leader before it is returned to delivery, which tries it again'
+    )
+})
+
+/** Requests to Kafka: the section `router` of the configuration. */
+export const routerSettings = section.prefault({}).describe('The Router: requests to Kafka')
+
+const cache = z.strictObject({
+  maxBytes: bytes.default(128 * MIB).describe('Memory for fetched record batches, all brokers together'),
+  decompressedMaxBytes: bytes
+    .default(128 * MIB)
+    .describe(
+      'Memory for decompressed records, shared by all clusters and readers of the process. The least recently read ones are dropped first, and decompressed again when they are needed'
+    )
+})
+
+/** The section `cache`. */
+export const cacheSettings = cache.prefault({}).describe('Fetched record batches, shared by all readers')
+
+/** What a Router can be told. In the configuration the last four stand in other sections, or nowhere. */
+const options = section.extend({
+  cacheMaxBytes: cache.shape.maxBytes,
+  decompressedMaxBytes: cache.shape.decompressedMaxBytes,
+  allowAutoTopicCreation: z
+    .boolean()
+    .default(true)
+    .describe('Lets brokers create topics that are written to; reading never creates one'),
+  connectAtStart: z.boolean().default(true).describe('Connects when the Router starts, not with the first request')
+})
+
+/** The options of a Router, as `openCastellan({ router })` takes them. */
+export const routerOptions = options.prefault({})
+
+/** Every limit and time of a Router; docs/router.md and docs/configuration.md describe them. */
+export type RouterSettings = Readonly<z.output<typeof options>>
+
+export const defaultRouterSettings: RouterSettings = options.parse({})
 
 export type RouterSettingsOverrides = Partial<Omit<RouterSettings, 'requestTimeoutMs'>> & {
   readonly requestTimeoutMs?: Partial<RouterSettings['requestTimeoutMs']>
 }
 
-export const toRouterSettings = (overrides: RouterSettingsOverrides = {}): RouterSettings => ({
-  ...defaultRouterSettings,
-  ...overrides,
-  requestTimeoutMs: { ...defaultRouterSettings.requestTimeoutMs, ...overrides.requestTimeoutMs }
-})
+/** @throws ConfigError naming every setting that is wrong */
+export const toRouterSettings = (overrides: RouterSettingsOverrides = {}): RouterSettings =>
+  parseOptions(options, overrides, 'startRouter', 'settings')

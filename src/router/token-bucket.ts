@@ -1,4 +1,4 @@
-/** Lets `perSecond` things happen per second, and as many at once after a quiet second. */
+/** Gives `perSecond` tokens per second. After a quiet second this many can be taken at once. */
 export class TokenBucket {
   readonly #perSecond: number
   #tokens: number
@@ -10,21 +10,21 @@ export class TokenBucket {
     this.#countedAt = now
   }
 
-  /** How many there are. */
+  /** Tokens that can be taken now. */
   available(now: number): number {
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
     this.#countedAt = now
     return Math.floor(this.#tokens)
   }
 
-  /** Takes up to `wanted` tokens; gives how many there were. */
+  /** Takes up to `wanted` tokens. Returns how many were taken. */
   take(wanted: number, now: number): number {
     const taken = Math.min(wanted, this.available(now))
     this.#tokens -= taken
     return taken
   }
 
-  /** Milliseconds until there is one. */
+  /** Milliseconds until there is a token. */
   untilNextMs(now: number): number {
     return this.available(now) >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
   }

@@ -1,9 +1,11 @@
 import type { ActorRef } from '../actor/actor.js'
 import { backoffMs } from '../backoff.js'
 import type { Failure } from '../operations.js'
-import type { AnyAccepted, Ledger } from '../processors/accepted.js'
-import { fail, ownFailure } from '../processors/answers.js'
-import { Alarm } from '../processors/deadlines.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { fail } from '../requests/answers.js'
+import { Alarm } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/ledger.js'
 import type { RouterNotice } from './messages.js'
 import { Parking, type ParkingClass, type ParkingPlace } from './parking.js'
 import type { RouterSettings } from './settings.js'
@@ -16,14 +18,14 @@ export interface WaitingOptions {
 }
 
 const TOPIC_PLACE = 'topic:'
-/** Requests that any broker can answer, while none can be reached. */
+/** Where requests wait that any broker can answer, while none can be reached. */
 export const ANY_NODE: ParkingPlace = 'anyNode'
 export const topicPlace = (topic: string): ParkingPlace => TOPIC_PLACE + topic
 export const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
 export const linePlace = (key: string): ParkingPlace => `commits:${key}`
 export const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
 
-/** Requests that cannot be sent now, by what they wait for, and the pauses after which they are sent again. */
+/** Requests that cannot be sent now, with what they wait for, and the pauses after which they are sent again. */
 export class WaitingRequests {
   readonly parking: Parking
   readonly #options: WaitingOptions
@@ -44,14 +46,14 @@ export class WaitingRequests {
     })
   }
 
-  /** False when the limit is reached, and the request has been answered. */
+  /** False when the limit is reached; the request has then been answered. */
   park(place: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
     if (this.parking.park(place, request, as)) return true
     fail(request, tooManyParked(this.#options.settings.maxParkedRequests))
     return false
   }
 
-  /** Sends one request on its way again after a pause of its own. */
+  /** Routes one request again after a pause. */
   rest(request: AnyAccepted, forMs: number, now: number): void {
     const place = `rest:${++this.#rests}`
     if (this.park(place, request)) this.wakeAt(place, now + forMs)

@@ -1,5 +1,5 @@
 import type { SequenceRange } from './done-set.js'
-import { entrySizeBytes, type StoredEntry, writeUnstamped } from './entry.js'
+import { encodeEntry, type StoredEntry } from './entry.js'
 import type { Refusal } from './log-error.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 
@@ -31,7 +31,8 @@ export interface DeadLetterList {
   readonly isAtEnd: boolean
 }
 
-const DIRECTORY = 'dead'
+/** Below the log's directory. */
+export const DEAD_LETTER_DIRECTORY = 'dead'
 const LENGTH_BYTES = 4
 
 /**
@@ -50,21 +51,16 @@ export class DeadLetters {
   }
 
   get count(): number {
-    return this.#opened.stats.openEntries
+    const isThere = this.#store !== undefined || this.#options.directory.hasDirectory(DEAD_LETTER_DIRECTORY)
+    return isThere ? this.#opened.stats.openEntries : 0
   }
 
   /** Keeps a record, synced. Returns why it could not be kept; it must stay in the log then. */
   add({ destination, acceptedAtMs, body }: StoredEntry, reason: DeadLetterReason): Refusal | undefined {
-    const name = Buffer.from(destination)
     const why = Buffer.from(JSON.stringify(reason))
-    const bodyBytes = LENGTH_BYTES + why.length + body.length
-    const sizeBytes = entrySizeBytes(name.length, bodyBytes)
-    const entry = Buffer.alloc(sizeBytes)
-    writeUnstamped(entry, 0, name, bodyBytes, acceptedAtMs)
-    const bodyAt = sizeBytes - bodyBytes
-    entry.writeUInt32BE(why.length, bodyAt)
-    why.copy(entry, bodyAt + LENGTH_BYTES)
-    body.copy(entry, bodyAt + LENGTH_BYTES + why.length)
+    const length = Buffer.alloc(LENGTH_BYTES)
+    length.writeUInt32BE(why.length)
+    const entry = encodeEntry(destination, Buffer.concat([length, why, body]), acceptedAtMs)
     return this.#opened.commit(entry).refusal
   }
 
@@ -90,7 +86,7 @@ export class DeadLetters {
   get #opened(): LogStore {
     this.#store ??= new LogStore({
       ...this.#options,
-      directory: this.#options.directory.directory(DIRECTORY),
+      directory: this.#options.directory.directory(DEAD_LETTER_DIRECTORY),
       syncPuts: true,
       syncTakes: true
     })
@@ -98,7 +94,7 @@ export class DeadLetters {
   }
 }
 
-function toDeadLetter({ sequence, destination, acceptedAtMs, body }: StoredEntry): DeadLetter {
+export function toDeadLetter({ sequence, destination, acceptedAtMs, body }: StoredEntry): DeadLetter {
   const reasonEnd = LENGTH_BYTES + body.readUInt32BE(0)
   return {
     sequence,

@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  unlinkSync
+} from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, LogUnusableError } from './log-error.js'
@@ -35,7 +46,7 @@ export class DirectoryLock {
    * @throws LogUnusableError when another process owns the directory
    */
   static async take(directory: string, onLost: () => void): Promise<DirectoryLock> {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
     const own = join(directory, `lock-${randomBytes(6).toString('hex')}`)
     const server = await listen(own)
     try {
@@ -55,6 +66,34 @@ export class DirectoryLock {
     clearInterval(this.#watch)
     if (inodeOf(this.#path) === this.#inode) remove(this.#path)
     this.#server.close()
+  }
+}
+
+/** Whether a running process owns a directory. */
+export const isLocked = (directory: string): Promise<boolean> => isListenedOn(join(directory, LOCK))
+
+/** Why a directory could not be taken now, in one line; nothing is written and the lock is not taken. */
+export async function whyNotToTake(directory: string): Promise<string | undefined> {
+  try {
+    if (existsSync(directory) && (await isLocked(directory))) return inUse(directory).message
+    // The directory itself may not exist yet; a trailing slash makes it fail for a file.
+    accessSync(`${nearestExisting(directory)}/`, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    return unusable(directory, error).message
+  }
+}
+
+function nearestExisting(path: string): string {
+  const parent = dirname(path)
+  return existsSync(path) || parent === path ? path : nearestExisting(parent)
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw unusable(directory, error)
   }
 }
 

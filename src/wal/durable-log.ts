@@ -1,25 +1,25 @@
-import { AppendBuffers, type AppendGroup } from './append-buffers.js'
+import { type AppendGroup, AppendGroups, type Chunk } from './append-groups.js'
+import type { DestinationBacklog } from './backlog.js'
+import { Completions } from './completions.js'
 import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import type { Refusal } from './log-error.js'
+import { type Refusal, refuse } from './log-error.js'
 import type { LogHost, Note } from './log-host.js'
-import type { ReadRequest, ReadResult } from './log-reader.js'
-import type { CommitResult, LogStats } from './log-store.js'
+import type { LogStats } from './log-stats.js'
+import type { CommitResult } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
+import type { ReadRequest, ReadResult } from './read-request.js'
 import { SLAB_HEADER_BYTES } from './slab-header.js'
+import { SyncSchedule, type SyncScheduleOptions } from './sync-schedule.js'
 
-export interface DurableLogOptions {
+export interface DurableLogOptions extends SyncScheduleOptions {
   readonly host: LogHost
   readonly slabBytes: number
   /** Bytes of entries that may wait for the disk; appends beyond it are refused. */
   readonly maxWaitingBytes: number
   /** Sync every group before it is acknowledged. */
   readonly syncPuts: boolean
-  /** Without `syncPuts`: sync after so many appends and completions. */
-  readonly syncEveryOperations?: number | undefined
-  /** Without `syncPuts`: sync when the oldest unsynced operation is this old. */
-  readonly syncIntervalMs?: number | undefined
   /** Epoch milliseconds. */
   readonly now: () => number
 }
@@ -43,41 +43,52 @@ interface Waiter {
   readonly settle: (result: AppendResult) => void
 }
 
-/** Completions are written together: a lost one is a duplicate after a crash, not a loss. */
-const COMPLETIONS_WAIT_MS = 20
-const COMPLETIONS_AT_ONCE = 1_000
 const TICK_MS = 1_000
-
-const refuse = (kind: Refusal['kind'], message: string): Refusal => ({ kind, message, isCertain: true })
+const MAX_KEPT_DESTINATIONS = 10_000
 
 /**
- * The durable log as the rest of the process sees it: appends of one turn share one write and one sync, and while that
- * sync runs the next group gathers. Everything is answered in the order in which it was asked.
+ * The durable log as the rest of the process sees it: appends of one turn share one sync, and while that sync runs the
+ * next group gathers. Everything is answered in the order in which it was asked.
+ *
+ * A group need not be complete to be written: chunks that are full are handed over while the rest is still being filled.
  */
 export class DurableLog {
   readonly #options: DurableLogOptions
-  readonly #buffers = new AppendBuffers<Waiter>()
+  readonly #groups: AppendGroups<Waiter>
+  readonly #completions: Completions
+  /** Absent when every append is synced. */
+  readonly #syncs: SyncSchedule | undefined
   readonly #ticker: NodeJS.Timeout
   readonly #destinations = new Map<string, Buffer>()
-  #completed: SequenceRange[] = []
-  #completedCount = 0
-  #completionTimer: NodeJS.Timeout | undefined
-  #syncTimer: NodeJS.Timeout | undefined
-  #unsyncedOperations = 0
   #isCommitting = false
   #isScheduled = false
   #isClosed = false
+  /** Why nothing is taken any more. */
+  #abandoned: string | undefined
   #idle: (() => void) | undefined
   #stats: LogStats | undefined
 
   constructor(options: DurableLogOptions) {
+    const { host } = options
     this.#options = options
+    this.#groups = new AppendGroups(sizeBytes => host.memory(sizeBytes))
+    if (!options.syncPuts) this.#syncs = new SyncSchedule(options, () => host.sync().catch(() => false))
+    this.#completions = new Completions(async (ranges, count) => {
+      this.#syncs?.operated(count)
+      await host.complete(ranges).catch(() => 0)
+    })
     this.#ticker = setInterval(() => void this.#tick(), TICK_MS)
     this.#ticker.unref()
   }
 
   /** As of the last look at the disk, at most a second ago; `undefined` before the first. */
   get stats(): LogStats | undefined {
+    return this.#stats
+  }
+
+  /** Looks at the disk now. */
+  async look(): Promise<LogStats> {
+    this.#stats = await this.#options.host.tick()
     return this.#stats
   }
 
@@ -88,42 +99,45 @@ export class DurableLog {
    * @returns why nothing was taken; `settle` is not called then
    */
   append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
-    const sizes = entries.map(sizeOf)
+    const sizes = entries.map(entry => this.#sizeOf(entry))
     const sizeBytes = sizes.reduce((total, size) => total + size, 0)
     const refusal = this.#refusalFor(sizes, sizeBytes)
     if (refusal) return refusal
-    const group = this.#buffers.reserve(sizeBytes)
-    let offset = group.usedBytes
-    for (const [at, entry] of entries.entries()) {
-      this.#write(group, offset, entry, sizes[at]!)
+    const chunk = this.#groups.add(sizeBytes, { entryCount: entries.length, settle })
+    let offset = chunk.usedBytes - sizeBytes
+    for (let at = 0; at < entries.length; at++) {
+      this.#write(chunk.bytes, offset, entries[at]!, sizes[at]!)
       offset += sizes[at]!
     }
-    this.#buffers.filled(group, sizeBytes)
-    group.entryCount += entries.length
-    group.waiters.push({ entryCount: entries.length, settle })
+    this.#stage(this.#groups.oldest!)
     this.#schedule()
     return undefined
   }
 
   /** Entries that are delivered, or dead: they need not be kept. Written a little later, many together. */
   complete(first: number, count = 1): void {
-    const last = this.#completed.at(-1)
-    if (last && last.first + last.count === first) {
-      this.#completed[this.#completed.length - 1] = { first: last.first, count: last.count + count }
-    } else this.#completed.push({ first, count })
-    this.#completedCount += count
-    if (this.#completedCount >= COMPLETIONS_AT_ONCE) void this.#writeCompletions()
-    else this.#completionTimer ??= setTimeout(() => void this.#writeCompletions(), COMPLETIONS_WAIT_MS)
+    this.#completions.add(first, count)
   }
 
-  /** Keeps small values by key. True when they survive the death of the process. */
+  /** Has the log take note of all completions so far before it does anything else that is asked for later. */
+  flushCompletions(): void {
+    void this.#completions.flush()
+  }
+
+  /** Keeps small values by key, behind every completion so far. True when they survive the death of the process. */
   note(notes: readonly Note[]): Promise<boolean> {
+    this.flushCompletions()
     return this.#options.host.note(notes)
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */
   read(request: ReadRequest): Promise<ReadResult> {
     return this.#options.host.read(request)
+  }
+
+  /** Who has entries that are not completed: what a new start begins with. */
+  backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
+    return this.#options.host.backlog()
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
@@ -141,20 +155,26 @@ export class DurableLog {
     return this.#options.host.forgetDeadLetters(ranges)
   }
 
+  /** Takes nothing any more. */
+  abandon(reason: string): void {
+    this.#abandoned = reason
+  }
+
   /** Waits for everything appended so far, and closes the log. Idempotent. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     clearInterval(this.#ticker)
-    clearTimeout(this.#syncTimer)
-    if (this.#isCommitting || !this.#buffers.isEmpty) await new Promise<void>(resolve => (this.#idle = resolve))
-    await this.#writeCompletions()
+    if (this.#isCommitting || this.#groups.oldest) await new Promise<void>(resolve => (this.#idle = resolve))
+    await this.#completions.flush()
+    this.#syncs?.stop()
     await this.#options.host.close()
   }
 
   #refusalFor(sizes: readonly number[], sizeBytes: number): Refusal | undefined {
     const { slabBytes, maxWaitingBytes } = this.#options
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
+    if (this.#abandoned !== undefined) return refuse('failed', this.#abandoned)
     const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
     if (largest > slabBytes - SLAB_HEADER_BYTES) {
       return refuse(
@@ -162,17 +182,21 @@ export class DurableLog {
         `an entry of ${largest} bytes does not fit into a slab of ${slabBytes} bytes (wal.slabBytes)`
       )
     }
-    if (this.#buffers.waitingBytes + sizeBytes > maxWaitingBytes) {
+    if (this.#groups.waitingBytes + sizeBytes > maxWaitingBytes) {
       return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (wal.maxWaitingBytes)`)
     }
     return undefined
   }
 
-  #write(group: AppendGroup<Waiter>, offset: number, { destination, record }: NewEntry, sizeBytes: number): void {
+  #sizeOf({ destination, record }: NewEntry): number {
+    return entrySizeBytes(this.#encoded(destination).length, loggedRecordBytes(record))
+  }
+
+  #write(bytes: Buffer, offset: number, { destination, record }: NewEntry, sizeBytes: number): void {
     const name = this.#encoded(destination)
     const bodyBytes = sizeBytes - entrySizeBytes(name.length, 0)
-    writeUnstamped(group.bytes, offset, name, bodyBytes, this.#options.now())
-    writeLoggedRecord(group.bytes, offset + sizeBytes - bodyBytes, record)
+    writeUnstamped(bytes, offset, name, bodyBytes, this.#options.now())
+    writeLoggedRecord(bytes, offset + sizeBytes - bodyBytes, record)
   }
 
   /** The same few destinations come again and again. */
@@ -200,62 +224,43 @@ export class DurableLog {
   async #commitAll(): Promise<void> {
     if (this.#isCommitting) return
     this.#isCommitting = true
-    for (let group = this.#buffers.take(); group; group = this.#buffers.take()) await this.#commit(group)
+    for (let group = this.#groups.take(); group; group = this.#groups.take()) await this.#commit(group)
     this.#isCommitting = false
     this.#idle?.()
   }
 
+  /** Hands over the full chunks of a group. */
+  #stage({ chunks }: AppendGroup<Waiter>): void {
+    while (chunks.length > 1) this.#options.host.stage(usedBytes(chunks.shift()!))
+  }
+
   async #commit(group: AppendGroup<Waiter>): Promise<void> {
-    const result = await this.#options.host
-      .commit(group.bytes.subarray(0, group.usedBytes))
-      .catch((error: unknown) => unknownOutcome(error))
-    this.#buffers.give(group)
-    this.#operated(result.committedCount)
-    let { firstSequence, committedCount } = result
-    for (const { entryCount, settle } of group.waiters) {
-      const storedCount = Math.max(0, Math.min(entryCount, committedCount))
-      settle({ firstSequence, storedCount, refusal: storedCount < entryCount ? result.refusal : undefined })
-      firstSequence += entryCount
-      committedCount -= entryCount
-    }
-  }
-
-  async #writeCompletions(): Promise<void> {
-    clearTimeout(this.#completionTimer)
-    this.#completionTimer = undefined
-    if (this.#completedCount === 0) return
-    const ranges = this.#completed
-    this.#operated(this.#completedCount)
-    this.#completed = []
-    this.#completedCount = 0
-    await this.#options.host.complete(ranges).catch(() => 0)
-  }
-
-  /** Without a sync for every append, the sync comes after some operations, or some time. */
-  #operated(count: number): void {
-    const { syncPuts, syncEveryOperations, syncIntervalMs } = this.#options
-    if (syncPuts || count === 0) return
-    this.#unsyncedOperations += count
-    if (syncEveryOperations !== undefined && this.#unsyncedOperations >= syncEveryOperations) void this.#sync()
-    else if (syncIntervalMs !== undefined) this.#syncTimer ??= setTimeout(() => void this.#sync(), syncIntervalMs)
-  }
-
-  async #sync(): Promise<void> {
-    clearTimeout(this.#syncTimer)
-    this.#syncTimer = undefined
-    this.#unsyncedOperations = 0
-    await this.#options.host.sync().catch(() => false)
+    this.#stage(group)
+    const committed = this.#options.host.commit(usedBytes(group.chunks[0]!))
+    const next = this.#groups.oldest
+    if (next) this.#stage(next)
+    const result = await committed.catch((error: unknown) => unknownOutcome(error))
+    this.#syncs?.operated(result.committedCount)
+    settle(group.waiters, result)
   }
 
   async #tick(): Promise<void> {
-    this.#stats = await this.#options.host.tick().catch(() => this.#stats)
+    await this.look().catch(() => undefined)
   }
 }
 
-const MAX_KEPT_DESTINATIONS = 10_000
+const usedBytes = ({ bytes, usedBytes }: Chunk): Buffer => bytes.subarray(0, usedBytes)
 
-const sizeOf = ({ destination, record }: NewEntry): number =>
-  entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
+function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal }: CommitResult): void {
+  let first = firstSequence
+  let left = committedCount
+  for (const waiter of waiters) {
+    const storedCount = Math.max(0, Math.min(waiter.entryCount, left))
+    waiter.settle({ firstSequence: first, storedCount, refusal: storedCount < waiter.entryCount ? refusal : undefined })
+    first += waiter.entryCount
+    left -= waiter.entryCount
+  }
+}
 
 /** The thread is gone: nobody knows what it wrote. */
 const unknownOutcome = (error: unknown): CommitResult => ({

@@ -9,11 +9,15 @@ export interface LogDirectory {
   create(name: string): LogFile
   /** For reading and truncating; the log never appends to a file it did not create. */
   open(name: string): LogFile
+  openForWriting(name: string): LogFile
   remove(name: string): void
+  rename(from: string, to: string): void
   /** Makes creations, removals and renames survive a power cut. */
   sync(): void
   /** Moves a file into another directory of the same log, under the same name. */
   move(name: string, into: LogDirectory): void
+  /** Whether there is such a directory below this one. */
+  hasDirectory(name: string): boolean
   /** The directory below this one, created when it is missing. */
   directory(name: string): LogDirectory
   /** Bytes that may still be written to the disk. */

@@ -1,8 +1,9 @@
 import type { DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
-import type { ReadRequest } from './log-reader.js'
-import type { LogStats, LogStoreOptions } from './log-store.js'
+import type { LogStats } from './log-stats.js'
+import type { CommitResult, LogStoreOptions } from './log-store.js'
+import type { ReadRequest } from './read-request.js'
 import type { RecoveryReport } from './recovery.js'
 
 /** What the thread needs to open the log. */
@@ -14,12 +15,16 @@ export interface LogThreadOptions
   readonly maxDeadLetterBytes: number
 }
 
-/** What the process asks of the log's thread; each call is answered once, in order. */
-export type LogCall = { readonly id: number } & (
+/** What the process asks of the log's thread, which does one after the other. `stage` has no answer. */
+export type LogCall = { readonly type: 'stage'; readonly bytes: Uint8Array } | AnsweredCall
+
+/** Each is answered once. */
+export type AnsweredCall = { readonly id: number } & (
   | { readonly type: 'commit'; readonly bytes: Uint8Array }
   | { readonly type: 'complete'; readonly ranges: readonly SequenceRange[] }
   | { readonly type: 'note'; readonly notes: readonly { readonly key: string; readonly value: Uint8Array }[] }
   | { readonly type: 'read'; readonly request: ReadRequest }
+  | { readonly type: 'backlog' }
   | { readonly type: 'sync' }
   | { readonly type: 'bury'; readonly entry: StoredEntry; readonly reason: DeadLetterReason }
   | { readonly type: 'listDeadLetters'; readonly fromSequence: number; readonly maxBytes: number }
@@ -27,6 +32,11 @@ export type LogCall = { readonly id: number } & (
   | { readonly type: 'tick' }
   | { readonly type: 'close' }
 )
+
+/** What became of a group, and the memory that it came in. */
+export interface CommitReply extends CommitResult {
+  readonly memory: readonly ArrayBuffer[]
+}
 
 export type LogReply =
   | {
@@ -38,3 +48,5 @@ export type LogReply =
   | { readonly type: 'unusable'; readonly message: string }
   | { readonly type: 'report'; readonly fields: object; readonly message: string }
   | { readonly type: 'result'; readonly id: number; readonly value: unknown }
+  /** The call threw; the log goes on. */
+  | { readonly type: 'callFailed'; readonly id: number; readonly message: string }

@@ -18,6 +18,9 @@ export interface Refusal {
   readonly isCertain: boolean
 }
 
+/** Nothing was taken, for certain. */
+export const refuse = (kind: RefusalKind, message: string): Refusal => ({ kind, message, isCertain: true })
+
 /** The directory cannot be used as a durable log; the message says why and what to do. */
 export class LogUnusableError extends CastellanError {
   override readonly name = 'LogUnusableError'

@@ -1,9 +1,11 @@
+import type { DestinationBacklog } from './backlog.js'
 import type { DeadLetterList, DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
 import type { Refusal } from './log-error.js'
-import type { ReadRequest, ReadResult } from './log-reader.js'
-import type { CommitResult, LogStats, LogStore } from './log-store.js'
+import type { LogStats } from './log-stats.js'
+import type { CommitResult, LogStore } from './log-store.js'
+import type { ReadRequest, ReadResult } from './read-request.js'
 
 /** A small value kept by key; an empty one forgets the key. */
 export interface Note {
@@ -13,12 +15,22 @@ export interface Note {
 
 /** Where the log's synchronous core runs: on a thread of its own, or in place for simulations. */
 export interface LogHost {
-  /** @param bytes unstamped entries; they must not be touched until the result is there */
+  /** Memory for entries that are going to be staged or committed, of exactly this size. */
+  memory(sizeBytes: number): Buffer
+  /**
+   * Writes a part of a group; {@link commit} tells what became of it.
+   *
+   * @param bytes unstamped entries, from the beginning of a {@link memory} that must not be touched any more
+   */
+  stage(bytes: Buffer): void
+  /** Writes the last part of a group, and makes the group as durable as the settings say. */
   commit(bytes: Buffer): Promise<CommitResult>
   complete(ranges: readonly SequenceRange[]): Promise<number>
   /** True when the notes survive the death of the process. */
   note(notes: readonly Note[]): Promise<boolean>
   read(request: ReadRequest): Promise<ReadResult>
+  /** Who has entries that are not completed. */
+  backlog(): Promise<ReadonlyMap<string, DestinationBacklog>>
   /** Makes a dead letter of an entry: kept, synced, and completed in the log. Otherwise it stays where it is. */
   bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined>
   listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList>
@@ -38,6 +50,12 @@ export class InlineLogHost implements LogHost {
     this.#deadLetters = deadLetters
   }
 
+  memory(sizeBytes: number): Buffer {
+    return Buffer.allocUnsafeSlow(sizeBytes)
+  }
+  stage(bytes: Buffer): void {
+    this.#store.stage(bytes)
+  }
   async commit(bytes: Buffer): Promise<CommitResult> {
     return this.#store.commit(bytes)
   }
@@ -49,6 +67,9 @@ export class InlineLogHost implements LogHost {
   }
   async read(request: ReadRequest): Promise<ReadResult> {
     return this.#store.read(request)
+  }
+  async backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
+    return this.#store.backlog()
   }
   async bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     return bury(this.#store, this.#deadLetters, entry, reason)
@@ -65,7 +86,7 @@ export class InlineLogHost implements LogHost {
   async tick(): Promise<LogStats> {
     this.#store.tick()
     this.#deadLetters.tick()
-    return this.#store.stats
+    return { ...this.#store.stats, deadLetters: this.#deadLetters.count }
   }
   async close(): Promise<void> {
     this.#store.close()

@@ -1,51 +1,31 @@
-import type { StoredEntry } from './entry.js'
-import type { LogDirectory, LogFile } from './files.js'
+import { decodeEntry, type StoredEntry } from './entry.js'
+import type { LogDirectory } from './files.js'
+import { OpenSlabs } from './open-slabs.js'
+import type { ReadRequest, ReadResult } from './read-request.js'
 import { slabIndexOf } from './recovery.js'
 import type { Slab } from './slab.js'
-import { SlabCursor } from './slab-cursor.js'
+import type { SlabIndexes } from './slab-indexes.js'
+import { tryTo } from './try-to.js'
+import { type Run, WantedEntries } from './wanted-entries.js'
 
-export interface ReadRequest {
-  /** Entries with a lower sequence are not returned. */
-  readonly fromSequence: number
-  /** Reading stops once this many bytes of bodies are gathered; one entry is always returned whole. */
-  readonly maxBytes: number
-  /** Entries for these only; absent: for all. */
-  readonly destinations?: ReadonlySet<string> | undefined
-}
-
-export interface ReadResult {
-  readonly entries: readonly StoredEntry[]
-  /** Where to go on: everything asked for before this sequence has been returned. */
-  readonly nextSequence: number
-  /** Nothing that was asked for lies behind `nextSequence` now. */
-  readonly isAtEnd: boolean
-}
-
-interface Place {
-  readonly slab: Slab
-  readonly file: LogFile
-  readonly cursor: SlabCursor
-  /** Sequence of the entry at the cursor, when nothing is damaged. */
-  sequence: number
-}
-
-/** One call looks at no more than this, so that the thread is soon free for appends. */
-const MAX_SCANNED_BYTES = 8 * 1024 * 1024
-/** A slab that cannot be read so many times in a row counts as damaged. */
+/** Bytes that are read at once. */
+const RUN_BYTES = 1024 * 1024
+/** After so many failures in a row the entries of a slab are read one by one, and those that cannot be are given up. */
 const MAX_FAILURES = 3
 
-/** Reads entries back from the slabs. Remembers where it stopped, since reading usually goes on there. */
+/** Reads entries back from the slabs. Entries that are not wanted cost a look into the slab's index. */
 export class LogReader {
-  readonly #directory: LogDirectory
   /** The store's own list. */
   readonly #slabs: readonly Slab[]
+  readonly #indexes: SlabIndexes
+  readonly #files: OpenSlabs
   readonly #onDamaged: (slab: Slab) => void
-  #place: Place | undefined
   readonly #failures = new Map<Slab, number>()
 
-  constructor(directory: LogDirectory, slabs: readonly Slab[], onDamaged: (slab: Slab) => void) {
-    this.#directory = directory
+  constructor(directory: LogDirectory, slabs: readonly Slab[], indexes: SlabIndexes, onDamaged: (slab: Slab) => void) {
     this.#slabs = slabs
+    this.#indexes = indexes
+    this.#files = new OpenSlabs(directory)
     this.#onDamaged = onDamaged
   }
 
@@ -53,125 +33,129 @@ export class LogReader {
     const gathering = new Gathering(request)
     for (;;) {
       const slab = this.#slabs[slabIndexOf(this.#slabs, gathering.nextSequence)]
-      if (!slab) return gathering.result(true, Math.max(gathering.nextSequence, endSequence))
-      gathering.nextSequence = Math.max(gathering.nextSequence, slab.firstSequence)
-      if (slab.openCount === 0 || !gathering.wantsOf(slab)) gathering.nextSequence = slab.endSequence
-      else if (!this.#readSlab(slab, gathering)) return gathering.result(false, gathering.nextSequence)
+      if (!slab) {
+        gathering.reach(endSequence)
+        return gathering.result(true)
+      }
+      gathering.reach(slab.firstSequence)
+      if (slab.openCount === 0) gathering.reach(slab.endSequence)
+      else if (!this.#readSlab(slab, gathering)) return gathering.result(false)
     }
   }
 
   /** The slab will be removed. */
   forget(slab: Slab): void {
     this.#failures.delete(slab)
-    if (this.#place?.slab === slab) this.close()
+    this.#indexes.forget(slab)
+    this.#files.close(slab)
   }
 
   close(): void {
-    this.#place?.file.close()
-    this.#place = undefined
+    this.#files.closeAll()
   }
 
   /** Returns false when enough is gathered, true when the slab is through. */
   #readSlab(slab: Slab, gathering: Gathering): boolean {
-    const endSequence = slab.endSequence
     try {
-      const place = this.#at(slab, gathering.nextSequence)
-      while (place.sequence < endSequence) {
+      const wanted = new WantedEntries(slab, this.#indexes.of(slab), gathering.request)
+      while (gathering.nextSequence < slab.endSequence) {
         if (gathering.isFull) return false
-        this.#step(place, gathering, endSequence)
+        this.#readNext(slab, wanted, gathering)
       }
     } catch {
       return this.#failed(slab, gathering)
     }
-    gathering.nextSequence = endSequence
     this.#failures.delete(slab)
     return true
   }
 
-  #step(place: Place, gathering: Gathering, endSequence: number): void {
-    const { slab, cursor } = place
-    const found = cursor.next()
-    if (found.type === 'gap') return
-    const isEnd = found.type === 'end' || (found.type === 'entry' && found.isSeal)
-    const sequence = isEnd ? endSequence : found.type === 'entry' ? found.entry.sequence : found.sequence
-    for (; place.sequence < sequence; place.sequence++) this.#lose(slab, place.sequence)
-    if (!isEnd) {
-      place.sequence = sequence + 1
-      if (found.type === 'damagedBody') this.#lose(slab, sequence)
-      else if (!slab.isDone(sequence)) gathering.take(found.entry, found.sizeBytes)
-      else gathering.skip(found.sizeBytes)
+  #readNext(slab: Slab, wanted: WantedEntries, gathering: Gathering): void {
+    const isCareful = this.#hasFailed(slab)
+    const fromIndex = gathering.nextSequence - slab.firstSequence
+    const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.roomBytes))
+    gathering.looked(run.nextIndex - fromIndex)
+    if (!isCareful) this.#readRun(slab, run, gathering)
+    else if (!tryTo(() => this.#readRun(slab, run, gathering))) {
+      for (const index of run.members) this.#lose(slab, slab.firstSequence + index)
     }
-    gathering.nextSequence = Math.max(gathering.nextSequence, place.sequence)
+    gathering.reach(slab.firstSequence + run.nextIndex)
+  }
+
+  /** @throws when the file cannot be read */
+  #readRun(slab: Slab, { members, offset, endBytes }: Run, gathering: Gathering): void {
+    if (members.length === 0) return
+    const bytes = this.#files.of(slab).read(offset, endBytes - offset)
+    const index = this.#indexes.of(slab)
+    for (const member of members) {
+      const found = decodeEntry(bytes, index.offsetAt(member) - offset, slab.salt)
+      const sequence = slab.firstSequence + member
+      if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
+      else this.#lose(slab, sequence)
+    }
   }
 
   #lose(slab: Slab, sequence: number): void {
     if (slab.damaged(sequence)) this.#onDamaged(slab)
   }
 
-  #at(slab: Slab, sequence: number): Place {
-    const place = this.#place
-    if (place?.slab === slab && place.sequence === sequence) {
-      place.cursor.endBytes = slab.endBytes
-      return place
-    }
-    this.close()
-    const start = slab.seek(sequence)
-    const file = this.#directory.open(slab.name)
-    const cursor = new SlabCursor(file, slab.salt, start.offset, slab.endBytes)
-    this.#place = { slab, file, cursor, sequence: start.sequence }
-    return this.#place
+  #hasFailed(slab: Slab): boolean {
+    return (this.#failures.get(slab) ?? 0) >= MAX_FAILURES
   }
 
-  /** The file cannot be read: the caller tries again, and after some failures what is left in the slab is given up. */
+  /** The file cannot be read: the caller tries again. When even its index cannot be had, all of it is given up. */
   #failed(slab: Slab, gathering: Gathering): boolean {
-    this.close()
-    const failures = (this.#failures.get(slab) ?? 0) + 1
-    this.#failures.set(slab, failures)
-    if (failures < MAX_FAILURES) return false
+    this.#files.close(slab)
+    if (!this.#hasFailed(slab)) {
+      this.#failures.set(slab, (this.#failures.get(slab) ?? 0) + 1)
+      return false
+    }
     const { endSequence } = slab
     for (let sequence = gathering.nextSequence; sequence < endSequence; sequence++) this.#lose(slab, sequence)
-    gathering.nextSequence = endSequence
+    gathering.reach(endSequence)
     return true
   }
 }
 
+/** One call does no more than this, so that the thread is soon free for appends: some milliseconds. */
+const MAX_STEPS = 1_000_000
+/** A read costs about as much as looking at so many places of an index. */
+const STEPS_PER_READ = 1_000
+
 /** What one read has brought together so far. */
 class Gathering {
+  readonly request: ReadRequest
   nextSequence: number
-  readonly #request: ReadRequest
   readonly #entries: StoredEntry[] = []
   #bytes = 0
-  #scannedBytes = 0
+  #steps = 0
 
   constructor(request: ReadRequest) {
-    this.#request = request
+    this.request = request
     this.nextSequence = request.fromSequence
   }
 
   get isFull(): boolean {
-    return this.#bytes >= this.#request.maxBytes || this.#scannedBytes >= MAX_SCANNED_BYTES
+    return this.roomBytes <= 0 || this.#steps >= MAX_STEPS
+  }
+  get roomBytes(): number {
+    return this.request.maxBytes - this.#bytes
   }
 
-  wantsOf(slab: Slab): boolean {
-    const { destinations } = this.#request
-    if (!destinations) return true
-    for (const destination of destinations) if (slab.destinations.has(destination)) return true
-    return false
+  looked(steps: number): void {
+    this.#steps += steps + STEPS_PER_READ
   }
 
   take(entry: StoredEntry, sizeBytes: number): void {
-    this.#scannedBytes += sizeBytes
-    const { fromSequence, destinations } = this.#request
-    if (entry.sequence < fromSequence || (destinations && !destinations.has(entry.destination))) return
     this.#entries.push(entry)
-    this.#bytes += entry.body.length
+    this.#bytes += sizeBytes
   }
 
-  skip(sizeBytes: number): void {
-    this.#scannedBytes += sizeBytes
+  /** Everything before `sequence` is done with. */
+  reach(sequence: number): void {
+    this.nextSequence = Math.max(this.nextSequence, sequence)
   }
 
-  result(isAtEnd: boolean, nextSequence: number): ReadResult {
-    return { entries: this.#entries, nextSequence, isAtEnd }
+  result(isAtEnd: boolean): ReadResult {
+    return { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
   }
 }

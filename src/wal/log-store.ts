@@ -1,15 +1,23 @@
+import { Availability } from './availability.js'
+import { backlogOf, type DestinationBacklog } from './backlog.js'
 import type { SequenceRange } from './done-set.js'
-import { destinationAt, stampEntry, unverifiedSizeBytes } from './entry.js'
+import { slabName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
-import { isFullDisk, type Refusal } from './log-error.js'
-import { LogReader, type ReadRequest, type ReadResult } from './log-reader.js'
+import { isFullDisk, type Refusal, refuse } from './log-error.js'
+import { LogReader } from './log-reader.js'
+import type { StoreStats } from './log-stats.js'
 import type { Progress } from './progress-journal.js'
-import { ProgressKeeper, tryTo } from './progress-keeper.js'
+import { ProgressKeeper } from './progress-keeper.js'
+import type { ReadRequest, ReadResult } from './read-request.js'
 import { completeRange, type RecoveryReport, recover } from './recovery.js'
-import { encodeSeal } from './seal.js'
-import { Slab, slabName } from './slab.js'
-import { encodeSlabHeader, SLAB_HEADER_BYTES } from './slab-header.js'
+import type { Slab } from './slab.js'
+import { encodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './slab-header.js'
+import { SlabIndexes } from './slab-indexes.js'
+import { SlabList } from './slab-list.js'
+import { SlabWriter } from './slab-writer.js'
+import { SpareSlabs } from './spare-slabs.js'
+import { tryTo } from './try-to.js'
 
 export interface LogStoreOptions {
   readonly directory: LogDirectory
@@ -23,9 +31,11 @@ export interface LogStoreOptions {
   readonly syncPuts: boolean
   /** Sync completions as well. */
   readonly syncTakes: boolean
+  /** Memory for the indexes of closed slabs; 32 MiB when absent. */
+  readonly maxIndexBytes?: number | undefined
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** A random 32-bit number. */
+  /** A 32-bit number that no other slab of this process has, random at start. */
   readonly newSalt: () => number
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
@@ -40,23 +50,11 @@ export interface CommitResult {
   readonly refusal: Refusal | undefined
 }
 
-export interface LogStats {
-  readonly state: 'ok' | 'full' | 'failed' | 'closed'
-  readonly slabCount: number
-  readonly sizeBytes: number
-  readonly openEntries: number
-  readonly damagedEntries: number
-  readonly syncs: number
-  readonly quarantinedSlabs: number
+/** What is staged and not committed. */
+interface Group {
+  readonly firstSequence: number
+  refusal: Refusal | undefined
 }
-
-interface Active {
-  readonly slab: Slab
-  readonly file: LogFile
-}
-
-const RETRY_AFTER_FULL_MS = 1_000
-const RETRY_AFTER_FAILURE_MS = 10_000
 
 /**
  * The durable log, synchronous and alone with its directory: what runs on the log's thread. Decides about slabs, takes
@@ -67,26 +65,25 @@ export class LogStore {
   readonly recovered: RecoveryReport
   readonly #options: LogStoreOptions
   readonly #directory: LogDirectory
-  /** Rising ids and sequences; the last one may be {@link #active}. */
-  readonly #slabs: Slab[]
+  readonly #slabs: SlabList
+  readonly #spares: SpareSlabs
   readonly #notes: Map<string, Buffer>
+  readonly #indexes: SlabIndexes
   readonly #reader: LogReader
   readonly #progress: ProgressKeeper
-  #active: Active | undefined
+  readonly #availability: Availability
+  #writer: SlabWriter | undefined
+  #group: Group | undefined
+  /** Of the next entry when there is no {@link #writer}. */
   #nextSequence: number
   #nextSlabId: number
   /** Id and valid length of the slab before the next one. */
-  #previous: { id: number; endBytes: number }
-  #state: 'ok' | 'full' | 'failed' | 'closed' = 'ok'
-  #retryAt = 0
-  #lastError = ''
+  #previous: { readonly id: number; readonly endBytes: number }
   #isDiskLow = false
-  #unsynced = 0
-  /** Still true after a sync that failed. */
-  #isSyncing = false
   #syncs = 0
+  #enqueued: number
+  #completed = 0
   #damagedEntries: number
-  #quarantinedSlabs: number
 
   /**
    * Reads what the directory holds.
@@ -94,24 +91,36 @@ export class LogStore {
    * @throws LogUnusableError when the directory belongs to another release or cannot be read
    */
   constructor(options: LogStoreOptions) {
-    const { directory } = options
+    const { directory, now } = options
     this.#options = options
     this.#directory = directory
     checkFormat(directory)
-    const found = recover(directory, () => this.#quarantine)
+    const found = recover(directory, () => directory.directory('quarantine'))
     this.recovered = found.report
-    this.#slabs = [...found.slabs]
     this.#notes = found.notes
     this.#nextSequence = found.nextSequence
     this.#nextSlabId = found.nextSlabId
+    this.#enqueued = found.report.openEntries
     this.#damagedEntries = found.report.damagedEntries
-    this.#quarantinedSlabs = found.report.quarantinedFiles.length
-    const last = this.#slabs.at(-1)
+    this.#availability = new Availability(now)
+    const last = found.slabs.at(-1)
     this.#previous = { id: last?.id ?? 0, endBytes: last?.endBytes ?? 0 }
-    this.#reader = new LogReader(directory, this.#slabs, slab => this.#damaged(slab))
+    const onDamaged = (slab: Slab): void => this.#damaged(slab)
+    this.#indexes = new SlabIndexes(directory, onDamaged, options.maxIndexBytes)
+    for (const [slab, index] of found.indexes) this.#indexes.keep(slab, index)
+    this.#spares = new SpareSlabs(directory, now)
+    this.#slabs = new SlabList({
+      directory,
+      slabs: found.slabs,
+      spares: this.#spares,
+      minSpareBytes: options.slabBytes / 2,
+      onRemoved: slab => this.#reader.forget(slab),
+      keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync()
+    })
+    this.#reader = new LogReader(directory, this.#slabs.all, this.#indexes, onDamaged)
     this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
-    const isEmpty = this.#slabs.length + found.journalIds.length === 0
-    if (!isEmpty && tryTo(() => this.#progress.renew())) this.#removeFinished()
+    const isEmpty = found.slabs.length + found.journalIds.length === 0
+    if (!isEmpty && tryTo(() => this.#progress.renew())) this.#slabs.removeFinished()
   }
 
   /** Values by key, as they were last noted. */
@@ -119,53 +128,57 @@ export class LogStore {
     return this.#notes
   }
 
-  get stats(): LogStats {
+  get stats(): StoreStats {
+    const { state } = this.#availability
     return {
-      state: this.#refusalFor(0) === undefined || this.#state === 'closed' ? this.#state : 'full',
-      slabCount: this.#slabs.length,
+      state: state === 'closed' || this.#refusalFor(0) === undefined ? state : 'full',
+      slabCount: this.#slabs.all.length,
       sizeBytes: this.#sizeBytes,
-      openEntries: this.#slabs.reduce((total, slab) => total + slab.openCount, 0),
+      openEntries: this.#slabs.openEntries,
+      enqueued: this.#enqueued,
+      completed: this.#completed,
       damagedEntries: this.#damagedEntries,
-      syncs: this.#syncs + this.#progress.syncs,
-      quarantinedSlabs: this.#quarantinedSlabs
+      syncs: this.#syncs + (this.#writer?.syncs ?? 0) + this.#progress.syncs,
+      quarantinedSlabs: this.recovered.quarantinedFiles.length + this.#slabs.quarantinedCount
     }
   }
 
-  /** @param bytes entries one behind the other, written by `writeUnstamped`; they are stamped in place */
-  commit(bytes: Buffer): CommitResult {
-    const firstSequence = this.#nextSequence
-    const refusal = this.#refusalFor(bytes.length)
-    if (refusal) return { firstSequence, committedCount: 0, refusal }
-    let runStart = 0
+  /**
+   * Writes the first part of a group, or the next one. Nothing of it is in the log before {@link commit}.
+   *
+   * @param bytes entries one behind the other, written by `writeUnstamped`; they are stamped in place
+   */
+  stage(bytes: Buffer): void {
+    this.#group ??= { firstSequence: this.#endSequence, refusal: undefined }
+    this.#group.refusal ??= this.#refusalFor(bytes.length)
+    if (this.#group.refusal) return
     try {
-      for (let offset = 0; offset < bytes.length; ) {
-        const sizeBytes = unverifiedSizeBytes(bytes, offset)
-        if (!this.#fits(offset - runStart + sizeBytes)) {
-          this.#append(bytes, runStart, offset)
-          runStart = offset
-          this.#roll()
-        }
-        const { slab } = this.#requireActive()
-        stampEntry(bytes, offset, this.#nextSequence++, slab.salt)
-        offset += sizeBytes
-      }
-      this.#append(bytes, runStart, bytes.length)
+      this.#write(bytes)
     } catch (error) {
-      const committedCount = this.#countOf(bytes, runStart)
-      // Sequences of refused entries are passed over, unless nothing was stamped with them in this slab.
-      return { firstSequence, committedCount, refusal: this.#fail(error, firstSequence + committedCount) }
+      this.#group.refusal = this.#fail(error)
     }
-    return { firstSequence, committedCount: this.#nextSequence - firstSequence, refusal: undefined }
+  }
+
+  /** Writes the last part of a group, and makes the whole group as durable as the settings say. */
+  commit(bytes: Buffer): CommitResult {
+    this.stage(bytes)
+    const { firstSequence, refusal } = this.#group!
+    this.#group = undefined
+    const failure = this.#settle()
+    const committedCount = this.#endSequence - firstSequence
+    this.#enqueued += committedCount
+    return { firstSequence, committedCount, refusal: refusal ?? failure }
   }
 
   /** Takes note that entries need not be kept. Those that are completed already, or are not there, are passed over. */
   complete(ranges: readonly SequenceRange[]): number {
     let count = 0
-    for (const range of ranges) count += completeRange(this.#slabs, range)
+    for (const range of ranges) count += completeRange(this.#slabs.all, range)
     if (count === 0) return 0
+    this.#completed += count
     this.#progress.write(ranges.map(range => ({ type: 'completed', range })))
     if (this.#options.syncTakes) this.#progress.sync()
-    this.#removeFinished()
+    this.#slabs.removeFinished()
     return count
   }
 
@@ -179,20 +192,25 @@ export class LogStore {
   /** Entries that are not completed, in the order of their sequences. */
   read(request: ReadRequest): ReadResult {
     const damagedBefore = this.#damagedEntries
-    const result = this.#reader.read(request, this.#nextSequence)
-    if (this.#damagedEntries > damagedBefore) this.#removeFinished()
+    const result = this.#reader.read(request, this.#endSequence)
+    if (this.#damagedEntries > damagedBefore) this.#slabs.removeFinished()
     return result
   }
 
-  /** Makes everything written so far survive a power cut. Returns false when that failed. */
+  /** Who has entries that are not completed. @throws when a slab cannot be read */
+  backlog(): ReadonlyMap<string, DestinationBacklog> {
+    return backlogOf(this.#slabs.all, this.#indexes)
+  }
+
+  /** Makes everything committed so far survive a power cut. Returns false when that failed. */
   sync(): boolean {
     this.#progress.sync()
     try {
-      if (this.#active && this.#unsynced > 0) this.#syncActive()
+      this.#writer?.sync()
       return true
     } catch (error) {
       this.#options.report({ err: error }, 'entries acknowledged without a sync may be lost at a power cut')
-      this.#fail(error, this.#nextSequence)
+      this.#fail(error)
       return false
     }
   }
@@ -204,124 +222,130 @@ export class LogStore {
     } catch {
       this.#isDiskLow = false
     }
+    this.#spares.tick()
     this.#progress.mend()
   }
 
   /** Closes the open slab with a seal. */
   close(): void {
-    if (this.#state === 'closed') return
-    tryTo(() => this.#active && this.#closeActive())
-    this.#removeFinished()
+    if (this.#availability.state === 'closed') return
+    if (this.#settle() === undefined) tryTo(() => this.#closeWriter())
+    this.#slabs.removeFinished()
+    this.#spares.drop()
     this.#progress.close()
     this.#reader.close()
-    this.#state = 'closed'
+    this.#availability.close()
+  }
+
+  /** Behind the last entry that is in the log. */
+  get #endSequence(): number {
+    return this.#writer?.slab.endSequence ?? this.#nextSequence
   }
 
   get #sizeBytes(): number {
-    return this.#slabs.reduce((total, slab) => total + slab.endBytes, this.#progress.sizeBytes)
-  }
-
-  get #quarantine(): LogDirectory {
-    return this.#directory.directory('quarantine')
+    return this.#slabs.sizeBytes + this.#spares.sizeBytes + this.#progress.sizeBytes
   }
 
   #refusalFor(bytes: number): Refusal | undefined {
-    const { maxBytes, now } = this.#options
-    const refuse = (kind: Refusal['kind'], message: string): Refusal => ({ kind, message, isCertain: true })
-    if (this.#state === 'closed') return refuse('closed', 'the durable log is closed')
-    if (this.#state !== 'ok' && now() < this.#retryAt) return refuse(this.#state, this.#lastError)
+    const { refusal } = this.#availability
+    if (refusal) return refusal
+    const { maxBytes } = this.#options
+    if (this.#isDiskLow || this.#sizeBytes + bytes > maxBytes) this.#spares.drop()
     if (this.#sizeBytes + bytes > maxBytes)
       return refuse('full', `the durable log holds its limit of ${maxBytes} bytes`)
     if (this.#isDiskLow) return refuse('full', `the disk under ${this.#directory.path} is nearly full`)
     return undefined
   }
 
-  #fits(moreBytes: number): boolean {
-    const slab = this.#active?.slab
-    return !slab || slab.entryCount === 0 || slab.endBytes + moreBytes <= this.#options.slabBytes
+  /** @throws when the disk does */
+  #write(bytes: Buffer): void {
+    for (let start = 0; start < bytes.length; ) {
+      const writer = this.#requireWriter()
+      const end = writer.fitting(bytes, start, this.#options.slabBytes)
+      if (end > start) writer.write(bytes, start, end)
+      else this.#roll()
+      start = end
+    }
   }
 
-  #requireActive(): Active {
-    this.#active ??= this.#openSlab()
-    return this.#active
+  /** What is written belongs to the log now. Returns why it does not. */
+  #settle(): Refusal | undefined {
+    try {
+      this.#writer?.settle(this.#options.syncPuts)
+      return undefined
+    } catch (error) {
+      return this.#fail(error)
+    }
   }
 
-  #openSlab(): Active {
+  /** Closes the slab that is full; the next write opens another one. @throws when the disk does */
+  #roll(): void {
+    this.#closeWriter()
+    this.#slabs.removeFinished()
+  }
+
+  /** @throws when what is in the slab could not be made durable */
+  #closeWriter(): void {
+    const writer = this.#writer
+    if (!writer) return
+    writer.settle(true)
+    this.#leave(writer)
+    if (!writer.seal()) {
+      this.#options.report({ slab: writer.slab.name }, 'a slab of the durable log could not be sealed')
+    }
+    this.#indexes.closed(writer.slab)
+  }
+
+  /** Nothing is written to this slab any more. */
+  #leave(writer: SlabWriter): void {
+    this.#writer = undefined
+    this.#syncs += writer.syncs
+    this.#nextSequence = writer.slab.endSequence
+    this.#previous = { id: writer.slab.id, endBytes: writer.slab.endBytes }
+  }
+
+  #requireWriter(): SlabWriter {
+    this.#writer ??= this.#openSlab()
+    return this.#writer
+  }
+
+  /** @throws when the disk does */
+  #openSlab(): SlabWriter {
     if (this.#nextSlabId === 1) writeFormat(this.#directory)
     this.#progress.ensure()
-    const id = this.#nextSlabId++
     const header = {
       salt: this.#options.newSalt(),
-      id,
+      id: this.#nextSlabId++,
       firstSequence: this.#nextSequence,
       previousId: this.#previous.id,
       previousEndBytes: this.#previous.endBytes,
       createdAtMs: this.#options.now()
     }
-    const file = this.#directory.create(slabName(id))
+    const writer = new SlabWriter(header, this.#fileFor(header))
+    this.#slabs.add(writer.slab)
+    this.#indexes.grow(writer.slab, writer.index)
+    this.#previous = { id: header.id, endBytes: SLAB_HEADER_BYTES }
+    this.#availability.resume()
+    return writer
+  }
+
+  /** A file with this header, durable under its name. @throws when the disk does */
+  #fileFor(header: SlabHeader): LogFile {
+    const name = slabName(header.id)
+    const bytes = encodeSlabHeader(header)
+    const spare = this.#spares.reuse(name, bytes)
+    const file = spare ?? this.#directory.create(name)
     try {
-      file.write(encodeSlabHeader(header), 0)
-      file.sync()
-      this.#directory.sync()
-    } catch (error) {
-      file.close()
-      tryTo(() => this.#directory.remove(slabName(id)))
-      throw error
-    }
-    const slab = new Slab(header)
-    this.#slabs.push(slab)
-    this.#previous = { id, endBytes: SLAB_HEADER_BYTES }
-    this.#state = 'ok'
-    return { slab, file }
-  }
-
-  /** Writes stamped entries and takes note of them, once they are as durable as they will be acknowledged. */
-  #append(bytes: Buffer, start: number, end: number): void {
-    if (start === end) return
-    const { slab, file } = this.#requireActive()
-    file.write(bytes.subarray(start, end), slab.endBytes)
-    this.#unsynced++
-    if (this.#options.syncPuts) this.#syncActive()
-    for (let offset = start; offset < end; ) {
-      const sizeBytes = unverifiedSizeBytes(bytes, offset)
-      slab.added(destinationAt(bytes, offset), sizeBytes)
-      offset += sizeBytes
-    }
-    this.#previous = { id: slab.id, endBytes: slab.endBytes }
-  }
-
-  #syncActive(): void {
-    this.#isSyncing = true
-    this.#active!.file.sync()
-    this.#isSyncing = false
-    this.#syncs++
-    this.#unsynced = 0
-  }
-
-  /** Closes the active slab and opens the next one. */
-  #roll(): void {
-    if (this.#active) this.#closeActive()
-    this.#requireActive()
-    this.#removeFinished()
-  }
-
-  #closeActive(): void {
-    const { slab, file } = this.#active!
-    this.#active = undefined
-    slab.isClosed = true
-    try {
-      // Without a seal the slab is scanned at the next start.
-      if (!tryTo(() => file.write(encodeSeal(slab), slab.endBytes))) {
-        this.#options.report({ slab: slab.name }, 'a slab of the durable log could not be sealed')
+      if (!spare) {
+        file.write(bytes, 0)
+        file.sync()
       }
-      if (this.#unsynced > 0 || this.#options.syncPuts) file.sync()
-      this.#syncs++
-      this.#unsynced = 0
+      this.#directory.sync()
+      return file
     } catch (error) {
-      // Of entries that were synced before nothing is lost.
-      if (this.#unsynced > 0) throw error
-    } finally {
       file.close()
+      tryTo(() => this.#directory.remove(name))
+      throw error
     }
   }
 
@@ -329,84 +353,30 @@ export class LogStore {
    * A write or a sync failed: nothing that was not synced before is believed any more, and the file is not used again. A
    * new slab, whose header ends the old one, makes the refusal certain.
    */
-  #fail(error: unknown, nextSequence: number): Refusal {
+  #fail(error: unknown): Refusal {
     const kind = isFullDisk(error) ? 'full' : 'failed'
-    this.#lastError = `the durable log could not be written: ${(error as Error).message}`
+    const message = this.#availability.failed(error)
     this.#options.report({ err: error }, 'the durable log could not be written')
-    const failed = this.#active
-    this.#active = undefined
-    this.#unsynced = 0
-    if (failed) {
-      failed.slab.isClosed = true
-      this.#nextSequence = Math.max(nextSequence, failed.slab.endSequence)
-    } else this.#nextSequence = nextSequence
-    const isCertain = this.#takeBack(failed, kind)
-    this.#removeFinished()
-    return { kind, message: this.#lastError, isCertain }
+    const isCertain = this.#takeBack(error)
+    this.#slabs.removeFinished()
+    return { kind, message, isCertain }
   }
 
-  #takeBack(failed: Active | undefined, kind: 'full' | 'failed'): boolean {
-    const isCut = failed === undefined || this.#cut(failed)
-    if (kind === 'full' && isCut) {
-      this.#pause('full', RETRY_AFTER_FULL_MS)
-      return true
+  #takeBack(error: unknown): boolean {
+    const failed = this.#writer
+    const isCut = failed === undefined || failed.cut()
+    if (failed) {
+      this.#leave(failed)
+      this.#indexes.closed(failed.slab)
     }
     try {
-      this.#active = this.#openSlab()
+      if (isFullDisk(error) && isCut) throw error
+      this.#writer = this.#openSlab()
       return true
-    } catch (error) {
-      this.#pause(kind, isFullDisk(error) ? RETRY_AFTER_FULL_MS : RETRY_AFTER_FAILURE_MS)
+    } catch (failure) {
+      this.#availability.pause(failure)
       return isCut
     }
-  }
-
-  #pause(state: 'full' | 'failed', forMs: number): void {
-    this.#state = state
-    this.#retryAt = this.#options.now() + forMs
-  }
-
-  /**
-   * Cuts off what was refused. A file whose sync failed is not synced again: the next sync may say that all is well. After
-   * a failed write the sync also saves what was acknowledged without one.
-   */
-  #cut({ slab, file }: Active): boolean {
-    const isCut = tryTo(() => file.truncate(slab.endBytes))
-    const isSynced = !this.#isSyncing && tryTo(() => file.sync())
-    this.#isSyncing = false
-    tryTo(() => file.close())
-    return isCut && isSynced
-  }
-
-  /** How many entries lie before `end`. */
-  #countOf(bytes: Buffer, end: number): number {
-    let count = 0
-    for (let offset = 0; offset < end; offset += unverifiedSizeBytes(bytes, offset)) count++
-    return count
-  }
-
-  #removeFinished(): void {
-    for (let index = 0; index < this.#slabs.length; ) {
-      const slab = this.#slabs[index]!
-      const isKept = !slab.isFinished || (slab === this.#slabs.at(-1) && !this.#keepNextSequence())
-      if (isKept || !tryTo(() => this.#remove(slab))) index++
-      else this.#slabs.splice(index, 1)
-    }
-  }
-
-  /** The newest slab tells where sequences go on; before it is removed the journal must. */
-  #keepNextSequence(): boolean {
-    return this.#progress.write([{ type: 'nextSequence', sequence: this.#nextSequence }]) && this.#progress.sync()
-  }
-
-  #remove(slab: Slab): void {
-    this.#reader.forget(slab)
-    if (slab.damagedCount === 0) this.#directory.remove(slab.name)
-    else {
-      this.#directory.move(slab.name, this.#quarantine)
-      this.#quarantine.sync()
-      this.#quarantinedSlabs++
-    }
-    this.#directory.sync()
   }
 
   #damaged(slab: Slab): void {
@@ -414,9 +384,13 @@ export class LogStore {
     this.#options.report({ slab: slab.name }, 'an entry of the durable log is damaged and cannot be delivered')
   }
 
+  #next(): Progress {
+    return { type: 'next', sequence: this.#endSequence, slabId: this.#nextSlabId }
+  }
+
   *#snapshot(): Generator<Progress> {
-    yield { type: 'nextSequence', sequence: this.#nextSequence }
-    for (const slab of this.#slabs) {
+    yield this.#next()
+    for (const slab of this.#slabs.all) {
       for (const { first, count } of slab.done.runs()) {
         yield { type: 'completed', range: { first: slab.firstSequence + first, count } }
       }

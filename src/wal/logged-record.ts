@@ -3,8 +3,10 @@ import { readUInt64, writeUInt64 } from './slab-header.js'
 
 /** A record as the durable log keeps it. */
 export interface LoggedRecord {
-  /** Absent: the partitioner decides when the record is delivered. */
+  /** Absent: the partition is chosen when the record is delivered. */
   readonly partition?: number | undefined
+  /** How it is chosen then: a number that means something to whoever delivers. Default 0. */
+  readonly partitioner?: number | undefined
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: readonly RecordHeader[]
@@ -17,7 +19,7 @@ export interface LoggedRecord {
  *   version u8 = 1 | flags u8 | headers u16 | partition i32 | timestampMs u64 | keyBytes u32 | valueBytes u32 |
  *   key | value | per header: keyBytes u32 | valueBytes i32, -1 for null | key | value
  *
- * Flags: 1 key present, 2 value present, 4 partition present.
+ * Flags: 1 key present, 2 value present, 4 partition present; without the last one `partition` is the partitioner.
  */
 const FIXED_BYTES = 24
 const VERSION = 1
@@ -36,21 +38,23 @@ export function loggedRecordBytes({ key, value, headers }: LoggedRecord): number
 
 /** Writes a record at `offset`, which takes {@link loggedRecordBytes}. */
 export function writeLoggedRecord(target: Buffer, offset: number, record: LoggedRecord): void {
-  const { key, value, headers, partition, timestampMs } = record
+  const { key, value, headers, partition, partitioner = 0, timestampMs } = record
   target[offset] = VERSION
   target[offset + 1] = (key ? HAS_KEY : 0) | (value ? HAS_VALUE : 0) | (partition === undefined ? 0 : HAS_PARTITION)
   target.writeUInt16BE(headers.length, offset + 2)
-  target.writeInt32BE(partition ?? 0, offset + 4)
+  target.writeInt32BE(partition ?? partitioner, offset + 4)
   writeUInt64(target, timestampMs, offset + 8)
   target.writeUInt32BE(key?.length ?? 0, offset + 16)
   target.writeUInt32BE(value?.length ?? 0, offset + 20)
-  let at = offset + FIXED_BYTES
-  for (const bytes of [key, value]) {
-    if (!bytes) continue
-    target.set(bytes, at)
-    at += bytes.length
-  }
+  let at = writeBytes(target, offset + FIXED_BYTES, key)
+  at = writeBytes(target, at, value)
   for (const header of headers) at = writeHeader(target, at, header)
+}
+
+function writeBytes(target: Buffer, at: number, bytes: Buffer | null): number {
+  if (!bytes) return at
+  target.set(bytes, at)
+  return at + bytes.length
 }
 
 function writeHeader(target: Buffer, at: number, { key, value }: RecordHeader): number {
@@ -58,9 +62,7 @@ function writeHeader(target: Buffer, at: number, { key, value }: RecordHeader): 
   target.writeUInt32BE(keyBytes, at)
   target.writeInt32BE(value ? value.length : -1, at + 4)
   at += HEADER_LENGTHS_BYTES + keyBytes
-  if (!value) return at
-  target.set(value, at)
-  return at + value.length
+  return writeBytes(target, at, value)
 }
 
 /** Reads what {@link writeLoggedRecord} wrote. Key, value and header values are views of `body`. */
@@ -81,8 +83,9 @@ export function readLoggedRecord(body: Buffer): LoggedRecord {
     })
     at = end
   }
+  const number = body.readInt32BE(4)
   return {
-    ...(flags & HAS_PARTITION ? { partition: body.readInt32BE(4) } : {}),
+    ...(flags & HAS_PARTITION ? { partition: number } : number === 0 ? {} : { partitioner: number }),
     key: flags & HAS_KEY ? body.subarray(FIXED_BYTES, keyEnd) : null,
     value: flags & HAS_VALUE ? body.subarray(keyEnd, valueEnd) : null,
     headers,

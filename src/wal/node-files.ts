@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -42,6 +43,14 @@ export class NodeDirectory implements LogDirectory {
     return new NodeFile(openSync(join(this.path, name), 'r'))
   }
 
+  openForWriting(name: string): LogFile {
+    return new NodeFile(openSync(join(this.path, name), 'r+'))
+  }
+
+  rename(from: string, to: string): void {
+    renameSync(join(this.path, from), join(this.path, to))
+  }
+
   remove(name: string): void {
     unlinkSync(join(this.path, name))
   }
@@ -57,6 +66,10 @@ export class NodeDirectory implements LogDirectory {
 
   move(name: string, into: LogDirectory): void {
     renameSync(join(this.path, name), join(into.path, basename(name)))
+  }
+
+  hasDirectory(name: string): boolean {
+    return existsSync(join(this.path, name))
   }
 
   directory(name: string): LogDirectory {

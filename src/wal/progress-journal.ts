@@ -1,5 +1,6 @@
 import { saltedCrc } from './crc.js'
 import type { SequenceRange } from './done-set.js'
+import { journalName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { readUInt64, writeUInt64 } from './slab-header.js'
 
@@ -8,7 +9,8 @@ export type Progress =
   | { readonly type: 'completed'; readonly range: SequenceRange }
   /** An empty value forgets the key. */
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
-  | { readonly type: 'nextSequence'; readonly sequence: number }
+  /** The lowest sequence and the lowest id of a slab that were never used. */
+  | { readonly type: 'next'; readonly sequence: number; readonly slabId: number }
 
 const MAGIC = Buffer.from('CASTPROG')
 const VERSION = 1
@@ -17,14 +19,7 @@ const CRC_AT = 28
 const FRAME_HEADER_BYTES = 8
 const COMPLETED = 1
 const NOTE = 2
-const NEXT_SEQUENCE = 3
-
-export const journalName = (id: number): string => `${String(id).padStart(16, '0')}.progress`
-
-export const journalIdOf = (name: string): number | undefined => {
-  const digits = /^(\d{16})\.progress$/.exec(name)?.[1]
-  return digits === undefined ? undefined : Number(digits)
-}
+const NEXT = 3
 
 /** An open progress journal that this process created: frames are appended, and synced when asked. */
 export class ProgressJournal {
@@ -118,10 +113,11 @@ function encodePayload(progress: Progress): Buffer {
       head.writeUInt16BE(key.length, 1)
       return Buffer.concat([head, key, progress.value])
     }
-    case 'nextSequence': {
-      const payload = Buffer.alloc(9)
-      payload[0] = NEXT_SEQUENCE
+    case 'next': {
+      const payload = Buffer.alloc(17)
+      payload[0] = NEXT
       writeUInt64(payload, progress.sequence, 1)
+      writeUInt64(payload, progress.slabId, 9)
       return payload
     }
   }
@@ -136,8 +132,8 @@ function decodePayload(payload: Buffer): Progress | undefined {
       const keyEnd = 3 + payload.readUInt16BE(1)
       return { type: 'note', key: payload.toString('utf8', 3, keyEnd), value: Buffer.from(payload.subarray(keyEnd)) }
     }
-    case NEXT_SEQUENCE:
-      return { type: 'nextSequence', sequence: readUInt64(payload, 1) }
+    case NEXT:
+      return { type: 'next', sequence: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
     default:
       return undefined
   }

@@ -1,5 +1,7 @@
+import { journalName } from './file-names.js'
 import type { LogDirectory } from './files.js'
-import { journalName, type Progress, ProgressJournal } from './progress-journal.js'
+import { type Progress, ProgressJournal } from './progress-journal.js'
+import { tryTo } from './try-to.js'
 
 export interface ProgressKeeperOptions {
   readonly directory: LogDirectory
@@ -13,8 +15,8 @@ export interface ProgressKeeperOptions {
   readonly report: (fields: object, message: string) => void
 }
 
-/** A journal that grew beyond this is written anew. */
-const MAX_BYTES = 16 * 1024 * 1024
+/** A journal that grew by this, and to twice its first size, is written anew. */
+const GROWTH_BYTES = 16 * 1024 * 1024
 
 /**
  * Keeps the progress journal: one is open at a time, and its beginning says everything that was true then. What cannot be
@@ -24,6 +26,7 @@ export class ProgressKeeper {
   readonly #options: ProgressKeeperOptions
   #journal: ProgressJournal | undefined
   #nextId: number
+  #maxBytes = 0
   /** Files that a new journal makes superfluous. */
   #old: string[]
   #syncs = 0
@@ -46,7 +49,7 @@ export class ProgressKeeper {
     try {
       if (!this.#journal) this.renew()
       this.#journal!.append(progress)
-      if (this.#journal!.sizeBytes > MAX_BYTES) this.renew()
+      if (this.#journal!.sizeBytes > this.#maxBytes) this.renew()
       return true
     } catch (error) {
       this.#break(error)
@@ -88,6 +91,8 @@ export class ProgressKeeper {
       tryTo(() => directory.remove(journalName(id)))
       throw error
     }
+    // What is still true may be large by itself: it must not be written again and again.
+    this.#maxBytes = this.#journal.sizeBytes + Math.max(this.#journal.sizeBytes, GROWTH_BYTES)
     if (old) this.#giveUp(old)
     this.#old = this.#old.filter(name => !tryTo(() => directory.remove(name)))
     tryTo(() => directory.sync())
@@ -110,15 +115,5 @@ export class ProgressKeeper {
   #giveUp(journal: ProgressJournal): void {
     this.#old.push(journalName(journal.id))
     tryTo(() => journal.close())
-  }
-}
-
-/** Returns whether `what` was done without an error. */
-export function tryTo(what: () => unknown): boolean {
-  try {
-    what()
-    return true
-  } catch {
-    return false
   }
 }

@@ -20,11 +20,20 @@ export class ReadOnlyDirectory implements LogDirectory {
   create(name: string): LogFile {
     throw new Error(`${name} cannot be created in a directory that is only looked at`)
   }
+  openForWriting(name: string): LogFile {
+    throw new Error(`${name} cannot be written in a directory that is only looked at`)
+  }
   remove(): void {}
+  rename(): void {}
   move(): void {}
   sync(): void {}
-  directory(): LogDirectory {
-    return this
+  hasDirectory(name: string): boolean {
+    return this.#directory.hasDirectory(name)
+  }
+  /** @throws when there is none: it would have to be created */
+  directory(name: string): LogDirectory {
+    if (!this.hasDirectory(name)) throw new Error(`there is no ${name} in ${this.path}`)
+    return new ReadOnlyDirectory(this.#directory.directory(name))
   }
   freeBytes(): number {
     return this.#directory.freeBytes()

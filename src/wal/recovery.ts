@@ -1,16 +1,21 @@
 import type { SequenceRange } from './done-set.js'
-import type { LogDirectory, LogFile } from './files.js'
+import { journalIdOf, journalName, slabIdOf, slabName, spareIdOf } from './file-names.js'
+import type { LogDirectory } from './files.js'
 import { LogUnusableError } from './log-error.js'
-import { journalIdOf, journalName, type Progress, readJournal } from './progress-journal.js'
-import { readSeal } from './seal.js'
-import { Slab, slabIdOf, slabName } from './slab.js'
-import { SlabCursor } from './slab-cursor.js'
+import { type Progress, readJournal } from './progress-journal.js'
+import { scanSlab } from './scan-slab.js'
+import { readTrailer } from './seal.js'
+import { Slab } from './slab.js'
 import { decodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './slab-header.js'
+import type { SlabIndex } from './slab-index.js'
+import { withFile } from './with-file.js'
 
 /** What was found in a directory. */
 export interface Recovered {
   /** Rising ids. All are closed. */
   readonly slabs: readonly Slab[]
+  /** Of slabs that had to be scanned. */
+  readonly indexes: ReadonlyMap<Slab, SlabIndex>
   readonly notes: Map<string, Buffer>
   readonly nextSequence: number
   readonly nextSlabId: number
@@ -24,8 +29,10 @@ export interface RecoveryReport {
   /** Entries found that are still to be delivered. */
   readonly openEntries: number
   readonly damagedEntries: number
-  /** Bytes behind the last good entry of slabs that a crash left without a seal: they were never acknowledged. */
+  /** Bytes behind the last good entry of slabs that a crash left in the middle of an append: they were never acknowledged. */
   readonly tornBytes: number
+  /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
+  readonly tornEntries: number
   /** Files moved to `quarantine/` because their header is damaged. */
   readonly quarantinedFiles: readonly string[]
 }
@@ -45,42 +52,35 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
   const progress = journalIds.flatMap(id => readProgress(directory, journalName(id)))
   const { headed, damagedNames, leftover } = readHeaders(directory, names)
-  const scanned = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
+  const read = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
   if (leftover !== undefined) directory.remove(leftover)
+  for (const name of names) if (spareIdOf(name) !== undefined) directory.remove(name)
   for (const name of damagedNames) directory.move(name, quarantine())
   if (damagedNames.length > 0) {
     quarantine().sync()
     directory.sync()
   }
-  const slabs = scanned.map(({ slab }) => slab)
-  const { notes, nextSequence } = applyProgress(slabs, progress)
-  const slabIds = names.flatMap(name => slabIdOf(name) ?? [])
+  const slabs = read.map(({ slab }) => slab)
+  const { notes, nextSequence, nextSlabId } = applyProgress(slabs, progress)
+  const usedIds = names.flatMap(name => slabIdOf(name) ?? spareIdOf(name) ?? [])
   return {
     slabs,
+    indexes: new Map(read.flatMap(({ slab, index }) => (index ? [[slab, index] as const] : []))),
     notes,
     nextSequence: slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence),
-    nextSlabId: Math.max(0, ...slabIds) + 1,
+    nextSlabId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSlabId),
     journalIds,
     report: {
       openEntries: sum(slabs.map(({ openCount }) => openCount)),
       damagedEntries: sum(slabs.map(({ damagedCount }) => damagedCount)),
-      tornBytes: sum(scanned.map(({ tornBytes }) => tornBytes)),
+      tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
+      tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
       quarantinedFiles: damagedNames
     }
   }
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
-
-/** Runs `use` with an open file, which is closed whatever happens. */
-export function withFile<T>(directory: LogDirectory, name: string, use: (file: LogFile) => T): T {
-  const file = directory.open(name)
-  try {
-    return use(file)
-  } finally {
-    file.close()
-  }
-}
 
 function readProgress(directory: LogDirectory, name: string): readonly Progress[] {
   const progress = withFile(directory, name, file => readJournal(file.read(0, file.sizeBytes)))
@@ -118,20 +118,26 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
 
 const isUnwritten = (bytes: Buffer): boolean => bytes.length < SLAB_HEADER_BYTES || bytes.every(byte => byte === 0)
 
-interface Scanned {
+interface ReadSlab {
   readonly slab: Slab
+  readonly index: SlabIndex | undefined
   readonly tornBytes: number
+  readonly tornEntries: number
 }
 
-function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabHeader | undefined): Scanned {
+function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabHeader | undefined): ReadSlab {
   return withFile(directory, name, file => {
-    const summary = readSeal(file, header)
-    if (summary) return { slab: closed(new Slab(header, summary)), tornBytes: 0 }
+    const extent = readTrailer(file, header.salt)
+    if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, tornBytes: 0, tornEntries: 0 }
     const isCut = next?.previousId === header.id
     const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
     // What the last process wrote may not be on the disk yet, and nobody else will sync this file.
     file.sync()
-    return scanSlab(file, header, endBytes)
+    const { index, damaged, torn, tornBytes, ...found } = scanSlab(file, { ...header, endBytes })
+    const slab = closed(new Slab(header, { endBytes: found.endBytes, entryCount: index.count }))
+    for (const sequence of damaged) slab.damaged(sequence)
+    for (const sequence of torn) slab.complete(sequence)
+    return { slab, index, tornBytes, tornEntries: torn.length }
   })
 }
 
@@ -140,49 +146,28 @@ const closed = (slab: Slab): Slab => {
   return slab
 }
 
-/** Reads every entry of a slab that has no seal. */
-function scanSlab(file: LogFile, header: SlabHeader, endBytes: number): Scanned {
-  const slab = closed(new Slab(header))
-  const cursor = new SlabCursor(file, header.salt, SLAB_HEADER_BYTES, endBytes)
-  for (;;) {
-    const offset = cursor.offset
-    const found = cursor.next()
-    if (found.type === 'end') return { slab, tornBytes: found.tornBytes }
-    if (found.type === 'gap') continue
-    if (found.type === 'entry' && found.isSeal) return { slab, tornBytes: 0 }
-    const sequence = found.type === 'entry' ? found.entry.sequence : found.sequence
-    if (sequence < slab.endSequence) continue
-    while (slab.endSequence < sequence) loseNext(slab)
-    slab.endBytes = offset
-    slab.added(found.type === 'entry' ? found.entry.destination : '', found.sizeBytes)
-    if (found.type === 'damagedBody') slab.damaged(sequence)
-  }
-}
-
-function loseNext(slab: Slab): void {
-  slab.entryCount++
-  slab.damaged(slab.endSequence - 1)
-}
-
 function applyProgress(
   slabs: readonly Slab[],
   progress: readonly Progress[]
-): { notes: Map<string, Buffer>; nextSequence: number } {
+): { notes: Map<string, Buffer>; nextSequence: number; nextSlabId: number } {
   const notes = new Map<string, Buffer>()
   // Sequences that were ever completed are never used again, also when the entries themselves are gone.
   let nextSequence = 1
+  let nextSlabId = 1
   for (const one of progress) {
     if (one.type === 'note') {
       if (one.value.length === 0) notes.delete(one.key)
       else notes.set(one.key, one.value)
-    } else if (one.type === 'nextSequence') nextSequence = Math.max(nextSequence, one.sequence)
-    else {
+    } else if (one.type === 'next') {
+      nextSequence = Math.max(nextSequence, one.sequence)
+      nextSlabId = Math.max(nextSlabId, one.slabId)
+    } else {
       const { first, count } = one.range
       nextSequence = Math.max(nextSequence, first + count)
       completeRange(slabs, one.range)
     }
   }
-  return { notes, nextSequence }
+  return { notes, nextSequence, nextSlabId }
 }
 
 /** Marks a run of sequences as completed, in whichever slabs hold them. Returns how many had been open. */

@@ -1,28 +1,14 @@
 import { DoneSet } from './done-set.js'
+import { slabName } from './file-names.js'
 import type { SlabHeader } from './slab-header.js'
 import { SLAB_HEADER_BYTES } from './slab-header.js'
 
-/** One place in the index of a slab is remembered for about this many bytes. */
-const INDEX_STEP_BYTES = 1024 * 1024
-
-export const slabName = (id: number): string => `${String(id).padStart(16, '0')}.slab`
-
-/** The id in the name of a slab, `undefined` for any other file. */
-export const slabIdOf = (name: string): number | undefined => {
-  const digits = /^(\d{16})\.slab$/.exec(name)?.[1]
-  return digits === undefined ? undefined : Number(digits)
-}
-
-/** What is kept in memory of one slab: where its entries are, which are completed, and for which destinations. */
+/** What is always kept in memory of one slab: how many entries it has, and which of them are completed. */
 export class Slab {
   readonly id: number
   readonly salt: number
   readonly firstSequence: number
   readonly done = new DoneSet()
-  /** Entries per destination. */
-  readonly destinations: Map<string, number>
-  /** `[sequence, offset]`, rising. */
-  readonly index: [number, number][]
   /** Valid length: what lies behind it does not count. */
   endBytes: number
   entryCount: number
@@ -33,20 +19,13 @@ export class Slab {
 
   constructor(
     { id, salt, firstSequence }: Pick<SlabHeader, 'id' | 'salt' | 'firstSequence'>,
-    contents: {
-      readonly endBytes: number
-      readonly entryCount: number
-      readonly destinations: Map<string, number>
-      readonly index: [number, number][]
-    } = { endBytes: SLAB_HEADER_BYTES, entryCount: 0, destinations: new Map(), index: [] }
+    { endBytes, entryCount }: SlabExtent = { endBytes: SLAB_HEADER_BYTES, entryCount: 0 }
   ) {
     this.id = id
     this.salt = salt
     this.firstSequence = firstSequence
-    this.endBytes = contents.endBytes
-    this.entryCount = contents.entryCount
-    this.destinations = contents.destinations
-    this.index = contents.index
+    this.endBytes = endBytes
+    this.entryCount = entryCount
   }
 
   get name(): string {
@@ -64,16 +43,10 @@ export class Slab {
     return this.isClosed && this.openCount === 0
   }
 
-  /** Takes note of the entry that ends at `endBytes` now. */
-  added(destination: string, sizeBytes: number): void {
-    const sequence = this.endSequence
-    const indexedAt = this.index.at(-1)?.[1]
-    if (indexedAt === undefined || this.endBytes - indexedAt >= INDEX_STEP_BYTES) {
-      this.index.push([sequence, this.endBytes])
-    }
-    this.destinations.set(destination, (this.destinations.get(destination) ?? 0) + 1)
-    this.entryCount++
-    this.endBytes += sizeBytes
+  /** The entries reach this far now. */
+  reach(endBytes: number, entryCount: number): void {
+    this.endBytes = endBytes
+    this.entryCount = entryCount
   }
 
   /** Returns false when the entry is not of this slab, or was completed before. */
@@ -92,17 +65,10 @@ export class Slab {
     this.damagedCount++
     return true
   }
+}
 
-  /** Where to begin reading for `sequence`: the last indexed place at or before it. */
-  seek(sequence: number): { readonly sequence: number; readonly offset: number } {
-    let low = 0
-    let high = this.index.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.index[middle]![0] <= sequence) low = middle + 1
-      else high = middle
-    }
-    const [at, offset] = this.index[low - 1] ?? [this.firstSequence, SLAB_HEADER_BYTES]
-    return { sequence: at, offset }
-  }
+/** How far the entries of a slab reach. */
+export interface SlabExtent {
+  readonly endBytes: number
+  readonly entryCount: number
 }

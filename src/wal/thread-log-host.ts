@@ -1,14 +1,18 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../model.js'
+import { threadModule } from '../thread-module.js'
+import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
+import type { DestinationBacklog } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
-import type { LogCall, LogReply, LogThreadOptions } from './log-calls.js'
+import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './log-calls.js'
 import { LogUnusableError, type Refusal } from './log-error.js'
 import type { LogHost, Note } from './log-host.js'
-import type { ReadRequest, ReadResult } from './log-reader.js'
-import type { CommitResult, LogStats } from './log-store.js'
+import type { LogStats } from './log-stats.js'
+import type { CommitResult } from './log-store.js'
+import type { ReadRequest, ReadResult } from './read-request.js'
 import type { RecoveryReport } from './recovery.js'
 
 /** A log that is open: its host, and what was found in it. */
@@ -41,13 +45,14 @@ export interface LogThreadDeps {
  */
 export function openLogThread(
   options: LogThreadOptions,
-  { log, onCrash, worker: url = new URL('./log-worker.js', import.meta.url) }: LogThreadDeps
+  { log, onCrash, worker: url = threadModule('./log-worker.js', import.meta.url) }: LogThreadDeps
 ): Promise<OpenedLog> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(url, { workerData: options, name: 'castellan-log' })
     const host = new ThreadLogHost(worker)
     worker.on('message', (reply: LogReply) => {
       if (reply.type === 'result') host.answered(reply.id, reply.value)
+      else if (reply.type === 'callFailed') host.failed(reply.id, reply.message)
       else if (reply.type === 'report') log.warn(reply.fields, reply.message)
       else if (reply.type === 'unusable') reject(new LogUnusableError(reply.message))
       else {
@@ -64,9 +69,13 @@ export function openLogThread(
   })
 }
 
+/** One group fills while another is written. */
+const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
+
 class ThreadLogHost implements LogHost {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
+  readonly #spare: ArrayBuffer[] = []
   #nextId = 1
   #end: Error | undefined
   #isClosing = false
@@ -75,8 +84,22 @@ class ThreadLogHost implements LogHost {
     this.#worker = worker
   }
 
-  commit(bytes: Buffer): Promise<CommitResult> {
-    return this.#call({ type: 'commit', bytes })
+  /** What the thread has written comes back with the answer. */
+  memory(sizeBytes: number): Buffer {
+    const spare = sizeBytes === CHUNK_BYTES ? this.#spare.pop() : undefined
+    return spare ? Buffer.from(spare) : Buffer.allocUnsafeSlow(sizeBytes)
+  }
+  stage(bytes: Buffer): void {
+    this.#worker.postMessage({ type: 'stage', bytes } satisfies LogCall, [bytes.buffer as ArrayBuffer])
+  }
+  async commit(bytes: Buffer): Promise<CommitResult> {
+    const { memory, ...result } = await this.#call<CommitReply>({ type: 'commit', bytes }, [
+      bytes.buffer as ArrayBuffer
+    ])
+    for (const chunk of memory) {
+      if (chunk.byteLength === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(chunk)
+    }
+    return result
   }
   complete(ranges: readonly SequenceRange[]): Promise<number> {
     return this.#call({ type: 'complete', ranges })
@@ -87,6 +110,9 @@ class ThreadLogHost implements LogHost {
   async read(request: ReadRequest): Promise<ReadResult> {
     const result = await this.#call<ReadResult>({ type: 'read', request })
     return { ...result, entries: result.entries.map(entry => ({ ...entry, body: toBuffer(entry.body) })) }
+  }
+  backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
+    return this.#call({ type: 'backlog' })
   }
   bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     return this.#call({ type: 'bury', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
@@ -115,6 +141,12 @@ class ThreadLogHost implements LogHost {
     pending?.resolve(value as never)
   }
 
+  failed(id: number, message: string): void {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    pending?.reject(new Error(message))
+  }
+
   /** Returns false when the end was asked for. */
   ended(error: Error): boolean {
     if (this.#end) return false
@@ -124,12 +156,12 @@ class ThreadLogHost implements LogHost {
     return !this.#isClosing
   }
 
-  #call<Value>(call: Unnumbered<LogCall>): Promise<Value> {
+  #call<Value>(call: Unnumbered<AnsweredCall>, moved: readonly ArrayBuffer[] = []): Promise<Value> {
     if (this.#end) return Promise.reject(this.#end)
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, ...call })
+      this.#worker.postMessage({ id, ...call }, moved)
     })
   }
 }

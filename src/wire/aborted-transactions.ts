@@ -7,7 +7,7 @@ export interface AbortedTransaction {
   readonly firstOffset: Offset
 }
 
-/** The part of a batch header that says whether its records count. */
+/** The parts of a batch header that decide whether its records are delivered. */
 interface TransactionalBatch {
   readonly start: number
   readonly lastOffset: Offset
@@ -15,8 +15,8 @@ interface TransactionalBatch {
 }
 
 /**
- * Decides, batch by batch in offset order, which batches are delivered: no control batches ever, and none of a
- * transaction that was aborted.
+ * Decides, batch by batch in offset order, which batches are delivered: all but control batches and those of aborted
+ * transactions.
  */
 export class AbortedTransactions {
   /** Not reached yet, the next one last. */

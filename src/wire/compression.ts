@@ -12,14 +12,14 @@ export type CompressionCodec = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 export const codecNumbers: Readonly<Record<CompressionCodec, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 const codecs: readonly CompressionCodec[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
-/** The codec with this number; `undefined` for those Kafka has not invented yet. */
+/** The codec with this number; `undefined` for an unknown one. */
 export const codecOf = (number: number): CompressionCodec | undefined => codecs[number]
 
 /** Must have resolved once before `compress` and `decompress` know zstd. Every broker client awaits it on connecting. */
 export const prepareCompression = prepareZstd
 
 /**
- * Loads what the codec needs. zstd is told of when it is first used: where Node has none it takes a moment to load.
+ * Loads what the codec needs. For zstd, which may take a moment to load, {@link prepareCompression} does it.
  *
  * @throws CodecUnavailableError when it cannot be loaded
  */

@@ -1,8 +1,8 @@
 import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
 
 /**
- * Joins batches of one partition, each beginning at or after the end of the one before, into one; no byte is copied. One
- * batch is given back as it is. A hole between two is compaction's and may be read over; an overlap is a mistake.
+ * Joins batches of one partition, each of which begins at or after the end of the one before, without copying bytes. A single
+ * batch is returned as it is. A gap between two comes from compaction and may be read over; an overlap is a mistake.
  *
  * @throws RangeError when there is none, or when two overlap
  */
@@ -70,7 +70,7 @@ class JoinedRecordBatch implements RecordBatch {
   }
 }
 
-/** Index of the last item that holds, in an array where those that hold come first; the first one does. */
+/** Index of the last item for which the condition holds. It holds for the first one, and for none after the first that fails. */
 function lastWhere<T>(items: readonly T[], holds: (item: T) => boolean): number {
   let low = 0
   let high = items.length - 1

@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Logger } from '../model.js'
 
-/** How to prove who we are. */
+/** How to log in. */
 export type SaslOptions =
   | {
       readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
@@ -12,13 +12,13 @@ export type SaslOptions =
       readonly mechanism: 'oauthbearer'
       /** A function is asked on every authentication, so it can renew the token. */
       readonly token: string | (() => Promise<string>)
-      /** Told of a token that a broker has refused. */
+      /** Called with a token that a broker has refused. */
       readonly refused?: ((token: string) => void) | undefined
     }
 
-/** What all connections to a cluster have in common. */
+/** The settings that all connections to a cluster share. */
 export interface ConnectionSettings {
-  /** What brokers log and count us by. */
+  /** The client id in the logs and quotas of brokers. */
   readonly clientId: string
   /** How long a broker may take for an answer, unless the call says otherwise. */
   readonly requestTimeoutMs: number

@@ -1,6 +1,7 @@
 import { UnavailableError } from '../errors.js'
+import type { ForeignProtocol, ForeignProtocolError } from './frame-reader.js'
 
-/** What went wrong, without the broker's address, and what to look at. */
+/** What went wrong, without the address of the broker, and what to check. */
 interface Trouble {
   readonly brief: string
   readonly advice?: string
@@ -53,7 +54,7 @@ const troubles: ReadonlyMap<string, Trouble> = new Map([
 ])
 
 /**
- * Why a connection could not be opened, in words that name what to look at.
+ * Why a connection could not be opened, with advice on what to check.
  *
  * @param name HOST:PORT of the broker
  */
@@ -87,7 +88,7 @@ export interface LostConnection {
 /** ApiVersions is answered before any login, and asked twice at most. */
 const HELLO_ANSWERS = 2
 
-/** A broker that closes a connection at the first bytes mostly expects something else than it was sent. */
+/** A broker that closes a connection after the first bytes usually expects TLS, or a login. */
 export function connectionLost(name: string, lost: LostConnection): UnavailableError {
   if (lost.isTls && !lost.isConnected) {
     const { brief, advice } = cutHandshake
@@ -102,4 +103,16 @@ function howItWasLost({ answers, isWaiting, isTls, hasLogin }: LostConnection): 
   if (isWaiting && answers === 0 && !isTls) return ' before it answered; does it expect TLS? (tls.enabled)'
   const isFirst = isWaiting && answers > 0 && answers <= HELLO_ANSWERS
   return isFirst && !hasLogin ? ' at the first request; does it expect a login? (sasl)' : ''
+}
+
+const adviceFor: Readonly<Record<ForeignProtocol, string>> = {
+  HTTP: 'use the port of a broker',
+  TLS: 'set tls.enabled to true, or use its port without TLS'
+}
+
+/** Something answers at the address, and is no broker. */
+export function speaksAnotherProtocol(name: string, error: ForeignProtocolError): UnavailableError {
+  const brief = `it answers in ${error.protocol}, not in Kafka's protocol`
+  const message = `no connection to ${name}: ${brief}; ${adviceFor[error.protocol]}`
+  return new UnavailableError('brokerUnreachable', message, error, brief)
 }

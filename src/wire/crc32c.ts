@@ -50,5 +50,5 @@ export function loadNativeCrc32c(): Crc32c | undefined {
   }
 }
 
-/** The fastest one at hand. */
+/** The fastest available implementation. */
 export const crc32c: Crc32c = loadNativeCrc32c() ?? crc32cOfJavaScript

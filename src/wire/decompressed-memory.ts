@@ -7,11 +7,11 @@ export interface OpenRecords extends RecordIndex {
 
 /** Keeps decompressed records until it is told that their memory is needed. */
 export interface DecompressedHolder {
-  /** Lets go of what it holds; it can decompress it again. */
+  /** Drops the records; the holder can decompress them again. */
   release(): void
 }
 
-/** A holder's place. It outlives the holder, whom it does not keep alive. */
+/** The entry of a holder. It does not keep the holder alive, and may outlive it. */
 export interface HeldPlace {
   readonly holder: WeakRef<DecompressedHolder>
   readonly bytes: number
@@ -21,10 +21,9 @@ export const heldBytesOf = ({ records, positions, offsetDeltas }: OpenRecords): 
   records.length + positions.byteLength + (offsetDeltas?.byteLength ?? 0)
 
 /**
- * Bounds the memory of all records that were decompressed, whoever reads them: the least recently read batch lets go of
- * its records first and decompresses them again when it is read again. So nothing waits for room or is refused for want
- * of it. What a batch takes comes back when it is released here, or when nobody holds the batch any more: it has been
- * read, left the cache, or was dropped.
+ * Limits the memory of the decompressed records of all readers. The batch that was read least recently drops its records
+ * first, and decompresses them again when it is read again. So no read waits for memory or is refused for lack of it. The
+ * memory of a batch is free again when it is released here, or when the batch itself has become garbage.
  *
  * Invariants: `heldBytes` is the sum over all places; it is at most `maxBytes`.
  */
@@ -49,7 +48,7 @@ export class DecompressedMemory {
     return this.#heldBytes
   }
 
-  /** Takes `bytes` for what `holder` has decompressed; others let go where there is no room. At most `maxBytes`. */
+  /** Counts `bytes` for the records that `holder` has decompressed, at most `maxBytes`. Others drop theirs where necessary. */
   hold(holder: DecompressedHolder, bytes: number): HeldPlace {
     for (const place of this.#places) {
       if (this.#heldBytes + bytes <= this.maxBytes) break
@@ -64,7 +63,7 @@ export class DecompressedMemory {
     return place
   }
 
-  /** It is being read: others let go before it. */
+  /** The holder is being read, so others drop their records before it. */
   touch(place: HeldPlace): void {
     if (this.#places.delete(place)) this.#places.add(place)
   }

@@ -2,7 +2,7 @@ import { DecompressedMemory } from './decompressed-memory.js'
 import { DecompressionLimitError } from './decompression-error.js'
 import { type Packed, PackedRecords } from './packed-records.js'
 
-/** How much a response may be decompressed to. */
+/** Limits for the decompressed size of a response. */
 export interface DecompressionLimits {
   readonly memory: DecompressedMemory
   /** Of one response, and so of one batch. */
@@ -19,16 +19,16 @@ export const defaultDecompressionLimits = (): DecompressionLimits => ({
   responseMaxBytes: DEFAULT_MAX_BYTES
 })
 
-/** What became of compressed records: opened, left for another call, or larger than any call may open. */
+/** What happened to compressed records: opened, left for another call, or larger than any call may open. */
 export type Unpacked =
   | { readonly type: 'opened'; readonly source: PackedRecords }
   | { readonly type: 'leftOut' }
   | { readonly type: 'tooLarge'; readonly maxBytes: number }
 
 /**
- * What is left to the batches of one response. The first batch may take all that a response may; those behind it share
- * what is left of a smaller bound, so that nobody else waits for long. A batch that does not fit behind others is left
- * out, to be asked for again; one that does not fit alone never will.
+ * The decompressed bytes that the batches of one response may still take. The first batch may take all that a response may.
+ * Those behind it share what is left of a smaller limit, so that the event loop is not held up for long. A batch that does
+ * not fit behind others is left out, and is fetched again; one that does not fit alone never will.
  */
 export class DecompressionAllowance {
   readonly #limits: DecompressionLimits
@@ -46,7 +46,7 @@ export class DecompressionAllowance {
     if (this.#leftBytes <= 0) return { type: 'leftOut' }
     const source = new PackedRecords(memory, packed)
     const allowedBytes = this.#leftBytes
-    // A batch that cannot be opened may have cost as much work as one that takes all that is allowed.
+    // Trying to open a batch that is too large may have cost as much work as one that just fits.
     this.#leftBytes = 0
     try {
       const { records } = source.openWithin(allowedBytes)

@@ -1,4 +1,4 @@
-/** Compressed bytes, whole as far as was looked, would take more memory than is allowed. */
+/** Compressed bytes would take more memory than is allowed. They are whole as far as they were read. */
 export class DecompressionLimitError extends Error {
   override readonly name = 'DecompressionLimitError'
   readonly maxBytes: number

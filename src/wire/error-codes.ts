@@ -1,6 +1,3 @@
-/** What to look up again before the same request can succeed. */
-export type Refresh = 'none' | 'metadata' | 'coordinator'
-
 /** One of Kafka's protocol error codes. */
 export interface KafkaErrorCode {
   readonly code: number
@@ -8,16 +5,15 @@ export interface KafkaErrorCode {
   readonly name: string
   /** True: the same request may succeed later. */
   readonly retriable: boolean
-  readonly refresh: Refresh
   /** For people: name, code and the likely cause. */
   readonly message: string
 }
 
-type Reaction = 'final' | 'retry' | 'retryAfterMetadata' | 'retryAfterCoordinator'
+type Reaction = 'final' | 'retry'
 
 /**
- * Code, name, what to do, likely cause. Retriable and metadata as the Java client has them, but for three: -1 (a broker
- * that stumbles may get up again), 41 and 129 (both are cured by fresh metadata).
+ * Code, name, what to do, likely cause. Retriable as in the Java client, but for three: -1 (the broker may recover),
+ * 41 and 129 (fresh metadata cures both).
  * Source: org.apache.kafka.common.protocol.Errors of kafka-clients 4.3.1, names and classes.
  */
 const table = [
@@ -25,20 +21,20 @@ const table = [
   [0, 'NONE', 'final'],
   [1, 'OFFSET_OUT_OF_RANGE', 'final', 'the offset lies outside the log'],
   [2, 'CORRUPT_MESSAGE', 'retry', 'the batch failed its checksum or its validation'],
-  [3, 'UNKNOWN_TOPIC_OR_PARTITION', 'retryAfterMetadata', 'the topic or partition does not exist on this broker'],
+  [3, 'UNKNOWN_TOPIC_OR_PARTITION', 'retry', 'the topic or partition does not exist on this broker'],
   [4, 'INVALID_FETCH_SIZE', 'final'],
-  [5, 'LEADER_NOT_AVAILABLE', 'retryAfterMetadata', 'the partition has no leader at the moment'],
-  [6, 'NOT_LEADER_OR_FOLLOWER', 'retryAfterMetadata', 'another broker leads the partition now'],
+  [5, 'LEADER_NOT_AVAILABLE', 'retry', 'the partition has no leader at the moment'],
+  [6, 'NOT_LEADER_OR_FOLLOWER', 'retry', 'another broker leads the partition now'],
   [7, 'REQUEST_TIMED_OUT', 'retry', 'the in-sync replicas did not answer in time; the record may have been written'],
   [8, 'BROKER_NOT_AVAILABLE', 'final'],
-  [9, 'REPLICA_NOT_AVAILABLE', 'retryAfterMetadata', 'the replica is not available'],
+  [9, 'REPLICA_NOT_AVAILABLE', 'retry', 'the replica is not available'],
   [10, 'MESSAGE_TOO_LARGE', 'final', 'the batch is larger than max.message.bytes of the topic'],
   [11, 'STALE_CONTROLLER_EPOCH', 'final'],
   [12, 'OFFSET_METADATA_TOO_LARGE', 'final', 'the metadata of the commit is larger than offset.metadata.max.bytes'],
-  [13, 'NETWORK_EXCEPTION', 'retryAfterMetadata'],
+  [13, 'NETWORK_EXCEPTION', 'retry'],
   [14, 'COORDINATOR_LOAD_IN_PROGRESS', 'retry', 'the coordinator is still loading'],
-  [15, 'COORDINATOR_NOT_AVAILABLE', 'retryAfterCoordinator', 'the group has no coordinator at the moment'],
-  [16, 'NOT_COORDINATOR', 'retryAfterCoordinator', 'another broker coordinates the group now'],
+  [15, 'COORDINATOR_NOT_AVAILABLE', 'retry', 'the group has no coordinator at the moment'],
+  [16, 'NOT_COORDINATOR', 'retry', 'another broker coordinates the group now'],
   [17, 'INVALID_TOPIC_EXCEPTION', 'final', 'the topic name is not allowed'],
   [18, 'RECORD_LIST_TOO_LARGE', 'final', 'the batch is larger than a segment of the topic'],
   [19, 'NOT_ENOUGH_REPLICAS', 'retry', 'fewer replicas are in sync than min.insync.replicas asks for'],
@@ -63,7 +59,7 @@ const table = [
   [38, 'INVALID_REPLICATION_FACTOR', 'final', 'the replication factor is not allowed with the brokers at hand'],
   [39, 'INVALID_REPLICA_ASSIGNMENT', 'final'],
   [40, 'INVALID_CONFIG', 'final'],
-  [41, 'NOT_CONTROLLER', 'retryAfterMetadata', 'another broker is the controller now'],
+  [41, 'NOT_CONTROLLER', 'retry', 'another broker is the controller now'],
   [42, 'INVALID_REQUEST', 'final', 'the broker finds the request malformed'],
   [43, 'UNSUPPORTED_FOR_MESSAGE_FORMAT', 'final'],
   [44, 'POLICY_VIOLATION', 'final', 'a policy of the broker refuses the request'],
@@ -78,7 +74,7 @@ const table = [
   [53, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'final'],
   [54, 'SECURITY_DISABLED', 'final'],
   [55, 'OPERATION_NOT_ATTEMPTED', 'final'],
-  [56, 'KAFKA_STORAGE_ERROR', 'retryAfterMetadata', 'the broker has trouble with its disk'],
+  [56, 'KAFKA_STORAGE_ERROR', 'retry', 'the broker has trouble with its disk'],
   [57, 'LOG_DIR_NOT_FOUND', 'final'],
   [58, 'SASL_AUTHENTICATION_FAILED', 'final', 'authentication failed'],
   [59, 'UNKNOWN_PRODUCER_ID', 'final', 'the broker has forgotten this producer'],
@@ -94,19 +90,19 @@ const table = [
   [69, 'GROUP_ID_NOT_FOUND', 'final'],
   [70, 'FETCH_SESSION_ID_NOT_FOUND', 'retry'],
   [71, 'INVALID_FETCH_SESSION_EPOCH', 'retry'],
-  [72, 'LISTENER_NOT_FOUND', 'retryAfterMetadata', 'the leader has no listener of the kind that was asked'],
+  [72, 'LISTENER_NOT_FOUND', 'retry', 'the leader has no listener of the kind that was asked'],
   [73, 'TOPIC_DELETION_DISABLED', 'final'],
-  [74, 'FENCED_LEADER_EPOCH', 'retryAfterMetadata', 'the leader epoch is older than the one of the broker'],
+  [74, 'FENCED_LEADER_EPOCH', 'retry', 'the leader epoch is older than the one of the broker'],
   [75, 'UNKNOWN_LEADER_EPOCH', 'retry', 'the leader epoch is newer than the one of the broker'],
   [76, 'UNSUPPORTED_COMPRESSION_TYPE', 'final', 'the topic does not take this compression'],
   [77, 'STALE_BROKER_EPOCH', 'final'],
   [78, 'OFFSET_NOT_AVAILABLE', 'retry', 'the leader is too new to tell offsets yet'],
   [79, 'MEMBER_ID_REQUIRED', 'final', 'the member needs an id first'],
-  [80, 'PREFERRED_LEADER_NOT_AVAILABLE', 'retryAfterMetadata'],
+  [80, 'PREFERRED_LEADER_NOT_AVAILABLE', 'retry'],
   [81, 'GROUP_MAX_SIZE_REACHED', 'final'],
   [82, 'FENCED_INSTANCE_ID', 'final'],
-  [83, 'ELIGIBLE_LEADERS_NOT_AVAILABLE', 'retryAfterMetadata'],
-  [84, 'ELECTION_NOT_NEEDED', 'retryAfterMetadata'],
+  [83, 'ELIGIBLE_LEADERS_NOT_AVAILABLE', 'retry'],
+  [84, 'ELECTION_NOT_NEEDED', 'retry'],
   [85, 'NO_REASSIGNMENT_IN_PROGRESS', 'final'],
   [86, 'GROUP_SUBSCRIBED_TO_TOPIC', 'final'],
   [87, 'INVALID_RECORD', 'final', 'the broker refuses the record'],
@@ -122,10 +118,10 @@ const table = [
   [97, 'PRINCIPAL_DESERIALIZATION_FAILURE', 'final'],
   [98, 'SNAPSHOT_NOT_FOUND', 'final'],
   [99, 'POSITION_OUT_OF_RANGE', 'final'],
-  [100, 'UNKNOWN_TOPIC_ID', 'retryAfterMetadata'],
+  [100, 'UNKNOWN_TOPIC_ID', 'retry'],
   [101, 'DUPLICATE_BROKER_REGISTRATION', 'final'],
   [102, 'BROKER_ID_NOT_REGISTERED', 'final'],
-  [103, 'INCONSISTENT_TOPIC_ID', 'retryAfterMetadata'],
+  [103, 'INCONSISTENT_TOPIC_ID', 'retry'],
   [104, 'INCONSISTENT_CLUSTER_ID', 'final'],
   [105, 'TRANSACTIONAL_ID_NOT_FOUND', 'final'],
   [106, 'FETCH_SESSION_TOPIC_ID_ERROR', 'retry'],
@@ -151,7 +147,7 @@ const table = [
   [126, 'DUPLICATE_VOTER', 'final'],
   [127, 'VOTER_NOT_FOUND', 'final'],
   [128, 'INVALID_REGULAR_EXPRESSION', 'final'],
-  [129, 'REBOOTSTRAP_REQUIRED', 'retryAfterMetadata'],
+  [129, 'REBOOTSTRAP_REQUIRED', 'retry'],
   [130, 'STREAMS_INVALID_TOPOLOGY', 'final'],
   [131, 'STREAMS_INVALID_TOPOLOGY_EPOCH', 'final'],
   [132, 'STREAMS_TOPOLOGY_FENCED', 'final'],
@@ -174,8 +170,6 @@ const describe = (code: number, name: string, reaction: Reaction, cause?: string
   code,
   name,
   retriable: reaction !== 'final',
-  refresh:
-    reaction === 'retryAfterMetadata' ? 'metadata' : reaction === 'retryAfterCoordinator' ? 'coordinator' : 'none',
   message: cause ? `${name} (${code}): ${cause}` : `${name} (${code})`
 })
 

@@ -10,14 +10,14 @@ import { openRecords, PlainRecords, type RecordSource } from './packed-records.j
 import * as layout from './record-batch-layout.js'
 
 const { BATCH_HEADER_BYTES, LOG_OVERHEAD_BYTES } = layout
-/** A batch that claims more could never arrive in one response, so it is not cut but damaged. */
+/** A batch that claims more could never arrive in one response, so it is damaged rather than cut. */
 const MAX_BATCH_BYTES = 256 * 1024 * 1024
 
 export interface FetchedRecordsContext {
   readonly fetchOffset: Offset
   /** Empty unless only committed records are wanted. */
   readonly abortedTransactions: readonly AbortedTransaction[]
-  /** What the response may still be decompressed to. */
+  /** Limits the decompressed size of the response. */
   readonly allowance: DecompressionAllowance
 }
 
@@ -42,7 +42,7 @@ type Stop =
   | { readonly type: 'unavailable'; readonly reason: string }
   | { readonly type: 'tooLarge'; readonly maxBytes: number; readonly nextOffset: Offset }
 
-/** Looks through the record set of a partition. The bytes are only read; batches get copies of their own. */
+/** Walks through the record set of a partition. The bytes are only read; batches get their own copies. */
 export function decodeFetchedRecords(bytes: Buffer, context: FetchedRecordsContext): FetchedRecords {
   const aborted = new AbortedTransactions(context.abortedTransactions)
   const batches: LazyRecordBatch[] = []

@@ -1,7 +1,7 @@
 import type { Offset, RecordBatch } from '../model.js'
 
 /**
- * What a Fetch brought for one partition, indexed but not decoded. Record batches the broker cut at the byte limit
+ * The records of one partition in a Fetch response, indexed but not decoded. Record batches the broker cut at the byte limit
  * are left out; control batches, aborted transactions (read_committed) and records before `fetchOffset` are skipped.
  */
 export interface FetchedRecords {

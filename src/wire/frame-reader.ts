@@ -1,25 +1,49 @@
 import { ProtocolError } from '../errors.js'
 
+/** The staging buffer begins small: a connection that only sees heartbeats needs no more. */
+const FIRST_STAGING_BYTES = 4 * 1024
 const STAGING_BYTES = 64 * 1024
-/** Where the buffer of a large frame starts; it grows as bytes really arrive, whatever the length field claims. */
+/** First size of the buffer for a large frame. It grows with the bytes that really arrive, whatever the length field claims. */
 const FIRST_FRAME_BYTES = 1024 * 1024
-/** A buffer up to this size stays for the next large frame: fresh memory is slow, and fetches come one after another. */
+/** A buffer up to this size is kept for the next large frame, because fresh memory is slow. */
 const KEPT_FRAME_BYTES = 9 * 1024 * 1024
 const LENGTH_BYTES = 4
 /** A response has at least its correlation id. */
 const SMALLEST_FRAME_BYTES = 4
 
+/** What the first four bytes of other protocols would be as a length. */
+const HTTP_RESPONSE = Buffer.from('HTTP').readInt32BE()
+const TLS_ALERT = 0x1503
+/** The minor version of TLS, the length of the record. */
+const TLS_VARIABLE_BITS = 16
+
+export type ForeignProtocol = 'HTTP' | 'TLS'
+
+/** The peer is no Kafka broker, or speaks TLS where we do not. */
+export class ForeignProtocolError extends ProtocolError {
+  readonly protocol: ForeignProtocol
+  constructor(protocol: ForeignProtocol) {
+    super(`the bytes are ${protocol}, not Kafka's protocol`)
+    this.protocol = protocol
+  }
+}
+
+const foreignProtocolOf = (length: number): ForeignProtocol | undefined => {
+  if (length === HTTP_RESPONSE) return 'HTTP'
+  return length >> TLS_VARIABLE_BITS === TLS_ALERT ? 'TLS' : undefined
+}
+
 /**
- * Cuts what a socket receives into frames: a length, i32, and so many bytes. The socket reads straight into `room()`,
+ * Cuts what a socket receives into frames: a length, i32, and so many bytes. The socket reads straight into `space()`,
  * so the body of a large response is not copied.
  *
  *   staging  [ whole frames … | start of one ]      small frames are handed out as they stand
- *   frame    [ start | room for the rest ]          a frame larger than the staging buffer
+ *   frame    [ start | space for the rest ]          a frame larger than the staging buffer
  */
 export class FrameReader {
   readonly #maxBytes: number
   readonly #onFrame: (frame: Buffer) => void
-  readonly #staging = Buffer.allocUnsafeSlow(STAGING_BYTES)
+  #staging = Buffer.allocUnsafeSlow(FIRST_STAGING_BYTES)
   #stagedBytes = 0
   #frame: Buffer | undefined
   /** Bytes of the large frame being received, 0: none is. */
@@ -36,15 +60,16 @@ export class FrameReader {
   }
 
   /** Where the next bytes are to be put; never empty. */
-  room(): Buffer {
+  space(): Buffer {
     if (this.#frameLength === 0) return this.#staging.subarray(this.#stagedBytes)
     return this.#frame!.subarray(this.#frameFilled, Math.min(this.#frame!.length, this.#frameLength))
   }
 
   /**
-   * So many bytes have been put into `room()`.
+   * This many bytes have been put into `space()`.
    *
-   * @throws ProtocolError when a length is negative, too small or too large; the reader is of no use after it
+   * @throws ProtocolError when a length is negative, too small or too large (ForeignProtocolError when it is the beginning of
+   * another protocol); the reader is of no use after it
    */
   received(bytes: number): void {
     if (this.#frameLength === 0) {
@@ -75,11 +100,22 @@ export class FrameReader {
     }
     if (at > 0) this.#staging.copyWithin(0, at, staged)
     this.#stagedBytes = staged - at
+    // A read that fills it may have left something in the socket.
+    if (staged === this.#staging.length) this.#growStaging()
+  }
+
+  #growStaging(): void {
+    if (this.#staging.length === STAGING_BYTES) return
+    const larger = Buffer.allocUnsafeSlow(STAGING_BYTES)
+    larger.set(this.#staging.subarray(0, this.#stagedBytes))
+    this.#staging = larger
   }
 
   #checkedLength(length: number): number {
     if (length < SMALLEST_FRAME_BYTES) throw new ProtocolError(`a response claims a length of ${length} bytes`)
     if (length > this.#maxBytes) {
+      const foreign = foreignProtocolOf(length)
+      if (foreign !== undefined) throw new ForeignProtocolError(foreign)
       throw new ProtocolError(`a response of ${length} bytes is larger than maxResponseBytes (${this.#maxBytes})`)
     }
     return length

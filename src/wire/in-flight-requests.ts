@@ -1,6 +1,6 @@
 import { type CastellanError, ProtocolError, TimedOutError } from '../errors.js'
 
-/** A request on its way. Exactly one of `onPayload` and `onError` is called, once. */
+/** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 export interface OutgoingRequest {
   readonly correlationId: number
   /** `Fetch`, for messages. */
@@ -18,12 +18,12 @@ interface Sent {
 }
 
 /**
- * The requests of one connection. Kafka answers in order, so the oldest in flight is the one an answer belongs to, and
- * an answer with any other correlation id means that the connection cannot be trusted any more.
+ * The requests of one connection. Kafka answers in order, so an answer belongs to the oldest request in flight. An answer
+ * with any other correlation id means that the connection cannot be trusted any more.
  *
- * One timer per request and none without; a request that times out breaks the connection, for its late answer could
- * not be told from the next one's. While the broker throttles us (KIP-219) requests wait unsent; the time a broker has
- * for its answer begins when the request is sent.
+ * Each request has a timer. A request that times out breaks the connection, because its late answer could not be told from
+ * the next one. While the broker throttles the client (KIP-219), requests wait unsent. The time limit for an answer begins
+ * when the request is sent.
  */
 export class InFlightRequests {
   readonly #breakConnection: (error: CastellanError) => void
@@ -59,7 +59,7 @@ export class InFlightRequests {
     oldest.request.onPayload(payload)
   }
 
-  /** Nothing is sent for so long. A later end wins. */
+  /** Sends nothing for this time. Of several pauses the one that ends last counts. */
   throttle(durationMs: number): void {
     const until = performance.now() + durationMs
     if (durationMs <= 0 || until <= this.#throttledUntil) return
@@ -71,7 +71,7 @@ export class InFlightRequests {
     }, durationMs)
   }
 
-  /** Every request without an answer gets this one. */
+  /** Fails all requests in flight with this error. */
   failAll(error: Error): void {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = undefined
@@ -86,7 +86,7 @@ export class InFlightRequests {
     request.write()
   }
 
-  /** When the loop was held up, the answer may lie in the socket: let it be read before judging. */
+  /** If the event loop was held up, the answer may be in the socket already, so it is read first. */
   #onTimeout(sent: Sent): void {
     setImmediate(() => {
       if (!this.#inFlight.includes(sent)) return

@@ -7,6 +7,7 @@ import {
   UnavailableError
 } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
+import { apiCalls } from './api-calls.js'
 import type * as client from './broker-client.js'
 import { prepareCompression } from './compression.js'
 import type { ConnectionSettings } from './connection-options.js'
@@ -14,32 +15,30 @@ import { errorCodes } from './error-codes.js'
 import { KafkajsConnection } from './kafkajs-connection.js'
 import type { Api } from './protocol/api.js'
 import { type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api-versions.js'
-import { createTopicsV3 } from './protocol/create-topics.js'
-import { deleteTopicsV1 } from './protocol/delete-topics.js'
-import { describeConfigsV2 } from './protocol/describe-configs.js'
-import { fetchV13 } from './protocol/fetch.js'
-import { findCoordinatorV2 } from './protocol/find-coordinator.js'
-import { initProducerIdV1 } from './protocol/init-producer-id.js'
-import { listOffsetsV3 } from './protocol/list-offsets.js'
 import { metadataV12 } from './protocol/metadata.js'
-import { offsetCommitV5 } from './protocol/offset-commit.js'
-import { offsetFetchV4 } from './protocol/offset-fetch.js'
-import { produceV7 } from './protocol/produce.js'
 import { RequestWriter } from './protocol/request-writer.js'
 import { ResponseReader } from './protocol/response-reader.js'
-import type { CreateTopicsCall, DeleteTopicsCall, TopicAdmin } from './topic-admin.js'
 
 type VersionRange = { readonly minVersion: number; readonly maxVersion: number }
 type Throttled = { readonly throttleTimeMs: number }
 
-/** A connection that is ready for calls, and what its broker speaks. */
+/** A connection that is ready for calls, and the versions that its broker supports. */
 interface Session {
   readonly connection: KafkajsConnection
   readonly ranges: ApiVersionRanges
 }
 
 /** {@link client.BrokerClient} over a connection of kafkajs and codecs of our own; every (re)connect is a new connection. */
-export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
+export function createKafkajsBrokerClient(...args: ConstructorParameters<typeof KafkajsSessions>): client.BrokerClient {
+  const sessions = new KafkajsSessions(...args)
+  return Object.assign(
+    sessions,
+    apiCalls((api, call) => sessions.call(api, call))
+  )
+}
+
+/** Keeps one session with a broker, opened by the first call and again by the first after it was lost. */
+class KafkajsSessions {
   readonly address: BrokerAddress
   readonly #purpose: string
   readonly #settings: ConnectionSettings
@@ -74,46 +73,12 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     )
   }
 
-  metadata(call: client.MetadataCall): Promise<client.MetadataResponse> {
-    return this.#call(metadataV12, call)
-  }
-  produce(call: client.ProduceCall): Promise<client.ProduceResponse> {
-    return this.#call(produceV7, call)
-  }
-  fetch(call: client.FetchCall): Promise<client.FetchResponse> {
-    return this.#call(fetchV13, call)
-  }
-  listOffsets(call: client.ListOffsetsCall): Promise<client.ListOffsetsResponse> {
-    return this.#call(listOffsetsV3, call)
-  }
-  findCoordinator(call: client.FindCoordinatorCall): Promise<client.FindCoordinatorResponse> {
-    return this.#call(findCoordinatorV2, call)
-  }
-  offsetCommit(call: client.OffsetCommitCall): Promise<client.OffsetCommitResponse> {
-    return this.#call(offsetCommitV5, call)
-  }
-  offsetFetch(call: client.OffsetFetchCall): Promise<client.OffsetFetchResponse> {
-    return this.#call(offsetFetchV4, call)
-  }
-  initProducerId(call: client.InitProducerIdCall): Promise<client.InitProducerIdResponse> {
-    return this.#call(initProducerIdV1, call)
-  }
-  describeTopicConfigs(call: client.DescribeTopicConfigsCall): Promise<client.DescribeTopicConfigsResponse> {
-    return this.#call(describeConfigsV2, call)
-  }
-  createTopics(call: CreateTopicsCall) {
-    return this.#call(createTopicsV3, call)
-  }
-  deleteTopics(call: DeleteTopicsCall) {
-    return this.#call(deleteTopicsV1, call)
-  }
-
   get #name(): string {
     return `${this.address.host}:${this.address.port}`
   }
 
-  /** Straight through when the connection is ready; only a new or an expired login waits. */
-  #call<Call extends client.CallOptions, Response extends Throttled>(
+  /** Sends at once when the connection is ready. Otherwise it connects, or logs in again, first. */
+  call<Call extends client.CallOptions, Response extends Throttled>(
     api: Api<Call, Response>,
     call: Call
   ): Promise<Response> {
@@ -193,7 +158,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
     }
   }
 
-  /** Another cluster may have come up behind the address since we last were connected. */
+  /** Since the last connection, another cluster may have come up behind the address. */
   async #checkCluster(session: Session): Promise<void> {
     const expected = this.#expectedClusterId()
     if (expected === undefined) return
@@ -226,7 +191,7 @@ export class KafkajsBrokerClient implements client.BrokerClient, TopicAdmin {
   }
 }
 
-/** The newest version of ours that the broker has and the call fits into; `undefined`: none. */
+/** The newest version that both sides know and that can express the call; `undefined`: none. */
 function newestWithin<Call, Response extends Throttled>(
   api: Api<Call, Response>,
   { minVersion, maxVersion }: VersionRange,
@@ -275,7 +240,7 @@ function send<Call, Response extends Throttled>(
   })
 }
 
-/** Names the broker, which is what whoever reads the log wants to know. */
+/** Adds the name of the broker. */
 function explain(error: unknown, apiName: string, broker: string): CastellanError {
   const what = `broker ${broker}: a ${apiName} response`
   if (error instanceof ResponseTooLargeError) return new ResponseTooLargeError(`${what} is too large: ${error.message}`)

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net'
 import Connection, { type KafkajsLogger, type KafkajsRequestQueue } from 'kafkajs/src/network/connection.js'
-import { CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
+import { type CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../errors.js'
 import type { BrokerAddress } from '../model.js'
 import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './connection-options.js'
-import { connectionLost, connectionRefused } from './connection-trouble.js'
-import { FrameReader } from './frame-reader.js'
+import { connectionLost, connectionRefused, speaksAnotherProtocol } from './connection-trouble.js'
+import { ForeignProtocolError, FrameReader } from './frame-reader.js'
 import { InFlightRequests } from './in-flight-requests.js'
-import { openSocket } from './open-socket.js'
+import { openSocket, resetSocket } from './open-socket.js'
 import type { ApiVersionRanges } from './protocol/api-versions.js'
 import { toKafkajsSasl } from './sasl.js'
 
@@ -23,13 +23,14 @@ export interface Exchange {
   onError(error: Error): void
 }
 
-/** kafkajs says a lot; what matters comes out as errors. */
+/** kafkajs logs a lot; everything that matters is an error as well. */
 const silent: KafkajsLogger = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
 /**
- * One socket, from opening to closing: kafkajs' Connection, which logs in and logs in again when a session ends, with
- * three of its organs replaced. Its request queue wakes a thousand times a second, keeps a connection whose answer is
- * overdue and never looks at the order of answers; its framing trusts every length; its socket waits for Nagle.
+ * One socket, from opening to closing. It uses the Connection of kafkajs, which logs in, and again when a session ends, but
+ * replaces three of its parts: the request queue, which wakes a thousand times a second, keeps a connection whose answer is
+ * overdue and does not check the order of answers; the framing, which trusts every length; and the socket, which uses
+ * Nagle's algorithm.
  */
 export class KafkajsConnection {
   readonly #address: BrokerAddress
@@ -44,7 +45,7 @@ export class KafkajsConnection {
   #closedBy: CastellanError | undefined
   #failStep: ((error: CastellanError) => void) | undefined
 
-  /** @param onClosed called once, with the reason, when the connection is of no more use */
+  /** @param onClosed called once, with the reason, when the connection cannot be used any more */
   constructor(address: BrokerAddress, settings: ConnectionSettings, onClosed: (error: CastellanError) => void) {
     this.#address = address
     this.#settings = settings
@@ -59,7 +60,7 @@ export class KafkajsConnection {
       clientId: settings.clientId,
       logger: silent,
       requestTimeout: settings.requestTimeoutMs,
-      // The client has a timer for the whole of connecting, which comes first.
+      // The client has a timer for the whole of connecting, which fires first.
       connectionTimeout: settings.connectTimeoutMs + 1000,
       enforceRequestTimeout: false,
       ssl: settings.tls ?? null,
@@ -101,7 +102,7 @@ export class KafkajsConnection {
     this.#requests.send({ correlationId, apiName, timeoutMs, onPayload, onError, write: () => this.#write(pieces) })
   }
 
-  /** Nothing is sent for so long, the broker's wish; gives how much of it is granted. */
+  /** Sends nothing for the time that the broker asks for, within a limit. Returns the pause. */
   throttle(wantedMs: number): number {
     const durationMs = Math.min(wantedMs, this.#settings.maxThrottleMs ?? DEFAULT_MAX_THROTTLE_MS)
     this.#requests.throttle(durationMs)
@@ -112,8 +113,7 @@ export class KafkajsConnection {
   close(error: CastellanError): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = error
-    // With an error, since only then kafkajs forgets its own connect timer.
-    this.#socket?.destroy(error)
+    if (this.#socket !== undefined) this.#closeSocket(this.#socket, error)
     void this.#connection.disconnect()
     this.#failStep?.(error)
     this.#requests.failAll(error)
@@ -126,7 +126,7 @@ export class KafkajsConnection {
   }
 
   #openSocket(onConnect: () => void): Socket {
-    const reader = { room: () => this.#reader.room(), received: (bytes: number) => this.#received(bytes) }
+    const reader = { space: () => this.#reader.space(), received: (bytes: number) => this.#received(bytes) }
     const socket = openSocket(this.#address, this.#settings.tls, reader, () => {
       this.#isConnected = true
       onConnect()
@@ -138,13 +138,25 @@ export class KafkajsConnection {
     return socket
   }
 
+  /** With an error, because only then kafkajs clears its own connect timer. */
+  #closeSocket(socket: Socket, error: CastellanError): void {
+    if (this.#requests.count > 0) resetSocket(socket, error)
+    else socket.destroy(error)
+  }
+
   #received(bytes: number): void {
     if (this.#closedBy !== undefined) return
     try {
       this.#reader.received(bytes)
     } catch (error) {
-      this.close(error instanceof CastellanError ? error : new ProtocolError('a response cannot be read', error))
+      this.close(this.#unreadable(error))
     }
+  }
+
+  #unreadable(error: unknown): CastellanError {
+    if (error instanceof ForeignProtocolError) return speaksAnotherProtocol(this.name, error)
+    const why = error instanceof ProtocolError ? error.message : 'a response cannot be read'
+    return new ProtocolError(`broker ${this.name}: ${why}`, error)
   }
 
   #onFrame(frame: Buffer): void {
@@ -220,7 +232,7 @@ export class KafkajsConnection {
 
   #refusal(error: Error): CastellanError {
     if (error instanceof TimedOutError || error instanceof ProtocolError) return error
-    // It says itself what went wrong before the broker was asked.
+    // The error already says what went wrong before the broker was asked.
     if (error instanceof UnavailableError && error.brief !== undefined) return error
     const mechanism = this.#settings.sasl?.mechanism
     return new UnavailableError(

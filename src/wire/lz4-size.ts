@@ -4,8 +4,8 @@ const FRAME_MAGIC = 0x184d2204
 const STORED_FLAG = 0x80000000
 
 /**
- * The library decompresses without a limit, so the result is measured before. First roughly: no block holds more than
- * the frame allows, nor more than 255 times its own size. Only if that is too much, exactly.
+ * The library decompresses without a limit, so the size of the result is computed before. First roughly: no block holds more
+ * than the frame allows, nor more than 255 times its own size. If that is too much, exactly.
  *
  * Source: lz4_Frame_format.md 1.6, lz4_Block_format.md
  *

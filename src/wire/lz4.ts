@@ -10,7 +10,7 @@ interface Lz4 {
 let lz4: Lz4 | undefined
 
 /**
- * The native package, loaded when it is first needed: not every platform has a binary, and whoever uses no lz4 needs none.
+ * The native package, loaded when it is first needed, because not every platform has a binary, and not every user lz4.
  *
  * @throws CodecUnavailableError when it cannot be loaded
  */

@@ -1,20 +1,20 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
 
-/** Until a dead peer behind a quiet connection is noticed, the operating system's part apart. */
+/** How long a connection may be quiet before the operating system probes whether the peer is still there. */
 const KEEP_ALIVE_DELAY_MS = 60_000
 
-/** What happens to the bytes a socket receives. */
+/** Takes the bytes that a socket receives. */
 export interface SocketReader {
   /** Where the next bytes are to be put. */
-  room(): Buffer
-  /** So many bytes have been put there. */
+  space(): Buffer
+  /** This many bytes have been put there. */
   received(bytes: number): void
 }
 
 /**
- * Opens a socket that reads straight into the reader's room, so that a large response is not copied together from
- * pieces. Nagle is off: a request is written in one go and nobody wins by holding it back.
+ * Opens a socket that reads straight into the buffer of the reader, so that a large response is not copied together
+ * from pieces. Nagle's algorithm is off: a request is written in one go, and holding it back would gain nothing.
  */
 export function openSocket(
   { host, port }: { readonly host: string; readonly port: number },
@@ -23,7 +23,7 @@ export function openSocket(
   onConnect: () => void
 ): Socket {
   const onread = {
-    buffer: () => reader.room(),
+    buffer: () => reader.space(),
     callback: (bytes: number) => {
       reader.received(bytes)
       return true
@@ -39,4 +39,14 @@ export function openSocket(
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS)
   return socket
+}
+
+/**
+ * Closes a socket so that nothing that was written to it arrives any more. After an ordinary close the operating system
+ * goes on delivering: a commit that was given up could be stored after the one that was sent in its place over another
+ * connection. Node can reset TCP only, so one with TLS is closed in the ordinary way.
+ */
+export function resetSocket(socket: Socket, error: Error): void {
+  if (!socket.connecting && !socket.destroyed && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
+  socket.destroy(error)
 }

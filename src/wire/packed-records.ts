@@ -17,12 +17,12 @@ export interface Packed {
   readonly lastOffsetDelta: number
 }
 
-/** Where a batch's records are: always there, or compressed and decompressed when they are read. */
+/** The records of a batch: either plain, or compressed and decompressed when they are read. */
 export interface RecordSource {
   /** `undefined`: {@link open} has to decompress them. */
   readonly opened: OpenRecords | undefined
   open(): OpenRecords
-  /** Somebody begins to read them. */
+  /** Called when a reader begins to read them. */
   touch(): void
   /** Memory that lives as long as the source, decompressed records not counted. */
   readonly heapBytes: number
@@ -56,8 +56,8 @@ export class PlainRecords implements RecordSource {
 }
 
 /**
- * Records that came compressed and stay so: the cache and readers hold the compressed bytes. What is decompressed of
- * them, for all readers of the batch together, is held within a {@link DecompressedMemory} that may take it back.
+ * Records that came compressed and stay compressed in the cache and in answers. All readers of the batch share the
+ * decompressed records, which belong to a {@link DecompressedMemory} and may be dropped.
  */
 export class PackedRecords implements RecordSource, DecompressedHolder {
   readonly #memory: DecompressedMemory

@@ -4,7 +4,7 @@ import * as layout from './record-batch-layout.js'
 import { RecordCursor } from './record-cursor.js'
 import { indexRecords } from './record-index.js'
 
-/** Our own batches need no bound of their own; their length is an i32. */
+/** Batches of our own need no lower limit; their length is an i32. */
 const LARGEST_BATCH_BYTES = 0x7fffffff
 
 /** Key, value and headers of a record we wrote ourselves; views of the batch's bytes. */

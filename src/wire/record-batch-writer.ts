@@ -9,7 +9,7 @@ const { BATCH_HEADER_BYTES } = layout
 const SMALLEST_SLAB_BYTES = 1024
 const noHeaders: readonly RecordHeader[] = []
 
-/** Who writes the batch; id, epoch and sequence are what the broker tells duplicates by. */
+/** The producer of the batch. Brokers recognise duplicates by id, epoch and sequence. */
 export interface ProducerState {
   readonly producerId: bigint
   readonly producerEpoch: number
@@ -20,10 +20,10 @@ export interface SealOptions extends ProducerState {
   readonly codec: CompressionCodec
 }
 
-/** A batch of a producer without an id: the broker appends it whenever it comes. */
+/** A producer without an id: the broker appends each copy of its batches. */
 export const noProducer: ProducerState = { producerId: -1n, producerEpoch: -1, baseSequence: -1 }
 
-/** Up to this many characters a loop in JavaScript beats the call into C++. */
+/** Up to this many characters a loop in JavaScript is faster than a call into C++. */
 const SHORT_STRING_CHARACTERS = 24
 
 function byteLengthOf(text: string): number {
@@ -44,7 +44,7 @@ function sizeOfHeaders(headers: readonly RecordHeader[]): number {
   return size
 }
 
-/** Bytes the record takes as the first of a batch; behind others up to 14 more: its time, its place, its length. */
+/** Bytes that the record takes as the first of a batch. Behind others it takes up to 14 more, for time, offset and length. */
 export function sizeOfRecord(key: Bytes, value: Bytes, headers: readonly RecordHeader[] = noHeaders): number {
   const body = 3 + sizeOfBytes(lengthOf(key)) + sizeOfBytes(lengthOf(value)) + sizeOfHeaders(headers)
   return sizeOfVarint(body) + body
@@ -81,10 +81,10 @@ function writeHeaders(target: Buffer, headers: readonly RecordHeader[], at: numb
 }
 
 /**
- * Writes records, as they arrive, straight into the bytes that will be sent: a slab with room for the batch header,
- * records behind it. Sealing fills the header in and computes the CRC once.
+ * Writes records, as they arrive, straight into the bytes that will be sent: a slab that starts with space for the
+ * batch header. Sealing fills in the header and computes the CRC once.
  *
- *   slab   [ 61 bytes left open | record 0 | record 1 | … room, doubled when needed … ]
+ *   slab   [ 61 bytes left open | record 0 | record 1 | … space, doubled when needed … ]
  *
  * What was appended is copied; the caller may reuse its buffers at once. After `seal` the bytes belong to the caller
  * and are never written again; the writer starts over with a new slab.
@@ -97,7 +97,7 @@ export class RecordBatchWriter {
   #count = 0
   #baseTimestampMs = 0
   #maxTimestampMs = 0
-  /** Size of the last batch: the next one is likely to be alike. */
+  /** Size of the last batch; the next one is likely to be as large. */
   #expectedBytes = SMALLEST_SLAB_BYTES
 
   /**
@@ -124,7 +124,7 @@ export class RecordBatchWriter {
     return this.#end
   }
 
-  /** Memory held, unused room included. */
+  /** Memory held, unused space included. */
   get heapBytes(): number {
     return this.#slab?.length ?? 0
   }
@@ -259,7 +259,7 @@ function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence 
   batch.writeUInt32BE(crc32c(batch.subarray(layout.AT_ATTRIBUTES)), layout.AT_CRC)
 }
 
-/** A copy of a sealed batch under another id, epoch or sequence: same records, for a broker that forgot the producer. */
+/** A copy of a sealed batch with another id, epoch or sequence, for a broker that has forgotten the producer. */
 export function resealBatch(batch: Buffer, producer: ProducerState): Buffer {
   const copy = Buffer.allocUnsafe(batch.length)
   copy.set(batch)

@@ -1,5 +1,5 @@
 import { DamagedRecordsError } from './record-cursor.js'
-import { readVarint, readVarlong, seek, skip, skipBytes, tell } from './record-fields.js'
+import { RecordFields } from './record-fields.js'
 
 /** Where the records of a batch are. */
 export interface RecordIndex {
@@ -25,44 +25,44 @@ export function indexRecords(bytes: Buffer, at: number, count: number, lastOffse
   const positions = new Uint32Array(count + 1)
   let offsetDeltas: Uint32Array | undefined
   let previous = -1
-  seek(at)
+  const fields = new RecordFields(bytes, at)
   for (let index = 0; index < count; index++) {
-    positions[index] = tell()
-    const delta = passRecord(bytes)
+    positions[index] = fields.position
+    const delta = passRecord(fields, bytes.length)
     if (delta <= previous || delta > lastOffsetDelta) throw new DamagedRecordsError('offsets of records do not rise')
     if (delta !== index) offsetDeltas ??= countUpTo(index, count)
     if (offsetDeltas !== undefined) offsetDeltas[index] = delta
     previous = delta
   }
-  positions[count] = tell()
-  if (tell() !== bytes.length) throw new DamagedRecordsError('bytes are left behind the last record')
+  positions[count] = fields.position
+  if (fields.position !== bytes.length) throw new DamagedRecordsError('bytes are left behind the last record')
   return { positions, offsetDeltas }
 }
 
 /** Checks one record and moves behind it; returns its offset delta. */
-function passRecord(bytes: Buffer): number {
-  const length = readVarint(bytes)
-  const end = tell() + length
-  if (length < 0 || end > bytes.length) throw new DamagedRecordsError('a record reaches beyond its batch')
-  skip(1)
-  readVarlong(bytes)
-  const offsetDelta = readVarint(bytes)
-  skipBytes(bytes)
-  skipBytes(bytes)
-  const headers = readVarint(bytes)
-  if (headers !== 0) passHeaders(bytes, headers, end)
-  if (tell() !== end) throw new DamagedRecordsError('a record does not end where it says')
+function passRecord(fields: RecordFields, batchEnd: number): number {
+  const length = fields.varint()
+  const end = fields.position + length
+  if (length < 0 || end > batchEnd) throw new DamagedRecordsError('a record reaches beyond its batch')
+  fields.skip(1)
+  fields.varlong()
+  const offsetDelta = fields.varint()
+  fields.skipBytes()
+  fields.skipBytes()
+  const headers = fields.varint()
+  if (headers !== 0) passHeaders(fields, headers, end)
+  if (fields.position !== end) throw new DamagedRecordsError('a record does not end where it says')
   return offsetDelta
 }
 
-function passHeaders(bytes: Buffer, count: number, end: number): void {
+function passHeaders(fields: RecordFields, count: number, end: number): void {
   if (count < 0) throw new DamagedRecordsError('a record has a negative number of headers')
   for (let index = 0; index < count; index++) {
-    if (tell() >= end) throw new DamagedRecordsError('a record has fewer headers than it says')
-    const keyLength = readVarint(bytes)
+    if (fields.position >= end) throw new DamagedRecordsError('a record has fewer headers than it says')
+    const keyLength = fields.varint()
     if (keyLength < 0) throw new DamagedRecordsError('a header has no key')
-    skip(keyLength)
-    skipBytes(bytes)
+    fields.skip(keyLength)
+    fields.skipBytes()
   }
 }
 

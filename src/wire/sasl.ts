@@ -2,7 +2,7 @@ import type { KafkajsSasl, SaslAuthenticationProvider } from 'kafkajs/src/networ
 import { UnavailableError } from '../errors.js'
 import type { SaslOptions } from './connection-options.js'
 
-/** Settings in the form kafkajs wants. A new object every time, since kafkajs writes into it. */
+/** The settings in the form of kafkajs. A new object each time, because kafkajs writes into it. */
 export function toKafkajsSasl(sasl: SaslOptions): KafkajsSasl {
   if (sasl.mechanism === 'oauthbearer') {
     return { mechanism: 'oauthbearer', authenticationProvider: oauthBearer(sasl) }
@@ -11,8 +11,8 @@ export function toKafkajsSasl(sasl: SaslOptions): KafkajsSasl {
 }
 
 /**
- * OAUTHBEARER, which kafkajs takes for successful whatever the broker answers: a refusal comes as a challenge with code
- * 0 that has a text in it. Source: RFC 7628, 3.1 and 3.2.2; KIP-255
+ * OAUTHBEARER. kafkajs takes every answer of the broker for a success, but a refusal comes with code 0 as a challenge with a
+ * text in it. Source: RFC 7628, 3.1 and 3.2.2; KIP-255
  */
 const oauthBearer =
   ({ token, refused }: SaslOptions & { mechanism: 'oauthbearer' }): SaslAuthenticationProvider =>

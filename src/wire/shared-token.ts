@@ -3,13 +3,13 @@ import type { GrantedToken } from './token-request.js'
 
 /** A token is renewed once this share of its time is over. */
 const RENEWED_AT_SHARE_OF_LIFE = 0.8
-/** After a try that failed the next login does not ask again at once. */
+/** After a failed request, a login does not ask again before this time. */
 const PAUSE_AFTER_FAILURE_MS = 1_000
 
 /**
- * The token of a cluster, which all its connections log in with. Asked for by the first login, and again by the first
- * one after most of its time is over; logins at the same time share one request. While no new token can be had the old
- * one is used to its end.
+ * The token with which all connections of a cluster log in. The first login asks for it, and so does the first login after
+ * most of its time is over. Logins at the same time share one request. While no new token can be had, the old one is used
+ * until it ends.
  */
 export class SharedToken {
   readonly #request: () => Promise<GrantedToken>

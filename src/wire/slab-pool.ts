@@ -1,9 +1,9 @@
 const SMALLEST_SLAB_BYTES = 4096
 
 /**
- * Used slabs waiting for the next batch. Fresh memory costs a page fault per 4 KiB, half of what encoding a batch takes,
- * so who knows that nobody reads a batch any more may give its bytes back. Giving back is never a duty: what is kept
- * from the pool is collected as any other garbage.
+ * Used slabs that wait for the next batch. Fresh memory costs a page fault per 4 KiB, which is half of what encoding a batch
+ * takes. A caller may give back the bytes of a batch that is not read any more. Bytes that are not given back are collected
+ * as garbage.
  *
  * Sizes are powers of two; the bytes waiting here are bounded.
  */
@@ -23,7 +23,7 @@ export class SlabPool {
     return this.#freeBytes
   }
 
-  /** A slab of at least so many bytes, with arbitrary content. */
+  /** A slab of at least this many bytes, with arbitrary content. */
   take(bytes: number): Buffer {
     const size = Math.max(SMALLEST_SLAB_BYTES, 2 ** Math.ceil(Math.log2(bytes)))
     const slab = this.#free.get(size)?.pop()
@@ -34,8 +34,8 @@ export class SlabPool {
   }
 
   /**
-   * Takes back a slab, or any view of one; anything else, or a slab given twice, is ignored. The giver is certain that
-   * nobody reads or writes it any more: not a socket, not a retry.
+   * Takes back a slab, or any view of one; anything else, or a slab given twice, is ignored. The caller must be
+   * certain that it is not used any more, neither by a socket nor by a retry.
    */
   give(bytes: Buffer): void {
     const slab = bytes.buffer

@@ -3,7 +3,7 @@ import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { UnavailableError } from '../errors.js'
 
-/** Where a token is had, and who asks. Source: RFC 6749, 4.4. */
+/** The token endpoint, and the client that asks it. Source: RFC 6749, 4.4. */
 export interface ClientCredentials {
   readonly tokenUrl: string
   readonly clientId: string
@@ -18,9 +18,9 @@ export interface GrantedToken {
   readonly lifetimeMs: number
 }
 
-/** Larger than any answer with a token; a wrong address might answer without end. */
+/** Larger than any answer with a token. A wrong address might answer without end. */
 const MAX_BYTES = 64 * 1024
-/** For endpoints that do not say how long a token is good. */
+/** For endpoints that do not tell how long a token is valid. */
 const DEFAULT_LIFETIME_S = 300
 const SECOND_MS = 1_000
 /** The characters that a bearer token is made of. Source: RFC 6750, 2.1. */

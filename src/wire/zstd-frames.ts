@@ -6,15 +6,15 @@ const RLE = 1
 /** One frame of a zstd stream. */
 export interface ZstdFrame {
   readonly bytes: Buffer
-  /** What it claims to hold; `undefined` when it does not say, as streaming writers (Java's among them) leave it. */
+  /** The decompressed size that it names; `undefined` when it names none, as streaming writers (Java) do not. */
   readonly claimedBytes: number | undefined
-  /** What its blocks could hold at most. */
+  /** Most bytes that its blocks could hold. */
   readonly possibleBytes: number
 }
 
 /**
- * Walks over the frames of a stream, block by block and without decompressing, since not every implementation notices
- * that a stream is cut, and no claim is to be believed before memory is given to it.
+ * Walks over the frames of a stream, block by block and without decompressing. Not every implementation notices that a
+ * stream is cut, and a claimed size must be checked before memory is allocated for it.
  *
  * Source: RFC 8878, 3.1
  *

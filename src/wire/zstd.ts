@@ -32,8 +32,8 @@ let loading: Promise<void> | undefined
 let failure: CodecUnavailableError | undefined
 
 /**
- * Must have resolved once before zstd is used: Node 20 gets it from a WebAssembly module, which loads (4 ms). Never rejects:
- * that it cannot be loaded is told to whoever uses zstd.
+ * Must have resolved once before zstd is used, because on Node 20 a WebAssembly module is loaded (4 ms). Never rejects: if it
+ * cannot be loaded, the first use of zstd throws.
  */
 export function prepareZstd(): Promise<void> {
   if (native.zstdDecompressSync !== undefined) return Promise.resolve()

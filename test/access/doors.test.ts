@@ -114,7 +114,7 @@ describe('walls 7: the door', () => {
       expect((await push(shared, 'orders')).status).to.equal(429)
     })
 
-    it('of an address count before anybody is known, and for each address', async () => {
+    it('of an address count before authentication, and for each address', async () => {
       await start({ auth, access, quotas: { perAddress: { bytesPerSecond: 1 } } })
       const { shared } = guarded.http.urls
       expect((await push(shared, 'orders', { headers: bearer })).status).to.equal(200)
@@ -256,7 +256,7 @@ describe('walls 7: the door', () => {
       expect((await push(guarded.http.urls.shared, 'orders')).status).to.equal(401)
     })
 
-    it('lets everybody in as anonymous when that is allowed, to do what rules say', async () => {
+    it('admits clients without credentials as anonymous when that is allowed, with the permissions of the rules', async () => {
       const rules = [everything, { principals: ['anonymous'], operations: ['produce'], topics: ['public'] }]
       await start({ http: { allowAnonymous: true }, auth, access: { rules } })
       const { shared, management } = guarded.http.urls
@@ -266,7 +266,7 @@ describe('walls 7: the door', () => {
       expect((await push(shared, 'public', { headers: { authorization: 'Bearer wrong' } })).status).to.equal(401)
     })
 
-    it('asks nobody for credentials where there are rules but no way to authenticate', async () => {
+    it('asks for no credentials where there are rules but no authentication', async () => {
       const rules = [{ principals: ['anonymous'], operations: ['produce'], topics: ['public'] }]
       await start({ access: { rules } })
       expect((await push(guarded.http.urls.shared, 'public')).status).to.equal(200)

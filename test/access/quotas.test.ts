@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { QuotaAccount } from '../../src/access/quota-account.js'
 import { Quotas } from '../../src/access/quotas.js'
-import type { QuotaSettings } from '../../src/config/access-settings.js'
+import type { QuotaSettings } from '../../src/access/settings.js'
 
 const none: QuotaSettings = { perPrincipal: {}, perAddress: {}, principals: [] }
 

@@ -87,7 +87,7 @@ describe('walls 7: rules', () => {
     expect(asked).to.equal(3)
   })
 
-  it('count nobody who is not authenticated as everybody', () => {
+  it('`*` does not include clients without credentials', () => {
     expect(allows('anonymous', 'produce', 'feedback')).to.equal(false)
     expect(allows('anonymous', 'consume', 'public')).to.equal(true)
     expect(allows('shop', 'consume', 'public')).to.equal(false)

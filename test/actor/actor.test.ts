@@ -117,7 +117,7 @@ describe('ask', () => {
     expect(reply).to.equal(1)
   })
 
-  it('fails by name when nobody replies', async () => {
+  it('fails by name when no reply comes', async () => {
     const error = await ask<number>('sum', 5, () => {}).catch((caught: unknown) => caught)
     expect(error).to.be.instanceOf(TimedOutError)
     expect((error as Error).message)

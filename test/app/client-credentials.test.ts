@@ -60,7 +60,7 @@ describe('front door 17: Kafka with tokens by client credentials', () => {
       await start(isTls)
       const config = loadConfig({ environment: settings() })
       const connection = connectionOf('default', config.clusters.default!)
-      const castellan = openCastellan({ brokers: cluster.bootstrap, connection })
+      const castellan = await openCastellan({ brokers: cluster.bootstrap, connection })
       try {
         const records = [0, 1].map(partition => ({ topic: 'orders', partition, key: null, value: 'x' }))
         const { outcomes } = await askRouter(castellan.router.ref, { type: 'produce', records, timeoutMs: 20_000 })
@@ -87,7 +87,7 @@ describe('front door 17: Kafka with tokens by client credentials', () => {
   it('asks for a new token when brokers do not take the one it has any more', async () => {
     await start(false)
     const connection = connectionOf('default', loadConfig({ environment: settings() }).clusters.default!)
-    const connect = openCastellan({ brokers: cluster.bootstrap, connection })
+    const connect = await openCastellan({ brokers: cluster.bootstrap, connection })
     try {
       const client = () => connect.createClient(cluster.nodes[0]!, 'test')
       await client().connect()

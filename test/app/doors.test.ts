@@ -265,7 +265,7 @@ describe('walls 7: castellan as a process behind doors', function () {
     const url = gateway.url.replace('0.0.0.0', '127.0.0.1')
     expect((await push(url, 'orders')).status).to.equal(401)
     expect((await push(url, 'orders', { headers: { authorization: `Bearer ${token}` } })).status).to.equal(200)
-    expect(gateway.child.lines.join('\n')).to.contain('http.host is 0.0.0.0 without TLS: credentials are readable')
+    expect(gateway.child.lines.join('\n')).to.contain('http.host is 0.0.0.0 without TLS: credentials can be read')
     expect(await gateway.child.stop()).to.equal(0)
   })
 })

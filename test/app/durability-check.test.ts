@@ -37,7 +37,7 @@ describe('DurabilityCheck', () => {
     }
   })
 
-  it('says nothing when nobody answers', async () => {
+  it('logs nothing when no broker answers', async () => {
     const lines: LogLine[] = []
     const check = new DurabilityCheck(createClient, [{ host: '127.0.0.1', port: 1 }], recordingLogger(lines))
     await check.look()

@@ -4,8 +4,11 @@ import { expect } from 'chai'
 import { type App, startApp } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { describeSettings, type Leaf } from '../../src/config/leaves.js'
+import { describeSettings } from '../../src/config/schema.js'
+import { dialects } from '../../src/dialects/dialects.js'
 import { silentLogger } from '../../src/model.js'
+import type { Leaf } from '../../src/settings/leaves.js'
+import { dialectsUnderTest } from '../support/dialects-under-test.js'
 import {
   AUDIENCE,
   basic,
@@ -16,7 +19,6 @@ import {
   ISSUER,
   makeIssuer,
   makeToken,
-  push,
   TestAuthority,
   TestFolder
 } from '../support/doors.js'
@@ -58,18 +60,20 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['embedded.nodes', 3],
   ['embedded.autoCreateTopics', true],
   ['embedded.retentionBytes', MIB],
-  ['dialects.kprf.enabled', true],
-  ['dialects.kprf.host', '127.0.0.2'],
-  ['dialects.kprf.port', 0],
-  ['dialects.kprf.failureWord', 'error'],
-  ['dialects.kprf.messageTimeoutMs', 29_000],
-  ['dialects.kprf.ratelimit.rules', [{ topic: 'orders', maxPerMinute: 1_000 }]],
+  ['statsd.host', '127.0.0.1'],
   ['router.maxGroupConnections', 2],
   ['router.unknownTopicRefreshes', 2],
   ['router.produceConnections', 4],
   ['delivery.createTopics', true],
+  ['delivery.unknownTopicWaitMs', 4_000],
+  ['delivery.lookUpIntervalMs', 20],
+  ['log.file', 'castellan.log'],
+  ['wal.directory', 'castellan-data/elsewhere'],
   ['shutdown.drainMs', 10]
 ])
+
+/** The settings that all dialects have. */
+const OF_ALL_DIALECTS = { enabled: true, host: '127.0.0.2', port: 0 }
 
 const SCENES = [
   'tls',
@@ -79,8 +83,9 @@ const SCENES = [
   'JSON Web Tokens',
   'unix socket',
   'rules and audit file',
-  'rate limit',
   'directory',
+  'log synced from time to time',
+  'access log',
   'Kafka with TLS and SCRAM-SHA-256',
   'Kafka with TLS and SCRAM-SHA-512',
   'Kafka with TLS and PLAIN',
@@ -88,12 +93,18 @@ const SCENES = [
   'Kafka with TLS and OAUTHBEARER by client credentials'
 ] as const
 
+/** `kprf: rate limit` */
+const SCENES_OF_DIALECTS = [...dialectsUnderTest].flatMap(([dialect, { scenes = {} }]) =>
+  Object.entries(scenes).map(([scene, settings]) => ({ name: `${dialect}: ${scene}`, dialect, settings }))
+)
+
 const TOGETHER: [string, (typeof SCENES)[number][]][] = [
   [
     'embedded broker',
     [
-      'rate limit',
       'directory',
+      'log synced from time to time',
+      'access log',
       'unix socket',
       'rules and audit file',
       'tokens',
@@ -105,7 +116,8 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
   [
     'Kafka',
     [
-      'rate limit',
+      'log synced from time to time',
+      'access log',
       'unix socket',
       'rules and audit file',
       'users',
@@ -121,6 +133,10 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
 /** The other words of a setting; for a number nine tenths of its default, for a switch the other position. */
 function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
   if (VALUES.has(name)) return [VALUES.get(name)]
+  const [, dialect, setting = ''] = name.match(/^dialects\.([^.]+)\.(.+)$/) ?? []
+  const { otherValues } = dialectsUnderTest.get(dialect ?? '') ?? { otherValues: {} }
+  const ofDialect = { ...OF_ALL_DIALECTS, ...otherValues } as Readonly<Record<string, unknown>>
+  if (dialect !== undefined && setting in ofDialect) return [ofDialect[setting]]
   const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
   if (kind === 'string' && words.length > 0) return words
   if (typeof defaultValue === 'boolean') return [!defaultValue]
@@ -128,7 +144,8 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
   return []
 }
 
-const isPartOfAScene = (name: string): boolean => /^clusters\.|\.tls\.\w|^auth\.jwks/.test(name)
+const isPartOfAScene = (name: string): boolean =>
+  /^clusters\.|\.tls\.\w|^auth\.jwks|^wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
 
 const within = (name: string, value: unknown): Settings =>
   name.split('.').reduceRight((inner: unknown, key) => ({ [key]: inner }), value) as Settings
@@ -159,7 +176,7 @@ const BASE: Settings = {
   http: { port: 0 },
   management: { port: 0 },
   embedded: { port: 0 },
-  dialects: { kprf: { messageTimeoutMs: 30_000 } },
+  dialects: Object.fromEntries([...dialectsUnderTest].map(([name, { patient }]) => [name, patient])),
   shutdown: { drainMs: 0 }
 }
 
@@ -175,33 +192,22 @@ const RULES = [
 
 /** A plain client does what it did before, whatever is switched on. */
 async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}): Promise<void> {
-  const app = await startApp(configOf(folder, merged(BASE, settings)), { log: silentLogger, version: '0.0.0-test' })
+  const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal` } }, settings))
+  const app = await startApp(config, { log: silentLogger, version: '0.0.0-test' })
   try {
-    await pushes(app, client)
+    await servesAllDialects(app, client)
     await looksAtHealth(app, client)
   } finally {
     expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
   }
 }
 
-async function pushes({ urls }: App, client: Call): Promise<void> {
-  const own = urls.dialects.get('kprf')
-  const body = (isWaiting: boolean): string =>
-    JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'hello' }], wait_for_send: isWaiting })
-  for (const isWaiting of [true, false]) {
-    const answer = await push(urls.shared, 'orders', { ...client, body: body(isWaiting) })
-    const told = [answer.status, answer.body, answer.headers['x-castellan-persisted']]
-    expect(told).to.deep.equal([200, '{"status":"ok","errors":[]}', isWaiting ? 'yes' : 'pending'])
-    if (own !== undefined) {
-      const headers = { 'content-type': 'application/json', ...client.headers }
-      const { status, body: text } = await call(`${own}/push`, {
-        ...client,
-        method: 'POST',
-        headers,
-        body: body(false)
-      })
-      expect([status, text]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
-    }
+async function servesAllDialects({ urls }: App, client: Call): Promise<void> {
+  for (const { name, prefix } of dialects) {
+    const { isServed } = dialectsUnderTest.get(name)!
+    await isServed(`${urls.shared}${prefix}`, client)
+    const own = urls.dialects.get(name)
+    if (own !== undefined) await isServed(own, client)
   }
 }
 
@@ -252,7 +258,7 @@ describe('walls 7: with every setting switched on', function () {
     }
   }
 
-  for (const name of SCENES) {
+  for (const name of [...SCENES, ...SCENES_OF_DIALECTS.map(scene => scene.name)]) {
     it(`${name}: a plain client that has what it needs is served`, async () => {
       const { settings, client } = scenes.get(name)!
       for (const each of namesIn(settings)) tested.add(each)
@@ -260,7 +266,8 @@ describe('walls 7: with every setting switched on', function () {
     })
   }
 
-  for (const [kind, names] of TOGETHER) {
+  for (const [kind, ofProcess] of TOGETHER) {
+    const names = [...ofProcess, ...SCENES_OF_DIALECTS.map(({ name }) => name)]
     it(`everything together, ${kind}`, async () => {
       const alone = leaves
         .map(leaf => [leaf.path.join('.').replace('*', 'default'), leaf] as const)
@@ -385,15 +392,15 @@ async function makeScenes(
       'rules and audit file',
       { settings: { access: { rules: RULES, audit: 'all', auditFile: `${folder.path}/audit` } } }
     ],
-    [
-      'rate limit',
-      {
-        settings: {
-          dialects: { kprf: { ratelimit: { enabled: true, rules: [{ topic: 'orders', maxPerMinute: 1_000 }] } } }
-        }
-      }
-    ],
+    ...SCENES_OF_DIALECTS.map(
+      ({ name, dialect, settings }) => [name, { settings: { dialects: { [dialect]: settings(folder) } } }] as const
+    ),
+    ['access log', { settings: { http: { accessLog: { target: `${folder.path}/access`, share: 0.5 } } } }],
     ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],
+    [
+      'log synced from time to time',
+      { settings: { wal: { fsyncPuts: false, fsyncTakes: false, fsyncThreshold: 1_000, fsyncIntervalMs: 1_000 } } }
+    ],
     ['Kafka with TLS and SCRAM-SHA-256', kafka({ mechanism: 'scram-sha-256', ...login })],
     ['Kafka with TLS and SCRAM-SHA-512', kafka({ mechanism: 'scram-sha-512', ...login })],
     ['Kafka with TLS and PLAIN', kafka({ mechanism: 'plain', ...login })],

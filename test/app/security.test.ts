@@ -54,7 +54,7 @@ describe('Kafka with TLS and passwords', () => {
     const onFatal = (error: Error): never => {
       throw error
     }
-    const { router, close } = startCluster('default', config.clusters.default!.brokers, {
+    const { router, close } = await startCluster('default', config.clusters.default!.brokers, {
       system,
       config,
       log,
@@ -124,7 +124,7 @@ describe('Kafka with TLS and passwords', () => {
     })
   }
 
-  it('warns of what anybody on the way could read or change', async () => {
+  it('warns of traffic that can be read or changed on the network', async () => {
     const lines: LogLine[] = []
     const careless = { ...login('plain'), CASTELLAN_CLUSTERS_DEFAULT_TLS_REJECT_UNAUTHORIZED: 'false' }
     const app = await startApp(loadConfig({ environment: environment(careless) }), {

@@ -111,7 +111,7 @@ describe('broker: flexible versions', () => {
   }
 
   for (const version of [10, 12]) {
-    it(`hardening 15: Metadata v${version} finds a topic by its id, and answers 100 for an id of nobody`, async () => {
+    it(`hardening 15: Metadata v${version} finds a topic by its id, and answers 100 for an unknown id`, async () => {
       const id = await idOf('orders')
       const nobody = `${id.slice(0, 10)}${id[10] === 'x' ? 'y' : 'x'}${id.slice(11)}`
       const { topics } = await metadata(version, [
@@ -128,7 +128,7 @@ describe('broker: flexible versions', () => {
     })
   }
 
-  it('hardening 15: a topic made again under the same name has another id, and the old one is nobody', async () => {
+  it('hardening 15: a topic created again under the same name has another id, and the old one is unknown', async () => {
     const before = await idOf('orders')
     cluster.deleteTopic('orders')
     cluster.createTopic('orders', { partitions: 1 })

@@ -88,7 +88,7 @@ describe('broker: a group', () => {
     expect(await joining).to.include({ errorCode: 0, memberId: told.memberId })
   })
 
-  it('forgets an id that nobody came back with', async () => {
+  it('forgets an id that did not join', async () => {
     const { memberId } = await join('', { requiresKnownMemberId: true })
     await clock.tickAsync(10_000)
     expect(await join(memberId, { requiresKnownMemberId: true })).to.include({ errorCode: 25 })

@@ -90,7 +90,7 @@ describe('broker: metadata', () => {
     expect(await codeOf('x_y')).to.equal(3)
   })
 
-  it('shows a stopped node as gone, its partitions moved, and 5 where nobody is left', async () => {
+  it('shows a stopped node as gone, its partitions moved, and 5 where no replica is left', async () => {
     cluster.createTopic('safe', { partitions: 1, replicationFactor: 2 })
     cluster.createTopic('alone', { partitions: 1, replicationFactor: 1 })
     await cluster.stopNode(1)

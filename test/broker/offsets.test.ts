@@ -21,7 +21,7 @@ describe('broker: coordinators and committed offsets', () => {
     await cluster.close()
   })
 
-  it('names one node for a group, whoever is asked, and another when that is gone', async () => {
+  it('names one node for a group, whichever node is asked, and another when that is gone', async () => {
     const answers = []
     for (const node of cluster.nodes) {
       const raw = await RawKafka.connect(node)

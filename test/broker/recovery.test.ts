@@ -138,6 +138,30 @@ describe('broker: reading a log back', () => {
     )
   })
 
+  describe('walls 11: a length that claims the following batch, too', () => {
+    const damagedLog = () => {
+      const { bytes, batches } = logOf([['a', 'b'], ['c'], ['d']])
+      const [first, second] = batches.map(batch => batch.bytes.length) as [number, number]
+      bytes.writeInt32BE(first + second - 12, 8)
+      return { bytes, first }
+    }
+
+    it('is corrected when nothing else is wrong', () => {
+      const found = recover(damagedLog().bytes)
+      expect(found.records).to.deep.equal(['0=a', '1=b', '2=c', '3=d'])
+      expect(found.damaged).to.deep.equal([])
+    })
+
+    it('takes no batch with it when the records are damaged, too', () => {
+      const { bytes, first } = damagedLog()
+      bytes[20]! ^= 1
+      const found = recover(bytes)
+      expect(found.records).to.deep.equal(['2=c', '3=d'])
+      expect(found.damaged).to.have.length(1)
+      expect(found.damaged[0]).to.include({ position: 0, sizeBytes: first })
+    })
+  })
+
   it('walls 11: a batch inside a record is not taken for one of the log', () => {
     const inner = batchOf(['forged'])
     new BatchView(inner).place(2, 0)

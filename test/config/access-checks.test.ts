@@ -23,7 +23,7 @@ describe('walls 7: settings of the doors', () => {
     ['dialects.kprf.host', { dialects: { kprf: { host: '0.0.0.0', port: 0 } } }]
   ]
   for (const [name, settings] of hosts) {
-    it(`${name} may be reached by others once clients have to say who they are`, () => {
+    it(`${name} may be reached by other machines once clients must authenticate`, () => {
       const [problem, ...others] = problemsOf(settings)
       expect(problem).to.match(
         new RegExp(`^${name.replaceAll('.', '\\.')}: 0\\.0\\.0\\.0 can be reached .* \\(auth\\)`)
@@ -33,7 +33,7 @@ describe('walls 7: settings of the doors', () => {
     })
   }
 
-  it('embedded.host may not: the embedded broker asks nobody', () => {
+  it('embedded.host may not: the embedded broker does not authenticate', () => {
     expect(problemsOf({ embedded: { host: '0.0.0.0' }, auth })).to.have.length(1)
     expect(problemsOf({ embedded: { host: '0.0.0.0' }, auth, http: { allowAnonymous: true } })).to.deep.equal([])
   })
@@ -93,7 +93,7 @@ describe('walls 7: settings of the doors', () => {
           }))
         }
       },
-      /^auth\.users: a is there twice/
+      /^auth\.users: a occurs twice/
     ],
     [
       'keys over plain HTTP',
@@ -150,19 +150,17 @@ describe('walls 7: settings of the doors', () => {
     })
   }
 
-  it('are warned of when they let credentials be read on the way, or allow nobody anything', () => {
+  it('are warned of when credentials can be read on the network, and when no rule allows anything', () => {
     const open = configOf(folder, { http: { host: '0.0.0.0' }, auth, access: { rules } })
-    expect(warnings(open)).to.deep.equal([
-      'http.host is 0.0.0.0 without TLS: credentials are readable for everybody on the way'
-    ])
+    expect(warnings(open)).to.deep.equal(['http.host is 0.0.0.0 without TLS: credentials can be read on the network'])
     expect(warnings(configOf(folder, { auth }))).to.deep.equal([
-      'access.rules is empty: clients must authenticate, and are allowed nothing'
+      'access.rules is empty: clients must authenticate, and no rule allows them anything'
     ])
     expect(warnings(configOf(folder, { auth, access: { rules } }))).to.deep.equal([])
   })
 
-  it('still say which addresses are open to everybody', () => {
+  it('still name the addresses that are open without authentication', () => {
     const config = configOf(folder, { http: { host: '0.0.0.0', allowAnonymous: true }, auth, access: { rules } })
-    expect(warnings(config)[0]).to.match(/^http\.host is 0\.0\.0\.0: whoever can reach it may use it/)
+    expect(warnings(config)[0]).to.match(/^http\.host is 0\.0\.0\.0: clients that can reach it can use it/)
   })
 })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { warnings } from '../../src/config/checks.js'
-import { type Config, type ConfigSources, loadConfig } from '../../src/config/config.js'
+import { type Config, type ConfigSources, explainConfig, loadConfig } from '../../src/config/config.js'
 import { toYaml } from '../../src/config/print.js'
 import { readTlsFiles } from '../../src/config/tls-files.js'
 import { ConfigError } from '../../src/errors.js'
@@ -41,7 +41,7 @@ describe('config', () => {
       expect(embedded.host).to.equal('127.0.0.1')
     })
 
-    it('cannot be changed by whoever gets them', () => {
+    it('cannot be changed by the rooms that get them', () => {
       const config = loadConfig({}) as unknown as {
         http: { port: number }
         clusters: { default: { brokers: string[] } }
@@ -128,7 +128,7 @@ describe('config', () => {
         })
       ).to.deep.equal([
         'CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: the file it names cannot be read',
-        'CASTELLAN_HTTP_PORT_FILE: no such setting'
+        'CASTELLAN_HTTP_PORT_FILE: no such setting; did you mean CASTELLAN_HTTP_PORT?'
       ])
     })
 
@@ -396,7 +396,7 @@ describe('config', () => {
     const withCluster = (text: string): Config =>
       loadConfig({ file: file(`clusters: {default: {brokers: ["a:1"], ${text}}}`) })
 
-    it('tell of certificates nobody verifies and of passwords anybody can read', () => {
+    it('tell of certificates that are not verified and of passwords in clear text', () => {
       expect(warnings(withCluster('tls: {enabled: true, rejectUnauthorized: false}'))[0]).to.match(/not verified/)
       expect(warnings(withCluster('sasl: {mechanism: plain, username: a, password: hush}'))[0]).to.match(/without TLS/)
       expect(
@@ -405,16 +405,16 @@ describe('config', () => {
       expect(warnings(withCluster('sasl: {mechanism: scram-sha-256, username: a, password: b}'))).to.deep.equal([])
       const tokenFrom = (url: string) =>
         `tls: {enabled: true}, sasl: {mechanism: oauthbearer, tokenUrl: "${url}", tokenClient: a, tokenSecret: b}`
-      expect(warnings(withCluster(tokenFrom('http://idp/token')))[0]).to.match(/sends the client secret readable/)
+      expect(warnings(withCluster(tokenFrom('http://idp/token')))[0]).to.match(/sends the client secret in clear text/)
       expect(warnings(withCluster(tokenFrom('https://idp/token')))).to.deep.equal([])
       expect(warnings(withCluster(tokenFrom('http://127.0.0.1:8080/token')))).to.deep.equal([])
       expect(warnings(loadConfig({}))).to.deep.equal([])
     })
 
-    it('tell of addresses that anybody may use', () => {
+    it('tell of addresses that are open without authentication', () => {
       const flags = [flag('--host', 'http.host', '0.0.0.0'), flag('--allow-anonymous', 'http.allowAnonymous', true)]
       expect(warnings(loadConfig({ flags }))).to.deep.equal([
-        'http.host is 0.0.0.0: whoever can reach it may use it, without saying who they are'
+        'http.host is 0.0.0.0: clients that can reach it can use it without authentication'
       ])
     })
   })
@@ -428,6 +428,44 @@ describe('config', () => {
       expect(text).to.not.contain('hush')
       expect(text).to.contain('password: (secret)')
       expect(toYaml(loadConfig({ file: file(text, 'printed.yaml') }))).to.equal(text)
+    })
+  })
+
+  describe('where values come from', () => {
+    const environment = {
+      CASTELLAN_HTTP_PORT: '80',
+      CASTELLAN_BROKERS: 'x:1,y:2',
+      CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'hush'
+    }
+    const text =
+      'http:\n  port: 1\n  slowRequestMs: 7\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
+    const explain = () => {
+      const flags = [flag('--log-level', 'log.level', 'debug')]
+      return explainConfig({ file: file(text), environment, flags })
+    }
+
+    it('is the last source that names them', () => {
+      const { originOf } = explain()
+      const origin = (path: string): string => originOf(path.split('.')).replace(`${directory}/`, '')
+      expect(origin('http.port')).to.equal('CASTELLAN_HTTP_PORT')
+      expect(origin('http.slowRequestMs')).to.equal('castellan.yaml, line 3')
+      expect(origin('http.host')).to.equal('default')
+      expect(origin('log.level')).to.equal('--log-level')
+      expect(origin('clusters.default.sasl.username')).to.equal('castellan.yaml, line 8')
+    })
+
+    it('is printed beside every one of them, and the text stays a configuration', () => {
+      const { config, originOf } = explain()
+      const printed = toYaml(config, originOf).replaceAll(`${directory}/`, '')
+      expect(printed).to.include('  port: 80 # CASTELLAN_HTTP_PORT\n')
+      expect(printed).to.include('  slowRequestMs: 7 # castellan.yaml, line 3\n')
+      expect(printed).to.include('  users: [] # castellan.yaml, line 5\n')
+      expect(printed).to.include('    brokers:\n      # CASTELLAN_BROKERS\n      - x:1\n')
+      expect(printed).to.include('      password: (secret) # CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD\n')
+      expect(printed).to.not.include('hush')
+      const values = printed.split('\n').filter(line => /^ *[^- #].*: ./.test(line))
+      expect(values.filter(line => !line.includes(' # '))).to.deep.equal([])
+      expect(toYaml(loadConfig({ file: file(printed, 'printed.yaml') }))).to.equal(toYaml(config))
     })
   })
 

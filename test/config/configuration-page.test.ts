@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { parse } from 'yaml'
 import { loadConfig } from '../../src/config/config.js'
-import { describeSettings } from '../../src/config/leaves.js'
+import { describeSettings } from '../../src/config/schema.js'
 import { environmentName } from '../../src/config/sources.js'
 import { settingsTables } from './settings-tables.js'
 
@@ -35,7 +35,7 @@ describe('settings', () => {
       expect(description).to.match(/^[A-Z`'].*[^.]$/)
       if (typeof defaultValue !== 'number') return
       expect(name).to.match(
-        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Topics|Refreshes|Files|PerBatch)$/i
+        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Refreshes|Files|PerBatch|share)$/i
       )
     })
   }

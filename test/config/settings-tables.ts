@@ -1,12 +1,12 @@
 import { pathToFileURL } from 'node:url'
-import { describeSettings, type Leaf } from '../../src/config/leaves.js'
+import { describeSettings } from '../../src/config/schema.js'
+import type { Leaf } from '../../src/settings/leaves.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
 /**
- * The tables of docs/configuration.md, made of the schema. After a change of the schema put them there with
- * `node --import tsx test/config/settings-tables.ts --write`.
+ * The tables of docs/configuration.md, made of the schema. `npm run docs` puts them there after a change of the schema.
  */
 export function settingsTables(): string {
   const { sections, leaves } = describeSettings()

@@ -13,7 +13,7 @@ const goSilent = ({ faults }: EmbeddedCluster) =>
 describe('delivery: a broker that takes requests and answers none', () => {
   it('does not hold up topics it does not lead, not even new ones', async () => {
     const cluster = await startEmbeddedCluster({ nodes: 3 })
-    const castellan = openCastellan({ brokers: cluster.bootstrap })
+    const castellan = await openCastellan({ brokers: cluster.bootstrap })
     const topics = ['first', 'second', 'third', 'fourth']
     for (const topic of ['known', ...topics]) cluster.createTopic(topic, { partitions: 3, replicationFactor: 1 })
     const write = async (topic: string): Promise<string> => {

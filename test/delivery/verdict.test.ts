@@ -8,7 +8,7 @@ const fresh: HeadFacts = {
   recordCount: 4,
   maybeWritten: false,
   isExpired: false,
-  isMissingTooLong: false
+  isDurable: false
 }
 const rejected = (errorCode: number) => ({ type: 'rejected', errorCode }) as const
 const lost = { type: 'unanswered', error: new Error('connection lost') } as const
@@ -96,12 +96,10 @@ describe('verdict on an answer', () => {
     expect(uncertain).to.include({ renumber: true })
   })
 
-  it('is patient with a topic that is missing, but not for ever', () => {
-    expect(judge(fresh, notSent('unknownTopic')).type).to.equal('retry')
-    const missing = { ...fresh, isMissingTooLong: true }
-    expect(judge(missing, notSent('unknownTopic'))).to.have.nested.property('failure.code', 'unknownTopic')
-    expect(judge(missing, notSent('unknownPartition'))).to.have.nested.property('failure.code', 'unknownPartition')
-    expect(judge(missing, notSent('noLeader')).type).to.equal('retry')
+  it('house 5: believes the Router that a topic is missing: it has been patient', () => {
+    expect(judge(fresh, notSent('unknownTopic'))).to.have.nested.property('failure.code', 'unknownTopic')
+    expect(judge(fresh, notSent('unknownPartition'))).to.have.nested.property('failure.code', 'unknownPartition')
+    expect(judge(fresh, notSent('noLeader')).type).to.equal('retry')
   })
 
   it('fails when the Router leaves', () => {

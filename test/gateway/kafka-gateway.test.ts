@@ -2,8 +2,9 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { FaultAction } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import type { Bytes, ProduceRecord } from '../../src/model.js'
-import type { RecordOutcome } from '../../src/operations.js'
+import { CastellanError } from '../../src/errors.js'
+import type { Bytes, ProduceRecord, RecordOutcome } from '../../src/model.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
 import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 
 const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
@@ -29,6 +30,20 @@ describe('kafka gateway on the embedded broker', () => {
     expect(results(await send(record('A'), record('B', 1), record('C')))).to.deep.equal(['0@0', '1@0', '0@1'])
     expect(log()).to.deep.equal(['A', 'C'])
     expect(stack.gateway.isReady).to.equal(true)
+  })
+
+  it('tells what topics there are, and creates none by asking', async () => {
+    const topics = await stack.gateway.topics(['orders', 'no-such-topic'], 15_000)
+    expect(topics.get('orders')!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])
+    expect(topics.get('no-such-topic')!.errorCode).to.equal(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    expect([...(await stack.gateway.topics(['no-such-topic'], 15_000))][0]![1].partitions).to.deep.equal([])
+  })
+
+  it('says that no broker tells what topics there are', async () => {
+    const away = startStack([{ host: '127.0.0.1', port: 1 }])
+    const error = await away.gateway.topics(['orders'], 50).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(CastellanError)
+    await away.close()
   })
 
   const cases: readonly (readonly [string, readonly FaultAction[]])[] = [

@@ -63,7 +63,7 @@ describe('request bodies', () => {
   afterEach(() => started.http.close())
 
   for (const [end, bytes, finish] of endings) {
-    it(`walls 1: nobody reads them, and they come to an end ${end}`, async () => {
+    it(`walls 1: they are not read, and end ${end}`, async () => {
       await start()
       await Promise.all(
         unread.map(async ([, request]) => {
@@ -78,7 +78,7 @@ describe('request bodies', () => {
       await untilNothingIsHeldBut()
     })
 
-    it(`walls 1: nobody reads them behind a request that waits, and they come to an end ${end}`, async () => {
+    it(`walls 1: they are not read behind a request that waits, and end ${end}`, async () => {
       await start()
       const doors = unread.map((_, i) => gate(gates, String(i)))
       const sockets = await Promise.all(
@@ -181,7 +181,7 @@ describe('request bodies', () => {
     door.release()
   })
 
-  it('walls 3: sockets that announce much and send nothing keep nobody from writing', async () => {
+  it('walls 3: sockets that announce much and send nothing keep no other client from writing', async () => {
     await start()
     const idle = await Promise.all(Array.from({ length: 8 }, () => RawSocket.open(started.http.urls.shared)))
     for (const socket of idle) await socket.send(head('POST /kprf/push', 'Content-Length: 16777216'))
@@ -334,7 +334,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 4: pieces nobody reads count for what they cost', async () => {
+  it('walls 4: unread chunks count for what they cost', async () => {
     let release = (): void => undefined
     const released = new Promise<void>(resolve => (release = resolve))
     await start(
@@ -355,7 +355,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 4: a body that is refused before somebody reads it is never taken for a whole one', async () => {
+  it('walls 4: a body that is refused before it is read is never taken for a complete one', async () => {
     let release = (): void => undefined
     const released = new Promise<void>(resolve => (release = resolve))
     await start(

@@ -1,15 +1,17 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { openAccess } from '../../src/access/access.js'
 import { refusalStatus } from '../../src/access/refusals.js'
 import { loadConfig } from '../../src/config/config.js'
-import { kprfSettings } from '../../src/config/kprf-settings.js'
+import type { OwnListener } from '../../src/dialects/dialect.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
+import { kprfSettings } from '../../src/dialects/kprf/settings.js'
 import { CastellanError, ForbiddenError } from '../../src/errors.js'
+import type { SilenceLimit } from '../../src/exchange/silence.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { type DialectMount, Http, type HttpOptions, mountOf } from '../../src/http/http.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
 import type { Logger } from '../../src/model.js'
+import { contextFor } from '../support/dialect-context.js'
 
 export interface LogLine {
   readonly level: string
@@ -112,6 +114,7 @@ export interface StartSettings {
   /** Whether `/loud` has a port of its own, too. */
   readonly own?: boolean
   readonly plugin?: DialectMount['plugin']
+  readonly silence?: SilenceLimit
   /** Mounts `/kprf` over it. */
   readonly gateway?: Gateway
   readonly now?: () => number
@@ -132,7 +135,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         prefix: '/loud',
         source: 'LOUD 1.0',
         plugin: settings.plugin ?? loudDialect(),
-        own: settings.own ? { host: '127.0.0.1', port: 0, setting: 'dialects.loud.port', tls: true } : undefined
+        ...(settings.silence && { silence: settings.silence }),
+        listeners: settings.own ? [ownPortOf('loud')] : []
       },
       ...(settings.gateway ? [kprfMount(settings.gateway, metrics, recordingLogger(lines))] : [])
     ],
@@ -149,11 +153,14 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
 }
 
 const kprfMount = (gateway: Gateway, metrics: PrometheusMetrics, log: Logger): DialectMount =>
-  mountOf(
-    kprf,
-    { gateway, access: openAccess, settings: kprfSettings.parse({}), log, metrics, now: Date.now },
-    undefined
-  )
+  mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), { log, metrics }))
+
+const ownPortOf = (name: string): OwnListener => ({
+  label: name,
+  prefix: `/${name}`,
+  address: { host: '127.0.0.1', port: 0, setting: `dialects.${name}.port` },
+  tls: true
+})
 
 /** Sends bytes as they are and gives back everything until the server ends the connection. */
 export function sendRaw(url: string, bytes: string | Buffer): Promise<string> {

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import type { Gateway, ProduceTicket } from '../../src/gateway/gateway.js'
+import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
+import type { ProduceRecord } from '../../src/model.js'
 import { delivered, FakeGateway } from '../support/fake-gateway.js'
 import { HostileHttp, play } from '../support/hostile-http.js'
 import { SeededRandom } from '../support/random.js'
@@ -9,18 +10,18 @@ const REQUESTS = Number(process.env.HOSTILE_REQUESTS ?? 10_000)
 const AT_ONCE = 40
 
 /** A gateway whose outcomes come after a while for one topic, and at once for the others. */
-function slowGateway(): Gateway {
-  const inner = new FakeGateway({ outcome: 'by hand' })
-  return {
-    isReady: true,
-    produce: (records, options): ProduceTicket => {
-      const ticket = inner.produce(records, options)
-      const call = inner.calls.pop()!
-      const settle = (): void => call.settle(records.map(() => delivered()))
-      if (records.some(({ topic }) => topic === 'slow')) setTimeout(settle, 5)
-      else settle()
-      return ticket
-    }
+class SlowGateway extends FakeGateway {
+  constructor() {
+    super({ outcome: 'by hand' })
+  }
+
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    const ticket = super.produce(records, options)
+    const call = this.calls.pop()!
+    const settle = (): void => call.settle(records.map(() => delivered()))
+    if (records.some(({ topic }) => topic === 'slow')) setTimeout(settle, 5)
+    else settle()
+    return ticket
   }
 }
 
@@ -30,7 +31,7 @@ describe('http and hostile clients', () => {
   afterEach(() => started.http.close())
 
   const attack = async (http: object): Promise<void> => {
-    started = await startHttp({ http, gateway: slowGateway() })
+    started = await startHttp({ http, gateway: new SlowGateway() })
     const hostile = new HostileHttp(new SeededRandom(seed))
     const problems: string[] = []
     let left = REQUESTS

@@ -164,7 +164,7 @@ describe('walls 7: TLS', () => {
     expect(await metricsText()).to.contain('castellan_http_bodies_in_flight_bytes 0\n')
   })
 
-  it('is closed at once, whoever is in the middle of a handshake', async () => {
+  it('is closed at once, clients in the middle of a handshake included', async () => {
     const { http } = await start({
       http: { tls: write(certificateFor('one')), headersTimeoutMs: 3_600_000, requestTimeoutMs: 3_600_000 }
     })

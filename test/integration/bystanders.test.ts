@@ -83,7 +83,7 @@ describe('hardening: bystanders are answered rightly and before their deadline',
     })
   }
 
-  it('leaves nobody waiting', async () => {
+  it('leaves no client waiting', async () => {
     const topicPartition = INNOCENT
     await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     for (let tries = 0; castellan.router.stats().open > 0 && tries < 700; tries++) await sleep(50)

@@ -8,7 +8,7 @@ const INVENTED_PER_SECOND = 300
 // Behind the first calls of invented topics, which wait for their replicas, some records of real brokers' topics missed it.
 const options: ProduceOptions = { partitioner: 'crc32', deadlineMs: 2_000 }
 
-describe('writing while somebody invents topics', () => {
+describe('writing while a client invents topics', () => {
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

@@ -20,7 +20,7 @@ describe('POST /kprf/push to the command, on real Kafka', () => {
     return [answer.status, await answer.json()]
   }
 
-  it('is in the log as kcat reads it, also of a topic that nobody had created', async () => {
+  it('is in the log as kcat reads it, also of a topic that had not been created', async () => {
     const topic = freshTopic('pushed')
     const records = ['', 'text', 'é\u0000\u{1f511}', '{"a":"__proto__"}'].map(data => ({
       topic,

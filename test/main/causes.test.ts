@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:net'
+import * as http from 'node:http'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
 import type { App } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
@@ -11,21 +12,33 @@ import { runCommand } from './run-command.js'
 /** Far more than a test may take: whoever waits for it instead of telling the cause is found out. */
 const PATIENCE_SECONDS = '60'
 
+const addressOf = (server: Server | http.Server): string => `127.0.0.1:${(server.address() as AddressInfo).port}`
+
 describe('front door 14: causes reach people', () => {
   let plain: EmbeddedCluster
   let tls: EmbeddedCluster
   let sasl: EmbeddedCluster
   let hangingUp: Server
+  let web: http.Server
+  /** Answers the first bytes as OpenSSL answers what is no TLS: with an alert, after which it hangs up a moment later. */
+  let alerting: Server
   before(async () => {
     plain = await startEmbeddedCluster()
     tls = await startEmbeddedCluster({ tls: { key: testKey, cert: testCertificate } })
     sasl = await startEmbeddedCluster({ sasl: { users: new Map([['anna', 'right']]), tokens: new Set(['right']) } })
     hangingUp = createServer(socket => socket.destroy())
-    await new Promise<void>(resolve => hangingUp.listen(0, '127.0.0.1', resolve))
+    web = http.createServer((_, response) => response.end('hello'))
+    alerting = createServer(socket => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.write(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46])))
+    })
+    for (const server of [hangingUp, web, alerting]) {
+      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    }
   })
   after(async () => {
     await Promise.all([plain.close(), tls.close(), sasl.close()])
-    await new Promise(resolve => hangingUp.close(resolve))
+    for (const server of [hangingUp, web, alerting]) await new Promise(resolve => server.close(resolve))
   })
 
   const login = (mechanism: string): Record<string, string> => ({
@@ -92,9 +105,21 @@ describe('front door 14: causes reach people', () => {
     },
     {
       cause: 'a server that hangs up',
-      brokers: () => `127.0.0.1:${(hangingUp.address() as { port: number }).port}`,
+      brokers: () => addressOf(hangingUp),
       says: /closed the connection/,
       ready: 'the broker closed the connection before it answered; does it expect TLS? (tls.enabled)'
+    },
+    {
+      cause: 'the port of an HTTP server',
+      brokers: () => addressOf(web),
+      says: /no connection to 127\.0\.0\.1:\d+: it answers in HTTP, not in Kafka's protocol; use the port of a broker/,
+      ready: "it answers in HTTP, not in Kafka's protocol"
+    },
+    {
+      cause: 'a TLS alert in answer to plain bytes',
+      brokers: () => addressOf(alerting),
+      says: /no connection to 127\.0\.0\.1:\d+: it answers in TLS, not in Kafka's protocol; set tls\.enabled to true, or use its/,
+      ready: "it answers in TLS, not in Kafka's protocol"
     }
   ]
 
@@ -131,7 +156,7 @@ describe('front door 14: causes reach people', () => {
     ((await (await fetch(`${app.urls.management}/ready`)).json()) as { reasons: string[] }).reasons
 
   it('told by results of the library that ran out of time', async () => {
-    const castellan = openCastellan({ brokers: '127.0.0.1:1' })
+    const castellan = await openCastellan({ brokers: '127.0.0.1:1' })
     try {
       while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
       const topicPartition = { topic: 'orders', partition: 0 }
@@ -150,7 +175,7 @@ describe('front door 14: causes reach people', () => {
   })
 
   it('told by records that could not be delivered: no broker can be reached', async () => {
-    const castellan = openCastellan({ brokers: '127.0.0.1:1' })
+    const castellan = await openCastellan({ brokers: '127.0.0.1:1' })
     try {
       while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
       const records = [{ topic: 'orders', key: null, value: 'x' }]
@@ -169,7 +194,7 @@ describe('front door 14: causes reach people', () => {
     // Without replicas, so that nobody else can lead it.
     cluster.createTopic('orders', { partitions: 2, replicationFactor: 1 })
     const partition = [0, 1].find(at => cluster.leaderOf('orders', at) === 2)!
-    const castellan = openCastellan({ brokers: cluster.bootstrap.split(',')[0]! })
+    const castellan = await openCastellan({ brokers: cluster.bootstrap.split(',')[0]! })
     const write = async (timeoutMs: number) => {
       const records = [{ topic: 'orders', partition, key: null, value: 'x' }]
       const { outcomes } = await askRouter(castellan.router.ref, { type: 'produce', records, timeoutMs })

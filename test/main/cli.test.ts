@@ -23,28 +23,28 @@ describe('castellan', () => {
           expect(stdout).to.match(new RegExp(`^  ${command} +\\w`, 'm'))
           expect(stdout).to.match(new RegExp(`^  castellan ${command}`, 'm'))
         }
-        expect(stdout).to.match(/exit codes: 0 .*1 .*2 /)
+        expect(stdout).to.match(/Exit codes: 0 .*1 .*2 /)
       }
     })
 
-    for (const command of ['serve', 'read', 'topics', 'broker']) {
+    for (const command of ['serve', 'read', 'topics', 'broker', 'completion']) {
       it(`of ${command} tells every flag and gives examples that can be read`, async () => {
         const { code, stdout } = await castellan([command, '--help'])
         expect(code).to.equal(0)
         expect(stdout).to.equal((await castellan(['help', command])).stdout)
-        expect(stdout).to.match(/^flags:$/m)
-        const examples = [...stdout.matchAll(/^ {2}(?:[A-Z_]+=\S+ )?castellan (\S+)(.*)$/gm)]
+        expect(stdout).to.match(/^Flags:$/m)
+        const examples = [...stdout.matchAll(/^ {2}(?:[A-Z_]+=\S+ |source <\()?castellan (\S+)(.*)$/gm)]
         expect(examples.length).to.be.greaterThan(1)
         for (const [, name, rest] of examples) {
           expect(name).to.equal(command)
           for (const [flag] of rest!.matchAll(/--[a-z-]+/g))
-            expect(stdout).to.match(new RegExp(`^ .*${flag}( [A-Z]|  )`, 'm'))
+            expect(stdout).to.match(new RegExp(`^ .*${flag}( <|  )`, 'm'))
         }
       })
     }
 
     it('is there for what serve does without its name', async () => {
-      expect((await castellan(['--port', '1', '--help'])).stdout).to.match(/^usage: castellan serve /)
+      expect((await castellan(['--port', '1', '--help'])).stdout).to.match(/^Usage: castellan serve /)
     })
   })
 
@@ -110,22 +110,26 @@ describe('castellan', () => {
 
   describe('a wrong command line', () => {
     const cases: [string[], string][] = [
-      [['sreve'], 'castellan: there is no command sreve; did you mean serve?; there are serve, read, topics, broker'],
+      [['sreve'], 'castellan: there is no command sreve; did you mean serve?; there are serve, '],
       [['--prot', '1'], 'castellan serve: unknown flag --prot; did you mean --port?'],
-      [['serve', 'now'], 'castellan serve: "now" is one argument too many; only flags are expected here'],
+      [['serve', 'now'], 'castellan serve: too many arguments: expected 0, got 1'],
       [['read'], 'castellan read: TOPIC is missing, for example: castellan read orders'],
       [['read', 'a', '--from', 'x'], 'castellan read: --from takes earliest, latest,'],
       [['read', 'a', '--format', 'xml'], 'castellan read: --format takes value, key-value, json, not "xml"'],
       [['read', 'a', '--partition', '1,x'], 'castellan read: --partition takes numbers such as 0,2, not "1,x"'],
       [['read', 'a', '--count', '0'], 'castellan read: --count takes a whole number of at least 1, not "0"'],
       [['read', 'a', '--cluster', 'eu'], 'castellan read: there is no cluster eu; the only one is default'],
+      [['help', 'sreve'], 'castellan: there is no command sreve; did you mean serve?'],
+      [['sreve', '--help'], 'castellan: there is no command sreve; did you mean serve?'],
+      [['broker', '--directory', 'x'], 'castellan broker: unknown flag --directory; did you mean --dir?'],
+      [['completion', 'csh'], 'castellan completion: SHELL is bash, zsh, fish, not "csh"'],
       [['read', ''], 'castellan read: TOPIC is empty, for example: castellan read orders'],
       [
         ['topics', '--cluster', 'nope', '-b', 'a:1'],
         'castellan topics: there is no cluster nope; the only one is default'
       ],
       [['topics', '--cluster', 'defualt'], 'castellan topics: there is no cluster defualt; did you mean default?'],
-      [['topics', '--format', 'xml'], 'castellan topics: --format takes table or json, not "xml"']
+      [['topics', '--format', 'xml'], 'castellan topics: --format takes table, json, not "xml"']
     ]
     for (const [args, message] of cases) {
       it(`${args.join(' ')} is told in a line and has exit code 2`, async () => {
@@ -149,7 +153,7 @@ describe('castellan', () => {
       const { code, stderr } = await castellan(['--port', 'x', '--host', ''], { CASTELLAN_NOPE: '1' })
       expect(code).to.equal(2)
       expect(stderr.trimEnd().split('\n')).to.deep.equal([
-        'castellan serve: --host needs a value: --host HOST',
+        'castellan serve: --host needs a value',
         'castellan serve --help shows the usage'
       ])
       const second = await castellan(['--port', 'x'], { CASTELLAN_NOPE: '1' })
@@ -191,17 +195,17 @@ describe('castellan', () => {
         }
       )
       expect(code).to.equal(0)
-      expect(stdout).to.match(/^http:\n( {2}.*\n)* {2}port: 9000\n/)
-      expect(stdout).to.contain('    brokers:\n      - a:1\n      - b:2\n')
-      expect(stdout).to.contain('  port: off\n')
-      expect(stdout).to.contain('  timeoutMs: 5\n')
-      expect(stdout).to.contain('level: warn\n')
-      expect(stdout).to.contain('password: (secret)\n')
+      expect(stdout).to.match(/^http:\n( {2}.*\n)* {2}port: 9000 # CASTELLAN_HTTP_PORT\n/)
+      expect(stdout).to.contain('    brokers:\n      # --brokers\n      - a:1\n      - b:2\n')
+      expect(stdout).to.contain('  port: off # --management-port\n')
+      expect(stdout).to.contain('  timeoutMs: 5 # --set delivery.timeoutMs\n')
+      expect(stdout).to.contain('level: warn # --log-level\n')
+      expect(stdout).to.contain('password: (secret) # CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD\n')
       expect(stdout).to.not.contain('hush')
     })
   })
 
-  describe('an error that nobody caught', () => {
+  describe('an uncaught error', () => {
     const bug = Promise.resolve(new TypeError('a bug'))
 
     it('ends a command at once, with exit code 1', async () => {

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/main/command.js'
 
 describe('docs/errors.md', () => {
   it('names every error code and no other', () => {
@@ -10,12 +9,5 @@ describe('docs/errors.md', () => {
     const named = [...readFileSync('docs/errors.md', 'utf8').matchAll(/^\| `(\w+)` \|/gm)].map(match => match[1])
     expect(codes.length).to.be.greaterThan(10)
     expect(named).to.deep.equal(codes)
-  })
-})
-
-describe('docs/operations.md', () => {
-  it('names the exit codes', () => {
-    const page = readFileSync('docs/operations.md', 'utf8')
-    for (const code of [EXIT_OK, EXIT_FAILURE, EXIT_USAGE]) expect(page).to.match(new RegExp(`^\\| ${code} \\| `, 'm'))
   })
 })

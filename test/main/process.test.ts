@@ -72,7 +72,7 @@ describe('castellan as a process', function () {
     expect(away.lines).to.deep.equal([])
   })
 
-  it('read ends quietly when nobody reads its output any more, and when it is stopped', async () => {
+  it('read ends quietly when its output is closed, and when it is stopped', async () => {
     const gateway = await Gateway.start(children, ['--embedded-port', '0', ...patient])
     const [, brokers] = await gateway.child.line(/castellan read orders --brokers ([0-9.:]+)/)
     const many = Array.from({ length: 1_000 }, (_, i) => order('k', `${i}`.padEnd(500)))

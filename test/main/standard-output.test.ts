@@ -22,7 +22,7 @@ describe('front door 14: stdout', () => {
     }
   })
 
-  it('that nobody reads any more ends a command with exit code 1 and no word', async () => {
+  it('that is closed ends a command with exit code 1 and no message', async () => {
     const { code, stderr } = await runCommand(['--help'], { stdout: failing('EPIPE', -32) })
     expect([code, stderr]).to.deep.equal([1, ''])
   })

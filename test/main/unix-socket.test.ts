@@ -29,7 +29,7 @@ describe('claimSocketPath', () => {
     expect(await problem()).to.equal(undefined)
   })
 
-  it('leaves a socket alone on which somebody answers', async () => {
+  it('leaves a socket alone on which a process listens', async () => {
     const server = await listen()
     expect(await problem()).to.be.instanceOf(CommandError)
     expect(existsSync(path)).to.equal(true)

@@ -1,9 +1,12 @@
 import { silentLogger, topicPartitionKey } from '../../src/model.js'
-import type { ResultOf } from '../../src/operations.js'
-import { type Accepted, Ledger, type Routed, type RoutedKind } from '../../src/processors/accepted.js'
+import type { ResultOf, RoutedKind } from '../../src/operations.js'
+import { descriptorOf } from '../../src/processors/operations.js'
+import type { Accepted } from '../../src/requests/accepted.js'
+import { Ledger } from '../../src/requests/ledger.js'
+import type { RequestFor, ResultFor } from '../../src/requests/operation.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 
-export type Results<Kind extends RoutedKind> = Routed[Kind]['result'][]
+export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
 
 /** Accepts requests as the Router does, and keeps what each requester is told. */
 export class ProcessorHarness {
@@ -20,7 +23,7 @@ export class ProcessorHarness {
   /** Accepts a request whose requester writes to `results`. */
   accept<Kind extends RoutedKind>(
     kind: Kind,
-    request: Omit<Routed[Kind]['request'], 'requester' | 'type'>,
+    request: Omit<RequestFor<Kind>, 'requester' | 'type'>,
     results: Results<Kind> = []
   ): Accepted<Kind> {
     const whole = {
@@ -28,7 +31,7 @@ export class ProcessorHarness {
       ...request,
       requester: { reply: (result: Results<Kind>[number]) => results.push(result) }
     }
-    const accepted = this.ledger.accept(kind, whole as unknown as Routed[Kind]['request'], 30_000, this.now)
+    const accepted = this.ledger.accept(descriptorOf(kind), whole as unknown as RequestFor<Kind>, 30_000, this.now)
     const at = (request as { topicPartition?: { topic: string; partition: number } }).topicPartition
     if (at) accepted.key = topicPartitionKey(at.topic, at.partition)
     return accepted

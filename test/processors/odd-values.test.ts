@@ -4,7 +4,8 @@ import { FetchConsumerOffsetProcessor } from '../../src/processors/fetch-consume
 import { FetchOffsetProcessor } from '../../src/processors/fetch-offset.js'
 import { FindCoordinatorProcessor } from '../../src/processors/find-coordinator.js'
 import { InitProducerIdProcessor } from '../../src/processors/init-producer-id.js'
-import { ProduceBatches } from '../../src/processors/produce-batches.js'
+import { produceBatch } from '../../src/processors/produce-batch.js'
+import { ProduceIntake } from '../../src/processors/produce-intake.js'
 import type { Returned } from '../../src/processors/queue-processor.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
@@ -121,14 +122,14 @@ const offsetCommit: Ask = parts => {
 
 const produce: Ask = parts => {
   const sharing = new Sharing()
-  const processor = new ProduceBatches({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1 })
+  const processor = new ProduceIntake({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1 })
   for (const partition of PARTITIONS) {
     const answer = (told: { type: string; baseOffset?: number }) => {
       const offset = told.baseOffset
       sharing.told[partition] = offset === undefined ? told : { ...told, offset }
     }
     const batch = { topic: 'orders', partition, bytes: Buffer.alloc(10), answer }
-    const accepted = sharing.ledger.accept('produceBatch', batch as never, 5_000, 0)
+    const accepted = sharing.ledger.accept(produceBatch, batch as never, 5_000, 0)
     accepted.key = `orders/${partition}`
     processor.addToQueue(accepted)
   }

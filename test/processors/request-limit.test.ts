@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../src/errors.js'
-import { ProduceBatches, type ProduceBatchesCall } from '../../src/processors/produce-batches.js'
+import { produceBatch } from '../../src/processors/produce-batch.js'
+import { type BatchesCall, ProduceIntake } from '../../src/processors/produce-intake.js'
 import { ProcessorHarness } from './harness.js'
 
 const BROKER_MAX_BYTES = 30
@@ -8,12 +9,12 @@ const closed = new UnavailableError('brokerUnreachable', 'the connection was clo
 
 /** A broker that closes the connection on requests it finds too large, and lanes that try again. */
 class SmallBroker extends ProcessorHarness {
-  readonly produce = new ProduceBatches({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  readonly produce = new ProduceIntake({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
   maxBytes = BROKER_MAX_BYTES
 
   add(partition: number, bytes = 10): void {
     const batch = { topic: 'orders', partition, bytes: Buffer.alloc(bytes), answer: () => {} }
-    const accepted = this.ledger.accept('produceBatch', batch, 5_000, this.now)
+    const accepted = this.ledger.accept(produceBatch, batch, 5_000, this.now)
     accepted.key = `orders/${partition}`
     this.produce.addToQueue(accepted)
   }
@@ -29,7 +30,7 @@ class SmallBroker extends ProcessorHarness {
     return { sizeBytes: call.sizeBytes, isAnswered }
   }
 
-  answer(call: ProduceBatchesCall): void {
+  answer(call: BatchesCall): void {
     const partitions = Array.from(call.batches.values(), ({ request: { topic, partition } }) => ({
       topic,
       partition,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { CommitConsumerOffsetResult } from '../../src/operations.js'
-import type { Accepted } from '../../src/processors/accepted.js'
-import { answerTimedOut, reply } from '../../src/processors/answers.js'
+import type { Accepted } from '../../src/requests/accepted.js'
+import { answerTimedOut, reply } from '../../src/requests/answers.js'
 import { CommitLines } from '../../src/router/commit-lines.js'
 import { ProcessorHarness } from '../processors/harness.js'
 

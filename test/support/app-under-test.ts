@@ -1,12 +1,16 @@
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { silentLogger } from '../../src/model.js'
+import { type Logger, silentLogger } from '../../src/model.js'
 
 // kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
 const patient = { 'dialects.kprf.messageTimeoutMs': '30000' }
 
 /** The whole gateway in this process, on free ports. `settings`: dotted path of a setting => its value as text. */
-export function startTestApp(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<App> {
+export function startTestApp(
+  bootstrap: string,
+  settings: Readonly<Record<string, string>> = {},
+  log: Logger = silentLogger
+): Promise<App> {
   const all = {
     'clusters.default.brokers': bootstrap,
     'http.port': '0',
@@ -15,5 +19,8 @@ export function startTestApp(bootstrap: string, settings: Readonly<Record<string
     ...settings
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-  return startApp(loadConfig({ flags }), { log: silentLogger, version: '0.0.0-test' })
+  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
 }
+
+/** The thread of the durable log, run from its source. */
+export const logWorker = new URL('./log-worker.mjs', import.meta.url)

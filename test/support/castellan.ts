@@ -1,12 +1,19 @@
 import { ActorSystem } from '../../src/actor/actor.js'
 import { ask } from '../../src/actor/requester.js'
 import type { Delivery } from '../../src/delivery/delivery.js'
-import type { DeliverySettings } from '../../src/delivery/settings.js'
+import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
-import { type KafkaRecord, type Logger, type Offset, type ProduceRecord, silentLogger } from '../../src/model.js'
-import type { FetchDataResult, RecordOutcome } from '../../src/operations.js'
+import {
+  type KafkaRecord,
+  type Logger,
+  type Offset,
+  type ProduceRecord,
+  type RecordOutcome,
+  silentLogger
+} from '../../src/model.js'
+import type { FetchDataResult } from '../../src/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
@@ -31,7 +38,7 @@ export class Castellan {
     readonly delivery: Delivery,
     readonly system: ActorSystem
   ) {
-    this.gateway = new KafkaGateway({ delivery, isReady: () => router.isReady })
+    this.gateway = new KafkaGateway({ delivery, router: router.ref, isReady: () => router.isReady })
   }
 
   /** One call of `gateway.produce`; the outcomes are those of its records, in order. */
@@ -90,6 +97,7 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
   const { createTopics = true, log = silentLogger } = options
   const system = new ActorSystem()
   const common = { clock: () => performance.now(), random: Math.random, log, metrics: defaultLogger }
+  const settings = { createTopics, ...options.delivery }
   let delivery: Delivery | undefined
   const router = startRouter({
     ...common,
@@ -104,14 +112,13 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
       const [host = '', port] = address.split(':')
       return { host, port: Number(port) }
     }),
-    settings: { allowAutoTopicCreation: createTopics, ...options.router },
+    settings: { ...topicSettingsOf(settings), ...options.router },
     delivery: { produce: request => delivery?.produce(request) },
     onClusterChanged: change => delivery?.clusterChanged(change),
     onFatal: error => {
       throw error
     }
   })
-  const settings = { createTopics, ...options.delivery }
   delivery = startDelivery({ ...common, router: router.ref, now: Date.now, settings })
   return new Castellan(router, delivery, system)
 }

@@ -1,10 +1,10 @@
 import sinon from 'sinon'
 import type { Delivery } from '../../src/delivery/delivery.js'
-import type { DeliverySettings } from '../../src/delivery/settings.js'
+import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
-import { type ProduceRecord, silentLogger } from '../../src/model.js'
-import type { RecordOutcome } from '../../src/operations.js'
+import { type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
+import { defaultRouterSettings } from '../../src/router/settings.js'
 import { FakeRouter } from './fake-router.js'
 
 /** Delivery over a fake Router under a fake clock. Call `restore` afterwards. */
@@ -18,7 +18,8 @@ export class DeliveryHarness {
     settings: Partial<DeliverySettings> = {},
     random: () => number = () => 0.5
   ) {
-    this.router = new FakeRouter(topics)
+    const { metadataMaxAgeMs = defaultRouterSettings.metadataMaxAgeMs } = settings
+    this.router = new FakeRouter(topics, { ...topicSettingsOf(settings), metadataMaxAgeMs })
     this.delivery = startDelivery({
       router: this.router,
       settings,

@@ -10,14 +10,16 @@ import { type Operation, openAccess } from '../../src/access/access.js'
 import { makeToken } from '../../src/access/bearer-tokens.js'
 import { hashPassword } from '../../src/access/passwords.js'
 import { refusalHeaders, refusalStatus } from '../../src/access/refusals.js'
+import { enabledDialects, mountDialects } from '../../src/app/dialects.js'
 import { type Doors, openDoors } from '../../src/app/doors.js'
 import { type Config, loadConfig } from '../../src/config/config.js'
-import { kprf } from '../../src/dialects/kprf/index.js'
+import { dialects } from '../../src/dialects/dialects.js'
 import { CastellanError } from '../../src/errors.js'
-import { type DialectMount, Http, mountOf } from '../../src/http/http.js'
+import { type DialectMount, Http } from '../../src/http/http.js'
 import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 import { TestAuthority, type TestCertificate } from './certificates.js'
+import { contextFor } from './dialect-context.js'
 import { FakeGateway } from './fake-gateway.js'
 
 export const ISSUER = 'https://login.example.com/'
@@ -91,13 +93,15 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
   const log = recordingLogger(lines)
   const doors = await openDoors(config, metrics, log)
   const access = doors.door ?? openAccess
-  const context = { gateway, access, settings: config.dialects.kprf, log, metrics, now: Date.now }
-  const { port, host = '127.0.0.1', tls } = config.dialects.kprf
-  const own = port === undefined ? undefined : { host, port, setting: 'dialects.kprf.port', tls: tls === 'inherit' }
+  const steps = { add: () => {} }
+  const context = contextFor(gateway, {}, { access, log, metrics })
   const http = await Http.start({
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
-    dialects: [mountOf(kprf, context, own), probeDialect(access)],
+    dialects: [
+      ...mountDialects(enabledDialects(dialects, config), config, { ...context, shutdown: steps, drainSteps: steps }),
+      probeDialect(access)
+    ],
     metrics,
     door: doors.door,
     certificates: doors.certificates,
@@ -133,7 +137,7 @@ function probeDialect(access: typeof openAccess): DialectMount {
       app.all(path, request => ({ PROBE: access.callerOf(request.raw).principal }))
     }
   }
-  return { name: 'probe', prefix: '/probe', source: 'none', plugin, own: undefined }
+  return { name: 'probe', prefix: '/probe', source: 'none', plugin, listeners: [] }
 }
 
 export interface Call {

@@ -1,6 +1,15 @@
-import type { Gateway, ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
-import type { ProduceRecord } from '../../src/model.js'
-import type { RecordFailure, RecordOutcome } from '../../src/operations.js'
+import type { Requester } from '../../src/actor/requester.js'
+import type {
+  CommitOutcome,
+  Gateway,
+  GroupOffset,
+  ProduceOptions,
+  ProduceTicket,
+  TopicMetadata
+} from '../../src/gateway/gateway.js'
+import type { AckResult, ConsumeResult } from '../../src/groups/consume-result.js'
+import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/model.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */
 export interface TakenRecord {
@@ -40,6 +49,10 @@ export const failure = (code: RecordFailure['code'], errorCode?: number): Record
  */
 export class FakeGateway implements Gateway {
   isReady = true
+  /** Partitions by topic: what {@link topics} tells. */
+  readonly partitions = new Map<string, number>()
+  /** By `GROUP TOPIC/PARTITION`. */
+  readonly committed = new Map<string, OffsetAndMetadata>()
   readonly calls: TakenCall[] = []
   readonly #refuse: (record: ProduceRecord, index: number) => RecordFailure | undefined
   readonly #outcome: ((record: ProduceRecord, index: number) => RecordOutcome) | 'by hand'
@@ -59,6 +72,10 @@ export class FakeGateway implements Gateway {
     return this.calls.flatMap(({ records }) => records)
   }
 
+  async durableLog(): Promise<undefined> {
+    return undefined
+  }
+
   produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
     const refusals = records.map((record, index) => this.#refuse(record, index))
     const refused = refusals.some(refusal => refusal !== undefined) ? refusals : undefined
@@ -67,9 +84,64 @@ export class FakeGateway implements Gateway {
       settle(outcomes.map((outcome, i) => refusals[i] ?? outcome))
     this.calls.push({ records: records.map(copy), options, settle: answer })
     if (this.#outcome !== 'by hand') answer(records.map(this.#outcome))
-    return { refused, outcomes: () => promise }
+    return { refused, accepted: () => Promise.resolve(refused), outcomes: () => promise }
+  }
+
+  /** There is never a message. */
+  consume(_groupId: string, _topic: string, _timeoutMs: number, { reply }: Requester<ConsumeResult>): () => void {
+    reply({ type: 'timedOut' })
+    return () => undefined
+  }
+
+  async ack(): Promise<AckResult> {
+    return { type: 'notOffered' }
+  }
+
+  async topics(names: readonly string[] | 'all', _timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
+    const asked = names === 'all' ? [...this.partitions.keys()] : names
+    return new Map(asked.map(name => [name, topicOf(name, this.partitions.get(name))]))
+  }
+
+  async offsets(groupId: string, topic: string): Promise<readonly GroupOffset[] | undefined> {
+    const partitions = this.partitions.get(topic)
+    if (partitions === undefined) return undefined
+    return Array.from({ length: partitions }, (_, partition) => ({
+      partition,
+      earliest: 0,
+      latest: 0,
+      committed: this.committed.get(`${groupId} ${topic}/${partition}`)
+    }))
+  }
+
+  async commit(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>
+  ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    const commitOne = (partition: number, offset: OffsetAndMetadata): CommitOutcome => {
+      if (partition >= (this.partitions.get(topic) ?? 0)) return 'unknownTopicOrPartition'
+      this.committed.set(`${groupId} ${topic}/${partition}`, offset)
+      return 'committed'
+    }
+    return new Map([...offsets].map(([partition, offset]) => [partition, commitOne(partition, offset)]))
   }
 }
+
+const topicOf = (topic: string, partitionCount: number | undefined): TopicMetadata => ({
+  errorCode: partitionCount === undefined ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.NONE,
+  topic,
+  topicId: undefined,
+  isInternal: false,
+  partitions: Array.from({ length: partitionCount ?? 0 }, (_, partition) => ({
+    errorCode: errorCodes.NONE,
+    partition,
+    leaderId: 1,
+    leaderEpoch: 0,
+    replicas: [1],
+    isr: [1],
+    offlineReplicas: []
+  }))
+})
 
 const copy = ({ topic, partition, key, value }: ProduceRecord): TakenRecord => ({
   topic,

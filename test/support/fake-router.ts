@@ -1,14 +1,8 @@
 import type { ActorRef } from '../../src/actor/actor.js'
-import type {
-  BatchAnswer,
-  FetchTopicMetadata,
-  FetchTopicMetadataResult,
-  InitProducerIdResult,
-  RouterMessage,
-  SealedBatch
-} from '../../src/operations.js'
-import type { TopicMetadata } from '../../src/wire/broker-client.js'
+import type { BatchAnswer, InitProducerIdResult, RouterMessage, SealedBatch } from '../../src/operations.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
 import { readBack } from '../../src/wire/read-back.js'
+import { type FakeMetadata, type FakeTopicSettings, FakeTopics } from './fake-topics.js'
 
 type NotSentReason = (BatchAnswer & { type: 'notSent' })['reason']
 
@@ -54,6 +48,8 @@ export class FakePartition {
   }[] = []
   readonly #producers = new Map<bigint, ProducerEntry>()
   maxBatchBytes = Number.POSITIVE_INFINITY
+  /** Told of every record that is appended. */
+  onAppend: (key: string | null, value: string | null) => void = () => undefined
   /** Values the broker takes for invalid. */
   readonly poison = new Set<string>()
 
@@ -100,8 +96,11 @@ export class FakePartition {
     entry.batches.push({ baseSequence, lastSequence, offset })
     if (entry.batches.length > RETAINED_BATCHES) entry.batches.shift()
     this.#producers.set(producerId, entry)
-    for (const { key, value } of records)
-      this.log.push({ key: key?.toString() ?? null, value: value?.toString() ?? null })
+    for (const record of records) {
+      const [key, value] = [record.key?.toString() ?? null, record.value?.toString() ?? null]
+      this.log.push({ key, value })
+      this.onAppend(key, value)
+    }
     return { type: 'appended', baseOffset: offset, logAppendTimeMs: -1 }
   }
 
@@ -146,6 +145,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** What look-ups say about topics that are not there. */
   readonly topicErrors = new Map<string, number>()
   readonly messages: RouterMessage[] = []
+  /** Everything that was appended, in order over all partitions. */
+  readonly appended: { topic: string; partition: number; key: string | null; value: string | null }[] = []
   readonly #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
   latencyMs = 1
   producerIdFailures = 0
@@ -154,21 +155,30 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Of the producer ids it gives. */
   firstEpoch = 0
   isAway = false
-  /** The next look-ups are asked of a broker that keeps silent. */
-  silentLookUps = 0
   createsTopics = 0
   #producerIds = 0n
   readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
   /** Topics without an id are of brokers that tell none. */
   readonly topicIds = new Map<string, string>()
+  /** What a Router knows of topics, learnt as a Router learns it. */
+  readonly tables: FakeTopics
 
-  constructor(topics: Record<string, number> = {}) {
+  constructor(topics: Record<string, number> = {}, settings: FakeTopicSettings = {}) {
+    this.tables = new FakeTopics(settings, {
+      latencyMs: () => this.latencyMs,
+      ask: (names, mayCreate) => this.#metadata(names, mayCreate)
+    })
     for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)
   }
 
   create(topic: string, partitions: number): FakePartition[] {
     const existing = this.topics.get(topic) ?? []
-    while (existing.length < partitions) existing.push(new FakePartition())
+    while (existing.length < partitions) {
+      const partition = new FakePartition()
+      const at = existing.length
+      partition.onAppend = (key, value) => this.appended.push({ topic, partition: at, key, value })
+      existing.push(partition)
+    }
     this.topics.set(topic, existing)
     return existing
   }
@@ -186,7 +196,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     this.messages.push(message)
     if (message.type === 'produceBatches') for (const batch of message.batches) this.#produce(batch)
     else if (message.type === 'initProducerId') this.#later(() => message.requester.reply(this.#producerId()))
-    else if (message.type === 'fetchTopicMetadata') this.#lookUp(message)
+    else if (message.type === 'followTopics') this.tables.follow(message)
+    else if (message.type === 'unfollowTopics') this.tables.unfollow(message)
     else throw new Error(`the fake router does not know ${message.type}`)
   }
 
@@ -210,21 +221,13 @@ export class FakeRouter implements ActorRef<RouterMessage> {
       batch.answer(this.partition(batch.topic, batch.partition).append(bytes))
   }
 
-  get lookUps(): readonly FetchTopicMetadata[] {
-    return this.messages.filter(message => message.type === 'fetchTopicMetadata')
+  /** Every look-up that reached a broker. */
+  get lookUps(): FakeTopics['lookUps'] {
+    return this.tables.lookUps
   }
 
   get produceMessages(): readonly (readonly SealedBatch[])[] {
     return this.messages.flatMap(message => (message.type === 'produceBatches' ? [message.batches] : []))
-  }
-
-  #lookUp(message: FetchTopicMetadata): void {
-    const isInTime = this.latencyMs < (message.timeoutMs ?? Infinity)
-    if (isInTime && this.silentLookUps-- <= 0) this.#later(() => message.requester.reply(this.#metadata(message)))
-    else {
-      const { requestId, timeoutMs, requester } = message
-      setTimeout(() => requester.reply({ operation: 'fetchTopicMetadata', requestId, type: 'timedOut' }), timeoutMs)
-    }
   }
 
   #later(work: () => void): void {
@@ -243,8 +246,13 @@ export class FakeRouter implements ActorRef<RouterMessage> {
 
   #answerTo({ topic, partition: index }: SealedBatch, bytes: Buffer): BatchAnswer | undefined {
     const partition = this.topics.get(topic)?.[index]
+    const refusal = this.tables.refusalOf(topic, index)
     if (this.isAway) return notSent('brokerUnreachable')
-    if (partition === undefined) return notSent(this.topics.has(topic) ? 'unknownPartition' : 'unknownTopic')
+    if (refusal !== undefined) return notSent(refusal)
+    if (partition === undefined) {
+      this.tables.want(topic)
+      return { type: 'rejected', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION }
+    }
     partition.attempts.push({
       epoch: bytes.readInt16BE(51),
       baseSequence: bytes.readInt32BE(53),
@@ -266,34 +274,25 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     return { type: 'failed', errorCode: 14, code: 'kafka', message, retriable: true }
   }
 
-  #metadata({ requestId, topics, allowAutoTopicCreation }: FetchTopicMetadata): FetchTopicMetadataResult {
-    if (this.isAway) return { operation: 'fetchTopicMetadata', requestId, type: 'timedOut' }
-    const answered = new Map((topics ?? []).map(topic => [topic, this.#metadataOf(topic)]))
-    if (allowAutoTopicCreation && this.createsTopics > 0) {
-      for (const topic of topics ?? []) if (!this.topics.has(topic)) this.create(topic, this.createsTopics)
+  /** `undefined`: nobody answers. */
+  #metadata(names: readonly string[], mayCreate: boolean): FakeMetadata[] | undefined {
+    if (this.isAway) return undefined
+    const answered = names.map(name => this.#metadataOf(name))
+    if (mayCreate && this.createsTopics > 0) {
+      for (const name of names) if (!this.topics.has(name)) this.create(name, this.createsTopics)
     }
-    return { operation: 'fetchTopicMetadata', requestId, type: 'success', topics: answered, brokers: [] }
+    return answered
   }
 
-  #metadataOf(topic: string): TopicMetadata {
+  #metadataOf(topic: string): FakeMetadata {
     const lagging = this.#laggingAnswers.get(topic)
     const partitions = this.topics.get(topic)?.slice(0, lagging?.partitions)
     this.#laggingAnswers.delete(topic)
-    const errorCode = partitions === undefined ? (this.topicErrors.get(topic) ?? 3) : 0
     return {
-      errorCode,
       topic,
+      errorCode: partitions === undefined ? (this.topicErrors.get(topic) ?? 3) : 0,
       topicId: lagging ? lagging.topicId : this.topicIds.get(topic),
-      isInternal: false,
-      partitions: (partitions ?? []).map((_, partition) => ({
-        errorCode: 0,
-        partition,
-        leaderId: 1,
-        leaderEpoch: 0,
-        replicas: [1],
-        isr: [1],
-        offlineReplicas: []
-      }))
+      partitionCount: partitions?.length ?? 0
     }
   }
 }

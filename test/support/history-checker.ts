@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /**
  * What a test's own clients did, and whether the log agrees. The clients write down every record before they send it
  * and every answer they get; afterwards the whole log is read by an independent client and compared.
@@ -15,9 +17,17 @@ export interface Sent {
   readonly id: string
   readonly topic: string
   readonly key: string
-  readonly value: string
+  /** 0, 1, 2 … among the records of its topic and key. */
+  readonly counter: number
+  /** Of its value: histories are long, and values need not be kept. */
+  readonly hash: string
   /** Absent at the end of a run: the request was never answered. */
   outcome?: Outcome
+}
+
+/** A record that is about to be sent. */
+export interface Invoked extends Pick<Sent, 'id' | 'topic' | 'key'> {
+  readonly value: string
 }
 
 /** One record as it was read back. */
@@ -66,15 +76,45 @@ export interface Verdict {
   readonly violations: readonly Violation[]
 }
 
+/** Told of everything that is written into a history, at once. */
+export interface HistorySink {
+  invoked(sent: Sent): void
+  completed(id: string, outcome: Outcome): void
+}
+
+export interface CheckRules {
+  /**
+   * Whether also records whose connection was lost keep the order of their key. Right when the process that lost them
+   * was dead before the next one was sent.
+   */
+  readonly areLostOnesOrdered?: boolean
+}
+
 /** The record of what clients did. Ids must be unique. */
 export class History {
   readonly #sent = new Map<string, Sent>()
+  readonly #counters = new Map<string, number>()
   readonly #answeredTwice: string[] = []
+  readonly #sink: HistorySink | undefined
+  #okCount = 0
+
+  constructor(sink?: HistorySink) {
+    this.#sink = sink
+  }
 
   /** Notes a record before it is sent. Records of one key must be noted in the order they are sent. */
-  invoke(record: Omit<Sent, 'outcome'>): void {
-    if (this.#sent.has(record.id)) throw new Error(`id ${record.id} was used before`)
-    this.#sent.set(record.id, { ...record })
+  invoke({ id, topic, key, value }: Invoked): void {
+    const lane = laneOf({ topic, key })
+    const counter = this.#counters.get(lane) ?? 0
+    this.restore({ id, topic, key, counter, hash: hashOf(value) })
+    this.#counters.set(lane, counter + 1)
+    this.#sink?.invoked(this.#sent.get(id)!)
+  }
+
+  /** Notes a record as another process has noted it. */
+  restore(sent: Omit<Sent, 'outcome'>): void {
+    if (this.#sent.has(sent.id)) throw new Error(`id ${sent.id} was used before`)
+    this.#sent.set(sent.id, { ...sent })
   }
 
   /** Notes the one answer to a record. */
@@ -83,14 +123,13 @@ export class History {
     if (!sent) throw new Error(`id ${id} was never sent`)
     if (sent.outcome) this.#answeredTwice.push(id)
     else sent.outcome = outcome
+    if (outcome.type === 'ok') this.#okCount++
+    this.#sink?.completed(id, outcome)
   }
 
-  get sent(): Iterable<Sent> {
-    return this.#sent.values()
-  }
-
-  get size(): number {
-    return this.#sent.size
+  /** Records that were acknowledged. */
+  get okCount(): number {
+    return this.#okCount
   }
 
   /**
@@ -98,18 +137,19 @@ export class History {
    *
    * @param idOf finds the id in a record that was read; `undefined` when there is none
    */
-  check(log: Iterable<Logged>, idOf: (record: Logged) => string | undefined): Verdict {
-    const found = new Map<string, Logged[]>()
+  check(log: Iterable<Logged>, idOf: (record: Logged) => string | undefined, rules: CheckRules = {}): Verdict {
+    const found = new Map<string, Found[]>()
     const violations: Violation[] = this.#answeredTwice.map(id => ({ rule: 'answeredTwice', what: id }))
     let logged = 0
     for (const record of log) {
       logged++
       const id = idOf(record)
-      if (id === undefined || !this.#sent.has(id)) violations.push({ rule: 'invented', what: describe(record) })
-      else push(found, id, record)
+      const sent = id === undefined ? undefined : this.#sent.get(id)
+      if (sent) push(found, sent.id, toFound(record, sent))
+      else violations.push({ rule: 'invented', what: describe(record) })
     }
     for (const sent of this.#sent.values()) violations.push(...checkOne(sent, found.get(sent.id) ?? []))
-    violations.push(...checkOrder(this.#sent.values(), found))
+    violations.push(...checkOrder(this.#sent.values(), found, rules))
     return { ...this.#counts(), logged, violations }
   }
 
@@ -124,43 +164,72 @@ export class History {
   }
 }
 
-function checkOne(sent: Sent, found: readonly Logged[]): Violation[] {
+/** What is kept of a record that was read back. */
+interface Found {
+  readonly partition: number
+  readonly offset: number
+  /** What it is instead of what was sent; absent: topic, key and value are the same. */
+  readonly damage?: string
+}
+
+const toFound = (record: Logged, sent: Sent): Found => {
+  const { partition, offset } = record
+  const isSame = record.topic === sent.topic && record.key === sent.key && hashOf(record.value) === sent.hash
+  return isSame ? { partition, offset } : { partition, offset, damage: describe(record) }
+}
+
+const placeOf = ({ topic, key }: Sent, { partition, offset }: Found): string =>
+  `${topic}/${partition}@${offset} (key ${key.slice(0, 40)})`
+
+const hashOf = (value: string): string => createHash('sha1').update(value).digest('base64').slice(0, 16)
+
+const laneOf = ({ topic, key }: Pick<Sent, 'topic' | 'key'>): string => `${topic}/${key}`
+
+function checkOne(sent: Sent, found: readonly Found[]): Violation[] {
   const violations: Violation[] = []
   const say = (rule: Rule, what = sent.id): unknown => violations.push({ rule, what })
   const { outcome } = sent
   if (!outcome) say('unanswered')
   if (outcome?.type === 'ok' && found.length === 0) say('lost')
-  if (outcome?.type === 'fail' && found.length > 0) say('ghost', `${sent.id}, found ${describe(found[0]!)}`)
-  if (found.length > 1) say('duplicated', `${sent.id}, found ${found.map(describe).join(' and ')}`)
-  for (const record of found) {
-    const isSame = record.topic === sent.topic && record.key === sent.key && record.value === sent.value
-    if (!isSame) say('damaged', `${sent.id}, found ${describe(record)}`)
-  }
+  if (outcome?.type === 'fail' && found.length > 0) say('ghost', `${sent.id}, found ${placeOf(sent, found[0]!)}`)
+  if (found.length > 1) say('duplicated', `${sent.id}, found ${found.map(one => placeOf(sent, one)).join(' and ')}`)
+  for (const { damage } of found) if (damage !== undefined) say('damaged', `${sent.id}, found ${damage}`)
   if (outcome?.type === 'ok' && found.length > 0 && !found.some(record => isAt(record, outcome))) {
-    say('misplaced', `${sent.id}, acknowledged at ${outcome.partition}/${outcome.offset}, found ${describe(found[0]!)}`)
+    say(
+      'misplaced',
+      `${sent.id}, acknowledged at ${outcome.partition}/${outcome.offset}, found ${placeOf(sent, found[0]!)}`
+    )
   }
   return violations
 }
 
-const isAt = (record: Logged, place: { readonly partition?: number; readonly offset?: number }): boolean =>
+const isAt = (record: Found, place: { readonly partition?: number; readonly offset?: number }): boolean =>
   record.partition === (place.partition ?? record.partition) && record.offset === (place.offset ?? record.offset)
 
 /**
  * First occurrences of each key's records must lie in the order they were sent. A record whose connection was lost is
- * left out: it may have been on its way still when the next one was sent.
+ * left out, unless the rules say otherwise: it may have been on its way still when the next one was sent.
  */
-function checkOrder(all: Iterable<Sent>, found: ReadonlyMap<string, readonly Logged[]>): Violation[] {
+function checkOrder(
+  all: Iterable<Sent>,
+  found: ReadonlyMap<string, readonly Found[]>,
+  { areLostOnesOrdered = false }: CheckRules
+): Violation[] {
   const violations: Violation[] = []
-  const last = new Map<string, Logged>()
+  const last = new Map<string, Found>()
   for (const sent of all) {
     const record = found.get(sent.id)?.reduce((first, other) => (other.offset < first.offset ? other : first))
-    if (!record || (sent.outcome?.type === 'unknown' && !sent.outcome.answered)) continue
-    const lane = `${sent.topic}/${sent.key}`
+    const isLost = sent.outcome?.type === 'unknown' && !sent.outcome.answered
+    if (!record || (isLost && !areLostOnesOrdered)) continue
+    const lane = laneOf(sent)
     const before = last.get(lane)
     if (before && before.partition !== record.partition) {
-      violations.push({ rule: 'split', what: `${sent.id}: ${describe(record)} after ${describe(before)}` })
+      violations.push({ rule: 'split', what: `${sent.id}: ${placeOf(sent, record)} after ${placeOf(sent, before)}` })
     } else if (before && before.offset > record.offset) {
-      violations.push({ rule: 'reordered', what: `${sent.id}: ${describe(record)} was sent after ${describe(before)}` })
+      violations.push({
+        rule: 'reordered',
+        what: `${sent.id}: ${placeOf(sent, record)} was sent after ${placeOf(sent, before)}`
+      })
     } else last.set(lane, record)
   }
   return violations

@@ -6,12 +6,16 @@ import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
 import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
 import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
+import { heartbeatV3 } from '../../src/wire/protocol/heartbeat.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
+import { joinGroupV5 } from '../../src/wire/protocol/join-group.js'
+import { leaveGroupV3 } from '../../src/wire/protocol/leave-group.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
 import { produceV7 } from '../../src/wire/protocol/produce.js'
+import { syncGroupV3 } from '../../src/wire/protocol/sync-group.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/wire/record-batch-writer.js'
 import { ResponseBuilder } from './response-builder.js'
 import { apiVersionsPayload } from './scripted-broker.js'
@@ -210,6 +214,12 @@ function offsetFetch(): Buffer {
   return builder.int16(16).payload
 }
 
+function joinGroup(): Buffer {
+  const builder = new ResponseBuilder().int32(5).int16(0).int32(7).string('range').string('m0').string('m1').int32(2)
+  builder.string('m0').string(null).bytes(Buffer.from('its'))
+  return builder.string('m1').string('pod-1').bytes(Buffer.alloc(0)).payload
+}
+
 function offsetCommit(): Buffer {
   const builder = new ResponseBuilder().int32(5)
   inTopics(builder, ['a', 'b'], partition => builder.int32(partition).int16(partition * 25))
@@ -328,6 +338,49 @@ export const samples: readonly Sample[] = [
       { topic: 'a', partition: 1, errorCode: 0, offset: 0, metadata: 'note' }
     ]
   }),
+  sample(
+    joinGroupV5,
+    {
+      groupId: 'g',
+      sessionTimeoutMs: 1,
+      rebalanceTimeoutMs: 1,
+      memberId: '',
+      instanceId: null,
+      protocolType: 'consumer',
+      protocols: []
+    },
+    joinGroup(),
+    {
+      throttleTimeMs: 5,
+      errorCode: 0,
+      generationId: 7,
+      protocolName: 'range',
+      leaderId: 'm0',
+      memberId: 'm1',
+      members: [
+        { memberId: 'm0', instanceId: null, metadata: Buffer.from('its') },
+        { memberId: 'm1', instanceId: 'pod-1', metadata: Buffer.alloc(0) }
+      ]
+    }
+  ),
+  sample(
+    syncGroupV3,
+    { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null, assignments: [] },
+    new ResponseBuilder().int32(5).int16(0).bytes(Buffer.from('yours')).payload,
+    { throttleTimeMs: 5, errorCode: 0, assignment: Buffer.from('yours') }
+  ),
+  sample(
+    heartbeatV3,
+    { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null },
+    new ResponseBuilder().int32(5).int16(27).payload,
+    { throttleTimeMs: 5, errorCode: 27 }
+  ),
+  sample(
+    leaveGroupV3,
+    { groupId: 'g', memberId: 'm', instanceId: null },
+    new ResponseBuilder().int32(5).int16(0).int32(1).string('m').string(null).int16(25).payload,
+    { throttleTimeMs: 5, errorCode: 25 }
+  ),
   sample(initProducerIdV1, {}, new ResponseBuilder().int32(5).int16(14).int64(-1).int16(-1).payload, {
     throttleTimeMs: 5,
     errorCode: 14,

@@ -55,6 +55,8 @@ export class ScriptedBroker {
   answersApiVersions = true
   /** Sockets accepted so far. */
   connectionCount = 0
+  /** How clients ended their connections: `end`, or the code of an error such as ECONNRESET. */
+  readonly endings: string[] = []
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -92,7 +94,8 @@ export class ScriptedBroker {
     this.connectionCount++
     this.#sockets.add(socket)
     socket.setNoDelay(true)
-    socket.on('error', () => {})
+    socket.on('error', (error: NodeJS.ErrnoException) => this.endings.push(error.code ?? error.message))
+    socket.on('end', () => this.endings.push('end'))
     socket.on('close', () => this.#sockets.delete(socket))
     let received = Buffer.alloc(0)
     socket.on('data', chunk => {

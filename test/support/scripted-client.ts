@@ -1,5 +1,6 @@
 import { UnavailableError } from '../../src/errors.js'
 import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/model.js'
+import { type ApiCalls, apis, type CallName } from '../../src/wire/api-calls.js'
 import type {
   BrokerClient,
   BrokerClientFactory,
@@ -10,7 +11,7 @@ import type {
 } from '../../src/wire/broker-client.js'
 
 /** The APIs a script is kept for. */
-export type ScriptedApi = Exclude<keyof BrokerClient, 'address' | 'isConnected' | 'connect' | 'close'>
+export type ScriptedApi = CallName
 type CallOf<Api extends ScriptedApi> = Parameters<BrokerClient[Api]>[0]
 type ResponseOf<Api extends ScriptedApi> = Awaited<ReturnType<BrokerClient[Api]>>
 /** Answers one call, or throws what the client would reject with. */
@@ -91,7 +92,8 @@ export class ScriptedCluster {
     const node = this.nodes.find(({ host, port }) => host === address.host && port === address.port)
     const client = new ScriptedClient(this, address, node?.nodeId ?? -1, purpose)
     this.#open.add(client)
-    return client
+    const methods = Object.keys(apis).map(api => [api, (call: unknown) => client.call(api as ScriptedApi, call)])
+    return Object.assign(client, Object.fromEntries(methods) as ApiCalls)
   }
 
   async answer(nodeId: number, api: ScriptedApi, call: unknown): Promise<unknown> {
@@ -113,7 +115,7 @@ export class ScriptedCluster {
 
 const scriptName = (nodeId: number, api: ScriptedApi): string => (api === 'metadata' ? api : `${nodeId} ${api}`)
 
-class ScriptedClient implements BrokerClient {
+class ScriptedClient implements Omit<BrokerClient, ScriptedApi> {
   readonly address: BrokerAddress
   readonly nodeId: number
   readonly #cluster: ScriptedCluster
@@ -147,17 +149,7 @@ class ScriptedClient implements BrokerClient {
     this.#waiting.clear()
   }
 
-  readonly metadata: BrokerClient['metadata'] = call => this.#call('metadata', call)
-  readonly produce: BrokerClient['produce'] = call => this.#call('produce', call)
-  readonly fetch: BrokerClient['fetch'] = call => this.#call('fetch', call)
-  readonly listOffsets: BrokerClient['listOffsets'] = call => this.#call('listOffsets', call)
-  readonly findCoordinator: BrokerClient['findCoordinator'] = call => this.#call('findCoordinator', call)
-  readonly offsetCommit: BrokerClient['offsetCommit'] = call => this.#call('offsetCommit', call)
-  readonly offsetFetch: BrokerClient['offsetFetch'] = call => this.#call('offsetFetch', call)
-  readonly initProducerId: BrokerClient['initProducerId'] = call => this.#call('initProducerId', call)
-  readonly describeTopicConfigs: BrokerClient['describeTopicConfigs'] = call => this.#call('describeTopicConfigs', call)
-
-  async #call<Api extends ScriptedApi>(api: Api, call: unknown): Promise<ResponseOf<Api>> {
+  async call<Api extends ScriptedApi>(api: Api, call: unknown): Promise<ResponseOf<Api>> {
     await this.connect()
     let fail = (_: Error): void => {}
     const cut = new Promise<never>((_, reject) => (fail = reject))

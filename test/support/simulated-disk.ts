@@ -23,7 +23,11 @@ const SECTOR_BYTES = 512
 /** What the next calls meet instead of a healthy disk. */
 export interface DiskFaults {
   /** Called before each operation; throws what the operation is to throw. */
-  before?: (operation: 'create' | 'write' | 'sync' | 'syncDirectory' | 'read' | 'truncate', name: string) => void
+  before?: (
+    operation: 'create' | 'write' | 'sync' | 'syncDirectory' | 'read' | 'truncate' | 'rename' | 'remove',
+    name: string,
+    position?: number
+  ) => void
 }
 
 const errno = (code: string, message: string): Error => Object.assign(new Error(message), { code })
@@ -37,7 +41,10 @@ export const enospc = (): Error => errno('ENOSPC', 'ENOSPC: no space left on dev
 export class SimulatedDisk {
   readonly faults: DiskFaults = {}
   capacityBytes = Number.POSITIVE_INFINITY
+  /** So many operations until the process dies: none has an effect from then on. */
+  operationsLeft = Number.POSITIVE_INFINITY
   syncs = 0
+  readBytes = 0
   readonly #root = newFolder()
 
   get directory(): LogDirectory {
@@ -68,15 +75,20 @@ export class SimulatedDisk {
     cut(this.#root)
   }
 
-  /** The process died: what it wrote stays, what it had open is closed. */
-  processDied(): void {
-    this.faults.before = undefined as never
-    delete this.faults.before
+  /** Called before each operation. */
+  meet(...[operation, name, position]: Parameters<NonNullable<DiskFaults['before']>>): void {
+    if (this.operationsLeft-- <= 0) throw errno('EIO', 'the process is dead')
+    this.faults.before?.(operation, name, position)
   }
 
   /** Names of the files at the top, with their bytes. */
   files(): Map<string, Buffer> {
     return new Map([...this.#root.now].map(([name, inode]) => [name, inode.now]))
+  }
+
+  /** What a power cut would leave when nothing that is not synced survives it. */
+  durableFiles(): Map<string, Buffer> {
+    return new Map([...this.#root.durable].map(([name, inode]) => [name, inode.durable]))
   }
 
   /** Changes a file behind the log's back; durable at once. */
@@ -119,7 +131,7 @@ class SimulatedDirectory implements LogDirectory {
   }
 
   create(name: string): LogFile {
-    this.#disk.faults.before?.('create', name)
+    this.#disk.meet('create', name)
     if (this.#folder.now.has(name)) throw errno('EEXIST', `${name} exists`)
     const inode = newInode()
     this.#folder.now.set(name, inode)
@@ -132,19 +144,38 @@ class SimulatedDirectory implements LogDirectory {
     return new SimulatedFile(this.#disk, inode, name)
   }
 
+  openForWriting(name: string): LogFile {
+    return this.open(name)
+  }
+
+  rename(from: string, to: string): void {
+    this.#disk.meet('rename', from)
+    const inode = this.#folder.now.get(from)
+    if (!inode) throw errno('ENOENT', `${from} does not exist`)
+    this.#folder.now.delete(from)
+    this.#folder.now.set(to, inode)
+  }
+
   remove(name: string): void {
+    this.#disk.meet('remove', name)
     if (!this.#folder.now.delete(name)) throw errno('ENOENT', `${name} does not exist`)
   }
 
   sync(): void {
-    this.#disk.faults.before?.('syncDirectory', this.path)
+    this.#disk.meet('syncDirectory', this.path)
     this.#folder.durable = new Map(this.#folder.now)
   }
 
   move(name: string, into: LogDirectory): void {
-    const inode = this.#folder.now.get(name)!
+    this.#disk.meet('rename', name)
+    const inode = this.#folder.now.get(name)
+    if (!inode) throw errno('ENOENT', `${name} does not exist`)
     this.#folder.now.delete(name)
     ;(into as SimulatedDirectory).#folder.now.set(name, inode)
+  }
+
+  hasDirectory(name: string): boolean {
+    return this.#folder.folders.has(name)
   }
 
   directory(name: string): LogDirectory {
@@ -178,10 +209,11 @@ class SimulatedFile implements LogFile {
     this.#check()
     const room = this.#disk.capacityBytes - this.#disk.usedBytes
     const grows = Math.max(0, position + bytes.length - this.#inode.now.length)
+    if (this.#disk.operationsLeft <= 0) throw errno('EIO', 'the process is dead')
     // A full disk takes the first part, as a real one does.
     if (grows > room) this.#put(Buffer.from(bytes.subarray(0, Math.max(0, bytes.length - (grows - room)))), position)
     if (grows > room) throw enospc()
-    this.#disk.faults.before?.('write', this.#name)
+    this.#disk.meet('write', this.#name)
     this.#put(Buffer.from(bytes), position)
   }
 
@@ -195,17 +227,20 @@ class SimulatedFile implements LogFile {
 
   read(position: number, length: number): Buffer {
     this.#check()
-    this.#disk.faults.before?.('read', this.#name)
-    return Buffer.from(this.#inode.now.subarray(position, position + length))
+    this.#disk.meet('read', this.#name, position)
+    const bytes = Buffer.from(this.#inode.now.subarray(position, position + length))
+    this.#disk.readBytes += bytes.length
+    return bytes
   }
 
   sync(): void {
     this.#check()
+    if (this.#disk.operationsLeft <= 0) throw errno('EIO', 'the process is dead')
     this.#disk.syncs++
     // As on Linux: after a failed sync the pages count as clean, and a second sync says that all is well.
     const { unsynced } = this.#inode
     this.#inode.unsynced = []
-    this.#disk.faults.before?.('sync', this.#name)
+    this.#disk.meet('sync', this.#name)
     for (const { position, bytes } of unsynced) {
       const end = position + bytes.length
       if (this.#inode.durable.length < end) {
@@ -220,7 +255,7 @@ class SimulatedFile implements LogFile {
 
   truncate(sizeBytes: number): void {
     this.#check()
-    this.#disk.faults.before?.('truncate', this.#name)
+    this.#disk.meet('truncate', this.#name)
     this.#inode.now = Buffer.from(this.#inode.now.subarray(0, sizeBytes))
     this.#inode.unsynced = this.#inode.unsynced
       .filter(({ position }) => position < sizeBytes)

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { ENTRY_HEADER_BYTES } from '../../src/wal/entry.js'
 import { SimulatedDisk } from '../support/simulated-disk.js'
 import { group, openStore, readAll } from './fixtures.js'
 
@@ -35,12 +36,12 @@ describe('damage to the durable log', () => {
         const copy = copyOf(disk)
         const { store, reports } = openStore(copy)
         const read = readAll(store)
-        const { damagedEntries, tornBytes, quarantinedFiles } = store.recovered
+        const { damagedEntries, tornBytes, tornEntries, quarantinedFiles } = store.recovered
         if (bit >> 3 < 64) expect(quarantinedFiles, `bit ${bit}`).to.deep.equal([slab])
         else {
           expect(read.length, `bit ${bit}`).to.be.at.least(BODIES.length - 1)
           expect(isSubsequence(read, BODIES), `bit ${bit}`).to.equal(true)
-          const isNoticed = damagedEntries + tornBytes + reports.length > 0
+          const isNoticed = damagedEntries + tornBytes + tornEntries + reports.length > 0
           expect(read.length === BODIES.length || isNoticed, `bit ${bit}`).to.equal(true)
         }
       }
@@ -67,7 +68,38 @@ describe('damage to the durable log', () => {
       disk.patch(slab, () => Buffer.concat([whole, tail]))
       const { store } = openStore(copyOf(disk))
       expect(readAll(store)).to.deep.equal(BODIES)
-      expect(store.recovered.tornBytes).to.equal(tail.length)
+      expect(store.recovered.tornBytes).to.equal(0)
+    }
+  })
+
+  it('tells an append that was under way by the mark that is missing behind the last entry', () => {
+    const { disk, slab } = written(false)
+    const whole = disk.files().get(slab)!
+    const tail = Buffer.alloc(500, 7)
+    disk.patch(slab, () => Buffer.concat([whole.subarray(0, -ENTRY_HEADER_BYTES), tail]))
+    const { store } = openStore(copyOf(disk))
+    expect(readAll(store)).to.deep.equal(BODIES)
+    expect(store.recovered).to.include({ tornBytes: tail.length, damagedEntries: 0 })
+  })
+
+  it('tells damage to what was durable from holes in the append that a power cut interrupted', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 100_000 })
+    store.commit(group(BODIES.slice(0, 6)))
+    store.commit(group(BODIES.slice(6)))
+    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    for (const [hit, found] of [
+      ['body-3', { damagedEntries: 1, tornEntries: 0 }],
+      ['body-9', { damagedEntries: 0, tornEntries: 1 }]
+    ] as const) {
+      const copy = copyOf(disk)
+      copy.patch(slab, bytes => {
+        bytes[bytes.indexOf(hit)]! ^= 1
+        return bytes
+      })
+      const opened = openStore(copy)
+      expect(opened.store.recovered).to.include(found)
+      expect(readAll(opened.store)).to.deep.equal(BODIES.filter(body => !body.startsWith(hit)))
     }
   })
 

@@ -1,8 +1,10 @@
 import { expect } from 'chai'
-import { inspectLog } from '../../src/wal/inspect.js'
+import type { DeadLetter } from '../../src/wal/dead-letters.js'
+import { inspectLog, readDeadLetters, verifyLog } from '../../src/wal/inspect.js'
 import { bury } from '../../src/wal/log-host.js'
+import { discardDeadLetters, replayDeadLetters } from '../../src/wal/redrive.js'
 import { SimulatedDisk } from '../support/simulated-disk.js'
-import { deadLettersOn, group, openStore, readAll, readEntries } from './fixtures.js'
+import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
 const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
 
@@ -44,24 +46,129 @@ describe('dead letters', () => {
   })
 })
 
+describe('dead letters, looked at and driven again', () => {
+  /** A log whose entries are all dead. */
+  function buried(bodies: readonly string[]): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(bodies))
+    const dead = deadLettersOn(disk)
+    for (const entry of readEntries(store)) bury(store, dead, entry, reason)
+    dead.close()
+    store.close()
+    return disk
+  }
+  const bodiesOf = (letters: Iterable<DeadLetter>): string[] => [...letters].map(({ body }) => body.toString())
+  const bodies = Array.from({ length: 30 }, (_, at) => `letter ${at} ${'x'.repeat(100)}`)
+
+  it('are listed while a process has them open, and nothing is changed', () => {
+    const disk = buried(bodies)
+    const { store } = openStore(disk)
+    const before = new Map(disk.files())
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies)
+    expect(bodiesOf(readDeadLetters(disk.directory, 28))).to.deep.equal(bodies.slice(27))
+    expect(inspectLog(disk.directory).deadLetters).to.equal(30)
+    expect(disk.files()).to.deep.equal(before)
+    store.close()
+  })
+
+  it('come back behind what is in the log, once, with all they had', () => {
+    const disk = buried(bodies)
+    openStore(disk).store.commit(group(['new']))
+    const options = storeOptions(disk, [], {})
+    expect(replayDeadLetters(options, 1_000_000, new Set([2, 3, 99]))).to.deep.equal({ count: 2, refusal: undefined })
+    const entries = readEntries(openStore(disk).store)
+    expect(entries.map(({ body }) => body.toString())).to.deep.equal(['new', bodies[1], bodies[2]])
+    expect(entries[1]).to.include({ destination: 'default/orders', acceptedAtMs: 1_000 })
+    expect(replayDeadLetters(options, 1_000_000, undefined).count).to.equal(28)
+    expect(readAll(openStore(disk).store)).to.have.length(31)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal([])
+  })
+
+  it('stay dead when the log has no room for them', () => {
+    const disk = buried(bodies)
+    const options = storeOptions(disk, [], { maxBytes: 1_500 })
+    const { count, refusal } = replayDeadLetters(options, 1_000_000, undefined)
+    expect(refusal).to.include({ kind: 'full' })
+    expect(count).to.be.within(1, 29)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.have.length(30 - count)
+    expect(readAll(openStore(disk).store)).to.have.length(count)
+  })
+
+  it('are lost nowhere when the process dies while they are driven again', () => {
+    for (let operations = 0; operations < 60; operations += 3) {
+      const disk = buried(bodies.slice(0, 4))
+      disk.operationsLeft = operations
+      try {
+        replayDeadLetters(storeOptions(disk, [], {}), 1_000_000, undefined)
+      } catch {
+        // It died while it was opened.
+      }
+      disk.operationsLeft = Number.POSITIVE_INFINITY
+      disk.powerCut(() => 0.5)
+      const found = [...readAll(openStore(disk).store), ...bodiesOf(readDeadLetters(disk.directory))]
+      expect([...new Set(found)].sort(), `${operations} operations`).to.deep.equal(bodies.slice(0, 4))
+    }
+  })
+
+  it('are gone when they are discarded', () => {
+    const disk = buried(bodies)
+    expect(discardDeadLetters(storeOptions(disk, [], {}), 1_000_000, new Set([1])).count).to.equal(1)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(1))
+    expect(readAll(openStore(disk).store)).to.deep.equal([])
+  })
+})
+
 describe('looking at a log', () => {
-  it('tells what every slab holds, finds damage, and changes nothing', () => {
+  /** Two slabs and more, the first two entries completed. */
+  function filled(): SimulatedDisk {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(Array.from({ length: 30 }, (_, index) => `body-${index}-${'x'.repeat(50)}`)))
+    store.commit(group(['other'], 'default/audit'))
     store.complete([{ first: 1, count: 2 }])
-    store.close()
+    return disk
+  }
+  const damage = (disk: SimulatedDisk): void =>
     disk.patch('0000000000000001.slab', bytes => {
-      bytes[bytes.indexOf('body-5')]! ^= 1
+      bytes[bytes.indexOf('body-1-')]! ^= 1
       return bytes
     })
+
+  it('tells what every slab holds and who waits, and changes nothing', () => {
+    const disk = filled()
     const before = new Map([...disk.files()].map(([name, bytes]) => [name, Buffer.from(bytes)]))
-    const sum = (report: ReturnType<typeof inspectLog>, field: 'entries' | 'openEntries' | 'damagedEntries'): number =>
-      report.slabs.reduce((total, slab) => total + slab[field], 0)
-    const quick = inspectLog(disk.directory, false)
-    expect([sum(quick, 'entries'), sum(quick, 'openEntries'), sum(quick, 'damagedEntries')]).to.deep.equal([30, 28, 0])
-    expect([...quick.slabs[0]!.destinations.keys()]).to.deep.equal(['default/orders'])
-    expect(sum(inspectLog(disk.directory, true), 'damagedEntries')).to.equal(1)
+    const { slabs, backlog } = inspectLog(disk.directory)
+    const sum = (field: 'entries' | 'openEntries'): number => slabs.reduce((total, slab) => total + slab[field], 0)
+    expect([sum('entries'), sum('openEntries')]).to.deep.equal([31, 29])
+    expect(slabs.map(({ isSealed }) => isSealed)).to.deep.equal([...slabs.slice(1).map(() => true), false])
+    expect([...backlog]).to.deep.equal([
+      ['default/orders', { firstSequence: 3, openEntries: 28 }],
+      ['default/audit', { firstSequence: 31, openEntries: 1 }]
+    ])
     expect(disk.files()).to.deep.equal(before)
+  })
+
+  it('finds damage to every entry, completed ones included', () => {
+    const disk = filled()
+    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)).to.satisfy((all: number[]) =>
+      all.every(count => count === 0)
+    )
+    damage(disk)
+    expect(inspectLog(disk.directory).slabs[0]!.damagedEntries).to.equal(0)
+    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)[0]).to.equal(1)
+  })
+
+  it('looks again when the owner of the log removes a file meanwhile', () => {
+    const disk = filled()
+    const { store } = openStore(disk)
+    let isArmed = true
+    disk.faults.before = operation => {
+      if (operation !== 'read' || !isArmed) return
+      isArmed = false
+      store.complete([{ first: 1, count: 20 }])
+    }
+    const { slabs } = inspectLog(disk.directory)
+    expect(slabs.reduce((total, { openEntries }) => total + openEntries, 0)).to.equal(11)
   })
 })

@@ -35,7 +35,7 @@ const append = (log: DurableLog, entries: readonly NewEntry[]): Promise<AppendRe
   })
 
 const valuesIn = async (log: DurableLog): Promise<string[]> =>
-  (await log.read({ fromSequence: 1, maxBytes: 1_000_000 })).entries.map(({ body }) =>
+  (await log.read({ fromSequence: 1, maxBytes: 10_000_000 })).entries.map(({ body }) =>
     String(readLoggedRecord(body).value)
   )
 
@@ -62,6 +62,29 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
+  it('writes large groups in parts while they are filled, and syncs them once', async () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 10_000_000 })
+    const host = new InlineLogHost(store, deadLettersOn(disk))
+    const staged = sinon.spy(host, 'stage')
+    const log = new DurableLog({
+      host,
+      slabBytes: 10_000_000,
+      maxWaitingBytes: 10_000_000,
+      syncPuts: true,
+      now: () => 0
+    })
+    await append(log, [entry('first')])
+    const before = disk.syncs
+    const values = Array.from({ length: 30 }, (_, index) => `${index}:`.padEnd(40_000, 'x'))
+    const results = Promise.all(values.map(value => append(log, [entry(value)])))
+    expect(staged.callCount).to.equal(4)
+    expect((await results).map(({ firstSequence }) => firstSequence)).to.deep.equal(values.map((_, index) => index + 2))
+    expect(disk.syncs - before).to.equal(1)
+    expect(await valuesIn(log)).to.deep.equal(['first', ...values])
+    await log.close()
+  })
+
   it('answers nobody before the sync, and everybody in a group whose sync failed with the refusal', async () => {
     const disk = new SimulatedDisk()
     const log = inlineLog(disk)
@@ -80,11 +103,13 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
-  it('refuses at once what does not fit into a slab, and what does not fit into the waiting room', async () => {
+  it('durable-queue 7: refuses at once what does not fit into a slab, and what does not fit into the waiting room', async () => {
     const log = inlineLog(new SimulatedDisk(), { maxWaitingBytes: 500 })
     expect(log.append([entry('x'.repeat(10_000))], () => undefined)).to.include({ kind: 'tooLarge' })
     expect(log.append([entry('x'.repeat(300))], () => undefined)).to.equal(undefined)
     expect(log.append([entry('x'.repeat(300))], () => undefined)).to.include({ kind: 'full' })
+    await append(log, [entry('still usable')])
+    expect(await valuesIn(log)).to.deep.equal(['x'.repeat(300), 'still usable'])
     await log.close()
     expect(log.append([entry('x')], () => undefined)).to.include({ kind: 'closed' })
   })
@@ -107,25 +132,6 @@ describe('appending to the durable log', () => {
     } finally {
       clock.restore()
     }
-  })
-
-  it('without syncs for appends, syncs after so many operations, appends included', async () => {
-    const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 10_000, syncPuts: false })
-    const log = new DurableLog({
-      host: new InlineLogHost(store, deadLettersOn(disk)),
-      slabBytes: 10_000,
-      maxWaitingBytes: 1_000_000,
-      syncPuts: false,
-      syncEveryOperations: 4,
-      now: () => 0
-    })
-    await append(log, [entry('a'), entry('b'), entry('c')])
-    const before = disk.syncs
-    await append(log, [entry('d')])
-    await new Promise(setImmediate)
-    expect(disk.syncs - before).to.equal(2)
-    await log.close()
   })
 
   it('keeps keys, values and headers as they are: null and empty differ, bytes are any', async () => {

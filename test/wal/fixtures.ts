@@ -1,20 +1,12 @@
 import { DeadLetters } from '../../src/wal/dead-letters.js'
-import { entrySizeBytes, writeUnstamped } from '../../src/wal/entry.js'
+import { encodeEntry, type StoredEntry } from '../../src/wal/entry.js'
 import { LogStore, type LogStoreOptions } from '../../src/wal/log-store.js'
+import type { ReadRequest } from '../../src/wal/read-request.js'
 import type { SimulatedDisk } from '../support/simulated-disk.js'
 
 /** Unstamped entries with these bodies, as `commit` takes them. */
 export function group(bodies: readonly (string | Buffer)[], destination = 'default/orders'): Buffer {
-  const name = Buffer.from(destination)
-  const parts = bodies.map(body => {
-    const bytes = Buffer.from(body as string)
-    const sizeBytes = entrySizeBytes(name.length, bytes.length)
-    const entry = Buffer.alloc(sizeBytes)
-    writeUnstamped(entry, 0, name, bytes.length, 1_000)
-    bytes.copy(entry, sizeBytes - bytes.length)
-    return entry
-  })
-  return Buffer.concat(parts)
+  return Buffer.concat(bodies.map(body => encodeEntry(destination, Buffer.from(body as string), 1_000)))
 }
 
 let salt = 0x9e3779b9
@@ -32,7 +24,7 @@ export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOption
 export const deadLettersOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): DeadLetters =>
   new DeadLetters(storeOptions(disk, [], overrides))
 
-function storeOptions(
+export function storeOptions(
   disk: SimulatedDisk,
   reports: Opened['reports'],
   overrides: Partial<LogStoreOptions>
@@ -51,15 +43,17 @@ function storeOptions(
   }
 }
 
+type Wanted = Omit<ReadRequest, 'fromSequence' | 'maxBytes'>
+
 /** Everything that is open, as text. */
-export function readAll(store: LogStore, destinations?: ReadonlySet<string>): string[] {
-  return readEntries(store, destinations).map(({ body }) => body.toString())
+export function readAll(store: LogStore, wanted: Wanted = {}): string[] {
+  return readEntries(store, wanted).map(({ body }) => body.toString())
 }
 
-export function readEntries(store: LogStore, destinations?: ReadonlySet<string>, maxBytes = 200) {
+export function readEntries(store: LogStore, wanted: Wanted = {}, maxBytes = 200): StoredEntry[] {
   const entries = []
   for (let fromSequence = 1; ; ) {
-    const result = store.read({ fromSequence, maxBytes, destinations })
+    const result = store.read({ ...wanted, fromSequence, maxBytes })
     entries.push(...result.entries)
     if (result.isAtEnd) return entries
     fromSequence = result.nextSequence

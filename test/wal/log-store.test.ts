@@ -56,7 +56,13 @@ describe('the durable log', () => {
     first.store.note('orders/1', Buffer.alloc(0))
     first.store.close()
     const { store } = openStore(disk)
-    expect(store.recovered).to.deep.equal({ openEntries: 2, damagedEntries: 0, tornBytes: 0, quarantinedFiles: [] })
+    expect(store.recovered).to.deep.equal({
+      openEntries: 2,
+      damagedEntries: 0,
+      tornBytes: 0,
+      tornEntries: 0,
+      quarantinedFiles: []
+    })
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     expect([...store.notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['orders/0', 'epoch 3']])
     expect(store.commit(group(['d'])).firstSequence).to.be.above(3)
@@ -80,7 +86,7 @@ describe('the durable log', () => {
       store.commit(group([`o${index}`], 'default/orders'))
       if (index % 40 === 0) store.commit(group([`a${index}`], 'default/__proto__'))
     }
-    expect(readAll(store, new Set(['default/__proto__']))).to.deep.equal(['a0', 'a40', 'a80'])
+    expect(readAll(store, { destinations: new Set(['default/__proto__']) })).to.deep.equal(['a0', 'a40', 'a80'])
   })
 
   it('keeps empty bodies and bodies that look like entries apart', () => {
@@ -124,6 +130,20 @@ describe('the durable log', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['kept', 'next'])
   })
 
+  it('never gives back what was refused, though it could not be cut off: the next slab says where the one before ends', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 100_000 })
+    store.commit(group(['kept']))
+    let syncs = 0
+    disk.faults.before = operation => {
+      if (operation === 'truncate' || (operation === 'sync' && syncs++ === 0)) throw eio()
+    }
+    expect(store.commit(group(['refused'])).refusal).to.include({ isCertain: true })
+    expect(store.commit(group(['next'])).refusal).to.equal(undefined)
+    delete disk.faults.before
+    expect(readAll(openStore(disk).store)).to.deep.equal(['kept', 'next'])
+  })
+
   it('says that the outcome is unknown when neither the failed write can be taken back nor a new slab be opened', () => {
     const disk = new SimulatedDisk()
     let clock = 0
@@ -133,7 +153,7 @@ describe('the durable log', () => {
       if (operation !== 'read') throw eio()
     }
     expect(store.commit(group(['perhaps'])).refusal).to.include({ kind: 'failed', isCertain: false })
-    disk.processDied()
+    delete disk.faults.before
     expect(store.commit(group(['too soon'])).refusal).to.include({ kind: 'failed', isCertain: true })
     clock = 10_000
     expect(store.commit(group(['later'])).refusal).to.equal(undefined)
@@ -172,7 +192,7 @@ describe('the durable log', () => {
     expect(disk.files()).to.deep.equal(before)
   })
 
-  it('never touches files that are not its own', () => {
+  it('durable-queue 11: never touches files that are not its own', () => {
     const disk = new SimulatedDisk()
     for (const name of ['notes.txt', '123.slab', 'orders_000001'])
       disk.directory.create(name).write(Buffer.from('mine'), 0)
@@ -195,6 +215,48 @@ describe('the durable log', () => {
     const again = openStore(disk).store
     expect(again.commit(group(['new'])).firstSequence).to.be.above(3)
     expect(readAll(openStore(disk).store)).to.deep.equal(['new'])
+  })
+
+  it('never gives an id to two slabs, though all of the first ones are gone', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    for (let at = 0; at < 30; at++) store.commit(group(['x'.repeat(100)]))
+    store.complete([{ first: 1, count: 30 }])
+    store.close()
+    expect([...disk.files().keys()].filter(name => name.endsWith('.slab'))).to.deep.equal([])
+    openStore(disk).store.commit(group(['new']))
+    const [slab] = [...disk.files().keys()].filter(name => name.endsWith('.slab'))
+    expect(Number.parseInt(slab!, 10)).to.be.above(5)
+  })
+
+  it('starts again after a power cut that came before the first slab', () => {
+    for (let operations = 0; operations < 12; operations++) {
+      const disk = new SimulatedDisk()
+      disk.operationsLeft = operations
+      openStore(disk).store.commit(group(['a']))
+      disk.operationsLeft = Number.POSITIVE_INFINITY
+      disk.powerCut(() => 0.45)
+      const { store } = openStore(disk)
+      expect(store.commit(group(['b'])).refusal).to.equal(undefined)
+      expect(readAll(openStore(disk).store).at(-1)).to.equal('b')
+    }
+  })
+
+  it('writes its journal anew when it has grown, and seldom when most of it is still true', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    let journals = 0
+    disk.faults.before = (operation, name) => {
+      if (operation === 'create' && name.endsWith('.progress')) journals++
+    }
+    const value = Buffer.alloc(1_000_000, 'n')
+    for (let note = 0; note < 40; note++) store.note(`same/${note % 2}`, value)
+    expect(journals).to.be.within(2, 4)
+    journals = 0
+    for (let note = 0; note < 40; note++) store.note(`another/${note}`, value)
+    expect(journals).to.be.within(1, 4)
+    const { store: again } = openStore(disk)
+    expect([...again.notes.keys()]).to.have.length(42)
   })
 
   it('reports ENOSPC from creating a slab as full', () => {

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogStore } from '../../src/wal/log-store.js'
+import { type ReadRequest, wantedFrom } from '../../src/wal/read-request.js'
 import { eio, SimulatedDisk } from '../support/simulated-disk.js'
 import { group, openStore, readEntries } from './fixtures.js'
 
@@ -21,37 +22,70 @@ class Model {
   readonly unsafe = new Set<number>()
 }
 
+/** Of all topics, of one, of all but one, or of two from sequences of their own. */
+type WantedTopics =
+  | { readonly type: 'all' }
+  | { readonly type: 'one' | 'except'; readonly topic: number }
+  | { readonly type: 'from'; readonly topic: number; readonly shares: readonly [number, number] }
+
 type Command =
   | { readonly type: 'append'; readonly sizes: readonly number[]; readonly topic: number }
   | { readonly type: 'complete'; readonly share: number; readonly count: number }
-  | { readonly type: 'read'; readonly topic: number | undefined }
+  | { readonly type: 'read'; readonly wanted: WantedTopics }
   | { readonly type: 'sync' }
   | { readonly type: 'restart' }
   | { readonly type: 'kill' }
   | { readonly type: 'powerCut'; readonly seed: number }
+  /** The process dies, or the power goes, before one of the disk operations of an append or a completion. */
+  | {
+      readonly type: 'die'
+      readonly during: 'append' | 'complete'
+      readonly operations: number
+      readonly seed: number | undefined
+      readonly sizes: readonly number[]
+    }
+  /** One bit of a slab is flipped while nobody looks; `place` is the share of the file before it. */
+  | { readonly type: 'flip'; readonly slab: number; readonly place: number; readonly bit: number }
   | { readonly type: 'failWrite'; readonly sizes: readonly number[] }
   | { readonly type: 'failSync'; readonly sizes: readonly number[] }
   | { readonly type: 'note'; readonly key: number; readonly value: number }
 
 const sizes = fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 8 })
+const share = fc.double({ min: 0, max: 1, noNaN: true })
+const wanted: fc.Arbitrary<WantedTopics> = fc.oneof(
+  fc.record({ type: fc.constant('all' as const) }),
+  fc.record({ type: fc.constantFrom('one' as const, 'except' as const), topic: fc.nat(3) }),
+  fc.record({ type: fc.constant('from' as const), topic: fc.nat(3), shares: fc.tuple(share, share) })
+)
 const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ type: fc.constant('append' as const), sizes, topic: fc.nat(3) }) },
   {
     weight: 6,
     arbitrary: fc.record({
       type: fc.constant('complete' as const),
-      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      share,
       count: fc.integer({ min: 1, max: 20 })
     })
   },
-  {
-    weight: 3,
-    arbitrary: fc.record({ type: fc.constant('read' as const), topic: fc.option(fc.nat(3), { nil: undefined }) })
-  },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('read' as const), wanted }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('sync' as const) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('kill' as const) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('powerCut' as const), seed: fc.nat() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('die' as const),
+      during: fc.constantFrom('append' as const, 'append' as const, 'complete' as const),
+      operations: fc.nat(12),
+      seed: fc.option(fc.nat(), { nil: undefined }),
+      sizes
+    })
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('flip' as const), slab: fc.nat(20), place: share, bit: fc.nat(7) })
+  },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failWrite' as const), sizes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failSync' as const), sizes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('note' as const), key: fc.nat(3), value: fc.nat(200) }) }
@@ -65,6 +99,7 @@ class Run {
   readonly #syncPuts: boolean
   readonly #destinations = new Map<number, string>()
   #store: LogStore
+  #hasDamage = false
   #clock = 0
   #bodies = 0
 
@@ -73,8 +108,12 @@ class Run {
     this.#store = this.#open()
   }
 
+  get #options() {
+    return { syncPuts: this.#syncPuts, now: () => this.#clock, maxIndexBytes: 20_000 }
+  }
+
   #open(): LogStore {
-    return openStore(this.#disk, { syncPuts: this.#syncPuts, now: () => this.#clock }).store
+    return openStore(this.#disk, this.#options).store
   }
 
   do(command: Command): void {
@@ -86,7 +125,7 @@ class Run {
         this.#complete(command)
         break
       case 'read':
-        this.#check(command.topic)
+        this.#check(command.wanted)
         break
       case 'sync':
         if (this.#store.sync()) this.#model.unsynced.clear()
@@ -95,18 +134,24 @@ class Run {
         this.#store.close()
         this.#model.unsynced.clear()
         this.#store = this.#open()
-        this.#check(undefined)
+        this.#check({ type: 'all' })
         break
       case 'kill':
         this.#store = this.#open()
         this.#reconcile(false)
-        this.#check(undefined)
+        this.#check({ type: 'all' })
         break
       case 'powerCut':
         this.#disk.powerCut(randomOf(command.seed))
         this.#store = this.#open()
         this.#reconcile(true)
-        this.#check(undefined)
+        this.#check({ type: 'all' })
+        break
+      case 'die':
+        this.#die(command)
+        break
+      case 'flip':
+        this.#flip(command)
         break
       case 'failWrite':
       case 'failSync':
@@ -122,9 +167,12 @@ class Run {
     return sizes.map(size => `${this.#bodies++}:`.padEnd(size, '.'))
   }
 
-  #append(sizes: readonly number[], destination: string): void {
+  /** @param isDying no refusal is told any more */
+  #append(sizes: readonly number[], destination: string, isDying = false): void {
     const bodies = this.#bodiesOf(sizes)
-    const { firstSequence, committedCount, refusal } = this.#store.commit(group(bodies, destination))
+    const staged = bodies.length >> 1
+    if (staged > 0) this.#store.stage(group(bodies.slice(0, staged), destination))
+    const { firstSequence, committedCount, refusal } = this.#store.commit(group(bodies.slice(staged), destination))
     for (let index = 0; index < committedCount; index++) {
       const sequence = firstSequence + index
       expect(this.#model.stored.has(sequence), `sequence ${sequence} is new`).to.equal(false)
@@ -132,7 +180,8 @@ class Run {
       this.#destinations.set(sequence, destination)
       if (!this.#syncPuts) this.#model.unsynced.add(sequence)
     }
-    if (refusal && !refusal.isCertain) for (const body of bodies.slice(committedCount)) this.#model.possible.add(body)
+    if (refusal && (isDying || !refusal.isCertain))
+      for (const body of bodies.slice(committedCount)) this.#model.possible.add(body)
     if (!refusal) expect(committedCount).to.equal(bodies.length)
   }
 
@@ -147,6 +196,41 @@ class Run {
     delete this.#disk.faults.before
     this.#clock += 10_000
     if (operation === 'sync') for (const sequence of this.#model.unsynced) this.#model.unsafe.add(sequence)
+  }
+
+  #die({ during, operations, seed, sizes }: Extract<Command, { type: 'die' }>): void {
+    this.#disk.operationsLeft = operations
+    if (during === 'append') this.#append(sizes, topicOf(0), true)
+    else this.#complete({ share: 0, count: 20 })
+    this.#disk.operationsLeft = Number.POSITIVE_INFINITY
+    if (seed !== undefined) this.#disk.powerCut(randomOf(seed))
+    this.#store = this.#open()
+    this.#reconcile(seed !== undefined)
+    this.#check({ type: 'all' })
+  }
+
+  #flip({ slab, place, bit }: Extract<Command, { type: 'flip' }>): void {
+    const slabs = [...this.#disk.files()].filter(([name]) => name.endsWith('.slab'))
+    const [name, bytes] = slabs[slab % slabs.length] ?? []
+    if (name === undefined || bytes!.length === 0) return
+    const offset = Math.min(bytes!.length - 1, Math.floor(place * bytes!.length))
+    this.#disk.patch(name, whole => {
+      whole[offset]! ^= 1 << bit
+      return whole
+    })
+    const { store, reports } = openStore(this.#disk, this.#options)
+    this.#store = store
+    const before = this.#openSequences()
+    this.#reconcile(false)
+    const found = new Set(readEntries(store).map(({ sequence }) => sequence))
+    const missing = before.filter(sequence => !found.has(sequence))
+    const { damagedEntries, tornEntries, tornBytes, quarantinedFiles } = store.recovered
+    const isNoticed = damagedEntries + tornEntries + tornBytes + quarantinedFiles.length + reports.length > 0
+    expect(missing.length === 0 || isNoticed, 'damage is noticed').to.equal(true)
+    if (quarantinedFiles.length === 0) expect(missing.length, 'a bit costs one entry').to.be.at.most(1)
+    for (const sequence of missing) this.#model.stored.delete(sequence)
+    this.#hasDamage = true
+    this.#check({ type: 'all' })
   }
 
   #complete({ share, count }: { share: number; count: number }): void {
@@ -167,7 +251,9 @@ class Run {
     for (const [sequence, body] of found) {
       if (this.#model.stored.get(sequence) === body) this.#model.completed.delete(sequence)
       else {
-        expect(this.#model.possible.has(body), `${body} at ${sequence} was appended once`).to.equal(true)
+        // What ended a slab may have been in a header that was damaged: then what it took back is there again.
+        const isPossible = this.#hasDamage || this.#model.possible.has(body)
+        expect(isPossible, `${body} at ${sequence} was appended once`).to.equal(true)
         this.#model.stored.set(sequence, body)
         this.#destinations.set(sequence, topicOf(0))
       }
@@ -185,19 +271,49 @@ class Run {
     this.#model.unsynced.clear()
   }
 
-  #check(topic: number | undefined): void {
-    const destinations = topic === undefined ? undefined : new Set([topicOf(topic)])
+  #check(topics: WantedTopics): void {
+    const wanted = this.#wanted(topics)
+    const request = { fromSequence: 1, maxBytes: 0, ...wanted }
     const expected = this.#openSequences()
-      .filter(sequence => !destinations || destinations.has(this.#destinations.get(sequence)!))
+      .filter(sequence => sequence >= wantedFrom(request, this.#destinations.get(sequence)!))
       .map(sequence => [sequence, this.#model.stored.get(sequence)])
-    const found = readEntries(this.#store, destinations).map(({ sequence, body }) => [sequence, body.toString()])
+    const found = readEntries(this.#store, wanted).map(({ sequence, body }) => [sequence, body.toString()])
     expect(found).to.deep.equal(expected)
+    if (topics.type === 'all') this.#checkBacklog()
+  }
+
+  #wanted(topics: WantedTopics): Pick<ReadRequest, 'destinations' | 'except'> {
+    const last = Math.max(0, ...this.#model.stored.keys())
+    switch (topics.type) {
+      case 'all':
+        return {}
+      case 'one':
+        return { destinations: new Set([topicOf(topics.topic)]) }
+      case 'except':
+        return { except: new Set([topicOf(topics.topic)]) }
+      case 'from':
+        return {
+          destinations: new Map(
+            topics.shares.map((share, index) => [topicOf(topics.topic + index), Math.round(share * last)])
+          )
+        }
+    }
+  }
+
+  #checkBacklog(): void {
+    const expected = new Map<string, { firstSequence: number; openEntries: number }>()
+    for (const sequence of this.#openSequences()) {
+      const destination = this.#destinations.get(sequence)!
+      const before = expected.get(destination)
+      if (before) before.openEntries++
+      else expected.set(destination, { firstSequence: sequence, openEntries: 1 })
+    }
+    expect(this.#store.backlog()).to.deep.equal(expected)
   }
 
   end(): void {
-    this.#check(undefined)
-    // Of what was not synced a power cut may leave any part, holes included.
-    if (this.#syncPuts) expect(this.#store.stats.damagedEntries, 'no crash makes damage').to.equal(0)
+    this.#check({ type: 'all' })
+    if (!this.#hasDamage) expect(this.#store.stats.damagedEntries, 'no crash makes damage').to.equal(0)
     const open = this.#openSequences()
     for (const sequence of open) this.#store.complete([{ first: sequence, count: 1 }])
     this.#store.close()

@@ -6,7 +6,6 @@ import type { BrokerClient, FetchCall } from '../../src/wire/broker-client.js'
 import { type CompressionCodec, prepareCompression } from '../../src/wire/compression.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
-import type { TopicAdmin } from '../../src/wire/topic-admin.js'
 
 const now = 1_700_000_000_000
 const sealed = (values: readonly string[], codec: CompressionCodec = 'none') => {
@@ -17,7 +16,7 @@ const sealed = (values: readonly string[], codec: CompressionCodec = 'none') => 
 
 describe('every call, against the embedded broker', () => {
   let cluster: EmbeddedCluster
-  let client: BrokerClient & TopicAdmin
+  let client: BrokerClient
   before(async () => {
     await prepareCompression()
     cluster = await startEmbeddedCluster({ autoCreateTopics: false })

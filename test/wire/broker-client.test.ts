@@ -144,6 +144,21 @@ describe('BrokerClient', () => {
       expect(broker.connectionCount).to.equal(2)
     })
 
+    it('that was given up resets its connection, so that it cannot arrive after one that was sent later', async () => {
+      broker.script = () => {}
+      await client.connect()
+      await failureOf(client.metadata({ ...noTopics, timeoutMs: 20 }))
+      await broker.whenAllClosed()
+      expect(broker.endings).to.deep.equal(['ECONNRESET'])
+    })
+
+    it('that was answered does not: its connection ends in order', async () => {
+      await client.metadata(noTopics)
+      await client.close()
+      await broker.whenAllClosed()
+      expect(broker.endings).to.deep.equal(['end'])
+    })
+
     it('does not time out when its answer waits in the socket while the loop is held up', async () => {
       await client.connect()
       broker.script = (request, reply) => {
@@ -394,12 +409,15 @@ describe('BrokerClient', () => {
   })
 
   it('reaches a server that is no Kafka as a typed failure', async () => {
-    const server = createServer(socket => socket.resume().end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+    const server = createServer(socket => {
+      // The client breaks the connection off when it sees what speaks there.
+      socket.on('error', () => undefined)
+      socket.resume().end('HTTP/1.1 400 Bad Request\r\n\r\n')
+    })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as { port: number }
     const other = createBrokerClientFactory(settings)({ host: '127.0.0.1', port }, 'test')
-    // "HTTP" read as a length.
-    expect((await failureOf(other.connect())).message).to.contain('1213486160 bytes')
+    expect((await failureOf(other.connect())).message).to.contain("it answers in HTTP, not in Kafka's protocol")
     await new Promise(resolve => server.close(resolve))
   })
 })

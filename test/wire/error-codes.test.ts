@@ -8,15 +8,9 @@ describe('kafkaErrorOf', () => {
 
   it('is total: a code it does not know is retriable and keeps its number', () => {
     for (const code of [-2, 134, 255, 32767]) {
-      expect(kafkaErrorOf(code)).to.deep.include({ code, retriable: true, refresh: 'none' })
+      expect(kafkaErrorOf(code)).to.deep.include({ code, retriable: true })
       expect(kafkaErrorOf(code).message).to.contain(String(code))
     }
-  })
-
-  it('names what to look up again', () => {
-    expect([3, 5, 6, 74].map(code => kafkaErrorOf(code).refresh)).to.deep.equal(Array(4).fill('metadata'))
-    expect([15, 16].map(code => kafkaErrorOf(code).refresh)).to.deep.equal(['coordinator', 'coordinator'])
-    expect([7, 14, 19].map(code => kafkaErrorOf(code).refresh)).to.deep.equal(['none', 'none', 'none'])
   })
 
   it('lets only what may pass be retried', () => {

@@ -4,7 +4,7 @@ import { askRouter, openCastellan } from '../../src/index.js'
 /** Reads batches of every codec, handed in as base64, and says as one line of JSON what became of each. */
 const batches = JSON.parse(process.argv[2]!) as Record<string, string>
 const cluster = await startEmbeddedCluster()
-const castellan = openCastellan({ brokers: cluster.bootstrap })
+const castellan = await openCastellan({ brokers: cluster.bootstrap })
 const results: Record<string, string> = {}
 for (const [codec, bytes] of Object.entries(batches)) {
   cluster.createTopic(codec, { partitions: 1 })
@@ -21,7 +21,7 @@ for (const [codec, bytes] of Object.entries(batches)) {
 const records = [{ topic: 'gzip', partition: 0, key: null, value: 'written' }]
 for (const compression of ['gzip', 'lz4', 'zstd'] as const) {
   try {
-    const writer = openCastellan({ brokers: cluster.bootstrap, delivery: { compression } })
+    const writer = await openCastellan({ brokers: cluster.bootstrap, delivery: { compression } })
     const { outcomes } = await askRouter(writer.router.ref, { type: 'produce', records })
     results[`writing ${compression}`] = outcomes[0]!.type === 'failed' ? outcomes[0]!.message : outcomes[0]!.type
     await writer.close(0)

@@ -7,13 +7,17 @@ import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
 import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
 import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
+import { heartbeatV3 } from '../../src/wire/protocol/heartbeat.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
+import { joinGroupV5 } from '../../src/wire/protocol/join-group.js'
+import { leaveGroupV3 } from '../../src/wire/protocol/leave-group.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
 import { produceV7 } from '../../src/wire/protocol/produce.js'
 import { RequestWriter } from '../../src/wire/protocol/request-writer.js'
+import { syncGroupV3 } from '../../src/wire/protocol/sync-group.js'
 
 const require = createRequire(import.meta.url)
 type Request = { apiKey: number; apiVersion: number; encode: () => Promise<{ buffer: Buffer }> }
@@ -111,6 +115,52 @@ describe('requests are byte for byte those of kafkajs:', () => {
   it('OffsetFetch, all', async () => {
     expect(encode(offsetFetchV4, { groupId: 'g', partitions: null })).to.deep.equal(
       await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: [] })
+    )
+  })
+
+  it('JoinGroup, of a static member', async () => {
+    const protocols = [{ name: 'range', metadata: Buffer.from('mine') }]
+    expect(
+      encode(joinGroupV5, {
+        groupId: 'g',
+        sessionTimeoutMs: 10_000,
+        rebalanceTimeoutMs: 60_000,
+        memberId: '',
+        instanceId: 'pod-1',
+        protocolType: 'consumer',
+        protocols
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('JoinGroup', 5, {
+        groupId: 'g',
+        sessionTimeout: 10_000,
+        rebalanceTimeout: 60_000,
+        memberId: '',
+        groupInstanceId: 'pod-1',
+        protocolType: 'consumer',
+        groupProtocols: protocols
+      })
+    )
+  })
+
+  it('SyncGroup, Heartbeat and LeaveGroup', async () => {
+    const ours = { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null }
+    const theirs = { groupId: 'g', generationId: 7, memberId: 'm', groupInstanceId: null }
+    const assignments = [{ memberId: 'm', assignment: Buffer.from('yours') }]
+    expect(encode(syncGroupV3, { ...ours, assignments })).to.deep.equal(
+      await encodeWithKafkajs('SyncGroup', 3, {
+        ...theirs,
+        groupAssignment: [{ memberId: 'm', memberAssignment: assignments[0]!.assignment }]
+      })
+    )
+    expect(encode(heartbeatV3, ours)).to.deep.equal(
+      await encodeWithKafkajs('Heartbeat', 3, { ...theirs, groupGenerationId: 7 })
+    )
+    expect(encode(leaveGroupV3, ours)).to.deep.equal(
+      await encodeWithKafkajs('LeaveGroup', 3, {
+        groupId: 'g',
+        memberId: 'm'
+      })
     )
   })
 

@@ -11,7 +11,7 @@ export interface SceneParts {
   readonly createClient: BrokerClientFactory
   readonly askRouter: typeof import('castellan').askRouter
   readonly seal: Scene['seal']
-  /** How many topics there are that nobody has used. */
+  /** Number of topics that are unused at the start. */
   readonly freshTopics: number
 }
 

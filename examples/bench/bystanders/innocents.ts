@@ -7,7 +7,7 @@ const NEWCOMER_EVERY_MS = 100
 export const innocentNames = ['reader', 'producer', 'pusher', 'committer', 'newcomer'] as const
 export type InnocentName = (typeof innocentNames)[number]
 
-/** What happened to the requests of the innocents. */
+/** The results of the well-behaved clients. */
 export interface Watched {
   /** Of every request that was answered, in milliseconds. */
   readonly latenciesMs: Readonly<Record<InnocentName, readonly number[]>>
@@ -16,13 +16,13 @@ export interface Watched {
 }
 
 /**
- * Five clients who have done nothing wrong, each with one request after another:
+ * Five well-behaved clients, each with one request after another:
  *
  *   reader      reads what the producer writes, every record once and in order
  *   producer    writes records one by one, in process
  *   pusher      the same over HTTP
- *   committer   commits offsets of a group, and looks what is stored and where the log ends
- *   newcomer    asks for, and writes to, topics that exist and that nobody has used so far
+ *   committer   commits offsets of a group, and checks the stored offset and the end of the log
+ *   newcomer    reads and writes topics that exist and have not been used before
  */
 export class Innocents {
   readonly #scene: Scene

@@ -12,12 +12,12 @@ import type {
 type Asked = Exclude<keyof Operations, 'produce'>
 type WithoutRequester<Request> = Omit<Request, 'requester'>
 
-/** A gateway on a cluster, as innocents and troublemakers use it side by side. */
+/** A gateway on a cluster, which well-behaved clients and faults use side by side. */
 export interface Scene {
   readonly bootstrap: string
   /** Where the HTTP APIs are. */
   readonly url: string
-  /** Topics of one partition that exist and that nobody has used so far. */
+  /** Existing topics of one partition that have not been used before. */
   readonly freshTopics: readonly string[]
   readonly cluster: SceneCluster
   /** The embedded broker's; real Kafka has none. */

@@ -2,17 +2,17 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupOn, type Scene, type SceneCluster, troubledNode } from './scene.js'
 
-/** Something that goes wrong beside the innocents until it is stopped. */
+/** A fault beside the well-behaved clients, until it is stopped. */
 export interface Trouble {
   readonly name: string
   /** Whether it can be made on real Kafka, which takes no orders to misbehave. */
   readonly onKafka: boolean
-  /** Makes what it needs, before anybody is watched: the making is no trouble of its own. */
+  /** Prepares the fault before latencies are measured: the preparation is not part of it. */
   prepare?(scene: Scene): Promise<void>
   start(scene: Scene): Promise<Running>
 }
 export interface Running {
-  /** Ends it, and gives how often something of it happened: a trouble that did not happen proves nothing. */
+  /** Ends it and returns how often it took effect: a fault without effect proves nothing. */
   stop(): Promise<number>
 }
 
@@ -131,7 +131,7 @@ const poisonedPartition: Trouble = {
   }
 }
 
-// As many as can be stuck at once without anybody waiting: one connection less than there are for group calls.
+// As many as can be stuck without delaying others: one connection less than there are for group calls.
 const STUCK_GROUPS = 3
 const stuckCommit: Trouble = {
   name: 'stuck commit',
@@ -249,7 +249,7 @@ const pausedBroker: Trouble = {
   }
 }
 
-/** In an order in which each leaves the cluster as the next one wants it. */
+/** Ordered so that each leaves the cluster in the state that the next one needs. */
 export const troubles: readonly Trouble[] = [
   inventedNames,
   leaderlessTopic,

@@ -6,10 +6,10 @@ import type { ProtocolReader } from '../protocol/reader.js'
 import type { ProtocolWriter } from '../protocol/writer.js'
 import type { SaslExchange } from '../sasl/sasl-exchange.js'
 
-/** Who asks. */
+/** The client of a request. */
 export interface Peer {
   readonly host: string
-  /** The address at which the client reached us. */
+  /** The local address of the client's connection. */
   readonly localHost: string
   readonly isClosed: boolean
   /** Calls back once when the connection is gone, unless the returned function was called before. */
@@ -26,7 +26,7 @@ export interface Call {
   readonly cluster: Cluster
   readonly peer: Peer
   readonly faults: FaultEffects
-  /** The answer is written here, after the response header. */
+  /** Writes the answer, after the response header. */
   readonly response: ProtocolWriter
   /** False: nothing is sent (acks=0). */
   respond: boolean
@@ -34,23 +34,23 @@ export interface Call {
   hangUp: boolean
 }
 
-/** The host that this client is told for a node. */
+/** The host of a node that this client is told. */
 export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): string =>
   cluster.options.listensEverywhere ? peer.localHost : node.host
 
-/** One API: which versions are told, which are served, how a request is read and answered. */
+/** One API: the announced and the served versions, and how a request is read and answered. */
 export interface ApiSpec<Request> {
   readonly key: number
   readonly name: ApiName
-  /** Told to clients; old feature checks want the 0 of some APIs. */
+  /** Lowest announced version; old feature checks need 0 for some APIs. */
   readonly minVersion: number
   readonly maxVersion: number
-  /** The lowest that is really answered; default `minVersion`. */
+  /** Lowest served version; default `minVersion`. */
   readonly servedFrom?: number
-  /** From here on lengths are varints and structs carry tagged fields; absent: never. */
+  /** First flexible version: lengths are varints and structs have tagged fields; absent: none. */
   readonly flexibleFrom?: number
   read(reader: ProtocolReader, version: number): Request
-  /** What faults may match; absent: the call as a whole. */
+  /** The parts of a request that faults can match; absent: the call as a whole. */
   targets?(request: Request, cluster: Cluster): Target[]
   answer(request: Request, call: Call): void | Promise<void>
 }
@@ -60,7 +60,7 @@ export interface OpenRequest {
   answer(call: Call): Promise<void> | undefined
 }
 
-/** An {@link ApiSpec} whose request type nobody else needs to know. */
+/** An {@link ApiSpec} with its request type erased. */
 export interface Api {
   readonly key: number
   readonly name: ApiName
@@ -97,7 +97,7 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
   }
 }
 
-/** "Not asked for", as Kafka writes it. */
+/** Kafka's value for "not requested". */
 export const NO_AUTHORIZED_OPERATIONS = -2147483648
 
 /** Many requests name partitions grouped by topic. */
@@ -109,7 +109,7 @@ export interface ByTopic<Partition> {
 export const readByTopic = <Partition>(reader: ProtocolReader, read: () => Partition): ByTopic<Partition>[] =>
   reader.structs(() => ({ topic: reader.string(), partitions: reader.structs(read) }))
 
-/** As {@link readByTopic}, where a partition is named by its bare number. */
+/** As {@link readByTopic}, for partitions that are plain numbers. */
 export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly partition: number }>[] | null =>
   reader.nullableStructs(() => ({
     topic: reader.string(),
@@ -119,7 +119,7 @@ export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly p
 export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): Target[] =>
   topics.flatMap(({ topic, partitions }) => partitions.map(({ partition }) => ({ topic, partition })))
 
-/** Writes per topic, per partition, what `write` answers. */
+/** Writes the result of `write` per topic and partition. */
 export function writeByTopic<Partition>(
   response: ProtocolWriter,
   topics: readonly ByTopic<Partition>[],

@@ -10,7 +10,7 @@ const BROKER = 4
 export const SOURCE_TOPIC = 1
 const SOURCE_STATIC_BROKER = 4
 export const SOURCE_DEFAULT = 5
-/** What a client may ask of a broker; nothing here can be changed. */
+/** The broker settings that clients can read; none can be changed. */
 const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
   new Map([
     ['auto.create.topics.enable', String(options.autoCreateTopics)],
@@ -111,7 +111,9 @@ interface AlterRequest {
   readonly isValidateOnly: boolean
 }
 
-/** Both ways of changing settings differ in one byte per setting, and in what happens to those not named. */
+/**
+ * Both APIs for changing settings differ in one byte per setting, and in what happens to settings that are not named.
+ */
 const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', flexibleFrom: number): Api =>
   defineApi<AlterRequest>({
     key,

@@ -7,7 +7,7 @@ interface ElectLeadersRequest {
   readonly topics: readonly ByTopic<{ readonly partition: number }>[] | null
 }
 
-/** Brings leadership back to the first replica. Elections that nobody needs are answered 84, as real ones are. */
+/** Moves leadership back to the first replica. Elections that are not needed are answered 84, as by Kafka. */
 export const electLeaders = defineApi<ElectLeadersRequest>({
   key: 43,
   name: 'ElectLeaders',

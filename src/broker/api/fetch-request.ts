@@ -53,7 +53,7 @@ export function readFetchRequest(reader: ProtocolReader, version: number): Fetch
   return { maxWaitMs, minBytes, maxBytes, isReadCommitted, sessionId, sessionEpoch, topics }
 }
 
-/** No session is ever made, so there is nothing to forget. */
+/** Sessions are never created, so there is nothing to forget. */
 function skipForgotten(reader: ProtocolReader, byId: boolean): void {
   reader.structs(() => {
     if (byId) reader.uuid()

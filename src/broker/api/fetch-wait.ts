@@ -4,8 +4,8 @@ import type { FetchPartition, FetchRequest } from './fetch-request.js'
 type ErrorOf = (call: Call, topic: string, asked: FetchPartition) => number
 
 /**
- * The long poll: resolves when `minBytes` can be read, the time is over, the connection is gone, or a partition has
- * got an error to tell. Undefined: no reason to wait.
+ * The long poll: resolves when `minBytes` can be read, the time is over, the connection has ended, or a partition has
+ * an error to report. Undefined: no reason to wait.
  */
 export function waitForBytes(request: FetchRequest, call: Call, errorOf: ErrorOf): Promise<void> | undefined {
   if (request.maxWaitMs <= 0 || request.topics.length === 0) return undefined

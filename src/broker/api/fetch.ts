@@ -14,9 +14,9 @@ import {
 import { waitForBytes } from './fetch-wait.js'
 
 const NO_RECORDS = Buffer.alloc(0)
-/** Sessions are never made, so only "none" and "make one" may be asked; the answer to both is session 0. */
+/** Sessions are never created: a request may ask for none or for a new one, and is answered with session 0. */
 const NEW_SESSION = 0
-/** Clients get their records in pieces of at most so much, whatever they ask for. */
+/** Largest response, whatever a client asks for. */
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 
 export const fetch = defineApi<FetchRequest>({
@@ -126,7 +126,7 @@ function readRecords(
   }
 }
 
-/** 0, or why nothing is read. A follower answers from v11 on, as real ones do. */
+/** 0, or the error for which nothing is read. From v11 on followers answer, as in Kafka. */
 function partitionError(call: Call, topic: string, asked: FetchPartition): number {
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before(topic, asked.partition)

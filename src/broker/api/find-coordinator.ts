@@ -1,13 +1,13 @@
 import { errors } from '../protocol/error-codes.js'
 import { advertisedHost, type Call, defineApi } from './api.js'
 
-/** From here on one request may ask for several keys. */
+/** First version with several keys per request. */
 const MANY_KEYS_SINCE = 4
 const GROUP = 0
 const TRANSACTION = 1
 
 interface FindCoordinatorRequest {
-  /** One before version 4. */
+  /** One key before version 4. */
   readonly keys: readonly string[]
   readonly keyType: number
 }

@@ -41,12 +41,12 @@ function writeGroup(call: Call, groupId: string): void {
 }
 
 interface ListGroupsRequest {
-  /** Empty: whatever their state. */
+  /** Empty: groups in any state. */
   readonly states: readonly string[]
-  /** Empty: of any type. */
+  /** Empty: groups of any type. */
   readonly types: readonly string[]
 }
-/** The only kind there is here. */
+/** The only supported type. */
 const CLASSIC = 'classic'
 
 const listGroups = defineApi<ListGroupsRequest>({
@@ -78,7 +78,7 @@ const listGroups = defineApi<ListGroupsRequest>({
 const isAmong = (wanted: readonly string[], value: string): boolean =>
   wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
-/** A coordinator whose storage fails is none for the moment. */
+/** While its storage fails, a coordinator answers that it is not available. */
 function deleteGroup({ groups }: Cluster, groupId: string): number {
   try {
     return groups.delete(groupId)

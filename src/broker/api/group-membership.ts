@@ -24,7 +24,7 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
     const memberId = reader.string()
     const groupInstanceId = version >= 5 ? reader.nullableString() : null
     const protocolType = reader.string()
-    // Kept for as long as the member lives, so it must not pin the frame it came in.
+    // Copied: it is kept as long as the member lives, and must not hold the frame it came in.
     const protocols = reader.structs(() => ({ name: reader.string(), metadata: Buffer.from(reader.bytes()) }))
     const requiresKnownMemberId = version >= 4
     const canSkipAssignment = version >= 9
@@ -161,7 +161,7 @@ const leaveGroup = defineApi<LeaveRequest>({
       errorCode: refusal || (group?.leave(member.memberId, member.groupInstanceId) ?? errors.unknownMemberId)
     }))
     if (version >= 1) response.int32(0)
-    // From v3 on each member has its own code; before there is only one of both.
+    // From v3 on each member has its own code; before, one code stands for the request.
     response.int16(faults.after() || refusal || (version >= 3 ? errors.none : (left[0]?.errorCode ?? errors.none)))
     if (version < 3) return
     response.structs(left, ({ memberId, groupInstanceId, errorCode }) =>

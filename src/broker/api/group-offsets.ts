@@ -70,7 +70,7 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
   }
 })
 
-/** 0, or what clients take for a reason to try again: a coordinator whose storage fails is none. */
+/** 0, or a retriable error: while its storage fails, a coordinator answers that it is not available. */
 function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
   if (!cluster.groups.offsets.hasRoomFor(offsets)) return errors.policyViolation
   try {
@@ -94,10 +94,10 @@ interface OffsetFetchGroup {
 interface OffsetFetchRequest {
   /** One before version 8. */
   readonly groups: readonly OffsetFetchGroup[]
-  /** True: offsets that a transaction is about to replace are not told. */
+  /** True: offsets with a pending transaction are not returned. */
   readonly requiresStable: boolean
 }
-/** From here on one request may ask for several groups. */
+/** First version with several groups per request. */
 const MANY_GROUPS_SINCE = 8
 
 const offsetFetch = defineApi<OffsetFetchRequest>({

@@ -3,14 +3,14 @@ import type { ProducerIdentity } from '../transactions/transaction-coordinator.j
 import { type Call, defineApi } from './api.js'
 import { coordinatorError } from './responsibility.js'
 
-/** From here on a producer whose place was taken is told 90; before, 47 says the same. */
+/** First version in which a fenced producer is answered 90; before, 47 has that meaning. */
 const FENCED_SINCE = 4
 
 interface InitProducerIdRequest {
-  /** `null`: idempotent only. */
+  /** `null`: an idempotent producer without transactions. */
   readonly transactionalId: string | null
   readonly timeoutMs: number
-  /** What the producer has been given before; undefined: nothing, or it does not tell. */
+  /** The producer's current id and epoch; undefined: it has none, or does not send them. */
   readonly current: ProducerIdentity | undefined
 }
 
@@ -35,7 +35,7 @@ export const initProducerId = defineApi<InitProducerIdRequest>({
   }
 })
 
-/** A coordinator whose storage fails is none for the moment. */
+/** While its storage fails, a coordinator answers that it is not available. */
 function giveOrRefuse(request: InitProducerIdRequest, call: Call) {
   try {
     return give(request, call)

@@ -10,9 +10,9 @@ const LATEST = -1
 const EARLIEST = -2
 /** The record with the highest timestamp. */
 const MAX_TIMESTAMP = -3
-/** Of what is kept on the broker itself: here that is everything. */
+/** Local log start: here the log start itself. */
 const EARLIEST_LOCAL = -4
-/** Of what was moved to remote storage: here that is nothing. */
+/** End of remote storage: here there is none. */
 const LATEST_TIERED = -5
 
 interface ListOffsetsPartition {
@@ -89,7 +89,7 @@ function firstSince(batch: BatchView, timestamp: number, logStartOffset: number)
     const found = firstRecordSince(batch, timestamp, logStartOffset)
     if (found) return { timestamp: found.timestampMs, offset: found.offset }
   } catch {
-    // A batch that does not decode was put there by a test; its header still says where it begins.
+    // Only tests write batches that do not decode; the header still has the base offset.
   }
   return { timestamp: batch.maxTimestamp, offset: Math.max(batch.baseOffset, logStartOffset) }
 }

@@ -1,12 +1,11 @@
 import { isLegalTopicName } from '../../model.js'
-import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
-import { NO_LEADER, type Partition } from '../topics/partition.js'
+import { NO_LEADER } from '../topics/partition.js'
 import { NO_TOPIC_ID } from '../topics/topic-id.js'
-import type { Topic } from '../topics/topic-table.js'
+import type { ClusterImage, PartitionImage, TopicImage } from '../topics/topic-image.js'
 import { advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
-/** A topic is asked for by its name or, where that is null, by its id. */
+/** A requested topic: its name or, where that is null, its id. */
 interface AskedTopic {
   readonly name: string | null
   readonly id: string
@@ -17,11 +16,11 @@ interface MetadataRequest {
   readonly allowAutoTopicCreation: boolean
 }
 
-/** A topic as it is answered: one that is not there has no `topic`. */
+/** A topic in the answer; `topic` is absent when it does not exist. */
 interface Looked {
   readonly name: string | null
   readonly id: string
-  readonly topic: Topic | undefined
+  readonly topic: TopicImage | undefined
 }
 
 export const metadata = defineApi<MetadataRequest>({
@@ -38,35 +37,36 @@ export const metadata = defineApi<MetadataRequest>({
     const allowAutoTopicCreation = version >= 4 ? reader.boolean() : true
     if (version >= 8 && version <= 10) reader.boolean()
     if (version >= 8) reader.boolean()
-    // Version 0 has no null: nothing named means all.
+    // Version 0 has no null: an empty list means all.
     return { topics: version === 0 && topics?.length === 0 ? null : topics, allowAutoTopicCreation }
   },
   targets: (request, cluster) =>
-    lookUp(request, cluster).flatMap(({ name, topic }) => {
+    lookUp(request, cluster.image).flatMap(({ name, topic }) => {
       const partitions = topic?.partitions.map(({ index }) => ({ topic: topic.name, partition: index }))
       return partitions ?? (name === null ? [] : [{ topic: name }])
     }),
   answer(request, call) {
-    const { cluster, response, version } = call
+    const { cluster, nodeId, response, version } = call
+    const image = cluster.imageOf(nodeId)
     if (version >= 3) response.int32(0)
-    response.structs(cluster.liveNodes, node => {
+    response.structs(image.liveNodes, node => {
       response.int32(node.nodeId).string(advertisedHost(call, node)).int32(node.port)
       if (version >= 1) response.nullableString(node.rack)
     })
     if (version >= 2) response.nullableString(cluster.clusterId)
-    if (version >= 1) response.int32(cluster.controllerId)
-    response.structs(lookUp(request, cluster), looked => writeTopic(call, looked, request.allowAutoTopicCreation))
+    if (version >= 1) response.int32(image.controllerId)
+    response.structs(lookUp(request, image), looked => writeTopic(call, looked, request.allowAutoTopicCreation))
     if (version >= 8 && version <= 10) response.int32(NO_AUTHORIZED_OPERATIONS)
   }
 })
 
-/** Each topic once, however often it was asked for. */
-function lookUp({ topics }: MetadataRequest, cluster: Cluster): Looked[] {
-  const known = (topic: Topic): Looked => ({ name: topic.name, id: topic.id, topic })
-  if (topics === null) return cluster.topics.all().map(known)
+/** Each topic once, even when it is requested several times. */
+function lookUp({ topics }: MetadataRequest, image: ClusterImage): Looked[] {
+  const known = (topic: TopicImage): Looked => ({ name: topic.name, id: topic.id, topic })
+  if (topics === null) return image.all().map(known)
   const found = new Map<string, Looked>()
   for (const { name, id } of topics) {
-    const topic = name === null ? cluster.topics.byId(id) : cluster.topics.get(name)
+    const topic = name === null ? image.topicById(id) : image.topic(name)
     const unknownId = name === null ? id : NO_TOPIC_ID
     found.set(topic?.name ?? name ?? `id ${id}`, topic ? known(topic) : { name, id: unknownId, topic: undefined })
   }
@@ -89,18 +89,14 @@ function writeTopic({ cluster, faults, response, version }: Call, looked: Looked
   if (version >= 8) response.int32(NO_AUTHORIZED_OPERATIONS)
   if (!topic && !injected && mayCreate && name !== null) cluster.autoCreate(name)
 
-  function writePartition(partition: Partition, injectedCode: number): void {
+  function writePartition(partition: PartitionImage, injectedCode: number): void {
     const leaderId = injectedCode ? NO_LEADER : partition.leaderId
     response.int16(injectedCode || (leaderId === NO_LEADER ? errors.leaderNotAvailable : errors.none))
     response.int32(partition.index).int32(leaderId)
     if (version >= 7) response.int32(partition.leaderEpoch)
     response.array(partition.replicas, id => response.int32(id))
-    response.array(cluster.inSyncReplicas(partition), id => response.int32(id))
-    if (version >= 5)
-      response.array(
-        partition.replicas.filter(id => !cluster.isAlive(id)),
-        id => response.int32(id)
-      )
+    response.array(partition.inSync, id => response.int32(id))
+    if (version >= 5) response.array(partition.offline, id => response.int32(id))
   }
 }
 

@@ -23,7 +23,7 @@ interface Outcome {
 export const produce = defineApi<ProduceRequest>({
   key: 0,
   name: 'Produce',
-  // 0-2 are told, because old feature checks look for 0, but not served: exactly as Kafka 4 does.
+  // 0-2 are announced, because old feature checks look for 0, but not served: exactly as in Kafka 4.
   minVersion: 0,
   servedFrom: 3,
   maxVersion: 11,
@@ -54,7 +54,7 @@ export const produce = defineApi<ProduceRequest>({
     response.int32(0)
     if (acks !== 0) return
     call.respond = false
-    // Nobody will read an answer; a closed connection is how such a client learns.
+    // The client expects no answer (acks=0); closing the connection is the only way to report an error.
     call.hangUp = failed
   }
 })
@@ -68,7 +68,7 @@ const refusal = (errorCode: number, reason: string | null = null): Outcome => ({
 
 interface Produced extends ProducePartition {
   readonly topic: string
-  /** Undefined: there is no such partition. */
+  /** Undefined: the partition does not exist. */
   readonly found: Partition | undefined
   readonly allowance: DecodingAllowance
 }

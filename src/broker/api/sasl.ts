@@ -6,7 +6,8 @@ const NOTHING = Buffer.alloc(0)
 const saslHandshake = defineApi<{ readonly mechanism: string }>({
   key: 17,
   name: 'SaslHandshake',
-  // 0 is told, because librdkafka looks for it; what it announces (bare tokens) nobody sends who can do 1.
+  // 0 is announced, because librdkafka looks for it; the unframed tokens that it stands for are not used by clients
+  // that can do 1.
   minVersion: 0,
   servedFrom: 1,
   maxVersion: 1,
@@ -52,5 +53,5 @@ function write({ response, version }: Call, errorCode: number, message: string |
 }
 
 export const sasl: readonly Api[] = [saslHandshake, saslAuthenticate]
-/** What a client may ask before it has shown who it is: the versions and these. */
+/** The APIs that a client may call before it is authenticated. */
 export const openToStrangers: ReadonlySet<number> = new Set([18, 17, 36])

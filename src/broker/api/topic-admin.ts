@@ -7,7 +7,7 @@ import type { Topic } from '../topics/topic-table.js'
 import { type Api, type Call, defineApi } from './api.js'
 import { SOURCE_DEFAULT, SOURCE_TOPIC } from './configs.js'
 
-/** Why an admin request is refused; `undefined`: it is not. */
+/** The reason to refuse an admin request; `undefined`: none. */
 export interface Refusal {
   readonly errorCode: number
   readonly message: string | null
@@ -15,7 +15,7 @@ export interface Refusal {
 const refuse = (errorCode: number, message: string): Refusal => ({ errorCode, message })
 const MAX_PARTITIONS = 10_000
 
-/** What a fault says, or that another node is the controller. */
+/** The error of a fault, or that another node is the controller. */
 function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Refusal | undefined {
   const injected = faults.before(topic)
   if (injected) return { errorCode: injected, message: null }
@@ -82,7 +82,7 @@ function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): 
   return stored(() => cluster.createAssignedTopic(topic.name, replicasOf(cluster, topic), config))
 }
 
-/** What the storage does not take is refused. */
+/** The error when the storage fails. */
 function stored(change: () => void): Refusal | undefined {
   try {
     change()
@@ -147,12 +147,12 @@ function replicasOf(cluster: Cluster, topic: NewTopic): number[][] {
   return Array.from({ length: partitionsOf(cluster, topic) }, (_, index) => cluster.assignReplicas(index, factor))
 }
 
-/** A topic is deleted by its name or, where that is null, by its id. */
+/** A topic to delete: its name or, where that is null, its id. */
 interface DoomedTopic {
   readonly name: string | null
   readonly id: string
 }
-/** From here on topics may be named by their ids. */
+/** First version in which topics can be named by id. */
 const DELETION_BY_ID_SINCE = 6
 
 const deleteTopics = defineApi<{ readonly topics: readonly DoomedTopic[] }>({

@@ -55,7 +55,7 @@ const addPartitionsToTxn = defineApi<AddPartitionsRequest>({
     response.int32(0)
     writeByTopic(response, topics, (topic, { partition }) => {
       if (isGood) cluster.transactions.addPartition(producer, cluster.topics.partition(topic, partition)!)
-      // All or none: what is right itself is not attempted.
+      // All or none: valid partitions are not added when others are invalid.
       const errorCode = refusal || codeOf(topic, partition) || (isGood ? errors.none : errors.operationNotAttempted)
       response.int32(partition).int16(errorCode || faults.after(topic, partition))
     })

@@ -1,10 +1,10 @@
-/** About what one of these costs beside the bytes that clients chose. */
+/** Approximate size of an entry, besides the bytes that clients chose. */
 export const GROUP_BYTES = 1000
 export const MEMBER_BYTES = 500
 export const PROMISED_ID_BYTES = 300
 export const OFFSET_BYTES = 300
 
-/** What all groups together hold: members, what they told about themselves, assignments, committed offsets. */
+/** Bytes of all groups together: members, their metadata and assignments, committed offsets. */
 export class GroupBytes {
   readonly #limitBytes: number
   #heldBytes = 0
@@ -21,7 +21,7 @@ export class GroupBytes {
     return this.#heldBytes + bytes <= this.#limitBytes
   }
 
-  /** Negative: given back. */
+  /** Negative: released. */
   add(bytes: number): void {
     this.#heldBytes += bytes
   }

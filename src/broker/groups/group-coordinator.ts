@@ -7,7 +7,7 @@ import { type JoinRequest, type JoinResult, refusedJoin, sizeOf } from './member
 
 const LONGEST_SESSION_MS = 30 * 60 * 1000
 
-/** All groups. Which node answers for a group is the cluster's business. */
+/** All groups. The cluster decides which node coordinates a group. */
 export class GroupCoordinator {
   readonly offsets: CommittedOffsets
   readonly #groups = new Map<string, Group>()
@@ -24,7 +24,7 @@ export class GroupCoordinator {
     return this.#groups.get(groupId)
   }
 
-  /** Those with members, and those that only have offsets. */
+  /** Groups with members, and groups that only have offsets. */
   ids(): string[] {
     return [...new Set([...this.#groups.keys(), ...this.offsets.groupIds])]
   }
@@ -60,7 +60,7 @@ export class GroupCoordinator {
     return errors.none
   }
 
-  /** When it gets tight, groups that nobody is in make room. */
+  /** Removes groups without members when there is no room. */
   #hasRoomFor({ protocols }: JoinRequest): boolean {
     const neededBytes = GROUP_BYTES + MEMBER_BYTES + sizeOf(protocols)
     if (this.bytes.hasRoom(neededBytes)) return true

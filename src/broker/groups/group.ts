@@ -13,10 +13,10 @@ import {
 import { PromisedIds } from './promised-ids.js'
 import { canJoin, chooseProtocol } from './protocol-choice.js'
 
-/** As Kafka names them. */
+/** The states under Kafka's names. */
 export type GroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
 
-/** Kafka waits 3 s for more members before a group's first generation; nobody who tries things out wants that. */
+/** Pause before the first generation of a group. Kafka waits 3 s for further members, which is too long for trials. */
 const FIRST_JOIN_DELAY_MS = 20
 
 /**
@@ -32,7 +32,7 @@ export class Group {
   readonly #bytes: GroupBytes
   readonly #promisedIds: PromisedIds
   #state: GroupState = 'Empty'
-  /** The short wait for company of a group that had no members. */
+  /** Timer of that pause, in a group that had no members. */
   #isGathering = false
   #generationId = 0
   #protocolType = ''
@@ -46,7 +46,7 @@ export class Group {
     this.#promisedIds = new PromisedIds(bytes)
   }
 
-  /** True: nobody is in it or about to join. */
+  /** True: the group has no members, and none are joining. */
   get isForsaken(): boolean {
     return this.#state === 'Empty' && this.#promisedIds.isEmpty
   }
@@ -114,7 +114,7 @@ export class Group {
     return errors.none
   }
 
-  /** 0, or why this commit is refused. Stand-alone commits (generation -1) are for groups without members. */
+  /** 0, or the error of a commit. Stand-alone commits (generation -1) are for groups without members. */
   commitError(generationId: number, memberId: string, groupInstanceId: string | null): number {
     if (generationId < 0 && this.#state === 'Empty') return errors.none
     if (generationId < 0 && memberId === '' && groupInstanceId === null) return errors.unknownMemberId
@@ -124,7 +124,7 @@ export class Group {
     return this.#state === 'CompletingRebalance' ? errors.rebalanceInProgress : errors.none
   }
 
-  /** Another node took over: whoever is alive has a whole session time to show it. */
+  /** Another node became the coordinator: every member gets a full session time-out. */
   restartSessions(): void {
     for (const member of this.#members.values()) this.#restartSession(member)
   }
@@ -157,7 +157,10 @@ export class Group {
     return this.#park(member)
   }
 
-  /** A static member came back under a new id: its old self is fenced, and nothing is reassigned if need not be. */
+  /**
+   * A static member has rejoined under a new id: its former id is fenced, and partitions are not reassigned if that is
+   * not needed.
+   */
   #replace(old: Member, memberId: string, request: JoinRequest): JoinResult | Promise<JoinResult> {
     const leaderBefore = this.#leaderId
     old.stopSession()
@@ -174,7 +177,7 @@ export class Group {
     if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#park(member)
     const result = this.#joinResult(member)
     if (request.canSkipAssignment) return { ...result, skipsAssignment: memberId === this.#leaderId }
-    // The leader is named by its old id, so that it does not assign: everybody keeps what they have.
+    // The leader is named by its old id, so that it does not assign: all members keep their partitions.
     return { ...result, leaderId: leaderBefore, members: [] }
   }
 
@@ -292,7 +295,7 @@ export class Group {
     this.#charge(member)
   }
 
-  /** After every change of what a member holds, its end included. */
+  /** Called after every change of what a member holds, including its end. */
   #charge(member: Member): void {
     const bytes = this.#members.get(member.memberId) === member ? member.sizeBytes : 0
     this.#bytes.add(bytes - member.chargedBytes)
@@ -316,7 +319,7 @@ export class Group {
     return generationId === this.#generationId ? errors.none : errors.illegalGeneration
   }
 
-  /** A member that tells which protocol it synchronizes must mean the one that was chosen. */
+  /** A member that names the protocol must name the chosen one. */
   #protocolError({ protocolType, protocol }: SyncRequest): number {
     const isAnother = (told: string | null, chosen: string) => told !== null && told !== chosen
     const isWrong = isAnother(protocolType, this.#protocolType) || isAnother(protocol, this.#protocol)

@@ -1,6 +1,6 @@
 import { MEMBER_BYTES } from './group-bytes.js'
 
-/** A way of assigning that a member offers, with its subscription in that way's words. */
+/** A protocol that a member supports, with its metadata. */
 export interface OfferedProtocol {
   readonly name: string
   readonly metadata: Buffer
@@ -16,9 +16,9 @@ export interface JoinRequest {
   readonly rebalanceTimeoutMs: number
   readonly protocolType: string
   readonly protocols: readonly OfferedProtocol[]
-  /** True from JoinGroup v4 on: a new member is told its id first and joins with it. */
+  /** True from JoinGroup v4 on: a new member first gets its id, and then joins with it. */
   readonly requiresKnownMemberId: boolean
-  /** True from JoinGroup v9 on: a leader can be told that nothing is to be assigned. */
+  /** True from JoinGroup v9 on: the leader can be told to skip the assignment. */
   readonly canSkipAssignment: boolean
 }
 
@@ -29,7 +29,7 @@ export interface JoinResult {
   readonly protocol: string
   readonly leaderId: string
   readonly memberId: string
-  /** True: the leader is not to assign, everybody keeps what they have. */
+  /** True: the leader skips the assignment, and all members keep their partitions. */
   readonly skipsAssignment: boolean
   /** For the leader only. */
   readonly members: readonly {
@@ -44,7 +44,7 @@ export interface SyncRequest {
   readonly generationId: number
   readonly memberId: string
   readonly groupInstanceId: string | null
-  /** What the member takes for chosen; `null`: not told. */
+  /** The protocol that the member names; `null`: none. */
   readonly protocolType: string | null
   readonly protocol: string | null
   /** From the leader only. */
@@ -83,7 +83,7 @@ export class Member {
   sessionTimeoutMs: number
   rebalanceTimeoutMs: number
   assignment: Buffer = NO_BYTES
-  /** What the group's account of bytes knows of this member. */
+  /** The bytes counted for this member. */
   chargedBytes = 0
   hasSynced = false
   #joined: ((result: JoinResult) => void) | undefined
@@ -131,7 +131,7 @@ export class Member {
     return this.protocols.find(({ name }) => name === protocol)?.metadata ?? NO_BYTES
   }
 
-  /** Parks a JoinGroup; one that is parked already is answered by nobody but a client that gave it up. */
+  /** Parks a JoinGroup. A second one replaces the first, whose client has given it up. */
   parkJoin(): Promise<JoinResult> {
     return new Promise(resolve => {
       this.#joined = resolve
@@ -154,7 +154,7 @@ export class Member {
     this.#synced = undefined
   }
 
-  /** Starts the session anew. Nobody is late who is waiting for us. */
+  /** Restarts the session time-out. A member with a parked request is not late. */
   heartbeat(expired: () => void): void {
     clearTimeout(this.#sessionTimer)
     this.#sessionTimer = setTimeout(() => {

@@ -1,6 +1,9 @@
 import { type GroupBytes, PROMISED_ID_BYTES } from './group-bytes.js'
 
-/** Member ids that were handed out and have not joined yet. A rebalance waits for them, for a session time at most. */
+/**
+ * Member ids that were given out and have not joined yet. A rebalance waits for them, for one session time-out at
+ * most.
+ */
 export class PromisedIds {
   readonly #timers = new Map<string, NodeJS.Timeout>()
   readonly #bytes: GroupBytes
@@ -22,7 +25,7 @@ export class PromisedIds {
     this.#timers.set(memberId, setTimeout(forget, timeoutMs))
   }
 
-  /** True when it was promised; it is not any more. */
+  /** True when the id was given out; it is forgotten by this call. */
   take(memberId: string): boolean {
     clearTimeout(this.#timers.get(memberId))
     if (!this.#timers.delete(memberId)) return false

@@ -8,14 +8,14 @@ interface Offers {
 const offeredByAll = (name: string, members: readonly Offers[]): boolean =>
   members.every(({ protocols }) => protocols.some(offered => offered.name === name))
 
-/** True with the protocol type of the others, and at least one protocol that all of them offer too. */
+/** True when the protocol type is that of the other members, and at least one protocol is common to all. */
 export function canJoin({ protocolType, protocols }: JoinRequest, others: readonly Offers[]): boolean {
   if (protocolType === '' || protocols.length === 0) return false
   const hasTheirType = others.every(other => other.protocolType === protocolType)
   return hasTheirType && protocols.some(({ name }) => offeredByAll(name, others))
 }
 
-/** Everyone votes for the first of its protocols that all offer; most votes win. */
+/** Each member votes for its first protocol that all support; most votes win. */
 export function chooseProtocol(members: readonly Offers[]): string {
   const votes = new Map<string, number>()
   for (const { protocols } of members) {

@@ -8,19 +8,19 @@ import { TransactionIndex } from './transactions.js'
 
 export interface LogOptions {
   readonly open: OpenSegmentBytes
-  /** A segment that would grow beyond it is left as it is and a new one begun. */
+  /** Size beyond which a new segment is started. */
   readonly segmentBytes: number
-  /** What lies behind a gap in the offsets begins a new segment, so that each offset can be told from its place. */
+  /** After a gap in the offsets a new segment is started, so that each offset follows from its position. */
   readonly rollsAtGaps: boolean
 }
 
-/** What was there before us. */
+/** The stored segments. */
 export interface Recovery {
   /** Of the segments, oldest first. */
   readonly baseOffsets: readonly number[]
   readonly logStartOffset: number
   readonly newestEpoch: number
-  /** Told of bytes that cannot be read. */
+  /** Called for bytes that cannot be read. */
   readonly damaged: (range: DamagedRange, baseOffset: number, bytes: Buffer) => void
 }
 
@@ -34,9 +34,9 @@ const NOTHING: LogSlice = { bytes: Buffer.alloc(0), firstBatchIncomplete: false 
 
 /** The records of one partition: segments of whole batches, oldest first. Offsets only grow. */
 export class PartitionLog {
-  readonly producers = new ProducerState()
-  readonly transactions = new TransactionIndex()
-  readonly epochs = new LeaderEpochs()
+  producers = new ProducerState()
+  transactions = new TransactionIndex()
+  epochs = new LeaderEpochs()
   readonly #options: LogOptions
   readonly #watchers = new Set<() => void>()
   #segments: Segment[] = []
@@ -77,7 +77,7 @@ export class PartitionLog {
     return baseOffset
   }
 
-  /** For tests of readers: whatever is given goes into the log, damaged or not. */
+  /** For tests of readers: writes the bytes into the log, damaged or not. */
   appendRaw(bytes: Buffer, leaderEpoch: number): void {
     const { batches, leftover } = splitBatches(Buffer.from(bytes))
     for (const batch of batches) this.append(new BatchView(batch), leaderEpoch, -1)
@@ -126,7 +126,7 @@ export class PartitionLog {
     return undefined
   }
 
-  /** Of all records that can still be read; undefined: there are none. */
+  /** The largest timestamp of all readable records; undefined: there are none. */
   get maxTimestampMs(): number | undefined {
     let newest: number | undefined
     for (const segment of this.#segments) {
@@ -147,7 +147,7 @@ export class PartitionLog {
     return () => this.#watchers.delete(wake)
   }
 
-  /** DeleteRecords: what lies before is not handed out any more, whole segments of it go. */
+  /** DeleteRecords: records before the offset are not returned any more; whole segments are removed. */
   deleteBefore(offset: number): void {
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= this.#logStartOffset) this.#dropFirst()
@@ -162,7 +162,7 @@ export class PartitionLog {
     }
   }
 
-  /** Puts other batches in the place of all there are: compaction. They keep the offsets they carry. */
+  /** Compaction: replaces all batches by others, which keep their offsets. */
   replace(batches: readonly BatchView[]): void {
     const nextOffset = this.highWatermark
     for (const segment of this.#segments) segment.remove()
@@ -172,6 +172,23 @@ export class PartitionLog {
       this.#write(bytes, baseOffset, lastOffset, maxTimestamp)
     }
     if (this.highWatermark < nextOffset) this.#roll(nextOffset)
+  }
+
+  /** Drops the end of the log from the batch that holds the offset on, and what was learnt from it. */
+  truncate(offset: number): void {
+    const kept = [...this.batches()].filter(batch => batch.lastOffset < offset)
+    const copies = kept.map(({ bytes }) => new BatchView(Buffer.from(bytes)))
+    for (const segment of this.#segments) segment.remove()
+    this.#segments = []
+    this.#sizeBytes = 0
+    this.producers = new ProducerState()
+    this.transactions = new TransactionIndex()
+    this.epochs = new LeaderEpochs()
+    for (const batch of copies) {
+      this.#write(batch.bytes, batch.baseOffset, batch.lastOffset, batch.maxTimestamp)
+      this.#seen(batch)
+    }
+    this.#wake()
   }
 
   /** Takes over segments found on disk, oldest first, rebuilding what their headers tell. */
@@ -244,7 +261,7 @@ export class PartitionLog {
     for (; low < this.#segments.length; low++) {
       const segment = this.#segments[low]!
       const place = segment.find(offset)
-      // None: the end of this one is damaged, and what can be read goes on in the next.
+      // None: the end of this segment is damaged, and further batches go into a new one.
       if (place) return { segment, place }
     }
     return undefined

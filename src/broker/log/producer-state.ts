@@ -1,9 +1,9 @@
 import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 
-/** Kafka remembers so many batches of each producer. */
+/** Batches that Kafka remembers of each producer. */
 const REMEMBERED_BATCHES = 5
-/** So many producers are remembered per partition; those that came first are forgotten first. */
+/** Most producers remembered per partition; the oldest are forgotten first. */
 const REMEMBERED_PRODUCERS = 10_000
 const MAX_SEQUENCE = 0x7fffffff
 
@@ -12,7 +12,7 @@ interface RememberedBatch {
   readonly lastSequence: number
   readonly baseOffset: number
   readonly appendTimeMs: number
-  /** Nodes that were restarted since and lost it. */
+  /** Nodes that have lost this batch by a restart. */
   forgottenBy?: Set<number>
 }
 
@@ -24,7 +24,7 @@ interface Producer {
 
 export type SequenceVerdict =
   | { readonly type: 'append' }
-  /** Stored before, here; whatever it carries now is dropped, as real brokers do. */
+  /** A duplicate of a batch at this offset; its records are dropped, as by Kafka. */
   | { readonly type: 'duplicate'; readonly baseOffset: number; readonly appendTimeMs: number }
   | { readonly type: 'refused'; readonly errorCode: number }
 
@@ -37,9 +37,9 @@ const sequenceAfter = (sequence: number, count: number): number => {
 }
 
 /**
- * What one partition knows of its idempotent producers.
+ * What one partition knows about its idempotent producers.
  *
- * Source: apache/kafka ProducerStateManager and ProducerAppendInfo, and what brokers were seen to answer.
+ * Source: apache/kafka ProducerStateManager and ProducerAppendInfo, and answers of real brokers.
  */
 export class ProducerState {
   readonly #producers = new Map<number, Producer>()

@@ -1,9 +1,9 @@
 import { BatchView, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC } from '../protocol/record-batch.js'
 
-/** So many places are tried as the end of a batch whose length is wrong; each costs a checksum. */
+/** Positions that are tried as the end of a batch with a wrong length; each costs a checksum. */
 const MOST_ENDS = 16
 
-/** Bytes that make up no batch, with readable ones behind them or as many as a whole batch. */
+/** Bytes that are not a batch, followed by readable ones or at least as many as a whole batch. */
 export interface DamagedRange {
   readonly position: number
   readonly sizeBytes: number
@@ -18,25 +18,25 @@ export interface PlacedBatch {
   readonly batch: BatchView
 }
 
-/** What a segment file holds. */
+/** The contents of a segment file. */
 export interface RecoveredSegment {
   readonly batches: readonly PlacedBatch[]
   readonly damaged: readonly DamagedRange[]
-  /** Headers of batches whose records are good, as they must have been: to be written back. */
+  /** Corrected headers of batches with intact records, to be written back. */
   readonly repaired: readonly { readonly position: number; readonly header: Buffer }[]
-  /** Where the last batch that was written in part begins; the end of the bytes when there is none. */
+  /** Where a partly written last batch begins; the end of the bytes when there is none. */
   readonly goodBytes: number
 }
 
 /**
- * Reads a segment back. Within a file offsets count up without gaps from the one in its name, so everything that the
- * checksum does not cover (base offset, length, epoch, magic) can be told from its place:
+ * Reads a segment. Within a file offsets increase without gaps from the one in its name, so everything that the
+ * checksum does not cover (base offset, length, epoch, magic) follows from the position:
  *
  *   [ batch 0-4 ][ batch 5-9, a bit flipped ][ batch 10-12 ][ batch 13-, cut ]
  *
  *   flipped in the records:   5-9 cannot be read, 10-12 can
- *   flipped in those fields:  the fields are put right, nothing is lost
- *   at the end, cut:          it was never acknowledged: away with it
+ *   flipped in those fields:  the fields are corrected, nothing is lost
+ *   at the end, cut:          it was never acknowledged and is removed
  */
 export function recoverSegment(bytes: Buffer, baseOffset: number, newestEpoch: number): RecoveredSegment {
   const batches: PlacedBatch[] = []
@@ -77,13 +77,13 @@ const headerOf = ([position, { bytes }]: readonly [number, BatchView]) => ({
   header: Buffer.from(bytes.subarray(0, HEADER_BYTES))
 })
 
-/** Files written by earlier versions may have gaps: this batch and the one behind it then agree. */
+/** Files of earlier versions may have gaps: then this batch and the next one are consistent. */
 function isBehindGap(bytes: Buffer, position: number, batch: BatchView, expected: number): boolean {
   const end = position + batch.bytes.length
   return batch.baseOffset > expected && wholeBatchAt(bytes, end)?.baseOffset === batch.lastOffset + 1
 }
 
-/** Epochs never fall, and none is newer than the newest. Puts right those that stand out. */
+/** Epochs never decrease, and none is above the newest. Corrects those that do not fit. */
 function wrongEpochs(batches: readonly PlacedBatch[], newestEpoch: number): PlacedBatch[] {
   let before = 0
   return batches.filter(({ batch }, index) => {
@@ -96,7 +96,7 @@ function wrongEpochs(batches: readonly PlacedBatch[], newestEpoch: number): Plac
   })
 }
 
-/** The batch that begins here; undefined when it is not all there or its checksum does not fit. */
+/** The batch that begins here; undefined when it is incomplete or its checksum does not match. */
 function wholeBatchAt(bytes: Buffer, position: number): BatchView | undefined {
   if (position + HEADER_BYTES > bytes.length || bytes[position + 16] !== MAGIC) return undefined
   const size = bytes.readInt32BE(position + 8) + LENGTH_OVERHEAD_BYTES
@@ -105,7 +105,7 @@ function wholeBatchAt(bytes: Buffer, position: number): BatchView | undefined {
   return batch.lastOffsetDelta >= 0 && batch.hasGoodCrc ? batch : undefined
 }
 
-/** The batch that begins here, when only what the checksum does not cover is wrong. It is put right in `bytes`. */
+/** The batch that begins here, when only fields outside the checksum are wrong. They are corrected in `bytes`. */
 function mend(bytes: Buffer, position: number, expected: number): BatchView | undefined {
   if (position + HEADER_BYTES > bytes.length) return undefined
   const magic = bytes[position + 16]!
@@ -122,18 +122,22 @@ function mend(bytes: Buffer, position: number, expected: number): BatchView | un
   return undefined
 }
 
-/** Where the batch may end: where it says, if that can be; else where another begins, or at the end of all. */
-function possibleEnds(bytes: Buffer, position: number, claimed: number): number[] {
-  const isPossible = claimed >= position + HEADER_BYTES && claimed <= bytes.length
-  if (isPossible && (claimed === bytes.length || wholeBatchAt(bytes, claimed))) return [claimed]
-  const ends: number[] = []
-  for (let at = position + HEADER_BYTES; at + HEADER_BYTES <= bytes.length && ends.length < MOST_ENDS; at++) {
-    if (wholeBatchAt(bytes, at)) ends.push(at)
+/** Possible ends of the batch: the one its length says, where another batch begins, and the end of the file. */
+function* possibleEnds(bytes: Buffer, position: number, claimed: number): Generator<number> {
+  if (claimed >= position + HEADER_BYTES && claimed <= bytes.length) yield claimed
+  let tried = 0
+  for (let at = position + HEADER_BYTES; at + HEADER_BYTES <= bytes.length && tried < MOST_ENDS; at++) {
+    if (at === claimed || !wholeBatchAt(bytes, at)) continue
+    tried++
+    yield at
   }
-  return [...ends, bytes.length]
+  if (claimed !== bytes.length) yield bytes.length
 }
 
-/** Where the first readable batch behind a damage begins: where the damaged one says that it ends, if that is true. */
+/**
+ * Where the first readable batch after a damage begins: at the end that the damaged one claims, if one is there, unless
+ * the claim covers whole batches that lead there as well.
+ */
 function resume(bytes: Buffer, position: number, expected: number): number | undefined {
   const isNext = (at: number) => {
     const batch = wholeBatchAt(bytes, at)
@@ -141,21 +145,35 @@ function resume(bytes: Buffer, position: number, expected: number): number | und
   }
   if (position + HEADER_BYTES > bytes.length) return undefined
   const claimed = position + bytes.readInt32BE(position + 8) + LENGTH_OVERHEAD_BYTES
-  if (claimed > position && isNext(claimed)) return claimed
-  for (let at = position; at + HEADER_BYTES <= bytes.length; at++) {
-    if (bytes[at + 16] === MAGIC && isNext(at)) return at
+  const hasClaim = claimed > position && isNext(claimed)
+  for (let at = position; at + HEADER_BYTES <= (hasClaim ? claimed : bytes.length); at++) {
+    if (bytes[at + 16] === MAGIC && isNext(at) && (!hasClaim || leadsTo(bytes, at, claimed))) return at
   }
-  return undefined
+  return hasClaim ? claimed : undefined
 }
 
-/** Written in part: the bytes end before the batch does, or were never written. */
+/** Whether whole batches stand between two positions, offset after offset; a batch inside a record ends before it does. */
+function leadsTo(bytes: Buffer, from: number, to: number): boolean {
+  let batch = wholeBatchAt(bytes, from)
+  for (let at = from; batch !== undefined; ) {
+    at += batch.bytes.length
+    if (at > to) return false
+    const next = wholeBatchAt(bytes, at)
+    if (next?.baseOffset !== batch.lastOffset + 1) return false
+    if (at === to) return true
+    batch = next
+  }
+  return false
+}
+
+/** Partly written: the bytes end before the batch does, or are zeros. */
 function isTorn(bytes: Buffer, position: number): boolean {
   const left = bytes.subarray(position)
   if (left.length < HEADER_BYTES) return true
   return position + left.readInt32BE(8) + LENGTH_OVERHEAD_BYTES > bytes.length || left.every(byte => byte === 0)
 }
 
-/** Behind a damaged last batch: its own fields tell how many offsets it took, and none may be given again. */
+/** After a damaged last batch: its own fields tell its offsets, none of which may be used again. */
 function offsetBehind(bytes: Buffer, position: number, expected: number): number {
   const batch = new BatchView(bytes.subarray(position))
   const possible = bytes.length - position

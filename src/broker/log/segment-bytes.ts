@@ -2,19 +2,22 @@
 export interface SegmentBytes {
   readonly sizeBytes: number
   append(bytes: Buffer): void
-  /** Puts bytes in the place of some that are there. */
+  /** Overwrites bytes. */
   overwrite(position: number, bytes: Buffer): void
-  /** Cuts off what lies behind. */
+  /** Truncates. */
   truncate(sizeBytes: number): void
   /** Fewer than `length` at the end. Never changes afterwards, so it may be sent without copying. */
   read(position: number, length: number): Buffer
-  /** Lets go of what is open; the bytes stay and can be read. */
+  /** Closes the file; the bytes stay and can be read. */
   close(): void
   /** Closes and removes the bytes. */
   remove(): void
 }
 
-/** Opens the bytes of the segment whose first offset is `baseOffset`; there may be some already (a restart). `expectedBytes` is a guess. */
+/**
+ * Opens the bytes of the segment with this base offset; after a restart some may exist. `expectedBytes` is an
+ * estimate.
+ */
 export type OpenSegmentBytes = (baseOffset: number, expectedBytes: number) => SegmentBytes
 
 const FIRST_CAPACITY_BYTES = 4096

@@ -2,7 +2,7 @@ import { BatchView } from '../protocol/record-batch.js'
 import { type DamagedRange, recoverSegment } from './recover-segment.js'
 import type { SegmentBytes } from './segment-bytes.js'
 
-/** Where one batch lies in its segment. */
+/** The position of one batch in its segment. */
 export interface BatchPlace {
   readonly baseOffset: number
   readonly lastOffset: number
@@ -11,13 +11,13 @@ export interface BatchPlace {
   readonly maxTimestamp: number
 }
 
-/** A stretch of the log: its bytes, and for each batch where it lies. */
+/** A part of the log: its bytes, and the position of each batch. */
 export class Segment {
   readonly baseOffset: number
   readonly #bytes: SegmentBytes
   readonly #places: BatchPlace[] = []
   #holes: readonly number[] = []
-  /** Behind the last damage. */
+  /** The position after the last damage. */
   #endOffset = 0
   #isSealed = false
 
@@ -64,10 +64,10 @@ export class Segment {
   }
 
   /**
-   * Indexes bytes that were there before us, and hands each batch to `seen`. A torn tail is cut off where nothing
-   * follows; everywhere else what cannot be read stays where it is and is passed over.
+   * Indexes stored bytes, and passes each batch to `seen`. A torn tail is truncated when nothing follows it; other
+   * unreadable bytes stay and are skipped.
    *
-   * @returns what is damaged
+   * @returns the damaged ranges
    */
   recover(newestEpoch: number, isLast: boolean, seen: (batch: BatchView) => void): readonly DamagedRange[] {
     const bytes = this.#bytes.read(0, this.#bytes.sizeBytes)
@@ -90,12 +90,12 @@ export class Segment {
     return ranges
   }
 
-  /** Where bytes that cannot be read begin behind a position; the end when there are none. */
+  /** Where unreadable bytes begin after a position; the end when there are none. */
   readableEnd(position: number): number {
     return this.#holes.find(hole => hole > position) ?? this.sizeBytes
   }
 
-  /** True: its end is damaged, so nothing may be written behind it. */
+  /** True: its end is damaged, so nothing may be appended. */
   get isSealed(): boolean {
     return this.#isSealed
   }

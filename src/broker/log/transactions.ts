@@ -10,7 +10,7 @@ export interface AbortedTransaction {
 
 const ABORT = 0
 
-/** Which transactions of one partition are open and which were aborted. */
+/** The open and aborted transactions of one partition. */
 export class TransactionIndex {
   readonly #openSince = new Map<number, number>()
   readonly #aborted: AbortedTransaction[] = []

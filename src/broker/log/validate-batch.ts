@@ -10,14 +10,14 @@ export type ValidatedBatch =
 const refused = (errorCode: number, reason: string): ValidatedBatch => ({ type: 'refused', errorCode, reason })
 const ZSTD = 4
 
-/** What a topic asks of the batches that are written to it. */
+/** The requirements of a topic for its batches. */
 export interface BatchLimits {
   readonly maxMessageBytes: number
   /** Every record needs a key. */
   readonly isCompacted: boolean
 }
 
-/** What one request may still cost; used up batch by batch. */
+/** The remaining allowance of one request, used up batch by batch. */
 export interface DecodingAllowance {
   readonly maxRecordsPerBatch: number
   /** Of all compressed batches of the request together. */
@@ -25,8 +25,8 @@ export interface DecodingAllowance {
 }
 
 /**
- * Looks at what a producer sent for one partition: exactly one whole, undamaged batch. Records are decoded only where
- * they are compressed, or where their keys matter.
+ * Validates what a producer sent for one partition: exactly one complete, undamaged batch. Records are decoded only
+ * where they are compressed, or where their keys matter.
  *
  * Source: apache/kafka ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
  */
@@ -95,7 +95,7 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
   return walk(batch, bytes, limits)
 }
 
-/** Each codec says in its own way that the limit was met. */
+/** Each codec reports in its own way that the limit was reached. */
 const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
   code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
 

@@ -1,4 +1,4 @@
-/** The bytes do not make up the request they claim to be. Its connection is closed. */
+/** The bytes are not a valid request. Its connection is closed. */
 export class MalformedRequest extends Error {
   override readonly name = 'MalformedRequest'
 }
@@ -94,7 +94,7 @@ export class ProtocolReader {
   nullableArray<Item>(read: () => Item): Item[] | null {
     const count = this.#count()
     if (count < 0) return null
-    // Every item takes at least a byte, so a lying count cannot make us reserve memory.
+    // Every item takes at least a byte, so a false count cannot reserve memory.
     if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
     const items: Item[] = []
     for (let index = 0; index < count; index++) items.push(read())

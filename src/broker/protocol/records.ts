@@ -3,7 +3,7 @@ import { codecOf, decompress } from '../../wire/compression.js'
 import { type BatchView, HEADER_BYTES } from './record-batch.js'
 import { VarintReader } from './varint.js'
 
-/** Batches in the log were let in with less; those that a test put there need not stay below it. */
+/** Limit for batches in the log. They were accepted within a lower one; batches written by tests need not have been. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
 /** Length, attributes, timestamp, offset, key, value and headers of an empty record: a byte each. */
 export const SMALLEST_RECORD_BYTES = 7
@@ -15,7 +15,7 @@ export interface DecodedRecord extends KafkaRecord {
   readonly bytes: Buffer
 }
 
-/** @throws Error when the records do not decode; who calls decides what that means. */
+/** @throws Error when the records do not decode; the caller decides what that means. */
 export function decodeRecords(batch: BatchView): DecodedRecord[] {
   const reader = new VarintReader(recordBytes(batch, MAX_DECOMPRESSED_BYTES))
   const records: DecodedRecord[] = []
@@ -30,7 +30,7 @@ export function recordBytes(batch: BatchView, maxBytes: number): Buffer {
   return decompress(codec, batch.bytes.subarray(HEADER_BYTES), maxBytes)
 }
 
-/** One record, as far as it is needed to judge it. The same object is handed over for each. */
+/** The parts of a record that validation needs. The same object is passed for each record. */
 export interface RecordSketch {
   offsetDelta: number
   timestampDelta: number
@@ -38,10 +38,10 @@ export interface RecordSketch {
 }
 
 /**
- * Goes through records without making an object of any: a few kilobytes may hold millions of them.
+ * Walks records without creating objects: a few kilobytes may hold millions of records.
  *
  * @param visit returns false to stop
- * @returns whether it came to the end, which then is the end of the bytes
+ * @returns whether it reached the end of the last record, which then is the end of the bytes
  * @throws Error when the records do not decode
  */
 export function walkRecords(bytes: Buffer, count: number, visit: (record: RecordSketch) => boolean): boolean {

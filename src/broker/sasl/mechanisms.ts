@@ -24,7 +24,7 @@ const oauthBearer = ({ tokens }: SaslOptions): SaslExchange => ({
   }
 })
 
-/** What this cluster lets clients authenticate with. */
+/** The mechanisms of this cluster. */
 export function saslMechanisms(options: SaslOptions): ReadonlyMap<string, () => SaslExchange> {
   const mechanisms = new Map<string, () => SaslExchange>()
   const { users } = options

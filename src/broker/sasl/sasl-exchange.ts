@@ -1,5 +1,5 @@
 /** The server's half of a SASL mechanism. */
 export interface SaslExchange {
-  /** @throws Error when the client is not who it says. */
+  /** @throws Error when authentication fails. */
   step(message: Buffer): { readonly answer: Buffer; readonly principal?: string }
 }

@@ -25,7 +25,7 @@ export class ScramExchange implements SaslExchange {
 
   #begin(text: string): Buffer {
     const [, clientFirst, escapedUser, clientNonce] = /^n,[^,]*,(n=([^,]*),r=([^,]+).*)$/.exec(text) ?? []
-    if (clientFirst === undefined) throw new Error('this is no SCRAM message')
+    if (clientFirst === undefined) throw new Error('this is not a SCRAM message')
     this.#user = escapedUser!.replaceAll('=2C', ',').replaceAll('=3D', '=')
     const password = this.#users.get(this.#user)
     if (password === undefined) throw new Error('invalid user or password')

@@ -26,9 +26,9 @@ function require(isRight: boolean, what: string): asserts isRight {
 }
 
 /**
- * Somebody may have written the file by hand: names become folders, numbers become offsets.
+ * Checks every field, since the file may have been edited: names become folders, numbers become offsets.
  *
- * @throws Error with the first field that is not what it must be
+ * @throws Error with the first field that is invalid
  */
 export function parseClusterFile(text: string): ClusterFile {
   const file: unknown = JSON.parse(text)
@@ -42,7 +42,7 @@ export function parseClusterFile(text: string): ClusterFile {
   const checked = topics.map((topic, index) => {
     const where = `topics[${index}]`
     const parsed = parseTopic(topic, where)
-    require(!names.has(parsed.name), `${where}.name is there twice`)
+    require(!names.has(parsed.name), `${where}.name occurs twice`)
     names.add(parsed.name)
     return parsed
   })

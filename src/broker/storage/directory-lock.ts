@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { ConfigError } from '../../errors.js'
 import { FILE_MODE } from './file-system.js'
 
-/** What this process itself has locked: in a container the crashed process had the same pid as we have. */
+/** Directories that this process has locked: in a container, a crashed process may have had the same pid. */
 const ours = new Set<string>()
 
 /**

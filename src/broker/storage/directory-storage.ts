@@ -16,7 +16,7 @@ const RETRY_MS = 1000
 
 export interface DirectoryOptions {
   readonly maxOpenFiles: number
-  /** Tells the operator, in a sentence. */
+  /** Reports a message to the operator. */
   readonly warn: (message: string) => void
   readonly files?: FileSystem
 }
@@ -114,7 +114,7 @@ export class DirectoryStorage implements Storage {
     return this.#nextProducerId
   }
 
-  /** At once: an id must never be handed out twice. */
+  /** Written at once: an id must never be allocated twice. */
   saveNextProducerId(next: number): void {
     const before = this.#nextProducerId
     this.#nextProducerId = next

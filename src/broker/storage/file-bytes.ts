@@ -59,7 +59,7 @@ export class FileBytes implements SegmentBytes {
     this.#files.closeSync(descriptor)
   }
 
-  /** A file that cannot be removed stays behind; nobody reads it any more. */
+  /** A file that cannot be removed stays; it is not read any more. */
   remove(): void {
     this.close()
     this.#size = 0
@@ -81,7 +81,9 @@ export class FileBytes implements SegmentBytes {
     }
   }
 
-  /** Half a batch must not stay where the next one goes. If not even that works, the next one is written over it. */
+  /**
+   * A partial batch must not stay where the next one goes. If truncating fails as well, the next batch overwrites it.
+   */
   #cutBack(descriptor: number): void {
     try {
       this.#files.ftruncateSync(descriptor, this.#size)

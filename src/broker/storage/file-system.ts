@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 
-/** What the storage asks of the file system; a test puts one in its place whose disk is full. */
+/** The file operations of the storage; a test replaces them by a disk that is full. */
 export type FileSystem = Pick<
   typeof fs,
   | 'closeSync'

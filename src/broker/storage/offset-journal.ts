@@ -2,7 +2,7 @@ import { topicPartitionKey } from '../../model.js'
 import { FILE_MODE, type FileSystem } from './file-system.js'
 import type { StoredOffset } from './storage.js'
 
-/** Rewritten when it has grown to so many lines more than there are offsets. */
+/** The journal is rewritten when it has this many lines more than there are offsets. */
 const STALE_LINES = 20_000
 
 /** Committed offsets, one JSON object per line; the last line for a group and partition counts. */
@@ -53,7 +53,7 @@ export class OffsetJournal {
     this.#sizeBytes += bytes.length
   }
 
-  /** What is there already is good; when there is no room for a shorter one, it goes on growing. */
+  /** The existing journal stays valid; when there is no room for a shorter one, it goes on growing. */
   #shorten(): void {
     const old = this.#descriptor
     try {

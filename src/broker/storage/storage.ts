@@ -3,17 +3,17 @@ import type { OpenSegmentBytes } from '../log/segment-bytes.js'
 import { openMemoryBytes } from '../log/segment-bytes.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 
-/** What is there already of one partition's log. */
+/** The stored state of one partition's log. */
 export interface LogFiles {
   readonly open: OpenSegmentBytes
-  /** Of the segments found, oldest first. */
+  /** Base offsets of the stored segments, oldest first. */
   readonly baseOffsets: readonly number[]
   readonly rollsAtGaps: boolean
-  /** Puts a copy of damaged bytes aside. @returns where they are, for people */
+  /** Keeps a copy of damaged bytes. @returns its location, for messages */
   readonly quarantine: (baseOffset: number, position: number, bytes: Buffer) => string
 }
 
-/** One committed offset as it is kept. */
+/** One committed offset as it is stored. */
 export interface StoredOffset {
   readonly groupId: string
   readonly topic: string
@@ -25,7 +25,7 @@ export interface StoredOffset {
   readonly committedAtMs: number
 }
 
-/** Where the cluster keeps what must outlive it: nowhere, or in a directory. */
+/** Where the cluster stores what must survive it: nowhere, or in a directory. */
 export interface Storage {
   readonly clusterId: string
   /** Segment files that are open. */
@@ -34,12 +34,12 @@ export interface Storage {
   /** Saves soon; `describe` is called then. */
   saveTopics(describe: () => readonly TopicDescription[]): void
   /**
-   * Makes sure that this topic outlives the process, before records of it are acknowledged.
+   * Stores this topic before records of it are acknowledged.
    *
-   * @throws Error when it cannot be written down
+   * @throws Error when it cannot be stored
    */
   requireSaved(topicId: string): void
-  /** `isNew`: whatever is there of another topic of this name is removed first. */
+  /** `isNew`: stored data of a former topic of this name is removed first. */
   openLog(topic: string, partition: number, isNew: boolean): LogFiles
   removeLog(topic: string, partition: number): void
   nextProducerId(): number
@@ -56,7 +56,7 @@ export const FIRST_PRODUCER_ID = 1000
 
 export const newClusterId = (): string => randomBytes(16).toString('base64url')
 
-/** Keeps nothing. */
+/** Stores nothing. */
 export const memoryStorage = (): Storage => ({
   clusterId: newClusterId(),
   openFiles: 0,

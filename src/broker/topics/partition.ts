@@ -39,6 +39,11 @@ export class Partition {
   moveLeader(nodeId: number): void {
     if (nodeId === this.#leaderId) return
     this.#leaderId = nodeId
+    this.beginTerm()
+  }
+
+  /** Begins a new leader epoch, also when the leader stays. */
+  beginTerm(): void {
     this.#leaderEpoch++
   }
 }

@@ -1,4 +1,4 @@
-/** What DescribeConfigs tells of a topic, and the defaults of those that this broker heeds. */
+/** The settings that DescribeConfigs returns for a topic, and the defaults of those that have an effect here. */
 const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['cleanup.policy', 'delete'],
   ['compression.type', 'producer'],
@@ -28,7 +28,7 @@ const CHOICES: ReadonlyMap<string, RegExp> = new Map([
   ['message.timestamp.type', /^(CreateTime|LogAppendTime)$/]
 ])
 
-/** The settings of one topic: what was given over what is default. */
+/** The settings of one topic: its own ones over the defaults. */
 export class TopicConfig {
   readonly #given: Map<string, string>
   maxMessageBytes = 0
@@ -47,7 +47,7 @@ export class TopicConfig {
     return DEFAULTS.keys()
   }
 
-  /** Why a setting cannot be taken, if so. */
+  /** The reason to refuse a setting, if any. */
   static problem(name: string, value: string | null): string | undefined {
     if (!DEFAULTS.has(name)) return `Unknown topic config name: ${name}`
     if (value === null) return `Null value not supported for topic configs: ${name}`

@@ -6,13 +6,13 @@ import { newTopicId } from './topic-id.js'
 
 export interface Topic {
   readonly name: string
-  /** Of this topic only: one that is made again under the same name has another. */
+  /** The id of this topic; one that is created again under the same name has another. */
   readonly id: string
   readonly config: TopicConfig
   readonly partitions: Partition[]
 }
 
-/** What is needed to make a topic again: kept in the directory. */
+/** What is stored to restore a topic. */
 export interface TopicDescription {
   readonly name: string
   /** Absent for a new topic, and in directories written before topics had ids. */
@@ -84,9 +84,9 @@ export class TopicTable {
   }
 
   /**
-   * `isNew`: nothing is there of it yet.
+   * `isNew`: nothing of it is stored yet.
    *
-   * @throws Error when the storage fails; then there is no such topic
+   * @throws Error when the storage fails; then the topic does not exist
    */
   add(description: TopicDescription, isNew: boolean): Topic {
     const topic: Topic = {

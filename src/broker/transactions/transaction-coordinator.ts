@@ -8,7 +8,7 @@ import type { Partition } from '../topics/partition.js'
 
 const LAST_EPOCH = 0x7ffe
 const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
-/** So many transactional ids are remembered. */
+/** Most transactional ids that are remembered. */
 const REMEMBERED_IDS = 10_000
 /** How long after a failure of the storage a transaction is ended again. */
 const RETRY_MS = 1000
@@ -20,7 +20,7 @@ interface Transaction {
   epoch: number
   timeoutMs: number
   state: 'empty' | 'ongoing' | Outcome
-  /** How an ongoing one ends whose markers are being written. */
+  /** How a transaction ends whose markers are being written. */
   ending: Outcome | undefined
   readonly partitions: Map<string, Partition>
   readonly groupIds: Set<string>
@@ -34,7 +34,7 @@ export interface ProducerIdentity {
   readonly producerEpoch: number
 }
 
-/** Who asks, about which transaction. */
+/** The producer of a request, and its transaction. */
 export interface TransactionalProducer {
   readonly transactionalId: string
   readonly producerId: number
@@ -57,10 +57,10 @@ export class TransactionCoordinator {
   }
 
   /**
-   * A producer begins, or begins again: whoever used the id before is fenced, what it left open is aborted.
+   * Starts or restarts a producer: the former user of the id is fenced, and its open transaction is aborted.
    *
-   * @param current who the producer believes to be; refused when somebody else has taken its place. An id that is not
-   *   known here is begun anew
+   * @param current id and epoch that the producer has; refused when another producer has taken its place. An unknown
+   * id is started anew
    */
   begin(transactionalId: string, timeoutMs: number, current: ProducerIdentity | undefined): ProducerIdentity | number {
     if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errors.invalidTransactionTimeout
@@ -86,7 +86,7 @@ export class TransactionCoordinator {
     this.#open(producer).groupIds.add(groupId)
   }
 
-  /** 0, or why these offsets may not take part. */
+  /** 0, or the error when these offsets may not take part. */
   offsetsError(producer: TransactionalProducer, groupId: string): number {
     const transaction = this.#transactions.get(producer.transactionalId)
     const isIn = transaction?.state === 'ongoing' && transaction.groupIds.has(groupId)
@@ -107,7 +107,7 @@ export class TransactionCoordinator {
     return false
   }
 
-  /** Ends it, or says again how it has ended. */
+  /** Ends the transaction, or repeats how it has ended. */
   end(producer: TransactionalProducer, outcome: Outcome): number {
     const refusal = this.producerError(producer)
     if (refusal) return refusal
@@ -137,7 +137,7 @@ export class TransactionCoordinator {
     return transaction
   }
 
-  /** Ids that have nothing open are forgotten, the oldest first: such a producer begins anew. */
+  /** Forgets the oldest ids without an open transaction: such a producer starts anew. */
   #makeRoom(): void {
     if (this.#transactions.size < REMEMBERED_IDS) return
     for (const [id, { state }] of this.#transactions) {
@@ -155,7 +155,7 @@ export class TransactionCoordinator {
     transaction.epoch = 0
   }
 
-  /** False: the storage fails. It is tried again, and goes on where it stopped. */
+  /** False: the storage fails. Ending is tried again later, and continues where it stopped. */
   #finish(transaction: Transaction, outcome: Outcome): boolean {
     clearTimeout(transaction.timer)
     transaction.ending = outcome

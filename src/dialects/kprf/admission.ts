@@ -3,19 +3,23 @@ import type { PushRecord } from './push-request.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { messageTooLarge, RATE_LIMITED, toMessage } from './record-errors.js'
 
-/** librdkafka counts so many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576. */
+/**
+ * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
+ */
 const OVERHEAD_BYTES = 36
 
 const TOO_LARGE = toMessage(messageTooLarge)
 
-/** Which records go on, and what the others are told. */
+/** The records that are accepted, and the errors of the others. */
 export interface Admission {
   readonly records: readonly PushRecord[]
-  /** `undefined`: all go on. Else one entry per record of the request, `undefined` for those that do. */
+  /** `undefined`: all are accepted. Otherwise one entry per record of the request, `undefined` for accepted ones. */
   readonly refusals: readonly (string | undefined)[] | undefined
+  /** When all topics of records beyond a limit have room again; absent: there are none. */
+  readonly retryAfterSeconds?: number
 }
 
-/** Sorts out what kprf refuses before its queue: records beyond a rate limit, and those that are too large. */
+/** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
 export class Admissions {
   readonly #maxBytes: number
   readonly #limiter: RateLimiter
@@ -35,7 +39,16 @@ export class Admissions {
     }
     const refusals = records.map(record => this.#refusalOf(record))
     if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
-    return { records: records.filter((_, i) => refusals[i] === undefined), refusals }
+    const limited = new Set(records.filter((_, i) => refusals[i] === RATE_LIMITED).map(({ topic }) => topic))
+    return {
+      records: records.filter((_, i) => refusals[i] === undefined),
+      refusals,
+      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited) })
+    }
+  }
+
+  #retryAfterSeconds(topics: ReadonlySet<string>): number {
+    return Math.max(...[...topics].map(topic => this.#limiter.retryAfterSeconds(topic, this.#now())))
   }
 
   #refusalOf(record: PushRecord): string | undefined {

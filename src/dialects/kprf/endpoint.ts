@@ -1,45 +1,44 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Readable } from 'node:stream'
 import type { Access } from '../../access/access.js'
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
-import type { KprfSettings } from '../../config/kprf-settings.js'
 import { type CastellanError, ForbiddenError, OverloadedError } from '../../errors.js'
+import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
+import { collectBody } from '../../exchange/body-collector.js'
+import { BufferPool } from '../../exchange/buffer-pool.js'
+import { isJsonContentType } from '../../exchange/content-type.js'
+import type { Exchange } from '../../exchange/exchange.js'
+import { wantsModern } from '../../exchange/modern-answers.js'
 import { persistedText } from '../../gateway/persisted.js'
+import { DeserializeError } from '../../json/json-reader.js'
 import type { Logger } from '../../model.js'
-import { collectBody } from './body-collector.js'
-import { BufferPool } from './buffer-pool.js'
-import { isJsonContentType } from './content-type.js'
-import { DeserializeError } from './json-reader.js'
 import type { KprfMetrics } from './kprf-metrics.js'
 import type { Push, PushResult } from './push.js'
 import { parsePush, TooManyRecordsError } from './push-parse.js'
 import type { PushRequest } from './push-request.js'
 import { scanPush } from './push-scan.js'
 import { purged, refusalOf } from './record-errors.js'
-import type { Responder } from './responses.js'
+import type { KprfSettings } from './settings.js'
 
-/** Memory kept for putting bodies together again while none are. */
+/** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 
 const JSON_TYPE = 'application/json'
+/** The response body of a push without any failed record. */
+const OK_BODY = '{"status":"ok","errors":[]}'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
-/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+/** The rest of a refused body is not read: the connection closes with the answer. */
 const CLOSE = { connection: 'close' }
-/** Of a request that was refused before its records were handed on. */
+/** The certainty for a request that was refused before any record was produced. */
 const NOT_PERSISTED = persistedText(['no'])
 
-/** A request on its way through the endpoint. */
-interface Exchange {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly requestId: string
-}
+/** A request whose body is not read. */
+type Refused = Pick<Exchange, 'response' | 'requestId'>
 
 /** `POST /push`: reads the body, pushes, answers. It writes to Node's response; Fastify has let go of it. */
 export class PushEndpoint {
   readonly #push: Push
   readonly #access: Access
-  readonly #responder: Responder
+  readonly #answers: Answers
+  readonly #ok: AnswerTemplate
   readonly #metrics: KprfMetrics
   readonly #log: Logger
   readonly #clock: () => number
@@ -48,14 +47,14 @@ export class PushEndpoint {
   readonly #failureStart: string
   readonly #pool = new BufferPool(POOL_BYTES)
 
-  /** @param maxBodyBytes the limit of the server, in case it is the smaller one */
+  /** @param maxBodyBytes the limit of the server, which may be the smaller one */
   constructor(
     settings: KprfSettings,
     maxBodyBytes: number,
     parts: {
       push: Push
       access: Access
-      responder: Responder
+      answers: Answers
       metrics: KprfMetrics
       log: Logger
       clock: () => number
@@ -63,7 +62,8 @@ export class PushEndpoint {
   ) {
     this.#push = parts.push
     this.#access = parts.access
-    this.#responder = parts.responder
+    this.#answers = parts.answers
+    this.#ok = parts.answers.template(200, JSON_TYPE)
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#clock = parts.clock
@@ -72,9 +72,8 @@ export class PushEndpoint {
     this.#failureStart = `{"status":"${settings.failureWord}","errors":[`
   }
 
-  /** @param payload the body, as the hooks before left it */
-  receive(request: IncomingMessage, response: ServerResponse, payload: Readable, requestId: string): void {
-    const exchange = { request, response, requestId }
+  receive(exchange: Exchange): void {
+    const { request, payload } = exchange
     if (!isJsonContentType(request.headers['content-type'])) {
       this.#text(exchange, 415, "The request's content-type is not supported")
       return
@@ -83,21 +82,21 @@ export class PushEndpoint {
     collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
       if (body instanceof Error) this.#unread(exchange, body)
       else if (body === 'tooLarge') {
-        // What is announced as too large is not read.
+        // A body whose announced length is too large is not read.
         if (declaredBytes <= this.#maxBodyBytes) this.#chargeUnusable(exchange, this.#maxBodyBytes)
         this.#tooLarge(exchange)
       } else this.#answer(exchange, body)
     })
   }
 
-  /** Refuses a request nothing of which has been read, for a reason that is in {@link refusalStatus}. */
-  refuse(exchange: Exchange, error: CastellanError): void {
-    // Nothing is known of topics yet, so it is the whole request that is forbidden, and the reason says why.
+  /** Refuses a request before reading it, with a reason of {@link refusalStatus}. */
+  refuse(exchange: Refused, error: CastellanError): void {
+    // The topics are not known yet, so the whole request is forbidden, and the text gives the reason.
     const text = error instanceof ForbiddenError ? JSON.stringify(error.message).slice(1, -1) : refusalOf(error.code)
     this.#refused(exchange, error, [text], CLOSE)
   }
 
-  /** A client that left is told nothing. */
+  /** A client that has disconnected gets no answer. */
   #unread(exchange: Exchange, error: Error): void {
     if (error instanceof OverloadedError) this.refuse(exchange, error)
   }
@@ -106,7 +105,8 @@ export class PushEndpoint {
     try {
       const push = scanPush(body, this.#maxRecords) ?? parsePush(body, this.#maxRecords)
       if (this.#isRefused(exchange, push, body.length)) return
-      if (push.waitForSend) this.#answerDelivered(exchange, push)
+      if (wantsModern(exchange.request)) this.#answerEach(exchange, push)
+      else if (push.waitForSend) this.#answerDelivered(exchange, push)
       else this.#answerEnqueued(exchange, push)
     } catch (error) {
       if (error instanceof DeserializeError) {
@@ -119,7 +119,7 @@ export class PushEndpoint {
     }
   }
 
-  /** The topics stand in the body, so this is the first moment to ask whether the client may write to them. */
+  /** The topics are in the body, so permission to write to them can only be checked now. */
   #isRefused(exchange: Exchange, { records }: PushRequest, bodyBytes: number): boolean {
     const caller = this.#access.callerOf(exchange.request)
     const error = caller.charge(records.length, bodyBytes) ?? caller.refusalOfTopics('produce', records)
@@ -133,14 +133,21 @@ export class PushEndpoint {
     return true
   }
 
-  /** What cannot be understood was sent and read all the same; the requests that follow pay for it. */
+  /** A body that cannot be parsed was sent and read all the same, and is charged to the quota. */
   #chargeUnusable({ request }: Exchange, bodyBytes: number): void {
     this.#access.callerOf(request).charge(0, bodyBytes)
   }
 
   #answerEnqueued(exchange: Exchange, push: PushRequest): void {
     const startedAt = this.#clock()
-    this.#result(exchange, this.#push.enqueue(push), false, startedAt)
+    const result = this.#push.enqueue(push)
+    if (!(result instanceof Promise)) this.#result(exchange, result, false, startedAt)
+    else {
+      result.then(
+        logged => this.#result(exchange, logged, false, startedAt),
+        (error: unknown) => this.#broken(exchange, error)
+      )
+    }
   }
 
   #answerDelivered(exchange: Exchange, push: PushRequest): void {
@@ -151,30 +158,48 @@ export class PushEndpoint {
     )
   }
 
+  /** One entry per record, in the form that all APIs have in common. */
+  #answerEach(exchange: Exchange, push: PushRequest): void {
+    const startedAt = this.#clock()
+    const { waitForSend } = push
+    this.#push.each(push).then(
+      known => {
+        const hasFailed = known.some(one => one !== 'pending' && one.type === 'failed')
+        this.#metrics.answered(hasFailed ? 500 : 200, waitForSend, this.#clock() - startedAt)
+        this.#answers.outcomes(exchange, known)
+      },
+      (error: unknown) => this.#broken(exchange, error)
+    )
+  }
+
   #result({ response, requestId }: Exchange, result: PushResult, isSync: boolean, startedAt: number): void {
-    const { errors, persisted } = result
+    const { errors, persisted, retryAfterSeconds } = result
     const headers = { requestId, persisted }
-    this.#metrics.answered(errors === undefined ? 200 : 500, isSync, this.#clock() - startedAt)
+    const status = errors === undefined ? 200 : retryAfterSeconds === undefined ? 500 : 429
+    this.#metrics.answered(status, isSync, this.#clock() - startedAt)
     if (response.destroyed) return
-    if (errors !== undefined) this.#responder.send(response, 500, JSON_TYPE, this.#failures(errors), headers)
-    // Outcomes come many at a time and are answered one after another anyway.
-    else if (isSync) this.#responder.ok(response, headers)
-    else this.#responder.okSoon(response, headers)
+    const retryAfter = retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }
+    if (errors !== undefined) {
+      this.#answers.send(response, status, JSON_TYPE, this.#failures(errors), headers, retryAfter)
+    }
+    // Outcomes arrive in bulk and are answered one after another in any case.
+    else if (isSync) this.#ok.send(response, headers, OK_BODY)
+    else this.#ok.sendSoon(response, headers, OK_BODY)
   }
 
   #refused(
-    { response, requestId }: Exchange,
+    { response, requestId }: Refused,
     error: CastellanError,
     texts: readonly string[],
     headers?: Record<string, string>
   ): void {
     const answer = { requestId, persisted: NOT_PERSISTED }
     const all = { ...headers, ...refusalHeaders(error) }
-    this.#responder.send(response, refusalStatus(error)!, JSON_TYPE, this.#failures(texts), answer, all)
+    this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, this.#failures(texts), answer, all)
   }
 
   #failures(texts: readonly (string | undefined)[]): string {
-    // All texts are ours and need no escape.
+    // The texts are constants that need no escaping.
     const entries = texts.map(text =>
       text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
     )
@@ -186,12 +211,12 @@ export class PushEndpoint {
   }
 
   #text({ response, requestId }: Exchange, status: number, text: string, headers?: Record<string, string>): void {
-    this.#responder.send(response, status, TEXT_TYPE, text, { requestId, persisted: NOT_PERSISTED }, headers)
+    this.#answers.send(response, status, TEXT_TYPE, text, { requestId, persisted: NOT_PERSISTED }, headers)
   }
 
-  /** A bug: the records may have been handed on before it. */
+  /** After a bug the records may already have been produced. */
   #broken({ response, requestId }: Exchange, error: unknown): void {
     this.#log.error({ requestId, err: error }, 'a push failed unexpectedly')
-    this.#responder.send(response, 500, TEXT_TYPE, '', { requestId, persisted: persistedText(['unknown']) })
+    this.#answers.send(response, 500, TEXT_TYPE, '', { requestId, persisted: persistedText(['unknown']) })
   }
 }

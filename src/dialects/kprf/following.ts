@@ -1,16 +1,27 @@
-import type { Logger } from '../../model.js'
-import type { RecordFailure, RecordOutcome } from '../../operations.js'
+import type { Logger, RecordFailure, RecordOutcome } from '../../model.js'
 import type { KprfMetrics, TopicMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-request.js'
 import { toClientError } from './record-errors.js'
 
-/** Failures are said once a second: when Kafka is away all records fail, and the log must not be the next victim. */
+/** Failures are logged once a second: while Kafka is away every record fails, and the log must not be flooded. */
 const LOG_INTERVAL_MS = 1_000
 
-/** The topics of a request's records: one for all, or one each. Holds no record, since their bytes are not ours. */
+/** The topics of a request's records: one for all, or one for each. Holds no record, since their bytes are reused. */
 export type RecordTopics = TopicMetrics | readonly TopicMetrics[]
 
-/** Counts records when they set out and when their outcome is known. */
+/** Bytes of key and value: of the only record, or of each. Holds no record, as above. */
+export type RecordSizes = number | Uint32Array
+
+export function sizesOf(records: readonly PushRecord[]): RecordSizes {
+  if (records.length === 1) return sizeOf(records[0]!)
+  const sizes = new Uint32Array(records.length)
+  for (let i = 0; i < sizes.length; i++) sizes[i] = sizeOf(records[i]!)
+  return sizes
+}
+
+const sizeOf = ({ key, value }: PushRecord): number => value.length + (key === null ? 0 : key.length)
+
+/** Counts records when they are produced and when their outcome is known. */
 export class Following {
   readonly #metrics: KprfMetrics
   readonly #log: Logger
@@ -33,15 +44,27 @@ export class Following {
     return topics
   }
 
-  end(topics: RecordTopics, outcomes: readonly RecordOutcome[], startedAt: number, now: number): void {
+  /** @param sizes bytes of key and value of each record */
+  end(
+    topics: RecordTopics,
+    sizes: RecordSizes,
+    outcomes: readonly RecordOutcome[],
+    startedAt: number,
+    now: number
+  ): void {
     this.#metrics.queuedInAll.value -= outcomes.length
     count(topics, outcomes.length, -1)
     for (let i = 0; i < outcomes.length; i++) {
       const outcome = outcomes[i]!
       const topic = isOne(topics) ? topics : topics[i]!
       topic.duration.observe(now - startedAt)
+      // The durable log has it, and brings it to Kafka.
+      if (outcome.type === 'failed' && outcome.persisted === 'pending') continue
       if (outcome.type === 'failed') this.#failed(topic.topic, outcome, now)
-      else this.#metrics.deliveredInAll.value++
+      else {
+        this.#metrics.deliveredInAll.value++
+        this.#metrics.deliveredBytesInAll.value += typeof sizes === 'number' ? sizes : sizes[i]!
+      }
     }
   }
 

@@ -1,28 +1,32 @@
 import { type Cell, counterFamily, type Family, gaugeFamily } from '../../metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../metrics/prometheus.js'
 import { isLegalTopicName } from '../../model.js'
+import { CLIENT_METRICS, registerClientMetrics } from './client-metrics.js'
 import { type MillisecondHistogram, millisecondFamily } from './millisecond-histogram.js'
 import type { ClientError } from './record-errors.js'
 
-/** Topics that are counted by name; clients choose the names, so there must be an end. The rest is counted as `other`. */
+/**
+ * Topics that are counted by name. Clients choose the names, so their number is bounded; the rest is counted as
+ * `other`.
+ */
 const MAX_TOPICS = 1_000
 
-/** What is counted of one topic. */
+/** The counters of one topic. */
 export interface TopicMetrics {
   readonly topic: string
   readonly sent: Cell
   readonly queued: Cell
   readonly duration: MillisecondHistogram
-  /** By librdkafka's number of the error; under overload every record has one. */
+  /** Counted by librdkafka's number of the error; under overload every record has one. */
   readonly errors: Map<number, Cell>
 }
 
-/** The version whose behaviour is followed, in the metric that named kprf's own. */
+/** The version of kprf that is followed; reported in the metric that held kprf's own version. */
 const FOLLOWED = { version: '0.2.4', commit_hash: 'fd32acc' }
 
 /**
- * kprf's metrics by their names, with the values they were meant to have. Counting is adding to plain numbers; the
- * registry asks for them when it is scraped.
+ * kprf's metrics under their own names, with the values they were meant to have. Counting adds to plain numbers; the
+ * registry reads them when it is scraped.
  */
 export class KprfMetrics {
   readonly #requests = millisecondFamily('http_requests_duration', 'Duration of pushes in milliseconds')
@@ -33,22 +37,39 @@ export class KprfMetrics {
   readonly #rateLimited = counterFamily('ratelimit_messages_count', 'Records refused by the rate limit')
   readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered')
   readonly #delivered = counterFamily('kafka_producer_total_messages_sent', 'Records delivered')
+  readonly #deliveredBytes = counterFamily(
+    'kafka_producer_total_messages_bytes_sent',
+    'Bytes of keys and values of records delivered'
+  )
   readonly #byTopic = new Map<string, TopicMetrics>()
-  readonly #byRequest = new Map<string, MillisecondHistogram>()
+  readonly #syncByCode = new Map<number, MillisecondHistogram>()
+  readonly #asyncByCode = new Map<number, MillisecondHistogram>()
   readonly queuedInAll: Cell
   readonly deliveredInAll: Cell
+  readonly deliveredBytesInAll: Cell
 
-  constructor({ registry }: PrometheusMetrics) {
+  readonly #names: readonly string[]
+  readonly #registry: PrometheusMetrics['registry']
+
+  constructor(metrics: PrometheusMetrics) {
+    const { registry } = metrics
+    this.#registry = registry
     const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken')
-    for (const family of [this.#queued, this.#sent, this.#errors, this.#rateLimited, this.#inQueue, this.#delivered]) {
-      registerFamily(registry, family)
-    }
-    registerFamily(registry, this.#requests)
-    registerFamily(registry, this.#durations)
-    registerFamily(registry, metadata)
+    const families = [this.#requests, this.#queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
+    const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
+    for (const family of [...families, ...ofClient]) registerFamily(registry, family)
+    registerClientMetrics(metrics)
+    this.#names = [...[...families, ...ofClient].map(({ name }) => name), ...CLIENT_METRICS]
     metadata.series(FOLLOWED)
     this.queuedInAll = this.#inQueue.series({})
     this.deliveredInAll = this.#delivered.series({})
+    this.deliveredBytesInAll = this.#deliveredBytes.series({})
+  }
+
+  /** kprf's metrics alone, as its own port for metrics shows them. */
+  async text(): Promise<string> {
+    const texts = await Promise.all(this.#names.map(name => this.#registry.getSingleMetricAsString(name)))
+    return `${texts.join('\n')}\n`
   }
 
   topic(name: string): TopicMetrics {
@@ -85,12 +106,12 @@ export class KprfMetrics {
   }
 
   /** @param code as sent; kprf counts parsable pushes only */
-  answered(code: 200 | 500, isSync: boolean, durationMs: number): void {
-    const key = isSync ? (code === 200 ? 'sync200' : 'sync500') : code === 200 ? 'async200' : 'async500'
-    let series = this.#byRequest.get(key)
+  answered(code: 200 | 429 | 500, isSync: boolean, durationMs: number): void {
+    const byCode = isSync ? this.#syncByCode : this.#asyncByCode
+    let series = byCode.get(code)
     if (series === undefined) {
       series = this.#requests.series({ code: String(code), method: isSync ? 'push/sync' : 'push/async' })
-      this.#byRequest.set(key, series)
+      byCode.set(code, series)
     }
     series.observe(durationMs)
   }

@@ -1,7 +1,7 @@
-import { DeserializeError, JsonReader } from './json-reader.js'
-import { skipValue } from './json-skip.js'
-import { readBoolean, readInt32, readOption, readString, requireByte } from './json-values.js'
+import { DeserializeError, JsonReader } from '../../json/json-reader.js'
+import { skipValue } from '../../json/json-skip.js'
 import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
+import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
 
 /**
  * Reads any body as kprf does: what it accepts, this accepts; what it refuses, this refuses with the same words, line
@@ -20,12 +20,12 @@ export function parsePush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): 
   return request
 }
 
-/** A request asks for more records than one request may. */
+/** A request has more records than allowed. */
 export class TooManyRecordsError extends Error {
   override readonly name = 'TooManyRecordsError'
 }
 
-/** What a field holds, and how it is read. `absent`: what a missing key means; none for a required field. */
+/** The type of a field, and how it is read. `absent`: the value for a missing key; none for a required field. */
 interface Field {
   readonly name: string
   readonly read: (reader: JsonReader) => unknown
@@ -102,7 +102,7 @@ function closeQuietly(reader: JsonReader, isList: boolean): void {
   }
 }
 
-/** Fills `values`; returns what is wrong when it is not the fault of one place in the text. */
+/** Fills `values`; returns an error that does not belong to one place in the text. */
 function readPositional(
   reader: JsonReader,
   name: string,

@@ -1,35 +1,43 @@
-import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { Known } from '../../exchange/modern-answers.js'
+import type { Durability, Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
-import type { RecordFailure, RecordOutcome } from '../../operations.js'
+import type { RecordFailure, RecordOutcome } from '../../model.js'
 import type { Admission, Admissions } from './admission.js'
-import type { Following } from './following.js'
+import { type Following, sizesOf } from './following.js'
 import type { PushRecord, PushRequest } from './push-request.js'
-import { toClientError, toMessage } from './record-errors.js'
+import { failureOf, toClientError, toMessage } from './record-errors.js'
+import type { KprfSettings } from './settings.js'
 
-/** What came of a push. */
+/** The outcome of a push. */
 export interface PushResult {
-  /** `undefined`: nothing to complain of. Else one text per record, `undefined` where it is fine. */
+  /** `undefined`: no record failed. Otherwise one text per record, `undefined` for records without an error. */
   readonly errors: readonly (string | undefined)[] | undefined
-  /** Whether the records are in Kafka's log, as the header says it. */
+  /** The value of the header that says whether the records are in Kafka's log. */
   readonly persisted: string
+  /** Present: records were beyond a limit, which is to be answered 429. */
+  readonly retryAfterSeconds?: number
 }
 
 const allDelivered: PushResult = { errors: undefined, persisted: persistedText(['yes']) }
 const allPending: PushResult = { errors: undefined, persisted: persistedText(['pending']) }
 
-/** How a dialect waits, and what it does with what cannot wait. */
+/** Time limits, and what happens to records that cannot be accepted at once. */
 export interface PushOptions {
   readonly messageTimeoutMs: number
   readonly asyncTimeoutMs: number
   readonly whenFull: 'refuse' | 'drop'
+  /** Where asynchronous records are kept until Kafka has them. */
+  readonly durability: Durability
+  readonly ratelimit: Pick<KprfSettings['ratelimit'], 'answer'>
 }
 
-/** Hands the records of a push to the gateway, all of them before any outcome is awaited. */
+/** Passes the records of a push to the gateway, all of them before any outcome is awaited. */
 export class Push {
   readonly #gateway: Gateway
   readonly #admissions: Admissions
   readonly #following: Following
   readonly #whenFull: PushOptions['whenFull']
+  readonly #tellsLimits: boolean
   readonly #sync: ProduceOptions
   readonly #async: ProduceOptions
   readonly #clock: () => number
@@ -38,39 +46,72 @@ export class Push {
     gateway: Gateway,
     admissions: Admissions,
     following: Following,
-    { messageTimeoutMs, asyncTimeoutMs, whenFull }: PushOptions,
+    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit }: PushOptions,
     clock: () => number
   ) {
     this.#gateway = gateway
     this.#admissions = admissions
     this.#following = following
     this.#whenFull = whenFull
+    this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
     this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs }
-    this.#async = { partitioner: 'crc32', deadlineMs: asyncTimeoutMs }
+    // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
+    this.#async =
+      durability === 'disk'
+        ? { partitioner: 'crc32', deadlineMs: 0, durability }
+        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs }
     this.#clock = clock
   }
 
-  /** Answers without waiting for Kafka; complains only of records that found no room. */
-  enqueue({ records }: PushRequest): PushResult {
-    const { records: admitted, refusals } = this.#admissions.admit(records)
-    const refused = admitted.length === 0 ? undefined : this.#produce(admitted, this.#async).ticket.refused
-    if (refusals === undefined && refused === undefined && admitted.length > 0) return allPending
-    const certainties = admitted.map((_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
+  /**
+   * Answers without waiting for Kafka, but for the durable log where that is configured. Reports records that found no
+   * room, and those beyond a limit where limits are reported.
+   */
+  enqueue({ records }: PushRequest): PushResult | Promise<PushResult> {
+    const admission = this.#admissions.admit(records)
+    const count = admission.records.length
+    if (count === 0) return this.#enqueued(admission, undefined)
+    const { ticket } = this.#produce(admission.records, this.#async)
+    if (this.#async.durability !== 'disk') return this.#enqueued(admission, ticket.refused)
+    return ticket.accepted().then(refused => this.#enqueued({ ...admission, records: new Array(count) }, refused))
+  }
+
+  #enqueued(admission: Admission, refused: ProduceTicket['refused']): PushResult {
+    const { records, refusals } = admission
+    if (refusals === undefined && refused === undefined && records.length > 0) return allPending
+    const certainties = Array.from(records, (_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
     const persisted = persistedText(inRequestOrder(refusals, certainties, () => 'no'))
-    if (this.#whenFull === 'drop' || !refused?.some(isFull)) return { errors: undefined, persisted }
-    const texts = refused.map(failure => (isFull(failure) ? toMessage(toClientError(failure)) : undefined))
-    return { errors: inRequestOrder(refusals, texts, () => undefined), persisted }
+    const isFullTold = this.#whenFull === 'refuse' && refused?.some(isFull)
+    const retryAfterSeconds = this.#tellsLimits ? admission.retryAfterSeconds : undefined
+    if (!isFullTold && retryAfterSeconds === undefined) return { errors: undefined, persisted }
+    const texts = Array.from(records, (_, at) => textOfFull(refused?.[at]))
+    const errors = inRequestOrder(refusals, texts, refusal => (retryAfterSeconds === undefined ? undefined : refusal))
+    return { errors, persisted, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) }
   }
 
   /**
-   * Answers when the outcome of every record is known, or the time is over. Until then nothing of the records is held:
-   * a hundred views of each body that wait for Kafka are what the garbage collector then has to carry along.
+   * Answers when the outcome of every record is known, or at the deadline. Until then the records themselves are not
+   * referenced: views of each waiting body would burden the garbage collector.
    */
   deliver({ records }: PushRequest): Promise<PushResult> {
     const admission = this.#admissions.admit(records)
     const { refusals } = admission
-    if (admission.records.length === 0) return Promise.resolve(toResult(refusals, []))
-    return this.#produce(admission.records, this.#sync).outcomes.then(outcomes => toResult(refusals, outcomes))
+    const retryAfterSeconds = this.#tellsLimits ? admission.retryAfterSeconds : undefined
+    const result = (outcomes: readonly RecordOutcome[]): PushResult => ({
+      ...toResult(refusals, outcomes),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
+    })
+    if (admission.records.length === 0) return Promise.resolve(result([]))
+    return this.#produce(admission.records, this.#sync).outcomes.then(result)
+  }
+
+  /** What is known of each record: of a synchronous push its outcome, otherwise whether it was accepted. */
+  async each({ records, waitForSend }: PushRequest): Promise<readonly Known[]> {
+    const { records: admitted, refusals } = this.#admissions.admit(records)
+    if (admitted.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
+    const { ticket, outcomes } = this.#produce(admitted, waitForSend ? this.#sync : this.#async)
+    const known = waitForSend ? await outcomes : await acceptedOf(ticket, admitted.length)
+    return inRequestOrder<Known>(refusals, known, failureOf)
   }
 
   #produce(
@@ -79,9 +120,10 @@ export class Push {
   ): { ticket: ProduceTicket; outcomes: Promise<readonly RecordOutcome[]> } {
     const startedAt = this.#clock()
     const topics = this.#following.begin(records)
+    const sizes = sizesOf(records)
     const ticket = this.#gateway.produce(records, options)
     const outcomes = ticket.outcomes().then(all => {
-      this.#following.end(topics, all, startedAt, this.#clock())
+      this.#following.end(topics, sizes, all, startedAt, this.#clock())
       return all
     })
     return { ticket, outcomes }
@@ -91,7 +133,15 @@ export class Push {
 const isDelivered = ({ type }: RecordOutcome): boolean => type === 'delivered'
 
 const isFull = (failure: RecordFailure | undefined): failure is RecordFailure =>
-  failure?.code === 'overloaded' || failure?.code === 'shuttingDown'
+  failure?.code === 'overloaded' || failure?.code === 'logUnavailable' || failure?.code === 'shuttingDown'
+
+async function acceptedOf(ticket: ProduceTicket, records: number): Promise<readonly Known[]> {
+  const refused = await ticket.accepted()
+  return Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
+}
+
+const textOfFull = (failure: RecordFailure | undefined): string | undefined =>
+  isFull(failure) ? toMessage(toClientError(failure)) : undefined
 
 const toText = (outcome: RecordOutcome): string | undefined =>
   outcome.type === 'failed' ? toMessage(toClientError(outcome)) : undefined
@@ -104,7 +154,7 @@ function toResult(refusals: Admission['refusals'], outcomes: readonly RecordOutc
   }
 }
 
-/** Puts what is said of the records that went on between what is said of those that were refused before. */
+/** Merges the errors of accepted records with those of records that were refused before. */
 function inRequestOrder<Said>(
   refusals: Admission['refusals'],
   said: readonly Said[],

@@ -1,29 +1,32 @@
-import type { KprfSettings } from '../../config/kprf-settings.js'
+import type { KprfSettings } from './settings.js'
 
-const SLOTS = 60
+const WINDOW_MS = 60_000
+const SLOTS = 61
 
 /**
  * Records per topic and minute: one count per second, and the sum of the last minute decides.
  *
- *   second 61 => slot 1, which still holds second 1: it starts again with this record.
+ *   second 62 => slot 1, which still holds second 1: it starts again with this record.
  *
- * A refused record counts too, so a client that hammers stays blocked. Only topics with a rule take memory.
+ * A refused record counts too, so a client that hammers stays blocked. Only topics with a rule take memory. A count is
+ * dropped when its last record is a minute old, so that within any 60 seconds no more pass than the limit. kprf has 60
+ * slots, and forgets a second that is not quite a minute old.
  *
  * Source: kprf fd32acc, ratelimit.
  */
 export class RateLimiter {
   readonly #rules = new Map<string, Rule>()
 
-  constructor({ enabled, rules }: KprfSettings['ratelimit']) {
+  constructor({ enabled, rules }: Pick<KprfSettings['ratelimit'], 'enabled' | 'rules'>) {
     if (!enabled) return
-    // The last rule of a topic wins; no topic and no limit mean no rule.
+    // The last rule of a topic applies; without a topic or a limit there is no rule.
     for (const { topic, maxPerMinute } of rules) {
       if (topic === '' || maxPerMinute === 0) this.#rules.delete(topic)
       else this.#rules.set(topic, new Rule(maxPerMinute))
     }
   }
 
-  /** False: no topic has a rule, so nobody need ask. */
+  /** False: no topic has a rule, so checks can be skipped. */
   get isActive(): boolean {
     return this.#rules.size > 0
   }
@@ -31,7 +34,12 @@ export class RateLimiter {
   /** Counts a record; true when it may pass. */
   allows(topic: string, nowMs: number): boolean {
     const rule = this.#rules.get(topic)
-    return rule === undefined || rule.allows(Math.floor(nowMs / 1_000))
+    return rule === undefined || rule.allows(nowMs)
+  }
+
+  /** When a record of the topic would pass if none came until then. */
+  retryAfterSeconds(topic: string, nowMs: number): number {
+    return this.#rules.get(topic)?.retryAfterSeconds(nowMs) ?? 0
   }
 }
 
@@ -39,20 +47,31 @@ class Rule {
   readonly #maxPerMinute: number
   readonly #seconds = new Float64Array(SLOTS).fill(Number.NEGATIVE_INFINITY)
   readonly #counts = new Float64Array(SLOTS)
+  readonly #lastAtMs = new Float64Array(SLOTS).fill(Number.NEGATIVE_INFINITY)
 
   constructor(maxPerMinute: number) {
     this.#maxPerMinute = maxPerMinute
   }
 
-  allows(second: number): boolean {
+  allows(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1_000)
     const slot = second % SLOTS
-    if (this.#seconds[slot] === second) this.#counts[slot]!++
-    else {
-      this.#seconds[slot] = second
-      this.#counts[slot] = 1
-    }
+    if (this.#seconds[slot] !== second) this.#counts[slot] = 0
+    this.#seconds[slot] = second
+    this.#counts[slot]!++
+    this.#lastAtMs[slot] = nowMs
+    return this.#sumAt(nowMs) <= this.#maxPerMinute
+  }
+
+  #sumAt(nowMs: number): number {
     let sum = 0
-    for (let i = 0; i < SLOTS; i++) if (second - this.#seconds[i]! <= SLOTS) sum += this.#counts[i]!
-    return sum <= this.#maxPerMinute
+    for (let i = 0; i < SLOTS; i++) if (nowMs - this.#lastAtMs[i]! < WINDOW_MS) sum += this.#counts[i]!
+    return sum
+  }
+
+  retryAfterSeconds(nowMs: number): number {
+    let seconds = 1
+    while (this.#sumAt(nowMs + seconds * 1_000) >= this.#maxPerMinute) seconds++
+    return seconds
   }
 }

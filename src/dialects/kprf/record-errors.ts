@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../../errors.js'
-import type { RecordFailure } from '../../operations.js'
+import type { RecordFailure } from '../../model.js'
 import { errorCodes } from '../../wire/error-codes.js'
 
-/** An error of the client library kprf is built on: how it prints, and its number in the metrics. */
+/** An error of the client library of kprf: its text, and its number in the metrics. */
 export interface ClientError {
   /** `UnknownTopic (Local: Unknown topic)`. */
   readonly text: string
@@ -12,9 +12,9 @@ export interface ClientError {
 const timedOut: ClientError = { text: 'MessageTimedOut (Local: Message timed out)', number: -192 }
 const unknown: ClientError = { text: 'Unknown (Unknown broker error)', number: -1 }
 
-/** A record that finds the buffer full. */
+/** For a record that finds the buffer full. */
 export const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
-/** The `message` of a record beyond a limit of records per time. */
+/** The `message` of a record beyond a rate limit. */
 export const RATE_LIMITED = 'ratelimit'
 export const messageTooLarge: ClientError = {
   text: 'MessageSizeTooLarge (Broker: Message size too large)',
@@ -22,7 +22,7 @@ export const messageTooLarge: ClientError = {
 }
 
 /**
- * What kprf's clients are told, by what happened. Names of rdkafka, texts of librdkafka 1.6.0.
+ * The errors of kprf's answers by Castellan's codes. Names of rdkafka, texts of librdkafka 1.6.0.
  *
  * Source: rdkafka-sys 3.0.0+1.6.0, src/helpers.rs and librdkafka/src/rdkafka.c (rd_kafka_err_descs).
  */
@@ -32,7 +32,7 @@ const byCode = {
   invalidConfig: { text: 'InvalidArgument (Local: Invalid argument or configuration)', number: -186 },
   recordTooLarge: messageTooLarge,
   recordRejected: { text: 'InvalidRecord (Broker: Broker failed to validate record)', number: 87 },
-  // Nothing that is written meets it.
+  // Does not occur when writing.
   batchTooLarge: messageTooLarge,
   unknownTopic: { text: 'UnknownTopic (Local: Unknown topic)', number: -188 },
   unknownPartition: { text: 'UnknownPartition (Local: Unknown partition)', number: -190 },
@@ -43,9 +43,10 @@ const byCode = {
   quotaExceeded: queueFull,
   issuerUnreachable: { text: 'Authentication (Local: Authentication failure)', number: -169 },
   overloaded: queueFull,
-  // What librdkafka says of messages it still holds when it is taken down.
+  logUnavailable: queueFull,
+  // librdkafka's error for messages that it still holds when it is destroyed.
   shuttingDown: { text: 'PurgeQueue (Local: Purged in queue)', number: -152 },
-  // librdkafka keeps messages for an absent broker or leader until they time out, so kprf knows no other word for it.
+  // librdkafka keeps messages for an absent broker or leader until they time out, so kprf has no other error for these.
   brokerUnreachable: timedOut,
   clusterChanged: timedOut,
   noLeader: timedOut,
@@ -54,7 +55,7 @@ const byCode = {
   kafka: unknown
 } as const satisfies Record<ErrorCode, ClientError>
 
-/** Codes with which a broker refuses records for good. What can be retried ends as a time-out instead. */
+/** Codes with which a broker refuses records permanently. Retriable ones end as a time-out instead. */
 const byBrokerCode = new Map<number, ClientError>([
   [errorCodes.CORRUPT_MESSAGE, { text: 'InvalidMessage (Broker: Invalid message)', number: 2 }],
   [errorCodes.MESSAGE_TOO_LARGE, messageTooLarge],
@@ -88,7 +89,7 @@ const byBrokerCode = new Map<number, ClientError>([
   [errorCodes.INVALID_RECORD, byCode.recordRejected]
 ])
 
-/** Failures whose word depends on what the broker said rather than on whose mistake it was. */
+/** Failures whose text depends on the broker's code. */
 const askBroker: ReadonlySet<ErrorCode> = new Set(['recordTooLarge', 'recordRejected', 'notAuthorized', 'kafka'])
 
 export function toClientError({ code, errorCode }: RecordFailure): ClientError {
@@ -96,11 +97,31 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
   return broker ?? byCode[code]
 }
 
-/** What a whole request is told that is not begun. */
+/** The errors of requests that are refused as a whole. */
 export const refusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
-/** A record that was not handed on because another one of its request was refused. */
+/** What a refusal before the queue means in Castellan's codes. */
+export const failureOf = (refusal: string): RecordFailure =>
+  refusal === RATE_LIMITED
+    ? {
+        type: 'failed',
+        code: 'quotaExceeded',
+        errorCode: undefined,
+        message: 'beyond the rate limit of the topic',
+        persisted: 'no',
+        retriable: true
+      }
+    : {
+        type: 'failed',
+        code: 'recordTooLarge',
+        errorCode: undefined,
+        message: refusal,
+        persisted: 'no',
+        retriable: false
+      }
+
+/** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)
 
 /** The `message` of a failed record. */

@@ -41,7 +41,9 @@ export function rustDisplayOf(value: number): string {
   return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
-/** Where two shortest forms are equally near, JavaScript takes the even one and Rust the larger, as toExponential does. */
+/**
+ * When two shortest forms are equally near, JavaScript takes the even one and Rust the larger, as toExponential does.
+ */
 function shortestOf(value: number): string {
   const shortest = value.toExponential()
   const fractionDigits = Math.max(0, shortest.replace(/^-/, '').indexOf('e') - 2)

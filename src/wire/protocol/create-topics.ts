@@ -1,4 +1,4 @@
-import type { CreateTopicsCall, TopicErrorsResponse } from '../topic-admin.js'
+import type { CreateTopicsCall, TopicErrorsResponse } from '../calls.js'
 import type { Api } from './api.js'
 
 /**

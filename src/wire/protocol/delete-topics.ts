@@ -1,4 +1,4 @@
-import type { DeleteTopicsCall, TopicErrorsResponse } from '../topic-admin.js'
+import type { DeleteTopicsCall, TopicErrorsResponse } from '../calls.js'
 import type { Api } from './api.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { DescribeTopicConfigsCall, DescribeTopicConfigsResponse } from '../broker-client.js'
+import type { DescribeTopicConfigsCall, DescribeTopicConfigsResponse } from '../calls.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
 

@@ -1,5 +1,5 @@
 import { topicPartitionKey } from '../../model.js'
-import type { FetchCall, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../broker-client.js'
+import type { FetchCall, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
 import { decodeFetchedRecords } from '../fetched-records-decoder.js'
 import type { Api } from './api.js'
@@ -131,7 +131,7 @@ function writeHead(writer: RequestWriter, call: FetchCall): void {
   writer.int32(NO_SESSION.epoch)
 }
 
-/** Neighbours of one topic together; the broker serves in this order, so a topic may come up again. */
+/** Groups neighbours of the same topic. A topic may occur more than once, because brokers serve in this order. */
 function inOrder(partitions: readonly FetchPartition[]): FetchPartition[][] {
   const groups: FetchPartition[][] = []
   for (const partition of partitions) {
@@ -146,7 +146,7 @@ function inOrder(partitions: readonly FetchPartition[]): FetchPartition[][] {
 type Fields = ReturnType<typeof readFields> & { readonly preferredReadReplica: number }
 type Aborted = ReturnType<typeof readAborted>
 
-/** An odd offset is the affair of its partition: see `safeInt64`. */
+/** An impossible offset only concerns its partition: see `safeInt64`. */
 const readFields = (reader: ResponseReader) => ({
   partition: reader.int32(),
   errorCode: reader.int16(),
@@ -174,7 +174,7 @@ function decodeWith(
   return { throttleTimeMs, errorCode, sizeBytes, partitions: list.partitions }
 }
 
-/** The partitions of one response; together they are decompressed to no more than the call allows. */
+/** Decodes the partitions of one response. Together they are decompressed to no more than the call allows. */
 class PartitionList {
   readonly partitions: FetchPartitionResponse[] = []
   readonly #allowance: DecompressionAllowance
@@ -185,7 +185,7 @@ class PartitionList {
     this.#isCommittedOnly = isolationLevel === 'readCommitted'
   }
 
-  /** A partition that nobody asked for is passed over: those that were asked for are answered all the same. */
+  /** Skips a partition that was not asked for; the others are answered all the same. */
   add(ask: FetchPartition | undefined, fields: Fields, aborted: readonly Aborted[], bytes: Buffer): void {
     if (ask === undefined) return
     const records = decodeFetchedRecords(bytes, {

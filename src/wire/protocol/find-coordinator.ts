@@ -1,4 +1,4 @@
-import type { FindCoordinatorCall, FindCoordinatorResponse } from '../broker-client.js'
+import type { FindCoordinatorCall, FindCoordinatorResponse } from '../calls.js'
 import type { Api } from './api.js'
 
 const GROUP = 0

@@ -1,7 +1,7 @@
-import type { InitProducerIdCall, InitProducerIdResponse } from '../broker-client.js'
+import type { InitProducerIdCall, InitProducerIdResponse } from '../calls.js'
 import type { Api } from './api.js'
 
-/** Means nothing without a transactional id, but has to be positive. */
+/** Has no meaning without a transactional id, but must be positive. */
 const TRANSACTION_TIMEOUT_MS = 60_000
 
 /**

@@ -1,4 +1,4 @@
-import type { ListOffsetsCall, ListOffsetsResponse } from '../broker-client.js'
+import type { ListOffsetsCall, ListOffsetsResponse } from '../calls.js'
 import { type Api, byTopic } from './api.js'
 import { isolationLevels } from './fetch.js'
 

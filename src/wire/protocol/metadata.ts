@@ -1,15 +1,15 @@
 import { ProtocolError, ResponseTooLargeError } from '../../errors.js'
 import type { BrokerNode } from '../../model.js'
-import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../broker-client.js'
+import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../calls.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
 
-// Far more than Kafka bears; an answer with more is a broken or hostile broker, or asks for what nobody can show.
+// Far more than a Kafka cluster can have. An answer with more comes from a broken or hostile broker.
 const MAX_BROKERS = 10_000
 const MAX_TOPICS = 500_000
 const MAX_PARTITIONS = 1_000_000
 
-/** Counts what an answer holds before it is read, so that nothing is built of one that holds too much. */
+/** Counts the parts of an answer before they are read, so that an answer that is too large is refused early. */
 class Bounds {
   readonly #asked: ReadonlySet<string> | undefined
   #partitions = 0

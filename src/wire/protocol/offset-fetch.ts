@@ -1,4 +1,4 @@
-import type { OffsetFetchCall, OffsetFetchResponse } from '../broker-client.js'
+import type { OffsetFetchCall, OffsetFetchResponse } from '../calls.js'
 import { type Api, byTopic } from './api.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { ProduceCall, ProducePartitionResponse, ProduceResponse } from '../broker-client.js'
+import type { ProduceCall, ProducePartitionResponse, ProduceResponse } from '../calls.js'
 import { type Api, byTopic } from './api.js'
 
 /**

@@ -2,7 +2,7 @@ import { InvalidRequestError } from '../../errors.js'
 import { writeInt64 } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
-/** Foreign bytes up to this size are copied: cheaper than one more piece to send. */
+/** Byte fields up to this size are copied, which is cheaper than sending one more piece. */
 const COPIED_BYTES = 4096
 const UUID_BYTES = 16
 
@@ -110,7 +110,7 @@ export class RequestWriter {
     this.unsignedVarint(0)
   }
 
-  /** A byte field with its length; must stay as it is until it has been sent. */
+  /** A byte field with its length. It must not change until it has been sent. */
   bytes(value: Buffer): void {
     this.int32(value.length)
     if (value.length <= COPIED_BYTES) {
@@ -131,7 +131,7 @@ export class RequestWriter {
     return pieces
   }
 
-  /** Bytes in buffers of our own, those that were outgrown included. */
+  /** Bytes of all buffers, full ones included. */
   #writtenBytes = 0
 
   #byte(value: number): void {
@@ -139,7 +139,7 @@ export class RequestWriter {
     this.#buffer[at] = value
   }
 
-  /** Room for so many bytes; returns their position. A new buffer starts where the old one had no room left. */
+  /** Reserves this many bytes and returns their position. A new buffer is used when the old one is full. */
   #take(bytes: number): number {
     this.#writtenBytes += bytes
     if (this.#end + bytes > this.#buffer.length) {

@@ -45,15 +45,15 @@ export class ResponseReader {
   }
 
   /**
-   * `undefined` when it is no safe integer. For the fields of one partition: its odd value is its own affair, while an
-   * error here would cost every partition of the response its answer.
+   * `undefined` when it is no safe integer. For fields of one partition: a wrong value only concerns that partition, while an
+   * error would fail all partitions of the response.
    */
   safeInt64(): number | undefined {
     const value = this.roundedInt64()
     return Number.isSafeInteger(value) ? value : undefined
   }
 
-  /** Beyond 2^53 the nearest number there is: right for times and other fields that nobody counts with. */
+  /** Beyond 2^53 the nearest number, which is enough for times. */
   roundedInt64(): number {
     const at = this.#pass(8)
     return this.#bytes.readInt32BE(at) * TWO_POW_32 + this.#bytes.readUInt32BE(at + 4)
@@ -69,7 +69,7 @@ export class ResponseReader {
     return value
   }
 
-  /** A name in a list of many. Null, which brokers should not send there, is read as empty: it names nothing. */
+  /** A name in a list. Null, which brokers should not send, is read as the empty string. */
   name(): string {
     return this.nullableString() ?? ''
   }

@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import type { KprfSettings } from '../../../src/config/kprf-settings.js'
+import type { KprfSettings } from '../../../src/dialects/kprf/settings.js'
 import { OverloadedError } from '../../../src/errors.js'
-import type { RecordFailure } from '../../../src/operations.js'
+import type { RecordFailure } from '../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, serve } from './harness.js'
 
@@ -347,7 +347,7 @@ const limited: Case[] = [
   }
 ]
 
-const rules = (...topics: [string, number][]): Pick<KprfSettings, 'ratelimit'> => ({
+const rules = (...topics: [string, number][]) => ({
   ratelimit: { enabled: true, rules: topics.map(([topic, maxPerMinute]) => ({ topic, maxPerMinute })) }
 })
 
@@ -384,6 +384,10 @@ describe('every answer of kprf (hardening 11, hardening 14)', () => {
     ['without rate limits', {}],
     ['with rate limits that are off', { ratelimit: { ...rules(['t', 1]).ratelimit, enabled: false } }],
     ['with a rate limit for another topic', rules(['elsewhere', 1])],
+    [
+      'with limits that are answered 429',
+      { ratelimit: { ...rules(['elsewhere', 1]).ratelimit, answer: 'tooManyRequests' } }
+    ],
     [
       'with rate limits that are not reached',
       rules(...['t', 'full', 'missing', 'shut'].map((topic): [string, number] => [topic, 10_000]))

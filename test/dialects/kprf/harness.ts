@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
-import { openAccess } from '../../../src/access/access.js'
-import { type KprfSettings, kprfSettings } from '../../../src/config/kprf-settings.js'
+import type { z } from 'zod'
 import { kprf } from '../../../src/dialects/kprf/index.js'
+import { kprfSettings } from '../../../src/dialects/kprf/settings.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/metrics/prometheus.js'
 import { type Logger, silentLogger } from '../../../src/model.js'
+import { contextFor } from '../../support/dialect-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 export interface Served {
@@ -16,7 +17,7 @@ export interface Served {
 
 export interface ServeOptions {
   readonly gateway?: FakeGateway
-  readonly settings?: Partial<KprfSettings>
+  readonly settings?: NonNullable<z.input<typeof kprfSettings>>
   readonly log?: Logger
   readonly now?: () => number
   readonly prefix?: string
@@ -34,7 +35,8 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   })
   options.prepare?.(app)
   const settings = kprfSettings.parse(options.settings ?? {})
-  await app.register(kprf.plugin, { prefix, gateway, access: openAccess, settings, log, metrics, now })
+  const addRoutes = await kprf.plugin(contextFor(gateway, settings, { log, metrics, now }))
+  await app.register(async scope => addRoutes(scope), { prefix })
   return { app, gateway, metrics }
 }
 

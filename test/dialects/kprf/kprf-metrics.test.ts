@@ -1,7 +1,5 @@
 import { expect } from 'chai'
-import type { Logger } from '../../../src/model.js'
-import { silentLogger } from '../../../src/model.js'
-import type { RecordOutcome } from '../../../src/operations.js'
+import { type Logger, type RecordOutcome, silentLogger } from '../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, type Served, serve } from './harness.js'
 
@@ -52,7 +50,8 @@ describe('kprf metrics', () => {
       'kafka_internal_queue_size{topic="b"} 1'
     ])
     expect(await valuesOf(served, 'kafka_producer_current')).to.deep.equal([
-      'kafka_producer_current_messages_in_queue 3'
+      'kafka_producer_current_messages_in_queue 3',
+      'kafka_producer_current_messages_in_queue_bytes 0'
     ])
     const outcomes: RecordOutcome[] = [delivered(), failure('unknownTopic', 3), failure('timedOut')]
     gateway.calls[0]!.settle(outcomes)

@@ -1,8 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
+import type { FastifyInstance } from 'fastify'
 import { kprf } from '../../../src/dialects/kprf/index.js'
 import { OverloadedError } from '../../../src/errors.js'
-import type { RecordFailure } from '../../../src/operations.js'
+import type { ProduceRecord, RecordFailure } from '../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, serve } from './harness.js'
 
@@ -48,7 +49,7 @@ describe('kprf POST /push', () => {
     expect((await pending).body).to.equal(OK)
   })
 
-  it('answers an empty list at once in both modes and asks nobody', async () => {
+  it('answers an empty list at once in both modes without asking the gateway', async () => {
     const { app, gateway } = await serve()
     for (const wait of [true, false]) {
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf([], wait) })
@@ -197,6 +198,85 @@ describe('kprf POST /push', () => {
       })
       expect(more.body).to.equal(OK)
       expect(gateway.records.map(({ topic }) => topic)).to.deep.equal(['slow', 'full'])
+    })
+  })
+
+  describe('with limits that are answered 429', () => {
+    const settings = {
+      ratelimit: {
+        enabled: true,
+        answer: 'tooManyRequests' as const,
+        rules: [
+          { topic: 'slow', maxPerMinute: 1 },
+          { topic: '__proto__', maxPerMinute: 2 }
+        ]
+      }
+    }
+    const push = (app: FastifyInstance, topics: string[], isSync: boolean) =>
+      app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf(topics, isSync) })
+
+    for (const isSync of [true, false]) {
+      it(`counts the records of a request one by one, and says when to come again (${isSync ? 'sync' : 'async'})`, async () => {
+        let nowMs = 10_000
+        const { app, gateway } = await serve({ settings, now: () => nowMs })
+        expect((await push(app, ['slow', 'fast'], isSync)).statusCode).to.equal(200)
+        nowMs += 20_500
+        const limited = await push(app, ['slow', 'fast', '__proto__', '__proto__', '__proto__'], isSync)
+        expect(limited.statusCode).to.equal(429)
+        expect(limited.headers['retry-after']).to.equal('60')
+        expect(limited.headers['x-castellan-persisted']).to.equal(isSync ? 'nyyyn' : 'npppn')
+        expect(limited.json()).to.deep.equal({
+          status: 'err',
+          errors: [failed('ratelimit'), fine, fine, fine, failed('ratelimit')]
+        })
+        expect(gateway.records.map(({ topic }) => topic)).to.deep.equal([
+          'slow',
+          'fast',
+          'fast',
+          '__proto__',
+          '__proto__'
+        ])
+        nowMs += 60_000
+        expect((await push(app, ['slow'], isSync)).statusCode).to.equal(200)
+      })
+    }
+
+    it('names the topic as it is after decoding', async () => {
+      const { app } = await serve({ settings, now: () => 0 })
+      const payload = (name: string) => `{"records":[{"topic":"${name}","data":"d"}]}`
+      const statuses = []
+      for (const name of ['slow', 's\\u006cow', '\\u0073low']) {
+        const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: payload(name) })
+        statuses.push(answer.statusCode)
+      }
+      expect(statuses).to.deep.equal([200, 429, 429])
+    })
+  })
+
+  describe('with durability: disk', () => {
+    const settings = { durability: 'disk' as const }
+    const push = (app: FastifyInstance, isSync: boolean) =>
+      app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf(['t', 'full'], isSync) })
+
+    it('keeps asynchronous records in the log, and answers when they are there', async () => {
+      const { app, gateway } = await serve({ settings })
+      const answer = await push(app, false)
+      expect([answer.body, answer.headers['x-castellan-persisted']]).to.deep.equal([OK, 'pending'])
+      await push(app, true)
+      expect(gateway.calls.map(({ options }) => options)).to.deep.equal([
+        { partitioner: 'crc32', deadlineMs: 0, durability: 'disk' },
+        { partitioner: 'crc32', deadlineMs: 2_000 }
+      ])
+    })
+
+    it('tells which records the log has not taken', async () => {
+      const refuse = ({ topic }: ProduceRecord) => (topic === 'full' ? failure('logUnavailable') : undefined)
+      const { app } = await serve({ settings, gateway: new FakeGateway({ refuse }) })
+      const answer = await push(app, false)
+      expect(answer.statusCode).to.equal(500)
+      expect(answer.json().errors[0]).to.deep.equal(fine)
+      expect(answer.json().errors[1].error).to.equal(true)
+      expect(answer.headers['x-castellan-persisted']).to.equal('pn')
     })
   })
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { RateLimiter } from '../../../src/dialects/kprf/rate-limiter.js'
 
 const rules = [{ topic: 'orders', maxPerMinute: 42 }]
@@ -46,6 +47,48 @@ describe('kprf RateLimiter', () => {
     for (let second = 0; second < 200; second++) ask(hammered, 50, second * 1_000)
     expect(ask(hammered, 1, 200_000)).to.equal(0)
     expect(ask(hammered, 1, 300_000)).to.equal(1)
+  })
+
+  it('42 per minute are 42 within any 60 seconds, over the boundaries of minutes and seconds', () => {
+    const times = fc.array(fc.integer({ min: 0, max: 200_000 }), { minLength: 1, maxLength: 400 })
+    fc.assert(
+      fc.property(times, fc.integer({ min: 1, max: 42 }), (asked, limit) => {
+        const checked = limiter(limit)
+        const passed = asked.sort((a, b) => a - b).filter(nowMs => checked.allows('orders', nowMs))
+        for (const from of passed) {
+          const within = passed.filter(at => at >= from && at < from + 60_000).length
+          if (within > limit) throw new Error(`${within} within the minute from ${from}`)
+        }
+      })
+    )
+  })
+
+  it('does not forget a second before its last record is a minute old', () => {
+    const checked = limiter()
+    expect(ask(checked, 42, 900)).to.equal(42)
+    expect(ask(checked, 1, 60_000)).to.equal(0)
+    const exact = limiter()
+    expect(ask(exact, 42, 0)).to.equal(42)
+    expect(ask(exact, 42, 60_000)).to.equal(42)
+  })
+
+  it('says when a record passes again, if none comes until then', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(120_000), { minLength: 1, maxLength: 200 }),
+        fc.integer({ min: 1, max: 5 }),
+        (at, limit) => {
+          const checked = limiter(limit)
+          const times = at.sort((a, b) => a - b)
+          const isAllowed = times.map(nowMs => checked.allows('orders', nowMs)).at(-1)
+          if (isAllowed) return
+          const now = times.at(-1)!
+          const seconds = checked.retryAfterSeconds('orders', now)
+          expect(seconds).to.be.within(1, 60)
+          expect(checked.allows('orders', now + seconds * 1_000)).to.equal(true)
+        }
+      )
+    )
   })
 
   it('sums over sixty one-second slots', () => {

@@ -133,7 +133,7 @@ describe('kprf on a socket', () => {
     expect(gateway.calls).to.have.length(1)
   })
 
-  it('answers all that arrive together, whoever of them leaves', async () => {
+  it('answers all that arrive together, although some disconnect', async () => {
     const leaving = connect(port, '127.0.0.1')
     await new Promise<void>(resolve => leaving.once('connect', resolve))
     const closed = new Promise(resolve => leaving.once('close', resolve))
@@ -153,7 +153,7 @@ describe('kprf on a socket', () => {
     }
   })
 
-  it('reports to nobody when the client has left before the outcome', async () => {
+  it('reports nothing when the client has disconnected before the outcome', async () => {
     const slow = new FakeGateway({ outcome: 'by hand' })
     const other = await serve({ gateway: slow })
     const otherPort = await listen(other.app)
@@ -178,8 +178,8 @@ describe('kprf on a socket', () => {
   })
 })
 
-describe('the header field of Node that kprf presets', () => {
-  // Whoever sees this fail with a new version of Node: let Responder.ok always take its other path.
+describe('the header field of Node that answers preset', () => {
+  // When this fails with a new version of Node, let AnswerTemplate.send always take its other path.
   it('is written as it stands, in one piece, and counts as sent', async () => {
     const seen: unknown[] = []
     const server = createServer((_request, response) => {

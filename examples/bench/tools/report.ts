@@ -1,0 +1,87 @@
+import { writeFileSync } from 'node:fs'
+
+/** One line of a benchmark's result. A field that makes no sense for a work is absent. */
+export interface Row {
+  readonly work: string
+  /** The work's main figure, in `unit`. */
+  readonly value: number
+  readonly unit: string
+  readonly recordsPerSecond?: number
+  readonly p50Ms?: number
+  readonly p99Ms?: number
+  readonly cpuUsPerRequest?: number
+  readonly rssMb?: number
+  /** How many times as good as `against`, measured in the same run: above 1 is better. */
+  readonly ratio?: number
+  readonly against?: string
+  /** The same in requests per second, which on shared cores measures the neighbours too. */
+  readonly ratioRequests?: number
+  /** Anything a reader of the figure must know, e.g. answers that were not 2xx. */
+  readonly note?: string
+  /** Figures only this work has. */
+  readonly [figure: string]: number | string | undefined
+}
+
+export interface Report {
+  readonly name: string
+  readonly rows: readonly Row[]
+}
+
+const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
+  ['work', 'work'],
+  ['value', 'value'],
+  ['unit', 'unit'],
+  ['recordsPerSecond', 'records/s'],
+  ['p50Ms', 'p50 ms'],
+  ['p99Ms', 'p99 ms'],
+  ['cpuUsPerRequest', 'CPU µs/req'],
+  ['rssMb', 'RSS MB'],
+  ['ratio', 'ratio'],
+  ['ratioRequests', 'ratio req/s'],
+  ['against', 'against'],
+  ['note', 'note']
+]
+const TEXT_COLUMNS: ReadonlySet<string> = new Set(['work', 'unit', 'against', 'note'])
+
+/** Formats the rows as one table; columns without values are left out. */
+export function toTable({ name, rows }: Report): string {
+  const columns = COLUMNS.filter(([field]) => rows.some(row => row[field] !== undefined))
+  const lines = [columns.map(([, title]) => title), ...rows.map(row => columns.map(([field]) => toCell(row[field])))]
+  const widths = columns.map((_, column) => Math.max(...lines.map(line => line[column]!.length)))
+  const text = lines.map(line =>
+    line
+      .map((cell, column) =>
+        TEXT_COLUMNS.has(columns[column]![0]) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)
+      )
+      .join('  ')
+      .trimEnd()
+  )
+  return `${name}\n${text.join('\n')}\n`
+}
+
+function toCell(value: number | string | undefined): string {
+  if (typeof value !== 'number') return value ?? ''
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en-US')
+  return String(round(value))
+}
+
+/** Three significant digits, and no more than the measurement can bear. */
+export const round = (value: number): number =>
+  Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(3))
+
+/** Writes `{name, rows}` for machines, numbers rounded as in the table. */
+export function writeJson(file: string, { name, rows }: Report): void {
+  const rounded = rows.map(row =>
+    Object.fromEntries(
+      Object.entries(row).map(([field, value]) => [field, typeof value === 'number' ? round(value) : value])
+    )
+  )
+  writeFileSync(file, `${JSON.stringify({ name, rows: rounded }, null, 2)}\n`)
+}
+
+/** The middle value; of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}

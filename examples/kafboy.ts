@@ -1,0 +1,44 @@
+/**
+ * kafboy's API with hooks: the session of its README. The hooks are in `hooks/kafboy-hooks.ts`; the gateway loads them by
+ * path into a thread of their own.
+ *
+ * ```text
+ * POST /kafboy/batch/async/ekaf test=a
+ * 200 {"ok":"fast reply"}
+ * POST /kafboy/batch/async/ekaf hello=a
+ * 200 {"ok":1}
+ * POST /kafboy/batch/async/ekaf
+ * 400 {"error":"ekaf.insufficient"}
+ * written: {"extra":"true","test":"a"}
+ * written: a
+ * ```
+ */
+import { fileURLToPath } from 'node:url'
+import { loadConfig, openCastellan, silentLogger, startApp, startEmbeddedCluster } from 'castellan'
+
+const set = (setting: string, value: string) => ({ flag: `--set ${setting}`, path: setting.split('.'), value })
+
+const broker = await startEmbeddedCluster()
+broker.createTopic('ekaf', { partitions: 1 })
+const config = loadConfig({
+  flags: [
+    set('clusters.default.brokers', broker.bootstrap),
+    set('http.port', '0'),
+    set('management.port', '0'),
+    set('dialects.kafboy.callbackEditJson', fileURLToPath(new URL('./hooks/kafboy-hooks.ts', import.meta.url)))
+  ]
+})
+const app = await startApp(config, { log: silentLogger, version: 'example' })
+
+for (const body of ['test=a', 'hello=a', '']) {
+  console.log(`POST /kafboy/batch/async/ekaf ${body}`.trim())
+  const response = await fetch(`${app.urls.shared}/kafboy/batch/async/ekaf`, { method: 'POST', body })
+  console.log(`${response.status} ${await response.text()}`)
+}
+
+// The batch would wait for more records; stopping writes it first.
+await app.stop()
+const castellan = await openCastellan({ brokers: broker.bootstrap })
+for await (const { value } of castellan.read('ekaf')) console.log(`written: ${value}`)
+await castellan.close()
+await broker.close()

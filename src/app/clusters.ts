@@ -1,0 +1,153 @@
+import type { ActorSystem } from '../actor/actor.js'
+import type { Config } from '../config/config.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { DurableQueue } from '../durable/durable-queue.js'
+import type { Gateway } from '../gateway/gateway.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import { startAtZero } from '../metrics/start-at-zero.js'
+import { TaggedMetricsLogger } from '../metrics/tagged-metrics-logger.js'
+import type { Logger } from '../model.js'
+import { operations } from '../processors/operations.js'
+import type { DecompressedMemory } from '../wire/decompressed-memory.js'
+import { announceDurableLog } from './announce.js'
+import { briefOf } from './brief.js'
+import { toBrokerAddress } from './broker-address.js'
+import { isAddressable } from './dialects.js'
+import { DurabilityCheck } from './durability-check.js'
+import { type KafkaCluster, startCluster } from './kafka.js'
+import { watchKafka } from './kafka-watch.js'
+import { writeWhatIsLeft } from './open-castellan.js'
+
+export interface ClustersDeps {
+  readonly system: ActorSystem
+  readonly config: Config
+  /** The dialects that are enabled: they decide which clusters requests can reach. */
+  readonly dialects: readonly Dialect[]
+  readonly log: Logger
+  /** For what connects to Kafka: it leaves out repeated failures while Kafka is away. */
+  readonly roomLog: Logger
+  readonly metrics: MetricsLogger
+  readonly decompressedMemory: DecompressedMemory
+  readonly onFatal: (error: Error) => void
+  /** The module of the durable log's thread, where the sources themselves are run. */
+  readonly logWorker?: URL | undefined
+}
+
+/** All Kafka clusters of the configuration. They are stopped in parallel: one that is away must not use up the time of others. */
+export class Clusters {
+  readonly #deps: ClustersDeps
+  readonly #clusters: KafkaCluster[] = []
+  readonly #stopWatching: (() => void)[] = []
+  /** Records of all clusters that are kept on disk. */
+  readonly #queue: DurableQueue
+  #lostRecords = 0
+
+  constructor(deps: ClustersDeps) {
+    const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker } = deps
+    this.#deps = deps
+    this.#queue = new DurableQueue({ settings: config.wal, log, metrics, now: Date.now, onBroken, worker })
+  }
+
+  /** Those that have been started, in the order of the configuration. */
+  get all(): readonly KafkaCluster[] {
+    return this.#clusters
+  }
+
+  get default(): KafkaCluster {
+    return this.#clusters.find(({ name }) => name === 'default')!
+  }
+
+  get gateways(): ReadonlyMap<string, Gateway> {
+    return new Map(this.#clusters.map(({ name, gateway }) => [name, gateway]))
+  }
+
+  /**
+   * @param embeddedBootstrap brokers of `default` when it is the embedded broker
+   * @throws LogUnusableError when records were left in the directory of the durable log, and it cannot be used
+   */
+  async start(embeddedBootstrap: string | undefined): Promise<void> {
+    for (const [name, { brokers }] of Object.entries(this.#deps.config.clusters)) {
+      const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
+      await this.#start(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
+    }
+    await this.#queue.openIfNotEmpty()
+    await announceDurableLog(this.#deps.config, this.#queue, this.#deps.dialects, this.#deps.log)
+  }
+
+  /** Why requests cannot be served: clusters that requests can reach, and of which no broker answers. */
+  unreadyReasons(): string[] {
+    return this.#clusters
+      .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.dialects))
+      .map(({ name, router: { awayBecause } }) =>
+        awayBecause === undefined
+          ? `no broker of cluster ${name} answers`
+          : `no broker of cluster ${name} answers: ${briefOf(awayBecause)}`
+      )
+  }
+
+  stopWatching(): void {
+    for (const stop of this.#stopWatching) stop()
+  }
+
+  /** Counts what is lost in {@link lostRecords}, cluster by cluster, so that a late one does not hide the others. */
+  async writeWhatIsLeft(timeoutMs: number): Promise<void> {
+    const writeOne = async ({ delivery, durable }: KafkaCluster): Promise<void> => {
+      const closing = durable?.close(timeoutMs)
+      this.#lostRecords += await writeWhatIsLeft(delivery, timeoutMs)
+      await closing
+    }
+    await Promise.all(this.#clusters.map(writeOne))
+  }
+
+  /** To be called when nothing is written any more. */
+  async closeDurableLog(): Promise<void> {
+    await this.#queue.close()
+  }
+
+  /** Records that were in memory only and could not be written before the stop. */
+  get lostRecords(): number {
+    return this.#lostRecords
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#clusters.map(({ router }) => router.stop()))
+  }
+
+  async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
+    const { log, roomLog, dialects, system, config, decompressedMemory, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, onFatal }
+    const metrics = this.#metricsOf(name)
+    const cluster = await startCluster(name, brokers, { ...deps, log: roomLog, metrics, queue: this.#queue })
+    startAtZero(metrics, Object.keys(operations))
+    this.#clusters.push(cluster)
+    this.#watch(cluster, brokers, isEmbedded)
+    if (!isAddressable(name, dialects)) {
+      log.info({ cluster: name }, `no API that is served can address cluster ${name}; /ready ignores it`)
+    }
+  }
+
+  #watch(cluster: KafkaCluster, brokers: readonly string[], isEmbedded: boolean): void {
+    const { log, roomLog } = this.#deps
+    // The topics of the embedded broker have one replica by design, and the start message says what it is for.
+    const check = isEmbedded ? undefined : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), log)
+    const watched = {
+      name: cluster.name,
+      brokers,
+      isReady: () => cluster.gateway.isReady,
+      awayBecause: () => cluster.router.awayBecause,
+      onAppear: () => void check?.look()
+    }
+    const watch = watchKafka(watched, roomLog)
+    this.#stopWatching.push(() => {
+      watch.stop()
+      check?.stop()
+    })
+  }
+
+  /** With several clusters, the metrics of each have its name as the label `cluster`. */
+  #metricsOf(cluster: string): MetricsLogger {
+    const { config, metrics } = this.#deps
+    const isOnly = Object.keys(config.clusters).length === 1
+    return isOnly ? metrics : new TaggedMetricsLogger(metrics, { cluster })
+  }
+}

@@ -1,0 +1,23 @@
+import type { Config } from '../config/config.js'
+import type { PrometheusMetrics } from '../metrics/prometheus.js'
+import { registrySource } from '../metrics/statsd/registry-source.js'
+import { StatsdReporter, type StatsdSources } from '../metrics/statsd/statsd-reporter.js'
+import type { Logger } from '../model.js'
+import type { Shutdown } from './shutdown.js'
+
+/**
+ * Reports all metrics of the process to the StatsD server of the configuration, if it names one, until the end: the last
+ * report tells of the stop.
+ *
+ * @returns where further sources are added
+ */
+export function reportToStatsd(
+  { host, port, intervalMs }: Config['statsd'],
+  { metrics, log, shutdown }: { metrics: PrometheusMetrics; log: Logger; shutdown: Pick<Shutdown, 'add'> }
+): StatsdSources {
+  if (host === undefined) return { add: () => undefined }
+  const reporter = new StatsdReporter({ host, port, intervalMs }, (error, message) => log.warn({ err: error }, message))
+  reporter.add(registrySource(metrics.registry))
+  shutdown.add('reporting to StatsD', () => reporter.close())
+  return reporter
+}

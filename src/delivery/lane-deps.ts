@@ -1,0 +1,93 @@
+import type { Logger, MonotonicClock, RecordFailure } from '../model.js'
+import type { SealedBatch } from '../operations.js'
+import type { SlabPool } from '../wire/slab-pool.js'
+import type { Budget } from './budget.js'
+import type { Numbering } from './numbering.js'
+import type { DeliverySettings } from './settings.js'
+
+/** What happened to records since the start. */
+export interface DeliveryCounters {
+  delivered: number
+  /** Settled as failed by Kafka or by the end of their time; the withdrawn ones apart. */
+  failed: number
+  /** Taken out unsent at their deadline. */
+  withdrawn: number
+  /** Not taken. */
+  refused: number
+  /** Attempts that will be repeated, in batches. */
+  retries: number
+}
+
+/** A lane as seen by what schedules and numbers it. */
+export interface ScheduledLane {
+  readonly topic: string
+  readonly partition: number
+  /** What to send now; `undefined`: nothing, or no producer id yet. */
+  take(): SealedBatch | undefined
+  /** Ends waits that are over. */
+  tick(nowMs: number): void
+  /** Fails everything; what the Router has may still be written. */
+  close(failureOf: (maybeWritten: boolean) => RecordFailure): void
+}
+
+/** Says when lanes send. */
+export interface Schedule {
+  /** The lane wants its `take` called, once, together with all others of this turn. */
+  ready(lane: ScheduledLane): void
+  /** The lane holds nothing. */
+  emptied(lane: ScheduledLane): void
+}
+
+/** Gives lanes their producer id and epoch. */
+export interface Numbers {
+  /** Where to start; `undefined`: there is no producer id yet, and the lane is made ready again when there is one. */
+  numbering(lane: ScheduledLane): Numbering | undefined
+  /** All epochs of this producer id are used up on some partition. */
+  usedUp(producerId: bigint): void
+}
+
+/** Looks after lanes whose records are in the durable log, where they stay until Kafka has them. */
+export interface Keeper {
+  /** Kafka refuses this record for good. Resolves when it is among the dead letters; false: it cannot be, try again. */
+  bury(index: number, failure: RecordFailure): Promise<boolean>
+  /** The lane waits before it tries again. */
+  delayed(lane: ScheduledLane): void
+  /** The lane waits until it is woken: there is nowhere to send its records. */
+  suspended(lane: ScheduledLane, failure: RecordFailure): void
+}
+
+/** What is known of the cluster that lanes write to. */
+export interface ClusterState {
+  /** The Kafka cluster that producer ids belong to; `undefined`: no broker has told. */
+  readonly clusterId: string | undefined
+  /** Why no broker can be reached, if none can. */
+  readonly awayBecause: string | undefined
+}
+
+/** Limits of a lane. Records of a lane whose `timeoutMs` is infinite never expire. */
+export type LaneSettings = Pick<
+  DeliverySettings,
+  | 'maxLaneBytes'
+  | 'batchMaxBytes'
+  | 'timeoutMs'
+  | 'retryBackoffMs'
+  | 'retryBackoffMaxMs'
+  | 'answerTimeoutMs'
+  | 'compression'
+>
+
+/** What all lanes of a delivery share. */
+export interface LaneDeps {
+  readonly settings: LaneSettings
+  readonly clock: MonotonicClock
+  readonly random: () => number
+  readonly log: Logger
+  readonly counters: DeliveryCounters
+  readonly slabs: SlabPool
+  readonly cluster: ClusterState
+  readonly budget: Pick<Budget, 'hold' | 'hasSpare'>
+  readonly schedule: Schedule
+  readonly numbers: Numbers
+  /** Absent: what is lost is lost, and told to whoever waits. */
+  readonly keeper?: Keeper | undefined
+}

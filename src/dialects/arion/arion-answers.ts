@@ -1,0 +1,151 @@
+import type { ServerResponse } from 'node:http'
+import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
+import { type CastellanError, type ErrorCode, OverloadedError } from '../../errors.js'
+import { Answers, type AnswerTemplate } from '../../exchange/answers.js'
+import type { Exchange } from '../../exchange/exchange.js'
+import type { Known } from '../../exchange/modern-answers.js'
+import type { RecordFailure } from '../../model.js'
+
+import {
+  errorBody,
+  serverErrorBody,
+  TOO_MANY_REQUESTS,
+  tooLargeBody,
+  UNABLE_TO_ENQUEUE,
+  UNEXPECTED
+} from './answers.js'
+import type { ArionMetrics } from './arion-metrics.js'
+
+const JSON_TYPE = 'application/json'
+const RETRY_AFTER = { 'retry-after': '1' }
+/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+
+/** A request that is answered, whether its body was read or not. */
+type Asked = Pick<Exchange, 'response' | 'requestId'>
+
+/** The statuses of messages that were not taken or not delivered. What a retry may mend is 503, what it will not is 500. */
+const statusByCode = {
+  invalidRequest: 400,
+  invalidTopic: 400,
+  invalidConfig: 500,
+  recordTooLarge: 500,
+  recordRejected: 500,
+  batchTooLarge: 500,
+  unknownTopic: 503,
+  unknownPartition: 503,
+  notAuthorized: 500,
+  authenticationFailed: 503,
+  unauthenticated: 401,
+  forbidden: 403,
+  quotaExceeded: 429,
+  issuerUnreachable: 503,
+  overloaded: 503,
+  logUnavailable: 503,
+  shuttingDown: 503,
+  brokerUnreachable: 503,
+  clusterChanged: 503,
+  noLeader: 503,
+  timedOut: 504,
+  protocol: 503,
+  kafka: 500
+} as const satisfies Record<ErrorCode, number>
+
+/** Codes of a queue that takes no message now. */
+const QUEUE_REFUSES: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable', 'shuttingDown'])
+
+/** Writes Arion's answers, and counts them. */
+export class ArionAnswers {
+  readonly #answers: Answers
+  readonly #metrics: ArionMetrics
+  readonly #sent: AnswerTemplate
+  readonly #enqueued: AnswerTemplate
+
+  constructor(now: () => number, metrics: ArionMetrics) {
+    this.#answers = new Answers(now)
+    this.#metrics = metrics
+    this.#sent = this.#answers.template(201, JSON_TYPE)
+    this.#enqueued = this.#answers.template(202, JSON_TYPE)
+  }
+
+  /** 201 for a message that Kafka has. */
+  sent({ response, requestId }: Asked, body: string): void {
+    this.#metrics.answered(201)
+    if (!response.destroyed) this.#sent.send(response, { requestId, persisted: 'yes' }, body)
+  }
+
+  /** 202 for a message that will be in Kafka. */
+  enqueued({ response, requestId }: Asked, body: string): void {
+    this.#metrics.answered(202)
+    if (!response.destroyed) this.#enqueued.sendSoon(response, { requestId, persisted: 'pending' }, body)
+  }
+
+  /** The modern answer, in the form that all APIs have in common. */
+  outcome(asked: Asked, known: Known): void {
+    this.#metrics.answered(known === 'pending' ? 202 : known.type === 'delivered' ? 201 : statusByCode[known.code])
+    this.#answers.outcomes(asked, [known])
+  }
+
+  /** 101, which the websocket has written by itself. */
+  upgraded(): void {
+    this.#metrics.answered(101)
+  }
+
+  /** An answer to what produces nothing. */
+  json(asked: Asked, status: number, body: string): void {
+    this.#write(asked, status, JSON_TYPE, body)
+  }
+
+  /** What is wrong with a request that would have produced. */
+  refused(asked: Asked, status: number, body: string, headers?: Readonly<Record<string, string>>): void {
+    this.#write(asked, status, JSON_TYPE, body, 'no', headers)
+  }
+
+  /** @param isWhole whether the body has come, or need not come to know its size */
+  tooLarge(asked: Asked, sizeBytes: number, limitBytes: number, isWhole: boolean): void {
+    this.refused(asked, 400, tooLargeBody(sizeBytes, limitBytes), isWhole ? undefined : CLOSE)
+  }
+
+  /** Text without JSON; the connection ends with it. */
+  text(asked: Asked, status: number, text: string, headers?: Readonly<Record<string, string>>): void {
+    this.#write(asked, status, text === '' ? undefined : 'text/plain', text, undefined, { ...CLOSE, ...headers })
+  }
+
+  /** A request that was refused in a hook, before anything of it was read, for a reason in {@link refusalStatus}. */
+  notAdmitted(asked: Asked, error: CastellanError): void {
+    const body =
+      error instanceof OverloadedError ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : errorBody(error.message)
+    this.refused(asked, refusalStatus(error)!, body, { ...CLOSE, ...refusalHeaders(error) })
+  }
+
+  /** A message that was not taken, or that Kafka refused or did not get in time. */
+  failed(asked: Asked, failure: RecordFailure, further: Readonly<Record<string, unknown>> = {}): void {
+    const { code, persisted } = failure
+    const status = statusByCode[code]
+    const body = QUEUE_REFUSES.has(code) ? UNABLE_TO_ENQUEUE : errorBody(toError(failure), further)
+    this.#write(asked, status, JSON_TYPE, body, persisted, status === 503 ? RETRY_AFTER : undefined)
+  }
+
+  /** A bug: the message may have been taken before it. */
+  broken(asked: Asked, error: unknown): void {
+    const details = error instanceof Error ? error.message : null
+    this.#write(asked, 500, JSON_TYPE, serverErrorBody(UNEXPECTED, details), 'unknown')
+  }
+
+  #write(
+    { response, requestId }: Asked,
+    status: number,
+    type: string | undefined,
+    body: string,
+    persisted?: string,
+    headers?: Readonly<Record<string, string>>
+  ): void {
+    this.#metrics.answered(status)
+    this.#answers.send(response as ServerResponse, status, type, body, { requestId, persisted }, headers)
+  }
+}
+
+function toError({ code, message, persisted }: RecordFailure): string {
+  if (code === 'invalidTopic') return 'malformed topic'
+  return code === 'timedOut' && persisted === 'pending' ? 'still queued' : message
+}

@@ -1,0 +1,61 @@
+import { z } from 'zod'
+import { bytes, count, milliseconds } from '../../settings/units.js'
+import { commonSettings } from '../common-settings.js'
+
+const MIB = 1024 * 1024
+
+/** Arion's API: what is its own. `castellan arion` sets most of it from Arion's environment variables. */
+export const arionSettings = z
+  .strictObject({
+    ...commonSettings({
+      prefix: '/arion',
+      portNote: ', as Arion had 80',
+      maxBodyBytes: 16 * MIB,
+      bodyNote: 'Beyond `maxMessageBytes` a body is only counted'
+    }),
+    durability: z
+      .enum(['disk', 'memory'])
+      .default('disk')
+      .describe(
+        'Where a message is kept until Kafka has it: `disk` answers 202 when the durable log has synced it and delivers it after a crash, too; `memory` loses it with the process'
+      ),
+    partitioner: z
+      .enum(['javaHashCode', 'murmur2'])
+      .default('javaHashCode')
+      .describe(
+        'How a key finds its partition: `javaHashCode` as Arion did, `murmur2` as the Java client and most others do'
+      ),
+    maxMessageBytes: bytes
+      .default(1_000_000)
+      .describe('One message, without its key; more is answered 400, and closes a websocket with code 1009'),
+    idleTimeoutMs: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .default(15_000)
+      .describe(
+        'A connection on which the client sends nothing for this long is closed, also while a synchronous request waits; 0: the limits of `http` apply alone'
+      ),
+    syncTimeoutMs: milliseconds
+      .optional()
+      .describe(
+        'A synchronous request is answered 504 after this, while its message is still tried. Absent: it waits as long as its connection lasts, as in Arion'
+      ),
+    producesByGet: z
+      .boolean()
+      .default(false)
+      .describe('Whether `GET /sync/…` and `GET /async/…` produce an empty message, as they did in Arion; else 404'),
+    maxMessagesInFlightPerConnection: count
+      .max(100_000)
+      .default(1_000)
+      .describe('Messages of one websocket that wait for their reply; more are not read until some are answered'),
+    maxBytesInFlightPerConnection: bytes
+      .default(4 * MIB)
+      .describe(
+        'Bytes of messages of one websocket that wait for their reply; more are not read until some are answered'
+      )
+  })
+  .prefault({})
+  .describe('The API of Arion, under `/arion`')
+
+export type ArionSettings = z.output<typeof arionSettings>

@@ -1,0 +1,271 @@
+import type { RawData, WebSocket } from 'ws'
+import type { Caller } from '../../access/access.js'
+import type { UpgradedSocket, UpgradeOwner } from '../../exchange/upgrade.js'
+import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../model.js'
+import { sentReply } from './answers.js'
+import type { ArionMetrics } from './arion-metrics.js'
+import { type MessageGroup, MessagesInFlight } from './messages-in-flight.js'
+import type { QueueCounts } from './queue-counts.js'
+import type { ArionSettings } from './settings.js'
+import type { Destination } from './target.js'
+import { closeCodeOf, closeCodes, closePolitely, isFull } from './websocket-close.js'
+import { WebsocketMeter } from './websocket-meter.js'
+
+/** Replies that the client has not read; beyond it no further messages are read. */
+const MAX_UNREAD_BYTES = 256 * 1024
+/** A message that found no room is offered again after this. */
+const FULL_PAUSE_MS = 50
+const MS_PER_SECOND = 1_000
+
+export interface SessionParts {
+  readonly gateway: Pick<Gateway, 'produce'>
+  readonly destination: Destination
+  readonly caller: Caller
+  readonly settings: Pick<
+    ArionSettings,
+    'maxMessageBytes' | 'maxMessagesInFlightPerConnection' | 'maxBytesInFlightPerConnection'
+  >
+  readonly options: ProduceOptions
+  readonly metrics: ArionMetrics
+  readonly counts: QueueCounts
+  readonly clock: MonotonicClock
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * One websocket: messages come in, and each gets its reply when Kafka has it, in the order in which they came.
+ *
+ *   waiting    messages that came in this turn of the event loop, or for which there is no room yet
+ *   in flight  groups of messages that delivery has; the replies of the first one leave first
+ *
+ * While messages wait, nothing more is read: the client's own buffers fill, and it slows down. A message that fails ends
+ * the socket after the replies to those before it, because a reply of Arion can only say that a message was sent.
+ */
+export class WebsocketSession implements UpgradeOwner {
+  readonly #parts: SessionParts
+  readonly #inFlight: MessagesInFlight
+  readonly #meter = new WebsocketMeter()
+  #websocket: WebSocket | undefined
+  #upgraded: UpgradedSocket | undefined
+  #waiting: ProduceRecord[] = []
+  #isScheduled = false
+  #isPaused = false
+  /** Counted as held; at most what came and was not handed on. */
+  #heldBytes = 0
+  #isLeaving = false
+  #isEnded = false
+  /** What the client sent is no websocket frame. */
+  #isBroken = false
+  /** Until it fires, waiting messages are not offered. */
+  #pause: NodeJS.Timeout | undefined
+
+  constructor(parts: SessionParts) {
+    const { maxMessagesInFlightPerConnection: messages, maxBytesInFlightPerConnection: bytes } = parts.settings
+    this.#parts = parts
+    this.#inFlight = new MessagesInFlight({ messages, bytes }, parts.metrics.inFlight)
+  }
+
+  start(websocket: WebSocket, upgraded: UpgradedSocket): void {
+    this.#websocket = websocket
+    this.#upgraded = upgraded
+    websocket.on('message', data => this.#received(data))
+    websocket.on('close', () => this.#end())
+    // The package closes with the right code by itself, and discards what comes from now on.
+    websocket.on('error', () => this.#discard())
+    upgraded.socket.on('drain', () => this.#handOn())
+    // Before the package's own listener, which finds whole messages in the bytes, and after it.
+    upgraded.socket.prependListener('data', (chunk: Buffer) => this.#came(chunk))
+    upgraded.socket.on('data', () => this.#holdWhatIsKept())
+    if (this.#isLeaving) this.#closeWhenAnswered()
+  }
+
+  leave(): void {
+    this.#isLeaving = true
+    this.#waiting = []
+    this.#pauseReading()
+    this.#closeWhenAnswered()
+  }
+
+  silent(): void {
+    this.#close(closeCodes.goingAway, 'idle')
+  }
+
+  #discard(): void {
+    this.#isBroken = true
+    this.#upgraded!.release()
+  }
+
+  #came(chunk: Buffer): void {
+    if (this.#isBroken) return
+    this.#meter.add(chunk)
+    this.#hold(chunk.length)
+  }
+
+  #hold(sizeBytes: number): void {
+    const refusal = this.#upgraded!.hold(sizeBytes)
+    if (refusal === undefined) this.#heldBytes += sizeBytes
+    else this.#close(closeCodes.tryAgainLater, 'too many bytes are in flight')
+  }
+
+  /** Gives back what delivery has copied, control frames, and what nobody waits for; a message in the making stays held. */
+  #holdWhatIsKept(): void {
+    const { keptBytes } = this.#meter
+    if (this.#isBroken || this.#waiting.length > 0 || this.#heldBytes === keptBytes) return
+    this.#upgraded!.release()
+    this.#heldBytes = 0
+    if (keptBytes > 0) this.#hold(keptBytes)
+  }
+
+  #received(data: RawData): void {
+    if (this.#isLeaving || this.#isEnded) return
+    const { topic, key } = this.#parts.destination
+    this.#waiting.push({ topic, key, value: data as Buffer })
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    process.nextTick(() => {
+      this.#isScheduled = false
+      this.#handOn()
+    })
+  }
+
+  /** Gives delivery as many messages as may be in flight. */
+  #handOn(): void {
+    if (this.#isLeaving) return
+    while (this.#waiting.length > 0 && this.#mayHandOn) this.#produce(this.#waiting.splice(0, this.#inFlight.room))
+    if (this.#isEnded) return
+    this.#holdWhatIsKept()
+    if (this.#waiting.length > 0 || !this.#mayHandOn) this.#pauseReading()
+    else this.#resumeReading()
+  }
+
+  get #mayHandOn(): boolean {
+    return (
+      !this.#isEnded &&
+      this.#pause === undefined &&
+      this.#inFlight.room > 0 &&
+      this.#websocket!.bufferedAmount < MAX_UNREAD_BYTES
+    )
+  }
+
+  #produce(records: readonly ProduceRecord[]): void {
+    const { gateway, options, caller } = this.#parts
+    const tooMuch = caller.charge(records.length, sizeOf(records))
+    if (tooMuch !== undefined) {
+      this.#offerAgain(records, tooMuch.retryAfterSeconds * MS_PER_SECOND)
+      return
+    }
+    const ticket = gateway.produce(records, options)
+    const refused = ticket.refused?.findIndex(failure => failure !== undefined) ?? -1
+    if (refused < 0) this.#follow(records, ticket)
+    else this.#refused(records, ticket, refused)
+  }
+
+  #follow(records: readonly ProduceRecord[], ticket: ProduceTicket): void {
+    const { metrics, counts, clock } = this.#parts
+    const group = this.#inFlight.add(records.length, sizeOf(records), clock())
+    counts.enqueued(records.length)
+    for (const { value } of records) metrics.attempted(value!.length)
+    ticket.outcomes().then(
+      // Messages that were not taken have an outcome, too.
+      outcomes => this.#settled(group, outcomes.slice(0, group.messages)),
+      () => this.#close(closeCodes.internalError, 'internal error')
+    )
+  }
+
+  /** @param first index of the first message that was not taken */
+  #refused(records: readonly ProduceRecord[], ticket: ProduceTicket, first: number): void {
+    if (first > 0) this.#follow(records.slice(0, first), ticket)
+    const failures = ticket.refused!.slice(first)
+    if (failures.includes(undefined)) {
+      // A later one was taken: the order is lost.
+      this.#close(closeCodes.tryAgainLater, 'a message was refused')
+    } else if (isFull(failures[0]!)) this.#offerAgain(records.slice(first), FULL_PAUSE_MS)
+    else this.#fail(failures[0]!)
+  }
+
+  /** Messages that were not taken keep their place before all that came later. */
+  #offerAgain(records: readonly ProduceRecord[], pauseMs: number): void {
+    this.#waiting = [...records, ...this.#waiting]
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined
+      this.#handOn()
+    }, pauseMs)
+  }
+
+  #settled(group: MessageGroup, outcomes: readonly RecordOutcome[]): void {
+    const { metrics, counts, clock } = this.#parts
+    const durationMs = clock() - group.startedAt
+    group.outcomes = outcomes
+    counts.completed(group.messages)
+    for (const { type } of outcomes) metrics.settled(type === 'delivered', durationMs)
+    if (this.#isEnded) return
+    this.#reply()
+    this.#handOn()
+    if (this.#isLeaving) this.#closeWhenAnswered()
+  }
+
+  /** Sends all replies whose turn it is, in one piece. */
+  #reply(): void {
+    const { socket } = this.#upgraded!
+    socket.cork()
+    for (let group = this.#inFlight.takeSettled(); group; group = this.#inFlight.takeSettled()) this.#replyTo(group)
+    socket.uncork()
+  }
+
+  #replyTo({ startedAt, outcomes }: MessageGroup): void {
+    const { destination, metrics, clock, now } = this.#parts
+    const sentAt = now()
+    for (const outcome of outcomes!) {
+      if (this.#isEnded) return
+      if (outcome.type === 'failed') this.#fail(outcome)
+      else {
+        const { partition, offset } = outcome
+        this.#websocket!.send(sentReply({ ...destination, partition, offset, sentAt }))
+        metrics.put('websocket', clock() - startedAt)
+        metrics.websocketAnswered(true)
+      }
+    }
+  }
+
+  #fail(failure: RecordFailure): void {
+    this.#parts.metrics.websocketAnswered(false)
+    this.#close(closeCodeOf(failure), failure.message)
+  }
+
+  #pauseReading(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#websocket?.pause()
+  }
+
+  #resumeReading(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.#websocket!.resume()
+  }
+
+  #closeWhenAnswered(): void {
+    if (this.#inFlight.isEmpty) this.#close(closeCodes.goingAway, 'the gateway is stopping')
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.#isEnded || this.#websocket === undefined) return
+    this.#end()
+    closePolitely(this.#websocket, code, reason)
+    // The client's close frame has to be read.
+    this.#resumeReading()
+  }
+
+  #end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#waiting = []
+    clearTimeout(this.#pause)
+    this.#inFlight.clear()
+  }
+}
+
+const sizeOf = (records: readonly ProduceRecord[]): number =>
+  records.reduce((sizeBytes, { value }) => sizeBytes + value!.length, 0)

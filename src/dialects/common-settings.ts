@@ -1,0 +1,32 @@
+import { z } from 'zod'
+import { bytes, host, listenPort } from '../settings/units.js'
+
+/** The parts in which the common settings differ between dialects. */
+export interface CommonDefaults {
+  /** Its prefix on the shared port. */
+  readonly prefix: string
+  /** End of the sentence about its own port: `, as kprf had 4242`. */
+  readonly portNote?: string
+  readonly maxBodyBytes: number
+  /** A sentence about the original's limit. */
+  readonly bodyNote?: string
+}
+
+/** The settings that every dialect has, to be spread into its section. */
+export const commonSettings = ({ prefix, portNote = '', maxBodyBytes, bodyNote }: CommonDefaults) => ({
+  enabled: z.boolean().default(true).describe('Serves this API'),
+  host: host.optional().describe("Listening address of the dialect's own port; absent: that of `http.host`"),
+  port: listenPort
+    .optional()
+    .describe(`A port of its own, without the prefix \`${prefix}\`${portNote}; 0: any free one. Absent: none`),
+  tls: z
+    .enum(['inherit', 'off'])
+    .default('inherit')
+    .describe('TLS of that port: `inherit` as in `http.tls`, `off` for clients that cannot speak it'),
+  maxBodyBytes: bytes
+    .default(maxBodyBytes)
+    .describe(`One request body; more is answered 413${bodyNote === undefined ? '' : `. ${bodyNote}`}`)
+})
+
+/** The settings of a dialect as the app, the checks and the listeners use them. */
+export type DialectSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>

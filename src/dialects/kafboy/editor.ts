@@ -1,0 +1,107 @@
+import { sentUrlOf } from '../../exchange/sent-url.js'
+import { persistedText } from '../../gateway/persisted.js'
+import type { Content } from './content.js'
+import type { Edited, EditedProduce } from './hooks/edited.js'
+import type { HookDesk } from './hooks/hook-desk.js'
+import type { ProduceRequest } from './produce-request.js'
+import type { Produce, Producing } from './producing.js'
+import type { Replies } from './replies.js'
+
+/** Nothing is said of what a hook has produced by itself. */
+const UNKNOWN = persistedText(['unknown'])
+const NOT_PERSISTED = persistedText(['no'])
+const PENDING = persistedText(['pending'])
+
+/** What is published of a body as it came; `undefined`: it cannot be read. */
+type Unchanged = (body: Buffer) => readonly Content[] | undefined
+
+/** Asks the hooks about requests, and does what they decide. */
+export class Editor {
+  readonly #desk: HookDesk
+  readonly #producing: Producing
+  readonly #replies: Replies
+
+  constructor(desk: HookDesk, producing: Producing, replies: Replies) {
+    this.#desk = desk
+    this.#producing = producing
+    this.#replies = replies
+  }
+
+  /** Whether there is a hook that edits. */
+  get edits(): boolean {
+    return this.#desk.has('editJson')
+  }
+
+  /** @param body is kept until the request is answered */
+  edit(request: ProduceRequest, body: Buffer, isJson: boolean, unchanged: Unchanged): void {
+    const { topic, mode } = request
+    this.#desk.edit({ topic, mode, isJson, head: headOf(request) }, body, edited => {
+      this.#decided(request, edited, () => unchanged(body))
+    })
+  }
+
+  /** Tells the hook for errors, and answers 400 when it has been told. */
+  reject(request: ProduceRequest, message: string, isRead = true): void {
+    const answer = (): void => this.#replies.error(request, 400, message, isRead)
+    if (this.#desk.has('onError')) this.#desk.error(message, answer)
+    else answer()
+  }
+
+  #decided(request: ProduceRequest, edited: Edited, unchanged: () => readonly Content[] | undefined): void {
+    switch (edited.type) {
+      case 'produce': {
+        const produce = toProduce(request, edited.produce, unchanged)
+        if (produce === undefined) this.reject(request, 'invalid')
+        else this.#producing.produce(request, produce)
+        break
+      }
+      case 'reply':
+        this.#reply(request, String(edited.body), edited.produce, unchanged)
+        break
+      case 'reject':
+        this.reject(request, edited.message)
+        break
+      case 'threw':
+        this.#replies.broken(request, UNKNOWN)
+        break
+      case 'timedOut':
+        this.#replies.send(request, 504, '{"error":"timeout"}', UNKNOWN)
+        break
+      case 'overloaded':
+        this.#replies.error(request, 503, 'system overload')
+    }
+  }
+
+  /** An early answer does not wait for what is produced beside it. */
+  #reply(
+    request: ProduceRequest,
+    body: string,
+    edited: EditedProduce | undefined,
+    unchanged: () => readonly Content[] | undefined
+  ): void {
+    const produce = edited && toProduce(request, { ...edited, mode: edited.mode ?? 'async' }, unchanged)
+    if (produce === undefined || produce.contents.length === 0) {
+      this.#replies.ok(request, body, UNKNOWN)
+      return
+    }
+    this.#producing.inBackground(produce, refused => {
+      this.#replies.ok(request, body, refused === undefined ? PENDING : NOT_PERSISTED)
+    })
+  }
+}
+
+function toProduce(
+  request: ProduceRequest,
+  { topic = request.topic, mode = request.mode, contents, isKeyed }: EditedProduce,
+  unchanged: () => readonly Content[] | undefined
+): Produce | undefined {
+  const all = contents ?? unchanged()
+  if (all === undefined) return undefined
+  return { topic, mode, contents: all, isKeyed: isKeyed || all.some(({ key }) => key !== null) }
+}
+
+/** What a hook may want to know of a request: see HookCall. No header can hold the end of a line. */
+function headOf({ exchange: { request, requestId } }: ProduceRequest): string {
+  const { method, socket, rawHeaders } = request
+  return [requestId, method, sentUrlOf(request), socket.remoteAddress ?? '', ...rawHeaders].join('\n')
+}

@@ -1,0 +1,92 @@
+import type { Content } from '../content.js'
+
+/** A batch of this size is produced without waiting for more. */
+const FULL_BATCH_BYTES = 1024 * 1024
+/** What a record costs beside its bytes. */
+const RECORD_OVERHEAD_BYTES = 128
+
+/** When a batch is full, and when its time is over. */
+export interface BatchLimits {
+  readonly maxBufferRecords: number
+  readonly bufferTtlMs: number
+}
+
+export interface BatchBuffersDeps {
+  /** All batches together. */
+  readonly maxBytes: number
+  /** Takes the records of a batch, which are nobody else's any more. */
+  readonly flush: (topic: string, records: readonly Content[]) => void
+}
+
+interface Batch {
+  records: Content[]
+  sizeBytes: number
+  readonly timer: NodeJS.Timeout
+}
+
+/**
+ * Records of the batch routes, by topic, until there are enough of them or their time is over, whichever comes first.
+ * Only topics with records that wait take memory.
+ */
+export class BatchBuffers {
+  readonly #deps: BatchBuffersDeps
+  readonly #byTopic = new Map<string, Batch>()
+  #sizeBytes = 0
+
+  constructor(deps: BatchBuffersDeps) {
+    this.#deps = deps
+  }
+
+  /** Bytes that wait, bookkeeping included. */
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /**
+   * Takes records and copies their bytes.
+   *
+   * @returns how many records of the topic wait now; `undefined`: there is no room, and none was taken
+   */
+  add(topic: string, records: readonly Content[], limits: BatchLimits): number | undefined {
+    const sizeBytes = sizeOf(records)
+    if (this.#sizeBytes + sizeBytes > this.#deps.maxBytes) return undefined
+    const batch = this.#byTopic.get(topic) ?? this.#open(topic, limits.bufferTtlMs)
+    for (const { key, value } of records) batch.records.push({ key: copied(key), value: copied(value) })
+    batch.sizeBytes += sizeBytes
+    this.#sizeBytes += sizeBytes
+    const length = batch.records.length
+    if (length >= limits.maxBufferRecords || batch.sizeBytes >= FULL_BATCH_BYTES) this.#flush(topic)
+    return length
+  }
+
+  /** Produces everything that waits. */
+  flushAll(): void {
+    for (const topic of [...this.#byTopic.keys()]) this.#flush(topic)
+  }
+
+  #open(topic: string, ttlMs: number): Batch {
+    const batch = { records: [], sizeBytes: 0, timer: setTimeout(() => this.#flush(topic), ttlMs) }
+    this.#byTopic.set(topic, batch)
+    return batch
+  }
+
+  #flush(topic: string): void {
+    const batch = this.#byTopic.get(topic)
+    if (batch === undefined) return
+    clearTimeout(batch.timer)
+    this.#byTopic.delete(topic)
+    this.#sizeBytes -= batch.sizeBytes
+    this.#deps.flush(topic, batch.records)
+  }
+}
+
+function sizeOf(records: readonly Content[]): number {
+  let sizeBytes = 0
+  for (const { key, value } of records) sizeBytes += lengthOf(key) + lengthOf(value) + RECORD_OVERHEAD_BYTES
+  return sizeBytes
+}
+
+const lengthOf = (bytes: Content['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
+
+const copied = (bytes: Content['key']): Content['key'] =>
+  bytes === null || typeof bytes === 'string' ? bytes : Buffer.from(bytes)

@@ -1,0 +1,151 @@
+import type { ProduceMode } from '../routes.js'
+
+/** One record: text (its UTF-8 bytes) or bytes without a key, or a key with a value. */
+export type KafboyRecord = string | Uint8Array | KafboyKeyedRecord
+
+export interface KafboyKeyedRecord {
+  readonly key: string | Uint8Array | null
+  readonly value: string | Uint8Array | null
+}
+
+/** A form field, or a member of a JSON object. The value of a form field without `=` is `true`. */
+export type KafboyField = readonly [name: string, value: unknown]
+
+/** A request to a produce route, before anything of it is produced. */
+export interface KafboyRequest {
+  readonly type: 'post'
+  /** The topic in the path. */
+  readonly topic: string
+  /** What the path asks for. */
+  readonly mode: ProduceMode
+  /** The fields of the form, or the members of the JSON object, in order; empty for any other JSON. */
+  readonly body: readonly KafboyField[]
+  /** The parsed JSON of the body; `undefined` when it is a form. */
+  readonly json: unknown
+  readonly rawBody: Uint8Array
+  readonly req: KafboyHttpRequest
+}
+
+export interface KafboyHttpRequest {
+  readonly requestId: string
+  readonly method: string
+  /** As it was sent, with the query. */
+  readonly url: string
+  /** By lower-case name; equal names are joined with a comma. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly remoteAddress: string
+}
+
+/** What is to be produced. */
+export interface KafboyProduce {
+  /** Default: the topic in the path. */
+  readonly topic?: string
+  /** Default: the body, as it would be produced without a hook. A list is produced in one call. */
+  readonly data?: KafboyRecord | readonly KafboyRecord[]
+  /** Default: what the path asks for; with an early answer `async`. */
+  readonly mode?: ProduceMode
+}
+
+/** What a hook decides about a request. Everything else is answered 400 `{"error":"unexp"}`. */
+export type KafboyDecision =
+  /** Produces, and answers as the mode has it. No data at all (`[]`) is answered 400 `{"error":"empty"}`. */
+  | { readonly produce: KafboyProduce }
+  /** Answers at once. A string or bytes are sent as they are, anything else as JSON. May still produce. */
+  | { readonly status: 200; readonly body: unknown; readonly produce?: KafboyProduce }
+  /** Answers 400 `{"error":"…"}`. */
+  | { readonly error: string }
+  /** Answers 400 `{"error":"empty"}`. */
+  | readonly []
+
+/** Tells a decision later, from wherever. The first decision of a request counts; later ones are logged. */
+export type KafboyAnswer = (decision: KafboyDecision) => void
+
+/** What the producer said of one record. */
+export type KafboyOutcome =
+  | { readonly type: 'sent'; readonly partition: number; readonly offset: number }
+  | { readonly type: 'failed'; readonly error: string | number }
+
+/** ekaf's calls, for hooks that produce by themselves. */
+export interface KafboyProducer {
+  /** Produces and waits for Kafka, five seconds by default. */
+  produceSync(topic: string, data: KafboyRecord | readonly KafboyRecord[]): Promise<readonly KafboyOutcome[]>
+  produceAsync(topic: string, data: KafboyRecord | readonly KafboyRecord[]): void
+  /** Produces with the next batch of the topic. */
+  produceAsyncBatched(topic: string, data: KafboyRecord | readonly KafboyRecord[]): void
+}
+
+/** A record that needs a partition. */
+export interface KafboyPick {
+  readonly topic: string
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  /** Partitions are 0 to this, exclusive. */
+  readonly partitionCount: number
+}
+
+/** The names of ekaf's events. */
+export type KafboyEventName =
+  | 'ekaf_callback_flush'
+  | 'ekaf_callback_flushed_replied'
+  | 'ekaf_callback_worker_up'
+  | 'ekaf_callback_worker_down'
+  | 'ekaf_callback_worker_still_down'
+  | 'ekaf_callback_downtime_saved'
+  | 'ekaf_callback_downtime_replayed'
+  | 'ekaf_callback_max_downtime_buffer_reached'
+  | 'ekaf_callback_time_to_connect'
+  | 'ekaf_callback_time_down'
+
+/** Something that happened to a topic's producer. */
+export interface KafboyEvent {
+  readonly name: KafboyEventName
+  readonly topic: string
+  /** The partition whose worker it is about; absent: the topic as a whole. */
+  readonly partition?: number
+  /** Records it is about. */
+  readonly records?: number
+  /** How long it took or lasted. */
+  readonly microseconds?: number
+  /** Why. */
+  readonly reason?: string
+}
+
+/**
+ * What may be hooked into kafboy's requests and ekaf's producer. The module that `dialects.kafboy.callbackEditJson` names
+ * exports one of these as its default. It runs in a thread of its own, where it cannot hold up or end the gateway.
+ */
+export interface KafboyHooks {
+  /** Decides about a POST to a produce route, by what it returns or resolves to, or by calling `answer` once. */
+  editJson?(
+    request: KafboyRequest,
+    answer: KafboyAnswer,
+    ekaf: KafboyProducer
+  ): KafboyDecision | undefined | Promise<KafboyDecision | undefined>
+  /** Told of every 400, before it is sent. */
+  onError?(error: { readonly status: 400; readonly message: string }): void
+  /** Picks the partition of a record where the strategy is `custom`; `undefined`: the next one in turn. */
+  pickPartition?(record: KafboyPick): number | { readonly error: string } | undefined
+  /** Makes other records of a batch before it is produced, for example one of all. */
+  massageBuffer?(batch: {
+    readonly topic: string
+    readonly records: readonly KafboyBatchRecord[]
+  }): KafboyRecord | readonly KafboyRecord[]
+  /** Told of what happens to the producers. */
+  onEvent?(event: KafboyEvent): void
+}
+
+export interface KafboyBatchRecord {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+}
+
+/**
+ * Types the hooks of a module:
+ *
+ *   import { defineKafboyHooks } from 'castellan/kafboy'
+ *
+ *   export default defineKafboyHooks({
+ *     editJson: ({ topic, body }) => (body.length === 0 ? { error: `${topic}.insufficient` } : { produce: {} })
+ *   })
+ */
+export const defineKafboyHooks = (hooks: KafboyHooks): KafboyHooks => hooks

@@ -1,0 +1,26 @@
+import type { Dialect } from '../dialect.js'
+import { kafboyOperations } from './api.js'
+import { loadBalancerProblem } from './load-balancer.js'
+import { type KafboySettings, kafboySettings } from './settings.js'
+
+/**
+ * The API of kafboy, an HTTP server in Erlang, over the producer ekaf: `POST /async/TOPIC` and its relatives.
+ *
+ * Its differences to the original are in docs/compatibility/kafboy.md.
+ */
+export const kafboy: Dialect<KafboySettings, 'kafboy'> = {
+  name: 'kafboy',
+  about: 'a web server in Erlang that writes to Kafka, for forms and JSON events',
+  source: 'kafboy 0.6.0 (helpshift/kafboy fae3c4e) over ekaf 1.5.4 (helpshift/ekaf 8967b8a)',
+  prefix: '/kafboy',
+  settings: kafboySettings,
+  tryIt: url => [`curl -i ${url}/sync/orders -d 'hello=world'`],
+  check: checkKafboy,
+  operations: kafboyOperations,
+  plugin: async context => (await import('./plugin.js')).kafboyPlugin(context)
+}
+
+function checkKafboy({ loadBalancer, loadBalancerHosts }: KafboySettings): string[] {
+  const problem = loadBalancer && loadBalancerProblem({ url: loadBalancer, hosts: loadBalancerHosts })
+  return problem ? [`loadBalancer: ${problem}`] : []
+}

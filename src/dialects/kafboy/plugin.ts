@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Answers } from '../../exchange/answers.js'
+import type { Exchange } from '../../exchange/exchange.js'
+import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
+import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { Disco } from './disco.js'
+import { Editor } from './editor.js'
+import { Ekaf } from './ekaf/ekaf.js'
+import { Endpoint, pathOf } from './endpoint.js'
+import { HookDesk, type HookDeskDeps } from './hooks/hook-desk.js'
+import { producerForHooks } from './hooks/producer-for-hooks.js'
+import { KafboyMetrics } from './kafboy-metrics.js'
+import { logLoadBalancer } from './load-balancer.js'
+import { Producing } from './producing.js'
+import { Replies } from './replies.js'
+import { RouteTable } from './routes.js'
+import type { KafboySettings } from './settings.js'
+
+/** What tests may replace. */
+export interface KafboyOptions {
+  /** The module of the hooks' thread, where the sources themselves are run. */
+  readonly hookWorker?: URL | undefined
+}
+
+const clock = (): number => performance.now()
+
+/**
+ * Loads the hooks and makes the routes of kafboy.
+ *
+ * @throws ConfigError when the module of hooks cannot be used
+ */
+export async function kafboyPlugin(
+  context: DialectContext<KafboySettings>,
+  options: KafboyOptions = {}
+): Promise<DialectPlugin> {
+  const { settings, log, lifetime } = context
+  const parts = await createParts(context, options)
+  const { ekaf, hooks, answers } = parts
+  explainWithoutEffect(context)
+  consultLoadBalancer(context)
+  lifetime.onStop(async () => {
+    await ekaf.flush()
+    ekaf.close()
+    await hooks?.close()
+  })
+  return app => {
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access: context.access, log })
+    const disco = new Disco(answers, maxBodyBytes)
+    const table = new RouteTable(settings)
+    const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
+    const receive = (exchange: Exchange): void => {
+      const route = routeOf(exchange.request)
+      if (route?.type === 'produce') {
+        endpoint.receive({ exchange, topic: route.topic, mode: route.mode, startedAt: clock() })
+      } else if (route?.type === 'disco') disco.receive(exchange)
+      else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
+    }
+    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, context.admission)]
+    app.addHook('preParsing', function (request, reply, payload, done) {
+      const isProduce = request.method === 'POST' && routeOf(request.raw)?.type === 'produce'
+      ;(isProduce ? whenRoom : atOnce).call(this, request, reply, payload, done)
+    })
+    app.all('/*', answeredBefore)
+    app.setNotFoundHandler(answeredBefore)
+    app.setErrorHandler(refusedBy((exchange, error) => endpoint.refuse(exchange, error)))
+  }
+}
+
+async function createParts(
+  { gateway, settings, metrics, log, now }: DialectContext<KafboySettings>,
+  options: KafboyOptions
+) {
+  const answers = new Answers(now)
+  let ekaf: Ekaf
+  const counted = new KafboyMetrics(
+    metrics,
+    () => ekaf.bufferedBytes,
+    () => hooks?.pendingCalls ?? 0
+  )
+  const hooks = await openHooks(settings, options, {
+    log,
+    clock,
+    onProblem: problem => counted.hookProblem(problem),
+    produce: (...call) => producerForHooks(ekaf, ...call)
+  })
+  const onSettled = counted.settled.bind(counted)
+  ekaf = new Ekaf({ gateway, settings, hooks, clock, random: Math.random, onSettled })
+  const replies = new Replies(answers, counted, clock)
+  const producing: Producing = new Producing(settings, {
+    ekaf,
+    replies,
+    isReady: () => gateway.isReady,
+    reject: (request, message) => (editor ? editor.reject(request, message) : replies.error(request, 400, message))
+  })
+  const editor = hooks && new Editor(hooks, producing, replies)
+  return { answers, ekaf, hooks, replies, producing, editor }
+}
+
+async function openHooks(
+  { callbackEditJson, callbackTimeoutMs, callbackMaxRequests, callbackMaxBytes }: KafboySettings,
+  { hookWorker }: KafboyOptions,
+  deps: HookDeskDeps
+): Promise<HookDesk | undefined> {
+  if (callbackEditJson === undefined) return undefined
+  return HookDesk.open(
+    {
+      module: pathToFileURL(resolve(callbackEditJson)).href,
+      timeoutMs: callbackTimeoutMs,
+      maxPendingCalls: callbackMaxRequests,
+      maxDecisionBytes: callbackMaxBytes,
+      worker: hookWorker
+    },
+    deps
+  )
+}
+
+/** Old configurations name things that there is no need for here; who sets them should know. */
+function explainWithoutEffect({ settings, log }: DialectContext<KafboySettings>): void {
+  const names = ['perPartitionWorkers', 'perPartitionWorkersMax', 'retries'] as const
+  for (const name of names) {
+    if (settings[name] === undefined) continue
+    log.info({ setting: `dialects.kafboy.${name}` }, `dialects.kafboy.${name} is accepted and has no effect`)
+  }
+}
+
+/** Without waiting for it: nothing depends on the answer. */
+function consultLoadBalancer({ settings, log }: DialectContext<KafboySettings>): void {
+  const { loadBalancer: url, loadBalancerHosts: hosts, loadBalancerNodes: nodes, master } = settings
+  if (url !== undefined && !master) void logLoadBalancer({ url, hosts, nodes }, log)
+}
+
+const sendEmpty = (answers: Answers, { response, requestId }: Exchange, status: number): void =>
+  answers.send(response, status, undefined, '', { requestId, persisted: undefined })

@@ -1,0 +1,101 @@
+import { type Known, wantsModern } from '../../exchange/modern-answers.js'
+import type { ProduceTicket } from '../../gateway/gateway.js'
+import { type Certainty, persistedText } from '../../gateway/persisted.js'
+import type { RecordFailure } from '../../model.js'
+import type { Content } from './content.js'
+import type { Ekaf } from './ekaf/ekaf.js'
+import type { ProduceRequest } from './produce-request.js'
+import { syncAnswerOf } from './record-answers.js'
+import type { Replies } from './replies.js'
+import type { ProduceMode } from './routes.js'
+import type { KafboySettings } from './settings.js'
+
+const OK_BODY = '{"ok":1}'
+const PENDING = persistedText(['pending'])
+/** Nothing was to be produced, so nothing is missing. */
+const NOTHING = persistedText([])
+const FULL = 'system queue full'
+
+/** What is to be produced for a request. */
+export interface Produce {
+  readonly topic: string
+  readonly mode: ProduceMode
+  /** Valid until the call returns. */
+  readonly contents: readonly Content[]
+  readonly isKeyed: boolean
+}
+
+type Refused = ProduceTicket['refused']
+
+export interface ProducingParts {
+  readonly ekaf: Ekaf
+  readonly replies: Replies
+  readonly isReady: () => boolean
+  /** Answers 400, after the hook for errors has been told. */
+  readonly reject: (request: ProduceRequest, message: string) => void
+}
+
+/** Produces the records of requests and answers as their mode has it. */
+export class Producing {
+  readonly #parts: ProducingParts
+  readonly #whenFull: KafboySettings['whenFull']
+  readonly #failureStatus: KafboySettings['failureStatus']
+
+  constructor({ whenFull, failureStatus }: Pick<KafboySettings, 'whenFull' | 'failureStatus'>, parts: ProducingParts) {
+    this.#whenFull = whenFull
+    this.#failureStatus = failureStatus
+    this.#parts = parts
+  }
+
+  produce(request: ProduceRequest, produce: Produce): void {
+    if (produce.contents.length === 0) this.#answerEmpty(request, produce.mode)
+    else if (produce.mode === 'sync') this.#answerDelivered(request, produce)
+    else this.inBackground(produce, refused => this.#answerAccepted(request, produce.contents.length, refused))
+  }
+
+  /** Produces what nobody waits for; `accepted` is told what was refused, as soon as the others are safe. */
+  inBackground({ topic, mode, contents }: Produce, accepted: (refused: Refused) => void): void {
+    this.#parts.ekaf.accept(topic, contents, mode === 'batchAsync' || mode === 'batchSync', accepted)
+  }
+
+  #answerEmpty(request: ProduceRequest, mode: ProduceMode): void {
+    if (mode === 'sync') this.#parts.reject(request, 'empty')
+    else this.#parts.replies.ok(request, OK_BODY, NOTHING, true)
+  }
+
+  #answerAccepted(request: ProduceRequest, records: number, refused: Refused): void {
+    const { replies } = this.#parts
+    if (wantsModern(request.exchange.request)) {
+      replies.outcomes(
+        request,
+        Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
+      )
+      return
+    }
+    if (refused === undefined) {
+      replies.ok(request, OK_BODY, PENDING, true)
+      return
+    }
+    const certainties = Array.from({ length: records }, (_, at): Certainty => refused[at]?.persisted ?? 'pending')
+    if (this.#whenFull === 'drop' || !refused.some(isFull)) replies.ok(request, OK_BODY, persistedText(certainties))
+    else replies.send(request, 503, `{"error":"${FULL}"}`, persistedText(certainties), { 'retry-after': '1' })
+  }
+
+  #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed }: Produce): void {
+    const { ekaf, replies, isReady } = this.#parts
+    ekaf.produce(topic, contents, 'sync', ticket => {
+      void ticket.outcomes().then(outcomes => {
+        if (wantsModern(request.exchange.request)) {
+          replies.outcomes(request, outcomes)
+          return
+        }
+        const { status, body, persisted } = syncAnswerOf(outcomes, isKeyed, isReady())
+        if (status === 200 || this.#failureStatus === 'original') replies.ok(request, body, persisted)
+        else replies.send(request, status, body, persisted, status === 503 ? { 'retry-after': '1' } : undefined)
+      })
+    })
+  }
+}
+
+const isFull = (failure: RecordFailure | undefined): boolean =>
+  failure?.code === 'overloaded' || failure?.code === 'shuttingDown' || failure?.code === 'logUnavailable'

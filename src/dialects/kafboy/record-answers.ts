@@ -1,0 +1,80 @@
+import type { ErrorCode } from '../../errors.js'
+import { certaintyOf, persistedText } from '../../gateway/persisted.js'
+import type { RecordFailure, RecordOutcome } from '../../model.js'
+import { errorCodes } from '../../wire/error-codes.js'
+
+/** What a client is told of a failure: Kafka's number, or a word where Kafka has none. */
+export interface Told {
+  readonly error: number | string
+  readonly status: 502 | 503 | 504
+}
+
+const refused = (error: number | string): Told => ({ error, status: 502 })
+const away = (error: number | string): Told => ({ error, status: 503 })
+
+/** No broker can be reached: the word is ekaf's. */
+const downtime = away('downtime')
+
+/** By what happened: 502 Kafka, or the gateway in its place, refuses the record; 503 it may go better soon; 504 no answer. */
+const byCode = {
+  invalidRequest: refused('invalid'),
+  invalidTopic: refused(errorCodes.INVALID_TOPIC_EXCEPTION),
+  invalidConfig: refused('invalid'),
+  recordTooLarge: refused(errorCodes.MESSAGE_TOO_LARGE),
+  recordRejected: refused(errorCodes.INVALID_RECORD),
+  batchTooLarge: refused(errorCodes.MESSAGE_TOO_LARGE),
+  unknownTopic: refused(errorCodes.UNKNOWN_TOPIC_OR_PARTITION),
+  unknownPartition: refused(errorCodes.UNKNOWN_TOPIC_OR_PARTITION),
+  notAuthorized: refused(errorCodes.TOPIC_AUTHORIZATION_FAILED),
+  authenticationFailed: downtime,
+  unauthenticated: refused('unauthenticated'),
+  forbidden: refused('forbidden'),
+  quotaExceeded: away('quota exceeded'),
+  issuerUnreachable: downtime,
+  logUnavailable: away('durable log unavailable'),
+  overloaded: away('system queue full'),
+  shuttingDown: away('shutting down'),
+  brokerUnreachable: downtime,
+  clusterChanged: downtime,
+  noLeader: away(errorCodes.LEADER_NOT_AVAILABLE),
+  timedOut: { error: 'timeout', status: 504 },
+  protocol: refused(errorCodes.UNKNOWN_SERVER_ERROR),
+  kafka: refused(errorCodes.UNKNOWN_SERVER_ERROR)
+} as const satisfies Record<ErrorCode, Told>
+
+/** @param isReady whether any broker can be reached: a time-out without one is a downtime */
+export function toldOf({ code, errorCode }: RecordFailure, isReady: boolean): Told {
+  if (code === 'timedOut' && !isReady) return downtime
+  const told = byCode[code]
+  return errorCode === undefined ? told : { ...told, error: errorCode }
+}
+
+/** The answer to a synchronous request. */
+export interface SyncAnswer {
+  readonly status: number
+  readonly body: string
+  readonly persisted: string
+}
+
+const OK = '{"ok":true}'
+const ALL_OK: SyncAnswer = { status: 200, body: `[${OK}]`, persisted: persistedText(['yes']) }
+/** What ekaf answers for keyed records, which it sends one by one. */
+const ALL_OK_KEYED: SyncAnswer = { ...ALL_OK, body: '[]' }
+
+/**
+ * All records were delivered: one object, or none for keyed records, as the original has it. Else one object for each
+ * record, in their order.
+ *
+ *   [delivered, failed with MESSAGE_TOO_LARGE]   =>   502 [{"ok":true},{"error":10}]
+ */
+export function syncAnswerOf(outcomes: readonly RecordOutcome[], isKeyed: boolean, isReady: boolean): SyncAnswer {
+  let status: number | undefined
+  const entries = outcomes.map(outcome => {
+    if (outcome.type === 'delivered') return OK
+    const told = toldOf(outcome, isReady)
+    status ??= told.status
+    return `{"error":${JSON.stringify(told.error)}}`
+  })
+  if (status === undefined) return isKeyed ? ALL_OK_KEYED : ALL_OK
+  return { status, body: `[${entries.join(',')}]`, persisted: persistedText(outcomes.map(certaintyOf)) }
+}

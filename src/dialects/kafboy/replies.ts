@@ -1,0 +1,91 @@
+import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
+import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../errors.js'
+import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
+import type { Known } from '../../exchange/modern-answers.js'
+import { persistedText } from '../../gateway/persisted.js'
+import type { KafboyMetrics } from './kafboy-metrics.js'
+import type { ProduceRequest, Refused } from './produce-request.js'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const NOT_PERSISTED = persistedText(['no'])
+/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+const RETRY = { 'retry-after': '1' }
+
+/** Writes the answers of produce routes, and counts them. */
+export class Replies {
+  readonly #answers: Answers
+  readonly #metrics: KafboyMetrics
+  readonly #clock: () => number
+  readonly #ok: AnswerTemplate
+
+  constructor(answers: Answers, metrics: KafboyMetrics, clock: () => number) {
+    this.#answers = answers
+    this.#metrics = metrics
+    this.#clock = clock
+    this.#ok = answers.template(200, JSON_TYPE)
+  }
+
+  /** 200 with JSON. `soon`: together with the other answers of this turn. */
+  ok(request: ProduceRequest, body: string, persisted: string, soon = false): void {
+    const { response, requestId } = request.exchange
+    this.#count(request, 200)
+    if (response.destroyed) return
+    if (soon) this.#ok.sendSoon(response, { requestId, persisted }, body)
+    else this.#ok.send(response, { requestId, persisted }, body)
+  }
+
+  /** The modern answer, in the form that all APIs have in common. */
+  outcomes(request: ProduceRequest, known: readonly Known[]): void {
+    const hasFailed = known.some(one => one !== 'pending' && one.type === 'failed')
+    this.#count(request, hasFailed ? 502 : 200)
+    this.#answers.outcomes(request.exchange, known)
+  }
+
+  /** Any other answer to a produce request. */
+  send(
+    request: ProduceRequest,
+    status: number,
+    body: string,
+    persisted: string,
+    headers?: Record<string, string>
+  ): void {
+    const { response, requestId } = request.exchange
+    this.#count(request, status)
+    this.#answers.send(response, status, JSON_TYPE, body, { requestId, persisted }, headers)
+  }
+
+  /** `{"error":"…"}`, where nothing has been produced. */
+  error(request: ProduceRequest, status: number, message: string, isRead = true): void {
+    const headers = { ...(status === 503 && RETRY), ...(!isRead && CLOSE) }
+    this.send(request, status, toError(message), NOT_PERSISTED, headers)
+  }
+
+  /** 500 without a body: a hook has failed, or there is a bug. */
+  broken(request: ProduceRequest, persisted: string): void {
+    const { response, requestId } = request.exchange
+    this.#count(request, 500)
+    this.#answers.send(response, 500, undefined, '', { requestId, persisted })
+  }
+
+  /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
+  refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
+    const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
+    const answer = { requestId, persisted: NOT_PERSISTED }
+    this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, toError(wordOf(error)), answer, headers)
+  }
+
+  #count({ mode, startedAt }: ProduceRequest, status: number): void {
+    this.#metrics.answered(mode, status, this.#clock() - startedAt)
+  }
+}
+
+const toError = (message: string): string => `{"error":${JSON.stringify(message)}}`
+
+/** Nothing is known of topics yet, so it is the whole request that is forbidden, and the reason says why. */
+function wordOf(error: CastellanError): string {
+  if (error instanceof ForbiddenError) return error.message
+  if (error instanceof QuotaExceededError) return 'quota exceeded'
+  if (error instanceof OverloadedError) return error.code === 'shuttingDown' ? 'shutting down' : 'system overload'
+  return error.code
+}

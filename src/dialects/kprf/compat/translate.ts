@@ -1,0 +1,83 @@
+import type { Assignment } from '../../../settings/assignment.js'
+import type { Translation } from '../../command.js'
+import type { CompatSettings } from './settings.js'
+
+const KIB = 1024
+const DEFAULT_BROKER_PORT = 9_092
+const STDOUT = '/dev/stdout'
+
+/** A key of kprf: what it sets here, or why it has no effect. */
+interface Key {
+  readonly path: readonly [section: string, name?: string]
+  readonly setting?: string
+  readonly toValue?: (value: never) => unknown
+  readonly note?: string
+}
+
+const ALL_ACKS = 'all in-sync replicas acknowledge a record'
+
+const KEYS: readonly Key[] = [
+  {
+    path: ['kafka', 'brokers'],
+    setting: 'clusters.default.brokers',
+    toValue: (brokers: string[]) => brokers.map(toAddress)
+  },
+  { path: ['kafka', 'user'], note: 'kprf cannot log in either; set clusters.default.sasl' },
+  { path: ['kafka', 'password'], note: 'kprf cannot log in either; set clusters.default.sasl' },
+  { path: ['kafka', 'message_max_bytes'], setting: 'dialects.kprf.messageMaxBytes' },
+  { path: ['kafka', 'queue_buffering_max_messages'], note: 'the buffer is bounded in bytes: delivery.maxBytes' },
+  { path: ['kafka', 'queue_buffering_max_ms'], note: 'a record is sent as soon as its broker is free' },
+  {
+    path: ['kafka', 'queue_buffering_max_kbytes'],
+    setting: 'delivery.maxBytes',
+    toValue: (kibibytes: number) => kibibytes * KIB
+  },
+  { path: ['kafka', 'retries'], note: 'records are tried until their time is over' },
+  { path: ['kafka', 'message_timeout_ms'], setting: 'dialects.kprf.messageTimeoutMs' },
+  { path: ['kafka', 'request_timeout_ms'], note: 'clusters.default.requestTimeoutMs limits a call' },
+  { path: ['kafka', 'request_required_acks'], note: ALL_ACKS },
+  { path: ['kafka', 'statistics_interval_ms'], note: 'metrics are calculated when they are asked for' },
+  { path: ['http', 'port'], setting: 'dialects.kprf.port' },
+  { path: ['http', 'metrics_port'], setting: 'dialects.kprf.metricsPort' },
+  { path: ['output_file'], setting: 'log.file', toValue: (file: string) => (file === STDOUT ? undefined : file) },
+  { path: ['ratelimit', 'enabled'], setting: 'dialects.kprf.ratelimit.enabled' },
+  {
+    path: ['ratelimit', 'rules'],
+    setting: 'dialects.kprf.ratelimit.rules',
+    toValue: (rules: NonNullable<NonNullable<CompatSettings['ratelimit']>['rules']>) =>
+      rules.map(({ topic_name: topic, max_requests_per_minute: maxPerMinute }) => ({ topic, maxPerMinute }))
+  }
+]
+
+/** What the keys of kprf stand for. */
+export function translateCompat(compat: CompatSettings, originOf: (path: readonly string[]) => string): Translation {
+  const settings: Assignment[] = []
+  const notes: string[] = []
+  for (const key of KEYS) {
+    const value = valueAt(compat, key.path)
+    if (value === undefined) continue
+    if (key.setting === undefined) notes.push(`${key.path.join('.')} has no effect: ${key.note}`)
+    else {
+      const translated = key.toValue === undefined ? value : key.toValue(value as never)
+      if (translated !== undefined) {
+        settings.push({
+          path: key.setting.split('.'),
+          value: translated,
+          origin: originOf(key.path as readonly string[])
+        })
+      }
+    }
+  }
+  return { settings, notes }
+}
+
+function valueAt(compat: CompatSettings, [section, name]: Key['path']): unknown {
+  const value = compat[section as keyof CompatSettings]
+  return name === undefined ? value : (value as Record<string, unknown> | undefined)?.[name]
+}
+
+/** librdkafka takes a protocol before a broker and adds the usual port. */
+function toAddress(broker: string): string {
+  const bare = broker.replace(/^[a-z_]+:\/\//i, '')
+  return /(^[^:]+|\]):\d+$/.test(bare) ? bare : `${bare}:${DEFAULT_BROKER_PORT}`
+}

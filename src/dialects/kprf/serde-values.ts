@@ -1,0 +1,88 @@
+import { type JsonNumber, readNumber } from '../../json/json-number.js'
+import type { JsonReader } from '../../json/json-reader.js'
+import { rustDebugOf, rustDisplayOf } from './rust-debug.js'
+
+const I32_MIN = -(2n ** 31n)
+const I32_MAX = 2n ** 31n - 1n
+const OPEN_LIST = 0x5b
+const OPEN_OBJECT = 0x7b
+const QUOTE = 0x22
+
+export function readString(reader: JsonReader): Buffer {
+  requireByte(reader, [QUOTE], 'a string')
+  return reader.finishString()
+}
+
+export function readBoolean(reader: JsonReader): boolean {
+  const byte = peekValue(reader)
+  if (byte !== 0x74 && byte !== 0x66) failType(reader, 'a boolean')
+  return reader.finishKeyword() === 't'
+}
+
+export function readInt32(reader: JsonReader): number {
+  const byte = peekValue(reader)
+  if (byte !== 0x2d && !(byte >= 0x30 && byte <= 0x39)) failType(reader, 'i32')
+  if (byte === 0x2d) reader.index++
+  const number = readNumber(reader, byte !== 0x2d)
+  if (number.type === 'float') reader.failHere(`invalid type: ${describeNumber(number)}, expected i32`)
+  if (number.value < I32_MIN || number.value > I32_MAX) {
+    reader.failHere(`invalid value: ${describeNumber(number)}, expected i32`)
+  }
+  return Number(number.value)
+}
+
+export function readOption<Value>(reader: JsonReader, read: (reader: JsonReader) => Value): Value | null {
+  if (reader.peekToken() !== 0x6e) return read(reader)
+  reader.finishKeyword()
+  return null
+}
+
+function peekValue(reader: JsonReader): number {
+  const byte = reader.peekToken()
+  if (byte < 0) reader.failAtPeek('EOF while parsing a value')
+  return byte
+}
+
+/** Consumes and returns the next byte if it is one of those; otherwise fails and names the value found. */
+export function requireByte(reader: JsonReader, wanted: readonly number[], expected: string): number {
+  const byte = peekValue(reader)
+  if (!wanted.includes(byte)) failType(reader, expected)
+  reader.index++
+  return byte
+}
+
+/** Reads the unexpected value and describes it. */
+function failType(reader: JsonReader, expected: string): never {
+  const found = describeValue(reader)
+  if (found === undefined) reader.failAtPeek('expected value')
+  reader.failHere(`invalid type: ${found}, expected ${expected}`)
+}
+
+const keywords = { n: 'null', t: 'boolean `true`', f: 'boolean `false`' }
+
+function describeValue(reader: JsonReader): string | undefined {
+  const byte = reader.peek()
+  if (byte === OPEN_LIST) return 'sequence'
+  if (byte === OPEN_OBJECT) return 'map'
+  if (byte >= 0x30 && byte <= 0x39) return describeNumber(readNumber(reader, true))
+  if (byte === 0x2d) {
+    reader.index++
+    return describeNumber(readNumber(reader, false))
+  }
+  if (byte === QUOTE) {
+    reader.index++
+    return `string ${quote(reader.finishString().toString())}`
+  }
+  const keyword = reader.finishKeyword()
+  return keyword && keywords[keyword]
+}
+
+/** Longer strings are cut where they are quoted: the answer to a wrong body should not be as large as the body. */
+const MAX_QUOTED_LENGTH = 4_096
+
+const quote = (text: string): string =>
+  rustDebugOf(text.length <= MAX_QUOTED_LENGTH ? text : `${text.slice(0, MAX_QUOTED_LENGTH)}…`)
+
+/** `` integer `5` `` or `` floating point `1.5` ``, as serde names what it did not expect. */
+const describeNumber = (number: JsonNumber): string =>
+  number.type === 'integer' ? `integer \`${number.value}\`` : `floating point \`${rustDisplayOf(number.value)}\``

@@ -1,0 +1,74 @@
+import { z } from 'zod'
+import { bytes, count, host, listenPort, milliseconds } from '../../settings/units.js'
+import { commonSettings } from '../common-settings.js'
+import { compatSettings } from './compat/settings.js'
+
+const MIB = 1024 * 1024
+
+const rateLimitRule = z.strictObject({
+  topic: z.string().describe('The topic; its name as clients write it'),
+  maxPerMinute: z.number().int().nonnegative().describe('Most records within any 60 seconds; 0 means no limit')
+})
+
+/** The settings of kprf's API. Its limits apply in addition to those in `http` and `delivery`. */
+export const kprfSettings = z
+  .strictObject({
+    ...commonSettings({
+      prefix: '/kprf',
+      portNote: ', as kprf had 4242',
+      maxBodyBytes: 16 * MIB,
+      bodyNote: 'kprf had no limit'
+    }),
+    metricsHost: host
+      .optional()
+      .describe('Address of `metricsPort`; absent: that of `host`, or of `http.host` where that is absent, too'),
+    metricsPort: listenPort
+      .optional()
+      .describe("A port for kprf's own metrics alone, at `/metrics`, as kprf had 8088; 0: any free one. Absent: none"),
+    durability: z
+      .enum(['memory', 'disk'])
+      .default('memory')
+      .describe(
+        'Where asynchronous records are kept until Kafka has them: `disk` answers when the durable log has synced them, and delivers them after a crash, too; `memory` loses them with the process, as kprf does'
+      ),
+    whenFull: z
+      .enum(['refuse', 'drop'])
+      .default('refuse')
+      .describe(
+        'What an asynchronous record gets that finds the buffer full: `refuse` says so (500), `drop` answers 200 and loses it, as kprf does'
+      ),
+    failureWord: z
+      .string()
+      .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
+      .default('err')
+      .describe('The `status` of an answer that names failures. Versions of kprf before 0.2.0 said `error`'),
+    messageTimeoutMs: milliseconds
+      .default(2_000)
+      .describe('A synchronous request is answered within this; what has not been delivered then has failed'),
+    asyncTimeoutMs: milliseconds
+      .default(120_000)
+      .describe('How long a record of an asynchronous request waits for Kafka before it is given up and counted'),
+    maxRecordsPerRequest: count.default(100_000).describe('Records of one request; more is answered 413'),
+    messageMaxBytes: bytes
+      .min(1_000)
+      .default(1 * MIB)
+      .describe('Key and value of one record together, less 36 bytes; more fails as `MessageSizeTooLarge`'),
+    ratelimit: z
+      .strictObject({
+        enabled: z.boolean().default(false).describe('Whether the rules apply'),
+        answer: z
+          .enum(['original', 'tooManyRequests'])
+          .default('original')
+          .describe(
+            'Status of a request with a record beyond a limit: `original` 500 in sync and 200 in async, as kprf does; `tooManyRequests` 429 with `Retry-After` in both. Records within their limits are produced either way'
+          ),
+        rules: z.array(rateLimitRule).default([]).describe('One limit per topic; the last one of a topic counts')
+      })
+      .prefault({})
+      .describe('Limits per topic and minute. A synchronous record beyond it fails, an asynchronous one is dropped'),
+    compat: compatSettings
+  })
+  .prefault({})
+  .describe('The API of kprf, under `/kprf`')
+
+export type KprfSettings = z.output<typeof kprfSettings>

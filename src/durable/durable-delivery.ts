@@ -1,0 +1,357 @@
+import type { DeliveryDeps, ProduceOptions } from '../delivery/delivery.js'
+import { failures } from '../delivery/failures.js'
+import type { Lane } from '../delivery/lane.js'
+import type { ClusterState, Keeper, ScheduledLane } from '../delivery/lane-deps.js'
+import { LaneSchedule } from '../delivery/lane-schedule.js'
+import { ProducerIdentity } from '../delivery/producer-identity.js'
+import { checkRecord } from '../delivery/record-checks.js'
+import { type DeliverySettings, toDeliverySettings } from '../delivery/settings.js'
+import type { ProduceTicket } from '../delivery/ticket.js'
+import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../model.js'
+import type { AppendResult, DurableLog, NewEntry } from '../wal/durable-log.js'
+import type { Refusal } from '../wal/log-error.js'
+import type { LogStats } from '../wal/log-stats.js'
+import { SlabPool } from '../wire/slab-pool.js'
+import { BatchNotes } from './batch-notes.js'
+import { Burials } from './burials.js'
+import { DurableMetrics, type DurableStats } from './durable-metrics.js'
+import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
+import { DurableTicket } from './durable-ticket.js'
+import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
+import { toLoggedRecord } from './logged.js'
+import { TopicFollower } from './topic-follower.js'
+import { Waiters } from './waiters.js'
+
+export interface DurableDeliveryDeps extends DeliveryDeps {
+  /** Its name in the configuration: destinations in the log begin with it. */
+  readonly cluster: string
+  readonly queue: DurableQueue
+}
+
+/** Deadlines are kept to this. */
+const TICK_MS = 50
+const REPORT_EVERY_MS = 1_000
+/** How often topics are searched for some that nobody uses. */
+const FORGET_EVERY_MS = 10_000
+/** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
+const UNUSED_TOPICS_KEPT_FOR = 60
+/** Slabs kept for the next batches. */
+const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Of one partition: the batch that is on its way, and the next one. */
+const BATCHES_PER_LANE = 2
+/** A producer id that was refused is asked for again after this. */
+const REFUSED_PAUSE_MS = 1_000
+
+/**
+ * Delivery of one cluster's records from the durable log: a record is accepted when the log has it, read again when its
+ * partition has room, and completed when Kafka has it. Records never expire.
+ */
+export class DurableDelivery implements QueueMember, ClusterState, Keeper {
+  readonly cluster: string
+  readonly #deps: DurableDeliveryDeps
+  readonly #settings: DeliverySettings
+  readonly #topics = new Map<string, DurableTopic>()
+  readonly #usedAt = new Map<DurableTopic, number>()
+  readonly #follower: TopicFollower
+  readonly #notes: BatchNotes
+  readonly #burials: Burials
+  readonly #metrics: DurableMetrics
+  readonly #topicDeps: DurableTopicDeps
+  readonly #schedule: LaneSchedule
+  readonly #identity: ProducerIdentity
+  readonly #waiters = new Waiters()
+  readonly #counters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  #left: OpenedQueue | undefined
+  #clusterId: string | undefined
+  #accepted = 0
+  #ticker: NodeJS.Timeout | undefined
+  #forgottenAt = 0
+  #reportedAt = 0
+  #isClosed = false
+  #whenSettled: (() => void) | undefined
+
+  constructor(deps: DurableDeliveryDeps) {
+    this.#deps = deps
+    this.cluster = deps.cluster
+    this.#settings = toDeliverySettings(deps.settings)
+    const { clock, random, log, router, queue } = deps
+    this.#schedule = new LaneSchedule({ router, log, beforeSending: batches => this.#notes.note(batches) })
+    this.#identity = new ProducerIdentity(
+      { router, settings: this.#settings, random, log },
+      { ready: lanes => this.#makeReady(lanes), refused: lanes => this.#makeReadyLater(lanes) }
+    )
+    const logOf = (): DurableLog => this.#left!.log
+    this.#burials = new Burials({ log, logOf, now: deps.now })
+    this.#notes = new BatchNotes({
+      log,
+      logOf,
+      wasIntact: () => this.#left!.isIntact,
+      clusterId: () => this.#clusterId,
+      topicOf: lane => this.#byName(lane.topic)
+    })
+    this.#follower = new TopicFollower({ router, clock, log, topicOf: name => this.#byName(name) })
+    this.#metrics = new DurableMetrics(deps.metrics)
+    this.#topicDeps = {
+      settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
+      clock,
+      random,
+      log,
+      counters: this.#counters,
+      slabs: new SlabPool(SPARE_SLAB_BYTES),
+      cluster: this,
+      budget: { hold: () => undefined, hasSpare: () => true },
+      schedule: this.#schedule,
+      numbers: this.#identity,
+      keeper: this,
+      readAhead: queue.readAhead,
+      maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
+      want: topic => this.#left!.feed.want(topic),
+      follow: (topic, pauseMs) => this.#follower.follow(topic, pauseMs),
+      delivered: (sequence, outcome) => {
+        this.#left!.log.complete(sequence)
+        this.#waiters.settle(sequence, outcome)
+      },
+      isBuried: (sequence, failure) => this.#isBuried(sequence, failure),
+      recall: (topic, batch) => this.#notes.recall(topic, batch),
+      flushCompletions: () => this.#left!.log.flushCompletions()
+    }
+    queue.join(this)
+  }
+
+  // ---- into the log
+
+  /** Takes records in order and copies their bytes; see ProduceTicket. */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    const nowMs = this.#deps.clock()
+    const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
+    const ticket = new DurableTicket(records.length, nowMs + deadlineMs)
+    const timestampMs = this.#deps.now()
+    const entries: NewEntry[] = []
+    const indexes: number[] = []
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]!
+      const failure = this.#refusalOf(record, maxRecordBytes)
+      if (failure !== undefined) this.#refuse(ticket, index, failure)
+      else {
+        indexes.push(index)
+        entries.push({
+          destination: `${this.cluster}/${record.topic}`,
+          record: toLoggedRecord(record, options.partitioner, timestampMs)
+        })
+      }
+    }
+    this.#append(ticket, entries, indexes, deadlineMs > 0)
+    return ticket
+  }
+
+  #refusalOf(record: ProduceRecord, maxRecordBytes: number): RecordFailure | undefined {
+    if (this.#isClosed) return failures.shuttingDown()
+    return (
+      checkRecord(record, maxRecordBytes) ??
+      (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic))
+    )
+  }
+
+  #refuse(ticket: DurableTicket, index: number, failure: RecordFailure): void {
+    this.#counters.refused++
+    ticket.refuse(index, failure)
+  }
+
+  #append(ticket: DurableTicket, entries: readonly NewEntry[], indexes: readonly number[], isAwaited: boolean): void {
+    if (entries.length === 0) {
+      ticket.handedOn()
+      ticket.stored()
+      return
+    }
+    const refusal = this.#deps.queue.append(entries, result => {
+      this.#stored(ticket, entries, indexes, result, isAwaited)
+    })
+    if (refusal !== undefined) for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
+    ticket.handedOn()
+    if (refusal !== undefined) ticket.stored()
+  }
+
+  #stored(
+    ticket: DurableTicket,
+    entries: readonly NewEntry[],
+    indexes: readonly number[],
+    { firstSequence, storedCount, refusal }: AppendResult,
+    isAwaited: boolean
+  ): void {
+    this.#accepted += storedCount
+    for (let at = 0; at < entries.length; at++) {
+      if (at >= storedCount) this.#refuse(ticket, indexes[at]!, toFailure(refusal!))
+      else {
+        const sequence = firstSequence + at
+        if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!)
+        this.#topicOf(entries[at]!.destination).appended(sequence, sequence + 1)
+      }
+    }
+    ticket.stored()
+    if (!isAwaited) ticket.letGo('its outcome was not asked for')
+  }
+
+  // ---- topics
+
+  opened(queue: OpenedQueue): void {
+    this.#left = queue
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    for (const destination of [...queue.backlog.keys()]) this.#topicOf(destination)
+  }
+
+  #topicOf(destination: string): DurableTopic {
+    const known = this.#topics.get(destination)
+    if (known !== undefined) return known
+    const { backlog, notes } = this.#left!
+    const name = destination.slice(this.cluster.length + 1)
+    const backlogFrom = backlog.get(destination)?.firstSequence
+    const topic = new DurableTopic(name, destination, backlogFrom, notes.get(destination) ?? new Map(), this.#topicDeps)
+    backlog.delete(destination)
+    notes.delete(destination)
+    this.#topics.set(destination, topic)
+    this.#follower.follow(topic, 0)
+    return topic
+  }
+
+  #byName(name: string): DurableTopic | undefined {
+    return this.#topics.get(`${this.cluster}/${name}`)
+  }
+
+  /** Told by the Router which Kafka cluster is connected, whenever that changes. */
+  clusterChanged({ before, now }: ClusterChange): void {
+    this.#clusterId = now
+    if (before === undefined) return
+    this.#identity.clusterChanged()
+    for (const topic of this.#topics.values()) topic.clusterChanged()
+  }
+
+  get clusterId(): string | undefined {
+    return this.#clusterId
+  }
+
+  get awayBecause(): string | undefined {
+    return this.#deps.awayBecause?.()?.message
+  }
+
+  // ---- batches
+
+  #makeReady(lanes: readonly ScheduledLane[]): void {
+    for (const lane of lanes) this.#schedule.ready(lane)
+  }
+
+  /** Records of the log wait until the brokers give a producer id. */
+  #makeReadyLater(lanes: readonly ScheduledLane[]): void {
+    setTimeout(() => this.#makeReady(lanes), REFUSED_PAUSE_MS)
+  }
+
+  // ---- dead letters
+
+  bury(sequence: number, failure: RecordFailure): Promise<boolean> {
+    return this.#burials.bury(sequence, failure)
+  }
+
+  #isBuried(sequence: number, failure: RecordFailure): boolean {
+    if (!this.#burials.isBuried(sequence)) return false
+    this.#waiters.settle(sequence, failure)
+    return true
+  }
+
+  delayed(lane: ScheduledLane): void {
+    const topic = this.#byName(lane.topic)
+    if (topic !== undefined) this.#deps.queue.readAhead.isStuck(lane, () => topic.setAside(lane.partition))
+  }
+
+  suspended(lane: ScheduledLane, failure: RecordFailure): void {
+    this.#byName(lane.topic)?.suspended(lane, failure)
+  }
+
+  // ---- time
+
+  #tick(): void {
+    const nowMs = this.#deps.clock()
+    this.#schedule.tick(nowMs)
+    this.#waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
+    this.#follower.tick(nowMs)
+    if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
+    if (this.#isClosed && this.#isSettled) this.#whenSettled?.()
+    if (nowMs - this.#forgottenAt >= FORGET_EVERY_MS) this.#forgetUnused(nowMs)
+  }
+
+  #report(nowMs: number): void {
+    this.#reportedAt = nowMs
+    this.#metrics.report(this.stats())
+  }
+
+  #forgetUnused(nowMs: number): void {
+    this.#forgottenAt = nowMs
+    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
+    for (const topic of this.#topics.values()) {
+      if (!topic.isIdle) this.#usedAt.set(topic, nowMs)
+      else if (nowMs - (this.#usedAt.get(topic) ?? nowMs) >= unusedMs) this.#forget(topic)
+      else if (!this.#usedAt.has(topic)) this.#usedAt.set(topic, nowMs)
+    }
+  }
+
+  #forget(topic: DurableTopic): void {
+    this.#topics.delete(topic.destination)
+    this.#usedAt.delete(topic)
+    this.#follower.unfollow(topic)
+    const lanes = topic.lanes.filter((lane): lane is Lane => lane !== undefined)
+    for (const { numbering } of lanes) if (numbering !== undefined) this.#identity.retired(numbering)
+    const partitions = lanes.map(({ partition }) => partition)
+    void this.#notes.forget(topic, partitions)
+  }
+
+  stats(): DurableStats {
+    const lanes = [...this.#topics.values()].flatMap(topic => topic.lanes.filter(lane => lane !== undefined))
+    return {
+      ...this.#counters,
+      accepted: this.#accepted,
+      buried: this.#burials.count,
+      lanes: lanes.length,
+      lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length
+    }
+  }
+
+  /** Numbers of the log that all clusters share; `undefined` while it is not open. */
+  async logStats(): Promise<LogStats | undefined> {
+    return this.#deps.queue.log?.look()
+  }
+
+  // ---- the end
+
+  get #isSettled(): boolean {
+    return [...this.#topics.values()].every(({ lanes }) => lanes.every(lane => lane === undefined || !lane.isAwaiting))
+  }
+
+  /** Takes nothing more, and waits for what was sent; the rest stays in the log. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const topic of this.#topics.values()) topic.close()
+    if (this.#left !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
+    clearInterval(this.#ticker)
+    this.#identity.close()
+    this.#follower.close()
+    for (const topic of this.#topics.values()) {
+      for (const lane of topic.lanes) lane?.close(() => failures.shuttingDown('pending'))
+    }
+    this.#waiters.close('shutting down')
+    this.#metrics.report(this.stats())
+  }
+
+  #settledOr(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#whenSettled = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
+
+function toFailure({ kind, message, isCertain }: Refusal): RecordFailure {
+  const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown')
+  return kind === 'tooLarge' ? { ...failure, code: 'recordTooLarge', retriable: false } : failure
+}

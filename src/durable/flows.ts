@@ -1,0 +1,95 @@
+/** A partition's number, or this for records that may go to any partition. */
+export const ANY_PARTITION = -1
+
+/**
+ * Where the records of one topic stand in the log. Records of one partition are a flow, those that may go anywhere are
+ * another one. Flows go on together, at {@link position}; one that has no room stays behind, and catches up later:
+ *
+ *   sequences   10 11 12 13 14 15 16 17 18
+ *   partition    0  1  0  1  1  0  1  0  1      partition 1 has no room for 13
+ *
+ *   position 19, behind {1 -> 13}: 15 and 17 were taken, 13, 14, 16 and 18 are to be read again for partition 1
+ */
+export class Flows {
+  #position: number
+  readonly #behind = new Map<number, number>()
+  /** Of those behind: they take no part in the read under way. */
+  readonly #stalled = new Set<number>()
+  /** Whether the next read is for flows that are behind, when both could go on. */
+  #isCatchingUp = false
+
+  constructor(position: number) {
+    this.#position = position
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  get behindCount(): number {
+    return this.#behind.size
+  }
+
+  isBehind(flow: number): boolean {
+    return this.#behind.has(flow)
+  }
+
+  /** There is nothing before `sequence`. */
+  skipTo(sequence: number): void {
+    this.#position = Math.max(this.#position, sequence)
+  }
+
+  /** The lowest sequence that some flow has not taken. */
+  get lowest(): number {
+    return Math.min(this.#position, ...this.#behind.values())
+  }
+
+  /**
+   * Where the next read begins.
+   *
+   * @param canTake whether a flow that is behind has room
+   * @param canGoOn whether anything is there at the position, and some flow that is not behind has room
+   */
+  next(canTake: (flow: number) => boolean, canGoOn: boolean): number | undefined {
+    this.#stalled.clear()
+    let behind = Number.POSITIVE_INFINITY
+    for (const [flow, sequence] of this.#behind) {
+      if (canTake(flow)) behind = Math.min(behind, sequence)
+      else this.#stalled.add(flow)
+    }
+    const canCatchUp = behind < Number.POSITIVE_INFINITY
+    if (!canCatchUp && !canGoOn) return undefined
+    this.#isCatchingUp = canCatchUp && (!canGoOn || !this.#isCatchingUp)
+    if (this.#isCatchingUp) return behind
+    for (const flow of this.#behind.keys()) this.#stalled.add(flow)
+    return this.#position
+  }
+
+  /** Whether the entry at `sequence` is the flow's to take now, rather than taken before or out of its turn. */
+  isNext(flow: number, sequence: number): boolean {
+    return !this.#stalled.has(flow) && sequence >= (this.#behind.get(flow) ?? this.#position)
+  }
+
+  /** The flow has no room for the entry at `sequence`. */
+  stall(flow: number, sequence: number): void {
+    this.#behind.set(flow, sequence)
+    this.#stalled.add(flow)
+  }
+
+  /** Everything before `sequence` was offered to those that took part. */
+  reached(sequence: number): void {
+    if (sequence >= this.#position) this.#position = sequence
+    for (const [flow, from] of this.#behind) {
+      if (this.#stalled.has(flow) || from > sequence) continue
+      if (sequence >= this.#position) this.#behind.delete(flow)
+      else this.#behind.set(flow, sequence)
+    }
+  }
+
+  /** All flows begin again at `sequence`, if they are not behind it. */
+  rewind(sequence: number): void {
+    this.#position = Math.min(this.lowest, sequence)
+    this.#behind.clear()
+    this.#stalled.clear()
+  }
+}

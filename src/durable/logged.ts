@@ -1,0 +1,16 @@
+import type { PartitionerName } from '../delivery/partitioners.js'
+import type { Bytes, ProduceRecord } from '../model.js'
+import type { LoggedRecord } from '../wal/logged-record.js'
+import { numberOfPartitioner } from './partitioner-numbers.js'
+
+const toBuffer = (bytes: Bytes): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+
+/** A record as the log keeps it. */
+export const toLoggedRecord = (record: ProduceRecord, partitioner: PartitionerName, nowMs: number): LoggedRecord => ({
+  partition: record.partition,
+  partitioner: numberOfPartitioner(partitioner),
+  key: toBuffer(record.key),
+  value: toBuffer(record.value),
+  headers: record.headers ?? [],
+  timestampMs: record.timestampMs ?? nowMs
+})

@@ -1,0 +1,50 @@
+import type { RecordOutcome } from '../model.js'
+import type { DurableTicket } from './durable-ticket.js'
+
+interface Waiter {
+  readonly ticket: DurableTicket
+  readonly index: number
+}
+
+/** Who waits until records of the log are in Kafka. Most records have nobody who waits. */
+export class Waiters {
+  readonly #bySequence = new Map<number, Waiter>()
+  /** With the sequences of their records. */
+  readonly #tickets = new Map<DurableTicket, number[]>()
+
+  get count(): number {
+    return this.#tickets.size
+  }
+
+  add(sequence: number, ticket: DurableTicket, index: number): void {
+    this.#bySequence.set(sequence, { ticket, index })
+    const sequences = this.#tickets.get(ticket)
+    if (sequences) sequences.push(sequence)
+    else this.#tickets.set(ticket, [sequence])
+  }
+
+  settle(sequence: number, outcome: RecordOutcome): void {
+    const waiter = this.#bySequence.get(sequence)
+    if (waiter === undefined) return
+    this.#bySequence.delete(sequence)
+    waiter.ticket.settle(waiter.index, outcome)
+    if (waiter.ticket.isSettled) this.#tickets.delete(waiter.ticket)
+  }
+
+  /** Ends the waits whose time is over. */
+  tick(nowMs: number, why: () => string): void {
+    for (const [ticket, sequences] of this.#tickets)
+      if (ticket.deadlineAt <= nowMs) this.#letGo(ticket, sequences, why())
+  }
+
+  /** Ends all waits. */
+  close(why: string): void {
+    for (const [ticket, sequences] of this.#tickets) this.#letGo(ticket, sequences, why)
+  }
+
+  #letGo(ticket: DurableTicket, sequences: readonly number[], why: string): void {
+    this.#tickets.delete(ticket)
+    for (const sequence of sequences) this.#bySequence.delete(sequence)
+    ticket.letGo(why)
+  }
+}

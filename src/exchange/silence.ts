@@ -1,0 +1,13 @@
+/**
+ * How long the clients of a dialect may be silent on their connections, whatever they wait for. The plugin of the dialect
+ * sets it before the ports of the dialect open; it holds for all connections of those, and on other ports from the first
+ * request of the dialect until a request of another one.
+ *
+ * Only what clients send counts, and on an upgraded connection also what they are sent.
+ */
+export class SilenceLimit {
+  /** `undefined`: no limit but those of `http`. */
+  limitMs: number | undefined
+  /** Called for every connection that is ended for its silence. */
+  onEnd: () => void = () => undefined
+}

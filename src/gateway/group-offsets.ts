@@ -1,0 +1,106 @@
+import type { ActorRef } from '../actor/actor.js'
+import { CastellanError, TimedOutError } from '../errors.js'
+import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
+import type { Failure, RouterMessage } from '../operations.js'
+import { askRouter } from '../router/ask-router.js'
+import type { CommitOutcome, GroupOffset } from './gateway.js'
+
+/** Partitions that are asked for at a time: a large topic must not take the places of all waiting requests. */
+const PARTITIONS_AT_ONCE = 250
+
+/** Reads and commits the offsets of groups by requests to the Router, all of them within one time limit. */
+export class GroupOffsets {
+  readonly #router: ActorRef<RouterMessage>
+  readonly #groupId: string
+  readonly #timeoutMs: number
+  readonly #endsAt: number
+  readonly #clock: MonotonicClock
+
+  constructor(router: ActorRef<RouterMessage>, groupId: string, timeoutMs: number, clock: MonotonicClock) {
+    this.#router = router
+    this.#groupId = groupId
+    this.#timeoutMs = timeoutMs
+    this.#endsAt = clock() + timeoutMs
+    this.#clock = clock
+  }
+
+  /** @returns `undefined`: the topic has been deleted meanwhile */
+  async read(topic: string, partitions: readonly number[]): Promise<readonly GroupOffset[] | undefined> {
+    const offsets = await inPortions(partitions, partition => this.#readOne({ topic, partition }))
+    return offsets.every(offset => offset !== undefined) ? offsets : undefined
+  }
+
+  async commit(
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>
+  ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    const outcomes = await inPortions([...offsets], async ([partition, offsetAndMetadata]) => {
+      const outcome = await this.#commitOne({ topic, partition }, offsetAndMetadata)
+      return [partition, outcome] as const
+    })
+    return new Map(outcomes)
+  }
+
+  async #readOne(topicPartition: TopicPartition): Promise<GroupOffset | undefined> {
+    const [earliest, latest, committed] = await Promise.all([
+      this.#limitOf(topicPartition, 'earliest'),
+      this.#limitOf(topicPartition, 'latest'),
+      this.#committedOf(topicPartition)
+    ])
+    if (earliest === undefined || latest === undefined) return undefined
+    return { partition: topicPartition.partition, earliest, latest, committed }
+  }
+
+  async #limitOf(topicPartition: TopicPartition, offsetType: 'earliest' | 'latest'): Promise<Offset | undefined> {
+    const timeoutMs = this.#remainingMs()
+    const result = await askRouter(this.#router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
+    if (result.type === 'success') return result.offset
+    if (result.type === 'unknownTopicOrPartition') return undefined
+    throw this.#errorOf(result)
+  }
+
+  async #committedOf(topicPartition: TopicPartition): Promise<OffsetAndMetadata | undefined> {
+    const request = { groupId: this.#groupId, topicPartition, rawMetadata: true, timeoutMs: this.#remainingMs() }
+    const result = await askRouter(this.#router, { type: 'fetchConsumerOffset', ...request })
+    if (result.type === 'success') return result.offsetAndMetadata
+    if (result.type === 'notFound') return undefined
+    throw this.#errorOf(result)
+  }
+
+  async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
+    const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, rawMetadata: true }
+    const timeoutMs = this.#remainingMs()
+    const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })
+    if (result.type === 'success') return 'committed'
+    if (result.type === 'superseded' || result.type === 'unknownTopicOrPartition') return result.type
+    throw this.#errorOf(result)
+  }
+
+  #remainingMs(): number {
+    return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
+  }
+
+  #errorOf(result: Unanswered): CastellanError {
+    return toError(result, `the offsets of group ${this.#groupId}`, this.#timeoutMs)
+  }
+}
+
+type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: string }
+
+/** The error for a result that is no answer. */
+export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
+  if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)
+  return new CastellanError(result.code, result.message, result.retriable)
+}
+
+async function inPortions<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>
+): Promise<Result[]> {
+  const results: Result[] = []
+  for (let start = 0; start < items.length; start += PARTITIONS_AT_ONCE) {
+    const portion = items.slice(start, start + PARTITIONS_AT_ONCE)
+    results.push(...(await Promise.all(portion.map(work))))
+  }
+  return results
+}

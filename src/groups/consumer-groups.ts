@@ -1,0 +1,184 @@
+import type { ActorRef, ActorSystem } from '../actor/actor.js'
+import { ask, type Requester } from '../actor/requester.js'
+import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../model.js'
+import type { RouterMessage } from '../operations.js'
+import { Deadlines } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import type { AckResult, ConsumeResult, MessageId } from './consume-result.js'
+import { GroupConsumer } from './group-consumer.js'
+import type { GroupHands } from './hands.js'
+import { HeldBatches } from './held-batches.js'
+import type { GroupMessage } from './messages.js'
+import type { ConsumerSettings } from './settings.js'
+import { WaitingRequest } from './waiting-request.js'
+
+const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
+/** An acknowledgement is answered in the next turn of the group's actor. */
+const ACK_TIMEOUT_MS = 10_000
+
+export interface ConsumerGroupsDeps {
+  readonly system: ActorSystem
+  readonly router: ActorRef<RouterMessage>
+  readonly settings: ConsumerSettings
+  readonly clock: MonotonicClock
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+}
+
+interface Group {
+  readonly actor: ActorRef<GroupMessage>
+  readonly consumer: GroupConsumer
+}
+
+/**
+ * Consumer groups: a client asks for one message after another, and the group is joined and left for it. Each group is an
+ * actor.
+ */
+export class ConsumerGroups {
+  readonly #deps: ConsumerGroupsDeps
+  readonly #deadlines: Deadlines
+  readonly #batches: HeldBatches
+  readonly #groups = new Map<string, Group>()
+  #isStopped = false
+
+  constructor(deps: ConsumerGroupsDeps) {
+    this.#deps = deps
+    this.#deadlines = new Deadlines(deps.clock)
+    this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
+  }
+
+  /** Groups that this process takes part in. */
+  get size(): number {
+    return this.#groups.size
+  }
+  /** Bytes of the fetched batches that are held. */
+  get heldBytes(): number {
+    return this.#batches.bytes
+  }
+
+  /**
+   * Waits for a message of the topic on behalf of the group. It counts as offered once it is given to the requester.
+   *
+   * @returns what to call when no answer is wanted any more
+   */
+  request(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void {
+    const request = new WaitingRequest(this.#deps.clock() + timeoutMs, requester)
+    this.#tellGroup(groupId, { type: 'consume', topic, request })
+    return () => {
+      this.#deadlines.remove(request)
+      request.cancel()
+    }
+  }
+
+  /** The same as a promise. */
+  consume(groupId: string, topic: string, timeoutMs = this.#deps.settings.longPollMs): Promise<ConsumeResult> {
+    return new Promise(resolve => this.request(groupId, topic, timeoutMs, { reply: resolve }))
+  }
+
+  /** Acknowledges a message by its place, for clients that do not hold it any more. */
+  ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
+    const group = this.#groups.get(groupId)
+    if (!group) return Promise.resolve({ type: 'notOffered' })
+    return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
+      group.actor.tell({ type: 'ack', topic, partition, offset, requester })
+    )
+  }
+
+  /** Refuses further requests, waits `graceMs` at most for acknowledgements, commits, and leaves all groups. Idempotent. */
+  async stop(graceMs = this.#deps.settings.ackTimeoutMs): Promise<void> {
+    this.#isStopped = true
+    await Promise.all(
+      Array.from(this.#groups, async ([groupId, { actor }]) => {
+        await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
+        actor.stop()
+        this.#groups.delete(groupId)
+      })
+    )
+    this.#deadlines.stop()
+  }
+
+  #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }): void {
+    const { maxGroups } = this.#deps.settings
+    const group = this.#isStopped ? undefined : this.#groupFor(groupId)
+    if (group) group.actor.tell(message)
+    else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
+    else message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups})`, true))
+  }
+
+  #groupFor(groupId: string): Group | undefined {
+    const known = this.#groups.get(groupId)
+    if (known) return known
+    const { settings, metrics } = this.#deps
+    if (this.#groups.size >= settings.maxGroups) return undefined
+    const group = this.#start(groupId)
+    this.#groups.set(groupId, group)
+    metrics.gauge('groups', 'groups', {}, this.#groups.size)
+    return group
+  }
+
+  #start(groupId: string): Group {
+    const { system, settings, metrics, log } = this.#deps
+    const actor = system.spawnOwner<GroupMessage>(`group-${groupId}`, {
+      receive: message => consumer.receive(message),
+      onCrash: (error, message, unhandled) => {
+        metrics.count('groups', 'unexpected_failures')
+        log.error({ err: error, groupId }, 'a consumer group met a bug; the next request starts it anew')
+        const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
+        consumer.abandon(failure)
+        for (const lost of [message, ...unhandled]) refuse(lost, failure)
+        this.#ended(groupId)
+      }
+    })
+    const consumer = new GroupConsumer({
+      hands: this.#handsOf(groupId, actor),
+      settings,
+      deadlines: this.#deadlines,
+      batches: this.#batches,
+      tell: message => actor.tell(message),
+      onEnded: () => {
+        this.#ended(groupId)
+        // Behind the messages that were told before: requests among them go to the successor.
+        actor.tell({ type: 'happened', run: () => actor.stop() })
+      },
+      onLate: message => this.#tellGroup(groupId, message)
+    })
+    return { actor, consumer }
+  }
+
+  #ended(groupId: string): void {
+    this.#groups.delete(groupId)
+    this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
+  }
+
+  #handsOf(groupId: string, actor: ActorRef<GroupMessage>): GroupHands {
+    const { router, clock, log, metrics } = this.#deps
+    return {
+      groupId,
+      clock,
+      log,
+      metrics,
+      ask: (kind, request, onResult) => {
+        const reply = (result: never): void => actor.tell({ type: 'happened', run: () => onResult(result) })
+        router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
+      },
+      after: (delayMs, run) => {
+        let isCancelled = false
+        const tell = (): void => actor.tell({ type: 'happened', run: () => void (isCancelled || run()) })
+        const timer = setTimeout(tell, delayMs)
+        return {
+          cancel: () => {
+            isCancelled = true
+            clearTimeout(timer)
+          }
+        }
+      }
+    }
+  }
+}
+
+function refuse(message: GroupMessage, failure: ReturnType<typeof ownFailure>): void {
+  if (message.type === 'consume') message.request.answer(failure)
+  else if (message.type === 'ack') message.requester?.reply(failure)
+  else if (message.type === 'stop') message.onStopped()
+}

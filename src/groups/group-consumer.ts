@@ -1,0 +1,294 @@
+import type { TopicPartition } from '../model.js'
+import type { Failure } from '../operations.js'
+import type { Deadlines } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import { GroupMember } from './group-member.js'
+import type { GroupHands, Timer } from './hands.js'
+import type { HeldBatches } from './held-batches.js'
+import type { GroupMessage } from './messages.js'
+import { OffsetCommitter } from './offset-committer.js'
+import { PartitionConsumer } from './partition-consumer.js'
+import type { ConsumerSettings } from './settings.js'
+import { TopicConsumer } from './topic-consumer.js'
+
+/** How often a topic that is given up looks whether all messages are acknowledged. */
+const SAFE_CHECK_MS = 100
+/** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
+const COMMIT_SHARE_OF_REBALANCE = 0.5
+
+const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
+
+export interface GroupConsumerOptions {
+  readonly hands: GroupHands
+  readonly settings: ConsumerSettings
+  readonly deadlines: Deadlines
+  readonly batches: HeldBatches
+  readonly tell: (message: GroupMessage) => void
+  /** The group has no topics any more, and the member has left. */
+  readonly onEnded: () => void
+  /** A request that came after the end. */
+  readonly onLate: (message: GroupMessage & { readonly type: 'consume' }) => void
+}
+
+interface Topic {
+  readonly consumer: TopicConsumer
+  askedAt: number
+  timer: Timer | undefined
+}
+
+/**
+ * A group, as this process takes part in it: one member for all topics that clients ask for, which joins with the first
+ * request and leaves when no topic is asked for any more.
+ */
+export class GroupConsumer {
+  readonly #options: GroupConsumerOptions
+  readonly #topics = new Map<string, Topic>()
+  readonly #member: GroupMember
+  readonly #committer: OffsetCommitter
+  #isEnded = false
+  #stopping = false
+  /** Looks whether the hand-over that is under way can go on. */
+  #checkHandOver: () => void = () => {}
+
+  constructor(options: GroupConsumerOptions) {
+    const { hands, settings } = options
+    this.#options = options
+    this.#member = new GroupMember({
+      ...settings,
+      hands,
+      instanceId: settings.instanceId ?? null,
+      onAssigned: (partitions, isNext) => this.#assigned(partitions, isNext),
+      onLost: () => this.#assigned([], false),
+      onRebalance: (cause, ready) => this.#handOver(cause === 'others' ? settings.handOverMs : 0, ready),
+      onRefused: failure => this.#refuseWaiting(failure)
+    })
+    this.#committer = new OffsetCommitter({
+      ...settings,
+      hands,
+      membership: () => this.#member.membership,
+      onFenced: errorCode => this.#member.fenced(errorCode)
+    })
+  }
+
+  get topicCount(): number {
+    return this.#topics.size
+  }
+
+  receive(message: GroupMessage): void {
+    switch (message.type) {
+      case 'happened':
+        message.run()
+        break
+      case 'consume':
+        if (this.#isEnded) this.#options.onLate(message)
+        else if (this.#stopping) message.request.answer(SHUTTING_DOWN)
+        else this.#consume(message)
+        break
+      case 'ack': {
+        const consumer = this.#topics.get(message.topic)?.consumer
+        const type = consumer?.ack(message.partition, message.offset) ?? 'notOffered'
+        message.requester?.reply({ type })
+        break
+      }
+      case 'giveBack':
+        this.#topics.get(message.topic)?.consumer.giveBack(message.partition, message.record)
+        break
+      case 'stop':
+        this.#stop(message)
+    }
+  }
+
+  /** After a bug: answers all requests that wait, and leaves the group without committing. */
+  abandon(failure: Failure): void {
+    for (const { consumer, timer } of this.#topics.values()) {
+      timer?.cancel()
+      consumer.stop(failure)
+    }
+    this.#topics.clear()
+    this.#committer.stop()
+    this.#member.leave(() => {})
+  }
+
+  #consume({ topic: name, request }: GroupMessage & { type: 'consume' }): void {
+    const { maxTopicsPerGroup } = this.#options.settings
+    let topic = this.#topics.get(name)
+    if (!topic && this.#topics.size >= maxTopicsPerGroup) {
+      request.answer(ownFailure('overloaded', `the group reads too many topics (limit ${maxTopicsPerGroup})`, true))
+      return
+    }
+    topic ??= this.#add(name)
+    topic.askedAt = this.#options.hands.clock()
+    topic.consumer.enqueue(request)
+  }
+
+  #add(name: string): Topic {
+    const { hands, settings, deadlines, tell } = this.#options
+    const consumer = new TopicConsumer({
+      topic: name,
+      groupId: hands.groupId,
+      metrics: hands.metrics,
+      deadlines,
+      maxWaitingRequests: settings.maxWaitingRequests,
+      createPartition: (partition, onStaged) => this.#createPartition({ topic: name, partition }, onStaged),
+      inTurn: run => tell({ type: 'happened', run }),
+      ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
+      giveBack: (partition, record) => tell({ type: 'giveBack', topic: name, partition, record })
+    })
+    const topic: Topic = { consumer, askedAt: hands.clock(), timer: undefined }
+    this.#topics.set(name, topic)
+    this.#watch(name, topic, settings.subscriptionTimeoutMs)
+    this.#member.subscribe([...this.#topics.keys()])
+    return topic
+  }
+
+  #createPartition(topicPartition: TopicPartition, onStaged: () => void): PartitionConsumer {
+    const { hands, settings, batches } = this.#options
+    return new PartitionConsumer({
+      ...settings,
+      topicPartition,
+      hands,
+      batches,
+      tracker: settings,
+      submit: source => this.#committer.submit(topicPartition, source),
+      onStaged,
+      onSettled: () => this.#checkHandOver()
+    })
+  }
+
+  #assigned(partitions: readonly TopicPartition[], isNext: boolean): void {
+    const byTopic = new Map([...this.#topics.keys()].map(name => [name, [] as number[]]))
+    for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
+    for (const [name, { consumer }] of this.#topics) {
+      const assigned = byTopic.get(name)!
+      const kept = isNext ? assigned : []
+      for (const partition of consumer.partitions) {
+        if (!kept.includes(partition)) this.#committer.drop({ topic: name, partition })
+      }
+      if (!isNext) consumer.assign([])
+      consumer.assign(assigned)
+      if (this.#member.isStable && !this.#stopping) consumer.resume()
+      else consumer.pause()
+    }
+    this.#committer.resume()
+  }
+
+  /** Offers nothing more, waits for acknowledgements as long as it may, and commits. */
+  #handOver(graceMs: number, ready: () => void): void {
+    const { hands, settings } = this.#options
+    const consumers = this.#consumers
+    for (const consumer of consumers) consumer.pause()
+    const commit = (): void => {
+      this.#checkHandOver = () => {}
+      grace.cancel()
+      let isOver = false
+      const once = (): void => {
+        if (isOver) return
+        isOver = true
+        limit.cancel()
+        ready()
+      }
+      const limit = hands.after(settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE, once)
+      this.#committer.flush(once)
+    }
+    const waitMs = Math.max(0, ...consumers.map(consumer => consumer.waitMs()))
+    const grace = hands.after(Math.min(graceMs, waitMs), commit)
+    this.#checkHandOver = () => {
+      if (consumers.every(consumer => consumer.pending === 0)) commit()
+    }
+    this.#checkHandOver()
+  }
+
+  get #consumers(): readonly TopicConsumer[] {
+    return Array.from(this.#topics.values(), ({ consumer }) => consumer)
+  }
+
+  #refuseWaiting(failure: Failure): void {
+    const { hands } = this.#options
+    hands.log.error({ groupId: hands.groupId, reason: failure.message }, 'the group cannot be joined')
+    for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
+  }
+
+  /** Gives the topic up once it has not been asked for long enough, and no acknowledgement can be expected. */
+  #watch(name: string, topic: Topic, inMs: number): void {
+    topic.timer = this.#options.hands.after(inMs, () => {
+      const { hands, settings } = this.#options
+      const idleMs = hands.clock() - topic.askedAt
+      if (topic.consumer.waiting > 0) this.#watch(name, topic, settings.subscriptionTimeoutMs)
+      else if (idleMs < settings.subscriptionTimeoutMs)
+        this.#watch(name, topic, settings.subscriptionTimeoutMs - idleMs)
+      else if (topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs) this.#watch(name, topic, SAFE_CHECK_MS)
+      else this.#giveUp(name, topic)
+    })
+  }
+
+  #giveUp(name: string, topic: Topic): void {
+    const { hands } = this.#options
+    const { pending } = topic.consumer
+    if (pending > 0) {
+      const fields = { groupId: hands.groupId, topic: name, messages: pending }
+      hands.log.warn(fields, 'a topic is given up while messages are not acknowledged, which will be offered again')
+    }
+    if (this.#topics.size === 1) {
+      this.#handOver(0, () => this.#leaveIfIdle(name, topic))
+      return
+    }
+    this.#committer.flush(() => {
+      if (this.#isAskedAgain(name, topic)) return
+      this.#remove(name, topic)
+      this.#member.subscribe([...this.#topics.keys()])
+    })
+  }
+
+  /** A request that came while offsets were committed keeps the topic. */
+  #isAskedAgain(name: string, topic: Topic): boolean {
+    const { hands, settings } = this.#options
+    const isAsked = hands.clock() - topic.askedAt < settings.subscriptionTimeoutMs || topic.consumer.waiting > 0
+    if (isAsked) this.#watch(name, topic, settings.subscriptionTimeoutMs)
+    return isAsked || this.#stopping
+  }
+
+  #leaveIfIdle(name: string, topic: Topic): void {
+    if (this.#stopping) return
+    if (this.#topics.size > 1 || this.#isAskedAgain(name, topic)) {
+      for (const consumer of this.#consumers) consumer.resume()
+      return
+    }
+    this.#remove(name, topic)
+    this.#member.leave(() => {
+      if (this.#topics.size > 0 || this.#stopping) return
+      this.#isEnded = true
+      this.#options.onEnded()
+    })
+  }
+
+  #remove(name: string, topic: Topic): void {
+    for (const partition of topic.consumer.partitions) this.#committer.drop({ topic: name, partition })
+    topic.timer?.cancel()
+    topic.consumer.stop(SHUTTING_DOWN)
+    this.#topics.delete(name)
+  }
+
+  #stop({ graceMs, onStopped }: GroupMessage & { type: 'stop' }): void {
+    if (this.#isEnded || this.#stopping) {
+      onStopped()
+      return
+    }
+    this.#stopping = true
+    for (const { consumer, timer } of this.#topics.values()) {
+      timer?.cancel()
+      consumer.refuseWaiting(SHUTTING_DOWN)
+    }
+    this.#handOver(graceMs, () => this.#leaveForGood(onStopped))
+  }
+
+  /** A static member does not leave: when it comes back in time, it keeps its partitions. */
+  #leaveForGood(onStopped: () => void): void {
+    for (const [name, topic] of [...this.#topics]) this.#remove(name, topic)
+    this.#committer.stop()
+    if (this.#options.settings.instanceId === undefined) this.#member.leave(onStopped)
+    else {
+      this.#member.abandon()
+      onStopped()
+    }
+  }
+}

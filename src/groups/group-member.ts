@@ -1,0 +1,301 @@
+import type { TopicPartition } from '../model.js'
+import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
+import type { Failure, GroupMembership } from '../operations.js'
+import { errorCodes } from '../wire/error-codes.js'
+import { decodeAssignment, encodeSubscription } from '../wire/protocol/consumer-protocol.js'
+import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
+import type { GroupHands } from './hands.js'
+import { Heartbeats } from './heartbeats.js'
+
+/** The only way of assigning that every client knows. */
+const PROTOCOL = 'range'
+/** Refused for a reason that a further attempt does not change soon, such as missing permission. */
+const REFUSED_PAUSE_MS = 5_000
+/** The coordinator forgets the member by itself if this is not answered. */
+const LEAVE_TIMEOUT_MS = 5_000
+
+export interface GroupMemberOptions {
+  readonly hands: GroupHands
+  readonly instanceId: string | null
+  readonly sessionTimeoutMs: number
+  readonly heartbeatIntervalMs: number
+  readonly rebalanceTimeoutMs: number
+  readonly partitionCheckMs: number
+  readonly retryBackoffMs: number
+  /**
+   * The partitions of a new generation.
+   *
+   * @param isNext it follows the last generation of the member immediately: no other member has read in between what the
+   *   member keeps
+   */
+  readonly onAssigned: (partitions: readonly TopicPartition[], isNext: boolean) => void
+  /** The member is not in the group any more, and others may read its partitions. */
+  readonly onLost: () => void
+  /** The member is about to join again: to be called back once it has committed what others will go on from. */
+  readonly onRebalance: (cause: 'others' | 'ourselves', ready: () => void) => void
+  /** The group cannot be joined, for the time being. */
+  readonly onRefused: (failure: Failure) => void
+}
+
+/**
+ *   out ──▶ joining ──▶ syncing ──▶ stable ──▶ handingOver ──▶ joining …
+ *
+ * `pausing`: after a failure, before the next attempt to join.
+ */
+type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'handingOver' | 'pausing'
+
+interface Generation {
+  readonly id: number
+  readonly memberId: string
+}
+
+/**
+ * A member of a consumer group, by Kafka's classic protocol. All members join; the coordinator makes one of them the leader,
+ * which assigns the partitions; each syncs to get its own. Whenever a member comes, goes or changes its topics, all join
+ * again, which they learn from their heartbeats.
+ */
+export class GroupMember {
+  readonly #options: GroupMemberOptions
+  readonly #leader: GroupLeader
+  readonly #heartbeats: Heartbeats
+  #phase: Phase = 'out'
+  #memberId = ''
+  #generation: Generation | undefined
+  /** The last generation in which it was told its partitions, while it has not lost them. */
+  #lastStable: Generation | undefined
+  /** Sorted. */
+  #topics: readonly string[] = []
+  #joinedTopics: readonly string[] = []
+  /** Names the connection, so that a join of a former life that still waits does not hold up the next one. */
+  #life = 0
+  /** Numbers the attempts to join: an answer to an earlier one is ignored. */
+  #attempt = 0
+
+  constructor(options: GroupMemberOptions) {
+    this.#options = options
+    this.#leader = new GroupLeader(options.hands, options.partitionCheckMs)
+    this.#heartbeats = new Heartbeats({
+      ...options,
+      onRebalance: () => this.#handOver('others'),
+      onExcluded: errorCode => this.#excluded(errorCode),
+      onSilence: () => {
+        this.#lose()
+        this.#join()
+      }
+    })
+  }
+
+  /** In whose name offsets are committed; `undefined` while it is not in the group. */
+  get membership(): GroupMembership | undefined {
+    const { instanceId } = this.#options
+    const inGroup = this.#phase === 'stable' || this.#phase === 'handingOver'
+    if (!inGroup || !this.#generation) return undefined
+    return { memberId: this.#generation.memberId, generationId: this.#generation.id, instanceId }
+  }
+
+  get isStable(): boolean {
+    return this.#phase === 'stable'
+  }
+
+  /** Reads these topics from now on; joins, or joins again, for that. No topics: {@link leave} follows. */
+  subscribe(topics: readonly string[]): void {
+    this.#topics = [...topics].sort()
+    if (this.#phase === 'out') this.#join()
+    else if (this.#phase === 'stable') this.#joinAgainIfChanged()
+  }
+
+  /** The coordinator has refused a commit in the name of the member. */
+  fenced(errorCode: number): void {
+    if (this.membership) this.#excluded(errorCode)
+  }
+
+  /** Leaves the group, so that its partitions go to others at once. */
+  leave(whenLeft: () => void): void {
+    const { hands, instanceId } = this.#options
+    const memberId = this.#memberId
+    this.abandon()
+    if (memberId === '') {
+      whenLeft()
+      return
+    }
+    this.#memberId = ''
+    const request = { groupId: hands.groupId, memberId, instanceId, timeoutMs: LEAVE_TIMEOUT_MS }
+    hands.ask('leaveGroup', request, whenLeft)
+  }
+
+  /** Stops without a word. A static member that comes back in time keeps its partitions. */
+  abandon(): void {
+    this.#attempt++
+    this.#life++
+    this.#phase = 'out'
+    this.#generation = this.#lastStable = undefined
+    this.#stopTimers()
+  }
+
+  #join(): void {
+    const { hands, instanceId, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options
+    this.#phase = 'joining'
+    this.#stopTimers()
+    this.#joinedTopics = this.#topics
+    const attempt = ++this.#attempt
+    const request = {
+      ...this.#identity(),
+      instanceId,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      protocols: [{ name: PROTOCOL, metadata: encodeSubscription(this.#joinedTopics) }],
+      timeoutMs: 2 * rebalanceTimeoutMs
+    }
+    hands.ask('joinGroup', request, result => {
+      if (attempt === this.#attempt) this.#joined(result)
+    })
+  }
+
+  #identity() {
+    const { hands, instanceId } = this.#options
+    return { groupId: hands.groupId, connection: String(this.#life), memberId: this.#memberId, instanceId }
+  }
+
+  #joined(result: JoinGroupResult): void {
+    switch (result.type) {
+      case 'memberIdRequired':
+        this.#memberId = result.memberId
+        this.#join()
+        break
+      case 'success':
+        this.#memberId = result.memberId
+        this.#generation = { id: result.generationId, memberId: result.memberId }
+        this.#phase = 'syncing'
+        if (result.leaderId === result.memberId) this.#assign(result.members)
+        else this.#sync([])
+        break
+      case 'timedOut':
+        this.#joinAfter(this.#options.retryBackoffMs)
+        break
+      case 'failed':
+        this.#joinFailed(result)
+    }
+  }
+
+  #joinFailed(failure: Failure): void {
+    const { retryBackoffMs, onRefused } = this.#options
+    if (failure.errorCode === errorCodes.UNKNOWN_MEMBER_ID) {
+      this.#memberId = ''
+      this.#lose()
+      this.#join()
+    } else if (failure.retriable || failure.errorCode === errorCodes.REBALANCE_IN_PROGRESS)
+      this.#joinAfter(retryBackoffMs)
+    else {
+      if (failure.errorCode === errorCodes.FENCED_INSTANCE_ID) this.#memberId = ''
+      this.#lose()
+      onRefused(failure)
+      this.#joinAfter(REFUSED_PAUSE_MS)
+    }
+  }
+
+  #assign(members: readonly JoinedMember[]): void {
+    const attempt = this.#attempt
+    this.#leader.assign(members, assignments => {
+      if (attempt !== this.#attempt) return
+      if (!assignments) this.#joinAfter(this.#options.retryBackoffMs)
+      else {
+        this.#sync(assignments)
+        this.#leader.watch(() => this.#handOver('others'))
+      }
+    })
+  }
+
+  #sync(assignments: readonly Assignment[]): void {
+    const { hands, rebalanceTimeoutMs } = this.#options
+    const attempt = this.#attempt
+    const request = {
+      ...this.#identity(),
+      generationId: this.#generation!.id,
+      rebalanceTimeoutMs,
+      assignments,
+      timeoutMs: 2 * rebalanceTimeoutMs
+    }
+    hands.ask('syncGroup', request, result => {
+      if (attempt === this.#attempt) this.#synced(result)
+    })
+  }
+
+  #synced(result: SyncGroupResult): void {
+    if (result.type === 'timedOut') this.#join()
+    else if (result.type === 'failed') {
+      if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#join()
+      else this.#excluded(result.errorCode)
+    } else this.#stable(this.#partitionsOf(result.assignment))
+  }
+
+  /** The leader may be another client, with a mistake in it. */
+  #partitionsOf(assignment: Buffer): readonly TopicPartition[] {
+    try {
+      return decodeAssignment(assignment)
+    } catch (error) {
+      const { hands } = this.#options
+      hands.log.error({ err: error, groupId: hands.groupId }, 'the assignment of the leader cannot be read')
+      return []
+    }
+  }
+
+  #stable(partitions: readonly TopicPartition[]): void {
+    const { onAssigned } = this.#options
+    const isNext = this.#lastStable !== undefined && this.#generation!.id <= this.#lastStable.id + 1
+    this.#phase = 'stable'
+    this.#lastStable = this.#generation
+    this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id })
+    onAssigned(partitions, isNext)
+    this.#joinAgainIfChanged()
+  }
+
+  #joinAgainIfChanged(): void {
+    if (this.#topics.length === 0 || this.#topics.join() === this.#joinedTopics.join()) return
+    this.#handOver('ourselves')
+  }
+
+  #handOver(cause: 'others' | 'ourselves'): void {
+    if (this.#phase !== 'stable') return
+    this.#phase = 'handingOver'
+    const attempt = this.#attempt
+    this.#options.onRebalance(cause, () => {
+      if (this.#phase === 'handingOver' && attempt === this.#attempt) this.#join()
+    })
+  }
+
+  /** The coordinator does not know the member, or its generation: others may have its partitions. */
+  #excluded(errorCode: number | undefined): void {
+    const { hands, retryBackoffMs } = this.#options
+    hands.log.warn({ groupId: hands.groupId, errorCode }, 'the group went on without this member, which joins again')
+    hands.metrics.count('groups', 'exclusions')
+    if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
+    this.#lose()
+    if (errorCode === errorCodes.FENCED_INSTANCE_ID) this.#joinAfter(REFUSED_PAUSE_MS)
+    else if (errorCode === errorCodes.ILLEGAL_GENERATION || errorCode === errorCodes.UNKNOWN_MEMBER_ID) this.#join()
+    else this.#joinAfter(retryBackoffMs)
+  }
+
+  #lose(): void {
+    this.#stopTimers()
+    this.#phase = 'pausing'
+    this.#attempt++
+    this.#generation = undefined
+    if (this.#lastStable === undefined) return
+    this.#lastStable = undefined
+    this.#options.onLost()
+  }
+
+  #joinAfter(delayMs: number): void {
+    this.#phase = 'pausing'
+    const attempt = ++this.#attempt
+    this.#stopTimers()
+    this.#options.hands.after(delayMs, () => {
+      if (attempt === this.#attempt) this.#join()
+    })
+  }
+
+  #stopTimers(): void {
+    this.#heartbeats.stop()
+    this.#leader.stop()
+  }
+}

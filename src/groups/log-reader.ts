@@ -1,0 +1,175 @@
+import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import type { FetchDataResult } from '../operations.js'
+import { BatchCursor } from './batch-cursor.js'
+import type { GroupHands } from './hands.js'
+import type { BatchHolder, HeldBatches } from './held-batches.js'
+import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
+import type { PositionFinder } from './position-finder.js'
+
+/** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
+const SHORTEST_POLL_MS = 20
+
+/** Answers to a read of one offset that say that its record cannot be had any more. */
+const goneTypes: ReadonlySet<FetchDataResult['type']> = new Set(['success', 'offsetOutOfRange', 'corruptMessage'])
+
+export interface LogReaderOptions {
+  readonly topicPartition: TopicPartition
+  readonly hands: GroupHands
+  readonly batches: HeldBatches
+  readonly finder: PositionFinder
+  readonly retryBackoffMs: number
+  /** Gives up the record that waits to be offered, which keeps its batch in memory; it is read again. */
+  readonly takeBack: () => Offset | undefined
+  /** A read is over: there may be records, or it may be tried again. */
+  readonly onReady: () => void
+  /** Records were skipped, so there is a new position to commit. */
+  readonly onSkipped: () => void
+  /** The log is another one than before, or has lost its end: everything begins anew there. */
+  readonly onStartOver: (position: TrackedPosition) => void
+}
+
+/** Reads the log of one partition for a group, one fetch at a time, and only when it is told to. */
+export class LogReader implements BatchHolder {
+  readonly #options: LogReaderOptions
+  readonly #name: string
+  readonly #cursor = new BatchCursor(0)
+  #isBusy = false
+  /** A position above the end of the log is believed to be where the group stopped; once it has read, it is not. */
+  #hasRead = false
+
+  constructor(options: LogReaderOptions) {
+    this.#options = options
+    this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
+  }
+
+  /** A fetch is in flight, or there is a pause after it. */
+  get isBusy(): boolean {
+    return this.#isBusy
+  }
+
+  /** Reads from `offset` on. */
+  begin(offset: Offset): void {
+    this.stop()
+    this.#cursor.position = offset
+  }
+
+  /** The memory is needed; what was not walked through is fetched again. */
+  dropBatch(): void {
+    this.#cursor.drop()
+    const unused = this.#options.takeBack()
+    if (unused !== undefined) this.#cursor.position = Math.min(unused, this.#cursor.position)
+  }
+
+  stop(): void {
+    this.#cursor.drop()
+    this.#options.batches.release(this)
+  }
+
+  /** The next record in hand that is neither acknowledged nor offered. */
+  next(tracker: OffsetTracker): KafkaRecord | undefined {
+    if (!this.#cursor.hasBatch) return undefined
+    const before = tracker.offset
+    const record = this.#cursor.next(tracker)
+    if (!this.#cursor.hasBatch) this.#options.batches.release(this)
+    if (tracker.offset !== before) this.#options.onSkipped()
+    return record
+  }
+
+  /** Fetches what comes next. */
+  fetch(tracker: OffsetTracker): void {
+    this.#isBusy = true
+    const { hands, topicPartition } = this.#options
+    const askedAt = hands.clock()
+    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position }, result =>
+      this.#fetched(result, tracker, askedAt)
+    )
+  }
+
+  /** Fetches one record once more. Calls back with nothing when it is not in the log any more. */
+  fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void): void {
+    this.#isBusy = true
+    const { hands, topicPartition } = this.#options
+    hands.ask('fetchData', { topicPartition, offset }, result => {
+      const record = result.type === 'success' ? result.batch.at(0) : undefined
+      if (record?.offset === offset) onFetched(record)
+      else if (goneTypes.has(result.type)) onFetched(undefined)
+      else {
+        // Its time has started anew, so it is tried again; other messages need not wait for it.
+        this.#readyAfter(this.#options.retryBackoffMs)
+        return
+      }
+      this.#ready()
+    })
+  }
+
+  #ready(): void {
+    this.#isBusy = false
+    this.#options.onReady()
+  }
+
+  #readyAfter(delayMs: number): void {
+    this.#options.hands.after(delayMs, () => this.#ready())
+  }
+
+  #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
+    const { hands, batches, retryBackoffMs } = this.#options
+    switch (result.type) {
+      case 'success':
+        this.#hasRead = true
+        this.#cursor.take(result.batch)
+        batches.hold(this, result.batch.sizeBytes)
+        this.#ready()
+        break
+      case 'noMessages':
+        this.#hasRead = true
+        if (hands.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
+        else this.#readyAfter(SHORTEST_POLL_MS)
+        break
+      case 'offsetOutOfRange':
+        this.#outOfRange(tracker)
+        break
+      case 'corruptMessage':
+        hands.metrics.count('groups', 'skipped_batches')
+        this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
+        break
+      default:
+        this.#readyAfter(retryBackoffMs)
+    }
+  }
+
+  #outOfRange(tracker: OffsetTracker): void {
+    this.#options.finder.recover(this.#cursor.position, this.#hasRead, recovery => {
+      switch (recovery.type) {
+        case 'deleted':
+          this.#skipTo(recovery.offset, tracker, 'records were deleted before the group has read them')
+          break
+        case 'lost':
+          this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
+          this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
+          this.#ready()
+          break
+        case 'notYet':
+          // What is below the committed offset counts as acknowledged, and is read without being offered.
+          this.#hasRead = true
+          this.#cursor.position = recovery.offset
+          this.#ready()
+          break
+        case 'inRange':
+          this.#ready()
+      }
+    })
+  }
+
+  #skipTo(offset: Offset, tracker: OffsetTracker, why: string): void {
+    this.#say(why, offset)
+    tracker.skipped(this.#cursor.position, offset)
+    this.#cursor.position = offset
+    this.#options.onSkipped()
+    this.#ready()
+  }
+
+  #say(what: string, offset: Offset): void {
+    const { groupId, log } = this.#options.hands
+    log.warn({ groupId, partition: this.#name, from: this.#cursor.position, to: offset }, what)
+  }
+}

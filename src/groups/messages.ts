@@ -1,0 +1,20 @@
+import type { Requester } from '../actor/requester.js'
+import type { KafkaRecord, Offset } from '../model.js'
+import type { AckResult } from './consume-result.js'
+import type { WaitingRequest } from './waiting-request.js'
+
+/** What the actor of a group takes. */
+export type GroupMessage =
+  | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
+  | {
+      readonly type: 'ack'
+      readonly topic: string
+      readonly partition: number
+      readonly offset: Offset
+      readonly requester: Requester<AckResult> | undefined
+    }
+  | { readonly type: 'giveBack'; readonly topic: string; readonly partition: number; readonly record: KafkaRecord }
+  /** An answer of the Router, or a timer, for the part of the group that has asked for it. */
+  | { readonly type: 'happened'; readonly run: () => void }
+  /** Waits `graceMs` for acknowledgements, commits, and leaves the group. */
+  | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }

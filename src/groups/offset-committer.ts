@@ -1,0 +1,166 @@
+import { type TopicPartition, topicPartitionKey } from '../model.js'
+import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.js'
+import { errorCodes } from '../wire/error-codes.js'
+import type { GroupHands, Timer } from './hands.js'
+import type { TrackedPosition } from './offset-tracker.js'
+
+export interface OffsetCommitterOptions {
+  readonly hands: GroupHands
+  readonly commitIntervalMs: number
+  readonly retryBackoffMs: number
+  /** The member in whose name is committed; `undefined`: it is not in the group at the moment. */
+  readonly membership: () => GroupMembership | undefined
+  /** The coordinator does not know the member, or its generation, any more. */
+  readonly onFenced: (errorCode: number) => void
+}
+
+/** Has a position that is to be committed, the newest one at each time. */
+export interface PositionSource {
+  readonly position: TrackedPosition
+}
+
+interface Submitted {
+  readonly topicPartition: TopicPartition
+  readonly source: PositionSource
+}
+
+/** Long enough for a coordinator to move; after it the commit is made anew, with what has been submitted since. */
+const COMMIT_TIMEOUT_MS = 10_000
+
+const fencingCodes: ReadonlySet<number> = new Set([
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.FENCED_INSTANCE_ID
+])
+
+/**
+ * Commits the positions of a group: the newest of each partition, all of them together. The first commit after a pause is
+ * sent at once, the next ones `commitIntervalMs` after the one before. A commit that fails is made again until it works, or
+ * until the partition is dropped.
+ */
+export class OffsetCommitter {
+  readonly #options: OffsetCommitterOptions
+  readonly #pending = new Map<string, Submitted>()
+  /** Commits without an answer; `undefined` when the partition was dropped meanwhile. */
+  readonly #inFlight = new Map<string, Submitted | undefined>()
+  #nextAt = Number.NEGATIVE_INFINITY
+  #timer: Timer | undefined
+  #whenIdle: (() => void)[] = []
+
+  constructor(options: OffsetCommitterOptions) {
+    this.#options = options
+  }
+
+  /** Nothing waits to be committed. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0 && this.#inFlight.size === 0
+  }
+
+  submit(topicPartition: TopicPartition, source: PositionSource): void {
+    const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
+    this.#pending.set(key, { topicPartition, source })
+    this.#schedule()
+  }
+
+  /** The partition belongs to another member now, whose commits count. */
+  drop({ topic, partition }: TopicPartition): void {
+    const key = topicPartitionKey(topic, partition)
+    this.#pending.delete(key)
+    if (this.#inFlight.has(key)) this.#inFlight.set(key, undefined)
+    this.#tellIfIdle()
+  }
+
+  /** The member is in the group again. */
+  resume(): void {
+    this.#schedule()
+  }
+
+  /** Commits without a pause, and calls back when all is committed or dropped. */
+  flush(whenIdle: () => void): void {
+    this.#nextAt = Number.NEGATIVE_INFINITY
+    this.#whenIdle.push(whenIdle)
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#schedule()
+    this.#tellIfIdle()
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#pending.clear()
+    this.#whenIdle = []
+  }
+
+  #schedule(): void {
+    if (this.#timer || this.#inFlight.size > 0 || this.#pending.size === 0) return
+    const { clock, after } = this.#options.hands
+    const delayMs = Math.max(0, this.#nextAt - clock())
+    const send = (): void => {
+      this.#timer = undefined
+      this.#send()
+    }
+    this.#timer = after(delayMs, send)
+  }
+
+  #send(): void {
+    const { hands, membership, commitIntervalMs } = this.#options
+    const member = membership()
+    if (!member || this.#inFlight.size > 0) return
+    this.#nextAt = hands.clock() + commitIntervalMs
+    const commits = [...this.#pending]
+    this.#pending.clear()
+    for (const [key, submitted] of commits) this.#inFlight.set(key, submitted)
+    for (const [key, submitted] of commits) this.#commit(key, submitted, member)
+  }
+
+  #commit(key: string, submitted: Submitted, member: GroupMembership): void {
+    const { hands } = this.#options
+    const { topicPartition, source } = submitted
+    const offsetAndMetadata = source.position
+    const fields = { groupId: hands.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
+    hands.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
+      const isDropped = this.#inFlight.get(key) === undefined
+      this.#inFlight.delete(key)
+      if (!isDropped) this.#answered(key, submitted, result)
+      if (this.#inFlight.size > 0) return
+      this.#schedule()
+      this.#tellIfIdle()
+    })
+  }
+
+  #answered(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
+    if (result.type === 'failed' && fencingCodes.has(result.errorCode ?? errorCodes.NONE)) {
+      this.#keep(key, submitted)
+      this.#options.onFenced(result.errorCode!)
+    } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
+      this.#keep(key, submitted)
+      this.#nextAt = this.#options.hands.clock() + this.#options.retryBackoffMs
+    } else if (result.type !== 'success') this.#refused(submitted, result)
+  }
+
+  /** To be committed again, unless something newer was submitted meanwhile. */
+  #keep(key: string, submitted: Submitted): void {
+    if (!this.#pending.has(key)) this.#pending.set(key, submitted)
+  }
+
+  #refused({ topicPartition, source }: Submitted, result: CommitConsumerOffsetResult): void {
+    const { hands } = this.#options
+    const at = topicPartitionKey(topicPartition.topic, topicPartition.partition)
+    hands.metrics.count('groups', 'failed_commits')
+    hands.log.error(
+      { groupId: hands.groupId, partition: at, offset: source.position.offset, result },
+      'an offset could not be committed'
+    )
+  }
+
+  #tellIfIdle(): void {
+    if (!this.isIdle) return
+    const waiting = this.#whenIdle
+    this.#whenIdle = []
+    for (const tell of waiting) tell()
+  }
+}
+
+/** A rebalance is no failure: the commit is made once the member has joined again. */
+const isPassing = ({ errorCode, retriable }: { readonly errorCode: number | undefined; readonly retriable: boolean }) =>
+  retriable || errorCode === errorCodes.REBALANCE_IN_PROGRESS

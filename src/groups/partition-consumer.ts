@@ -1,0 +1,244 @@
+import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import type { GroupHands, Timer } from './hands.js'
+import type { HeldBatches } from './held-batches.js'
+import { LogReader } from './log-reader.js'
+import type { PositionSource } from './offset-committer.js'
+import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
+import { PositionFinder } from './position-finder.js'
+
+export interface PartitionConsumerOptions {
+  readonly topicPartition: TopicPartition
+  readonly hands: GroupHands
+  readonly batches: HeldBatches
+  readonly start: 'latest' | 'earliest'
+  readonly tracker: OffsetTrackerOptions
+  readonly maxPendingMessages: number
+  readonly retryBackoffMs: number
+  /** Called with what has a new position to commit. */
+  readonly submit: (source: PositionSource) => void
+  /** A message is staged. */
+  readonly onStaged: () => void
+  /** The number of messages that wait for an acknowledgement may be smaller than before. */
+  readonly onSettled: () => void
+}
+
+export type AckOutcome = 'acked' | 'notOffered'
+
+/**
+ * One partition as a member of a group reads it: finds where to begin, fetches, offers one message after another, and keeps
+ * track of what is acknowledged.
+ *
+ *   fetched batch ─▶ staged message ─take()▶ offered ─ack()▶ acknowledged ─▶ submitted for commit
+ *                          ▲                    │ no acknowledgement in time
+ *                          └────────────────────┘
+ *
+ * The next message is staged when one is wanted and the one before was taken. Messages whose time is over come before new
+ * ones; they are fetched again, so that a message that waits for its acknowledgement costs an offset, and no bytes.
+ */
+export class PartitionConsumer {
+  readonly #options: PartitionConsumerOptions
+  readonly #name: string
+  #tracker: OffsetTracker | undefined
+  readonly #reader: LogReader
+  #staged: KafkaRecord | undefined
+  /** Messages to be offered before all others: clients did not get them, or did not acknowledge them in time. */
+  readonly #givenBack: KafkaRecord[] = []
+  #isWanted = false
+  #timer: Timer | undefined
+  #isStopped = false
+
+  constructor(options: PartitionConsumerOptions) {
+    this.#options = options
+    const { topic, partition } = options.topicPartition
+    this.#name = topicPartitionKey(topic, partition)
+    const hands = { ...options.hands, ask: this.#ask }
+    const finder = new PositionFinder({ ...options, hands })
+    const beginAnew = (position: TrackedPosition): void => {
+      this.#begin(position)
+      this.#submit()
+    }
+    this.#reader = new LogReader({
+      ...options,
+      hands,
+      finder,
+      takeBack: () => this.#unstage(),
+      onReady: () => this.#stage(),
+      onSkipped: () => this.#submit(),
+      onStartOver: beginAnew
+    })
+    finder.findStart((position, isNew) => {
+      if (isNew) beginAnew(position)
+      else this.#begin(position)
+    })
+  }
+
+  get partition(): number {
+    return this.#options.topicPartition.partition
+  }
+  get isStaged(): boolean {
+    return this.#staged !== undefined
+  }
+  /** Messages that are offered and not acknowledged. */
+  get pending(): number {
+    return this.#tracker?.pending ?? 0
+  }
+  /** How long acknowledgements may still come, at most. */
+  waitMs(): number {
+    return this.#tracker?.waitMs(this.#options.hands.clock()) ?? 0
+  }
+
+  /** A request waits for a message. */
+  want(): void {
+    if (this.#isStopped || this.#staged) return
+    this.#isWanted = true
+    this.#stage()
+  }
+
+  /** No request waits any more. */
+  unwant(): void {
+    this.#isWanted = false
+  }
+
+  /** Takes the staged message, which counts as offered. */
+  take(): KafkaRecord {
+    const record = this.#staged!
+    const tracker = this.#tracker!
+    const now = this.#options.hands.clock()
+    if (tracker.isOffered(record.offset)) tracker.offeredAgain(record.offset, now)
+    else tracker.offered(record.offset, now)
+    this.#staged = this.#nextInHand(tracker, now)
+    return record
+  }
+
+  /** How often the message was offered before. */
+  retriesOf(offset: Offset): number {
+    return this.#tracker?.retriesOf(offset) ?? 0
+  }
+
+  ack(offset: Offset): AckOutcome {
+    const tracker = this.#tracker
+    if (!tracker || !(tracker.isOffered(offset) || tracker.isAcked(offset))) return 'notOffered'
+    if (tracker.acked(offset)) this.#settled()
+    return 'acked'
+  }
+
+  /** A client did not get a message that was taken for it. It is the next one to be offered. */
+  giveBack(record: KafkaRecord): void {
+    if (this.#isStopped || !this.#tracker?.isOffered(record.offset)) return
+    this.#tracker.takenBack(record.offset)
+    if (this.#staged) this.#givenBack.unshift(record, this.#staged)
+    else this.#givenBack.unshift(record)
+    this.#staged = this.#givenBack.shift()
+    this.#options.onSettled()
+    this.#options.onStaged()
+  }
+
+  /** Gives the staged message up, which is read again. */
+  #unstage(): Offset | undefined {
+    const { offset } = this.#staged ?? {}
+    if (offset === undefined || this.#tracker!.isOffered(offset)) return undefined
+    this.#staged = undefined
+    return offset
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    this.#reader.stop()
+    this.#staged = undefined
+  }
+
+  #begin(position: TrackedPosition): void {
+    this.#tracker = new OffsetTracker(position, this.#options.tracker)
+    this.#staged = undefined
+    this.#givenBack.length = 0
+    this.#reader.begin(this.#tracker.nextNotAcked(position.offset))
+    if (this.#isWanted) this.#stage()
+  }
+
+  /** Stages the next message, if one is wanted and there is one; otherwise asks for it. */
+  #stage(): void {
+    const tracker = this.#tracker
+    if (!tracker || !this.#isWanted || this.#staged || this.#isStopped) return
+    const record = this.#nextInHand(tracker, this.#options.hands.clock())
+    if (record) this.#setStaged(record)
+    else if (!this.#reader.isBusy) {
+      const retry = this.#nextRetry(tracker)
+      if (retry !== undefined) this.#reader.fetchAgain(retry, again => this.#fetchedAgain(retry, again))
+      else {
+        this.#wakeForRetry(tracker)
+        if (!this.#isFull(tracker)) this.#reader.fetch(tracker)
+      }
+    }
+  }
+
+  #setStaged(record: KafkaRecord): void {
+    this.#staged = record
+    this.#isWanted = false
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#options.onStaged()
+  }
+
+  /** The next message, where Kafka need not be asked for it and none has to be offered again first. */
+  #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
+    for (let record = this.#givenBack.shift(); record; record = this.#givenBack.shift()) {
+      if (!tracker.isAcked(record.offset)) return record
+    }
+    const isRetryDue = (tracker.nextDeadline ?? now) < now
+    return isRetryDue || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
+  }
+
+  #isFull(tracker: OffsetTracker): boolean {
+    return tracker.pending > this.#options.maxPendingMessages
+  }
+
+  #nextRetry(tracker: OffsetTracker): Offset | undefined {
+    const { hands, onSettled } = this.#options
+    let givenUp = 0
+    const retry = tracker.nextRetry(hands.clock(), offset => {
+      givenUp++
+      hands.log.warn({ groupId: hands.groupId, partition: this.#name, offset }, 'a message was given up without an ack')
+    })
+    if (givenUp > 0) {
+      hands.metrics.count('groups', 'given_up_messages', {}, givenUp)
+      this.#submit()
+      onSettled()
+    }
+    return retry
+  }
+
+  /** A message that was offered and is not acknowledged in time. One that is not in the log any more counts as acknowledged. */
+  #fetchedAgain(offset: Offset, record: KafkaRecord | undefined): void {
+    if (record) this.#givenBack.push(record)
+    else this.ack(offset)
+  }
+
+  #wakeForRetry(tracker: OffsetTracker): void {
+    const deadline = tracker.nextDeadline
+    if (deadline === undefined || this.#timer) return
+    const { hands } = this.#options
+    this.#timer = hands.after(Math.max(0, deadline - hands.clock()) + 1, () => {
+      this.#timer = undefined
+      this.#stage()
+    })
+  }
+
+  #settled(): void {
+    this.#submit()
+    this.#options.onSettled()
+    this.#stage()
+  }
+
+  #submit(): void {
+    this.#options.submit(this.#tracker!)
+  }
+
+  /** Asks the Router; an answer that comes after the end is dropped. */
+  readonly #ask: GroupHands['ask'] = (kind, request, onResult) => {
+    if (this.#isStopped) return
+    this.#options.hands.ask(kind, request, result => {
+      if (!this.#isStopped) onResult(result)
+    })
+  }
+}

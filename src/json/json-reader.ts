@@ -1,0 +1,210 @@
+import { isUtf8 } from 'node:buffer'
+import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-escapes.js'
+
+/** Bytes that are not the JSON that was expected; the message is in the words of serde_json. */
+export class DeserializeError extends Error {
+  override readonly name = 'DeserializeError'
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COLON = 0x3a
+
+/** 1 for the bytes that cannot stand for themselves in a JSON string: controls, quote, backslash. */
+const special = new Uint8Array(256)
+special.fill(1, 0, 0x20)
+special[QUOTE] = special[BACKSLASH] = 1
+
+/**
+ * A cursor over JSON bytes which fails with the words, the line and the column of serde_json.
+ *
+ * A position is a count of consumed bytes: `failHere` reports what has been consumed, `failAtPeek` one byte more, the
+ * one that was looked at. Which of the two applies is part of the imitated behaviour and looks arbitrary at places.
+ * EOF is -1, a value no byte has.
+ *
+ * Source: serde_json 1.0.64, src/de.rs and src/read.rs (SliceRead).
+ */
+export class JsonReader {
+  index = 0
+  readonly #bytes: Buffer
+  readonly #isWholeUtf8: boolean
+  #scratch: Buffer | undefined
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+    this.#isWholeUtf8 = isUtf8(bytes)
+  }
+
+  /** The next byte, or -1 at the end. */
+  peek(): number {
+    return this.index < this.#bytes.length ? this.#bytes[this.index]! : -1
+  }
+
+  /** Consumes and returns the next byte; at the end it returns -1 and consumes nothing. */
+  next(): number {
+    return this.index < this.#bytes.length ? this.#bytes[this.index++]! : -1
+  }
+
+  /** The next byte that is no white space, not consumed. */
+  peekToken(): number {
+    for (;;) {
+      const byte = this.peek()
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x09 && byte !== 0x0d) return byte
+      this.index++
+    }
+  }
+
+  failHere(reason: string): never {
+    this.#fail(reason, this.index)
+  }
+
+  failAtPeek(reason: string): never {
+    this.#fail(reason, Math.min(this.#bytes.length, this.index + 1))
+  }
+
+  #fail(reason: string, consumed: number): never {
+    let line = 1
+    let lineStart = 0
+    for (let at = 0; at < consumed; at++) {
+      if (this.#bytes[at] !== 0x0a) continue
+      line++
+      lineStart = at + 1
+    }
+    throw new DeserializeError(`${reason} at line ${line} column ${consumed - lineStart}`)
+  }
+
+  /** Consumes the rest of `null`, `true` or `false` after its first letter. */
+  finishWord(rest: 'ull' | 'rue' | 'alse'): void {
+    for (let i = 0; i < rest.length; i++) {
+      const byte = this.next()
+      if (byte < 0) this.failHere('EOF while parsing a value')
+      if (byte !== rest.charCodeAt(i)) this.failHere('expected ident')
+    }
+  }
+
+  /**
+   * Consumes a string whose opening quote has been consumed, and returns its bytes: a view of the body where nothing
+   * is escaped, else a copy.
+   */
+  finishString(): Buffer {
+    const bytes = this.#bytes
+    const start = this.index
+    let at = start
+    while (at < bytes.length && !special[bytes[at]!]) at++
+    this.index = at
+    const value = bytes[at] === QUOTE ? bytes.subarray(start, at) : this.#unescape(start)
+    this.index++
+    if (!this.#isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1)))
+      this.failHere('invalid unicode code point')
+    return value
+  }
+
+  /** Stops at the closing quote. Unescaping never lengthens, so a scratch as long as the body holds any string of it. */
+  #unescape(start: number): Buffer {
+    const bytes = this.#bytes
+    const scratch = (this.#scratch ??= Buffer.allocUnsafe(bytes.length))
+    let length = bytes.copy(scratch, 0, start, this.index)
+    let at = this.index
+    for (;;) {
+      if (at === bytes.length) {
+        this.index = at
+        this.failHere('EOF while parsing a string')
+      }
+      const byte = bytes[at++]!
+      if (!special[byte]) {
+        scratch[length++] = byte
+        continue
+      }
+      this.index = at
+      if (byte === BACKSLASH) {
+        const simple = simpleEscapes[bytes[at] ?? 0]!
+        if (simple) {
+          scratch[length++] = simple
+          at++
+        } else {
+          length = writeUtf8(scratch, length, this.#finishEscape())
+          at = this.index
+        }
+      } else if (byte === QUOTE) {
+        this.index = at - 1
+        return Buffer.from(scratch.subarray(0, length))
+      } else this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
+    }
+  }
+
+  /** Consumes an escape after its backslash and returns its code point. */
+  #finishEscape(): number {
+    const letter = this.#nextInString()
+    const simple = simpleEscapes[letter]!
+    if (simple) return simple
+    if (letter !== 0x75) this.failHere('invalid escape')
+    const first = this.#finishHex()
+    if (isLowSurrogate(first)) this.failHere('lone leading surrogate in hex escape')
+    if (!isHighSurrogate(first)) return first
+    if (this.#nextInString() !== BACKSLASH) this.failHere('unexpected end of hex escape')
+    if (this.#nextInString() !== 0x75) this.failHere('unexpected end of hex escape')
+    const second = this.#finishHex()
+    if (!isLowSurrogate(second)) this.failHere('lone leading surrogate in hex escape')
+    return joinSurrogates(first, second)
+  }
+
+  #finishHex(): number {
+    if (this.index + 4 > this.#bytes.length) {
+      this.index = this.#bytes.length
+      this.failHere('EOF while parsing a string')
+    }
+    let value = 0
+    for (let i = 0; i < 4; i++) {
+      const digit = hexDigit(this.next())
+      if (digit < 0) this.failHere('invalid escape')
+      value = value * 16 + digit
+    }
+    return value
+  }
+
+  #nextInString(): number {
+    const byte = this.next()
+    if (byte < 0) this.failHere('EOF while parsing a string')
+    return byte
+  }
+
+  /** Consumes a string without keeping it. Its bytes need not be UTF-8. */
+  skipString(): void {
+    for (;;) {
+      while (this.index < this.#bytes.length && !special[this.#bytes[this.index]!]) this.index++
+      const byte = this.peek()
+      // Not consumed, unlike in a string that is kept: so the column is one less.
+      if (byte >= 0 && byte < 0x20) this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
+      this.#nextInString()
+      if (byte === QUOTE) return
+      this.#finishEscape()
+    }
+  }
+
+  /** Consumes `null`, `true` or `false` if its first letter comes next, and returns that letter, else `undefined`. */
+  finishKeyword(): 'n' | 't' | 'f' | undefined {
+    switch (this.peek()) {
+      case 0x6e:
+        this.index++
+        this.finishWord('ull')
+        return 'n'
+      case 0x74:
+        this.index++
+        this.finishWord('rue')
+        return 't'
+      case 0x66:
+        this.index++
+        this.finishWord('alse')
+        return 'f'
+    }
+    return undefined
+  }
+
+  /** Consumes the colon between a key and its value. */
+  expectColon(): void {
+    const byte = this.peekToken()
+    if (byte < 0) this.failAtPeek('EOF while parsing an object')
+    if (byte !== COLON) this.failAtPeek('expected `:`')
+    this.index++
+  }
+}

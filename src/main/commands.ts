@@ -1,0 +1,24 @@
+import type { CommandDescription } from './command.js'
+import { brokerCommand } from './commands/broker.js'
+import { completeCommand, completionCommand } from './commands/completion.js'
+import { commandsOfDialects } from './commands/dialect.js'
+import { passwordCommand } from './commands/password.js'
+import { readCommand } from './commands/read.js'
+import { serveCommand } from './commands/serve.js'
+import { tokenCommand } from './commands/token.js'
+import { topicsCommand } from './commands/topics.js'
+import { walCommand } from './commands/wal.js'
+
+/** Every command, in the order of `castellan --help`. The first runs when no command is named. */
+export const commands: readonly CommandDescription[] = [
+  serveCommand,
+  ...commandsOfDialects,
+  readCommand,
+  topicsCommand,
+  brokerCommand,
+  walCommand,
+  tokenCommand,
+  passwordCommand,
+  completionCommand,
+  completeCommand
+]

@@ -1,0 +1,34 @@
+import { Option } from 'commander'
+import type { DialectCommand } from '../../dialects/command.js'
+import { dialectCommands } from '../../dialects/commands.js'
+import type { CommandDescription } from '../command.js'
+import { notEmpty } from '../options.js'
+import { serveCommand } from './serve.js'
+
+const NOTES = "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
+
+/** Castellan's own file, where the imitated system has a flag `--config`. */
+const castellanConfig = new Option(
+  '--castellan-config <FILE>',
+  'YAML file with settings; see examples/castellan.yaml'
+).argParser(notEmpty)
+
+/** A command of its own for a dialect: `castellan serve` with the flags and variables of the imitated system. */
+export function describeDialectCommand(command: DialectCommand): CommandDescription {
+  const { name, summary, flags, notes, examples } = command
+  const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))
+  const isTaken = ({ long, short }: Option): boolean =>
+    own.some(option => option.long === long || (short !== undefined && option.short === short))
+  const others = serveCommand.options.filter(option => option.long !== '--config' && !isTaken(option))
+  return {
+    name,
+    summary,
+    options: [...own, castellanConfig, ...others],
+    notes: notes === undefined ? NOTES : `${notes}\n\n${NOTES}`,
+    examples,
+    survivesCrash: true,
+    run: async (line, process) => (await import('../serve.js')).serveAs(command, line, process)
+  }
+}
+
+export const commandsOfDialects: readonly CommandDescription[] = dialectCommands.map(describeDialectCommand)

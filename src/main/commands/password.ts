@@ -1,0 +1,27 @@
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { UsageError } from '../usage-error.js'
+
+/** `castellan password`: makes the hash that the configuration holds instead of a password. */
+export const passwordCommand: CommandDescription = {
+  name: 'password',
+  summary: 'makes a hash of the password on stdin',
+  options: [],
+  notes: 'Reads one line. The hash is for auth.users. A password on the command line could be read by other users.',
+  examples: ['castellan password < password.txt'],
+  run: async (_, { stdin, stdout }) => {
+    const { hashPassword } = await import('../../access/passwords.js')
+    const password = await firstLine(stdin)
+    if (password === '') throw new UsageError('the password is empty; it is read from stdin')
+    stdout.write(`${await hashPassword(password)}\n`)
+    return EXIT_OK
+  }
+}
+
+async function firstLine(stdin: Process['stdin']): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stdin) {
+    chunks.push(Buffer.from(chunk))
+    if (chunk.includes('\n')) break
+  }
+  return Buffer.concat(chunks).toString('utf8').split(/\r?\n/)[0]!
+}

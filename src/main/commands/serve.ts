@@ -1,0 +1,61 @@
+import { Option } from 'commander'
+import type { CommandDescription } from '../command.js'
+import { configOptions, SettingOption } from '../options.js'
+
+/** `castellan serve`: the gateway. */
+export const serveCommand: CommandDescription = {
+  name: 'serve',
+  summary: 'runs the HTTP gateway',
+  options: [
+    new SettingOption('--host <HOST>', 'address of the shared port (default 127.0.0.1)', ['http', 'host']),
+    new SettingOption('-p, --port <PORT>', 'the shared port (default 8080; 0: any free one)', ['http', 'port']),
+    new SettingOption('--unix-socket <PATH>', 'serves the same on a unix socket', ['http', 'unixSocket']),
+    new SettingOption('--management-host <HOST>', 'address of health and metrics (default 127.0.0.1)', [
+      'management',
+      'host'
+    ]),
+    new SettingOption(
+      '--management-port <PORT>',
+      'port of health and metrics (default 8081; 0: any free one; off: none)',
+      ['management', 'port']
+    ),
+    new SettingOption('-b, --brokers <HOST:PORT,…>', 'the Kafka cluster; none: the embedded broker', [
+      'clusters',
+      'default',
+      'brokers'
+    ]),
+    new SettingOption('--embedded', 'the embedded broker, even with NODE_ENV=production', ['embedded', 'enabled']),
+    new SettingOption('--embedded-port <PORT>', 'port of the embedded broker (default 9092; 0: any free one)', [
+      'embedded',
+      'port'
+    ]),
+    new SettingOption('--embedded-dir <DIR>', 'directory of the embedded broker (default: records stay in memory)', [
+      'embedded',
+      'directory'
+    ]),
+    new SettingOption('--embedded-nodes <N>', 'number of brokers in the embedded cluster (default 1)', [
+      'embedded',
+      'nodes'
+    ]),
+    new SettingOption('--allow-anonymous', 'allows addresses other machines can reach, without authentication', [
+      'http',
+      'allowAnonymous'
+    ]),
+    new SettingOption('--log-level <LEVEL>', 'debug, info, warn, error or silent (default info)', ['log', 'level']),
+    new Option(
+      '--print-config',
+      'prints the settings in effect as YAML, each with its origin and without secrets, and exits'
+    ),
+    ...configOptions
+  ],
+  notes: 'Settings come from the YAML file, then CASTELLAN_… variables, then flags; later ones win.',
+  examples: [
+    'castellan serve',
+    'castellan serve --brokers kafka-1:9092,kafka-2:9092',
+    'castellan serve --config castellan.yaml --port 80 --host 0.0.0.0 --allow-anonymous',
+    'castellan serve --embedded-dir ./data --management-port off',
+    'CASTELLAN_HTTP_PORT=9000 castellan serve --print-config'
+  ],
+  survivesCrash: true,
+  run: async (line, process) => (await import('../serve.js')).serve(line, process)
+}

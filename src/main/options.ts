@@ -1,0 +1,75 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { FlagSetting } from '../config/config.js'
+import { UsageError } from './usage-error.js'
+
+/** A flag that stands for one setting. */
+export class SettingOption extends Option {
+  readonly path: readonly string[]
+
+  /**
+   * @param flags as commander writes them: `-p, --port <PORT>`
+   * @param path of the setting: `['http', 'port']`
+   */
+  constructor(flags: string, description: string, path: readonly string[]) {
+    super(flags, description)
+    this.path = path
+    if (this.required) this.argParser(notEmpty)
+  }
+}
+
+const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
+
+/** Flags that say where the configuration comes from. */
+export const configOptions: readonly Option[] = [
+  new Option('-c, --config <FILE>', 'YAML file with settings; see examples/castellan.yaml').argParser(notEmpty),
+  new Option(
+    '--set <NAME=VALUE>',
+    'any setting of docs/configuration.md, e.g. delivery.timeoutMs=60000; repeatable'
+  ).argParser((text, former: readonly FlagSetting[] = []) => [...former, toSetting(text)]),
+  new Option('--debug', 'log everything, and show stacks of errors')
+]
+
+/** Flags of commands that are clients of a cluster that is running already. */
+export const clientOptions: readonly Option[] = [
+  new SettingOption(
+    '-b, --brokers <HOST:PORT,…>',
+    'bootstrap brokers (default: those of the configuration, else 127.0.0.1:9092)',
+    ['clusters', 'default', 'brokers']
+  ),
+  new Option('--cluster <NAME>', 'one of the clusters of the configuration (default: default)').argParser(notEmpty),
+  new Option('--timeout <SECONDS>', 'time limit for an answer of the brokers (default 10)').argParser(wholeNumber(1)),
+  ...configOptions
+]
+
+/** Every flag of a command line that stands for a setting, `--set` included, in the form the configuration takes. */
+export function settingsOf(line: Command): FlagSetting[] {
+  const direct = line.options
+    .filter(isSetting)
+    .filter(option => line.getOptionValueSource(option.attributeName()) === 'cli')
+    .map(option => ({ flag: option.long!, path: option.path, value: line.getOptionValue(option.attributeName()) }))
+  return [...direct, ...(line.opts<{ set?: readonly FlagSetting[] }>().set ?? [])]
+}
+
+function toSetting(text: string): FlagSetting {
+  const [, key, value] = text.match(/^([^=]+)=(.*)$/s) ?? []
+  // Only the name is repeated: the rest may be a secret with another character before it than "=".
+  const name = text.match(/^[\w.-]*/)?.[0] ?? ''
+  if (key === undefined)
+    throw new UsageError(`--set takes NAME=VALUE, for example --set http.port=9000; "${name}" has no value`)
+  return { flag: `--set ${key}`, path: key.split('.'), value: value! }
+}
+
+/** Refuses an empty value. */
+export function notEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('a value')
+  return text
+}
+
+/** Reads a whole number. */
+export function wholeNumber(minimum: number): (text: string) => number {
+  return text => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= minimum && Number.isSafeInteger(value)) return value
+    throw new InvalidArgumentError(`a whole number of at least ${minimum}`)
+  }
+}

@@ -1,0 +1,62 @@
+import type { Command, CommanderError } from 'commander'
+import { suggestion } from '../settings/suggestion.js'
+
+/**
+ * commander's messages, and ours: one line, with "flag" for a word that begins with dashes. A test runs each of them,
+ * so that an upgrade of commander that changes a message is noticed.
+ */
+const rewrites: readonly (readonly [RegExp, string])[] = [
+  [/^error: option '[^']*?(--[\w-]+) [^']*' argument '' is invalid\..*$/s, '$1 needs a value'],
+  [
+    /^error: option '[^']*?(--[\w-]+)[^']*' argument '(.*)' is invalid\. (?:Allowed choices are )?(.*?)\.?$/s,
+    '$1 takes $3, not "$2"'
+  ],
+  [/^error: option '[^']*?(--[\w-]+) <([^']*)>' argument missing$/, '$1 needs a value: $1 $2'],
+  [/^error: command-argument value '' is invalid for argument '(.*)'\..*$/s, '$1 is empty'],
+  [
+    /^error: command-argument value '(.*)' is invalid for argument '(.*)'\. (?:Allowed choices are )?(.*?)\.?$/s,
+    '$2 is $3, not "$1"'
+  ],
+  [/^error: missing required argument '(.*)'$/, '$1 is missing'],
+  [
+    /^error: too many arguments.* Expected (\d+) arguments? but got (\d+)\.$/,
+    'too many arguments: expected $1, got $2'
+  ],
+  [/^error: /, '']
+]
+
+const UNKNOWN_OPTION = /^error: unknown option '([^=]*?)(?:=.*)?'$/s
+const UNKNOWN_COMMAND = /^error: unknown command '(.*)'$/s
+
+/** Describes in one line what is wrong with the command line, with a suggestion where there is one. */
+export function usageMessage({ code, message }: CommanderError, line: Command, example: string | undefined): string {
+  if (code === 'commander.help') return `a command is missing; there are ${commandsOf(line).join(', ')}`
+  const [, command] = message.match(UNKNOWN_COMMAND) ?? []
+  if (command !== undefined) return unknownCommand(command, line)
+  const [, flag] = message.match(UNKNOWN_OPTION) ?? []
+  if (flag !== undefined) return unknownFlag(flag, line)
+  const [pattern, replacement] = rewrites.find(([candidate]) => candidate.test(message)) ?? ['', '']
+  const text = message.replace(pattern, replacement)
+  return / is (missing|empty)$/.test(text) && example !== undefined ? `${text}, for example: ${example}` : text
+}
+
+/** `there is no command sreve; did you mean serve?; there are serve, read` */
+export function unknownCommand(name: string, parent: Command): string {
+  const names = commandsOf(parent)
+  return `there is no command ${name}${suggestion(name, names)}; there are ${names.join(', ')}`
+}
+
+const commandsOf = (parent: Command): string[] =>
+  parent
+    .createHelp()
+    .visibleCommands(parent)
+    .map(command => command.name())
+
+function unknownFlag(flag: string, line: Command): string {
+  const known = line.options.map(({ long }) => long ?? '')
+  // The flag of --flag=value is known when it takes no value.
+  if (known.includes(flag)) return `${flag} takes no value`
+  return `unknown flag ${flag}${suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
+}
+
+const withoutDashes = (flag: string): string => flag.replace(/^-+/, '')

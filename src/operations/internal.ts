@@ -1,0 +1,70 @@
+import type { BrokerNode, Offset } from '../model.js'
+import type { MembershipOperations } from './membership.js'
+import type { Failure, Request, TimedOut } from './request.js'
+
+/**
+ * Internal, from delivery only: sealed batches to write, at most one per partition. All lanes that became ready in a
+ * turn are in one message. Each batch is answered by one direct call of `answer`; after that the Router writes no byte of
+ * the batch any more. The Router never retries a batch that may have reached a broker, because that is for its lane to decide.
+ */
+export interface ProduceBatches {
+  readonly type: 'produceBatches'
+  readonly batches: readonly SealedBatch[]
+}
+export interface SealedBatch {
+  readonly topic: string
+  readonly partition: number
+  /** Frozen: a whole record batch, header included. */
+  readonly bytes: Buffer
+  /**
+   * The cluster that the producer id in the batch belongs to. While another one is connected, the batch is answered
+   * `clusterChanged`. Absent: any cluster may take it.
+   */
+  readonly clusterId?: string | undefined
+  answer(answer: BatchAnswer): void
+  /** Called with what kept the batch from a broker, while the Router goes on trying. */
+  delayed?(lastError: string): void
+}
+export type BatchAnswer =
+  /** `baseOffset` -1: the broker has stored the batch, but did not tell its offset. */
+  | { readonly type: 'appended'; readonly baseOffset: Offset; readonly logAppendTimeMs: number }
+  /** A broker answered with an error code for this partition. Leader tables are being refreshed where that helps. */
+  | { readonly type: 'rejected'; readonly errorCode: number }
+  /** The connection was lost, or the call timed out, after bytes may have left: the outcome is unknown. */
+  | { readonly type: 'unanswered'; readonly error: Error }
+  /** Not one byte left in this attempt. `unknownTopic` only after confirming refreshes. */
+  | {
+      readonly type: 'notSent'
+      readonly reason:
+        | 'noLeader'
+        | 'unknownTopic'
+        | 'unknownPartition'
+        | 'brokerUnreachable'
+        | 'overloaded'
+        | 'shuttingDown'
+        /** Another Kafka cluster is connected than when the batch was sealed: its producer id means nothing there. */
+        | 'clusterChanged'
+      readonly message: string
+    }
+
+/** Internal, from delivery only: a producer id from any live broker (retried by the Router until the deadline). */
+export interface InitProducerId extends Request<InitProducerIdResult> {
+  readonly type: 'initProducerId'
+}
+export type InitProducerIdResult =
+  | { readonly type: 'success'; readonly producerId: bigint; readonly producerEpoch: number }
+  | TimedOut
+  | Failure
+
+/** Internal, from the Router itself: which broker coordinates a group? Any broker can tell. */
+export interface FindCoordinator extends Request<FindCoordinatorResult> {
+  readonly type: 'findCoordinator'
+  readonly groupId: string
+}
+export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
+
+/** Operations that users of the library do not ask. */
+export interface InternalOperations extends MembershipOperations {
+  initProducerId: { request: InitProducerId; result: InitProducerIdResult }
+  findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
+}

@@ -1,0 +1,248 @@
+import type { ActorRef, ActorSystem, Step } from '../actor/actor.js'
+import type { ErrorCode } from '../errors.js'
+import type { Offset, RecordBatch, TopicPartition } from '../model.js'
+import type { FetchDataResult, FetchOffsetResult, OffsetType, RouterMessage } from '../operations.js'
+
+/** Where reading begins. `last`: so many records before the end of each partition. */
+export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
+
+/** How often a failure that may pass is asked again before a reader that does not follow gives up. */
+const MAX_FAILURES = 20
+const RETRY_DELAY_MS = 500
+
+type Message =
+  | { readonly type: 'begin' }
+  | { readonly type: 'offset'; readonly result: FetchOffsetResult }
+  | { readonly type: 'data'; readonly result: FetchDataResult }
+  /** The records are out; `more`: the output wants further ones. */
+  | { readonly type: 'written'; readonly more: boolean }
+  | { readonly type: 'again' }
+
+type Effect =
+  | { readonly type: 'askOffset'; readonly offsetType: OffsetType }
+  | { readonly type: 'askData'; readonly offset: Offset }
+  /** Records before `end` only. */
+  | { readonly type: 'write'; readonly batch: RecordBatch; readonly end: Offset }
+  | { readonly type: 'waitThenAgain' }
+  | { readonly type: 'warn'; readonly message: string }
+  | { readonly type: 'finish'; readonly problem: ReadProblem | undefined }
+
+/** Why a partition cannot be read to its end. */
+export interface ReadProblem {
+  readonly code: ErrorCode
+  readonly message: string
+  /** True: reading the same again may succeed later. */
+  readonly retriable: boolean
+}
+
+/** What a reader is told once. */
+export interface ReaderPlan {
+  readonly topicPartition: TopicPartition
+  readonly start: ReadStart
+  readonly follow: boolean
+}
+
+interface State {
+  readonly plan: ReaderPlan
+  readonly failures: number
+  /** End of the log when reading began; unknown until asked; infinite when following. */
+  readonly end: Offset | undefined
+  readonly earliest: Offset | undefined
+  /** Next offset to read; unknown until asked. */
+  readonly offset: Offset | undefined
+}
+
+export const initialState = (plan: ReaderPlan): State => ({
+  plan,
+  failures: 0,
+  end: undefined,
+  earliest: undefined,
+  offset: undefined
+})
+
+/** Decides what a reader does next. Pure. */
+export function transition(state: State, message: Message): Step<State, Effect> {
+  switch (message.type) {
+    case 'begin':
+    case 'again':
+      return proceed(state)
+    case 'offset':
+      return onOffset(state, message.result)
+    case 'data':
+      return onData(state, message.result)
+    case 'written':
+      return message.more ? proceed(state) : finish(state)
+  }
+}
+
+/** Asks for whatever is not known yet: the end of the log, its beginning, where to start; then for records. */
+function proceed(state: State): Step<State, Effect> {
+  const { end, earliest, offset, plan } = state
+  if (end === undefined) return [state, [{ type: 'askOffset', offsetType: 'latest' }]]
+  if (typeof plan.start === 'object' && 'last' in plan.start && earliest === undefined) {
+    return [state, [{ type: 'askOffset', offsetType: 'earliest' }]]
+  }
+  if (offset === undefined) {
+    const { start } = plan
+    if (start === 'latest') return proceed({ ...state, offset: end })
+    if (start === 'earliest' || 'timestampMs' in start) return [state, [{ type: 'askOffset', offsetType: start }]]
+    return proceed({ ...state, offset: 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0) })
+  }
+  if (!plan.follow && offset >= end) return finish(state)
+  return [state, [{ type: 'askData', offset }]]
+}
+
+function onOffset(state: State, result: FetchOffsetResult): Step<State, Effect> {
+  if (result.type !== 'success') return onTrouble(state, result)
+  const known = { ...state, failures: 0 }
+  if (result.offsetType === 'latest') return proceed({ ...known, end: result.offset })
+  if (typeof state.plan.start === 'object' && 'last' in state.plan.start)
+    return proceed({ ...known, earliest: result.offset })
+  return proceed({ ...known, offset: result.offset })
+}
+
+function onData(state: State, result: FetchDataResult): Step<State, Effect> {
+  switch (result.type) {
+    case 'success': {
+      const { batch } = result
+      const end = state.plan.follow ? Number.POSITIVE_INFINITY : state.end!
+      return [{ ...state, failures: 0, offset: batch.nextOffset }, [{ type: 'write', batch, end }]]
+    }
+    case 'noMessages':
+      // What is left below the end belongs to a transaction that is open, or was compacted away.
+      return state.plan.follow ? proceed({ ...state, failures: 0 }) : finish(state)
+    case 'corruptMessage': {
+      const lost = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
+      const [next, effects] = proceed({ ...state, offset: result.nextOffset })
+      return [next, [{ type: 'warn', message: lost }, ...effects]]
+    }
+    case 'offsetOutOfRange':
+      return onOutOfRange(state)
+    default:
+      return onTrouble(state, result)
+  }
+}
+
+/** Records that were there may have gone by retention; an offset that was never there is a mistake of the caller. */
+function onOutOfRange(state: State): Step<State, Effect> {
+  const asked = state.offset ?? 0
+  if (typeof state.plan.start === 'object' && 'offset' in state.plan.start && asked === state.plan.start.offset) {
+    const message = `offset ${asked} of ${nameOf(state)} is out of range (the end is ${state.end}); read from earliest or latest instead`
+    return finish(state, { code: 'invalidRequest', message, retriable: false })
+  }
+  const restarted = { ...state, offset: undefined, plan: { ...state.plan, start: 'earliest' as const } }
+  const [next, effects] = proceed(restarted)
+  return [
+    next,
+    [
+      {
+        type: 'warn',
+        message: `records of ${nameOf(state)} from offset ${asked} on are gone; going on at the earliest`
+      },
+      ...effects
+    ]
+  ]
+}
+
+type Trouble = Exclude<
+  FetchOffsetResult | FetchDataResult,
+  { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
+>
+
+function onTrouble(state: State, result: Trouble): Step<State, Effect> {
+  const problem = toProblem(nameOf(state), result)
+  const failures = state.failures + 1
+  if (!problem.retriable || (!state.plan.follow && failures >= MAX_FAILURES)) return finish(state, problem)
+  const waiting: Step<State, Effect> = [{ ...state, failures }, [{ type: 'waitThenAgain' }]]
+  if (failures > 1) return waiting
+  return [waiting[0], [{ type: 'warn', message: `${problem.message}; trying again` }, ...waiting[1]]]
+}
+
+function toProblem(name: string, result: Trouble): ReadProblem {
+  switch (result.type) {
+    case 'unknownTopicOrPartition':
+      return { code: 'unknownTopic', message: `${name} does not exist`, retriable: false }
+    case 'timedOut':
+      return { code: 'timedOut', message: `${name}: ${result.reason ?? 'no answer in time'}`, retriable: true }
+    case 'failed':
+      return { code: result.code, message: `${name}: ${result.message}`, retriable: result.retriable }
+  }
+}
+
+const finish = (state: State, problem?: ReadProblem): Step<State, Effect> => [state, [{ type: 'finish', problem }]]
+
+const nameOf = ({ plan: { topicPartition } }: State): string => `${topicPartition.topic}/${topicPartition.partition}`
+
+/** What a reader works with. */
+export interface ReaderHands {
+  readonly router: ActorRef<RouterMessage>
+  readonly requestTimeoutMs: number
+  /** Puts the records before `end` out; resolves when there is room for more, with whether more are wanted. */
+  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean>
+  warn(message: string): void
+  /** Ends reading without a problem. */
+  readonly stopped?: AbortSignal | undefined
+}
+
+/** Runs a reader of one partition as an actor; resolves with what went wrong, or `undefined`. */
+export function readPartition(
+  system: ActorSystem,
+  plan: ReaderPlan,
+  hands: ReaderHands
+): Promise<ReadProblem | undefined> {
+  const { topicPartition } = plan
+  return new Promise(resolve => {
+    const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
+      initial: initialState(plan),
+      transition,
+      run: (effect, self) => perform(effect, self),
+      onCrash: error => {
+        const message = `${topicPartition.topic}/${topicPartition.partition}: ${error.message}`
+        resolve({ code: 'protocol', message, retriable: false })
+      }
+    })
+    const perform = (effect: Effect, self: ActorRef<Message>): void => {
+      const timeoutMs = hands.requestTimeoutMs
+      if (hands.stopped?.aborted) {
+        self.stop()
+        resolve(undefined)
+        return
+      }
+      switch (effect.type) {
+        case 'askOffset': {
+          const requester = { reply: (result: FetchOffsetResult): void => self.tell({ type: 'offset', result }) }
+          hands.router.tell({
+            type: 'fetchOffset',
+            topicPartition,
+            offsetType: effect.offsetType,
+            requester,
+            timeoutMs
+          })
+          break
+        }
+        case 'askData': {
+          const requester = { reply: (result: FetchDataResult): void => self.tell({ type: 'data', result }) }
+          hands.router.tell({ type: 'fetchData', topicPartition, offset: effect.offset, requester, timeoutMs })
+          break
+        }
+        case 'write':
+          hands.write(topicPartition, effect.batch, effect.end).then(
+            more => self.tell({ type: 'written', more }),
+            () => self.tell({ type: 'written', more: false })
+          )
+          break
+        case 'waitThenAgain':
+          setTimeout(() => self.tell({ type: 'again' }), RETRY_DELAY_MS)
+          break
+        case 'warn':
+          hands.warn(effect.message)
+          break
+        case 'finish':
+          self.stop()
+          resolve(effect.problem)
+          break
+      }
+    }
+    reader.tell({ type: 'begin' })
+  })
+}

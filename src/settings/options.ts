@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { ConfigError } from '../errors.js'
+import { printable } from '../printable.js'
+import type { Assignment } from './assignment.js'
+import { describeSchema } from './leaves.js'
+import { toProblems } from './problems.js'
+
+/** Deeper, options are objects of the caller. */
+const MAX_DEPTH = 3
+
+/**
+ * Checks options of the library against the schema that the configuration uses, too. An option that is absent or
+ * `undefined` has its default.
+ *
+ * @param taker the function they were given to, for messages
+ * @param name the option of `taker` that holds them; absent: they are all of its options
+ * @throws ConfigError with one line for each option that is wrong
+ */
+export function parseOptions<Schema extends z.ZodType>(
+  schema: Schema,
+  given: unknown,
+  taker: string,
+  name?: string
+): z.output<Schema> {
+  const parsed = schema.safeParse(given)
+  if (parsed.success) return parsed.data
+  throw name === undefined
+    ? toError(schema, given, taker)
+    : toError(z.strictObject({ [name]: schema }), { [name]: given }, taker)
+}
+
+/** Checks once more, with the whole path of every option. */
+function toError(schema: z.ZodType, given: unknown, taker: string): ConfigError {
+  const { error } = schema.safeParse(given)
+  const problems = toProblems(error!, toAssignments(given, taker), describeSchema(schema).leaves)
+  return new ConfigError(problems.map(printable).join('\n'))
+}
+
+function toAssignments(value: unknown, origin: string, path: readonly string[] = []): Assignment[] {
+  const isWhole = !isPlain(value) || (path.length > 0 && Object.keys(value).length === 0)
+  if (isWhole || path.length === MAX_DEPTH) return [{ path, value, origin }]
+  return Object.entries(value).flatMap(([key, child]) => toAssignments(child, origin, [...path, key]))
+}
+
+const isPlain = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype

@@ -1,0 +1,97 @@
+import type { z } from 'zod'
+import type { Assignment } from './assignment.js'
+import type { Leaf } from './leaves.js'
+import { suggestion } from './suggestion.js'
+
+type Issue = z.core.$ZodIssue
+
+/**
+ * Turns the issues that the schema found into lines for the operator:
+ *
+ *   http.port: expected integer, got "eighty" (CASTELLAN_HTTP_PORT)
+ *   http.prot: no such setting; did you mean port? (castellan.yaml)
+ */
+export function toProblems(error: z.ZodError, assignments: readonly Assignment[], leaves: readonly Leaf[]): string[] {
+  return error.issues.flatMap(issue => describe(issue, assignments, leaves))
+}
+
+function describe(issue: Issue, assignments: readonly Assignment[], leaves: readonly Leaf[]): string[] {
+  const path = issue.path.map(String)
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => {
+      const full = [...path, key]
+      return `${full.join('.')}: no such setting${didYouMean(full, leaves)}${origin(full, assignments)}`
+    })
+  }
+  return [
+    `${path.join('.') || 'the configuration'}: ${reason(issue, path, assignments, leaves)}${origin(path, assignments)}`
+  ]
+}
+
+function reason(
+  issue: Issue,
+  path: readonly string[],
+  assignments: readonly Assignment[],
+  leaves: readonly Leaf[]
+): string {
+  const leaf = leaves.find(({ path: candidate }) => matches(candidate, path))
+  const given = leaf && !leaf.isSecret ? got(path, assignments) : ''
+  if (issue.code === 'invalid_type' || issue.code === 'invalid_union' || issue.code === 'invalid_value') {
+    return `expected ${typeOf(leaf, issue)}${given}`
+  }
+  if (issue.code === 'too_small') return `must be at least ${issue.minimum}${unitOf(issue, issue.minimum)}${given}`
+  if (issue.code === 'too_big') return `must be at most ${issue.maximum}${unitOf(issue, issue.maximum)}${given}`
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => message).join('; ')
+  return `${issue.message}${given}`
+}
+
+function typeOf(leaf: Leaf | undefined, issue: Issue): string {
+  if (leaf !== undefined && leaf.type !== 'any') return leaf.type
+  return 'expected' in issue ? issue.expected : 'something else'
+}
+
+function unitOf({ origin }: { readonly origin: string }, amount: number | bigint): string {
+  if (origin !== 'string') return ''
+  return Number(amount) === 1 ? ' character' : ' characters'
+}
+
+const matches = (pattern: readonly string[], path: readonly string[]): boolean =>
+  pattern.length <= path.length && pattern.every((part, index) => part === '*' || part === path[index])
+
+/** The last assignment at, above or below a path: it determines the value. */
+function find(path: readonly string[], assignments: readonly Assignment[]): Assignment | undefined {
+  const common = (candidate: readonly string[]): boolean =>
+    candidate.slice(0, path.length).every((part, index) => part === path[index])
+  return assignments.findLast(({ path: candidate }) => common(candidate))
+}
+
+function origin(path: readonly string[], assignments: readonly Assignment[]): string {
+  const found = find(path, assignments)
+  return found ? ` (${found.originAt?.(path) ?? found.origin})` : ''
+}
+
+function got(path: readonly string[], assignments: readonly Assignment[]): string {
+  const found = find(path, assignments)
+  if (!found || found.path.length > path.length) return ''
+  const item = path[found.path.length]
+  const value = item !== undefined && Array.isArray(found.value) ? found.value[Number(item)] : found.value
+  // A text with an @ may hold a user name and password.
+  if ((JSON.stringify(found.value) ?? '').includes('@')) return ''
+  const text = JSON.stringify(value) ?? String(value)
+  return `, got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`
+}
+
+/** Suggests the setting that was probably meant: in the same section, or of the same name elsewhere. */
+export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
+  const wrong = path.at(-1)!.toLowerCase()
+  const depth = path.length - 1
+  const siblings = new Set(
+    leaves
+      .filter(leaf => leaf.path.length > depth && matches(leaf.path.slice(0, depth), path))
+      .map(leaf => leaf.path[depth]!)
+  )
+  const near = suggestion(wrong, [...siblings])
+  if (near) return near
+  const elsewhere = leaves.find(leaf => leaf.path.at(-1)!.toLowerCase() === wrong)
+  return elsewhere ? `; did you mean ${elsewhere.path.join('.')}?` : ''
+}

@@ -1,0 +1,20 @@
+const DIGITS = 16
+
+/** Names of the log's files: an id of 16 digits, so that they sort as text, and what the file is. */
+const name = (id: number, suffix: string): string => `${String(id).padStart(DIGITS, '0')}.${suffix}`
+
+/** The id in a name, `undefined` for any other file. */
+function idOf(fileName: string, suffix: string): number | undefined {
+  const digits = fileName.slice(0, DIGITS)
+  return /^\d{16}$/.test(digits) && fileName === `${digits}.${suffix}` ? Number(digits) : undefined
+}
+
+export const slabName = (id: number): string => name(id, 'slab')
+export const slabIdOf = (fileName: string): number | undefined => idOf(fileName, 'slab')
+
+export const journalName = (id: number): string => name(id, 'progress')
+export const journalIdOf = (fileName: string): number | undefined => idOf(fileName, 'progress')
+
+/** A finished slab whose file is going to be another one. */
+export const spareName = (id: number): string => name(id, 'spare')
+export const spareIdOf = (fileName: string): number | undefined => idOf(fileName, 'spare')

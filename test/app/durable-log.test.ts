@@ -1,0 +1,63 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { openOptions } from '../../src/app/open-options.js'
+import type { App } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { silentLogger } from '../../src/model.js'
+import { whyNotToTake } from '../../src/wal/directory-lock.js'
+import { startTestApp } from '../support/app-under-test.js'
+
+describe('the durable log of the gateway', () => {
+  let cluster: EmbeddedCluster
+  let directory: string
+  let app: App | undefined
+  beforeEach(async () => {
+    cluster = await startEmbeddedCluster()
+    directory = join(mkdtempSync(join(tmpdir(), 'castellan-log-')), 'wal')
+  })
+  afterEach(async () => {
+    await app?.stop()
+    await cluster.close()
+    rmSync(join(directory, '..'), { recursive: true, force: true })
+  })
+
+  it('is in the directory that is configured, and nowhere else', async () => {
+    const isThere = existsSync(resolve('castellan-data'))
+    app = await startTestApp(cluster.bootstrap, { 'dialects.arion.durability': 'disk', 'wal.directory': directory })
+    const answer = await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
+    expect(answer.status).to.equal(202)
+    expect(readdirSync(directory)).to.include.members(['FORMAT', 'LOCK'])
+    expect(existsSync(resolve('castellan-data'))).to.equal(isThere)
+  })
+
+  it('house 14: belongs to its process: another one is told so before it opens it', async () => {
+    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': directory }
+    app = await startTestApp(cluster.bootstrap, settings)
+    await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
+    expect(await whyNotToTake(directory)).to.match(/^another process uses the durable log in .*wal\.directory/)
+  })
+
+  it('house 14: says at start that the directory cannot be made, and why', async () => {
+    const file = join(directory, '..', 'file')
+    writeFileSync(file, '')
+    const warnings: string[] = []
+    const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
+    app = await startTestApp(cluster.bootstrap, { 'wal.directory': join(file, 'wal') }, log)
+    expect(warnings.join()).to.match(/^the durable log cannot use .*not a directory.*; its records are refused/)
+  })
+
+  it('house 14: has no complaint about a directory that does not exist yet, however long its path', async () => {
+    expect(await whyNotToTake(directory)).to.equal(undefined)
+    expect(await whyNotToTake(join(directory, 'x'.repeat(200), 'wal'))).to.equal(undefined)
+  })
+})
+
+describe('openCastellan', () => {
+  it('has no durable log unless it is told to', () => {
+    expect(openOptions.parse({ brokers: ['127.0.0.1:9092'] }).wal).to.equal(undefined)
+    expect(openOptions.parse({ brokers: ['127.0.0.1:9092'], wal: {} }).wal).to.include({ fsyncPuts: true })
+  })
+})

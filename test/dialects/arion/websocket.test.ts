@@ -1,0 +1,448 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { expect } from 'chai'
+import { type ClientOptions, WebSocket } from 'ws'
+import { until, untilNothingIsHeld } from '../../http/fixtures.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { ask, jsonOf, type ServedArion, type ServeOptions, serveArion } from './harness.js'
+
+type Reply = Readonly<Record<string, unknown>>
+
+/** A websocket and everything that came over it. */
+class Client {
+  readonly replies: Reply[] = []
+  readonly texts: string[] = []
+  closed: { readonly code: number; readonly reason: string } | undefined
+  readonly websocket: WebSocket
+
+  private constructor(websocket: WebSocket) {
+    this.websocket = websocket
+    websocket.on('message', (data, isBinary) => {
+      expect(isBinary).to.equal(false)
+      this.texts.push(String(data))
+      this.replies.push(JSON.parse(String(data)) as Reply)
+    })
+    websocket.on('close', (code, reason) => (this.closed = { code, reason: reason.toString() }))
+    websocket.on('error', () => undefined)
+  }
+
+  static async open(url: string, path: string, options: ClientOptions = {}): Promise<Client> {
+    const websocket = new WebSocket(`${url.replace(/^http/, 'ws')}${path}`, options)
+    const client = new Client(websocket)
+    await once(websocket, 'open')
+    return client
+  }
+
+  untilReplies = (count: number): Promise<void> =>
+    until(
+      () => this.replies.length >= count,
+      `${count} replies`,
+      () => this.replies.length
+    )
+
+  async untilClosed(): Promise<{ readonly code: number; readonly reason: string }> {
+    await until(() => this.closed !== undefined, 'the end of the websocket')
+    return this.closed!
+  }
+}
+
+/** A frame as clients send it, masked with zeros; shorter than 64 KiB. */
+function frame(payload: string | Buffer, opcode = 1): Buffer {
+  const bytes = Buffer.from(payload as string)
+  const length = bytes.length < 126 ? [0x80 | bytes.length] : [0x80 | 126, bytes.length >> 8, bytes.length & 0xff]
+  return Buffer.concat([Buffer.from([0x80 | opcode, ...length, 0, 0, 0, 0]), bytes])
+}
+
+const handshake = (path: string, headers: readonly string[] = []): string =>
+  [
+    `GET ${path} HTTP/1.1`,
+    'host: localhost',
+    'connection: Upgrade',
+    'upgrade: websocket',
+    ...(headers.length > 0 ? headers : ['sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==']),
+    '',
+    ''
+  ].join('\r\n')
+
+describe('arion websockets', () => {
+  let served: ServedArion
+  afterEach(async () => {
+    await served?.http.close()
+  })
+  const serve = async (options: ServeOptions = {}): Promise<ServedArion> => (served = await serveArion(options))
+  const byHand = (): FakeGateway => new FakeGateway({ outcome: 'by hand' })
+  const values = ({ records }: FakeGateway): string[] => records.map(({ value }) => value!.toString())
+  const untilTaken = (gateway: FakeGateway, count: number): Promise<void> =>
+    until(
+      () => gateway.records.length >= count,
+      `${count} messages`,
+      () => gateway.records.length
+    )
+
+  it('arion 28: text, binary and empty frames are messages, and each has its reply', async () => {
+    let offset = 0
+    const { gateway, url } = await serve({ gateway: new FakeGateway({ outcome: () => delivered(7, offset++) }) })
+    const client = await Client.open(url, '/websocket/test')
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+    client.websocket.send('grün')
+    client.websocket.send(bytes)
+    client.websocket.send('')
+    await client.untilReplies(3)
+    expect(gateway.records.map(({ value }) => value)).to.deep.equal([Buffer.from('grün'), bytes, Buffer.alloc(0)])
+    expect(gateway.records.every(({ topic, key }) => topic === 'test' && key === null)).to.equal(true)
+    expect(client.replies.map(reply => reply.offset)).to.deep.equal([0, 1, 2])
+    expect(client.texts[0]).to.match(
+      /^\{"topic":"test","partition":7,"offset":0,"sent":"[^"]+Z","status":"sent","key":null\}$/
+    )
+    client.websocket.close()
+    await untilNothingIsHeld(served)
+  })
+
+  it('arion 28: the key of the path is the key of every message', async () => {
+    const { gateway, sharedUrl } = await serve()
+    const client = await Client.open(sharedUrl, '/websocket/test/a%2Fb+%E2%82%AC?x=1')
+    client.websocket.send('x')
+    await client.untilReplies(1)
+    expect(gateway.records[0]!.key).to.deep.equal(Buffer.from('a/b €'))
+    expect(client.replies[0]).to.include({ key: 'a/b €', status: 'sent' })
+    client.websocket.terminate()
+  })
+
+  it('arion 30: messages may be as large as the limit, in one frame or in many', async () => {
+    const { gateway, url } = await serve()
+    const client = await Client.open(url, '/websocket/test')
+    const large = Buffer.alloc(1_000_000, 'x')
+    client.websocket.send(large)
+    client.websocket.send(large.subarray(0, 600_000), { fin: false })
+    client.websocket.send(large.subarray(600_000))
+    await client.untilReplies(2)
+    expect(gateway.records.every(({ value }) => value!.equals(large))).to.equal(true)
+    client.websocket.send(Buffer.alloc(1_000_001))
+    expect((await client.untilClosed()).code).to.equal(1009)
+    const other = await Client.open(url, '/websocket/test')
+    other.websocket.send(large.subarray(0, 600_000), { fin: false })
+    other.websocket.send(large.subarray(0, 600_000))
+    expect((await other.untilClosed()).code).to.equal(1009)
+    expect(gateway.records).to.have.length(2)
+    await untilNothingIsHeld(served)
+  })
+
+  it('arion 31: pings are answered and keep it open, silence closes it, a close frame comes back', async () => {
+    const { url } = await serve({ settings: { idleTimeoutMs: 400 } })
+    const pinging = await Client.open(url, '/websocket/test')
+    const silent = await Client.open(url, '/websocket/test')
+    let pongs = 0
+    pinging.websocket.on('pong', () => pongs++)
+    const timer = setInterval(() => pinging.websocket.ping('are you there'), 50)
+    expect((await silent.untilClosed()).code).to.equal(1001)
+    await new Promise(resolve => setTimeout(resolve, 500))
+    expect(pinging.closed).to.equal(undefined)
+    expect(pongs).to.be.above(5)
+    clearInterval(timer)
+    pinging.websocket.close(4_321, 'enough')
+    expect(await pinging.untilClosed()).to.deep.equal({ code: 4_321, reason: 'enough' })
+  })
+
+  it('arion 32: frames that come together with the upgrade are answered', async () => {
+    const { gateway, url } = await serve()
+    const socket = await RawSocket.open(url)
+    const frames = Array.from({ length: 10 }, (_, i) => frame(`m${i}`))
+    const offers = 'sec-websocket-protocol: chat\r\nsec-websocket-extensions: permessage-deflate\r\n'
+    const asked = handshake('/websocket/test').replace(/\r\n$/, `${offers}\r\n`)
+    await socket.send(Buffer.concat([Buffer.from(asked), ...frames]))
+    const received = await socket.until(text => (text.match(/"status":"sent"/g)?.length ?? 0) === 10)
+    expect(received)
+      .to.match(/^HTTP\/1\.1 101 Switching Protocols\r\n/)
+      .and.include('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
+    expect(received).not.to.match(/sec-websocket-(extensions|protocol)/i)
+    expect(values(gateway)).to.deep.equal(Array.from({ length: 10 }, (_, i) => `m${i}`))
+    socket.destroy()
+  })
+
+  it('arion 33: a client that reads no replies gets all of them in the end, and holds up nobody', async () => {
+    const { gateway, url } = await serve()
+    const client = await Client.open(url, '/websocket/test')
+    const inner = (client.websocket as unknown as { _socket: Socket })._socket
+    inner.pause()
+    for (let i = 0; i < 5_000; i++) client.websocket.send(`m${i}`)
+    const other = await Client.open(url, '/websocket/test')
+    other.websocket.send('x')
+    await other.untilReplies(1)
+    inner.resume()
+    await client.untilReplies(5_000)
+    expect(values(gateway).filter(value => value !== 'x')).to.deep.equal(
+      Array.from({ length: 5_000 }, (_, i) => `m${i}`)
+    )
+    for (const each of [client, other]) each.websocket.terminate()
+  })
+
+  it('arion 33: nothing more is read while replies wait for their reader', async () => {
+    const gateway = byHand()
+    // While nothing is read the end of the client is not seen: silence ends it.
+    const settings = { maxMessagesInFlightPerConnection: 100_000, idleTimeoutMs: 3_000 }
+    const { url } = await serve({ gateway, settings })
+    const client = connect(Number(new URL(url).port), '127.0.0.1')
+    client.write(handshake('/websocket/test'))
+    await once(client, 'data')
+    client.pause()
+    const pieces = Buffer.concat(Array.from({ length: 1_000 }, () => frame('x')))
+    // Settles what comes until the gateway reads nothing more: the kernel's buffers and its own are full of replies.
+    let settled = 0
+    let quietTurns = 0
+    let accepted = true
+    while (quietTurns < 300) {
+      if (accepted) accepted = client.write(pieces)
+      else if (client.writableNeedDrain === false) accepted = true
+      await new Promise(setImmediate)
+      if (settled === gateway.calls.length) quietTurns++
+      else quietTurns = 0
+      for (; settled < gateway.calls.length; settled++) {
+        const call = gateway.calls[settled]!
+        call.settle(call.records.map(() => delivered()))
+      }
+    }
+    const taken = gateway.records.length
+    expect(taken).to.be.below(200_000)
+    client.resume()
+    await untilTaken(gateway, taken + 1)
+    client.destroy()
+    await untilNothingIsHeld(served)
+  }).timeout(60_000)
+
+  it('arion 34: without an upgrade, in another version, and with a malformed topic', async () => {
+    const { url, gateway } = await serve()
+    for (const method of ['GET', 'POST']) {
+      const plain = await ask(url, method, '/websocket/test')
+      expect([plain.status, plain.body]).to.deep.equal([400, 'expected websocket request'])
+      expect(plain.headers.get('content-type')).to.match(/^text\/plain/)
+      expect(plain.headers.get('connection')).to.equal('close')
+    }
+    const old = await RawSocket.open(url)
+    await old.send(
+      handshake('/websocket/test', ['sec-websocket-version: 99', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='])
+    )
+    expect(await old.untilClosed())
+      .to.match(/^HTTP\/1\.1 426 /)
+      .and.match(/\r\nsec-websocket-version: 13\r\n/i)
+    const keyless = await RawSocket.open(url)
+    await keyless.send(handshake('/websocket/test', ['sec-websocket-version: 13']))
+    expect(await keyless.untilClosed())
+      .to.match(/^HTTP\/1\.1 400 /)
+      .and.match(/expected websocket request$/)
+    const topic = await RawSocket.open(url)
+    await topic.send(handshake('/websocket/te%20st'))
+    expect(await topic.untilClosed())
+      .to.match(/^HTTP\/1\.1 400 /)
+      .and.match(/\{"status":"error","error":"malformed topic"\}$/)
+    const elsewhere = await RawSocket.open(url)
+    await elsewhere.send(handshake('/sync/test'))
+    expect(await elsewhere.untilClosed()).to.match(/^HTTP\/1\.1 404 /)
+    const put = await ask(url, 'PUT', '/websocket/test')
+    expect(jsonOf(put).error).to.equal('unknown resource')
+    expect(gateway.calls).to.deep.equal([])
+  })
+
+  it('replies come in the order of the messages, although a later one is settled first', async () => {
+    const gateway = byHand()
+    const { url } = await serve({ gateway })
+    const client = await Client.open(url, '/websocket/test')
+    client.websocket.send('first')
+    await untilTaken(gateway, 1)
+    client.websocket.send('second')
+    await untilTaken(gateway, 2)
+    gateway.calls[1]!.settle([delivered(0, 2)])
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(client.replies).to.deep.equal([])
+    gateway.calls[0]!.settle([delivered(0, 1)])
+    await client.untilReplies(2)
+    expect(client.replies.map(({ offset }) => offset)).to.deep.equal([1, 2])
+    client.websocket.terminate()
+  })
+
+  it('a thousand messages are in flight at most, and the next are read when some are answered', async () => {
+    const gateway = byHand()
+    const { url, metric } = await serve({ gateway })
+    const client = await Client.open(url, '/websocket/test/key')
+    for (let i = 0; i < 30_000; i++) client.websocket.send(`m${i}`)
+    await untilTaken(gateway, 1_000)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(gateway.records).to.have.length(1_000)
+    expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(1_000)
+    // What waits unread in the chunk that was read last, and nothing of what delivery has.
+    expect(await metric('castellan_http_bodies_in_flight_bytes')).to.be.below(70_000)
+    for (let settled = 0; client.replies.length < 30_000; ) {
+      for (; settled < gateway.calls.length; settled++) {
+        const call = gateway.calls[settled]!
+        call.settle(call.records.map(() => delivered()))
+      }
+      await new Promise(setImmediate)
+    }
+    expect(values(gateway)).to.deep.equal(Array.from({ length: 30_000 }, (_, i) => `m${i}`))
+    expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
+    client.websocket.terminate()
+  }).timeout(60_000)
+
+  it('bytes in flight are limited as well', async () => {
+    const gateway = byHand()
+    const { url } = await serve({ gateway, settings: { maxBytesInFlightPerConnection: 100_000, idleTimeoutMs: 500 } })
+    const client = await Client.open(url, '/websocket/test')
+    for (let i = 0; i < 100; i++) client.websocket.send(Buffer.alloc(50_000))
+    await untilTaken(gateway, 2)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(gateway.records.length).to.be.below(6)
+    // Nothing is read from it, so its end is noticed when it has been silent for too long.
+    client.websocket.terminate()
+    await untilNothingIsHeld(served)
+  })
+
+  it('messages that find no room wait in their order until there is some', async () => {
+    let isFull = true
+    const refuse = (_: unknown, index: number) => (isFull && index >= 2 ? failure('overloaded') : undefined)
+    const { gateway, url } = await serve({ gateway: new FakeGateway({ refuse }) })
+    const socket = await RawSocket.open(url)
+    await socket.send(
+      Buffer.concat([Buffer.from(handshake('/websocket/test')), ...['a', 'b', 'c', 'd'].map(text => frame(text))])
+    )
+    await socket.until(text => (text.match(/"sent","key"/g)?.length ?? 0) >= 2)
+    isFull = false
+    await socket.send(frame('e'))
+    await socket.until(text => (text.match(/"sent","key"/g)?.length ?? 0) >= 5)
+    const tries = gateway.calls.map(({ records }) => records.map(({ value }) => value!.toString()).join(''))
+    expect(tries[0]).to.equal('abcd')
+    expect(tries.slice(1).join(' ')).to.match(/^(cd )*cde?( e)?$/)
+    socket.destroy()
+  })
+
+  it('a message that fails ends the websocket behind the replies before it', async () => {
+    const gateway = byHand()
+    const { url } = await serve({ gateway })
+    for (const [bad, code] of [
+      [failure('recordTooLarge', 10), 1011],
+      [failure('logUnavailable'), 1013]
+    ] as const) {
+      const client = await Client.open(url, '/websocket/test')
+      const before = gateway.calls.length
+      for (const text of ['a', 'b', 'c']) client.websocket.send(text)
+      await until(() => gateway.calls.slice(before).flatMap(({ records }) => records).length === 3, 'three messages')
+      let index = 0
+      for (const call of gateway.calls.slice(before)) {
+        call.settle(call.records.map(() => (index++ === 1 ? bad : delivered(0, 5))))
+      }
+      const closed = await client.untilClosed()
+      expect(closed).to.deep.equal({ code, reason: bad.message })
+      expect(client.replies.map(({ offset }) => offset)).to.deep.equal([5])
+    }
+    await untilNothingIsHeld(served)
+    expect(await served.metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
+  })
+
+  it('messages of which not the first ones were taken end the websocket, for their order is lost', async () => {
+    const refuse = (_: unknown, index: number) => (index === 0 ? failure('overloaded') : undefined)
+    const { url } = await serve({ gateway: new FakeGateway({ refuse }) })
+    const socket = await RawSocket.open(url)
+    await socket.send(Buffer.concat([Buffer.from(handshake('/websocket/test')), frame('a'), frame('b')]))
+    const received = await socket.until(text => text.includes('a message was refused'))
+    expect(received).not.to.include('"status":"sent"')
+    socket.destroy()
+  })
+
+  it('text that is no UTF-8, and what is no frame, close it with their codes', async () => {
+    const { url, gateway } = await serve()
+    for (const [bytes, code] of [
+      [frame(Buffer.from([0xff])), 1007],
+      [Buffer.from([0xf1, 0x80, 0, 0, 0, 0]), 1002],
+      [Buffer.from([0x81, 0x01, 0x41]), 1002]
+    ] as const) {
+      const socket = await RawSocket.open(url)
+      await socket.send(Buffer.concat([Buffer.from(handshake('/websocket/test')), bytes]))
+      const received = Buffer.from(await socket.until(text => text.includes('\x88')), 'latin1')
+      const close = received.indexOf(0x88)
+      expect(received.readUInt16BE(close + 2)).to.equal(code)
+      socket.destroy()
+    }
+    expect(gateway.calls).to.deep.equal([])
+    await untilNothingIsHeld(served)
+  })
+
+  it('arion 40: the process stops reading, answers what it has, and closes with 1001', async () => {
+    const gateway = byHand()
+    const { url, http } = await serve({ gateway })
+    const client = await Client.open(url, '/websocket/test')
+    client.websocket.send('x')
+    await untilTaken(gateway, 1)
+    const drained = http.drain(60_000)
+    client.websocket.send('too late')
+    await new Promise(resolve => setTimeout(resolve, 30))
+    expect(client.closed).to.equal(undefined)
+    gateway.calls[0]!.settle([delivered(0, 9)])
+    expect((await client.untilClosed()).code).to.equal(1001)
+    expect(client.replies.map(({ offset }) => offset)).to.deep.equal([9])
+    await drained
+    expect(values(gateway)).to.deep.equal(['x'])
+  })
+
+  it('a client that leaves costs nothing: what it sent is produced, and nothing is held', async () => {
+    const gateway = byHand()
+    const { url, metric } = await serve({ gateway })
+    for (const end of ['terminate', 'close'] as const) {
+      const client = await Client.open(url, '/websocket/test')
+      const before = gateway.records.length
+      for (let i = 0; i < 100; i++) client.websocket.send('x')
+      await untilTaken(gateway, before + 100)
+      client.websocket[end]()
+    }
+    await untilNothingIsHeld(served)
+    expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
+    expect(await metric('castellan_http_upgraded_connections')).to.equal(0)
+    for (const call of gateway.calls) call.settle(call.records.map(() => delivered()))
+    await new Promise(setImmediate)
+    expect(served.lines).to.deep.equal([])
+  })
+
+  it('large messages in the making count as bodies in flight', async () => {
+    const { url, metric } = await serve({ http: { maxBodiesInFlightBytes: 300_000 } })
+    const client = await Client.open(url, '/websocket/test')
+    client.websocket.send(Buffer.alloc(250_000), { fin: false })
+    await until(async () => (await metric('castellan_http_bodies_in_flight_bytes')) > 200_000, 'bytes in flight')
+    const other = await Client.open(url, '/websocket/test')
+    other.websocket.send(Buffer.alloc(250_000), { fin: false })
+    expect((await other.untilClosed()).code).to.equal(1013)
+    client.websocket.send(Buffer.alloc(1))
+    await client.untilReplies(1)
+    client.websocket.terminate()
+    await untilNothingIsHeld(served)
+  })
+
+  it('control frames are not held', async () => {
+    const { url, metric } = await serve()
+    const client = await Client.open(url, '/websocket/test')
+    for (let i = 0; i < 1_000; i++) client.websocket.pong(Buffer.alloc(100))
+    client.websocket.ping()
+    await once(client.websocket, 'pong')
+    expect(await metric('castellan_http_bodies_in_flight_bytes')).to.equal(0)
+    client.websocket.terminate()
+    await untilNothingIsHeld(served)
+  })
+
+  it('a message in the making stays counted when those before it are answered', async () => {
+    const { url, metric } = await serve()
+    const client = await Client.open(url, '/websocket/test')
+    client.websocket.send('whole')
+    client.websocket.send(Buffer.alloc(250_000), { fin: false })
+    await client.untilReplies(1)
+    await until(async () => (await metric('castellan_http_bodies_in_flight_bytes')) === 250_000, 'bytes in flight')
+    client.websocket.send(Buffer.alloc(1))
+    await client.untilReplies(2)
+    await until(async () => (await metric('castellan_http_bodies_in_flight_bytes')) === 0, 'nothing held')
+    client.websocket.terminate()
+    await untilNothingIsHeld(served)
+  })
+
+  it('web pages of others are refused', async () => {
+    const { url } = await serve()
+    const websocket = new WebSocket(`${url.replace(/^http/, 'ws')}/websocket/test`, { origin: 'https://evil.example' })
+    const [error] = (await once(websocket, 'error')) as [Error]
+    expect(error.message).to.include('403')
+  })
+})

@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { App } from '../../../src/app.js'
+import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { runCommand } from '../../main/run-command.js'
+import { startTestApp } from '../../support/app-under-test.js'
+import { exchange } from '../kprf/harness.js'
+
+const portOf = (url: string): number => Number(new URL(url).port)
+
+async function scrape({ urls }: App): Promise<Map<string, number>> {
+  const text = await (await fetch(`${urls.management}/metrics`)).text()
+  const lines = [...text.matchAll(/^(kafboy_\w+(?:\{[^}]*\})?) (\S+)$/gm)]
+  return new Map(lines.map(([, name, value]) => [name!, Number(value)]))
+}
+
+describe('kafboy in the whole gateway', () => {
+  let cluster: EmbeddedCluster
+  let app: App
+  const start = async (settings: Record<string, string> = {}): Promise<void> => {
+    app = await startTestApp(cluster.bootstrap, { 'dialects.kafboy.syncTimeoutMs': '30000', ...settings })
+  }
+  const post = async (path: string, body: string, headers: Record<string, string> = {}) => {
+    const answer = await fetch(app.urls.shared + path, { method: 'POST', body, headers })
+    return { said: `${answer.status} ${await answer.text()}`.trim(), headers: answer.headers }
+  }
+  const records = (topic: string): string[] => cluster.records(topic, 0).map(({ value }) => String(value))
+
+  beforeEach(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('t', { partitions: 1 })
+  })
+  afterEach(async () => {
+    await app?.stop()
+    await cluster.close()
+  })
+
+  it('has a port of its own, without the prefix', async () => {
+    await start({ 'dialects.kafboy.port': '0' })
+    const own = app.urls.dialects.get('kafboy')!
+    const answer = await fetch(`${own}/sync/t?x=1`, { method: 'POST', body: 'a=1' })
+    expect(`${answer.status} ${await answer.text()}`).to.equal('200 [{"ok":true}]')
+    expect((await fetch(`${own}/disco`)).status).to.equal(200)
+    expect((await fetch(`${own}/kafboy/sync/t`, { method: 'POST', body: 'a=1' })).status).to.equal(404)
+    expect(records('t')).to.deep.equal(['{"a":"1"}'])
+  })
+
+  it('kafboy 13: a path that cannot be decoded is 400 and empty', async () => {
+    await start()
+    expect((await post('/kafboy/async/%zz', 'a=1')).said).to.equal('400')
+    expect((await post('/kafboy/async/a%2Fb', 'a=1')).said).to.equal('200 {"ok":1}')
+  })
+
+  it('understands the absolute form of a request line', async () => {
+    await start()
+    const request =
+      'POST http://127.0.0.1/kafboy/async/t HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\na=1'
+    expect(await exchange(portOf(app.urls.shared), request)).to.match(/^HTTP\/1.1 200 /)
+  })
+
+  it('kafboy 15: without Kafka /async is accepted and delivered later, /sync is told and is not', async function () {
+    this.timeout(60_000)
+    await start({
+      'dialects.kafboy.syncTimeoutMs': '500',
+      'dialects.kafboy.maxDowntimeRecords': '3',
+      'shutdown.graceMs': '500'
+    })
+    expect((await post('/kafboy/sync/t', 'first=1', {})).said).to.equal('200 [{"ok":true}]')
+    const { nodeId } = cluster.nodes[0]!
+    await cluster.stopNode(nodeId)
+    while ((await fetch(`${app.urls.management}/ready`)).status === 200) await sleep(20)
+    const accepted = []
+    for (let i = 0; i < 4; i++) accepted.push((await post('/kafboy/async/t', `later=${i}`)).said)
+    expect(accepted).to.deep.equal([...new Array<string>(3).fill('200 {"ok":1}'), '503 {"error":"system queue full"}'])
+    const refused = await post('/kafboy/sync/t', 'never=1')
+    expect(refused.said).to.equal('503 [{"error":"system queue full"}]')
+    expect(refused.headers.get('x-castellan-persisted')).to.equal('no')
+    await app.stop()
+
+    await start({ 'dialects.kafboy.syncTimeoutMs': '500' })
+    const timedOut = await post('/kafboy/sync/t', 'never=2')
+    expect(timedOut.said).to.equal('503 [{"error":"downtime"}]')
+    expect(timedOut.headers.get('x-castellan-persisted')).to.equal('no')
+    expect((await post('/kafboy/async/t', 'later=4')).said).to.equal('200 {"ok":1}')
+    await cluster.startNode(nodeId)
+    while (records('t').length < 2) await sleep(20)
+    await sleep(200)
+    expect(records('t')).to.deep.equal(['{"first":"1"}', '{"later":"4"}'])
+  })
+
+  it('a stop writes what waits for a batch', async () => {
+    await start()
+    for (let i = 0; i < 5; i++) await post('/kafboy/batch/async/t', `i=${i}`)
+    expect(records('t')).to.deep.equal([])
+    expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
+    expect(records('t')).to.have.length(5)
+  })
+
+  it('kafboy 17: without brokers the start is refused where there can be no embedded one', async () => {
+    const { code, stderr } = await runCommand(['serve'], { environment: { NODE_ENV: 'production' } })
+    expect(code).to.equal(2)
+    expect(stderr).to.include('clusters.default.brokers').and.to.include('--brokers HOST:PORT')
+  })
+
+  const refused: [settings: Record<string, string>, message: string][] = [
+    [{ 'dialects.kafboy.routesSync': 'no/slash' }, 'begin it with /'],
+    [{ 'dialects.kafboy.asyncUrl': '/async' }, 'name the topic in it'],
+    [{ 'dialects.kafboy.partitionStrategy': 'ketama' }, 'partitionStrategy'],
+    [{ 'dialects.kafboy.loadBalancer': 'http://elsewhere.example/' }, 'loadBalancerHosts'],
+    [{ 'dialects.kafboy.callbackEditJson': '/no/such/module.js' }, 'callbackEditJson']
+  ]
+  for (const [settings, message] of refused) {
+    it(`kafboy 17: ${Object.keys(settings)[0]} that cannot be is refused at start`, async () => {
+      const error = await start(settings).then(
+        () => undefined,
+        (thrown: Error) => thrown
+      )
+      expect(error?.message).to.include(message)
+    })
+  }
+
+  it('knows who may write to a topic, before the body is read', async () => {
+    const token = 'a-token-of-this-test-that-is-long-enough'
+    const sha256 = createHash('sha256').update(token).digest('hex')
+    const rules = [{ principals: ['shop'], operations: ['produce'], topics: ['t'] }]
+    await start({
+      'auth.tokens': JSON.stringify([{ principal: 'shop', sha256 }]),
+      'access.rules': JSON.stringify(rules)
+    })
+    const authorization = `Bearer ${token}`
+    expect((await post('/kafboy/sync/t', 'a=1', { authorization })).said).to.equal('200 [{"ok":true}]')
+    const forbidden = await post('/kafboy/sync/other', 'a=1', { authorization })
+    expect(forbidden.said).to.match(/^403 \{"error":"shop may not do this/)
+    expect(forbidden.headers.get('x-castellan-persisted')).to.equal('no')
+    const stranger = await post('/kafboy/sync/t', 'a=1')
+    expect(stranger.said).to.equal('401 {"error":"unauthenticated"}')
+    expect(stranger.headers.get('www-authenticate')).to.be.a('string')
+    expect(records('t')).to.have.length(1)
+  })
+
+  it('takes records off quotas', async () => {
+    await start({ 'quotas.perAddress.recordsPerSecond': '1' })
+    const statuses = new Set<string>()
+    for (let i = 0; i < 5; i++) statuses.add((await post('/kafboy/async/t', 'a=1')).said)
+    expect([...statuses]).to.deep.equal(['200 {"ok":1}', '429 {"error":"quota exceeded"}'])
+  })
+
+  it('refuses web pages of others', async () => {
+    await start()
+    const answer = await post('/kafboy/async/t', 'a=1', { origin: 'http://evil.example' })
+    expect(answer.said).to.match(/^403 \{"error":/)
+    expect(answer.headers.get('x-castellan-persisted')).to.equal('no')
+  })
+
+  it('after 1,000 requests of known kinds every counter is what was sent', async function () {
+    this.timeout(60_000)
+    await start({
+      'dialects.kafboy.bufferTtlMs': '1',
+      'delivery.createTopics': 'false',
+      'delivery.unknownTopicWaitMs': '50'
+    })
+    const kinds: [times: number, method: string, path: string, body?: string][] = [
+      [300, 'POST', '/async/t', 'a=1'],
+      [200, 'POST', '/sync/t', 'a=1'],
+      [150, 'POST', '/batch/async/t', 'a=1'],
+      [50, 'POST', '/batch/sync/t', 'a=1'],
+      [100, 'GET', '/async/t'],
+      [50, 'POST', '/sync/t', '=x'],
+      [20, 'POST', '/sync/no-such-topic', 'a=1'],
+      [20, 'POST', '/async/no%20topic', 'a=1'],
+      [10, 'POST', '/async/t', ''],
+      [50, 'GET', '/disco'],
+      [50, 'POST', '/nowhere', 'a=1']
+    ]
+    for (const [times, method, path, body] of kinds) {
+      for (let at = 0; at < times; at += 50) {
+        const sent = Array.from({ length: Math.min(50, times - at) }, () =>
+          fetch(`${app.urls.shared}/kafboy${path}`, { method, ...(body !== undefined && { body }) })
+        )
+        for (const answer of await Promise.all(sent)) await answer.text()
+      }
+    }
+    const settled = async (): Promise<boolean> => {
+      const all = await scrape(app)
+      return all.get('kafboy_delivered_records_total{mode="batch"}') === 200 && records('t').length === 700
+    }
+    while (!(await settled())) await sleep(20)
+    const counters = [...(await scrape(app))].filter(([name]) => /_total|_count/.test(name)).sort()
+    expect(counters).to.deep.equal([
+      ['kafboy_delivered_records_total{mode="async"}', 300],
+      ['kafboy_delivered_records_total{mode="batch"}', 200],
+      ['kafboy_delivered_records_total{mode="sync"}', 200],
+      ['kafboy_failed_records_total{mode="async",error="invalidTopic"}', 20],
+      ['kafboy_failed_records_total{mode="sync",error="unknownTopic"}', 20],
+      ['kafboy_request_seconds_count{mode="async"}', 430],
+      ['kafboy_request_seconds_count{mode="batchAsync"}', 150],
+      ['kafboy_request_seconds_count{mode="batchSync"}', 50],
+      ['kafboy_request_seconds_count{mode="sync"}', 270],
+      ['kafboy_requests_total{mode="async",code="200"}', 330],
+      ['kafboy_requests_total{mode="async",code="400"}', 100],
+      ['kafboy_requests_total{mode="batchAsync",code="200"}', 150],
+      ['kafboy_requests_total{mode="batchSync",code="200"}', 50],
+      ['kafboy_requests_total{mode="sync",code="200"}', 200],
+      ['kafboy_requests_total{mode="sync",code="400"}', 50],
+      ['kafboy_requests_total{mode="sync",code="502"}', 20]
+    ])
+    expect((await scrape(app)).get('kafboy_buffered_bytes')).to.equal(0)
+  })
+
+  it('10,000 random topics add no lines to the metrics and leave nothing behind', async function () {
+    this.timeout(120_000)
+    await start({ 'delivery.createTopics': 'false', 'dialects.kafboy.partitionStrategy': 'sticky_round_robin' })
+    await post('/kafboy/sync/t', 'a=1')
+    const before = (await scrape(app)).size
+    for (let at = 0; at < 10_000; at += 200) {
+      await Promise.all(
+        Array.from(
+          { length: 200 },
+          async (_, i) => (await post(`/kafboy/${i % 2 ? 'async' : 'batch/async'}/r${at + i}`, 'a=1')).said
+        )
+      )
+    }
+    // A line for each mode and code that is new, and for each kind of failure.
+    expect((await scrape(app)).size - before).to.be.lessThan(60)
+    expect((await post('/kafboy/sync/t', 'a=1')).said).to.equal('200 [{"ok":true}]')
+  })
+})

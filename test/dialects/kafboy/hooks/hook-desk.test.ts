@@ -1,0 +1,174 @@
+import { expect } from 'chai'
+import type { Content } from '../../../../src/dialects/kafboy/content.js'
+import type { Edited } from '../../../../src/dialects/kafboy/hooks/edited.js'
+import { HookDesk, type HookProblem } from '../../../../src/dialects/kafboy/hooks/hook-desk.js'
+import { silentLogger } from '../../../../src/model.js'
+
+const here = (name: string): string => new URL(name, import.meta.url).href
+const worker = new URL('../../../support/hook-worker.mjs', import.meta.url)
+/** Longer than the machine may hesitate; waited for only where a hook is expected to be late. */
+const PATIENT_MS = 30_000
+const IMPATIENT_MS = 1_000
+
+const problems: HookProblem[] = []
+const produced: string[] = []
+
+const openDesk = (timeoutMs: number, module = './misbehaving.ts', maxPendingCalls = 10_000): Promise<HookDesk> =>
+  HookDesk.open(
+    { module: here(module), timeoutMs, maxPendingCalls, maxDecisionBytes: 16 * 1024 * 1024, worker },
+    {
+      log: silentLogger,
+      clock: () => performance.now(),
+      onProblem: problem => problems.push(problem),
+      produce: (topic, mode, contents) => produced.push(`${mode} ${topic}: ${contents.map(({ value }) => value)}`)
+    }
+  )
+
+const ask = (desk: HookDesk, topic: string, body = 'a=1&__proto__=2'): Promise<Edited> =>
+  new Promise(resolve => desk.edit({ topic, mode: 'async', isJson: false, head: '' }, Buffer.from(body), resolve))
+
+const text = (contents: readonly Content[] | undefined): string | undefined =>
+  contents?.map(({ value }) => (value!.length > 100 ? `${value!.length} bytes` : String(value))).join('|')
+
+function said(edited: Edited): string {
+  switch (edited.type) {
+    case 'produce':
+      return `produce ${edited.produce.topic ?? ''}: ${text(edited.produce.contents)}`
+    case 'reply':
+      return `reply ${edited.body}`
+    case 'reject':
+      return `reject ${edited.message}`
+    default:
+      return edited.type
+  }
+}
+
+describe('kafboy: hooks that misbehave', function () {
+  this.timeout(120_000)
+  let desk: HookDesk
+  let impatient: HookDesk
+  before(async () => {
+    desk = await openDesk(PATIENT_MS)
+    impatient = await openDesk(IMPATIENT_MS)
+  })
+  after(() => Promise.all([desk.close(), impatient.close()]))
+  beforeEach(() => {
+    problems.length = produced.length = 0
+  })
+  afterEach('the next request is served as if nothing had been', async () => {
+    expect(said(await ask(desk, 'ok'))).to.equal('produce : good')
+  })
+
+  const decided: [topic: string, expected: string, problem?: HookProblem][] = [
+    ['throws', 'threw', 'threw'],
+    ['rejects', 'threw', 'threw'],
+    ['throws-nothing', 'threw', 'threw'],
+    ['decides-twice', 'produce : good', 'twice'],
+    ['thenable', 'produce : good', 'twice'],
+    ['mutates', 'produce : before'],
+    ['ten-megabytes', 'produce : 10485760 bytes'],
+    ['too-much', 'threw', 'threw'],
+    ['a-million-records', 'threw', 'threw'],
+    ['pollutes', 'produce : [["a","1"],["__proto__","2"]]'],
+    ['prototype-decision', 'reject unexp'],
+    ['recurses', 'threw', 'threw'],
+    ['returns-a-number', 'reject unexp'],
+    ['returns-a-function', 'reject unexp'],
+    ['returns-201', 'reject unexp'],
+    ['circular', 'threw', 'threw'],
+    ['getter', 'threw', 'threw'],
+    ['proxy', 'reject unexp'],
+    ['throws-in-a-timer', 'produce : good', 'stray'],
+    ['forgets-a-rejection', 'produce : good', 'stray'],
+    ['wrong-produce', 'threw', 'threw'],
+    ['exits', 'threw', 'threw'],
+    ['closes-its-port', 'threw', 'threw'],
+    ['sends-garbage', 'threw', 'threw']
+  ]
+  for (const [topic, expected, problem] of decided) {
+    it(`kafboy 8: ${topic}: ${expected}`, async () => {
+      expect(said(await ask(desk, topic))).to.equal(expected)
+      await ask(desk, 'ok')
+      expect([...new Set(problems)]).to.deep.equal(problem === undefined ? [] : [problem])
+    })
+  }
+
+  for (const topic of ['hangs', 'never-settles', 'loops', 'loops-later']) {
+    it(`kafboy 8: ${topic}: its time is over, and others are served`, async () => {
+      const first = ask(impatient, topic)
+      expect(said(await first)).to.equal('timedOut')
+      expect(said(await ask(impatient, 'ok'))).to.equal('produce : good')
+    })
+  }
+
+  it('requests before and behind a loop in the same turn are served by the next thread', async () => {
+    const both = await Promise.all([ask(impatient, 'ok'), ask(impatient, 'loops'), ask(impatient, 'ok')])
+    expect(both.map(said)).to.deep.equal(['produce : good', 'timedOut', 'produce : good'])
+  })
+
+  it('a decision that comes too late is dropped', async () => {
+    expect(said(await ask(impatient, 'decides-late'))).to.equal('timedOut')
+    while (!problems.includes('late')) await ask(desk, 'ok')
+    expect(problems).to.deep.equal(['timedOut', 'late'])
+  })
+
+  it('an error hook that throws or loops holds up nobody for longer than the deadline', async () => {
+    await new Promise<void>(resolve => desk.error('throw', resolve))
+    await new Promise<void>(resolve => impatient.error('loop', resolve))
+    expect(said(await ask(impatient, 'ok'))).to.equal('produce : good')
+  })
+
+  it('an event hook that throws is told of', async () => {
+    desk.event({ name: 'ekaf_callback_flush', topic: 't' })
+    await ask(desk, 'ok')
+    expect(problems).to.deep.equal(['stray'])
+  })
+
+  it('a picker that throws does not mind; one that refuses refuses', async () => {
+    const records: Content[] = [
+      { key: null, value: 'a' },
+      { key: '9', value: 'b' }
+    ]
+    const picked = await new Promise(resolve => desk.pick('t', 3, records, resolve))
+    expect(picked).to.deep.equal([-1, -2])
+  })
+
+  it('massaging without a hook for it fails', async () => {
+    expect(await new Promise(resolve => desk.massage('t', [{ key: null, value: 'a' }], resolve))).to.equal(undefined)
+  })
+
+  it('refuses what is beyond the limit of pending calls at once', async () => {
+    const small = await openDesk(PATIENT_MS, './misbehaving.ts', 2)
+    const waiting = [ask(small, 'hangs'), ask(small, 'hangs')]
+    expect(said(await ask(small, 'ok'))).to.equal('overloaded')
+    await small.close()
+    expect((await Promise.all(waiting)).map(said)).to.deep.equal(['threw', 'threw'])
+  })
+
+  it('a thousand requests at once have a thousand answers, each its own', async () => {
+    const topics = Array.from({ length: 1_000 }, (_, i) => (i % 3 === 0 ? 'throws' : i % 3 === 1 ? 'mutates' : 'ok'))
+    const all = await Promise.all(topics.map(topic => ask(desk, topic)))
+    expect(all.map(said)).to.deep.equal(
+      topics.map(topic => ({ throws: 'threw', mutates: 'produce : before', ok: 'produce : good' })[topic])
+    )
+    expect(desk.pendingCalls).to.equal(0)
+  })
+
+  const unusable: [module: string, expected: string][] = [
+    ['./no-such-file.mjs', 'Cannot find module'],
+    ['./packing.test.ts', 'describe is not defined'],
+    ['data:text/javascript,export const a = 1', 'it has no default export'],
+    ['data:text/javascript,export default { editJSON() {} }', 'it exports "editJSON"; there are editJson, onError'],
+    ['data:text/javascript,export default { editJson: 5 }', 'its editJson is no function'],
+    ['data:text/javascript,process.exit(1)', 'it ended with code 1']
+  ]
+  for (const [module, expected] of unusable) {
+    it(`refuses ${module.slice(0, 50)} at start`, async () => {
+      const error = await openDesk(PATIENT_MS, module).then(
+        () => undefined,
+        (thrown: Error) => thrown
+      )
+      expect(error?.message).to.include('dialects.kafboy.callbackEditJson').and.to.include(expected)
+    })
+  }
+})

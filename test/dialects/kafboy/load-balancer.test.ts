@@ -1,0 +1,123 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect } from 'chai'
+import { askLoadBalancer, loadBalancerProblem, type Resolve } from '../../../src/dialects/kafboy/load-balancer.js'
+
+describe('kafboy: the load balancer', () => {
+  let server: Server
+  const asked: string[] = []
+  let answer: RequestListener = () => {}
+  before(async () => {
+    server = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url} ${request.headers.host}`)
+      answer(request, response)
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  })
+  after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  beforeEach(() => {
+    asked.length = 0
+    answer = (_, response) => response.end('node2@some-host\n')
+  })
+
+  const port = (): number => (server.address() as AddressInfo).port
+  const ask = (host: string, nodes: string[] = [], resolve?: Resolve) =>
+    askLoadBalancer({ url: `http://${host}:${port()}/disco`, hosts: ['balancer.example'], nodes }, resolve)
+
+  it('is asked once, and its answer compared with the nodes there are', async () => {
+    expect(await ask('127.0.0.1', ['node2@some-host'])).to.deep.equal({
+      type: 'node',
+      node: 'node2@some-host',
+      isExpected: true
+    })
+    expect(await ask('localhost', ['another'])).to.deep.include({ isExpected: false })
+    expect(asked).to.deep.equal([`GET /disco 127.0.0.1:${port()}`, `GET /disco localhost:${port()}`])
+  })
+
+  it('tells another instance whose start it is asked by', async () => {
+    let guard: unknown
+    answer = ({ headers }, response) => {
+      guard = headers['x-castellan-load-balancer']
+      response.end('a')
+    }
+    await ask('127.0.0.1')
+    expect(guard).to.be.a('string').and.not.equal('')
+  })
+
+  const refused: [what: string, host: string, addresses: string[], reason: RegExp][] = [
+    ['a host that is not named', 'elsewhere.example', ['192.0.2.1'], /name its host elsewhere.example/],
+    ['a named host at an address of this machine', 'balancer.example', ['127.0.0.1'], /127.0.0.1 is not allowed/],
+    ['a mapped address of this machine', 'balancer.example', ['::ffff:127.0.0.1'], /is not allowed/],
+    ['the same in hexadecimal digits', 'balancer.example', ['::ffff:7f00:1'], /is not allowed/],
+    ['this machine by IPv6', 'balancer.example', ['::1'], /is not allowed/],
+    ['the metadata address of clouds', 'balancer.example', ['169.254.169.254'], /is not allowed/],
+    ['the same, mapped', 'balancer.example', ['::ffff:169.254.169.254'], /is not allowed/],
+    ['the metadata address of IPv6', 'balancer.example', ['fd00:ec2::254'], /is not allowed/],
+    ['a link-local address', 'balancer.example', ['fe80::1'], /is not allowed/],
+    ['an address of nobody', 'balancer.example', ['0.0.0.0'], /is not allowed/],
+    ['a group', 'balancer.example', ['224.0.0.1'], /is not allowed/],
+    ['a host without addresses', 'balancer.example', [], /has no address/]
+  ]
+  for (const [what, host, addresses, reason] of refused) {
+    it(`H19: refuses ${what}`, async () => {
+      const result = await ask(host, [], async () => addresses)
+      expect(result.type === 'failed' && result.reason).to.match(reason)
+      expect(asked).to.deep.equal([])
+    })
+  }
+
+  it('H19: the address is looked up once: another answer later changes nothing', async () => {
+    let lookUps = 0
+    const rebinding: Resolve = async () => (lookUps++ === 0 ? ['192.0.2.1'] : ['127.0.0.1'])
+    const result = await ask('balancer.example', [], rebinding)
+    expect(result.type).to.equal('failed')
+    expect([lookUps, asked]).to.deep.equal([1, []])
+  })
+
+  const answers: [what: string, listener: RequestListener, reason: RegExp][] = [
+    [
+      'a redirection',
+      (_, response) => response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
+      /status 302/
+    ],
+    ['an error', (_, response) => response.writeHead(500).end('node'), /status 500/],
+    ['a huge answer', (_, response) => response.end('x'.repeat(5_000)), /longer than 4096/],
+    [
+      'an endless answer',
+      (_, response) => void setInterval(() => response.write('x'.repeat(999)), 1).unref(),
+      /longer|within/
+    ],
+    ['silence', () => {}, /no answer within 1000 ms/],
+    ['a slow answer', (_, response) => void setInterval(() => response.write('x'), 200).unref(), /no answer within/],
+    ['an answer that is no name', (_, response) => response.end('<html>'), /name of a node/],
+    ['an empty answer', (_, response) => response.end(), /name of a node/],
+    ['a cut connection', ({ socket }) => socket.destroy(), /hang up/]
+  ]
+  for (const [what, listener, reason] of answers) {
+    it(`H19: ${what} comes to nothing`, async () => {
+      answer = listener
+      const result = await ask('127.0.0.1')
+      expect(result.type === 'failed' && result.reason).to.match(reason)
+    })
+  }
+
+  const urls: [url: string, problem: string | undefined][] = [
+    ['http://localhost:8080/disco', undefined],
+    ['https://balancer.example/disco', undefined],
+    ['http://[::1]:8080/disco', undefined],
+    ['ftp://balancer.example/', 'write it as'],
+    ['http://user:secret@balancer.example/', 'write it as'],
+    ['balancer', 'write it as'],
+    ['http://other.example/', 'name its host']
+  ]
+  for (const [url, problem] of urls) {
+    it(`${url.replace('secret', '…')} is ${problem === undefined ? 'fine' : 'refused'}`, () => {
+      const found = loadBalancerProblem({ url, hosts: ['balancer.example'] })
+      if (problem === undefined) expect(found).to.equal(undefined)
+      else expect(found).to.include(problem)
+    })
+  }
+})

@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+
+const page = readFileSync('docs/library.md', 'utf8')
+const source = readdirSync('src', { withFileTypes: true, recursive: true })
+  .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+  .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+  .join('\n')
+
+/** `### FetchData` and what follows it, up to the next heading. */
+const sections = new Map(
+  [...page.matchAll(/^### (\w+)\n([\s\S]*?)(?=^#|(?![\s\S]))/gm)].map(match => [match[1]!, match[2]!])
+)
+
+/** The two first cells of each row of a section's table. */
+const rowsOf = (name: string): [string, string][] =>
+  [...sections.get(name)!.matchAll(/^\| `([^`]+)` \| (?!further fields)(.*?) \|/gm)].map(match => [
+    match[1]!,
+    match[2]!
+  ])
+
+const namesIn = (cell: string): string[] => [...cell.matchAll(/`(\w+)`/g)].map(match => match[1]!)
+
+/** Members of an interface, nested ones left out. */
+function fieldsOf(name: string): string[] | undefined {
+  const found = source.match(new RegExp(`^(?:export )?interface ${name}\\b[^{]*\\{(?:\\}|\\n([\\s\\S]*?)^\\})`, 'm'))
+  if (!found) return undefined
+  const [, body = ''] = found
+  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(match => match[1]!)
+}
+
+/** Variants of a union: their `type` and further fields. */
+function variantsOf(name: string): [string, string[]][] | undefined {
+  const body = source.match(new RegExp(`^export type ${name} =([\\s\\S]*?)(?=^export |^interface )`, 'm'))?.[1]
+  if (body === undefined) return undefined
+  return [...body.matchAll(/readonly type: '(\w+)'([^{}]*)/g)].map(([, type, rest]) => [
+    type!,
+    [...rest!.matchAll(/readonly (\w+)\??:/g)].map(match => match[1]!)
+  ])
+}
+
+describe('front door 18: docs/library.md', function () {
+  this.timeout(120_000)
+
+  it('names every field of every interface it describes, and no other', () => {
+    const interfaces = [...sections.keys()].filter(name => fieldsOf(name) !== undefined)
+    expect(interfaces.length).to.be.above(20)
+    for (const name of interfaces.filter(name => rowsOf(name).length > 0)) {
+      const listed = rowsOf(name).map(([field]) => field)
+      // `type` tells requests apart: it stands above the table.
+      const declared = fieldsOf(name)!.filter(field => listed.includes('type') || field !== 'type')
+      expect(listed, name).to.have.members(declared)
+    }
+  })
+
+  it('names every variant of every result with its fields, and no other', () => {
+    const unions = [...sections.keys()].filter(name => fieldsOf(name) === undefined)
+    expect(unions.length).to.be.above(7)
+    for (const name of unions) {
+      const declared = variantsOf(name)!
+      expect(declared, name).to.not.equal(undefined)
+      for (const [type, fields] of rowsOf(name).map(([type, cell]) => [type, namesIn(cell)] as const)) {
+        const variant = declared.find(([declaredType]) => declaredType === type)
+        expect(variant?.[1] ?? (type === 'failed' ? [] : undefined), `${name} ${type}`).to.have.members(fields)
+      }
+      const listed = rowsOf(name).map(([type]) => type)
+      for (const [type] of declared) expect(listed, name).to.include(type)
+    }
+  })
+
+  it('describes every message and result of the Router', () => {
+    const [book] = source.match(/^export interface Operations \{[\s\S]*?^\}/m)!
+    const operations = [...book.matchAll(/\{ request: (\w+); result: (\w+) \}$/gm)]
+    expect(operations.length).to.be.above(5)
+    for (const [, request, result] of operations) expect([...sections.keys()]).to.include.members([request, result])
+  })
+
+  it('shows programs that compile, and the test that is run', () => {
+    const programs = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(match => match[1]!)
+    expect(programs.length).to.be.above(4)
+    expect(programs).to.include(readFileSync('examples/testing/order-counter.test.ts', 'utf8'))
+    compile(programs)
+  })
+
+  it('links to what exists', () => {
+    const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(match => `#${match[1]!.toLowerCase().replaceAll(' ', '-')}`)
+    const links = [...page.matchAll(/\]\(([^)]+)\)/g)].map(match => match[1]!)
+    for (const link of links.filter(link => link.startsWith('#'))) expect(anchors).to.include(link)
+    for (const link of links.filter(link => !link.startsWith('#'))) {
+      const [file, anchor] = link.split('#')
+      const text = readFileSync(`docs/${file}`, 'utf8')
+      if (anchor) expect(text.toLowerCase()).to.contain(`# ${anchor.replaceAll('-', ' ')}`)
+    }
+  })
+})
+
+/** Each program is a module of its own that uses the package as it is built. */
+function compile(programs: readonly string[]): void {
+  mkdirSync('node_modules/.cache', { recursive: true })
+  const folder = mkdtempSync('node_modules/.cache/library-')
+  try {
+    programs.forEach((program, index) => {
+      writeFileSync(join(folder, `${index}.mts`), program)
+    })
+    writeFileSync(
+      join(folder, 'tsconfig.json'),
+      JSON.stringify({
+        extends: resolve('tsconfig.json'),
+        compilerOptions: {
+          paths: { castellan: [resolve('dist/index.d.ts')] },
+          typeRoots: [resolve('node_modules/@types')]
+        },
+        include: ['*.mts']
+      })
+    )
+    execFileSync('node_modules/.bin/tsc', ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
+  } catch (error) {
+    expect.fail((error as { stdout: string }).stdout)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}

@@ -1,0 +1,140 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { describeSettings } from '../../src/config/schema.js'
+import { environmentName } from '../../src/config/sources.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/main/command.js'
+import { commands } from '../../src/main/commands.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
+import { commandLinePage } from './command-line.js'
+
+/** Every page that users read, by its path. The changelog also names what is gone. */
+const pages = new Map(
+  ['README.md', ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))]
+    .filter(path => path.endsWith('.md') && path !== 'docs/changelog.md')
+    .map(path => [path, readFileSync(path, 'utf8')])
+)
+
+/** `docs/x.md: name` for every match in a page that is not known. */
+function unknown(pattern: RegExp, isKnown: (name: string) => boolean): string[] {
+  const found = [...pages].flatMap(([path, text]) =>
+    [...text.matchAll(pattern)].map(match => [path, match[1]!] as const)
+  )
+  expect(found).to.not.deep.equal([])
+  return [...new Set(found.filter(([, name]) => !isKnown(name)).map(([path, name]) => `${path}: ${name}`))]
+}
+
+const all = (descriptions: readonly CommandDescription[]): CommandDescription[] =>
+  descriptions.flatMap(description => [description, ...all(description.commands ?? [])])
+
+describe('house 9: names in the docs exist', () => {
+  const { leaves, sections } = describeSettings()
+  const settings = new Set([...leaves, ...sections].map(({ path }) => path.join('.').replaceAll('*', '<name>')))
+  const tops = [...new Set(leaves.map(({ path }) => path[0]!))].join('|')
+
+  it('settings', () => {
+    const asPattern = (name: string): string =>
+      name.replace(/^clusters\.(default|[a-z]+(-[a-z]+)*)(?=\.|$)/, 'clusters.<name>')
+    const isKnown = (name: string): boolean => {
+      // A field of the library, not a setting.
+      if (name === 'router.ref') return true
+      const whole = asPattern(name.replace(/\.?\*$/, ''))
+      const everyDialect = whole.replace(/^dialects\.<(name|NAME)>/, 'dialects.kprf')
+      return [whole, everyDialect].some(
+        path => settings.has(path) || [...settings].some(known => known.startsWith(`${path}.`))
+      )
+    }
+    expect(unknown(new RegExp(`\`((?:${tops})\\.[\\w.<>*-]+)(?:: [^\`]*)?\``, 'g'), isKnown)).to.deep.equal([])
+  })
+
+  it('variables', () => {
+    const known = new Set(leaves.map(({ path }) => environmentName(path)))
+    const isKnown = (name: string): boolean => {
+      const plain = name.replace(/_FILE$/, '').replace(/_CLUSTERS_DEFAULT_/, '_CLUSTERS_<NAME>_')
+      return (
+        known.has(plain) ||
+        known.has(name.replace(/_CLUSTERS_DEFAULT_/, '_CLUSTERS_<NAME>_')) ||
+        name === 'CASTELLAN_BROKERS'
+      )
+    }
+    expect(unknown(/\b(CASTELLAN_[A-Z][A-Z_<>]+[A-Z>])/g, isKnown)).to.deep.equal([])
+  })
+
+  it('flags, each of which has its row in docs/command-line.md', () => {
+    expect(pages.get('docs/command-line.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(
+      commandLinePage().split('\n')
+    )
+    const own = all(commands).flatMap(({ options }) => options.map(({ long }) => long!))
+    const known = new Set([...own, '--help', '--version', ...flagsOfOthers])
+    const isKnown = (flag: string): boolean => known.has(flag)
+    expect(unknown(/(?<![\w-])(--[a-z][a-z-]+)/g, isKnown)).to.deep.equal([])
+  })
+
+  it('commands', () => {
+    const known = new Set(['help', 'version', ...all(commands).map(({ name }) => name)])
+    expect(unknown(/(?:^|[`(] ?|npx )castellan ([a-z][a-z-]+)/gm, name => known.has(name))).to.deep.equal([])
+  })
+
+  it('metrics', () => {
+    const page = pages.get('docs/metrics.md')!
+    const known = [...page.matchAll(/^\| `(castellan_\w+)` \|/gm)].map(match => match[1]!)
+    expect(unknown(/`(castellan_\w+)[`{]/g, name => known.some(metric => metric.startsWith(name)))).to.deep.equal([])
+  })
+
+  it("Kafka's error codes", () => {
+    const isKnown = (name: string): boolean => Object.hasOwn(errorCodes, name) || namesOfOthers.has(name)
+    expect(unknown(/`(?!CASTELLAN_|ARION_)([A-Z]+(?:_[A-Z]+)+)`/g, isKnown)).to.deep.equal([])
+  })
+
+  it('exit codes, each of which has its row in docs/operations.md', () => {
+    const rows = [...pages.get('docs/operations.md')!.matchAll(/^\| ([\d, ]+) \| /gm)].flatMap(match =>
+      match[1]!.split(', ')
+    )
+    const known = [EXIT_OK, EXIT_FAILURE, EXIT_USAGE, 128 + constants.signals.SIGINT, 128 + constants.signals.SIGTERM]
+    expect(rows.map(Number)).to.deep.equal(known)
+    expect(unknown(/[Ee]xit code (?:is |of )?(\d+)/g, code => known.includes(Number(code)))).to.deep.equal([])
+  })
+
+  it('npm scripts, files and pages that links name', () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+    expect(unknown(/npm run (?:--silent )?([\w:]+)/g, name => Object.hasOwn(scripts, name))).to.deep.equal([])
+    const broken = [...pages].flatMap(([path, text]) =>
+      [...text.matchAll(/\]\((?!https?:)([^)#\s]+)/g)]
+        .map(match => join(path, '..', match[1]!))
+        .filter(target => !existsSync(target))
+        .map(target => `${path}: ${target}`)
+    )
+    expect(broken).to.deep.equal([])
+  })
+
+  it('source files', () => {
+    const folders = ['.', 'src', 'test']
+    const isKnown = (name: string): boolean => folders.some(folder => existsSync(join(folder, name)))
+    const examples = /(^|\/)(delete-records\.ts$|NAME\/)/
+    expect(unknown(/`([\w/-]+\/[\w.-]+\.(?:ts|wat))`/g, name => isKnown(name) || examples.test(name))).to.deep.equal([])
+  })
+})
+
+/** Flags of programs that are not Castellan's command. */
+const flagsOfOthers: readonly string[] = [
+  // npm run bench, simulate, test:hostile
+  ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace'],
+  ...['--scenario', '--twice'],
+  // curl, Node and mocha
+  ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
+]
+
+/** Names in capitals that are not Kafka's. */
+const namesOfOthers: ReadonlySet<string> = new Set([
+  'EU_WEST',
+  'NO_COLOR',
+  // Of Arion and its container.
+  'KAFKA_BOOTSTRAP',
+  'STATSD_HOST',
+  'STATSD_PORT',
+  'HEAP_SIZE',
+  'MAX_PAUSE',
+  'JMX_PORT',
+  'JMX_HOSTNAME'
+])

@@ -1,0 +1,81 @@
+import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/model.js'
+import { record } from '../support/delivery-harness.js'
+import { DurableHarness } from '../support/durable-harness.js'
+
+const keyed = (topic: string, key: string, value: string): ProduceRecord => ({ topic, key, value })
+const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, at) => `${from + at}`)
+
+describe('delivery from the durable log', () => {
+  let harness: DurableHarness
+  afterEach(() => harness.restore())
+
+  it('durable 1: accepts a record when the log has it, and brings it to Kafka', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 } })
+    await harness.start()
+    const sent = harness.send(keyed('orders', 'k', 'hello'), 10_000)
+    expect(sent.isAccepted).to.equal(false)
+    await harness.pass(100)
+    expect(sent.isAccepted).to.equal(true)
+    expect(sent.lateRefusals).to.equal(undefined)
+    expect(sent.outcomes).to.deep.include({ type: 'delivered', partition: 0, offset: 0, timestampMs: 1_000_000 })
+    expect(harness.router.partition('orders', 0).log).to.deep.equal([{ key: 'k', value: 'hello' }])
+  })
+
+  it('durable 2: keeps the order of a thousand records of one key', async () => {
+    harness = new DurableHarness({ topics: { orders: 4 } })
+    await harness.start()
+    for (const value of numbers(1_000)) harness.send(keyed('orders', 'k', value))
+    await harness.pass(2_000)
+    const used = harness.router.topics.get('orders')!.filter(({ log }) => log.length > 0)
+    expect(used).to.have.length(1)
+    expect(used[0]!.values).to.deep.equal(numbers(1_000))
+  })
+
+  it('durable 3: answers that a record is pending when nobody waits, or the wait is over', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 } })
+    await harness.start()
+    harness.router.isAway = true
+    const [hasty, patient] = [harness.send(record('orders', 'A'), 0), harness.send(record('orders', 'B'), 3_000)]
+    await harness.pass(100)
+    expect(hasty.outcomes?.[0]).to.include({ type: 'failed', persisted: 'pending' })
+    expect(patient.outcomes).to.equal(undefined)
+    await harness.pass(3_000)
+    expect(patient.outcomes?.[0]).to.include({ code: 'timedOut', persisted: 'pending' })
+    harness.router.isAway = false
+    await harness.pass(5_000)
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B'])
+  })
+
+  it('durable 4: delivers what an earlier process has left, before what comes later', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 } })
+    await harness.start()
+    harness.router.isAway = true
+    for (const value of numbers(50)) harness.send(record('orders', value))
+    await harness.pass(100)
+    await harness.restart()
+    for (const value of numbers(50, 50)) harness.send(record('orders', value))
+    await harness.pass(100)
+    harness.router.isAway = false
+    await harness.pass(5_000)
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(numbers(100))
+  })
+
+  it('durable 5: sends no record twice after a process was killed at any moment', async () => {
+    for (let moment = 0; moment < 60; moment++) {
+      harness?.restore()
+      harness = new DurableHarness({ topics: { orders: 2 } })
+      await harness.start()
+      for (const value of numbers(40)) harness.send(keyed('orders', `${Number(value) % 7}`, value))
+      for (let step = 0; step < moment; step++) await harness.clock.nextAsync()
+      await harness.restart()
+      await harness.pass(10_000)
+      const values = harness.router.values('orders')
+      // What was not accepted yet may be there or not.
+      expect(new Set(values).size, `killed after ${moment} steps`).to.equal(values.length)
+      await harness.restart()
+      await harness.pass(10_000)
+      expect(harness.router.values('orders')).to.deep.equal(values)
+    }
+  })
+})

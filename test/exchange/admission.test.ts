@@ -1,0 +1,241 @@
+import { EventEmitter } from 'node:events'
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import type { OverloadedError } from '../../src/errors.js'
+import { Admission, type HeldRequest } from '../../src/exchange/admission.js'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+class FakeRoom {
+  readonly maxBytes = 10 * MIB
+  usedBytes = 0
+  #freed = (): void => undefined
+
+  onFreed(freed: () => void): void {
+    this.#freed = freed
+  }
+
+  free(bytes: number): void {
+    this.usedBytes -= bytes
+    this.#freed()
+  }
+}
+
+class FakeRequest extends EventEmitter {
+  readonly headers: Record<string, string>
+  readonly socket: object
+  isHeld = false
+  isOver = false
+  #over = (): void => undefined
+
+  constructor(sizeBytes: number | undefined, socket: object) {
+    super()
+    this.headers = sizeBytes === undefined ? {} : { 'content-length': String(sizeBytes) }
+    this.socket = socket
+  }
+
+  hold(): void {
+    this.isHeld = true
+  }
+
+  letGo(): void {
+    this.isHeld = false
+  }
+
+  whenOver(over: () => void): void {
+    this.#over = over
+  }
+
+  leave(): void {
+    this.isOver = true
+    this.#over()
+  }
+}
+
+describe('admission', () => {
+  let clock: SinonFakeTimers
+  let room: FakeRoom
+  let admission: Admission
+  let entered: string[]
+  let refused: OverloadedError[]
+
+  const ask = (name: string, sizeBytes: number | undefined, socket: object = {}): FakeRequest => {
+    const request = new FakeRequest(sizeBytes, socket)
+    admission.admit(
+      request as unknown as HeldRequest,
+      () => entered.push(name),
+      error => refused.push(error)
+    )
+    return request
+  }
+  const nextTurn = () => clock.next()
+
+  beforeEach(() => {
+    clock = useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'performance']
+    })
+    room = new FakeRoom()
+    admission = new Admission(room, 1_000, () => performance.now())
+    entered = []
+    refused = []
+  })
+  afterEach(() => clock.restore())
+
+  it('lets requests in at once while there is room', () => {
+    const request = ask('a', 4 * KIB)
+    expect(entered).to.deep.equal(['a'])
+    expect(request.isHeld).to.equal(false)
+  })
+
+  it('keeps a request from being read while the room is nearly full, and lets it in when some of it is free', () => {
+    room.usedBytes = 9 * MIB
+    const request = ask('a', 4 * KIB)
+    expect(entered).to.deep.equal([])
+    expect(request.isHeld).to.equal(true)
+    room.free(1 * MIB)
+    clock.tick(0)
+    expect(entered).to.deep.equal(['a'])
+    expect(request.isHeld).to.equal(false)
+    expect(admission.waiting).to.equal(0)
+  })
+
+  it('refuses a request for which no room was found in time, and says what is full', () => {
+    room.usedBytes = 10 * MIB
+    const request = ask('a', 4 * KIB)
+    clock.tick(999)
+    expect(refused).to.have.length(0)
+    clock.tick(51)
+    expect(refused[0]?.code).to.equal('overloaded')
+    expect(refused[0]?.message).to.contain('delivery.maxBytes').and.to.contain('http.admissionWaitMs')
+    expect(request.isHeld).to.equal(false)
+    room.free(10 * MIB)
+    clock.tick(100)
+    expect(entered).to.deep.equal([])
+  })
+
+  it('answers each request once, and stops its timer when none waits', () => {
+    room.usedBytes = 10 * MIB
+    for (const name of ['a', 'b', 'c']) ask(name, 4 * KIB)
+    clock.tick(500)
+    room.free(5 * MIB)
+    clock.tick(5_000)
+    expect(entered).to.deep.equal(['a', 'b', 'c'])
+    expect(refused).to.have.length(0)
+    expect(clock.countTimers()).to.equal(0)
+  })
+
+  it('forgets a request whose client has left', () => {
+    room.usedBytes = 10 * MIB
+    ask('gone', 4 * KIB).leave()
+    ask('stays', 4 * KIB)
+    room.free(5 * MIB)
+    clock.tick(0)
+    expect(entered).to.deep.equal(['stays'])
+    clock.tick(2_000)
+    expect(refused).to.have.length(0)
+    expect(clock.countTimers()).to.equal(0)
+  })
+
+  it('reads only so much in a turn of the event loop, so that delivery has its turn', () => {
+    for (let at = 0; at < 25; at++) ask(`a${at}`, 100 * KIB)
+    expect(entered).to.have.length(10)
+    nextTurn()
+    expect(entered).to.have.length(20)
+    nextTurn()
+    expect(entered).to.have.length(25)
+  })
+
+  it('lets a body in that is larger than what is read in a turn', () => {
+    ask('large', 16 * MIB)
+    expect(entered).to.deep.equal(['large'])
+  })
+
+  it('counts bodies that are announced and have not come', () => {
+    room.usedBytes = 6 * MIB
+    const coming = [1, 2, 3].map(at => {
+      const request = ask(`a${at}`, 1 * MIB)
+      clock.tick(0)
+      return request
+    })
+    expect(entered).to.deep.equal(['a1', 'a2', 'a3'])
+    ask('b', 1 * MIB)
+    clock.tick(0)
+    expect(entered).to.have.length(3)
+    coming[0]!.emit('end')
+    clock.tick(0)
+    expect(entered).to.deep.equal(['a1', 'a2', 'a3', 'b'])
+  })
+
+  it('is closed by announcements for a moment only', () => {
+    for (let at = 0; at < 20; at++) {
+      ask(`silent${at}`, 1 * MIB)
+      clock.tick(0)
+    }
+    expect(entered).to.have.length(9)
+    ask('b', 4 * KIB)
+    clock.tick(600)
+    expect(entered).to.contain('b')
+    expect(refused).to.have.length(0)
+  })
+
+  it('lets a large request into a small room that is empty', () => {
+    admission = new Admission(Object.assign(new FakeRoom(), { maxBytes: 64 * KIB }), 1_000, () => performance.now())
+    ask('large', 16 * MIB)
+    expect(entered).to.deep.equal(['large'])
+  })
+
+  it('lets requests without a body in, whatever there is room for', () => {
+    room.usedBytes = 10 * MIB
+    const request = new FakeRequest(undefined, {})
+    admission.admit(
+      request as unknown as HeldRequest,
+      () => entered.push('probe'),
+      error => refused.push(error)
+    )
+    expect(entered).to.deep.equal(['probe'])
+  })
+
+  it('counts a body of unknown length', () => {
+    room.usedBytes = 9 * MIB
+    const request = new FakeRequest(undefined, {})
+    request.headers['transfer-encoding'] = 'chunked'
+    admission.admit(
+      request as unknown as HeldRequest,
+      () => entered.push('chunked'),
+      error => refused.push(error)
+    )
+    expect(entered).to.deep.equal([])
+    expect(request.isHeld).to.equal(true)
+  })
+
+  it('believes no announcement beyond 1 MiB', () => {
+    room.usedBytes = 6 * MIB
+    ask('boaster', 16 * MIB)
+    clock.tick(0)
+    ask('b', 1 * MIB)
+    clock.tick(0)
+    expect(entered).to.deep.equal(['boaster', 'b'])
+  })
+
+  it('lets connections take turns, whatever each of them has waiting', () => {
+    room.usedBytes = 10 * MIB
+    const greedy = {}
+    for (let at = 0; at < 6; at++) ask(`greedy${at}`, 32 * KIB, greedy)
+    ask('modest', 4 * KIB)
+    room.free(10 * MIB)
+    clock.tick(0)
+    expect(entered.indexOf('modest')).to.equal(2)
+    expect(entered).to.have.length(7)
+  })
+
+  it('lets in those behind a request that was refused, when there is room for them', () => {
+    room.usedBytes = 8.5 * MIB
+    ask('large', MIB)
+    clock.tick(500)
+    ask('small', KIB)
+    clock.tick(600)
+    expect(refused).to.have.length(1)
+    expect(entered).to.deep.equal(['small'])
+  })
+})

@@ -1,0 +1,238 @@
+import { expect } from 'chai'
+import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
+import { GroupConsumer } from '../../src/groups/group-consumer.js'
+import { HeldBatches } from '../../src/groups/held-batches.js'
+import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups/settings.js'
+import { WaitingRequest } from '../../src/groups/waiting-request.js'
+import { Deadlines } from '../../src/requests/deadlines.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
+import { GroupWorld, run } from './group-world.js'
+
+const SUBSCRIPTION_MS = 1_000
+const ACK_MS = 4_000
+
+/** A group with one topic of one partition, whose member is alone unless the test says otherwise. */
+class GroupHarness {
+  readonly world = new GroupWorld(run(0, 100))
+  readonly consumer: GroupConsumer
+  readonly #deadlines = new Deadlines(this.world.clock)
+  hasEnded = false
+  stoppedAt: number | undefined
+
+  constructor(settings: Partial<ConsumerSettings> = {}) {
+    this.world.committed = { offset: 0, metadata: '' }
+    this.consumer = new GroupConsumer({
+      hands: this.world,
+      settings: {
+        ...defaultConsumerSettings,
+        subscriptionTimeoutMs: SUBSCRIPTION_MS,
+        ackTimeoutMs: ACK_MS,
+        handOverMs: ACK_MS,
+        ...settings
+      },
+      deadlines: this.#deadlines,
+      batches: new HeldBatches(1_000_000),
+      tell: message => this.consumer.receive(message),
+      onEnded: () => (this.hasEnded = true),
+      onLate: () => {}
+    })
+  }
+
+  /** Asks for a message, which there always is. */
+  next(topic = 'orders'): ConsumedMessage {
+    let answer: ConsumeResult | undefined
+    const reply = (result: ConsumeResult): void => void (answer = result)
+    const request = new WaitingRequest(this.world.now + 1_000_000, { reply })
+    this.consumer.receive({ type: 'consume', topic, request })
+    this.world.pass(1)
+    this.#deadlines.stop()
+    if (answer?.type !== 'message') throw new Error(`no message: ${JSON.stringify(answer)}`)
+    return answer.message
+  }
+
+  /** Asks, and says later what came. */
+  ask(): { answer: ConsumeResult | undefined } {
+    const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
+    const reply = (result: ConsumeResult): void => void (asked.answer = result)
+    const request = new WaitingRequest(this.world.now + 1_000_000, { reply })
+    this.consumer.receive({ type: 'consume', topic: 'orders', request })
+    this.world.pass(1)
+    this.#deadlines.stop()
+    return asked
+  }
+
+  stop(graceMs: number): void {
+    this.consumer.receive({ type: 'stop', graceMs, onStopped: () => (this.stoppedAt = this.world.now) })
+    this.world.settle()
+  }
+}
+
+describe('a group, as one process takes part in it', () => {
+  it('joins with the first request, and stays while it is asked', () => {
+    const harness = new GroupHarness()
+    for (let round = 0; round < 5; round++) {
+      harness.next().ack()
+      harness.world.pass(SUBSCRIPTION_MS - 100)
+    }
+    expect([harness.world.newly('joinGroup'), harness.world.newly('leaveGroup')]).to.deep.equal([1, 0])
+  })
+
+  it('pixy T4 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
+    const harness = new GroupHarness()
+    harness.next().ack()
+    harness.world.pass(SUBSCRIPTION_MS - 10)
+    harness.next().ack()
+    harness.world.pass(SUBSCRIPTION_MS - 10)
+    expect(harness.hasEnded).to.equal(false)
+    harness.world.pass(20)
+    expect([harness.hasEnded, harness.world.newly('leaveGroup')]).to.deep.equal([true, 1])
+    expect(harness.world.committed).to.deep.equal({ offset: 2, metadata: '' })
+  })
+
+  it('pixy T5 stays for as long as an ack may come', () => {
+    const harness = new GroupHarness()
+    harness.next()
+    harness.world.pass(ACK_MS - 10)
+    expect(harness.hasEnded).to.equal(false)
+    harness.world.pass(200)
+    expect([harness.hasEnded, harness.world.committed!.offset]).to.deep.equal([true, 0])
+  })
+
+  it('pixy T6 a request in that time resumes service, and restarts both clocks', () => {
+    const harness = new GroupHarness()
+    harness.next()
+    harness.world.pass(SUBSCRIPTION_MS + 500)
+    expect(harness.next().offset).to.equal(1)
+    harness.world.pass(ACK_MS - 100)
+    expect(harness.hasEnded).to.equal(false)
+  })
+
+  it('pixy T7 a stop waits for acks only as long as it is given', () => {
+    const harness = new GroupHarness()
+    harness.next()
+    const stoppedAt = harness.world.now
+    harness.stop(500)
+    harness.world.pass(2_000)
+    expect(harness.stoppedAt! - stoppedAt).to.be.within(500, 510)
+  })
+
+  it('pixy T8 pixy C17 the ack itself ends the wait', () => {
+    const harness = new GroupHarness()
+    const message = harness.next()
+    harness.world.pass(SUBSCRIPTION_MS + 500)
+    expect(harness.hasEnded).to.equal(false)
+    message.ack()
+    harness.world.pass(150)
+    expect([harness.hasEnded, harness.world.committed!.offset]).to.deep.equal([true, 1])
+  })
+
+  it('pixy F11 a stop commits everything that was acknowledged before it leaves', () => {
+    const harness = new GroupHarness()
+    for (let count = 0; count < 5; count++) harness.next().ack()
+    harness.stop(1_000)
+    harness.world.pass(100)
+    expect(harness.world.committed).to.deep.equal({ offset: 5, metadata: '' })
+    const kinds = harness.world.asked.map(({ kind }) => kind)
+    expect(kinds.lastIndexOf('commitConsumerOffset')).to.be.below(kinds.indexOf('leaveGroup'))
+  })
+
+  it('commits at once after a pause, then one interval after the other, however many acks come', () => {
+    const harness = new GroupHarness({ commitIntervalMs: 500 })
+    harness.next().ack()
+    harness.world.pass(2)
+    expect(harness.world.newly('commitConsumerOffset')).to.equal(1)
+    for (let count = 0; count < 20; count++) {
+      harness.next().ack()
+      harness.world.pass(20)
+    }
+    expect(harness.world.newly('commitConsumerOffset')).to.equal(0)
+    harness.world.pass(200)
+    expect(harness.world.newly('commitConsumerOffset')).to.equal(1)
+    expect(harness.world.committed!.offset).to.equal(21)
+  })
+
+  it('keeps what it has offered over a rebalance in which it keeps the partition', () => {
+    const harness = new GroupHarness({ handOverMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const [first, second] = [harness.next(), harness.next()]
+    second.ack()
+    rebalance(harness)
+    harness.world.pass(1_000)
+    expect(harness.world.newly('joinGroup')).to.equal(2)
+    expect(harness.world.committed!.offset).to.equal(0)
+    expect(harness.next().offset).to.equal(2)
+    first.ack()
+    harness.world.pass(1_000)
+    expect(harness.world.committed!.offset).to.equal(2)
+    expect(harness.world.newly('fetchConsumerOffset')).to.equal(1)
+  })
+
+  it('starts from the committed offset when a generation was missed: others may have read in between', () => {
+    const harness = new GroupHarness({ handOverMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    harness.next()
+    harness.world.committed = { offset: 7, metadata: '' }
+    harness.world.generation++
+    rebalance(harness)
+    harness.world.pass(1_000)
+    expect(harness.next().offset).to.equal(7)
+  })
+
+  it('offers nothing between the news of a rebalance and its end, and takes acks', () => {
+    const harness = new GroupHarness({ handOverMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const message = harness.next()
+    rebalance(harness)
+    const asked = harness.ask()
+    harness.world.pass(5_000)
+    expect([asked.answer, harness.world.newly('joinGroup')]).to.deep.equal([undefined, 1])
+    message.ack()
+    harness.world.pass(100)
+    expect(asked.answer?.type).to.equal('message')
+    expect(harness.world.committed!.offset).to.equal(1)
+  })
+
+  it('pixy S1 pixy S2 topics that are asked for in quick succession are joined for together', () => {
+    const harness = new GroupHarness()
+    harness.next('orders').ack()
+    for (const topic of ['bills', 'audits', 'claims']) {
+      const request = new WaitingRequest(harness.world.now + 1_000, { reply: () => {} })
+      harness.consumer.receive({ type: 'consume', topic, request })
+    }
+    harness.world.pass(100)
+    expect(harness.world.newly('joinGroup')).to.be.within(2, 3)
+  })
+
+  it('without a heartbeat for the session time it does not offer what others may have', () => {
+    const harness = new GroupHarness({
+      subscriptionTimeoutMs: 60_000,
+      heartbeatIntervalMs: 1_000,
+      sessionTimeoutMs: 6_000
+    })
+    harness.next()
+    for (let count = 0; count < 8; count++)
+      harness.world.answers.push({ kind: 'heartbeat', result: { type: 'timedOut' } })
+    harness.world.committed = { offset: 3, metadata: '' }
+    harness.world.generation += 5
+    harness.world.pass(8_000)
+    expect(harness.world.newly('joinGroup')).to.equal(2)
+    expect(harness.next().offset).to.equal(3)
+  })
+
+  it('goes on when the leader of another client assigns what cannot be read', () => {
+    const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, heartbeatIntervalMs: 100 })
+    harness.world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: Buffer.from('what?') } })
+    const asked = harness.ask()
+    expect(asked.answer).to.equal(undefined)
+    rebalance(harness)
+    harness.world.pass(1_000)
+    expect(asked.answer?.type).to.equal('message')
+  })
+})
+
+/** The coordinator tells, in answer to the next heartbeat, that all members have to join again. */
+function rebalance({ world }: GroupHarness): void {
+  const { REBALANCE_IN_PROGRESS } = errorCodes
+  world.answers.push({
+    kind: 'heartbeat',
+    result: { type: 'failed', errorCode: REBALANCE_IN_PROGRESS, retriable: false }
+  })
+  world.pass(3_000)
+}

@@ -1,0 +1,162 @@
+import type { GroupHands, Timer } from '../../src/groups/hands.js'
+import { type KafkaRecord, type Offset, silentLogger } from '../../src/model.js'
+import type { AskedKind } from '../../src/operations.js'
+import { CountingMetrics } from '../support/counting-metrics.js'
+import { FakeBatch, fakeRecord } from '../support/fake-batch.js'
+
+interface Question {
+  readonly kind: AskedKind
+  readonly request: Record<string, never>
+  answer(result: unknown): void
+}
+
+/**
+ * What a group's parts meet, without Kafka, actors and time: the log of one partition, its committed offset, and a clock.
+ * Questions are answered by {@link settle}; a read at the end of the log waits until something is written.
+ */
+export class GroupWorld implements GroupHands {
+  readonly groupId = 'foo'
+  readonly log = silentLogger
+  readonly metrics = new CountingMetrics()
+  now = 1_000
+  /** Offsets in the log; holes are compacted. */
+  offsets: Offset[] = []
+  logStart = 0
+  logEnd = 0
+  batchSize = 100
+  committed: { offset: Offset; metadata: string } | undefined
+  /** Answers for questions of a kind, given before the usual ones. */
+  readonly answers: { kind: AskedKind; result: unknown }[] = []
+  readonly asked: { kind: AskedKind; request: Record<string, unknown> }[] = []
+  generation = 0
+  readonly #counted = new Map<AskedKind, number>()
+  #questions: Question[] = []
+  #polls: Question[] = []
+  #timers: { at: number; run: () => void }[] = []
+
+  constructor(offsets: readonly Offset[] = []) {
+    this.write(...offsets)
+  }
+
+  readonly clock = (): number => this.now
+
+  readonly ask: GroupHands['ask'] = (kind, request, onResult) => {
+    this.asked.push({ kind, request: request as never })
+    this.#questions.push({ kind, request: request as never, answer: onResult as never })
+  }
+
+  readonly after = (delayMs: number, run: () => void): Timer => {
+    const timer = { at: this.now + delayMs, run }
+    this.#timers.push(timer)
+    return { cancel: () => (this.#timers = this.#timers.filter(other => other !== timer)) }
+  }
+
+  write(...offsets: readonly Offset[]): void {
+    this.offsets.push(...offsets)
+    this.logEnd = Math.max(this.logEnd, ...offsets.map(offset => offset + 1))
+    this.#questions.push(...this.#polls.splice(0))
+  }
+
+  /** Time goes on, timer by timer, and everything that follows is answered. */
+  pass(ms: number): void {
+    const until = this.now + ms
+    this.settle()
+    for (let next = this.#nextTimer(until); next; next = this.#nextTimer(until)) {
+      this.now = Math.max(this.now, next.at)
+      this.#timers = this.#timers.filter(timer => timer !== next)
+      next.run()
+      this.settle()
+    }
+    this.now = until
+  }
+
+  /** Answers everything that has been asked, and what is asked then. */
+  settle(): void {
+    for (let question = this.#questions.shift(); question; question = this.#questions.shift()) this.#answer(question)
+  }
+
+  #nextTimer(until: number) {
+    const due = this.#timers.filter(({ at }) => at <= until)
+    return due.sort((one, other) => one.at - other.at)[0]
+  }
+
+  #answer(question: Question): void {
+    const at = this.answers.findIndex(({ kind }) => kind === question.kind)
+    if (at >= 0) question.answer(this.answers.splice(at, 1)[0]!.result)
+    else if (question.kind === 'fetchData') this.#read(question)
+    else question.answer(this.#resultOf(question))
+  }
+
+  #resultOf({ kind, request }: Question): unknown {
+    switch (kind) {
+      case 'fetchConsumerOffset':
+        return this.committed ? { type: 'success', offsetAndMetadata: this.committed } : { type: 'notFound' }
+      case 'commitConsumerOffset':
+        this.committed = request['offsetAndMetadata'] as never
+        return { type: 'success' }
+      case 'joinGroup':
+        return {
+          type: 'success',
+          generationId: ++this.generation,
+          memberId: 'm',
+          leaderId: 'm',
+          members: this.#members(request)
+        }
+      case 'syncGroup': {
+        const [own] = request['assignments'] as unknown as { assignment: Buffer }[]
+        return { type: 'success', assignment: own!.assignment }
+      }
+      case 'heartbeat':
+      case 'leaveGroup':
+        return { type: 'success' }
+      case 'fetchTopicMetadata':
+        return { type: 'success', topics: new Map((request['topics'] as unknown as string[]).map(this.#metadataOf)) }
+      case 'fetchOffset':
+        return { type: 'success', offset: request['offsetType'] === 'earliest' ? this.logStart : this.logEnd }
+      default:
+        throw new Error(`nobody answers ${kind}`)
+    }
+  }
+
+  #members(request: Record<string, unknown>) {
+    const [{ metadata }] = request['protocols'] as [{ metadata: Buffer }]
+    return [{ memberId: 'm', instanceId: null, metadata }]
+  }
+
+  readonly #metadataOf = (topic: string) => [topic, { errorCode: 0, topic, partitions: [{ partition: 0 }] }] as const
+
+  /** How often something was asked since this was called last. */
+  newly(kind: AskedKind): number {
+    const count = this.asked.filter(asked => asked.kind === kind).length
+    const before = this.#counted.get(kind) ?? 0
+    this.#counted.set(kind, count)
+    return count - before
+  }
+
+  #read(question: Question): void {
+    const offset = question.request['offset'] as unknown as Offset
+    if (offset < this.logStart || offset > this.logEnd) question.answer({ type: 'offsetOutOfRange' })
+    else {
+      const found = this.offsets.filter(one => one >= offset && one >= this.logStart).slice(0, this.batchSize)
+      if (found.length === 0) this.#polls.push(question)
+      else question.answer({ type: 'success', batch: batchOf(found, this.#nextOf(found)) })
+    }
+  }
+
+  /** A batch goes as far as the next record, or the end. */
+  #nextOf(found: readonly Offset[]): Offset {
+    return this.offsets.find(offset => offset > found.at(-1)!) ?? this.logEnd
+  }
+}
+
+const batchOf = (offsets: readonly Offset[], nextOffset: Offset): FakeBatch => {
+  const records: KafkaRecord[] = offsets.map(fakeRecord)
+  return new FakeBatch(
+    records,
+    records.map(() => 10),
+    nextOffset
+  )
+}
+
+/** `count` offsets from `first` on. */
+export const run = (first: Offset, count: number): Offset[] => Array.from({ length: count }, (_, at) => first + at)

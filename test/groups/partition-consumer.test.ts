@@ -1,0 +1,297 @@
+import { expect } from 'chai'
+import { decodeAcks } from '../../src/groups/ack-encoding.js'
+import { HeldBatches } from '../../src/groups/held-batches.js'
+import { PartitionConsumer, type PartitionConsumerOptions } from '../../src/groups/partition-consumer.js'
+import { GroupWorld, run } from './group-world.js'
+
+const ACK_TIMEOUT_MS = 500
+
+class PartitionHarness {
+  readonly world: GroupWorld
+  readonly batches = new HeldBatches(1_000_000)
+  readonly consumer: PartitionConsumer
+  position: { offset: number; metadata: string } | undefined
+
+  constructor(world: GroupWorld, options: Partial<PartitionConsumerOptions> & { readonly maxRetries?: number } = {}) {
+    this.world = world
+    this.consumer = new PartitionConsumer({
+      topicPartition: { topic: 'test.1', partition: 0 },
+      hands: world,
+      batches: this.batches,
+      start: 'latest',
+      tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: options.maxRetries ?? -1 },
+      maxPendingMessages: 300,
+      retryBackoffMs: 100,
+      submit: source => (this.position = source.position),
+      onStaged: () => {},
+      onSettled: () => {},
+      ...options
+    })
+    world.settle()
+  }
+
+  /** Takes the next message; `undefined` when there is none at the moment. */
+  next(): number | undefined {
+    this.consumer.want()
+    this.world.settle()
+    return this.consumer.isStaged ? this.consumer.take().offset : undefined
+  }
+
+  /** Another partition gets a batch that needs all memory. */
+  needMemory(): void {
+    this.batches.hold({ dropBatch: () => {} }, 1_000_000)
+  }
+
+  nextFew(count: number): (number | undefined)[] {
+    return Array.from({ length: count }, () => this.next())
+  }
+
+  /** Acknowledged ranges relative to the position: `1-4,6-8`. */
+  get sparse(): string {
+    const { offset, metadata } = this.position!
+    return decodeAcks(offset, metadata)!
+      .map(({ from, to }) => `${from - offset}-${to - offset}`)
+      .join()
+  }
+}
+
+describe('one partition of a group', () => {
+  it('a new group begins at the end of the log, which is committed at once', () => {
+    const harness = new PartitionHarness(new GroupWorld(run(0, 10)))
+    expect(harness.position).to.deep.equal({ offset: 10, metadata: '' })
+    expect(harness.next()).to.equal(undefined)
+    harness.world.write(10)
+    expect(harness.next()).to.equal(10)
+  })
+
+  it('a new group begins at the oldest record where it is told to', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.logStart = 4
+    const harness = new PartitionHarness(world, { start: 'earliest' })
+    expect([harness.position?.offset, harness.next()]).to.deep.equal([4, 4])
+  })
+
+  it('pixy P1 a stored -2 is the oldest offset, which is committed', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.logStart = 3
+    world.committed = { offset: -2, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect([harness.position?.offset, harness.next()]).to.deep.equal([3, 3])
+  })
+
+  it('pixy P2 a stored offset beyond the end is honoured', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 13, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(undefined)
+    world.write(10, 11)
+    expect(harness.next()).to.equal(undefined)
+    world.write(12, 13, 14)
+    expect(harness.nextFew(3)).to.deep.equal([13, 14, undefined])
+  })
+
+  it('begins at the oldest offset where the committed one was deleted', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.logStart = 6
+    world.committed = { offset: 2, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect([harness.next(), harness.position?.offset]).to.deep.equal([6, 6])
+  })
+
+  it('pixy P3 stages the next message only when the one before was taken', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const { consumer } = new PartitionHarness(world)
+    consumer.want()
+    consumer.want()
+    world.settle()
+    expect(consumer.pending).to.equal(0)
+    expect(consumer.take().offset).to.equal(0)
+    expect(consumer.pending).to.equal(1)
+    expect(consumer.take().offset).to.equal(1)
+  })
+
+  it('pixy P4 never delivers what the metadata says is acknowledged', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 0, metadata: 'BDCB' }
+    const harness = new PartitionHarness(world)
+    expect(harness.nextFew(5)).to.deep.equal([0, 4, 5, 7, 8])
+  })
+
+  it('pixy P5 an ack of a message that was not offered changes nothing', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(0)
+    expect([harness.consumer.ack(5), harness.consumer.ack(99)]).to.deep.equal(['notOffered', 'notOffered'])
+    expect([harness.consumer.ack(0), harness.consumer.ack(0)]).to.deep.equal(['acked', 'acked'])
+    expect(harness.position).to.deep.equal({ offset: 1, metadata: '' })
+  })
+
+  it('pixy P6 pixy H50 offers one more than may be pending, and another one for each ack', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world, { maxPendingMessages: 3 })
+    expect(harness.nextFew(6)).to.deep.equal([0, 1, 2, 3, undefined, undefined])
+    harness.consumer.ack(1)
+    expect(harness.nextFew(2)).to.deep.equal([4, undefined])
+  })
+
+  it('pixy P7 commits what was acknowledged out of order', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    const offered = harness.nextFew(10) as number[]
+    const acks = [true, false, true, true, true, false, false, true, true, false]
+    for (const offset of offered) if (acks[offset]) harness.consumer.ack(offset)
+    expect([harness.position!.offset, harness.sparse]).to.deep.equal([1, '1-4,6-8'])
+  })
+
+  it('pixy P9 without retries a message is offered once, and the commit moves past it', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world, { maxRetries: 0 })
+    expect(harness.next()).to.equal(0)
+    world.pass(ACK_TIMEOUT_MS + 10)
+    expect(harness.nextFew(3)).to.deep.equal([1, 2, undefined])
+    expect(harness.position!.offset).to.equal(1)
+  })
+
+  it('pixy P10 without a limit it comes again for ever, each time after one fresh message; the commit stays', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(0)
+    const seen: (number | undefined)[] = []
+    for (let round = 0; round < 3; round++) {
+      world.pass(ACK_TIMEOUT_MS + 10)
+      for (const offset of harness.nextFew(2)) {
+        seen.push(offset)
+        if (offset !== 0) harness.consumer.ack(offset!)
+      }
+    }
+    expect(seen).to.deep.equal([1, 0, 2, 0, 3, 0])
+    expect([harness.position!.offset, harness.sparse]).to.deep.equal([0, '1-4'])
+  })
+
+  it('pixy P11 after the last retry messages are dropped and committed', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world, { maxRetries: 3 })
+    expect(harness.nextFew(3)).to.deep.equal([0, 1, 2])
+    harness.consumer.ack(1)
+    const retries: (number | undefined)[] = []
+    for (let round = 0; round < 4; round++) {
+      world.pass(ACK_TIMEOUT_MS + 10)
+      retries.push(...harness.nextFew(2))
+    }
+    expect(retries).to.deep.equal([0, 2, 0, 2, 0, 2, undefined, undefined])
+    expect([harness.position!.offset, harness.consumer.pending]).to.deep.equal([3, 0])
+  })
+
+  it('pixy P13 without fresh messages the expired one comes while a request waits', () => {
+    const world = new GroupWorld(run(0, 1))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(0)
+    harness.consumer.want()
+    world.pass(ACK_TIMEOUT_MS - 10)
+    expect(harness.consumer.isStaged).to.equal(false)
+    // The poll at the end of the log ends, as the Router's does all the time.
+    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    world.write()
+    world.pass(60)
+    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    world.write()
+    world.pass(60)
+    expect(harness.next()).to.equal(0)
+    expect(harness.consumer.retriesOf(0)).to.equal(1)
+  })
+
+  it('pixy P14 pixy E9 goes on at the next offset there is when what it was to read is deleted', () => {
+    const world = new GroupWorld(run(0, 20))
+    world.batchSize = 2
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.nextFew(2)).to.deep.equal([0, 1])
+    harness.consumer.ack(0)
+    harness.consumer.ack(1)
+    world.logStart = 15
+    expect(harness.nextFew(2)).to.deep.equal([15, 16])
+    expect(harness.position!.offset).to.equal(15)
+  })
+
+  it('pixy E11 passes holes of compacted logs, and commits behind them', () => {
+    const world = new GroupWorld([0, 3, 4, 9])
+    world.logEnd = 12
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    for (const offset of harness.nextFew(4)) harness.consumer.ack(offset!)
+    expect(harness.next()).to.equal(undefined)
+    expect(harness.position).to.deep.equal({ offset: 12, metadata: '' })
+  })
+
+  it('a message that its client did not get is the next one to be offered, and that is no retry', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    harness.consumer.want()
+    world.settle()
+    const record = harness.consumer.take()
+    harness.consumer.giveBack(record)
+    expect(harness.consumer.pending).to.equal(0)
+    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
+    expect(harness.consumer.retriesOf(0)).to.equal(0)
+  })
+
+  it('a batch whose memory is needed is fetched again, and no message is lost or doubled', () => {
+    const world = new GroupWorld(run(0, 6))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.nextFew(2)).to.deep.equal([0, 1])
+    harness.needMemory()
+    expect(harness.nextFew(3)).to.deep.equal([2, 3, 4])
+    harness.needMemory()
+    expect(harness.nextFew(2)).to.deep.equal([5, undefined])
+  })
+
+  it('does not fetch while no request waits', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    world.pass(10_000)
+    expect(world.asked.filter(({ kind }) => kind === 'fetchData')).to.have.length(0)
+    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
+    harness.consumer.unwant()
+    const before = world.asked.length
+    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    world.write()
+    world.pass(10_000)
+    expect(world.asked).to.have.length(before)
+  })
+
+  it('says so when damaged records are skipped, and counts it', () => {
+    const world = new GroupWorld(run(0, 6))
+    world.committed = { offset: 2, metadata: '' }
+    world.answers.push({ kind: 'fetchData', result: { type: 'corruptMessage', nextOffset: 4 } })
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(4)
+    expect(harness.position!.offset).to.equal(4)
+    expect(world.metrics.of('skipped_batches')).to.equal(1)
+  })
+
+  it('tries again after a pause when the Router cannot answer', () => {
+    const world = new GroupWorld(run(0, 6))
+    const failed = { type: 'failed', retriable: true }
+    world.answers.push({ kind: 'fetchConsumerOffset', result: failed }, { kind: 'fetchData', result: failed })
+    world.committed = { offset: 2, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(undefined)
+    world.pass(99)
+    expect(harness.next()).to.equal(undefined)
+    world.pass(2)
+    expect(harness.next()).to.equal(undefined)
+    world.pass(101)
+    expect(harness.next()).to.equal(2)
+  })
+})

@@ -1,0 +1,217 @@
+import { expect } from 'chai'
+import type { ConsumeResult } from '../../src/groups/consume-result.js'
+import { HeldBatches } from '../../src/groups/held-batches.js'
+import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
+import { TopicConsumer } from '../../src/groups/topic-consumer.js'
+import { WaitingRequest } from '../../src/groups/waiting-request.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { Deadlines } from '../../src/requests/deadlines.js'
+import { ownFailure } from '../../src/requests/failures.js'
+import { FakeTime } from '../support/fake-time.js'
+import { GroupWorld, run } from './group-world.js'
+
+const LONG_POLL_MS = 3_000
+
+/** A topic whose partitions are in worlds of their own; requests write down what they get. */
+class TopicHarness {
+  readonly worlds: GroupWorld[]
+  readonly told: string[] = []
+  readonly consumer: TopicConsumer
+  readonly #time: FakeTime
+  readonly #deadlines: Deadlines
+  readonly #batches = new HeldBatches(1_000_000)
+
+  constructor(time: FakeTime, messages: readonly number[], maxWaitingRequests = 64) {
+    this.#time = time
+    this.#deadlines = new Deadlines(time.now)
+    this.worlds = messages.map(count => {
+      const world = new GroupWorld(run(0, count))
+      world.committed = { offset: 0, metadata: '' }
+      return world
+    })
+    this.consumer = new TopicConsumer({
+      topic: 'test.4',
+      groupId: 'foo',
+      metrics: defaultLogger,
+      deadlines: this.#deadlines,
+      maxWaitingRequests,
+      createPartition: (partition, onStaged) => this.#createPartition(partition, onStaged),
+      inTurn: run => run(),
+      ack: () => {},
+      giveBack: (partition, record) => this.consumer.giveBack(partition, record)
+    })
+    this.consumer.assign(messages.map((_, partition) => partition))
+    this.settle()
+  }
+
+  #createPartition(partition: number, onStaged: () => void): PartitionConsumer {
+    return new PartitionConsumer({
+      topicPartition: { topic: 'test.4', partition },
+      hands: this.worlds[partition]!,
+      batches: this.#batches,
+      start: 'latest',
+      tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
+      maxPendingMessages: 300,
+      retryBackoffMs: 100,
+      submit: () => {},
+      onStaged,
+      onSettled: () => {}
+    })
+  }
+
+  /** A request; what it is answered is written down as `name: partition/offset`. */
+  ask(name: string): WaitingRequest {
+    const reply = (result: ConsumeResult): void => {
+      const { type } = result
+      const what = type === 'message' ? `${result.message.partition}/${result.message.offset}` : type
+      this.told.push(`${name}: ${what}`)
+    }
+    const request = new WaitingRequest(this.#time.now() + LONG_POLL_MS, { reply })
+    this.consumer.enqueue(request)
+    this.settle()
+    return request
+  }
+
+  settle(): void {
+    for (const world of this.worlds) world.settle()
+  }
+
+  newly(): string[] {
+    return this.told.splice(0)
+  }
+
+  /** The partitions that so many requests are served from. */
+  partitionsServed(requests: number): number[] {
+    for (let at = 0; at < requests; at++) this.ask('any')
+    return this.newly().map(told => Number(told.match(/: (\d+)\//)![1]))
+  }
+}
+
+describe('one topic of a group', () => {
+  let time: FakeTime
+  beforeEach(() => (time = new FakeTime()))
+  afterEach(() => time.restore())
+
+  it('pixy T1 gives messages to requests in the order in which they came', () => {
+    const harness = new TopicHarness(time, [0])
+    harness.consumer.resume()
+    for (const name of ['ann', 'bob', 'cid']) harness.ask(name)
+    expect(harness.newly()).to.deep.equal([])
+    harness.worlds[0]!.write(0, 1, 2, 3)
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['ann: 0/0', 'bob: 0/1', 'cid: 0/2'])
+    harness.ask('dan')
+    expect(harness.newly()).to.deep.equal(['dan: 0/3'])
+  })
+
+  it('pixy T3 pixy C12 a request whose time is up is told so, and takes no message', async () => {
+    const harness = new TopicHarness(time, [0])
+    harness.consumer.resume()
+    harness.ask('ann')
+    await time.pass(LONG_POLL_MS + 20)
+    expect(harness.newly()).to.deep.equal(['ann: timedOut'])
+    harness.ask('bob')
+    harness.worlds[0]!.write(0)
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['bob: 0/0'])
+  })
+
+  it('pixy C11 refuses what is too much at once', () => {
+    const harness = new TopicHarness(time, [0], 2)
+    harness.consumer.resume()
+    for (const name of ['ann', 'bob', 'cid', 'dan']) harness.ask(name)
+    expect(harness.newly()).to.deep.equal(['dan: failed'])
+    expect(harness.consumer.waiting).to.equal(3)
+  })
+
+  it('a client that goes away makes room, and takes no message', () => {
+    const harness = new TopicHarness(time, [0], 1)
+    harness.consumer.resume()
+    harness.ask('ann').cancel()
+    harness.ask('bob')
+    harness.ask('cid')
+    harness.worlds[0]!.write(0, 1)
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['bob: 0/0', 'cid: 0/1'])
+  })
+
+  it('pixy M1 pixy M3 serves one message of each partition in turn, in ascending order', () => {
+    const harness = new TopicHarness(time, [5, 3, 2, 1])
+    harness.consumer.resume()
+    expect(harness.partitionsServed(11)).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 0])
+  })
+
+  it('pixy M2 a single partition gives all', () => {
+    const harness = new TopicHarness(time, [3])
+    harness.consumer.resume()
+    expect(harness.partitionsServed(3)).to.deep.equal([0, 0, 0])
+  })
+
+  it('pixy M4 pixy C4 a partition with much to offer does not keep the others from their turn', () => {
+    const harness = new TopicHarness(time, [100, 2, 2])
+    harness.consumer.resume()
+    expect(harness.partitionsServed(6)).to.deep.equal([0, 1, 2, 0, 1, 2])
+  })
+
+  it('pixy M5 waits while all are empty, and wakes when any is not', () => {
+    const harness = new TopicHarness(time, [0, 0])
+    harness.consumer.resume()
+    harness.ask('ann')
+    harness.worlds[1]!.write(0)
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['ann: 1/0'])
+  })
+
+  it('pixy M6 pixy M14 whatever partitions come and go, nothing is lost or doubled of those that stay', () => {
+    const harness = new TopicHarness(time, [4, 4, 4])
+    harness.consumer.resume()
+    expect(harness.partitionsServed(3)).to.deep.equal([0, 1, 2])
+    harness.consumer.assign([0, 2])
+    harness.settle()
+    expect(harness.partitionsServed(2)).to.deep.equal([0, 2])
+    harness.consumer.assign([2])
+    harness.settle()
+    harness.ask('ann')
+    expect(harness.newly()).to.deep.equal(['ann: 2/2'])
+    harness.consumer.assign([])
+    harness.ask('bob')
+    expect(harness.newly()).to.deep.equal([])
+    harness.worlds[1]!.committed = { offset: 1, metadata: '' }
+    harness.consumer.assign([1, 2])
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['bob: 1/1'])
+  })
+
+  it('offers nothing while it is paused', () => {
+    const harness = new TopicHarness(time, [3])
+    harness.ask('ann')
+    expect(harness.newly()).to.deep.equal([])
+    harness.consumer.resume()
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['ann: 0/0'])
+    harness.consumer.pause()
+    harness.ask('bob')
+    expect(harness.newly()).to.deep.equal([])
+    expect(harness.consumer.ack(0, 0)).to.equal('acked')
+  })
+
+  it('pixy M15 answers everybody when it stops', () => {
+    const harness = new TopicHarness(time, [0])
+    harness.consumer.resume()
+    harness.ask('ann')
+    harness.ask('bob')
+    harness.consumer.stop(ownFailure('shuttingDown', 'over', true))
+    expect(harness.newly()).to.deep.equal(['ann: failed', 'bob: failed'])
+    expect(harness.consumer.ack(0, 0)).to.equal('notOffered')
+  })
+
+  it('pixy M17 knows how many messages wait for an ack', () => {
+    const harness = new TopicHarness(time, [2, 2])
+    harness.consumer.resume()
+    expect(harness.consumer.pending).to.equal(0)
+    harness.partitionsServed(3)
+    expect(harness.consumer.pending).to.equal(3)
+    harness.consumer.ack(1, 0)
+    expect(harness.consumer.pending).to.equal(2)
+  })
+})

@@ -1,0 +1,138 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { expect } from 'chai'
+import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
+import { dialects } from '../../src/dialects/dialects.js'
+import {
+  type App,
+  type EmbeddedCluster,
+  loadConfig,
+  silentLogger,
+  startApp,
+  startEmbeddedCluster
+} from '../../src/index.js'
+
+interface Described {
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, { readonly operationId: string; readonly responses: Responses }>>>
+  >
+}
+type Responses = Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>>
+
+/** Values for parameters, and bodies by the end of the operation's id. */
+const parameters = { topic: 'orders', key: 'k1' }
+const bodyOf = (id: string): unknown => {
+  if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
+  return id.startsWith('kafboy') ? 'hello=world' : 'hello'
+}
+const FORM = 'application/x-www-form-urlencoded'
+const typeOf = (id: string): string =>
+  id.startsWith('kprf') ? 'application/json' : id.startsWith('kafboy') ? FORM : 'text/plain'
+
+/** What a generated client cannot speak. */
+const isWebsocket = (id: string): boolean => id.includes('ebsocket')
+
+describe('kafboy 4: /openapi.json', function () {
+  this.timeout(60_000)
+  let cluster: EmbeddedCluster
+  let app: App
+  const documents = new Map<string, Described>()
+
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+    const environment: Record<string, string> = {
+      CASTELLAN_BROKERS: cluster.bootstrap,
+      CASTELLAN_HTTP_PORT: '0',
+      CASTELLAN_MANAGEMENT_PORT: '0'
+    }
+    const flags = dialects.flatMap(({ name }) => [
+      { flag: '--set', path: ['dialects', name, 'enabled'], value: true },
+      { flag: '--set', path: ['dialects', name, 'port'], value: '0' }
+    ])
+    app = await startApp(loadConfig({ environment, flags }), { log: silentLogger, version: '1.2.3' })
+    const { shared, management, dialects: own } = app.urls
+    for (const url of [shared, management!, ...own.values()]) {
+      documents.set(url, (await (await fetch(`${url}/openapi.json`)).json()) as Described)
+    }
+  })
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+  })
+
+  const operationsOf = ({ paths }: Described) =>
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.values(methods).map(({ operationId, responses }) => ({ path, id: operationId, responses }))
+    )
+
+  it('is a valid document on each port', async () => {
+    expect(documents.size).to.equal(2 + dialects.length)
+    for (const [url, document] of documents) {
+      const { valid, errors } = await new Validator().validate(document as unknown as Record<string, unknown>)
+      expect(errors, url).to.equal(undefined)
+      expect(valid).to.equal(true)
+      const ids = operationsOf(document).map(({ id }) => id)
+      expect(new Set(ids).size).to.equal(ids.length)
+    }
+  })
+
+  it('has the paths of each dialect with its prefix on the shared port, and without on its own', () => {
+    const { shared, dialects: own } = app.urls
+    const prefixed = Object.keys(documents.get(shared)!.paths)
+    for (const { name, prefix } of dialects) {
+      const paths = Object.keys(documents.get(own.get(name)!)!.paths).filter(path => path !== '/openapi.json')
+      expect(paths).to.not.deep.equal([])
+      expect(prefixed).to.include.members(paths.map(path => `${prefix}${path}`))
+    }
+    expect(Object.keys(documents.get(app.urls.management!)!.paths)).to.have.members([
+      '/health-check',
+      '/ready',
+      '/metrics',
+      '/openapi.json'
+    ])
+  })
+
+  it('lets a generated client call every operation, and describes each answer', async () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    for (const [url, document] of documents) {
+      const api = new OpenAPIClientAxios({
+        definition: document as unknown as Document,
+        axiosConfigDefaults: { baseURL: url, validateStatus: () => true }
+      })
+      const client = await api.init()
+      for (const { id, responses } of operationsOf(document).filter(({ id }) => !isWebsocket(id))) {
+        const { status, data, headers } = await client[id]!(parameters, bodyOf(id), {
+          headers: { 'content-type': typeOf(id) }
+        })
+        expect(status, `${url} ${id} ${JSON.stringify(data)}`).to.be.within(200, 202)
+        expect(responses).to.have.property(String(status))
+        const [type] = String(headers['content-type']).split(';')
+        const schema = responses[status]!.content![type!]?.schema
+        expect(schema, `${id} ${type}`).to.not.equal(undefined)
+        expect(ajv.validate(schema!, data), `${id}: ${ajv.errorsText()} ${JSON.stringify(data)}`).to.equal(true)
+      }
+    }
+  })
+
+  it('describes refusals as they are', async () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    const { shared } = app.urls
+    const { paths } = documents.get(shared)!
+    const wrong: [string, string, string][] = [
+      ['/kprf/push', '{', 'application/json'],
+      ['/kprf/push', '{}', 'text/plain'],
+      ['/kafboy/sync/{topic}', '', FORM],
+      ['/arion/sync/{topic}', 'x'.repeat(2_000_000), 'text/plain']
+    ]
+    for (const [path, body, type] of wrong) {
+      const url = shared + path.replace('{topic}', 'orders')
+      const answer = await fetch(url, { method: 'POST', body, headers: { 'content-type': type } })
+      const [answered] = (answer.headers.get('content-type') ?? '').split(';')
+      const schema = paths[path]!.post!.responses[answer.status]!.content![answered!]!.schema
+      const text = await answer.text()
+      expect(ajv.validate(schema, answered === 'application/json' ? JSON.parse(text) : text), text).to.equal(true)
+      expect(answer.status).to.be.within(400, 415)
+    }
+  })
+})

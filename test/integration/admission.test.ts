@@ -1,0 +1,81 @@
+import { expect } from 'chai'
+import type { App } from '../../src/app.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const RECORD_BYTES = 50_000
+/** Holds about five of the records above the share from which requests wait. */
+const BUFFER_BYTES = '1048576'
+
+describe('requests that find the buffer of records full', () => {
+  let cluster: TargetCluster
+  let app: App
+  let topic: string
+
+  const start = async (settings: Readonly<Record<string, string>>): Promise<void> => {
+    app = await startTestApp(cluster.bootstrap, {
+      'delivery.maxBytes': BUFFER_BYTES,
+      'delivery.maxLaneBytes': BUFFER_BYTES,
+      ...settings
+    })
+    topic = freshTopic('admission')
+    await cluster.createTopic(topic, 1)
+    expect((await push('first', true)).status).to.equal(200)
+  }
+
+  const push = async (data: string, waitForSend = false) => {
+    const answer = await fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records: [{ topic, data }], wait_for_send: waitForSend })
+    })
+    const { status, headers } = answer
+    await answer.text()
+    return { status, persisted: headers.get('x-castellan-persisted'), retryAfter: headers.get('retry-after') }
+  }
+
+  const stopBrokers = () => Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
+  const resumeBrokers = () => Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
+  const bufferedBytes = async (): Promise<number> => {
+    const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
+    return Number(/^castellan_delivery_buffered_bytes (\d+)/m.exec(metrics)?.[1])
+  }
+
+  /** Sends more than fits; returns the answers to come. */
+  const fill = () => Array.from({ length: 40 }, () => push('x'.repeat(RECORD_BYTES)))
+
+  before(async () => {
+    cluster = await targetCluster()
+  })
+  afterEach(async () => {
+    await resumeBrokers()
+    await app?.stop()
+  })
+  after(() => cluster?.close())
+
+  it('are let in when Kafka has taken what was before them', async () => {
+    await start({ 'http.admissionWaitMs': '60000' })
+    await stopBrokers()
+    const answers = fill()
+    await Promise.race(answers)
+    expect(await bufferedBytes()).to.be.lessThan(Number(BUFFER_BYTES))
+    await resumeBrokers()
+    const all = await Promise.all(answers)
+    expect(all.map(({ status, persisted }) => `${status} ${persisted}`)).to.deep.equal(all.map(() => '200 pending'))
+  })
+
+  it('are refused when no room was found in time, are told when to come again, and hold up no probe', async () => {
+    await start({ 'http.admissionWaitMs': '300', 'delivery.timeoutMs': '60000' })
+    await stopBrokers()
+    const answers = fill()
+    expect((await fetch(`${app.urls.management}/health-check`)).status).to.equal(200)
+    const all = await Promise.all(answers)
+    const refused = all.filter(({ status }) => status !== 200)
+    expect(refused.length).to.be.greaterThan(0)
+    for (const { status, persisted, retryAfter } of refused) {
+      expect([status, persisted, retryAfter]).to.deep.equal([503, 'no', '1'])
+    }
+    await resumeBrokers()
+    expect((await push('after', true)).status).to.equal(200)
+  })
+})

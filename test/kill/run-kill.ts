@@ -1,0 +1,180 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspectLog } from '../../src/wal/inspect.js'
+import { NodeDirectory } from '../../src/wal/node-files.js'
+import { History, type Logged, type Verdict } from '../support/history-checker.js'
+import { HistoryFile } from '../support/history-file.js'
+import { SeededRandom } from '../support/random.js'
+import { freshTopic, type TargetCluster } from '../support/target-cluster.js'
+import { Gateway } from './gateway.js'
+import { idOf, type LoadMode, load } from './load.js'
+import { readLog } from './read-log.js'
+
+const PARTITIONS = 6
+const MAX_VALUE_BYTES = 100
+const DRAIN_TIMEOUT_MS = 120_000
+const LONGEST_AWAY_MS = 300
+
+/** How many clients of each kind. */
+export type Clients = Readonly<Record<LoadMode, number>>
+
+export interface KillOptions {
+  readonly cluster: TargetCluster
+  /** Of the gateway, by SIGKILL. */
+  readonly kills: number
+  /** Records that are acknowledged before the last check. */
+  readonly records: number
+  readonly clients: Clients
+  readonly seed: number
+  /** Kills a broker with every other kill of the gateway, one at a time. */
+  readonly killsBrokers?: boolean
+  /** Further settings: `NAME=VALUE`. */
+  readonly settings?: readonly string[]
+  /** Whether records may be in the durable log in the end. Default: yes. */
+  readonly drains?: boolean
+  readonly say: (line: string) => void
+}
+
+export interface KillResult {
+  readonly verdict: Verdict
+  readonly kills: number
+  readonly brokerKills: number
+  /** Of the gateway, after SIGTERM. */
+  readonly exitCode: number | null
+  readonly slowestStartMs: number
+  readonly seconds: number
+}
+
+/** Clients write while the gateway is killed at random moments and started again; then everything in Kafka is compared. */
+export async function runKill(options: KillOptions): Promise<KillResult> {
+  const { cluster, records, seed, say } = options
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-kill-'))
+  const file = new HistoryFile(join(directory, 'history'))
+  const history = new History(file)
+  const startedAt = performance.now()
+  const topics = [freshTopic('kill'), freshTopic('kill')]
+  for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
+  const flags = ['dialects.arion.durability=disk', 'wal.slabBytes=4194304', ...(options.settings ?? [])]
+  const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags })
+  try {
+    await gateway.start()
+    let isStopped = false
+    const loads = startLoads(options, gateway, topics, history, () => isStopped)
+    const brokerKills = await killAgainAndAgain(options, gateway, history)
+    while (history.okCount < records) await sleep(50)
+    isStopped = true
+    await Promise.all(loads)
+    say(`${history.okCount} records acknowledged; draining`)
+    if (options.drains ?? true) await drain(join(directory, 'wal'))
+    const exitCode = await gateway.stop()
+    const log: Logged[] = []
+    for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
+    const verdict = history.check(log, idOf, { areLostOnesOrdered: true })
+    const slowestStartMs = Math.max(...gateway.startsMs)
+    const seconds = (performance.now() - startedAt) / 1_000
+    file.close()
+    rmSync(directory, { recursive: true, force: true })
+    return { verdict, kills: gateway.startsMs.length - 1, brokerKills, exitCode, slowestStartMs, seconds }
+  } catch (error) {
+    say(`seed ${seed}; history, logs and the durable log are in ${directory}; the gateway's last words:`)
+    say(gateway.lastWords())
+    throw error
+  } finally {
+    gateway.end()
+  }
+}
+
+function startLoads(
+  { clients, seed }: KillOptions,
+  gateway: Gateway,
+  topics: readonly string[],
+  history: History,
+  isStopped: () => boolean
+): Promise<void>[] {
+  const random = new SeededRandom(seed)
+  return Object.entries(clients).flatMap(([mode, count]) =>
+    Array.from({ length: count }, (_, index) => {
+      const name = `${mode}-${index}`
+      return load(mode as LoadMode, {
+        name,
+        url: `${gateway.url}/arion`,
+        topic: topics[index % topics.length]!,
+        keys: Array.from({ length: 5 }, (_, key) => `${name}-${key}`),
+        maxValueBytes: MAX_VALUE_BYTES,
+        random: new SeededRandom(random.between(0, 2 ** 31)),
+        history,
+        isStopped
+      })
+    })
+  )
+}
+
+/** Returns how often a broker was killed, too. */
+async function killAgainAndAgain(options: KillOptions, gateway: Gateway, history: History): Promise<number> {
+  const { kills, records, seed, cluster, killsBrokers = false, say } = options
+  const random = new SeededRandom(seed ^ 0x5eed)
+  const broker = new OneBrokerDown(cluster, random)
+  for (let kill = 0; kill < kills; kill++) {
+    const wanted = (records * (kill + random.next())) / kills
+    while (history.okCount < wanted) await sleep(random.between(1, 20))
+    if (killsBrokers && kill % 2 === 0) await broker.change()
+    await gateway.kill()
+    await sleep(random.between(0, LONGEST_AWAY_MS))
+    await gateway.start()
+    say(
+      `kill ${kill + 1} of ${kills}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
+    )
+  }
+  await broker.heal()
+  return broker.kills
+}
+
+/** Of three brokers one may be down: the others still take what all in-sync replicas must have. */
+class OneBrokerDown {
+  readonly #cluster: TargetCluster
+  readonly #random: SeededRandom
+  #down: number | undefined
+  kills = 0
+
+  constructor(cluster: TargetCluster, random: SeededRandom) {
+    this.#cluster = cluster
+    this.#random = random
+  }
+
+  /** Kills one, or brings back the one that is down. */
+  async change(): Promise<void> {
+    if (this.#down !== undefined) {
+      await this.heal()
+      return
+    }
+    this.#down = this.#random.pick(this.#cluster.nodeIds)
+    this.kills++
+    await this.#cluster.killNode(this.#down)
+  }
+
+  async heal(): Promise<void> {
+    if (this.#down !== undefined) await this.#cluster.reviveNode(this.#down)
+    this.#down = undefined
+  }
+}
+
+/** Waits until nothing is in the durable log any more. */
+async function drain(walDirectory: string): Promise<void> {
+  for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; ; await sleep(100)) {
+    const { backlog } = inspectLog(new NodeDirectory(walDirectory))
+    if (backlog.size === 0) return
+    const left = [...backlog].map(([name, { openEntries }]) => `${name}: ${openEntries}`)
+    if (performance.now() > deadline) throw new Error(`not drained in ${DRAIN_TIMEOUT_MS} ms: ${left.join(', ')}`)
+  }
+}
+
+/** Everything that must hold; empty when it does. */
+export function problemsOf({ verdict, exitCode }: KillResult, { kills, records }: KillOptions): string[] {
+  const found = verdict.violations.map(({ rule, what }) => `${rule}: ${what}`)
+  if (exitCode !== 0) found.push(`the gateway ended with ${exitCode}`)
+  if (verdict.ok < records) found.push(`only ${verdict.ok} records were acknowledged`)
+  if (verdict.unknown === 0 && kills > 0) found.push('no kill met a record under way')
+  return found
+}

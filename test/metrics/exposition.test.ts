@@ -1,0 +1,90 @@
+import { expect } from 'chai'
+import type { App } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { dialectsUnderTest } from '../support/dialects-under-test.js'
+import { expositionProblems } from '../support/exposition.js'
+
+/** Names of imitated systems. */
+const isForeign = (name: string): boolean =>
+  /^(http_requests_duration|kafka_|ratelimit_messages_count|kprf_app_metadata)/.test(name)
+
+const good = `# HELP a_total Things
+# TYPE a_total counter
+a_total{x="1"} 1
+a_total{x="a \\"quoted\\" \\\\ and\\nmore"} 2
+# HELP b_seconds Time
+# TYPE b_seconds histogram
+b_seconds_bucket{le="0.5",x="1"} 1
+b_seconds_bucket{le="+Inf",x="1"} 3
+b_seconds_sum{x="1"} 4.5
+b_seconds_count{x="1"} 3
+`
+
+describe('the text format of Prometheus, as it is checked', () => {
+  it('accepts what is right', () => {
+    expect(expositionProblems(good)).to.deep.equal([])
+  })
+
+  const wrong: [what: string, text: string, problem: RegExp][] = [
+    ['a last line without end', good.trimEnd(), /has no end/],
+    ['a label that is not escaped', good.replace('x="1"} 1', 'x="a"b"} 1'), /cannot be read/],
+    ['a line break in a label', good.replace('{x="1"} 1', '{x="a\nb"} 1'), /no sample/],
+    ['no number', good.replace('} 4.5', '} many'), /no number/],
+    ['a series twice', good.replace('a_total{x="1"} 1\n', 'a_total{x="1"} 1\na_total{x="1"} 1\n'), /occurs twice/],
+    ['a family that is torn apart', `${good}# HELP a_total Things\na_total 1\n`, /torn apart|twice/],
+    ['a sample without family', `${good}c 1\n`, /no family is open for c/],
+    ['no HELP', good.replace('# HELP a_total Things\n', ''), /has no HELP/],
+    ['no TYPE', good.replace('# TYPE a_total counter\n', ''), /no type/],
+    ['buckets that shrink', good.replace('le="0.5",x="1"} 1', 'le="0.5",x="1"} 4'), /do not add up/],
+    ['no bucket +Inf', good.replace('le="+Inf"', 'le="9"'), /\+Inf/],
+    ['a count of its own', good.replace('_count{x="1"} 3', '_count{x="1"} 4'), /not what its buckets count/],
+    ['a counter below 0', good.replace('a_total{x="1"} 1', 'a_total{x="1"} -1'), /below 0/],
+    ['a counter without _total', good.replaceAll('a_total', 'a'), /_total is for counters/]
+  ]
+  for (const [what, text, problem] of wrong) {
+    it(`refuses ${what}`, () => {
+      expect(expositionProblems(text).join('\n')).to.match(problem)
+    })
+  }
+})
+
+describe('the metrics of the gateway', function () {
+  this.timeout(60_000)
+  let cluster: EmbeddedCluster
+  let app: App
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    const patient = [...dialectsUnderTest].flatMap(([name, { patient: settings }]) =>
+      Object.entries(settings).map(([setting, value]) => [`dialects.${name}.${setting}`, String(value)])
+    )
+    app = await startTestApp(cluster.bootstrap, {
+      ...Object.fromEntries(patient),
+      'dialects.kprf.metricsPort': '0'
+    })
+  })
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+  })
+
+  const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
+
+  it('are what promtool calls clean, whatever the APIs were asked', async () => {
+    for (const [name, { isServed }] of dialectsUnderTest) await isServed(`${app.urls.shared}/${name}`, {})
+    const names = ['a"b', 'a\\b', 'a\nb', 'a\0b', '__proto__', 'x'.repeat(250), 'é', '{}']
+    const body = JSON.stringify({ records: names.map(topic => ({ topic, data: 'd' })), wait_for_send: true })
+    const headers = { 'content-type': 'application/json' }
+    await fetch(`${app.urls.shared}/kprf/push`, { method: 'POST', headers, body })
+    for (const topic of names) {
+      await fetch(`${app.urls.shared}/kafboy/async/${encodeURIComponent(topic)}`, { method: 'POST', body: 'a=1' })
+    }
+    const all = await scrape(`${app.urls.management}/metrics`)
+    expect(all).to.include('kafboy_requests_total').and.to.include('kafka_sent_messages').and.to.include('castellan_')
+    expect(expositionProblems(all, isForeign)).to.deep.equal([])
+    const own = await scrape(`${app.urls.dialects.get('kprf metrics')}/metrics`)
+    expect(own).to.include('kafka_sent_messages')
+    expect(expositionProblems(own, isForeign)).to.deep.equal([])
+  })
+})

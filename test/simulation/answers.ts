@@ -1,0 +1,81 @@
+import type { Violation } from './violation.js'
+import type { Host } from './world/host.js'
+import type { SimulatedTime } from './world/time.js'
+
+/** So much later than its deadline an answer may come. */
+const TOLERANCE_MS = 1_000
+
+interface Question {
+  readonly what: string
+  readonly host: Host
+  readonly askedAt: number
+  readonly dueAt: number
+  readonly heldUpMs: number
+  isAnswered: boolean
+}
+
+/** Sees that every request has exactly one answer, within its time. */
+export class Answers {
+  readonly violations: Violation[] = []
+  readonly #time: SimulatedTime
+  readonly #open = new Set<Question>()
+  #asked = 0
+
+  constructor(time: SimulatedTime) {
+    this.#time = time
+  }
+
+  get asked(): number {
+    return this.#asked
+  }
+
+  get open(): number {
+    return this.#open.size
+  }
+
+  /**
+   * Notes a request.
+   *
+   * @param host where the answer is made; default: the current host
+   * @returns to be called with every answer to it; false: there has been one before
+   */
+  ask(what: string, timeoutMs: number, host = this.#time.current): () => boolean {
+    const { now } = this.#time
+    this.#asked++
+    const question = { what, host, askedAt: now, dueAt: now + timeoutMs, heldUpMs: host.heldUpMs, isAnswered: false }
+    this.#open.add(question)
+    return () => this.#answered(question)
+  }
+
+  /** A process has ended: nobody waits any more for what it was asked. */
+  forget(host: Host): void {
+    for (const question of this.#open) if (question.host === host) this.#open.delete(question)
+  }
+
+  /** Notes what has no answer and should have one by now. */
+  checkOpen(): void {
+    for (const { what, dueAt, askedAt } of this.#open) {
+      if (this.#time.now > dueAt + TOLERANCE_MS) this.#violated('unanswered', `${what}, asked at ${round(askedAt)}`)
+    }
+  }
+
+  #answered(question: Question): boolean {
+    const { what, host, askedAt, dueAt, heldUpMs } = question
+    if (question.isAnswered) {
+      this.#violated('answered twice', what)
+      return false
+    }
+    question.isAnswered = true
+    this.#open.delete(question)
+    // A process that stands still cannot answer.
+    const lateMs = this.#time.now - dueAt - (host.heldUpMs - heldUpMs)
+    if (lateMs > TOLERANCE_MS) this.#violated('late', `${what}, asked at ${round(askedAt)}, ${round(lateMs)} ms late`)
+    return true
+  }
+
+  #violated(rule: string, what: string): void {
+    this.violations.push({ rule, what })
+  }
+}
+
+const round = (ms: number): string => ms.toFixed(1)

@@ -1,0 +1,21 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+
+const SEEDS = 20
+const SECONDS = 15
+const LIMIT_MS = 180_000
+
+describe('simulation: the same seed gives the same world', () => {
+  it(`${SEEDS} seeds run twice have equal traces, and nothing is wrong in them`, async function () {
+    this.timeout(LIMIT_MS)
+    const args = ['run', '--silent', 'simulate', '--', '--seeds', `1-${SEEDS}`, '--seconds', String(SECONDS), '--twice']
+    const run = promisify(execFile)('npm', args)
+    const output = await run.then(
+      ({ stdout }) => stdout,
+      (error: { stdout: string; stderr: string }) => `${error.stdout}${error.stderr}`
+    )
+    expect(output).not.to.match(/VIOLATION|NOT THE SAME/)
+    expect(output).to.contain(`${SEEDS} passing`)
+  })
+})

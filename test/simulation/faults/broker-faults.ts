@@ -1,0 +1,50 @@
+import type { FaultKind, FaultTargets } from './fault.js'
+
+/** A broker's process ends; its partitions move to who is left. It comes back at the same address. */
+const stopBroker: FaultKind = ({ brokers, nodeIds }, random) => {
+  const nodeId = random.pick(nodeIds)
+  const host = brokers.hostOf(nodeId)
+  if (brokers.isStopped(nodeId)) return { what: `${host.name} is stopped already` }
+  brokers.stop(nodeId)
+  return { what: host.name, stop: () => brokers.restart(nodeId) }
+}
+
+/** A broker's process stands still: connections are accepted by its operating system, and nothing is answered. */
+const pauseBroker: FaultKind = ({ world, brokers, nodeIds }, random) => {
+  const host = brokers.hostOf(random.pick(nodeIds))
+  world.time.pause(host)
+  return { what: host.name, stop: () => world.time.resume(host) }
+}
+
+/** Another replica leads a partition, without anybody stopping. */
+const moveLeader: FaultKind = (targets, random) => {
+  const { brokers } = targets
+  const topic = random.pick(targets.topics)
+  const partition = random.between(0, brokers.partitionsOf(topic) - 1)
+  const nodeId = random.pick(liveNodes(targets))
+  if (nodeId === undefined) return { what: 'no node is alive' }
+  brokers.cluster.moveLeader(topic, partition, nodeId)
+  return { what: `${topic}/${partition} to broker-${nodeId}` }
+}
+
+/** A broker answers Metadata as of this moment, however things change. */
+const lagBehind: FaultKind = ({ brokers, nodeIds }, random) => {
+  const nodeId = random.pick(nodeIds)
+  return { what: `broker-${nodeId}`, stop: brokers.cluster.lagBehind(nodeId) }
+}
+
+/** A broker comes back at another address; nobody listens at the one it had. */
+const changeAddress: FaultKind = ({ brokers, nodeIds }, random) => {
+  const nodeId = random.pick(nodeIds)
+  if (brokers.isStopped(nodeId)) return { what: `broker-${nodeId} is stopped` }
+  const port = brokers.newPortFor(nodeId)
+  brokers.stop(nodeId)
+  return { what: `broker-${nodeId} to port ${port}`, stop: () => brokers.restart(nodeId, port) }
+}
+
+const liveNodes = ({ brokers, nodeIds }: FaultTargets): (number | undefined)[] => {
+  const live = nodeIds.filter(nodeId => !brokers.isStopped(nodeId))
+  return live.length === 0 ? [undefined] : live
+}
+
+export const brokerFaults = { stopBroker, pauseBroker, moveLeader, lagBehind, changeAddress }

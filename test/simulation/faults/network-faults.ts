@@ -1,0 +1,102 @@
+import type { SeededRandom } from '../../support/random.js'
+import type { Host } from '../world/host.js'
+import type { Pipe } from '../world/pipe.js'
+import type { FaultKind, FaultTargets } from './fault.js'
+
+const someGateway = ({ processes }: FaultTargets, random: SeededRandom): Host => random.pick(processes).host
+
+const someBroker = ({ brokers, nodeIds }: FaultTargets, random: SeededRandom): Host =>
+  brokers.hostOf(random.pick(nodeIds))
+
+/** A direction of a connection that stands between Castellan and a broker. */
+function somePipe({ world, brokers, nodeIds }: FaultTargets, random: SeededRandom): Pipe | undefined {
+  const hosts = new Set(nodeIds.map(nodeId => brokers.hostOf(nodeId)))
+  const wires = world.network.wires.filter(({ server }) => hosts.has(server.host))
+  if (wires.length === 0) return undefined
+  const { there, back } = random.pick(wires)
+  return random.pick([there, back])
+}
+
+const NOTHING_THERE = { what: 'there is no connection' }
+
+/** Everything between two hosts takes longer. */
+const delay: FaultKind = (targets, random) => {
+  const [a, b] = [someGateway(targets, random), someBroker(targets, random)]
+  const delayMs = random.pick([5, 20, 100, 400, 1_500])
+  const { network } = targets.world
+  network.delay(a, b, delayMs)
+  return { what: `${delayMs} ms between ${a.name} and ${b.name}`, stop: () => network.delay(a, b, 0) }
+}
+
+/** A connection lets a few bytes through at a time. */
+const drip: FaultKind = (targets, random) => {
+  const pipe = somePipe(targets, random)
+  if (pipe === undefined) return NOTHING_THERE
+  const [bytes, everyMs] = [random.pick([1, 7, 100, 1_000]), random.pick([1, 10, 100])]
+  pipe.drip(bytes, everyMs)
+  return { what: `${bytes} bytes every ${everyMs} ms ${pipe.name}`, stop: () => pipe.flow() }
+}
+
+/** A connection breaks in the middle of what it carries. */
+const cut: FaultKind = (targets, random) => {
+  const pipe = somePipe(targets, random)
+  if (pipe === undefined) return NOTHING_THERE
+  const bytes = random.pick([0, random.between(1, 60), random.between(60, 2_000)])
+  pipe.cutAfter(bytes)
+  return { what: `after ${bytes} bytes ${pipe.name}` }
+}
+
+/** A connection carries nothing any more, and neither end is told. */
+const halfOpen: FaultKind = (targets, random) => {
+  const pipe = somePipe(targets, random)
+  if (pipe === undefined) return NOTHING_THERE
+  pipe.block('half-open')
+  pipe.opposite?.block('half-open')
+  return { what: pipe.name }
+}
+
+/** Nothing gets from one host to the other; the way back is fine. */
+const silence: FaultKind = (targets, random) => {
+  const { network } = targets.world
+  const pair: [Host, Host] = [someGateway(targets, random), someBroker(targets, random)]
+  const [from, to] = random.between(0, 1) === 0 ? pair : [pair[1], pair[0]]
+  network.block(from, to)
+  return { what: `from ${from.name} to ${to.name}`, stop: () => network.unblock(from, to) }
+}
+
+/** Nothing gets through between two hosts. */
+const partition: FaultKind = (targets, random) => {
+  const { network } = targets.world
+  const [a, b] = [someGateway(targets, random), someBroker(targets, random)]
+  network.block(a, b)
+  network.block(b, a)
+  const stop = (): void => {
+    network.unblock(a, b)
+    network.unblock(b, a)
+  }
+  return { what: `between ${a.name} and ${b.name}`, stop }
+}
+
+/** A process stands still for a while: a long garbage collection, a stopped virtual machine. */
+const stall: FaultKind = (targets, random, durationMs) => {
+  const gateway = someGateway(targets, random)
+  const { time } = targets.world
+  time.pause(gateway)
+  return { what: `${gateway.name} for ${durationMs} ms`, stop: () => time.resume(gateway) }
+}
+
+/** The wall clock jumps; durations are none of its business. */
+const clockJump: FaultKind = ({ world }, random) => {
+  const jumpMs = random.pick([-86_400_000, -3_600_000, -1_000, 1_000, 3_600_000, 86_400_000])
+  world.time.wallOffsetMs += jumpMs
+  return { what: `by ${jumpMs / 1_000} s`, stop: () => (world.time.wallOffsetMs -= jumpMs) }
+}
+
+/** The process of the gateway ends as if its power were cut, and starts anew. */
+const killGateway: FaultKind = ({ processes }, random) => {
+  const process = random.pick(processes)
+  const restart = process.kill?.()
+  return restart === undefined ? { what: `${process.name} is not there` } : { what: process.name, stop: restart }
+}
+
+export const networkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump, killGateway }

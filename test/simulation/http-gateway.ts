@@ -1,0 +1,118 @@
+import { type App, startApp } from '../../src/app.js'
+import { loadConfig } from '../../src/config/config.js'
+import { silentLogger } from '../../src/model.js'
+import type { SimulatedProcess } from './process.js'
+import { HttpConnection, requestText } from './workloads/http-connection.js'
+import type { Host } from './world/host.js'
+import type { World } from './world/world.js'
+
+export const GATEWAY_PORT = 8_080
+const MANAGEMENT_PORT = 8_081
+const START_LIMIT_MS = 5_000
+
+/** Counts the request that asks for it, too. */
+const IN_FLIGHT = 'castellan_http_requests_in_flight'
+/** Gauges that tell what is held. */
+const HELD = [
+  IN_FLIGHT,
+  'castellan_http_bodies_in_flight_bytes',
+  'castellan_delivery_buffered_records',
+  'castellan_delivery_buffered_bytes',
+  'castellan_router_parked_requests'
+]
+
+export interface HttpGatewayOptions {
+  readonly bootstrap: string
+  /** Dotted path => text. */
+  readonly settings: Readonly<Record<string, string>>
+  /** Told when the process has ended without having been asked to. */
+  onKilled(host: Host): void
+}
+
+/** The whole gateway with its HTTP ports, in a process of its own that can be killed and comes back. */
+export class HttpGateway implements SimulatedProcess {
+  readonly name: string
+  readonly #world: World
+  readonly #options: HttpGatewayOptions
+  readonly #scraper: Host
+  #host: Host
+  #app: App | undefined
+  #starts = 0
+
+  private constructor(world: World, name: string, options: HttpGatewayOptions) {
+    this.name = name
+    this.#world = world
+    this.#options = options
+    this.#scraper = world.host(`client-of-metrics-of-${name}`, true)
+    this.#host = world.host(name)
+  }
+
+  static async start(world: World, name: string, options: HttpGatewayOptions): Promise<HttpGateway> {
+    const gateway = new HttpGateway(world, name, options)
+    await world.until(`starting ${name}`, gateway.#start(), START_LIMIT_MS)
+    return gateway
+  }
+
+  get host(): Host {
+    return this.#host
+  }
+
+  async held(): Promise<Record<string, number>> {
+    if (this.#app === undefined) return { 'its start': 1 }
+    const text = await this.#world.start(this.#scraper, () => scrape())
+    const held = Object.fromEntries(HELD.map(name => [name, gaugeIn(text, name)]))
+    held[IN_FLIGHT]!--
+    return held
+  }
+
+  async close(): Promise<number> {
+    const { lostRecords } = await this.#app!.stop()
+    return lostRecords
+  }
+
+  kill(): (() => void) | undefined {
+    const { time, network } = this.#world
+    if (this.#app === undefined) return undefined
+    this.#app = undefined
+    time.kill(this.#host)
+    network.hostDied(this.#host)
+    this.#options.onKilled(this.#host)
+    this.#host = this.#world.host(`${this.name}-${++this.#starts}`)
+    return () => void this.#start()
+  }
+
+  async #start(): Promise<void> {
+    const { bootstrap, settings } = this.#options
+    const all = {
+      'clusters.default.brokers': bootstrap,
+      'http.port': String(GATEWAY_PORT),
+      'management.port': String(MANAGEMENT_PORT),
+      'delivery.createTopics': 'false',
+      ...settings
+    }
+    const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
+    const starting = this.#world.start(this.#host, () =>
+      startApp(loadConfig({ flags }), { log: silentLogger, version: 'simulated' })
+    )
+    this.#app = await starting
+  }
+}
+
+function scrape(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const connection = new HttpConnection('127.0.0.1', MANAGEMENT_PORT, {
+      onResponse: ({ body }) => {
+        connection.end()
+        resolve(body)
+      },
+      onClose: () => reject(new Error('the management port has closed the connection'))
+    })
+    connection.send(requestText('GET', '/metrics'))
+  })
+}
+
+function gaugeIn(text: string, name: string): number {
+  const lines = text.split('\n').filter(line => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+  if (lines.length === 0) throw new Error(`there is no metric ${name}`)
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+
+/**
+ * Plants one bug after another into a copy of the sources and sees how many seeds it takes the simulation to notice it.
+ *
+ *   npm run simulate:mutants -- [--only NAME,NAME] [--seeds 2000]
+ */
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, seeds: { type: 'string', default: '2000' } }
+})
+
+const FOLDER = 'test/simulation/mutants'
+const COPIED = ['src', 'test/simulation', 'test/support', 'package.json', 'tsconfig.json']
+const run = promisify(execFile)
+
+interface Outcome {
+  readonly name: string
+  readonly about: string
+  /** Undefined: it was not noticed. */
+  readonly seeds: number | undefined
+  /** What was violated first. */
+  readonly by: string
+}
+
+async function tryMutant(name: string): Promise<Outcome> {
+  const patch = join(process.cwd(), FOLDER, `${name}.patch`)
+  const [about = ''] = (await readFile(patch, 'utf8')).split('\n')
+  const folder = await mkdtemp(join(tmpdir(), 'castellan-mutant-'))
+  try {
+    await copySources(folder)
+    await run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })
+    await run(join('node_modules', '.bin', 'tsc'), ['-p', 'test/simulation/tsconfig.json'], { cwd: folder })
+    return { name, about, ...(await seedsNeeded(folder)) }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function copySources(folder: string): Promise<void> {
+  for (const path of COPIED) await cp(path, join(folder, path), { recursive: true })
+  await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
+}
+
+async function seedsNeeded(folder: string): Promise<Pick<Outcome, 'seeds' | 'by'>> {
+  const flags = ['--seeds', `1-${values.seeds}`, '--until-failure', '--no-shrink']
+  const args = ['.cache/simulation/test/simulation/run.js', ...flags]
+  const { stdout } = await run(process.execPath, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(
+    (failure: { stdout: string; stderr: string }) => ({ stdout: `${failure.stdout}${failure.stderr}` })
+  )
+  const seeds = [...stdout.matchAll(/^seed (\d+) (\w+): (.*)$/gm)]
+  const caught = seeds.find(([, , , verdict]) => verdict!.includes('VIOLATIONS'))
+  if (caught === undefined) return { seeds: undefined, by: lastLine(stdout) }
+  const rule = /^ {2}([A-Z][A-Z ]+): /m.exec(stdout)?.[1]?.toLowerCase() ?? ''
+  return { seeds: seeds.indexOf(caught) + 1, by: `${caught[2]}: ${rule}` }
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
+
+const all = (await readdir(FOLDER)).filter(file => file.endsWith('.patch')).map(file => file.replace(/\.patch$/, ''))
+const wanted = values.only?.split(',') ?? all.sort()
+let missed = 0
+console.log('| bug | seeds needed | noticed as |\n|---|---|---|')
+for (const name of wanted) {
+  const { about, seeds, by } = await tryMutant(name).catch((error: Error) => ({
+    about: name,
+    seeds: undefined,
+    by: error.message.split('\n').slice(0, 3).join(' ')
+  }))
+  if (seeds === undefined) missed++
+  console.log(`| ${name}: ${about} | ${seeds ?? 'not noticed'} | ${by} |`)
+}
+console.log(`\n  ${wanted.length - missed} passing\n${missed > 0 ? `  ${missed} failing\n` : ''}`)
+process.exitCode = missed > 0 ? 1 : 0

@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { expect } from 'chai'
+
+/**
+ * Clocks, timers, randomness and sockets that the simulated world does not replace (test/simulation/world/globals.ts).
+ * What uses them would make two runs of one seed differ.
+ */
+const strangers: readonly (readonly [string, RegExp])[] = [
+  ['new Date() without a time', /new Date\(\)/],
+  ['Date() as a function', /(?<!new )(?<![\w.])Date\(/],
+  ['timers by import', /from 'node:timers/],
+  ['crypto.getRandomValues', /getRandomValues|webcrypto|randomFill|generateKey/],
+  ['performance.timeOrigin and marks', /performance\.(timeOrigin|mark|measure)/],
+  ['waiting in place', /Atomics\.wait/],
+  ['datagrams', /from 'node:(dgram|http2|quic)'/]
+]
+
+/** Rooms and files that have real clocks or threads for a reason, and are not part of a simulated world. */
+const outside: Readonly<Record<string, string>> = {
+  'wal/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
+  'wal/thread-log-host.ts': 'starts that thread',
+  'metrics/statsd/statsd-reporter.ts': 'sends metrics by UDP, and nothing waits for them',
+  'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
+  'dialects/kafboy/hooks/hook-worker.ts': 'is that thread'
+}
+
+const files = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => join(entry.parentPath, entry.name))
+
+describe('simulation: src tells time and draws lots only as a simulated world can', () => {
+  it('uses nothing that is not replaced', () => {
+    const wrong: string[] = []
+    for (const file of files('src')) {
+      const name = relative('src', file)
+      if (name in outside) continue
+      const text = readFileSync(file, 'utf8')
+      for (const [what, pattern] of strangers) if (pattern.test(text)) wrong.push(`${name}: ${what}`)
+    }
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('starts threads and other processes in the files named only', () => {
+    const wrong = files('src')
+      .map(file => relative('src', file))
+      .filter(name => /node:(worker_threads|child_process|cluster)'/.test(readFileSync(join('src', name), 'utf8')))
+      .filter(name => !(name in outside))
+    expect(wrong).to.deep.equal([])
+  })
+})

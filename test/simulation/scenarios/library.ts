@@ -1,0 +1,140 @@
+import type { OpenCastellanOptions } from '../../../src/app/open-castellan.js'
+import type { DeliverySettings } from '../../../src/delivery/settings.js'
+import { silentLogger } from '../../../src/model.js'
+import type { RouterSettingsOverrides } from '../../../src/router/settings.js'
+import { History, type Logged, type Rule } from '../../support/history-checker.js'
+import type { SeededRandom } from '../../support/random.js'
+import type { Brokers, SimulatedTopic } from '../brokers.js'
+import { harmlessFaults } from '../faults/catalogue.js'
+import type { Cast, Scenario, Setting } from '../scenario.js'
+import { Service } from '../service.js'
+import { Committer } from '../workloads/committer.js'
+import { Inventor } from '../workloads/inventor.js'
+import { Producer, type ServiceDeps } from '../workloads/producer.js'
+import { Reader } from '../workloads/reader.js'
+import type { Host } from '../world/host.js'
+
+export const orders: SimulatedTopic = { name: 'orders', partitions: 3 }
+export const events: SimulatedTopic = {
+  name: 'events',
+  partitions: 2,
+  config: new Map([['min.insync.replicas', '2']])
+}
+
+/** Limits of all sizes: what is rare with large ones is common with small ones. */
+export const someSettings = (random: SeededRandom): Omit<OpenCastellanOptions, 'brokers'> => ({
+  connection: { requestTimeoutMs: random.pick([1_000, 5_000, 10_000]) },
+  router: {
+    produceConnections: random.pick([1, 1, 2]),
+    cacheMaxBytes: random.pick([4_096, 65_536, 1_048_576]),
+    callTimeoutMs: random.pick([1_000, 5_000])
+  },
+  delivery: {
+    batchMaxBytes: random.pick([300, 2_000, 1_000_000]),
+    maxBytes: random.pick([20_000, 1_000_000]),
+    timeoutMs: random.pick([3_000, 30_000, 120_000]),
+    createTopics: false
+  }
+})
+
+export async function openService(
+  { world, brokers, random }: Setting,
+  name: string,
+  delivery: Partial<DeliverySettings> = {},
+  router: RouterSettingsOverrides = {},
+  /** Called before anything is connected. */
+  prepare: (host: Host) => unknown = () => undefined
+): Promise<Service> {
+  const some = someSettings(random(`settings of ${name}`))
+  const settings = { ...some, delivery: { ...some.delivery, ...delivery }, router: { ...some.router, ...router } }
+  return Service.open(world, name, { brokers: brokers.bootstrap, log: silentLogger, ...settings }, prepare)
+}
+
+export const depsOf =
+  ({ world, brokers, answers, random }: Setting, service: Service, history: History) =>
+  (purpose: string): ServiceDeps => ({
+    service,
+    answers,
+    history,
+    trace: world.trace,
+    random: random(purpose),
+    now: () => world.time.now,
+    groupOn: nodeId => brokers.groupOn(nodeId),
+    onHost: action => world.on(service.host, action)
+  })
+
+const build =
+  (tolerates: readonly Rule[] = []) =>
+  async (setting: Setting): Promise<Cast> => {
+    const service = await openService(setting, 'service')
+    const history = new History()
+    const deps = depsOf(setting, service, history)
+    const { log } = setting
+    const usual = { topics: ['orders', 'events'], keys: 4, pauseMs: [20, 400] as const, maxOpen: 20 }
+    const workloads = [
+      new Producer(
+        { ...usual, name: 'steady', maxRecordsPerCall: 3, maxValueBytes: 100, deadlineMs: [5_000, 30_000] },
+        deps('steady')
+      ),
+      new Producer(
+        { ...usual, name: 'hasty', maxRecordsPerCall: 10, maxValueBytes: 1_000, deadlineMs: [50, 2_000] },
+        deps('hasty')
+      ),
+      new Reader({ name: 'tail', topic: 'orders', partition: 0 }, deps('tail'), log),
+      new Reader({ name: 'other', topic: 'events', partition: 1 }, deps('other'), log),
+      new Reader({ name: 'again', topic: 'orders', partition: 0, againAfter: 50 }, deps('again'), log),
+      new Committer(
+        { name: 'commits', groupId: 'g1', topic: 'orders', partition: 0, pauseMs: [10, 500] },
+        deps('commits')
+      ),
+      new Committer(
+        { name: 'others', groupId: 'g2', topic: 'events', partition: 1, pauseMs: [10, 500] },
+        deps('others')
+      ),
+      new Inventor({ name: 'inventor', pauseMs: [50, 2_000] }, deps('inventor'))
+    ]
+    return {
+      processes: [service],
+      workloads,
+      histories: [{ history, lives: () => [logOf(setting.brokers)], tolerates }]
+    }
+  }
+
+/** Everything that is in the logs of topics that live for ever. */
+export const logOf = (brokers: Brokers): readonly Logged[] =>
+  brokers.topics.flatMap(topic => brokers.livesOf(topic)[0]!.records)
+
+const topics = [orders, events]
+const harmed = { topics: ['orders', 'events'], nodeIds: [1, 2, 3] }
+
+/** What a topic has held, life by life. */
+export const recordsOf = (brokers: Brokers, topic: string): readonly (readonly Logged[])[] =>
+  brokers.livesOf(topic).map(({ records }) => records)
+
+export const calm: Scenario = {
+  name: 'calm',
+  about: 'Castellan as a library, and nothing goes wrong',
+  topics,
+  build: build(),
+  faults: { ...harmed, kinds: [], meanPauseMs: 1 }
+}
+
+export const library: Scenario = {
+  name: 'library',
+  about: 'Castellan as a library; network and brokers fail in every way that destroys nothing',
+  topics,
+  build: build(),
+  faults: { ...harmed, kinds: [...harmlessFaults, 'refuseForGood'], meanPauseMs: 2_500 }
+}
+
+export const forgetful: Scenario = {
+  name: 'forgetful',
+  about: 'the same, and brokers say that they have lost the state of the producer; then a record may be there twice',
+  topics,
+  build: build(['duplicated']),
+  faults: {
+    ...harmed,
+    kinds: ['forgetProducer', 'forgetProducer', 'doAndRefuse', 'dropResponse', 'stopBroker', 'moveLeader', 'cut'],
+    meanPauseMs: 1_500
+  }
+}

@@ -1,0 +1,19 @@
+import type { Scenario } from '../scenario.js'
+import { bystanders } from './bystanders.js'
+import { elsewhere } from './elsewhere.js'
+import { fair } from './fair.js'
+import { calm, forgetful, library } from './library.js'
+import { killed, push } from './push.js'
+import { topics } from './topics.js'
+
+const scenarios: readonly Scenario[] = [library, push, killed, topics, elsewhere, forgetful, bystanders, fair, calm]
+
+export const scenarioNames = scenarios.map(({ name }) => name)
+export const aboutScenarios = scenarios.map(({ name, about }) => [name, about] as const)
+
+/** @throws Error naming those there are */
+export function scenarioOf(name: string): Scenario {
+  const found = scenarios.find(scenario => scenario.name === name)
+  if (found === undefined) throw new Error(`there is no scenario ${name}; there are ${scenarioNames.join(', ')}`)
+  return found
+}

@@ -1,0 +1,68 @@
+import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../src/app/open-castellan.js'
+import type { Gateway } from '../../src/gateway/gateway.js'
+import type { RouterMessage } from '../../src/operations.js'
+import type { SimulatedProcess } from './process.js'
+import type { Host } from './world/host.js'
+import type { World } from './world/world.js'
+
+const OPEN_LIMIT_MS = 1_000
+const CLOSE_TIMEOUT_MS = 10_000
+
+/** Castellan as a library, in a process of its own. */
+export class Service implements SimulatedProcess {
+  readonly name: string
+  readonly host: Host
+  readonly #castellan: Castellan
+  readonly #maxBytes: number
+
+  private constructor(host: Host, castellan: Castellan, maxBytes: number) {
+    this.name = host.name
+    this.host = host
+    this.#castellan = castellan
+    this.#maxBytes = maxBytes
+  }
+
+  static async open(
+    world: World,
+    name: string,
+    options: OpenCastellanOptions,
+    prepare: (host: Host) => unknown = () => undefined
+  ): Promise<Service> {
+    const host = world.host(name)
+    prepare(host)
+    const onFatal = (error: Error): void => {
+      throw error
+    }
+    const opening = world.start(host, () => openCastellan({ onFatal, ...options }))
+    const castellan = await world.until(`opening ${name}`, opening, OPEN_LIMIT_MS)
+    return new Service(host, castellan, options.delivery?.maxBytes ?? Number.POSITIVE_INFINITY)
+  }
+
+  get gateway(): Gateway {
+    return this.#castellan.gateway
+  }
+
+  tell(message: RouterMessage): void {
+    this.#castellan.router.ref.tell(message)
+  }
+
+  held(): Promise<Record<string, number>> {
+    const { bufferedRecords, bufferedBytes } = this.#castellan.delivery.stats()
+    const { open, parked } = this.#castellan.router.stats()
+    return Promise.resolve({ bufferedRecords, bufferedBytes, open, parked })
+  }
+
+  boundsProblem(): string | undefined {
+    const { bufferedBytes } = this.#castellan.delivery.stats()
+    const { cacheBytes, cacheMaxBytes } = this.#castellan.router.stats()
+    if (bufferedBytes > this.#maxBytes + MOST_RECORD_BYTES) return `${bufferedBytes} bytes are buffered`
+    return cacheBytes > cacheMaxBytes ? `${cacheBytes} of ${cacheMaxBytes} bytes are cached` : undefined
+  }
+
+  close(): Promise<number> {
+    return this.#castellan.close(CLOSE_TIMEOUT_MS)
+  }
+}
+
+/** The buffer may be larger by one record. */
+const MOST_RECORD_BYTES = 4_096

@@ -1,0 +1,231 @@
+import { Answers } from './answers.js'
+import { Brokers } from './brokers.js'
+import { drawSchedule, FaultRunner, type ScheduledFault } from './faults/schedule.js'
+import { checkHistory } from './history-check.js'
+import type { SimulatedProcess } from './process.js'
+import type { Cast, Scenario } from './scenario.js'
+import { scenarioOf } from './scenarios/scenarios.js'
+import type { Violation } from './violation.js'
+import type { Workload } from './workload.js'
+import type { LogEnd, ReadLife } from './workloads/reader.js'
+import type { Host } from './world/host.js'
+import type { SimulatedSocket } from './world/socket.js'
+import { World } from './world/world.js'
+
+export interface SimulationOptions {
+  readonly seed: number
+  readonly seconds: number
+  readonly scenario: string
+  readonly isTraced?: boolean
+  /** Only these faults of the schedule. Absent: all of it. */
+  readonly only?: ReadonlySet<number>
+}
+
+export interface SimulationResult {
+  readonly options: SimulationOptions
+  readonly hash: string
+  readonly turns: number
+  readonly simulatedMs: number
+  readonly cpuMs: number
+  readonly violations: readonly Violation[]
+  readonly schedule: readonly ScheduledFault[]
+  /** What each fault did, by id. */
+  readonly faults: ReadonlyMap<number, string>
+  readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>
+  readonly trace: readonly string[]
+}
+
+/** All faults are over: by then every answer must be there, and every reader at the end of its partition. */
+const SETTLE_LIMIT_MS = 60_000
+const CLOSE_LIMIT_MS = 40_000
+const ASK_LIMIT_MS = 5_000
+const LOOK_EVERY_MS = 500
+const NODES = 3
+/** Of all hosts together: more means that something asks again and again without waiting. */
+const MOST_TURNS_PER_SECOND = 1_500
+/** What was on its way when everything was closed has arrived by then. */
+const QUIET_MS = 5_000
+
+/** Runs one world from its beginning to its end and tells what was wrong in it. */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const simulation = new Simulation(options)
+  try {
+    return await simulation.run()
+  } finally {
+    simulation.close()
+  }
+}
+
+class Simulation {
+  readonly #options: SimulationOptions
+  readonly #scenario: Scenario
+  readonly #world: World
+  readonly #answers: Answers
+  readonly #violations: Violation[] = []
+  readonly #startedAt = process.cpuUsage()
+  #schedule: readonly ScheduledFault[] = []
+  #workloads: readonly Workload[] = []
+  #faultsDone: ReadonlyMap<number, string> = new Map()
+
+  constructor(options: SimulationOptions) {
+    this.#options = options
+    this.#scenario = scenarioOf(options.scenario)
+    this.#world = new World(options)
+    this.#answers = new Answers(this.#world.time)
+  }
+
+  close(): void {
+    this.#world.close()
+  }
+
+  async run(): Promise<SimulationResult> {
+    try {
+      await this.#play()
+    } catch (error) {
+      this.#violated('broken off', error instanceof Error ? `${error.stack}` : String(error))
+    }
+    return this.#result()
+  }
+
+  async #play(): Promise<void> {
+    const world = this.#world
+    const brokers = await Brokers.start(world, NODES, this.#scenario.topics)
+    const cast = await this.#scenario.build({
+      world,
+      brokers,
+      answers: this.#answers,
+      log: logEnd(brokers),
+      random: purpose => world.random.for(purpose)
+    })
+    this.#workloads = cast.workloads
+    const faults = this.#faults(brokers, cast)
+    for (const workload of cast.workloads) world.on(workload.host, () => workload.start())
+    await this.#pass(cast)
+    faults.stopAll()
+    brokers.cluster.faults.clear()
+    for (const workload of cast.workloads) workload.stop()
+    await this.#settle(cast)
+    const processes = [...cast.processes, ...(cast.others ?? [])]
+    for (const process of processes) await this.#end(process)
+    await world.pass(QUIET_MS)
+    for (const process of processes) this.#checkLeft(process)
+    const seen = cast.workloads.flatMap(workload => workload.check())
+    this.#violations.push(...seen, ...cast.histories.flatMap(checkHistory))
+    await brokers.close()
+    await cast.standby?.close()
+  }
+
+  #faults(brokers: Brokers, { processes, standby }: Cast): FaultRunner {
+    const { kinds, meanPauseMs, topics, mortalTopics = [], growingTopics = [], nodeIds } = this.#scenario.faults
+    const world = this.#world
+    const harmed = { topics, mortalTopics, growingTopics, nodeIds }
+    const runner = new FaultRunner({ world, brokers, standby, processes, ...harmed })
+    const all = drawSchedule(this.#world.random.for('faults'), kinds, meanPauseMs, this.#options.seconds * 1_000)
+    this.#schedule = all.filter(({ id }) => this.#options.only?.has(id) ?? true)
+    this.#faultsDone = runner.done
+    runner.arm(this.#schedule)
+    return runner
+  }
+
+  /** The time with faults; what is bounded is looked at again and again. */
+  async #pass({ processes }: Cast): Promise<void> {
+    const endsAt = this.#options.seconds * 1_000
+    while (this.#world.time.now < endsAt) {
+      await this.#world.pass(Math.min(LOOK_EVERY_MS, endsAt - this.#world.time.now))
+      for (const process of processes) {
+        const problem = process.boundsProblem?.()
+        if (problem !== undefined) this.#violated('unbounded', `${process.name}: ${problem}`)
+      }
+    }
+  }
+
+  /** All faults are over: everything that was begun comes to an end, and nothing is held any more. */
+  async #settle({ workloads, processes }: Cast): Promise<void> {
+    const world = this.#world
+    // Each is asked: a question may set one going again.
+    const unfinished = (): string[] => workloads.filter(workload => !workload.isFinished).map(({ name }) => name)
+    const isSettled = (): boolean => unfinished().length + this.#answers.open === 0
+    const endsAt = world.time.now + SETTLE_LIMIT_MS
+    let held = ['not asked']
+    while (held.length > 0 && world.time.now < endsAt) {
+      await world.untilTrue(isSettled, endsAt - world.time.now)
+      held = await this.#heldBy(processes)
+      // A record that was answered `unknown` is tried on.
+      if (held.length > 0) await world.pass(LOOK_EVERY_MS)
+    }
+    this.#answers.checkOpen()
+    if (!isSettled()) this.#violated('stuck', `${SETTLE_LIMIT_MS / 1_000} s after the last fault: ${unfinished()}`)
+    for (const what of held) this.#violated('held', what)
+  }
+
+  async #heldBy(processes: readonly SimulatedProcess[]): Promise<string[]> {
+    const problems: string[] = []
+    for (const process of processes) {
+      const held = await this.#world.until(`asking ${process.name}`, process.held(), ASK_LIMIT_MS)
+      for (const [name, count] of Object.entries(held))
+        if (count !== 0) problems.push(`${process.name}: ${name} is ${count}`)
+    }
+    return problems
+  }
+
+  async #end(process: SimulatedProcess): Promise<void> {
+    const closing = this.#world.start(process.host, () => process.close())
+    const lost = await this.#world.until(`closing ${process.name}`, closing, CLOSE_LIMIT_MS)
+    if (lost !== 0) this.#violated('lost by closing', `${lost} records of ${process.name}`)
+  }
+
+  #checkLeft({ name, host }: SimulatedProcess): void {
+    const { time, network } = this.#world
+    const left = time.pendingOf(host).map(({ what }) => what)
+    if (left.length > 0) this.#violated('left after closing', `${name}: ${left.join(', ')}`)
+    const wires = network.wires.filter(({ client, server }) => isOpenAt(host, client) || isOpenAt(host, server))
+    if (wires.length > 0) this.#violated('left after closing', `${name}: ${wires.length} connections`)
+  }
+
+  #result(): SimulationResult {
+    const world = this.#world
+    for (const { host, atMs, error } of world.crashes) {
+      this.#violated('crash', `${host} at ${atMs.toFixed(1)}: ${error instanceof Error ? error.stack : String(error)}`)
+    }
+    const perSecond = (world.turns / world.time.now) * 1_000
+    if (perSecond > MOST_TURNS_PER_SECOND) this.#violated('busy', `${Math.round(perSecond)} turns per second`)
+    const { user, system } = process.cpuUsage(this.#startedAt)
+    return {
+      options: this.#options,
+      hash: world.trace.hash,
+      turns: world.turns,
+      simulatedMs: world.time.now,
+      cpuMs: (user + system) / 1_000,
+      violations: [...this.#violations, ...this.#answers.violations],
+      schedule: this.#schedule,
+      faults: this.#faultsDone,
+      counts: Object.fromEntries(this.#workloads.map(({ name, counts }) => [name, counts])),
+      trace: world.trace.lines
+    }
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what })
+  }
+}
+
+const isOpenAt = (host: Host, socket: SimulatedSocket): boolean => socket.host === host && !socket.destroyed
+
+/** What is in the logs, for those who read them. The values are looked at when everything is over. */
+function logEnd(brokers: Brokers): LogEnd {
+  const known = new Map<string, readonly ReadLife[]>()
+  const livesOf = (topic: string, partition: number): readonly ReadLife[] =>
+    brokers.livesOf(topic).map(({ records, endedAt }) => {
+      const own = records.filter(record => record.partition === partition)
+      return { endedAt, values: new Map(own.map(({ offset, value }) => [offset, value])) }
+    })
+  return {
+    endOf: (topic, partition) => (brokers.has(topic) ? brokers.cluster.highWatermark(topic, partition) : 0),
+    livesOf(topic, partition) {
+      const name = `${topic}/${partition}`
+      let lives = known.get(name)
+      if (lives === undefined) known.set(name, (lives = livesOf(topic, partition)))
+      return lives
+    }
+  }
+}

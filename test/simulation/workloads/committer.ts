@@ -1,0 +1,139 @@
+import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/operations.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import type { ServiceDeps } from './producer.js'
+
+export interface CommitterOptions {
+  readonly name: string
+  readonly groupId: string
+  readonly topic: string
+  readonly partition: number
+  readonly pauseMs: readonly [number, number]
+}
+
+const TIMEOUTS_MS = [300, 8_000] as const
+const PERCENT_OF_LOOKS = 30
+
+/** Commits ever higher offsets, some before the one before is answered, and looks at what is stored. */
+export class Committer implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts: Record<string, number> = { commits: 0, looks: 0 }
+  readonly #options: CommitterOptions
+  readonly #deps: ServiceDeps
+  readonly #violations: Violation[] = []
+  #open = 0
+  /** The highest offset that was asked to be stored, and the highest that was said to be. */
+  #asked = 0
+  #stored = -1
+  #seen = -1
+  #isStopped = false
+  #hasLookedLast = false
+
+  constructor(options: CommitterOptions, deps: ServiceDeps) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+  }
+
+  start(): void {
+    if (this.#isStopped) return
+    const { random } = this.#deps
+    if (random.between(1, 100) <= PERCENT_OF_LOOKS) this.#look()
+    else this.#commit()
+    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** The last look is one at which everything is settled. */
+  get isFinished(): boolean {
+    if (this.#open > 0) return false
+    if (!this.#hasLookedLast) this.#lookLast()
+    return this.#open === 0 && this.#hasLookedLast
+  }
+
+  check(): readonly Violation[] {
+    return this.#violations
+  }
+
+  #lookLast(): void {
+    this.#deps.onHost(() => this.#look(() => (this.#hasLookedLast = true)))
+  }
+
+  #commit(): void {
+    const { service, answers, random } = this.#deps
+    const { groupId, topic, partition } = this.#options
+    const offset = ++this.#asked
+    const timeoutMs = random.between(...TIMEOUTS_MS)
+    const answered = answers.ask(`${this.name} commits ${offset}`, timeoutMs)
+    this.counts.commits!++
+    this.#open++
+    service.tell({
+      type: 'commitConsumerOffset',
+      groupId,
+      topicPartition: { topic, partition },
+      offsetAndMetadata: { offset },
+      timeoutMs,
+      requester: {
+        reply: result => {
+          if (answered()) this.#committed(offset, result)
+        }
+      }
+    })
+  }
+
+  #committed(offset: number, result: CommitConsumerOffsetResult): void {
+    this.#open--
+    this.#count(`commit ${result.type}`)
+    this.#deps.trace.say(this.name, `commit ${offset}: ${result.type}`)
+    if (result.type === 'success') this.#stored = Math.max(this.#stored, offset)
+  }
+
+  #look(then?: () => void): void {
+    const { service, answers, random } = this.#deps
+    const { groupId, topic, partition } = this.#options
+    const timeoutMs = random.between(...TIMEOUTS_MS)
+    const answered = answers.ask(`${this.name} looks`, timeoutMs)
+    const atLeast = this.#stored
+    this.counts.looks!++
+    this.#open++
+    service.tell({
+      type: 'fetchConsumerOffset',
+      groupId,
+      topicPartition: { topic, partition },
+      timeoutMs,
+      requester: {
+        reply: result => {
+          if (answered()) this.#looked(atLeast, result, then)
+        }
+      }
+    })
+  }
+
+  #looked(atLeast: number, result: FetchConsumerOffsetResult, then?: () => void): void {
+    this.#open--
+    this.#count(`look ${result.type}`)
+    if (result.type !== 'success' && result.type !== 'notFound') return
+    const offset = result.type === 'success' ? result.offsetAndMetadata.offset : -1
+    this.#deps.trace.say(this.name, `sees ${offset}`)
+    if (offset < atLeast) this.#violated('commit lost', `sees ${offset} after ${atLeast} was stored`)
+    if (offset > this.#asked) this.#violated('commit invented', `sees ${offset}, asked for ${this.#asked}`)
+    // Looks may be answered in another order than they were asked, so only one at a time says something about order.
+    if (then !== undefined && offset < this.#seen) this.#violated('commit went back', `${offset} after ${this.#seen}`)
+    this.#seen = Math.max(this.#seen, offset)
+    then?.()
+  }
+
+  #count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what: `${this.name} ${what}` })
+  }
+}

@@ -1,0 +1,130 @@
+import type { ProduceOptions } from '../../../src/gateway/gateway.js'
+import type { ProduceRecord, RecordOutcome } from '../../../src/model.js'
+import type { History, Outcome } from '../../support/history-checker.js'
+import type { SeededRandom } from '../../support/random.js'
+import type { Answers } from '../answers.js'
+import type { Service } from '../service.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import type { Trace } from '../world/trace.js'
+
+export interface ProducerOptions {
+  readonly name: string
+  readonly topics: readonly string[]
+  readonly keys: number
+  /** Between two calls. */
+  readonly pauseMs: readonly [number, number]
+  readonly maxRecordsPerCall: number
+  readonly maxValueBytes: number
+  readonly deadlineMs: readonly [number, number]
+  /** Calls without an answer before it waits for one. */
+  readonly maxOpen: number
+}
+
+export interface ServiceDeps {
+  readonly service: Service
+  readonly answers: Answers
+  readonly history: History
+  readonly trace: Trace
+  readonly random: SeededRandom
+  /** Simulated milliseconds. */
+  now(): number
+  /** A group whose coordinator is this node. */
+  groupOn(nodeId: number): string
+  /** Does something as the process does. */
+  onHost<Result>(action: () => Result): Result
+}
+
+/** The id in a value that a producer wrote. */
+export const idOf = ({ value }: { readonly value: string }): string | undefined => /^[^|]+(?=\|)/.exec(value)?.[0]
+
+const toOutcome = (outcome: RecordOutcome): Outcome => {
+  if (outcome.type === 'delivered') {
+    // -1: Kafka has it and has not said where.
+    return outcome.offset < 0 ? { type: 'ok' } : { type: 'ok', partition: outcome.partition, offset: outcome.offset }
+  }
+  return outcome.persisted === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true }
+}
+
+/** Writes records through the gateway of a service, several calls at a time. */
+export class Producer implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts = { calls: 0, records: 0, ok: 0, no: 0, unknown: 0 }
+  readonly #options: ProducerOptions
+  readonly #deps: ServiceDeps
+  #open = 0
+  #isStopped = false
+
+  constructor(options: ProducerOptions, deps: ServiceDeps) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+  }
+
+  start(): void {
+    if (this.#isStopped) return
+    if (this.#open < this.#options.maxOpen) this.#call()
+    const { random } = this.#deps
+    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  get isFinished(): boolean {
+    return this.#open === 0
+  }
+
+  check(): readonly Violation[] {
+    return []
+  }
+
+  #call(): void {
+    const { random, service, answers } = this.#deps
+    const { deadlineMs: range, maxRecordsPerCall } = this.#options
+    const deadlineMs = random.between(...range)
+    const ids: string[] = []
+    const count = random.between(1, maxRecordsPerCall)
+    const records = Array.from({ length: count }, () => this.#record(ids))
+    const options: ProduceOptions = { partitioner: 'crc32', deadlineMs }
+    const answered = answers.ask(`produce ${ids[0]}…${count} by ${this.name}`, deadlineMs)
+    this.#open++
+    this.counts.calls++
+    service.gateway
+      .produce(records, options)
+      .outcomes()
+      .then(outcomes => {
+        this.#open--
+        if (answered()) outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))
+      })
+  }
+
+  #record(ids: string[]): ProduceRecord {
+    const { random, history } = this.#deps
+    const { topics, keys, maxValueBytes } = this.#options
+    const id = `${this.name}.${++this.counts.records}`
+    const key = `${this.name}-key-${random.between(1, keys)}`
+    const topic = random.pick(topics)
+    const value = `${id}|${'.'.repeat(random.between(0, maxValueBytes))}`
+    ids.push(id)
+    history.invoke({ id, topic, key, value })
+    return { topic, key, value }
+  }
+
+  #settled(id: string, outcome: RecordOutcome): void {
+    const known = toOutcome(outcome)
+    this.counts[known.type === 'ok' ? 'ok' : known.type === 'fail' ? 'no' : 'unknown']++
+    const { history, trace } = this.#deps
+    history.complete(id, known)
+    trace.say(this.name, `${id} ${describe(outcome)}`)
+  }
+}
+
+const describe = (outcome: RecordOutcome): string =>
+  outcome.type === 'delivered'
+    ? `is at ${outcome.partition}@${outcome.offset}`
+    : `${outcome.code}, persisted ${outcome.persisted}: ${outcome.message}`

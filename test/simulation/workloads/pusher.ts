@@ -1,0 +1,256 @@
+import type { History, Outcome } from '../../support/history-checker.js'
+import type { SeededRandom } from '../../support/random.js'
+import type { Answers } from '../answers.js'
+import { GATEWAY_PORT } from '../http-gateway.js'
+import type { SimulatedProcess } from '../process.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import { percent } from '../world/randomness.js'
+import type { Trace } from '../world/trace.js'
+import { HttpConnection, type HttpResponse, requestText } from './http-connection.js'
+
+/** How a client behaves besides pushing. */
+export type Manners =
+  /** One request at a time, read to the end. */
+  | 'polite'
+  /** Several requests without waiting for answers. */
+  | 'pipelining'
+  /** A few bytes at a time. */
+  | 'slow'
+  /** Leaves in the middle of a request, or before its answer. */
+  | 'cutting'
+  /** Sends and does not read. */
+  | 'deaf'
+
+export interface PusherOptions {
+  readonly name: string
+  readonly manners: Manners
+  readonly topics: readonly string[]
+  readonly keys: number
+  readonly pauseMs: readonly [number, number]
+  readonly maxRecords: number
+  readonly maxValueBytes: number
+  /** Of a hundred requests. */
+  readonly syncPercent: number
+  /** A synchronous request has its answer by then. */
+  readonly answeredWithinMs: number
+}
+
+export interface PusherDeps {
+  readonly host: Host
+  readonly gateway: SimulatedProcess
+  readonly answers: Answers
+  readonly history: History
+  readonly trace: Trace
+  readonly random: SeededRandom
+  /** Simulated milliseconds. */
+  now(): number
+  /** Whether a gateway process was killed since. */
+  wasKilledSince(atMs: number): boolean
+}
+
+interface Request {
+  readonly ids: readonly string[]
+  readonly isSync: boolean
+  answered: (() => boolean) | undefined
+}
+
+const PERSISTED = 'x-castellan-persisted'
+const RECONNECT_MS = 200
+const MOST_PIPELINED = 6
+/** A client that does not read goes away after so long. */
+const DEAF_FOR_MS = 5_000
+const PIECE_BYTES = 40
+
+/** An HTTP client that pushes records to kprf's API. */
+export class Pusher implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts: Record<string, number> = { requests: 0, records: 0, 'cut off': 0 }
+  readonly #options: PusherOptions
+  readonly #deps: PusherDeps
+  readonly #violations: Violation[] = []
+  /** Without an answer, in order. */
+  #open: Request[] = []
+  /** Accepted, with nobody waiting for what becomes of them: id => when. */
+  readonly #pending = new Map<string, number>()
+  #connection: HttpConnection | undefined
+  #isSending = false
+  #isStopped = false
+
+  constructor(options: PusherOptions, deps: PusherDeps) {
+    this.name = options.name
+    this.host = deps.host
+    this.#options = options
+    this.#deps = deps
+  }
+
+  start(): void {
+    if (this.#isStopped) return void this.#leave()
+    if (this.#connection === undefined) this.#connect()
+    if (this.#maySend) this.#push()
+    setTimeout(() => this.start(), this.#deps.random.between(...this.#options.pauseMs))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  get isFinished(): boolean {
+    return this.#isStopped && this.#open.length === 0 && this.#connection === undefined
+  }
+
+  check(): readonly Violation[] {
+    for (const [id, at] of this.#pending) {
+      this.#complete(id, this.#deps.wasKilledSince(at) ? { type: 'unknown', answered: true } : { type: 'ok' })
+    }
+    this.#pending.clear()
+    return this.#violations
+  }
+
+  get #maySend(): boolean {
+    const { manners } = this.#options
+    if (this.#isSending) return false
+    return this.#open.length < (manners === 'pipelining' || manners === 'deaf' ? MOST_PIPELINED : 1)
+  }
+
+  /** Ends the connection when nothing is open on it. */
+  #leave(): void {
+    if (this.#open.length === 0) this.#connection?.end()
+    if (this.#connection !== undefined) setTimeout(() => this.#leave(), RECONNECT_MS)
+  }
+
+  #connect(): void {
+    const connection = new HttpConnection('127.0.0.1', GATEWAY_PORT, {
+      onResponse: response => {
+        // One that it has left may still be answered.
+        if (this.#connection === connection) this.#answered(response)
+      },
+      onClose: () => this.#closed(connection)
+    })
+    this.#connection = connection
+    if (this.#options.manners !== 'deaf') return
+    connection.pause()
+    setTimeout(
+      () => {
+        if (percent(this.#deps.random, 50)) connection.destroy()
+        else connection.resume()
+      },
+      this.#deps.random.between(1, DEAF_FOR_MS)
+    )
+  }
+
+  #closed(connection: HttpConnection): void {
+    if (this.#connection !== connection) return
+    this.#connection = undefined
+    this.#isSending = false
+    for (const { ids, answered } of this.#open.splice(0)) {
+      answered?.()
+      this.counts['cut off']! += ids.length
+      for (const id of ids) this.#complete(id, { type: 'unknown', answered: false })
+    }
+  }
+
+  #push(): void {
+    const { random } = this.#deps
+    const { manners, syncPercent } = this.#options
+    const isSync = percent(random, syncPercent)
+    const ids: string[] = []
+    const records = Array.from({ length: random.between(1, this.#options.maxRecords) }, () => this.#record(ids))
+    const text = requestText('POST', '/kprf/push', JSON.stringify({ records, wait_for_send: isSync }))
+    this.counts.requests!++
+    if (manners === 'cutting' && percent(random, 30)) return void this.#cutOff(text, ids)
+    const answered = manners === 'polite' ? this.#ask(ids, isSync) : undefined
+    this.#open.push({ ids, isSync, answered })
+    if (manners === 'slow') this.#sendInPieces(text)
+    else this.#connection!.send(text)
+  }
+
+  #ask(ids: readonly string[], isSync: boolean): () => boolean {
+    const { answers, gateway } = this.#deps
+    const timeoutMs = isSync ? this.#options.answeredWithinMs : 0
+    return answers.ask(`${this.name} ${ids[0]}`, timeoutMs, gateway.host)
+  }
+
+  #record(ids: string[]): { topic: string; key: string; data: string } {
+    const { random, history } = this.#deps
+    const { topics, keys, maxValueBytes } = this.#options
+    const id = `${this.name}.${++this.counts.records!}`
+    const key = `${this.name}-key-${random.between(1, keys)}`
+    const topic = random.pick(topics)
+    const value = `${id}|${'.'.repeat(random.between(0, maxValueBytes))}`
+    ids.push(id)
+    history.invoke({ id, topic, key, value })
+    return { topic, key, data: value }
+  }
+
+  /** Sends a part, or all of it, and is gone. A request that never came whole is never written. */
+  #cutOff(text: string, ids: readonly string[]): void {
+    const { random } = this.#deps
+    const bytes = percent(random, 30) ? text.length : random.between(0, text.length - 1)
+    const connection = this.#connection!
+    const isWhole = bytes === text.length
+    this.#connection = undefined
+    connection.send(text.slice(0, bytes))
+    setTimeout(() => connection.destroy(), random.between(0, 3))
+    for (const id of ids) this.#complete(id, isWhole ? { type: 'unknown', answered: false } : { type: 'fail' })
+  }
+
+  #sendInPieces(text: string): void {
+    const connection = this.#connection!
+    this.#isSending = true
+    const next = (from: number): void => {
+      if (this.#connection !== connection) return
+      connection.send(text.slice(from, from + PIECE_BYTES))
+      if (from + PIECE_BYTES < text.length) setTimeout(() => next(from + PIECE_BYTES), this.#deps.random.between(1, 60))
+      else this.#isSending = false
+    }
+    next(0)
+  }
+
+  #answered({ status, headers, body }: HttpResponse): void {
+    const request = this.#open.shift()
+    if (request === undefined) return void this.#violated('answered twice', `${status} to nothing`)
+    request.answered?.()
+    const { ids, isSync } = request
+    const persisted = headers.get(PERSISTED)
+    this.#count(`${status} ${isSync ? 'sync' : 'async'}`)
+    this.#deps.trace.say(this.name, `${ids[0]}…${ids.length} ${status} persisted ${persisted} ${body}`)
+    if (persisted === undefined) {
+      if (!neverRead.has(status)) this.#violated('no certainty told', `${status} to ${ids[0]}: ${body}`)
+      for (const id of ids) this.#complete(id, { type: 'fail' })
+      return
+    }
+    if (status === 200 && isSync && persisted !== 'yes') this.#violated('untrue', `${status} with ${persisted}`)
+    ids.forEach((id, index) => this.#settle(id, certaintyAt(persisted, index)))
+  }
+
+  #settle(id: string, certainty: string): void {
+    if (certainty === 'pending') this.#pending.set(id, this.#deps.now())
+    else if (certainty === 'yes') this.#complete(id, { type: 'ok' })
+    else this.#complete(id, certainty === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true })
+  }
+
+  #complete(id: string, outcome: Outcome): void {
+    this.#count(outcome.type)
+    this.#deps.history.complete(id, outcome)
+  }
+
+  #count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what: `${this.name} ${what}` })
+  }
+}
+
+/** Statuses of requests that were given up before they were whole: they have no headers of ours. */
+const neverRead: ReadonlySet<number> = new Set([400, 408])
+
+const words: Readonly<Record<string, string>> = { y: 'yes', n: 'no', u: 'unknown', p: 'pending' }
+
+/** One word for all records, or a letter for each. */
+const certaintyAt = (persisted: string, index: number): string =>
+  Object.values(words).includes(persisted) ? persisted : (words[persisted[index] ?? ''] ?? 'unknown')

@@ -1,0 +1,164 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { expect } from 'chai'
+import type { Host } from './host.js'
+import { World } from './world.js'
+
+const PORT = 7_000
+
+describe('simulation: a network in memory in the place of sockets', () => {
+  let world: World
+  let here: Host
+  let there: Host
+  let server: Server
+  let accepted: Socket[]
+  let received: Buffer[]
+  beforeEach(async () => {
+    world = new World({ seed: 7 })
+    here = world.host('here')
+    there = world.host('there')
+    accepted = []
+    received = []
+    server = world.on(there, () =>
+      createServer(socket => {
+        accepted.push(socket)
+        socket.on('error', () => undefined)
+        socket.on('data', bytes => received.push(bytes))
+      }).listen(PORT, 'there')
+    )
+    await world.pass(1)
+  })
+  afterEach(() => world.close())
+
+  const open = async (): Promise<Socket> => {
+    const socket = world.on(here, () => connect({ host: 'there', port: PORT }))
+    socket.on('error', () => undefined)
+    await world.until('connecting', once(socket, 'connect'), 100)
+    return socket
+  }
+  const text = (): string => Buffer.concat(received).toString()
+  const eventOf = (socket: Socket, name: string): { value: unknown } => {
+    const seen = { value: undefined as unknown }
+    socket.once(name, (value: unknown = true) => {
+      seen.value = value
+    })
+    return seen
+  }
+
+  it('carries bytes both ways, in order, and ends as TCP does', async () => {
+    const socket = await open()
+    const closed = [eventOf(socket, 'close'), eventOf(accepted[0]!, 'close')]
+    socket.resume()
+    socket.write('one ')
+    socket.write('two ')
+    socket.end('three')
+    await world.pass(50)
+    expect(text()).to.equal('one two three')
+    expect(accepted[0]!.destroyed).to.equal(true)
+    expect(socket.destroyed).to.equal(true)
+    expect(closed.map(({ value }) => value)).to.deep.equal([false, false])
+    expect(world.network.wires).to.deep.equal([])
+  })
+
+  it('reads straight into memory of the reader', async () => {
+    const memory = Buffer.alloc(4)
+    const pieces: string[] = []
+    const onread = {
+      buffer: () => memory,
+      callback: (bytes: number) => {
+        pieces.push(memory.toString('utf8', 0, bytes))
+        return true
+      }
+    }
+    const socket = world.on(here, () => connect({ host: 'there', port: PORT, onread }))
+    await world.until('connecting', once(socket, 'connect'), 100)
+    await world.pass(1)
+    accepted[0]!.write('0123456789')
+    await world.pass(50)
+    expect(pieces.join('')).to.equal('0123456789')
+    expect(pieces.every(piece => piece.length <= 4)).to.equal(true)
+  })
+
+  it('refuses where nobody listens', async () => {
+    const socket = world.on(here, () => connect({ host: 'there', port: PORT + 1 }))
+    const error = eventOf(socket, 'error')
+    await world.pass(50)
+    expect(error.value).to.include({ code: 'ECONNREFUSED' })
+  })
+
+  it('carries nothing over a blocked link, and what was written when it is open again', async () => {
+    const socket = await open()
+    world.network.block(here, there)
+    socket.write('late')
+    await world.pass(10_000)
+    expect(text()).to.equal('')
+    world.network.unblock(here, there)
+    await world.pass(10_000)
+    expect(text()).to.equal('late')
+  })
+
+  it('a connection that is reset while nothing gets through does not deliver afterwards', async () => {
+    const socket = await open()
+    world.network.block(here, there)
+    socket.write('given up')
+    socket.resetAndDestroy()
+    await world.pass(1_000)
+    world.network.unblock(here, there)
+    await world.pass(30_000)
+    expect(text()).to.equal('')
+  })
+
+  it('a connection that is closed while nothing gets through delivers afterwards, as TCP does', async () => {
+    const socket = await open()
+    world.network.block(here, there)
+    socket.write('still on its way')
+    socket.destroy()
+    await world.pass(1_000)
+    world.network.unblock(here, there)
+    await world.pass(30_000)
+    expect(text()).to.equal('still on its way')
+  })
+
+  it('cuts at the byte it is told to, and both ends learn it', async () => {
+    const socket = await open()
+    const error = eventOf(socket, 'error')
+    world.network.wires[0]!.there.cutAfter(3)
+    socket.write('abcdef')
+    await world.pass(50)
+    expect(text()).to.equal('abc')
+    expect(error.value).to.include({ code: 'ECONNRESET' })
+    expect(accepted[0]!.destroyed).to.equal(true)
+  })
+
+  it('refers to what the operating system has no room for: who writes it over is found out', async () => {
+    const socket = await open()
+    accepted[0]!.pause()
+    const bytes = Buffer.alloc(3 * world.network.nature.capacityBytes, 'a')
+    let isTaken = false
+    socket.write(bytes, () => {
+      isTaken = true
+    })
+    await world.pass(50)
+    expect(isTaken).to.equal(false)
+    bytes.fill('b')
+    accepted[0]!.resume()
+    await world.pass(10_000)
+    expect(isTaken).to.equal(true)
+    expect(text()).to.match(/^a+b+$/)
+  })
+
+  it('a server closes when its last connection has ended', async () => {
+    const socket = await open()
+    let isClosed = false
+    world.on(there, () =>
+      server.close(() => {
+        isClosed = true
+      })
+    )
+    await world.pass(50)
+    expect(isClosed).to.equal(false)
+    socket.destroy()
+    await world.pass(50)
+    expect(isClosed).to.equal(true)
+  })
+})

@@ -1,0 +1,152 @@
+import { replaceGlobals } from './globals.js'
+import { Host } from './host.js'
+import { Network } from './network.js'
+import { Randomness } from './randomness.js'
+import { SimulatedTime } from './time.js'
+import { Trace } from './trace.js'
+
+/** Node's own, from before anything was replaced: the simulation itself must go on in real turns. */
+const realSetImmediate = globalThis.setImmediate
+
+/** So many turns are queued at a time: each costs a look at the real sockets otherwise. */
+const TURNS_AT_A_TIME = 32
+
+export interface WorldOptions {
+  readonly seed: number
+  /** Keep lines of the trace to read. */
+  readonly isTraced?: boolean
+}
+
+/** What went wrong in a way that nobody caught. */
+export interface Crash {
+  readonly host: string
+  readonly atMs: number
+  readonly error: unknown
+}
+
+/**
+ * One world: a clock, randomness and a network that come from a seed. While it is open they stand in the place of
+ * Node's for this whole process, so there is one at a time.
+ */
+export class World {
+  readonly seed: number
+  readonly random: Randomness
+  readonly time = new SimulatedTime()
+  readonly trace: Trace
+  readonly network: Network
+  readonly crashes: Crash[] = []
+  readonly #hosts: Host[] = [this.time.current]
+  readonly #restore: () => void
+  readonly #onRejection = (error: unknown): void => this.#crashed(error)
+  #turns = 0
+
+  constructor({ seed, isTraced = false }: WorldOptions) {
+    this.seed = seed
+    this.random = new Randomness(seed)
+    this.trace = new Trace(() => this.time.now, isTraced)
+    const nature = this.random.for('nature of the network')
+    this.network = new Network(this.time, this.trace, this.random.for('network'), {
+      latencyMs: [0.05, nature.pick([0.2, 1, 1, 5])],
+      capacityBytes: nature.pick([4_096, 65_536, 65_536, 1_048_576]),
+      splitPercent: nature.pick([0, 2, 10])
+    })
+    this.#restore = replaceGlobals(this.time, this.network, this.random.for('the code under test'))
+    process.on('unhandledRejection', this.#onRejection)
+    process.on('uncaughtException', this.#onRejection)
+  }
+
+  get turns(): number {
+    return this.#turns
+  }
+
+  host(name: string, isOnlooker = false): Host {
+    const host = new Host(name, this.#hosts.length, isOnlooker)
+    this.#hosts.push(host)
+    return host
+  }
+
+  /** Does something on a host, at once; for what does not go on in promises. */
+  on<Result>(host: Host, action: () => Result): Result {
+    return this.time.on(host, action)
+  }
+
+  /** Does something on a host in a turn of its own, so that what follows from it in promises happens there as well. */
+  start<Result>(host: Host, action: () => Result | Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.time.schedule(0, host, 'starts', () => {
+        try {
+          Promise.resolve(action()).then(resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+  }
+
+  /** Lets so much time pass. */
+  pass(durationMs: number): Promise<void> {
+    return this.#run(this.time.now + durationMs, () => false)
+  }
+
+  /** Lets time pass until the promise is settled. @throws Error when it is not within `limitMs` */
+  async until<Result>(what: string, promise: Promise<Result>, limitMs: number): Promise<Result> {
+    let isSettled = false
+    const settle = (): void => {
+      isSettled = true
+    }
+    promise.then(settle, settle)
+    await this.#run(this.time.now + limitMs, () => isSettled)
+    if (!isSettled) throw new Error(`${what} took longer than ${limitMs} ms`)
+    return promise
+  }
+
+  /** Lets time pass until it is so. @returns whether it became so within `limitMs` */
+  async untilTrue(isSo: () => boolean, limitMs: number): Promise<boolean> {
+    await this.#run(this.time.now + limitMs, isSo)
+    return isSo()
+  }
+
+  close(): void {
+    process.off('unhandledRejection', this.#onRejection)
+    process.off('uncaughtException', this.#onRejection)
+    this.#restore()
+  }
+
+  #run(untilMs: number, isOver: () => boolean): Promise<void> {
+    return new Promise(resolve => {
+      let queued = 0
+      let isDone = false
+      const next = (): void => {
+        queued--
+        if (!isDone) {
+          if (isOver() || !this.#turn(untilMs)) isDone = true
+        }
+        if (queued > 0) return
+        if (!isDone) return void queue()
+        this.time.current = this.#hosts[0]!
+        resolve()
+      }
+      const queue = (): void => {
+        for (; queued < TURNS_AT_A_TIME; queued++) realSetImmediate(next)
+      }
+      queue()
+    })
+  }
+
+  #turn(untilMs: number): boolean {
+    const task = this.time.next(untilMs)
+    if (task === undefined) return false
+    this.#turns++
+    this.trace.add(task.host?.name ?? 'network', task.what)
+    try {
+      this.time.run(task)
+    } catch (error) {
+      this.#crashed(error)
+    }
+    return true
+  }
+
+  #crashed(error: unknown): void {
+    this.crashes.push({ host: this.time.current.name, atMs: this.time.now, error })
+  }
+}

@@ -1,0 +1,34 @@
+import type { Operation } from '../../src/access/access.js'
+import { dialects } from '../../src/dialects/dialects.js'
+import type { Answer, Call, TestFolder } from './doors.js'
+
+/**
+ * What the tests of the whole process have to know of a dialect: `test/dialects/NAME/under-test.ts` exports it as
+ * `underTest`. Names of settings are those of its section.
+ */
+export interface DialectUnderTest {
+  /** Settings for tests that are not about time: a busy machine is slow. */
+  readonly patient: object
+  /** Another value for each setting that has none that a test could guess, such as a text; nested ones as `a.b`. */
+  readonly otherValues: Readonly<Record<string, unknown>>
+  /** Settings that need a file, or each other, to be switched on. */
+  readonly scenes?: Readonly<Record<string, (folder: TestFolder) => object>>
+  /**
+   * How its clients ask for an operation on the topic `orders` and the group `readers`.
+   *
+   * @param url ends with its prefix, or is that of its own port
+   */
+  readonly calls: Partial<Record<Operation, (url: string, client: Call) => Promise<Answer>>>
+  /** A plain client: fails when an answer is not the one a client has always had. `url` is as above. */
+  isServed(url: string, client: Call): Promise<void>
+}
+
+const load = async (name: string): Promise<[string, DialectUnderTest]> => {
+  const { underTest } = (await import(`../dialects/${name}/under-test.ts`)) as { underTest: DialectUnderTest }
+  return [name, underTest]
+}
+
+/** By name. */
+export const dialectsUnderTest: ReadonlyMap<string, DialectUnderTest> = new Map(
+  await Promise.all(dialects.map(({ name }) => load(name)))
+)

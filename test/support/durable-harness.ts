@@ -1,0 +1,151 @@
+import sinon from 'sinon'
+import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
+import { DurableDelivery } from '../../src/durable/durable-delivery.js'
+import { DurableQueue } from '../../src/durable/durable-queue.js'
+import type { DurableTicket } from '../../src/durable/durable-ticket.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
+import type { RouterMessage } from '../../src/operations.js'
+import { DeadLetters } from '../../src/wal/dead-letters.js'
+import { DurableLog } from '../../src/wal/durable-log.js'
+import { InlineLogHost, type LogHost } from '../../src/wal/log-host.js'
+import { LogStore } from '../../src/wal/log-store.js'
+import type { OpenDurableLog } from '../../src/wal/open-durable-log.js'
+import { type WalSettings, walSettings } from '../../src/wal/settings.js'
+import { storeOptions } from '../wal/fixtures.js'
+import { FakeRouter } from './fake-router.js'
+import { SimulatedDisk } from './simulated-disk.js'
+
+export interface DurableHarnessOptions {
+  readonly topics?: Record<string, number>
+  readonly delivery?: Partial<DeliverySettings>
+  readonly wal?: Partial<WalSettings>
+  readonly log?: Logger
+}
+
+/** What the log's thread answers late; the rest is for starts and checks. */
+const LATE: ReadonlySet<keyof LogHost> = new Set(['commit', 'read', 'note', 'bury'])
+
+const never = new Promise<never>(() => undefined)
+
+/** A gateway's delivery from the log, which may be killed at any time; the disk and Kafka stay. Fake clock, fake disk. */
+export class DurableHarness {
+  readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
+  readonly disk = new SimulatedDisk()
+  readonly router: FakeRouter
+  clusterId = 'cluster-1'
+  delivery!: DurableDelivery
+  queue!: DurableQueue
+  /** Reads of the log. */
+  reads = 0
+  /** How long answers of the log's thread are on their way. */
+  hostLatencyMs = 0
+  readonly #options: DurableHarnessOptions
+  #isAlive = { now: false }
+
+  constructor(options: DurableHarnessOptions = {}) {
+    this.#options = options
+    this.router = new FakeRouter(options.topics ?? {}, topicSettingsOf(options.delivery))
+  }
+
+  /** A process starts. */
+  async start(): Promise<void> {
+    const { delivery, wal, log = silentLogger } = this.#options
+    const isAlive = { now: true }
+    this.#isAlive = isAlive
+    this.queue = new DurableQueue({
+      settings: { ...walSettings.parse({}), slabBytes: 64 * 1024, ...wal },
+      log,
+      metrics: defaultLogger,
+      now: () => Date.now(),
+      onBroken: error => {
+        throw error
+      },
+      open: async settings => this.#open(settings, isAlive)
+    })
+    const tell = (message: RouterMessage): void => {
+      if (isAlive.now) this.router.tell(message)
+    }
+    this.delivery = new DurableDelivery({
+      cluster: 'default',
+      queue: this.queue,
+      router: { path: 'router', tell, stop: () => undefined },
+      settings: delivery,
+      clock: () => performance.now(),
+      now: () => Date.now(),
+      random: () => 0.5,
+      log,
+      metrics: defaultLogger
+    })
+    this.delivery.clusterChanged({ before: undefined, now: this.clusterId })
+    await this.queue.open()
+  }
+
+  /** The process is gone at once: what it has told brokers arrives there, what it has written to files is there. */
+  kill(): void {
+    this.#isAlive.now = false
+    this.router.tables.clear()
+  }
+
+  async restart(): Promise<void> {
+    this.kill()
+    await this.start()
+  }
+
+  #open(settings: WalSettings, isAlive: { readonly now: boolean }): OpenDurableLog {
+    const reports: { fields: object; message: string }[] = []
+    const { directory: _, ...limits } = settings
+    const options = storeOptions(this.disk, reports, { ...limits, syncPuts: true, now: () => Date.now() })
+    const store = new LogStore(options)
+    const inline = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
+    const host = new Proxy<LogHost>(inline, {
+      get: (target, name: keyof LogHost) => {
+        const method = target[name] as (...args: unknown[]) => unknown
+        return (...args: unknown[]) => {
+          if (!isAlive.now) return name === 'memory' ? inline.memory(args[0] as number) : never
+          if (name === 'read') this.reads++
+          const answer = method.apply(target, args)
+          if (!(answer instanceof Promise) || !LATE.has(name) || this.hostLatencyMs === 0) return answer
+          return answer.then(
+            value => new Promise(resolve => setTimeout(() => isAlive.now && resolve(value), this.hostLatencyMs))
+          )
+        }
+      }
+    })
+    const log = new DurableLog({ ...settings, syncPuts: true, host, now: () => Date.now() })
+    const { recovered: report, notes } = store
+    return { log, path: '/simulated', report, notes, close: () => log.close() }
+  }
+
+  /** @param deadlineMs 0: nobody waits for outcomes */
+  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 0): SentToDisk {
+    const list = Array.isArray(records) ? records : [records as ProduceRecord]
+    const options = { partitioner: 'murmur2', deadlineMs, durability: 'disk' } as const
+    const ticket = this.delivery.accept(list, options) as DurableTicket
+    const sent: SentToDisk = {
+      refused: ticket.refused,
+      isAccepted: false,
+      lateRefusals: undefined,
+      outcomes: undefined
+    }
+    void ticket.accepted().then(refusals => Object.assign(sent, { isAccepted: true, lateRefusals: refusals }))
+    void ticket.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    return sent
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await this.clock.tickAsync(milliseconds)
+  }
+
+  restore(): void {
+    this.clock.restore()
+  }
+}
+
+/** A request on its way to the disk and to Kafka. */
+export interface SentToDisk {
+  readonly refused: DurableTicket['refused']
+  isAccepted: boolean
+  lateRefusals: DurableTicket['refused']
+  outcomes: readonly RecordOutcome[] | undefined
+}
