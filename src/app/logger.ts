@@ -69,7 +69,7 @@ const formats = {
   castellan: { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } },
   kprf: {
     base: { service: 'kprf' },
-    timestamp: () => `,"ts":"${new Date().toISOString()}"`,
+    timestamp: () => `,"ts":"${new Date(Date.now()).toISOString()}"`,
     formatters: { level: (label: string) => ({ level: kprfLevels.get(label) ?? label }) }
   }
 }
