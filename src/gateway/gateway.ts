@@ -28,6 +28,20 @@ export interface GroupOffset {
  */
 export type CommitOutcome = 'committed' | 'superseded' | 'unknownTopicOrPartition'
 
+/** A member of a consumer group, of whichever client, and what it reads. */
+export interface GroupReader {
+  /** As the coordinator names it. */
+  readonly memberId: string
+  /** Of a static member (KIP-345); `null`: a dynamic one. */
+  readonly instanceId: string | null
+  /** As its client names itself; several members may have the same. */
+  readonly clientId: string
+  /** The address from which it is connected, as the coordinator writes it. */
+  readonly clientHost: string
+  /** Topic -> partitions in ascending order. Empty while the members of its group join. */
+  readonly partitions: ReadonlyMap<string, readonly number[]>
+}
+
 /** What the durable log holds, and what went through it since it was opened. */
 export interface DurableLogStats {
   /** Files that hold records. */
@@ -79,6 +93,15 @@ export interface Gateway {
     offsets: ReadonlyMap<number, OffsetAndMetadata>,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>>
+  /**
+   * Who reads on behalf of consumer groups, as their coordinators say. Groups whose members are of the protocol of KIP-848
+   * are not told of.
+   *
+   * @param groups `all`: every group that we may see
+   * @returns by group; a group without members is absent
+   * @throws CastellanError when a broker does not answer in time
+   */
+  consumers(groups: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, readonly GroupReader[]>>
   /**
    * Waits for a message of a topic on behalf of a consumer group. The group is joined for the first request, and left when the
    * topic is not asked for any more. A message that the client does not get is to be given back, so that another one gets it.

@@ -5,8 +5,8 @@ import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
 
-/** Partitions that are asked for at a time: a large topic must not take the places of all waiting requests. */
-const PARTITIONS_AT_ONCE = 250
+/** Requests at a time: a large topic or many groups must not take the places of all waiting requests. */
+const ITEMS_AT_ONCE = 250
 
 /** Reads and commits the offsets of groups by requests to the Router, all of them within one time limit. */
 export class GroupOffsets {
@@ -93,13 +93,14 @@ export function toError(result: Unanswered, what: string, timeoutMs: number): Ca
   return new CastellanError(result.code, result.message, result.retriable)
 }
 
-async function inPortions<Item, Result>(
+/** Works on many items, a limited number of them at a time. */
+export async function inPortions<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>
 ): Promise<Result[]> {
   const results: Result[] = []
-  for (let start = 0; start < items.length; start += PARTITIONS_AT_ONCE) {
-    const portion = items.slice(start, start + PARTITIONS_AT_ONCE)
+  for (let start = 0; start < items.length; start += ITEMS_AT_ONCE) {
+    const portion = items.slice(start, start + ITEMS_AT_ONCE)
     results.push(...(await Promise.all(portion.map(work))))
   }
   return results

@@ -11,8 +11,9 @@ import { ownFailure } from '../requests/failures.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/calls.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
-import type { CommitOutcome, DurableLogStats, Gateway, GroupOffset } from './gateway.js'
+import type { CommitOutcome, DurableLogStats, Gateway, GroupOffset, GroupReader } from './gateway.js'
 import { GroupOffsets, toError } from './group-offsets.js'
+import { GroupReaders } from './group-readers.js'
 
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'>
@@ -76,6 +77,13 @@ export class KafkaGateway implements Gateway {
     return this.#group(groupId, timeoutMs).commit(topic, offsets)
   }
 
+  consumers(
+    groups: readonly string[] | 'all',
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
+    return new GroupReaders(this.#deps.router, timeoutMs, this.#clock).read(groups)
+  }
+
   consume(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void {
     const { groups } = this.#deps
     if (groups) return groups.request(groupId, topic, timeoutMs, requester)
@@ -92,6 +100,10 @@ export class KafkaGateway implements Gateway {
   }
 
   #group(groupId: string, timeoutMs: number): GroupOffsets {
-    return new GroupOffsets(this.#deps.router, groupId, timeoutMs, this.#deps.clock ?? (() => performance.now()))
+    return new GroupOffsets(this.#deps.router, groupId, timeoutMs, this.#clock)
+  }
+
+  get #clock(): MonotonicClock {
+    return this.#deps.clock ?? (() => performance.now())
   }
 }

@@ -1,4 +1,5 @@
 import type { BrokerNode, Offset } from '../model.js'
+import type { GroupDescriptionOperations } from './group-description.js'
 import type { MembershipOperations } from './membership.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
@@ -64,7 +65,7 @@ export interface FindCoordinator extends Request<FindCoordinatorResult> {
 export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
 
 /** Operations that users of the library do not ask. */
-export interface InternalOperations extends MembershipOperations {
+export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations {
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
 }

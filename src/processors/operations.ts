@@ -1,6 +1,7 @@
 import type { RoutedKind } from '../operations.js'
 import type { OperationDescriptor } from '../requests/operation.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
+import { describeGroup } from './describe-group.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
 import { fetchOffset } from './fetch-offset.js'
@@ -10,6 +11,7 @@ import { heartbeat } from './heartbeat.js'
 import { initProducerId } from './init-producer-id.js'
 import { joinGroup } from './join-group.js'
 import { leaveGroup } from './leave-group.js'
+import { listGroups } from './list-groups.js'
 import { produceBatch } from './produce-batch.js'
 import { syncGroup } from './sync-group.js'
 
@@ -29,6 +31,8 @@ export const operations = {
   syncGroup,
   heartbeat,
   leaveGroup,
+  describeGroup,
+  listGroups,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

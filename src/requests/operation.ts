@@ -14,6 +14,7 @@ export type Role = 'control' | 'group' | 'member' | 'fetch' | 'produce'
 export type RoutingTarget<Request> =
   | { readonly type: 'leader'; topicPartition(request: Request): TopicPartition }
   | { readonly type: 'coordinator'; groupId(request: Request): string }
+  | { readonly type: 'node'; nodeId(request: Request): number }
   | { readonly type: 'any' }
 
 /** Why a batch has not been sent yet. Its answer names this when its time is up. */

@@ -14,5 +14,11 @@ export function groupIdOf({ operation, request }: AnyAccepted): string | undefin
   return target.type === 'coordinator' ? target.groupId(request) : undefined
 }
 
+/** The broker that is asked; `undefined`: it follows from a partition or a group, or any broker is asked. */
+export function nodeIdOf({ operation, request }: AnyAccepted): number | undefined {
+  const target = operation.target as RoutingTarget<unknown>
+  return target.type === 'node' ? target.nodeId(request) : undefined
+}
+
 /** The connection of the role `member` over which it is asked. */
 export const connectionOf = ({ operation, request }: AnyAccepted): string => operation.connection!(request as never)

@@ -11,7 +11,7 @@ import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { answerUnknown, fail, reply } from '../requests/answers.js'
 import { kafkaFailure, ownFailure } from '../requests/failures.js'
 import type { Ledger } from '../requests/ledger.js'
-import { topicPartitionOf } from '../requests/targets.js'
+import { nodeIdOf, topicPartitionOf } from '../requests/targets.js'
 import type { MetadataResponse } from '../wire/broker-client.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
@@ -75,6 +75,9 @@ export class Routing {
         break
       case 'coordinator':
         this.#groups.route(request, now)
+        break
+      case 'node':
+        this.#routeToNode(request, nodeIdOf(request)!, now)
         break
       case 'any':
         if (request.kind === 'fetchTopicMetadata' && this.#answerMissing(request, now)) break
@@ -304,6 +307,14 @@ export class Routing {
     const missing = new Map(topics.map(topic => [topic, missingTopic(topic)]))
     reply(request, { type: 'success', brokers: pool.nodes(), topics: missing })
     return true
+  }
+
+  #routeToNode(request: AnyAccepted, nodeId: number, now: number): void {
+    const { pool } = this.#options
+    const proxy = pool.proxyOf(nodeId)
+    if (!proxy) fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
+    else if (pool.isUp(nodeId, now)) proxy.submit(request)
+    else this.#waiting.park(nodePlace(nodeId), request)
   }
 
   #routeToAny(request: AnyAccepted, now: number): void {

@@ -3,12 +3,14 @@ import type { Api } from './protocol/api.js'
 import { createTopicsV3 } from './protocol/create-topics.js'
 import { deleteTopicsV1 } from './protocol/delete-topics.js'
 import { describeConfigsV2 } from './protocol/describe-configs.js'
+import { describeGroupsV4 } from './protocol/describe-groups.js'
 import { fetchV13 } from './protocol/fetch.js'
 import { findCoordinatorV2 } from './protocol/find-coordinator.js'
 import { heartbeatV3 } from './protocol/heartbeat.js'
 import { initProducerIdV1 } from './protocol/init-producer-id.js'
 import { joinGroupV5 } from './protocol/join-group.js'
 import { leaveGroupV3 } from './protocol/leave-group.js'
+import { listGroupsV4 } from './protocol/list-groups.js'
 import { listOffsetsV3 } from './protocol/list-offsets.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { offsetCommitV7 } from './protocol/offset-commit.js'
@@ -29,6 +31,8 @@ export const apis = {
   syncGroup: syncGroupV3,
   heartbeat: heartbeatV3,
   leaveGroup: leaveGroupV3,
+  describeGroups: describeGroupsV4,
+  listGroups: listGroupsV4,
   initProducerId: initProducerIdV1,
   describeTopicConfigs: describeConfigsV2,
   createTopics: createTopicsV3,

@@ -3,6 +3,7 @@ import type {
   CommitOutcome,
   Gateway,
   GroupOffset,
+  GroupReader,
   ProduceOptions,
   ProduceTicket,
   TopicMetadata
@@ -111,6 +112,16 @@ export class FakeGateway implements Gateway {
       latest: 0,
       committed: this.committed.get(`${groupId} ${topic}/${partition}`)
     }))
+  }
+
+  /** By group: what {@link consumers} tells. */
+  readonly readers = new Map<string, readonly GroupReader[]>()
+
+  async consumers(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
+    const asked = groups === 'all' ? [...this.readers.keys()] : groups
+    return new Map(
+      asked.map(group => [group, this.readers.get(group) ?? []] as const).filter(([, of]) => of.length > 0)
+    )
   }
 
   async commit(

@@ -17,9 +17,14 @@ export class GroupInstance {
   }
 
   /** Acks and hand-overs are quick, so that tests are. */
-  static async start(bootstrap: string, consumer: ConsumerSettingsOverrides = {}): Promise<GroupInstance> {
+  static async start(
+    bootstrap: string,
+    consumer: ConsumerSettingsOverrides = {},
+    clientId = 'castellan'
+  ): Promise<GroupInstance> {
     const quick = { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 100, commitIntervalMs: 50, handOverMs: 500 }
-    return new GroupInstance(await openCastellan({ brokers: bootstrap, consumer: { ...quick, ...consumer } }))
+    const settings = { ...quick, ...consumer }
+    return new GroupInstance(await openCastellan({ brokers: bootstrap, connection: { clientId }, consumer: settings }))
   }
 
   consume(group: string, topic: string, timeoutMs = 10_000): Promise<ConsumeResult> {

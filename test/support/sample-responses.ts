@@ -4,12 +4,14 @@ import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
 import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
 import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'
 import { describeConfigsV2 } from '../../src/wire/protocol/describe-configs.js'
+import { describeGroupsV3, describeGroupsV4 } from '../../src/wire/protocol/describe-groups.js'
 import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { findCoordinatorV2 } from '../../src/wire/protocol/find-coordinator.js'
 import { heartbeatV3 } from '../../src/wire/protocol/heartbeat.js'
 import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { joinGroupV5 } from '../../src/wire/protocol/join-group.js'
 import { leaveGroupV3 } from '../../src/wire/protocol/leave-group.js'
+import { listGroupsV2, listGroupsV4 } from '../../src/wire/protocol/list-groups.js'
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
@@ -220,6 +222,70 @@ function joinGroup(): Buffer {
   return builder.string('m1').string('pod-1').bytes(Buffer.alloc(0)).payload
 }
 
+function describeGroups(version: 3 | 4): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  builder.array(['g', 'gone'], groupId => {
+    const isKnown = groupId === 'g'
+    builder
+      .int16(isKnown ? 0 : 16)
+      .string(groupId)
+      .string(isKnown ? 'Stable' : '')
+      .string(isKnown ? 'consumer' : '')
+      .string(isKnown ? 'range' : '')
+    builder.array(isKnown ? ['m0', 'm1'] : [], memberId => {
+      builder.string(memberId)
+      if (version === 4) builder.string(memberId === 'm0' ? 'pod-1' : null)
+      builder.string('client').string('/10.0.0.1').bytes(Buffer.from('wants')).bytes(Buffer.from('has'))
+    })
+    builder.int32(-(2 ** 31))
+  })
+  return builder.payload
+}
+const describedGroups = (instanceId: string | null) => ({
+  throttleTimeMs: 5,
+  groups: [
+    {
+      errorCode: 0,
+      groupId: 'g',
+      state: 'Stable',
+      protocolType: 'consumer',
+      members: [describedMember('m0', instanceId), describedMember('m1', null)]
+    },
+    { errorCode: 16, groupId: 'gone', state: '', protocolType: '', members: [] }
+  ]
+})
+const describedMember = (memberId: string, instanceId: string | null) => ({
+  memberId,
+  instanceId,
+  clientId: 'client',
+  clientHost: '/10.0.0.1',
+  assignment: Buffer.from('has')
+})
+
+function listGroups(version: 2 | 4): Buffer {
+  if (version === 2) {
+    const builder = new ResponseBuilder().int32(5).int16(0)
+    return builder.array(['g', 'h'], id => builder.string(id).string(id === 'g' ? 'consumer' : '')).payload
+  }
+  const builder = new ResponseBuilder().tags().int32(5).int16(0)
+  builder.compactArray(['g', 'h'], id =>
+    builder
+      .compactString(id)
+      .compactString(id === 'g' ? 'consumer' : '')
+      .compactString('Stable')
+      .tags({ 3: Buffer.from('new') })
+  )
+  return builder.tags().payload
+}
+const listedGroups = {
+  throttleTimeMs: 5,
+  errorCode: 0,
+  groups: [
+    { groupId: 'g', protocolType: 'consumer' },
+    { groupId: 'h', protocolType: '' }
+  ]
+}
+
 function offsetCommit(): Buffer {
   const builder = new ResponseBuilder().int32(5)
   inTopics(builder, ['a', 'b'], partition => builder.int32(partition).int16(partition * 25))
@@ -381,6 +447,10 @@ export const samples: readonly Sample[] = [
     new ResponseBuilder().int32(5).int16(0).int32(1).string('m').string(null).int16(25).payload,
     { throttleTimeMs: 5, errorCode: 25 }
   ),
+  sample(describeGroupsV3, { groupIds: ['g', 'gone'] }, describeGroups(3), describedGroups(null)),
+  sample(describeGroupsV4, { groupIds: ['g', 'gone'] }, describeGroups(4), describedGroups('pod-1')),
+  sample(listGroupsV2, { states: [] }, listGroups(2), listedGroups),
+  sample(listGroupsV4, { states: [] }, listGroups(4), listedGroups),
   sample(initProducerIdV1, {}, new ResponseBuilder().int32(5).int16(14).int64(-1).int16(-1).payload, {
     throttleTimeMs: 5,
     errorCode: 14,

@@ -1,0 +1,98 @@
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { replyAll } from '../requests/answers.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { problemOfGroup } from '../requests/problems.js'
+import type { BrokerClient } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
+import type { DescribeGroupsResponse } from '../wire/protocol/describe-groups.js'
+import { groupAction } from './error-actions.js'
+import type { ProcessorContext } from './processor-context.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+/** Groups per call: a call for more would hold up the calls behind it on the same connection. */
+const MAX_GROUPS_PER_CALL = 100
+/** The state of a group that the coordinator does not know. */
+const NO_SUCH_GROUP = 'Dead'
+
+type Waiter = Accepted<'describeGroup'>
+type DescribedGroup = DescribeGroupsResponse['groups'][number]
+/** By group. */
+export type DescribeGroupCall = ReadonlyMap<string, readonly Waiter[]>
+
+/** What coordinators say of groups. Requests for groups of one coordinator that wait together share calls. */
+export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall, DescribeGroupsResponse> {
+  readonly name = 'describeGroup'
+  readonly #callTimeoutMs: number
+  readonly #queue = new Map<string, Waiter[]>()
+
+  constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
+    this.#callTimeoutMs = callTimeoutMs
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.size === 0
+  }
+
+  addToQueue(request: Waiter): void {
+    const { groupId } = request.request
+    const waiting = this.#queue.get(groupId)
+    if (waiting) waiting.push(request)
+    else this.#queue.set(groupId, [request])
+  }
+
+  nextCall(): DescribeGroupCall | undefined {
+    const call = new Map<string, Waiter[]>()
+    for (const [groupId, waiting] of this.#queue) {
+      this.#queue.delete(groupId)
+      const open = stillOpen(waiting)
+      if (open.length > 0) call.set(groupId, open)
+      if (call.size === MAX_GROUPS_PER_CALL) break
+    }
+    return call.size > 0 ? call : undefined
+  }
+
+  send(client: BrokerClient, call: DescribeGroupCall): Promise<DescribeGroupsResponse> {
+    return client.describeGroups({ groupIds: [...call.keys()], timeoutMs: this.#callTimeoutMs })
+  }
+
+  processResponse(call: DescribeGroupCall, { groups }: DescribeGroupsResponse): readonly Returned[] {
+    const unanswered = new Map(call)
+    const back: Returned[] = []
+    for (const group of groups) {
+      const waiters = unanswered.get(group.groupId)
+      unanswered.delete(group.groupId)
+      if (waiters) back.push(...settle(waiters, group))
+    }
+    for (const waiters of unanswered.values()) back.push(...returned('retryLater', waiters))
+    return back
+  }
+
+  callFailed(call: DescribeGroupCall): readonly AnyAccepted[] {
+    return stillOpen([...call.values()].flat())
+  }
+
+  drain(): AnyAccepted[] {
+    const waiting = stillOpen([...this.#queue.values()].flat())
+    this.#queue.clear()
+    return waiting
+  }
+}
+
+function settle(waiters: readonly Waiter[], { errorCode, state, protocolType, members }: DescribedGroup): Returned[] {
+  const action = groupAction(errorCode)
+  if (action === 'notCoordinator' || action === 'retryLater') return returned(action, waiters)
+  if (errorCode === errorCodes.GROUP_ID_NOT_FOUND || state === NO_SUCH_GROUP) replyAll(waiters, { type: 'notFound' })
+  else if (action === 'success') replyAll(waiters, { type: 'success', protocolType, members })
+  else replyAll(waiters, kafkaFailure(errorCode))
+  return []
+}
+
+/** The members of a group and what they were assigned. */
+export const describeGroup = describeOperation('describeGroup', {
+  role: 'control',
+  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
+  echo: () => ({}),
+  problemOf: ({ groupId }) => problemOfGroup(groupId),
+  createProcessor: (context: ProcessorContext) => new DescribeGroupProcessor(context)
+})

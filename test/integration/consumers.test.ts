@@ -1,0 +1,112 @@
+import { expect } from 'chai'
+import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { GroupInstance } from '../support/group-instance.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const TIMEOUT_MS = 20_000
+
+describe('who reads on behalf of consumer groups', function () {
+  this.timeout(60_000)
+  let cluster: TargetCluster
+  let instances: GroupInstance[]
+  let topic: string
+  let group: string
+  before(async () => (cluster = await targetCluster()))
+  after(async () => await cluster.close())
+  beforeEach(() => {
+    instances = []
+    topic = freshTopic('orders')
+    group = freshTopic('billing')
+  })
+  afterEach(async () => {
+    await Promise.all(instances.map(instance => instance.stop()))
+  })
+
+  const start = async (clientId: string, instanceId?: string): Promise<GroupInstance> => {
+    const settings = instanceId === undefined ? {} : { instanceId }
+    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', ...settings }, clientId)
+    instances.push(instance)
+    return instance
+  }
+  const readersOf = async (asked: GroupInstance, groups: readonly string[] | 'all' = [group]) =>
+    (await asked.castellan.gateway.consumers(groups, TIMEOUT_MS)).get(group) ?? []
+  const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
+    Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
+
+  it('pixy H34 one member, its client id, address and partitions; the same among all groups', async () => {
+    await cluster.createTopic(topic, 4)
+    const one = await start('pixy-1', 'pod-1')
+    await one.produce(topic, 0, ['m0'])
+    await one.take(group, topic, 1)
+    const [reader, ...others] = await readersOf(one)
+    expect(others).to.deep.equal([])
+    expect(reader).to.include({ clientId: 'pixy-1', instanceId: 'pod-1' })
+    expect(reader!.memberId).to.match(/.-/)
+    expect(reader!.clientHost).to.include('127.0.0.1')
+    expect(reader!.partitions).to.deep.equal(new Map([[topic, [0, 1, 2, 3]]]))
+    expect(await readersOf(one, 'all')).to.deep.equal([reader])
+  })
+
+  it('pixy H36 two instances share the partitions, and other groups are not told of', async () => {
+    await cluster.createTopic(topic, 4)
+    const [one, two] = [await start('pixy-1'), await start('pixy-2')]
+    for (const partition of [0, 1, 2, 3]) await one.produce(topic, partition, [`p${partition}`])
+    await one.take(group, topic, 1)
+    const waiting = two.consume(group, topic)
+    const other = freshTopic('other')
+    await two.take(other, topic, 1)
+    let found = await partitionsByClient(one)
+    while (Object.values(found).filter(({ length }) => length === 2).length < 2) found = await partitionsByClient(one)
+    expect(Object.values(found).sort()).to.deep.equal([
+      [0, 1],
+      [2, 3]
+    ])
+    expect([...(await one.castellan.gateway.consumers([group], TIMEOUT_MS)).keys()]).to.deep.equal([group])
+    expect([...(await one.castellan.gateway.consumers('all', TIMEOUT_MS)).keys()]).to.include.members([group, other])
+    await waiting
+  })
+
+  it('pixy H33 a group that nobody knows, and one that all members have left, have no readers', async () => {
+    await cluster.createTopic(topic, 1)
+    const one = await start('pixy-1')
+    expect(await readersOf(one)).to.deep.equal([])
+    const two = await start('pixy-2')
+    await two.produce(topic, 0, ['m0'])
+    await two.take(group, topic, 1)
+    expect(await readersOf(one)).to.have.length(1)
+    await two.stop()
+    expect(await readersOf(one)).to.deep.equal([])
+    expect([...(await one.castellan.gateway.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
+  })
+
+  it('a member whose assignment cannot be read, and a group of another protocol, read nothing that we know of', async () => {
+    const one = await start('pixy-1')
+    const join = async (connection: string): Promise<void> => {
+      const client = one.castellan.createClient(await coordinatorOf(one), 'test')
+      const asked = { groupId: group, instanceId: null, sessionTimeoutMs: 6_000, rebalanceTimeoutMs: 6_000 }
+      const protocols = [{ name: 'own', metadata: encodeSubscription([topic]) }]
+      const first = await client.joinGroup({ ...asked, protocols, protocolType: connection, memberId: '' })
+      const joined = await client.joinGroup({ ...asked, protocols, protocolType: connection, memberId: first.memberId })
+      const { memberId, generationId } = joined
+      const assignments = [{ memberId, assignment: Buffer.from('??') }]
+      await client.syncGroup({ groupId: group, generationId, memberId, instanceId: null, assignments })
+      await client.close()
+    }
+    await join('consumer')
+    expect((await readersOf(one)).map(({ partitions }) => partitions.size)).to.deep.equal([0])
+    group = freshTopic('connectors')
+    await join('connect')
+    expect(await readersOf(one)).to.deep.equal([])
+  })
+
+  const coordinatorOf = async (one: GroupInstance) => {
+    const [host, port] = cluster.bootstrap.split(',')[0]!.split(':')
+    const client = one.castellan.createClient({ host: host!, port: Number(port) }, 'test')
+    for (;;) {
+      const { errorCode, coordinator } = await client.findCoordinator({ groupId: group })
+      if (errorCode !== 0) continue
+      await client.close()
+      return coordinator
+    }
+  }
+})
