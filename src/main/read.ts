@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
+import { CastellanError } from '../errors.js'
 import { printable } from '../printable.js'
 import { type ReadProblem, readPartition } from '../reading/partition-reader.js'
+import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { type Client, type ClientFlags, openClient } from './client.js'
 import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { askForTopics } from './metadata.js'
@@ -10,8 +11,6 @@ import { toReadStart } from './read-start.js'
 import type { RecordFormat } from './record-format.js'
 import { RecordOutput } from './record-output.js'
 import { CommandError, UsageError } from './usage-error.js'
-
-const { UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, NONE } = errorCodes
 
 /** Time limit of one request; a reader that waits for records asks again. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -32,10 +31,10 @@ export async function read(line: Command, process: Process): Promise<number> {
   const chosen = toPartitions(partition)
   const client = await openClient(line, process)
   try {
-    const metadata = requireTopic(topic, await askForTopics(client, [topic]), client)
+    const metadata = requireTopicAt(client, topic, await askForTopics(client, [topic]))
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
     const output = new RecordOutput(process.stdout, { format, isTerminal: process.stdout.isTTY }, count, stopped)
-    const readers = selectPartitions(metadata, chosen).map(partition =>
+    const readers = choosePartitions(metadata, chosen).map(partition =>
       readPartition(
         client.system,
         { topicPartition: { topic, partition }, start, follow },
@@ -73,34 +72,18 @@ async function outcome(
 function toPartitions(text: string | undefined): readonly number[] | undefined {
   if (text === undefined) return undefined
   if (!/^\d{1,9}(,\d{1,9})*$/.test(text)) throw new UsageError(`--partition takes numbers such as 0,2, not "${text}"`)
-  return [...new Set(text.split(',').map(Number))]
+  return text.split(',').map(Number)
 }
 
-function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMetadata>, { brokers }: Client): TopicMetadata {
-  const metadata = topics.get(topic)
-  if (metadata?.errorCode === NONE) return metadata
-  const code = metadata?.errorCode ?? UNKNOWN_TOPIC_OR_PARTITION
-  if (code === UNKNOWN_TOPIC_OR_PARTITION) {
-    throw new CommandError(`topic ${topic} does not exist at ${brokers.join(', ')}; castellan topics lists what does`)
+/** Says in addition where the topic was looked for, and how to find out which ones there are. */
+function requireTopicAt({ brokers }: Client, topic: string, topics: ReadonlyMap<string, TopicMetadata>): TopicMetadata {
+  try {
+    return requireTopic(topic, topics)
+  } catch (error) {
+    if (!(error instanceof CastellanError && error.code === 'unknownTopic')) throw error
+    throw new CommandError(`${error.message} at ${brokers.join(', ')}; castellan topics lists what does`)
   }
-  if (code === INVALID_TOPIC_EXCEPTION) throw new CommandError(`${topic} is not a legal topic name`)
-  throw new CommandError(`topic ${topic} cannot be read: Kafka answers with error ${code}`)
 }
-
-function selectPartitions(
-  { topic, partitions }: TopicMetadata,
-  chosen: readonly number[] | undefined
-): readonly number[] {
-  const existing = partitions.map(({ partition }) => partition)
-  const missing = chosen?.find(partition => !existing.includes(partition))
-  if (missing !== undefined) {
-    throw new CommandError(`topic ${topic} has no partition ${missing}; ${numbersOf(existing)}`)
-  }
-  return chosen ?? existing
-}
-
-const numbersOf = (partitions: readonly number[]): string =>
-  partitions.length === 1 ? 'its only one is 0' : `they are 0 to ${partitions.length - 1}`
 
 /** Fires when stdout is closed, as with `| head`. That is no failure. */
 function brokenPipe(stdout: NodeJS.WriteStream): AbortSignal {

@@ -1,5 +1,5 @@
-/** The metrics of all rooms, by component and name: the HELP text of Prometheus, and the table of docs/metrics.md. */
-const MEANINGS: ReadonlyMap<string, string> = new Map([
+/** The metrics of all rooms by `component.metric_name`: the HELP text of Prometheus, and the table of docs/metrics.md. */
+export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['router.unexpected_failures', 'Bugs met by the Router'],
   ['router.request_latency', 'From a request to its answer'],
   ['router.retries', 'Requests that were routed again'],
@@ -44,9 +44,6 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['delivery.lanes_backing_off', 'Of those, how many wait before they try again']
 ])
 
-/** Every metric known by name, as `component.metric_name`, with its meaning. */
-export const metricMeanings = (): ReadonlyMap<string, string> => MEANINGS
-
 /** The description of a metric; one that is not in the table is described by its name. */
 export const helpFor = (component: string, metricName: string): string =>
-  MEANINGS.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`
+  metricMeanings.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`

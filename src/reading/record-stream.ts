@@ -1,12 +1,12 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { CastellanError, InvalidRequestError } from '../errors.js'
+import { CastellanError } from '../errors.js'
 import type { KafkaRecord, TopicPartition } from '../model.js'
 import type { RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import { BatchFeed } from './batch-feed.js'
 import { type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
+import { choosePartitions, requireTopic } from './readable-partitions.js'
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 
@@ -105,23 +105,5 @@ async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeou
   if (result.type === 'failed') throw new CastellanError(result.code, `${topic}: ${result.message}`, result.retriable)
   if (result.type === 'timedOut')
     throw new CastellanError('timedOut', `${topic}: ${result.reason ?? 'no answer in time'}`, true)
-  const metadata = result.topics.get(topic)
-  const errorCode = metadata?.errorCode ?? errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-  if (metadata && errorCode === errorCodes.NONE) return metadata
-  if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    throw new InvalidRequestError(`topic ${topic} does not exist`, 'unknownTopic')
-  throw new InvalidRequestError(
-    `topic ${topic} cannot be read: ${kafkaErrorOf(errorCode).message}`,
-    errorCode === errorCodes.INVALID_TOPIC_EXCEPTION ? 'invalidTopic' : 'kafka'
-  )
-}
-
-function choosePartitions({ topic, partitions }: TopicMetadata, chosen?: readonly number[]): readonly number[] {
-  const existing = partitions.map(({ partition }) => partition)
-  const missing = chosen?.find(partition => !existing.includes(partition))
-  if (missing !== undefined) {
-    const message = `topic ${topic} has no partition ${missing}; it has ${existing.join(', ')}`
-    throw new InvalidRequestError(message, 'unknownPartition')
-  }
-  return chosen === undefined ? existing : [...new Set(chosen)]
+  return requireTopic(topic, result.topics)
 }

@@ -7,8 +7,8 @@ import type { AnyAccepted } from '../requests/accepted.js'
 import { answerTimedOut, fail } from '../requests/answers.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
-import { SHUTTING_DOWN } from './admission.js'
 import { isFromOutside, type RouterMailbox, type RouterNotice } from './messages.js'
+import { SHUTTING_DOWN } from './request-intake.js'
 import { type RouterDeps, RouterParts } from './router-parts.js'
 
 // In multiples of `metadataMaxAgeMs`.
@@ -52,12 +52,12 @@ export class RouterCore {
 
   receive(message: RouterMailbox): void {
     const now = this.#deps.clock()
-    const { admission } = this.parts
-    admission.nextMessage()
+    const { intake } = this.parts
+    intake.nextMessage()
     if (!isFromOutside(message)) this.#notice(message, now)
-    else if (this.#stopped) admission.refuse(message)
-    else admission.take(message, now)
-    admission.nextMessage()
+    else if (this.#stopped) intake.refuse(message)
+    else intake.take(message, now)
+    intake.nextMessage()
     if (!this.#stopped) this.parts.refresher.pump(now)
     this.#reportParked()
   }
@@ -69,7 +69,7 @@ export class RouterCore {
     clearInterval(this.#maintenance)
     const inProxies = this.parts.pool.stop()
     for (const request of [...inProxies, ...this.parts.ledger.waiting()]) fail(request, failure)
-    this.parts.admission.failInHand(failure)
+    this.parts.intake.failInHand(failure)
     this.parts.ledger.deadlines.stop()
     this.parts.refresher.stop()
   }
@@ -79,10 +79,10 @@ export class RouterCore {
    * and those of all messages behind it.
    */
   refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
-    const { admission } = this.parts
-    admission.refuseRest(message, failure)
-    admission.nextMessage()
-    for (const unhandled of behindIt) admission.refuseRest(unhandled, failure)
+    const { intake } = this.parts
+    intake.refuseRest(message, failure)
+    intake.nextMessage()
+    for (const unhandled of behindIt) intake.refuseRest(unhandled, failure)
   }
 
   #notice(notice: RouterNotice, now: number): void {

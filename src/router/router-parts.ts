@@ -10,13 +10,13 @@ import { Ledger } from '../requests/ledger.js'
 import type { BrokerClientFactory } from '../wire/broker-client.js'
 import { concatBatches } from '../wire/concat-batches.js'
 import { DecompressedMemory } from '../wire/decompressed-memory.js'
-import { Admission } from './admission.js'
 import { BrokerPool } from './broker-pool.js'
 import { ClusterIdentity } from './cluster-identity.js'
 import { FollowedTopics } from './followed-topics.js'
 import { LeaderTable } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
 import { Refresher } from './refresher.js'
+import { RequestIntake } from './request-intake.js'
 import { Routing } from './routing.js'
 import type { RouterSettings } from './settings.js'
 import { TokenBucket } from './token-bucket.js'
@@ -52,7 +52,7 @@ export class RouterParts {
   readonly refresher: Refresher
   readonly followed: FollowedTopics
   readonly routing: Routing
-  readonly admission: Admission
+  readonly intake: RequestIntake
   readonly #deps: RouterDeps
   readonly #self: ActorRef<RouterNotice>
   /** Limits how many topics per second brokers are asked to create, for all requesters together. */
@@ -82,7 +82,7 @@ export class RouterParts {
       isInTouch: () => this.refresher.isInTouch,
       self
     })
-    this.admission = new Admission({
+    this.intake = new RequestIntake({
       ...deps,
       ...this,
       route: (request, now) => this.routing.route(request, now),

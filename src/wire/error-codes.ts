@@ -180,6 +180,3 @@ const known: ReadonlyMap<number, KafkaErrorCode> = new Map(
 /** Total over all codes: one we do not know is retriable, for a newer broker may only be in a passing trouble. */
 export const kafkaErrorOf = (code: number): KafkaErrorCode =>
   known.get(code) ?? describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'a code this version does not know')
-
-/** All codes of the table, in order. */
-export const knownErrorCodes: readonly number[] = [...known.keys()]

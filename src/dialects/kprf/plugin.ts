@@ -3,7 +3,6 @@ import { Answers } from '../../exchange/answers.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import type { DialectContext, DialectPlugin } from '../dialect.js'
 import { addPersistedHeader } from '../produce-answers.js'
-import { Admissions } from './admission.js'
 import { translateCompat } from './compat/translate.js'
 import { PushEndpoint } from './endpoint.js'
 import { Following } from './following.js'
@@ -11,6 +10,7 @@ import { KprfMetrics } from './kprf-metrics.js'
 import { METRICS_PATH } from './metrics-listener.js'
 import { Push } from './push.js'
 import { RateLimiter } from './rate-limiter.js'
+import { RecordLimits } from './record-limits.js'
 import type { KprfSettings } from './settings.js'
 
 /** The routes of kprf. */
@@ -44,8 +44,8 @@ function createEndpoint(
   maxBodyBytes: number
 ): PushEndpoint {
   const clock = (): number => performance.now()
-  const admissions = new Admissions(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, now)
-  const push = new Push(gateway, admissions, new Following(counted, log), settings, clock)
+  const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, now)
+  const push = new Push(gateway, limits, new Following(counted, log), settings, clock)
   const answers = new Answers(now)
   return new PushEndpoint(settings, maxBodyBytes, { push, access, answers, metrics: counted, log, clock })
 }

@@ -2,10 +2,10 @@ import type { Known } from '../../exchange/modern-answers.js'
 import type { Durability, Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
 import type { RecordFailure, RecordOutcome } from '../../model.js'
-import type { Admission, Admissions } from './admission.js'
 import { type Following, sizesOf } from './following.js'
 import type { PushRecord, PushRequest } from './push-request.js'
 import { failureOf, toClientError, toMessage } from './record-errors.js'
+import type { LimitCheck, RecordLimits } from './record-limits.js'
 import type { KprfSettings } from './settings.js'
 
 /** The outcome of a push. */
@@ -34,7 +34,7 @@ export interface PushOptions {
 /** Passes the records of a push to the gateway, all of them before any outcome is awaited. */
 export class Push {
   readonly #gateway: Gateway
-  readonly #admissions: Admissions
+  readonly #limits: RecordLimits
   readonly #following: Following
   readonly #whenFull: PushOptions['whenFull']
   readonly #tellsLimits: boolean
@@ -44,13 +44,13 @@ export class Push {
 
   constructor(
     gateway: Gateway,
-    admissions: Admissions,
+    limits: RecordLimits,
     following: Following,
     { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit }: PushOptions,
     clock: () => number
   ) {
     this.#gateway = gateway
-    this.#admissions = admissions
+    this.#limits = limits
     this.#following = following
     this.#whenFull = whenFull
     this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
@@ -68,21 +68,21 @@ export class Push {
    * room, and those beyond a limit where limits are reported.
    */
   enqueue({ records }: PushRequest): PushResult | Promise<PushResult> {
-    const admission = this.#admissions.admit(records)
-    const count = admission.records.length
-    if (count === 0) return this.#enqueued(admission, undefined)
-    const { ticket } = this.#produce(admission.records, this.#async)
-    if (this.#async.durability !== 'disk') return this.#enqueued(admission, ticket.refused)
-    return ticket.accepted().then(refused => this.#enqueued({ ...admission, records: new Array(count) }, refused))
+    const checked = this.#limits.check(records)
+    const count = checked.records.length
+    if (count === 0) return this.#enqueued(checked, undefined)
+    const { ticket } = this.#produce(checked.records, this.#async)
+    if (this.#async.durability !== 'disk') return this.#enqueued(checked, ticket.refused)
+    return ticket.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
   }
 
-  #enqueued(admission: Admission, refused: ProduceTicket['refused']): PushResult {
-    const { records, refusals } = admission
+  #enqueued(checked: LimitCheck, refused: ProduceTicket['refused']): PushResult {
+    const { records, refusals } = checked
     if (refusals === undefined && refused === undefined && records.length > 0) return allPending
     const certainties = Array.from(records, (_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
     const persisted = persistedText(inRequestOrder(refusals, certainties, () => 'no'))
     const isFullTold = this.#whenFull === 'refuse' && refused?.some(isFull)
-    const retryAfterSeconds = this.#tellsLimits ? admission.retryAfterSeconds : undefined
+    const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
     if (!isFullTold && retryAfterSeconds === undefined) return { errors: undefined, persisted }
     const texts = Array.from(records, (_, at) => textOfFull(refused?.[at]))
     const errors = inRequestOrder(refusals, texts, refusal => (retryAfterSeconds === undefined ? undefined : refusal))
@@ -94,23 +94,23 @@ export class Push {
    * referenced: views of each waiting body would burden the garbage collector.
    */
   deliver({ records }: PushRequest): Promise<PushResult> {
-    const admission = this.#admissions.admit(records)
-    const { refusals } = admission
-    const retryAfterSeconds = this.#tellsLimits ? admission.retryAfterSeconds : undefined
+    const checked = this.#limits.check(records)
+    const { refusals } = checked
+    const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
     const result = (outcomes: readonly RecordOutcome[]): PushResult => ({
       ...toResult(refusals, outcomes),
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
     })
-    if (admission.records.length === 0) return Promise.resolve(result([]))
-    return this.#produce(admission.records, this.#sync).outcomes.then(result)
+    if (checked.records.length === 0) return Promise.resolve(result([]))
+    return this.#produce(checked.records, this.#sync).outcomes.then(result)
   }
 
   /** What is known of each record: of a synchronous push its outcome, otherwise whether it was accepted. */
   async each({ records, waitForSend }: PushRequest): Promise<readonly Known[]> {
-    const { records: admitted, refusals } = this.#admissions.admit(records)
-    if (admitted.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { ticket, outcomes } = this.#produce(admitted, waitForSend ? this.#sync : this.#async)
-    const known = waitForSend ? await outcomes : await acceptedOf(ticket, admitted.length)
+    const { records: allowed, refusals } = this.#limits.check(records)
+    if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
+    const { ticket, outcomes } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
+    const known = waitForSend ? await outcomes : await acceptedOf(ticket, allowed.length)
     return inRequestOrder<Known>(refusals, known, failureOf)
   }
 
@@ -146,7 +146,7 @@ const textOfFull = (failure: RecordFailure | undefined): string | undefined =>
 const toText = (outcome: RecordOutcome): string | undefined =>
   outcome.type === 'failed' ? toMessage(toClientError(outcome)) : undefined
 
-function toResult(refusals: Admission['refusals'], outcomes: readonly RecordOutcome[]): PushResult {
+function toResult(refusals: LimitCheck['refusals'], outcomes: readonly RecordOutcome[]): PushResult {
   if (refusals === undefined && outcomes.every(isDelivered)) return allDelivered
   return {
     errors: inRequestOrder(refusals, outcomes.map(toText), refusal => refusal),
@@ -156,7 +156,7 @@ function toResult(refusals: Admission['refusals'], outcomes: readonly RecordOutc
 
 /** Merges the errors of accepted records with those of records that were refused before. */
 function inRequestOrder<Said>(
-  refusals: Admission['refusals'],
+  refusals: LimitCheck['refusals'],
   said: readonly Said[],
   ofRefusal: (refusal: string) => Said
 ): readonly Said[] {

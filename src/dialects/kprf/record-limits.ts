@@ -10,17 +10,17 @@ const OVERHEAD_BYTES = 36
 
 const TOO_LARGE = toMessage(messageTooLarge)
 
-/** The records that are accepted, and the errors of the others. */
-export interface Admission {
+/** Which records are within the limits, and the errors of the others. */
+export interface LimitCheck {
   readonly records: readonly PushRecord[]
-  /** `undefined`: all are accepted. Otherwise one entry per record of the request, `undefined` for accepted ones. */
+  /** `undefined`: all are. Otherwise one entry per record of the request, `undefined` for those within the limits. */
   readonly refusals: readonly (string | undefined)[] | undefined
   /** When all topics of records beyond a limit have room again; absent: there are none. */
   readonly retryAfterSeconds?: number
 }
 
 /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
-export class Admissions {
+export class RecordLimits {
   readonly #maxBytes: number
   readonly #limiter: RateLimiter
   readonly #metrics: KprfMetrics
@@ -33,7 +33,7 @@ export class Admissions {
     this.#now = now
   }
 
-  admit(records: readonly PushRecord[]): Admission {
+  check(records: readonly PushRecord[]): LimitCheck {
     if (!this.#limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
       return { records, refusals: undefined }
     }

@@ -13,7 +13,7 @@ import { refuseProduce } from './refuse-produce.js'
 import type { RouterSettings } from './settings.js'
 import { problemOf } from './validate.js'
 
-export interface AdmissionOptions {
+export interface RequestIntakeOptions {
   readonly ledger: Ledger
   readonly cluster: ClusterIdentity
   readonly settings: RouterSettings
@@ -36,13 +36,13 @@ const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started withou
  * Takes messages from outside into the book: each request is checked, accepted and sent on its way, or refused. It knows
  * how far it has come with the message in hand, so that after a bug each of its requests still gets exactly one answer.
  */
-export class Admission {
-  readonly #options: AdmissionOptions
+export class RequestIntake {
+  readonly #options: RequestIntakeOptions
   /** How many requests of the message in hand have been accepted, and the one that was accepted last. */
   #taken = 0
   #inHand: AnyAccepted | undefined
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: RequestIntakeOptions) {
     this.#options = options
   }
 
