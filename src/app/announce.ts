@@ -50,7 +50,7 @@ export async function announceDurableLog(
 }
 
 /** Dialects whose settings keep records on disk. */
-function namesOfKeepers(config: Config, enabled: readonly Dialect[]): string[] {
+export function namesOfKeepers(config: Config, enabled: readonly Dialect[]): string[] {
   const settings = new Map(settingsOfDialects(config))
   return enabled
     .map(({ name }) => name)

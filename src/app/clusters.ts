@@ -9,11 +9,12 @@ import { TaggedMetricsLogger } from '../metrics/tagged-metrics-logger.js'
 import type { Logger } from '../model.js'
 import { operations } from '../processors/operations.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
-import { announceDurableLog } from './announce.js'
+import { announceDurableLog, namesOfKeepers } from './announce.js'
 import { briefOf } from './brief.js'
 import { toBrokerAddress } from './broker-address.js'
 import { isAddressable } from './dialects.js'
 import { DurabilityCheck } from './durability-check.js'
+import { DurableLogWatch } from './durable-log-watch.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
 import { watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
@@ -40,12 +41,14 @@ export class Clusters {
   readonly #stopWatching: (() => void)[] = []
   /** Records of all clusters that are kept on disk. */
   readonly #queue: DurableQueue
+  readonly #logWatch: DurableLogWatch
   #lostRecords = 0
 
   constructor(deps: ClustersDeps) {
     const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker } = deps
     this.#deps = deps
     this.#queue = new DurableQueue({ settings: config.wal, log, metrics, now: Date.now, onBroken, worker })
+    this.#logWatch = new DurableLogWatch(() => this.#queue.whyUnusable(), deps.log)
   }
 
   /** Those that have been started, in the order of the configuration. */
@@ -71,11 +74,21 @@ export class Clusters {
       await this.#start(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
     }
     await this.#queue.openIfNotEmpty()
-    await announceDurableLog(this.#deps.config, this.#queue, this.#deps.dialects, this.#deps.log)
+    const { config, dialects, log } = this.#deps
+    await announceDurableLog(config, this.#queue, dialects, log)
+    if (namesOfKeepers(config, dialects).length > 0) await this.#logWatch.start()
   }
 
-  /** Why requests cannot be served: clusters that requests can reach, and of which no broker answers. */
+  /**
+   * Why requests cannot be served: clusters that requests can reach and of which no broker answers, and a durable log that
+   * cannot be used although an API keeps its records there.
+   */
   unreadyReasons(): string[] {
+    const { problem } = this.#logWatch
+    return [...this.#clustersAway(), ...(problem === undefined ? [] : [problem])]
+  }
+
+  #clustersAway(): string[] {
     return this.#clusters
       .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.dialects))
       .map(({ name, router: { awayBecause } }) =>
@@ -86,6 +99,7 @@ export class Clusters {
   }
 
   stopWatching(): void {
+    this.#logWatch.stop()
     for (const stop of this.#stopWatching) stop()
   }
 

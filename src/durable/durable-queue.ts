@@ -108,9 +108,17 @@ export class DurableQueue {
     if (holdsRecords(this.#options.settings.directory)) await this.open()
   }
 
-  /** Why the log could not be opened now; `undefined`: it is open, or nothing is in the way. */
+  /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. */
   async whyUnusable(): Promise<string | undefined> {
-    return this.#opened === undefined ? whyNotToTake(resolve(this.#options.settings.directory)) : undefined
+    await this.#opening?.catch(() => undefined)
+    if (this.#opened !== undefined) return undefined
+    const why = await whyNotToTake(resolve(this.#options.settings.directory))
+    if (why !== undefined || this.#lastError === '') return why
+    // An earlier attempt failed for a reason that only another one can find.
+    return this.open().then(
+      () => undefined,
+      (error: Error) => error.message
+    )
   }
 
   /**

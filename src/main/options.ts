@@ -17,7 +17,8 @@ export class SettingOption extends Option {
   }
 }
 
-const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
+/** Tells flags that stand for one setting from others. */
+export const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
 
 /** Flags that say where the configuration comes from. */
 export const configOptions: readonly Option[] = [

@@ -1,5 +1,6 @@
 import type { Command, CommanderError } from 'commander'
 import { suggestion } from '../settings/suggestion.js'
+import { isSetting } from './options.js'
 
 /**
  * commander's messages, and ours: one line, with "flag" for a word that begins with dashes. A test runs each of them,
@@ -56,7 +57,15 @@ function unknownFlag(flag: string, line: Command): string {
   const known = line.options.map(({ long }) => long ?? '')
   // The flag of --flag=value is known when it takes no value.
   if (known.includes(flag)) return `${flag} takes no value`
-  return `unknown flag ${flag}${suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
+  return `unknown flag ${flag}${flagOfSetting(flag, line) ?? suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
+}
+
+/** What to write instead of `--http.port`: the flag that stands for this setting, or `--set`. */
+function flagOfSetting(flag: string, { options }: Command): string | undefined {
+  const name = withoutDashes(flag)
+  if (!name.includes('.') || !options.some(({ long }) => long === '--set')) return undefined
+  const own = options.find(option => isSetting(option) && option.path.join('.') === name)
+  return own ? `; did you mean ${own.long}?` : `; settings are given as --set ${name}=VALUE`
 }
 
 const withoutDashes = (flag: string): string => flag.replace(/^-+/, '')

@@ -8,6 +8,7 @@ import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { silentLogger } from '../../src/model.js'
 import { whyNotToTake } from '../../src/wal/directory-lock.js'
+import { freePorts } from '../kafka/ports.js'
 import { startTestApp } from '../support/app-under-test.js'
 
 describe('the durable log of the gateway', () => {
@@ -49,11 +50,35 @@ describe('the durable log of the gateway', () => {
     expect(warnings.join()).to.match(/^the durable log cannot use .*not a directory.*; its records are refused/)
   })
 
+  it('house 14: is a reason not to be ready while it cannot be used and an API keeps records there', async () => {
+    const file = join(directory, '..', 'file')
+    writeFileSync(file, '')
+    const [port] = await freePorts(1)
+    const settings = { 'wal.directory': join(file, 'wal'), 'management.port': `${port}` }
+    app = await startTestApp(cluster.bootstrap, settings)
+    const { ready, reasons } = await readiness(port!)
+    expect(ready).to.equal(false)
+    expect(reasons.join()).to.match(/^the durable log cannot use .*not a directory/)
+    await app.stop()
+    app = await startTestApp(cluster.bootstrap, { ...settings, 'dialects.arion.durability': 'memory' })
+    expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [] })
+  })
+
   it('house 14: has no complaint about a directory that does not exist yet, however long its path', async () => {
     expect(await whyNotToTake(directory)).to.equal(undefined)
     expect(await whyNotToTake(join(directory, 'x'.repeat(200), 'wal'))).to.equal(undefined)
   })
 })
+
+/** Once it is known whether a broker answers. */
+async function readiness(port: number): Promise<{ ready: boolean; reasons: string[] }> {
+  for (;;) {
+    const answer = await fetch(`http://127.0.0.1:${port}/ready`)
+    const found = (await answer.json()) as { ready: boolean; reasons: string[] }
+    if (!found.reasons.some(reason => reason.startsWith('no broker'))) return found
+    await new Promise(setImmediate)
+  }
+}
 
 describe('openCastellan', () => {
   it('has no durable log unless it is told to', () => {

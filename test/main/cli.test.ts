@@ -112,6 +112,8 @@ describe('castellan', () => {
     const cases: [string[], string][] = [
       [['sreve'], 'castellan: there is no command sreve; did you mean serve?; there are serve, '],
       [['--prot', '1'], 'castellan serve: unknown flag --prot; did you mean --port?'],
+      [['serve', '--http.port', '1'], 'castellan serve: unknown flag --http.port; did you mean --port?'],
+      [['--wal.fsync=5'], 'castellan serve: unknown flag --wal.fsync; settings are given as --set wal.fsync=VALUE'],
       [['serve', 'now'], 'castellan serve: too many arguments: expected 0, got 1'],
       [['read'], 'castellan read: TOPIC is missing, for example: castellan read orders'],
       [['read', 'a', '--from', 'x'], 'castellan read: --from takes earliest, latest,'],
