@@ -3,19 +3,51 @@ export interface BufferRoom {
   readonly maxBytes: number
   /** What is held now, bookkeeping included. */
   readonly usedBytes: number
+  /** Of that: records of partitions that do not move, and of topics that are being looked up. */
+  readonly stuckBytes: number
   /** Calls back whenever some of it was given back, often. A later callback takes the place of the one before. */
   onFreed(freed: () => void): void
 }
 
+/** What a lane asks of the budget. */
+export interface LaneBudget {
+  /** Bytes and records came or, negative, went. */
+  hold(bytes: number, records: number): void
+  /** A single request may take so many bytes more than its lane's share. */
+  hasSpare(bytes: number): boolean
+  /** What a lane may hold now, of the share that it has at most. */
+  shareOf(laneMaxBytes: number): number
+  /** Of what is held, so many bytes more, or fewer, wait for something that may not come soon. */
+  stick(bytes: number): void
+  /** Stuck lanes may hold so many bytes more. */
+  mayStick(bytes: number): boolean
+}
+
+/** The budget of lanes whose records somebody else bounds. */
+export const boundless: LaneBudget = {
+  hold: () => undefined,
+  hasSpare: () => true,
+  shareOf: laneMaxBytes => laneMaxBytes,
+  stick: () => undefined,
+  mayStick: () => true
+}
+
 /** Of the buffer: what may be taken when a single request fills the lane it goes to. */
 const SHARE_OF_A_REQUEST = 3 / 4
+/** While less of the buffer than this is free, the share of a lane shrinks. */
+const SHARE_LEFT_FREE = 1 / 4
+/** Of the buffer: stuck lanes are given no more once everything that is stuck holds as much. */
+const SHARE_OF_STUCK_LANES = 1 / 2
+/** The same for topics that the brokers do not know. */
+const SHARE_OF_STUCK = 3 / 4
 
 /** Counts the bytes and records that are held for Kafka, bookkeeping included, against their limit. */
-export class Budget implements BufferRoom {
+export class Budget implements BufferRoom, LaneBudget {
   readonly maxBytes: number
   readonly #onChange: () => void
   #bytes = 0
   #records = 0
+  #stuckBytes = 0
   #onFreed: () => void = () => undefined
 
   /** @param onChange called whenever something came or went */
@@ -28,19 +60,18 @@ export class Budget implements BufferRoom {
     return this.#bytes
   }
 
-  onFreed(freed: () => void): void {
-    this.#onFreed = freed
+  get stuckBytes(): number {
+    return this.#stuckBytes
   }
 
-  get bytes(): number {
-    return this.#bytes
+  onFreed(freed: () => void): void {
+    this.#onFreed = freed
   }
 
   get records(): number {
     return this.#records
   }
 
-  /** Bytes and records came or, negative, went. */
   hold(bytes: number, records: number): void {
     this.#bytes += bytes
     this.#records += records
@@ -48,12 +79,44 @@ export class Budget implements BufferRoom {
     if (bytes < 0) this.#onFreed()
   }
 
+  stick(bytes: number): void {
+    this.#stuckBytes += bytes
+    if (bytes > 0) this.#onFreed()
+  }
+
   hasRoom(bytes: number): boolean {
     return this.#bytes + bytes <= this.maxBytes
   }
 
-  /** A single request may take so many bytes more than its lane's share: enough of the buffer is left to others. */
   hasSpare(bytes: number): boolean {
     return this.#bytes + bytes <= this.maxBytes * SHARE_OF_A_REQUEST
+  }
+
+  /**
+   * The whole share while a quarter of the buffer is free, and less and less then: however many lanes get stuck at once,
+   * they leave something to the others.
+   */
+  shareOf(laneMaxBytes: number): number {
+    const freeBytes = this.maxBytes - this.#bytes
+    return laneMaxBytes * Math.min(1, freeBytes / (this.maxBytes * SHARE_LEFT_FREE))
+  }
+
+  get stuckLanesMaxBytes(): number {
+    return this.maxBytes * SHARE_OF_STUCK_LANES
+  }
+
+  mayStick(bytes: number): boolean {
+    return this.#stuckBytes + bytes <= this.stuckLanesMaxBytes
+  }
+
+  /** Records of topics that are being looked up came or, negative, went. */
+  park(bytes: number, records: number): void {
+    this.hold(bytes, records)
+    this.stick(bytes)
+  }
+
+  /** Topics that the brokers do not know may hold so many bytes more. */
+  mayPark(bytes: number): boolean {
+    return this.#stuckBytes + bytes <= this.maxBytes * SHARE_OF_STUCK
   }
 }

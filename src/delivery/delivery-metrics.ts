@@ -13,6 +13,7 @@ const counted = {
 const gauged = {
   bufferedRecords: 'buffered_records',
   bufferedBytes: 'buffered_bytes',
+  stuckBytes: 'stuck_bytes',
   unknownTopics: 'unknown_topics',
   lanes: 'lanes',
   lanesBackingOff: 'lanes_backing_off'

@@ -46,6 +46,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
   readonly bufferedRecords: number
   /** Bookkeeping included; never more than `delivery.maxBytes` and one record. */
   readonly bufferedBytes: number
+  /** Of these bytes: records of partitions that do not move, and of topics that are being looked up. */
+  readonly stuckBytes: number
   /** How long the oldest record that waits for Kafka has waited; 0: none waits. */
   readonly oldestRecordAgeMs: number
   /** Topics that are being looked up, that are missing, or whose absence is remembered. */

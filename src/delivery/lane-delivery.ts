@@ -7,15 +7,15 @@ import { Budget, type BufferRoom } from './budget.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
 import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
-import type { ClusterState, LaneDeps } from './lane-deps.js'
+import type { ClusterState } from './lane-deps.js'
 import { LaneSchedule } from './lane-schedule.js'
 import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import { ProducerIdentity } from './producer-identity.js'
 import { checkRecord } from './record-checks.js'
-import { type DeliverySettings, toDeliverySettings } from './settings.js'
+import { toDeliverySettings } from './settings.js'
 import { MemoryTicket, type ProduceTicket } from './ticket.js'
-import { Topic } from './topic.js'
+import { type MemoryDeps, Topic } from './topic.js'
 import { TopicTable } from './topic-table.js'
 import { persistedOf } from './verdict.js'
 
@@ -27,7 +27,7 @@ const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
 /** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
 export class LaneDelivery implements Delivery, ClusterState {
-  readonly #deps: LaneDeps & { readonly settings: DeliverySettings }
+  readonly #deps: MemoryDeps
   readonly #now: () => number
   readonly #awayBecause: () => Error | undefined
   readonly #topics: TopicTable
@@ -190,7 +190,8 @@ export class LaneDelivery implements Delivery, ClusterState {
     return {
       ...this.#deps.counters,
       bufferedRecords: this.#budget.records,
-      bufferedBytes: this.#budget.bytes,
+      bufferedBytes: this.#budget.usedBytes,
+      stuckBytes: this.#budget.stuckBytes,
       oldestRecordAgeMs: Number.isFinite(oldestAt) ? this.#deps.clock() - oldestAt : 0,
       unknownTopics: this.#topics.unknownCount,
       lanes,

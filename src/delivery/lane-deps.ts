@@ -1,7 +1,7 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../model.js'
 import type { SealedBatch } from '../operations.js'
 import type { SlabPool } from '../wire/slab-pool.js'
-import type { Budget } from './budget.js'
+import type { LaneBudget } from './budget.js'
 import type { Numbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -85,7 +85,7 @@ export interface LaneDeps {
   readonly counters: DeliveryCounters
   readonly slabs: SlabPool
   readonly cluster: ClusterState
-  readonly budget: Pick<Budget, 'hold' | 'hasSpare'>
+  readonly budget: LaneBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
   /** Absent: what is lost is lost, and told to whoever waits. */

@@ -5,6 +5,7 @@ import { errorCodes } from '../wire/error-codes.js'
 import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import { failures } from './failures.js'
+import { LaneCharge } from './lane-charge.js'
 import type { Keeper, LaneDeps, ScheduledLane } from './lane-deps.js'
 import { advanced, type Numbering, raised } from './numbering.js'
 import type { Ticket } from './ticket.js'
@@ -15,6 +16,8 @@ import { WaitingBatches } from './waiting-batches.js'
 const SOON_MS = 15
 /** The attempt after which a warning is logged, about a second after the first one. */
 const ATTEMPTS_WORTH_A_LINE = 4
+/** A lane is stuck when a batch has waited so long for its acknowledgement, however often it was tried. */
+const STUCK_AFTER_MS = 500
 
 /**
  * Where a lane stands.
@@ -47,10 +50,13 @@ export class Lane implements ScheduledLane {
   readonly #limit: BatchLimit
   readonly #onBatchClosed: () => void
   readonly #waiting: WaitingBatches
+  readonly #charge: LaneCharge
   #state: LaneState = 'idle'
   #head: Batch | undefined
   #numbering: Numbering | undefined
   #attempts = 0
+  /** When the head was tried first. */
+  #headSince = 0
   #isBurying = false
   /** Distinguishes the answer that is waited for from late ones. */
   #awaited: SealedBatch | undefined
@@ -61,9 +67,6 @@ export class Lane implements ScheduledLane {
   #reason = 'it was waiting to be sent'
   /** What its leader could not be reached for, since a broker last answered. */
   #lastError: string | undefined
-  #chargedBytes = 0
-  /** The request that everything held belongs to, if there is one. */
-  #soleTicket: Ticket | undefined
 
   /**
    * @param limit of all lanes of the topic
@@ -76,6 +79,7 @@ export class Lane implements ScheduledLane {
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
+    this.#charge = new LaneCharge(deps.budget, deps.settings.maxLaneBytes)
   }
 
   get state(): LaneState {
@@ -87,27 +91,14 @@ export class Lane implements ScheduledLane {
     return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
   }
 
-  /** Bytes held, bookkeeping included. */
-  get chargedBytes(): number {
-    return this.#chargedBytes
-  }
-
-  /**
-   * Has room for a record: its share of the buffer is not used up, or the lane was empty when the record's request came,
-   * since one request within the limits is not refused while there is room.
-   */
-  hasRoom(bytes: number, ticket: Ticket): boolean {
-    if (this.#chargedBytes + bytes <= this.#deps.settings.maxLaneBytes) return true
-    return (this.#chargedBytes === 0 || this.#soleTicket === ticket) && this.#deps.budget.hasSpare(bytes)
+  /** What it holds of the buffer. */
+  get charge(): LaneCharge {
+    return this.#charge
   }
 
   /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
   append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): void {
-    if (this.#chargedBytes === 0) this.#soleTicket = ticket
-    else if (this.#soleTicket !== ticket) this.#soleTicket = undefined
-    const charge = this.#waiting.append(record, timestampMs, ticket, index)
-    this.#chargedBytes += charge
-    this.#deps.budget.hold(charge, 1)
+    this.#charge.take(this.#waiting.append(record, timestampMs, ticket, index), ticket)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
@@ -154,7 +145,8 @@ export class Lane implements ScheduledLane {
     if (this.#waiting.isEmpty) this.#onBatchClosed()
     this.#head = head
     this.#attempts = 0
-    head.tryFrom(this.#deps.clock())
+    this.#headSince = this.#deps.clock()
+    head.tryFrom(this.#headSince)
     return head
   }
 
@@ -243,6 +235,7 @@ export class Lane implements ScheduledLane {
   /** The head is done with; `parts` take its place. */
   #settled(head: Batch, parts: readonly Batch[] = []): void {
     this.#head = undefined
+    this.#charge.setStuck(false)
     this.#replace(head, parts)
     if (this.#waiting.isEmpty) this.#becomeIdle()
     else this.#becomeReady()
@@ -250,10 +243,7 @@ export class Lane implements ScheduledLane {
 
   #replace(batch: Batch, parts: readonly Batch[]): void {
     this.#waiting.putBack(parts)
-    for (const part of parts) {
-      this.#chargedBytes += part.chargedBytes
-      this.#deps.budget.hold(part.chargedBytes, part.recordCount)
-    }
+    for (const part of parts) this.#charge.hold(part.chargedBytes, part.recordCount)
     this.#release(batch)
   }
 
@@ -271,9 +261,9 @@ export class Lane implements ScheduledLane {
     for (const { record, timestampMs, index } of records) head.append(record, timestampMs, ticket, index)
     head.maybeWritten = true
     this.#head = head
+    this.#headSince = this.#deps.clock()
     this.#numbering = numbering
-    this.#chargedBytes += head.chargedBytes
-    this.#deps.budget.hold(head.chargedBytes, head.recordCount)
+    this.#charge.hold(head.chargedBytes, head.recordCount)
     this.#becomeReady()
   }
 
@@ -325,7 +315,7 @@ export class Lane implements ScheduledLane {
 
   /** Holds nothing, and waits for no answer. */
   get isIdle(): boolean {
-    return this.#state === 'idle' && this.#chargedBytes === 0
+    return this.#state === 'idle' && this.#charge.bytes === 0
   }
 
   /** With what it would go on; `undefined`: it has written nothing under the present producer id. */
@@ -364,7 +354,7 @@ export class Lane implements ScheduledLane {
 
   #becomeIdle(): void {
     this.#enter('idle')
-    this.#soleTicket = undefined
+    this.#charge.emptied()
     this.#deps.schedule.emptied(this)
   }
 
@@ -384,6 +374,7 @@ export class Lane implements ScheduledLane {
     this.#countWithdrawn(this.#waiting.expire(nowMs, this.#tooLate, batch => this.#release(batch)))
     const head = this.#head
     if (head === undefined) return
+    if (nowMs - this.#headSince >= STUCK_AFTER_MS) this.#becomeStuck()
     if (this.#state === 'awaiting') {
       head.expire(nowMs, false, this.#tooLate)
       if (nowMs - this.#awaitedSince >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
@@ -392,6 +383,12 @@ export class Lane implements ScheduledLane {
     this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#tooLate))
     if (head.isEmpty) this.#settled(head)
     else if (nowMs >= head.expiresAt) this.#expireHead(head)
+  }
+
+  #becomeStuck(): void {
+    if (this.#charge.isStuck) return
+    this.#charge.setStuck(true)
+    this.#onBatchClosed()
   }
 
   /** What a record is told whose time is over. */
@@ -417,12 +414,11 @@ export class Lane implements ScheduledLane {
 
   #countWithdrawn(records: number): void {
     this.#deps.counters.withdrawn += records
-    this.#deps.budget.hold(0, -records)
+    this.#charge.hold(0, -records)
   }
 
   #release(batch: Batch): void {
-    this.#chargedBytes -= batch.chargedBytes
-    this.#deps.budget.hold(-batch.chargedBytes, -batch.recordCount)
+    this.#charge.hold(-batch.chargedBytes, -batch.recordCount)
   }
 
   /** Fails all that waits behind the head, and the head too unless the Router has it. */

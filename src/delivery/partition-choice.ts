@@ -43,7 +43,7 @@ export class PartitionChoice {
   }
 
   /**
-   * The partition with the fewest bytes to send, a random one of several. Skips partitions that are backing off, unless
+   * The partition with the fewest bytes to send, a random one of several. Skips partitions that are backing off or stuck, unless
    * all of them are.
    */
   #nextSticky(partitionCount: number): number {
@@ -63,5 +63,7 @@ export class PartitionChoice {
 
 const TROUBLE_BYTES = 2 ** 40
 
+const isInTrouble = ({ state, charge }: Lane): boolean => state === 'backingOff' || charge.isStuck
+
 const loadOf = (lane: Lane | undefined): number =>
-  lane === undefined ? 0 : lane.chargedBytes + (lane.state === 'backingOff' ? TROUBLE_BYTES : 0)
+  lane === undefined ? 0 : lane.charge.bytes + (isInTrouble(lane) ? TROUBLE_BYTES : 0)

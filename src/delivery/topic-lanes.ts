@@ -39,9 +39,9 @@ export class TopicLanes {
     const { partition, key } = record
     const lane = this.of(this.partitionOf(record, partitioner, count))
     const bytes = roughSizeOf(record)
-    if (lane.hasRoom(bytes, ticket)) return lane
+    if (lane.charge.allows(bytes, ticket)) return lane
     if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
     const other = this.of(this.#choice.of(key, partitioner, count))
-    return other.hasRoom(bytes, ticket) ? other : undefined
+    return other.charge.allows(bytes, ticket) ? other : undefined
   }
 }

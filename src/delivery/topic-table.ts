@@ -1,10 +1,8 @@
 import type { ActorRef } from '../actor/actor.js'
 import type { RecordFailure } from '../model.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../operations.js'
-import type { LaneDeps } from './lane-deps.js'
-import type { DeliverySettings } from './settings.js'
 import type { MemoryTicket } from './ticket.js'
-import { Topic, type TopicDeps } from './topic.js'
+import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
 /** How often the topics are searched for some that nobody uses. */
@@ -26,11 +24,7 @@ export class TopicTable implements TopicFollower {
   #isClosed = false
 
   /** @param onForgotten called for a topic that was removed: no record may go through its object any more */
-  constructor(
-    router: ActorRef<RouterMessage>,
-    deps: LaneDeps & { readonly settings: DeliverySettings },
-    onForgotten: (topic: Topic) => void
-  ) {
+  constructor(router: ActorRef<RouterMessage>, deps: MemoryDeps, onForgotten: (topic: Topic) => void) {
     this.#router = router
     this.#onForgotten = onForgotten
     this.#unknown = new UnknownTopics(deps.settings, topic => this.#forget(topic))

@@ -1,5 +1,6 @@
 import type { ProduceRecord, RecordFailure } from '../model.js'
 import type { TopicNews } from '../operations.js'
+import type { Budget } from './budget.js'
 import { failures } from './failures.js'
 import type { Lane } from './lane.js'
 import type { LaneDeps } from './lane-deps.js'
@@ -15,9 +16,14 @@ const FRESH_MS = 1_000
 /** What brokers denied is no news about a time in which nobody asked. */
 const DENIAL_COUNTS_FOR_MS = 5_000
 
-/** What topics share. */
-export interface TopicDeps extends LaneDeps {
+/** What all lanes and topics of memory share. */
+export interface MemoryDeps extends LaneDeps {
   readonly settings: DeliverySettings
+  readonly budget: Budget
+}
+
+/** What topics share. */
+export interface TopicDeps extends MemoryDeps {
   readonly unknown: UnknownTopics<Topic>
   /** Has the Router tell of the topic: what it knows, or, `anew`, what a new look-up finds. */
   follow(topic: Topic, anew: boolean): void
@@ -87,7 +93,7 @@ export class Topic implements UnknownTopic {
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
       const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
-      if (lane === undefined) return this.#laneFull(this.#lanes.partitionOf(record, partitioner, count))
+      if (lane === undefined) return this.#laneFull(this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count)))
       lane.append(record, timestampMs, ticket, index)
       return undefined
     }
@@ -99,9 +105,15 @@ export class Topic implements UnknownTopic {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  #laneFull(partition: number): RecordFailure {
-    const { maxLaneBytes } = this.#deps.settings
-    return failures.overloaded(`the lane of ${this.name}/${partition} is`, maxLaneBytes, 'delivery.maxLaneBytes')
+  #laneFull({ partition, charge }: Lane): RecordFailure {
+    const { budget, settings } = this.#deps
+    const shareBytes = Math.floor(budget.shareOf(settings.maxLaneBytes))
+    if (charge.bytes >= shareBytes || !charge.isStuck) {
+      const limits = 'delivery.maxLaneBytes, delivery.maxBytes'
+      return failures.overloaded(`the lane of ${this.name}/${partition} is`, shareBytes, limits)
+    }
+    const what = `the part of the buffer for partitions that are stuck, as ${this.name}/${partition} is, is`
+    return failures.overloaded(what, budget.stuckLanesMaxBytes, 'a half of delivery.maxBytes')
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -121,7 +133,7 @@ export class Topic implements UnknownTopic {
       return refusal
     }
     const charge = this.#parked.add(arrival)
-    this.#deps.budget.hold(charge, 1)
+    this.#deps.budget.park(charge, 1)
     this.#deps.unknown.grew(this, charge)
     if (isFirst) this.#deps.follow(this, this.isKnown)
     return undefined
@@ -132,8 +144,9 @@ export class Topic implements UnknownTopic {
     const { budget, unknown } = this.#deps
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
-    const limit = isDenied ? unknownTopicMaxBytes : maxLaneBytes
-    const fits = this.#parked.chargedBytes + bytes <= limit && unknown.hasRoom(this, bytes)
+    const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
+    const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayPark(bytes))
+    const fits = this.#parked.chargedBytes + bytes <= limit && mayWait
     if (fits || (this.#parked.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
@@ -188,7 +201,7 @@ export class Topic implements UnknownTopic {
     const { chargedBytes, recordCount } = this.#parked
     const arrivals = this.#parked.takeAll()
     this.#deps.unknown.grew(this, -chargedBytes)
-    this.#deps.budget.hold(-chargedBytes, -recordCount)
+    this.#deps.budget.park(-chargedBytes, -recordCount)
     this.#deps.unknown.leave(this, nowMs)
     return arrivals
   }
@@ -203,7 +216,7 @@ export class Topic implements UnknownTopic {
     const expired = this.#parked.expire(nowMs, failure)
     if (expired === 0) return
     counters.withdrawn += expired
-    budget.hold(this.#parked.chargedBytes - bytes, -expired)
+    budget.park(this.#parked.chargedBytes - bytes, -expired)
     unknown.grew(this, this.#parked.chargedBytes - bytes)
     if (this.#parked.recordCount > 0) return
     if (!this.isKnown) this.#deps.unfollow(this)

@@ -1,3 +1,4 @@
+import { boundless } from '../delivery/budget.js'
 import type { DeliveryDeps, ProduceOptions } from '../delivery/delivery.js'
 import { failures } from '../delivery/failures.js'
 import type { Lane } from '../delivery/lane.js'
@@ -99,7 +100,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       counters: this.#counters,
       slabs: new SlabPool(SPARE_SLAB_BYTES),
       cluster: this,
-      budget: { hold: () => undefined, hasSpare: () => true },
+      budget: boundless,
       schedule: this.#schedule,
       numbers: this.#identity,
       keeper: this,

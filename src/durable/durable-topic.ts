@@ -1,3 +1,4 @@
+import { boundless } from '../delivery/budget.js'
 import type { Lane, SentRecord } from '../delivery/lane.js'
 import type { LaneDeps, ScheduledLane } from '../delivery/lane-deps.js'
 import { roughSizeOf } from '../delivery/parked-records.js'
@@ -101,6 +102,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#hasBacklog = backlogFrom !== undefined
     this.#notes = new Map(notes)
     const budget = {
+      ...boundless,
       hold: (bytes: number, records: number): void => this.#hold(bytes, records),
       hasSpare: (bytes: number): boolean => deps.readAhead.hasRoom(bytes)
     }
@@ -319,7 +321,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   #hasRoom(partition: number, bytes: number): boolean {
     if (partition >= this.#partitionCount || this.#notes.has(partition)) return false
-    const held = this.#lanes.all[partition]?.chargedBytes ?? 0
+    const held = this.#lanes.all[partition]?.charge.bytes ?? 0
     const { readAhead, maxLaneBytes } = this.#deps
     if (held + bytes <= Math.min(maxLaneBytes, readAhead.share)) return true
     if (held === 0 && readAhead.hasRoom(bytes)) return true
@@ -343,7 +345,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   #isLaneHungry(partition: number, bytes = 0): boolean {
     if (!this.#hasRoom(partition, bytes)) return false
-    const held = this.#lanes.all[partition]?.chargedBytes ?? 0
+    const held = this.#lanes.all[partition]?.charge.bytes ?? 0
     const { readAhead, maxLaneBytes } = this.#deps
     return held <= Math.min(maxLaneBytes, readAhead.share) * SHARE_TO_READ_AT
   }

@@ -22,8 +22,11 @@ interface Waiter {
   readonly refuse: (error: OverloadedError) => void
 }
 
-/** Above this share of the room requests wait. What is left takes the records whose size nobody could know before. */
-const NEARLY_FULL = 0.9
+/**
+ * Requests wait when this share is used of the room that is not stuck. What is left takes the records whose size nobody
+ * could know before, and those for partitions that get stuck: they are never all there is.
+ */
+const NEARLY_FULL = 0.75
 /** An announced body counts for so long: bodies that are announced and do not come must keep no others out. */
 const EXPECTED_FOR_MS = 250
 /** No single request counts as more than this share of the room. */
@@ -106,8 +109,9 @@ export class Admission {
 
   #fits(sizeBytes: number): boolean {
     if (this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES) return false
-    const { usedBytes, maxBytes } = this.#room
-    return usedBytes + this.#expectedBytes + sizeBytes <= maxBytes * NEARLY_FULL
+    const { usedBytes, maxBytes, stuckBytes } = this.#room
+    const comingBytes = usedBytes - stuckBytes + this.#expectedBytes
+    return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
   }
 
   #expect(request: HeldRequest, sizeBytes: number): void {

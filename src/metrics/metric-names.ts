@@ -34,6 +34,10 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['delivery.retried_batches', 'Batches that were sent again'],
   ['delivery.buffered_records', 'Records that wait for Kafka'],
   ['delivery.buffered_bytes', 'Their bytes, bookkeeping included'],
+  [
+    'delivery.stuck_bytes',
+    'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up'
+  ],
   ['delivery.buffer_limit_bytes', 'Most bytes that may wait: `delivery.maxBytes`'],
   ['delivery.oldest_record_age_seconds', 'How long the oldest record that waits for Kafka has waited; 0: none waits'],
   [

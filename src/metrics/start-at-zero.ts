@@ -29,6 +29,7 @@ const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['router', 'decompressed_bytes'],
   ['delivery', 'buffered_records'],
   ['delivery', 'buffered_bytes'],
+  ['delivery', 'stuck_bytes'],
   ['delivery', 'oldest_record_age_seconds'],
   ['delivery', 'unknown_topics'],
   ['delivery', 'lanes'],
