@@ -20,6 +20,7 @@ import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { DurableTicket } from './durable-ticket.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { toLoggedRecord } from './logged.js'
+import { OpenTopics } from './open-topics.js'
 import { TopicFollower } from './topic-follower.js'
 import { Waiters } from './waiters.js'
 
@@ -51,7 +52,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly cluster: string
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
-  readonly #topics = new Map<string, DurableTopic>()
+  readonly #topics: OpenTopics
   readonly #usedAt = new Map<DurableTopic, number>()
   readonly #follower: TopicFollower
   readonly #notes: BatchNotes
@@ -88,9 +89,18 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       logOf,
       wasIntact: () => this.#left!.isIntact,
       clusterId: () => this.#clusterId,
-      topicOf: lane => this.#byName(lane.topic)
+      topicOf: lane => this.#topics.byName(lane.topic)
     })
-    this.#follower = new TopicFollower({ router, clock, log, topicOf: name => this.#byName(name) })
+    this.#follower = new TopicFollower({ router, clock, log, told: (news, nowMs) => this.#topics.told(news, nowMs) })
+    this.#topics = new OpenTopics({
+      cluster: deps.cluster,
+      clock,
+      log,
+      search: request => logOf().search(request),
+      make: (destination, from) => this.#makeTopic(destination, from),
+      onNamed: topic => this.#left!.notes.delete(topic.destination),
+      onShelved: topic => this.#shelved(topic)
+    })
     this.#metrics = new DurableMetrics(deps.metrics)
     this.#topicDeps = {
       settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
@@ -185,7 +195,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       else {
         const sequence = firstSequence + at
         if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!)
-        this.#topicOf(entries[at]!.destination).appended(sequence, sequence + 1)
+        this.#topics.appended(entries[at]!.destination, sequence)
       }
     }
     ticket.stored()
@@ -197,25 +207,26 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   opened(queue: OpenedQueue): void {
     this.#left = queue
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
-    for (const destination of [...queue.backlog.keys()]) this.#topicOf(destination)
+    if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
   }
 
-  #topicOf(destination: string): DurableTopic {
-    const known = this.#topics.get(destination)
-    if (known !== undefined) return known
-    const { backlog, notes } = this.#left!
-    const name = destination.slice(this.cluster.length + 1)
-    const backlogFrom = backlog.get(destination)?.firstSequence
-    const topic = new DurableTopic(name, destination, backlogFrom, notes.get(destination) ?? new Map(), this.#topicDeps)
-    backlog.delete(destination)
-    notes.delete(destination)
-    this.#topics.set(destination, topic)
+  #makeTopic(destination: string, from: number | undefined): DurableTopic {
+    const notes = this.#left!.notes.get(destination) ?? new Map()
+    const topic = new DurableTopic(
+      destination.slice(this.cluster.length + 1),
+      destination,
+      from,
+      notes,
+      this.#topicDeps
+    )
     this.#follower.follow(topic, 0)
     return topic
   }
 
-  #byName(name: string): DurableTopic | undefined {
-    return this.#topics.get(`${this.cluster}/${name}`)
+  /** Kafka does not know the topic, and others want its place. */
+  #shelved(topic: DurableTopic): void {
+    this.#follower.unfollow(topic)
+    topic.close()
   }
 
   /** Told by the Router which Kafka cluster is connected, whenever that changes. */
@@ -223,7 +234,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
-    for (const topic of this.#topics.values()) topic.clusterChanged()
+    this.#topics.clusterChanged()
+    for (const topic of this.#topics.all) topic.clusterChanged()
   }
 
   get clusterId(): string | undefined {
@@ -258,12 +270,12 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   }
 
   delayed(lane: ScheduledLane): void {
-    const topic = this.#byName(lane.topic)
+    const topic = this.#topics.byName(lane.topic)
     if (topic !== undefined) this.#deps.queue.readAhead.isStuck(lane, () => topic.setAside(lane.partition))
   }
 
   suspended(lane: ScheduledLane, failure: RecordFailure): void {
-    this.#byName(lane.topic)?.suspended(lane, failure)
+    this.#topics.byName(lane.topic)?.suspended(lane, failure)
   }
 
   // ---- time
@@ -273,6 +285,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#schedule.tick(nowMs)
     this.#waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
     this.#follower.tick(nowMs)
+    this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
     if (this.#isClosed && this.#isSettled) this.#whenSettled?.()
     if (nowMs - this.#forgottenAt >= FORGET_EVERY_MS) this.#forgetUnused(nowMs)
@@ -286,7 +299,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   #forgetUnused(nowMs: number): void {
     this.#forgottenAt = nowMs
     const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
-    for (const topic of this.#topics.values()) {
+    for (const topic of this.#topics.all) {
       if (!topic.isIdle) this.#usedAt.set(topic, nowMs)
       else if (nowMs - (this.#usedAt.get(topic) ?? nowMs) >= unusedMs) this.#forget(topic)
       else if (!this.#usedAt.has(topic)) this.#usedAt.set(topic, nowMs)
@@ -294,7 +307,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   }
 
   #forget(topic: DurableTopic): void {
-    this.#topics.delete(topic.destination)
+    this.#topics.forget(topic)
     this.#usedAt.delete(topic)
     this.#follower.unfollow(topic)
     const lanes = topic.lanes.filter((lane): lane is Lane => lane !== undefined)
@@ -304,11 +317,12 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   }
 
   stats(): DurableStats {
-    const lanes = [...this.#topics.values()].flatMap(topic => topic.lanes.filter(lane => lane !== undefined))
+    const lanes = [...this.#topics.all].flatMap(topic => topic.lanes.filter(lane => lane !== undefined))
     return {
       ...this.#counters,
       accepted: this.#accepted,
       buried: this.#burials.count,
+      topics: this.#topics.size,
       lanes: lanes.length,
       lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length
     }
@@ -322,19 +336,20 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   // ---- the end
 
   get #isSettled(): boolean {
-    return [...this.#topics.values()].every(({ lanes }) => lanes.every(lane => lane === undefined || !lane.isAwaiting))
+    return [...this.#topics.all].every(({ lanes }) => lanes.every(lane => lane === undefined || !lane.isAwaiting))
   }
 
   /** Takes nothing more, and waits for what was sent; the rest stays in the log. */
   async close(timeoutMs: number): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const topic of this.#topics.values()) topic.close()
+    this.#topics.close()
+    for (const topic of this.#topics.all) topic.close()
     if (this.#left !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
     clearInterval(this.#ticker)
     this.#identity.close()
     this.#follower.close()
-    for (const topic of this.#topics.values()) {
+    for (const topic of this.#topics.all) {
       for (const lane of topic.lanes) lane?.close(() => failures.shuttingDown('pending'))
     }
     this.#waiters.close('shutting down')

@@ -9,6 +9,8 @@ export interface DurableStats extends Readonly<DeliveryCounters> {
   readonly accepted: number
   /** Refused by Kafka for good, and kept as dead letters. */
   readonly buried: number
+  /** That records are delivered to, or that Kafka is asked about. */
+  readonly topics: number
   readonly lanes: number
   readonly lanesBackingOff: number
 }
@@ -24,7 +26,7 @@ const counted = {
   buried: 'dead_lettered_records',
   retries: 'retried_batches'
 } as const
-const gauged = { lanes: 'lanes', lanesBackingOff: 'lanes_backing_off' } as const
+const gauged = { topics: 'topics', lanes: 'lanes', lanesBackingOff: 'lanes_backing_off' } as const
 const logGauges = {
   openEntries: 'open_records',
   deadLetters: 'dead_letters',

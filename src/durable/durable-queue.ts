@@ -14,11 +14,12 @@ import { LogMetrics } from './durable-metrics.js'
 import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
 
-/** The log, and what an earlier process has left there for one cluster. The maps belong to whoever is given them. */
+/** The log, and what an earlier process has left there for one cluster. The map belongs to whoever is given it. */
 export interface OpenedQueue {
   readonly log: DurableLog
   readonly feed: LogFeed
-  readonly backlog: Map<string, DestinationBacklog>
+  /** Sequence of its first entry; `undefined`: there is none. */
+  readonly backlogFrom: number | undefined
   /** By destination and partition: the batch that was sent last, and may or may not be in Kafka. */
   readonly notes: Map<string, ReadonlyMap<number, BatchNote>>
   /** An entry that is not there was completed: neither damage nor a torn append has taken any. */
@@ -46,6 +47,12 @@ export interface DurableQueueOptions {
   readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
 }
 
+/** What an earlier process has left. */
+interface Left extends Pick<OpenedQueue, 'notes'> {
+  /** What waits, by cluster. */
+  readonly backlog: ReadonlyMap<string, DestinationBacklog>
+}
+
 interface Waiting {
   readonly entries: readonly NewEntry[]
   readonly settle: (result: AppendResult) => void
@@ -68,9 +75,7 @@ export class DurableQueue {
   readonly #members = new Map<string, QueueMember>()
   #opened: OpenDurableLog | undefined
   #feed: LogFeed | undefined
-  #left:
-    | (Readonly<Pick<OpenedQueue, 'notes'>> & { readonly backlog: ReadonlyMap<string, DestinationBacklog> })
-    | undefined
+  #left: Left | undefined
   #opening: Promise<void> | undefined
   #failedAt = Number.NEGATIVE_INFINITY
   #lastError = ''
@@ -175,7 +180,7 @@ export class DurableQueue {
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
     const { log } = opened
     this.#opened = opened
-    this.#left = { backlog, notes: this.#notesOf(opened, backlog) }
+    this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
     this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)
     this.#feed = new LogFeed(request => log.read(request), this.#options.log)
     for (const member of this.#members.values()) this.#tell(member)
@@ -230,19 +235,14 @@ export class DurableQueue {
       log: this.#opened!.log,
       feed: this.#feed!,
       isIntact: isIntact(this.#opened!.report),
-      backlog: new Map([...this.#left!.backlog].filter(isOfMember)),
+      backlogFrom: this.#left!.backlog.get(member.cluster)?.firstSequence,
       notes: new Map([...this.#left!.notes].filter(isOfMember))
     })
   }
 
   /** Records that wait, by cluster; after the log was opened. */
   get leftRecords(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>()
-    for (const [destination, { openEntries }] of this.#left?.backlog ?? []) {
-      const cluster = clusterOf(destination)
-      counts.set(cluster, (counts.get(cluster) ?? 0) + openEntries)
-    }
-    return counts
+    return new Map([...(this.#left?.backlog ?? [])].map(([cluster, { openEntries }]) => [cluster, openEntries]))
   }
 
   /** To be called when no member sends anything any more. Idempotent. */
@@ -253,6 +253,20 @@ export class DurableQueue {
     await this.#feed?.stop()
     await this.#opened?.close()
   }
+}
+
+/** Destinations may be many, so the sums are kept instead. */
+function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string, DestinationBacklog> {
+  const sums = new Map<string, DestinationBacklog>()
+  for (const [destination, { firstSequence, openEntries }] of backlog) {
+    const cluster = clusterOf(destination)
+    const before = sums.get(cluster) ?? { firstSequence, openEntries: 0 }
+    sums.set(cluster, {
+      firstSequence: Math.min(before.firstSequence, firstSequence),
+      openEntries: before.openEntries + openEntries
+    })
+  }
+  return sums
 }
 
 const isIntact = ({ damagedEntries, tornEntries, tornBytes, quarantinedFiles }: RecoveryReport): boolean =>

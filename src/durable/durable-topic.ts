@@ -128,6 +128,11 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return isThrough && this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
   }
 
+  /** Its first entry that no lane has taken, or an entry before it. */
+  get lowest(): number {
+    return this.#flows.lowest
+  }
+
   /** The number of partitions with which the partition of what its lane is sending was chosen. */
   countOfSent(partition: number): number {
     return this.#former.countOf(partition) ?? this.#partitionCount

@@ -7,8 +7,7 @@ export interface TopicFollowerOptions {
   readonly router: ActorRef<RouterMessage>
   readonly clock: MonotonicClock
   readonly log: Logger
-  /** `undefined`: nobody wants to know any more. */
-  readonly topicOf: (name: string) => DurableTopic | undefined
+  readonly told: (news: TopicNews, nowMs: number) => void
 }
 
 /** Has the Router tell what there is to know about topics: at once, or after a pause for those that are not there. */
@@ -49,11 +48,11 @@ export class TopicFollower implements Follower {
   /** Called by the Router. A bug met with one topic stays in it. */
   topicsTold(news: readonly TopicNews[]): void {
     if (this.#isClosed) return
-    const { clock, log, topicOf } = this.#options
+    const { clock, log, told } = this.#options
     const nowMs = clock()
     for (const one of news) {
       try {
-        topicOf(one.topic)?.told(one, nowMs)
+        told(one, nowMs)
       } catch (error) {
         log.error({ err: error, topic: one.topic }, 'news of a topic met a bug')
       }

@@ -34,6 +34,7 @@ const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['delivery', 'unknown_topics'],
   ['delivery', 'lanes'],
   ['delivery', 'lanes_backing_off'],
+  ['durable', 'topics'],
   ['durable', 'lanes'],
   ['durable', 'lanes_backing_off']
 ]

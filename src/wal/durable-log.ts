@@ -2,6 +2,7 @@ import { type AppendGroup, AppendGroups, type Chunk } from './append-groups.js'
 import type { DestinationBacklog } from './backlog.js'
 import { Completions } from './completions.js'
 import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
+import type { DestinationSearch, FoundDestinations } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import { type Refusal, refuse } from './log-error.js'
@@ -138,6 +139,11 @@ export class DurableLog {
   /** Who has entries that are not completed: what a new start begins with. */
   backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
     return this.#options.host.backlog()
+  }
+
+  /** Which destinations have entries that are not completed, from some sequence on. */
+  search(request: DestinationSearch): Promise<FoundDestinations> {
+    return this.#options.host.search(request)
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */

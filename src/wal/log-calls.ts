@@ -1,4 +1,5 @@
 import type { DeadLetterReason } from './dead-letters.js'
+import type { DestinationSearch } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
 import type { LogStats } from './log-stats.js'
@@ -25,6 +26,7 @@ export type AnsweredCall = { readonly id: number } & (
   | { readonly type: 'note'; readonly notes: readonly { readonly key: string; readonly value: Uint8Array }[] }
   | { readonly type: 'read'; readonly request: ReadRequest }
   | { readonly type: 'backlog' }
+  | { readonly type: 'search'; readonly request: DestinationSearch }
   | { readonly type: 'sync' }
   | { readonly type: 'bury'; readonly entry: StoredEntry; readonly reason: DeadLetterReason }
   | { readonly type: 'listDeadLetters'; readonly fromSequence: number; readonly maxBytes: number }

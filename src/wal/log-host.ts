@@ -1,5 +1,6 @@
 import type { DestinationBacklog } from './backlog.js'
 import type { DeadLetterList, DeadLetterReason, DeadLetters } from './dead-letters.js'
+import type { DestinationSearch, FoundDestinations } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
 import type { Refusal } from './log-error.js'
@@ -31,6 +32,8 @@ export interface LogHost {
   read(request: ReadRequest): Promise<ReadResult>
   /** Who has entries that are not completed. */
   backlog(): Promise<ReadonlyMap<string, DestinationBacklog>>
+  /** Which destinations have entries that are not completed, from some sequence on. */
+  search(request: DestinationSearch): Promise<FoundDestinations>
   /** Makes a dead letter of an entry: kept, synced, and completed in the log. Otherwise it stays where it is. */
   bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined>
   listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList>
@@ -70,6 +73,9 @@ export class InlineLogHost implements LogHost {
   }
   async backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
     return this.#store.backlog()
+  }
+  async search(request: DestinationSearch): Promise<FoundDestinations> {
+    return this.#store.search(request)
   }
   async bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     return bury(this.#store, this.#deadLetters, entry, reason)

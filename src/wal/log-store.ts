@@ -1,5 +1,6 @@
 import { Availability } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
+import { type DestinationSearch, type FoundDestinations, searchDestinations } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import { slabName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
@@ -200,6 +201,11 @@ export class LogStore {
   /** Who has entries that are not completed. @throws when a slab cannot be read */
   backlog(): ReadonlyMap<string, DestinationBacklog> {
     return backlogOf(this.#slabs.all, this.#indexes)
+  }
+
+  /** Which destinations have entries that are not completed, from some sequence on. @throws when a slab cannot be read */
+  search(request: DestinationSearch): FoundDestinations {
+    return searchDestinations(this.#slabs.all, this.#indexes, request)
   }
 
   /** Makes everything committed so far survive a power cut. Returns false when that failed. */

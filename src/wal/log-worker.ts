@@ -96,6 +96,8 @@ function serve(host: LogHost, call: AnsweredCall): Promise<unknown> {
       return host.forgetDeadLetters(call.ranges)
     case 'backlog':
       return host.backlog()
+    case 'search':
+      return host.search(call.request)
     case 'sync':
       return host.sync()
     case 'tick':

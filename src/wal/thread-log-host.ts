@@ -5,6 +5,7 @@ import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
 import type { DestinationBacklog } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
+import type { DestinationSearch, FoundDestinations } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
 import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './log-calls.js'
@@ -113,6 +114,9 @@ class ThreadLogHost implements LogHost {
   }
   backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
     return this.#call({ type: 'backlog' })
+  }
+  search(request: DestinationSearch): Promise<FoundDestinations> {
+    return this.#call({ type: 'search', request })
   }
   bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     return this.#call({ type: 'bury', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
