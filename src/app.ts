@@ -29,6 +29,8 @@ import { DecompressedMemory } from './wire/decompressed-memory.js'
 
 /** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
 const REQUESTS_SHARE = 0.5
+/** Share of the remaining time in which consumer groups are left; the records that are left need the rest. */
+const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 
@@ -207,6 +209,11 @@ class Rooms {
     this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
     this.#shutdown.add('closing the durable log', () => this.#clusters.closeDurableLog())
     this.#shutdown.add('writing what is left', remainingMs => this.#clusters.writeWhatIsLeft(remainingMs))
+    this.#shutdown.add(
+      'leaving the consumer groups',
+      remainingMs => this.#clusters.leaveGroups(remainingMs),
+      GROUPS_SHARE
+    )
     this.#shutdown.add('watching the clusters', async () => this.#clusters.stopWatching())
     await this.#clusters.start(embeddedBootstrap)
   }

@@ -19,6 +19,9 @@ import { type KafkaCluster, startCluster } from './kafka.js'
 import { watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 
+/** Share of the time for leaving groups in which acknowledgements are waited for; commits need the rest. */
+const ACKS_SHARE = 0.5
+
 export interface ClustersDeps {
   readonly system: ActorSystem
   readonly config: Config
@@ -101,6 +104,12 @@ export class Clusters {
   stopWatching(): void {
     this.#logWatch.stop()
     for (const stop of this.#stopWatching) stop()
+  }
+
+  /** Waits for acknowledgements of offered messages for a while, commits, and leaves all consumer groups. */
+  async leaveGroups(timeoutMs: number): Promise<void> {
+    const graceMs = Math.min(this.#deps.config.consumer.handOverMs, timeoutMs * ACKS_SHARE)
+    await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs)))
   }
 
   /** Counts what is lost in {@link lostRecords}, cluster by cluster, so that a late one does not hide the others. */

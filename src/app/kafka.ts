@@ -34,7 +34,7 @@ export interface KafkaCluster extends Castellan {
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
   const { config, queue, ...rest } = deps
-  const { router, delivery, cache, clusters } = config
+  const { router, delivery, consumer, cache, clusters } = config
   const options = {
     ...rest,
     brokers,
@@ -45,7 +45,8 @@ export async function startCluster(name: string, brokers: readonly string[], dep
       decompressedMaxBytes: cache.decompressedMaxBytes,
       ...topicSettingsOf(delivery)
     },
-    delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs }
+    delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs },
+    consumer
   }
   const castellan = await openCluster(options, queue && { queue, cluster: name })
   return { ...castellan, name }

@@ -5,6 +5,7 @@ import { deliverySettings } from '../delivery/settings.js'
 import type { DialectSettings } from '../dialects/common-settings.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { dialects, type SettingsOfDialects } from '../dialects/dialects.js'
+import { consumerSettings } from '../groups/settings.js'
 import { httpSettings, managementSettings } from '../http/settings.js'
 import { cacheSettings, routerSettings } from '../router/settings.js'
 import { describeSchema } from '../settings/leaves.js'
@@ -35,6 +36,7 @@ export const schemaOf = (listed: readonly Dialect[]) =>
       .describe('The HTTP APIs'),
     router: routerSettings,
     delivery: deliverySettings,
+    consumer: consumerSettings,
     wal: walSettings,
     cache: cacheSettings,
     log: logSettings,

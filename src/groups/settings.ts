@@ -3,7 +3,7 @@ import { bytes, count, milliseconds, millisecondsOrZero } from '../settings/unit
 
 const MIB = 1024 * 1024
 
-const options = z.strictObject({
+const section = z.strictObject({
   start: z
     .enum(['latest', 'earliest'])
     .default('latest')
@@ -77,10 +77,19 @@ const options = z.strictObject({
       'Makes the process a static member (KIP-345) of its groups under this name, so that a restart within the session time-out causes no rebalance. No two processes may have the same'
     )
 })
+const options = section.refine(({ heartbeatIntervalMs, sessionTimeoutMs }) => heartbeatIntervalMs < sessionTimeoutMs, {
+  path: ['heartbeatIntervalMs'],
+  error: 'must be shorter than `sessionTimeoutMs`, and should be a third of it: the coordinator removes a silent member'
+})
 
 /** Every limit and time of consumer groups. */
 export type ConsumerSettings = Readonly<z.output<typeof options>>
 export type ConsumerSettingsOverrides = Partial<ConsumerSettings>
+
+/** Consumer groups: the section `consumer` of the configuration. */
+export const consumerSettings = options
+  .prefault({})
+  .describe('Reading on behalf of consumer groups: membership, acknowledgements and limits, for all clusters and APIs')
 
 /** The options of consumer groups, as `openCastellan({ consumer })` takes them. */
 export const consumerOptions = options.prefault({})

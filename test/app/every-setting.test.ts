@@ -67,6 +67,8 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['delivery.createTopics', true],
   ['delivery.unknownTopicWaitMs', 4_000],
   ['delivery.lookUpIntervalMs', 20],
+  ['consumer.maxRetries', 3],
+  ['consumer.instanceId', 'pod-1'],
   ['log.file', 'castellan.log'],
   ['wal.directory', 'castellan-data/elsewhere'],
   ['shutdown.drainMs', 10]
