@@ -16,6 +16,7 @@ export const harmlessFaults = (Object.keys(all) as FaultName[]).filter(
     ![
       'killGateway',
       'refuseForGood',
+      'refuseRecords',
       'forgetProducer',
       'recreateTopic',
       'growTopic',

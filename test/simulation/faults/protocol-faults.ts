@@ -61,9 +61,8 @@ const halfTruths: Partial<Record<ApiName, readonly KafkaErrorName[]>> = {
   OffsetCommit: ['COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR', 'REQUEST_TIMED_OUT', 'UNKNOWN_SERVER_ERROR']
 }
 
-/** What Kafka says of records it will not take, now or later. */
-const refusalsForGood: readonly KafkaErrorName[] = [
-  'TOPIC_AUTHORIZATION_FAILED',
+/** What Kafka says of single records it will not take, now or later. */
+const refusalsOfRecords: readonly KafkaErrorName[] = [
   'MESSAGE_TOO_LARGE',
   'RECORD_LIST_TOO_LARGE',
   'INVALID_TIMESTAMP',
@@ -149,14 +148,22 @@ const answerTwice: FaultKind = (targets, random) => {
   return order(targets, random, api, { type: 'corrupt', mutate }, 'two answers')
 }
 
-/** Before each answer comes the one before it once more, when the next request is already on its way. */
+/** Behind the length of the frame. */
+const CORRELATION_ID_AT = 4
+
+/**
+ * Before each answer comes the one before it once more, when the next request is already on its way. It may be of another
+ * connection, so only one with a lower correlation id stands for a second answer to something that was answered.
+ */
 const answerAgain: FaultKind = (targets, random) => {
-  let before: Buffer = Buffer.alloc(0)
+  let before: Buffer | undefined
   const mutate = (frame: Buffer): Buffer => {
-    const both = Buffer.concat([before, frame])
+    const isOlder = before !== undefined && idOf(before) < idOf(frame)
+    const both = isOlder ? Buffer.concat([before!, frame]) : frame
     before = frame
     return both
   }
+  const idOf = (answer: Buffer): number => answer.readInt32BE(CORRELATION_ID_AT)
   return order(targets, random, someApi(random), { type: 'corrupt', mutate }, 'the answer before, and the right one')
 }
 
@@ -177,8 +184,18 @@ const hangUp: FaultKind = (targets, random) => {
   return order(targets, random, someApi(random), { type: 'close', afterWork }, what)
 }
 
+/** Nothing may be written for a while. */
 const refuseForGood: FaultKind = (targets, random) => {
-  const name = random.pick(refusalsForGood)
+  const name = 'TOPIC_AUTHORIZATION_FAILED'
+  return order(targets, random, 'Produce', { type: 'error', errorCode: errorCodes[name] }, name)
+}
+
+/**
+ * What is allowed in a batch has changed: one that was written without an answer is refused when it is sent again. It is
+ * halved under the next epoch, since it may as well not have been written, and then a record may be there twice.
+ */
+const refuseRecords: FaultKind = (targets, random) => {
+  const name = random.pick(refusalsOfRecords)
   return order(targets, random, 'Produce', { type: 'error', errorCode: errorCodes[name] }, name)
 }
 
@@ -201,6 +218,7 @@ const throttle: FaultKind = (targets, random) => {
 
 export const protocolFaults = {
   refuseForGood,
+  refuseRecords,
   forgetProducer,
   throttle,
   refuse,

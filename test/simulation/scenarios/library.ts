@@ -18,7 +18,11 @@ export const orders: SimulatedTopic = { name: 'orders', partitions: 3 }
 export const events: SimulatedTopic = {
   name: 'events',
   partitions: 2,
-  config: new Map([['min.insync.replicas', '2']])
+  config: new Map([
+    ['min.insync.replicas', '2'],
+    // Room for each record, but not for each batch: some are halved.
+    ['max.message.bytes', '1500']
+  ])
 }
 
 /** Limits of all sizes: what is rare with large ones is common with small ones. */
@@ -129,12 +133,22 @@ export const library: Scenario = {
 
 export const forgetful: Scenario = {
   name: 'forgetful',
-  about: 'the same, and brokers say that they have lost the state of the producer; then a record may be there twice',
+  about:
+    'the same, and brokers have lost the state of the producer or refuse what they had taken; then a record may be there twice',
   topics,
   build: build(['duplicated']),
   faults: {
     ...harmed,
-    kinds: ['forgetProducer', 'forgetProducer', 'doAndRefuse', 'dropResponse', 'stopBroker', 'moveLeader', 'cut'],
+    kinds: [
+      'forgetProducer',
+      'forgetProducer',
+      'refuseRecords',
+      'doAndRefuse',
+      'dropResponse',
+      'stopBroker',
+      'moveLeader',
+      'cut'
+    ],
     meanPauseMs: 1_500
   }
 }
