@@ -1,19 +1,19 @@
-import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
-import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
+import type { ProduceRecord, RecordFailure } from '../model.js'
 import type { BatchAnswer, SealedBatch } from '../operations.js'
-import { errorCodes } from '../wire/error-codes.js'
+import { AwaitedAnswer } from './awaited-answer.js'
 import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
-import { failures } from './failures.js'
 import { LaneCharge } from './lane-charge.js'
 import type { Keeper, LaneDeps, ScheduledLane } from './lane-deps.js'
-import { advanced, type Numbering, raised } from './numbering.js'
+import { LaneLog } from './lane-log.js'
+import { LaneNumbering } from './lane-numbering.js'
+import { LaneTrouble } from './lane-trouble.js'
+import type { Numbering } from './numbering.js'
+import { retryPauseMs } from './retry-pause.js'
 import type { Ticket } from './ticket.js'
 import { judge, type Verdict } from './verdict.js'
 import { WaitingBatches } from './waiting-batches.js'
 
-/** Pause before the first retry after a change of leader: the new one is known within moments, or not soon at all. */
-const SOON_MS = 15
 /** The attempt after which a warning is logged, about a second after the first one. */
 const ATTEMPTS_WORTH_A_LINE = 4
 /** A lane is stuck when a batch has waited so long for its acknowledgement, however often it was tried. */
@@ -51,22 +51,17 @@ export class Lane implements ScheduledLane {
   readonly #onBatchClosed: () => void
   readonly #waiting: WaitingBatches
   readonly #charge: LaneCharge
+  readonly #numbering: LaneNumbering
+  readonly #trouble: LaneTrouble
+  readonly #answer = new AwaitedAnswer()
+  readonly #log: LaneLog
   #state: LaneState = 'idle'
   #head: Batch | undefined
-  #numbering: Numbering | undefined
   #attempts = 0
   /** When the head was tried first. */
   #headSince = 0
   #isBurying = false
-  /** Distinguishes the answer that is waited for from late ones. */
-  #awaited: SealedBatch | undefined
-  #awaitedSince = 0
   #timer: NodeJS.Timeout | undefined
-  /** The last answer was that its leader does not know the partition. */
-  #isDenied = false
-  #reason = 'it was waiting to be sent'
-  /** What its leader could not be reached for, since a broker last answered. */
-  #lastError: string | undefined
 
   /**
    * @param limit of all lanes of the topic
@@ -80,6 +75,9 @@ export class Lane implements ScheduledLane {
     this.#onBatchClosed = onBatchClosed
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
     this.#charge = new LaneCharge(deps.budget, deps.settings.maxLaneBytes)
+    this.#numbering = new LaneNumbering(deps.numbers)
+    this.#trouble = new LaneTrouble(topic, deps.cluster)
+    this.#log = new LaneLog(deps.log, this)
   }
 
   get state(): LaneState {
@@ -112,28 +110,19 @@ export class Lane implements ScheduledLane {
       this.#becomeIdle()
       return undefined
     }
-    this.#numbering ??= this.#deps.numbers.numbering(this)
-    if (this.#numbering === undefined) return undefined
+    const numbering = this.#numbering.start(this)
+    if (numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
-    const bytes = head.bytesFor(this.#numbering)
+    const { clock, cluster } = this.#deps
+    const bytes = head.bytesFor(numbering)
     this.#waiting.giveWriter(head.takeWriter())
-    const sealed: SealedBatch = {
-      topic: this.topic,
-      partition: this.partition,
-      bytes,
-      clusterId: this.#deps.cluster.clusterId,
-      answer: answer => {
-        if (this.#awaited === sealed) this.#answered(head, answer)
-      },
-      delayed: lastError => {
-        if (this.#awaited === sealed) this.#lastError = lastError
-      }
-    }
-    this.#awaited = sealed
-    this.#awaitedSince = this.#deps.clock()
     this.#attempts++
     this.#state = 'awaiting'
-    return sealed
+    const { topic, partition } = this
+    return this.#answer.expect({ topic, partition, bytes, clusterId: cluster.clusterId }, clock(), {
+      answered: answer => this.#answered(head, answer),
+      delayed: lastError => this.#trouble.delayed(lastError)
+    })
   }
 
   #takeNext(): Batch {
@@ -151,10 +140,9 @@ export class Lane implements ScheduledLane {
   }
 
   #answered(head: Batch, answer: BatchAnswer): void {
-    this.#awaited = undefined
+    this.#answer.forget()
     const nowMs = this.#deps.clock()
-    this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
+    this.#trouble.answered(answer)
     const facts = {
       topic: this.topic,
       partition: this.partition,
@@ -162,7 +150,7 @@ export class Lane implements ScheduledLane {
       maybeWritten: head.maybeWritten,
       isExpired: nowMs >= head.expiresAt,
       isDurable: this.#deps.keeper !== undefined,
-      lastError: this.#cause
+      lastError: this.#trouble.cause
     }
     this.#carryOut(head, judge(facts, answer))
   }
@@ -170,8 +158,7 @@ export class Lane implements ScheduledLane {
   #carryOut(head: Batch, verdict: Verdict): void {
     switch (verdict.type) {
       case 'delivered':
-        // Void when another cluster has taken the place of the one that answered.
-        if (this.#numbering !== undefined) this.#numbering = advanced(this.#numbering, head.recordCount)
+        this.#numbering.advance(head.recordCount)
         this.#deps.counters.delivered += head.recordCount
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
@@ -183,15 +170,12 @@ export class Lane implements ScheduledLane {
         this.#backOff(verdict.reason, verdict.soon)
         return
       case 'restart':
-        this.#deps.log.warn(
-          { topic: this.topic, partition: this.partition, epoch: this.#numbering?.epoch },
-          `kafka has lost what it knew of this producer, going on with the next epoch: ${verdict.reason}`
-        )
-        this.#renumber()
+        this.#log.stateLost(this.#numbering.current?.epoch, verdict.reason)
+        this.#numbering.raise()
         this.#backOff(verdict.reason, false)
         return
       case 'split':
-        if (verdict.renumber) this.#renumber()
+        if (verdict.renumber) this.#numbering.raise()
         if (verdict.tooLarge) this.#limit.refused(head.sizeBytes)
         this.#settled(head, head.split())
         return
@@ -200,14 +184,14 @@ export class Lane implements ScheduledLane {
         else void this.#bury(head, verdict, this.#deps.keeper)
         return
       case 'suspend':
-        this.#reason = verdict.failure.message
+        this.#trouble.refused(verdict.failure.message)
         this.#enter('suspended')
         this.#deps.keeper!.suspended(this, verdict.failure)
     }
   }
 
   #giveUp(head: Batch, { failure, renumber }: Verdict & { type: 'fail' }): void {
-    if (renumber) this.#renumber()
+    if (renumber) this.#numbering.raise()
     this.#failHead(head, failure)
   }
 
@@ -224,10 +208,7 @@ export class Lane implements ScheduledLane {
 
   #failHead(head: Batch, failure: RecordFailure): void {
     this.#deps.counters.failed += head.recordCount
-    this.#deps.log.warn(
-      { topic: this.topic, partition: this.partition, records: head.recordCount, code: failure.code },
-      `records were not delivered: ${failure.message}`
-    )
+    this.#log.notDelivered(head.recordCount, failure)
     this.#settled(head)
     head.fail(failure)
   }
@@ -262,7 +243,7 @@ export class Lane implements ScheduledLane {
     head.maybeWritten = true
     this.#head = head
     this.#headSince = this.#deps.clock()
-    this.#numbering = numbering
+    this.#numbering.resume(numbering)
     this.#charge.hold(head.chargedBytes, head.recordCount)
     this.#becomeReady()
   }
@@ -295,7 +276,7 @@ export class Lane implements ScheduledLane {
     this.#head = undefined
     this.#release(head)
     this.#becomeIdle()
-    return { indexes: head.indexes, numbering: this.#numbering }
+    return { indexes: head.indexes, numbering: this.#numbering.current }
   }
 
   /** There may be somewhere to send records again. */
@@ -305,7 +286,7 @@ export class Lane implements ScheduledLane {
 
   /** Another cluster: the producer id is void there, and a broker could take it for somebody else's. */
   clusterChanged(): void {
-    this.#numbering = undefined
+    this.#numbering.forget()
   }
 
   /** The Router has a batch of it. */
@@ -320,36 +301,19 @@ export class Lane implements ScheduledLane {
 
   /** With what it would go on; `undefined`: it has written nothing under the present producer id. */
   get numbering(): Numbering | undefined {
-    return this.#numbering
-  }
-
-  #renumber(): void {
-    const used = this.#numbering
-    if (used === undefined) return
-    this.#numbering = raised(used)
-    if (this.#numbering === undefined) this.#deps.numbers.usedUp(used.producerId)
+    return this.#numbering.current
   }
 
   #backOff(reason: string, soon: boolean): void {
     const { random, settings, counters } = this.#deps
-    this.#reason = reason
+    this.#trouble.refused(reason)
     this.#state = 'backingOff'
     counters.retries++
     this.#onBatchClosed()
-    const delayMs =
-      soon && this.#attempts === 1
-        ? SOON_MS * (0.5 + random())
-        : backoffMs(this.#attempts - 1, settings.retryBackoffMs, settings.retryBackoffMaxMs, random, A_FIFTH_AROUND)
+    const delayMs = retryPauseMs(this.#attempts, soon, settings, random)
     this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
     this.#deps.keeper?.delayed(this)
-    if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#logTrouble()
-  }
-
-  #logTrouble(): void {
-    this.#deps.log.warn(
-      { topic: this.topic, partition: this.partition, attempts: this.#attempts },
-      `a batch is not taken yet: ${this.#reason}`
-    )
+    if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#log.notTakenYet(this.#attempts, reason)
   }
 
   #becomeIdle(): void {
@@ -371,16 +335,16 @@ export class Lane implements ScheduledLane {
 
   /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
   tick(nowMs: number): void {
-    this.#countWithdrawn(this.#waiting.expire(nowMs, this.#tooLate, batch => this.#release(batch)))
+    this.#countWithdrawn(this.#waiting.expire(nowMs, this.#trouble.tooLate, batch => this.#release(batch)))
     const head = this.#head
     if (head === undefined) return
     if (nowMs - this.#headSince >= STUCK_AFTER_MS) this.#becomeStuck()
     if (this.#state === 'awaiting') {
-      head.expire(nowMs, false, this.#tooLate)
-      if (nowMs - this.#awaitedSince >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
+      head.expire(nowMs, false, this.#trouble.tooLate)
+      if (this.#answer.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
     }
-    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#tooLate))
+    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#trouble.tooLate))
     if (head.isEmpty) this.#settled(head)
     else if (nowMs >= head.expiresAt) this.#expireHead(head)
   }
@@ -391,25 +355,15 @@ export class Lane implements ScheduledLane {
     this.#onBatchClosed()
   }
 
-  /** What a record is told whose time is over. */
-  readonly #tooLate = (persisted: Persisted): RecordFailure =>
-    this.#isDenied && persisted === 'no'
-      ? failures.unknownTopic(this.topic)
-      : failures.timedOut(this.#reason, persisted, this.#cause)
-
-  get #cause(): string | undefined {
-    return this.#lastError ?? this.#deps.cluster.awayBecause
-  }
-
   #giveUpWaiting(head: Batch): void {
     const error = new Error('the router did not answer')
-    this.#deps.log.error({ topic: this.topic, partition: this.partition }, error.message)
+    this.#log.notAnswered(error)
     this.#answered(head, { type: 'unanswered', error })
   }
 
   #expireHead(head: Batch): void {
-    if (head.maybeWritten) this.#renumber()
-    this.#failHead(head, failures.timedOut(this.#reason, head.maybeWritten ? 'unknown' : 'no', this.#cause))
+    if (head.maybeWritten) this.#numbering.raise()
+    this.#failHead(head, this.#trouble.timedOut(head.maybeWritten ? 'unknown' : 'no'))
   }
 
   #countWithdrawn(records: number): void {
@@ -426,7 +380,7 @@ export class Lane implements ScheduledLane {
     for (const batch of this.#waiting.takeAll()) this.#drop(batch, failureOf)
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting') return
-    if (head.maybeWritten) this.#renumber()
+    if (head.maybeWritten) this.#numbering.raise()
     this.#head = undefined
     this.#drop(head, failureOf)
     this.#becomeReady()
@@ -435,7 +389,7 @@ export class Lane implements ScheduledLane {
   /** Lets go of everything; what the Router has may still be written. */
   close(failureOf: (maybeWritten: boolean) => RecordFailure): void {
     if (this.#state === 'awaiting') this.#head!.maybeWritten = true
-    this.#awaited = undefined
+    this.#answer.forget()
     this.#state = 'ready'
     this.failWaiting(failureOf)
     this.#becomeIdle()
