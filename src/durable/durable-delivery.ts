@@ -10,6 +10,7 @@ import { type DeliverySettings, toDeliverySettings } from '../delivery/settings.
 import type { ProduceTicket } from '../delivery/ticket.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../model.js'
 import type { AppendResult, DurableLog, NewEntry } from '../wal/durable-log.js'
+import { unverifiedSizeBytes } from '../wal/entry.js'
 import type { Refusal } from '../wal/log-error.js'
 import type { LogStats } from '../wal/log-stats.js'
 import { SlabPool } from '../wire/slab-pool.js'
@@ -186,16 +187,18 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     ticket: DurableTicket,
     entries: readonly NewEntry[],
     indexes: readonly number[],
-    { firstSequence, storedCount, refusal }: AppendResult,
+    { firstSequence, storedCount, refusal, bytes }: AppendResult,
     isAwaited: boolean
   ): void {
     this.#accepted += storedCount
+    let offset = 0
     for (let at = 0; at < entries.length; at++) {
       if (at >= storedCount) this.#refuse(ticket, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
         if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!)
-        this.#topics.appended(entries[at]!.destination, sequence)
+        this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
+        offset += unverifiedSizeBytes(bytes, offset)
       }
     }
     ticket.stored()

@@ -272,7 +272,12 @@ function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string
 const isIntact = ({ damagedEntries, tornEntries, tornBytes, quarantinedFiles }: RecoveryReport): boolean =>
   damagedEntries + tornEntries + tornBytes + quarantinedFiles.length === 0
 
-const nothingStored = (refusal: Refusal): AppendResult => ({ firstSequence: 0, storedCount: 0, refusal })
+const nothingStored = (refusal: Refusal): AppendResult => ({
+  firstSequence: 0,
+  storedCount: 0,
+  refusal,
+  bytes: Buffer.alloc(0)
+})
 
 const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
 

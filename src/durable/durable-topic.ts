@@ -143,10 +143,23 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return this.#hasBacklog || this.#flows.behindCount > 0 || this.#flows.position < this.#end
   }
 
-  /** Entries of it are in the log, the first of them at `first`, the last before `end`. */
-  appended(first: number, end: number): void {
-    if (!this.#hasMore) this.#flows.skipTo(first)
-    this.#end = Math.max(this.#end, end)
+  /** An entry of it is in the log now. */
+  appended(sequence: number): void {
+    if (!this.#hasMore) this.#flows.skipTo(sequence)
+    this.#end = Math.max(this.#end, sequence + 1)
+    this.#want()
+  }
+
+  /** All its entries have been taken by lanes: it can take the next one before that is read. */
+  get isCaughtUp(): boolean {
+    return this.#partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
+  }
+
+  /** Takes an entry that was appended just now, if there is room for it. Only when it {@link isCaughtUp}. */
+  take(sequence: number, body: Buffer): void {
+    this.#flows.skipTo(sequence)
+    this.offer({ sequence, body })
+    this.offered(sequence + 1, false)
     this.#want()
   }
 
@@ -276,7 +289,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return this.#flows.next(flow => this.#isHungry(flow), isSomethingThere && this.#isAnyHungry())
   }
 
-  offer({ sequence, body }: StoredEntry): void {
+  offer({ sequence, body }: Pick<StoredEntry, 'sequence' | 'body'>): void {
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
     const partitioner = partitioners[partitionerOfNumber(record.partitioner)]

@@ -1,6 +1,7 @@
 import type { Logger, MonotonicClock } from '../model.js'
 import type { TopicNews } from '../operations.js'
 import type { DestinationSearch, FoundDestinations } from '../wal/destination-search.js'
+import { bodyAt } from '../wal/entry.js'
 import type { DurableTopic } from './durable-topic.js'
 
 export interface OpenTopicsOptions {
@@ -79,11 +80,16 @@ export class OpenTopics {
     this.#searchSoon()
   }
 
-  /** An entry for this destination was appended. */
-  appended(destination: string, sequence: number): void {
+  /**
+   * An entry for this destination was appended.
+   *
+   * @param offset where it stands in `bytes`, which are used again when this returns
+   */
+  appended(destination: string, sequence: number, bytes: Buffer, offset: number): void {
     const topic = this.#topics.get(destination) ?? this.#openAtOnce(destination)
     if (topic === undefined) this.found(sequence)
-    else topic.appended(sequence, sequence + 1)
+    else if (topic.isCaughtUp) topic.take(sequence, bodyAt(bytes, offset))
+    else topic.appended(sequence)
   }
 
   /** What the Router knows of a topic. */

@@ -8,6 +8,8 @@ export interface Chunk {
 export interface AppendGroup<Waiter> {
   /** Those that were not handed to the log yet; the last one never is before the group is committed. */
   readonly chunks: Chunk[]
+  /** Of all chunks, handed over or not. */
+  chunkCount: number
   readonly waiters: Waiter[]
   sizeBytes: number
 }
@@ -37,17 +39,22 @@ export class AppendGroups<Waiter> {
     return this.#waiting[0]
   }
 
-  /** Adds `sizeBytes` in one piece behind everything that waits, to be filled now: in the last chunk of the result. */
-  add(sizeBytes: number, waiter: Waiter): Chunk {
+  /**
+   * Adds `sizeBytes` in one piece behind everything that waits, to be filled now: the last bytes of the result.
+   *
+   * @param waiterAt makes the waiter of a piece that begins at `offset` of the group's chunk `number`, counted from 0
+   */
+  add(sizeBytes: number, waiterAt: (number: number, offset: number) => Waiter): Chunk {
     const group = this.#groupFor()
     let chunk = group.chunks.at(-1)
     if (!chunk || chunk.usedBytes + sizeBytes > chunk.bytes.length) {
       chunk = { bytes: this.#memory(Math.max(sizeBytes, CHUNK_BYTES)), usedBytes: 0 }
       group.chunks.push(chunk)
+      group.chunkCount++
     }
+    group.waiters.push(waiterAt(group.chunkCount - 1, chunk.usedBytes))
     chunk.usedBytes += sizeBytes
     group.sizeBytes += sizeBytes
-    group.waiters.push(waiter)
     this.#waitingBytes += sizeBytes
     return chunk
   }
@@ -61,7 +68,7 @@ export class AppendGroups<Waiter> {
   #groupFor(): AppendGroup<Waiter> {
     const last = this.#waiting.at(-1)
     if (last && last.sizeBytes < GROUP_BYTES) return last
-    const group = { chunks: [], waiters: [], sizeBytes: 0 }
+    const group = { chunks: [], chunkCount: 0, waiters: [], sizeBytes: 0 }
     this.#waiting.push(group)
     return group
   }

@@ -6,9 +6,8 @@ import type { DestinationSearch, FoundDestinations } from './destination-search.
 import type { SequenceRange } from './done-set.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import { type Refusal, refuse } from './log-error.js'
-import type { LogHost, Note } from './log-host.js'
+import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import type { LogStats } from './log-stats.js'
-import type { CommitResult } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
 import { SLAB_HEADER_BYTES } from './slab-header.js'
@@ -37,10 +36,19 @@ export interface AppendResult {
   readonly firstSequence: number
   readonly storedCount: number
   readonly refusal: Refusal | undefined
+  /**
+   * The entries as they stand in the log, one behind the other, for as long as `settle` runs: their memory is used again.
+   * Empty when nothing was stored.
+   */
+  readonly bytes: Buffer
 }
 
 interface Waiter {
   readonly entryCount: number
+  /** Where its entries stand: the number of the group's chunk, and their place in it. */
+  readonly chunk: number
+  readonly offset: number
+  readonly sizeBytes: number
   readonly settle: (result: AppendResult) => void
 }
 
@@ -104,7 +112,13 @@ export class DurableLog {
     const sizeBytes = sizes.reduce((total, size) => total + size, 0)
     const refusal = this.#refusalFor(sizes, sizeBytes)
     if (refusal) return refusal
-    const chunk = this.#groups.add(sizeBytes, { entryCount: entries.length, settle })
+    const chunk = this.#groups.add(sizeBytes, (number, offset) => ({
+      entryCount: entries.length,
+      chunk: number,
+      offset,
+      sizeBytes,
+      settle
+    }))
     let offset = chunk.usedBytes - sizeBytes
     for (let at = 0; at < entries.length; at++) {
       this.#write(chunk.bytes, offset, entries[at]!, sizes[at]!)
@@ -248,6 +262,7 @@ export class DurableLog {
     const result = await committed.catch((error: unknown) => unknownOutcome(error))
     this.#syncs?.operated(result.committedCount)
     settle(group.waiters, result)
+    this.#options.host.reuse(result.memory)
   }
 
   async #tick(): Promise<void> {
@@ -257,19 +272,23 @@ export class DurableLog {
 
 const usedBytes = ({ bytes, usedBytes }: Chunk): Buffer => bytes.subarray(0, usedBytes)
 
-function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal }: CommitResult): void {
+const NOTHING = Buffer.alloc(0)
+
+function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal, memory }: CommittedGroup): void {
   let first = firstSequence
   let left = committedCount
-  for (const waiter of waiters) {
-    const storedCount = Math.max(0, Math.min(waiter.entryCount, left))
-    waiter.settle({ firstSequence: first, storedCount, refusal: storedCount < waiter.entryCount ? refusal : undefined })
-    first += waiter.entryCount
-    left -= waiter.entryCount
+  for (const { entryCount, chunk, offset, sizeBytes, settle } of waiters) {
+    const storedCount = Math.max(0, Math.min(entryCount, left))
+    const bytes = storedCount === 0 ? NOTHING : memory[chunk]!.subarray(offset, offset + sizeBytes)
+    settle({ firstSequence: first, storedCount, refusal: storedCount < entryCount ? refusal : undefined, bytes })
+    first += entryCount
+    left -= entryCount
   }
 }
 
 /** The thread is gone: nobody knows what it wrote. */
-const unknownOutcome = (error: unknown): CommitResult => ({
+const unknownOutcome = (error: unknown): CommittedGroup => ({
+  memory: [],
   firstSequence: 0,
   committedCount: 0,
   refusal: { kind: 'failed', message: `the durable log has ended: ${(error as Error).message}`, isCertain: false }

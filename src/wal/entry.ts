@@ -85,6 +85,12 @@ export function encodeEntry(destination: string, body: Uint8Array, acceptedAtMs:
 export const unverifiedSizeBytes = (bytes: Buffer, offset: number): number =>
   entrySizeBytes(bytes.readUInt16BE(offset + 10), bytes.readUInt32BE(offset + 12))
 
+/** The body of the entry at `offset`, which this process wrote itself. A view of `bytes`. */
+export const bodyAt = (bytes: Buffer, offset: number): Buffer => {
+  const end = offset + unverifiedSizeBytes(bytes, offset)
+  return bytes.subarray(end - bytes.readUInt32BE(offset + 12), end)
+}
+
 export const destinationAt = (bytes: Buffer, offset: number): string =>
   bytes.toString('utf8', offset + ENTRY_HEADER_BYTES, offset + ENTRY_HEADER_BYTES + bytes.readUInt16BE(offset + 10))
 

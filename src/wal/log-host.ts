@@ -14,6 +14,12 @@ export interface Note {
   readonly value: Buffer
 }
 
+/** What became of a group, and the memory that it came in: its entries stand there as they do in the log. */
+export interface CommittedGroup extends CommitResult {
+  /** One piece for each {@link LogHost.stage} of the group, and the one of the commit. Belongs to the caller. */
+  readonly memory: readonly Buffer[]
+}
+
 /** Where the log's synchronous core runs: on a thread of its own, or in place for simulations. */
 export interface LogHost {
   /** Memory for entries that are going to be staged or committed, of exactly this size. */
@@ -25,7 +31,9 @@ export interface LogHost {
    */
   stage(bytes: Buffer): void
   /** Writes the last part of a group, and makes the group as durable as the settings say. */
-  commit(bytes: Buffer): Promise<CommitResult>
+  commit(bytes: Buffer): Promise<CommittedGroup>
+  /** Takes back the memory of a group: {@link memory} may give it again. */
+  reuse(memory: readonly Buffer[]): void
   complete(ranges: readonly SequenceRange[]): Promise<number>
   /** True when the notes survive the death of the process. */
   note(notes: readonly Note[]): Promise<boolean>
@@ -47,6 +55,7 @@ export interface LogHost {
 export class InlineLogHost implements LogHost {
   readonly #store: LogStore
   readonly #deadLetters: DeadLetters
+  #staged: Buffer[] = []
 
   constructor(store: LogStore, deadLetters: DeadLetters) {
     this.#store = store
@@ -57,11 +66,15 @@ export class InlineLogHost implements LogHost {
     return Buffer.allocUnsafeSlow(sizeBytes)
   }
   stage(bytes: Buffer): void {
+    this.#staged.push(bytes)
     this.#store.stage(bytes)
   }
-  async commit(bytes: Buffer): Promise<CommitResult> {
-    return this.#store.commit(bytes)
+  async commit(bytes: Buffer): Promise<CommittedGroup> {
+    const memory = [...this.#staged, bytes]
+    this.#staged = []
+    return { ...this.#store.commit(bytes), memory }
   }
+  reuse(): void {}
   async complete(ranges: readonly SequenceRange[]): Promise<number> {
     return this.#store.complete(ranges)
   }

@@ -15,8 +15,6 @@ const send = (reply: LogReply, moved: readonly ArrayBuffer[] = []): void => port
 const SLOW_MS = 1_000
 const SLOW_WARNING_EVERY_MS = 10_000
 let warnedAt = Number.NEGATIVE_INFINITY
-/** Of chunks that were staged: it goes back with the answer to their commit. */
-const memory: ArrayBuffer[] = []
 /** Odd, so that no salt comes twice before all have been used. */
 const SALT_STEP = 0x9e3779b1
 let salt = randomBytes(4).readUInt32BE(0)
@@ -33,17 +31,12 @@ try {
   const store = new LogStore(options)
   const host = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes }))
   port.on('message', (call: LogCall) => {
-    if (call.type === 'stage') stage(host, call.bytes)
+    if (call.type === 'stage') host.stage(toBuffer(call.bytes))
     else void answer(host, call)
   })
   send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: await host.tick() })
 } catch (error) {
   send({ type: 'unusable', message: (error as Error).message })
-}
-
-function stage(host: LogHost, bytes: Uint8Array): void {
-  memory.push(bytes.buffer as ArrayBuffer)
-  host.stage(toBuffer(bytes))
 }
 
 async function answer(host: LogHost, call: AnsweredCall): Promise<void> {
@@ -66,9 +59,9 @@ function moved({ type }: AnsweredCall, value: unknown): readonly ArrayBuffer[] {
 
 async function commit(host: LogHost, bytes: Uint8Array): Promise<CommitReply> {
   const startedAt = performance.now()
-  const result = await host.commit(toBuffer(bytes))
+  const { memory, ...result } = await host.commit(toBuffer(bytes))
   warnOfSlowDisk(performance.now() - startedAt)
-  return { ...result, memory: [...memory.splice(0), bytes.buffer as ArrayBuffer] }
+  return { ...result, memory: memory.map(({ buffer }) => buffer as ArrayBuffer) }
 }
 
 function warnOfSlowDisk(tookMs: number): void {

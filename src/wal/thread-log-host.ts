@@ -10,9 +10,8 @@ import type { SequenceRange } from './done-set.js'
 import type { StoredEntry } from './entry.js'
 import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './log-calls.js'
 import { LogUnusableError, type Refusal } from './log-error.js'
-import type { LogHost, Note } from './log-host.js'
+import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import type { LogStats } from './log-stats.js'
-import type { CommitResult } from './log-store.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
 import type { RecoveryReport } from './recovery.js'
 
@@ -76,7 +75,7 @@ const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
 class ThreadLogHost implements LogHost {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
-  readonly #spare: ArrayBuffer[] = []
+  readonly #spare: Buffer[] = []
   #nextId = 1
   #end: Error | undefined
   #isClosing = false
@@ -88,19 +87,21 @@ class ThreadLogHost implements LogHost {
   /** What the thread has written comes back with the answer. */
   memory(sizeBytes: number): Buffer {
     const spare = sizeBytes === CHUNK_BYTES ? this.#spare.pop() : undefined
-    return spare ? Buffer.from(spare) : Buffer.allocUnsafeSlow(sizeBytes)
+    return spare ?? Buffer.allocUnsafeSlow(sizeBytes)
   }
   stage(bytes: Buffer): void {
     this.#worker.postMessage({ type: 'stage', bytes } satisfies LogCall, [bytes.buffer as ArrayBuffer])
   }
-  async commit(bytes: Buffer): Promise<CommitResult> {
+  async commit(bytes: Buffer): Promise<CommittedGroup> {
     const { memory, ...result } = await this.#call<CommitReply>({ type: 'commit', bytes }, [
       bytes.buffer as ArrayBuffer
     ])
+    return { ...result, memory: memory.map(chunk => Buffer.from(chunk)) }
+  }
+  reuse(memory: readonly Buffer[]): void {
     for (const chunk of memory) {
-      if (chunk.byteLength === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(chunk)
+      if (chunk.length === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(chunk)
     }
-    return result
   }
   complete(ranges: readonly SequenceRange[]): Promise<number> {
     return this.#call({ type: 'complete', ranges })

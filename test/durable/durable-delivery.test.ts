@@ -78,4 +78,39 @@ describe('delivery from the durable log', () => {
       expect(harness.router.values('orders')).to.deep.equal(values)
     }
   })
+
+  it('durable 6: reads nothing again that a topic has room for when it is appended', async () => {
+    harness = new DurableHarness({ topics: { orders: 2 } })
+    await harness.start()
+    harness.send(record('orders', 'first'))
+    await harness.pass(1_000)
+    const { reads } = harness
+    for (const value of numbers(500)) {
+      harness.send(keyed('orders', `${Number(value) % 7}`, value))
+      if (Number(value) % 10 === 0) await harness.pass(1)
+    }
+    await harness.pass(1_500)
+    expect(harness.router.values('orders')).to.have.length(501)
+    // Those that tell the age of the oldest record.
+    expect(harness.reads - reads).to.be.at.most(2)
+    expect(harness.queue.readAhead.bytes).to.equal(0)
+  })
+
+  it('durable 7: reads from the log what it had no room for, in order with what comes meanwhile', async () => {
+    harness = new DurableHarness({
+      topics: { orders: 1 },
+      delivery: { batchMaxBytes: 4_096 },
+      wal: { readAheadBytes: 64 * 1024 }
+    })
+    await harness.start()
+    harness.router.latencyMs = 20
+    for (const value of numbers(600)) {
+      harness.send(keyed('orders', 'k', value.padEnd(200)))
+      if (Number(value) % 7 === 0) await harness.pass(5)
+      expect(harness.queue.readAhead.bytes).to.be.at.most(64 * 1024)
+    }
+    await harness.pass(10_000)
+    expect(harness.router.partition('orders', 0).values.map(value => value!.trim())).to.deep.equal(numbers(600))
+    expect(harness.reads).to.be.greaterThan(5)
+  })
 })
