@@ -14,6 +14,7 @@ import { Shutdown } from './app/shutdown.js'
 import { reportToStatsd } from './app/statsd.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
+import type { BufferRoom } from './delivery/budget.js'
 import type { Dialect } from './dialects/dialect.js'
 import { dialects } from './dialects/dialects.js'
 import { Admission } from './exchange/admission.js'
@@ -218,11 +219,8 @@ class Rooms {
     await this.#clusters.start(embeddedBootstrap)
   }
 
-  /** Requests are admitted by the room for records of the cluster `default`, the one that they are produced to. */
-  #admission(): Admission {
-    return new Admission(this.#clusters.default.delivery.room, this.#config.http.admissionWaitMs, () =>
-      performance.now()
-    )
+  #admission(room: BufferRoom): Admission {
+    return new Admission(room, this.#config.http.admissionWaitMs, () => performance.now())
   }
 
   async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
@@ -235,7 +233,9 @@ class Rooms {
       dialects: mountDialects(this.#dialects, this.#config, {
         gateway: gateways.get('default')!,
         gateways,
-        admission: this.#admission(),
+        // By the room for records of the cluster `default`, the one that they are produced to.
+        admission: this.#admission(this.#clusters.default.delivery.room),
+        diskAdmission: this.#admission(this.#clusters.logRoom),
         access: doors.door ?? openAccess,
         log: this.#roomLog,
         metrics: this.#metrics,

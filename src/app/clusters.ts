@@ -1,5 +1,6 @@
 import type { ActorSystem } from '../actor/actor.js'
 import type { Config } from '../config/config.js'
+import type { BufferRoom } from '../delivery/budget.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { DurableQueue } from '../durable/durable-queue.js'
 import type { Gateway } from '../gateway/gateway.js'
@@ -61,6 +62,11 @@ export class Clusters {
 
   get default(): KafkaCluster {
     return this.#clusters.find(({ name }) => name === 'default')!
+  }
+
+  /** The memory for records that wait for the disk, of all clusters. */
+  get logRoom(): BufferRoom {
+    return this.#queue.room
   }
 
   get gateways(): ReadonlyMap<string, Gateway> {

@@ -9,7 +9,10 @@ import type { Shutdown } from './shutdown.js'
 
 /** What the dialects are given besides their settings, and where they say what to do at the end. */
 export interface DialectsDeps
-  extends Pick<DialectContext<unknown>, 'admission' | 'gateway' | 'gateways' | 'log' | 'metrics' | 'statsd' | 'now'> {
+  extends Pick<
+    DialectContext<unknown>,
+    'admission' | 'diskAdmission' | 'gateway' | 'gateways' | 'log' | 'metrics' | 'statsd' | 'now'
+  > {
   readonly access: Access
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>

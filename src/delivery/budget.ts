@@ -1,5 +1,8 @@
-/** The memory for records that wait for Kafka, `delivery.maxBytes`. */
+/** Memory for records that were accepted and wait, for Kafka or for the disk. */
 export interface BufferRoom {
+  /** What it is, and the setting that bounds it: for messages. */
+  readonly what: string
+  readonly setting: string
   readonly maxBytes: number
   /** What is held now, bookkeeping included. */
   readonly usedBytes: number
@@ -43,6 +46,8 @@ const SHARE_OF_STUCK = 3 / 4
 
 /** Counts the bytes and records that are held for Kafka, bookkeeping included, against their limit. */
 export class Budget implements BufferRoom, LaneBudget {
+  readonly what = 'the buffer of records for kafka'
+  readonly setting = 'delivery.maxBytes'
   readonly maxBytes: number
   readonly #onChange: () => void
   #bytes = 0

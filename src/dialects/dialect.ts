@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import type { Access } from '../access/access.js'
 import type { Admission } from '../exchange/admission.js'
 import type { SilenceLimit } from '../exchange/silence.js'
-import type { Gateway } from '../gateway/gateway.js'
+import type { Durability, Gateway } from '../gateway/gateway.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { StatsdSources } from '../metrics/statsd/statsd-reporter.js'
 import type { Logger } from '../model.js'
@@ -17,6 +17,8 @@ export interface DialectContext<Settings> {
   readonly gateway: Gateway
   /** Where produce requests wait while `gateway` has no room for more records; absent: they do not wait. */
   readonly admission?: Admission | undefined
+  /** The same for records that are kept on disk: where they wait for it. */
+  readonly diskAdmission?: Admission | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
   /** Gives the caller of a request; every dialect asks it for permission to use topics and groups. */
@@ -32,6 +34,12 @@ export interface DialectContext<Settings> {
   /** Set by the dialect: time limits for silent clients. */
   readonly silence: SilenceLimit
 }
+
+/** Where requests wait whose records are kept so. */
+export const admissionOf = (
+  { admission, diskAdmission }: Pick<DialectContext<unknown>, 'admission' | 'diskAdmission'>,
+  durability: Durability
+): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
 /**
  * A dialect is told twice when the process stops. Both steps have a time limit; a step that fails affects no other

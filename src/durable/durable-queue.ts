@@ -12,6 +12,7 @@ import type { WalSettings } from '../wal/settings.js'
 import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-note.js'
 import { LogMetrics } from './durable-metrics.js'
 import { LogFeed } from './log-feed.js'
+import { LogRoom } from './log-room.js'
 import { ReadAhead } from './read-ahead.js'
 
 /** The log, and what an earlier process has left there for one cluster. The map belongs to whoever is given it. */
@@ -71,6 +72,8 @@ export const clusterOf = (destination: string): string => destination.slice(0, d
  */
 export class DurableQueue {
   readonly readAhead: ReadAhead
+  /** The memory for records that wait for the disk. */
+  readonly room: LogRoom
   readonly #options: DurableQueueOptions
   readonly #members = new Map<string, QueueMember>()
   #opened: OpenDurableLog | undefined
@@ -88,6 +91,8 @@ export class DurableQueue {
 
   constructor(options: DurableQueueOptions) {
     this.#options = options
+    const { maxWaitingBytes } = options.settings
+    this.room = new LogRoom(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
     this.readAhead = new ReadAhead(options.settings.readAheadBytes)
     this.#metrics = new LogMetrics(options.metrics, options.settings)
   }
@@ -166,7 +171,7 @@ export class DurableQueue {
         void this.#feed?.stop()
         onBroken(error)
       }
-      const opened = await open(settings, { log, now, worker, onBroken: broken })
+      const opened = await open(settings, { log, now, worker, onBroken: broken, onTaken: this.room.freed })
       const backlog = await opened.log.backlog()
       this.#use(opened, backlog)
     } catch (error) {
@@ -207,6 +212,7 @@ export class DurableQueue {
     this.#waiting = []
     this.#waitingBytes = 0
     for (const one of waiting) use(one)
+    this.room.freed()
   }
 
   /** Notes of destinations with nothing left are forgotten: what they are about is in Kafka. */

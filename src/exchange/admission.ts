@@ -174,9 +174,9 @@ export class Admission {
   }
 
   get #error(): OverloadedError {
-    const { usedBytes, maxBytes } = this.#room
+    const { what, setting, usedBytes, maxBytes } = this.#room
     return new OverloadedError(
-      `the buffer of records for kafka is full (${usedBytes} of ${maxBytes} bytes; delivery.maxBytes), and no room was found in ${this.#waitMs} ms (http.admissionWaitMs)`
+      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and no room was found in ${this.#waitMs} ms (http.admissionWaitMs)`
     )
   }
 }

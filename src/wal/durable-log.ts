@@ -22,6 +22,8 @@ export interface DurableLogOptions extends SyncScheduleOptions {
   readonly syncPuts: boolean
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** Less waits for the disk than before. */
+  readonly onTaken?: (() => void) | undefined
 }
 
 /** One record and where it is to go. */
@@ -88,6 +90,11 @@ export class DurableLog {
     })
     this.#ticker = setInterval(() => void this.#tick(), TICK_MS)
     this.#ticker.unref()
+  }
+
+  /** Bytes of entries that wait for the disk. */
+  get waitingBytes(): number {
+    return this.#groups.waitingBytes
   }
 
   /** As of the last look at the disk, at most a second ago; `undefined` before the first. */
@@ -244,7 +251,10 @@ export class DurableLog {
   async #commitAll(): Promise<void> {
     if (this.#isCommitting) return
     this.#isCommitting = true
-    for (let group = this.#groups.take(); group; group = this.#groups.take()) await this.#commit(group)
+    for (let group = this.#groups.take(); group; group = this.#groups.take()) {
+      this.#options.onTaken?.()
+      await this.#commit(group)
+    }
     this.#isCommitting = false
     this.#idle?.()
   }

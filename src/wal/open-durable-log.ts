@@ -17,6 +17,8 @@ export interface DurableLogDeps {
   readonly onBroken: (error: Error) => void
   /** The thread's module; another one than the built one when the sources themselves are run. */
   readonly worker?: URL | undefined
+  /** Less waits for the disk than before. Called often. */
+  readonly onTaken?: (() => void) | undefined
 }
 
 /** A durable log that is open, and what was found in it. */
@@ -37,7 +39,7 @@ export interface OpenDurableLog {
  * @throws LogUnusableError, in one line, when another process has the directory, or it cannot be used
  */
 export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps): Promise<OpenDurableLog> {
-  const { log: logger, now, onBroken, worker } = deps
+  const { log: logger, now, onBroken, worker, onTaken } = deps
   const path = resolve(settings.directory)
   let log: DurableLog | undefined
   const lock = await DirectoryLock.take(path, () => {
@@ -49,7 +51,7 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
     const options = { ...settings, path, syncPuts: settings.fsyncPuts, syncTakes: settings.fsyncTakes }
     const { host, report, notes } = await openLogThread(options, { log: logger, onCrash: onBroken, worker })
     const { fsyncThreshold: syncEveryOperations, fsyncIntervalMs: syncIntervalMs } = settings
-    log = new DurableLog({ ...options, syncEveryOperations, syncIntervalMs, host, now })
+    log = new DurableLog({ ...options, syncEveryOperations, syncIntervalMs, host, now, onTaken })
     const close = (): Promise<void> => log!.close().finally(() => lock.release())
     return { log, path, report, notes, close }
   } catch (error) {

@@ -8,6 +8,8 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 class FakeRoom {
+  readonly what = 'the buffer of records for kafka'
+  readonly setting = 'delivery.maxBytes'
   readonly maxBytes = 10 * MIB
   usedBytes = 0
   stuckBytes = 0

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { StatsdValue } from '../../metrics/statsd/statsd-line.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics } from './arion-metrics.js'
 import { ConnectionTimes } from './connection-times.js'
@@ -31,8 +31,7 @@ export function arionPlugin(context: DialectContext<ArionSettings>, Server: Webs
     const endpoint = createEndpoint(context, Server, app.prefix, metrics, answers)
     app.addHook(
       'preParsing',
-      // What goes to disk needs no room in the buffer of records.
-      byHand(exchange => endpoint.receive(exchange), settings.durability === 'disk' ? undefined : context.admission)
+      byHand(exchange => endpoint.receive(exchange), admissionOf(context, settings.durability))
     )
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { Answers } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
 import { Disco } from './disco.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
@@ -58,7 +58,7 @@ export async function kafboyPlugin(
       } else if (route?.type === 'disco') disco.receive(exchange)
       else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
     }
-    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, context.admission)]
+    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admissionOf(context, settings.durability))]
     app.addHook('preParsing', function (request, reply, payload, done) {
       const isProduce = request.method === 'POST' && routeOf(request.raw)?.type === 'produce'
       ;(isProduce ? whenRoom : atOnce).call(this, request, reply, payload, done)

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Answers } from '../../exchange/answers.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
 import { addPersistedHeader } from '../produce-answers.js'
 import { translateCompat } from './compat/translate.js'
 import { PushEndpoint } from './endpoint.js'
@@ -31,7 +31,7 @@ export const kprfPlugin =
     })
     app.addHook(
       'preParsing',
-      byHand(exchange => endpoint.receive(exchange), context.admission)
+      byHand(exchange => endpoint.receive(exchange), admissionOf(context, context.settings.durability))
     )
     for (const path of ['/push', '/push/']) app.post(path, answeredBefore)
     app.setNotFoundHandler(answeredBefore)

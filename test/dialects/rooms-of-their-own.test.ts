@@ -1,0 +1,63 @@
+import { expect } from 'chai'
+import fastify from 'fastify'
+import { arion } from '../../src/dialects/arion/index.js'
+import type { Dialect } from '../../src/dialects/dialect.js'
+import { kafboy } from '../../src/dialects/kafboy/index.js'
+import { kprf } from '../../src/dialects/kprf/index.js'
+import { OverloadedError } from '../../src/errors.js'
+import type { Admission } from '../../src/exchange/admission.js'
+import type { Durability } from '../../src/gateway/gateway.js'
+import { contextFor } from '../support/dialect-context.js'
+import { FakeGateway } from '../support/fake-gateway.js'
+
+const open = { tryAdmit: () => true } as unknown as Admission
+const closed = {
+  tryAdmit: () => false,
+  admit: (_request: unknown, _enter: unknown, refuse: (error: OverloadedError) => void) =>
+    refuse(new OverloadedError('this room is full'))
+} as unknown as Admission
+
+interface Case {
+  readonly dialect: Dialect
+  readonly path: string
+  readonly body: string
+}
+
+const cases: readonly Case[] = [
+  {
+    dialect: kprf as unknown as Dialect,
+    path: '/push',
+    body: JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
+  },
+  { dialect: kafboy as unknown as Dialect, path: '/async/orders', body: '{}' },
+  { dialect: arion as unknown as Dialect, path: '/async/orders', body: 'x' }
+]
+
+async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
+  const settings = dialect.settings.parse({ durability })
+  const rooms = { memory: open, disk: open, [full]: closed }
+  const addRoutes = await dialect.plugin(
+    contextFor(new FakeGateway(), settings, { admission: rooms.memory, diskAdmission: rooms.disk })
+  )
+  const app = fastify({ logger: false, genReqId: () => 'made-up' })
+  await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+  const headers = { 'content-type': 'application/json' }
+  const { statusCode } = await app.inject({ method: 'POST', url: dialect.prefix + path, headers, payload: body })
+  await app.close()
+  return statusCode
+}
+
+describe('the room that requests wait for', () => {
+  for (const one of cases) {
+    const { name } = one.dialect
+    for (const [durability, other] of [
+      ['memory', 'disk'],
+      ['disk', 'memory']
+    ] as const) {
+      it(`${name} with durability ${durability} waits for its own, and not for that of ${other}`, async () => {
+        expect(await statusOf(one, durability, other)).to.be.lessThan(300)
+        expect(await statusOf(one, durability, durability)).to.equal(503)
+      })
+    }
+  }
+})
