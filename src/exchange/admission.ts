@@ -107,11 +107,18 @@ export class Admission {
     return Math.min(announcedBytes(request), this.#room.maxBytes * MAX_SHARE)
   }
 
-  #fits(sizeBytes: number): boolean {
+  /** @param reservedBytes of the room: kept for another request */
+  #fits(sizeBytes: number, reservedBytes = 0): boolean {
     if (this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#room
-    const comingBytes = usedBytes - stuckBytes + this.#expectedBytes
+    const comingBytes = usedBytes - stuckBytes + this.#expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
+  }
+
+  /** Room that is kept for a request: the longer it has waited the more, and all that it needs after half of its time. */
+  #reservedFor(waiter: Waiter | undefined): number {
+    if (waiter === undefined) return 0
+    return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.#waitMs)
   }
 
   #expect(request: HeldRequest, sizeBytes: number): void {
@@ -143,14 +150,15 @@ export class Admission {
   }
 
   #letIn(): void {
-    this.#waiting.serve(waiter => this.#mayEnter(waiter))
+    this.#waiting.serve((waiter, passed) => this.#mayEnter(waiter, passed))
     // What did not fit into this turn goes on in the next; what does not fit into the room is woken by `onFreed`.
     if (this.#waiting.size > 0 && this.#turnBytes > 0) this.#watchTurn()
   }
 
-  #mayEnter({ request, sizeBytes, enter }: Waiter): boolean {
+  /** @param passed it would go before this one, for which there is no room */
+  #mayEnter({ request, sizeBytes, enter }: Waiter, passed: Waiter | undefined): boolean {
     if (request.isOver) return true
-    if (!this.#fits(sizeBytes)) return false
+    if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
     this.#expect(request, sizeBytes)
     request.letGo()
     enter()

@@ -45,32 +45,44 @@ export class FairQueue<Item> {
   }
 
   /**
-   * Takes items in the order of turns, until the next one may not go.
+   * Takes items in the order of turns. One that may not go keeps its turn, and is asked for first the next time; until
+   * then, cheaper ones of other owners are asked for.
    *
-   * @param take returns false when the item has to wait on; it is the first to be asked for the next time
+   * @param take returns false when the item has to wait on; `passed` is the first one that it would go before
    */
-  serve(take: (item: Item) => boolean): void {
-    for (let line = this.#lines[0]; line !== undefined; line = this.#lines[0]) {
+  serve(take: (item: Item, passed: Item | undefined) => boolean): void {
+    let at = 0
+    let passed: Entry<Item> | undefined
+    let triedCost = Number.POSITIVE_INFINITY
+    for (let line = this.#lines[at]; line !== undefined; line = this.#lines[at]) {
       const next = line.entries[0]
-      if (next === undefined) this.#drop(line)
-      else if (next.cost > line.credit) this.#passOn(line)
-      else if (take(next.item)) {
-        line.credit -= next.cost
-        line.entries.shift()
-        this.#size--
-      } else return
+      if (next === undefined) this.#drop(at)
+      else if (next.cost >= triedCost) at++
+      else if (next.cost > line.credit) this.#passOn(at)
+      else if (take(next.item, passed?.item)) this.#taken(line, next)
+      else {
+        passed ??= next
+        triedCost = next.cost
+        at++
+      }
     }
   }
 
-  #passOn(line: Line<Item>): void {
-    line.credit += QUANTUM
-    this.#lines.shift()
-    this.#lines.push(line)
+  #taken(line: Line<Item>, { cost }: Entry<Item>): void {
+    line.credit -= cost
+    line.entries.shift()
+    this.#size--
   }
 
-  #drop(line: Line<Item>): void {
-    this.#lines.shift()
-    this.#byOwner.delete(line.owner)
+  #passOn(at: number): void {
+    const [line] = this.#lines.splice(at, 1)
+    line!.credit += QUANTUM
+    this.#lines.push(line!)
+  }
+
+  #drop(at: number): void {
+    const [line] = this.#lines.splice(at, 1)
+    this.#byOwner.delete(line!.owner)
   }
 
   /** Takes the items that have waited longest with their owner, as long as `isWanted` says so. */

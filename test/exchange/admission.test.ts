@@ -257,6 +257,34 @@ describe('admission', () => {
     expect(entered).to.have.length(7)
   })
 
+  it('lets small requests pass a large one for which there is no room', () => {
+    room.usedBytes = 7 * MIB
+    ask('large', MIB)
+    clock.tick(0)
+    for (let at = 0; at < 10; at++) ask(`small${at}`, KIB)
+    clock.tick(0)
+    expect(entered).to.have.length(10)
+    expect(refused).to.have.length(0)
+  })
+
+  it('lets no stream of small requests keep a large one out', () => {
+    room.usedBytes = 7.4 * MIB
+    ask('large', MIB)
+    let small = 0
+    for (let at = 0; at < 90 && !entered.includes('large'); at++) {
+      // As much comes as goes, as long as it is let in.
+      ask(`small${at}`, 32 * KIB)
+      clock.tick(10)
+      const come = entered.filter(name => name !== 'large').length
+      room.usedBytes += (come - small) * 32 * KIB
+      small = come
+      room.free(Math.min(32 * KIB, room.usedBytes))
+      clock.tick(0)
+    }
+    expect(entered).to.contain('large')
+    expect(refused).to.have.length(0)
+  })
+
   it('lets in those behind a request that was refused, when there is room for them', () => {
     room.usedBytes = 7 * MIB
     ask('large', MIB)

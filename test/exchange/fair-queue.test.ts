@@ -45,6 +45,28 @@ describe('a fair queue', () => {
     expect(served()).to.deep.equal(['b1', 'c1'])
   })
 
+  it('lets cheaper items of others pass one that may not go, and asks for that one first the next time', () => {
+    queue.add(a, 'large', 60 * KIB)
+    queue.add(b, 'b1', 4 * KIB)
+    queue.add(c, 'alike', 60 * KIB)
+    queue.add(c, 'behind it', KIB)
+    const asked: string[] = []
+    const serve = (refused: string): string[] => {
+      const items: string[] = []
+      queue.serve((item, passed) => {
+        asked.push(passed === undefined ? item : `${item} past ${passed}`)
+        if (item === refused) return false
+        items.push(item)
+        return true
+      })
+      return items
+    }
+    expect(serve('large')).to.deep.equal(['b1'])
+    expect(asked).to.deep.equal(['large', 'b1 past large'])
+    expect(serve('none')).to.deep.equal(['large', 'alike', 'behind it'])
+    expect(queue.size).to.equal(0)
+  })
+
   it('gives up what is wanted back, the oldest of each owner first', () => {
     for (const [owner, item] of [
       [a, 'a1'],
