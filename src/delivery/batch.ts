@@ -30,7 +30,7 @@ export type BatchOptions = Pick<LaneSettings, 'compression' | 'timeoutMs'>
 
 /**
  * Records of one lane that travel together, and who waits for each. Open: records are written into the slab as they
- * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as nobody can have
+ * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as no broker can have
  * written it; its bytes are then left out.
  */
 export class Batch {
@@ -145,7 +145,7 @@ export class Batch {
   }
 
   /**
-   * Ends the wait of those whose deadline is over: takes their records out if nobody can have written them, else says
+   * Ends the wait of those whose deadline is over: takes their records out if no broker can have written them, else says
    * that they may come.
    *
    * @returns how many were taken out
@@ -186,7 +186,7 @@ export class Batch {
     }
   }
 
-  /** The sealed bytes, to be used for another batch by whoever is certain that nobody reads them any more. */
+  /** The sealed bytes, to be used for another batch by a caller that is certain that no attempt reads them any more. */
   get sealedBytes(): Buffer | undefined {
     return this.#bytes
   }

@@ -26,7 +26,7 @@ export interface LaneBudget {
   mayStick(bytes: number): boolean
 }
 
-/** The budget of lanes whose records somebody else bounds. */
+/** The budget of lanes whose records are bounded elsewhere. */
 export const boundless: LaneBudget = {
   hold: () => undefined,
   hasSpare: () => true,

@@ -16,10 +16,10 @@ export interface ProduceOptions {
   /**
    * How long the caller waits for outcomes.
    *
-   * In memory at most `delivery.timeoutMs`; a record nobody can have written by then is withdrawn (`persisted: no`).
+   * In memory at most `delivery.timeoutMs`; a record that no broker can have written by then is withdrawn (`persisted: no`).
    *
    * On disk a record never expires: the deadline ends the wait only, and the outcome is `timedOut` with `persisted: pending`.
-   * 0: nobody waits; outcomes are `pending` as soon as the records are accepted. `Infinity` waits as long as it takes.
+   * 0: the request does not wait; outcomes are `pending` as soon as the records are accepted. `Infinity` waits as long as it takes.
    */
   readonly deadlineMs: number
   /** Default: `memory`. */

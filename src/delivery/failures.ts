@@ -29,7 +29,7 @@ export const failures = {
     failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
   /** The durable log cannot take the record now. */
   logUnavailable: (message: string, persisted: Persisted = 'no') => failure('logUnavailable', message, true, persisted),
-  /** The record is in the durable log, and will be delivered when nobody waits for it any more. */
+  /** The record is in the durable log, and will be delivered after its request has been answered. */
   stillPending: (why: string) =>
     failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),

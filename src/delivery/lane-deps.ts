@@ -88,6 +88,6 @@ export interface LaneDeps {
   readonly budget: LaneBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
-  /** Absent: what is lost is lost, and told to whoever waits. */
+  /** Absent: what is lost is lost, and the requests that wait are told. */
   readonly keeper?: Keeper | undefined
 }

@@ -162,7 +162,7 @@ export class Lane implements ScheduledLane {
         this.#deps.counters.delivered += head.recordCount
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
-        // Of an earlier attempt somebody may still hold the bytes: a socket that was given up, a broker's queue.
+        // The bytes of an earlier attempt may still be held by a socket that was given up.
         if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#deps.slabs.give(head.sealedBytes)
         return
       case 'retry':
@@ -284,7 +284,7 @@ export class Lane implements ScheduledLane {
     if (this.#state === 'suspended' && !this.#isBurying) this.#becomeReady()
   }
 
-  /** Another cluster: the producer id is void there, and a broker could take it for somebody else's. */
+  /** Another cluster: the producer id is void there, and a broker could take it for another producer's. */
   clusterChanged(): void {
     this.#numbering.forget()
   }

@@ -73,7 +73,7 @@ export class ProducerIdentity implements Numbers {
     if (this.#firstEpoch > MAX_EPOCH) this.#current = undefined
   }
 
-  /** The id belongs to the former cluster; in the new one it may belong to somebody else. */
+  /** The id belongs to the former cluster; in the new one it may belong to another producer. */
   clusterChanged(): void {
     this.#current = undefined
   }
@@ -118,7 +118,7 @@ export class ProducerIdentity implements Numbers {
   #askLater(result: InitProducerIdResult): void {
     const { retryBackoffMs, retryBackoffMaxMs } = this.#settings
     this.#failedAttempts++
-    const reason = result.type === 'failed' ? result.message : 'nobody answered'
+    const reason = result.type === 'failed' ? result.message : 'no broker answered'
     if (result.type === 'failed' && !result.retriable) {
       this.#waiters.refused(this.#takeLanes(), result)
     }

@@ -72,7 +72,7 @@ export const deliverySettings = section.prefault({}).describe('Writing: buffers,
 const options = section.extend({
   metadataMaxAgeMs: milliseconds
     .default(defaultRouterSettings.metadataMaxAgeMs)
-    .describe('Topics that nobody has written to for ten times as long are forgotten')
+    .describe('Topics that no request has written to for ten times as long are forgotten')
 })
 
 /** The options of delivery, as `openCastellan({ delivery })` takes them. */

@@ -23,7 +23,7 @@ export interface Ticket {
   isSettled(index: number): boolean
 }
 
-/** One request's records and what became of them. No promise is made unless somebody waits, and never more than one. */
+/** One request's records and what became of them. No promise is made unless a caller waits, and never more than one. */
 export class MemoryTicket implements ProduceTicket, Ticket {
   readonly deadlineAt: number
   readonly acceptedAt: number

@@ -5,12 +5,12 @@ import type { MemoryTicket } from './ticket.js'
 import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-/** How often the topics are searched for some that nobody uses. */
+/** How often the topics are searched for some that are not used. */
 const UNUSED_CHECK_MS = 500
-/** In multiples of the greatest age of metadata: a topic nobody has produced to for so long is forgotten. */
+/** In multiples of the greatest age of metadata: a topic that no request has produced to for so long is forgotten. */
 const UNUSED_TOPICS_KEPT_FOR = 10
 
-/** All topics somebody has produced to. What there is to know about them the Router tells. */
+/** All topics that requests have produced to. The Router tells what brokers say about them. */
 export class TopicTable implements TopicFollower {
   readonly #router: ActorRef<RouterMessage>
   readonly #deps: TopicDeps
@@ -49,7 +49,7 @@ export class TopicTable implements TopicFollower {
     return this.#unknown.size
   }
 
-  /** A topic nobody has asked for yet, or why there is no place for it. */
+  /** A topic that no request has named yet, or why there is no place for it. */
   open(name: string, ticket: MemoryTicket): Topic | RecordFailure {
     const refusal = this.#unknown.refusal(ticket)
     if (refusal !== undefined) return refusal
@@ -71,7 +71,7 @@ export class TopicTable implements TopicFollower {
     }
   }
 
-  /** Ends waits that are over, and forgets what nobody uses. */
+  /** Ends waits that are over, and forgets topics that are not used. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
     if (nowMs - this.#unusedCheckedAt < UNUSED_CHECK_MS) return

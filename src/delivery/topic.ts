@@ -13,7 +13,7 @@ import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 
 /** A partition beyond the known ones is believed not to exist when the Router told the number as recently as this. */
 const FRESH_MS = 1_000
-/** What brokers denied is no news about a time in which nobody asked. */
+/** An answer that a topic does not exist says nothing about a time in which no broker was asked. */
 const DENIAL_COUNTS_FOR_MS = 5_000
 
 /** What all lanes and topics of memory share. */
@@ -31,7 +31,7 @@ export interface TopicDeps extends MemoryDeps {
   unfollow(topic: Topic): void
 }
 
-/** One topic: how many partitions it has, their lanes, and the records that came before anybody knew. */
+/** One topic: how many partitions it has, their lanes, and the records that came before the partitions were known. */
 export class Topic implements UnknownTopic {
   readonly name: string
   readonly #deps: TopicDeps
@@ -245,7 +245,7 @@ export class Topic implements UnknownTopic {
     for (const lane of this.#lanes.all) lane?.clusterChanged()
   }
 
-  /** Nobody has produced to it for so long, and nothing of it is on its way. */
+  /** No request has produced to it for so long, and nothing of it is on its way. */
   isUnused(forMs: number, nowMs: number): boolean {
     if (this.#parked.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
     return this.#lanes.all.every(lane => lane === undefined || lane.isIdle)

@@ -34,7 +34,7 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
 /** Deadlines are kept to this. */
 const TICK_MS = 50
 const REPORT_EVERY_MS = 1_000
-/** How often topics are searched for some that nobody uses. */
+/** How often topics are searched for some that are not used. */
 const FORGET_EVERY_MS = 10_000
 /** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 60

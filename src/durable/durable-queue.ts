@@ -15,7 +15,7 @@ import { LogFeed } from './log-feed.js'
 import { LogRoom } from './log-room.js'
 import { ReadAhead } from './read-ahead.js'
 
-/** The log, and what an earlier process has left there for one cluster. The map belongs to whoever is given it. */
+/** The log, and what an earlier process has left there for one cluster. The map belongs to the member that is given it. */
 export interface OpenedQueue {
   readonly log: DurableLog
   readonly feed: LogFeed
@@ -287,7 +287,7 @@ const nothingStored = (refusal: Refusal): AppendResult => ({
 
 const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
 
-/** The buffers of a record belong to whoever appends it, and are used again. */
+/** The buffers of a record belong to the caller that appends it, and are used again. */
 const copyOf = ({ destination, record }: NewEntry): NewEntry => ({
   destination,
   record: {

@@ -4,7 +4,7 @@ import type { RecordFailure, RecordOutcome } from '../model.js'
 
 type Refusals = readonly (RecordFailure | undefined)[] | undefined
 
-/** One request's records on their way to the disk and to Kafka. No promise is made unless somebody waits. */
+/** One request's records on their way to the disk and to Kafka. No promise is made unless a caller waits. */
 export class DurableTicket implements ProduceTicket {
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
@@ -52,7 +52,7 @@ export class DurableTicket implements ProduceTicket {
     if (--this.#open === 0) this.#resolve?.(this.#outcomes as RecordOutcome[])
   }
 
-  /** Ends the wait: records without an outcome are delivered later, and nobody is told. */
+  /** Ends the wait: records without an outcome are delivered later, and no caller is told. */
   letGo(why: string): void {
     if (this.#open === 0) return
     const outcome = failures.stillPending(why)

@@ -2,7 +2,7 @@ import type { Logger } from '../model.js'
 import type { StoredEntry } from '../wal/entry.js'
 import type { ReadRequest, ReadResult } from '../wal/read-request.js'
 
-/** Somebody who takes entries of one destination out of the log. */
+/** A reader that takes entries of one destination out of the log. */
 export interface FeedTarget {
   /** `cluster/topic`. */
   readonly destination: string
@@ -27,9 +27,9 @@ const MAX_TARGETS = 1_000
 const RETRY_MS = 1_000
 
 /**
- * Reads the log for everybody who wants something of it, in turn, one read at a time. A read begins where the target
+ * Reads the log for all targets that want something of it, in turn, one read at a time. A read begins where the target
  * that has waited longest stopped, and serves all others that stand at that place or behind it on the way. Who has no
- * room drops out and asks again later, at its own place: nobody waits for anybody else, and nothing is held here.
+ * room drops out and asks again later, at its own place: no target waits for another one, and nothing is held here.
  */
 export class LogFeed {
   readonly #read: ReadLog
@@ -124,7 +124,7 @@ export class LogFeed {
     for (const [target, wanted] of targets) {
       if (wanted > nextSequence) continue
       target.offered(nextSequence, isAtEnd)
-      // Whoever was served goes to the end of the line.
+      // A target that was served goes to the end of the line.
       this.#wanting.delete(target)
       this.#wanting.add(target)
     }

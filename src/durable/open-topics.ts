@@ -135,7 +135,7 @@ export class OpenTopics {
     this.#again = Number.POSITIVE_INFINITY
   }
 
-  /** The usual case: nobody waits for a place. */
+  /** The usual case: no topic waits for a place. */
   #openAtOnce(destination: string): DurableTopic | undefined {
     if (this.#isSearching || this.#next < Number.POSITIVE_INFINITY || this.#freePlaces <= 0) return undefined
     return this.#open(destination, this.#again)

@@ -1,6 +1,6 @@
 /** Of what is free: the most that a partition may take, so that partitions that are stuck leave something to all others. */
 const SHARE_OF_FREE = 1 / 4
-/** When somebody finds no room, partitions that are stuck give memory back until no more than this share is in use. */
+/** When a partition finds no room, partitions that are stuck give memory back until no more than this share is in use. */
 const SHARE_AFTER_YIELDING = 1 / 2
 /** Batches that were set aside come back as long as no more than this share is in use. */
 const SHARE_FOR_RETURNS = 3 / 4
@@ -54,7 +54,7 @@ export class ReadAhead {
     return this.#bytes + bytes <= this.maxBytes
   }
 
-  /** Somebody finds no room, and is told once when there is more. */
+  /** A partition finds no room, and is told once when there is more. */
   starve(starved: Starved): void {
     this.#starved.add(starved)
     if (this.#stuck.size > 0 && this.#bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()

@@ -6,7 +6,7 @@ interface Waiter {
   readonly index: number
 }
 
-/** Who waits until records of the log are in Kafka. Most records have nobody who waits. */
+/** Who waits until records of the log are in Kafka. Most records have no waiter. */
 export class Waiters {
   readonly #bySequence = new Map<number, Waiter>()
   /** With the sequences of their records. */

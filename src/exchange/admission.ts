@@ -23,8 +23,8 @@ interface Waiter {
 }
 
 /**
- * Requests wait when this share is used of the room that is not stuck. What is left takes the records whose size nobody
- * could know before, and those for partitions that get stuck: they are never all there is.
+ * Requests wait when this share is used of the room that is not stuck. What is left takes records whose size was not
+ * announced, and those for partitions that get stuck, which never take all of it.
  */
 const NEARLY_FULL = 0.75
 /** An announced body counts for so long: bodies that are announced and do not come must keep no others out. */

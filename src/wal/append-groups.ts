@@ -25,7 +25,7 @@ export class AppendGroups<Waiter> {
   readonly #memory: (sizeBytes: number) => Buffer
   #waitingBytes = 0
 
-  /** @param memory gives a Buffer of exactly that size, for whoever takes the group to keep */
+  /** @param memory gives a Buffer of exactly that size, which belongs to the caller that takes the group */
   constructor(memory: (sizeBytes: number) => Buffer) {
     this.#memory = memory
   }

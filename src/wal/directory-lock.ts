@@ -23,7 +23,7 @@ const CHECK_MS = 1_000
 /**
  * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the
  * name `LOCK`: the kernel lets go of it with the process, whatever ends it, and two containers that are both process 1
- * are told apart. A socket that nobody listens on is what a dead owner left behind, and is taken over.
+ * are told apart. A socket that no process listens on is what a dead owner left behind, and is taken over.
  */
 export class DirectoryLock {
   readonly #server: Server
@@ -42,7 +42,7 @@ export class DirectoryLock {
   }
 
   /**
-   * @param onLost somebody removed the lock, or another process has taken it: nothing may be written any more
+   * @param onLost the lock was removed, or another process has taken it: nothing may be written any more
    * @throws LogUnusableError when another process owns the directory
    */
   static async take(directory: string, onLost: () => void): Promise<DirectoryLock> {
@@ -107,7 +107,7 @@ async function claim(own: string, path: string, directory: string): Promise<void
       await takeAway(path, own)
       continue
     }
-    // Somebody who found the old lock dead may just be removing ours by mistake; they put it back, or we try again.
+    // A process that found the old lock dead may be removing ours by mistake: it puts ours back, or we try again.
     await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
     if (inodeOf(path) === inodeOf(own)) return
   }

@@ -296,7 +296,7 @@ function settle(waiters: readonly Waiter[], { firstSequence, committedCount, ref
   }
 }
 
-/** The thread is gone: nobody knows what it wrote. */
+/** The thread is gone: what it wrote is unknown. */
 const unknownOutcome = (error: unknown): CommittedGroup => ({
   memory: [],
   firstSequence: 0,

@@ -5,7 +5,7 @@ import { readUInt64, writeUInt64 } from './slab-header.js'
 export interface LoggedRecord {
   /** Absent: the partition is chosen when the record is delivered. */
   readonly partition?: number | undefined
-  /** How it is chosen then: a number that means something to whoever delivers. Default 0. */
+  /** How it is chosen then: a number that delivery understands. Default 0. */
   readonly partitioner?: number | undefined
   readonly key: Buffer | null
   readonly value: Buffer | null

@@ -10,7 +10,7 @@ import { discardDeadLetters, type RedriveResult, replayDeadLetters, type Selecti
 import type { WalSettings } from './settings.js'
 
 /**
- * The directory of a log that somebody wants to look at.
+ * The directory of a log that a command looks at.
  *
  * @throws LogUnusableError when there is none; looking at it does not make one
  */

@@ -131,7 +131,7 @@ function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabH
     if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, tornBytes: 0, tornEntries: 0 }
     const isCut = next?.previousId === header.id
     const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
-    // What the last process wrote may not be on the disk yet, and nobody else will sync this file.
+    // What the last process wrote may not be on the disk yet, and no later call will sync this file.
     file.sync()
     const { index, damaged, torn, tornBytes, ...found } = scanSlab(file, { ...header, endBytes })
     const slab = closed(new Slab(header, { endBytes: found.endBytes, entryCount: index.count }))

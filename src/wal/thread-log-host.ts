@@ -38,7 +38,7 @@ export interface LogThreadDeps {
 }
 
 /**
- * Opens the log on a thread of its own, where its synchronous writes and syncs hold up nobody else, and where work of
+ * Opens the log on a thread of its own, where its synchronous writes and syncs hold up no request, and where work of
  * the thread pool (compression) does not hold them up.
  *
  * @throws LogUnusableError when the directory cannot be used

@@ -26,7 +26,7 @@ export const produceOptions = (settings: ArionSettings, deadlineMs: number): Pro
   maxRecordBytes: settings.maxMessageBytes + KEY_BYTES
 })
 
-/** From memory a message is tried as long as delivery tries any; the log keeps it, so nobody has to wait. */
+/** From memory a message is tried as long as delivery tries any; the log keeps it, so no request has to wait. */
 const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
   durability === 'disk' ? 0 : Number.POSITIVE_INFINITY
 

@@ -109,7 +109,7 @@ export class WebsocketSession implements UpgradeOwner {
     else this.#close(closeCodes.tryAgainLater, 'too many bytes are in flight')
   }
 
-  /** Gives back what delivery has copied, control frames, and what nobody waits for; a message in the making stays held. */
+  /** Gives back what delivery has copied, and control frames; a message that has not fully arrived stays held. */
   #holdWhatIsKept(): void {
     const { keptBytes } = this.#meter
     if (this.#isBroken || this.#waiting.length > 0 || this.#heldBytes === keptBytes) return

@@ -53,7 +53,7 @@ export class Producing {
     else this.inBackground(produce, refused => this.#answerAccepted(request, produce.contents.length, refused))
   }
 
-  /** Produces what nobody waits for; `accepted` is told what was refused, as soon as the others are safe. */
+  /** Produces records that no request waits for; `accepted` is told what was refused, as soon as the others are safe. */
   inBackground({ topic, mode, contents }: Produce, accepted: (refused: Refused) => void): void {
     this.#parts.ekaf.accept(topic, contents, mode === 'batchAsync' || mode === 'batchSync', accepted)
   }

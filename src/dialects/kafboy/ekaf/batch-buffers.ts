@@ -14,7 +14,7 @@ export interface BatchLimits {
 export interface BatchBuffersDeps {
   /** All batches together. */
   readonly maxBytes: number
-  /** Takes the records of a batch, which are nobody else's any more. */
+  /** Takes the records of a batch, which the caller then owns. */
   readonly flush: (topic: string, records: readonly Content[]) => void
 }
 

@@ -67,7 +67,7 @@ export class Ekaf {
       : undefined
     this.#sync = { deadlineMs: settings.syncTimeoutMs }
     const { durability, asyncTimeoutMs } = settings
-    // The log keeps them, so there is no time within which they have to be delivered, and nobody waits.
+    // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
     this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
@@ -94,7 +94,7 @@ export class Ekaf {
   }
 
   /**
-   * Hands on records that nobody waits for, or keeps them for the next batch.
+   * Hands on records that no request waits for, or keeps them for the next batch.
    *
    * @param accepted told of what was refused, as soon as the others are safe
    */

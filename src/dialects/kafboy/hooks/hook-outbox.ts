@@ -37,7 +37,7 @@ export class HookOutbox {
     return { items, packed: this.#packer.take() }
   }
 
-  /** Forgets calls; whoever waits for them asks again. */
+  /** Forgets calls; the requests that wait for them ask again. */
   drop(isDropped: (id: number) => boolean): void {
     this.#waiting = this.#waiting.filter(({ call }) => !isDropped(call.id))
   }
