@@ -2,10 +2,11 @@ import type { z } from 'zod'
 import { arion } from './arion/index.js'
 import type { Dialect } from './dialect.js'
 import { kafboy } from './kafboy/index.js'
+import { kafkaPixy } from './kafka-pixy/index.js'
 import { kprf } from './kprf/index.js'
 
 /** Every HTTP API of this version. */
-export const dialects = [kprf, kafboy, arion] as const satisfies readonly Dialect[]
+export const dialects = [kprf, kafboy, arion, kafkaPixy] as const satisfies readonly Dialect[]
 
 /** The settings of each dialect, by name. */
 export type SettingsOfDialects = { readonly [D in (typeof dialects)[number] as D['name']]: z.output<D['settings']> }

@@ -100,13 +100,16 @@ export function toDocument(title: string, version: string, apis: readonly Descri
   }
 }
 
+/** `kafka-pixy-ping` => `kafkaPixyPing`: generated clients make function names of it. */
+const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+
 function toOperation(api: string, operation: Operation): JsonSchema {
   const { id, summary, description, parameters, body, answers, produces = false } = operation
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
   if (produces) addModernAnswers(all)
   const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(answer, produces)])
   return {
-    operationId: `${api}${id[0]!.toUpperCase()}${id.slice(1)}`,
+    operationId: camelCase(`${api}-${id}`),
     tags: [api],
     summary,
     ...(description !== undefined && { description }),

@@ -20,7 +20,7 @@ interface Described {
 type Responses = Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>>
 
 /** Values for parameters, and bodies by the end of the operation's id. */
-const parameters = { topic: 'orders', key: 'k1' }
+const parameters = { topic: 'orders', key: 'k1', cluster: 'default' }
 const bodyOf = (id: string): unknown => {
   if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
   return id.startsWith('kafboy') ? 'hello=world' : 'hello'

@@ -1,0 +1,116 @@
+import type { Access } from '../../access/access.js'
+import type { CastellanError } from '../../errors.js'
+import { BufferPool } from '../../exchange/buffer-pool.js'
+import type { Exchange } from '../../exchange/exchange.js'
+import { sentUrlOf } from '../../exchange/sent-url.js'
+import type { Gateway } from '../../gateway/gateway.js'
+import type { Logger } from '../../model.js'
+import { parseQuery } from './parameters.js'
+import type { Asked, PixyAnswers } from './pixy-answers.js'
+import { type PixyRequest, sentParts } from './pixy-request.js'
+import { ProduceEndpoint } from './produce-endpoint.js'
+import type { KafkaPixySettings } from './settings.js'
+import { type RouteName, type Target, targetOf } from './target.js'
+
+/** Memory kept for putting bodies together again while none are. */
+const POOL_BYTES = 16 * 1024 * 1024
+const DEFAULT_CLUSTER = 'default'
+
+export interface EndpointParts {
+  readonly access: Access
+  readonly answers: PixyAnswers
+  /** By the name of the cluster. */
+  readonly gateways: ReadonlyMap<string, Gateway>
+  readonly log: Logger
+}
+
+type Serve = (request: PixyRequest) => void
+
+/** Every request of Kafka-Pixy's API. It writes to Node's response; Fastify has let go of it. */
+export class Endpoint {
+  readonly #prefix: string
+  readonly #parts: EndpointParts
+  readonly #gateways: ReadonlyMap<string, Gateway>
+  readonly #routes: ReadonlyMap<RouteName, ReadonlyMap<string, Serve>>
+
+  /**
+   * @param prefix where the API is mounted
+   * @param maxBodyBytes the limit of the server, which may be the smaller one
+   */
+  constructor(settings: KafkaPixySettings, prefix: string, maxBodyBytes: number, parts: EndpointParts) {
+    this.#prefix = prefix
+    this.#parts = parts
+    this.#gateways = withAlias(parts.gateways, settings.defaultCluster)
+    const broken = this.#broken.bind(this)
+    const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool: new BufferPool(POOL_BYTES), broken })
+    this.#routes = new Map([['messages', new Map<string, Serve>([['POST', request => produce.receive(request)]])]])
+  }
+
+  receive(exchange: Exchange): void {
+    const { path, query } = sentParts(exchange.request, this.#prefix)
+    this.#serve(exchange, targetOf(path), query)
+  }
+
+  /** Answers a request that the process has refused. That it is alive is true until the end. */
+  refuse(asked: Asked, error: CastellanError): void {
+    const { req: request } = asked.response
+    const { path } = sentParts(request, this.#prefix)
+    if (error.code === 'shuttingDown' && request.method === 'GET' && path === '/_ping') this.#parts.answers.pong(asked)
+    else this.#parts.answers.refuse(asked, error)
+  }
+
+  #serve(exchange: Exchange, target: Target, query: string): void {
+    const { answers } = this.#parts
+    switch (target.type) {
+      case 'malformed':
+        answers.badRequest(exchange)
+        break
+      case 'moved':
+        answers.moved(exchange, this.#locationOf(exchange, target.path, query))
+        break
+      case 'unknown':
+        answers.notFound(exchange)
+        break
+      case 'route':
+        if (target.name === 'ping') this.#ping(exchange)
+        else this.#route(exchange, target, query)
+    }
+  }
+
+  #ping(exchange: Exchange): void {
+    if (exchange.request.method === 'GET') this.#parts.answers.pong(exchange)
+    else this.#parts.answers.methodNotAllowed(exchange)
+  }
+
+  #route(exchange: Exchange, { name, cluster, topic }: Target & { type: 'route' }, query: string): void {
+    const { answers } = this.#parts
+    const byMethod = this.#routes.get(name)
+    const serve = byMethod?.get(exchange.request.method ?? '')
+    const gateway = this.#gateways.get(cluster ?? DEFAULT_CLUSTER)
+    if (byMethod === undefined) answers.notFound(exchange)
+    else if (serve === undefined) answers.methodNotAllowed(exchange)
+    else if (gateway === undefined) {
+      answers.error(exchange, 400, `proxy \`${cluster}\` does not exist`, { isRead: !hasBody(exchange) })
+    } else serve({ exchange, gateway, topic, query: parseQuery(query) })
+  }
+
+  /** Paths of the dialect's own port have no prefix. */
+  #locationOf({ request }: Exchange, path: string, query: string): string {
+    const isOwnPort = (request as { originalUrl?: string }).originalUrl !== undefined
+    return `${isOwnPort ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
+  }
+
+  #broken({ exchange }: PixyRequest, error: unknown, persisted?: string): void {
+    const { log, answers } = this.#parts
+    log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
+    answers.error(exchange, 500, 'internal error', { persisted })
+  }
+}
+
+const hasBody = ({ request: { headers } }: Exchange): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+function withAlias(gateways: ReadonlyMap<string, Gateway>, alias: string | undefined): ReadonlyMap<string, Gateway> {
+  const main = gateways.get(DEFAULT_CLUSTER)
+  return alias === undefined || main === undefined ? gateways : new Map([...gateways, [alias, main]])
+}

@@ -1,0 +1,80 @@
+import type { CastellanError, ErrorCode } from '../../errors.js'
+
+/** What an error answer says. */
+export interface FailureAnswer {
+  readonly status: number
+  readonly text: string
+}
+
+/** A failure of any operation. */
+export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
+  /** Kafka's protocol error code when a broker said so. */
+  readonly errorCode?: number | undefined
+}
+
+export const SHUTTING_DOWN = 'service is shutting down'
+export const DISABLED = 'service is disabled by configuration'
+export const LONG_POLL_TIMEOUT = 'long polling timeout'
+const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
+const MESSAGE_TOO_LARGE = 10
+
+export const UNKNOWN_TOPIC_OR_PARTITION = 3
+
+/** Kafka's errors in the words of the original's client library. Source: sarama 1.23.1, errors.go. */
+const TEXTS: ReadonlyMap<number, string> = new Map([
+  [-1, 'Unexpected (unknown?) server error.'],
+  [2, 'Message contents does not match its CRC.'],
+  [UNKNOWN_TOPIC_OR_PARTITION, 'Request was for a topic or partition that does not exist on this broker.'],
+  [
+    5,
+    'In the middle of a leadership election, there is currently no leader for this partition and hence it is unavailable for writes.'
+  ],
+  [6, 'Tried to send a message to a replica that is not the leader for some partition. Your metadata is out of date.'],
+  [7, 'Request exceeded the user-specified time limit in the request.'],
+  [MESSAGE_TOO_LARGE, 'Message was too large, server rejected it to avoid allocation error.'],
+  [12, 'Specified a string larger than the configured maximum for offset metadata.'],
+  [17, 'The request attempted to perform an operation on an invalid topic.'],
+  [18, 'The request included message batch larger than the configured segment size on the server.'],
+  [19, 'Messages are rejected since there are fewer in-sync replicas than required.'],
+  [20, 'Messages are written to the log, but to fewer in-sync replicas than required.'],
+  [29, 'The client is not authorized to access this topic.'],
+  [30, 'The client is not authorized to access this group.'],
+  [32, 'The timestamp of the message is out of acceptable range.']
+])
+
+const kafkaText = (errorCode: number): string | undefined => {
+  const text = TEXTS.get(errorCode)
+  return text && `kafka server: ${text}`
+}
+
+export const TOO_LARGE = kafkaText(MESSAGE_TOO_LARGE)!
+export const NO_SUCH_TOPIC = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
+
+/** Errors of our own that Kafka has a code for. */
+const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
+  ['unknownTopic', UNKNOWN_TOPIC_OR_PARTITION],
+  ['unknownPartition', UNKNOWN_TOPIC_OR_PARTITION],
+  ['invalidTopic', 17],
+  ['recordTooLarge', MESSAGE_TOO_LARGE],
+  ['batchTooLarge', MESSAGE_TOO_LARGE],
+  ['noLeader', 5],
+  ['notAuthorized', 29]
+])
+
+const BUSY: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable'])
+const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
+
+/** @param isReady whether any broker is there */
+export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
+  const { code, message } = failure
+  if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN }
+  if (BUSY.has(code)) return { status: 503, text: message }
+  if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
+  return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
+}
+
+/** The same for a message that was to be produced. */
+export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
+  const { status, text } = failureAnswerOf(failure, isReady)
+  return { status: text === NO_SUCH_TOPIC ? 404 : status, text }
+}

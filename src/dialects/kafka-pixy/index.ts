@@ -1,0 +1,29 @@
+import type { Dialect, OwnListener } from '../dialect.js'
+import { kafkaPixyOperations } from './api.js'
+import { type KafkaPixySettings, kafkaPixySettings } from './settings.js'
+
+const PREFIX = '/pixy'
+
+/**
+ * The API of Kafka-Pixy, the HTTP proxy to Kafka with automatic consumer groups.
+ *
+ * Its differences to the original are in docs/compatibility/kafka-pixy.md.
+ */
+export const kafkaPixy: Dialect<KafkaPixySettings, 'kafka-pixy'> = {
+  name: 'kafka-pixy',
+  about: 'an HTTP proxy to Kafka in Go that also consumes, with automatic consumer groups',
+  source: 'Kafka-Pixy master after 0.18.0 (mailgun/kafka-pixy 46483ae)',
+  prefix: PREFIX,
+  clusters: 'all',
+  settings: kafkaPixySettings,
+  tryIt: url => [`curl -i '${url}/topics/orders/messages?key=k1&sync' -H 'content-type: text/plain' -d hello`],
+  listeners: unixSocketOf,
+  operations: () => kafkaPixyOperations,
+  plugin: async context => (await import('./plugin.js')).kafkaPixyPlugin(context)
+}
+
+function unixSocketOf({ unixSocket, unixSocketMode: mode }: KafkaPixySettings): OwnListener[] {
+  if (unixSocket === undefined) return []
+  const address = { unixSocket, mode, setting: 'dialects.kafka-pixy.unixSocket' }
+  return [{ label: 'kafka-pixy unix socket', prefix: PREFIX, address, tls: false }]
+}

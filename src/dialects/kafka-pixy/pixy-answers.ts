@@ -1,0 +1,106 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
+import type { CastellanError } from '../../errors.js'
+import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
+import type { Known } from '../../exchange/modern-answers.js'
+import { sentUrlOf } from '../../exchange/sent-url.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { SHUTTING_DOWN } from './failure-texts.js'
+import { goString } from './go-json.js'
+
+const JSON_TYPE = 'application/json'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
+/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+const RETRY = { 'retry-after': '1' }
+const NOT_PERSISTED = persistedText(['no'])
+/** Nothing is produced by a request of another kind. */
+const NO_PRODUCE = undefined
+
+/** Where an answer goes. */
+export interface Asked {
+  readonly response: ServerResponse
+  readonly requestId: string
+}
+
+export interface ErrorOptions {
+  /** Of a produce request; default for those: `no`. */
+  readonly persisted?: string | undefined
+  /** Whether the body has been read, or there is none. Default: true. */
+  readonly isRead?: boolean
+}
+
+/** Writes answers as Kafka-Pixy does. */
+export class PixyAnswers {
+  readonly #answers: Answers
+  readonly #ok: AnswerTemplate
+
+  constructor(answers: Answers) {
+    this.#answers = answers
+    this.#ok = answers.template(200, JSON_TYPE)
+  }
+
+  /** 200 with JSON, indented as Go does. */
+  ok({ response, requestId }: Asked, body: string, persisted: string | undefined = NO_PRODUCE): void {
+    if (!response.destroyed) this.#ok.send(response, { requestId, persisted }, body)
+  }
+
+  /** The same, together with the other answers of this turn. */
+  okSoon({ response, requestId }: Asked, body: string, persisted: string): void {
+    if (!response.destroyed) this.#ok.sendSoon(response, { requestId, persisted }, body)
+  }
+
+  /** The modern answer to a produce request, in the form that all APIs have in common. */
+  outcomes(asked: Asked, known: readonly Known[]): void {
+    this.#answers.outcomes(asked, known)
+  }
+
+  error(asked: Asked, status: number, text: string, options: ErrorOptions = {}): void {
+    const { response, requestId } = asked
+    const { persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE, isRead = true } = options
+    const headers = { ...((status === 429 || status === 503) && RETRY), ...(!isRead && CLOSE) }
+    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted }, headers)
+  }
+
+  /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
+  refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
+    const persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE
+    const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
+    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
+    const status = refusalStatus(error)!
+    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted }, headers)
+  }
+
+  pong({ response, requestId }: Asked): void {
+    this.#answers.send(response, 200, TEXT_TYPE, 'pong', { requestId, persisted: NO_PRODUCE })
+  }
+
+  notFound({ response, requestId }: Asked): void {
+    const headers = { requestId, persisted: NO_PRODUCE }
+    this.#answers.send(response, 404, TEXT_TYPE, '404 page not found\n', headers, NO_SNIFFING)
+  }
+
+  /** A path that cannot be decoded. */
+  badRequest({ response, requestId }: Asked): void {
+    const headers = { requestId, persisted: NO_PRODUCE }
+    this.#answers.send(response, 400, TEXT_TYPE, '400 Bad Request', headers, CLOSE)
+  }
+
+  methodNotAllowed(asked: Asked): void {
+    this.#empty(asked, 405)
+  }
+
+  moved(asked: Asked, location: string): void {
+    this.#empty(asked, 301, { location })
+  }
+
+  #empty({ response, requestId }: Asked, status: number, headers?: Record<string, string>): void {
+    this.#answers.send(response, status, undefined, '', { requestId, persisted: NO_PRODUCE }, headers)
+  }
+}
+
+const errorBody = (text: string): string => `{\n  "error": ${goString(text)}\n}`
+
+const isProduce = (request: IncomingMessage): boolean =>
+  request.method === 'POST' && /\/messages\/?(?:[?#]|$)/.test(sentUrlOf(request))

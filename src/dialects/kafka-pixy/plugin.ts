@@ -1,0 +1,28 @@
+import type { IncomingMessage } from 'node:http'
+import { Answers } from '../../exchange/answers.js'
+import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
+import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { Endpoint } from './endpoint.js'
+import { PixyAnswers } from './pixy-answers.js'
+import type { KafkaPixySettings } from './settings.js'
+
+/** The routes of Kafka-Pixy. */
+export const kafkaPixyPlugin =
+  (context: DialectContext<KafkaPixySettings>): DialectPlugin =>
+  app => {
+    const { settings, access, gateways, log, now, admission } = context
+    const answers = new PixyAnswers(new Answers(now))
+    const maxBodyBytes = app.initialConfig.bodyLimit ?? settings.maxBodyBytes
+    const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, { access, answers, gateways, log })
+    const receive = endpoint.receive.bind(endpoint)
+    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admission)]
+    app.addHook('preParsing', function (request, reply, payload, done) {
+      ;(isProduce(request.raw) ? whenRoom : atOnce).call(this, request, reply, payload, done)
+    })
+    app.all('/*', answeredBefore)
+    app.setNotFoundHandler(answeredBefore)
+    app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
+  }
+
+/** What brings records, and has to wait for room. */
+const isProduce = ({ method, url = '' }: IncomingMessage): boolean => method === 'POST' && url.includes('/messages')

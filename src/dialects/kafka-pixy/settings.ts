@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { bytes, milliseconds } from '../../settings/units.js'
+import { commonSettings } from '../common-settings.js'
+
+const MIB = 1024 * 1024
+
+/** Kafka-Pixy's API: what is its own. `castellan kafka-pixy` sets most of it from Kafka-Pixy's configuration file. */
+export const kafkaPixySettings = z
+  .strictObject({
+    ...commonSettings({
+      prefix: '/pixy',
+      portNote: ', as Kafka-Pixy had 19092',
+      maxBodyBytes: 10 * MIB,
+      bodyNote: 'Kafka-Pixy has no limit but this one for forms'
+    }),
+    unixSocket: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A unix socket of its own, without the prefix `/pixy` (`unix_addr`). Absent: none'),
+    unixSocketMode: z
+      .string()
+      .regex(/^[0-7]{3,4}$/, { error: 'write it in octal digits, as 660' })
+      .default('660')
+      .describe('File mode of the socket. Kafka-Pixy had 777: who can open the socket needs no credentials'),
+    defaultCluster: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Another name of the cluster `default` in paths: the first of `proxies`, or `default_cluster`'),
+    durability: z
+      .enum(['memory', 'disk'])
+      .default('memory')
+      .describe(
+        'Where messages that are produced without `sync` are kept until Kafka has them: `disk` answers when the durable log has synced them, and delivers them after a crash, too; `memory` loses them with the process'
+      ),
+    partitioner: z
+      .enum(['hash', 'random', 'roundrobin'])
+      .default('hash')
+      .describe('How a message finds its partition (`producer.partitioner`): `hash` of its key as Kafka-Pixy did'),
+    maxMessageBytes: bytes
+      .default(1_000_000)
+      .describe(
+        'Value, key, headers and 36 bytes of one message, and 10 more for each header (`producer.max_message_bytes`)'
+      ),
+    messageHeaders: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
+      ),
+    syncTimeoutMs: milliseconds
+      .default(60_000)
+      .describe('A request with `sync` is answered within this; what has not been delivered then has failed'),
+    asyncTimeoutMs: milliseconds
+      .default(120_000)
+      .describe('How long a message in memory that nobody waits for is tried before it is given up')
+  })
+  .prefault({})
+  .describe('The API of Kafka-Pixy, under `/pixy`')
+
+export type KafkaPixySettings = z.output<typeof kafkaPixySettings>

@@ -1,0 +1,128 @@
+import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
+import type { App } from '../../../src/app.js'
+import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { startTestApp } from '../../support/app-under-test.js'
+
+export interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+export interface Asked {
+  readonly method?: string
+  readonly headers?: OutgoingHttpHeaders
+  readonly body?: string | Buffer
+  /** Without a `Content-Length`. */
+  readonly isChunked?: boolean
+  readonly signal?: AbortSignal
+}
+
+/** Where the API is served: a port of its own, or a unix socket. */
+export interface Place {
+  readonly port?: number
+  readonly socketPath?: string
+  /** Of its paths there. */
+  readonly prefix: string
+}
+
+/** A client of the API that keeps its connections. */
+export class PixyClient {
+  readonly #place: Place
+  readonly #agent = new Agent({ keepAlive: true })
+
+  constructor(place: Place) {
+    this.#place = place
+  }
+
+  ask(path: string, { method = 'GET', headers = {}, body, isChunked, signal }: Asked = {}): Promise<Answer> {
+    const { port, socketPath, prefix } = this.#place
+    const place = socketPath === undefined ? { host: '127.0.0.1', port } : { socketPath }
+    return new Promise((resolve, reject) => {
+      const options = { ...place, method, path: prefix + path, headers: { ...headers }, agent: this.#agent, signal }
+      const sent = request(options, response => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const type = response.headers['content-type'] ?? ''
+          const text = Buffer.concat(chunks).toString()
+          resolve({ status: response.statusCode!, type, headers: response.headers, body: text })
+        })
+      })
+      sent.on('error', reject)
+      if (isChunked) sent.flushHeaders()
+      else if (body !== undefined && !('content-length' in headers))
+        sent.setHeader('content-length', Buffer.byteLength(body))
+      sent.end(body)
+    })
+  }
+
+  get(path: string): Promise<Answer> {
+    return this.ask(path)
+  }
+
+  post(path: string, body?: string | Buffer, headers: Asked['headers'] = {}): Promise<Answer> {
+    return this.ask(path, { method: 'POST', headers, ...(body !== undefined && { body }) })
+  }
+
+  /** A message as text. */
+  produce(path: string, message: string | Buffer, headers: Asked['headers'] = {}): Promise<Answer> {
+    return this.post(path, message, { 'content-type': 'text/plain', ...headers })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+/** `200 {"partition":1,"offset":0}`: with JSON on one line. */
+export const brief = ({ status, type, body }: Answer): string =>
+  `${status} ${type === 'application/json' ? JSON.stringify(JSON.parse(body)) : body}`.trim()
+
+/** The whole gateway over an embedded broker, with the API on a port of its own. */
+export class PixyUnderTest extends PixyClient {
+  readonly cluster: EmbeddedCluster
+  readonly app: App
+
+  private constructor(cluster: EmbeddedCluster, app: App) {
+    super({ port: Number(new URL(app.urls.dialects.get('kafka-pixy')!).port), prefix: '' })
+    this.cluster = cluster
+    this.app = app
+  }
+
+  /** Topics `test.1`, `test.4` and `test.64` are there, and none is created on demand. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
+    const cluster = await startEmbeddedCluster({ autoCreateTopics: false })
+    for (const partitions of [1, 4, 64]) cluster.createTopic(`test.${partitions}`, { partitions })
+    return PixyUnderTest.over(cluster, settings)
+  }
+
+  /** A further process over the same broker. */
+  static async over(cluster: EmbeddedCluster, settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
+    const app = await startTestApp(cluster.bootstrap, {
+      'dialects.kafka-pixy.port': '0',
+      'router.unknownTopicTimeoutMs': '100',
+      ...settings
+    })
+    return new PixyUnderTest(cluster, app)
+  }
+
+  /** Ends of the partitions of a topic. */
+  ends(topic: string, partitions: number): number[] {
+    return Array.from({ length: partitions }, (_, partition) => this.cluster.records(topic, partition).length)
+  }
+
+  /** Stops the process only. */
+  async stop(): Promise<void> {
+    super.close()
+    await this.app.stop()
+  }
+
+  async stopAll(): Promise<void> {
+    await this.stop()
+    await this.cluster.close()
+  }
+}

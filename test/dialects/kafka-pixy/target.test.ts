@@ -1,0 +1,110 @@
+import { expect } from 'chai'
+import { goJson, goQuoted, goString, type Json } from '../../../src/dialects/kafka-pixy/go-json.js'
+import { merged, parseQuery } from '../../../src/dialects/kafka-pixy/parameters.js'
+import { targetOf } from '../../../src/dialects/kafka-pixy/target.js'
+
+/** `messages of c: t`. */
+function said(path: string): string {
+  const target = targetOf(path)
+  if (target.type === 'moved') return `moved to ${target.path}`
+  if (target.type !== 'route') return target.type
+  return `${target.name}${target.cluster === undefined ? '' : ` of ${target.cluster}`} ${target.topic}`.trim()
+}
+
+describe('pixy: paths', () => {
+  const paths: [path: string, said: string][] = [
+    ['/_ping', 'ping'],
+    ['/_ping/', 'unknown'],
+    ['/', 'unknown'],
+    ['', 'moved to /'],
+    ['/topics', 'topics'],
+    ['/topics/', 'unknown'],
+    ['/topics/t', 'topic t'],
+    ['/topics/t/', 'unknown'],
+    ['/topics/t/messages', 'messages t'],
+    ['/topics/t/messages/', 'unknown'],
+    ['/topics/t/other', 'unknown'],
+    ['/topics/%C3%BC%20x/acks', 'acks ü x'],
+    ['/topics/a%2Fb/messages', 'unknown'],
+    ['/topics/%zz/messages', 'malformed'],
+    ['/clusters', 'unknown'],
+    ['/clusters/c', 'unknown'],
+    ['/clusters/c/topics', 'topics of c'],
+    ['/clusters/c/topics/t/offsets', 'offsets of c t'],
+    ['/clusters/c/_ping', 'unknown'],
+    ['//topics', 'moved to /topics'],
+    ['/topics/./t//messages', 'moved to /topics/t/messages'],
+    ['/topics/../x/', 'moved to /x/'],
+    ['/topics/a%3Fb/../c%3F', 'moved to /topics/c%3F'],
+    ['/../..', 'moved to /']
+  ]
+  for (const [path, expected] of paths) {
+    it(`${path || '(empty)'} is ${expected}`, () => {
+      expect(said(path)).to.equal(expected)
+    })
+  }
+})
+
+describe('pixy: parameters', () => {
+  const queries: [text: string, values: object, flaw: string | undefined][] = [
+    ['', {}, undefined],
+    ['a=1&b&a=%41&&=x', { a: ['1', 'A'], b: [''], '': ['x'] }, undefined],
+    ['a=%zz&b=+%2B', { b: [' +'] }, 'invalid URL escape "%zz"'],
+    ['a=%4', {}, 'invalid URL escape "%4"'],
+    ['sync;key=a', {}, 'invalid semicolon separator in query'],
+    ['__proto__=1', { ['__proto__']: ['1'] }, undefined]
+  ]
+  for (const [text, values, flaw] of queries) {
+    it(`${text || '(none)'}`, () => {
+      const parsed = parseQuery(text)
+      expect(parsed.flaw).to.equal(flaw)
+      expect(new Map(parsed.values)).to.deep.equal(new Map(Object.entries(values)))
+    })
+  }
+
+  it('those of a form come first', () => {
+    const both = merged(parseQuery('a=form&b=1').values, parseQuery('a=query&c=2').values)
+    expect([...both]).to.deep.equal([
+      ['a', ['form', 'query']],
+      ['b', ['1']],
+      ['c', ['2']]
+    ])
+  })
+})
+
+describe('pixy: JSON as Go writes it', () => {
+  const texts: [text: string, written: string][] = [
+    ['a', '"a"'],
+    ['<&>', '"\\u003c\\u0026\\u003e"'],
+    ['"\\\n\r\t', '"\\"\\\\\\n\\r\\t"'],
+    ['\b\f\x01\x7f', '"\\u0008\\u000c\\u0001\x7f"'],
+    ['\\b\\\b', '"\\\\b\\\\\\u0008"'],
+    ['\u2028\u2029', '"\\u2028\\u2029"'],
+    ['ü☃😀', '"ü☃😀"'],
+    ['\ud800', '"\ufffd"']
+  ]
+  for (const [text, written] of texts) {
+    it(written, () => {
+      expect(goString(text)).to.equal(written)
+    })
+  }
+
+  it('indents, and sorts the members of maps by bytes', () => {
+    const value = {
+      b: [],
+      a: { x: 1, left: undefined, y: [null, true] },
+      m: new Map<string, Json>([
+        ['ü', 1],
+        ['z', 2],
+        ['a', {}]
+      ])
+    }
+    expect(goJson(value)).to.equal(
+      '{\n  "b": [],\n  "a": {\n    "x": 1,\n    "y": [\n      null,\n      true\n    ]\n  },\n  "m": {\n    "a": {},\n    "z": 2,\n    "ü": 1\n  }\n}'
+    )
+  })
+
+  it('quotes texts in messages', () => {
+    expect(goQuoted('a"\\\n\x01')).to.equal('"a\\"\\\\\\n\\x01"')
+  })
+})

@@ -1,0 +1,31 @@
+import { expect } from 'chai'
+import type { DialectUnderTest } from '../../support/dialects-under-test.js'
+import { call } from '../../support/doors.js'
+
+const TEXT = { 'content-type': 'text/plain' }
+
+export const underTest: DialectUnderTest = {
+  patient: {},
+  otherValues: { unixSocketMode: '600', defaultCluster: 'main', partitioner: 'roundrobin' },
+  scenes: { socket: folder => ({ unixSocket: `${folder.path}/pixy.sock` }) },
+  calls: {
+    produce: (url, client) =>
+      call(`${url}/topics/orders/messages?sync`, {
+        method: 'POST',
+        body: 'hello',
+        ...client,
+        headers: { ...TEXT, 'content-length': '5', ...client.headers }
+      })
+  },
+  isServed: async (url, client) => {
+    const headers = { ...TEXT, 'content-length': '5', ...client.headers }
+    for (const [query, persisted] of [
+      ['?sync', 'yes'],
+      ['', 'pending']
+    ]) {
+      const asked = { ...client, method: 'POST', headers, body: 'hello' }
+      const answer = await call(`${url}/topics/orders/messages${query}`, asked)
+      expect([query, answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([query, 200, persisted])
+    }
+  }
+}
