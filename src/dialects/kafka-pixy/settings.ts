@@ -54,7 +54,7 @@ export const kafkaPixySettings = z
       .describe('A request with `sync` is answered within this; what has not been delivered then has failed'),
     asyncTimeoutMs: milliseconds
       .default(120_000)
-      .describe('How long a message in memory that nobody waits for is tried before it is given up')
+      .describe('How long a message without `sync` is tried before it is given up')
   })
   .prefault({})
   .describe('The API of Kafka-Pixy, under `/pixy`')
