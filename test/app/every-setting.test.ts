@@ -22,6 +22,7 @@ import {
   TestAuthority,
   TestFolder
 } from '../support/doors.js'
+import { sideBySide } from '../support/side-by-side.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
 
 /** Settings as they stand in a file. */
@@ -149,6 +150,9 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
 const isPartOfAScene = (name: string): boolean =>
   /^clusters\.|\.tls\.\w|^auth\.jwks|^wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
 
+/** `http.perAddress.maxConnections` => `http`; `dialects.kprf.enabled` => `dialects.kprf`. */
+const sectionOf = (name: string): string => name.match(/^(dialects\.)?[^.]+/)![0]
+
 const within = (name: string, value: unknown): Settings =>
   name.split('.').reduceRight((inner: unknown, key) => ({ [key]: inner }), value) as Settings
 
@@ -192,9 +196,13 @@ const RULES = [
   }
 ]
 
-/** A plain client does what it did before, whatever is switched on. */
-async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}): Promise<void> {
-  const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal` } }, settings))
+/**
+ * A plain client does what it did before, whatever is switched on.
+ *
+ * @param lane gateways of different lanes may run at the same time; those of one lane use one durable log in turn
+ */
+async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}, lane = 0): Promise<void> {
+  const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal-${lane}` } }, settings))
   const app = await startApp(config, { log: silentLogger, version: '0.0.0-test' })
   try {
     await servesAllDialects(app, client)
@@ -249,34 +257,37 @@ describe('walls 7: with every setting switched on', function () {
   })
 
   const { leaves } = describeSettings()
-  for (const leaf of leaves) {
-    const name = leaf.path.join('.').replace('*', 'default')
-    for (const value of otherValues(name, leaf)) {
-      if (isPartOfAScene(name)) continue
-      it(`${name}: ${JSON.stringify(value)} alone changes nothing for a plain client`, async () => {
-        tested.add(name)
-        await isServedPlainly(within(name, value), folder)
-      })
-    }
-  }
+  const alone = leaves
+    .map(leaf => [leaf.path.join('.').replace('*', 'default'), leaf] as const)
+    .filter(([name]) => !isPartOfAScene(name))
+    .flatMap(([name, leaf]) => otherValues(name, leaf).map(value => ({ name, value })))
 
-  for (const name of [...SCENES, ...SCENES_OF_DIALECTS.map(scene => scene.name)]) {
-    it(`${name}: a plain client that has what it needs is served`, async () => {
-      const { settings, client } = scenes.get(name)!
-      for (const each of namesIn(settings)) tested.add(each)
-      await isServedPlainly(settings, folder, client)
+  for (const section of new Set(alone.map(({ name }) => sectionOf(name)))) {
+    it(`${section}: each setting, changed alone, changes nothing for a plain client`, async () => {
+      const cases = alone.filter(({ name }) => sectionOf(name) === section)
+      for (const { name } of cases) tested.add(name)
+      const nameOf = ({ name, value }: (typeof cases)[number]): string => `${name}: ${JSON.stringify(value)}`
+      await sideBySide(cases, nameOf, ({ name, value }, lane) => isServedPlainly(within(name, value), folder, {}, lane))
     })
   }
+
+  it('a plain client that has what it needs is served in every scene', async () => {
+    const names = [...SCENES, ...SCENES_OF_DIALECTS.map(scene => scene.name)]
+    const serve = async (name: string, lane: number): Promise<void> => {
+      const { settings, client } = scenes.get(name)!
+      for (const each of namesIn(settings)) tested.add(each)
+      await isServedPlainly(settings, folder, client, lane)
+    }
+    await sideBySide(names, name => name, serve)
+  })
 
   for (const [kind, ofProcess] of TOGETHER) {
     const names = [...ofProcess, ...SCENES_OF_DIALECTS.map(({ name }) => name)]
     it(`everything together, ${kind}`, async () => {
-      const alone = leaves
-        .map(leaf => [leaf.path.join('.').replace('*', 'default'), leaf] as const)
-        .filter(([name]) => !isPartOfAScene(name))
-        .filter(([name]) => kind.includes('embedded') || !name.startsWith('embedded.'))
-        .flatMap(([name, leaf]) => otherValues(name, leaf).map(value => within(name, value)))
-      const settings = merged(...alone, ...names.map(name => scenes.get(name)!.settings), {
+      const ofKind = alone
+        .filter(({ name }) => kind.includes('embedded') || !name.startsWith('embedded.'))
+        .map(({ name, value }) => within(name, value))
+      const settings = merged(...ofKind, ...names.map(name => scenes.get(name)!.settings), {
         embedded: { advertisedHost: '127.0.0.2' }
       })
       const clients = names.map(name => scenes.get(name)!.client ?? {})
