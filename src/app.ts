@@ -69,7 +69,7 @@ export interface AppDeps {
   /** Where `shutdown.drainMs` is absent. Default 0. */
   readonly drainMs?: number
   /** The module of the durable log's thread, where the sources themselves are run. */
-  readonly logWorker?: URL
+  readonly logWorker?: URL | undefined
   /** The HTTP APIs to serve. Default: all of this version. */
   readonly dialects?: readonly Dialect[]
 }

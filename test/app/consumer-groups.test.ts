@@ -8,7 +8,7 @@ import { commonSettings } from '../../src/dialects/common-settings.js'
 import type { Dialect } from '../../src/dialects/dialect.js'
 import type { ConsumeResult, Gateway } from '../../src/gateway/gateway.js'
 import { silentLogger } from '../../src/model.js'
-import { logWorker } from '../support/app-under-test.js'
+import { logWorker } from '../support/built.js'
 import { GroupInstance } from '../support/group-instance.js'
 
 /** Gives the test the gateway that dialects are given. */

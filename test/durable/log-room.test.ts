@@ -6,7 +6,7 @@ import { DurableQueue } from '../../src/durable/durable-queue.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { silentLogger } from '../../src/model.js'
 import { walSettings } from '../../src/wal/settings.js'
-import { logWorker } from '../support/app-under-test.js'
+import { logWorker } from '../support/built.js'
 
 const KIB = 1024
 

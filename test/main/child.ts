@@ -1,25 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-const PROJECT = join(import.meta.dirname, '../..')
+import { isBuilt, PROJECT } from '../support/built.js'
 
 /** Longest a child may take to say something; far more than it needs on a machine that is busy. */
 const PATIENCE_MS = 40_000
 
 /** The built command starts in a third of the time; the sources are run when they are newer. */
-const COMMAND = isBuilt() ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
-
-function isBuilt(): boolean {
-  const built = statSync(join(PROJECT, 'dist/main.js'), { throwIfNoEntry: false })
-  if (!built) return false
-  const sources = readdirSync(join(PROJECT, 'src'), { withFileTypes: true, recursive: true }).filter(entry =>
-    entry.isFile()
-  )
-  return sources.every(({ parentPath, name }) => statSync(join(parentPath, name)).mtimeMs < built.mtimeMs)
-}
+const COMMAND = isBuilt ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
 
 /** The command, run as its users run it. */
 export class Child {

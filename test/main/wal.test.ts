@@ -5,9 +5,8 @@ import { expect } from 'chai'
 import { silentLogger } from '../../src/model.js'
 import { type OpenDurableLog, openDurableLog } from '../../src/wal/open-durable-log.js'
 import { walSettings } from '../../src/wal/settings.js'
+import { logWorker } from '../support/built.js'
 import { type Outcome, runCommand } from './run-command.js'
-
-const worker = new URL('../support/log-worker.mjs', import.meta.url)
 
 describe('castellan wal', () => {
   let parent: string
@@ -24,7 +23,7 @@ describe('castellan wal', () => {
       log: silentLogger,
       now: () => 1_000,
       onBroken: () => undefined,
-      worker
+      worker: logWorker
     })
 
   async function append({ log }: OpenDurableLog, topic: string, values: readonly string[]): Promise<number> {

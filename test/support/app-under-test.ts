@@ -1,6 +1,7 @@
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { type Logger, silentLogger } from '../../src/model.js'
+import { logWorker } from './built.js'
 
 // kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
 const patient = { 'dialects.kprf.messageTimeoutMs': '30000' }
@@ -21,6 +22,3 @@ export function startTestApp(
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
   return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
 }
-
-/** The thread of the durable log, run from its source. */
-export const logWorker = new URL('./log-worker.mjs', import.meta.url)

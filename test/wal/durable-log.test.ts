@@ -8,6 +8,7 @@ import { type AppendResult, DurableLog, type DurableLogOptions, type NewEntry } 
 import { InlineLogHost } from '../../src/wal/log-host.js'
 import { readLoggedRecord } from '../../src/wal/logged-record.js'
 import { openLogThread } from '../../src/wal/thread-log-host.js'
+import { logWorker } from '../support/built.js'
 import { eio, SimulatedDisk } from '../support/simulated-disk.js'
 import { deadLettersOn, openStore } from './fixtures.js'
 
@@ -162,8 +163,6 @@ describe('appending to the durable log', () => {
   })
 })
 
-const worker = new URL('../support/log-worker.mjs', import.meta.url)
-
 describe('the thread of the durable log', () => {
   let directory: string
   beforeEach(() => {
@@ -181,7 +180,7 @@ describe('the thread of the durable log', () => {
       syncTakes: true,
       maxDeadLetterBytes: 1_000_000
     }
-    const opened = await openLogThread(options, { log: silentLogger, onCrash, worker })
+    const opened = await openLogThread(options, { log: silentLogger, onCrash, worker: logWorker })
     const log = new DurableLog({ ...options, host: opened.host, maxWaitingBytes: 10_000_000, now: Date.now })
     return { ...opened, log }
   }

@@ -6,8 +6,7 @@ import { configSchema } from '../../src/config/schema.js'
 import { silentLogger } from '../../src/model.js'
 import { holdsRecords, type OpenDurableLog, openDurableLog } from '../../src/wal/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/wal/settings.js'
-
-const worker = new URL('../support/log-worker.mjs', import.meta.url)
+import { logWorker } from '../support/built.js'
 
 describe('opening the durable log', () => {
   let directory: string
@@ -18,7 +17,7 @@ describe('opening the durable log', () => {
 
   const settings = (overrides: Partial<WalSettings> = {}): WalSettings => walSettings.parse({ directory, ...overrides })
   const open = (onBroken: (error: Error) => void = () => undefined): Promise<OpenDurableLog> =>
-    openDurableLog(settings(), { log: silentLogger, now: Date.now, onBroken, worker })
+    openDurableLog(settings(), { log: silentLogger, now: Date.now, onBroken, worker: logWorker })
   const append = ({ log }: OpenDurableLog, value: string): Promise<unknown> =>
     new Promise((resolve, reject) => {
       const record = { key: null, value: Buffer.from(value), headers: [], timestampMs: 0 }

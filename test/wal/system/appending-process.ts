@@ -1,6 +1,7 @@
 import { silentLogger } from '../../../src/model.js'
 import { openDurableLog } from '../../../src/wal/open-durable-log.js'
 import { walSettings } from '../../../src/wal/settings.js'
+import { logWorker } from '../../support/built.js'
 
 /** What the process is told, as JSON in its first argument. */
 export interface AppendingOptions {
@@ -33,7 +34,7 @@ const { log, close } = await openDurableLog(walSettings.parse({ directory, slabB
   onBroken: error => {
     throw error
   },
-  worker: new URL('../../support/log-worker.mjs', import.meta.url)
+  worker: logWorker
 })
 
 /** Appends records, each with an id of its own, and writes a line for each answer: `stored ID`, `refused ID kind isCertain`. */

@@ -9,11 +9,11 @@ import { silentLogger } from '../../../src/model.js'
 import { readLoggedRecord } from '../../../src/wal/logged-record.js'
 import { openDurableLog } from '../../../src/wal/open-durable-log.js'
 import { walSettings } from '../../../src/wal/settings.js'
+import { logWorker } from '../../support/built.js'
 import { readSyncTrace, type SyncTrace } from '../../support/sync-trace.js'
 import type { AppendingOptions } from './appending-process.js'
 
 const PROGRAM = ['--import', 'tsx', 'test/wal/system/appending-process.ts']
-const worker = new URL('../../support/log-worker.mjs', import.meta.url)
 
 const isInstalled = (program: string): boolean => spawnSync('which', [program]).status === 0
 
@@ -40,7 +40,7 @@ async function idsIn(directory: string): Promise<string[]> {
     log: silentLogger,
     now: Date.now,
     onBroken: () => undefined,
-    worker
+    worker: logWorker
   })
   const ids: string[] = []
   for (let fromSequence = 1, isAtEnd = false; !isAtEnd; ) {
