@@ -133,7 +133,7 @@ async function takeAway(path: string, own: string): Promise<void> {
 
 const inUse = (directory: string): LogUnusableError =>
   new LogUnusableError(
-    `another process uses the durable log in ${directory}; give each process a directory of its own (wal.directory)`
+    `another process uses the durable log in ${directory}; stop it, or give each process a directory of its own (wal.directory)`
   )
 
 const unusable = (directory: string, error: unknown): LogUnusableError =>

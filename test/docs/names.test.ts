@@ -76,6 +76,12 @@ describe('house 9: names in the docs exist', () => {
     expect(unknown(/(?:^|[`(] ?|npx )castellan ([a-z][a-z-]+)/gm, name => known.has(name))).to.deep.equal([])
   })
 
+  it('commands, each of which the README names', () => {
+    const [, list] = pages.get('README.md')!.match(/shows the commands: ([^.]+)\./) ?? []
+    const named = [...list!.matchAll(/`(\w+)`/g)].map(match => match[1])
+    expect(named).to.deep.equal(commands.filter(({ isHidden }) => !isHidden).map(({ name }) => name))
+  })
+
   it('metrics', () => {
     const page = pages.get('docs/metrics.md')!
     const known = [...page.matchAll(/^\| `(castellan_\w+)` \|/gm)].map(match => match[1]!)
