@@ -115,7 +115,7 @@ export class Clusters {
   /** Waits for acknowledgements of offered messages for a while, commits, and leaves all consumer groups. */
   async leaveGroups(timeoutMs: number): Promise<void> {
     const graceMs = Math.min(this.#deps.config.consumer.handOverMs, timeoutMs * ACKS_SHARE)
-    await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs)))
+    await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs, timeoutMs)))
   }
 
   /** Counts what is lost in {@link lostRecords}, cluster by cluster, so that a late one does not hide the others. */

@@ -145,7 +145,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   const close = async (timeoutMs: number): Promise<number> => {
     const graceMs = Math.min(settings.consumer.handOverMs, timeoutMs)
     const written = writeWhatIsLeft(delivery, timeoutMs)
-    const [lost] = await Promise.all([written, durable?.close(timeoutMs), groups.stop(graceMs)])
+    const [lost] = await Promise.all([written, durable?.close(timeoutMs), groups.stop(graceMs, timeoutMs)])
     await own?.close()
     closed.abort()
     await router.stop()

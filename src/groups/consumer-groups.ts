@@ -16,6 +16,7 @@ import { WaitingRequest } from './waiting-request.js'
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 /** An acknowledgement is answered in the next turn of the group's actor. */
 const ACK_TIMEOUT_MS = 10_000
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export interface ConsumerGroupsDeps {
   readonly system: ActorSystem
@@ -85,17 +86,40 @@ export class ConsumerGroups {
     )
   }
 
-  /** Refuses further requests, waits `graceMs` at most for acknowledgements, commits, and leaves all groups. Idempotent. */
-  async stop(graceMs = this.#deps.settings.ackTimeoutMs): Promise<void> {
+  /**
+   * Refuses further requests, waits `graceMs` at most for acknowledgements, commits, and leaves all groups. Idempotent.
+   *
+   * @param timeoutMs what is not done by then, because brokers do not answer, is left undone: coordinators miss the members
+   *   after the session time-out, and messages whose acknowledgement was not committed are offered again
+   */
+  async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = LONGEST_TIMER_MS): Promise<void> {
     this.#isStopped = true
-    await Promise.all(
-      Array.from(this.#groups, async ([groupId, { actor }]) => {
-        await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
-        actor.stop()
-        this.#groups.delete(groupId)
-      })
-    )
+    const groups = Array.from(this.#groups, ([groupId, { actor }]) => this.#leave(groupId, actor, graceMs))
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
+    await Promise.race([Promise.all(groups), late])
+    clearTimeout(timer)
+    this.#abandonRest()
     this.#deadlines.stop()
+  }
+
+  async #leave(groupId: string, actor: ActorRef<GroupMessage>, graceMs: number): Promise<void> {
+    await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
+    actor.stop()
+    this.#groups.delete(groupId)
+  }
+
+  #abandonRest(): void {
+    if (this.#groups.size === 0) return
+    this.#deps.log.warn(
+      { groups: this.#groups.size },
+      'consumer groups could not be left in time; others wait for them'
+    )
+    for (const { actor, consumer } of this.#groups.values()) {
+      consumer.abandon(SHUTTING_DOWN)
+      actor.stop()
+    }
+    this.#groups.clear()
   }
 
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }): void {

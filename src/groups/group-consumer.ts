@@ -2,6 +2,7 @@ import type { TopicPartition } from '../model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
+import type { Demand } from './demand.js'
 import { GroupMember } from './group-member.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
@@ -66,7 +67,7 @@ export class GroupConsumer {
       ...settings,
       hands,
       membership: () => this.#member.membership,
-      onFenced: errorCode => this.#member.fenced(errorCode)
+      onFenced: (errorCode, member) => this.#member.fenced(errorCode, member)
     })
   }
 
@@ -129,8 +130,7 @@ export class GroupConsumer {
       metrics: hands.metrics,
       deadlines,
       maxWaitingRequests: settings.maxWaitingRequests,
-      createPartition: (partition, onStaged) => this.#createPartition({ topic: name, partition }, onStaged),
-      inTurn: run => tell({ type: 'happened', run }),
+      createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, demand),
       ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
       giveBack: (partition, record) => tell({ type: 'giveBack', topic: name, partition, record })
     })
@@ -141,7 +141,7 @@ export class GroupConsumer {
     return topic
   }
 
-  #createPartition(topicPartition: TopicPartition, onStaged: () => void): PartitionConsumer {
+  #createPartition(topicPartition: TopicPartition, demand: Demand): PartitionConsumer {
     const { hands, settings, batches } = this.#options
     return new PartitionConsumer({
       ...settings,
@@ -150,7 +150,7 @@ export class GroupConsumer {
       batches,
       tracker: settings,
       submit: source => this.#committer.submit(topicPartition, source),
-      onStaged,
+      demand,
       onSettled: () => this.#checkHandOver()
     })
   }
@@ -160,9 +160,9 @@ export class GroupConsumer {
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
     for (const [name, { consumer }] of this.#topics) {
       const assigned = byTopic.get(name)!
-      const kept = isNext ? assigned : []
+      const kept = new Set(isNext ? assigned : [])
       for (const partition of consumer.partitions) {
-        if (!kept.includes(partition)) this.#committer.drop({ topic: name, partition })
+        if (!kept.has(partition)) this.#committer.drop({ topic: name, partition })
       }
       if (!isNext) consumer.assign([])
       consumer.assign(assigned)

@@ -104,9 +104,13 @@ export class GroupMember {
     else if (this.#phase === 'stable') this.#joinAgainIfChanged()
   }
 
-  /** The coordinator has refused a commit in the name of the member. */
-  fenced(errorCode: number): void {
-    if (this.membership) this.#excluded(errorCode)
+  /**
+   * The coordinator has refused a commit in the name of the member. The commit may be of a generation before: that one is
+   * over, which the member knows.
+   */
+  fenced(errorCode: number, { memberId, generationId }: GroupMembership): void {
+    const { membership } = this
+    if (membership?.memberId === memberId && membership.generationId === generationId) this.#excluded(errorCode)
   }
 
   /** Leaves the group, so that its partitions go to others at once. */

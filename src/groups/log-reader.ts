@@ -1,6 +1,7 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
 import type { FetchDataResult } from '../operations.js'
 import { BatchCursor } from './batch-cursor.js'
+import { copyOf } from './copy-record.js'
 import type { GroupHands } from './hands.js'
 import type { BatchHolder, HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
@@ -91,7 +92,7 @@ export class LogReader implements BatchHolder {
     const { hands, topicPartition } = this.#options
     hands.ask('fetchData', { topicPartition, offset }, result => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
-      if (record?.offset === offset) onFetched(record)
+      if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
       else {
         // Its time has started anew, so it is tried again; other messages need not wait for it.

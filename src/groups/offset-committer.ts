@@ -10,8 +10,8 @@ export interface OffsetCommitterOptions {
   readonly retryBackoffMs: number
   /** The member in whose name is committed; `undefined`: it is not in the group at the moment. */
   readonly membership: () => GroupMembership | undefined
-  /** The coordinator does not know the member, or its generation, any more. */
-  readonly onFenced: (errorCode: number) => void
+  /** The coordinator does not know this member, or its generation, any more. */
+  readonly onFenced: (errorCode: number, member: GroupMembership) => void
 }
 
 /** Has a position that is to be committed, the newest one at each time. */
@@ -121,17 +121,17 @@ export class OffsetCommitter {
     hands.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
       const isDropped = this.#inFlight.get(key) === undefined
       this.#inFlight.delete(key)
-      if (!isDropped) this.#answered(key, submitted, result)
+      if (!isDropped) this.#answered(key, submitted, member, result)
       if (this.#inFlight.size > 0) return
       this.#schedule()
       this.#tellIfIdle()
     })
   }
 
-  #answered(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
+  #answered(key: string, submitted: Submitted, member: GroupMembership, result: CommitConsumerOffsetResult): void {
     if (result.type === 'failed' && fencingCodes.has(result.errorCode ?? errorCodes.NONE)) {
       this.#keep(key, submitted)
-      this.#options.onFenced(result.errorCode!)
+      this.#options.onFenced(result.errorCode!, member)
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
       this.#keep(key, submitted)
       this.#nextAt = this.#options.hands.clock() + this.#options.retryBackoffMs

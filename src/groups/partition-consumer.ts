@@ -1,4 +1,6 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import { copyOf } from './copy-record.js'
+import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
 import { LogReader } from './log-reader.js'
@@ -16,8 +18,7 @@ export interface PartitionConsumerOptions {
   readonly retryBackoffMs: number
   /** Called with what has a new position to commit. */
   readonly submit: (source: PositionSource) => void
-  /** A message is staged. */
-  readonly onStaged: () => void
+  readonly demand: Demand
   /** The number of messages that wait for an acknowledgement may be smaller than before. */
   readonly onSettled: () => void
 }
@@ -32,7 +33,7 @@ export type AckOutcome = 'acked' | 'notOffered'
  *                          ▲                    │ no acknowledgement in time
  *                          └────────────────────┘
  *
- * The next message is staged when one is wanted and the one before was taken. Messages whose time is over come before new
+ * The next message is staged when one is wanted and the one before was taken. Without demand the partition rests. Messages whose time is over come before new
  * ones; they are fetched again, so that a message that waits for its acknowledgement costs an offset, and no bytes.
  */
 export class PartitionConsumer {
@@ -94,11 +95,6 @@ export class PartitionConsumer {
     this.#stage()
   }
 
-  /** No request waits any more. */
-  unwant(): void {
-    this.#isWanted = false
-  }
-
   /** Takes the staged message, which counts as offered. */
   take(): KafkaRecord {
     const record = this.#staged!
@@ -107,6 +103,7 @@ export class PartitionConsumer {
     if (tracker.isOffered(record.offset)) tracker.offeredAgain(record.offset, now)
     else tracker.offered(record.offset, now)
     this.#staged = this.#nextInHand(tracker, now)
+    if (!this.#staged) this.#options.demand.rests()
     return record
   }
 
@@ -126,11 +123,11 @@ export class PartitionConsumer {
   giveBack(record: KafkaRecord): void {
     if (this.#isStopped || !this.#tracker?.isOffered(record.offset)) return
     this.#tracker.takenBack(record.offset)
-    if (this.#staged) this.#givenBack.unshift(record, this.#staged)
-    else this.#givenBack.unshift(record)
+    if (this.#staged) this.#givenBack.unshift(copyOf(record), copyOf(this.#staged))
+    else this.#givenBack.unshift(copyOf(record))
     this.#staged = this.#givenBack.shift()
     this.#options.onSettled()
-    this.#options.onStaged()
+    this.#options.demand.staged()
   }
 
   /** Gives the staged message up, which is read again. */
@@ -138,6 +135,7 @@ export class PartitionConsumer {
     const { offset } = this.#staged ?? {}
     if (offset === undefined || this.#tracker!.isOffered(offset)) return undefined
     this.#staged = undefined
+    this.#options.demand.rests()
     return offset
   }
 
@@ -154,12 +152,22 @@ export class PartitionConsumer {
     this.#givenBack.length = 0
     this.#reader.begin(this.#tracker.nextNotAcked(position.offset))
     if (this.#isWanted) this.#stage()
+    else this.#options.demand.rests()
+  }
+
+  #rest(): void {
+    this.#isWanted = false
+    this.#options.demand.rests()
   }
 
   /** Stages the next message, if one is wanted and there is one; otherwise asks for it. */
   #stage(): void {
     const tracker = this.#tracker
     if (!tracker || !this.#isWanted || this.#staged || this.#isStopped) return
+    if (!this.#options.demand.isOpen()) {
+      this.#rest()
+      return
+    }
     const record = this.#nextInHand(tracker, this.#options.hands.clock())
     if (record) this.#setStaged(record)
     else if (!this.#reader.isBusy) {
@@ -177,7 +185,7 @@ export class PartitionConsumer {
     this.#isWanted = false
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#options.onStaged()
+    this.#options.demand.staged()
   }
 
   /** The next message, where Kafka need not be asked for it and none has to be offered again first. */

@@ -4,7 +4,9 @@ import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { ConsumedMessage } from './consume-result.js'
+import type { Demand } from './demand.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
+import { TurnOrder } from './turn-order.js'
 import type { WaitingRequest } from './waiting-request.js'
 
 export interface TopicConsumerOptions {
@@ -13,9 +15,7 @@ export interface TopicConsumerOptions {
   readonly deadlines: Deadlines
   readonly metrics: MetricsLogger
   readonly maxWaitingRequests: number
-  readonly createPartition: (partition: number, onStaged: () => void) => PartitionConsumer
-  /** Calls back in a turn of the group's actor. */
-  readonly inTurn: (run: () => void) => void
+  readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   /** Acknowledgement and return of a message, in a turn of the group's actor. */
   readonly ack: (partition: number, offset: Offset) => void
   readonly giveBack: (partition: number, record: KafkaRecord) => void
@@ -23,13 +23,16 @@ export interface TopicConsumerOptions {
 
 /**
  * The requests of one group for one topic, first come first served, and the partitions that the member reads of it. One
- * message of each partition in turn, in ascending order; partitions without a staged message are passed over.
+ * message of each partition in turn, in ascending order; partitions without a staged message are passed over. A message
+ * costs the same, however many partitions have none: those are not looked at.
  */
 export class TopicConsumer {
   readonly #options: TopicConsumerOptions
   readonly #partitions = new Map<number, PartitionConsumer>()
-  /** Ascending. */
-  #inOrder: PartitionConsumer[] = []
+  /** Numbers of the partitions with a staged message; some of them may have lost it. */
+  readonly #staged = new TurnOrder()
+  /** Partitions that have to be told that a message is wanted. */
+  readonly #resting = new Set<number>()
   #queue: WaitingRequest[] = []
   #lastServed = -1
   #isPaused = true
@@ -44,19 +47,23 @@ export class TopicConsumer {
     return this.#queue.reduce((open, { settled }) => (settled ? open : open + 1), 0)
   }
   get partitions(): readonly number[] {
-    return this.#inOrder.map(({ partition }) => partition)
+    return [...this.#partitions.keys()].sort((one, other) => one - other)
   }
   /** Messages that are offered and not acknowledged. */
   get pending(): number {
-    return this.#inOrder.reduce((pending, partition) => pending + partition.pending, 0)
+    let pending = 0
+    for (const partition of this.#partitions.values()) pending += partition.pending
+    return pending
   }
   /** How long acknowledgements may still come, at most. */
   waitMs(): number {
-    return this.#inOrder.reduce((longest, partition) => Math.max(longest, partition.waitMs()), 0)
+    let longest = 0
+    for (const partition of this.#partitions.values()) longest = Math.max(longest, partition.waitMs())
+    return longest
   }
 
   enqueue(request: WaitingRequest): void {
-    const { maxWaitingRequests, deadlines, inTurn } = this.#options
+    const { maxWaitingRequests, deadlines } = this.#options
     if (this.#queue.length > maxWaitingRequests) this.#queue = this.#queue.filter(({ settled }) => !settled)
     if (this.#queue.length > maxWaitingRequests) {
       request.answer(ownFailure('overloaded', `too many requests wait (limit ${maxWaitingRequests + 1})`, true))
@@ -64,27 +71,34 @@ export class TopicConsumer {
     }
     this.#queue.push(request)
     this.#serve()
-    if (request.settled) return
-    request.onGone = () => inTurn(() => this.#restIfIdle())
-    deadlines.add(request)
+    if (!request.settled) deadlines.add(request)
   }
 
   /** Reads these partitions from now on. Those that it has read until now go on where they are. */
   assign(partitions: readonly number[]): void {
+    const assigned = new Set(partitions)
     for (const [partition, consumer] of this.#partitions) {
-      if (partitions.includes(partition)) continue
+      if (assigned.has(partition)) continue
       consumer.stop()
       this.#partitions.delete(partition)
+      this.#staged.delete(partition)
+      this.#resting.delete(partition)
     }
-    for (const partition of partitions) {
-      if (this.#partitions.has(partition)) continue
-      this.#partitions.set(
-        partition,
-        this.#options.createPartition(partition, () => this.#serve())
-      )
-    }
-    this.#inOrder = [...this.#partitions.values()].sort((one, other) => one.partition - other.partition)
+    for (const partition of assigned) if (!this.#partitions.has(partition)) this.#add(partition)
     this.#serve()
+  }
+
+  #add(partition: number): void {
+    this.#resting.add(partition)
+    const consumer = this.#options.createPartition(partition, {
+      isOpen: () => this.#first() !== undefined,
+      staged: () => {
+        this.#staged.add(partition)
+        this.#serve()
+      },
+      rests: () => void this.#resting.add(partition)
+    })
+    this.#partitions.set(partition, consumer)
   }
 
   /** Offers nothing. Requests wait, and acknowledgements are taken. */
@@ -127,7 +141,7 @@ export class TopicConsumer {
     this.#isServing = true
     for (let request = this.#first(); request; request = this.#first()) {
       // All of them, so that a partition that has much to offer does not keep the others from fetching.
-      for (const partition of this.#inOrder) partition.want()
+      this.#wakeResting()
       const partition = this.#nextStaged()
       if (!partition) break
       this.#queue.shift()
@@ -136,12 +150,13 @@ export class TopicConsumer {
       request.answer({ type: 'message', message: this.#offer(partition) })
     }
     this.#isServing = false
-    this.#restIfIdle()
   }
 
-  /** Fetches nothing more while no request waits. */
-  #restIfIdle(): void {
-    if (!this.#first()) for (const partition of this.#inOrder) partition.unwant()
+  #wakeResting(): void {
+    for (const partition of this.#resting) {
+      this.#resting.delete(partition)
+      this.#partitions.get(partition)?.want()
+    }
   }
 
   /** The request that has waited longest and is still open. */
@@ -151,18 +166,19 @@ export class TopicConsumer {
   }
 
   #nextStaged(): PartitionConsumer | undefined {
-    let lowest: PartitionConsumer | undefined
-    for (const partition of this.#inOrder) {
-      if (!partition.isStaged) continue
-      if (partition.partition > this.#lastServed) return partition
-      lowest ??= partition
+    for (;;) {
+      const next = this.#staged.after(this.#lastServed)
+      if (next === undefined) return undefined
+      const partition = this.#partitions.get(next)
+      if (partition?.isStaged) return partition
+      this.#staged.delete(next)
     }
-    return lowest
   }
 
   #offer(partition: PartitionConsumer): ConsumedMessage {
     const { groupId, topic, ack, giveBack, metrics } = this.#options
     const record = partition.take()
+    if (!partition.isStaged) this.#staged.delete(partition.partition)
     const retries = partition.retriesOf(record.offset)
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')

@@ -9,8 +9,6 @@ export class WaitingRequest implements Due {
   next: Due | undefined
   previous: Due | undefined
   settled = false
-  /** Called when it is over without a message: its time was up, or its client went away. */
-  onGone: () => void = () => {}
 
   constructor(deadlineAt: number, requester: Requester<ConsumeResult>) {
     this.deadlineAt = deadlineAt
@@ -26,13 +24,11 @@ export class WaitingRequest implements Due {
   }
 
   onDue(): void {
-    if (this.answer({ type: 'timedOut' })) this.onGone()
+    this.answer({ type: 'timedOut' })
   }
 
   /** Its client went away; nothing is answered any more. */
   cancel(): void {
-    if (this.settled) return
     this.settled = true
-    this.onGone()
   }
 }

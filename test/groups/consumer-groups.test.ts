@@ -275,4 +275,16 @@ describe('consumer groups on a cluster with faults', function () {
     await new Promise(resolve => setTimeout(resolve, 700))
     expect(cluster.requestCount('Fetch') - before).to.be.at.most(1)
   })
+
+  it('a process that stops does not wait longer than it may for brokers that do not answer', async () => {
+    const instance = await start()
+    await instance.produce('orders', 0, ['m0'])
+    await instance.take('billing', 'orders', 1)
+    const silence = (api: 'LeaveGroup' | 'OffsetCommit') =>
+      cluster.faults.add({ api, count: Number.POSITIVE_INFINITY }, { type: 'dropRequest' })
+    const [leaving] = [silence('LeaveGroup'), silence('OffsetCommit')]
+    await instance.castellan.close(700)
+    expect(instance.castellan.groups.size).to.equal(0)
+    expect(leaving!.fired).to.be.at.most(1)
+  })
 })

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { decodeAcks } from '../../src/groups/ack-encoding.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { PartitionConsumer, type PartitionConsumerOptions } from '../../src/groups/partition-consumer.js'
@@ -11,6 +12,8 @@ class PartitionHarness {
   readonly batches = new HeldBatches(1_000_000)
   readonly consumer: PartitionConsumer
   position: { offset: number; metadata: string } | undefined
+  /** A request waits. */
+  isWanted = true
 
   constructor(world: GroupWorld, options: Partial<PartitionConsumerOptions> & { readonly maxRetries?: number } = {}) {
     this.world = world
@@ -23,7 +26,7 @@ class PartitionHarness {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
-      onStaged: () => {},
+      demand: { isOpen: () => this.isWanted, staged: () => {}, rests: () => {} },
       onSettled: () => {},
       ...options
     })
@@ -244,6 +247,27 @@ describe('one partition of a group', () => {
     expect(harness.consumer.retriesOf(0)).to.equal(0)
   })
 
+  it('a message that is offered again, or was given back, does not keep its batch in memory', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    const take = () => {
+      harness.consumer.want()
+      world.settle()
+      return harness.consumer.take()
+    }
+    const first = take()
+    harness.consumer.giveBack(first)
+    const again = harness.consumer.take()
+    expect(again).to.deep.equal(first)
+    expect(again.value).not.to.equal(first.value)
+    const read = sinon.spy(world, 'ask')
+    expect(harness.nextFew(2)).to.deep.equal([1, 2])
+    world.pass(ACK_TIMEOUT_MS + 1)
+    const retried = take()
+    expect([retried.offset, read.calledWith('fetchData')]).to.deep.equal([0, true])
+  })
+
   it('a batch whose memory is needed is fetched again, and no message is lost or doubled', () => {
     const world = new GroupWorld(run(0, 6))
     world.committed = { offset: 0, metadata: '' }
@@ -262,7 +286,7 @@ describe('one partition of a group', () => {
     world.pass(10_000)
     expect(world.asked.filter(({ kind }) => kind === 'fetchData')).to.have.length(0)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-    harness.consumer.unwant()
+    harness.isWanted = false
     const before = world.asked.length
     world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
     world.write()

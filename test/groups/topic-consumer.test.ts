@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { ConsumeResult } from '../../src/groups/consume-result.js'
+import type { Demand } from '../../src/groups/demand.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
 import { TopicConsumer } from '../../src/groups/topic-consumer.js'
@@ -35,8 +37,7 @@ class TopicHarness {
       metrics: defaultLogger,
       deadlines: this.#deadlines,
       maxWaitingRequests,
-      createPartition: (partition, onStaged) => this.#createPartition(partition, onStaged),
-      inTurn: run => run(),
+      createPartition: (partition, demand) => this.#createPartition(partition, demand),
       ack: () => {},
       giveBack: (partition, record) => this.consumer.giveBack(partition, record)
     })
@@ -44,7 +45,7 @@ class TopicHarness {
     this.settle()
   }
 
-  #createPartition(partition: number, onStaged: () => void): PartitionConsumer {
+  #createPartition(partition: number, demand: Demand): PartitionConsumer {
     return new PartitionConsumer({
       topicPartition: { topic: 'test.4', partition },
       hands: this.worlds[partition]!,
@@ -54,7 +55,7 @@ class TopicHarness {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: () => {},
-      onStaged,
+      demand,
       onSettled: () => {}
     })
   }
@@ -213,5 +214,20 @@ describe('one topic of a group', () => {
     expect(harness.consumer.pending).to.equal(3)
     harness.consumer.ack(1, 0)
     expect(harness.consumer.pending).to.equal(2)
+  })
+
+  it('a message costs no look at the partitions that have none', () => {
+    const harness = new TopicHarness(time, [50, ...Array.from({ length: 99 }, () => 0)])
+    harness.consumer.resume()
+    const looks = sinon.spy(PartitionConsumer.prototype, 'want')
+    try {
+      harness.ask('first')
+      const before = looks.callCount
+      for (let at = 0; at < 40; at++) harness.ask('next')
+      expect(harness.newly().filter(told => told.includes('0/'))).to.have.length(41)
+      expect(looks.callCount - before).to.be.below(100)
+    } finally {
+      looks.restore()
+    }
   })
 })
