@@ -24,7 +24,7 @@ export function backlogOf(slabs: readonly Slab[], indexes: SlabIndexes): Map<str
       const name = index.names[destination]!
       const before = backlog.get(name)
       if (before) before.openEntries += count
-      else backlog.set(name, { firstSequence: slab.firstSequence + first, openEntries: count })
+      else backlog.set(name, { firstSequence: slab.sequenceAt(first), openEntries: count })
     }
   }
   return backlog

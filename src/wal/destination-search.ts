@@ -44,8 +44,8 @@ export function searchDestinations(
     if (slab.openCount === 0) continue
     const index = indexes.of(slab)
     const isWanted = wantedIn(index, request)
-    for (let place = nextSequence - slab.firstSequence; place < slab.entryCount; place++, steps++) {
-      nextSequence = slab.firstSequence + place
+    for (let place = slab.placeOf(nextSequence); place < slab.entryCount; place++, steps++) {
+      nextSequence = slab.sequenceAt(place)
       if (steps >= MAX_STEPS) return { destinations, nextSequence, isAtEnd: false }
       if (slab.done.has(place) || !isWanted[index.destinationAt(place)]) continue
       const name = index.names[index.destinationAt(place)]!

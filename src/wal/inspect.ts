@@ -5,6 +5,7 @@ import { codeOf } from './log-error.js'
 import { LogReader } from './log-reader.js'
 import { ReadOnlyDirectory } from './read-only-directory.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { scanMerged } from './scan-merged.js'
 import { scanSlab } from './scan-slab.js'
 import { readTrailer } from './seal.js'
 import type { Slab } from './slab.js'
@@ -61,6 +62,7 @@ export const verifyLog = (directory: LogDirectory): readonly SlabReport[] =>
     const readOnly = new ReadOnlyDirectory(directory)
     return recoverIn(readOnly).slabs.map(slab => {
       const report = reportOf(readOnly, slab)
+      if (slab.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, slab) }
       const { index, damaged, torn } = withFile(readOnly, slab.name, file => scanSlab(file, slab))
       const missing = Math.max(0, slab.entryCount - index.count)
       // Before a seal everything was durable once.
@@ -68,6 +70,11 @@ export const verifyLog = (directory: LogDirectory): readonly SlabReport[] =>
       return { ...report, damagedEntries }
     })
   })
+
+function damagedInMerged(directory: LogDirectory, slab: Slab): number {
+  const { sequences, lostCount } = withFile(directory, slab.name, file => scanMerged(file, slab.salt, slab.endBytes))
+  return Math.max(slab.damagedCount, lostCount, slab.entryCount - sequences.length)
+}
 
 /** The dead letters from `fromSequence` on, oldest first; looks at them without changing them. */
 export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Generator<DeadLetter> {

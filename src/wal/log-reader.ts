@@ -71,14 +71,14 @@ export class LogReader {
 
   #readNext(slab: Slab, wanted: WantedEntries, gathering: Gathering): void {
     const isCareful = this.#hasFailed(slab)
-    const fromIndex = gathering.nextSequence - slab.firstSequence
+    const fromIndex = slab.placeOf(gathering.nextSequence)
     const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.roomBytes))
     gathering.looked(run.nextIndex - fromIndex)
     if (!isCareful) this.#readRun(slab, run, gathering)
     else if (!tryTo(() => this.#readRun(slab, run, gathering))) {
-      for (const index of run.members) this.#lose(slab, slab.firstSequence + index)
+      for (const index of run.members) this.#lose(slab, slab.sequenceAt(index))
     }
-    gathering.reach(slab.firstSequence + run.nextIndex)
+    gathering.reach(slab.sequenceAt(run.nextIndex))
   }
 
   /** @throws when the file cannot be read */
@@ -88,7 +88,7 @@ export class LogReader {
     const index = this.#indexes.of(slab)
     for (const member of members) {
       const found = decodeEntry(bytes, index.offsetAt(member) - offset, slab.salt)
-      const sequence = slab.firstSequence + member
+      const sequence = slab.sequenceAt(member)
       if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
       else this.#lose(slab, sequence)
     }
@@ -109,9 +109,9 @@ export class LogReader {
       this.#failures.set(slab, (this.#failures.get(slab) ?? 0) + 1)
       return false
     }
-    const { endSequence } = slab
-    for (let sequence = gathering.nextSequence; sequence < endSequence; sequence++) this.#lose(slab, sequence)
-    gathering.reach(endSequence)
+    const first = slab.placeOf(gathering.nextSequence)
+    for (let place = first; place < slab.entryCount; place++) this.#lose(slab, slab.sequenceAt(place))
+    gathering.reach(slab.endSequence)
     return true
   }
 }

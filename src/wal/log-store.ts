@@ -16,6 +16,7 @@ import type { Slab } from './slab.js'
 import { encodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './slab-header.js'
 import { SlabIndexes } from './slab-indexes.js'
 import { SlabList } from './slab-list.js'
+import { SlabMerger } from './slab-merger.js'
 import { SlabWriter } from './slab-writer.js'
 import { SpareSlabs } from './spare-slabs.js'
 import { tryTo } from './try-to.js'
@@ -32,6 +33,8 @@ export interface LogStoreOptions {
   readonly syncPuts: boolean
   /** Sync completions as well. */
   readonly syncTakes: boolean
+  /** What completed entries may take in slabs that could be merged; an eighth of `maxBytes` when absent. */
+  readonly maxWastedBytes?: number | undefined
   /** Memory for the indexes of closed slabs; 32 MiB when absent. */
   readonly maxIndexBytes?: number | undefined
   /** Epoch milliseconds. */
@@ -41,6 +44,9 @@ export interface LogStoreOptions {
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
 }
+
+/** Of the limit: what completed entries may take in slabs that could be merged. */
+const WASTED_SHARE = 8
 
 /** Whether a group of appends is in the log. Entries are taken in order: the first `committedCount` of the group are. */
 export interface CommitResult {
@@ -71,6 +77,7 @@ export class LogStore {
   readonly #notes: Map<string, Buffer>
   readonly #indexes: SlabIndexes
   readonly #reader: LogReader
+  readonly #merger: SlabMerger
   readonly #progress: ProgressKeeper
   readonly #availability: Availability
   #writer: SlabWriter | undefined
@@ -119,6 +126,7 @@ export class LogStore {
       keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync()
     })
     this.#reader = new LogReader(directory, this.#slabs.all, this.#indexes, onDamaged)
+    this.#merger = new SlabMerger({ ...options, slabs: this.#slabs, reader: this.#reader })
     this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     const isEmpty = found.slabs.length + found.journalIds.length === 0
     if (!isEmpty && tryTo(() => this.#progress.renew())) this.#slabs.removeFinished()
@@ -230,6 +238,15 @@ export class LogStore {
     }
     this.#spares.tick()
     this.#progress.mend()
+    this.#mergeSlabs()
+  }
+
+  /** Gives disk space back that few entries hold, once that is much, or when space is short. */
+  #mergeSlabs(): void {
+    const { maxBytes, maxWastedBytes = maxBytes / WASTED_SHARE } = this.#options
+    const { wastedBytes } = this.#merger
+    if (wastedBytes === 0 || this.#availability.state === 'closed') return
+    if (wastedBytes > maxWastedBytes || this.#refusalFor(0) !== undefined) this.#merger.mergeNext()
   }
 
   /** Closes the open slab with a seal. */
@@ -397,9 +414,7 @@ export class LogStore {
   *#snapshot(): Generator<Progress> {
     yield this.#next()
     for (const slab of this.#slabs.all) {
-      for (const { first, count } of slab.done.runs()) {
-        yield { type: 'completed', range: { first: slab.firstSequence + first, count } }
-      }
+      for (const range of slab.completed()) yield { type: 'completed', range }
     }
     for (const [key, value] of this.#notes) yield { type: 'note', key, value }
   }

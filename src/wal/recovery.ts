@@ -1,10 +1,11 @@
 import type { SequenceRange } from './done-set.js'
-import { journalIdOf, journalName, slabIdOf, slabName, spareIdOf } from './file-names.js'
-import type { LogDirectory } from './files.js'
+import { journalIdOf, journalName, mergeIdOf, slabIdOf, slabName, spareIdOf } from './file-names.js'
+import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
 import { type Progress, readJournal } from './progress-journal.js'
+import { scanMerged } from './scan-merged.js'
 import { scanSlab } from './scan-slab.js'
-import { readTrailer } from './seal.js'
+import { readSealedSequences, readTrailer } from './seal.js'
 import { Slab } from './slab.js'
 import { decodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './slab-header.js'
 import type { SlabIndex } from './slab-index.js'
@@ -51,10 +52,10 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
   const progress = journalIds.flatMap(id => readProgress(directory, journalName(id)))
-  const { headed, damagedNames, leftover } = readHeaders(directory, names)
+  const { headed, damagedNames, leftovers } = readHeaders(directory, names)
   const read = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
-  if (leftover !== undefined) directory.remove(leftover)
-  for (const name of names) if (spareIdOf(name) !== undefined) directory.remove(name)
+  for (const name of leftovers) directory.remove(name)
+  for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
   for (const name of damagedNames) directory.move(name, quarantine())
   if (damagedNames.length > 0) {
     quarantine().sync()
@@ -96,24 +97,34 @@ const writtenByAnother = (directory: LogDirectory, name: string): LogUnusableErr
 interface Headers {
   readonly headed: readonly Headed[]
   readonly damagedNames: readonly string[]
-  /** The newest slab when a crash came before its header was written: it never held an entry. */
-  readonly leftover: string | undefined
+  /**
+   * Slabs that a crash left: the newest one before its header was written, which never held an entry, and those that a
+   * merged slab replaces.
+   */
+  readonly leftovers: readonly string[]
 }
 
 function readHeaders(directory: LogDirectory, names: readonly string[]): Headers {
   const headed: Headed[] = []
   const damagedNames: string[] = []
-  let leftover: string | undefined
+  const leftovers: string[] = []
+  let mergedUpTo = 0
   const slabNames = names.filter(name => slabIdOf(name) !== undefined).sort()
   for (const name of slabNames) {
+    if (slabIdOf(name)! <= mergedUpTo) {
+      leftovers.push(name)
+      continue
+    }
     const bytes = withFile(directory, name, file => file.read(0, SLAB_HEADER_BYTES))
     const header = decodeSlabHeader(bytes)
     if (header === 'unknownVersion') throw writtenByAnother(directory, name)
-    if (header !== 'damaged' && slabName(header.id) === name) headed.push({ header, name })
-    else if (name === slabNames.at(-1) && isUnwritten(bytes)) leftover = name
+    if (header !== 'damaged' && slabName(header.id) === name) {
+      headed.push({ header, name })
+      mergedUpTo = header.mergedUpTo ?? mergedUpTo
+    } else if (name === slabNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
     else damagedNames.push(name)
   }
-  return { headed, damagedNames, leftover }
+  return { headed, damagedNames, leftovers }
 }
 
 const isUnwritten = (bytes: Buffer): boolean => bytes.length < SLAB_HEADER_BYTES || bytes.every(byte => byte === 0)
@@ -127,6 +138,7 @@ interface ReadSlab {
 
 function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabHeader | undefined): ReadSlab {
   return withFile(directory, name, file => {
+    if (header.mergedUpTo !== undefined) return readMerged(file, header)
     const extent = readTrailer(file, header.salt)
     if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, tornBytes: 0, tornEntries: 0 }
     const isCut = next?.previousId === header.id
@@ -139,6 +151,19 @@ function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabH
     for (const sequence of torn) slab.complete(sequence)
     return { slab, index, tornBytes, tornEntries: torn.length }
   })
+}
+
+/** It was synced before it got its name: whatever is missing is damage. */
+function readMerged(file: LogFile, header: SlabHeader): ReadSlab {
+  const sealed = readSealedSequences(file, header.salt)
+  if (sealed) {
+    const slab = closed(new Slab(header, sealed, sealed.sequences))
+    return { slab, index: undefined, tornBytes: 0, tornEntries: 0 }
+  }
+  const { index, sequences, endBytes, lostCount, tornBytes } = scanMerged(file, header.salt, file.sizeBytes)
+  const slab = closed(new Slab(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences)))
+  slab.damagedCount = lostCount
+  return { slab, index, tornBytes, tornEntries: 0 }
 }
 
 const closed = (slab: Slab): Slab => {
@@ -176,10 +201,7 @@ export function completeRange(slabs: readonly Slab[], { first, count }: Sequence
   for (let index = slabIndexOf(slabs, first); index < slabs.length; index++) {
     const slab = slabs[index]!
     if (slab.firstSequence >= first + count) break
-    const to = Math.min(first + count, slab.endSequence)
-    for (let sequence = Math.max(first, slab.firstSequence); sequence < to; sequence++) {
-      if (slab.complete(sequence)) newly++
-    }
+    newly += slab.completeBetween(first, first + count)
   }
   return newly
 }

@@ -7,17 +7,19 @@ import { SlabIndex } from './slab-index.js'
 
 const MAGIC = Buffer.from('CASTSEAL')
 const TRAILER_BYTES = 24
+const SEQUENCE_BYTES = 8
 const CRC_AT = 20
 const NO_DESTINATION = new Uint8Array(0)
 
 /** The bytes that close a slab: an entry with its index, and a trailer that finds it. */
 export function encodeSeal(slab: Slab, index: SlabIndex): Buffer {
-  const body = index.encode()
+  const body = Buffer.concat([index.encode(), encodeSequences(slab.sequences)])
   const sizeBytes = entrySizeBytes(0, body.length)
   const bytes = Buffer.alloc(sizeBytes + TRAILER_BYTES)
   writeUnstamped(bytes, 0, NO_DESTINATION, body.length, 0, SEAL_TYPE)
   body.copy(bytes, sizeBytes - body.length)
-  stampEntry(bytes, 0, { sequence: slab.endSequence, salt: slab.salt, unsyncedCount: 0 })
+  const unsyncedCount = slab.sequences?.length ?? 0
+  stampEntry(bytes, 0, { sequence: slab.endSequence, salt: slab.salt, unsyncedCount })
   MAGIC.copy(bytes, sizeBytes)
   writeUInt64(bytes, slab.endBytes, sizeBytes + 8)
   bytes.writeUInt32BE(slab.entryCount, sizeBytes + 16)
@@ -40,8 +42,32 @@ export function readTrailer(file: LogFile, salt: number): SlabExtent | undefined
 export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: Slab): SlabIndex | undefined {
   const trailer = readTrailer(file, salt)
   if (trailer?.endBytes !== endBytes) return undefined
-  const seal = decodeEntry(file.read(endBytes, file.sizeBytes - TRAILER_BYTES - endBytes), 0, salt)
-  if (seal.type !== 'entry' || seal.kind !== 'seal') return undefined
-  const index = SlabIndex.decode(seal.entry.body)
-  return index.count === entryCount ? index : undefined
+  const body = readBody(file, salt, endBytes)
+  const index = body && SlabIndex.decode(body)
+  return index?.count === entryCount ? index : undefined
+}
+
+/** How far a merged slab reaches, and the sequences of its entries; `undefined` when its seal is missing or damaged. */
+export function readSealedSequences(
+  file: LogFile,
+  salt: number
+): (SlabExtent & { readonly sequences: Float64Array }) | undefined {
+  const trailer = readTrailer(file, salt)
+  const body = trailer && readBody(file, salt, trailer.endBytes)
+  if (!body) return undefined
+  const sequences = new Float64Array(trailer.entryCount)
+  const first = body.length - sequences.length * SEQUENCE_BYTES
+  for (let at = 0; at < sequences.length; at++) sequences[at] = readUInt64(body, first + at * SEQUENCE_BYTES)
+  return { ...trailer, sequences }
+}
+
+function readBody(file: LogFile, salt: number, offset: number): Buffer | undefined {
+  const seal = decodeEntry(file.read(offset, file.sizeBytes - TRAILER_BYTES - offset), 0, salt)
+  return seal.type === 'entry' && seal.kind === 'seal' ? seal.entry.body : undefined
+}
+
+function encodeSequences(sequences: Float64Array = new Float64Array(0)): Buffer {
+  const bytes = Buffer.alloc(sequences.length * SEQUENCE_BYTES)
+  for (let at = 0; at < sequences.length; at++) writeUInt64(bytes, sequences[at]!, at * SEQUENCE_BYTES)
+  return bytes
 }

@@ -4,6 +4,8 @@ export const SLAB_HEADER_BYTES = 64
 
 const MAGIC = Buffer.from('CASTSLAB')
 const VERSION = 1
+const MERGED_VERSION = 2
+const MERGED_AT = 56
 const CRC_AT = 60
 
 /** The first bytes of a slab; docs/wal-format.md draws them. */
@@ -16,18 +18,21 @@ export interface SlabHeader {
   /** Whatever the slab before holds behind this length was refused. */
   readonly previousEndBytes: number
   readonly createdAtMs: number
+  /** Of a merged slab: the id of the last slab that it replaces; it has that of the first one. */
+  readonly mergedUpTo?: number | undefined
 }
 
 export function encodeSlabHeader(header: SlabHeader): Buffer {
   const bytes = Buffer.alloc(SLAB_HEADER_BYTES)
   MAGIC.copy(bytes)
-  bytes.writeUInt16BE(VERSION, 8)
+  bytes.writeUInt16BE(header.mergedUpTo === undefined ? VERSION : MERGED_VERSION, 8)
   bytes.writeUInt32BE(header.salt, 12)
   writeUInt64(bytes, header.id, 16)
   writeUInt64(bytes, header.firstSequence, 24)
   writeUInt64(bytes, header.previousId, 32)
   writeUInt64(bytes, header.previousEndBytes, 40)
   writeUInt64(bytes, header.createdAtMs, 48)
+  bytes.writeUInt32BE((header.mergedUpTo ?? header.id) - header.id, MERGED_AT)
   bytes.writeUInt32BE(saltedCrc(bytes.subarray(0, CRC_AT), 0), CRC_AT)
   return bytes
 }
@@ -36,14 +41,17 @@ export function encodeSlabHeader(header: SlabHeader): Buffer {
 export function decodeSlabHeader(bytes: Buffer): SlabHeader | 'damaged' | 'unknownVersion' {
   if (bytes.length < SLAB_HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return 'damaged'
   if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return 'damaged'
-  if (bytes.readUInt16BE(8) !== VERSION) return 'unknownVersion'
+  const version = bytes.readUInt16BE(8)
+  if (version !== VERSION && version !== MERGED_VERSION) return 'unknownVersion'
+  const id = readUInt64(bytes, 16)
   return {
     salt: bytes.readUInt32BE(12),
-    id: readUInt64(bytes, 16),
+    id,
     firstSequence: readUInt64(bytes, 24),
     previousId: readUInt64(bytes, 32),
     previousEndBytes: readUInt64(bytes, 40),
-    createdAtMs: readUInt64(bytes, 48)
+    createdAtMs: readUInt64(bytes, 48),
+    mergedUpTo: version === MERGED_VERSION ? id + bytes.readUInt32BE(MERGED_AT) : undefined
   }
 }
 

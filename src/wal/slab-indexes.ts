@@ -1,4 +1,5 @@
 import type { LogDirectory, LogFile } from './files.js'
+import { rebuildMerged } from './scan-merged.js'
 import { scanSlab } from './scan-slab.js'
 import { readSealedIndex } from './seal.js'
 import type { Slab } from './slab.js'
@@ -74,10 +75,10 @@ export class SlabIndexes {
   }
 
   #rebuild(file: LogFile, slab: Slab): SlabIndex {
-    const { index } = scanSlab(file, slab)
+    const index = slab.sequences === undefined ? scanSlab(file, slab).index : rebuildMerged(file, slab)
     while (index.count < slab.entryCount) index.addLost()
     for (let at = 0; at < index.count; at++) {
-      if (index.isLost(at) && slab.damaged(slab.firstSequence + at)) this.#onDamaged(slab)
+      if (index.isLost(at) && slab.damaged(slab.sequenceAt(at))) this.#onDamaged(slab)
     }
     return index
   }

@@ -46,6 +46,12 @@ export class SlabList {
     this.#reusable.add(slab)
   }
 
+  /** Their entries are in another slab now, which has taken the name of the first. The files of the others are still there. */
+  replace(slabs: readonly Slab[], merged: Slab): void {
+    for (const slab of slabs) this.#options.onRemoved(slab)
+    this.all.splice(this.all.indexOf(slabs[0]!), slabs.length, merged)
+  }
+
   removeFinished(): void {
     for (let index = 0; index < this.all.length; ) {
       const slab = this.all[index]!

@@ -63,6 +63,6 @@ export class WantedEntries {
       from = wantedFrom(this.#request, this.#index.names[destination]!)
       this.#from[destination] = from
     }
-    return this.#slab.firstSequence + index >= from
+    return this.#slab.sequenceAt(index) >= from
   }
 }

@@ -31,15 +31,19 @@ type WantedTopics =
 type Command =
   | { readonly type: 'append'; readonly sizes: readonly number[]; readonly topic: number }
   | { readonly type: 'complete'; readonly share: number; readonly count: number }
+  /** All but every n-th: some topic is stuck. */
+  | { readonly type: 'thinOut'; readonly every: number }
   | { readonly type: 'read'; readonly wanted: WantedTopics }
   | { readonly type: 'sync' }
   | { readonly type: 'restart' }
   | { readonly type: 'kill' }
   | { readonly type: 'powerCut'; readonly seed: number }
-  /** The process dies, or the power goes, before one of the disk operations of an append or a completion. */
+  /** Time passes: slabs with few open entries are merged. */
+  | { readonly type: 'tick' }
+  /** The process dies, or the power goes, before one of the disk operations of an append, a completion or a merge. */
   | {
       readonly type: 'die'
-      readonly during: 'append' | 'complete'
+      readonly during: 'append' | 'complete' | 'tick'
       readonly operations: number
       readonly seed: number | undefined
       readonly sizes: readonly number[]
@@ -67,8 +71,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       count: fc.integer({ min: 1, max: 20 })
     })
   },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('thinOut' as const), every: fc.integer({ min: 4, max: 20 }) })
+  },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('read' as const), wanted }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('sync' as const) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('tick' as const) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('kill' as const) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('powerCut' as const), seed: fc.nat() }) },
@@ -76,7 +85,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       type: fc.constant('die' as const),
-      during: fc.constantFrom('append' as const, 'append' as const, 'complete' as const),
+      during: fc.constantFrom(
+        'append' as const,
+        'append' as const,
+        'complete' as const,
+        'tick' as const,
+        'tick' as const
+      ),
       operations: fc.nat(12),
       seed: fc.option(fc.nat(), { nil: undefined }),
       sizes
@@ -89,6 +104,31 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failWrite' as const), sizes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failSync' as const), sizes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('note' as const), key: fc.nat(3), value: fc.nat(200) }) }
+)
+
+/** Many small entries, of which few stay. */
+const manySizes = fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 20, maxLength: 60 })
+const mergingCommand: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constant('append' as const), sizes: manySizes, topic: fc.nat(3) })
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constant('thinOut' as const), every: fc.integer({ min: 4, max: 12 }) })
+  },
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('tick' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('die' as const),
+      during: fc.constant('tick' as const),
+      operations: fc.nat(30),
+      seed: fc.option(fc.nat(), { nil: undefined }),
+      sizes
+    })
+  },
+  { weight: 2, arbitrary: command }
 )
 
 const topicOf = (topic: number): string => `default/topic-${topic}`
@@ -109,7 +149,7 @@ class Run {
   }
 
   get #options() {
-    return { syncPuts: this.#syncPuts, now: () => this.#clock, maxIndexBytes: 20_000 }
+    return { syncPuts: this.#syncPuts, now: () => this.#clock, maxIndexBytes: 20_000, maxWastedBytes: 0 }
   }
 
   #open(): LogStore {
@@ -124,11 +164,19 @@ class Run {
       case 'complete':
         this.#complete(command)
         break
+      case 'thinOut':
+        for (const [at, sequence] of this.#openSequences().entries())
+          if (at % command.every > 0) this.#completeOne(sequence)
+        break
       case 'read':
         this.#check(command.wanted)
         break
       case 'sync':
         if (this.#store.sync()) this.#model.unsynced.clear()
+        return
+      case 'tick':
+        this.#store.tick()
+        this.#check({ type: 'all' })
         return
       case 'restart':
         this.#store.close()
@@ -201,7 +249,8 @@ class Run {
   #die({ during, operations, seed, sizes }: Extract<Command, { type: 'die' }>): void {
     this.#disk.operationsLeft = operations
     if (during === 'append') this.#append(sizes, topicOf(0), true)
-    else this.#complete({ share: 0, count: 20 })
+    else if (during === 'complete') this.#complete({ share: 0, count: 20 })
+    else this.#store.tick()
     this.#disk.operationsLeft = Number.POSITIVE_INFINITY
     if (seed !== undefined) this.#disk.powerCut(randomOf(seed))
     this.#store = this.#open()
@@ -236,9 +285,13 @@ class Run {
   #complete({ share, count }: { share: number; count: number }): void {
     const open = this.#openSequences()
     for (const sequence of open.slice(Math.floor(share * open.length), Math.floor(share * open.length) + count)) {
-      this.#store.complete([{ first: sequence, count: 1 }])
-      this.#model.completed.add(sequence)
+      this.#completeOne(sequence)
     }
+  }
+
+  #completeOne(sequence: number): void {
+    this.#store.complete([{ first: sequence, count: 1 }])
+    this.#model.completed.add(sequence)
   }
 
   #openSequences(): number[] {
@@ -344,4 +397,15 @@ describe('the durable log against its model', function () {
       )
     })
   }
+
+  it('keeps its promises while slabs with few open entries are merged', () => {
+    fc.assert(
+      fc.property(fc.array(mergingCommand, { minLength: 5, maxLength: 40 }), commands => {
+        const run = new Run(true)
+        for (const one of commands) run.do(one)
+        run.end()
+      }),
+      { numRuns: runs }
+    )
+  })
 })
