@@ -13,9 +13,14 @@ export class AwaitedAnswer {
   #sinceMs = 0
 
   /** The batch as the Router takes it, whose answer is waited for from now on. */
-  expect(batch: Omit<SealedBatch, 'answer' | 'delayed'>, nowMs: number, listener: AnswerListener): SealedBatch {
+  expect(
+    batch: Omit<SealedBatch, 'answer' | 'delayed' | 'recall'>,
+    nowMs: number,
+    listener: AnswerListener
+  ): SealedBatch {
     const sealed: SealedBatch = {
       ...batch,
+      recall: undefined,
       answer: answer => {
         if (this.#awaited === sealed) listener.answered(answer)
       },
@@ -31,6 +36,15 @@ export class AwaitedAnswer {
   /** How long it has been waited for. */
   waitedMs(nowMs: number): number {
     return nowMs - this.#sinceMs
+  }
+
+  /** Takes the batch back, if not one byte of it can have left. */
+  recall(): boolean {
+    const awaited = this.#awaited
+    this.forget()
+    if (awaited?.recall?.()) return true
+    this.#awaited = awaited
+    return false
   }
 
   /** Waits no longer. */

@@ -339,7 +339,7 @@ export class Lane implements ScheduledLane {
     const head = this.#head
     if (head === undefined) return
     if (nowMs - this.#headSince >= STUCK_AFTER_MS) this.#becomeStuck()
-    if (this.#state === 'awaiting') {
+    if (this.#state === 'awaiting' && !this.#recall(head, nowMs)) {
       head.expire(nowMs, false, this.#trouble.tooLate)
       if (this.#answer.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
@@ -347,6 +347,14 @@ export class Lane implements ScheduledLane {
     this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#trouble.tooLate))
     if (head.isEmpty) this.#settled(head)
     else if (nowMs >= head.expiresAt) this.#expireHead(head)
+  }
+
+  /** Takes the batch back from the Router when the deadline of a record is over and not one byte has left. */
+  #recall(head: Batch, nowMs: number): boolean {
+    if (head.earliestDeadlineAt > nowMs || head.maybeWritten || !this.#answer.recall()) return false
+    this.#attempts--
+    this.#becomeReady()
+    return true
   }
 
   #becomeStuck(): void {

@@ -23,6 +23,11 @@ export interface SealedBatch {
    */
   readonly clusterId?: string | undefined
   answer(answer: BatchAnswer): void
+  /**
+   * Set by the Router when it takes the batch: gives it back, answered `notSent`, unless bytes of it may have left. Returns
+   * whether it did.
+   */
+  recall?: (() => boolean) | undefined
   /** Called with what kept the batch from a broker, while the Router goes on trying. */
   delayed?(lastError: string): void
 }

@@ -176,9 +176,14 @@ function remember(keys: Set<string>, key: string): void {
 function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options: ProduceIntakeOptions) {
   const { brokerTimeoutMs, callMarginMs } = options
   const partitions: ProduceCall['partitions'][number][] = []
-  for (const { request } of batches.values()) {
-    partitions.push({ topic: request.topic, partition: request.partition, batch: request.bytes })
+  for (const batch of batches.values()) {
+    // Given back while the connection was being opened.
+    if (batch.settled) continue
+    batch.inFlight = true
+    const { topic, partition, bytes } = batch.request
+    partitions.push({ topic, partition, batch: bytes })
   }
+  if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
@@ -212,7 +217,6 @@ class BatchQueue {
       if (!batch) continue
       waiting.shift()
       if (waiting.length > 0) this.#partitions.set(key, waiting)
-      batch.inFlight = true
       batches.set(key, batch)
       bytes += batch.request.bytes.length
     }

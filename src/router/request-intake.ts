@@ -106,6 +106,7 @@ export class RequestIntake {
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
     const { ledger, cluster, settings } = this.#options
     const accepted = ledger.accept(produceBatch, batch, settings.produceParkMs, now)
+    batch.recall = () => !accepted.inFlight && notSent(accepted, 'noLeader')
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
     else {
       this.#taken++

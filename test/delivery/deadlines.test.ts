@@ -45,6 +45,21 @@ describe('delivery: deadlines', () => {
     expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
   })
 
+  it('takes back what waits at the Router: it never appears, and what came with it does', async () => {
+    for (let at = 0; at < 3; at++) partition().script.push({ type: 'park' })
+    const late = harness.send(record('orders', 'late', 0), 500)
+    const later = harness.send(record('orders', 'later', 0), 800)
+    const patient = harness.send(record('orders', 'patient', 0))
+    await harness.pass(600)
+    expect([late, later, patient].flatMap(resultsOf)).to.deep.equal(['timedOut, no', undefined, undefined])
+    await harness.pass(300)
+    expect([later, patient].flatMap(resultsOf)).to.deep.equal(['timedOut, no', undefined])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values.slice(1)).to.deep.equal(['patient'])
+    expect(offsetsOf(patient)).to.deep.equal([1])
+  })
+
   it('says "no" about a batch that was only ever refused, and writes it no more', async () => {
     for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })
     const sent = harness.send(record('orders', 'A', 0), 1_000)

@@ -39,7 +39,8 @@ describe('kafboy on a cluster', () => {
       ...patient,
       ...kafboy,
       'dialects.kafboy.callbackEditJson': hooks,
-      'dialects.kafboy.callbackTimeoutMs': '60000'
+      'dialects.kafboy.callbackTimeoutMs': '60000',
+      'dialects.kafboy.bufferTtlMs': '50'
     })
     for (const topic of Object.values(topics)) await cluster.createTopic(topic, partitions)
   })
@@ -82,7 +83,7 @@ describe('kafboy on a cluster', () => {
     expect(await textsIn(topic, 4)).to.deep.equal(['{"a":"b=c&d+e%"}', 'k1=a', 'k2=b', 'k3=\ufffd'])
   })
 
-  it('ekaf 8: what is accepted lands in order', async () => {
+  it('ekaf 8: what is accepted lands in order, one by one or as a list', async () => {
     const topic = await newTopic('accepted')
     for (let i = 0; i < 20; i++) {
       expect(await post(`/async/${topic}`, `{"i":${i}}`, { json: true })).to.deep.equal({
@@ -90,7 +91,9 @@ describe('kafboy on a cluster', () => {
         persisted: 'pending'
       })
     }
-    expect(await textsIn(topic, 20)).to.deep.equal(Array.from({ length: 20 }, (_, i) => `{"i":${i}}`))
+    expect((await post(`/async/${topic}`, 'k=a&k=b&k=c')).said).to.equal('200 {"ok":1}')
+    const expected = [...Array.from({ length: 20 }, (_, i) => `{"i":${i}}`), 'k=a', 'k=b', 'k=c']
+    expect(await textsIn(topic, 23)).to.deep.equal(expected)
   })
 
   it('ekaf 7, 9: eleven records of the batch routes land together, in order', async () => {
@@ -154,6 +157,20 @@ describe('kafboy on a cluster', () => {
     expect(dropped).to.deep.equal({ said: '200 {"ok":1}', persisted: 'no' })
   })
 
+  it('ekaf 19: a leader that moves is found, and what was acknowledged is there once', async () => {
+    const topic = await newTopic('moving')
+    const expected: string[] = []
+    for (const nodeId of cluster.nodeIds) {
+      await cluster.moveLeader(topic, 0, nodeId)
+      for (const mode of ['sync', 'async']) {
+        const said = mode === 'sync' ? '200 [{"ok":true}]' : '200 {"ok":1}'
+        expected.push(`${mode} by ${nodeId}`)
+        expect((await post(`/${mode}/${topic}`, expected.at(-1)!, { json: true })).said).to.equal(said)
+      }
+    }
+    expect(await textsIn(topic, expected.length)).to.deep.equal(expected)
+  })
+
   it('kafboy 3: the session of the README with its hooks', async () => {
     const topic = await newTopic('readme')
     const to = { to: hooked }
@@ -168,6 +185,7 @@ describe('kafboy on a cluster', () => {
     const ask = async () => [...(await castellan.gateway.topics([topic], 15_000)).values()]
     const [first] = await ask()
     expect(first!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
+    expect(new Set(first!.partitions.flatMap(({ replicas }) => replicas)).size).to.equal(cluster.nodeIds.length)
     expect(await ask()).to.deep.equal([first])
   })
 

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../src/errors.js'
 import type { BatchAnswer } from '../../src/operations.js'
-import { produceBatch } from '../../src/processors/produce-batch.js'
+import { notSent, produceBatch } from '../../src/processors/produce-batch.js'
 import { type BatchesCall, ProduceIntake } from '../../src/processors/produce-intake.js'
+import type { BrokerClient, ProduceCall } from '../../src/wire/broker-client.js'
 import { ProcessorHarness } from './harness.js'
 
 class ProduceHarness extends ProcessorHarness {
@@ -110,6 +111,27 @@ describe('produce processor', () => {
     const error = new UnavailableError('brokerUnreachable', 'refused')
     expect(harness.produce.main.callFailed(next(), error, false)).to.have.length(1)
     expect(answers).to.have.length(0)
+  })
+
+  it('does not send a batch that was given back while the connection was being opened', async () => {
+    harness.add(0)
+    harness.add(1)
+    const sent: number[][] = []
+    const client = {
+      produce: async ({ partitions }: ProduceCall) => {
+        sent.push(partitions.map(({ partition }) => partition))
+        return { throttleTimeMs: 0, partitions: [] }
+      }
+    } as unknown as BrokerClient
+    const call = next()
+    notSent(call.batches.get('orders/0')!, 'noLeader')
+    await harness.produce.main.send(client, call)
+    expect(sent).to.deep.equal([[1]])
+    harness.add(2)
+    const another = next()
+    notSent(another.batches.get('orders/2')!, 'noLeader')
+    expect(await harness.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
+    expect(sent).to.have.length(1)
   })
 
   it('does not send a batch whose time ran out while it waited', () => {

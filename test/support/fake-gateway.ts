@@ -52,6 +52,8 @@ export class FakeGateway implements Gateway {
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
+  /** `TOPIC/PARTITION` of partitions that have no leader. */
+  readonly leaderless = new Set<string>()
   /** By `GROUP TOPIC/PARTITION`. */
   readonly committed = new Map<string, OffsetAndMetadata>()
   readonly calls: TakenCall[] = []
@@ -100,7 +102,7 @@ export class FakeGateway implements Gateway {
 
   async topics(names: readonly string[] | 'all', _timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
     const asked = names === 'all' ? [...this.partitions.keys()] : names
-    return new Map(asked.map(name => [name, topicOf(name, this.partitions.get(name))]))
+    return new Map(asked.map(name => [name, topicOf(name, this.partitions.get(name), this.leaderless)]))
   }
 
   async offsets(groupId: string, topic: string): Promise<readonly GroupOffset[] | undefined> {
@@ -138,7 +140,11 @@ export class FakeGateway implements Gateway {
   }
 }
 
-const topicOf = (topic: string, partitionCount: number | undefined): TopicMetadata => ({
+const topicOf = (
+  topic: string,
+  partitionCount: number | undefined,
+  leaderless: ReadonlySet<string>
+): TopicMetadata => ({
   errorCode: partitionCount === undefined ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.NONE,
   topic,
   topicId: undefined,
@@ -146,7 +152,7 @@ const topicOf = (topic: string, partitionCount: number | undefined): TopicMetada
   partitions: Array.from({ length: partitionCount ?? 0 }, (_, partition) => ({
     errorCode: errorCodes.NONE,
     partition,
-    leaderId: 1,
+    leaderId: leaderless.has(`${topic}/${partition}`) ? -1 : 1,
     leaderEpoch: 0,
     replicas: [1],
     isr: [1],

@@ -16,8 +16,10 @@ export type Script =
   | { readonly type: 'loseRequest' }
   | { readonly type: 'loseResponse' }
   | { readonly type: 'notSent'; readonly reason: NotSentReason }
-  /** Not answered until `release`. */
+  /** Not answered until `release`: on its way to a broker. */
   | { readonly type: 'hold' }
+  /** The same, and not one byte has left: the lane may take it back. */
+  | { readonly type: 'park' }
   /** As if the leader had forgotten everything about producers, then by its rule. */
   | { readonly type: 'forgetThenAppend' }
 
@@ -131,6 +133,7 @@ function play(partition: FakePartition, script: Script, bytes: Buffer): BatchAns
     case 'notSent':
       return notSent(script.reason)
     case 'hold':
+    case 'park':
       return undefined
     case 'forgetThenAppend':
       partition.forgetProducers()
@@ -147,7 +150,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   readonly messages: RouterMessage[] = []
   /** Everything that was appended, in order over all partitions. */
   readonly appended: { topic: string; partition: number; key: string | null; value: string | null }[] = []
-  readonly #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
+  #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
   latencyMs = 1
   producerIdFailures = 0
   /** Kafka's code with which it gives none. */
@@ -244,7 +247,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     })
   }
 
-  #answerTo({ topic, partition: index }: SealedBatch, bytes: Buffer): BatchAnswer | undefined {
+  #answerTo(batch: SealedBatch, bytes: Buffer): BatchAnswer | undefined {
+    const { topic, partition: index } = batch
     const partition = this.topics.get(topic)?.[index]
     const refusal = this.tables.refusalOf(topic, index)
     if (this.isAway) return notSent('brokerUnreachable')
@@ -259,7 +263,15 @@ export class FakeRouter implements ActorRef<RouterMessage> {
       count: bytes.readInt32BE(57),
       bytes
     })
-    return play(partition, partition.script.shift() ?? { type: 'append' }, bytes)
+    const script = partition.script.shift() ?? { type: 'append' }
+    if (script.type === 'park') batch.recall = () => this.#recall(batch)
+    return play(partition, script, bytes)
+  }
+
+  #recall(batch: SealedBatch): boolean {
+    this.#held = this.#held.filter(held => held.batch !== batch)
+    batch.answer(notSent('noLeader'))
+    return true
   }
 
   #producerId(): InitProducerIdResult {

@@ -65,19 +65,23 @@ export function loadBalancerProblem({ url, hosts }: Omit<LoadBalancer, 'nodes'>)
  * The host must be named in the settings, its address is looked up once and then kept, redirections are not followed, and
  * neither time nor length of the answer are its own to choose.
  */
-export async function askLoadBalancer(balancer: LoadBalancer, resolve = resolveHost): Promise<BalancerAnswer> {
+export async function askLoadBalancer(
+  balancer: LoadBalancer,
+  resolve = resolveHost,
+  timeoutMs = TIMEOUT_MS
+): Promise<BalancerAnswer> {
   const problem = loadBalancerProblem(balancer)
   if (problem !== undefined) return { type: 'failed', reason: problem }
   const url = new URL(balancer.url)
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const signal = AbortSignal.timeout(timeoutMs)
     const address = await Promise.race([addressOf(url.hostname, resolve), rejectWhen(signal)])
     const node = (await get(url, address, signal)).trim()
     if (!NODE_NAME.test(node)) return { type: 'failed', reason: 'it did not answer with the name of a node' }
     return { type: 'node', node, isExpected: balancer.nodes.includes(node) }
   } catch (error) {
     const { name, message } = error as Error
-    return { type: 'failed', reason: /Timeout|Abort/.test(name) ? `no answer within ${TIMEOUT_MS} ms` : message }
+    return { type: 'failed', reason: /Timeout|Abort/.test(name) ? `no answer within ${timeoutMs} ms` : message }
   }
 }
 

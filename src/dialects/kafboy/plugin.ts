@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Answers } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
+import type { MonotonicClock } from '../../model.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
 import { Disco } from './disco.js'
@@ -22,9 +23,10 @@ import type { KafboySettings } from './settings.js'
 export interface KafboyOptions {
   /** The module of the hooks' thread, where the sources themselves are run. */
   readonly hookWorker?: URL | undefined
+  readonly clock?: MonotonicClock | undefined
 }
 
-const clock = (): number => performance.now()
+const processClock: MonotonicClock = () => performance.now()
 
 /**
  * Loads the hooks and makes the routes of kafboy.
@@ -36,7 +38,8 @@ export async function kafboyPlugin(
   options: KafboyOptions = {}
 ): Promise<DialectPlugin> {
   const { settings, log, lifetime } = context
-  const parts = await createParts(context, options)
+  const { clock = processClock } = options
+  const parts = await createParts(context, clock, options)
   const { ekaf, hooks, answers } = parts
   explainWithoutEffect(context)
   consultLoadBalancer(context)
@@ -71,6 +74,7 @@ export async function kafboyPlugin(
 
 async function createParts(
   { gateway, settings, metrics, log, now }: DialectContext<KafboySettings>,
+  clock: MonotonicClock,
   options: KafboyOptions
 ) {
   const answers = new Answers(now)
@@ -84,7 +88,8 @@ async function createParts(
     log,
     clock,
     onProblem: problem => counted.hookProblem(problem),
-    produce: (...call) => producerForHooks(ekaf, ...call)
+    produce: (...call) => producerForHooks(ekaf, ...call),
+    info: topic => ekaf.info(topic)
   })
   const onSettled = counted.settled.bind(counted)
   ekaf = new Ekaf({ gateway, settings, hooks, clock, random: Math.random, onSettled })

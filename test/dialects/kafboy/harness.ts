@@ -7,7 +7,7 @@ import { kafboyPlugin } from '../../../src/dialects/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/dialects/kafboy/settings.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
-import { type Logger, silentLogger } from '../../../src/model.js'
+import { type Logger, type MonotonicClock, silentLogger } from '../../../src/model.js'
 import { contextFor } from '../../support/dialect-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
@@ -25,6 +25,7 @@ export interface ServeOptions<G extends Gateway> {
   /** File of the module of hooks, in the folder `hooks`. */
   readonly hooks?: string
   readonly log?: Logger
+  readonly clock?: MonotonicClock
 }
 
 /** kafboy on a free port, over a fake gateway unless another one is given. */
@@ -39,7 +40,10 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
     onDrain: () => {},
     onStop: (step: (ms: number) => Promise<unknown>) => void stops.push(() => step(1_000))
   }
-  const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime }), { hookWorker })
+  const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime }), {
+    hookWorker,
+    clock: options.clock
+  })
   const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
   await app.register(async scope => addRoutes(scope), { prefix: kafboy.prefix })
   await app.listen({ host: '127.0.0.1', port: 0 })

@@ -3,6 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { askLoadBalancer, loadBalancerProblem, type Resolve } from '../../../src/dialects/kafboy/load-balancer.js'
 
+/** For those that never answer. */
+const SHORT_MS = 100
+
 describe('kafboy: the load balancer', () => {
   let server: Server
   const asked: string[] = []
@@ -24,8 +27,8 @@ describe('kafboy: the load balancer', () => {
   })
 
   const port = (): number => (server.address() as AddressInfo).port
-  const ask = (host: string, nodes: string[] = [], resolve?: Resolve) =>
-    askLoadBalancer({ url: `http://${host}:${port()}/disco`, hosts: ['balancer.example'], nodes }, resolve)
+  const ask = (host: string, nodes: string[] = [], resolve?: Resolve, timeoutMs?: number) =>
+    askLoadBalancer({ url: `http://${host}:${port()}/disco`, hosts: ['balancer.example'], nodes }, resolve, timeoutMs)
 
   it('is asked once, and its answer compared with the nodes there are', async () => {
     expect(await ask('127.0.0.1', ['node2@some-host'])).to.deep.equal({
@@ -72,12 +75,12 @@ describe('kafboy: the load balancer', () => {
   it('H19: the address is looked up once: another answer later changes nothing', async () => {
     let lookUps = 0
     const rebinding: Resolve = async () => (lookUps++ === 0 ? ['192.0.2.1'] : ['127.0.0.1'])
-    const result = await ask('balancer.example', [], rebinding)
+    const result = await ask('balancer.example', [], rebinding, SHORT_MS)
     expect(result.type).to.equal('failed')
     expect([lookUps, asked]).to.deep.equal([1, []])
   })
 
-  const answers: [what: string, listener: RequestListener, reason: RegExp][] = [
+  const answers: [what: string, listener: RequestListener, reason: RegExp, timeoutMs?: number][] = [
     [
       'a redirection',
       (_, response) => response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
@@ -90,16 +93,21 @@ describe('kafboy: the load balancer', () => {
       (_, response) => void setInterval(() => response.write('x'.repeat(999)), 1).unref(),
       /longer|within/
     ],
-    ['silence', () => {}, /no answer within 1000 ms/],
-    ['a slow answer', (_, response) => void setInterval(() => response.write('x'), 200).unref(), /no answer within/],
+    ['silence', () => {}, /no answer within 100 ms/, SHORT_MS],
+    [
+      'a slow answer',
+      (_, response) => void setInterval(() => response.write('x'), 20).unref(),
+      /no answer within 100 ms/,
+      SHORT_MS
+    ],
     ['an answer that is no name', (_, response) => response.end('<html>'), /name of a node/],
     ['an empty answer', (_, response) => response.end(), /name of a node/],
     ['a cut connection', ({ socket }) => socket.destroy(), /hang up/]
   ]
-  for (const [what, listener, reason] of answers) {
+  for (const [what, listener, reason, timeoutMs] of answers) {
     it(`H19: ${what} comes to nothing`, async () => {
       answer = listener
-      const result = await ask('127.0.0.1')
+      const result = await ask('127.0.0.1', [], undefined, timeoutMs)
       expect(result.type === 'failed' && result.reason).to.match(reason)
     })
   }

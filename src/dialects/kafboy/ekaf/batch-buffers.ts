@@ -42,6 +42,10 @@ export class BatchBuffers {
     return this.#sizeBytes
   }
 
+  recordsOf(topic: string): number {
+    return this.#byTopic.get(topic)?.records.length ?? 0
+  }
+
   /**
    * Takes records and copies their bytes.
    *

@@ -3,7 +3,7 @@ import type { RecordFailure, RecordOutcome } from '../../../model.js'
 import { errorCodes } from '../../../wire/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookDesk } from '../hooks/hook-desk.js'
-import type { KafboyEvent } from '../hooks/hooks.js'
+import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'
 import type { KafboySettings } from '../settings.js'
 import { BatchBuffers } from './batch-buffers.js'
 import { Downtime } from './downtime.js'
@@ -32,6 +32,8 @@ export interface EkafDeps {
 }
 
 const LOOK_UP_TIMEOUT_MS = 5_000
+/** Topics that hooks may look up at a time. */
+const MAX_INFO_CALLS = 100
 
 /** The producer that kafboy rests on, over the gateway: strategies, batches, bounds of a downtime, and events. */
 export class Ekaf {
@@ -46,6 +48,7 @@ export class Ekaf {
   /** Batches that a hook has in its hands. */
   #massaged = 0
   #whenMassaged: (() => void) | undefined
+  #infoCalls = 0
 
   constructor(deps: EkafDeps) {
     const { settings, hooks, gateway, clock } = deps
@@ -131,6 +134,26 @@ export class Ekaf {
     } catch {
       return new Map()
     }
+  }
+
+  /** What is known of a topic, for a hook that asks. Never rejects. */
+  async info(topic: string): Promise<KafboyTopicInfo | undefined> {
+    if (this.#infoCalls >= MAX_INFO_CALLS) return undefined
+    this.#infoCalls++
+    const metadata = (await this.topics([topic])).get(topic)
+    this.#infoCalls--
+    const { isReady } = this.#deps.gateway
+    return (
+      metadata && {
+        topic,
+        bufferedRecords: this.#buffers.recordsOf(topic),
+        workers: metadata.partitions.map(({ partition, leaderId }) => ({
+          partition,
+          leaderId,
+          isUp: isReady && leaderId >= 0
+        }))
+      }
+    )
   }
 
   /** Hands on everything that waits for a batch. Resolves when nothing is in the hands of a hook any more. */

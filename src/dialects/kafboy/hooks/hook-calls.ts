@@ -28,12 +28,12 @@ export type HookCall =
   /** Followed by key and value of each record. */
   | { readonly type: 'massage'; readonly id: number; readonly topic: string; readonly records: number }
   | { readonly type: 'event'; readonly id: number; readonly event: KafboyEvent }
-  /** The outcome of a hook's own call to the producer. */
+  /** What a hook's own call to the producer has come to. */
   | {
       readonly type: 'outcome'
       readonly id: number
       readonly producerCall: number
-      readonly outcomes: readonly unknown[]
+      readonly outcome: unknown
     }
 
 /** Records that a hook wants produced. */
@@ -68,6 +68,8 @@ export type HookReply =
       readonly mode: ProduceMode
       readonly records: number
     }
+  /** A hook asks what the producer knows of a topic. */
+  | { readonly type: 'info'; readonly id: number; readonly topic: string }
   /** Something went wrong outside of any call. */
   | { readonly type: 'stray'; readonly id: number; readonly message: string }
 

@@ -5,7 +5,7 @@ import { type Edited, flat, type HookAnswer, type HookFailure, toEdited, unpack 
 import type { HookCall, HookName, HookReplies, HookReply } from './hook-calls.js'
 import { type CallContents, HookOutbox } from './hook-outbox.js'
 import { HookThread, isUpTo, type ThreadLoss } from './hook-thread.js'
-import type { KafboyEvent, KafboyOutcome } from './hooks.js'
+import type { KafboyEvent, KafboyOutcome, KafboyTopicInfo } from './hooks.js'
 import { Unpacker } from './packing.js'
 
 /** What can be wrong with hooks, as it is counted. */
@@ -30,6 +30,8 @@ export interface HookDeskDeps {
     contents: readonly Content[],
     settle: ((outcomes: readonly KafboyOutcome[]) => void) | undefined
   ) => void
+  /** A hook asks for a topic. Never rejects. */
+  readonly info: (topic: string) => Promise<KafboyTopicInfo | undefined>
 }
 
 type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
@@ -59,6 +61,7 @@ export class HookDesk {
   #lastId = 0
   #sweeper: NodeJS.Timeout | undefined
   #hooks: ReadonlySet<HookName> = new Set()
+  #losses = 0
 
   private constructor(options: HookDeskOptions, deps: HookDeskDeps) {
     this.#options = options
@@ -190,6 +193,9 @@ export class HookDesk {
       case 'ekaf':
         this.#produce(reply, contents)
         break
+      case 'info':
+        void this.#deps.info(reply.topic).then(this.#teller(reply.id))
+        break
       case 'threw':
         this.#problem('threw', 'a kafboy hook has failed', reply.message)
         this.#answer(reply.id, reply, contents)
@@ -217,9 +223,15 @@ export class HookDesk {
   }
 
   #produce({ id, topic, mode, records }: Extract<HookReply, { readonly type: 'ekaf' }>, contents: Unpacker): void {
-    const settle = (outcomes: readonly KafboyOutcome[]): void =>
-      this.#put({ type: 'outcome', id: this.#newId(), producerCall: id, outcomes }, [])
-    this.#deps.produce(topic, mode, unpack(contents, records), mode === 'sync' ? settle : undefined)
+    this.#deps.produce(topic, mode, unpack(contents, records), mode === 'sync' ? this.#teller(id) : undefined)
+  }
+
+  /** Tells the thread that asked what its call has come to, and no later one, whose calls have the same numbers. */
+  #teller(producerCall: number): (outcome: unknown) => void {
+    const asking = this.#losses
+    return outcome => {
+      if (asking === this.#losses) this.#put({ type: 'outcome', id: this.#newId(), producerCall, outcome }, [])
+    }
   }
 
   /** Ends what is over. A thread without progress is stuck: another one takes what it has not begun. */
@@ -249,6 +261,7 @@ export class HookDesk {
    * has come through.
    */
   #lost(loss: ThreadLoss, goneThroughId: number, begunId: number): void {
+    this.#losses++
     const failure = loss === 'stuck' ? 'timedOut' : 'threw'
     const all = [...this.#pending]
     const isFailed = (id: number): boolean => id === begunId || isUpTo(id, goneThroughId)

@@ -10,7 +10,14 @@ import {
   UNCHANGED
 } from './hook-calls.js'
 import { toHookRequest } from './hook-request.js'
-import type { KafboyBatchRecord, KafboyHooks, KafboyKeyedRecord, KafboyOutcome, KafboyProducer } from './hooks.js'
+import type {
+  KafboyBatchRecord,
+  KafboyHooks,
+  KafboyKeyedRecord,
+  KafboyOutcome,
+  KafboyProducer,
+  KafboyTopicInfo
+} from './hooks.js'
 import { LARGE_MESSAGE_BYTES, Packer, Unpacker } from './packing.js'
 
 /** How a runner reaches the gateway. */
@@ -31,7 +38,7 @@ export class HookRunner {
   readonly #port: HookPort
   readonly #maxDecisionBytes: number
   readonly #producer: KafboyProducer
-  readonly #outcomesOf = new Map<number, (outcomes: readonly KafboyOutcome[]) => void>()
+  readonly #outcomesOf = new Map<number, (outcome: never) => void>()
   #replies: HookReply[] = []
   readonly #packer = new Packer()
   #isSendPlanned = false
@@ -44,7 +51,8 @@ export class HookRunner {
     this.#producer = {
       produceSync: (topic, data) => this.#produceSync(topic, data),
       produceAsync: (topic, data) => void this.#produce(topic, data, 'async'),
-      produceAsyncBatched: (topic, data) => void this.#produce(topic, data, 'batchAsync')
+      produceAsyncBatched: (topic, data) => void this.#produce(topic, data, 'batchAsync'),
+      info: topic => this.#info(topic)
     }
   }
 
@@ -205,10 +213,17 @@ export class HookRunner {
     })
   }
 
-  #settle({ producerCall, outcomes }: CallOf<'outcome'>): void {
+  #info(topic: unknown): Promise<KafboyTopicInfo | undefined> {
+    if (typeof topic !== 'string') throw new TypeError('ekaf tells of a topic by its name')
+    const id = this.#nextProducerCall++
+    this.#reply({ type: 'info', id, topic })
+    return new Promise(resolve => this.#outcomesOf.set(id, resolve))
+  }
+
+  #settle({ producerCall, outcome }: CallOf<'outcome'>): void {
     const settle = this.#outcomesOf.get(producerCall)
     this.#outcomesOf.delete(producerCall)
-    settle?.(outcomes as readonly KafboyOutcome[])
+    settle?.(outcome as never)
   }
 
   #threw(id: number, error: unknown): void {

@@ -65,6 +65,23 @@ export type KafboyOutcome =
   | { readonly type: 'sent'; readonly partition: number; readonly offset: number }
   | { readonly type: 'failed'; readonly error: string | number }
 
+/** What the producer knows of a topic. */
+export interface KafboyTopicInfo {
+  readonly topic: string
+  /** Records of batch routes that wait for others. */
+  readonly bufferedRecords: number
+  /** One for each partition. */
+  readonly workers: readonly KafboyWorker[]
+}
+
+export interface KafboyWorker {
+  readonly partition: number
+  /** The broker that leads the partition; -1: none does. */
+  readonly leaderId: number
+  /** Whether records can be written to the partition now: it has a leader, and Kafka can be reached. */
+  readonly isUp: boolean
+}
+
 /** ekaf's calls, for hooks that produce by themselves. */
 export interface KafboyProducer {
   /** Produces and waits for Kafka, five seconds by default. */
@@ -72,6 +89,8 @@ export interface KafboyProducer {
   produceAsync(topic: string, data: KafboyRecord | readonly KafboyRecord[]): void
   /** Produces with the next batch of the topic. */
   produceAsyncBatched(topic: string, data: KafboyRecord | readonly KafboyRecord[]): void
+  /** Looks a topic up; `undefined`: it is not known, or too many such calls are under way. */
+  info(topic: string): Promise<KafboyTopicInfo | undefined>
 }
 
 /** A record that needs a partition. */

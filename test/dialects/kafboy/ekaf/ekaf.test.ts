@@ -292,7 +292,7 @@ describe('ekaf: strategies', () => {
     expect(valuesIn(gateway)).to.deep.equal(['before'])
   })
 
-  it('ekaf 21: ten thousand topics are few look-ups', async () => {
+  it('ten thousand topics are few look-ups', async () => {
     let lookUps = 0
     const gateway = new FakeGateway()
     const topics = gateway.topics.bind(gateway)
@@ -334,6 +334,23 @@ describe('ekaf: events', () => {
     ])
   })
 
+  it('ekaf 4: tells of each partition of a topic whether it can be written to', async () => {
+    const gateway = knowing(2)
+    gateway.leaderless.add('t/1')
+    const { ekaf } = setUp({}, { gateway })
+    ekaf.batch('t', contents('a', 'b'))
+    const workers = [
+      { partition: 0, leaderId: 1, isUp: true },
+      { partition: 1, leaderId: -1, isUp: false }
+    ]
+    expect(await ekaf.info('t')).to.deep.equal({ topic: 't', bufferedRecords: 2, workers })
+    gateway.isReady = false
+    expect((await ekaf.info('t'))!.workers.map(({ isUp }) => isUp)).to.deep.equal([false, false])
+    expect(await ekaf.info('nowhere')).to.equal(undefined)
+    const many = await Promise.all(Array.from({ length: 101 }, () => ekaf.info('t')))
+    expect(many.filter(info => info === undefined)).to.have.length(1)
+  })
+
   it('ekaf 11: a downtime takes workers down and brings them up again', async () => {
     const gateway = knowing(1)
     const { produce, events, names } = setUp({}, { gateway })
@@ -365,6 +382,17 @@ describe('ekaf: events', () => {
       'ekaf_callback_worker_up 1',
       'ekaf_callback_worker_up 2'
     ])
+    events.length = 0
+    gateway.leaderless.add('t/1')
+    clock.tick(6_000)
+    await turn()
+    expect(events).to.deep.equal([
+      { name: 'ekaf_callback_worker_down', topic: 't', partition: 1, reason: 'the partition has no leader' }
+    ])
+    gateway.leaderless.clear()
+    clock.tick(6_000)
+    await turn()
+    expect(events.slice(1)).to.deep.equal([{ name: 'ekaf_callback_worker_up', topic: 't', partition: 1 }])
   })
 
   it('ekaf 22: a batch is told of when it is handed on, and when its outcomes are known', async () => {

@@ -14,6 +14,8 @@ const callTwice = (resolve: (decision: unknown) => void): void => {
 }
 const later = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
+let decideLate = (): void => {}
+
 export default defineKafboyHooks({
   editJson(request, answer, ekaf) {
     switch (request.topic) {
@@ -36,8 +38,17 @@ export default defineKafboyHooks({
         answer({ error: 'second' })
         return { error: 'third' }
       case 'decides-late':
-        setTimeout(() => answer(good), 1_500)
+        decideLate = () => answer(good)
         return undefined
+      case 'asks':
+        return ekaf
+          .info((request.body[0]?.[0] ?? undefined) as string)
+          .then(info => ({ produce: { data: info === undefined ? 'nothing' : JSON.stringify(info) } }))
+      case 'produces-and-waits':
+        return ekaf.produceSync('t', request.body[0]![0]).then(said => ({ produce: { data: JSON.stringify(said) } }))
+      case 'decides-now':
+        decideLate()
+        return good
       case 'mutates': {
         const value = Buffer.from('before')
         const list = [value]
