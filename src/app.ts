@@ -17,6 +17,7 @@ import type { Config } from './config/config.js'
 import type { BufferRoom } from './delivery/budget.js'
 import type { Dialect } from './dialects/dialect.js'
 import { dialects } from './dialects/dialects.js'
+import type { LogStorage } from './durable/durable-queue.js'
 import { Admission } from './exchange/admission.js'
 import type { AccessLog } from './http/access-log.js'
 import { Http, type HttpUrls } from './http/http.js'
@@ -70,6 +71,8 @@ export interface AppDeps {
   readonly drainMs?: number
   /** The module of the durable log's thread, where the sources themselves are run. */
   readonly logWorker?: URL | undefined
+  /** Where the durable log is kept. Default: on the disk of this machine. */
+  readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs to serve. Default: all of this version. */
   readonly dialects?: readonly Dialect[]
 }
@@ -111,7 +114,7 @@ class Rooms {
   #http: Http | undefined
 
   constructor(config: Config, deps: AppDeps) {
-    const { log, version, drainMs = 0, dialects: listed = dialects, logWorker } = deps
+    const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
@@ -135,7 +138,8 @@ class Rooms {
         this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
       ),
       onFatal,
-      logWorker
+      logWorker,
+      logStorage
     })
   }
 

@@ -2,7 +2,7 @@ import type { ActorSystem } from '../actor/actor.js'
 import type { Config } from '../config/config.js'
 import type { BufferRoom } from '../delivery/budget.js'
 import type { Dialect } from '../dialects/dialect.js'
-import { DurableQueue } from '../durable/durable-queue.js'
+import { DurableQueue, type LogStorage } from '../durable/durable-queue.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { startAtZero } from '../metrics/start-at-zero.js'
@@ -36,6 +36,8 @@ export interface ClustersDeps {
   readonly onFatal: (error: Error) => void
   /** The module of the durable log's thread, where the sources themselves are run. */
   readonly logWorker?: URL | undefined
+  /** Where the durable log is kept. Default: on the disk of this machine. */
+  readonly logStorage?: LogStorage | undefined
 }
 
 /** All Kafka clusters of the configuration. They are stopped in parallel: one that is away must not use up the time of others. */
@@ -49,9 +51,10 @@ export class Clusters {
   #lostRecords = 0
 
   constructor(deps: ClustersDeps) {
-    const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker } = deps
+    const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker, logStorage } = deps
     this.#deps = deps
-    this.#queue = new DurableQueue({ settings: config.wal, log, metrics, now: Date.now, onBroken, worker })
+    const settings = config.wal
+    this.#queue = new DurableQueue({ settings, log, metrics, now: Date.now, onBroken, worker, ...logStorage })
     this.#logWatch = new DurableLogWatch(() => this.#queue.whyUnusable(), deps.log)
   }
 

@@ -46,7 +46,12 @@ export interface DurableQueueOptions {
   readonly worker?: URL | undefined
   /** Default: a log on a thread of its own. */
   readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
+  /** Whether a directory holds records of a log. Default: asks the file system. */
+  readonly holdsRecords?: ((directory: string) => boolean) | undefined
 }
+
+/** Another disk than that of this machine: simulations have their own. */
+export type LogStorage = Pick<DurableQueueOptions, 'open' | 'holdsRecords'>
 
 /** What an earlier process has left. */
 interface Left extends Pick<OpenedQueue, 'notes'> {
@@ -115,7 +120,8 @@ export class DurableQueue {
 
   /** @throws LogUnusableError when something was left in the directory, and it cannot be used */
   async openIfNotEmpty(): Promise<void> {
-    if (holdsRecords(this.#options.settings.directory)) await this.open()
+    const { settings, holdsRecords: isNotEmpty = holdsRecords } = this.#options
+    if (isNotEmpty(settings.directory)) await this.open()
   }
 
   /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. */

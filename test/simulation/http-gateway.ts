@@ -1,6 +1,7 @@
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/model.js'
+import type { GatewayDisk } from './gateway-disk.js'
 import type { SimulatedProcess } from './process.js'
 import { HttpConnection, requestText } from './workloads/http-connection.js'
 import type { Host } from './world/host.js'
@@ -9,6 +10,7 @@ import type { World } from './world/world.js'
 export const GATEWAY_PORT = 8_080
 const MANAGEMENT_PORT = 8_081
 const START_LIMIT_MS = 5_000
+const RESTART_MS = 1_000
 
 /** Counts the request that asks for it, too. */
 const IN_FLIGHT = 'castellan_http_requests_in_flight'
@@ -21,10 +23,15 @@ const HELD = [
   'castellan_router_parked_requests'
 ]
 
+/** What is on the disk and not in Kafka: known every two seconds. */
+const OPEN_RECORDS = 'castellan_wal_open_records'
+
 export interface HttpGatewayOptions {
   readonly bootstrap: string
   /** Dotted path => text. */
   readonly settings: Readonly<Record<string, string>>
+  /** Where its durable log is; absent: it has none. */
+  readonly disk?: GatewayDisk | undefined
   /** Told when the process has ended without having been asked to. */
   onKilled(host: Host): void
 }
@@ -37,6 +44,7 @@ export class HttpGateway implements SimulatedProcess {
   readonly #scraper: Host
   #host: Host
   #app: App | undefined
+  #isDead = false
   #starts = 0
 
   private constructor(world: World, name: string, options: HttpGatewayOptions) {
@@ -53,6 +61,10 @@ export class HttpGateway implements SimulatedProcess {
     return gateway
   }
 
+  get disk(): GatewayDisk | undefined {
+    return this.#options.disk
+  }
+
   get host(): Host {
     return this.#host
   }
@@ -61,6 +73,8 @@ export class HttpGateway implements SimulatedProcess {
     if (this.#app === undefined) return { 'its start': 1 }
     const text = await this.#world.start(this.#scraper, () => scrape())
     const held = Object.fromEntries(HELD.map(name => [name, gaugeIn(text, name)]))
+    // Is there when the log has been opened.
+    if (text.includes(`${OPEN_RECORDS} `)) held[OPEN_RECORDS] = gaugeIn(text, OPEN_RECORDS)
     held[IN_FLIGHT]!--
     return held
   }
@@ -71,18 +85,23 @@ export class HttpGateway implements SimulatedProcess {
   }
 
   kill(): (() => void) | undefined {
-    const { time, network } = this.#world
-    if (this.#app === undefined) return undefined
-    this.#app = undefined
-    time.kill(this.#host)
-    network.hostDied(this.#host)
+    if (this.#isDead) return undefined
     this.#options.onKilled(this.#host)
-    this.#host = this.#world.host(`${this.name}-${++this.#starts}`)
+    this.#bury()
     return () => void this.#start()
   }
 
+  #bury(): void {
+    const { time, network } = this.#world
+    this.#app = undefined
+    this.#isDead = true
+    time.kill(this.#host)
+    network.hostDied(this.#host)
+    this.#host = this.#world.host(`${this.name}-${++this.#starts}`)
+  }
+
   async #start(): Promise<void> {
-    const { bootstrap, settings } = this.#options
+    const { bootstrap, settings, disk } = this.#options
     const all = {
       'clusters.default.brokers': bootstrap,
       'http.port': String(GATEWAY_PORT),
@@ -91,10 +110,31 @@ export class HttpGateway implements SimulatedProcess {
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-    const starting = this.#world.start(this.#host, () =>
-      startApp(loadConfig({ flags }), { log: silentLogger, version: 'simulated' })
+    this.#isDead = false
+    const host = this.#host
+    const starting = this.#world.start(host, () =>
+      startApp(loadConfig({ flags }), {
+        log: silentLogger,
+        version: 'simulated',
+        ...(disk && { logStorage: disk.storage })
+      })
     )
-    this.#app = await starting
+    await starting.then(
+      app => {
+        this.#app = app
+      },
+      error => this.#failed(host, error)
+    )
+  }
+
+  /** It ends, and whoever watches it tries again: its disk may work again by then. */
+  #failed(host: Host, error: unknown): void {
+    // What fails in the turn in which it was killed is not heard any more.
+    if (host !== this.#host) return
+    if (this.disk === undefined) throw error
+    this.#world.trace.say(this.name, `does not start: ${error}`)
+    this.#bury()
+    this.#world.time.schedule(RESTART_MS, undefined, 'restart', () => void this.#start())
   }
 }
 

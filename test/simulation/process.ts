@@ -1,3 +1,4 @@
+import type { GatewayDisk } from './gateway-disk.js'
 import type { Host } from './world/host.js'
 
 /** A process in which Castellan runs, on a host of its own. */
@@ -5,6 +6,8 @@ export interface SimulatedProcess {
   readonly name: string
   /** Another one after each restart. */
   readonly host: Host
+  /** Outlives it. Absent: it keeps nothing. */
+  readonly disk?: GatewayDisk | undefined
   /** What it holds, by name: must be 0 when nothing is asked of it. Looked at when everything is over. */
   held(): Promise<Readonly<Record<string, number>>>
   /** What is wrong with its bounds at this moment, if anything is. */

@@ -1,9 +1,7 @@
-import { History } from '../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
-import { HttpGateway } from '../http-gateway.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
-import { type Manners, Pusher, type PusherOptions } from '../workloads/pusher.js'
-import type { Host } from '../world/host.js'
+import { kafboyApi, kprfApi } from '../workloads/produce-api.js'
+import { openGateway } from './gateway.js'
 import { events, logOf, orders } from './library.js'
 
 const usual = {
@@ -14,46 +12,44 @@ const usual = {
   syncPercent: 60
 } as const
 
-const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
-  polite: [20, 300],
-  pipelining: [20, 400],
-  slow: [100, 600],
-  cutting: [100, 1_000],
-  deaf: [200, 2_000]
-}
-
 async function build(setting: Setting): Promise<Cast> {
-  const { world, brokers, answers, random } = setting
-  const history = new History()
-  const killedAt: number[] = []
-  const onKilled = (host: Host): void => {
-    killedAt.push(world.time.now)
-    answers.forget(host)
-  }
+  const { brokers, random } = setting
   const messageTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'dialects.kprf.messageTimeoutMs': String(messageTimeoutMs) }
-  const gateway = await HttpGateway.start(world, 'gateway', { bootstrap: brokers.bootstrap, settings, onKilled })
-  const pusher = (manners: Manners, own: Partial<PusherOptions> = {}): Pusher => {
-    const name = own.name ?? manners
-    const options = { ...usual, name, manners, pauseMs: pauses[manners], answeredWithinMs: messageTimeoutMs, ...own }
-    return new Pusher(options, {
-      host: world.host(`client-${name}`),
-      gateway,
-      answers,
-      history,
-      trace: world.trace,
-      random: random(name),
-      now: () => world.time.now,
-      wasKilledSince: atMs => killedAt.some(at => at >= atMs)
-    })
-  }
+  const ofAll = { ...usual, api: kprfApi, answeredWithinMs: messageTimeoutMs }
+  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
   const workloads = [
-    pusher('polite'),
-    pusher('polite', { name: 'async', syncPercent: 0 }),
-    pusher('pipelining'),
-    pusher('slow'),
-    pusher('cutting'),
-    pusher('deaf')
+    pusher({ manners: 'polite' }),
+    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
+    pusher({ manners: 'pipelining' }),
+    pusher({ manners: 'slow' }),
+    pusher({ manners: 'cutting' }),
+    pusher({ manners: 'deaf' })
+  ]
+  return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
+}
+
+async function buildKafboy(setting: Setting): Promise<Cast> {
+  const { brokers, random } = setting
+  const draw = random('settings')
+  const syncTimeoutMs = draw.pick([300, 2_000, 5_000])
+  const settings = {
+    'dialects.kafboy.syncTimeoutMs': String(syncTimeoutMs),
+    'dialects.kafboy.payload': 'fields',
+    // Hashes the key, where there is no hook that picks the partition.
+    'dialects.kafboy.partitionStrategy': 'custom',
+    'dialects.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
+    'dialects.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
+  }
+  const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
+  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
+  const workloads = [
+    pusher({ manners: 'polite' }),
+    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
+    pusher({ manners: 'polite', name: 'batches', syncPercent: 0, api: kafboyApi('/batch/async') }),
+    pusher({ manners: 'pipelining' }),
+    pusher({ manners: 'cutting' }),
+    pusher({ manners: 'deaf' })
   ]
   return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
 }
@@ -79,4 +75,12 @@ export const killed: Scenario = {
     kinds: ['killGateway', 'stopBroker', 'pauseBroker', 'partition', 'cut', 'doAndRefuse'],
     meanPauseMs: 4_000
   }
+}
+
+export const kafboy: Scenario = {
+  name: 'kafboy',
+  about: "the gateway and clients of kafboy's API, single records and batches; network and brokers fail",
+  topics,
+  build: buildKafboy,
+  faults: { ...harmed, kinds: harmlessFaults, meanPauseMs: 3_000 }
 }

@@ -1,12 +1,26 @@
 import type { Scenario } from '../scenario.js'
 import { bystanders } from './bystanders.js'
+import { arion, durable } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { calm, forgetful, library } from './library.js'
-import { killed, push } from './push.js'
+import { kafboy, killed, push } from './push.js'
 import { topics } from './topics.js'
 
-const scenarios: readonly Scenario[] = [library, push, killed, topics, elsewhere, forgetful, bystanders, fair, calm]
+const scenarios: readonly Scenario[] = [
+  library,
+  push,
+  durable,
+  killed,
+  topics,
+  arion,
+  elsewhere,
+  kafboy,
+  forgetful,
+  bystanders,
+  fair,
+  calm
+]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
 export const aboutScenarios = scenarios.map(({ name, about }) => [name, about] as const)

@@ -16,10 +16,10 @@ export interface HttpConnectionEvents {
 const HEAD_END = '\r\n\r\n'
 
 /** A request as it goes over the wire. */
-export function requestText(method: string, path: string, body?: string): string {
-  const length =
-    body === undefined ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-  return `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${length}\r\n${body ?? ''}`
+export function requestText(method: string, path: string, body?: string, contentType = 'application/json'): string {
+  const about =
+    body === undefined ? '' : `content-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
+  return `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${about}\r\n${body ?? ''}`
 }
 
 /** One HTTP/1.1 connection of a client that sends bytes as it likes and takes answers one after another. */

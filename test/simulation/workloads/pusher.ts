@@ -8,7 +8,8 @@ import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
 import type { Trace } from '../world/trace.js'
-import { HttpConnection, type HttpResponse, requestText } from './http-connection.js'
+import { HttpConnection, type HttpResponse } from './http-connection.js'
+import type { ClientRecord, ProduceApi } from './produce-api.js'
 
 /** How a client behaves besides pushing. */
 export type Manners =
@@ -26,6 +27,7 @@ export type Manners =
 export interface PusherOptions {
   readonly name: string
   readonly manners: Manners
+  readonly api: ProduceApi
   readonly topics: readonly string[]
   readonly keys: number
   readonly pauseMs: readonly [number, number]
@@ -33,8 +35,12 @@ export interface PusherOptions {
   readonly maxValueBytes: number
   /** Of a hundred requests. */
   readonly syncPercent: number
-  /** A synchronous request has its answer by then. */
-  readonly answeredWithinMs: number
+  /** A synchronous request has its answer by then. Absent: when Kafka has the record, whenever that is. */
+  readonly answeredWithinMs?: number
+  /** An asynchronous request has its answer by then. */
+  readonly acceptedWithinMs?: number
+  /** What is accepted survives the death of the gateway. */
+  readonly isDurable?: boolean
 }
 
 export interface PusherDeps {
@@ -63,7 +69,7 @@ const MOST_PIPELINED = 6
 const DEAF_FOR_MS = 5_000
 const PIECE_BYTES = 40
 
-/** An HTTP client that pushes records to kprf's API. */
+/** An HTTP client that pushes records to one of the APIs. */
 export class Pusher implements Workload {
   readonly name: string
   readonly host: Host
@@ -102,8 +108,10 @@ export class Pusher implements Workload {
   }
 
   check(): readonly Violation[] {
+    const { isDurable = false } = this.#options
     for (const [id, at] of this.#pending) {
-      this.#complete(id, this.#deps.wasKilledSince(at) ? { type: 'unknown', answered: true } : { type: 'ok' })
+      const isGone = !isDurable && this.#deps.wasKilledSince(at)
+      this.#complete(id, isGone ? { type: 'unknown', answered: true } : { type: 'ok' })
     }
     this.#pending.clear()
     return this.#violations
@@ -154,11 +162,10 @@ export class Pusher implements Workload {
 
   #push(): void {
     const { random } = this.#deps
-    const { manners, syncPercent } = this.#options
+    const { manners, syncPercent, api } = this.#options
     const isSync = percent(random, syncPercent)
     const ids: string[] = []
-    const records = Array.from({ length: random.between(1, this.#options.maxRecords) }, () => this.#record(ids))
-    const text = requestText('POST', '/kprf/push', JSON.stringify({ records, wait_for_send: isSync }))
+    const text = api.requestOf(this.#records(ids), isSync)
     this.counts.requests!++
     if (manners === 'cutting' && percent(random, 30)) return void this.#cutOff(text, ids)
     const answered = manners === 'polite' ? this.#ask(ids, isSync) : undefined
@@ -169,16 +176,24 @@ export class Pusher implements Workload {
 
   #ask(ids: readonly string[], isSync: boolean): () => boolean {
     const { answers, gateway } = this.#deps
-    const timeoutMs = isSync ? this.#options.answeredWithinMs : 0
+    const { answeredWithinMs = Number.POSITIVE_INFINITY, acceptedWithinMs = 0 } = this.#options
+    const timeoutMs = isSync ? answeredWithinMs : acceptedWithinMs
     return answers.ask(`${this.name} ${ids[0]}`, timeoutMs, gateway.host)
   }
 
-  #record(ids: string[]): { topic: string; key: string; data: string } {
+  #records(ids: string[]): ClientRecord[] {
+    const { random } = this.#deps
+    const { api, maxRecords, topics } = this.#options
+    const topic = random.pick(topics)
+    const length = api.takes === 'one' ? 1 : random.between(1, maxRecords)
+    return Array.from({ length }, () => this.#record(ids, api.takes === 'several' ? random.pick(topics) : topic))
+  }
+
+  #record(ids: string[], topic: string): ClientRecord {
     const { random, history } = this.#deps
-    const { topics, keys, maxValueBytes } = this.#options
+    const { keys, maxValueBytes } = this.#options
     const id = `${this.name}.${++this.counts.records!}`
     const key = `${this.name}-key-${random.between(1, keys)}`
-    const topic = random.pick(topics)
     const value = `${id}|${'.'.repeat(random.between(0, maxValueBytes))}`
     ids.push(id)
     history.invoke({ id, topic, key, value })
@@ -222,7 +237,8 @@ export class Pusher implements Workload {
       for (const id of ids) this.#complete(id, { type: 'fail' })
       return
     }
-    if (status === 200 && isSync && persisted !== 'yes') this.#violated('untrue', `${status} with ${persisted}`)
+    if (isSync && status >= 200 && status < 300 && persisted !== 'yes')
+      this.#violated('untrue', `${status} with ${persisted}`)
     ids.forEach((id, index) => this.#settle(id, certaintyAt(persisted, index)))
   }
 

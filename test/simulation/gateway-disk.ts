@@ -1,0 +1,108 @@
+import type { LogStorage } from '../../src/durable/durable-queue.js'
+import { DeadLetters } from '../../src/wal/dead-letters.js'
+import { DurableLog } from '../../src/wal/durable-log.js'
+import { slabIdOf } from '../../src/wal/file-names.js'
+import { InlineLogHost, type LogHost } from '../../src/wal/log-host.js'
+import { LogStore, type LogStoreOptions } from '../../src/wal/log-store.js'
+import type { OpenDurableLog } from '../../src/wal/open-durable-log.js'
+import type { WalSettings } from '../../src/wal/settings.js'
+import type { SeededRandom } from '../support/random.js'
+import { type DiskFaults, SimulatedDisk } from '../support/simulated-disk.js'
+
+type Before = NonNullable<DiskFaults['before']>
+
+/** What one call of the log's thread takes, as a rule. */
+const USUAL_MS = [0.1, 2] as const
+
+/** The disk of a gateway: it stays when the process dies, and the durable log is on it. */
+export class GatewayDisk {
+  readonly disk = new SimulatedDisk()
+  /** How much longer everything takes. */
+  slowMs = 0
+  readonly #random: SeededRandom
+  readonly #faults = new Set<Before>()
+
+  constructor(random: SeededRandom) {
+    this.#random = random
+    this.disk.faults.before = (...operation) => {
+      for (const fault of [...this.#faults]) fault(...operation)
+    }
+  }
+
+  readonly storage: LogStorage = {
+    open: settings => Promise.resolve(this.#open(settings)),
+    holdsRecords: () => this.disk.directory.list().some(name => slabIdOf(name) !== undefined)
+  }
+
+  /** @param before throws what an operation is to throw @returns mends it */
+  fail(before: Before): () => void {
+    this.#faults.add(before)
+    return () => void this.#faults.delete(before)
+  }
+
+  /** What was not synced is lost, or torn. */
+  powerCut(random: SeededRandom): void {
+    this.disk.powerCut(() => random.next())
+  }
+
+  #open({ directory: _, ...settings }: WalSettings): OpenDurableLog {
+    const options: LogStoreOptions & WalSettings = {
+      ...settings,
+      directory: this.disk.directory as LogStoreOptions['directory'] & string,
+      syncPuts: settings.fsyncPuts,
+      syncTakes: settings.fsyncTakes,
+      now: Date.now,
+      newSalt: () => this.#random.between(0, 2 ** 32 - 1),
+      report: () => undefined
+    }
+    const store = new LogStore(options)
+    const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
+    const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
+    const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now })
+    return { log, path: '/simulated', report: store.recovered, notes: store.notes, close: () => log.close() }
+  }
+}
+
+/** Does one call after the other, each after its time; what the process has asked for is not done when it dies. */
+class SimulatedThread {
+  readonly #durationMs: () => number
+  readonly #waiting: (() => void)[] = []
+  #isBusy = false
+
+  constructor(durationMs: () => number) {
+    this.#durationMs = durationMs
+  }
+
+  do(work: () => void): void {
+    this.#waiting.push(work)
+    if (!this.#isBusy) this.#next()
+  }
+
+  #next(): void {
+    const work = this.#waiting.shift()
+    this.#isBusy = work !== undefined
+    if (work === undefined) return
+    setTimeout(() => {
+      work()
+      this.#next()
+    }, this.#durationMs())
+  }
+}
+
+/** What is asked of the process itself. */
+const AT_ONCE: readonly (keyof LogHost)[] = ['memory', 'reuse']
+
+function onThread(core: LogHost, durationMs: () => number): LogHost {
+  const thread = new SimulatedThread(durationMs)
+  return new Proxy(core, {
+    get: (target, name: keyof LogHost) => {
+      const method = target[name].bind(target) as (...args: unknown[]) => unknown
+      if (AT_ONCE.includes(name)) return method
+      if (name === 'stage') return (...args: unknown[]) => thread.do(() => method(...args))
+      return (...args: unknown[]) =>
+        new Promise((resolve, reject) => {
+          thread.do(() => void (method(...args) as Promise<unknown>).then(resolve, reject))
+        })
+    }
+  })
+}

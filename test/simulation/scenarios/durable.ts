@@ -1,0 +1,106 @@
+import { harmlessFaults } from '../faults/catalogue.js'
+import { GatewayDisk } from '../gateway-disk.js'
+import type { Cast, Scenario, Setting } from '../scenario.js'
+import { arionApi, kafboyApi, kprfApi } from '../workloads/produce-api.js'
+import type { PusherOptions } from '../workloads/pusher.js'
+import { openGateway } from './gateway.js'
+import { events, logOf, orders } from './library.js'
+
+const usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
+  api: arionApi,
+  topics: ['orders', 'events'],
+  keys: 3,
+  maxRecords: 4,
+  maxValueBytes: 300,
+  syncPercent: 0,
+  // A sync takes as long as the disk takes.
+  acceptedWithinMs: 20_000,
+  isDurable: true
+}
+
+/** Small slabs, so that there are several, and some are removed. */
+const walSettings = {
+  'wal.directory': '/simulated/wal',
+  'wal.slabBytes': '65536',
+  'wal.minFreeBytes': '0',
+  'wal.maxBytes': '4194304'
+}
+
+async function build(setting: Setting): Promise<Cast> {
+  const { brokers, random } = setting
+  const disk = new GatewayDisk(random('disk'))
+  const settings = {
+    ...walSettings,
+    'dialects.kprf.durability': 'disk',
+    'dialects.kafboy.durability': 'disk',
+    'dialects.kafboy.payload': 'fields',
+    'dialects.kafboy.partitionStrategy': 'custom'
+  }
+  const { gateway, history, pusher } = await openGateway(setting, settings, usual, disk)
+  const workloads = [
+    pusher({ manners: 'polite' }),
+    pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
+    pusher({ manners: 'polite', name: 'kafboy', api: kafboyApi('/async') }),
+    pusher({ manners: 'pipelining' }),
+    pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
+    pusher({ manners: 'cutting' })
+  ]
+  // What was on its way to Kafka when the process died is sent once more.
+  const histories = [{ history, lives: () => [logOf(brokers)], tolerates: ['duplicated'] as const }]
+  return { processes: [gateway], workloads, histories }
+}
+
+async function buildArion(setting: Setting): Promise<Cast> {
+  const disk = new GatewayDisk(setting.random('disk'))
+  const { gateway, history, pusher } = await openGateway(setting, walSettings, { ...usual, syncPercent: 50 }, disk)
+  const workloads = [
+    pusher({ manners: 'polite' }),
+    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
+    pusher({ manners: 'pipelining' }),
+    pusher({ manners: 'slow' }),
+    pusher({ manners: 'cutting' }),
+    pusher({ manners: 'deaf' })
+  ]
+  const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
+  return { processes: [gateway], workloads, histories }
+}
+
+const topics = [orders, events]
+const harmed = { topics: ['orders', 'events'], nodeIds: [1, 2, 3] }
+
+export const durable: Scenario = {
+  name: 'durable',
+  about:
+    'APIs that answer when a record is on disk; the gateway is killed, its power is cut, its disk fails or is full: what was accepted gets to Kafka',
+  topics,
+  build,
+  faults: {
+    ...harmed,
+    kinds: [
+      'killGateway',
+      'powerCut',
+      'dieWriting',
+      'dieWriting',
+      'failDisk',
+      'failDisk',
+      'fillDisk',
+      'slowDisk',
+      'stopBroker',
+      'pauseBroker',
+      'partition',
+      'moveLeader',
+      'doAndRefuse',
+      'dropResponse'
+    ],
+    meanPauseMs: 3_000
+  }
+}
+
+export const arion: Scenario = {
+  name: 'arion',
+  about:
+    "the gateway and clients of Arion's API, whose records go to Kafka by way of the disk; network and brokers fail",
+  topics,
+  build: buildArion,
+  faults: { ...harmed, kinds: harmlessFaults, meanPauseMs: 3_000 }
+}

@@ -1,0 +1,56 @@
+import { History } from '../../support/history-checker.js'
+import type { GatewayDisk } from '../gateway-disk.js'
+import { HttpGateway } from '../http-gateway.js'
+import type { Setting } from '../scenario.js'
+import { type Manners, Pusher, type PusherOptions } from '../workloads/pusher.js'
+import type { Host } from '../world/host.js'
+
+const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
+  polite: [20, 300],
+  pipelining: [20, 400],
+  slow: [100, 600],
+  cutting: [100, 1_000],
+  deaf: [200, 2_000]
+}
+
+type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
+
+/** A gateway, those who push records to it, and what they know of them. */
+export interface PushedGateway {
+  readonly gateway: HttpGateway
+  readonly history: History
+  pusher(own: OwnOptions): Pusher
+}
+
+/** @param usual of all clients */
+export async function openGateway(
+  { world, brokers, answers, random }: Setting,
+  settings: Readonly<Record<string, string>>,
+  usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'>,
+  disk?: GatewayDisk
+): Promise<PushedGateway> {
+  const history = new History()
+  const killedAt: number[] = []
+  const onKilled = (host: Host): void => {
+    killedAt.push(world.time.now)
+    answers.forget(host)
+  }
+  const gateway = await HttpGateway.start(world, 'gateway', { bootstrap: brokers.bootstrap, settings, onKilled, disk })
+  const pusher = (own: OwnOptions): Pusher => {
+    const name = own.name ?? own.manners
+    return new Pusher(
+      { ...usual, pauseMs: pauses[own.manners], ...own, name },
+      {
+        host: world.host(`client-${name}`),
+        gateway,
+        answers,
+        history,
+        trace: world.trace,
+        random: random(name),
+        now: () => world.time.now,
+        wasKilledSince: atMs => killedAt.some(at => at >= atMs)
+      }
+    )
+  }
+  return { gateway, history, pusher }
+}
