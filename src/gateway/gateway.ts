@@ -106,9 +106,10 @@ export interface Gateway {
    * Waits for a message of a topic on behalf of a consumer group. The group is joined for the first request, and left when the
    * topic is not asked for any more. A message that the client does not get is to be given back, so that another one gets it.
    *
+   * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns what to call when the client has gone away
    */
-  consume(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void
+  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Requester<ConsumeResult>): () => void
   /** Acknowledges a message that this process has offered to the group. */
   ack(groupId: string, message: MessageId): Promise<AckResult>
   /**

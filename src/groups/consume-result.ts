@@ -24,8 +24,10 @@ export type ConsumeResult =
 export type AckResult =
   /** Also when it had been acknowledged before. */
   | { readonly type: 'acked' }
-  /** This process has not offered such a message, or another member reads the partition now. */
+  /** This process has not offered such a message, or another member read the partition meanwhile. */
   | { readonly type: 'notOffered' }
+  /** This process does not read the partition on behalf of the group. */
+  | { readonly type: 'notRead' }
   | Failure
 
 /** Which message a client acknowledges. */

@@ -61,10 +61,17 @@ export class ConsumerGroups {
   /**
    * Waits for a message of the topic on behalf of the group. It counts as offered once it is given to the requester.
    *
+   * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns what to call when no answer is wanted any more
    */
-  request(groupId: string, topic: string, timeoutMs: number, requester: Requester<ConsumeResult>): () => void {
-    const request = new WaitingRequest(this.#deps.clock() + timeoutMs, requester)
+  request(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeResult>
+  ): () => void {
+    const { clock, settings } = this.#deps
+    const request = new WaitingRequest(clock() + (timeoutMs ?? settings.longPollMs), requester)
     this.#tellGroup(groupId, { type: 'consume', topic, request })
     return () => {
       this.#deadlines.remove(request)
@@ -73,14 +80,14 @@ export class ConsumerGroups {
   }
 
   /** The same as a promise. */
-  consume(groupId: string, topic: string, timeoutMs = this.#deps.settings.longPollMs): Promise<ConsumeResult> {
+  consume(groupId: string, topic: string, timeoutMs?: number): Promise<ConsumeResult> {
     return new Promise(resolve => this.request(groupId, topic, timeoutMs, { reply: resolve }))
   }
 
   /** Acknowledges a message by its place, for clients that do not hold it any more. */
   ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     const group = this.#groups.get(groupId)
-    if (!group) return Promise.resolve({ type: 'notOffered' })
+    if (!group) return Promise.resolve({ type: 'notRead' })
     return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
       group.actor.tell({ type: 'ack', topic, partition, offset, requester })
     )

@@ -87,7 +87,7 @@ export class GroupConsumer {
         break
       case 'ack': {
         const consumer = this.#topics.get(message.topic)?.consumer
-        const type = consumer?.ack(message.partition, message.offset) ?? 'notOffered'
+        const type = consumer?.ack(message.partition, message.offset) ?? 'notRead'
         message.requester?.reply({ type })
         break
       }

@@ -23,7 +23,7 @@ export interface PartitionConsumerOptions {
   readonly onSettled: () => void
 }
 
-export type AckOutcome = 'acked' | 'notOffered'
+export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
 /**
  * One partition as a member of a group reads it: finds where to begin, fetches, offers one message after another, and keeps

@@ -112,7 +112,7 @@ export class TopicConsumer {
   }
 
   ack(partition: number, offset: Offset): AckOutcome {
-    return this.#partitions.get(partition)?.ack(offset) ?? 'notOffered'
+    return this.#partitions.get(partition)?.ack(offset) ?? 'notRead'
   }
 
   giveBack(partition: number, record: KafkaRecord): void {

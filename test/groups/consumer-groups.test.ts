@@ -236,7 +236,7 @@ describe('consumer groups on a cluster with faults', function () {
     const place = { topic: 'orders', partition: 0, offset: 0 }
     expect(await gateway.ack('billing', place)).to.deep.equal({ type: 'acked' })
     expect(await gateway.ack('billing', { ...place, offset: 5 })).to.deep.equal({ type: 'notOffered' })
-    expect(await gateway.ack('nobody', place)).to.deep.equal({ type: 'notOffered' })
+    expect(await gateway.ack('nobody', place)).to.deep.equal({ type: 'notRead' })
   })
 
   it('more groups and topics than allowed are refused', async () => {

@@ -203,7 +203,7 @@ describe('one topic of a group', () => {
     harness.ask('bob')
     harness.consumer.stop(ownFailure('shuttingDown', 'over', true))
     expect(harness.newly()).to.deep.equal(['ann: failed', 'bob: failed'])
-    expect(harness.consumer.ack(0, 0)).to.equal('notOffered')
+    expect(harness.consumer.ack(0, 0)).to.equal('notRead')
   })
 
   it('pixy M17 knows how many messages wait for an ack', () => {

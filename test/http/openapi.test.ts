@@ -20,7 +20,7 @@ interface Described {
 type Responses = Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>>
 
 /** Values for parameters, and bodies by the end of the operation's id. */
-const parameters = { topic: 'orders', key: 'k1', cluster: 'default' }
+const parameters = { topic: 'orders', key: 'k1', cluster: 'default', group: 'readers', partition: 0, offset: 0 }
 const bodyOf = (id: string): unknown => {
   if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
   return id.startsWith('kafboy') ? 'hello=world' : 'hello'
@@ -44,7 +44,9 @@ describe('kafboy 4: /openapi.json', function () {
     const environment: Record<string, string> = {
       CASTELLAN_BROKERS: cluster.bootstrap,
       CASTELLAN_HTTP_PORT: '0',
-      CASTELLAN_MANAGEMENT_PORT: '0'
+      CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_CONSUMER_START: 'earliest',
+      CASTELLAN_CONSUMER_LONG_POLL_MS: '20000'
     }
     const flags = dialects.flatMap(({ name }) => [
       { flag: '--set', path: ['dialects', name, 'enabled'], value: true },

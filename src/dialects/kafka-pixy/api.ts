@@ -1,4 +1,14 @@
-import { integer, json, type Operation, object, type Parameter, text } from '../../openapi/operation.js'
+import {
+  integer,
+  json,
+  listOf,
+  nullable,
+  type Operation,
+  object,
+  oneOf,
+  type Parameter,
+  text
+} from '../../openapi/operation.js'
 
 const topic: Parameter = { name: 'topic', in: 'path', description: 'The topic' }
 
@@ -41,6 +51,73 @@ const produceParameters: readonly Parameter[] = [
   { name: 'persisted', in: 'query', description: 'Present: the answer says whether the message is in Kafka' }
 ]
 
+const group: Parameter = { name: 'group', in: 'query', description: 'The consumer group', required: true }
+
+const bytesOrNull = nullable({ type: 'string', description: 'in base64, or as text with `encoding=text`' })
+const consumed = object(
+  {
+    key: bytesOrNull,
+    value: bytesOrNull,
+    partition: integer,
+    offset: integer,
+    headers: listOf(object({ key: text, value: bytesOrNull }))
+  },
+  { properties: { timestamp: { type: 'integer', description: 'with `timestamp`: epoch milliseconds' } } }
+)
+
+const consumeParameters: readonly Parameter[] = [
+  topic,
+  group,
+  {
+    name: 'noAck',
+    in: 'query',
+    description: 'Present: the message is offered again unless it is acknowledged in time'
+  },
+  { name: 'ackPartition', in: 'query', description: 'With `ackOffset`: acknowledges a message that came before' },
+  { name: 'ackOffset', in: 'query', description: 'See `ackPartition`' },
+  { name: 'count', in: 'query', description: 'The answer is a list of at most so many messages', schema: integer },
+  { name: 'timestamp', in: 'query', description: 'Present: messages have the member `timestamp`' },
+  { name: 'encoding', in: 'query', description: '`text`: bytes are written as text', schema: oneOf('base64', 'text') }
+]
+
+const consume: Omit<Operation, 'path' | 'id' | 'parameters'> = {
+  method: 'get',
+  summary: 'Consumes a message on behalf of a group',
+  description:
+    'The group is joined with the first request. Without `noAck` and `ackPartition` the message counts as processed when it is sent.',
+  answers: {
+    200: {
+      description: 'The next message; with `count` a list',
+      content: json({ anyOf: [consumed, listOf(consumed)] })
+    },
+    400: { description: 'A parameter is missing or wrong, or the cluster is unknown', ...failure },
+    403: { description: 'The topic or the group is not allowed', ...failure },
+    408: { description: 'There was no message in time', ...failure },
+    429: { description: 'Too many requests wait', ...failure },
+    500: { description: 'The group cannot be joined', ...failure },
+    503: { description: 'Switched off, or shutting down', ...failure }
+  }
+}
+
+const ack: Omit<Operation, 'path' | 'id' | 'parameters'> = {
+  method: 'post',
+  summary: 'Acknowledges a message',
+  answers: {
+    200: { description: 'It is acknowledged, now or before', content: json({ type: 'object' }) },
+    400: { description: 'A parameter is missing or wrong, or the message has not been offered', ...failure },
+    403: { description: 'The topic or the group is not allowed', ...failure },
+    500: { description: 'This process does not read the partition on behalf of the group', ...failure },
+    503: { description: 'Shutting down', ...failure }
+  }
+}
+
+const ackParameters: readonly Parameter[] = [
+  topic,
+  group,
+  { name: 'partition', in: 'query', description: 'Partition of the message', schema: integer, required: true },
+  { name: 'offset', in: 'query', description: 'Offset of the message', schema: integer, required: true }
+]
+
 /** An operation, and the same one of a named cluster. */
 const onEachCluster = (operation: Operation): readonly Operation[] => [
   operation,
@@ -60,6 +137,13 @@ export const kafkaPixyOperations: readonly Operation[] = [
     id: 'produceMessage',
     parameters: produceParameters
   }),
+  ...onEachCluster({
+    ...consume,
+    path: '/topics/{topic}/messages',
+    id: 'consumeMessage',
+    parameters: consumeParameters
+  }),
+  ...onEachCluster({ ...ack, path: '/topics/{topic}/acks', id: 'ackMessage', parameters: ackParameters }),
   {
     method: 'get',
     path: '/_ping',

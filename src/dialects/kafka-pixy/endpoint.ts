@@ -5,6 +5,8 @@ import type { Exchange } from '../../exchange/exchange.js'
 import { sentUrlOf } from '../../exchange/sent-url.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Logger } from '../../model.js'
+import { ConsumeEndpoint } from './consume-endpoint.js'
+import { FormReader } from './form-reader.js'
 import { parseQuery } from './parameters.js'
 import type { Asked, PixyAnswers } from './pixy-answers.js'
 import { type PixyRequest, sentParts } from './pixy-request.js'
@@ -25,13 +27,15 @@ export interface EndpointParts {
 }
 
 type Serve = (request: PixyRequest) => void
+type Routes = ReadonlyMap<RouteName, ReadonlyMap<string, Serve>>
 
 /** Every request of Kafka-Pixy's API. It writes to Node's response; Fastify has let go of it. */
 export class Endpoint {
   readonly #prefix: string
   readonly #parts: EndpointParts
   readonly #gateways: ReadonlyMap<string, Gateway>
-  readonly #routes: ReadonlyMap<RouteName, ReadonlyMap<string, Serve>>
+  readonly #consume: ConsumeEndpoint
+  readonly #routes: Routes
 
   /**
    * @param prefix where the API is mounted
@@ -42,8 +46,30 @@ export class Endpoint {
     this.#parts = parts
     this.#gateways = withAlias(parts.gateways, settings.defaultCluster)
     const broken = this.#broken.bind(this)
-    const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool: new BufferPool(POOL_BYTES), broken })
-    this.#routes = new Map([['messages', new Map<string, Serve>([['POST', request => produce.receive(request)]])]])
+    const pool = new BufferPool(POOL_BYTES)
+    const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool, broken })
+    this.#consume = new ConsumeEndpoint(settings, { ...parts, broken })
+    const bodies = new FormReader(Math.min(settings.maxBodyBytes, maxBodyBytes), pool, parts.answers)
+    this.#routes = this.#routesOf(produce, this.#consume, bodies)
+  }
+
+  #routesOf(produce: ProduceEndpoint, consume: ConsumeEndpoint, bodies: FormReader): Routes {
+    const get = (serve: Serve): [string, Serve] => ['GET', serve]
+    const post = (serve: Serve): [string, Serve] => ['POST', serve]
+    return new Map([
+      ['messages', new Map([post(request => produce.receive(request)), get(request => consume.consume(request))])],
+      ['acks', new Map([post(request => bodies.read(request, ({ form }) => consume.ack(request, form)))])]
+    ])
+  }
+
+  /** Clients that wait for a message. */
+  get openPolls(): number {
+    return this.#consume.openPolls
+  }
+
+  /** Tells all clients that wait for a message that the process stops. */
+  stop(): void {
+    this.#consume.stop()
   }
 
   receive(exchange: Exchange): void {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Answers } from '../../exchange/answers.js'
+import { registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import type { DialectContext, DialectPlugin } from '../dialect.js'
 import { Endpoint } from './endpoint.js'
@@ -10,10 +11,14 @@ import type { KafkaPixySettings } from './settings.js'
 export const kafkaPixyPlugin =
   (context: DialectContext<KafkaPixySettings>): DialectPlugin =>
   app => {
-    const { settings, access, gateways, log, now, admission } = context
+    const { settings, access, gateways, log, now, admission, lifetime, metrics } = context
     const answers = new PixyAnswers(new Answers(now))
     const maxBodyBytes = app.initialConfig.bodyLimit ?? settings.maxBodyBytes
     const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, { access, answers, gateways, log })
+    lifetime.onDrain(async () => endpoint.stop())
+    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => [
+      { labels: {}, value: endpoint.openPolls }
+    ])
     const receive = endpoint.receive.bind(endpoint)
     const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admission)]
     app.addHook('preParsing', function (request, reply, payload, done) {

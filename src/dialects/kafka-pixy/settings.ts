@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, milliseconds } from '../../settings/units.js'
+import { bytes, count, milliseconds } from '../../settings/units.js'
 import { commonSettings } from '../common-settings.js'
 
 const MIB = 1024 * 1024
@@ -54,7 +54,18 @@ export const kafkaPixySettings = z
       .describe('A request with `sync` is answered within this; what has not been delivered then has failed'),
     asyncTimeoutMs: milliseconds
       .default(120_000)
-      .describe('How long a message without `sync` is tried before it is given up')
+      .describe('How long a message without `sync` is tried before it is given up'),
+    consumerDisabled: z
+      .boolean()
+      .default(false)
+      .describe('Answers every request for a message with 503 (`disabled` of a consumer)'),
+    maxMessagesPerAnswer: count
+      .max(100_000)
+      .default(1_000)
+      .describe('Most messages of one answer, whatever `count` of the request says'),
+    maxAnswerBytes: bytes
+      .default(4 * MIB)
+      .describe('Bytes of keys, values and headers in an answer with `count`, after which no further message is added')
   })
   .prefault({})
   .describe('The API of Kafka-Pixy, under `/pixy`')

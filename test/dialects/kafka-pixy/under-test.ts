@@ -15,7 +15,8 @@ export const underTest: DialectUnderTest = {
         body: 'hello',
         ...client,
         headers: { ...TEXT, 'content-length': '5', ...client.headers }
-      })
+      }),
+    consume: (url, client) => call(`${url}/topics/orders/messages?group=readers`, client)
   },
   isServed: async (url, client) => {
     const headers = { ...TEXT, 'content-length': '5', ...client.headers }

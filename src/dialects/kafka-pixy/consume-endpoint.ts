@@ -1,0 +1,178 @@
+import type { Access } from '../../access/access.js'
+import type { CastellanError } from '../../errors.js'
+import type { AckResult, ConsumedMessage } from '../../gateway/gateway.js'
+import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
+import { DISABLED, failureAnswerOf, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from './failure-texts.js'
+import { type MessageOptions, messageJson, messageOptionsOf, sizeOf } from './message-json.js'
+import { numberOf } from './numbers.js'
+import { merged, type Values } from './parameters.js'
+import type { PixyAnswers } from './pixy-answers.js'
+import type { PixyRequest } from './pixy-request.js'
+import { type NoMessage, Poll } from './poll.js'
+import type { KafkaPixySettings } from './settings.js'
+
+const TOO_MANY_REQUESTS =
+  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
+/** Partition in the text of an acknowledgement that names none. */
+const NONE_NAMED = -2
+const NONE_WANTED = -1
+
+const STOPPING: NoMessage = {
+  type: 'failed',
+  code: 'shuttingDown',
+  errorCode: undefined,
+  message: SHUTTING_DOWN,
+  retriable: true
+}
+
+export interface ConsumeParts {
+  readonly access: Access
+  readonly answers: PixyAnswers
+  readonly broken: (request: PixyRequest, error: unknown) => void
+}
+
+/** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
+export class ConsumeEndpoint {
+  readonly #settings: KafkaPixySettings
+  readonly #parts: ConsumeParts
+  readonly #polls = new Set<Poll>()
+
+  constructor(settings: KafkaPixySettings, parts: ConsumeParts) {
+    this.#settings = settings
+    this.#parts = parts
+  }
+
+  /** Clients that wait for a message. */
+  get openPolls(): number {
+    return this.#polls.size
+  }
+
+  consume(request: PixyRequest): void {
+    const { answers } = this.#parts
+    const { exchange, query } = request
+    this.#guarded(request, () => {
+      const groupId = groupOf(query.values)
+      const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
+      const count = this.#countOf(query.values)
+      const refusal = this.#refusalOf(request, groupId)
+      if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+      else if (this.#settings.consumerDisabled) answers.error(exchange, 503, DISABLED)
+      else this.#poll(request, groupId, ack, count)
+    })
+  }
+
+  /** @param form parameters of the body */
+  ack(request: PixyRequest, form: Values): void {
+    const { answers } = this.#parts
+    const { exchange, gateway, topic, query } = request
+    this.#guarded(request, () => {
+      const values = merged(form, query.values)
+      const groupId = groupOf(values)
+      const place = ackOf(values, 'partition', 'offset')
+      const refusal = this.#refusalOf(request, groupId)
+      if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+      else if (typeof place === 'string') {
+        const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
+        answers.error(exchange, 500, notRead(groupId, topic, partition))
+      } else {
+        gateway.ack(groupId, { topic, ...place }).then(
+          result => this.#acked(request, groupId, place, result),
+          error => this.#parts.broken(request, error)
+        )
+      }
+    })
+  }
+
+  /** All clients that wait are told that the process stops. */
+  stop(): void {
+    for (const poll of this.#polls) poll.end(STOPPING)
+  }
+
+  #countOf(values: Values): number | undefined {
+    const count = numberOf(values, 'count', 32)
+    if (count === undefined) return undefined
+    if ('error' in count) throw new ParameterError(count.error)
+    if (count.value < 1) throw new ParameterError('count should be at least 1')
+    return Math.min(count.value, this.#settings.maxMessagesPerAnswer)
+  }
+
+  #refusalOf({ exchange, topic }: PixyRequest, group: string): CastellanError | undefined {
+    return this.#parts.access.callerOf(exchange.request).refusalOf('consume', { topic, group })
+  }
+
+  #poll(request: PixyRequest, groupId: string, ack: AckOf, count: number | undefined): void {
+    const { exchange, gateway, topic, query } = request
+    const options = messageOptionsOf(query.values)
+    // It comes before the request for a message; the answer does not say what became of it.
+    if (typeof ack !== 'string') void gateway.ack(groupId, { topic, ...ack }).catch(() => undefined)
+    const poll = new Poll(exchange, {
+      gateway,
+      groupId,
+      topic,
+      count: count ?? 1,
+      isAutoAck: ack === 'auto',
+      hasRoom: messages => bytesIn(messages) < this.#settings.maxAnswerBytes,
+      answer: messages => this.#answer(request, messages, options, count !== undefined),
+      fail: reason => this.#failed(request, reason),
+      onOver: () => this.#polls.delete(poll)
+    })
+    this.#polls.add(poll)
+  }
+
+  #answer(
+    { exchange }: PixyRequest,
+    messages: readonly ConsumedMessage[],
+    options: MessageOptions,
+    isList: boolean
+  ): void {
+    const { access, answers } = this.#parts
+    // The messages have been read, so that a quota that is used up holds for the next request.
+    access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
+    answers.ok(exchange, isList ? listJson(messages, options) : messageJson(messages[0]!, options))
+  }
+
+  #failed({ exchange, gateway }: PixyRequest, reason: NoMessage): void {
+    const { answers } = this.#parts
+    if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
+    else if (reason.code === 'overloaded') answers.error(exchange, 429, TOO_MANY_REQUESTS)
+    else {
+      const { status, text } = failureAnswerOf(reason, gateway.isReady)
+      answers.error(exchange, status, text)
+    }
+  }
+
+  #acked(
+    { exchange, gateway, topic }: PixyRequest,
+    groupId: string,
+    { partition, offset }: Exclude<AckOf, string>,
+    result: AckResult
+  ): void {
+    const { answers } = this.#parts
+    if (result.type === 'acked') answers.ok(exchange, '{}')
+    else if (result.type === 'notRead') answers.error(exchange, 500, notRead(groupId, topic, partition))
+    else if (result.type === 'notOffered') {
+      answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
+    } else {
+      const { status, text } = failureAnswerOf(result, gateway.isReady)
+      answers.error(exchange, status, text)
+    }
+  }
+
+  #guarded(request: PixyRequest, serve: () => void): void {
+    try {
+      serve()
+    } catch (error) {
+      if (error instanceof ParameterError) this.#parts.answers.error(request.exchange, 400, error.message)
+      else this.#parts.broken(request, error)
+    }
+  }
+}
+
+const notRead = (groupId: string, topic: string, partition: number): string =>
+  `acks channel missing for {${groupId} ${topic} ${partition}}`
+
+const bytesIn = (messages: readonly ConsumedMessage[]): number =>
+  messages.reduce((sum, message) => sum + sizeOf(message), 0)
+
+const listJson = (messages: readonly ConsumedMessage[], options: MessageOptions): string =>
+  `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`

@@ -1,0 +1,46 @@
+import type { ConsumedMessage } from '../../gateway/gateway.js'
+import type { RecordHeader } from '../../model.js'
+import { goString } from './go-json.js'
+import type { Values } from './parameters.js'
+
+/** What a client asks for besides the members that old clients know. */
+export interface MessageOptions {
+  /** Key, value and header values as text, and not in base64. */
+  readonly asText: boolean
+  readonly withTimestamp: boolean
+}
+
+export const messageOptionsOf = (values: Values): MessageOptions => ({
+  asText: values.get('encoding')?.[0] === 'text',
+  withTimestamp: values.has('timestamp')
+})
+
+/** A message as Kafka-Pixy writes it, indented as Go does. */
+export function messageJson(message: ConsumedMessage, { asText, withTimestamp }: MessageOptions, indent = ''): string {
+  const { key, value, partition, offset, headers, timestampMs } = message
+  const line = `,\n${indent}  `
+  const timestamp = withTimestamp ? `${line}"timestamp": ${timestampMs}` : ''
+  return `{\n${indent}  "key": ${bytesJson(key, asText)}${line}"value": ${bytesJson(value, asText)}${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": ${headersJson(headers, asText, indent)}${timestamp}\n${indent}}`
+}
+
+function headersJson(headers: readonly RecordHeader[], asText: boolean, indent: string): string {
+  if (headers.length === 0) return '[]'
+  const inner = `${indent}    `
+  const items = headers.map(
+    ({ key, value }) =>
+      `${inner}{\n${inner}  "key": ${goString(key)},\n${inner}  "value": ${bytesJson(value, asText)}\n${inner}}`
+  )
+  return `[\n${items.join(',\n')}\n${indent}  ]`
+}
+
+const bytesJson = (bytes: Buffer | null, asText: boolean): string => {
+  if (bytes === null) return 'null'
+  return asText ? goString(bytes.toString()) : `"${bytes.toString('base64')}"`
+}
+
+/** What a message counts as against limits of bytes. */
+export const sizeOf = ({ key, value, headers }: ConsumedMessage): number =>
+  headers.reduce(
+    (sum, header) => sum + header.key.length + (header.value?.length ?? 0),
+    (key?.length ?? 0) + (value?.length ?? 0)
+  )

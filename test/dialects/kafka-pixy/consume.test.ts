@@ -1,0 +1,305 @@
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { GroupInstance } from '../../support/group-instance.js'
+import { brief, PixyUnderTest } from './harness.js'
+
+interface Message {
+  readonly key: string | null
+  readonly value: string | null
+  readonly partition: number
+  readonly offset: number
+  readonly headers: readonly { readonly key: string; readonly value: string | null }[]
+}
+
+/** Polls and commits are quick, so that tests are. */
+const QUICK = {
+  'consumer.longPollMs': '200',
+  'consumer.commitIntervalMs': '20',
+  'consumer.start': 'earliest',
+  'consumer.ackTimeoutMs': '500',
+  'consumer.handOverMs': '100'
+}
+/** Of tests that wait for messages. */
+const PATIENT = { ...QUICK, 'consumer.longPollMs': '10000' }
+
+const text = (base64: string | null): string | null => base64 && Buffer.from(base64, 'base64').toString()
+
+describe('pixy: consume', function () {
+  this.timeout(30_000)
+  let patient: PixyUnderTest
+  let quick: PixyUnderTest
+  let cluster: EmbeddedCluster
+  let library: GroupInstance
+  let topics = 0
+
+  before(async () => {
+    patient = await PixyUnderTest.start(PATIENT)
+    cluster = patient.cluster
+    quick = await PixyUnderTest.over(cluster, QUICK)
+    library = await GroupInstance.start(cluster.bootstrap)
+  })
+  after(async () => {
+    await library.stop()
+    await quick.stop()
+    await patient.stopAll()
+  })
+
+  /** A topic of its own, with messages `m0`, `m1`, … in its only partition. */
+  async function topicWith(messages: number, partitions = 1): Promise<string> {
+    const topic = `t${topics++}`
+    cluster.createTopic(topic, { partitions })
+    for (let i = 0; i < messages; i++) await patient.produce(`/topics/${topic}/messages?sync&key=k`, `m${i}`)
+    return topic
+  }
+
+  const next = async (pixy: PixyUnderTest, topic: string, query = `group=${topic}`): Promise<Message> => {
+    const answer = await pixy.get(`/topics/${topic}/messages?${query}`)
+    expect(answer.status, answer.body).to.equal(200)
+    return JSON.parse(answer.body) as Message
+  }
+  const textOf = async (pixy: PixyUnderTest, topic: string, query?: string): Promise<string | null> =>
+    text((await next(pixy, topic, query)).value)
+  const committedOf = (topic: string, partition = 0): Promise<string> => library.committed(topic, topic, partition)
+  const until = async (isTrue: () => Promise<boolean>): Promise<void> => {
+    while (!(await isTrue())) await new Promise(resolve => setTimeout(resolve, 10))
+  }
+
+  it('pixy H17 H18: exactly one group, which has a name', async () => {
+    const said = async (query: string) => brief(await quick.get(`/topics/test.1/messages${query}`))
+    expect(await said('')).to.equal('400 {"error":"one consumer group is expected, but 0 provided"}')
+    expect(await said('?group=a&group=b')).to.equal('400 {"error":"one consumer group is expected, but 2 provided"}')
+    expect(await said('?group=')).to.equal('400 {"error":"one consumer group is expected, but its name is empty"}')
+  })
+
+  it('pixy H19: there is no message, or no such topic', async () => {
+    const timeout = '408 {"error":"long polling timeout"}'
+    expect(brief(await quick.get('/topics/gone/messages?group=g'))).to.equal(timeout)
+    expect(brief(await quick.get('/topics/test.1/messages?group=nothing'))).to.equal(timeout)
+  })
+
+  const wrong: [query: string, error: string][] = [
+    ['ackPartition=0', 'ackPartition and ackOffset either both should be provided or neither'],
+    ['ackPartition=x&ackOffset=1', 'bad ackPartition: [x]: strconv.ParseInt: parsing "x": invalid syntax'],
+    ['ackPartition=x&ackPartition=y', 'bad ackPartition: [x y]: strconv.ParseInt: parsing "x": invalid syntax'],
+    ['ackOffset=', 'bad ackOffset: []: strconv.ParseInt: parsing "": invalid syntax'],
+    [
+      'ackPartition=2147483648&ackOffset=1',
+      'bad ackPartition: [2147483648]: strconv.ParseInt: parsing "2147483648": value out of range'
+    ],
+    ['count=x', 'bad count: [x]: strconv.ParseInt: parsing "x": invalid syntax'],
+    ['count=0', 'count should be at least 1']
+  ]
+  for (const [query, error] of wrong) {
+    it(`refuses ${query}`, async () => {
+      const { status, body } = await quick.get(`/topics/test.1/messages?group=g&${query}`)
+      expect([status, JSON.parse(body)]).to.deep.equal([400, { error }])
+    })
+  }
+
+  it('pixy H20: auto-ack gives each message once, per key in order, and commits', async () => {
+    const topic = await topicWith(0, 4)
+    const sent: Promise<unknown>[] = []
+    const counts = { A: 17, B: 19, C: 23, D: 29 }
+    for (const [key, count] of Object.entries(counts)) {
+      for (let i = 0; i < count; i++) sent.push(patient.produce(`/topics/${topic}/messages?sync&key=${key}`, `${i}`))
+    }
+    await Promise.all(sent)
+    const pixy = await PixyUnderTest.over(cluster, PATIENT)
+    const got = new Map<string, string[]>()
+    for (let i = 0; i < 88; i++) {
+      const { key, value, headers } = await next(pixy, topic)
+      expect(headers).to.deep.equal([])
+      got.set(text(key)!, [...(got.get(text(key)!) ?? []), text(value)!])
+    }
+    for (const [key, count] of Object.entries(counts)) expect(new Set(got.get(key)).size).to.equal(count)
+    await pixy.stop()
+    expect(await Promise.all([0, 1, 2, 3].map(partition => committedOf(topic, partition)))).to.deep.equal([
+      '17',
+      '29',
+      '23',
+      '19'
+    ])
+  })
+
+  it('pixy H21: with noAck nothing is committed', async () => {
+    const topic = await topicWith(2)
+    const pixy = await PixyUnderTest.over(cluster, PATIENT)
+    expect(await textOf(pixy, topic, `group=${topic}&noAck`)).to.equal('m0')
+    await pixy.stop()
+    expect(await committedOf(topic)).to.equal('0')
+  })
+
+  it('pixy H22: each request acknowledges the message before, the last one by itself', async () => {
+    const topic = await topicWith(3)
+    let place = 'noAck'
+    for (const expected of ['m0', 'm1', 'm2']) {
+      const { value, partition, offset } = await next(patient, topic, `group=${topic}&${place}`)
+      expect(text(value)).to.equal(expected)
+      place = `ackPartition=${partition}&ackOffset=${offset}`
+    }
+    await until(async () => (await committedOf(topic)) === '2')
+    expect(brief(await patient.post(`/topics/${topic}/acks?group=${topic}&partition=0&offset=2`))).to.equal('200 {}')
+    await until(async () => (await committedOf(topic)) === '3')
+  })
+
+  it('pixy H23: a consumer that is switched off', async () => {
+    const pixy = await PixyUnderTest.over(cluster, { 'dialects.kafka-pixy.consumerDisabled': 'true' })
+    try {
+      expect(brief(await pixy.get('/topics/test.1/messages?group=g'))).to.equal(
+        '503 {"error":"service is disabled by configuration"}'
+      )
+      expect((await pixy.get('/topics/test.1/messages')).status).to.equal(400)
+    } finally {
+      await pixy.stop()
+    }
+  })
+
+  it('pixy H24: headers, keys and values to the byte', async () => {
+    const topic = await topicWith(0)
+    const headers = { 'X-Kafka-Foo': 'YmFy', 'X-Kafka-': '' }
+    await patient.produce(`/topics/${topic}/messages?sync&key=`, '<&>', headers)
+    const { body } = await patient.get(`/topics/${topic}/messages?group=${topic}`)
+    expect(body).to.equal(
+      '{\n  "key": "",\n  "value": "PCY+",\n  "partition": 0,\n  "offset": 0,\n  "headers": [\n    {\n      "key": "Foo",\n      "value": "YmFy"\n    },\n    {\n      "key": "",\n      "value": ""\n    }\n  ]\n}'
+    )
+    await patient.produce(`/topics/${topic}/messages?sync`, '')
+    expect((await patient.get(`/topics/${topic}/messages?group=${topic}`)).body).to.equal(
+      '{\n  "key": null,\n  "value": "",\n  "partition": 0,\n  "offset": 1,\n  "headers": []\n}'
+    )
+  })
+
+  it('pixy H42: the cluster may be named', async () => {
+    const topic = await topicWith(1)
+    const { body } = await patient.get(`/clusters/default/topics/${topic}/messages?group=${topic}`)
+    expect(text((JSON.parse(body) as Message).value)).to.equal('m0')
+    expect((await patient.get(`/clusters/nope/topics/${topic}/messages?group=${topic}`)).status).to.equal(400)
+  })
+
+  it('pixy H50 P6: so many messages may wait for acks, and one more', async () => {
+    const topic = await topicWith(6)
+    const pixy = await PixyUnderTest.over(cluster, {
+      ...QUICK,
+      'consumer.ackTimeoutMs': '60000',
+      'consumer.maxPendingMessages': '3'
+    })
+    try {
+      const said: string[] = []
+      // The first ones may wait for the group to be joined.
+      while ((await pixy.get(`/topics/${topic}/messages?group=${topic}&noAck`)).status === 408);
+      for (let i = 0; i < 5; i++)
+        said.push(String((await pixy.get(`/topics/${topic}/messages?group=${topic}&noAck`)).status))
+      expect(said).to.deep.equal(['200', '200', '200', '408', '408'])
+      expect(brief(await pixy.post(`/topics/${topic}/acks?group=${topic}&partition=0&offset=1`))).to.equal('200 {}')
+      expect(await textOf(pixy, topic, `group=${topic}&noAck`)).to.equal('m4')
+      expect((await pixy.get(`/topics/${topic}/messages?group=${topic}&noAck`)).status).to.equal(408)
+    } finally {
+      await pixy.stop()
+    }
+  })
+
+  it('pixy P10: what is not acknowledged in time is offered again', async () => {
+    const topic = await topicWith(1)
+    expect(await textOf(patient, topic, `group=${topic}&noAck`)).to.equal('m0')
+    expect(await textOf(patient, topic, `group=${topic}&noAck`)).to.equal('m0')
+  })
+
+  it('pixy C11: more requests than may wait are told so at once', async () => {
+    const topic = await topicWith(0)
+    const polls = await Promise.all(
+      Array.from({ length: 70 }, () => quick.get(`/topics/${topic}/messages?group=crowd`))
+    )
+    const refused = polls.filter(({ status }) => status === 429)
+    expect([polls.filter(({ status }) => status === 408).length, refused.length]).to.deep.equal([65, 5])
+    expect(refused[0]!.body).to.include('Too many requests. Consider increasing `consumer.channel_buffer_size`')
+    expect(refused[0]!.headers['retry-after']).to.equal('1')
+  })
+
+  describe('acks', () => {
+    const acks = async (query: string) => brief(await quick.post(`/topics/test.1/acks${query}`))
+    const wrongAcks: [query: string, said: string][] = [
+      ['', '400 {"error":"one consumer group is expected, but 0 provided"}'],
+      ['?group=g&partition=0', '400 {"error":"partition and offset either both should be provided or neither"}'],
+      [
+        '?group=g&partition=x&offset=1',
+        '400 {"error":"bad partition: [x]: strconv.ParseInt: parsing \\"x\\": invalid syntax"}'
+      ],
+      ['?group=no&partition=0&offset=0', '500 {"error":"acks channel missing for {no test.1 0}"}'],
+      ['?group=no', '500 {"error":"acks channel missing for {no test.1 -2}"}'],
+      ['?group=no&noAck', '500 {"error":"acks channel missing for {no test.1 -1}"}'],
+      ['?group=no&partition=-5&offset=0', '500 {"error":"acks channel missing for {no test.1 -1}"}']
+    ]
+    for (const [query, said] of wrongAcks) {
+      it(`${query || '(none)'}: ${said.slice(0, 3)}`, async () => {
+        expect(await acks(query)).to.equal(said)
+      })
+    }
+
+    it('in any order, in a form, twice, and never of what was not offered', async () => {
+      const topic = await topicWith(3)
+      for (let i = 0; i < 3; i++) await next(patient, topic, `group=${topic}&noAck`)
+      const ack = async (offset: number) =>
+        brief(
+          await patient.post(`/topics/${topic}/acks`, `group=${topic}&partition=0&offset=${offset}`, {
+            'content-type': 'application/x-www-form-urlencoded'
+          })
+        )
+      expect(await ack(1)).to.equal('200 {}')
+      await until(async () => (await committedOf(topic)) === '0 1-2')
+      expect(await ack(1)).to.equal('200 {}')
+      expect(await ack(0)).to.equal('200 {}')
+      await until(async () => (await committedOf(topic)) === '2')
+      expect(await ack(99)).to.equal(`400 {"error":"offset 99 of {${topic} ${topic} 0} has not been offered"}`)
+      expect(await committedOf(topic)).to.equal('2')
+    })
+  })
+
+  describe('clients that go away', () => {
+    const leaving = async (topic: string): Promise<void> => {
+      const leave = new AbortController()
+      const gone = patient.ask(`/topics/${topic}/messages?group=${topic}`, { signal: leave.signal }).catch(() => 'gone')
+      await until(async () => (await openPolls(patient)) > 0)
+      leave.abort()
+      expect(await gone).to.equal('gone')
+      await until(async () => (await openPolls(patient)) === 0)
+    }
+
+    it('pixy 3: while they wait take no message with them', async () => {
+      const topic = await topicWith(0)
+      await leaving(topic)
+      await leaving(topic)
+      await patient.produce(`/topics/${topic}/messages?sync`, 'kept')
+      expect(await textOf(patient, topic)).to.equal('kept')
+    })
+
+    it('pixy H52: while the process stops, are told so at once', async () => {
+      const pixy = await PixyUnderTest.over(cluster, PATIENT)
+      const topic = await topicWith(0)
+      const polled = pixy.get(`/topics/${topic}/messages?group=${topic}`)
+      await until(async () => (await openPolls(pixy)) > 0)
+      const stopped = pixy.app.stop()
+      expect(brief(await polled)).to.equal('503 {"error":"service is shutting down"}')
+      await stopped
+      await pixy.stop()
+    })
+  })
+
+  it('new: several messages in one answer, with time and text where that is asked for', async () => {
+    const topic = await topicWith(5)
+    const ask = async (query: string) =>
+      JSON.parse((await patient.get(`/topics/${topic}/messages?group=${topic}&${query}`)).body)
+    const three = (await ask('count=3')) as Message[]
+    expect(three.map(({ value }) => text(value))).to.deep.equal(['m0', 'm1', 'm2'])
+    const rest = (await ask('count=100&encoding=text&timestamp')) as (Message & { timestamp: number })[]
+    expect(rest.map(({ key, value, timestamp }) => [key, value, timestamp > 1e12])).to.deep.equal([
+      ['k', 'm3', true],
+      ['k', 'm4', true]
+    ])
+    await until(async () => (await committedOf(topic)) === '5')
+  })
+})
+
+/** Clients of the process that wait for a message. */
+async function openPolls({ app }: PixyUnderTest): Promise<number> {
+  const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
+  return Number(/^kafka_pixy_open_polls (\d+)$/m.exec(metrics)![1])
+}
