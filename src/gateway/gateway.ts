@@ -109,7 +109,12 @@ export interface Gateway {
    * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns what to call when the client has gone away
    */
-  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Requester<ConsumeResult>): () => void
+  consume(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeResult>
+  ): () => void
   /** Acknowledges a message that this process has offered to the group. */
   ack(groupId: string, message: MessageId): Promise<AckResult>
   /**

@@ -84,7 +84,12 @@ export class KafkaGateway implements Gateway {
     return new GroupReaders(this.#deps.router, timeoutMs, this.#clock).read(groups)
   }
 
-  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Requester<ConsumeResult>): () => void {
+  consume(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeResult>
+  ): () => void {
     const { groups } = this.#deps
     if (groups) return groups.request(groupId, topic, timeoutMs, requester)
     requester.reply(NO_GROUPS)

@@ -91,7 +91,12 @@ export class FakeGateway implements Gateway {
   }
 
   /** There is never a message. */
-  consume(_groupId: string, _topic: string, _timeoutMs: number | undefined, { reply }: Requester<ConsumeResult>): () => void {
+  consume(
+    _groupId: string,
+    _topic: string,
+    _timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeResult>
+  ): () => void {
     reply({ type: 'timedOut' })
     return () => undefined
   }
