@@ -33,10 +33,11 @@ describe('house 3: several clusters', () => {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
   }
+  const ofDefaultOnly = (dialects as readonly Dialect[]).filter(({ clusters }) => clusters !== 'all')
   const said = (): string => lines.map(({ message }) => message).join('\n')
 
   it('one that no API can address does not make /ready fail', async () => {
-    await start(dialects)
+    await start(ofDefaultOnly)
     await defaultAnswers()
     expect(await ready()).to.deep.equal({ status: 200, reasons: [] })
     expect(said()).to.include('no API that is served can address cluster eu; /ready ignores it')
@@ -46,7 +47,7 @@ describe('house 3: several clusters', () => {
   })
 
   it('one that an API can address does', async () => {
-    const [first, ...others] = dialects as readonly Dialect[]
+    const [first, ...others] = ofDefaultOnly
     await start([{ ...first!, clusters: 'all' }, ...others])
     await defaultAnswers()
     const { status, reasons } = await ready()
