@@ -3,7 +3,7 @@ import { explain } from '../support/history-checker.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
-/** The short form of `npm run test:kill`. */
+/** A glance at what `npm run test:kill` does; CI runs a short form of that as well. */
 describe('a gateway that is killed under load', function () {
   this.timeout(300_000)
   let cluster: TargetCluster
@@ -16,8 +16,8 @@ describe('a gateway that is killed under load', function () {
 
   const options = (settings: readonly string[] = []): KillOptions => ({
     cluster,
-    kills: 5,
-    records: 50_000,
+    kills: 2,
+    records: 5_000,
     clients: { sync: 8, async: 16, websocket: 8 },
     seed: (Math.random() * 2 ** 31) | 0,
     settings,
@@ -28,11 +28,11 @@ describe('a gateway that is killed under load', function () {
     const asked = options()
     const result = await runKill(asked)
     expect(problemsOf(result, asked), `seed ${asked.seed}\n${explain(result.verdict)}`).to.deep.equal([])
-    expect(result.kills).to.equal(5)
+    expect(result.kills).to.equal(2)
   })
 
   it('is found out when it keeps in memory what it acknowledges', async () => {
-    const asked = { ...options(['dialects.arion.durability=memory']), kills: 2, records: 5_000, drains: false }
+    const asked = { ...options(['dialects.arion.durability=memory']), drains: false }
     const { verdict } = await runKill(asked)
     expect(verdict.violations.some(({ rule }) => rule === 'lost')).to.equal(true)
     const lostModes = new Set(verdict.violations.map(({ what }) => what.split('-')[0]))
