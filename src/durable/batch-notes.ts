@@ -4,7 +4,8 @@ import type { SealedBatch } from '../operations.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'
 import { encodeBatchNote, noteKeyOf } from './batch-note.js'
-import type { DurableTopic, Recalled, SentBatch } from './durable-topic.js'
+import type { DurableTopic } from './durable-topic.js'
+import type { Recalled, SentBatch } from './returning-batches.js'
 
 export interface BatchNotesOptions {
   readonly log: Logger
@@ -71,7 +72,7 @@ export class BatchNotes {
   }
 
   /** Reads the records of a batch that was sent. */
-  async recall({ destination }: DurableTopic, { sequences }: SentBatch): Promise<Recalled> {
+  async recall({ destination }: Pick<DurableTopic, 'destination'>, { sequences }: SentBatch): Promise<Recalled> {
     const entries: StoredEntry[] = []
     const wanted = new Set(sequences)
     const last = sequences.at(-1) ?? 0

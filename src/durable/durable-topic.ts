@@ -1,52 +1,22 @@
 import { boundless } from '../delivery/budget.js'
 import type { Lane, SentRecord } from '../delivery/lane.js'
-import type { LaneDeps, ScheduledLane } from '../delivery/lane-deps.js'
-import { roughSizeOf } from '../delivery/parked-records.js'
-import { type Partitioner, partitioners } from '../delivery/partitioners.js'
+import type { ScheduledLane } from '../delivery/lane-deps.js'
 import type { Ticket } from '../delivery/ticket.js'
 import { TopicLanes } from '../delivery/topic-lanes.js'
-import type { ProduceRecord, RecordFailure, RecordOutcome } from '../model.js'
+import type { RecordFailure, RecordOutcome } from '../model.js'
 import type { TopicNews } from '../operations.js'
 import type { StoredEntry } from '../wal/entry.js'
-import { type LoggedRecord, readLoggedRecord } from '../wal/logged-record.js'
+import { readLoggedRecord } from '../wal/logged-record.js'
 import type { BatchNote } from './batch-note.js'
-import { ANY_PARTITION, Flows } from './flows.js'
+import type { DurableTopicDeps } from './durable-topic-deps.js'
+import { FlowRoom } from './flow-room.js'
+import { Flows } from './flows.js'
 import { FormerBatches } from './former-batches.js'
+import { LaneChoice, toProduceRecord } from './lane-choice.js'
 import type { FeedTarget } from './log-feed.js'
-import { partitionerOfNumber } from './partitioner-numbers.js'
-import type { ReadAhead, Starved } from './read-ahead.js'
+import type { Starved } from './read-ahead.js'
+import { type Recalled, ReturningBatches, type SentBatch } from './returning-batches.js'
 
-/** What topics of the durable log share. */
-export interface DurableTopicDeps extends LaneDeps {
-  readonly readAhead: ReadAhead
-  /** The most that one partition may hold. */
-  readonly maxLaneBytes: number
-  /** The topic may want entries of the log. */
-  want(topic: DurableTopic): void
-  /** Has the Router tell what there is to know about the topic, after `pauseMs`. */
-  follow(topic: DurableTopic, pauseMs: number): void
-  /** The record is in Kafka's log: it need not be kept. */
-  delivered(sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void
-  /** The record is among the dead letters. False: it is not, so it must be sent again. */
-  isBuried(sequence: number, failure: RecordFailure): boolean
-  /** Reads the records of a batch that another process has sent. */
-  recall(topic: DurableTopic, note: SentBatch): Promise<Recalled>
-  /** What was delivered is not read from the log any more. */
-  flushCompletions(): void
-}
-
-/** A batch that was sent and is not in memory. Without a number it gets another one. */
-export type SentBatch = Omit<BatchNote, 'numbering'> & { readonly numbering: BatchNote['numbering'] | undefined }
-
-/** What there still is of a batch that another process has sent. */
-export interface Recalled {
-  readonly entries: readonly StoredEntry[]
-  /** All records of the batch are still there, so that the same batch can be sent again. */
-  readonly isWhole: boolean
-}
-
-/** Half of what a partition may hold is on its way while the other half is read. */
-const SHARE_TO_READ_AT = 1 / 2
 /** Pause before records are read again that a lane gave back, because of a bug or of a partition that is not there. */
 const PAUSE_MS = 1_000
 
@@ -69,16 +39,13 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   /** 0: not known. */
   #partitionCount = 0
   #topicId = ''
-  /** Batches that another process has sent, or that were set aside, by partition, until their lanes have them. */
-  #notes: Map<number, SentBatch>
+  readonly #returning: ReturningBatches
   /** Entries that lanes hold although the flows stand before them, and the last of them. */
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
-  /** Flows that wait for a former batch. */
-  readonly #heldUp = new Set<number>()
-  /** Bytes of the record for which a flow had no room. */
-  readonly #needs = new Map<number, number>()
+  readonly #room: FlowRoom
+  readonly #choice: LaneChoice
   /** Lanes that wait for their partition to be known. */
   readonly #suspended = new Set<Lane>()
   #isVoid = false
@@ -100,7 +67,6 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.destination = destination
     this.#flows = new Flows(backlogFrom ?? 0)
     this.#hasBacklog = backlogFrom !== undefined
-    this.#notes = new Map(notes)
     const budget = {
       ...boundless,
       hold: (bytes: number, records: number): void => this.#hold(bytes, records),
@@ -108,6 +74,30 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     }
     this.#deps = { ...deps, budget }
     this.#lanes = new TopicLanes(name, this.#deps)
+    this.#returning = new ReturningBatches(notes, {
+      topic: name,
+      log: deps.log,
+      readAhead: deps.readAhead,
+      recall: batch => deps.recall(this, batch),
+      mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
+      onReturned: (partition, batch, recalled) => this.#returned(this.#lanes.of(partition), batch, recalled)
+    })
+    this.#room = new FlowRoom({
+      readAhead: deps.readAhead,
+      maxLaneBytes: deps.maxLaneBytes,
+      flows: this.#flows,
+      partitionCount: () => this.#partitionCount,
+      heldBy: partition => this.#lanes.all[partition]?.charge.bytes ?? 0,
+      isReserved: partition => this.#returning.has(partition),
+      starved: this
+    })
+    this.#choice = new LaneChoice({
+      topic: name,
+      partitionCount: () => this.#partitionCount,
+      lanes: this.#lanes,
+      room: this.#room,
+      former: this.#former
+    })
   }
 
   get partitionCount(): number {
@@ -124,7 +114,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   /** Nothing of it is in the log or on its way. */
   get isIdle(): boolean {
-    const isThrough = !this.#hasMore && this.#notes.size === 0
+    const isThrough = !this.#hasMore && this.#returning.isEmpty
     return isThrough && this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
   }
 
@@ -199,7 +189,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   /** Another cluster is connected, where the topic may be another one or none. */
   clusterChanged(): void {
     this.#partitionCount = 0
-    this.#notes.clear()
+    this.#returning.clear()
     this.#former.clear()
     for (const lane of this.#lanes.all) lane?.clusterChanged()
     this.#rewind()
@@ -218,44 +208,22 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   // ---- batches of another process
 
   #resume(): void {
-    for (const [partition, note] of this.#notes) {
-      if (this.#isValid(partition, note)) this.#return(partition, note)
-      else this.#notes.delete(partition)
-    }
+    this.#returning.resume((partition, batch) => this.#isValid(partition, batch))
     this.#rewind()
-  }
-
-  /** Reads a batch again when there is memory for it, and gives it to its lane. */
-  #return(partition: number, note: SentBatch): void {
-    this.#deps.readAhead.return(async () => {
-      if (this.#notes.get(partition) !== note || this.#partitionCount === 0 || this.#isClosed) return
-      try {
-        const recalled = await this.#deps.recall(this, note)
-        if (this.#notes.get(partition) === note) this.#take(this.#lanes.of(partition), note, recalled)
-      } catch (error) {
-        this.#deps.log.error(
-          { err: error, topic: this.name, partition },
-          'a batch could not be read from the durable log'
-        )
-        setTimeout(() => this.#return(partition, note), PAUSE_MS)
-      }
-    })
   }
 
   /** A partition that is stuck gives back its memory: its batch is read again when its turn comes. */
   setAside(partition: number): void {
     const batch = this.#lanes.all[partition]?.setAside()
     if (batch === undefined) return
-    const note = {
+    this.#returning.setAside(partition, {
       clusterId: this.#deps.cluster.clusterId ?? '',
       topicId: this.#topicId,
       numbering: batch.numbering,
       partitionCount: this.countOfSent(partition),
       sequences: batch.indexes.toSorted((one, other) => one - other)
-    }
-    this.#notes.set(partition, note)
+    })
     this.#rewind()
-    setTimeout(() => this.#return(partition, note), PAUSE_MS)
     this.#want()
   }
 
@@ -265,19 +233,18 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return topicId === '' || this.#topicId === '' || topicId === this.#topicId
   }
 
-  #take(lane: Lane, note: SentBatch, { entries, isWhole }: Recalled): void {
-    this.#notes.delete(lane.partition)
+  #returned(lane: Lane, batch: SentBatch, { entries, isWhole }: Recalled): void {
     this.#want()
     if (entries.length === 0) return
     const records = entries.map(toSentRecord)
-    if (note.partitionCount !== this.#partitionCount) {
+    if (batch.partitionCount !== this.#partitionCount) {
       this.#former.add(
         lane.partition,
-        note.partitionCount,
+        batch.partitionCount,
         records.map(({ index }) => index)
       )
     }
-    lane.resume(records, this, isWhole ? note.numbering : undefined)
+    lane.resume(records, this, isWhole ? batch.numbering : undefined)
   }
 
   // ---- entries of the log
@@ -286,17 +253,15 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#isVoid = false
     if (this.#partitionCount === 0 || this.#timer !== undefined || this.#isClosed) return undefined
     const isSomethingThere = this.#hasBacklog || this.#flows.position < this.#end
-    return this.#flows.next(flow => this.#isHungry(flow), isSomethingThere && this.#isAnyHungry())
+    return this.#flows.next(flow => this.#room.isHungry(flow), isSomethingThere && this.#room.isAnyHungry())
   }
 
   offer({ sequence, body }: Pick<StoredEntry, 'sequence' | 'body'>): void {
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
-    const partitioner = partitioners[partitionerOfNumber(record.partitioner)]
-    const choice = record.partition ?? partitioner(record.key, this.#partitionCount, this.name)
-    const flow = typeof choice === 'number' ? choice : ANY_PARTITION
+    const flow = this.#choice.flowOf(record)
     if (!this.#flows.isNext(flow, sequence)) return
-    const lane = this.#laneFor(record, flow, partitioner)
+    const lane = this.#choice.laneFor(record, flow)
     if (lane === undefined) this.#flows.stall(flow, sequence)
     else lane.append(toProduceRecord(record), record.timestampMs, this, sequence)
   }
@@ -308,64 +273,6 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#end = Math.max(this.#end, this.#flows.position)
     if (isAtEnd) this.#hasBacklog = false
     if (this.#held.size > 0 && this.#flows.lowest > this.#lastHeld) this.#held.clear()
-  }
-
-  /** Where the record goes; `undefined`: it has to wait. */
-  #laneFor(record: LoggedRecord, flow: number, partitioner: Partitioner): Lane | undefined {
-    const bytes = roughSizeOf(toProduceRecord(record))
-    const partition = flow === ANY_PARTITION ? this.#anyWithRoom(record, bytes, partitioner) : flow
-    if (partition === undefined || !this.#hasRoom(partition, bytes)) {
-      this.#needs.set(flow, bytes)
-      return undefined
-    }
-    if (record.partition === undefined && this.#former.holdsUp(record.key, partition, partitioner, this.name)) {
-      this.#heldUp.add(flow)
-      return undefined
-    }
-    this.#needs.delete(flow)
-    return this.#lanes.of(partition)
-  }
-
-  /** The partition that is chosen for records that may go anywhere, or the next one that has room. */
-  #anyWithRoom(record: LoggedRecord, bytes: number, partitioner: Partitioner): number | undefined {
-    const count = this.#partitionCount
-    const first = this.#lanes.partitionOf(toProduceRecord(record), partitioner, count)
-    for (let step = 0; step < count; step++) {
-      const partition = (first + step) % count
-      if (this.#hasRoom(partition, bytes)) return partition
-    }
-    return undefined
-  }
-
-  #hasRoom(partition: number, bytes: number): boolean {
-    if (partition >= this.#partitionCount || this.#notes.has(partition)) return false
-    const held = this.#lanes.all[partition]?.charge.bytes ?? 0
-    const { readAhead, maxLaneBytes } = this.#deps
-    if (held + bytes <= Math.min(maxLaneBytes, readAhead.share)) return true
-    if (held === 0 && readAhead.hasRoom(bytes)) return true
-    if (held === 0 || held + bytes <= maxLaneBytes) readAhead.starve(this)
-    return false
-  }
-
-  /** A flow that is behind has room for so much that reading is worth while. */
-  #isHungry(flow: number): boolean {
-    if (this.#heldUp.has(flow)) return false
-    if (flow === ANY_PARTITION) return this.#isAnyHungry(this.#needs.get(flow))
-    return this.#isLaneHungry(flow, this.#needs.get(flow))
-  }
-
-  #isAnyHungry(bytes = 0): boolean {
-    for (let partition = 0; partition < this.#partitionCount; partition++) {
-      if (!this.#flows.isBehind(partition) && this.#isLaneHungry(partition, bytes)) return true
-    }
-    return false
-  }
-
-  #isLaneHungry(partition: number, bytes = 0): boolean {
-    if (!this.#hasRoom(partition, bytes)) return false
-    const held = this.#lanes.all[partition]?.charge.bytes ?? 0
-    const { readAhead, maxLaneBytes } = this.#deps
-    return held <= Math.min(maxLaneBytes, readAhead.share) * SHARE_TO_READ_AT
   }
 
   fed(): void {
@@ -398,7 +305,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
       return
     }
     if (this.#former.isEmpty || !this.#former.settled(sequence)) return
-    this.#heldUp.clear()
+    this.#room.release()
     this.#want()
   }
 
@@ -431,13 +338,11 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   #rewind(): void {
     const taken = this.#lanes.all.flatMap(lane => lane?.takeBack() ?? [])
     const sent = this.#lanes.all.flatMap(lane => lane?.sentIndexes ?? [])
-    const noted = [...this.#notes.values()].flatMap(({ sequences }) => sequences)
     this.#held.clear()
-    for (const sequence of [...sent, ...noted]) this.#held.add(sequence)
+    for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)
     this.#lastHeld = largest(this.#held)
     this.#flows.rewind(smallest(taken))
-    this.#needs.clear()
-    this.#heldUp.clear()
+    this.#room.clear()
     this.#isVoid = true
     // What was delivered a moment ago must not be read again.
     this.#deps.flushCompletions()
@@ -462,9 +367,6 @@ const largest = (sequences: Iterable<number>): number => {
   for (const sequence of sequences) if (sequence > most) most = sequence
   return most
 }
-
-/** The topic is that of the lane. */
-const toProduceRecord = ({ key, value, headers }: LoggedRecord): ProduceRecord => ({ topic: '', key, value, headers })
 
 const toSentRecord = ({ sequence, body }: StoredEntry): SentRecord => {
   const logged = readLoggedRecord(body)

@@ -1,7 +1,6 @@
 import type { ActorRef } from '../actor/actor.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import type { TopicFollower as Follower, RouterMessage, TopicNews } from '../operations.js'
-import type { DurableTopic } from './durable-topic.js'
 
 export interface TopicFollowerOptions {
   readonly router: ActorRef<RouterMessage>
@@ -10,11 +9,16 @@ export interface TopicFollowerOptions {
   readonly told: (news: TopicNews, nowMs: number) => void
 }
 
+/** As it is called in Kafka. */
+interface NamedTopic {
+  readonly name: string
+}
+
 /** Has the Router tell what there is to know about topics: at once, or after a pause for those that are not there. */
 export class TopicFollower implements Follower {
   readonly #options: TopicFollowerOptions
   /** When topics are to be followed. */
-  readonly #due = new Map<DurableTopic, number>()
+  readonly #due = new Map<NamedTopic, number>()
   #isPlanned = false
   #isClosed = false
 
@@ -22,7 +26,7 @@ export class TopicFollower implements Follower {
     this.#options = options
   }
 
-  follow(topic: DurableTopic, pauseMs: number): void {
+  follow(topic: NamedTopic, pauseMs: number): void {
     this.#due.set(topic, this.#options.clock() + pauseMs)
     if (pauseMs > 0 || this.#isPlanned) return
     this.#isPlanned = true
@@ -32,7 +36,7 @@ export class TopicFollower implements Follower {
     })
   }
 
-  unfollow(topic: DurableTopic): void {
+  unfollow(topic: NamedTopic): void {
     this.#due.delete(topic)
     this.#options.router.tell({ type: 'unfollowTopics', topics: [topic.name], follower: this })
   }

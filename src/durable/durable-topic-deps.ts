@@ -1,0 +1,24 @@
+import type { LaneDeps } from '../delivery/lane-deps.js'
+import type { RecordFailure, RecordOutcome } from '../model.js'
+import type { FeedTarget } from './log-feed.js'
+import type { ReadAhead } from './read-ahead.js'
+import type { Recalled, SentBatch } from './returning-batches.js'
+
+/** What topics of the durable log share. */
+export interface DurableTopicDeps extends LaneDeps {
+  readonly readAhead: ReadAhead
+  /** The most that one partition may hold. */
+  readonly maxLaneBytes: number
+  /** The topic may want entries of the log. */
+  want(topic: FeedTarget): void
+  /** Has the Router tell what there is to know about the topic, after `pauseMs`. */
+  follow(topic: { readonly name: string }, pauseMs: number): void
+  /** The record is in Kafka's log: it need not be kept. */
+  delivered(sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void
+  /** The record is among the dead letters. False: it is not, so it must be sent again. */
+  isBuried(sequence: number, failure: RecordFailure): boolean
+  /** Reads the records of a batch that another process has sent. */
+  recall(topic: Pick<FeedTarget, 'destination'>, batch: SentBatch): Promise<Recalled>
+  /** What was delivered is not read from the log any more. */
+  flushCompletions(): void
+}
