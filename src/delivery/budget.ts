@@ -16,6 +16,7 @@ export interface BufferRoom {
 export interface LaneBudget {
   /** Bytes and records came or, negative, went. */
   hold(bytes: number, records: number): void
+  hasRoom(bytes: number): boolean
   /** A single request may take so many bytes more than its lane's share. */
   hasSpare(bytes: number): boolean
   /** What a lane may hold now, of the share that it has at most. */
@@ -29,6 +30,7 @@ export interface LaneBudget {
 /** The budget of lanes whose records are bounded elsewhere. */
 export const boundless: LaneBudget = {
   hold: () => undefined,
+  hasRoom: () => true,
   hasSpare: () => true,
   shareOf: laneMaxBytes => laneMaxBytes,
   stick: () => undefined,

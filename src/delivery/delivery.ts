@@ -22,6 +22,11 @@ export interface ProduceOptions {
    * 0: the request does not wait; outcomes are `pending` as soon as the records are accepted. `Infinity` waits as long as it takes.
    */
   readonly deadlineMs: number
+  /**
+   * How long records in memory wait for room where the lane of their partition is full, in order; the ticket says so.
+   * Default 0: they are refused at once.
+   */
+  readonly roomWaitMs?: number | undefined
   /** Default: `memory`. */
   readonly durability?: Durability | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */

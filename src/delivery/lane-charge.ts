@@ -7,6 +7,8 @@ export class LaneCharge {
   readonly #maxBytes: number
   #bytes = 0
   #isStuck = false
+  /** Records wait for room in the lane: none that comes now may go before them. */
+  isWaitedFor = false
   /** The request that everything held belongs to, if there is one. */
   #soleTicket: Ticket | undefined
 
@@ -24,12 +26,18 @@ export class LaneCharge {
     return this.#isStuck
   }
 
+  /** May take a record that comes now. */
+  allows(bytes: number, ticket: Ticket): boolean {
+    return !this.isWaitedFor && this.allowsNext(bytes, ticket)
+  }
+
   /**
-   * May take a record: its share of the buffer is not used up, or the lane was empty when the record's request came,
+   * May take the first record of those that wait: its share of the buffer is not used up, or the lane was empty when the record's request came,
    * since one request within the limits is not refused while there is room. A lane that is stuck shares a part of the
    * buffer with all others that are.
    */
-  allows(bytes: number, ticket: Ticket): boolean {
+  allowsNext(bytes: number, ticket: Ticket): boolean {
+    if (!this.#budget.hasRoom(bytes)) return false
     if (this.#isStuck && !this.#budget.mayStick(bytes)) return false
     if (this.#bytes + bytes <= this.#budget.shareOf(this.#maxBytes)) return true
     return (this.#bytes === 0 || this.#soleTicket === ticket) && this.#budget.hasSpare(bytes)

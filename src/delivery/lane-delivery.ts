@@ -7,12 +7,15 @@ import { Budget, type BufferRoom } from './budget.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
 import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
+import type { Lane } from './lane.js'
 import type { ClusterState } from './lane-deps.js'
+import { laneFull } from './lane-full.js'
 import { LaneSchedule } from './lane-schedule.js'
 import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import { ProducerIdentity } from './producer-identity.js'
 import { checkRecord } from './record-checks.js'
+import { RoomQueues } from './room-queues.js'
 import { toDeliverySettings } from './settings.js'
 import { MemoryTicket, type ProduceTicket } from './ticket.js'
 import { type MemoryDeps, Topic } from './topic.js'
@@ -23,6 +26,8 @@ import { persistedOf } from './verdict.js'
 const TICK_MS = 50
 /** Slabs kept for the next batches: what some busy lanes take in one round trip. */
 const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Of the buffer, beside it: for records that wait for room in their lane. */
+const SHARE_OF_WAITING = 1 / 4
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
 /** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
@@ -33,6 +38,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   readonly #topics: TopicTable
   readonly #identity: ProducerIdentity
   readonly #budget: Budget
+  readonly #rooms: RoomQueues
   readonly #schedule: LaneSchedule
   readonly #metrics: DeliveryMetrics
   #ticker: NodeJS.Timeout | undefined
@@ -47,6 +53,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#now = deps.now
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
+    this.#rooms = new RoomQueues(settings.maxBytes * SHARE_OF_WAITING)
     this.#schedule = new LaneSchedule({ router, log })
     this.#identity = new ProducerIdentity(
       { ...deps, settings },
@@ -68,6 +75,7 @@ export class LaneDelivery implements Delivery, ClusterState {
       slabs: new SlabPool(SPARE_SLAB_BYTES),
       cluster: this,
       budget: this.#budget,
+      rooms: this.#rooms,
       schedule: this.#schedule,
       numbers: this.#identity
     }
@@ -84,7 +92,8 @@ export class LaneDelivery implements Delivery, ClusterState {
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
-    const ticket = new MemoryTicket(records.length, nowMs + this.#waitMsOf(options), nowMs)
+    const { roomWaitMs = 0 } = options
+    const ticket = new MemoryTicket(records.length, nowMs + this.#waitMsOf(options), nowMs, nowMs + roomWaitMs)
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure =
@@ -95,6 +104,7 @@ export class LaneDelivery implements Delivery, ClusterState {
       this.#deps.counters.refused++
       ticket.refuse(index, failure)
     }
+    if (ticket.isWaiting) this.#startTicking()
     return ticket
   }
 
@@ -113,7 +123,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     nowMs: number
   ): RecordFailure | undefined {
     if (this.#isClosed) return failures.shuttingDown()
-    if (!this.#budget.hasRoom(roughSizeOf(record) + overheadOf(index))) {
+    if (ticket.roomUntil <= nowMs && !this.#budget.hasRoom(roughSizeOf(record) + overheadOf(index))) {
       return failures.overloaded('the buffer of records for kafka is', this.#budget.maxBytes, 'delivery.maxBytes')
     }
     const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, ticket)
@@ -160,18 +170,32 @@ export class LaneDelivery implements Delivery, ClusterState {
   }
 
   #heldChanged(): void {
-    if (this.#budget.records > 0) this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
+    this.#rooms.freed()
+    if (this.#budget.records > 0) this.#startTicking()
     else for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  #startTicking(): void {
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
   }
 
   #tick(): void {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
     this.#topics.tick(nowMs)
+    this.#deps.counters.refused += this.#rooms.tick(nowMs, (...full) => this.#laneFull(...full))
     this.#metrics.report(this.stats())
-    if (this.#budget.records > 0 || this.#topics.unknownCount > 0) return
+    if (this.#isBusy || this.#topics.unknownCount > 0) return
     clearInterval(this.#ticker)
     this.#ticker = undefined
+  }
+
+  get #isBusy(): boolean {
+    return this.#budget.records > 0 || !this.#rooms.isEmpty
+  }
+
+  #laneFull(lane: Lane, bytes: number): RecordFailure {
+    return laneFull(lane, bytes, this.#budget, this.#deps.settings.maxLaneBytes)
   }
 
   stats(): DeliveryStats {
@@ -202,7 +226,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   async flush(timeoutMs: number): Promise<number> {
     const until = this.#deps.clock() + timeoutMs
     // Repeated: parked records that move into a lane count nowhere for a moment.
-    while (this.#budget.records > 0 && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
+    while (this.#isBusy && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
     return this.#budget.records
   }
 
@@ -224,7 +248,9 @@ export class LaneDelivery implements Delivery, ClusterState {
     for (const topic of this.#topics.values()) {
       topic.failParked(failures.shuttingDown())
       for (const lane of topic.lanes) {
-        lane?.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+        if (lane === undefined) continue
+        this.#deps.counters.refused += this.#rooms.close(lane, failures.shuttingDown())
+        lane.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
       }
     }
     clearInterval(this.#ticker)

@@ -22,6 +22,13 @@ const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
   headers.reduce((sum, { key, value }) => sum + key.length + lengthOf(value), 0)
 
 const copyOf = <T extends Bytes>(bytes: T): T => (Buffer.isBuffer(bytes) ? (Buffer.from(bytes) as T) : bytes)
+/** A copy of a record with bytes of its own. */
+export const ownCopyOf = (record: ProduceRecord): ProduceRecord => ({
+  ...record,
+  key: copyOf(record.key),
+  value: copyOf(record.value),
+  headers: record.headers?.map(copyOfHeader)
+})
 const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
 /** Records of one topic whose partitions are not known, in the order they came. */
@@ -53,8 +60,7 @@ export class ParkedRecords {
 
   /** Copies what the record points to. @returns the bytes to charge */
   add(parked: Arrival): number {
-    const { key, value, headers } = parked.record
-    const record = { ...parked.record, key: copyOf(key), value: copyOf(value), headers: headers?.map(copyOfHeader) }
+    const record = ownCopyOf(parked.record)
     const charge = roughSizeOf(record) + overheadOf(parked.index)
     if (!this.isOnlyOf(parked.ticket)) this.#soleTicket = undefined
     else if (this.#parked.length === 0) this.#soleTicket = parked.ticket

@@ -4,9 +4,11 @@ import type { RecordFailure, RecordOutcome } from '../model.js'
 export interface ProduceTicket {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
   readonly refused: readonly (RecordFailure | undefined)[] | undefined
+  /** Records wait for room: only {@link accepted} tells whether they are taken. Absent: none does. */
+  readonly isWaiting?: boolean
   /**
    * Resolves when everything that was not refused is as safe as its `durability` says: in memory at once, on disk when the
-   * durable log has synced it. `undefined`: all accepted. Else one entry per record, refused ones of before included:
+   * durable log has synced it, and nothing waits for room any more. `undefined`: all accepted. Else one entry per record, refused ones of before included:
    * the log may refuse records late, when the disk is full or fails. Never rejects.
    */
   accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined>
@@ -27,6 +29,8 @@ export interface Ticket {
 export class MemoryTicket implements ProduceTicket, Ticket {
   readonly deadlineAt: number
   readonly acceptedAt: number
+  /** Until then its records may wait for room; infinite in the past: not at all. */
+  readonly roomUntil: number
   /** Topics that began to be looked up because of this request. */
   newTopics = 0
   readonly #outcomes: (RecordOutcome | undefined)[]
@@ -34,8 +38,17 @@ export class MemoryTicket implements ProduceTicket, Ticket {
   #open: number
   #promise: Promise<readonly RecordOutcome[]> | undefined
   #resolve: ((outcomes: readonly RecordOutcome[]) => void) | undefined
+  /** Records that wait for room. */
+  #waiting = 0
+  #whenAccepted: (() => void) | undefined
 
-  constructor(recordCount: number, deadlineAt: number, acceptedAt = Number.POSITIVE_INFINITY) {
+  constructor(
+    recordCount: number,
+    deadlineAt: number,
+    acceptedAt = Number.POSITIVE_INFINITY,
+    roomUntil = Number.NEGATIVE_INFINITY
+  ) {
+    this.roomUntil = Math.min(roomUntil, deadlineAt)
     this.acceptedAt = acceptedAt
     this.deadlineAt = deadlineAt
     this.#outcomes = new Array(recordCount)
@@ -51,6 +64,20 @@ export class MemoryTicket implements ProduceTicket, Ticket {
     this.#refused ??= new Array(this.#outcomes.length).fill(undefined)
     this.#refused[index] = failure
     this.settle(index, failure)
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting > 0
+  }
+
+  /** A record of it waits for room. */
+  wait(): void {
+    this.#waiting++
+  }
+
+  /** A record of it waits no longer: it was taken, or else refused. */
+  waited(): void {
+    if (--this.#waiting === 0) this.#whenAccepted?.()
   }
 
   /** The first outcome counts; a later one, of a batch that outlived its waiters, is dropped. */
@@ -69,7 +96,8 @@ export class MemoryTicket implements ProduceTicket, Ticket {
   }
 
   accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined> {
-    return Promise.resolve(this.#refused)
+    if (this.#waiting === 0) return Promise.resolve(this.#refused)
+    return new Promise(resolve => (this.#whenAccepted = () => resolve(this.#refused)))
   }
 
   outcomes(): Promise<readonly RecordOutcome[]> {

@@ -4,8 +4,10 @@ import type { Budget } from './budget.js'
 import { failures } from './failures.js'
 import type { Lane } from './lane.js'
 import type { LaneDeps } from './lane-deps.js'
+import { laneFull } from './lane-full.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
 import type { Partitioner } from './partitioners.js'
+import type { RoomQueues } from './room-queues.js'
 import type { DeliverySettings } from './settings.js'
 import type { MemoryTicket } from './ticket.js'
 import { TopicLanes } from './topic-lanes.js'
@@ -20,6 +22,7 @@ const DENIAL_COUNTS_FOR_MS = 5_000
 export interface MemoryDeps extends LaneDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
+  readonly rooms: RoomQueues
 }
 
 /** What topics share. */
@@ -93,7 +96,7 @@ export class Topic implements UnknownTopic {
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
       const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
-      if (lane === undefined) return this.#laneFull(this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count)))
+      if (lane === undefined) return this.#waitForRoom({ record, partitioner, timestampMs, ticket, index }, nowMs)
       lane.append(record, timestampMs, ticket, index)
       return undefined
     }
@@ -105,15 +108,13 @@ export class Topic implements UnknownTopic {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  #laneFull({ partition, charge }: Lane): RecordFailure {
-    const { budget, settings } = this.#deps
-    const shareBytes = Math.floor(budget.shareOf(settings.maxLaneBytes))
-    if (charge.bytes >= shareBytes || !charge.isStuck) {
-      const limits = 'delivery.maxLaneBytes, delivery.maxBytes'
-      return failures.overloaded(`the lane of ${this.name}/${partition} is`, shareBytes, limits)
-    }
-    const what = `the part of the buffer for partitions that are stuck, as ${this.name}/${partition} is, is`
-    return failures.overloaded(what, budget.stuckLanesMaxBytes, 'a half of delivery.maxBytes')
+  /** No room in its lane: it waits for some, if its request does. */
+  #waitForRoom(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+    const { budget, settings, rooms } = this.#deps
+    const { record, partitioner, ticket } = arrival
+    const lane = this.#lanes.of(this.#lanes.partitionOf(record, partitioner, this.#partitionCount))
+    if (ticket.roomUntil > nowMs && rooms.add(lane, arrival)) return undefined
+    return laneFull(lane, roughSizeOf(record), budget, settings.maxLaneBytes)
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -144,6 +145,8 @@ export class Topic implements UnknownTopic {
     const { budget, unknown } = this.#deps
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
+    if (!budget.hasRoom(bytes))
+      return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
     const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
     const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayPark(bytes))
     const fits = this.#parked.chargedBytes + bytes <= limit && mayWait
@@ -232,7 +235,9 @@ export class Topic implements UnknownTopic {
     this.#partitionCount = 0
     this.#giveUp(failures.unknownTopic(this.name), until)
     for (const lane of this.#lanes.all) {
-      lane?.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
+      if (lane === undefined) continue
+      this.#deps.counters.refused += this.#deps.rooms.close(lane, failures.unknownTopic(this.name))
+      lane.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
 

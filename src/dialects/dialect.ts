@@ -41,6 +41,10 @@ export const admissionOf = (
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
+/** How long records in memory wait for room where the lane of their partition is full: as long as requests do. */
+export const roomWaitMsOf = ({ admission }: Pick<DialectContext<unknown>, 'admission'>): number =>
+  admission?.waitMs ?? 0
+
 /**
  * A dialect is told twice when the process stops. Both steps have a time limit; a step that fails affects no other
  * dialect.

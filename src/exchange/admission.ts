@@ -50,7 +50,8 @@ const TICK_MS = 50
  */
 export class Admission {
   readonly #room: BufferRoom
-  readonly #waitMs: number
+  /** How long a request waits at most. */
+  readonly waitMs: number
   readonly #clock: MonotonicClock
   readonly #waiting = new FairQueue<Waiter>()
   /** Announced by requests that were let in, whose bodies have not come. */
@@ -63,7 +64,7 @@ export class Admission {
   /** @param waitMs a request that has waited so long is refused */
   constructor(room: BufferRoom, waitMs: number, clock: MonotonicClock) {
     this.#room = room
-    this.#waitMs = waitMs
+    this.waitMs = waitMs
     this.#clock = clock
     room.onFreed(() => {
       if (this.#waiting.size > 0) this.#watchTurn()
@@ -118,7 +119,7 @@ export class Admission {
   /** Room that is kept for a request: the longer it has waited the more, and all that it needs after half of its time. */
   #reservedFor(waiter: Waiter | undefined): number {
     if (waiter === undefined) return 0
-    return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.#waitMs)
+    return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.waitMs)
   }
 
   #expect(request: HeldRequest, sizeBytes: number): void {
@@ -166,7 +167,7 @@ export class Admission {
   }
 
   #tick(): void {
-    const until = this.#clock() - this.#waitMs
+    const until = this.#clock() - this.waitMs
     for (const { request, refuse } of this.#waiting.takeOldest(({ since }) => since <= until)) {
       if (request.isOver) continue
       request.letGo()
@@ -184,7 +185,7 @@ export class Admission {
   get #error(): OverloadedError {
     const { what, setting, usedBytes, maxBytes } = this.#room
     return new OverloadedError(
-      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and no room was found in ${this.#waitMs} ms (http.admissionWaitMs)`
+      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and no room was found in ${this.waitMs} ms (http.admissionWaitMs)`
     )
   }
 }

@@ -2,6 +2,7 @@ import sinon from 'sinon'
 import type { Delivery } from '../../src/delivery/delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
+import type { ProduceTicket } from '../../src/delivery/ticket.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
 import { defaultRouterSettings } from '../../src/router/settings.js'
@@ -31,10 +32,10 @@ export class DeliveryHarness {
     })
   }
 
-  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000): Sent {
+  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000, roomWaitMs = 0): Sent {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
-    const ticket = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs })
-    const sent: Sent = { refused: ticket.refused, outcomes: undefined }
+    const ticket = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, roomWaitMs })
+    const sent: Sent = { ticket, refused: ticket.refused, outcomes: undefined }
     ticket.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent
   }
@@ -56,6 +57,7 @@ export class DeliveryHarness {
 
 /** A request whose outcomes are there as soon as they are. */
 export interface Sent {
+  readonly ticket: ProduceTicket
   readonly refused: ReturnType<Delivery['accept']>['refused']
   outcomes: readonly RecordOutcome[] | undefined
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { StatsdValue } from '../../metrics/statsd/statsd-line.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics } from './arion-metrics.js'
 import { ConnectionTimes } from './connection-times.js'
@@ -67,7 +67,17 @@ function createEndpoint(
     log,
     stats,
     connections: new ConnectionTimes(metrics, clock),
-    producer: new Producer(settings, { gateway, answers, metrics, counts, ids, log, clock, now }),
+    producer: new Producer(settings, {
+      roomWaitMs: roomWaitMsOf(context),
+      gateway,
+      answers,
+      metrics,
+      counts,
+      ids,
+      log,
+      clock,
+      now
+    }),
     websockets: new WebsocketDoor(Server, answers, { gateway, settings, options, metrics, counts, clock, now })
   })
 }

@@ -31,6 +31,8 @@ const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
   durability === 'disk' ? 0 : Number.POSITIVE_INFINITY
 
 export interface ProducerParts {
+  /** How long messages in memory wait for room. */
+  readonly roomWaitMs: number
   readonly gateway: Gateway
   readonly answers: ArionAnswers
   readonly metrics: ArionMetrics
@@ -51,8 +53,9 @@ export class Producer {
 
   constructor(settings: ArionSettings, parts: ProducerParts) {
     this.#limitBytes = settings.maxMessageBytes
-    this.#sync = produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY)
-    this.#async = produceOptions(settings, asyncDeadlineMs(settings))
+    const { roomWaitMs } = parts
+    this.#sync = { ...produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY), roomWaitMs }
+    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), roomWaitMs }
     this.#parts = parts
   }
 

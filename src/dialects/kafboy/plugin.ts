@@ -5,7 +5,7 @@ import { Answers } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import type { MonotonicClock } from '../../model.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { Disco } from './disco.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
@@ -72,11 +72,9 @@ export async function kafboyPlugin(
   }
 }
 
-async function createParts(
-  { gateway, settings, metrics, log, now }: DialectContext<KafboySettings>,
-  clock: MonotonicClock,
-  options: KafboyOptions
-) {
+async function createParts(context: DialectContext<KafboySettings>, clock: MonotonicClock, options: KafboyOptions) {
+  const { gateway, settings, metrics, log, now } = context
+  const roomWaitMs = roomWaitMsOf(context)
   const answers = new Answers(now)
   let ekaf: Ekaf
   const counted = new KafboyMetrics(
@@ -92,7 +90,7 @@ async function createParts(
     info: topic => ekaf.info(topic)
   })
   const onSettled = counted.settled.bind(counted)
-  ekaf = new Ekaf({ gateway, settings, hooks, clock, random: Math.random, onSettled })
+  ekaf = new Ekaf({ roomWaitMs, gateway, settings, hooks, clock, random: Math.random, onSettled })
   const replies = new Replies(answers, counted, clock)
   const producing: Producing = new Producing(settings, {
     ekaf,

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Answers } from '../../exchange/answers.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import { admissionOf, type DialectContext, type DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { addPersistedHeader } from '../produce-answers.js'
 import { translateCompat } from './compat/translate.js'
 import { PushEndpoint } from './endpoint.js'
@@ -39,13 +39,15 @@ export const kprfPlugin =
   }
 
 function createEndpoint(
-  { gateway, access, settings, log, now }: DialectContext<KprfSettings>,
+  context: DialectContext<KprfSettings>,
   counted: KprfMetrics,
   maxBodyBytes: number
 ): PushEndpoint {
+  const { gateway, access, settings, log, now } = context
   const clock = (): number => performance.now()
   const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, now)
-  const push = new Push(gateway, limits, new Following(counted, log), settings, clock)
+  const options = { ...settings, roomWaitMs: roomWaitMsOf(context) }
+  const push = new Push(gateway, limits, new Following(counted, log), options, clock)
   const answers = new Answers(now)
   return new PushEndpoint(settings, maxBodyBytes, { push, access, answers, metrics: counted, log, clock })
 }

@@ -29,6 +29,8 @@ export interface PushOptions {
   /** Where asynchronous records are kept until Kafka has them. */
   readonly durability: Durability
   readonly ratelimit: Pick<KprfSettings['ratelimit'], 'answer'>
+  /** How long records in memory wait for room. */
+  readonly roomWaitMs: number
 }
 
 /** Passes the records of a push to the gateway, all of them before any outcome is awaited. */
@@ -46,7 +48,7 @@ export class Push {
     gateway: Gateway,
     limits: RecordLimits,
     following: Following,
-    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit }: PushOptions,
+    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit, roomWaitMs }: PushOptions,
     clock: () => number
   ) {
     this.#gateway = gateway
@@ -54,17 +56,17 @@ export class Push {
     this.#following = following
     this.#whenFull = whenFull
     this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
-    this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs }
+    this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs, roomWaitMs }
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
     this.#async =
       durability === 'disk'
         ? { partitioner: 'crc32', deadlineMs: 0, durability }
-        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs }
+        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, roomWaitMs }
     this.#clock = clock
   }
 
   /**
-   * Answers without waiting for Kafka, but for the durable log where that is configured. Reports records that found no
+   * Answers without waiting for Kafka, but for room, and for the durable log where that is configured. Reports records that found no
    * room, and those beyond a limit where limits are reported.
    */
   enqueue({ records }: PushRequest): PushResult | Promise<PushResult> {
@@ -72,7 +74,7 @@ export class Push {
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
     const { ticket } = this.#produce(checked.records, this.#async)
-    if (this.#async.durability !== 'disk') return this.#enqueued(checked, ticket.refused)
+    if (this.#async.durability !== 'disk' && ticket.isWaiting !== true) return this.#enqueued(checked, ticket.refused)
     return ticket.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
   }
 

@@ -27,7 +27,7 @@ describe('kprf POST /push', () => {
       { topic: 't', partition: undefined, key: Buffer.from('k'), value: Buffer.from('é') },
       { topic: 'u', partition: undefined, key: null, value: Buffer.alloc(0) }
     ])
-    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 120_000 })
+    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 120_000, roomWaitMs: 0 })
   })
 
   it('gives all records to the gateway in one call and waits for all their outcomes', async () => {
@@ -44,7 +44,7 @@ describe('kprf POST /push', () => {
     while (gateway.calls.length === 0) await new Promise(setImmediate)
     expect(isAnswered).to.equal(false)
     expect(gateway.calls).to.have.length(1)
-    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000 })
+    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000, roomWaitMs: 0 })
     gateway.calls[0]!.settle([delivered(), delivered()])
     expect((await pending).body).to.equal(OK)
   })
@@ -265,7 +265,7 @@ describe('kprf POST /push', () => {
       await push(app, true)
       expect(gateway.calls.map(({ options }) => options)).to.deep.equal([
         { partitioner: 'crc32', deadlineMs: 0, durability: 'disk' },
-        { partitioner: 'crc32', deadlineMs: 2_000 }
+        { partitioner: 'crc32', deadlineMs: 2_000, roomWaitMs: 0 }
       ])
     })
 

@@ -27,6 +27,8 @@ export interface EkafDeps {
   readonly clock: () => number
   /** [0, 1) */
   readonly random: () => number
+  /** How long records in memory wait for room. Default 0. */
+  readonly roomWaitMs?: number
   /** Told once of all records of a call of {@link Ekaf.produce}. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
 }
@@ -68,10 +70,11 @@ export class Ekaf {
     this.#workers = followsWorkers
       ? new Workers({ clock, isReady, tell, lookUp: names => this.topics(names) })
       : undefined
-    this.#sync = { deadlineMs: settings.syncTimeoutMs }
+    const { roomWaitMs = 0 } = deps
+    this.#sync = { deadlineMs: settings.syncTimeoutMs, roomWaitMs }
     const { durability, asyncTimeoutMs } = settings
     // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
-    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs }
+    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 
@@ -110,7 +113,11 @@ export class Ekaf {
     if (this.#async.durability === 'disk') {
       this.produce(topic, contents, 'async', ticket => void ticket.accepted().then(accepted))
     } else if (isBatched) accepted(this.batch(topic, contents))
-    else this.produce(topic, contents, 'async', ({ refused }) => accepted(refused))
+    else
+      this.produce(topic, contents, 'async', ticket => {
+        if (ticket.isWaiting === true) void ticket.accepted().then(accepted)
+        else accepted(ticket.refused)
+      })
   }
 
   /**

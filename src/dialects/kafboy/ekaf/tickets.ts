@@ -16,6 +16,7 @@ export function refusedTicket(recordCount: number, failure: RecordFailure): Prod
  */
 export const mergedTicket = (refusals: Refusals, ticket: ProduceTicket): ProduceTicket => ({
   refused: inOrder(refusals, ticket.refused ?? []),
+  isWaiting: ticket.isWaiting === true,
   accepted: async () => inOrder(refusals, (await ticket.accepted()) ?? []),
   outcomes: async () => inOrder(refusals, await ticket.outcomes()) as readonly RecordOutcome[]
 })

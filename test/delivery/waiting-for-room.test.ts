@@ -1,0 +1,128 @@
+import { expect } from 'chai'
+import type { ProduceTicket } from '../../src/delivery/ticket.js'
+import { DeliveryHarness, record, resultsOf } from '../support/delivery-harness.js'
+
+const KIB = 1024
+const WAIT_MS = 1_000
+
+describe('delivery: records that wait for room in their lane', () => {
+  let harness: DeliveryHarness
+  afterEach(() => harness.restore())
+
+  async function start(settings: ConstructorParameters<typeof DeliveryHarness>[1] = {}): Promise<void> {
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxLaneBytes: 50 * KIB, ...settings })
+    await harness.warmUp('orders', 0)
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+  }
+  const send = (value: string, partition = 0, roomWaitMs = WAIT_MS) =>
+    harness.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, roomWaitMs)
+  /** As many as fit, and `more` that do not. */
+  const flood = (more: number) => Array.from({ length: 4 + more }, (_, at) => send(String(at)))
+  const stateOf = async ({ ticket }: { ticket: ProduceTicket }) => {
+    let state = 'waiting'
+    void ticket.accepted().then(refused => (state = refused === undefined ? 'accepted' : 'refused'))
+    await harness.pass(0)
+    return state
+  }
+
+  it('are accepted when there is room, in order', async () => {
+    await start()
+    const sent = flood(5)
+    expect(sent.map(({ ticket }) => ticket.isWaiting)).to.deep.equal([...Array(4).fill(false), ...Array(5).fill(true)])
+    expect(sent.filter(({ refused }) => refused !== undefined)).to.deep.equal([])
+    expect(await stateOf(sent[5]!)).to.equal('waiting')
+    await harness.pass(10)
+    harness.router.release()
+    await harness.pass(100)
+    expect(await stateOf(sent[5]!)).to.equal('accepted')
+    expect(sent.flatMap(resultsOf)).to.deep.equal(Array(9).fill('delivered'))
+    expect(
+      harness.router
+        .partition('orders', 0)
+        .values.slice(1)
+        .map(value => Number.parseInt(value!, 10))
+    ).to.deep.equal(Array.from({ length: 9 }, (_, at) => at))
+  })
+
+  it('are refused when there was none in time', async () => {
+    await start()
+    const last = flood(1).at(-1)!
+    await harness.pass(WAIT_MS - 100)
+    expect(await stateOf(last)).to.equal('waiting')
+    await harness.pass(200)
+    expect(await stateOf(last)).to.equal('refused')
+    expect(resultsOf(last)).to.deep.equal(['overloaded, no'])
+    expect((await last.ticket.accepted())?.[0]?.message)
+      .to.contain('orders/0')
+      .and.to.contain('delivery.maxLaneBytes')
+  })
+
+  it('are refused at once where nobody wants to wait', async () => {
+    await start()
+    flood(1)
+    const { refused, ticket } = send('impatient', 0, 0)
+    expect(refused?.[0]?.code).to.equal('overloaded')
+    expect(ticket.isWaiting).to.equal(false)
+  })
+
+  it('are not overtaken by smaller ones that would fit', async () => {
+    await start()
+    flood(2)
+    const small = harness.send(record('orders', 'small', 0), 30_000, WAIT_MS)
+    expect(small.ticket.isWaiting).to.equal(true)
+    expect(harness.send(record('orders', 'impatient', 0)).refused?.[0]?.code).to.equal('overloaded')
+    await harness.pass(10)
+    harness.router.release()
+    await harness.pass(100)
+    expect(harness.router.partition('orders', 0).values.at(-1)).to.equal('small')
+  })
+
+  it('hold up no other partition', async () => {
+    await start()
+    flood(4)
+    const other = send('other', 1)
+    expect(other.ticket.isWaiting).to.equal(false)
+    await harness.pass(50)
+    expect(resultsOf(other)).to.deep.equal(['delivered'])
+  })
+
+  it('take a quarter of the buffer beside it at most, and one partition no more than it leaves to others', async () => {
+    await start()
+    const sent = flood(40)
+    const waiting = sent.filter(({ ticket }) => ticket.isWaiting).length
+    expect(waiting).to.be.within(3, 6)
+    expect(sent.at(-1)!.refused?.[0]?.code).to.equal('overloaded')
+    expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
+  })
+
+  it('keep no bytes of their caller', async () => {
+    await start()
+    flood(0)
+    const value = Buffer.alloc(10 * KIB, 'a')
+    harness.send({ topic: 'orders', partition: 0, key: null, value }, 30_000, WAIT_MS)
+    value.fill('b')
+    await harness.pass(10)
+    harness.router.release()
+    await harness.pass(100)
+    expect(harness.router.partition('orders', 0).values.at(-1)).to.match(/^a+$/)
+  })
+
+  it('wait no longer than their request', async () => {
+    await start()
+    flood(0)
+    const brief = harness.send(record('orders', 'x'.repeat(10 * KIB), 0), 300, WAIT_MS)
+    await harness.pass(400)
+    expect(resultsOf(brief)).to.deep.equal(['overloaded, no'])
+  })
+
+  it('are told when delivery ends, and leave nothing behind', async () => {
+    await start()
+    const last = flood(1).at(-1)!
+    const closed = harness.delivery.close(100)
+    await harness.pass(200)
+    await closed
+    expect(resultsOf(last)).to.deep.equal(['shuttingDown, no'])
+    expect(await stateOf(last)).to.equal('refused')
+    expect(harness.delivery.stats().bufferedBytes).to.equal(0)
+  })
+})
