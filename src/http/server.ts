@@ -14,6 +14,7 @@ import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
 import { RequestLog } from './request-log.js'
 import type { HttpSettings } from './settings.js'
+import { Strain } from './strain.js'
 
 /** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
 const MAX_PARAM_LENGTH = 2 ** 24
@@ -24,6 +25,8 @@ export interface HttpContext {
   readonly metrics: HttpMetrics
   readonly connections: Connections
   readonly requestLog: RequestLog
+  /** Whether the process can bear more requests. */
+  readonly strain: Strain
   /** `undefined`: there is none. */
   readonly accessLog: AccessLog | undefined
   readonly nextRequestId: (request: IncomingMessage) => string
@@ -54,6 +57,7 @@ export function createHttpContext(options: {
     metrics,
     connections: createConnections(http, metrics, now),
     accessLog: options.accessLog,
+    strain: new Strain(http, { metrics: options.metrics, log, clock: now }),
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     nextRequestId: requestIds(options.idPrefix),
     now,
@@ -105,7 +109,17 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   const received = request.raw as ReceivedRequest
   follow(context, request, received, response)
   if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
-  return received.guard.refusalOf(received.headers) ?? context.connections.requestRefusal(received)
+  return (
+    received.guard.refusalOf(received.headers) ??
+    context.connections.requestRefusal(received) ??
+    (bringsWork(request) ? context.strain.refusal() : undefined)
+  )
+}
+
+/** Probes and metrics are never refused because of strain, and neither is a request without a body. */
+const bringsWork = (request: FastifyRequest): boolean => {
+  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+  return ((length !== undefined && length !== '0') || coding !== undefined) && mountNameOf(request) !== 'none'
 }
 
 /** Logs and counts a request when it is over; an upgraded one when it is upgraded. */

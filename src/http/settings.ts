@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds } from '../settings/units.js'
+import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../settings/units.js'
 import { httpTlsSettings, managementTlsSettings } from './tls-settings.js'
 
 const MIB = 1024 * 1024
@@ -100,6 +100,19 @@ export const httpSettings = z
       .default(1_000)
       .describe(
         'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body'
+      ),
+    maxEventLoopDelayMs: millisecondsOrZero
+      .default(500)
+      .describe(
+        'Requests with a body are refused as overload, a quarter more of them each second, while the event loop is late by more than this all the time; fewer again when it is late by less than half. 0: never'
+      ),
+    maxHeapShare: z
+      .number()
+      .min(0.1)
+      .max(1)
+      .default(0.9)
+      .describe(
+        'Requests with a body are refused as overload while more than this share of what the heap may take is used, until it is a tenth below. 1: never'
       ),
     keepAliveTimeoutMs: milliseconds
       .default(65_000)

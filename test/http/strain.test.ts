@@ -1,0 +1,134 @@
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { Strain } from '../../src/http/strain.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
+import { type LogLine, recordingLogger } from './fixtures.js'
+
+describe('strain of the process', () => {
+  let clock: SinonFakeTimers
+  /** By so much the event loop is late each time. */
+  let delayMs: number
+  let lateMs: number
+  let heapShare: number
+  let lines: LogLine[]
+  let strain: Strain
+  let metrics: PrometheusMetrics
+
+  beforeEach(() => {
+    clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+    metrics = createPrometheusMetrics()
+    delayMs = lateMs = 0
+    heapShare = 0.1
+    lines = []
+    strain = new Strain(
+      { maxEventLoopDelayMs: 500, maxHeapShare: 0.9 },
+      {
+        metrics,
+        log: recordingLogger(lines),
+        clock: () => performance.now() + lateMs,
+        heapShare: () => heapShare
+      }
+    )
+  })
+  afterEach(() => {
+    strain.close()
+    clock.restore()
+  })
+
+  /** Requests come all the time; returns the share of them that was refused. */
+  const pass = (seconds: number): number => {
+    let refused = 0
+    for (let at = 0; at < seconds * 10; at++) {
+      lateMs += delayMs
+      clock.tick(100)
+      for (let more = 0; more < 10; more++) if (strain.refusal() !== undefined) refused++
+    }
+    return refused / (seconds * 100)
+  }
+  const metric = async (name: string): Promise<number> => {
+    const text = await metrics.registry.metrics()
+    return Number(new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1])
+  }
+
+  it('refuses nothing while the event loop keeps up', () => {
+    delayMs = 50
+    expect(pass(30)).to.equal(0)
+    expect(lines).to.deep.equal([])
+  })
+
+  it('refuses nothing because of a single pause, however long', () => {
+    strain.refusal()
+    pass(2)
+    lateMs += 5_000
+    expect(pass(10)).to.equal(0)
+  })
+
+  it('refuses a growing share while the event loop is late all the time, and less and less when it has recovered', () => {
+    delayMs = 700
+    const shares = Array.from({ length: 8 }, () => pass(0.2))
+    expect(shares).to.deep.equal([...shares].sort((a, b) => a - b))
+    expect([shares[0]! < 0.5, shares.at(-1)]).to.deep.equal([true, 1])
+    delayMs = 10
+    expect(pass(2)).to.be.within(0.2, 0.9)
+    pass(10)
+    expect(pass(5)).to.equal(0)
+    expect(lines.map(({ level }) => level)).to.deep.equal(['warn', 'info'])
+  })
+
+  it('holds what it does while the delay is between the limit and a half of it', () => {
+    delayMs = 700
+    pass(2)
+    delayMs = 400
+    pass(2)
+    const [before, after] = [pass(5), pass(5)]
+    expect(before).to.be.greaterThan(0)
+    expect(after).to.equal(before)
+  })
+
+  it('says what is wrong, which setting decides, and counts', async () => {
+    const before = await metric('castellan_http_shed_requests_total')
+    delayMs = 700
+    pass(5)
+    let error = strain.refusal()
+    while (error === undefined) error = strain.refusal()
+    expect(error.code).to.equal('overloaded')
+    expect(error.message).to.contain('http.maxEventLoopDelayMs')
+    expect(await metric('castellan_http_shed_requests_total')).to.be.greaterThan(before)
+    expect(await metric('castellan_event_loop_delay_seconds')).to.equal(0.7)
+  })
+
+  it('refuses everything while the heap is nearly full, until it is well below the limit', () => {
+    heapShare = 0.95
+    pass(2)
+    expect(pass(1)).to.equal(1)
+    expect(strain.refusal()!.message).to.contain('http.maxHeapShare')
+    heapShare = 0.85
+    expect(pass(3)).to.equal(1)
+    heapShare = 0.7
+    pass(1)
+    expect(pass(2)).to.equal(0)
+  })
+
+  it('can be switched off', () => {
+    strain.close()
+    strain = new Strain(
+      { maxEventLoopDelayMs: 0, maxHeapShare: 1 },
+      {
+        metrics: createPrometheusMetrics(),
+        log: recordingLogger(lines),
+        clock: () => performance.now() + lateMs,
+        heapShare: () => 1
+      }
+    )
+    delayMs = 5_000
+    expect(pass(10)).to.equal(0)
+  })
+
+  it('wakes nobody while no requests come', () => {
+    pass(3)
+    clock.tick(5_000)
+    expect(clock.countTimers()).to.equal(0)
+    strain.refusal()
+    expect(clock.countTimers()).to.equal(1)
+  })
+})
