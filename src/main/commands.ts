@@ -3,6 +3,7 @@ import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { commandsOfDialects } from './commands/dialect.js'
 import { passwordCommand } from './commands/password.js'
+import { pixyCommand } from './commands/pixy.js'
 import { readCommand } from './commands/read.js'
 import { serveCommand } from './commands/serve.js'
 import { tokenCommand } from './commands/token.js'
@@ -15,6 +16,7 @@ export const commands: readonly CommandDescription[] = [
   ...commandsOfDialects,
   readCommand,
   topicsCommand,
+  pixyCommand,
   brokerCommand,
   walCommand,
   tokenCommand,

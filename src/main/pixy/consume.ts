@@ -1,0 +1,150 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Command } from 'commander'
+import { printableJson } from '../../printable.js'
+import { EXIT_OK, type Process } from '../command.js'
+import { formatRecord, type RecordFormat, toJson } from '../record-format.js'
+import { CommandError } from '../usage-error.js'
+import { type PixyAnswer, PixyClient, type PixyFlags, refusal } from './pixy-client.js'
+
+const OK = 200
+const LONG_POLL_TIMEOUT = 408
+/** The server has no room at the moment. */
+const BUSY: ReadonlySet<number> = new Set([429, 503])
+const DEFAULT_PAUSE_SECONDS = 1
+
+interface ConsumeFlags extends PixyFlags {
+  readonly count?: number
+  readonly follow?: boolean
+  readonly format?: RecordFormat
+  readonly ack?: 'written' | 'auto' | 'none'
+}
+
+/** A message as Kafka-Pixy writes it: bytes in base64. */
+interface Message {
+  readonly key: string | null
+  readonly value: string | null
+  readonly partition: number
+  readonly offset: number
+  readonly headers?: readonly { readonly key: string; readonly value: string | null }[]
+}
+
+/** Writes messages to stdout, and acknowledges each once it is written. */
+export async function consume(line: Command, process: Process): Promise<number> {
+  const client = new PixyClient(line)
+  try {
+    await new Consumer(line, client, process).run()
+    return EXIT_OK
+  } finally {
+    client.close()
+  }
+}
+
+class Consumer {
+  readonly #topic: string
+  readonly #group: string
+  readonly #flags: ConsumeFlags
+  readonly #client: PixyClient
+  readonly #process: Process
+  /** Written and not acknowledged yet. */
+  #written: Message | undefined
+
+  constructor(line: Command, client: PixyClient, process: Process) {
+    ;[this.#topic, this.#group] = line.args as [string, string]
+    this.#flags = line.opts<ConsumeFlags>()
+    this.#client = client
+    this.#process = process
+  }
+
+  async run(): Promise<void> {
+    const { count = Number.POSITIVE_INFINITY, follow = false } = this.#flags
+    try {
+      for (let written = 0; written < count; ) {
+        const answer = await this.#poll()
+        if (answer === undefined) break
+        if (answer.status === OK) {
+          await this.#write(toMessage(answer.body))
+          written++
+        } else if (answer.status === LONG_POLL_TIMEOUT) {
+          if (!follow) break
+        } else if (follow && BUSY.has(answer.status)) await this.#pause(answer)
+        else throw refusal(answer)
+      }
+    } finally {
+      await this.#ackLast()
+    }
+  }
+
+  /** `undefined`: a signal has ended it. */
+  async #poll(): Promise<PixyAnswer | undefined> {
+    const { stopped } = this.#process
+    if (stopped.aborted) return undefined
+    const answer = this.#client.ask(this.#topic, 'messages', { query: this.#query(), signal: stopped })
+    try {
+      const { status } = await answer
+      if (status === OK || status === LONG_POLL_TIMEOUT) this.#written = undefined
+      return await answer
+    } catch (error) {
+      if (stopped.aborted) return undefined
+      throw error
+    }
+  }
+
+  #query() {
+    const { ack = 'written' } = this.#flags
+    const query = { group: this.#group }
+    if (ack === 'auto') return query
+    const written = this.#written
+    if (ack === 'none' || written === undefined) return { ...query, noAck: true as const }
+    return { ...query, ackPartition: written.partition, ackOffset: written.offset }
+  }
+
+  async #write(message: Message): Promise<void> {
+    const { stdout, stopped } = this.#process
+    const { format = 'value', ack = 'written' } = this.#flags
+    const text = format === 'json' ? this.#toJson(message) : this.#toText(message, format)
+    if (!stdout.write(text)) await once(stdout, 'drain', { signal: stopped }).catch(() => undefined)
+    if (stdout.errored) throw new CommandError('stdout has been closed; the last message is not acknowledged')
+    if (ack === 'written') this.#written = message
+  }
+
+  #toText({ key, value, partition, offset }: Message, format: RecordFormat): Buffer {
+    const record = { offset, timestampMs: 0, key: decoded(key), value: decoded(value), headers: [] }
+    const look = { format, isTerminal: this.#process.stdout.isTTY }
+    return formatRecord(look, { topic: this.#topic, partition }, record)
+  }
+
+  #toJson({ key, value, partition, offset, headers = [] }: Message): string {
+    const line = {
+      topic: this.#topic,
+      partition,
+      offset,
+      key: toJson(decoded(key)),
+      value: toJson(decoded(value)),
+      headers: headers.map(header => ({ key: header.key, value: toJson(decoded(header.value)) }))
+    }
+    return `${printableJson(JSON.stringify(line))}\n`
+  }
+
+  /** The acknowledgement of the last message has no poll to go with. */
+  async #ackLast(): Promise<void> {
+    if (!this.#written) return
+    const { partition, offset } = this.#written
+    const query = { group: this.#group, partition, offset }
+    await this.#client.demand(this.#topic, 'acks', { method: 'POST', query })
+  }
+
+  async #pause({ retryAfter = DEFAULT_PAUSE_SECONDS }: PixyAnswer): Promise<void> {
+    const { stopped } = this.#process
+    await sleep(retryAfter * 1_000, undefined, { signal: stopped }).catch(() => undefined)
+  }
+}
+
+const decoded = (base64: string | null): Buffer | null => (base64 === null ? null : Buffer.from(base64, 'base64'))
+
+function toMessage(body: unknown): Message {
+  const message = body as Message | null
+  const isMessage = Number.isInteger(message?.partition) && Number.isInteger(message?.offset)
+  if (!isMessage) throw new CommandError('the server has answered with something that is no message')
+  return message!
+}

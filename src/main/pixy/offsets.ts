@@ -1,0 +1,66 @@
+import type { Command } from 'commander'
+import { EXIT_OK, type Process } from '../command.js'
+import { writeTable } from '../table.js'
+import { CommandError, UsageError } from '../usage-error.js'
+import { PixyClient, type PixyFlags } from './pixy-client.js'
+
+interface OffsetsFlags extends PixyFlags {
+  readonly set?: string
+  readonly format?: 'table' | 'json'
+}
+
+interface PartitionOffset {
+  readonly partition: number
+  readonly begin: number
+  readonly end: number
+  readonly count: number
+  readonly offset: number
+  readonly lag: number
+  readonly metadata?: string
+  readonly sparse_acks?: string
+}
+
+/** Sets the offsets that `--set` names, if any, and writes where the group stands. */
+export async function offsets(line: Command, process: Process): Promise<number> {
+  const [topic, group] = line.args as [string, string]
+  const { set, format } = line.opts<OffsetsFlags>()
+  const wanted = set === undefined ? undefined : toOffsets(set)
+  const client = new PixyClient(line)
+  try {
+    if (wanted !== undefined) await setOffsets(client, topic, group, wanted)
+    const rows = await client.demand(topic, 'offsets', { query: { group } })
+    if (!Array.isArray(rows))
+      throw new CommandError('the server has answered with something that is no list of offsets')
+    writeTable(process.stdout, format, columns, (rows as PartitionOffset[]).map(toRow))
+    return EXIT_OK
+  } finally {
+    client.close()
+  }
+}
+
+const columns = ['partition', 'begin', 'end', 'count', 'offset', 'lag', 'sparseAcks'] as const
+
+const toRow = ({ sparse_acks: sparseAcks = '', metadata = '', ...numbers }: PartitionOffset) => ({
+  ...numbers,
+  sparseAcks,
+  metadata
+})
+
+function setOffsets(client: PixyClient, topic: string, group: string, offsets: readonly object[]): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' }
+  const body = Buffer.from(JSON.stringify(offsets))
+  return client.demand(topic, 'offsets', { method: 'POST', query: { group }, headers, body })
+}
+
+/** `0=120,1=-2` => partition 0 at 120, partition 1 at the oldest record. */
+function toOffsets(text: string): readonly object[] {
+  if (!/^\d{1,9}=(-[12]|\d{1,15})(,\d{1,9}=(-[12]|\d{1,15}))*$/.test(text)) {
+    throw new UsageError(
+      `--set takes PARTITION=OFFSET,… with -1 for the end and -2 for the oldest record, not "${text}"`
+    )
+  }
+  return text.split(',').map(pair => {
+    const [partition, offset] = pair.split('=')
+    return { partition: Number(partition), offset: Number(offset) }
+  })
+}

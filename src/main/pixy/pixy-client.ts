@@ -1,0 +1,165 @@
+import { readFileSync } from 'node:fs'
+import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import type { Command } from 'commander'
+import { CommandError, UsageError } from '../usage-error.js'
+
+const DEFAULT_ADDRESS = '127.0.0.1:19092'
+/** Kafka-Pixy holds a poll for 3 s by default, and a synchronous message for up to a minute. */
+const DEFAULT_TIMEOUT_SECONDS = 90
+/** An answer is at most one message, or a list of partitions. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+/** The flags of every `castellan pixy` command; see pixyOptions. */
+export interface PixyFlags {
+  readonly addr?: string
+  readonly cluster?: string
+  readonly timeout?: number
+  readonly tokenFile?: string
+}
+
+export interface PixyAnswer {
+  readonly status: number
+  /** Seconds, as the server asks for it. */
+  readonly retryAfter: number | undefined
+  readonly body: unknown
+}
+
+interface Call {
+  readonly method?: 'GET' | 'POST'
+  readonly query?: Readonly<Record<string, string | number | true | undefined>>
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Buffer
+  readonly signal?: AbortSignal
+}
+
+/** Asks a server that speaks Kafka-Pixy's HTTP API, over TCP or a unix socket. One connection, kept open. */
+export class PixyClient {
+  readonly #address: string
+  readonly #target: RequestOptions
+  readonly #isSecure: boolean
+  readonly #prefix: string
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #agent: HttpAgent
+
+  /** @throws UsageError when the address or the token cannot be used */
+  constructor(line: Command) {
+    const { addr = DEFAULT_ADDRESS, cluster, timeout = DEFAULT_TIMEOUT_SECONDS, tokenFile } = line.opts<PixyFlags>()
+    const { target, isSecure, path } = toTarget(addr)
+    this.#address = addr
+    this.#isSecure = isSecure
+    this.#target = { ...target, timeout: timeout * 1_000 }
+    this.#prefix = `${path}${cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`}/topics/`
+    this.#headers = tokenFile === undefined ? {} : { authorization: `Bearer ${readToken(tokenFile)}` }
+    this.#agent = isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
+  }
+
+  /**
+   * Asks about a topic: `ask('orders', 'offsets', {…})` is `GET /topics/orders/offsets`.
+   *
+   * @throws CommandError when there is no answer, or one of another kind of server
+   */
+  ask(
+    topic: string,
+    what: string,
+    { method = 'GET', query = {}, headers, body, signal }: Call = {}
+  ): Promise<PixyAnswer> {
+    const path = `${this.#prefix}${encodeURIComponent(topic)}/${what}${toQuery(query)}`
+    const length = body === undefined ? {} : { 'content-length': String(body.length) }
+    const options = {
+      ...this.#target,
+      method,
+      path,
+      agent: this.#agent,
+      headers: { ...this.#headers, ...length, ...headers }
+    }
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => reject(new CommandError(`${this.#address}: ${error.message}`))
+      const request = (this.#isSecure ? requestHttps : requestHttp)(
+        { ...options, ...(signal && { signal }) },
+        response => {
+          const chunks: Buffer[] = []
+          let bytes = 0
+          response.on('data', (chunk: Buffer) => {
+            bytes += chunk.length
+            if (bytes > MAX_ANSWER_BYTES) request.destroy(new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`))
+            chunks.push(chunk)
+          })
+          response.on('error', fail)
+          response.on('end', () => {
+            const answer = toAnswer(response.statusCode!, response.headers['retry-after'], Buffer.concat(chunks))
+            if (answer) resolve(answer)
+            else
+              fail(new Error(`no answer of Kafka-Pixy's API (status ${response.statusCode}); --addr names the server`))
+          })
+        }
+      )
+      request.on('timeout', () => request.destroy(new Error(`no answer within ${this.#target.timeout} ms (--timeout)`)))
+      request.on('error', fail)
+      request.end(body)
+    })
+  }
+
+  /** The same, where only 200 will do. @throws CommandError with what the server says */
+  async demand(topic: string, what: string, call: Call = {}): Promise<unknown> {
+    const answer = await this.ask(topic, what, call)
+    if (answer.status !== 200) throw refusal(answer)
+    return answer.body
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+/** The error for an answer that is none of the expected ones. */
+export function refusal({ status, body }: PixyAnswer): CommandError {
+  const { error } = (body ?? {}) as { error?: unknown }
+  return new CommandError(`${typeof error === 'string' ? error : 'refused'} (status ${status})`)
+}
+
+/**
+ *   127.0.0.1:19092                     TCP
+ *   https://gateway.example:8443/pixy   a URL, with the prefix of the API
+ *   /run/kafka-pixy.sock                a unix socket
+ */
+function toTarget(address: string): { target: RequestOptions; isSecure: boolean; path: string } {
+  const isPath = !/^https?:\/\//.test(address) && (address.includes('/') || !address.includes(':'))
+  if (isPath) return { target: { socketPath: address, host: 'localhost' }, isSecure: false, path: '' }
+  const text = /^https?:\/\//.test(address) ? address : `http://${address}`
+  if (!URL.canParse(text))
+    throw new UsageError(`--addr takes HOST:PORT, a URL or the path of a socket, not "${address}"`)
+  const { hostname, port, protocol, pathname } = new URL(text)
+  const isSecure = protocol === 'https:'
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  return { target: { host, port: port || (isSecure ? 443 : 80) }, isSecure, path: pathname.replace(/\/+$/, '') }
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new UsageError(`--token-file: ${(error as Error).message}`)
+  }
+}
+
+function toQuery(query: NonNullable<Call['query']>): string {
+  const pairs = Object.entries(query).flatMap(([name, value]) => {
+    if (value === undefined) return []
+    return value === true ? [name] : [`${name}=${encodeURIComponent(value)}`]
+  })
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`
+}
+
+function toAnswer(status: number, retryAfter: string | undefined, bytes: Buffer): PixyAnswer | undefined {
+  try {
+    const seconds = Number(retryAfter)
+    return {
+      status,
+      retryAfter: seconds > 0 ? seconds : undefined,
+      body: JSON.parse(bytes.toString('utf8')) as unknown
+    }
+  } catch {
+    return undefined
+  }
+}
