@@ -82,7 +82,8 @@ export const pixyCommand: CommandDescription = {
         table,
         ...pixyOptions
       ],
-      notes: 'Stop the consumers of the group before its offsets are set: members commit what they have read, and overwrite them.',
+      notes:
+        'Stop the consumers of the group before its offsets are set: members commit what they have read, and overwrite them.',
       examples: ['castellan pixy offsets orders billing', 'castellan pixy offsets orders billing --set 0=120,1=-2'],
       run: async (line, process) => (await import('../pixy/offsets.js')).offsets(line, process)
     },

@@ -136,14 +136,13 @@ class GroupRun {
   }
 
   async #killBrokers(): Promise<void> {
-    const { cluster, brokerKills, processEnds, pauseMs } = this.#options
-    const everyMs = (processEnds * (pauseMs.from + pauseMs.to)) / 2 / Math.max(1, brokerKills)
+    const { cluster, brokerKills } = this.#options
     for (let killed = 0; killed < brokerKills; killed++) {
-      await sleep(everyMs / 2)
+      await sleep(this.#random.between(1_000, 3_000))
       const nodeId = this.#random.pick(cluster.nodeIds)
       await cluster.signal(nodeId, 'SIGKILL')
       this.#brokersKilled++
-      await sleep(everyMs / 4)
+      await sleep(this.#random.between(1_000, 3_000))
       cluster.startNode(nodeId)
       await cluster.healed(this.#topic)
     }
