@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
+import type { App } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { Process } from '../../src/main/command.js'
+import { startTestApp } from '../support/app-under-test.js'
 import { type Outcome, runCommand } from './run-command.js'
 
 interface Answer {
@@ -235,4 +239,40 @@ describe('castellan pixy', () => {
       expect(outcome.stderr).to.include(problem)
     })
   }
+})
+
+describe('castellan pixy, with the gateway', () => {
+  let cluster: EmbeddedCluster
+  let app: App
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 2 })
+    app = await startTestApp(cluster.bootstrap, { 'consumer.start': 'earliest', 'consumer.longPollMs': '1500' })
+  })
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+  })
+
+  const pixy = (...args: string[]): Promise<Outcome> =>
+    runCommand(['pixy', ...args, '--addr', `${app.urls.shared}/pixy`])
+
+  it('gives back what it was given, once, with keys and headers', async () => {
+    expect((await pixy('produce', 'orders', 'one', '--key', 'k1', '--header', 'Trace=abc')).stdout).to.match(
+      /^[01] 0\n$/
+    )
+    await pixy('produce', 'orders', 'two', '--key', 'k1', '--async')
+    const consumed = await pixy('consume', 'orders', 'billing', '-n', '2', '--format', 'json')
+    const [one, two] = consumed.stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as Record<string, unknown>)
+    expect(one)
+      .to.include({ key: 'k1', value: 'one', offset: 0 })
+      .and.deep.include({
+        headers: [{ key: 'Trace', value: 'abc' }]
+      })
+    expect(two).to.include({ key: 'k1', value: 'two', offset: 1 })
+    expect(await pixy('consume', 'orders', 'billing')).to.deep.equal({ code: 0, stdout: '', stderr: '' })
+  })
 })
