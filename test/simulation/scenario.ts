@@ -16,6 +16,8 @@ export interface Scenario {
   readonly topics: readonly SimulatedTopic[]
   /** Starts what runs beside the brokers. */
   build(setting: Setting): Promise<Cast>
+  /** The processes are closed while there are faults, not when all is well. */
+  readonly closesInTrouble?: boolean
   readonly faults: {
     readonly kinds: readonly FaultName[]
     readonly meanPauseMs: number

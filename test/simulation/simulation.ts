@@ -43,6 +43,9 @@ const LOOK_EVERY_MS = 500
 const NODES = 3
 /** Of all hosts together: more means that something asks again and again without waiting. */
 const MOST_TURNS_PER_SECOND = 1_500
+/** By then those who stop have made their last call. */
+const LAST_CALLS_MS = 500
+const MOMENT_MS = 10
 /** What was on its way when everything was closed has arrived by then. */
 const QUIET_MS = 5_000
 
@@ -101,12 +104,15 @@ class Simulation {
     const faults = this.#faults(brokers, cast)
     for (const workload of cast.workloads) world.on(workload.host, () => workload.start())
     await this.#pass(cast)
+    if (this.#scenario.closesInTrouble) await this.#closeInTrouble(cast)
     faults.stopAll()
     brokers.cluster.faults.clear()
-    for (const workload of cast.workloads) workload.stop()
-    await this.#settle(cast)
     const processes = [...cast.processes, ...(cast.others ?? [])]
-    for (const process of processes) await this.#end(process)
+    if (!this.#scenario.closesInTrouble) {
+      for (const workload of cast.workloads) workload.stop()
+      await this.#settle(cast)
+      for (const process of processes) await this.#end(process)
+    }
     await world.pass(QUIET_MS)
     for (const process of processes) this.#checkLeft(process)
     const seen = cast.workloads.flatMap(workload => workload.check())
@@ -172,6 +178,22 @@ class Simulation {
     const closing = this.#world.start(process.host, () => process.close())
     const lost = await this.#world.until(`closing ${process.name}`, closing, CLOSE_LIMIT_MS)
     if (lost !== 0) this.#violated('lost by closing', `${lost} records of ${process.name}`)
+  }
+
+  /** Whatever waits is answered by then, and nothing is left that would still do something. */
+  async #closeInTrouble({ workloads, processes }: Cast): Promise<void> {
+    const world = this.#world
+    for (const workload of workloads) workload.stop()
+    await world.pass(LAST_CALLS_MS)
+    for (const process of processes) {
+      const closing = world.start(process.host, () => process.close())
+      await world.until(`closing ${process.name}`, closing, CLOSE_LIMIT_MS)
+      // Sockets tell a moment later that they are closed.
+      await world.pass(MOMENT_MS)
+      const timers = world.time.pendingOf(process.host).filter(({ what }) => what === 'timer')
+      if (timers.length > 0) this.#violated('left after closing', `${process.name}: ${timers.length} timers`)
+    }
+    if (this.#answers.open > 0) this.#violated('unanswered', `${this.#answers.open} requests after closing`)
   }
 
   #checkLeft({ name, host }: SimulatedProcess): void {

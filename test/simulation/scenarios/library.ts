@@ -10,7 +10,7 @@ import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
 import { Committer } from '../workloads/committer.js'
 import { Inventor } from '../workloads/inventor.js'
-import { Producer, type ServiceDeps } from '../workloads/producer.js'
+import { Producer, type ProducerOptions, type ServiceDeps } from '../workloads/producer.js'
 import { Reader } from '../workloads/reader.js'
 import type { Host } from '../world/host.js'
 
@@ -66,6 +66,16 @@ export const depsOf =
     groupOn: nodeId => brokers.groupOn(nodeId),
     onHost: action => world.on(service.host, action)
   })
+
+const steady: Omit<ProducerOptions, 'name'> = {
+  topics: ['orders', 'events'],
+  keys: 4,
+  pauseMs: [20, 400],
+  maxOpen: 20,
+  maxRecordsPerCall: 3,
+  maxValueBytes: 100,
+  deadlineMs: [5_000, 30_000]
+}
 
 const build =
   (tolerates: readonly Rule[] = []) =>
@@ -129,6 +139,59 @@ export const library: Scenario = {
   topics,
   build: build(),
   faults: { ...harmed, kinds: [...harmlessFaults, 'refuseForGood'], meanPauseMs: 2_500 }
+}
+
+/** A reader's request is answered by then although the leader moves: `fetchMaxWaitMs`, and looking for the new one. */
+const MOVED_BOUND_MS = 2_000
+
+async function buildMoves(setting: Setting): Promise<Cast> {
+  const service = await openService(setting, 'service')
+  const history = new History()
+  const deps = depsOf(setting, service, history)
+  const reader = (name: string, topic: string, partition: number): Reader =>
+    new Reader({ name, topic, partition, boundMs: MOVED_BOUND_MS }, deps(name), setting.log)
+  const workloads = [
+    new Producer({ ...steady, name: 'steady' }, deps('steady')),
+    reader('tail', 'orders', 0),
+    reader('same', 'orders', 0),
+    reader('other', 'events', 1)
+  ]
+  const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
+  return { processes: [service], workloads, histories }
+}
+
+export const moves: Scenario = {
+  name: 'moves',
+  about: 'leaders move and nothing else goes wrong: nobody waits long',
+  topics,
+  build: buildMoves,
+  faults: { ...harmed, kinds: ['moveLeader'], meanPauseMs: 1_000 }
+}
+
+async function buildClosing(setting: Setting): Promise<Cast> {
+  const service = await openService(setting, 'service')
+  const history = new History()
+  const deps = depsOf(setting, service, history)
+  const workloads = [
+    new Producer({ ...steady, name: 'steady' }, deps('steady')),
+    new Producer({ ...steady, name: 'hasty', maxRecordsPerCall: 10, deadlineMs: [50, 2_000] }, deps('hasty')),
+    new Inventor({ name: 'inventor', pauseMs: [50, 400] }, deps('inventor'))
+  ]
+  const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
+  return { processes: [service], workloads, histories }
+}
+
+export const closing: Scenario = {
+  name: 'closing',
+  about: 'Castellan is closed while brokers are in trouble: what waits is told the truth, and nothing is left behind',
+  topics,
+  build: buildClosing,
+  closesInTrouble: true,
+  faults: {
+    ...harmed,
+    kinds: ['stopBroker', 'refuse', 'doAndRefuse', 'hangUp', 'dropResponse', 'pauseBroker', 'partition'],
+    meanPauseMs: 1_000
+  }
 }
 
 export const forgetful: Scenario = {

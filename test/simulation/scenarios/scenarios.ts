@@ -3,7 +3,7 @@ import { bystanders } from './bystanders.js'
 import { arion, durable } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
-import { calm, forgetful, library } from './library.js'
+import { calm, closing, forgetful, library, moves } from './library.js'
 import { kafboy, killed, push } from './push.js'
 import { topics } from './topics.js'
 
@@ -18,6 +18,8 @@ const scenarios: readonly Scenario[] = [
   kafboy,
   forgetful,
   bystanders,
+  moves,
+  closing,
   fair,
   calm
 ]
