@@ -35,6 +35,7 @@ const REQUESTS_SHARE = 0.5
 const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
+const NANOSECONDS_PER_MILLISECOND = 1e6
 
 const lossOf = (records: number): string =>
   records === 1
@@ -223,8 +224,14 @@ class Rooms {
     await this.#clusters.start(embeddedBootstrap)
   }
 
-  #admission(room: BufferRoom): Admission {
-    return new Admission(room, this.#config.http.admissionWaitMs, () => performance.now())
+  #admission(room: BufferRoom, name: 'memory' | 'disk'): Admission {
+    const tags = { room: name }
+    return new Admission(
+      room,
+      this.#config.http.admissionWaitMs,
+      () => performance.now(),
+      waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND)
+    )
   }
 
   async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
@@ -238,8 +245,8 @@ class Rooms {
         gateway: gateways.get('default')!,
         gateways,
         // By the room for records of the cluster `default`, the one that they are produced to.
-        admission: this.#admission(this.#clusters.default.delivery.room),
-        diskAdmission: this.#admission(this.#clusters.logRoom),
+        admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
+        diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
         access: doors.door ?? openAccess,
         log: this.#roomLog,
         metrics: this.#metrics,

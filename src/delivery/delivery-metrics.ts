@@ -2,6 +2,8 @@ import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { DeliveryStats } from './delivery.js'
 
 const COMPONENT = 'delivery'
+const NO_TAGS = {}
+const NANOSECONDS_PER_MILLISECOND = 1e6
 /** Metric name by what delivery counts. */
 const counted = {
   delivered: 'delivered_records',
@@ -29,6 +31,14 @@ export class DeliveryMetrics {
   constructor(metrics: MetricsLogger, maxBytes: number) {
     this.#metrics = metrics
     metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
+  }
+
+  waitedForRoom(waitedMs: number): void {
+    this.#metrics.time(COMPONENT, 'room_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
+  }
+
+  waitedInLane(waitedMs: number): void {
+    this.#metrics.time(COMPONENT, 'lane_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
   }
 
   report(stats: DeliveryStats): void {

@@ -53,7 +53,9 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#now = deps.now
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
-    this.#rooms = new RoomQueues(settings.maxBytes * SHARE_OF_WAITING)
+    this.#rooms = new RoomQueues(settings.maxBytes * SHARE_OF_WAITING, ({ ticket }) =>
+      this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
+    )
     this.#schedule = new LaneSchedule({ router, log })
     this.#identity = new ProducerIdentity(
       { ...deps, settings },
@@ -77,7 +79,8 @@ export class LaneDelivery implements Delivery, ClusterState {
       budget: this.#budget,
       rooms: this.#rooms,
       schedule: this.#schedule,
-      numbers: this.#identity
+      numbers: this.#identity,
+      waitedInLane: waitedMs => this.#metrics.waitedInLane(waitedMs)
     }
     this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)

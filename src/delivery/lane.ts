@@ -136,6 +136,7 @@ export class Lane implements ScheduledLane {
     this.#attempts = 0
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
+    this.#deps.waitedInLane?.(this.#headSince - head.oldestAt)
     return head
   }
 

@@ -14,12 +14,15 @@ interface Queue {
  */
 export class RoomQueues {
   readonly #maxBytes: number
+  readonly #onEntered: (arrival: Arrival) => void
   readonly #queues = new Map<Lane, Queue>()
   #bytes = 0
   #isServingSoon = false
 
-  constructor(maxBytes: number) {
+  /** @param onEntered told of each record that has waited and was taken */
+  constructor(maxBytes: number, onEntered: (arrival: Arrival) => void) {
     this.#maxBytes = maxBytes
+    this.#onEntered = onEntered
   }
 
   get isEmpty(): boolean {
@@ -62,6 +65,7 @@ export class RoomQueues {
     const { record, timestampMs, ticket, index } = arrival
     if (!lane.charge.allowsNext(roughSizeOf(record), ticket)) return false
     lane.append(record, timestampMs, ticket, index)
+    this.#onEntered(arrival)
     this.#left(lane, arrival)
     return true
   }

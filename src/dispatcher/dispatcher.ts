@@ -58,6 +58,7 @@ interface Connection extends ConnectionPlan {
   timer: NodeJS.Timeout | undefined
 }
 
+const NANOSECONDS_PER_MILLISECOND = 1e6
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 
 /**
@@ -196,6 +197,12 @@ export class Dispatcher implements Holder {
     }
   }
 
+  #countCall({ sentAt }: Connection): void {
+    const { role, metrics, ledger } = this.#options
+    const nanoSeconds = (ledger.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
+    if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#depthTags, nanoSeconds)
+  }
+
   #heldBy(share: string): number {
     return this.#shares.get(share) ?? 0
   }
@@ -210,6 +217,7 @@ export class Dispatcher implements Holder {
     const { call } = connection
     if (!call) return
     connection.timeouts = 0
+    this.#countCall(connection)
     this.#options.onAnswered()
     const returned = call.processor.processResponse(call.call, response)
     connection.call = undefined

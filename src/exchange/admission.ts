@@ -53,6 +53,7 @@ export class Admission {
   /** How long a request waits at most. */
   readonly waitMs: number
   readonly #clock: MonotonicClock
+  readonly #onWaited: (waitedMs: number) => void
   readonly #waiting = new FairQueue<Waiter>()
   /** Announced by requests that were let in, whose bodies have not come. */
   #expectedBytes = 0
@@ -61,8 +62,17 @@ export class Admission {
   #isTurnWatched = false
   #ticker: NodeJS.Timeout | undefined
 
-  /** @param waitMs a request that has waited so long is refused */
-  constructor(room: BufferRoom, waitMs: number, clock: MonotonicClock) {
+  /**
+   * @param waitMs a request that has waited so long is refused
+   * @param onWaited told how long a request has waited that was let in or refused
+   */
+  constructor(
+    room: BufferRoom,
+    waitMs: number,
+    clock: MonotonicClock,
+    onWaited: (waitedMs: number) => void = () => undefined
+  ) {
+    this.#onWaited = onWaited
     this.#room = room
     this.waitMs = waitMs
     this.#clock = clock
@@ -157,10 +167,11 @@ export class Admission {
   }
 
   /** @param passed it would go before this one, for which there is no room */
-  #mayEnter({ request, sizeBytes, enter }: Waiter, passed: Waiter | undefined): boolean {
+  #mayEnter({ request, sizeBytes, since, enter }: Waiter, passed: Waiter | undefined): boolean {
     if (request.isOver) return true
     if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
     this.#expect(request, sizeBytes)
+    this.#onWaited(this.#clock() - since)
     request.letGo()
     enter()
     return true
@@ -168,8 +179,9 @@ export class Admission {
 
   #tick(): void {
     const until = this.#clock() - this.waitMs
-    for (const { request, refuse } of this.#waiting.takeOldest(({ since }) => since <= until)) {
+    for (const { request, since, refuse } of this.#waiting.takeOldest(({ since }) => since <= until)) {
       if (request.isOver) continue
+      this.#onWaited(this.#clock() - since)
       request.letGo()
       refuse(this.#error)
     }

@@ -10,6 +10,7 @@ interface Series {
   readonly status: number | 'aborted'
   readonly cell: Cell
   readonly durations: Durations
+  readonly bodies: Durations
 }
 
 /** The metrics of all listeners. One object per process. */
@@ -20,6 +21,10 @@ export class HttpMetrics {
   readonly upgradedConnections: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
+  readonly #bodies = durationFamily(
+    'castellan_http_body_seconds',
+    'From the headers of a request to the end of its body'
+  )
   readonly #series = new Map<string, Series>()
   /** Consecutive requests mostly have the same labels, and comparing is cheaper than building a key. */
   #last: Series | undefined
@@ -37,7 +42,7 @@ export class HttpMetrics {
     )
     for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
     registerFamily(registry, this.#requests)
-    registerFamily(registry, this.#durations)
+    for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
     this.bodiesInFlightBytes = bodies.series({})
     this.connections = connections.series({})
     this.requestsInFlight = inFlight.series({})
@@ -47,8 +52,15 @@ export class HttpMetrics {
   /**
    * @param mount name of the dialect, `none` outside of all
    * @param status as sent; `aborted` when the client left before the end of its answer
+   * @param bodyMs from the headers to the end of the body; `undefined`: it has not come as a whole
    */
-  answered(mount: string, method: string, status: number | 'aborted', durationMs: number): void {
+  answered(
+    mount: string,
+    method: string,
+    status: number | 'aborted',
+    durationMs: number,
+    bodyMs: number | undefined
+  ): void {
     const last = this.#last
     const series =
       last?.mount === mount && last.method === method && last.status === status
@@ -56,6 +68,7 @@ export class HttpMetrics {
         : this.#find(mount, method, status)
     series.cell.value++
     series.durations.observe(durationMs / MILLISECONDS_PER_SECOND)
+    if (bodyMs !== undefined) series.bodies.observe(bodyMs / MILLISECONDS_PER_SECOND)
   }
 
   #find(mount: string, method: string, status: number | 'aborted'): Series {
@@ -64,7 +77,8 @@ export class HttpMetrics {
     if (!series) {
       const cell = this.#requests.series({ dialect: mount, method, status: String(status) })
       const durations = this.#durations.series({ dialect: mount })
-      this.#series.set(key, (series = { mount, method, status, cell, durations }))
+      const bodies = this.#bodies.series({ dialect: mount })
+      this.#series.set(key, (series = { mount, method, status, cell, durations, bodies }))
     }
     this.#last = series
     return series

@@ -50,6 +50,8 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
   heldBytes = 0
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
+  /** When the whole body had come, by `performance.now()`. */
+  receivedAt: number | undefined
   #onOver: (() => void) | undefined
   #refusal: OverloadedError | undefined
   #isRefusalTold = false
@@ -201,6 +203,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
 
   /** A later reader must not take the end of a refused body for the end of a complete one. */
   #end(): boolean {
+    this.receivedAt = performance.now()
     if (this.#refusal === undefined || this.#isRefusalTold || this.isOver) return super.push(null)
     this.#isEndHeldBack = true
     return false

@@ -155,7 +155,8 @@ function answered(
   metrics.requestsInFlight.value--
   const durationMs = now() - startedAt
   const dialect = mountNameOf(request)
-  metrics.answered(dialect, request.method, status, durationMs)
+  const { receivedAt } = request.raw as ReceivedRequest
+  metrics.answered(dialect, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method, routeOptions } = request
     const address = (request.raw as ReceivedRequest).holder.address.key

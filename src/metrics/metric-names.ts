@@ -10,8 +10,10 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['router.decompressed_bytes', 'Memory held by records that were decompressed'],
   ['router.cluster_changes', 'Times that another Kafka cluster answered at the same addresses'],
   ['router.cache_evictions', 'Batches that had to leave the cache for others'],
+  ['http.admission_wait', 'How long requests waited, unread, that found no room at once'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],
   ['kafka_dispatcher.lane_queue_depth', 'Requests that wait at a dispatcher of a broker'],
+  ['kafka_dispatcher.call', 'From a call to the answer of the broker'],
   ['kafka_dispatcher.fetches', 'Fetch calls sent'],
   ['kafka_dispatcher.bytes_fetched', 'Bytes of fetch responses'],
   ['kafka_dispatcher.batched_requests', 'Requests served by a fetch response'],
@@ -44,6 +46,8 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
     'delivery.unknown_topics',
     'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
   ],
+  ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],
+  ['delivery.lane_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
   ['delivery.lanes', 'Partitions that are written to'],
   ['delivery.lanes_backing_off', 'Of those, how many wait before they try again']
 ])

@@ -128,6 +128,31 @@ describe('admission', () => {
     expect(clock.countTimers()).to.equal(0)
   })
 
+  it('tells how long requests have waited', () => {
+    const waited: number[] = []
+    admission = new Admission(
+      room,
+      1_000,
+      () => performance.now(),
+      waitedMs => waited.push(waitedMs)
+    )
+    ask('at once', 4 * KIB)
+    clock.tick(0)
+    room.usedBytes = 10 * MIB
+    ask('a', 4 * KIB)
+    clock.tick(310)
+    room.free(5 * MIB)
+    clock.tick(0)
+    room.usedBytes = 10 * MIB
+    ask('b', 4 * KIB)
+    clock.tick(1_100)
+    expect(entered).to.deep.equal(['at once', 'a'])
+    expect(refused).to.have.length(1)
+    expect(waited[0]).to.equal(310)
+    expect(waited[1]).to.be.within(1_000, 1_050)
+    expect(waited).to.have.length(2)
+  })
+
   it('forgets a request whose client has left', () => {
     room.usedBytes = 10 * MIB
     ask('gone', 4 * KIB).leave()

@@ -20,7 +20,7 @@ describe('docs/metrics.md', () => {
     const known = [...metricMeanings.keys()].map(name => `castellan_${name.replace('.', '_')}`)
     const rooms = rows
       .map(([, name]) => name!)
-      .filter(name => /^castellan_(router|kafka_dispatcher|delivery|groups)_/.test(name))
+      .filter(name => /^castellan_(router_|kafka_dispatcher_|delivery_|groups_|http_admission_wait)/.test(name))
     expect(
       rooms.filter(name => !known.includes(name) && !known.includes(name.replace(/_(total|seconds)$/, '')))
     ).to.deep.equal([])
@@ -29,7 +29,7 @@ describe('docs/metrics.md', () => {
 
   it('names the type that the ending stands for', () => {
     for (const [, name, type] of rows) {
-      const isDuration = name!.endsWith('_seconds') && !name!.endsWith('_age_seconds')
+      const isDuration = name!.endsWith('_seconds') && !/_(age|delay)_seconds$/.test(name!)
       const expected = name!.endsWith('_total') ? 'counter' : isDuration ? 'histogram' : 'gauge'
       expect(type, name).to.equal(expected)
     }

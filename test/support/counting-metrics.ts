@@ -1,17 +1,21 @@
 import type { MetricsLogger, MetricTags } from '../../src/metrics/metrics-logger.js'
 
+const NANOSECONDS_PER_MILLISECOND = 1e6
+
 /** Sums counters by name, whatever their tags. */
 export class CountingMetrics implements MetricsLogger {
   readonly #counts = new Map<string, number>()
   readonly #gauges = new Map<string, number>()
   readonly #times = new Map<string, number>()
+  readonly #milliseconds = new Map<string, number>()
 
   count(_component: string, metricName: string, _tags?: MetricTags, value = 1): void {
     this.#counts.set(metricName, this.of(metricName) + value)
   }
 
-  time(_component: string, metricName: string): void {
+  time(_component: string, metricName: string, _tags: MetricTags, nanoSeconds: number): void {
     this.#times.set(metricName, this.timesOf(metricName) + 1)
+    this.#milliseconds.set(metricName, this.millisecondsOf(metricName) + nanoSeconds / NANOSECONDS_PER_MILLISECOND)
   }
 
   gauge(_component: string, metricName: string, _tags: MetricTags, value: number): void {
@@ -24,6 +28,10 @@ export class CountingMetrics implements MetricsLogger {
   }
   gaugeOf(metricName: string): number | undefined {
     return this.#gauges.get(metricName)
+  }
+  /** Sum of the times that were reported. */
+  millisecondsOf(metricName: string): number {
+    return this.#milliseconds.get(metricName) ?? 0
   }
   /** How often a time was reported. */
   timesOf(metricName: string): number {

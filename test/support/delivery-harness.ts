@@ -3,9 +3,9 @@ import type { Delivery } from '../../src/delivery/delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import type { ProduceTicket } from '../../src/delivery/ticket.js'
-import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
 import { defaultRouterSettings } from '../../src/router/settings.js'
+import { CountingMetrics } from './counting-metrics.js'
 import { FakeRouter } from './fake-router.js'
 
 /** Delivery over a fake Router under a fake clock. Call `restore` afterwards. */
@@ -13,6 +13,7 @@ export class DeliveryHarness {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly router: FakeRouter
   readonly delivery: Delivery
+  readonly metrics = new CountingMetrics()
 
   constructor(
     topics: Record<string, number>,
@@ -28,7 +29,7 @@ export class DeliveryHarness {
       now: () => Date.now(),
       random,
       log: silentLogger,
-      metrics: defaultLogger
+      metrics: this.metrics
     })
   }
 
