@@ -8,6 +8,7 @@ import { type AddressLimits, ClientAddresses } from './client-addresses.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { PaceLimits } from './pace.js'
 import type { ReceivedRequest } from './received-request.js'
+import { LoopTurns } from './request-turns.js'
 
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
@@ -37,6 +38,7 @@ export interface ConnectionLimits {
 
 /** All connections of all listeners, and what they hold together. Room for bodies is granted here only. */
 export class Connections implements ConnectionHost {
+  readonly turns = new LoopTurns()
   readonly #limits: ConnectionLimits
   readonly #budget: BodyBudget
   readonly #gauge: Cell

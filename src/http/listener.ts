@@ -213,12 +213,15 @@ const requestClass = (
 const receiver =
   (maxHeaders: number, handler: RequestListener) =>
   (request: IncomingMessage, response: ServerResponse): void => {
-    begin(request as ReceivedRequest, response)
+    const received = request as ReceivedRequest
+    begin(received, response)
     // Where nothing is upgraded Node's parser hides its errors from then on: nothing may follow on this connection.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
-    const status = headProblem(request, maxHeaders)
-    if (status === undefined) handler(request, response)
-    else refuse(response, status)
+    received.holder.inTurn(received, () => {
+      const status = headProblem(request, maxHeaders)
+      if (status === undefined) handler(request, response)
+      else refuse(response, status)
+    })
   }
 
 function begin(request: ReceivedRequest, response: ServerResponse): void {

@@ -24,6 +24,8 @@ export interface RequestHolder {
   /** Time limit for silence of the client; a dialect may have its own. */
   silence: SilenceLimit | undefined
   begin(request: ReceivedRequest): void
+  /** Calls back now, or in a later turn of the event loop when many requests of this connection came at once. */
+  inTurn(request: ReceivedRequest, handle: () => void): void
   end(request: ReceivedRequest): void
   /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined

@@ -1,0 +1,62 @@
+/** Most requests of one connection that are handled in one turn of the event loop. */
+const MAX_REQUESTS_PER_TURN = 8
+/** After so long no further one of those that were deferred is handled in the same turn. */
+const MAX_TURN_MS = 2
+
+/** Numbers the turns of the event loop, as far as anything happens in them. */
+export class LoopTurns {
+  #number = 0
+  #isWatched = false
+
+  get current(): number {
+    if (!this.#isWatched) {
+      this.#isWatched = true
+      setImmediate(() => {
+        this.#isWatched = false
+        this.#number++
+      })
+    }
+    return this.#number
+  }
+}
+
+/**
+ * Spreads the pipelined requests of one connection over turns of the event loop. One chunk from a socket may hold more than
+ * a thousand requests; handled at once, they would hold up all other connections.
+ */
+export class RequestTurns {
+  readonly #turns: LoopTurns
+  readonly #waiting: (() => void)[] = []
+  #turn = 0
+  #handledInTurn = 0
+
+  constructor(turns: LoopTurns) {
+    this.#turns = turns
+  }
+
+  /** Whether a request may be handled now; otherwise it has to be given to {@link defer}. */
+  mayHandle(): boolean {
+    if (this.#waiting.length > 0) return false
+    const { current } = this.#turns
+    if (current !== this.#turn) this.#handledInTurn = 0
+    this.#turn = current
+    return ++this.#handledInTurn <= MAX_REQUESTS_PER_TURN
+  }
+
+  /** @param handle called in a later turn, after those that were given before */
+  defer(handle: () => void): void {
+    this.#waiting.push(handle)
+    if (this.#waiting.length === 1) setImmediate(() => this.#handleSome())
+  }
+
+  #handleSome(): void {
+    const some = this.#waiting.splice(0, MAX_REQUESTS_PER_TURN)
+    const untilMs = performance.now() + MAX_TURN_MS
+    try {
+      while (some.length > 0 && performance.now() < untilMs) some.shift()!()
+    } finally {
+      this.#waiting.unshift(...some)
+      if (this.#waiting.length > 0) setImmediate(() => this.#handleSome())
+    }
+  }
+}
