@@ -67,7 +67,7 @@ export const depsOf =
     onHost: action => world.on(service.host, action)
   })
 
-const steady: Omit<ProducerOptions, 'name'> = {
+export const steady: Omit<ProducerOptions, 'name'> = {
   topics: ['orders', 'events'],
   keys: 4,
   pauseMs: [20, 400],

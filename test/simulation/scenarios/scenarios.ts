@@ -3,6 +3,7 @@ import { bystanders } from './bystanders.js'
 import { arion, durable } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
+import { groups } from './groups.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { kafboy, killed, push } from './push.js'
 import { topics } from './topics.js'
@@ -19,6 +20,7 @@ const scenarios: readonly Scenario[] = [
   forgetful,
   bystanders,
   moves,
+  groups,
   closing,
   fair,
   calm

@@ -1,0 +1,117 @@
+import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import { percent } from '../world/randomness.js'
+import type { GroupProgress } from './group-progress.js'
+import type { ServiceDeps } from './producer.js'
+
+export interface GroupConsumerOptions {
+  readonly name: string
+  readonly groupId: string
+  readonly topic: string
+  /** Requests at a time. */
+  readonly hands: number
+  /** What a message takes to process. */
+  readonly pauseMs: readonly [number, number]
+}
+
+const TIMEOUTS_MS = [300, 3_000] as const
+const AGAIN_AFTER_FAILURE_MS = 200
+const FORGETS_PERCENT = 2
+const GIVES_BACK_PERCENT = 4
+const LATE_MS = 6_000
+
+/** Takes messages of a group one by one; some it forgets, gives back, or acknowledges late. */
+export class GroupConsumer implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts: Record<string, number> = { asked: 0, messages: 0, again: 0 }
+  readonly #options: GroupConsumerOptions
+  readonly #deps: ServiceDeps
+  readonly #progress: GroupProgress
+  readonly #violations: Violation[] = []
+  #busy = 0
+  #isStopped = false
+
+  constructor(options: GroupConsumerOptions, deps: ServiceDeps, progress: GroupProgress) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+    this.#progress = progress
+  }
+
+  start(): void {
+    while (this.#busy < this.#options.hands) {
+      this.#busy++
+      this.#ask()
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Goes on until every record of the topic is acknowledged by somebody. */
+  get isFinished(): boolean {
+    if (this.#progress.isComplete) return this.#busy === 0
+    if (this.#busy === 0) this.#deps.onHost(() => this.start())
+    return false
+  }
+
+  check(): readonly Violation[] {
+    return this.#violations
+  }
+
+  #next(pauseMs: number): void {
+    setTimeout(() => this.#ask(), pauseMs)
+  }
+
+  #ask(): void {
+    if (this.#isStopped && this.#progress.isComplete) {
+      this.#busy--
+      return
+    }
+    const { random, answers, service } = this.#deps
+    const { groupId, topic } = this.#options
+    const timeoutMs = random.between(...TIMEOUTS_MS)
+    const answered = answers.ask(`${this.name} consumes`, timeoutMs)
+    this.counts.asked!++
+    service.gateway.consume(groupId, topic, timeoutMs, {
+      reply: result => {
+        if (answered()) this.#answered(result)
+      }
+    })
+  }
+
+  #answered(result: ConsumeResult): void {
+    this.counts[result.type] = (this.counts[result.type] ?? 0) + 1
+    if (result.type === 'message') return void this.#take(result.message)
+    this.#deps.trace.say(this.name, JSON.stringify(result))
+    this.#next(result.type === 'timedOut' ? 0 : AGAIN_AFTER_FAILURE_MS)
+  }
+
+  #take(message: ConsumedMessage): void {
+    const { random, trace } = this.#deps
+    const { partition, offset, value } = message
+    this.counts.messages!++
+    trace.say(this.name, `takes ${partition}@${offset}`)
+    if (this.#progress.offered(partition, offset, String(value))) this.counts.again!++
+    const pauseMs = random.between(...this.#options.pauseMs)
+    const draw = random.next() * 100
+    if (draw < FORGETS_PERCENT) return void this.#next(pauseMs)
+    if (draw < FORGETS_PERCENT + GIVES_BACK_PERCENT) {
+      message.giveBack()
+      return void this.#next(pauseMs)
+    }
+    const isLate = percent(random, 1)
+    setTimeout(() => this.#ack(message), pauseMs + (isLate ? LATE_MS : 0))
+  }
+
+  #ack(message: ConsumedMessage): void {
+    this.#progress.acked(message.partition, message.offset)
+    message.ack()
+    this.#ask()
+  }
+}

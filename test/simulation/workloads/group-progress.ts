@@ -1,0 +1,152 @@
+import type { FetchConsumerOffsetResult } from '../../../src/operations.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import type { ServiceDeps } from './producer.js'
+import type { LogEnd } from './reader.js'
+
+export interface GroupProgressOptions {
+  readonly name: string
+  readonly groupId: string
+  readonly topic: string
+  readonly partitions: number
+}
+
+const LOOK_EVERY_MS = 300
+const TIMEOUT_MS = 5_000
+
+interface Progress {
+  /** What was offered, by offset. */
+  readonly offered: Map<number, string>
+  readonly acked: Set<number>
+  /** Everything below is acknowledged. */
+  ackedUpTo: number
+  /** Seen last at the coordinator. */
+  committed: number
+}
+
+/**
+ * What all members of a group together have been offered and have acknowledged; and somebody who looks at the committed
+ * offsets again and again.
+ */
+export class GroupProgress implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts: Record<string, number> = { looks: 0, committed: 0 }
+  readonly #options: GroupProgressOptions
+  readonly #deps: ServiceDeps
+  readonly #log: LogEnd
+  readonly #violations: Violation[] = []
+  readonly #partitions: readonly Progress[]
+  #isLooking = false
+  #isStopped = false
+
+  constructor(options: GroupProgressOptions, deps: ServiceDeps, log: LogEnd) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+    this.#log = log
+    this.#partitions = Array.from({ length: options.partitions }, () => ({
+      offered: new Map(),
+      acked: new Set(),
+      ackedUpTo: 0,
+      committed: -1
+    }))
+  }
+
+  /** @returns whether it was offered before */
+  offered(partition: number, offset: number, value: string): boolean {
+    const { offered } = this.#partitions[partition]!
+    const before = offered.get(offset)
+    if (before !== undefined && before !== value) this.#violated('misread', `${partition}@${offset} is two records`)
+    offered.set(offset, value)
+    return before !== undefined
+  }
+
+  acked(partition: number, offset: number): void {
+    const progress = this.#partitions[partition]!
+    progress.acked.add(offset)
+    while (progress.acked.has(progress.ackedUpTo)) progress.ackedUpTo++
+  }
+
+  /** Every record that is there is acknowledged. */
+  get isComplete(): boolean {
+    return this.#partitions.every(({ ackedUpTo }, partition) => ackedUpTo >= this.#endOf(partition))
+  }
+
+  start(): void {
+    const partition = this.#deps.random.between(0, this.#partitions.length - 1)
+    this.#look(partition)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** The last acknowledgement is committed, too. */
+  get isFinished(): boolean {
+    if (!this.#isCommitted && !this.#isLooking) this.#deps.onHost(() => this.start())
+    return this.#isCommitted && !this.#isLooking
+  }
+
+  get #isCommitted(): boolean {
+    return this.#partitions.every(({ committed }, partition) => committed >= this.#endOf(partition))
+  }
+
+  check(): readonly Violation[] {
+    this.#partitions.forEach(({ offered }, partition) => {
+      const [life] = this.#log.livesOf(this.#options.topic, partition)
+      for (const [offset, value] of life!.values) {
+        if (!offered.has(offset)) this.#violated('skipped', `${partition}@${offset} was never offered`)
+        else if (offered.get(offset) !== value) this.#violated('misread', `${partition}@${offset}`)
+      }
+    })
+    return this.#violations
+  }
+
+  #endOf(partition: number): number {
+    return this.#log.endOf(this.#options.topic, partition)
+  }
+
+  #look(partition: number): void {
+    const { service, answers } = this.#deps
+    const { groupId, topic } = this.#options
+    const answered = answers.ask(`${this.name} looks`, TIMEOUT_MS)
+    this.#isLooking = true
+    this.counts.looks!++
+    service.tell({
+      type: 'fetchConsumerOffset',
+      groupId,
+      topicPartition: { topic, partition },
+      timeoutMs: TIMEOUT_MS,
+      requester: {
+        reply: result => {
+          if (answered()) this.#looked(partition, result)
+        }
+      }
+    })
+  }
+
+  #looked(partition: number, result: FetchConsumerOffsetResult): void {
+    setTimeout(() => {
+      this.#isLooking = false
+      if (!this.#isStopped) this.start()
+    }, LOOK_EVERY_MS)
+    const progress = this.#partitions[partition]!
+    if (result.type === 'notFound' && progress.committed >= 0) this.#violated('commit lost', `of ${partition}`)
+    if (result.type !== 'success') return
+    const { offset } = result.offsetAndMetadata
+    this.counts.committed!++
+    this.#deps.trace.say(this.name, `sees ${partition}@${offset}`)
+    if (offset > progress.ackedUpTo)
+      this.#violated('committed too far', `${partition}@${offset}, acknowledged up to ${progress.ackedUpTo}`)
+    if (offset < progress.committed)
+      this.#violated('commit went back', `${partition}@${offset} after ${progress.committed}`)
+    progress.committed = Math.max(progress.committed, offset)
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what: `${this.name} ${what}` })
+  }
+}
