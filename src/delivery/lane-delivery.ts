@@ -26,8 +26,6 @@ import { persistedOf } from './verdict.js'
 const TICK_MS = 50
 /** Slabs kept for the next batches: what some busy lanes take in one round trip. */
 const SPARE_SLAB_BYTES = 8 * 1024 * 1024
-/** Of the buffer, beside it: for records that wait for room in their lane. */
-const SHARE_OF_WAITING = 1 / 4
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
 /** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
@@ -53,7 +51,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#now = deps.now
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
-    this.#rooms = new RoomQueues(settings.maxBytes * SHARE_OF_WAITING, ({ ticket }) =>
+    this.#rooms = new RoomQueues(settings.maxBytes, ({ ticket }) =>
       this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
     )
     this.#schedule = new LaneSchedule({ router, log })
