@@ -4,6 +4,7 @@ import { type CastellanError, type ErrorCode, OverloadedError } from '../../erro
 import { Answers, type AnswerTemplate } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import type { Known } from '../../exchange/modern-answers.js'
+import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import type { RecordFailure } from '../../model.js'
 
 import {
@@ -115,7 +116,10 @@ export class ArionAnswers {
   notAdmitted(asked: Asked, error: CastellanError): void {
     const body =
       error instanceof OverloadedError ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : errorBody(error.message)
-    this.refused(asked, refusalStatus(error)!, body, { ...CLOSE, ...refusalHeaders(error) })
+    this.refused(asked, refusalStatus(error)!, body, {
+      ...unreadBodyHeaders(asked.response, error),
+      ...refusalHeaders(error)
+    })
   }
 
   /** A message that was not taken, or that Kafka refused or did not get in time. */

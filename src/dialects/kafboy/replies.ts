@@ -2,6 +2,7 @@ import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../errors.js'
 import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
 import type { Known } from '../../exchange/modern-answers.js'
+import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import { persistedText } from '../../gateway/persisted.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceRequest, Refused } from './produce-request.js'
@@ -70,7 +71,7 @@ export class Replies {
 
   /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
   refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
-    const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
+    const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
     const answer = { requestId, persisted: NOT_PERSISTED }
     this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, toError(wordOf(error)), answer, headers)
   }

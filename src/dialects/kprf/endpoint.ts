@@ -7,6 +7,7 @@ import { BufferPool } from '../../exchange/buffer-pool.js'
 import { isJsonContentType } from '../../exchange/content-type.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import { wantsModern } from '../../exchange/modern-answers.js'
+import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { DeserializeError } from '../../json/json-reader.js'
 import type { Logger } from '../../model.js'
@@ -93,7 +94,7 @@ export class PushEndpoint {
   refuse(exchange: Refused, error: CastellanError): void {
     // The topics are not known yet, so the whole request is forbidden, and the text gives the reason.
     const text = error instanceof ForbiddenError ? JSON.stringify(error.message).slice(1, -1) : refusalOf(error.code)
-    this.#refused(exchange, error, [text], CLOSE)
+    this.#refused(exchange, error, [text], unreadBodyHeaders(exchange.response, error))
   }
 
   /** A client that has disconnected gets no answer. */
