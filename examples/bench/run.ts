@@ -4,6 +4,7 @@ import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
 import { names } from './names.js'
+import { overload } from './overload.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
 import { router } from './router.js'
@@ -21,6 +22,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['idle', idle],
   ['flood', flood],
   ['goodput', goodput],
+  ['overload', overload],
   ['bystanders', bystanders],
   ['names', names],
   ['wal', wal],

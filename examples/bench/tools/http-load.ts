@@ -15,12 +15,18 @@ export interface HttpLoadOptions {
    * meant to leave at this steady rate, and latency counts from that intended time, so a stall is charged in full.
    */
   readonly ratePerSecond?: number | undefined
+  /** Open loop: a request whose time came while all connections were busy is given up and counted, not sent later. */
+  readonly givesUp?: boolean | undefined
 }
 
 /** What was counted since the last {@link HttpLoad.mark}. */
 export interface HttpLoadCounts extends Percentiles {
   readonly sent: number
   readonly answered: number
+  /** Open loop: not sent, because all connections were busy. */
+  readonly heldBack: number
+  /** The same as the percentiles of all answers, of those with a 2xx. */
+  readonly accepted: Percentiles
   /** On their way when their connection broke. */
   readonly lost: number
   /** Status code and answers that had it. */
@@ -29,6 +35,8 @@ export interface HttpLoadCounts extends Percentiles {
 
 const MICROS_PER_MS = 1000
 const PACE_MS = 1
+/** The load generator itself may be late by so much. */
+const GIVEN_UP_AFTER_MS = 20
 // A server that refuses connections is asked again at this pace, not in a busy loop.
 const RECONNECT_MS = 20
 
@@ -36,6 +44,7 @@ const RECONNECT_MS = 20
 export class HttpLoad {
   readonly #options: HttpLoadOptions
   readonly #latencyMicros = latencyHistogram()
+  readonly #acceptedMicros = latencyHistogram()
   readonly #statuses = new Map<number, number>()
   readonly #connections = new Set<HttpConnection>()
   /** Connections without a request (open loop only). */
@@ -47,6 +56,7 @@ export class HttpLoad {
   #sent = 0
   #answered = 0
   #lost = 0
+  #heldBack = 0
   #onTheirWay = 0
   #sending = false
   #drained: () => void = () => {}
@@ -68,8 +78,9 @@ export class HttpLoad {
   /** Forgets what was counted so far: the warm-up is over. */
   mark(): void {
     this.#latencyMicros.reset()
+    this.#acceptedMicros.reset()
     this.#statuses.clear()
-    this.#sent = this.#answered = this.#lost = 0
+    this.#sent = this.#answered = this.#lost = this.#heldBack = 0
   }
 
   counts(): HttpLoadCounts {
@@ -77,6 +88,8 @@ export class HttpLoad {
       sent: this.#sent,
       answered: this.#answered,
       lost: this.#lost,
+      heldBack: this.#heldBack,
+      accepted: percentiles(this.#acceptedMicros),
       statuses: [...this.#statuses],
       ...percentiles(this.#latencyMicros)
     }
@@ -110,6 +123,7 @@ export class HttpLoad {
       this.#send(connection, performance.now())
       return
     }
+    if (this.#options.givesUp) this.#giveUp(this.#options.ratePerSecond)
     const intendedAtMs = this.#startedAtMs + (this.#paced * 1000) / this.#options.ratePerSecond
     if (intendedAtMs > performance.now()) {
       this.#free.add(connection)
@@ -118,6 +132,14 @@ export class HttpLoad {
     this.#paced++
     this.#free.delete(connection)
     this.#send(connection, intendedAtMs)
+  }
+
+  /** Leaves out what should have left before the last pace. */
+  #giveUp(ratePerSecond: number): void {
+    const due = Math.floor(((performance.now() - this.#startedAtMs - GIVEN_UP_AFTER_MS) * ratePerSecond) / 1000)
+    if (due <= this.#paced) return
+    this.#heldBack += due - this.#paced
+    this.#paced = due
   }
 
   #send(connection: HttpConnection, intendedAtMs: number): void {
@@ -139,7 +161,9 @@ export class HttpLoad {
     this.#answered++
     this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
     const latencyMicros = (performance.now() - connection.intendedAtMs) * MICROS_PER_MS
-    this.#latencyMicros.recordValue(Math.min(Math.round(latencyMicros), LONGEST_LATENCY_MICROS))
+    const recorded = Math.min(Math.round(latencyMicros), LONGEST_LATENCY_MICROS)
+    this.#latencyMicros.recordValue(recorded)
+    if (status >= 200 && status < 300) this.#acceptedMicros.recordValue(recorded)
     this.#settled()
     if (this.#sending) this.#next(connection)
   }

@@ -13,6 +13,7 @@ export interface LoadRun {
   readonly ca?: string | undefined
   readonly connections: number
   readonly ratePerSecond?: number | undefined
+  readonly givesUp?: boolean | undefined
   /** The server, whose CPU and memory are read at the edges of the measured window. */
   readonly pid: number
   readonly warmUpMs: number

@@ -19,14 +19,19 @@ export async function startFloor(): Promise<Server> {
   return { pid: child.pid, port: ready.port, stop: () => child.stop() }
 }
 
+/** A gateway, and where it answers probes. */
+export interface Gateway extends Server {
+  readonly managementPort: number
+}
+
 /** A gateway as a user starts it, at default settings but for the ports and what `settings`, a file of them, says. */
 export async function startGateway(
   bootstrap: string,
   nodeFlags: readonly string[] = [],
   settings?: string
-): Promise<Server> {
-  const port = await freePort()
-  const ports = ['--port', String(port), '--management-port', '0']
+): Promise<Gateway> {
+  const [port, managementPort] = [await freePort(), await freePort()]
+  const ports = ['--port', String(port), '--management-port', String(managementPort)]
   const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0']
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
@@ -36,7 +41,7 @@ export async function startGateway(
   process.once('exit', () => child.kill('SIGKILL'))
   const output = keepTail(child)
   await answering(port, child, output)
-  return { pid: child.pid!, port, stop: () => stopProcess(child) }
+  return { pid: child.pid!, port, managementPort, stop: () => stopProcess(child) }
 }
 
 /** The last lines a process printed, for when it fails. */
