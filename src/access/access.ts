@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { ForbiddenError, type QuotaExceededError } from '../errors.js'
+import { type CastellanError, ForbiddenError, type QuotaExceededError } from '../errors.js'
+import type { Visit } from './identity.js'
 
 /**
  * What a rule may allow:
@@ -41,6 +42,12 @@ export interface Caller {
 /** Gives a dialect the caller of a request. */
 export interface Access {
   callerOf(request: IncomingMessage): Caller
+  /**
+   * Admits a request that did not come over HTTP; the listeners of HTTP admit theirs. Absent: every request is admitted.
+   *
+   * @param done called once; with an error when the request is refused
+   */
+  enter?(visit: Visit, done: (error?: CastellanError) => void): void
 }
 
 /** The principal of clients without credentials, where those are admitted. */

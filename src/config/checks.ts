@@ -57,13 +57,15 @@ function furtherHostsOf(config: Config, dialects: readonly Dialect[]): ListenedH
   const { host: shared, tls } = config.http
   const settings = new Map(settingsOfDialects(config))
   const enabled = dialects.filter(({ name }) => settings.get(name)!.enabled)
-  return enabled.flatMap(dialect =>
+  const byThemselves = enabled.flatMap(dialect => dialect.hosts?.(settings.get(dialect.name)!) ?? [])
+  const listeners = enabled.flatMap(dialect =>
     (dialect.listeners?.(settings.get(dialect.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
       'host' in address && address.host !== shared
         ? [{ setting: address.setting, host: address.host, isSecure: inherits && tls.certFile !== undefined }]
         : []
     )
   )
+  return [...listeners, ...byThemselves.map(own => ({ ...own, isSecure: false }))]
 }
 
 const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({

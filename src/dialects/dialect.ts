@@ -99,6 +99,8 @@ export interface Dialect<Settings extends DialectSettings = DialectSettings, Nam
   implied?(settings: Settings, originOf: (path: readonly string[]) => string): readonly Assignment[]
   /** Listeners besides the shared port and the dialect's own port. */
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
+  /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
+  hosts?(settings: Settings): readonly OwnHost[]
   /** Its operations, for `/openapi.json`. */
   operations(settings: Settings): readonly Operation[]
   /**
@@ -113,6 +115,13 @@ export interface Dialect<Settings extends DialectSettings = DialectSettings, Nam
  * it awaits anything: Fastify gives a route the handler that its scope has in the turn in which the route is added.
  */
 export type DialectPlugin = (app: FastifyInstance) => void | Promise<void>
+
+/** An address on which a dialect listens by itself, without TLS. */
+export interface OwnHost {
+  /** Names the setting where the address is refused. */
+  readonly setting: string
+  readonly host: string
+}
 
 /** A listener that serves one dialect only. */
 export interface OwnListener {

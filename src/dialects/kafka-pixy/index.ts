@@ -18,8 +18,14 @@ export const kafkaPixy: Dialect<KafkaPixySettings, 'kafka-pixy'> = {
   settings: kafkaPixySettings,
   tryIt: url => [`curl -i '${url}/topics/orders/messages?key=k1&sync' -H 'content-type: text/plain' -d hello`],
   listeners: unixSocketOf,
+  hosts: ({ grpcPort, grpcHost: host }) =>
+    grpcPort === undefined ? [] : [{ setting: 'dialects.kafka-pixy.grpcHost', host }],
   operations: () => kafkaPixyOperations,
-  plugin: async context => (await import('./plugin.js')).kafkaPixyPlugin(context)
+  plugin: async context => {
+    // The packages of gRPC are only loaded where the service is configured.
+    if (context.settings.grpcPort !== undefined) await (await import('./grpc/server.js')).startGrpc(context)
+    return (await import('./plugin.js')).kafkaPixyPlugin(context)
+  }
 }
 
 function unixSocketOf({ unixSocket, unixSocketMode: mode }: KafkaPixySettings): OwnListener[] {

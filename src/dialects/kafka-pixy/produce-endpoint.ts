@@ -3,7 +3,7 @@ import { OverloadedError } from '../../errors.js'
 import { collectBody } from '../../exchange/body-collector.js'
 import type { BufferPool } from '../../exchange/buffer-pool.js'
 import { wantsModern } from '../../exchange/modern-answers.js'
-import type { Gateway, PartitionerName, ProduceOptions } from '../../gateway/gateway.js'
+import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../model.js'
 import { type ContentKind, contentKindOf } from './content.js'
@@ -13,22 +13,11 @@ import { messageSizeOf } from './message-size.js'
 import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
 import type { PixyRequest } from './pixy-request.js'
+import { NO_HEADERS_YET, PASSING, produceOptionsOf } from './produce-options.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const ACCEPTED_BODY = '{}'
 const PENDING = persistedText(['pending'])
-const NO_HEADERS_YET =
-  'headers are not supported with this version of Kafka. Consider changing `kafka.version` (dialects.kafka-pixy.messageHeaders)'
-
-const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {
-  hash: 'fnv1a',
-  random: 'random',
-  roundrobin: 'roundRobin'
-}
-
-/** Why an asynchronous request that was refused is told so: the same message may be taken later. */
-const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded', 'shuttingDown', 'logUnavailable'])
-
 export interface ProduceParts {
   readonly access: Access
   readonly answers: PixyAnswers
@@ -59,10 +48,9 @@ export class ProduceEndpoint {
     this.#settings = settings
     this.#maxBodyBytes = Math.min(settings.maxBodyBytes, maxBodyBytes)
     this.#parts = parts
-    const partitioner = PARTITIONERS[settings.partitioner]
-    const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
-    this.#sync = { partitioner, deadlineMs: syncTimeoutMs }
-    this.#async = { partitioner, durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs }
+    const { sync, async } = produceOptionsOf(settings)
+    this.#sync = sync
+    this.#async = async
   }
 
   receive(request: PixyRequest): void {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../settings/units.js'
+import { bytes, count, host, listenPort, milliseconds } from '../../settings/units.js'
 import { commonSettings } from '../common-settings.js'
 
 const MIB = 1024 * 1024
@@ -23,6 +23,12 @@ export const kafkaPixySettings = z
       .regex(/^[0-7]{3,4}$/, { error: 'write it in octal digits, as 660' })
       .default('660')
       .describe('File mode of the socket. Kafka-Pixy had 777: who can open the socket needs no credentials'),
+    grpcPort: listenPort
+      .optional()
+      .describe('The port of the gRPC service, as Kafka-Pixy had 19091; 0: any free one. Absent: none'),
+    grpcHost: host
+      .default('127.0.0.1')
+      .describe('Its listening address. It has no TLS of its own: put a proxy with TLS before it for other machines'),
     defaultCluster: z
       .string()
       .min(1)

@@ -6,7 +6,13 @@ const TEXT = { 'content-type': 'text/plain' }
 
 export const underTest: DialectUnderTest = {
   patient: {},
-  otherValues: { unixSocketMode: '600', defaultCluster: 'main', partitioner: 'roundrobin' },
+  otherValues: {
+    unixSocketMode: '600',
+    grpcPort: 0,
+    grpcHost: '127.0.0.2',
+    defaultCluster: 'main',
+    partitioner: 'roundrobin'
+  },
   scenes: { socket: folder => ({ unixSocket: `${folder.path}/pixy.sock` }) },
   calls: {
     produce: (url, client) =>

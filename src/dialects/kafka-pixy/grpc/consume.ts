@@ -1,0 +1,117 @@
+import { status } from '@grpc/grpc-js'
+import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../../../gateway/gateway.js'
+import { DISABLED, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from '../failure-texts.js'
+import type { KafkaPixySettings } from '../settings.js'
+import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'
+import { StatusError, statusOf } from './statuses.js'
+
+/** A call, as far as a method has to know of it. */
+export interface Call {
+  /** The client has gone away, or its deadline is over. */
+  readonly cancelled: boolean
+  onCancelled(cancelled: () => void): void
+  /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
+  onAnswered(answered: (isSent: boolean) => void): void
+}
+
+const EMPTY = Buffer.alloc(0)
+const TOO_MANY_REQUESTS =
+  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
+
+/** `ConsumeNAck` and `Ack`. */
+export class Consumer {
+  readonly #settings: KafkaPixySettings
+  /** Ends of the calls that wait for a message. */
+  readonly #waiting = new Set<(error: StatusError) => void>()
+
+  constructor(settings: KafkaPixySettings) {
+    this.#settings = settings
+  }
+
+  /** Calls that wait for a message are answered that the process stops. */
+  stop(): void {
+    for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
+  }
+
+  async consume(gateway: Gateway, request: ConsNAckRq, call: Call): Promise<ConsRs> {
+    const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
+    const acksAnother = !no_ack && !auto_ack
+    if (acksAnother) requirePlace(partition, offset)
+    requireGroup(group)
+    if (this.#settings.consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
+    // It comes before the request for a message; the answer does not say what became of it.
+    if (acksAnother) void gateway.ack(group, { topic, partition, offset }).catch(() => undefined)
+    const message = await this.#next(gateway, group, topic, call)
+    call.onAnswered(isSent => {
+      if (!isSent) message.giveBack()
+      else if (auto_ack && !no_ack) message.ack()
+    })
+    return toAnswer(message)
+  }
+
+  async ack(gateway: Gateway, { group, topic, partition, offset }: AckRq): Promise<object> {
+    requirePlace(partition, offset)
+    requireGroup(group)
+    const message: MessageId = { topic, partition, offset }
+    const result = await gateway.ack(group, message)
+    switch (result.type) {
+      case 'acked':
+        return {}
+      case 'failed':
+        throw statusOf(result, status.NOT_FOUND, gateway.isReady)
+      case 'notRead':
+        throw new StatusError(status.INTERNAL, `acks channel missing for {${group} ${topic} ${partition}}`)
+      case 'notOffered': {
+        const place = `{${group} ${topic} ${partition}}`
+        throw new StatusError(status.INVALID_ARGUMENT, `offset ${offset} of ${place} has not been offered`)
+      }
+    }
+  }
+
+  #next(gateway: Gateway, group: string, topic: string, call: Call): Promise<ConsumedMessage> {
+    return new Promise((resolve, reject) => {
+      const end = (error: StatusError): void => {
+        cancel()
+        this.#waiting.delete(end)
+        reject(error)
+      }
+      const reply = (result: ConsumeResult): void => {
+        this.#waiting.delete(end)
+        if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
+        else if (call.cancelled) {
+          result.message.giveBack()
+          reject(new StatusError(status.CANCELLED, 'the client has gone away'))
+        } else resolve(result.message)
+      }
+      this.#waiting.add(end)
+      const cancel = gateway.consume(group, topic, undefined, { reply })
+      call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))
+    })
+  }
+}
+
+function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady: boolean): StatusError {
+  if (result.type === 'timedOut') return new StatusError(status.NOT_FOUND, LONG_POLL_TIMEOUT)
+  if (result.code === 'overloaded') return new StatusError(status.RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS)
+  return statusOf(result, status.INTERNAL, isReady)
+}
+
+/** A copy of the bytes is made when the answer is encoded, in the same turn. */
+const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): ConsRs => ({
+  partition,
+  offset,
+  key_value: key ?? EMPTY,
+  key_undefined: key === null,
+  message: value ?? EMPTY,
+  headers: headers.map(header => ({ key: header.key, value: header.value ?? EMPTY }))
+})
+
+function requirePlace(partition: number, offset: number): void {
+  if (partition < 0) throw new StatusError(status.INVALID_ARGUMENT, `bad ack partition: ${partition}`)
+  if (offset < 0) throw new StatusError(status.INVALID_ARGUMENT, `bad ack offset: ${offset}`)
+}
+
+function requireGroup(group: string): void {
+  if (group === '')
+    throw new StatusError(status.INVALID_ARGUMENT, 'one consumer group is expected, but its name is empty')
+}

@@ -1,0 +1,101 @@
+import { status } from '@grpc/grpc-js'
+import type { Gateway, GroupOffset, GroupReader, TopicMetadata } from '../../../gateway/gateway.js'
+import { sparseAcksOf } from '../../../gateway/sparse-acks.js'
+import { errorCodes } from '../../../wire/error-codes.js'
+import type {
+  GetOffsetsRs,
+  GetTopicMetadataRq,
+  GetTopicMetadataRs,
+  ListConsumersRs,
+  ListTopicRq,
+  ListTopicRs,
+  PartitionOffset,
+  SetOffsetsRq,
+  ToGroup
+} from './messages.js'
+import { StatusError } from './statuses.js'
+
+const UNKNOWN_TOPIC = 'Unknown topic'
+/** What a group that has committed nothing has for an offset, and the name of the first offset that there is. */
+const NONE = -1
+const OLDEST = -2
+/** Of the document in which Kafka-Pixy found the settings of a topic. */
+const CONFIG_VERSION = 1
+
+/** The methods about offsets, topics and consumers. */
+export class LookUps {
+  readonly #timeoutMs: number
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs
+  }
+
+  async getOffsets(gateway: Gateway, { group, topic }: ToGroup): Promise<GetOffsetsRs> {
+    const offsets = await gateway.offsets(group, topic, this.#timeoutMs)
+    if (offsets === undefined) throw unknownTopic()
+    return { offsets: offsets.map(toPartitionOffset) }
+  }
+
+  async setOffsets(gateway: Gateway, { group, topic, offsets }: SetOffsetsRq): Promise<object> {
+    if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
+    const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
+    const outcomes = await gateway.commit(group, topic, changes, this.#timeoutMs)
+    if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
+    return {}
+  }
+
+  async listTopics(gateway: Gateway, { with_partitions }: ListTopicRq): Promise<ListTopicRs> {
+    const topics = await gateway.topics('all', this.#timeoutMs)
+    const described = [...topics.values()].map(topic => [topic.topic, toMetadata(topic, with_partitions)] as const)
+    return { topics: Object.fromEntries(described) }
+  }
+
+  async getTopicMetadata(
+    gateway: Gateway,
+    { topic, with_partitions }: GetTopicMetadataRq
+  ): Promise<GetTopicMetadataRs> {
+    const found = (await gateway.topics([topic], this.#timeoutMs)).get(topic)
+    if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
+    return toMetadata(found, with_partitions)
+  }
+
+  async listConsumers(gateway: Gateway, { topic, group }: ToGroup): Promise<ListConsumersRs> {
+    const groups = await gateway.consumers(group === '' ? 'all' : [group], this.#timeoutMs)
+    if (group !== '' && !groups.has(group)) throw notFound(`unknown consumer group ${group}`)
+    const ofTopic = [...groups].map(([name, readers]) => [name, { consumers: consumersOf(readers, topic) }] as const)
+    const reading = ofTopic.filter(([, { consumers }]) => Object.keys(consumers).length > 0)
+    if (group !== '' && reading.length === 0) throw notFound(`topic ${topic} is not consumed by ${group}`)
+    return { groups: Object.fromEntries(reading) }
+  }
+}
+
+const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
+const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
+
+function toPartitionOffset({ partition, earliest: begin, latest: end, committed }: GroupOffset): PartitionOffset {
+  const { offset = NONE, metadata = '' } = committed ?? {}
+  const lag = offset === NONE ? 0 : offset === OLDEST ? end - begin : end - offset
+  const sparse_acks = sparseAcksOf({ offset, metadata })
+  return { partition, begin, end, count: end - begin, offset, lag, metadata, sparse_acks }
+}
+
+const toMetadata = ({ partitions }: TopicMetadata, withPartitions: boolean): GetTopicMetadataRs => ({
+  version: CONFIG_VERSION,
+  config: {},
+  partitions: withPartitions
+    ? partitions.map(({ partition, leaderId: leader, replicas, isr }) => ({ partition, leader, replicas, isr }))
+    : []
+})
+
+function consumersOf(readers: readonly GroupReader[], topic: string) {
+  const reading = readers.filter(reader => reader.partitions.has(topic))
+  return Object.fromEntries(
+    reading.map(reader => [nameOf(reader, readers), { partitions: reader.partitions.get(topic)! }])
+  )
+}
+
+/** Clients of one group may have the same name; then the coordinator's one tells them apart. */
+function nameOf({ instanceId, clientId, memberId }: GroupReader, all: readonly GroupReader[]): string {
+  const isUnique = all.filter(other => other.clientId === clientId).length === 1
+  return instanceId ?? (isUnique ? clientId : memberId)
+}

@@ -1,0 +1,56 @@
+import { status } from '@grpc/grpc-js'
+import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
+import type { ProduceRecord, RecordFailure } from '../../../model.js'
+import { TOO_LARGE } from '../failure-texts.js'
+import { messageSizeOf } from '../message-size.js'
+import { NO_HEADERS_YET, PASSING, produceOptionsOf } from '../produce-options.js'
+import type { KafkaPixySettings } from '../settings.js'
+import type { ProdRq, ProdRs } from './messages.js'
+import { StatusError, statusOf } from './statuses.js'
+
+/** What a message without a place is answered. */
+const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
+
+/** `Produce`. */
+export class Producer {
+  readonly #settings: KafkaPixySettings
+  readonly #sync: ProduceOptions
+  readonly #async: ProduceOptions
+
+  constructor(settings: KafkaPixySettings) {
+    this.#settings = settings
+    const { sync, async } = produceOptionsOf(settings)
+    this.#sync = sync
+    this.#async = async
+  }
+
+  async produce(gateway: Gateway, request: ProdRq): Promise<ProdRs> {
+    const { topic, key_value, key_undefined, message: value, async_mode, headers } = request
+    const key = key_undefined ? null : key_value
+    const { messageHeaders, maxMessageBytes } = this.#settings
+    if (headers.length > 0 && !messageHeaders) throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
+    const isTooLarge = messageSizeOf(value, key, headers) > maxMessageBytes
+    // Without waiting, a message that can never be written is accepted, and dropped.
+    if (isTooLarge && async_mode) return NO_PLACE
+    if (isTooLarge) throw new StatusError(status.INTERNAL, TOO_LARGE)
+    const record = { topic, key, value, headers }
+    return async_mode ? this.#produceAsync(gateway, record) : this.#produceSync(gateway, record)
+  }
+
+  async #produceSync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
+    const [outcome] = await gateway.produce([record], this.#sync).outcomes()
+    if (outcome!.type === 'delivered') return { partition: outcome!.partition, offset: outcome!.offset }
+    throw statusOf(outcome!, status.INVALID_ARGUMENT, gateway.isReady)
+  }
+
+  async #produceAsync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
+    const ticket = gateway.produce([record], this.#async)
+    const refused = this.#async.durability === 'disk' ? (await ticket.accepted())?.[0] : ticket.refused?.[0]
+    if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)
+    return NO_PLACE
+  }
+
+  #refusal({ isReady }: Gateway, refused: RecordFailure): StatusError {
+    return statusOf(refused, status.INVALID_ARGUMENT, isReady)
+  }
+}

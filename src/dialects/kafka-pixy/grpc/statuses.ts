@@ -1,0 +1,43 @@
+import { status } from '@grpc/grpc-js'
+import { CastellanError, type ErrorCode, type KafkaError } from '../../../errors.js'
+import { type AnyFailure, failureAnswerOf, NO_SUCH_TOPIC } from '../failure-texts.js'
+
+/** A call that is answered with a status, and no message. */
+export class StatusError extends Error {
+  readonly code: status
+
+  constructor(code: status, details: string) {
+    super(details)
+    this.code = code
+  }
+}
+
+/** Codes of our own errors; what is not named here is INTERNAL. */
+const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
+  ['unauthenticated', status.UNAUTHENTICATED],
+  ['forbidden', status.PERMISSION_DENIED],
+  ['quotaExceeded', status.RESOURCE_EXHAUSTED],
+  ['overloaded', status.RESOURCE_EXHAUSTED],
+  ['shuttingDown', status.UNAVAILABLE],
+  ['logUnavailable', status.UNAVAILABLE]
+])
+
+/**
+ * The status of a failure of any method.
+ *
+ * @param unknownTopic the status where Kafka has no such topic
+ * @param isReady whether any broker is there
+ */
+export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
+  const { text } = failureAnswerOf(failure, isReady)
+  const code = text === NO_SUCH_TOPIC ? unknownTopic : STATUSES.get(failure.code)
+  return new StatusError(code ?? status.INTERNAL, text)
+}
+
+/** The same for whatever was thrown; `undefined`: a bug. */
+export function statusOfError(error: unknown, isReady: boolean): StatusError | undefined {
+  if (error instanceof StatusError) return error
+  if (!(error instanceof CastellanError)) return undefined
+  const { errorCode } = error as Partial<KafkaError>
+  return statusOf({ code: error.code, message: error.message, errorCode }, status.NOT_FOUND, isReady)
+}

@@ -1,0 +1,28 @@
+import type { PartitionerName, ProduceOptions } from '../../gateway/gateway.js'
+import type { RecordFailure } from '../../model.js'
+import type { KafkaPixySettings } from './settings.js'
+
+const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {
+  hash: 'fnv1a',
+  random: 'random',
+  roundrobin: 'roundRobin'
+}
+
+/** Why an asynchronous request that was refused is told so: the same message may be taken later. */
+export const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded', 'shuttingDown', 'logUnavailable'])
+
+export const NO_HEADERS_YET =
+  'headers are not supported with this version of Kafka. Consider changing `kafka.version` (dialects.kafka-pixy.messageHeaders)'
+
+/** How messages are produced, with and without waiting for Kafka. */
+export function produceOptionsOf(settings: KafkaPixySettings): {
+  readonly sync: ProduceOptions
+  readonly async: ProduceOptions
+} {
+  const partitioner = PARTITIONERS[settings.partitioner]
+  const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
+  return {
+    sync: { partitioner, deadlineMs: syncTimeoutMs },
+    async: { partitioner, durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs }
+  }
+}

@@ -1,0 +1,243 @@
+import { createHash } from 'node:crypto'
+import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { expect } from 'chai'
+import type { App } from '../../../src/app.js'
+import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { loadConfig } from '../../../src/config/config.js'
+import type { MethodName, Methods } from '../../../src/dialects/kafka-pixy/grpc/messages.js'
+import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
+import { type LogLine, recordingLogger } from '../../http/fixtures.js'
+import { startTestApp } from '../../support/app-under-test.js'
+
+type Call = (
+  request: object,
+  metadata: Metadata,
+  done: (error: ServiceError | null, answer: object) => void
+) => {
+  cancel(): void
+}
+/** A whole gateway with the service, and a client of it over the wire. */
+class GrpcHarness {
+  readonly app: App
+  readonly address: string
+  readonly client: Client
+
+  private constructor(app: App, address: string) {
+    this.app = app
+    this.address = address
+    this.client = new (loadDefinition())(address, credentials.createInsecure())
+  }
+
+  static async start(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<GrpcHarness> {
+    const lines: LogLine[] = []
+    const all = { 'dialects.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
+    const app = await startTestApp(bootstrap, all, recordingLogger(lines))
+    const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
+    return new GrpcHarness(app, `127.0.0.1:${port}`)
+  }
+
+  ask<Name extends MethodName>(
+    name: Name,
+    request: Partial<Methods[Name][0]>,
+    { metadata = new Metadata(), cancelled }: { metadata?: Metadata; cancelled?: Promise<unknown> } = {}
+  ): Promise<Methods[Name][1]> {
+    const method = (this.client as unknown as Record<string, Call>)[name]!
+    return new Promise((resolve, reject) => {
+      const call = method.call(this.client, request, metadata, (error, answer) =>
+        error ? reject(error) : resolve(answer as Methods[Name][1])
+      )
+      cancelled?.then(() => call.cancel())
+    })
+  }
+
+  /** `5: Unknown topic` */
+  async refusal(asked: Promise<unknown>): Promise<string> {
+    const error = await asked.then(
+      answer => ({ code: status.OK, details: JSON.stringify(answer) }),
+      (thrown: ServiceError) => thrown
+    )
+    return `${error.code}: ${error.details}`
+  }
+
+  async stop(): Promise<void> {
+    this.client.close()
+    await this.app.stop()
+  }
+}
+
+const bytes = (text: string): Buffer => Buffer.from(text)
+
+describe("Kafka-Pixy's gRPC service", function () {
+  this.timeout(30_000)
+  let cluster: EmbeddedCluster
+  let grpc: GrpcHarness
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    for (const topic of ['test.4', 'acks', 'empty']) cluster.createTopic(topic, { partitions: 4 })
+    grpc = await GrpcHarness.start(cluster.bootstrap, { 'consumer.start': 'earliest' })
+  })
+  after(async () => {
+    await grpc.stop()
+    await cluster.close()
+  })
+  const ends = (topic: string): number[] => [0, 1, 2, 3].map(partition => cluster.records(topic, partition).length)
+
+  it('pixy G1 pixy G2 pixy G3 asynchronous messages spread by their keys, and without one over all partitions', async () => {
+    for (let key = 0; key < 10; key++) {
+      const request = { topic: 'test.4', key_value: bytes(String(key)), message: bytes('m'), async_mode: true }
+      expect(await grpc.ask('Produce', request)).to.deep.equal({ partition: -1, offset: -1 })
+    }
+    while (ends('test.4').reduce((sum, end) => sum + end, 0) < 10) await new Promise(resolve => setTimeout(resolve, 10))
+    expect(ends('test.4')).to.deep.equal([3, 2, 2, 3])
+    const place = await grpc.ask('Produce', { topic: 'test.4', message: bytes('m') })
+    expect(place).to.deep.equal({ partition: 3, offset: 3 })
+    for (let at = 0; at < 40; at++)
+      await grpc.ask('Produce', { topic: 'test.4', key_undefined: true, message: bytes('m') })
+    expect(ends('test.4').reduce((sum, end) => sum + end, 0)).to.equal(51)
+  })
+
+  it('pixy G4 pixy G13 a synchronous message is where the answer says, with its headers', async () => {
+    const headers = [{ key: 'Trace', value: Buffer.from([0, 255]) }]
+    const request = { topic: 'test.4', key_value: bytes('bar'), message: bytes('hello'), headers }
+    const { partition, offset } = await grpc.ask('Produce', request)
+    expect(partition).to.equal(2)
+    const record = cluster.records('test.4', 2)[offset]!
+    expect([String(record.key), String(record.value)]).to.deep.equal(['bar', 'hello'])
+    expect(record.headers).to.deep.equal(headers)
+  })
+
+  it('pixy G5 pixy G14 an unknown cluster and an unknown topic are refused by name', async () => {
+    const cluster = 'nowhere'
+    const unknown = '3: proxy `nowhere` does not exist'
+    expect(await grpc.refusal(grpc.ask('Produce', { cluster, topic: 'test.4' }))).to.equal(unknown)
+    expect(await grpc.refusal(grpc.ask('ConsumeNAck', { cluster, topic: 'test.4', group: 'g' }))).to.equal(unknown)
+    const topic = 'no..such/topic'
+    expect(await grpc.refusal(grpc.ask('GetOffsets', { topic: 'nothing', group: 'g' }))).to.equal('5: Unknown topic')
+    expect(await grpc.refusal(grpc.ask('Produce', { topic }))).to.match(/^13: kafka server: .* invalid topic\.$/)
+  })
+
+  it('pixy G7 pixy G11 pixy G12 acknowledges what it answers, where it is told to', async () => {
+    await grpc.ask('Produce', { topic: 'acks', key_undefined: true, message: bytes('one') })
+    const asked = { cluster: 'default', topic: 'acks', group: 'auto', auto_ack: true }
+    const message = await grpc.ask('ConsumeNAck', asked)
+    expect([String(message.message), message.key_undefined, message.headers]).to.deep.equal(['one', true, []])
+    expect(await grpc.refusal(grpc.ask('ConsumeNAck', asked))).to.equal('5: long polling timeout')
+    const committed = async () => {
+      const { offsets } = await grpc.ask('GetOffsets', { topic: 'acks', group: 'auto' })
+      return offsets[message.partition]!.offset
+    }
+    while ((await committed()) < 1) await new Promise(resolve => setTimeout(resolve, 10))
+  })
+
+  it('pixy G8 pixy G10 acknowledges the message before with the next call, and the last one by itself', async () => {
+    cluster.createTopic('chain', { partitions: 1 })
+    for (const text of ['a', 'b', 'c']) await grpc.ask('Produce', { topic: 'chain', message: bytes(text) })
+    const asked = { topic: 'chain', group: 'g' }
+    const first = await grpc.ask('ConsumeNAck', { ...asked, no_ack: true })
+    const second = await grpc.ask('ConsumeNAck', { ...asked, ack_partition: first.partition, ack_offset: first.offset })
+    const third = await grpc.ask('ConsumeNAck', { ...asked, no_ack: true })
+    expect([first, second, third].map(({ message }) => String(message))).to.deep.equal(['a', 'b', 'c'])
+    const { partition, offset } = third
+    expect(await grpc.ask('Ack', { ...asked, partition, offset })).to.deep.equal({})
+    const standing = async () => (await grpc.ask('GetOffsets', asked)).offsets[0]!
+    let found = await standing()
+    while (found.sparse_acks === '') found = await standing()
+    expect(found).to.include({ partition: 0, begin: 0, end: 3, count: 3, offset: 1, lag: 2, sparse_acks: '1-2' })
+    expect(await grpc.refusal(grpc.ask('Ack', { ...asked, partition, offset: 99 }))).to.match(/^3: offset 99 of/)
+    expect(await grpc.refusal(grpc.ask('Ack', { ...asked, partition: -1 }))).to.equal('3: bad ack partition: -1')
+  })
+
+  it('a client that goes away while it waits takes no message with it', async () => {
+    cluster.createTopic('left', { partitions: 1 })
+    const asked = { topic: 'left', group: 'g', auto_ack: true }
+    const gone = grpc.ask('ConsumeNAck', asked, { cancelled: new Promise(resolve => setTimeout(resolve, 200)) })
+    expect(await grpc.refusal(gone)).to.match(/^1: /)
+    await grpc.ask('Produce', { topic: 'left', message: bytes('kept') })
+    expect(String((await grpc.ask('ConsumeNAck', asked)).message)).to.equal('kept')
+  })
+
+  it('sets offsets, and tells topics and who reads them', async () => {
+    const asked = { topic: 'empty', group: 'set' }
+    const offsets = [{ partition: 1, offset: 7, metadata: 'note' }]
+    expect(await grpc.ask('SetOffsets', { ...asked, offsets })).to.deep.equal({})
+    const standing = (await grpc.ask('GetOffsets', asked)).offsets
+    expect(standing.map(({ offset }) => offset)).to.deep.equal([-1, 7, -1, -1])
+    expect(standing[1]).to.include({ metadata: 'note', lag: -7 })
+    const topics = (await grpc.ask('ListTopics', { with_partitions: true })).topics
+    expect(topics['test.4']!.partitions).to.have.length(4)
+    const described = await grpc.ask('GetTopicMetadata', { topic: 'test.4' })
+    expect([described.version, described.partitions]).to.deep.equal([1, []])
+    await grpc.refusal(grpc.ask('ConsumeNAck', { topic: 'empty', group: 'reading', no_ack: true }))
+    const { groups } = await grpc.ask('ListConsumers', { topic: 'empty', group: 'reading' })
+    expect(Object.values(groups.reading!.consumers)).to.deep.equal([{ partitions: [0, 1, 2, 3] }])
+    expect(await grpc.refusal(grpc.ask('ListConsumers', { topic: 'empty', group: 'nobody' }))).to.equal(
+      '5: unknown consumer group nobody'
+    )
+    expect(await grpc.refusal(grpc.ask('ListConsumers', { topic: 'acks', group: 'reading' }))).to.equal(
+      '5: topic acks is not consumed by reading'
+    )
+  })
+})
+
+describe("the door of Kafka-Pixy's gRPC service", function () {
+  this.timeout(30_000)
+
+  it('asks for credentials, and allows what the rules allow; without rules of its own nobody listens elsewhere', async () => {
+    const cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+    const rules = [{ principals: ['anna'], operations: ['produce'], topics: ['orders'] }]
+    const grpc = await GrpcHarness.start(cluster.bootstrap, {
+      'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }]),
+      'access.rules': JSON.stringify(rules),
+      'dialects.kafka-pixy.consumerDisabled': 'true'
+    })
+    const metadata = new Metadata()
+    metadata.set('authorization', 'Bearer a-token-of-anna')
+    const produce = { topic: 'orders', message: bytes('m') }
+    expect(await grpc.refusal(grpc.ask('Produce', produce))).to.match(/^16: /)
+    expect(await grpc.ask('Produce', produce, { metadata })).to.deep.equal({ partition: 0, offset: 0 })
+    expect(await grpc.refusal(grpc.ask('Produce', { topic: 'other' }, { metadata }))).to.match(/^7: /)
+    expect(await grpc.refusal(grpc.ask('ListTopics', {}, { metadata }))).to.match(/^7: /)
+    await grpc.stop()
+    await cluster.close()
+  })
+
+  it('listens nowhere unless it is told to, and beyond this machine only with authentication', () => {
+    const load = (settings: Readonly<Record<string, string>>) => {
+      const flags = Object.entries(settings).map(([path, value]) => ({
+        flag: `--${path}`,
+        path: path.split('.'),
+        value
+      }))
+      return loadConfig({ flags })
+    }
+    const open = { 'dialects.kafka-pixy.grpcPort': '0', 'dialects.kafka-pixy.grpcHost': '0.0.0.0' }
+    expect(() => load(open)).to.throw(/dialects\.kafka-pixy\.grpcHost: 0\.0\.0\.0 can be reached from other machines/)
+    expect(() => load({ ...open, 'http.allowAnonymous': 'true' })).not.to.throw()
+    expect(() => load({ 'dialects.kafka-pixy.grpcHost': '0.0.0.0' })).not.to.throw()
+  })
+
+  it('pixy G15 a consumer that is disabled, and a process that stops, are unavailable', async () => {
+    const cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+    const disabled = await GrpcHarness.start(cluster.bootstrap, { 'dialects.kafka-pixy.consumerDisabled': 'true' })
+    const asked = { topic: 'orders', group: 'g', no_ack: true }
+    expect(await disabled.refusal(disabled.ask('ConsumeNAck', asked))).to.equal(
+      '14: service is disabled by configuration'
+    )
+    await disabled.stop()
+    const stopping = await GrpcHarness.start(cluster.bootstrap, { 'consumer.longPollMs': '20000' })
+    const waiting = stopping.refusal(stopping.ask('ConsumeNAck', asked))
+    while ((await stopping.ask('GetOffsets', asked)).offsets[0]!.offset < 0) {
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    const stopped = stopping.app.stop()
+    expect(await waiting).to.equal('14: service is shutting down')
+    await stopped
+    stopping.client.close()
+    await cluster.close()
+  })
+})
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
