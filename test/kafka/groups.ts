@@ -34,7 +34,7 @@ try {
       processes: 3,
       processEnds: Number(values.ends),
       brokerKills: Number(values.brokers),
-      pauseMs: { from: 2_000, to: 4_500 },
+      pauseMs: { from: 1_500, to: 3_500 },
       settings: {
         start: 'earliest',
         sessionTimeoutMs: 2_000,
