@@ -29,6 +29,7 @@ export class RequestTurns {
   readonly #waiting: (() => void)[] = []
   #turn = 0
   #handledInTurn = 0
+  #isScheduled = false
 
   constructor(turns: LoopTurns) {
     this.#turns = turns
@@ -46,17 +47,24 @@ export class RequestTurns {
   /** @param handle called in a later turn, after those that were given before */
   defer(handle: () => void): void {
     this.#waiting.push(handle)
-    if (this.#waiting.length === 1) setImmediate(() => this.#handleSome())
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#waiting.length === 0) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#handleSome()
+    })
   }
 
   #handleSome(): void {
-    const some = this.#waiting.splice(0, MAX_REQUESTS_PER_TURN)
     const untilMs = performance.now() + MAX_TURN_MS
     try {
-      while (some.length > 0 && performance.now() < untilMs) some.shift()!()
+      for (let left = MAX_REQUESTS_PER_TURN; left > 0 && performance.now() < untilMs; left--) this.#waiting.shift()?.()
     } finally {
-      this.#waiting.unshift(...some)
-      if (this.#waiting.length > 0) setImmediate(() => this.#handleSome())
+      this.#schedule()
     }
   }
 }
