@@ -7,6 +7,7 @@ import type { BrokerClient } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { DescribeGroupsResponse } from '../wire/protocol/describe-groups.js'
 import { groupAction } from './error-actions.js'
+import { GroupWaiters } from './group-waiters.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
@@ -24,30 +25,26 @@ export type DescribeGroupCall = ReadonlyMap<string, readonly Waiter[]>
 export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall, DescribeGroupsResponse> {
   readonly name = 'describeGroup'
   readonly #callTimeoutMs: number
-  readonly #queue = new Map<string, Waiter[]>()
+  readonly #waiting = new GroupWaiters<Waiter>()
 
   constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#queue.size === 0
+    return this.#waiting.isEmpty
   }
 
   addToQueue(request: Waiter): void {
-    const { groupId } = request.request
-    const waiting = this.#queue.get(groupId)
-    if (waiting) waiting.push(request)
-    else this.#queue.set(groupId, [request])
+    this.#waiting.add(request)
   }
 
   nextCall(): DescribeGroupCall | undefined {
-    const call = new Map<string, Waiter[]>()
-    for (const [groupId, waiting] of this.#queue) {
-      this.#queue.delete(groupId)
-      const open = stillOpen(waiting)
-      if (open.length > 0) call.set(groupId, open)
-      if (call.size === MAX_GROUPS_PER_CALL) break
+    const call = new Map<string, readonly Waiter[]>()
+    while (call.size < MAX_GROUPS_PER_CALL) {
+      const next = this.#waiting.take()
+      if (next === undefined) break
+      call.set(next.groupId, next.waiters)
     }
     return call.size > 0 ? call : undefined
   }
@@ -73,9 +70,7 @@ export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall,
   }
 
   drain(): AnyAccepted[] {
-    const waiting = stillOpen([...this.#queue.values()].flat())
-    this.#queue.clear()
-    return waiting
+    return this.#waiting.drain()
   }
 }
 

@@ -5,6 +5,7 @@ import { describeOperation } from '../requests/operation.js'
 import { problemOfGroup } from '../requests/problems.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../wire/broker-client.js'
 import { anyBrokerAction } from './error-actions.js'
+import { GroupWaiters } from './group-waiters.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
@@ -20,30 +21,22 @@ export interface FindCoordinatorCall {
 export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorCall, FindCoordinatorResponse> {
   readonly name = 'findCoordinator'
   readonly #callTimeoutMs: number
-  readonly #queue = new Map<string, Waiter[]>()
+  readonly #waiting = new GroupWaiters<Waiter>()
 
   constructor(callTimeoutMs: number) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#queue.size === 0
+    return this.#waiting.isEmpty
   }
 
   addToQueue(request: Waiter): void {
-    const { groupId } = request.request
-    const waiting = this.#queue.get(groupId)
-    if (waiting) waiting.push(request)
-    else this.#queue.set(groupId, [request])
+    this.#waiting.add(request)
   }
 
   nextCall(): FindCoordinatorCall | undefined {
-    for (const [groupId, waiting] of this.#queue) {
-      this.#queue.delete(groupId)
-      const waiters = stillOpen(waiting)
-      if (waiters.length > 0) return { groupId, waiters }
-    }
-    return undefined
+    return this.#waiting.take()
   }
 
   send(client: BrokerClient, { groupId }: FindCoordinatorCall): Promise<FindCoordinatorResponse> {
@@ -67,9 +60,7 @@ export class FindCoordinatorProcessor implements QueueProcessor<FindCoordinatorC
   }
 
   drain(): AnyAccepted[] {
-    const waiting = stillOpen([...this.#queue.values()].flat())
-    this.#queue.clear()
-    return waiting
+    return this.#waiting.drain()
   }
 }
 
