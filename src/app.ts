@@ -164,6 +164,8 @@ class Rooms {
     await this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(doors, statsd, accessLog)
     announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
+    // A large backlog would take the time that the listeners need.
+    this.#clusters.drainDurableLog()
     return {
       urls,
       embeddedBootstrap,

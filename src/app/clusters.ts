@@ -54,7 +54,17 @@ export class Clusters {
     const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker, logStorage } = deps
     this.#deps = deps
     const settings = config.wal
-    this.#queue = new DurableQueue({ settings, log, metrics, now: Date.now, onBroken, worker, ...logStorage })
+    const drainsLater = true
+    this.#queue = new DurableQueue({
+      settings,
+      log,
+      metrics,
+      now: Date.now,
+      onBroken,
+      worker,
+      drainsLater,
+      ...logStorage
+    })
     this.#logWatch = new DurableLogWatch(() => this.#queue.whyUnusable(), deps.log)
   }
 
@@ -89,6 +99,11 @@ export class Clusters {
     const { config, dialects, log } = this.#deps
     await announceDurableLog(config, this.#queue, dialects, log)
     if (namesOfKeepers(config, dialects).length > 0) await this.#logWatch.start()
+  }
+
+  /** Delivers what an earlier process has left in the durable log. */
+  drainDurableLog(): void {
+    this.#queue.drain()
   }
 
   /**

@@ -214,6 +214,10 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
   }
 
+  drain(): void {
+    this.#topics.drain()
+  }
+
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
     const notes = this.#left!.notes.get(destination) ?? new Map()
     const topic = new DurableTopic(

@@ -32,6 +32,8 @@ export interface QueueMember {
   readonly cluster: string
   /** The log is open. Called once, before anything is appended for this cluster. */
   opened(queue: OpenedQueue): void
+  /** What was left may be delivered; until then it waits, and so does what comes behind it. */
+  drain(): void
 }
 
 export interface DurableQueueOptions {
@@ -42,6 +44,8 @@ export interface DurableQueueOptions {
   readonly now: () => number
   /** The log can do nothing any more; another process may have it. */
   readonly onBroken: (error: Error) => void
+  /** What an earlier process has left waits for {@link DurableQueue.drain}. Default: it is delivered at once. */
+  readonly drainsLater?: boolean | undefined
   /** The module of the log's thread; another one than the built one when the sources themselves are run. */
   readonly worker?: URL | undefined
   /** Default: a log on a thread of its own. */
@@ -88,6 +92,7 @@ export class DurableQueue {
   #failedAt = Number.NEGATIVE_INFINITY
   #lastError = ''
   #isClosed = false
+  #isDraining: boolean
   readonly #metrics: LogMetrics
   #ticker: NodeJS.Timeout | undefined
   /** What came before the log was open. */
@@ -96,6 +101,7 @@ export class DurableQueue {
 
   constructor(options: DurableQueueOptions) {
     this.#options = options
+    this.#isDraining = options.drainsLater !== true
     const { maxWaitingBytes } = options.settings
     this.room = new LogRoom(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
     this.readAhead = new ReadAhead(options.settings.readAheadBytes)
@@ -250,6 +256,13 @@ export class DurableQueue {
       backlogFrom: this.#left!.backlog.get(member.cluster)?.firstSequence,
       notes: new Map([...this.#left!.notes].filter(isOfMember))
     })
+    if (this.#isDraining) member.drain()
+  }
+
+  /** Delivers what an earlier process has left: a process that starts serves first. */
+  drain(): void {
+    this.#isDraining = true
+    if (this.#opened !== undefined) for (const member of this.#members.values()) member.drain()
   }
 
   /** Records that wait, by cluster; after the log was opened. */

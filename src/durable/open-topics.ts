@@ -55,6 +55,8 @@ export class OpenTopics {
   #shelvedAt = Number.NEGATIVE_INFINITY
   #isSearching = false
   #isPlanned = false
+  /** What an earlier process has left waits until {@link drain}. */
+  #isHeld = true
   #isClosed = false
 
   constructor(options: OpenTopicsOptions) {
@@ -72,6 +74,12 @@ export class OpenTopics {
   /** By the name of the topic in Kafka. */
   byName(name: string): DurableTopic | undefined {
     return this.#topics.get(`${this.#options.cluster}/${name}`)
+  }
+
+  /** From now on topics are looked for in the log. */
+  drain(): void {
+    this.#isHeld = false
+    this.#searchSoon()
   }
 
   /** There are entries in the log, from `first` on, whose topics are not known here. */
@@ -163,7 +171,7 @@ export class OpenTopics {
   }
 
   get #canSearch(): boolean {
-    const isWanted = !this.#isClosed && !this.#isSearching && this.#next < Number.POSITIVE_INFINITY
+    const isWanted = !this.#isHeld && !this.#isClosed && !this.#isSearching && this.#next < Number.POSITIVE_INFINITY
     return isWanted && (this.#freePlaces > 0 || this.#canShelve)
   }
 

@@ -113,4 +113,21 @@ describe('delivery from the durable log', () => {
     expect(harness.router.partition('orders', 0).values.map(value => value!.trim())).to.deep.equal(numbers(600))
     expect(harness.reads).to.be.greaterThan(5)
   })
+
+  it('durable 8: begins with what an earlier process has left when it is told to, and new records come behind that', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 } })
+    await harness.start()
+    harness.router.isAway = true
+    for (const value of numbers(20)) harness.send(record('orders', value))
+    await harness.pass(100)
+    harness.router.isAway = false
+    harness.drainsLater = true
+    await harness.restart()
+    const late = harness.send(record('orders', '20'))
+    await harness.pass(2_000)
+    expect([late.isAccepted, harness.router.values('orders')]).to.deep.equal([true, []])
+    harness.queue.drain()
+    await harness.pass(2_000)
+    expect(harness.router.values('orders')).to.deep.equal(numbers(21))
+  })
 })

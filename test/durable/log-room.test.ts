@@ -25,7 +25,7 @@ describe('the room for records that wait for the disk', () => {
       onBroken,
       worker: logWorker
     })
-    queue.join({ cluster: 'default', opened: () => undefined })
+    queue.join({ cluster: 'default', opened: () => undefined, drain: () => undefined })
   })
   afterEach(async () => {
     await queue.close()

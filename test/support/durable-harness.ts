@@ -38,6 +38,8 @@ export class DurableHarness {
   queue!: DurableQueue
   /** Reads of the log. */
   reads = 0
+  /** What an earlier process has left waits for `queue.drain()`. */
+  drainsLater = false
   /** How long answers of the log's thread are on their way. */
   hostLatencyMs = 0
   readonly #options: DurableHarnessOptions
@@ -58,6 +60,7 @@ export class DurableHarness {
       log,
       metrics: defaultLogger,
       now: () => Date.now(),
+      drainsLater: this.drainsLater,
       onBroken: error => {
         throw error
       },

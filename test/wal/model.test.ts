@@ -383,7 +383,7 @@ const randomOf = (seed: number) => (): number => {
 const runs = Number(process.env.MODEL_RUNS ?? 300)
 
 describe('the durable log against its model', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   for (const syncPuts of [true, false]) {
     it(`keeps its promises through crashes, power cuts and failures, ${syncPuts ? 'synced' : 'unsynced'}`, () => {
