@@ -73,7 +73,8 @@ describe('the durable log of the gateway', () => {
 /** Once it is known whether a broker answers. */
 async function readiness(port: number): Promise<{ ready: boolean; reasons: string[] }> {
   for (;;) {
-    const answer = await fetch(`http://127.0.0.1:${port}/ready`)
+    // A connection that is kept would end with the first gateway, and the next request with it.
+    const answer = await fetch(`http://127.0.0.1:${port}/ready`, { headers: { connection: 'close' } })
     const found = (await answer.json()) as { ready: boolean; reasons: string[] }
     if (!found.reasons.some(reason => reason.startsWith('no broker'))) return found
     await new Promise(setImmediate)
