@@ -21,6 +21,7 @@ export class GatewayDisk {
   slowMs = 0
   readonly #random: SeededRandom
   readonly #faults = new Set<Before>()
+  #store: LogStore | undefined
 
   constructor(random: SeededRandom) {
     this.#random = random
@@ -32,6 +33,11 @@ export class GatewayDisk {
   readonly storage: LogStorage = {
     open: settings => Promise.resolve(this.#open(settings)),
     holdsRecords: () => this.disk.directory.list().some(name => slabIdOf(name) !== undefined)
+  }
+
+  /** In the log, and not in Kafka as far as the log knows. */
+  get openRecords(): number {
+    return this.#store?.stats.openEntries ?? 0
   }
 
   /** @param before throws what an operation is to throw @returns mends it */
@@ -56,6 +62,7 @@ export class GatewayDisk {
       report: () => undefined
     }
     const store = new LogStore(options)
+    this.#store = store
     const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
     const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now })

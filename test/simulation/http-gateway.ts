@@ -23,9 +23,6 @@ const HELD = [
   'castellan_router_parked_requests'
 ]
 
-/** What is on the disk and not in Kafka: known every two seconds. */
-const OPEN_RECORDS = 'castellan_wal_open_records'
-
 export interface HttpGatewayOptions {
   readonly bootstrap: string
   /** Dotted path => text. */
@@ -73,8 +70,8 @@ export class HttpGateway implements SimulatedProcess {
     if (this.#app === undefined) return { 'its start': 1 }
     const text = await this.#world.start(this.#scraper, () => scrape())
     const held = Object.fromEntries(HELD.map(name => [name, gaugeIn(text, name)]))
-    // Is there when the log has been opened.
-    if (text.includes(`${OPEN_RECORDS} `)) held[OPEN_RECORDS] = gaugeIn(text, OPEN_RECORDS)
+    // The gauge is set every two seconds only.
+    if (this.disk !== undefined) held['records on disk'] = this.disk.openRecords
     held[IN_FLIGHT]!--
     return held
   }

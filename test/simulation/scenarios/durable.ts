@@ -1,3 +1,4 @@
+import type { Rule } from '../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import { GatewayDisk } from '../gateway-disk.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
@@ -26,29 +27,31 @@ const walSettings = {
   'wal.maxBytes': '4194304'
 }
 
-async function build(setting: Setting): Promise<Cast> {
-  const { brokers, random } = setting
-  const disk = new GatewayDisk(random('disk'))
-  const settings = {
-    ...walSettings,
-    'dialects.kprf.durability': 'disk',
-    'dialects.kafboy.durability': 'disk',
-    'dialects.kafboy.payload': 'fields',
-    'dialects.kafboy.partitionStrategy': 'custom'
+/** @param tolerates what becomes of records that were on their way to Kafka when the process died */
+const build =
+  (tolerates: readonly Rule[]) =>
+  async (setting: Setting): Promise<Cast> => {
+    const { brokers, random } = setting
+    const disk = new GatewayDisk(random('disk'))
+    const settings = {
+      ...walSettings,
+      'dialects.kprf.durability': 'disk',
+      'dialects.kafboy.durability': 'disk',
+      'dialects.kafboy.payload': 'fields',
+      'dialects.kafboy.partitionStrategy': 'custom'
+    }
+    const { gateway, history, pusher } = await openGateway(setting, settings, usual, disk)
+    const workloads = [
+      pusher({ manners: 'polite' }),
+      pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
+      pusher({ manners: 'polite', name: 'kafboy', api: kafboyApi('/async') }),
+      pusher({ manners: 'pipelining' }),
+      pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
+      pusher({ manners: 'cutting' })
+    ]
+    const histories = [{ history, lives: () => [logOf(brokers)], tolerates }]
+    return { processes: [gateway], workloads, histories }
   }
-  const { gateway, history, pusher } = await openGateway(setting, settings, usual, disk)
-  const workloads = [
-    pusher({ manners: 'polite' }),
-    pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
-    pusher({ manners: 'polite', name: 'kafboy', api: kafboyApi('/async') }),
-    pusher({ manners: 'pipelining' }),
-    pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
-    pusher({ manners: 'cutting' })
-  ]
-  // What was on its way to Kafka when the process died is sent once more.
-  const histories = [{ history, lives: () => [logOf(brokers)], tolerates: ['duplicated'] as const }]
-  return { processes: [gateway], workloads, histories }
-}
 
 async function buildArion(setting: Setting): Promise<Cast> {
   const disk = new GatewayDisk(setting.random('disk'))
@@ -73,7 +76,8 @@ export const durable: Scenario = {
   about:
     'APIs that answer when a record is on disk; the gateway is killed, its power is cut, its disk fails or is full: what was accepted gets to Kafka',
   topics,
-  build,
+  // What was sent last is not known any more, and sent once more.
+  build: build(['duplicated']),
   faults: {
     ...harmed,
     kinds: [
@@ -93,6 +97,27 @@ export const durable: Scenario = {
       'dropResponse'
     ],
     meanPauseMs: 3_000
+  }
+}
+
+export const restarted: Scenario = {
+  name: 'restarted',
+  about: 'the same, and the gateway is killed and nothing else happens to its disk: no record gets to Kafka twice',
+  topics,
+  build: build([]),
+  faults: {
+    ...harmed,
+    kinds: [
+      'killGateway',
+      'killGateway',
+      'stopBroker',
+      'pauseBroker',
+      'partition',
+      'moveLeader',
+      'dropResponse',
+      'hangUp'
+    ],
+    meanPauseMs: 2_500
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Scenario } from '../scenario.js'
 import { bystanders } from './bystanders.js'
-import { arion, durable } from './durable.js'
+import { arion, durable, restarted } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { groups } from './groups.js'
@@ -19,6 +19,7 @@ const scenarios: readonly Scenario[] = [
   kafboy,
   forgetful,
   bystanders,
+  restarted,
   moves,
   groups,
   closing,
