@@ -28,5 +28,19 @@ export const commonSettings = ({ prefix, portNote = '', maxBodyBytes, bodyNote }
     .describe(`One request body; more is answered 413${bodyNote === undefined ? '' : `. ${bodyNote}`}`)
 })
 
+/**
+ * Where records are kept whose request is answered before Kafka has them.
+ *
+ * @param records what they are called: `asynchronous records`
+ * @param note what is added to the loss of those in memory: `, as kprf does`
+ */
+export const asyncDurability = (records: string, note = '') =>
+  z
+    .enum(['memory', 'disk'])
+    .default('memory')
+    .describe(
+      `Where ${records} are kept until Kafka has them: \`disk\` answers when the durable log has synced them, and delivers them after a crash, too; \`memory\` loses them with the process${note}`
+    )
+
 /** The settings of a dialect as the app, the checks and the listeners use them. */
 export type DialectSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>

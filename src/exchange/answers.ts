@@ -1,7 +1,14 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import { PERSISTED_HEADER, persistedText } from '../gateway/persisted.js'
-import { certaintyOfKnown, type Known, outcomesAnswer, problemAnswer, wantsModern } from './modern-answers.js'
+import {
+  type Cause,
+  certaintyOfKnown,
+  type Known,
+  outcomesAnswer,
+  problemAnswer,
+  wantsModern
+} from './modern-answers.js'
 
 const REQUEST_ID = 'x-request-id'
 
@@ -10,6 +17,8 @@ export interface AnswerHeaders {
   readonly requestId: string
   /** Whether the records are in Kafka's log; `undefined` for answers to other requests. */
   readonly persisted: string | undefined
+  /** Why the request failed as a whole, for a modern answer. */
+  readonly cause?: Cause | undefined
 }
 
 /** Writes answers to requests that Fastify has let go of. */
@@ -38,12 +47,12 @@ export class Answers {
     status: number,
     type: string | undefined,
     body: string,
-    { requestId, persisted }: AnswerHeaders,
+    { requestId, persisted, cause }: AnswerHeaders,
     further?: Readonly<Record<string, string>>
   ): void {
     if (response.headersSent || response.destroyed) return
     const isProblem = persisted !== undefined && status >= 400 && wantsModern(response.req)
-    if (isProblem) ({ type, body } = problemAnswer(status, body, persisted))
+    if (isProblem) ({ type, body } = problemAnswer(status, body, persisted, cause))
     const headers: Record<string, string | number> = { ...further }
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
     headers[REQUEST_ID] = requestId

@@ -1,5 +1,5 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
-import type { ErrorCode } from '../errors.js'
+import type { CastellanError, ErrorCode } from '../errors.js'
 import type { Certainty } from '../gateway/persisted.js'
 import type { RecordOutcome } from '../model.js'
 
@@ -66,16 +66,22 @@ const codeByStatus = new Map<number, ErrorCode>([
 
 const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
-/** @param body the API's own words, which become the detail */
-export function problemAnswer(status: number, body: string, persisted: string): ModernAnswer {
+/** Why a request failed as a whole. */
+export type Cause = Pick<CastellanError, 'code' | 'retriable'>
+
+/**
+ * @param body the API's own words, which become the detail
+ * @param cause absent: what every API means by the status
+ */
+export function problemAnswer(status: number, body: string, persisted: string, cause?: Cause): ModernAnswer {
   const problem = {
     type: 'about:blank',
     title: STATUS_CODES[status],
     status,
     ...(body !== '' && { detail: detailOf(body) }),
-    code: codeByStatus.get(status) ?? 'invalidRequest',
+    code: cause?.code ?? codeByStatus.get(status) ?? 'invalidRequest',
     persisted,
-    retriable: RETRIABLE.has(status)
+    retriable: cause?.retriable ?? RETRIABLE.has(status)
   }
   return { status, type: PROBLEM_TYPE, body: JSON.stringify(problem) }
 }

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { CastellanError, OverloadedError } from '../../src/errors.js'
 import { MODERN_TYPE, outcomesAnswer, problemAnswer } from '../../src/exchange/modern-answers.js'
 import {
   type App,
@@ -136,6 +137,16 @@ describe('modern answers', () => {
     expect(outcomesAnswer([delivered]).body).to.equal('{"records":[{"partition":1,"offset":2,"timestamp":3}]}')
     expect(outcomesAnswer(['pending', 'pending']).status).to.equal(202)
     expect(outcomesAnswer([delivered, 'pending']).status).to.equal(207)
+  })
+
+  it('name the code of what went wrong, where the status alone would name another', () => {
+    const said = (cause?: CastellanError): unknown[] => {
+      const { code, retriable } = JSON.parse(problemAnswer(503, '', 'no', cause).body) as Record<string, unknown>
+      return [code, retriable]
+    }
+    expect(said()).to.deep.equal(['overloaded', true])
+    expect(said(new OverloadedError('stopping', 'shuttingDown'))).to.deep.equal(['shuttingDown', true])
+    expect(said(new CastellanError('unknownTopic', 'none', false))).to.deep.equal(['unknownTopic', false])
   })
 
   it('take the detail from the text of any API', () => {

@@ -1,6 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
+import fastify from 'fastify'
 import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
 import { dialects } from '../../src/dialects/dialects.js'
 import {
@@ -11,6 +12,9 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../src/index.js'
+import type { Operation } from '../../src/openapi/operation.js'
+import { contextFor } from '../support/dialect-context.js'
+import { FakeGateway } from '../support/fake-gateway.js'
 
 interface Described {
   readonly paths: Readonly<
@@ -28,6 +32,37 @@ const bodyOf = (id: string): unknown => {
 const FORM = 'application/x-www-form-urlencoded'
 const typeOf = (id: string): string =>
   id.startsWith('kprf') ? 'application/json' : id.startsWith('kafboy') ? FORM : 'text/plain'
+
+/** Words that a path of any API may have. */
+const commonWords = [
+  'health-check',
+  'metrics',
+  'stats',
+  'info',
+  'status',
+  'ping',
+  '_ping',
+  'ready',
+  'safe',
+  'acks',
+  'x'
+]
+
+/** All paths of up to three words: those that are described, and common ones. */
+function pathsOf(operations: readonly Operation[]): string[] {
+  const own = operations.flatMap(({ path }) => path.split('/').map(word => word.replace(/^\{.*/, 'x')))
+  const words = [...new Set([...own.filter(word => word !== ''), ...commonWords])]
+  const longer = (paths: string[]): string[] => paths.flatMap(path => words.map(word => `${path}/${word}`))
+  const one = longer([''])
+  const two = longer(one)
+  return [...one, ...two, ...longer(two.filter(path => operations.some(({ path: own }) => startsLike(own, path))))]
+}
+
+/** `/topics/{topic}/messages` begins like `/topics/x`. */
+const startsLike = (template: string, path: string): boolean => {
+  const segments = template.split('/')
+  return path.split('/').every((word, at) => segments[at] === word || segments[at]?.startsWith('{'))
+}
 
 /** What a generated client cannot speak. */
 const isWebsocket = (id: string): boolean => id.includes('ebsocket')
@@ -94,6 +129,35 @@ describe('kafboy 4: /openapi.json', function () {
       '/openapi.json'
     ])
   })
+
+  for (const dialect of dialects) {
+    it(`describes every path that ${dialect.name} serves`, async () => {
+      const settings = dialect.settings.parse({}) as never
+      const bare = fastify()
+      const addRoutes = await dialect.plugin(contextFor(new FakeGateway(), settings) as never)
+      await bare.register(async scope => addRoutes(scope))
+      const operations = dialect.operations(settings)
+      const described = operations.map(
+        ({ method, path }) => new RegExp(`^${method} ${path.replace(/\{\w+\}/g, '[^/]+')}/?$`, 'i')
+      )
+      const undescribed = new Set<string>()
+      for (const path of pathsOf(operations)) {
+        for (const method of ['GET', 'POST'] as const) {
+          const isKprf = dialect.name === 'kprf'
+          const { statusCode } = await bare.inject({
+            method,
+            url: path,
+            headers: { 'content-type': isKprf ? 'application/json' : FORM },
+            ...(method === 'POST' && { payload: isKprf ? '{"records":[]}' : 'msg=a' })
+          })
+          const operation = `${method} ${path}`
+          if (statusCode < 300 && !described.some(one => one.test(operation))) undescribed.add(operation)
+        }
+      }
+      expect([...undescribed]).to.deep.equal([])
+      await bare.close()
+    })
+  }
 
   it('lets a generated client call every operation, and describes each answer', async () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })

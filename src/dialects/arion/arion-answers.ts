@@ -3,7 +3,7 @@ import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../errors.js'
 import { Answers, type AnswerTemplate } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
-import type { Known } from '../../exchange/modern-answers.js'
+import type { Cause, Known } from '../../exchange/modern-answers.js'
 import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import type { RecordFailure } from '../../model.js'
 
@@ -116,10 +116,8 @@ export class ArionAnswers {
   notAdmitted(asked: Asked, error: CastellanError): void {
     const body =
       error instanceof OverloadedError ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : errorBody(error.message)
-    this.refused(asked, refusalStatus(error)!, body, {
-      ...unreadBodyHeaders(asked.response, error),
-      ...refusalHeaders(error)
-    })
+    const headers = { ...unreadBodyHeaders(asked.response, error), ...refusalHeaders(error) }
+    this.#write(asked, refusalStatus(error)!, JSON_TYPE, body, 'no', headers, error)
   }
 
   /** A message that was not taken, or that Kafka refused or did not get in time. */
@@ -127,7 +125,7 @@ export class ArionAnswers {
     const { code, persisted } = failure
     const status = statusByCode[code]
     const body = QUEUE_REFUSES.has(code) ? UNABLE_TO_ENQUEUE : errorBody(toError(failure), further)
-    this.#write(asked, status, JSON_TYPE, body, persisted, status === 503 ? RETRY_AFTER : undefined)
+    this.#write(asked, status, JSON_TYPE, body, persisted, status === 503 ? RETRY_AFTER : undefined, failure)
   }
 
   /** A bug: the message may have been taken before it. */
@@ -142,10 +140,11 @@ export class ArionAnswers {
     type: string | undefined,
     body: string,
     persisted?: string,
-    headers?: Readonly<Record<string, string>>
+    headers?: Readonly<Record<string, string>>,
+    cause?: Cause
   ): void {
     this.#metrics.answered(status)
-    this.#answers.send(response as ServerResponse, status, type, body, { requestId, persisted }, headers)
+    this.#answers.send(response as ServerResponse, status, type, body, { requestId, persisted, cause }, headers)
   }
 }
 

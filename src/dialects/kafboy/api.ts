@@ -1,8 +1,7 @@
 import { json, listOf, type Operation, object, type Parameter, text } from '../../openapi/operation.js'
-import type { ProduceMode } from './routes.js'
+import { type ServedPath, servedPaths } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
-const topic: Parameter = { name: 'topic', in: 'path', description: 'The topic' }
 const error = json(object({ error: text }))
 const outcomes = json({
   type: 'array',
@@ -41,12 +40,12 @@ const syncAnswers = {
   504: { description: 'No acknowledgement in time', content: json({ anyOf: [object({ error: text }), listOf({})] }) }
 }
 
-const produce = (path: string, id: string, mode: ProduceMode): Operation => ({
+const produce = ({ path, id, mode }: ServedPath): Operation => ({
   method: 'post',
-  path,
+  path: bracesOf(path),
   id,
   summary: mode === 'sync' ? 'Produces a record and waits until Kafka has it' : 'Accepts a record for Kafka',
-  parameters: [topic],
+  parameters: parametersOf(path),
   body: {
     description: 'A form, which becomes a JSON object, or JSON, which stays as it is',
     content: form,
@@ -56,7 +55,25 @@ const produce = (path: string, id: string, mode: ProduceMode): Operation => ({
   answers: mode === 'sync' ? syncAnswers : asyncAnswers
 })
 
-const echo = (path: string, id: string): Operation => ({
+/** `/sync/:topic/` => `/sync/{topic}` */
+const bracesOf = (path: string): string => path.replace(/:(\w+)/g, '{$1}').replace(/\/$/, '')
+
+const parametersOf = (path: string): readonly Parameter[] =>
+  [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name: name!,
+    in: 'path',
+    description: name === 'topic' ? 'The topic' : 'Any text'
+  }))
+
+const identify = ({ path, id }: ServedPath): Operation => ({
+  method: 'get',
+  path,
+  id: `${id}Name`,
+  summary: 'Names the instance',
+  answers: { 200: { description: '`HOST:PORT`', content: { 'text/plain': text } } }
+})
+
+const echo = ({ path, id }: ServedPath): Operation => ({
   method: 'post',
   path,
   id,
@@ -65,40 +82,8 @@ const echo = (path: string, id: string): Operation => ({
   answers: { 200: { description: 'The form as JSON', content: json({}) } }
 })
 
-/** `/sync/:topic` => `/sync/{topic}`; `undefined`: OpenAPI has no word for optional or open ends. */
-const pathOf = (template: string): string | undefined =>
-  /[[\]]/.test(template) || template.match(/:\w+/g)?.join() !== ':topic'
-    ? undefined
-    : template.replace(':topic', '{topic}').replace(/\/$/, '')
-
-/** What kafboy's paths take and answer, for `/openapi.json`; templates with brackets are left out. */
-export function kafboyOperations({
-  syncUrl,
-  asyncUrl,
-  routesSync,
-  routesAsync,
-  routesAsyncBatch
-}: KafboySettings): readonly Operation[] {
-  const routes: readonly [string, string, ProduceMode][] = [
-    [syncUrl, 'sync', 'sync'],
-    [asyncUrl, 'async', 'async'],
-    [`/batch${syncUrl}`, 'batchSync', 'batchSync'],
-    [`/batch${asyncUrl}`, 'batchAsync', 'batchAsync'],
-    ...routesSync.map((template, index): [string, string, ProduceMode] => [template, `routeSync${index + 1}`, 'sync']),
-    ...routesAsync.map((template, index): [string, string, ProduceMode] => [
-      template,
-      `routeAsync${index + 1}`,
-      'async'
-    ]),
-    ...routesAsyncBatch.map((template, index): [string, string, ProduceMode] => [
-      template,
-      `routeBatch${index + 1}`,
-      'batchAsync'
-    ])
-  ]
-  const produced = routes.flatMap(([template, id, mode]) => {
-    const path = pathOf(template)
-    return path === undefined ? [] : [produce(path, id, mode)]
-  })
-  return [...produced, echo('/disco', 'disco'), echo('/echo_post', 'echoPost')]
-}
+/** What kafboy's paths take and answer, for `/openapi.json`, which has no word for paths with an open end. */
+export const kafboyOperations = (settings: KafboySettings): readonly Operation[] =>
+  servedPaths(settings)
+    .filter(({ mode, path }) => !path.includes('[...]') && (mode === undefined || path.includes(':topic')))
+    .flatMap(served => (served.mode === undefined ? [identify(served), echo(served)] : [produce(served)]))

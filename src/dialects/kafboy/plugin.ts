@@ -61,10 +61,13 @@ export async function kafboyPlugin(
       } else if (route?.type === 'disco') disco.receive(exchange)
       else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
     }
-    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admissionOf(context, settings.durability))]
+    const atOnce = byHand(receive)
+    const whenRoom = byHand(receive, context.admission)
+    const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const isProduce = request.method === 'POST' && routeOf(request.raw)?.type === 'produce'
-      ;(isProduce ? whenRoom : atOnce).call(this, request, reply, payload, done)
+      const route = request.method === 'POST' ? routeOf(request.raw) : undefined
+      const entry = route?.type !== 'produce' ? atOnce : route.mode === 'sync' ? whenRoom : whenAsyncRoom
+      entry.call(this, request, reply, payload, done)
     })
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)

@@ -72,7 +72,7 @@ export class Replies {
   /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
   refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
-    const answer = { requestId, persisted: NOT_PERSISTED }
+    const answer = { requestId, persisted: NOT_PERSISTED, cause: error }
     this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, toError(wordOf(error)), answer, headers)
   }
 

@@ -23,9 +23,19 @@ export interface RouteSettings {
 /** Paths whose meaning is remembered. Clients choose them, so there must be an end. */
 const MAX_REMEMBERED = 1_000
 
+/** A path that is served. */
+export interface ServedPath {
+  /** `undefined`: it names the instance, or echoes a form. */
+  readonly mode: ProduceMode | undefined
+  /** A template without optional parts: `/sync/:topic`. `[...]` at its end stands for the rest. */
+  readonly path: string
+  /** Unique. */
+  readonly id: string
+}
+
 interface Pattern {
   readonly mode: ProduceMode | undefined
-  readonly alternatives: readonly (readonly string[])[]
+  readonly segments: readonly string[]
 }
 
 /** Finds what a path means: the configured lists first, then kafboy's own paths. */
@@ -34,7 +44,10 @@ export class RouteTable {
   #remembered = new Map<string, Route | undefined>()
 
   constructor(settings: RouteSettings) {
-    this.#patterns = patternsOf(settings)
+    this.#patterns = servedPaths(settings).map(({ mode, path }) => ({
+      mode,
+      segments: path.split('/').filter(segment => segment !== '')
+    }))
   }
 
   /** @param path as it was sent, without prefix and query */
@@ -50,38 +63,37 @@ export class RouteTable {
   #match(path: string): Route | undefined {
     const segments = segmentsOf(path)
     if (segments === undefined) return { type: 'undecodable' }
-    for (const { mode, alternatives } of this.#patterns) {
-      for (const alternative of alternatives) {
-        const topic = topicOf(alternative, segments)
-        if (topic === undefined) continue
-        if (mode === undefined) return { type: 'disco' }
-        if (topic !== '') return { type: 'produce', mode, topic }
-      }
+    for (const { mode, segments: template } of this.#patterns) {
+      const topic = topicOf(template, segments)
+      if (topic === undefined) continue
+      if (mode === undefined) return { type: 'disco' }
+      if (topic !== '') return { type: 'produce', mode, topic }
     }
     return undefined
   }
 }
 
-function patternsOf(settings: RouteSettings): readonly Pattern[] {
-  const { syncUrl, asyncUrl } = settings
-  const pattern = (mode: ProduceMode | undefined, template: string): Pattern => ({
-    mode,
-    alternatives: alternativesOf(template).map(one => one.split('/').filter(segment => segment !== ''))
-  })
-  const own = (prefix: string): Pattern[] => [
-    pattern('sync', prefix + syncUrl),
-    pattern('async', prefix + asyncUrl),
-    pattern('batchSync', `${prefix}/batch${syncUrl}`),
-    pattern('batchAsync', `${prefix}/batch${asyncUrl}`)
+/** Every path that is served, in the order in which they are tried: the configured lists first. */
+export function servedPaths(settings: RouteSettings): readonly ServedPath[] {
+  const { syncUrl, asyncUrl, routesSync, routesAsync, routesAsyncBatch, safeRoutes } = settings
+  const paths = (mode: ServedPath['mode'], template: string, id: string): ServedPath[] =>
+    alternativesOf(template).map((path, at) => ({ mode, path, id: at === 0 ? id : `${id}Short${at}` }))
+  const list = (mode: ProduceMode, templates: readonly string[], id: string): ServedPath[] =>
+    templates.flatMap((template, at) => paths(mode, template, `${id}${at + 1}`))
+  const own = (prefix: string, named: (mode: ProduceMode) => string): ServedPath[] => [
+    ...paths('sync', prefix + syncUrl, named('sync')),
+    ...paths('async', prefix + asyncUrl, named('async')),
+    ...paths('batchSync', `${prefix}/batch${syncUrl}`, named('batchSync')),
+    ...paths('batchAsync', `${prefix}/batch${asyncUrl}`, named('batchAsync'))
   ]
   return [
-    ...settings.routesAsync.map(template => pattern('async', template)),
-    ...settings.routesSync.map(template => pattern('sync', template)),
-    ...settings.routesAsyncBatch.map(template => pattern('batchAsync', template)),
-    pattern(undefined, '/echo_post'),
-    pattern(undefined, '/disco'),
-    ...own(''),
-    ...(settings.safeRoutes ? own('/safe') : [])
+    ...list('async', routesAsync, 'routeAsync'),
+    ...list('sync', routesSync, 'routeSync'),
+    ...list('batchAsync', routesAsyncBatch, 'routeBatch'),
+    ...paths(undefined, '/echo_post', 'echoPost'),
+    ...paths(undefined, '/disco', 'disco'),
+    ...own('', mode => mode),
+    ...(safeRoutes ? own('/safe', mode => `safe${mode[0]!.toUpperCase()}${mode.slice(1)}`) : [])
   ]
 }
 

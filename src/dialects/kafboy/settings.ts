@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../settings/units.js'
-import { commonSettings } from '../common-settings.js'
+import { asyncDurability, commonSettings } from '../common-settings.js'
 import { templateProblem } from './routes.js'
 
 const KIB = 1024
@@ -69,12 +69,7 @@ export const kafboySettings = z
       .describe(
         'One request body; more is answered 400 `{"error":"no_body"}`, as kafboy does beyond about 64,000 bytes'
       ),
-    durability: z
-      .enum(['memory', 'disk'])
-      .default('memory')
-      .describe(
-        'Where records of asynchronous and batch routes are kept until Kafka has them: `disk` answers when the durable log has synced them, and delivers them after a crash, too; `memory` loses them with the process'
-      ),
+    durability: asyncDurability('records of asynchronous and batch routes'),
     payload: z
       .enum(['json', 'fields'])
       .default('json')

@@ -69,7 +69,7 @@ export class PixyAnswers {
     const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
     const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
     const status = refusalStatus(error)!
-    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted }, headers)
+    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted, cause: error }, headers)
   }
 
   pong({ response, requestId }: Asked): void {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../settings/units.js'
-import { commonSettings } from '../common-settings.js'
+import { asyncDurability, commonSettings } from '../common-settings.js'
 
 const MIB = 1024 * 1024
 
@@ -34,12 +34,7 @@ export const kafkaPixySettings = z
       .min(1)
       .optional()
       .describe('Another name of the cluster `default` in paths: the first of `proxies`, or `default_cluster`'),
-    durability: z
-      .enum(['memory', 'disk'])
-      .default('memory')
-      .describe(
-        'Where messages that are produced without `sync` are kept until Kafka has them: `disk` answers when the durable log has synced them, and delivers them after a crash, too; `memory` loses them with the process'
-      ),
+    durability: asyncDurability('messages that are produced without `sync`'),
     partitioner: z
       .enum(['hash', 'random', 'roundrobin'])
       .default('hash')

@@ -194,7 +194,7 @@ export class PushEndpoint {
     texts: readonly string[],
     headers?: Record<string, string>
   ): void {
-    const answer = { requestId, persisted: NOT_PERSISTED }
+    const answer = { requestId, persisted: NOT_PERSISTED, cause: error }
     const all = { ...headers, ...refusalHeaders(error) }
     this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, this.#failures(texts), answer, all)
   }

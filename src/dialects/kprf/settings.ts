@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../settings/units.js'
-import { commonSettings } from '../common-settings.js'
+import { asyncDurability, commonSettings } from '../common-settings.js'
 import { compatSettings } from './compat/settings.js'
 
 const MIB = 1024 * 1024
@@ -25,12 +25,7 @@ export const kprfSettings = z
     metricsPort: listenPort
       .optional()
       .describe("A port for kprf's own metrics alone, at `/metrics`, as kprf had 8088; 0: any free one. Absent: none"),
-    durability: z
-      .enum(['memory', 'disk'])
-      .default('memory')
-      .describe(
-        'Where asynchronous records are kept until Kafka has them: `disk` answers when the durable log has synced them, and delivers them after a crash, too; `memory` loses them with the process, as kprf does'
-      ),
+    durability: asyncDurability('asynchronous records', ', as kprf does'),
     whenFull: z
       .enum(['refuse', 'drop'])
       .default('refuse')

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import { kafboyOperations } from '../../../src/dialects/kafboy/api.js'
 import { type RouteSettings, RouteTable, templateProblem } from '../../../src/dialects/kafboy/routes.js'
+import { kafboySettings } from '../../../src/dialects/kafboy/settings.js'
 
 const defaults: RouteSettings = {
   syncUrl: '/sync/:topic/',
@@ -79,6 +81,25 @@ describe('kafboy: routes', () => {
   it('serves the paths of older versions where they are asked for', () => {
     expect(find('/safe/sync/t', { safeRoutes: true })).to.equal('sync t')
     expect(find('/safe/batch/async/t', { safeRoutes: true })).to.equal('batchAsync t')
+  })
+
+  it('are described as they are served, but for those with an open end', () => {
+    const settings = kafboySettings.parse({
+      safeRoutes: true,
+      routesSync: ['/v1[/:app]/:topic', '/rest/:topic/[...]'],
+      routesAsync: ['/a[/:topic]']
+    })
+    const operations = kafboyOperations(settings)
+    const own = ['/sync/{topic}', '/async/{topic}', '/batch/sync/{topic}', '/batch/async/{topic}']
+    expect(operations.map(({ method, path }) => `${method} ${path}`)).to.have.members([
+      'post /v1/{app}/{topic}',
+      'post /v1/{topic}',
+      'post /a/{topic}',
+      ...['get', 'post'].flatMap(method => [`${method} /disco`, `${method} /echo_post`]),
+      ...own.flatMap(path => [`post ${path}`, `post /safe${path}`])
+    ])
+    expect(new Set(operations.map(({ id }) => id)).size).to.equal(operations.length)
+    expect(operations[1]!.parameters!.map(({ name }) => name)).to.deep.equal(['app', 'topic'])
   })
 
   it('remembers what paths mean, within a bound', () => {
