@@ -61,6 +61,10 @@ interface Connection extends ConnectionPlan {
 const NANOSECONDS_PER_MILLISECOND = 1e6
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 
+/** What is counted of the calls of a broker, by dispatcher. */
+type CallCounter = 'calls' | 'failed_calls' | 'timed_out_calls'
+const callCounters: readonly CallCounter[] = ['calls', 'failed_calls', 'timed_out_calls']
+
 /**
  * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
  *
@@ -70,7 +74,7 @@ export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
   readonly #connections: readonly Connection[]
-  readonly #depthTags: MetricTags
+  readonly #tags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
   #inbox: AnyAccepted[] = []
   #held = 0
@@ -79,7 +83,7 @@ export class Dispatcher implements Holder {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
-    this.#depthTags = { ...options.tags, dispatcher: options.role }
+    this.#tags = { ...options.tags, dispatcher: options.role }
     this.#connections = options.connections.map(plan => ({
       ...plan,
       state: initialConnectionState(plan.processors.length),
@@ -94,6 +98,13 @@ export class Dispatcher implements Holder {
       onCrash: error => this.#crash(error)
     })
     options.intake.onReady?.(() => this.#self.tell({ type: 'work' }))
+    for (const counter of callCounters) this.#count(counter, 0)
+  }
+
+  /** A broker has one dispatcher per role, but one for each member of a group, which would be told apart by nothing. */
+  #count(counter: CallCounter, increase?: number): void {
+    const { role, metrics } = this.#options
+    if (role !== 'member') metrics.count('kafka_dispatcher', counter, this.#tags, increase)
   }
 
   /** Requests that have no answer yet, queued or in flight. */
@@ -169,7 +180,7 @@ export class Dispatcher implements Holder {
     // A request that was queued, or moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
     // A broker has one dispatcher per role, but one for each member of a group, whose depth would be told of all of them.
-    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#depthTags, this.#held)
+    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#tags, this.#held)
   }
 
   #takeIn(): void {
@@ -197,10 +208,10 @@ export class Dispatcher implements Holder {
     }
   }
 
-  #countCall({ sentAt }: Connection): void {
+  #timeCall({ sentAt }: Connection): void {
     const { role, metrics, ledger } = this.#options
     const nanoSeconds = (ledger.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
-    if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#depthTags, nanoSeconds)
+    if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#tags, nanoSeconds)
   }
 
   #heldBy(share: string): number {
@@ -217,7 +228,7 @@ export class Dispatcher implements Holder {
     const { call } = connection
     if (!call) return
     connection.timeouts = 0
-    this.#countCall(connection)
+    this.#timeCall(connection)
     this.#options.onAnswered()
     const returned = call.processor.processResponse(call.call, response)
     connection.call = undefined
@@ -237,6 +248,8 @@ export class Dispatcher implements Holder {
     const { call } = connection
     if (!call) return
     connection.call = undefined
+    if (sent) this.#count('failed_calls')
+    if (sent && error instanceof TimedOutError) this.#count('timed_out_calls')
     const requests = [...call.processor.callFailed(call.call, error, sent)]
     for (const request of requests) request.heldBy(undefined)
     if (!(error instanceof CastellanError)) {
@@ -297,6 +310,7 @@ export class Dispatcher implements Holder {
       if (!client.isConnected) await client.connect()
       if (connection.call !== inFlight) return
       sent = true
+      this.#count('calls')
       connection.sentAt = this.#options.ledger.now()
       const response = await inFlight.processor.send(client, inFlight.call)
       if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })

@@ -9,12 +9,20 @@ export interface Reading {
 }
 
 /** Exports a gauge whose values are computed when it is scraped. */
-export function registerScrapedGauge(registry: Registry, name: string, help: string, read: () => Reading[]): void {
-  const gauge = {
-    name,
-    help,
-    type: 'gauge',
-    get: () => ({ name, help, type: 'gauge', values: read(), aggregator: 'sum' })
-  }
-  registerFamily(registry, gauge as unknown as Parameters<typeof registerFamily>[1])
+export const registerScrapedGauge = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
+  registerScraped(registry, 'gauge', name, help, read)
+
+/** The same for values that are computed from counters. */
+export const registerScrapedCounter = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
+  registerScraped(registry, 'counter', name, help, read)
+
+function registerScraped(
+  registry: Registry,
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  read: () => Reading[]
+): void {
+  const metric = { name, help, type, get: () => ({ name, help, type, values: read(), aggregator: 'sum' }) }
+  registerFamily(registry, metric as unknown as Parameters<typeof registerFamily>[1])
 }

@@ -1,33 +1,98 @@
 import type { PrometheusMetrics } from '../../metrics/prometheus.js'
-import { type Reading, registerScrapedGauge } from '../../metrics/scraped-gauge.js'
+import { type Reading, registerScrapedCounter, registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 
 interface Value {
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
+  /** Of histograms. */
+  readonly metricName?: string
 }
 
-/** Metrics of librdkafka that have a counterpart among Castellan's own, which is read when they are scraped. */
-export const CLIENT_METRICS = [
-  'kafka_producer_current_messages_in_queue_bytes',
-  'kafka_producer_broker_outbuf_count'
-] as const
+/** A metric of librdkafka, and the one of Castellan's own that it is read from when it is scraped. */
+interface ClientMetric {
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge'
+  /** Of a histogram the count is meant. */
+  readonly source: string
+  /** Absent: the sum of all values. */
+  readonly by?: 'broker'
+}
 
-/** Registers {@link CLIENT_METRICS}: gauges, as their sources are. They are about all APIs of the process. */
-export function registerClientMetrics({ registry }: PrometheusMetrics): void {
-  const read = (name: string): readonly Value[] => {
-    const metric = registry.getSingleMetric(name) as unknown as { get(): { values: readonly Value[] } } | undefined
-    return metric?.get().values ?? []
+const CALLS = 'castellan_kafka_dispatcher_calls_total'
+const ANSWERED = 'castellan_kafka_dispatcher_call_seconds'
+
+/** They are about all APIs of the process; gauges where librdkafka has a value of the moment. */
+const metrics: readonly ClientMetric[] = [
+  {
+    name: 'kafka_producer_current_messages_in_queue_bytes',
+    help: 'Bytes of records waiting to be delivered',
+    type: 'gauge',
+    source: 'castellan_delivery_buffered_bytes'
+  },
+  { name: 'kafka_producer_total_requests_count', help: 'Produce calls sent', type: 'counter', source: CALLS },
+  {
+    name: 'kafka_producer_total_responses_received',
+    help: 'Answers to produce calls',
+    type: 'counter',
+    source: ANSWERED
+  },
+  {
+    name: 'kafka_producer_broker_outbuf_count',
+    help: 'Requests waiting to be sent to a broker',
+    type: 'gauge',
+    source: 'castellan_kafka_dispatcher_lane_queue_depth',
+    by: 'broker'
+  },
+  {
+    name: 'kafka_producer_broker_requests_sent',
+    help: 'Produce calls sent to a broker',
+    type: 'counter',
+    source: CALLS,
+    by: 'broker'
+  },
+  {
+    name: 'kafka_producer_broker_responses_count',
+    help: 'Answers of a broker to produce calls',
+    type: 'counter',
+    source: ANSWERED,
+    by: 'broker'
+  },
+  {
+    name: 'kafka_producer_broker_errors_count',
+    help: 'Produce calls to a broker that failed',
+    type: 'counter',
+    source: 'castellan_kafka_dispatcher_failed_calls_total',
+    by: 'broker'
+  },
+  {
+    name: 'kafka_producer_request_timeouts',
+    help: 'Produce calls that a broker did not answer in time',
+    type: 'counter',
+    source: 'castellan_kafka_dispatcher_timed_out_calls_total',
+    by: 'broker'
   }
-  const [queueBytes, outbuf] = CLIENT_METRICS
-  registerScrapedGauge(registry, queueBytes, 'Bytes of records waiting to be delivered', () => [
-    { labels: {}, value: read('castellan_delivery_buffered_bytes').reduce((sum, { value }) => sum + value, 0) }
-  ])
-  registerScrapedGauge(registry, outbuf, 'Requests waiting to be sent to a broker', () =>
-    read('castellan_kafka_dispatcher_lane_queue_depth')
-      .filter(({ labels }) => labels.dispatcher === 'produce')
-      .map(toReading)
-  )
+]
+
+/** The names of metrics that librdkafka has and that have a counterpart among Castellan's own. */
+export const CLIENT_METRICS: readonly string[] = metrics.map(({ name }) => name)
+
+export function registerClientMetrics({ registry }: PrometheusMetrics): void {
+  const read = ({ source, by }: ClientMetric): Reading[] => {
+    const metric = registry.getSingleMetric(source) as unknown as { get(): { values: readonly Value[] } } | undefined
+    const values = (metric?.get().values ?? []).filter(isOfProducing)
+    if (by === 'broker') return values.map(toReading)
+    return [{ labels: {}, value: values.reduce((sum, { value }) => sum + value, 0) }]
+  }
+  for (const metric of metrics) {
+    const register = metric.type === 'counter' ? registerScrapedCounter : registerScrapedGauge
+    register(registry, metric.name, metric.help, () => read(metric))
+  }
 }
+
+/** Calls are counted by dispatcher; a producer has no other ones. */
+const isOfProducing = ({ labels: { dispatcher }, metricName = '_count' }: Value): boolean =>
+  (dispatcher === undefined || dispatcher === 'produce') && metricName.endsWith('_count')
 
 /** librdkafka names brokers `HOST:PORT/ID`. */
 const toReading = ({ labels, value }: Value): Reading => ({

@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { App } from '../../../src/app.js'
@@ -110,6 +113,29 @@ describe('kafboy in the whole gateway', () => {
     expect(records('t')).to.deep.equal([])
     expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
     expect(records('t')).to.have.length(5)
+  })
+
+  it('durability: disk of kafboy and kprf brings to Kafka what the log has taken', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'castellan-disk-'))
+    await start({
+      'dialects.kafboy.durability': 'disk',
+      'dialects.kprf.durability': 'disk',
+      'wal.directory': folder,
+      'wal.slabBytes': '65536'
+    })
+    const push = JSON.stringify({ records: [{ topic: 't', data: 'pushed' }] })
+    for (const [path, body, type] of [
+      ['/kafboy/async/t', 'a=1', 'application/x-www-form-urlencoded'],
+      ['/kafboy/batch/async/t', 'a=2', 'application/x-www-form-urlencoded'],
+      ['/kprf/push', push, 'application/json']
+    ] as const) {
+      const { said, headers } = await post(path, body, { 'content-type': type })
+      expect([said.slice(0, 3), headers.get('x-castellan-persisted')]).to.deep.equal(['200', 'pending'])
+    }
+    while (records('t').length < 3) await sleep(20)
+    expect(records('t')).to.deep.equal(['{"a":"1"}', '{"a":"2"}', 'pushed'])
+    await app.stop()
+    rmSync(folder, { recursive: true })
   })
 
   it('kafboy 17: without brokers the start is refused where there can be no embedded one', async () => {

@@ -7,7 +7,7 @@ import { PushBodies } from '../../support/push-bodies.js'
 import { SeededRandom } from '../../support/random.js'
 import { listen, pushOf, serve } from './harness.js'
 
-const REQUESTS = 20_000
+const REQUESTS = 6_000
 const WARM_UP = 3_000
 const AT_ONCE = 50
 const SEED = 20_261_120
