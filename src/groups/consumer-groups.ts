@@ -7,6 +7,7 @@ import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { AckResult, ConsumeResult, MessageId } from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
+import { GroupInbox, type GroupMessages } from './group-inbox.js'
 import type { GroupHands } from './hands.js'
 import { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
@@ -28,7 +29,8 @@ export interface ConsumerGroupsDeps {
 }
 
 interface Group {
-  readonly actor: ActorRef<GroupMessage>
+  readonly actor: ActorRef<GroupMessages>
+  readonly inbox: GroupInbox
   readonly consumer: GroupConsumer
 }
 
@@ -89,7 +91,7 @@ export class ConsumerGroups {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
     return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
-      group.actor.tell({ type: 'ack', topic, partition, offset, requester })
+      group.inbox.tell({ type: 'ack', topic, partition, offset, requester })
     )
   }
 
@@ -101,7 +103,7 @@ export class ConsumerGroups {
    */
   async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = LONGEST_TIMER_MS): Promise<void> {
     this.#isStopped = true
-    const groups = Array.from(this.#groups, ([groupId, { actor }]) => this.#leave(groupId, actor, graceMs))
+    const groups = Array.from(this.#groups, ([groupId, group]) => this.#leave(groupId, group, graceMs))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
     await Promise.race([Promise.all(groups), late])
@@ -110,8 +112,8 @@ export class ConsumerGroups {
     this.#deadlines.stop()
   }
 
-  async #leave(groupId: string, actor: ActorRef<GroupMessage>, graceMs: number): Promise<void> {
-    await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
+  async #leave(groupId: string, { actor, inbox }: Group, graceMs: number): Promise<void> {
+    await new Promise<void>(resolve => inbox.tell({ type: 'stop', graceMs, onStopped: resolve }))
     actor.stop()
     this.#groups.delete(groupId)
   }
@@ -132,7 +134,7 @@ export class ConsumerGroups {
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }): void {
     const { maxGroups } = this.#deps.settings
     const group = this.#isStopped ? undefined : this.#groupFor(groupId)
-    if (group) group.actor.tell(message)
+    if (group) group.inbox.tell(message)
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
     else message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups})`, true))
   }
@@ -150,31 +152,35 @@ export class ConsumerGroups {
 
   #start(groupId: string): Group {
     const { system, settings, metrics, log } = this.#deps
-    const actor = system.spawnOwner<GroupMessage>(`group-${groupId}`, {
-      receive: message => consumer.receive(message),
-      onCrash: (error, message, unhandled) => {
+    const actor = system.spawnOwner<GroupMessages>(`group-${groupId}`, {
+      receive: told => {
+        inbox.begins(told)
+        for (const message of told.messages) consumer.receive(message)
+      },
+      onCrash: (error, told, unhandled) => {
         metrics.count('groups', 'unexpected_failures')
         log.error({ err: error, groupId }, 'a consumer group met a bug; the next request starts it anew')
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
-        for (const lost of [message, ...unhandled]) refuse(lost, failure)
+        for (const { messages } of [told, ...unhandled]) for (const lost of messages) refuse(lost, failure)
         this.#ended(groupId)
       }
     })
+    const inbox = new GroupInbox(actor)
     const consumer = new GroupConsumer({
-      hands: this.#handsOf(groupId, actor),
+      hands: this.#handsOf(groupId, inbox),
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
-      tell: message => actor.tell(message),
+      tell: message => inbox.tell(message),
       onEnded: () => {
         this.#ended(groupId)
         // Behind the messages that were told before: requests among them go to the successor.
-        actor.tell({ type: 'happened', run: () => actor.stop() })
+        inbox.tell({ type: 'happened', run: () => actor.stop() })
       },
       onLate: message => this.#tellGroup(groupId, message)
     })
-    return { actor, consumer }
+    return { actor, inbox, consumer }
   }
 
   #ended(groupId: string): void {
@@ -182,7 +188,7 @@ export class ConsumerGroups {
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
 
-  #handsOf(groupId: string, actor: ActorRef<GroupMessage>): GroupHands {
+  #handsOf(groupId: string, inbox: GroupInbox): GroupHands {
     const { router, clock, log, metrics } = this.#deps
     return {
       groupId,
@@ -190,12 +196,12 @@ export class ConsumerGroups {
       log,
       metrics,
       ask: (kind, request, onResult) => {
-        const reply = (result: never): void => actor.tell({ type: 'happened', run: () => onResult(result) })
+        const reply = (result: never): void => inbox.tell({ type: 'happened', run: () => onResult(result) })
         router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
       },
       after: (delayMs, run) => {
         let isCancelled = false
-        const tell = (): void => actor.tell({ type: 'happened', run: () => void (isCancelled || run()) })
+        const tell = (): void => inbox.tell({ type: 'happened', run: () => void (isCancelled || run()) })
         const timer = setTimeout(tell, delayMs)
         return {
           cancel: () => {
