@@ -71,7 +71,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['consumer.maxRetries', 3],
   ['consumer.instanceId', 'pod-1'],
   ['log.file', 'castellan.log'],
-  ['wal.directory', 'castellan-data/elsewhere'],
+  ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10]
 ])
 

@@ -2,12 +2,16 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { isBuilt, PROJECT } from '../support/built.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 /** Longest a child may take to say something; far more than it needs on a machine that is busy. */
 const PATIENCE_MS = 40_000
 
 /** The built command starts in a third of the time; the sources are run when they are newer. */
 const COMMAND = isBuilt ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
+
+const ownWalDirectory = (environment: Record<string, string>): Record<string, string> =>
+  'ARION_QUEUE_PATH' in environment ? {} : { CASTELLAN_WAL_DIRECTORY: walDirectoryOf('children') }
 
 /** The command, run as its users run it. */
 export class Child {
@@ -22,7 +26,7 @@ export class Child {
     this.process = spawn(process.execPath, [...COMMAND, ...args], {
       cwd: PROJECT,
       // Nobody balances load over these.
-      env: { PATH, HOME, CASTELLAN_SHUTDOWN_DRAIN_MS: '0', ...environment },
+      env: { PATH, HOME, CASTELLAN_SHUTDOWN_DRAIN_MS: '0', ...ownWalDirectory(environment), ...environment },
       stdio: ['ignore', 'pipe', 'pipe']
     })
     createInterface({ input: this.process.stdout! }).on('line', line => {

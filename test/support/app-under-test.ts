@@ -2,6 +2,7 @@ import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { type Logger, silentLogger } from '../../src/model.js'
 import { logWorker } from './built.js'
+import { walDirectoryOf } from './wal-directory.js'
 
 // kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
 const patient = { 'dialects.kprf.messageTimeoutMs': '30000' }
@@ -16,6 +17,7 @@ export function startTestApp(
     'clusters.default.brokers': bootstrap,
     'http.port': '0',
     'management.port': '0',
+    'wal.directory': walDirectoryOf('apps'),
     ...patient,
     ...settings
   }
