@@ -143,7 +143,9 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
   const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
   if (kind === 'string' && words.length > 0) return words
   if (typeof defaultValue === 'boolean') return [!defaultValue]
-  if (typeof defaultValue === 'number') return [Math.floor(defaultValue * 0.9)]
+  if (typeof defaultValue === 'number') {
+    return [Number.isInteger(defaultValue) ? Math.floor(defaultValue * 0.9) : defaultValue * 0.9]
+  }
   return []
 }
 

@@ -1,5 +1,5 @@
 /** Cases that mostly wait: more at a time would only make each slower. */
-const LANES = 8
+const LANES = 4
 
 /**
  * Runs cases that do not know of each other, several at a time, and fails with the names of those that fail.
