@@ -32,9 +32,9 @@ export class LaneCharge {
   }
 
   /**
-   * May take the first record of those that wait: its share of the buffer is not used up, or the lane was empty when the record's request came,
-   * since one request within the limits is not refused while there is room. A lane that is stuck shares a part of the
-   * buffer with all others that are.
+   * May take the first record of those that wait: its share of the buffer is not used up, or the lane was empty when the
+   * record's request came, since one request within the limits is not refused while there is room. A lane that is stuck
+   * shares a part of the buffer with all others that are.
    */
   allowsNext(bytes: number, ticket: Ticket): boolean {
     if (!this.#budget.hasRoom(bytes)) return false

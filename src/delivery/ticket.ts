@@ -8,8 +8,9 @@ export interface ProduceTicket {
   readonly isWaiting?: boolean
   /**
    * Resolves when everything that was not refused is as safe as its `durability` says: in memory at once, on disk when the
-   * durable log has synced it, and nothing waits for room any more. `undefined`: all accepted. Else one entry per record, refused ones of before included:
-   * the log may refuse records late, when the disk is full or fails. Never rejects.
+   * durable log has synced it, and nothing waits for room any more. `undefined`: all accepted. Else one entry per record,
+   * refused ones of before included: records may be refused late, when the disk is full or fails, or there was no room in
+   * time. Never rejects.
    */
   accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined>
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */

@@ -3,6 +3,7 @@ import fastify from 'fastify'
 import { arion } from '../../src/dialects/arion/index.js'
 import type { Dialect } from '../../src/dialects/dialect.js'
 import { kafboy } from '../../src/dialects/kafboy/index.js'
+import { kafkaPixy } from '../../src/dialects/kafka-pixy/index.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
 import { OverloadedError } from '../../src/errors.js'
 import type { Admission } from '../../src/exchange/admission.js'
@@ -30,7 +31,8 @@ const cases: readonly Case[] = [
     body: JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
   },
   { dialect: kafboy as unknown as Dialect, path: '/async/orders', body: '{}' },
-  { dialect: arion as unknown as Dialect, path: '/async/orders', body: 'x' }
+  { dialect: arion as unknown as Dialect, path: '/async/orders', body: 'x' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages', body: 'x' }
 ]
 
 async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {

@@ -3,6 +3,7 @@ import fastify, { type LightMyRequestResponse } from 'fastify'
 import { arion } from '../../src/dialects/arion/index.js'
 import type { Dialect } from '../../src/dialects/dialect.js'
 import { kafboy } from '../../src/dialects/kafboy/index.js'
+import { kafkaPixy } from '../../src/dialects/kafka-pixy/index.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
 import type { Admission } from '../../src/exchange/admission.js'
 import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
@@ -36,7 +37,8 @@ describe('an asynchronous record that waits for room', () => {
   for (const [dialect, path, body, accepted, refused] of [
     [kprf as unknown as Dialect, '/push', push, 200, 500],
     [kafboy as unknown as Dialect, '/async/orders', '{}', 200, 503],
-    [arion as unknown as Dialect, '/async/orders', 'x', 202, 503]
+    [arion as unknown as Dialect, '/async/orders', 'x', 202, 503],
+    [kafkaPixy as unknown as Dialect, '/topics/orders/messages', 'x', 200, 503]
   ] as const) {
     const ask = async (gateway: FullGateway): Promise<{ answer?: LightMyRequestResponse; done: Promise<void> }> => {
       const addRoutes = await dialect.plugin(contextFor(gateway, dialect.settings.parse({}), { admission }))

@@ -24,6 +24,8 @@ export interface EndpointParts {
   /** By the name of the cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
+  /** How long messages in memory wait for room. */
+  readonly roomWaitMs: number
 }
 
 type Serve = (request: PixyRequest) => void

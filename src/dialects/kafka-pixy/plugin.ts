@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Answers } from '../../exchange/answers.js'
 import { registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
-import type { DialectContext, DialectPlugin } from '../dialect.js'
+import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { Endpoint } from './endpoint.js'
 import { PixyAnswers } from './pixy-answers.js'
 import type { KafkaPixySettings } from './settings.js'
@@ -11,16 +11,22 @@ import type { KafkaPixySettings } from './settings.js'
 export const kafkaPixyPlugin =
   (context: DialectContext<KafkaPixySettings>): DialectPlugin =>
   app => {
-    const { settings, access, gateways, log, now, admission, lifetime, metrics } = context
+    const { settings, access, gateways, log, now, lifetime, metrics } = context
     const answers = new PixyAnswers(new Answers(now))
     const maxBodyBytes = app.initialConfig.bodyLimit ?? settings.maxBodyBytes
-    const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, { access, answers, gateways, log })
+    const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, {
+      roomWaitMs: roomWaitMsOf(context),
+      access,
+      answers,
+      gateways,
+      log
+    })
     lifetime.onDrain(async () => endpoint.stop())
     registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => [
       { labels: {}, value: endpoint.openPolls }
     ])
     const receive = endpoint.receive.bind(endpoint)
-    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admission)]
+    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admissionOf(context, settings.durability))]
     app.addHook('preParsing', function (request, reply, payload, done) {
       ;(isProduce(request.raw) ? whenRoom : atOnce).call(this, request, reply, payload, done)
     })

@@ -22,6 +22,8 @@ export interface ProduceParts {
   readonly access: Access
   readonly answers: PixyAnswers
   readonly pool: BufferPool
+  /** How long messages in memory wait for room. */
+  readonly roomWaitMs: number
   /** Called when a request has failed by a bug. */
   readonly broken: (request: PixyRequest, error: unknown, persisted: string) => void
 }
@@ -48,7 +50,7 @@ export class ProduceEndpoint {
     this.#settings = settings
     this.#maxBodyBytes = Math.min(settings.maxBodyBytes, maxBodyBytes)
     this.#parts = parts
-    const { sync, async } = produceOptionsOf(settings)
+    const { sync, async } = produceOptionsOf(settings, parts.roomWaitMs)
     this.#sync = sync
     this.#async = async
   }
@@ -147,7 +149,8 @@ export class ProduceEndpoint {
 
   #produceAsync(request: PixyRequest, record: ProduceRecord): void {
     const ticket = request.gateway.produce([record], this.#async)
-    if (this.#async.durability !== 'disk') this.#accepted(request, ticket.refused?.[0], true)
+    if (this.#async.durability !== 'disk' && ticket.isWaiting !== true)
+      this.#accepted(request, ticket.refused?.[0], true)
     else {
       ticket.accepted().then(
         refused => this.#accepted(request, refused?.[0], false),

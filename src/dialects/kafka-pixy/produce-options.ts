@@ -15,14 +15,17 @@ export const NO_HEADERS_YET =
   'headers are not supported with this version of Kafka. Consider changing `kafka.version` (dialects.kafka-pixy.messageHeaders)'
 
 /** How messages are produced, with and without waiting for Kafka. */
-export function produceOptionsOf(settings: KafkaPixySettings): {
+export function produceOptionsOf(
+  settings: KafkaPixySettings,
+  roomWaitMs = 0
+): {
   readonly sync: ProduceOptions
   readonly async: ProduceOptions
 } {
   const partitioner = PARTITIONERS[settings.partitioner]
   const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
   return {
-    sync: { partitioner, deadlineMs: syncTimeoutMs },
-    async: { partitioner, durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs }
+    sync: { partitioner, deadlineMs: syncTimeoutMs, roomWaitMs },
+    async: { partitioner, durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
   }
 }

@@ -66,8 +66,8 @@ export class Push {
   }
 
   /**
-   * Answers without waiting for Kafka, but for room, and for the durable log where that is configured. Reports records that found no
-   * room, and those beyond a limit where limits are reported.
+   * Answers without waiting for Kafka, but for room, and for the durable log where that is configured. Reports records
+   * that found no room, and those beyond a limit where limits are reported.
    */
   enqueue({ records }: PushRequest): PushResult | Promise<PushResult> {
     const checked = this.#limits.check(records)
