@@ -90,6 +90,8 @@ export function createHttpServer(
     requestIdHeader: false,
     genReqId: context.nextRequestId,
     bodyLimit: context.settings.maxBodyBytes,
+    // Modules of dialects are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
+    pluginTimeout: 0,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
   })
   app.addHook('onRequest', (request, reply, done) => {

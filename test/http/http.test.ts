@@ -18,6 +18,12 @@ describe('http', () => {
   const start = async (...settings: Parameters<typeof startHttp>): Promise<Started> =>
     (started = await startHttp(...settings))
 
+  it('gives dialects all the time they need to load', async () => {
+    let limitMs: number | undefined
+    await start({ plugin: async app => void (limitMs = app.initialConfig.pluginTimeout) })
+    expect(limitMs).to.equal(0)
+  })
+
   describe('the shared port', () => {
     it('mounts a dialect under its prefix', async () => {
       const { http } = await start()
