@@ -98,6 +98,8 @@ export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult
   readonly offsetAndMetadata: OffsetAndMetadata
   /** Stores the metadata unchanged, for readers other than Castle and Castellan. Default: with Castle's mark. */
   readonly rawMetadata?: boolean | undefined
+  /** Takes a negative offset, which some clients store with a meaning of their own. Default: such an offset is refused. */
+  readonly negativeOffset?: boolean | undefined
   /**
    * The member of the group that commits. The coordinator refuses its commits once its generation is over. Absent: a commit
    * of its own, which the coordinator takes while the group has no members.

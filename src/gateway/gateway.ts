@@ -18,7 +18,10 @@ export interface GroupOffset {
   readonly earliest: Offset
   /** Offset of the next record to be written. */
   readonly latest: Offset
-  /** `undefined`: the group has committed none. Metadata is as it was stored, by whichever client. */
+  /**
+   * `undefined`: the group has committed none. Metadata is as it was stored, by whichever client; a negative offset, too,
+   * which has a meaning for that client only.
+   */
   readonly committed: OffsetAndMetadata | undefined
 }
 
@@ -73,6 +76,13 @@ export interface Gateway {
    * @throws CastellanError when no broker answers in time
    */
   topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>>
+  /**
+   * The settings that topics have for themselves: setting -> value, by topic.
+   *
+   * @returns without topics that do not exist
+   * @throws CastellanError when no broker answers in time
+   */
+  topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   /**
    * Where a group stands in every partition of a topic, in the order of the partitions. The offsets are asked for one
    * after another, so they belong to slightly different moments.

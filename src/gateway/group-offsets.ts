@@ -1,5 +1,5 @@
 import type { ActorRef } from '../actor/actor.js'
-import { CastellanError, TimedOutError } from '../errors.js'
+import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
 import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
@@ -60,7 +60,8 @@ export class GroupOffsets {
   }
 
   async #committedOf(topicPartition: TopicPartition): Promise<OffsetAndMetadata | undefined> {
-    const request = { groupId: this.#groupId, topicPartition, rawMetadata: true, timeoutMs: this.#remainingMs() }
+    const asItIs = { rawMetadata: true, negativeOffset: true }
+    const request = { groupId: this.#groupId, topicPartition, ...asItIs, timeoutMs: this.#remainingMs() }
     const result = await askRouter(this.#router, { type: 'fetchConsumerOffset', ...request })
     if (result.type === 'success') return result.offsetAndMetadata
     if (result.type === 'notFound') return undefined
@@ -68,7 +69,8 @@ export class GroupOffsets {
   }
 
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
-    const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, rawMetadata: true }
+    const asItIs = { rawMetadata: true, negativeOffset: true }
+    const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, ...asItIs }
     const timeoutMs = this.#remainingMs()
     const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })
     if (result.type === 'success') return 'committed'
@@ -90,7 +92,10 @@ type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: strin
 /** The error for a result that is no answer. */
 export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
   if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)
-  return new CastellanError(result.code, result.message, result.retriable)
+  const { code, errorCode, message, retriable } = result
+  return code === 'kafka' && errorCode !== undefined
+    ? new KafkaError(errorCode, message, retriable)
+    : new CastellanError(code, message, retriable)
 }
 
 /** Works on many items, a limited number of them at a time. */

@@ -1,11 +1,12 @@
 import type { ActorRef } from '../actor/actor.js'
-import type { Requester } from '../actor/requester.js'
+import { ask, type Requester } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import { KafkaError } from '../errors.js'
 import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
 import type { ConsumerGroups } from '../groups/consumer-groups.js'
 import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
+import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
 import { ownFailure } from '../requests/failures.js'
 import { askRouter } from '../router/ask-router.js'
@@ -27,6 +28,9 @@ export interface KafkaGatewayDeps {
   /** Default: that of the process. */
   readonly clock?: MonotonicClock | undefined
 }
+
+// The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
+const MARGIN_MS = 1_000
 
 const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
 
@@ -53,6 +57,17 @@ export class KafkaGateway implements Gateway {
     const result = await askRouter(this.#deps.router, request)
     if (result.type === 'success') return result.topics
     throw toError(result, 'what topics there are', timeoutMs)
+  }
+
+  async topicConfigs(
+    topics: readonly string[],
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    const result = await ask<DescribeTopicConfigsResult>('topicConfigs', timeoutMs + MARGIN_MS, requester =>
+      this.#deps.router.tell({ type: 'describeTopicConfigs', topics, timeoutMs, requester } as unknown as RouterMessage)
+    )
+    if (result.type === 'success') return result.overrides
+    throw toError(result, 'what settings topics have', timeoutMs)
   }
 
   async offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined> {

@@ -2,6 +2,7 @@ import type { BrokerNode, Offset } from '../model.js'
 import type { GroupDescriptionOperations } from './group-description.js'
 import type { MembershipOperations } from './membership.js'
 import type { Failure, Request, TimedOut } from './request.js'
+import type { TopicConfigOperations } from './topic-configs.js'
 
 /**
  * Internal, from delivery only: sealed batches to write, at most one per partition. All lanes that became ready in a
@@ -70,7 +71,7 @@ export interface FindCoordinator extends Request<FindCoordinatorResult> {
 export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
 
 /** Operations that users of the library do not ask. */
-export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations {
+export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations, TopicConfigOperations {
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
 }

@@ -163,13 +163,19 @@ export const commitConsumerOffset = describeOperation('commitConsumerOffset', {
     offsetAndMetadata
   }),
   whenUnknown: { type: 'unknownTopicOrPartition' },
-  problemOf: ({ topicPartition, groupId, offsetAndMetadata }) =>
-    problemOfPartition(topicPartition) ?? problemOfGroup(groupId) ?? problemOfOffset(offsetAndMetadata),
+  problemOf: ({ topicPartition, groupId, offsetAndMetadata, negativeOffset }) =>
+    problemOfPartition(topicPartition) ??
+    problemOfGroup(groupId) ??
+    problemOfOffset(offsetAndMetadata, negativeOffset === true),
   createProcessor: (context: ProcessorContext) => new CommitConsumerOffsetProcessor(context)
 })
 
-function problemOfOffset({ offset, metadata }: CommitConsumerOffset['offsetAndMetadata']): Failure | undefined {
-  if (!isCount(offset)) return invalid('invalidRequest', `no offset: ${offset}`)
+function problemOfOffset(
+  { offset, metadata }: CommitConsumerOffset['offsetAndMetadata'],
+  mayBeNegative: boolean
+): Failure | undefined {
+  if (!(isCount(offset) || (mayBeNegative && Number.isSafeInteger(offset))))
+    return invalid('invalidRequest', `no offset: ${offset}`)
   if (metadata === undefined) return undefined
   if (typeof metadata === 'string' && Buffer.byteLength(metadata) <= MAX_METADATA_BYTES) return undefined
   return invalid('invalidRequest', `the metadata is not text of at most ${MAX_METADATA_BYTES} bytes`)

@@ -2,6 +2,7 @@ import type { RoutedKind } from '../operations.js'
 import type { OperationDescriptor } from '../requests/operation.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
 import { describeGroup } from './describe-group.js'
+import { describeTopicConfigs } from './describe-topic-configs.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
 import { fetchOffset } from './fetch-offset.js'
@@ -33,6 +34,7 @@ export const operations = {
   leaveGroup,
   describeGroup,
   listGroups,
+  describeTopicConfigs,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

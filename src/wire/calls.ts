@@ -189,7 +189,8 @@ export interface InitProducerIdResponse {
 
 export interface DescribeTopicConfigsCall extends CallOptions {
   readonly topics: readonly string[]
-  readonly names: readonly string[]
+  /** `null` asks for all settings. */
+  readonly names: readonly string[] | null
 }
 export interface DescribeTopicConfigsResponse {
   readonly throttleTimeMs: number
@@ -197,6 +198,8 @@ export interface DescribeTopicConfigsResponse {
     readonly topic: string
     readonly errorCode: number
     readonly configs: ReadonlyMap<string, string | null>
+    /** Those of them that the topic has for itself. */
+    readonly overrides: ReadonlySet<string>
   }[]
 }
 

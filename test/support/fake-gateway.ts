@@ -110,6 +110,10 @@ export class FakeGateway implements Gateway {
     return new Map(asked.map(name => [name, topicOf(name, this.partitions.get(name), this.leaderless)]))
   }
 
+  async topicConfigs(names: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    return new Map(names.filter(name => this.partitions.has(name)).map(name => [name, new Map()]))
+  }
+
   async offsets(groupId: string, topic: string): Promise<readonly GroupOffset[] | undefined> {
     const partitions = this.partitions.get(topic)
     if (partitions === undefined) return undefined

@@ -305,7 +305,7 @@ function describeConfigs(): Buffer {
         .string(name)
         .string(name === '__proto__' ? null : '5')
         .int8(0)
-        .int8(5)
+        .int8(name === 'retention.ms' ? 1 : 5)
         .int8(0)
       builder.array(['synonym'], synonym => builder.string(synonym).string('x').int8(1))
     })
@@ -466,9 +466,10 @@ export const samples: readonly Sample[] = [
         configs: new Map([
           ['__proto__', null],
           ['retention.ms', '5']
-        ])
+        ]),
+        overrides: new Set(['retention.ms'])
       },
-      { topic: 'gone', errorCode: 3, configs: new Map() }
+      { topic: 'gone', errorCode: 3, configs: new Map(), overrides: new Set<string>() }
     ]
   }),
   sample(createTopicsV3, { topics: [], brokerTimeoutMs: 1 }, topicErrors(true), {

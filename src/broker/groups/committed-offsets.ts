@@ -7,6 +7,9 @@ export type CommittedOffset = Omit<StoredOffset, 'groupId'>
 const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
   OFFSET_BYTES + groupId.length + topic.length + metadata.length
 
+/** Nothing is stored. Other negative offsets are stored as they are, as by Kafka. */
+const NONE = -1
+
 /** The committed offsets of all groups. */
 export class CommittedOffsets {
   readonly #groups = new Map<string, Map<string, CommittedOffset>>()
@@ -72,7 +75,7 @@ export class CommittedOffsets {
   }
 
   #forget(offsets: readonly StoredOffset[]): void {
-    this.commit(offsets.map(offset => ({ ...offset, offset: -1 })))
+    this.commit(offsets.map(offset => ({ ...offset, offset: NONE })))
   }
 
   #put({ groupId, ...offset }: StoredOffset): void {
@@ -81,7 +84,7 @@ export class CommittedOffsets {
     if (!group) this.#groups.set(groupId, (group = new Map()))
     const before = group.get(key)
     if (before) this.#bytes.add(-sizeOf(groupId, before))
-    if (offset.offset >= 0) {
+    if (offset.offset !== NONE) {
       group.set(key, offset)
       this.#bytes.add(sizeOf(groupId, offset))
     } else group.delete(key)

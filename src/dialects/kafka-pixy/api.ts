@@ -1,5 +1,6 @@
 import {
   integer,
+  type JsonSchema,
   json,
   listOf,
   nullable,
@@ -118,6 +119,94 @@ const ackParameters: readonly Parameter[] = [
   { name: 'offset', in: 'query', description: 'Offset of the message', schema: integer, required: true }
 ]
 
+const refusals = {
+  400: { description: 'A parameter or the body is wrong, or the cluster is unknown', ...failure },
+  403: { description: 'The topic or the group is not allowed', ...failure },
+  500: { description: 'Kafka cannot tell', ...failure },
+  503: { description: 'Shutting down', ...failure }
+}
+
+const groupOffset = object(
+  { partition: integer, begin: integer, end: integer, count: integer, offset: integer, lag: integer },
+  {
+    properties: {
+      metadata: text,
+      sparse_acks: { type: 'string', description: 'what is acknowledged above the offset: `1-4,6-8`' }
+    }
+  }
+)
+
+const readOffsets: Omit<Operation, 'path' | 'id'> = {
+  method: 'get',
+  summary: 'Where a group stands in each partition',
+  parameters: [topic, group],
+  answers: {
+    200: { description: 'By partition', content: json(listOf(groupOffset)) },
+    404: { description: 'There is no such topic', ...failure },
+    ...refusals
+  }
+}
+
+const setOffset = object({ partition: integer, offset: integer }, { properties: { metadata: text } })
+
+const writeOffsets: Omit<Operation, 'path' | 'id'> = {
+  method: 'post',
+  summary: 'Sets offsets of a group that is not being consumed',
+  parameters: [topic, group],
+  body: { description: 'Offset by partition; -1 is the end, -2 the beginning', content: json(listOf(setOffset)) },
+  answers: {
+    200: { description: 'They are set', content: json({ type: 'object' }) },
+    404: { description: 'There is no such topic or partition', ...failure },
+    409: { description: 'The group is being consumed', ...failure },
+    ...refusals
+  }
+}
+
+const mapOf = (schema: JsonSchema): JsonSchema => ({ type: 'object', additionalProperties: schema })
+
+const readConsumers: Omit<Operation, 'path' | 'id'> = {
+  method: 'get',
+  summary: 'Who reads which partitions of a topic',
+  parameters: [topic, { ...group, required: false, description: 'Absent: all groups' }],
+  answers: {
+    200: { description: 'Partitions by client, by group', content: json(mapOf(mapOf(listOf(integer)))) },
+    ...refusals
+  }
+}
+
+const partition = object({
+  partition: integer,
+  leader: integer,
+  replicas: listOf(integer),
+  isr: listOf(integer)
+})
+const topicDescription = {
+  type: 'object',
+  properties: { config: object({ version: integer, config: mapOf(text) }), partitions: listOf(partition) }
+}
+const withPartitions: Parameter = { name: 'withPartitions', in: 'query', description: 'Present: with the partitions' }
+const withConfig: Parameter = { name: 'withConfig', in: 'query', description: 'Present: with settings of the topics' }
+
+const listTopics: Omit<Operation, 'path' | 'id'> = {
+  method: 'get',
+  summary: 'The topics of the cluster',
+  parameters: [withPartitions, withConfig],
+  answers: {
+    200: {
+      description: 'Their names; with a parameter, what is asked for by name',
+      content: json({ anyOf: [listOf(text), mapOf(topicDescription)] })
+    },
+    ...refusals
+  }
+}
+
+const describeTopic: Omit<Operation, 'path' | 'id'> = {
+  method: 'get',
+  summary: 'Settings and partitions of a topic',
+  parameters: [topic, withPartitions],
+  answers: { 200: { description: 'What is known of it', content: json(topicDescription) }, ...refusals }
+}
+
 /** An operation, and the same one of a named cluster. */
 const onEachCluster = (operation: Operation): readonly Operation[] => [
   operation,
@@ -144,6 +233,11 @@ export const kafkaPixyOperations: readonly Operation[] = [
     parameters: consumeParameters
   }),
   ...onEachCluster({ ...ack, path: '/topics/{topic}/acks', id: 'ackMessage', parameters: ackParameters }),
+  ...onEachCluster({ ...readOffsets, path: '/topics/{topic}/offsets', id: 'readOffsets' }),
+  ...onEachCluster({ ...writeOffsets, path: '/topics/{topic}/offsets', id: 'writeOffsets' }),
+  ...onEachCluster({ ...readConsumers, path: '/topics/{topic}/consumers', id: 'readConsumers' }),
+  ...onEachCluster({ ...listTopics, path: '/topics', id: 'listTopics' }),
+  ...onEachCluster({ ...describeTopic, path: '/topics/{topic}', id: 'describeTopic' }),
   {
     method: 'get',
     path: '/_ping',

@@ -6,13 +6,15 @@ import { sentUrlOf } from '../../exchange/sent-url.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Logger } from '../../model.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
-import { FormReader } from './form-reader.js'
+import { FormReader, type ReadBody } from './form-reader.js'
+import { OffsetsEndpoint } from './offsets-endpoint.js'
 import { parseQuery } from './parameters.js'
 import type { Asked, PixyAnswers } from './pixy-answers.js'
 import { type PixyRequest, sentParts } from './pixy-request.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { KafkaPixySettings } from './settings.js'
 import { type RouteName, type Target, targetOf } from './target.js'
+import { TopicsEndpoint } from './topics-endpoint.js'
 
 /** Memory kept for putting bodies together again while none are. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -52,16 +54,9 @@ export class Endpoint {
     const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool, broken })
     this.#consume = new ConsumeEndpoint(settings, { ...parts, broken })
     const bodies = new FormReader(Math.min(settings.maxBodyBytes, maxBodyBytes), pool, parts.answers)
-    this.#routes = this.#routesOf(produce, this.#consume, bodies)
-  }
-
-  #routesOf(produce: ProduceEndpoint, consume: ConsumeEndpoint, bodies: FormReader): Routes {
-    const get = (serve: Serve): [string, Serve] => ['GET', serve]
-    const post = (serve: Serve): [string, Serve] => ['POST', serve]
-    return new Map([
-      ['messages', new Map([post(request => produce.receive(request)), get(request => consume.consume(request))])],
-      ['acks', new Map([post(request => bodies.read(request, ({ form }) => consume.ack(request, form)))])]
-    ])
+    const offsets = new OffsetsEndpoint(settings, { ...parts, broken })
+    const topics = new TopicsEndpoint(settings, { ...parts, broken })
+    this.#routes = routesOf({ produce, consume: this.#consume, offsets, topics, bodies })
   }
 
   /** Clients that wait for a message. */
@@ -141,4 +136,30 @@ const hasBody = ({ request: { headers } }: Exchange): boolean =>
 function withAlias(gateways: ReadonlyMap<string, Gateway>, alias: string | undefined): ReadonlyMap<string, Gateway> {
   const main = gateways.get(DEFAULT_CLUSTER)
   return alias === undefined || main === undefined ? gateways : new Map([...gateways, [alias, main]])
+}
+
+interface Endpoints {
+  readonly produce: ProduceEndpoint
+  readonly consume: ConsumeEndpoint
+  readonly offsets: OffsetsEndpoint
+  readonly topics: TopicsEndpoint
+  readonly bodies: FormReader
+}
+
+function routesOf({ produce, consume, offsets, topics, bodies }: Endpoints): Routes {
+  const get = (serve: Serve): [string, Serve] => ['GET', serve]
+  const post = (serve: Serve): [string, Serve] => ['POST', serve]
+  const postForm = (serve: (request: PixyRequest, body: ReadBody) => void): [string, Serve] =>
+    post(request => bodies.read(request, body => serve(request, body)))
+  return new Map([
+    ['messages', new Map([post(request => produce.receive(request)), get(request => consume.consume(request))])],
+    ['acks', new Map([postForm((request, { form }) => consume.ack(request, form))])],
+    [
+      'offsets',
+      new Map([get(request => offsets.read(request)), postForm((request, body) => offsets.write(request, body))])
+    ],
+    ['consumers', new Map([get(request => topics.consumers(request))])],
+    ['topics', new Map([get(request => topics.list(request))])],
+    ['topic', new Map([get(request => topics.describe(request))])]
+  ])
 }

@@ -81,3 +81,7 @@ function wrapped(open: string, close: string, indent: string, items: readonly st
   if (items.length === 0) return open + close
   return `${open}\n${items.map(item => `${indent}  ${item}`).join(',\n')}\n${indent}${close}`
 }
+
+/** With each list of numbers on one line. Texts have no line breaks, so that none can look like one. */
+export const withNumbersOnOneLine = (json: string): string =>
+  json.replace(/\[\n[-\d,\s]+\]/g, list => list.replace(/\s/g, ''))

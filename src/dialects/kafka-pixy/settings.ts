@@ -56,6 +56,9 @@ export const kafkaPixySettings = z
     asyncTimeoutMs: milliseconds
       .default(120_000)
       .describe('How long a message without `sync` is tried before it is given up'),
+    lookUpTimeoutMs: milliseconds
+      .default(10_000)
+      .describe('Requests about offsets, consumers and topics are answered within this'),
     consumerDisabled: z
       .boolean()
       .default(false)

@@ -3,6 +3,8 @@ import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
 
 const TOPIC = 2
+/** The source of a setting that a topic has for itself. */
+const OF_TOPIC = 1
 
 /**
  * Version 2, for topics.
@@ -19,7 +21,8 @@ export const describeConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopicConfi
     writer.array(topics, topic => {
       writer.int8(TOPIC)
       writer.string(topic)
-      writer.array(names, name => writer.string(name))
+      if (names === null) writer.int32(-1)
+      else writer.array(names, name => writer.string(name))
     })
     writer.boolean(false)
   },
@@ -30,21 +33,30 @@ export const describeConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopicConfi
       reader.nullableString()
       reader.int8()
       const topic = reader.string()
-      return { topic, errorCode, configs: new Map(reader.array(11, () => readConfig(reader))) }
+      return { topic, errorCode, ...readConfigs(reader) }
     })
   })
 }
 
-function readConfig(reader: ResponseReader): [name: string, value: string | null] {
+function readConfigs(reader: ResponseReader): {
+  configs: ReadonlyMap<string, string | null>
+  overrides: ReadonlySet<string>
+} {
+  const configs = reader.array(11, () => readConfig(reader))
+  const own = configs.filter(({ source }) => source === OF_TOPIC).map(({ name }) => name)
+  return { configs: new Map(configs.map(({ name, value }) => [name, value])), overrides: new Set(own) }
+}
+
+function readConfig(reader: ResponseReader): { name: string; value: string | null; source: number } {
   const name = reader.string()
   const value = reader.nullableString()
   reader.boolean()
-  reader.int8()
+  const source = reader.int8()
   reader.boolean()
   reader.array(5, () => {
     reader.string()
     reader.nullableString()
     reader.int8()
   })
-  return [name, value]
+  return { name, value, source }
 }

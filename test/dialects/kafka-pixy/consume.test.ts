@@ -206,10 +206,13 @@ describe('pixy: consume', function () {
   it('pixy C11: more requests than may wait are told so at once', async () => {
     const topic = await topicWith(0)
     const polls = await Promise.all(
-      Array.from({ length: 70 }, () => quick.get(`/topics/${topic}/messages?group=crowd`))
+      Array.from({ length: 90 }, () => quick.get(`/topics/${topic}/messages?group=crowd`))
     )
     const refused = polls.filter(({ status }) => status === 429)
-    expect([polls.filter(({ status }) => status === 408).length, refused.length]).to.deep.equal([65, 5])
+    // The first one may be over before the last one comes.
+    expect(polls.filter(({ status }) => status === 408).length)
+      .to.equal(90 - refused.length)
+      .and.to.be.at.least(65)
     expect(refused[0]!.body).to.include('Too many requests. Consider increasing `consumer.channel_buffer_size`')
     expect(refused[0]!.headers['retry-after']).to.equal('1')
   })

@@ -15,6 +15,8 @@ export interface Asked {
   readonly method?: string
   readonly headers?: OutgoingHttpHeaders
   readonly body?: string | Buffer
+  /** Further ones, names and values in turn; names may repeat. */
+  readonly more?: readonly string[]
   /** Without a `Content-Length`. */
   readonly isChunked?: boolean
   readonly signal?: AbortSignal
@@ -37,7 +39,7 @@ export class PixyClient {
     this.#place = place
   }
 
-  ask(path: string, { method = 'GET', headers = {}, body, isChunked, signal }: Asked = {}): Promise<Answer> {
+  ask(path: string, { method = 'GET', headers = {}, more = [], body, isChunked, signal }: Asked = {}): Promise<Answer> {
     const { port, socketPath, prefix } = this.#place
     const place = socketPath === undefined ? { host: '127.0.0.1', port } : { socketPath }
     return new Promise((resolve, reject) => {
@@ -53,9 +55,13 @@ export class PixyClient {
         })
       })
       sent.on('error', reject)
-      if (isChunked) sent.flushHeaders()
-      else if (body !== undefined && !('content-length' in headers))
-        sent.setHeader('content-length', Buffer.byteLength(body))
+      for (let at = 0; at < more.length; at += 2) sent.appendHeader(more[at]!, more[at + 1]!)
+      if (body === undefined) {
+        // Node would announce a body of 0 bytes.
+        sent.removeHeader('content-length')
+        sent.removeHeader('transfer-encoding')
+      } else if (isChunked) sent.flushHeaders()
+      else if (!('content-length' in headers)) sent.setHeader('content-length', Buffer.byteLength(body))
       sent.end(body)
     })
   }
@@ -84,12 +90,12 @@ export const brief = ({ status, type, body }: Answer): string =>
 
 /** The whole gateway over an embedded broker, with the API on a port of its own. */
 export class PixyUnderTest extends PixyClient {
-  readonly cluster: EmbeddedCluster
   readonly app: App
+  readonly #cluster: EmbeddedCluster | undefined
 
-  private constructor(cluster: EmbeddedCluster, app: App) {
+  private constructor(app: App, cluster: EmbeddedCluster | undefined) {
     super({ port: Number(new URL(app.urls.dialects.get('kafka-pixy')!).port), prefix: '' })
-    this.cluster = cluster
+    this.#cluster = cluster
     this.app = app
   }
 
@@ -102,12 +108,17 @@ export class PixyUnderTest extends PixyClient {
 
   /** A further process over the same broker. */
   static async over(cluster: EmbeddedCluster, settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
-    const app = await startTestApp(cluster.bootstrap, {
-      'dialects.kafka-pixy.port': '0',
-      'router.unknownTopicTimeoutMs': '100',
-      ...settings
-    })
-    return new PixyUnderTest(cluster, app)
+    return new PixyUnderTest(await startPixy(cluster.bootstrap, settings), cluster)
+  }
+
+  /** A process over any cluster. */
+  static async at(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
+    return new PixyUnderTest(await startPixy(bootstrap, settings), undefined)
+  }
+
+  /** The embedded broker. */
+  get cluster(): EmbeddedCluster {
+    return this.#cluster!
   }
 
   /** Ends of the partitions of a topic. */
@@ -126,3 +137,6 @@ export class PixyUnderTest extends PixyClient {
     await this.cluster.close()
   }
 }
+
+const startPixy = (bootstrap: string, settings: Readonly<Record<string, string>>): Promise<App> =>
+  startTestApp(bootstrap, { 'dialects.kafka-pixy.port': '0', 'router.unknownTopicTimeoutMs': '100', ...settings })

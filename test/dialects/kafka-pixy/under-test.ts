@@ -22,7 +22,9 @@ export const underTest: DialectUnderTest = {
         ...client,
         headers: { ...TEXT, 'content-length': '5', ...client.headers }
       }),
-    consume: (url, client) => call(`${url}/topics/orders/messages?group=readers`, client)
+    consume: (url, client) => call(`${url}/topics/orders/messages?group=readers`, client),
+    offsets: (url, client) => call(`${url}/topics/orders/offsets?group=readers`, client),
+    admin: (url, client) => call(`${url}/topics/orders/consumers?group=readers`, client)
   },
   isServed: async (url, client) => {
     const headers = { ...TEXT, 'content-length': '5', ...client.headers }

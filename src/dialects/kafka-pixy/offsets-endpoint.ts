@@ -1,0 +1,126 @@
+import type { Access } from '../../access/access.js'
+import type { CastellanError } from '../../errors.js'
+import type { CommitOutcome, GroupOffset } from '../../gateway/gateway.js'
+import { decodeAcks } from '../../groups/ack-encoding.js'
+import { errorCodes } from '../../wire/error-codes.js'
+import { groupOf, ParameterError } from './consume-parameters.js'
+import { type AnyFailure, failureAnswerOf } from './failure-texts.js'
+import type { ReadBody } from './form-reader.js'
+import { goJson, type Json } from './go-json.js'
+import { GoJsonError } from './go-json-check.js'
+import { offsetChangesOf } from './offset-changes.js'
+import { merged } from './parameters.js'
+import type { PixyAnswers } from './pixy-answers.js'
+import type { PixyRequest } from './pixy-request.js'
+import type { KafkaPixySettings } from './settings.js'
+
+const UNKNOWN_TOPIC = 'Unknown topic'
+/** What a group that has committed nothing has for an offset, and the name of the first offset that there is. */
+const NONE = -1
+const OLDEST = -2
+
+/** The coordinator takes commits of others only while a group has no members. */
+const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.REBALANCE_IN_PROGRESS
+])
+
+export interface OffsetsParts {
+  readonly access: Access
+  readonly answers: PixyAnswers
+  readonly broken: (request: PixyRequest, error: unknown) => void
+}
+
+/** `GET` and `POST /topics/{topic}/offsets`. */
+export class OffsetsEndpoint {
+  readonly #timeoutMs: number
+  readonly #parts: OffsetsParts
+
+  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: OffsetsParts) {
+    this.#timeoutMs = lookUpTimeoutMs
+    this.#parts = parts
+  }
+
+  read(request: PixyRequest): void {
+    this.#settle(request, this.#read(request))
+  }
+
+  /** @param body whose bytes are valid during the call */
+  write(request: PixyRequest, body: ReadBody): void {
+    this.#settle(request, this.#write(request, body))
+  }
+
+  async #read(request: PixyRequest): Promise<void> {
+    const { exchange, gateway, topic, query } = request
+    const { answers } = this.#parts
+    const groupId = groupOf(query.values)
+    if (this.#isRefused(request, groupId)) return
+    const offsets = await gateway.offsets(groupId, topic, this.#timeoutMs)
+    if (offsets === undefined) answers.error(exchange, 404, UNKNOWN_TOPIC)
+    else answers.ok(exchange, goJson(offsets.map(toJson)))
+  }
+
+  async #write(request: PixyRequest, { form, rest }: ReadBody): Promise<void> {
+    const { exchange, gateway, topic, query } = request
+    const { answers } = this.#parts
+    const groupId = groupOf(merged(form, query.values))
+    if (this.#isRefused(request, groupId)) return
+    const changes = offsetChangesOf(rest)
+    const isPossible = [...changes.keys()].every(partition => partition >= 0)
+    const outcomes = isPossible ? await gateway.commit(groupId, topic, changes, this.#timeoutMs) : undefined
+    if (outcomes === undefined || hasUnknown(outcomes)) answers.error(exchange, 404, UNKNOWN_TOPIC)
+    else answers.ok(exchange, '{}')
+  }
+
+  #isRefused({ exchange, topic }: PixyRequest, group: string): boolean {
+    const { access, answers } = this.#parts
+    const refusal = access.callerOf(exchange.request).refusalOf('offsets', { topic, group })
+    if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+    return refusal !== undefined
+  }
+
+  #settle(request: PixyRequest, work: Promise<void>): void {
+    work.catch((error: unknown) => this.#failed(request, error))
+  }
+
+  #failed(request: PixyRequest, error: unknown): void {
+    const { answers, broken } = this.#parts
+    const { exchange, gateway } = request
+    if (error instanceof ParameterError) answers.error(exchange, 400, error.message)
+    else if (error instanceof GoJsonError) {
+      answers.error(exchange, 400, `Failed to parse the request: err=(${error.message})`)
+    } else if (!isFailure(error)) broken(request, error)
+    else if (HAS_MEMBERS.has(error.errorCode)) answers.error(exchange, 409, CONSUMED)
+    else {
+      const { status, text } = failureAnswerOf(error, gateway.isReady)
+      answers.error(exchange, status, text)
+    }
+  }
+}
+
+const CONSUMED =
+  'the group is being consumed: offsets can be set when its members have left (consumer.subscriptionTimeoutMs)'
+
+const isFailure = (error: unknown): error is CastellanError & AnyFailure =>
+  error instanceof Error && typeof (error as { code?: unknown }).code === 'string'
+
+const hasUnknown = (outcomes: ReadonlyMap<number, CommitOutcome>): boolean =>
+  [...outcomes.values()].includes('unknownTopicOrPartition')
+
+/** A group's place in a partition, as Kafka-Pixy writes it. */
+function toJson({ partition, earliest: begin, latest: end, committed }: GroupOffset): Json {
+  const { offset = NONE, metadata } = committed ?? {}
+  const acks = metadata === undefined ? [] : (decodeAcks(offset, metadata) ?? [])
+  const sparse = acks.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
+  return {
+    partition,
+    begin,
+    end,
+    count: end - begin,
+    offset,
+    lag: offset === NONE ? 0 : offset === OLDEST ? end - begin : end - offset,
+    metadata: metadata || undefined,
+    sparse_acks: sparse || undefined
+  }
+}

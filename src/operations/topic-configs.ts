@@ -1,0 +1,19 @@
+import type { Failure, Request, TimedOut } from './request.js'
+
+/** Internal, from the gateway only: the settings that topics have for themselves. */
+export interface DescribeTopicConfigs extends Request<DescribeTopicConfigsResult> {
+  readonly type: 'describeTopicConfigs'
+  readonly topics: readonly string[]
+}
+export type DescribeTopicConfigsResult =
+  | {
+      readonly type: 'success'
+      /** Setting -> value, by topic. A topic that does not exist is absent. */
+      readonly overrides: ReadonlyMap<string, ReadonlyMap<string, string>>
+    }
+  | TimedOut
+  | Failure
+
+export interface TopicConfigOperations {
+  describeTopicConfigs: { request: DescribeTopicConfigs; result: DescribeTopicConfigsResult }
+}

@@ -1,0 +1,76 @@
+import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import { reply } from '../requests/answers.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { describeOperation } from '../requests/operation.js'
+import { invalid, isTopic } from '../requests/problems.js'
+import type { BrokerClient, DescribeTopicConfigsResponse } from '../wire/broker-client.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import type { ProcessorContext } from './processor-context.js'
+import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+
+type Waiter = Accepted<'describeTopicConfigs'>
+type TopicAnswer = DescribeTopicConfigsResponse['topics'][number]
+
+/** What topics have for themselves. One call for each request, since few ask. */
+export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, DescribeTopicConfigsResponse> {
+  readonly name = 'describeTopicConfigs'
+  readonly #callTimeoutMs: number
+  #queue: Waiter[] = []
+
+  constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
+    this.#callTimeoutMs = callTimeoutMs
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0
+  }
+
+  addToQueue(request: Waiter): void {
+    this.#queue.push(request)
+  }
+
+  nextCall(): Waiter | undefined {
+    this.#queue = stillOpen(this.#queue)
+    return this.#queue.shift()
+  }
+
+  send(client: BrokerClient, { request: { topics } }: Waiter): Promise<DescribeTopicConfigsResponse> {
+    return client.describeTopicConfigs({ topics, names: null, timeoutMs: this.#callTimeoutMs })
+  }
+
+  processResponse(waiter: Waiter, { topics }: DescribeTopicConfigsResponse): readonly Returned[] {
+    const found = topics.filter(({ errorCode }) => errorCode === errorCodes.NONE)
+    const problem = topics.find(({ errorCode }) => !IS_ANSWER.has(errorCode))
+    if (problem === undefined) {
+      const overrides = new Map(found.map(topic => [topic.topic, overridesOf(topic)]))
+      reply(waiter, { type: 'success', overrides })
+    } else if (kafkaErrorOf(problem.errorCode).retriable) return returned('retryLater', [waiter])
+    else reply(waiter, kafkaFailure(problem.errorCode))
+    return []
+  }
+
+  callFailed(waiter: Waiter): readonly AnyAccepted[] {
+    return stillOpen([waiter])
+  }
+
+  drain(): AnyAccepted[] {
+    const waiting = stillOpen(this.#queue)
+    this.#queue = []
+    return waiting
+  }
+}
+
+const IS_ANSWER: ReadonlySet<number> = new Set([errorCodes.NONE, errorCodes.UNKNOWN_TOPIC_OR_PARTITION])
+
+const overridesOf = ({ configs, overrides }: TopicAnswer): ReadonlyMap<string, string> =>
+  new Map([...overrides].map(name => [name, configs.get(name) ?? '']))
+
+/** Any broker knows the settings of all topics. */
+export const describeTopicConfigs = describeOperation('describeTopicConfigs', {
+  role: 'control',
+  target: { type: 'any' },
+  echo: () => ({}),
+  problemOf: ({ topics }) =>
+    topics.every(isTopic) ? undefined : invalid('invalidTopic', 'a topic name is not possible'),
+  createProcessor: (context: ProcessorContext) => new DescribeTopicConfigsProcessor(context)
+})
