@@ -22,9 +22,14 @@ export const underTest: DialectUnderTest = {
         ...client,
         headers: { ...TEXT, 'content-length': '5', ...client.headers }
       }),
-    consume: (url, client) => call(`${url}/topics/orders/messages?group=readers`, client),
-    offsets: (url, client) => call(`${url}/topics/orders/offsets?group=readers`, client),
-    admin: (url, client) => call(`${url}/topics/orders/consumers?group=readers`, client)
+    // That there is no message is said to those only who may ask for one.
+    consume: async (url, client) => {
+      const answer = await call(`${url}/topics/orders/messages?group=readers`, client)
+      return answer.status === 408 ? { ...answer, status: 200 } : answer
+    },
+    offsets: (url, client) =>
+      call(`${url}/topics/orders/offsets?group=readers`, { method: 'POST', body: '[]', ...client }),
+    admin: (url, client) => call(`${url}/topics`, client)
   },
   isServed: async (url, client) => {
     const headers = { ...TEXT, 'content-length': '5', ...client.headers }
