@@ -40,7 +40,7 @@ const guests: Record<string, RegExp> = {
   ws: /^dialects\/arion$/,
   fastify: /^(dialects|http)/,
   zod: /^(config|settings|dialects)/,
-  yaml: /^(config|dialects\/kprf)$/,
+  yaml: /^(config|dialects\/(kprf|kafka-pixy))$/,
   'smol-toml': /^dialects\/kprf$/,
   jose: /^access$/,
   'prom-client': /^metrics$/,

@@ -35,6 +35,17 @@ export const statsdSettings = z
   .prefault({})
   .describe('Metrics by StatsD')
 
+export const serviceSettings = z
+  .strictObject({
+    pidFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('File that the id of the process is written to before the start; it stays behind. Absent: none')
+  })
+  .prefault({})
+  .describe('The process as a service of the system')
+
 export const shutdownSettings = z
   .strictObject({
     graceMs: milliseconds

@@ -11,7 +11,7 @@ import { cacheSettings, routerSettings } from '../router/settings.js'
 import { describeSchema } from '../settings/leaves.js'
 import { walSettings } from '../wal/settings.js'
 import { clusterSettings } from '../wire/settings.js'
-import { logSettings, shutdownSettings, statsdSettings } from './process-settings.js'
+import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 
 /** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
 export const schemaOf = (listed: readonly Dialect[]) =>
@@ -41,7 +41,8 @@ export const schemaOf = (listed: readonly Dialect[]) =>
     cache: cacheSettings,
     log: logSettings,
     statsd: statsdSettings,
-    shutdown: shutdownSettings
+    shutdown: shutdownSettings,
+    service: serviceSettings
   })
 
 /** The schema of the whole configuration. */

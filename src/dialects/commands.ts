@@ -1,9 +1,10 @@
 import { arionCommand } from './arion/command.js'
 import type { DialectCommand } from './command.js'
+import { kafkaPixyCommand } from './kafka-pixy/command.js'
 import { kprfCommand } from './kprf/command.js'
 
 /**
  * The commands of dialects. The list stands apart from that of the dialects, so that `castellan --help` need not load
  * them; what a command needs to translate is loaded by `translate`.
  */
-export const dialectCommands: readonly DialectCommand[] = [kprfCommand, arionCommand]
+export const dialectCommands: readonly DialectCommand[] = [kprfCommand, arionCommand, kafkaPixyCommand]

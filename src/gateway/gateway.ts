@@ -23,6 +23,8 @@ export interface GroupOffset {
    * which has a meaning for that client only.
    */
   readonly committed: OffsetAndMetadata | undefined
+  /** Acknowledged above the committed offset, where the metadata says so: from `from` to the one before `to`. */
+  readonly acknowledged: readonly { readonly from: Offset; readonly to: Offset }[]
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
+import { decodeAcks } from '../groups/ack-encoding.js'
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
 import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
@@ -48,7 +49,9 @@ export class GroupOffsets {
       this.#committedOf(topicPartition)
     ])
     if (earliest === undefined || latest === undefined) return undefined
-    return { partition: topicPartition.partition, earliest, latest, committed }
+    const { offset, metadata } = committed ?? {}
+    const acknowledged = offset === undefined || metadata === undefined ? [] : (decodeAcks(offset, metadata) ?? [])
+    return { partition: topicPartition.partition, earliest, latest, committed, acknowledged }
   }
 
   async #limitOf(topicPartition: TopicPartition, offsetType: 'earliest' | 'latest'): Promise<Offset | undefined> {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { unixSocketsOf } from '../app/dialects.js'
 import { createLogger } from '../app/logger.js'
@@ -71,6 +71,16 @@ function readForeignFile(name: string): string {
   }
 }
 
+/** @throws ConfigError when it cannot be written */
+function writePidFile(file: string | undefined): void {
+  if (file === undefined) return
+  try {
+    writeFileSync(file, String(globalThis.process.pid), { mode: 0o644 })
+  } catch (error) {
+    throw new ConfigError(`service.pidFile: cannot write ${file} (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
 function settingFlags(line: Command): FlagSetting[] {
   const flags = settingsOf(line)
   if (line.opts<ServeFlags>().debug) flags.unshift({ flag: '--debug', path: ['log', 'level'], value: 'debug' })
@@ -81,6 +91,7 @@ async function runGateway(config: Config, process: Process, notes: readonly stri
   const { stopped, crashed, onHangUp, stdout } = process
   const log = createLogger({ ...config.log, ...prettiness(config, process), descriptor: 1 })
   for (const note of notes) log.warn({}, note)
+  writePidFile(config.service.pidFile)
   for (const { path, setting } of unixSocketsOf(dialects, config)) await claimSocketPath(path, setting)
   const app = await startApp(config, { log, version: version(), drainMs: stdout.isTTY ? 0 : DRAIN_MS })
   onHangUp(() => {

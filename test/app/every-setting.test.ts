@@ -72,7 +72,8 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['consumer.instanceId', 'pod-1'],
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
-  ['shutdown.drainMs', 10]
+  ['shutdown.drainMs', 10],
+  ['service.pidFile', 'castellan.pid']
 ])
 
 /** The settings that all dialects have. */

@@ -121,7 +121,8 @@ export class FakeGateway implements Gateway {
       partition,
       earliest: 0,
       latest: 0,
-      committed: this.committed.get(`${groupId} ${topic}/${partition}`)
+      committed: this.committed.get(`${groupId} ${topic}/${partition}`),
+      acknowledged: []
     }))
   }
 

@@ -93,7 +93,7 @@ export class ConsumeEndpoint {
     if (count === undefined) return undefined
     if ('error' in count) throw new ParameterError(count.error)
     if (count.value < 1) throw new ParameterError('count should be at least 1')
-    return Math.min(count.value, this.#settings.maxMessagesPerAnswer)
+    return Math.min(count.value, this.#settings.maxAnswerMessages)
   }
 
   #refusalOf({ exchange, topic }: PixyRequest, group: string): CastellanError | undefined {

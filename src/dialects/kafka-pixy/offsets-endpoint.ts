@@ -1,7 +1,6 @@
 import type { Access } from '../../access/access.js'
 import type { CastellanError } from '../../errors.js'
 import type { CommitOutcome, GroupOffset } from '../../gateway/gateway.js'
-import { decodeAcks } from '../../groups/ack-encoding.js'
 import { errorCodes } from '../../wire/error-codes.js'
 import { groupOf, ParameterError } from './consume-parameters.js'
 import { type AnyFailure, failureAnswerOf } from './failure-texts.js'
@@ -109,10 +108,9 @@ const hasUnknown = (outcomes: ReadonlyMap<number, CommitOutcome>): boolean =>
   [...outcomes.values()].includes('unknownTopicOrPartition')
 
 /** A group's place in a partition, as Kafka-Pixy writes it. */
-function toJson({ partition, earliest: begin, latest: end, committed }: GroupOffset): Json {
+function toJson({ partition, earliest: begin, latest: end, committed, acknowledged }: GroupOffset): Json {
   const { offset = NONE, metadata } = committed ?? {}
-  const acks = metadata === undefined ? [] : (decodeAcks(offset, metadata) ?? [])
-  const sparse = acks.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
+  const sparse = acknowledged.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
   return {
     partition,
     begin,

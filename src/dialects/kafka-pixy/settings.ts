@@ -63,7 +63,7 @@ export const kafkaPixySettings = z
       .boolean()
       .default(false)
       .describe('Answers every request for a message with 503 (`disabled` of a consumer)'),
-    maxMessagesPerAnswer: count
+    maxAnswerMessages: count
       .max(100_000)
       .default(1_000)
       .describe('Most messages of one answer, whatever `count` of the request says'),

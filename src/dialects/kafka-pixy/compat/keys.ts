@@ -1,0 +1,90 @@
+import { goDurationMs } from './go-duration.js'
+
+/** What a key of Kafka-Pixy's file becomes: a value of a setting, or the reason why it cannot be one. */
+export type Converted = { readonly value: unknown } | { readonly problem: string }
+type Convert = (value: unknown) => Converted
+
+/** A key of a cluster: what it sets here, or why it has no effect. `*` in a setting stands for the cluster. */
+export interface ClusterKey {
+  readonly path: string
+  readonly setting?: string
+  readonly convert?: Convert
+  readonly note?: string
+}
+
+const given: Convert = value => ({ value })
+
+export const duration: Convert = value => {
+  const durationMs = typeof value === 'string' || typeof value === 'number' ? goDurationMs(String(value)) : undefined
+  return durationMs === undefined ? { problem: 'write a duration as 250ms, 15s or 5m' } : { value: durationMs }
+}
+
+const negated: Convert = value => ({ value: value !== true })
+
+const oldVersion: Convert = value => {
+  const [major, minor] = String(value).split('.').map(Number)
+  return Number.isInteger(major) && Number.isInteger(minor)
+    ? { value: major! > 0 || minor! >= 11 }
+    : { problem: `bad kafka version, ${value}` }
+}
+
+const DEFAULT_PORT = 9_092
+export const toAddress = (peer: string): string => (/:\d+$/.test(peer) ? peer : `${peer}:${DEFAULT_PORT}`)
+
+const peers: Convert = value =>
+  Array.isArray(value) && value.every(peer => typeof peer === 'string')
+    ? { value: value.map(toAddress) }
+    : { problem: 'write a list of HOST:PORT' }
+
+const ZOO_KEEPER = 'groups are kept by Kafka itself; ZooKeeper is not asked'
+const SENT_AT_ONCE = 'messages are sent as soon as their broker is free'
+const RETRIES = 'messages are tried until their time is over (dialects.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
+
+/** Of one cluster. */
+export const CLUSTER_KEYS: readonly ClusterKey[] = [
+  { path: 'client_id', setting: 'clusters.*.clientId' },
+  { path: 'kafka.seed_peers', setting: 'clusters.*.brokers', convert: peers },
+  { path: 'kafka.tls', setting: 'clusters.*.tls.enabled' },
+  { path: 'kafka.ca_certificate_file', setting: 'clusters.*.tls.caFile' },
+  { path: 'kafka.client_certificate_file', setting: 'clusters.*.tls.certFile' },
+  { path: 'kafka.client_key_file', setting: 'clusters.*.tls.keyFile' },
+  { path: 'kafka.insecure', setting: 'clusters.*.tls.rejectUnauthorized', convert: negated },
+  { path: 'net.dial_timeout', setting: 'clusters.*.connectTimeoutMs', convert: duration },
+  { path: 'net.read_timeout', setting: 'clusters.*.requestTimeoutMs', convert: duration },
+  { path: 'net.write_timeout', note: 'net.read_timeout limits a whole call' },
+  { path: 'net.sasl.handshake', note: 'the handshake is always made' },
+  { path: 'zoo_keeper.seed_peers', note: ZOO_KEEPER },
+  { path: 'zoo_keeper.chroot', note: ZOO_KEEPER },
+  { path: 'zoo_keeper.session_timeout', note: ZOO_KEEPER }
+]
+
+/** Of the first cluster, for all: these settings hold for the process. */
+export const PROCESS_KEYS: readonly ClusterKey[] = [
+  { path: 'client_id', setting: 'consumer.instanceId' },
+  { path: 'kafka.version', setting: 'dialects.kafka-pixy.messageHeaders', convert: oldVersion },
+  { path: 'producer.channel_buffer_size', note: 'the buffer is bounded in bytes: delivery.maxBytes' },
+  { path: 'producer.max_message_bytes', setting: 'dialects.kafka-pixy.maxMessageBytes' },
+  { path: 'producer.compression', setting: 'delivery.compression' },
+  { path: 'producer.flush_bytes', note: SENT_AT_ONCE },
+  { path: 'producer.flush_frequency', note: SENT_AT_ONCE },
+  { path: 'producer.retry_backoff', note: RETRIES },
+  { path: 'producer.retry_max', note: RETRIES },
+  { path: 'producer.required_acks', note: 'all in-sync replicas acknowledge a message' },
+  { path: 'producer.shutdown_timeout', setting: 'shutdown.graceMs', convert: duration },
+  { path: 'producer.partitioner', setting: 'dialects.kafka-pixy.partitioner' },
+  { path: 'producer.timeout', note: 'clusters.default.requestTimeoutMs limits a call' },
+  { path: 'consumer.disabled', setting: 'dialects.kafka-pixy.consumerDisabled' },
+  { path: 'consumer.ack_timeout', setting: 'consumer.ackTimeoutMs', convert: duration },
+  { path: 'consumer.channel_buffer_size', setting: 'consumer.maxWaitingRequests' },
+  { path: 'consumer.fetch_max_bytes', note: 'readers share their fetches: router.fetchMaxBytes' },
+  { path: 'consumer.fetch_max_wait', note: 'readers share their fetches: router.fetchMaxWaitMs' },
+  { path: 'consumer.long_polling_timeout', setting: 'consumer.longPollMs', convert: duration },
+  { path: 'consumer.max_pending_messages', setting: 'consumer.maxPendingMessages' },
+  { path: 'consumer.max_retries', setting: 'consumer.maxRetries' },
+  { path: 'consumer.offsets_commit_interval', setting: 'consumer.commitIntervalMs', convert: duration },
+  { path: 'consumer.rebalance_delay', note: 'the coordinator decides when members have to join again' },
+  { path: 'consumer.retry_backoff', setting: 'consumer.retryBackoffMs', convert: duration },
+  { path: 'consumer.subscription_timeout', setting: 'consumer.subscriptionTimeoutMs', convert: duration }
+]
+
+export const convertedBy = ({ convert = given }: ClusterKey, value: unknown): Converted => convert(value)

@@ -1,0 +1,211 @@
+import { ConfigError } from '../../../errors.js'
+import type { Assignment } from '../../../settings/assignment.js'
+import type { ForeignConfiguration, Translation } from '../../command.js'
+import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } from './keys.js'
+
+const COMMAND = 'castellan kafka-pixy'
+const PIXY = 'dialects.kafka-pixy'
+const DEFAULT_TCP_ADDRESS = '0.0.0.0:19092'
+const NO_PROXIES = 'invalid config parameter: at least on proxy must be configured'
+
+type Section = Readonly<Record<string, unknown>>
+type Flags = ForeignConfiguration['flags']
+
+/** Settings, notes and problems as they are found. */
+class Findings {
+  readonly settings: Assignment[] = []
+  readonly notes: string[] = []
+  readonly problems: string[] = []
+
+  set(setting: string, value: unknown, origin: string): void {
+    this.settings.push({ path: setting.split('.'), value, origin })
+  }
+}
+
+/**
+ * Translates Kafka-Pixy's flags and its file.
+ *
+ * @throws ConfigError naming every value that cannot be used, one per line
+ */
+export async function translateKafkaPixy({ flags, readFile }: ForeignConfiguration): Promise<Translation> {
+  const name = textOf(flags, 'config')
+  const file = name === undefined ? { proxies: { default: {} } } : await read(name, readFile(name))
+  const found = new Findings()
+  const origin = (path: string): string => (name === undefined ? 'default of Kafka-Pixy' : `${name}, ${path}`)
+  // Clients of Kafka-Pixy use its own port. The shared one is not needed, so that it must not be in the way of another process.
+  found.set('http.port', 0, COMMAND)
+  listen(found, file, flags, origin)
+  translateClusters(found, file, origin)
+  translateTls(found, sectionOf(file.tls), origin)
+  translateLogging(found, file.logging, origin)
+  applyFlags(found, flags)
+  if (found.problems.length > 0) throw new ConfigError(found.problems.join('\n'))
+  return { settings: found.settings, notes: found.notes }
+}
+
+async function read(name: string, text: string): Promise<Section> {
+  const { parse } = await import('yaml')
+  let content: unknown
+  try {
+    content = parse(text)
+  } catch (error) {
+    // The rest of a parser's message quotes the file, which may hold a password.
+    throw new ConfigError(`${name}: ${(error as Error).message.split('\n')[0]!.slice(0, 200)}`)
+  }
+  if (!isSection(content) || Object.keys(sectionOf(content.proxies)).length === 0) {
+    throw new ConfigError(`${name}: ${NO_PROXIES}`)
+  }
+  return content
+}
+
+/** An address with a colon is one of TCP, any other one is a socket. */
+function listen(found: Findings, file: Section, flags: Flags, origin: (path: string) => string): void {
+  const { tcp_addr: tcp = DEFAULT_TCP_ADDRESS, unix_addr: unix } = file
+  address(found, textOf(flags, 'tcpAddr') ?? tcp, flags.has('tcpAddr') ? '--tcpAddr' : origin('tcp_addr'))
+  address(found, textOf(flags, 'unixAddr') ?? unix, flags.has('unixAddr') ? '--unixAddr' : origin('unix_addr'))
+  if (file.grpc_addr !== undefined || flags.has('grpcAddr')) {
+    found.notes.push('grpc_addr has no effect: this API is served over HTTP')
+  }
+}
+
+function address(found: Findings, text: unknown, origin: string): void {
+  if (text === undefined || text === '' || text === null) return
+  const colon = String(text).lastIndexOf(':')
+  if (colon < 0) {
+    found.set(`${PIXY}.unixSocket`, text, origin)
+    return
+  }
+  found.set(
+    `${PIXY}.host`,
+    String(text)
+      .slice(0, colon)
+      .replace(/^\[|\]$/g, '') || '0.0.0.0',
+    origin
+  )
+  found.set(`${PIXY}.port`, Number(String(text).slice(colon + 1)), origin)
+}
+
+function translateClusters(found: Findings, file: Section, origin: (path: string) => string): void {
+  const proxies = sectionOf(file.proxies)
+  const main = typeof file.default_cluster === 'string' ? file.default_cluster : Object.keys(proxies)[0]!
+  if (!Object.hasOwn(proxies, main)) found.problems.push(`default_cluster: there is no cluster ${main} in proxies`)
+  if (main !== 'default') found.set(`${PIXY}.defaultCluster`, main, origin('proxies'))
+  for (const [name, proxy] of Object.entries(proxies)) {
+    const cluster = name === main ? 'default' : name
+    const originOf = (path: string): string => origin(`proxies.${name}.${path}`)
+    found.set(`clusters.${cluster}.brokers`, ['localhost:9092'], 'default of Kafka-Pixy')
+    translateKeys(found, sectionOf(proxy), CLUSTER_KEYS, cluster, originOf)
+    translateSasl(found, sectionOf(sectionOf(sectionOf(proxy).net).sasl), cluster, originOf)
+    if (name === main) translateKeys(found, sectionOf(proxy), PROCESS_KEYS, cluster, originOf)
+    else explainShared(found, name, sectionOf(proxy), sectionOf(proxies[main]))
+  }
+}
+
+function translateKeys(
+  found: Findings,
+  proxy: Section,
+  keys: readonly ClusterKey[],
+  cluster: string,
+  origin: (path: string) => string
+): void {
+  for (const key of keys) {
+    const value = valueAt(proxy, key.path)
+    // Kafka-Pixy takes an empty text for none.
+    if (value === undefined || value === null || value === '') continue
+    if (key.setting === undefined) {
+      const note = `${key.path} has no effect: ${key.note}`
+      if (!found.notes.includes(note)) found.notes.push(note)
+      continue
+    }
+    const converted = convertedBy(key, value)
+    if ('problem' in converted) found.problems.push(`${origin(key.path)}: ${converted.problem}`)
+    else found.set(key.setting.replace('*', cluster), converted.value, origin(key.path))
+  }
+}
+
+function translateSasl(found: Findings, sasl: Section, cluster: string, origin: (path: string) => string): void {
+  if (sasl.enable !== true) return
+  found.set(`clusters.${cluster}.sasl.mechanism`, 'plain', origin('net.sasl.enable'))
+  found.set(`clusters.${cluster}.sasl.username`, sasl.user, origin('net.sasl.user'))
+  found.set(`clusters.${cluster}.sasl.password`, sasl.password, origin('net.sasl.password'))
+}
+
+/** What another cluster has for itself in Kafka-Pixy, and what holds for all clusters here. */
+function explainShared(found: Findings, name: string, proxy: Section, main: Section): void {
+  for (const { path, setting } of PROCESS_KEYS) {
+    const value = valueAt(proxy, path)
+    if (setting === undefined || path === 'client_id' || value === undefined || value === valueAt(main, path)) continue
+    found.notes.push(`proxies.${name}.${path} has no effect: ${setting} is that of all clusters`)
+  }
+}
+
+function translateTls(found: Findings, tls: Section, origin: (path: string) => string): void {
+  if (!tls.certificate_path && !tls.key_path) return
+  found.set('http.tls.certFile', tls.certificate_path, origin('tls.certificate_path'))
+  found.set('http.tls.keyFile', tls.key_path, origin('tls.key_path'))
+}
+
+const LEVELS: ReadonlyMap<string, string> = new Map([
+  ['debug', 'debug'],
+  ['info', 'info'],
+  ['warning', 'warn'],
+  ['warn', 'warn'],
+  ['error', 'error']
+])
+
+function translateLogging(found: Findings, logging: unknown, origin: (path: string) => string): void {
+  const loggers = Array.isArray(logging) ? logging.filter(isSection) : []
+  for (const { name, severity } of loggers) {
+    if (name === 'console') found.set('log.pretty', 'always', origin('logging'))
+    else if (name === 'json') found.set('log.pretty', 'never', origin('logging'))
+    else found.notes.push(`the logger ${String(name)} has no effect: the log goes to stdout, or to log.file`)
+    const level = LEVELS.get(String(severity))
+    if (level !== undefined) found.set('log.level', level, origin('logging'))
+  }
+}
+
+/** They win over the file, and are about the default cluster only. */
+function applyFlags(found: Findings, flags: Flags): void {
+  const kafkaPeers = textOf(flags, 'kafkaPeers')
+  if (kafkaPeers !== undefined) {
+    found.set('clusters.default.brokers', kafkaPeers.split(',').map(toAddress), '--kafkaPeers')
+  }
+  if (flags.has('zookeeperPeers')) found.notes.push('--zookeeperPeers has no effect: groups are kept by Kafka itself')
+  if (flags.has('tls')) found.set('clusters.default.tls.enabled', true, '--tls')
+  if (flags.has('insecureTLS')) found.set('clusters.default.tls.rejectUnauthorized', false, '--insecureTLS')
+  const files = { caCertFile: 'caFile', clientCertFile: 'certFile', clientCertKeyFile: 'keyFile' }
+  for (const [flag, setting] of Object.entries(files)) {
+    const file = textOf(flags, flag)
+    if (file !== undefined) found.set(`clusters.default.tls.${setting}`, file, `--${flag}`)
+  }
+  const pidFile = textOf(flags, 'pidFile')
+  if (pidFile !== undefined) found.set('service.pidFile', pidFile, '--pidFile')
+  const logging = textOf(flags, 'logging')
+  if (logging !== undefined) translateLogging(found, parseLogging(found, logging), () => '--logging')
+  if (flags.has('embedded')) {
+    found.set('clusters.default.brokers', [], '--embedded')
+    found.set('embedded.enabled', true, '--embedded')
+  }
+}
+
+function parseLogging(found: Findings, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    found.problems.push('--logging: is no valid JSON')
+    return undefined
+  }
+}
+
+const isSection = (value: unknown): value is Section =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
+
+const valueAt = (section: Section, path: string): unknown =>
+  path.split('.').reduce<unknown>((value, name) => (isSection(value) ? value[name] : undefined), section)
+
+function textOf(flags: Flags, name: string): string | undefined {
+  const value = flags.get(name)
+  return typeof value === 'string' ? value : undefined
+}

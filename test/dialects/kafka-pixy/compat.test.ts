@@ -1,0 +1,172 @@
+import { expect } from 'chai'
+import { translateConfig } from '../../../src/config/config.js'
+import { kafkaPixyCommand } from '../../../src/dialects/kafka-pixy/command.js'
+import { goDurationMs } from '../../../src/dialects/kafka-pixy/compat/go-duration.js'
+import { ConfigError } from '../../../src/errors.js'
+
+async function load(text: string | undefined, flags: object = {}) {
+  const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))
+  const given = { flags: all, environment: {}, readFile: () => text ?? '' }
+  const translation = await kafkaPixyCommand.translate(given)
+  const { config, notes } = translateConfig({}, translation, 'kafka-pixy')
+  return { config, pixy: config.dialects['kafka-pixy'], notes }
+}
+
+const refusal = async (text: string, flags?: object): Promise<string> => {
+  const error = await load(text, flags).then(
+    () => undefined,
+    (thrown: Error) => thrown
+  )
+  expect(error).to.be.instanceOf(ConfigError)
+  return error!.message
+}
+
+describe("pixy: Kafka-Pixy's configuration", () => {
+  it('pixy Y2: what is not named keeps its default, and listens on loopback without authentication', async () => {
+    const { config, pixy, notes } = await load('proxies: { default: {} }')
+    expect(config.clusters.default!.brokers).to.deep.equal(['localhost:9092'])
+    expect(pixy).to.deep.include({ host: '127.0.0.1', port: 19_092, maxMessageBytes: 1_000_000, partitioner: 'hash' })
+    expect(config.consumer).to.deep.include({ longPollMs: 3_000, ackTimeoutMs: 300_000, maxWaitingRequests: 64 })
+    expect(config.dialects.kprf.enabled).to.equal(false)
+    expect(notes.join()).to.include('127.0.0.1')
+    expect((await load(undefined)).pixy.port).to.equal(19_092)
+  })
+
+  it('pixy Y1: a file without clusters', async () => {
+    expect(await refusal('proxies: {}')).to.include('invalid config parameter: at least on proxy must be configured')
+    expect(await refusal('tcp_addr: 1:2')).to.include('at least on proxy must be configured')
+  })
+
+  it('pixy Y4: the first cluster is the default one, unless another one is named', async () => {
+    const two = 'proxies: { One_1: { kafka: { seed_peers: ["a:1"] } }, two: { kafka: { seed_peers: ["b:2", c] } } }'
+    const first = await load(two)
+    expect(first.pixy.defaultCluster).to.equal('One_1')
+    expect(first.config.clusters.default!.brokers).to.deep.equal(['a:1'])
+    expect(first.config.clusters.two!.brokers).to.deep.equal(['b:2', 'c:9092'])
+    expect(await refusal(`default_cluster: two\n${two}`)).to.include('clusters.One_1')
+    expect(await refusal(`default_cluster: three\n${two}`)).to.include('no cluster three')
+  })
+
+  it('pixy Y6 Y7 Y8: addresses and certificates', async () => {
+    const text =
+      'tcp_addr: 127.0.0.1:1\nunix_addr: /tmp/pixy.sock\ntls: { certificate_path: c.pem, key_path: k.pem }\n' +
+      'proxies: { main: { kafka: { tls: true, ca_certificate_file: ca.pem, client_certificate_file: a, client_key_file: b, insecure: true } } }'
+    const given = { flags: new Map([['config', 'f']]), environment: {}, readFile: () => text }
+    const { settings } = await kafkaPixyCommand.translate(given)
+    const byPath = Object.fromEntries(settings.map(({ path, value }) => [path.join('.'), value]))
+    expect(byPath).to.deep.include({
+      'dialects.kafka-pixy.host': '127.0.0.1',
+      'dialects.kafka-pixy.port': 1,
+      'dialects.kafka-pixy.unixSocket': '/tmp/pixy.sock',
+      'http.tls.certFile': 'c.pem',
+      'http.tls.keyFile': 'k.pem',
+      'clusters.default.tls.enabled': true,
+      'clusters.default.tls.caFile': 'ca.pem',
+      'clusters.default.tls.certFile': 'a',
+      'clusters.default.tls.keyFile': 'b',
+      'clusters.default.tls.rejectUnauthorized': false
+    })
+  })
+
+  it('every key is translated or explained, and unknown ones are ignored', async () => {
+    const { config, pixy, notes } = await load(`
+grpc_addr: 0.0.0.0:19091
+something: else
+proxies:
+  main:
+    client_id: pixy-7
+    kafka: { seed_peers: [k1], version: 0.10.2.1, unheard_of: 1 }
+    net: { dial_timeout: 4s, read_timeout: 1m30s, write_timeout: 30s, sasl: { enable: true, handshake: true, user: u, password: p } }
+    zoo_keeper: { seed_peers: [z], chroot: /a, session_timeout: 15s }
+    producer: { channel_buffer_size: 1, max_message_bytes: 5000, compression: gzip, flush_bytes: 1, flush_frequency: 1s, retry_backoff: 1s, retry_max: 1, required_acks: wait_for_local, shutdown_timeout: 20s, partitioner: roundrobin, timeout: 10s }
+    consumer: { disabled: true, ack_timeout: 1m, channel_buffer_size: 7, fetch_max_bytes: 1, fetch_max_wait: 1s, long_polling_timeout: 2s, max_pending_messages: 9, max_retries: 3, offsets_commit_interval: 100ms, retry_backoff: 200ms, subscription_timeout: 5s }
+logging: [{ name: json, severity: warning }, { name: syslog }]
+`)
+    expect(pixy).to.deep.include({
+      messageHeaders: false,
+      maxMessageBytes: 5_000,
+      partitioner: 'roundrobin',
+      consumerDisabled: true
+    })
+    expect(config.consumer).to.deep.include({
+      instanceId: 'pixy-7',
+      ackTimeoutMs: 60_000,
+      maxWaitingRequests: 7,
+      longPollMs: 2_000,
+      maxPendingMessages: 9,
+      maxRetries: 3,
+      commitIntervalMs: 100,
+      retryBackoffMs: 200,
+      subscriptionTimeoutMs: 5_000
+    })
+    expect(config.clusters.default).to.deep.include({
+      clientId: 'pixy-7',
+      brokers: ['k1:9092'],
+      connectTimeoutMs: 4_000,
+      requestTimeoutMs: 90_000,
+      sasl: { mechanism: 'plain', username: 'u', password: 'p' }
+    })
+    expect([config.delivery.compression, config.shutdown.graceMs, config.log.level]).to.deep.equal([
+      'gzip',
+      20_000,
+      'warn'
+    ])
+    const explained = [
+      'write_timeout',
+      'handshake',
+      'zoo_keeper.seed_peers',
+      'flush_bytes',
+      'retry_max',
+      'required_acks'
+    ]
+    for (const key of [...explained, 'fetch_max_wait', 'grpc_addr', 'logger syslog']) {
+      expect(
+        notes.filter(note => note.includes(key)),
+        key
+      ).to.not.deep.equal([])
+    }
+  })
+
+  it('flags win over the file', async () => {
+    const { config, pixy, notes } = await load(
+      'tcp_addr: 127.0.0.1:1\nproxies: { main: { kafka: { seed_peers: [k1] } } }',
+      {
+        kafkaPeers: 'k2:1,k3',
+        zookeeperPeers: 'z',
+        tcpAddr: '127.0.0.1:2',
+        unixAddr: '/tmp/flag.sock',
+        pidFile: '/tmp/pid',
+        logging: '[{"name":"console","severity":"error"}]'
+      }
+    )
+    expect(config.clusters.default!.brokers).to.deep.equal(['k2:1', 'k3:9092'])
+    expect([pixy.port, pixy.unixSocket, config.service.pidFile]).to.deep.equal([2, '/tmp/flag.sock', '/tmp/pid'])
+    expect([config.log.level, config.log.pretty]).to.deep.equal(['error', 'always'])
+    expect(notes.join()).to.include('--zookeeperPeers')
+    expect(await refusal('proxies: { main: {} }', { logging: '[' })).to.equal('--logging: is no valid JSON')
+  })
+
+  it('values that cannot be used', async () => {
+    const text = 'proxies: { main: { kafka: { version: new }, consumer: { ack_timeout: soon } } }'
+    expect(await refusal(text))
+      .to.include('bad kafka version, new')
+      .and.to.include('ack_timeout: write a duration')
+    expect(await refusal('a: [')).to.include('pixy.yaml')
+  })
+
+  const durations: [text: string, durationMs: number | undefined][] = [
+    ['250ms', 250],
+    ['1m30s', 90_000],
+    ['1.5s', 1_500],
+    ['2h', 7_200_000],
+    ['0', 0],
+    ['15', undefined],
+    ['s', undefined],
+    ['1s!', undefined]
+  ]
+  for (const [text, durationMs] of durations) {
+    it(`a duration of ${text}`, () => {
+      expect(goDurationMs(text)).to.equal(durationMs)
+    })
+  }
+})
