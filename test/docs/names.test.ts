@@ -78,7 +78,7 @@ describe('house 9: names in the docs exist', () => {
 
   it('commands, each of which the README names', () => {
     const [, list] = pages.get('README.md')!.match(/shows the commands: ([^.]+)\./) ?? []
-    const named = [...list!.matchAll(/`(\w+)`/g)].map(match => match[1])
+    const named = [...list!.matchAll(/`([\w-]+)`/g)].map(match => match[1])
     expect(named).to.deep.equal(commands.filter(({ isHidden }) => !isHidden).map(({ name }) => name))
   })
 

@@ -22,7 +22,7 @@ describe('castellan kafka-pixy', function () {
     folder = mkdtempSync(join(tmpdir(), 'castellan-pixy-'))
     writeFileSync(
       file('pixy.yaml'),
-      `tcp_addr: 127.0.0.1:0\nunix_addr: ${file('pixy.sock')}\nproxies:\n  main:\n    client_id: pixy-1\n` +
+      `tcp_addr: 127.0.0.1:0\ngrpc_addr: 127.0.0.1:0\nunix_addr: ${file('pixy.sock')}\nproxies:\n  main:\n    client_id: pixy-1\n` +
         '    kafka: { seed_peers: ["127.0.0.1:9092"], version: 2.3.0 }\n    zoo_keeper: { seed_peers: ["127.0.0.1:2181"] }\n' +
         '    consumer: { long_polling_timeout: 1s, offsets_commit_interval: 50ms, subscription_timeout: 15s }\n'
     )

@@ -10,7 +10,7 @@ export const kafkaPixyCommand: DialectCommand = {
     { flags: '--zookeeperPeers <HOST:PORT,…>', description: 'accepted, and not used: groups are kept by Kafka itself' },
     { flags: '--tcpAddr <HOST:PORT>', description: 'where the API listens (default: 0.0.0.0:19092)' },
     { flags: '--unixAddr <PATH>', description: 'unix socket of the API' },
-    { flags: '--grpcAddr <HOST:PORT>', description: 'accepted, and not used' },
+    { flags: '--grpcAddr <HOST:PORT>', description: 'where gRPC listens (default: 0.0.0.0:19091)' },
     { flags: '--pidFile <FILE>', description: 'file for the id of the process' },
     { flags: '--logging <JSON>', description: 'loggers: [{"name": "console", "severity": "info"}]' },
     { flags: '--tls', description: 'speaks TLS to the first cluster' },

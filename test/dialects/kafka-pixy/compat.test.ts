@@ -24,6 +24,7 @@ const refusal = async (text: string, flags?: object): Promise<string> => {
 describe("pixy: Kafka-Pixy's configuration", () => {
   it('pixy Y2: what is not named keeps its default, and listens on loopback without authentication', async () => {
     const { config, pixy, notes } = await load('proxies: { default: {} }')
+    expect([pixy.grpcHost, pixy.grpcPort]).to.deep.equal(['127.0.0.1', 19_091])
     expect(config.clusters.default!.brokers).to.deep.equal(['localhost:9092'])
     expect(pixy).to.deep.include({ host: '127.0.0.1', port: 19_092, maxMessageBytes: 1_000_000, partitioner: 'hash' })
     expect(config.consumer).to.deep.include({ longPollMs: 3_000, ackTimeoutMs: 300_000, maxWaitingRequests: 64 })
@@ -119,7 +120,7 @@ logging: [{ name: json, severity: warning }, { name: syslog }]
       'retry_max',
       'required_acks'
     ]
-    for (const key of [...explained, 'fetch_max_wait', 'grpc_addr', 'logger syslog']) {
+    for (const key of [...explained, 'fetch_max_wait', 'logger syslog']) {
       expect(
         notes.filter(note => note.includes(key)),
         key

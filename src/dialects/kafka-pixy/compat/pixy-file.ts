@@ -6,6 +6,7 @@ import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } f
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'dialects.kafka-pixy'
 const DEFAULT_TCP_ADDRESS = '0.0.0.0:19092'
+const DEFAULT_GRPC_ADDRESS = '0.0.0.0:19091'
 const NO_PROXIES = 'invalid config parameter: at least on proxy must be configured'
 
 type Section = Readonly<Record<string, unknown>>
@@ -63,26 +64,28 @@ function listen(found: Findings, file: Section, flags: Flags, origin: (path: str
   const { tcp_addr: tcp = DEFAULT_TCP_ADDRESS, unix_addr: unix } = file
   address(found, textOf(flags, 'tcpAddr') ?? tcp, flags.has('tcpAddr') ? '--tcpAddr' : origin('tcp_addr'))
   address(found, textOf(flags, 'unixAddr') ?? unix, flags.has('unixAddr') ? '--unixAddr' : origin('unix_addr'))
-  if (file.grpc_addr !== undefined || flags.has('grpcAddr')) {
-    found.notes.push('grpc_addr has no effect: this API is served over HTTP')
-  }
+  const grpc = textOf(flags, 'grpcAddr') ?? file.grpc_addr ?? DEFAULT_GRPC_ADDRESS
+  if (grpc === '') return
+  const { host, port } = hostAndPort(String(grpc))
+  const grpcOrigin = flags.has('grpcAddr') ? '--grpcAddr' : origin('grpc_addr')
+  found.set(`${PIXY}.grpcHost`, host, grpcOrigin)
+  found.set(`${PIXY}.grpcPort`, port, grpcOrigin)
 }
 
 function address(found: Findings, text: unknown, origin: string): void {
   if (text === undefined || text === '' || text === null) return
-  const colon = String(text).lastIndexOf(':')
-  if (colon < 0) {
+  if (!String(text).includes(':')) {
     found.set(`${PIXY}.unixSocket`, text, origin)
     return
   }
-  found.set(
-    `${PIXY}.host`,
-    String(text)
-      .slice(0, colon)
-      .replace(/^\[|\]$/g, '') || '0.0.0.0',
-    origin
-  )
-  found.set(`${PIXY}.port`, Number(String(text).slice(colon + 1)), origin)
+  const { host, port } = hostAndPort(String(text))
+  found.set(`${PIXY}.host`, host, origin)
+  found.set(`${PIXY}.port`, port, origin)
+}
+
+function hostAndPort(text: string): { readonly host: string; readonly port: number } {
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, '') || '0.0.0.0', port: Number(text.slice(colon + 1)) }
 }
 
 function translateClusters(found: Findings, file: Section, origin: (path: string) => string): void {
