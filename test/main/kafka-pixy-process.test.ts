@@ -114,6 +114,8 @@ describe('castellan kafka-pixy', function () {
         'kafka-pixy',
         '--tcpAddr',
         '127.0.0.1:0',
+        '--grpcAddr',
+        '127.0.0.1:0',
         '--unixAddr',
         file('directory'),
         ...FLAGS
