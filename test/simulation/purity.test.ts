@@ -22,7 +22,8 @@ const outside: Readonly<Record<string, string>> = {
   'wal/thread-log-host.ts': 'starts that thread',
   'metrics/statsd/statsd-reporter.ts': 'sends metrics by UDP, and nothing waits for them',
   'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
-  'dialects/kafboy/hooks/hook-worker.ts': 'is that thread'
+  'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',
+  'main/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }
 
 const files = (folder: string): string[] =>
