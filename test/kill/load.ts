@@ -9,12 +9,13 @@ const ANSWER_TIMEOUT_MS = 60_000
 /** After a lost connection or a refusal. */
 const PAUSE_MS = 50
 
-export type LoadMode = 'sync' | 'async' | 'websocket'
+/** Arion's routes, and the asynchronous ones of the others; kafboy's with `payload: fields` and `partitionStrategy: custom`. */
+export type LoadMode = 'sync' | 'async' | 'websocket' | 'kprf' | 'kafboy'
 
 export interface LoadOptions {
   /** The beginning of all its ids. */
   readonly name: string
-  /** Where Arion's API is: `http://127.0.0.1:8080/arion`. */
+  /** Of the gateway: `http://127.0.0.1:8080`. */
   readonly url: string
   readonly topic: string
   /** Its own, shared with no other client: it sends one message after another, so their order is known. */
@@ -52,13 +53,42 @@ class Messages {
 /** The id at the beginning of a value. */
 export const idOf = ({ value }: { readonly value: string }): string | undefined => /^[\w-]+-\d+(?= )/.exec(value)?.[0]
 
+type HttpMode = Exclude<LoadMode, 'websocket'>
+
+interface Asked {
+  readonly path: string
+  readonly body: string
+  readonly type: string
+}
+
+/** What a client of each API sends. */
+const asking: Readonly<Record<HttpMode, (topic: string, key: string, value: string) => Asked>> = {
+  sync: (topic, key, value) => ({ ...ofArion('sync', topic, key), body: value }),
+  async: (topic, key, value) => ({ ...ofArion('async', topic, key), body: value }),
+  kprf: (topic, key, value) => ({
+    path: '/kprf/push',
+    body: JSON.stringify({ records: [{ topic, key, data: value }] }),
+    type: 'application/json'
+  }),
+  kafboy: (topic, key, value) => ({
+    path: `/kafboy/async/${topic}`,
+    body: new URLSearchParams([[key, value]]).toString(),
+    type: 'application/x-www-form-urlencoded'
+  })
+}
+
+const ofArion = (mode: string, topic: string, key: string) => ({
+  path: `/arion/${mode}/${topic}/${encodeURIComponent(key)}`,
+  type: 'text/plain'
+})
+
 class HttpLoad {
-  readonly #mode: 'sync' | 'async'
+  readonly #mode: HttpMode
   readonly #options: LoadOptions
   readonly #messages: Messages
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
-  constructor(mode: 'sync' | 'async', options: LoadOptions) {
+  constructor(mode: HttpMode, options: LoadOptions) {
     this.#mode = mode
     this.#options = options
     this.#messages = new Messages(options)
@@ -78,10 +108,10 @@ class HttpLoad {
 
   #post(key: string, value: string): Promise<Answer | undefined> {
     const { url, topic } = this.#options
-    const target = `${url}/${this.#mode}/${topic}/${encodeURIComponent(key)}`
+    const { path, body, type } = asking[this.#mode](topic, key, value)
     return new Promise(resolve => {
-      const headers = { 'content-length': Buffer.byteLength(value) }
-      const call = request(target, { method: 'POST', agent: this.#agent, headers }, response => {
+      const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) }
+      const call = request(url + path, { method: 'POST', agent: this.#agent, headers }, response => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', () => resolve(undefined))
@@ -95,7 +125,7 @@ class HttpLoad {
       })
       call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
       call.on('error', () => resolve(undefined))
-      call.end(value)
+      call.end(body)
     })
   }
 }
@@ -109,7 +139,7 @@ interface Answer {
 function toOutcome(answer: Answer | undefined): Outcome {
   if (answer === undefined) return { type: 'unknown', answered: false }
   const { status, persisted, body } = answer
-  if (status === 202) return { type: 'ok' }
+  if (status === 202 || (status === 200 && persisted === 'pending')) return { type: 'ok' }
   if (status === 201) return toPlace(body)
   return persisted === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true }
 }
@@ -143,7 +173,7 @@ class SocketLoad {
   #connection(): Promise<void> {
     const { url, topic, keys, history, isStopped } = this.#options
     const key = keys[0]!
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/websocket/${topic}/${encodeURIComponent(key)}`)
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/arion/websocket/${topic}/${encodeURIComponent(key)}`)
     const waiting: string[] = []
     const fill = (): void => {
       while (waiting.length < MAX_IN_FLIGHT && !isStopped() && socket.readyState === WebSocket.OPEN) {

@@ -50,7 +50,7 @@ class BuggyGateway {
 
   async start(): Promise<string> {
     await new Promise<void>(resolve => this.#server.listen(0, '127.0.0.1', resolve))
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/arion`
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   async stop(): Promise<void> {

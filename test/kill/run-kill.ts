@@ -17,8 +17,15 @@ const MAX_VALUE_BYTES = 100
 const DRAIN_TIMEOUT_MS = 120_000
 const LONGEST_AWAY_MS = 300
 
+/** Keys of kafboy are kept together only so. */
+const onDisk = [
+  ...['arion', 'kprf', 'kafboy'].map(dialect => `dialects.${dialect}.durability=disk`),
+  'dialects.kafboy.payload=fields',
+  'dialects.kafboy.partitionStrategy=custom'
+]
+
 /** How many clients of each kind. */
-export type Clients = Readonly<Record<LoadMode, number>>
+export type Clients = Readonly<Partial<Record<LoadMode, number>>>
 
 export interface KillOptions {
   readonly cluster: TargetCluster
@@ -56,7 +63,7 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
   const startedAt = performance.now()
   const topics = [freshTopic('kill'), freshTopic('kill')]
   for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
-  const flags = ['dialects.arion.durability=disk', 'wal.slabBytes=4194304', ...(options.settings ?? [])]
+  const flags = [...onDisk, 'wal.slabBytes=4194304', ...(options.settings ?? [])]
   const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags })
   try {
     await gateway.start()
@@ -99,7 +106,7 @@ function startLoads(
       const name = `${mode}-${index}`
       return load(mode as LoadMode, {
         name,
-        url: `${gateway.url}/arion`,
+        url: gateway.url,
         topic: topics[index % topics.length]!,
         keys: Array.from({ length: 5 }, (_, key) => `${name}-${key}`),
         maxValueBytes: MAX_VALUE_BYTES,

@@ -34,7 +34,7 @@ async function runOn(where: string): Promise<boolean> {
     cluster: cluster.target,
     kills: Number(values.kills),
     records: Number(values.records),
-    clients: { sync: 24, async: 24, websocket: 8 },
+    clients: { sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
     seed: Number(values.seed),
     killsBrokers: where === 'kafka-killed',
     settings: values.set,
