@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config/config.js'
 import type { Dialect } from '../../src/dialects/dialect.js'
 import { dialects } from '../../src/dialects/dialects.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 describe('house 3: several clusters', () => {
   let app: App
@@ -18,6 +19,7 @@ describe('house 3: several clusters', () => {
       CASTELLAN_EMBEDDED_PORT: '0',
       CASTELLAN_HTTP_PORT: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_CLUSTERS_EU_BROKERS: '127.0.0.1:1'
     }
     const config = loadConfig({ environment, dialects: listed })

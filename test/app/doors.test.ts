@@ -101,6 +101,7 @@ describe('walls 8: with every option on', () => {
           ratelimit: { enabled: true, rules: [{ topic: 'orders', maxPerMinute: 1_000 }] }
         }
       },
+      wal: { directory: `${folder.path}/wal` },
       log: { level: 'debug' }
     }
     app = await startApp(configOf(folder, settings), { log: recordingLogger(lines), version: '0.0.0-test' })

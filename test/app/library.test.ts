@@ -11,6 +11,7 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../src/index.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 describe('the library', () => {
   let cluster: EmbeddedCluster
@@ -30,6 +31,7 @@ describe('the library', () => {
     CASTELLAN_BROKERS: cluster.bootstrap,
     CASTELLAN_HTTP_PORT: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',
+    CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
     CASTELLAN_DIALECTS_KPRF_MESSAGE_TIMEOUT_MS: '15000',
     ...more
   })

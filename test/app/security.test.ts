@@ -10,6 +10,7 @@ import { askRouter, type Logger, loadConfig, startApp } from '../../src/index.js
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const PASSWORD = 'hush, a secret'
 const TOKEN = 'hush-token'
@@ -37,6 +38,7 @@ describe('Kafka with TLS and passwords', () => {
     CASTELLAN_BROKERS: cluster.bootstrap,
     CASTELLAN_HTTP_PORT: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',
+    CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
     CASTELLAN_CLUSTERS_DEFAULT_TLS_ENABLED: 'true',
     CASTELLAN_CLUSTERS_DEFAULT_TLS_CA_FILE: join(directory, 'ca.pem'),
     ...more

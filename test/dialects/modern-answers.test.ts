@@ -9,6 +9,7 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../src/index.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const JSON_TYPE = 'application/json'
 
@@ -30,6 +31,7 @@ describe('kafboy 4: modern answers', function () {
       CASTELLAN_BROKERS: cluster.bootstrap,
       CASTELLAN_HTTP_PORT: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_DIALECTS_KPRF_MESSAGE_TIMEOUT_MS: '15000'
     }
     app = await startApp(loadConfig({ environment }), { log: silentLogger, version: '0' })

@@ -11,6 +11,7 @@ import type { Dialect } from '../../src/dialects/dialect.js'
 import { dialects } from '../../src/dialects/dialects.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 import { call } from '../support/doors.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const settings = z
   .strictObject({
@@ -67,7 +68,7 @@ describe('house 2: a dialect registers itself', () => {
     })
   }
   after(() => rmSync(dirname(unixSocket), { recursive: true }))
-  const free = ['http.port=0', 'management.port=0', 'embedded.port=0']
+  const free = ['http.port=0', 'management.port=0', 'embedded.port=0', `wal.directory=${walDirectoryOf('apps')}`]
 
   describe('its settings', () => {
     it('are part of the configuration, with their defaults', () => {

@@ -15,6 +15,7 @@ import {
 import type { Operation } from '../../src/openapi/operation.js'
 import { contextFor } from '../support/dialect-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 interface Described {
   readonly paths: Readonly<
@@ -85,6 +86,7 @@ describe('kafboy 4: /openapi.json', function () {
       CASTELLAN_BROKERS: cluster.bootstrap,
       CASTELLAN_HTTP_PORT: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_CONSUMER_START: 'earliest',
       CASTELLAN_CONSUMER_LONG_POLL_MS: '20000'
     }

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { parse } from 'yaml'
 import { type App, loadConfig, startApp } from '../../src/index.js'
 import { silentLogger } from '../../src/model.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 interface Rule {
   readonly alert: string
@@ -31,6 +32,7 @@ describe('front door 15: metrics to alert on', () => {
     const environment = {
       CASTELLAN_HTTP_PORT: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_EMBEDDED_PORT: '0'
     }
     app = await startApp(loadConfig({ environment }), { log: silentLogger, version: '0' })

@@ -87,8 +87,12 @@ describe('answers of the gateway', function () {
 })
 
 /** A signal for strace itself would only end the trace. */
-const tracedBy = ({ pid }: ChildProcess): number =>
-  Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0])
+/** Never 0, which would be everybody of this process's group. */
+function tracedBy({ pid }: ChildProcess): number {
+  const traced = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0])
+  if (traced === 0) throw new Error('the traced gateway has ended')
+  return traced
+}
 
 async function ready(url: string): Promise<void> {
   for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(50)) {
