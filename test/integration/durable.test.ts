@@ -75,7 +75,7 @@ describe('records that are kept on disk', function () {
       const clients = (['async', 'async', 'sync'] as const).map((mode, client) =>
         load(mode, {
           name: `life${life}-client${client}`,
-          url: `${gateway.url}/arion`,
+          url: gateway.url,
           topic,
           keys: [`${client}-a`, `${client}-b`, `${client}-c`],
           maxValueBytes: 2_000,
