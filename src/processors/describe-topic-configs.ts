@@ -7,6 +7,7 @@ import type { BrokerClient, DescribeTopicConfigsResponse } from '../wire/broker-
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { WaitingList } from './waiting-list.js'
 
 type Waiter = Accepted<'describeTopicConfigs'>
 type TopicAnswer = DescribeTopicConfigsResponse['topics'][number]
@@ -15,23 +16,22 @@ type TopicAnswer = DescribeTopicConfigsResponse['topics'][number]
 export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, DescribeTopicConfigsResponse> {
   readonly name = 'describeTopicConfigs'
   readonly #callTimeoutMs: number
-  #queue: Waiter[] = []
+  readonly #queue = new WaitingList<Waiter>()
 
   constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0
+    return this.#queue.isEmpty
   }
 
   addToQueue(request: Waiter): void {
-    this.#queue.push(request)
+    this.#queue.add(request)
   }
 
   nextCall(): Waiter | undefined {
-    this.#queue = stillOpen(this.#queue)
-    return this.#queue.shift()
+    return this.#queue.takeFirst()
   }
 
   send(client: BrokerClient, { request: { topics } }: Waiter): Promise<DescribeTopicConfigsResponse> {
@@ -54,9 +54,7 @@ export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, Des
   }
 
   drain(): AnyAccepted[] {
-    const waiting = stillOpen(this.#queue)
-    this.#queue = []
-    return waiting
+    return this.#queue.takeAll()
   }
 }
 

@@ -5,6 +5,7 @@ import type { BrokerClient, InitProducerIdResponse } from '../wire/broker-client
 import { anyBrokerAction } from './error-actions.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { WaitingList } from './waiting-list.js'
 
 type Waiter = Accepted<'initProducerId'>
 
@@ -12,23 +13,22 @@ type Waiter = Accepted<'initProducerId'>
 export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProducerIdResponse> {
   readonly name = 'initProducerId'
   readonly #callTimeoutMs: number
-  #queue: Waiter[] = []
+  readonly #queue = new WaitingList<Waiter>()
 
   constructor(callTimeoutMs: number) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0
+    return this.#queue.isEmpty
   }
 
   addToQueue(request: Waiter): void {
-    this.#queue.push(request)
+    this.#queue.add(request)
   }
 
   nextCall(): Waiter | undefined {
-    this.#queue = stillOpen(this.#queue)
-    return this.#queue.shift()
+    return this.#queue.takeFirst()
   }
 
   send(client: BrokerClient): Promise<InitProducerIdResponse> {
@@ -56,9 +56,7 @@ export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProdu
   }
 
   drain(): AnyAccepted[] {
-    const waiting = stillOpen(this.#queue)
-    this.#queue = []
-    return waiting
+    return this.#queue.takeAll()
   }
 }
 

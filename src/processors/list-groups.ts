@@ -8,6 +8,7 @@ import type { ListGroupsResponse } from '../wire/protocol/list-groups.js'
 import { groupAction } from './error-actions.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { WaitingList } from './waiting-list.js'
 
 /** States of groups that have members. The last two are of groups of the protocol of KIP-848. */
 const STATES = ['Stable', 'PreparingRebalance', 'CompletingRebalance', 'Assigning', 'Reconciling']
@@ -18,23 +19,22 @@ export type ListGroupsWaiters = readonly Accepted<'listGroups'>[]
 export class ListGroupsProcessor implements QueueProcessor<ListGroupsWaiters, ListGroupsResponse> {
   readonly name = 'listGroups'
   readonly #callTimeoutMs: number
-  #queue: Accepted<'listGroups'>[] = []
+  readonly #queue = new WaitingList<Accepted<'listGroups'>>()
 
   constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0
+    return this.#queue.isEmpty
   }
 
   addToQueue(request: Accepted<'listGroups'>): void {
-    this.#queue.push(request)
+    this.#queue.add(request)
   }
 
   nextCall(): ListGroupsWaiters | undefined {
-    const waiters = stillOpen(this.#queue)
-    this.#queue = []
+    const waiters = this.#queue.takeAll()
     return waiters.length > 0 ? waiters : undefined
   }
 
@@ -56,9 +56,7 @@ export class ListGroupsProcessor implements QueueProcessor<ListGroupsWaiters, Li
   }
 
   drain(): AnyAccepted[] {
-    const waiting = stillOpen(this.#queue)
-    this.#queue = []
-    return waiting
+    return this.#queue.takeAll()
   }
 }
 
