@@ -28,7 +28,10 @@ describe('front door 14: stdout', () => {
   })
 
   it('that is full ends the process with exit code 1', function () {
-    if (!existsSync('/dev/full')) this.skip()
+    if (!existsSync('/dev/full')) {
+      console.log('    SKIPPED: this system has no /dev/full')
+      this.skip()
+    }
     const full = openSync('/dev/full', 'w')
     const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts', '--help'], {
       stdio: ['ignore', full, 'pipe']
