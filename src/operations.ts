@@ -25,6 +25,11 @@ export interface FetchData extends Request<FetchDataResult> {
   readonly type: 'fetchData'
   readonly topicPartition: TopicPartition
   readonly offset: Offset
+  /**
+   * How long it waits at the end of the log before it is answered `noMessages`, in milliseconds. Default, and least: the
+   * Router's `fetchMaxWaitMs`. It has to be less than `timeoutMs`. A Router whose readers do not wait ignores it.
+   */
+  readonly maxWaitMs?: number | undefined
 }
 export type FetchDataResult = {
   readonly operation: 'fetchData'

@@ -139,7 +139,8 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer })
-  const gateway = new KafkaGateway({ delivery, durable, groups, router: router.ref, isReady: () => router.isReady })
+  const isReady = (): boolean => router.isReady
+  const gateway = new KafkaGateway({ system, delivery, durable, groups, router: router.ref, isReady })
   const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {

@@ -3,13 +3,29 @@ import type { ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
+import type { Following, FollowSink } from '../reading/topic-follower.js'
 import type { TopicMetadata } from '../wire/calls.js'
 
 export type { Durability, ProduceOptions } from '../delivery/delivery.js'
 export type { PartitionerName } from '../delivery/partitioners.js'
 export type { ProduceTicket } from '../delivery/ticket.js'
 export type { AckResult, ConsumedMessage, ConsumeResult, MessageId } from '../groups/consume-result.js'
+export type { Following, FollowSink } from '../reading/topic-follower.js'
 export type { TopicMetadata } from '../wire/calls.js'
+
+/** What of a topic is followed, and from where on. */
+export interface FollowOptions {
+  /** `undefined`: all that the topic has now. */
+  readonly partitions: readonly number[] | undefined
+  /** More are refused. */
+  readonly maxPartitions: number
+  /** Where partitions begin that `positions` does not name. */
+  readonly from: 'earliest' | 'latest'
+  /** Offsets to begin at, by partition; those of partitions that are not followed are ignored. */
+  readonly positions: ReadonlyMap<number, Offset>
+  /** How long finding the beginning may take. */
+  readonly timeoutMs: number
+}
 
 /** Where a group stands in a partition. */
 export interface GroupOffset {
@@ -129,6 +145,14 @@ export interface Gateway {
   ): () => void
   /** Acknowledges a message that this process has offered to the group. */
   ack(groupId: string, message: MessageId): Promise<AckResult>
+  /**
+   * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; one that is
+   * slow holds up no other.
+   *
+   * @throws InvalidRequestError when the topic or a partition does not exist, or there are too many partitions
+   * @throws CastellanError when no broker answers in time
+   */
+  follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<Following>
   /**
    * Numbers of the durable log, as of now. The log keeps the records of all clusters and APIs of the process that are to be
    * kept on disk.

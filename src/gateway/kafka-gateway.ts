@@ -1,26 +1,31 @@
-import type { ActorRef } from '../actor/actor.js'
+import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import { KafkaError } from '../errors.js'
+import { InvalidRequestError, KafkaError } from '../errors.js'
 import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
 import type { ConsumerGroups } from '../groups/consumer-groups.js'
 import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
+import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
+import { type Following, type FollowSink, followTopic } from '../reading/topic-follower.js'
 import { ownFailure } from '../requests/failures.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/calls.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
-import type { CommitOutcome, DurableLogStats, Gateway, GroupOffset, GroupReader } from './gateway.js'
+import type { CommitOutcome, DurableLogStats, FollowOptions, Gateway, GroupOffset, GroupReader } from './gateway.js'
 import { GroupOffsets, toError } from './group-offsets.js'
 import { GroupReaders } from './group-readers.js'
+import { StartOffsets } from './start-offsets.js'
 
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'>
   /** For records that are kept on disk. Absent: delivery refuses them. */
   readonly durable?: (Pick<Delivery, 'accept'> & { logStats(): Promise<DurableLogStats | undefined> }) | undefined
   readonly router: ActorRef<RouterMessage>
+  /** For readers that follow topics. */
+  readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
   readonly groups?: Pick<ConsumerGroups, 'request' | 'ack'> | undefined
   /** Whether any broker is connected; called for every check of readiness. */
@@ -113,6 +118,20 @@ export class KafkaGateway implements Gateway {
 
   async ack(groupId: string, message: MessageId): Promise<AckResult> {
     return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
+  }
+
+  async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<Following> {
+    const { router, system } = this.#deps
+    const { from, maxPartitions, timeoutMs } = options
+    const metadata = requireTopic(topic, await this.topics([topic], timeoutMs))
+    const partitions = choosePartitions(metadata, options.partitions)
+    if (partitions.length > maxPartitions) {
+      const text = `${partitions.length} partitions are too many to follow (limit ${maxPartitions}); choose some of them`
+      throw new InvalidRequestError(text)
+    }
+    const starts = new StartOffsets(router, timeoutMs, this.#clock)
+    const positions = await starts.find(topic, partitions, from, options.positions)
+    return followTopic(system, { router, topic, positions, sink })
   }
 
   get isReady(): boolean {

@@ -34,9 +34,10 @@ const SMALLEST_MAX_BYTES = 64 * 1024
  *   tail      all records have been read: the broker holds the call until a record comes
  *
  * A read of existing records never waits behind a long poll. At the end of the log a partition moves to the tail, where its
- * requests stay in one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves. So a record
- * for one of a thousand readers does not make the others ask again. A partition whose readers have just been answered stays
- * in the next long poll, because its readers will soon ask for the next record, and can then join the call in flight.
+ * requests stay in one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves, or as long
+ * as they say. So a record for one of a thousand readers does not make the others ask again. A partition whose readers have
+ * just been answered stays in the next long poll, because its readers will soon ask for the next record, and can then join
+ * the call in flight.
  */
 export class FetchIntake implements Intake {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>

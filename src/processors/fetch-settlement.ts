@@ -148,7 +148,8 @@ export class FetchSettlement {
     const { queues, fetchMaxWaitMs } = this.#context
     const waiters = waitersOf(wanted)
     const now = this.#context.now()
-    const isPatient = (waiter: FetchWaiter): boolean => now - waiter.acceptedAt < fetchMaxWaitMs
+    const isPatient = ({ acceptedAt, request }: FetchWaiter): boolean =>
+      fetchMaxWaitMs > 0 && now - acceptedAt < Math.max(fetchMaxWaitMs, request.maxWaitMs ?? 0)
     const patient = waiters.filter(isPatient)
     queues.addAtTail(key, wanted.position, patient)
     if (patient.length < waiters.length) this.#countShared(wanted)

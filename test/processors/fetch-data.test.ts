@@ -46,8 +46,8 @@ class FetchHarness extends ProcessorHarness {
     })
   }
 
-  ask(offset: number, topicPartition = T16, results: FetchDataResult[] = []): FetchDataResult[] {
-    const request = this.accept('fetchData', { topicPartition, offset }, results)
+  ask(offset: number, topicPartition = T16, results: FetchDataResult[] = [], maxWaitMs?: number): FetchDataResult[] {
+    const request = this.accept('fetchData', { topicPartition, offset, maxWaitMs }, results)
     request.identity = this.identity
     this.fetch.addToQueue(request)
     return results
@@ -549,6 +549,25 @@ describe('fetch data processor', () => {
       expect(results, 'it has waited 90 ms of 100').to.have.length(0)
       harness.now = 100
       harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+      expect(results[0]).to.include({ type: 'noMessages' })
+    })
+
+    it('a request that says so waits longer, in the same long polls', () => {
+      const harness = new FetchHarness(100)
+      const [usual, patient] = [harness.ask(50), harness.ask(50, T16, [], 300)]
+      harness.answer(harness.issue(), { 'perf/16@50': {} })
+      for (harness.now = 100; harness.now < 300; harness.now += 100) {
+        harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+        expect([usual, patient].map(results => results.length)).to.deep.equal([1, 0])
+      }
+      harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+      expect(patient[0]).to.include({ type: 'noMessages' })
+    })
+
+    it('no request waits where readers do not wait', () => {
+      const harness = new FetchHarness(0)
+      const results = harness.ask(50, T16, [], 300)
+      harness.answer(harness.issue(), { 'perf/16@50': {} })
       expect(results[0]).to.include({ type: 'noMessages' })
     })
 

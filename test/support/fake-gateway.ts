@@ -1,6 +1,7 @@
 import type { Requester } from '../../src/actor/requester.js'
 import type {
   CommitOutcome,
+  Following,
   Gateway,
   GroupOffset,
   GroupReader,
@@ -99,6 +100,10 @@ export class FakeGateway implements Gateway {
   ): () => void {
     reply({ type: 'timedOut' })
     return () => undefined
+  }
+
+  async follow(): Promise<Following> {
+    return { resume: () => undefined, stop: () => undefined }
   }
 
   async ack(): Promise<AckResult> {

@@ -40,7 +40,7 @@ export function startStack(bootstrap: readonly BrokerAddress[], settings: Partia
     }
   })
   delivery = startDelivery({ ...shared, router: router.ref, settings, now: Date.now })
-  const gateway = new KafkaGateway({ delivery, router: router.ref, isReady: () => router.isReady })
+  const gateway = new KafkaGateway({ system, delivery, router: router.ref, isReady: () => router.isReady })
   const close = async () => {
     await delivery.close(0)
     await router.stop()

@@ -71,7 +71,13 @@ async function embeddedTarget(): Promise<TargetCluster> {
   }
 }
 
-async function deleteRecords(bootstrap: string, topic: string, partition: number, beforeOffset: number): Promise<void> {
+/** Deletes the records of a partition that come before an offset. */
+export async function deleteRecords(
+  bootstrap: string,
+  topic: string,
+  partition: number,
+  beforeOffset: number
+): Promise<void> {
   const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {

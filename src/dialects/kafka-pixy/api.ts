@@ -100,6 +100,34 @@ const consume: Omit<Operation, 'path' | 'id' | 'parameters'> = {
   }
 }
 
+const tail: Omit<Operation, 'path' | 'id'> = {
+  method: 'get',
+  summary: 'Follows a topic by server-sent events, without a group',
+  description:
+    'Each event has a message as `data`, and as `id` where to go on: send it as `Last-Event-ID`. Events `warning` name records that were skipped, an event `error` says why the stream ends. Comments are sent while there is nothing else.',
+  parameters: [
+    topic,
+    { name: 'partition', in: 'query', description: 'Partitions, with commas between them; absent: all' },
+    {
+      name: 'from',
+      in: 'query',
+      description: 'Where to begin without `Last-Event-ID`; default: `latest`',
+      schema: oneOf('earliest', 'latest')
+    },
+    { name: 'timestamp', in: 'query', description: 'Present: messages have the member `timestamp`' },
+    { name: 'encoding', in: 'query', description: '`text`: bytes are written as text', schema: oneOf('base64', 'text') }
+  ],
+  answers: {
+    200: { description: 'Messages as they come, without an end', content: { 'text/event-stream': text } },
+    400: { description: 'A parameter or `Last-Event-ID` is wrong, or the cluster is unknown', ...failure },
+    403: { description: 'The topic is not allowed', ...failure },
+    404: { description: 'There is no such topic', ...failure },
+    429: { description: 'Too many clients follow topics', ...failure },
+    500: { description: 'Kafka cannot tell where to begin', ...failure },
+    503: { description: 'Switched off, or shutting down', ...failure }
+  }
+}
+
 const ack: Omit<Operation, 'path' | 'id' | 'parameters'> = {
   method: 'post',
   summary: 'Acknowledges a message',
@@ -232,6 +260,7 @@ export const kafkaPixyOperations: readonly Operation[] = [
     id: 'consumeMessage',
     parameters: consumeParameters
   }),
+  ...onEachCluster({ ...tail, path: '/topics/{topic}/tail', id: 'tailTopic' }),
   ...onEachCluster({ ...ack, path: '/topics/{topic}/acks', id: 'ackMessage', parameters: ackParameters }),
   ...onEachCluster({ ...readOffsets, path: '/topics/{topic}/offsets', id: 'readOffsets' }),
   ...onEachCluster({ ...writeOffsets, path: '/topics/{topic}/offsets', id: 'writeOffsets' }),

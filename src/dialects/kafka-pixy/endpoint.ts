@@ -13,6 +13,7 @@ import type { Asked, PixyAnswers } from './pixy-answers.js'
 import { type PixyRequest, sentParts } from './pixy-request.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { KafkaPixySettings } from './settings.js'
+import { TailEndpoint } from './tail-endpoint.js'
 import { type RouteName, type Target, targetOf } from './target.js'
 import { TopicsEndpoint } from './topics-endpoint.js'
 
@@ -39,6 +40,7 @@ export class Endpoint {
   readonly #parts: EndpointParts
   readonly #gateways: ReadonlyMap<string, Gateway>
   readonly #consume: ConsumeEndpoint
+  readonly #tail: TailEndpoint
   readonly #routes: Routes
 
   /**
@@ -53,10 +55,11 @@ export class Endpoint {
     const pool = new BufferPool(POOL_BYTES)
     const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool, broken })
     this.#consume = new ConsumeEndpoint(settings, { ...parts, broken })
+    this.#tail = new TailEndpoint(settings, { ...parts, broken })
     const bodies = new FormReader(Math.min(settings.maxBodyBytes, maxBodyBytes), pool, parts.answers)
     const offsets = new OffsetsEndpoint(settings, { ...parts, broken })
     const topics = new TopicsEndpoint(settings, { ...parts, broken })
-    this.#routes = routesOf({ produce, consume: this.#consume, offsets, topics, bodies })
+    this.#routes = routesOf({ produce, consume: this.#consume, tail: this.#tail, offsets, topics, bodies })
   }
 
   /** Clients that wait for a message. */
@@ -64,9 +67,15 @@ export class Endpoint {
     return this.#consume.openPolls
   }
 
-  /** Tells all clients that wait for a message that the process stops. */
+  /** Clients that follow a topic. */
+  get openTails(): number {
+    return this.#tail.openTails
+  }
+
+  /** Tells all clients that wait for a message, or follow a topic, that the process stops. */
   stop(): void {
     this.#consume.stop()
+    this.#tail.stop()
   }
 
   receive(exchange: Exchange): void {
@@ -141,18 +150,20 @@ function withAlias(gateways: ReadonlyMap<string, Gateway>, alias: string | undef
 interface Endpoints {
   readonly produce: ProduceEndpoint
   readonly consume: ConsumeEndpoint
+  readonly tail: TailEndpoint
   readonly offsets: OffsetsEndpoint
   readonly topics: TopicsEndpoint
   readonly bodies: FormReader
 }
 
-function routesOf({ produce, consume, offsets, topics, bodies }: Endpoints): Routes {
+function routesOf({ produce, consume, tail, offsets, topics, bodies }: Endpoints): Routes {
   const get = (serve: Serve): [string, Serve] => ['GET', serve]
   const post = (serve: Serve): [string, Serve] => ['POST', serve]
   const postForm = (serve: (request: PixyRequest, body: ReadBody) => void): [string, Serve] =>
     post(request => bodies.read(request, body => serve(request, body)))
   return new Map([
     ['messages', new Map([post(request => produce.receive(request)), get(request => consume.consume(request))])],
+    ['tail', new Map([get(request => tail.tail(request))])],
     ['acks', new Map([postForm((request, { form }) => consume.ack(request, form))])],
     [
       'offsets',

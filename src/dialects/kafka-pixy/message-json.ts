@@ -1,7 +1,11 @@
-import type { ConsumedMessage } from '../../gateway/gateway.js'
-import type { RecordHeader } from '../../model.js'
+import type { KafkaRecord, RecordHeader } from '../../model.js'
 import { goString } from './go-json.js'
 import type { Values } from './parameters.js'
+
+/** A message, however it was read. */
+export interface PlacedRecord extends KafkaRecord {
+  readonly partition: number
+}
 
 /** What a client asks for besides the members that old clients know. */
 export interface MessageOptions {
@@ -16,11 +20,19 @@ export const messageOptionsOf = (values: Values): MessageOptions => ({
 })
 
 /** A message as Kafka-Pixy writes it, indented as Go does. */
-export function messageJson(message: ConsumedMessage, { asText, withTimestamp }: MessageOptions, indent = ''): string {
+export function messageJson(message: PlacedRecord, { asText, withTimestamp }: MessageOptions, indent = ''): string {
   const { key, value, partition, offset, headers, timestampMs } = message
   const line = `,\n${indent}  `
   const timestamp = withTimestamp ? `${line}"timestamp": ${timestampMs}` : ''
   return `{\n${indent}  "key": ${bytesJson(key, asText)}${line}"value": ${bytesJson(value, asText)}${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": ${headersJson(headers, asText, indent)}${timestamp}\n${indent}}`
+}
+
+/** The same without line breaks. */
+export function lineJson(message: PlacedRecord, { asText, withTimestamp }: MessageOptions): string {
+  const { key, value, partition, offset, headers, timestampMs } = message
+  const pairs = headers.map(({ key, value }) => `{"key":${goString(key)},"value":${bytesJson(value, asText)}}`)
+  const timestamp = withTimestamp ? `,"timestamp":${timestampMs}` : ''
+  return `{"key":${bytesJson(key, asText)},"value":${bytesJson(value, asText)},"partition":${partition},"offset":${offset},"headers":[${pairs.join(',')}]${timestamp}}`
 }
 
 function headersJson(headers: readonly RecordHeader[], asText: boolean, indent: string): string {
@@ -39,7 +51,7 @@ const bytesJson = (bytes: Buffer | null, asText: boolean): string => {
 }
 
 /** What a message counts as against limits of bytes. */
-export const sizeOf = ({ key, value, headers }: ConsumedMessage): number =>
+export const sizeOf = ({ key, value, headers }: KafkaRecord): number =>
   headers.reduce(
     (sum, header) => sum + header.key.length + (header.value?.length ?? 0),
     (key?.length ?? 0) + (value?.length ?? 0)

@@ -25,6 +25,9 @@ export const kafkaPixyPlugin =
     registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => [
       { labels: {}, value: endpoint.openPolls }
     ])
+    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => [
+      { labels: {}, value: endpoint.openTails }
+    ])
     const receive = endpoint.receive.bind(endpoint)
     const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admissionOf(context, settings.durability))]
     app.addHook('preParsing', function (request, reply, payload, done) {

@@ -63,6 +63,21 @@ export const kafkaPixySettings = z
       .boolean()
       .default(false)
       .describe('Answers every request for a message with 503 (`disabled` of a consumer)'),
+    maxTails: count
+      .default(100)
+      .describe('Most clients that follow a topic by `GET /topics/TOPIC/tail`; the next one is answered 429'),
+    maxTailPartitions: count
+      .max(500)
+      .default(200)
+      .describe('Most partitions that one tail follows. Each id of an event names all of them'),
+    tailHeartbeatMs: milliseconds
+      .default(15_000)
+      .describe(
+        'A tail without messages is sent a comment this often, so that its connection is not taken for a dead one'
+      ),
+    tailStallMs: milliseconds
+      .default(60_000)
+      .describe('A client of a tail that takes nothing for this long, while there is something, is disconnected'),
     maxAnswerMessages: count
       .max(100_000)
       .default(1_000)

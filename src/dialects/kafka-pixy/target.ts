@@ -1,5 +1,5 @@
 /** What a path asks for. */
-export type RouteName = 'ping' | 'messages' | 'acks' | 'offsets' | 'consumers' | 'topics' | 'topic'
+export type RouteName = 'ping' | 'messages' | 'acks' | 'offsets' | 'tail' | 'consumers' | 'topics' | 'topic'
 
 export type Target =
   | {
@@ -17,7 +17,7 @@ export type Target =
   | { readonly type: 'malformed' }
 
 const UNKNOWN: Target = { type: 'unknown' }
-const OF_TOPIC: ReadonlySet<string> = new Set<RouteName>(['messages', 'acks', 'offsets', 'consumers'])
+const OF_TOPIC: ReadonlySet<string> = new Set<RouteName>(['messages', 'acks', 'offsets', 'consumers', 'tail'])
 /** The path of almost all requests: one segment that needs no decoding, and a word. */
 const PLAIN = /^\/topics\/([\w.-]+)\/([a-z]+)$/
 

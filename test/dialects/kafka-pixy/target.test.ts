@@ -23,6 +23,7 @@ describe('pixy: paths', () => {
     ['/topics/t/', 'unknown'],
     ['/topics/t/messages', 'messages t'],
     ['/topics/t/messages/', 'unknown'],
+    ['/topics/t/tail', 'tail t'],
     ['/topics/t/other', 'unknown'],
     ['/topics/%C3%BC%20x/acks', 'acks ü x'],
     ['/topics/a%2Fb/messages', 'unknown'],

@@ -1,0 +1,127 @@
+import type { Access } from '../../access/access.js'
+import { CastellanError } from '../../errors.js'
+import type { Gateway } from '../../gateway/gateway.js'
+import type { Offset } from '../../model.js'
+import { ParameterError } from './consume-parameters.js'
+import { DISABLED, failureAnswerOf, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
+import { messageOptionsOf } from './message-json.js'
+import { textOf, type Values } from './parameters.js'
+import type { PixyAnswers } from './pixy-answers.js'
+import type { PixyRequest } from './pixy-request.js'
+import type { KafkaPixySettings } from './settings.js'
+import { Tail } from './tail.js'
+import { positionsOf } from './tail-position.js'
+
+const NUMBERS = /^\d{1,10}(,\d{1,10})*$/
+
+export interface TailParts {
+  readonly access: Access
+  readonly answers: PixyAnswers
+  readonly broken: (request: PixyRequest, error: unknown) => void
+}
+
+type Follow = Parameters<Gateway['follow']>[1]
+
+/** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
+export class TailEndpoint {
+  readonly #settings: KafkaPixySettings
+  readonly #parts: TailParts
+  readonly #tails = new Map<Tail, PixyRequest>()
+  #isStopped = false
+
+  constructor(settings: KafkaPixySettings, parts: TailParts) {
+    this.#settings = settings
+    this.#parts = parts
+  }
+
+  /** Clients that follow a topic. */
+  get openTails(): number {
+    return this.#tails.size
+  }
+
+  tail(request: PixyRequest): void {
+    const { access, answers } = this.#parts
+    const { exchange, topic } = request
+    const { consumerDisabled, maxTails } = this.#settings
+    const options = this.#optionsOf(request)
+    const refusal = access.callerOf(exchange.request).refusalOf('consume', { topic })
+    if (typeof options === 'string') answers.error(exchange, 400, options)
+    else if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+    else if (consumerDisabled) answers.error(exchange, 503, DISABLED)
+    else if (this.#isStopped) answers.error(exchange, 503, SHUTTING_DOWN)
+    else if (this.#tails.size >= maxTails) answers.error(exchange, 429, `too many tails (limit ${maxTails}: maxTails)`)
+    else this.#open(request, options)
+  }
+
+  /** Ends all tails; their clients connect again, to another process. */
+  stop(): void {
+    this.#isStopped = true
+    for (const [tail, { exchange }] of this.#tails) {
+      tail.end()
+      // Does nothing where it has begun.
+      this.#parts.answers.error(exchange, 503, SHUTTING_DOWN)
+    }
+  }
+
+  /** A text: what is wrong with the request. */
+  #optionsOf({ exchange, query: { values } }: PixyRequest): Follow | string {
+    const { maxTailPartitions: maxPartitions, lookUpTimeoutMs: timeoutMs } = this.#settings
+    const id = exchange.request.headers['last-event-id']
+    const positions = idIn(id)
+    if (positions === undefined) return 'bad Last-Event-ID'
+    const from = values.get('from')?.[0] ?? 'latest'
+    if (from !== 'latest' && from !== 'earliest') return 'from should be latest or earliest'
+    try {
+      // What was added to the topic while the client was away begins at its beginning.
+      const start = positions.size > 0 ? 'earliest' : from
+      return { partitions: partitionsIn(values), maxPartitions, timeoutMs, from: start, positions }
+    } catch (error) {
+      if (error instanceof ParameterError) return error.message
+      throw error
+    }
+  }
+
+  #open(request: PixyRequest, options: Follow): void {
+    const { exchange, gateway, topic, query } = request
+    const { tailHeartbeatMs: heartbeatMs, tailStallMs: stallMs } = this.#settings
+    const tail = new Tail(exchange, {
+      caller: this.#parts.access.callerOf(exchange.request),
+      message: messageOptionsOf(query.values),
+      heartbeatMs,
+      stallMs,
+      onOver: () => this.#tails.delete(tail)
+    })
+    this.#tails.set(tail, request)
+    gateway.follow(topic, options, tail).then(
+      following => tail.follows(following),
+      error => this.#failed(request, error)
+    )
+  }
+
+  #failed(request: PixyRequest, error: unknown): void {
+    const { answers } = this.#parts
+    const { exchange, gateway } = request
+    if (!(error instanceof CastellanError)) this.#parts.broken(request, error)
+    else if (error.code === 'unknownTopic') answers.error(exchange, 404, NO_SUCH_TOPIC)
+    else if (error.code === 'unknownPartition' || error.code === 'invalidRequest') {
+      answers.error(exchange, 400, error.message)
+    } else {
+      const { status, text } = failureAnswerOf(error, gateway.isReady)
+      answers.error(exchange, status, text)
+    }
+  }
+}
+
+function idIn(header: string | string[] | undefined): ReadonlyMap<number, Offset> | undefined {
+  if (header === undefined || header === '') return new Map()
+  return typeof header === 'string' ? positionsOf(header) : undefined
+}
+
+/** `partition=0,3` and `partition=0&partition=3`. @throws ParameterError when one is no number */
+function partitionsIn(values: Values): readonly number[] | undefined {
+  const given = values.get('partition')
+  if (given === undefined) return undefined
+  const text = given.map(textOf).join(',')
+  if (!NUMBERS.test(text)) throw new ParameterError(`bad partition: ${text}`)
+  return text.split(',').map(Number)
+}

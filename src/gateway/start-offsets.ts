@@ -1,0 +1,46 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { MonotonicClock, Offset } from '../model.js'
+import type { RouterMessage } from '../operations.js'
+import { askRouter } from '../router/ask-router.js'
+import { inPortions, toError } from './group-offsets.js'
+
+/** Finds where reading of partitions begins, by requests to the Router, all of them within one time limit. */
+export class StartOffsets {
+  readonly #router: ActorRef<RouterMessage>
+  readonly #timeoutMs: number
+  readonly #endsAt: number
+  readonly #clock: MonotonicClock
+
+  constructor(router: ActorRef<RouterMessage>, timeoutMs: number, clock: MonotonicClock) {
+    this.#router = router
+    this.#timeoutMs = timeoutMs
+    this.#endsAt = clock() + timeoutMs
+    this.#clock = clock
+  }
+
+  /**
+   * @param known offsets that need not be found
+   * @returns by partition, in the order of `partitions`
+   * @throws CastellanError when one of them cannot be told in time
+   */
+  async find(
+    topic: string,
+    partitions: readonly number[],
+    from: 'earliest' | 'latest',
+    known: ReadonlyMap<number, Offset>
+  ): Promise<ReadonlyMap<number, Offset>> {
+    const offsets = await inPortions(partitions, async partition => {
+      return [partition, known.get(partition) ?? (await this.#bound(topic, partition, from))] as const
+    })
+    return new Map(offsets)
+  }
+
+  async #bound(topic: string, partition: number, offsetType: 'earliest' | 'latest'): Promise<Offset> {
+    const topicPartition = { topic, partition }
+    const timeoutMs = Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
+    const result = await askRouter(this.#router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
+    if (result.type === 'success') return result.offset
+    const answer = result.type === 'unknownTopicOrPartition' ? ({ type: 'timedOut' } as const) : result
+    throw toError(answer, `where ${topic}/${partition} begins`, this.#timeoutMs)
+  }
+}

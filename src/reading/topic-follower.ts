@@ -1,0 +1,237 @@
+import type { ActorRef, ActorSystem } from '../actor/actor.js'
+import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
+import type { FetchDataResult, FetchOffsetResult, OffsetType, RouterMessage } from '../operations.js'
+import type { ReadProblem } from './partition-reader.js'
+
+/** A request waits so long at the end of the log; one of a reader that has gone away is over by then. */
+const MAX_WAIT_MS = 1_000
+const TIMEOUT_MS = 30_000
+const RETRY_DELAY_MS = 500
+/** Where the Router does not wait for records, an empty answer comes at once. */
+const SHORTEST_POLL_MS = 20
+
+/** Where the records of a followed topic go. */
+export interface FollowSink {
+  /**
+   * Reading begins at these offsets, by partition. Called once, before anything else. The map is kept up to date: when a
+   * record is taken, it has the offset behind it.
+   */
+  begins(positions: ReadonlyMap<number, Offset>): void
+  /** Takes a record. Its bytes are views of a batch: copy what outlives the call. */
+  take(partition: number, record: KafkaRecord): void
+  /** Several records have been taken, and no more come now. */
+  flush(): void
+  /** True: no record is taken until {@link Following.resume}. */
+  readonly isFull: boolean
+  /** Records were skipped. */
+  warn(text: string): void
+  /** Nothing more comes. Called at most once, and not after {@link Following.stop}. */
+  ended(problem: ReadProblem): void
+}
+
+/** A topic that is being followed. */
+export interface Following {
+  /** The sink has room again. */
+  resume(): void
+  /** Idempotent. */
+  stop(): void
+}
+
+type Message =
+  | { readonly type: 'begin' | 'resume' }
+  | { readonly type: 'again'; readonly partition: number }
+  | { readonly type: 'data'; readonly partition: number; readonly result: FetchDataResult }
+  | { readonly type: 'bound'; readonly partition: number; readonly result: FetchOffsetResult }
+
+interface FollowerOptions {
+  readonly router: ActorRef<RouterMessage>
+  readonly topic: string
+  readonly positions: ReadonlyMap<number, Offset>
+  readonly sink: FollowSink
+}
+
+/**
+ * Reads partitions from given offsets on, without an end, as an actor. It holds no batch: records that the sink has no room
+ * for are asked for again, and are in the Router's cache then. So a slow sink pauses its own reading, and costs no memory.
+ */
+class TopicFollower {
+  readonly #options: FollowerOptions
+  readonly #self: () => ActorRef<Message>
+  readonly #positions: Map<number, Offset>
+  /** Partitions that wait for room in the sink. */
+  readonly #paused = new Set<number>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #isOver = false
+
+  constructor(options: FollowerOptions, self: () => ActorRef<Message>) {
+    this.#options = options
+    this.#self = self
+    this.#positions = new Map(options.positions)
+  }
+
+  receive(message: Message): void {
+    if (this.#isOver) return
+    switch (message.type) {
+      case 'begin':
+        this.#options.sink.begins(this.#positions)
+        for (const partition of this.#positions.keys()) this.#goOn(partition)
+        break
+      case 'resume': {
+        const paused = [...this.#paused]
+        this.#paused.clear()
+        for (const partition of paused) this.#goOn(partition)
+        break
+      }
+      case 'again':
+        this.#goOn(message.partition)
+        break
+      case 'data':
+        this.#fetched(message.partition, message.result)
+        break
+      case 'bound':
+        this.#boundKnown(message.partition, message.result)
+    }
+  }
+
+  stop(): void {
+    this.#isOver = true
+    for (const timer of this.#timers) clearTimeout(timer)
+  }
+
+  end(problem: ReadProblem): void {
+    if (this.#isOver) return
+    this.stop()
+    this.#self().stop()
+    this.#options.sink.ended(problem)
+  }
+
+  /** Asks for the next records, once the sink has room for them. */
+  #goOn(partition: number): void {
+    const { router, topic, sink } = this.#options
+    if (sink.isFull) {
+      this.#paused.add(partition)
+      return
+    }
+    const reply = (result: FetchDataResult): void => this.#self().tell({ type: 'data', partition, result })
+    router.tell({
+      type: 'fetchData',
+      topicPartition: { topic, partition },
+      offset: this.#positions.get(partition)!,
+      maxWaitMs: MAX_WAIT_MS,
+      timeoutMs: TIMEOUT_MS,
+      requester: { reply }
+    })
+  }
+
+  #goOnAfter(partition: number, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#self().tell({ type: 'again', partition })
+    }, delayMs)
+    this.#timers.add(timer)
+  }
+
+  #fetched(partition: number, result: FetchDataResult): void {
+    switch (result.type) {
+      case 'success':
+        this.#hand(partition, result.batch)
+        this.#goOn(partition)
+        break
+      case 'noMessages':
+        this.#goOnAfter(partition, SHORTEST_POLL_MS)
+        break
+      case 'corruptMessage':
+        this.#skipTo(partition, result.nextOffset, 'are damaged and were skipped')
+        break
+      case 'offsetOutOfRange':
+        this.#askBound(partition, 'earliest')
+        break
+      default:
+        this.#trouble(partition, result)
+    }
+  }
+
+  /** Gives the records to the sink, as far as it has room. */
+  #hand(partition: number, batch: RecordBatch): void {
+    const { sink } = this.#options
+    let position = this.#positions.get(partition)!
+    let isTaken = true
+    for (let index = 0; isTaken && index < batch.recordCount; index++) {
+      const record = batch.at(index)
+      if (record.offset < position) continue
+      isTaken = !sink.isFull
+      if (!isTaken) break
+      // Before it is taken: the sink tells its client where to go on.
+      position = record.offset + 1
+      this.#positions.set(partition, position)
+      sink.take(partition, record)
+    }
+    if (isTaken) this.#positions.set(partition, Math.max(position, batch.nextOffset))
+    sink.flush()
+  }
+
+  /** The log does not reach to the position: records were deleted, or its end was lost. */
+  #askBound(partition: number, offsetType: OffsetType): void {
+    const { router, topic } = this.#options
+    const reply = (result: FetchOffsetResult): void => this.#self().tell({ type: 'bound', partition, result })
+    const topicPartition = { topic, partition }
+    router.tell({ type: 'fetchOffset', topicPartition, offsetType, timeoutMs: TIMEOUT_MS, requester: { reply } })
+  }
+
+  #boundKnown(partition: number, result: FetchOffsetResult): void {
+    const position = this.#positions.get(partition)!
+    if (result.type !== 'success') this.#trouble(partition, result)
+    else if (result.offsetType === 'earliest') {
+      if (position < result.offset) this.#skipTo(partition, result.offset, 'were deleted before they were read')
+      else this.#askBound(partition, 'latest')
+    } else if (position > result.offset) {
+      this.#options.sink.warn(
+        `the log of ${this.#nameOf(partition)} ends at ${result.offset}, before ${position}, and is read from its end`
+      )
+      this.#positions.set(partition, result.offset)
+      this.#goOn(partition)
+    } else this.#goOnAfter(partition, RETRY_DELAY_MS)
+  }
+
+  #skipTo(partition: number, offset: Offset, why: string): void {
+    const from = this.#positions.get(partition)!
+    this.#positions.set(partition, offset)
+    this.#options.sink.warn(`records ${from} to ${offset - 1} of ${this.#nameOf(partition)} ${why}`)
+    this.#goOn(partition)
+  }
+
+  #trouble(partition: number, result: Trouble): void {
+    const name = this.#nameOf(partition)
+    if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable))
+      this.#goOnAfter(partition, RETRY_DELAY_MS)
+    else if (result.type === 'failed') {
+      this.end({ code: result.code, message: `${name}: ${result.message}`, retriable: false })
+    } else this.end({ code: 'unknownTopic', message: `${name} does not exist`, retriable: false })
+  }
+
+  #nameOf(partition: number): string {
+    return `${this.#options.topic}/${partition}`
+  }
+}
+
+type Trouble = Exclude<
+  FetchDataResult | FetchOffsetResult,
+  { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
+>
+
+/** Begins to follow partitions of a topic, in the next turn of an actor of its own. */
+export function followTopic(system: ActorSystem, options: FollowerOptions): Following {
+  const follower = new TopicFollower(options, () => actor)
+  const actor: ActorRef<Message> = system.spawnOwner<Message>(`follow-${options.topic}`, {
+    receive: message => follower.receive(message),
+    onCrash: ({ message }) => follower.end({ code: 'protocol', message, retriable: false })
+  })
+  actor.tell({ type: 'begin' })
+  return {
+    resume: () => actor.tell({ type: 'resume' }),
+    stop: () => {
+      follower.stop()
+      actor.stop()
+    }
+  }
+}
