@@ -12,6 +12,7 @@ import { quietLogger } from './app/quiet-logger.js'
 import { registerScrapedMetrics } from './app/scraped-metrics.js'
 import { Shutdown } from './app/shutdown.js'
 import { reportToStatsd } from './app/statsd.js'
+import type { WorkerPlace } from './app/worker-place.js'
 import { usesEmbeddedBroker, warnings } from './config/checks.js'
 import type { Config } from './config/config.js'
 import type { BufferRoom } from './delivery/budget.js'
@@ -49,6 +50,9 @@ export interface App {
   readonly embeddedBootstrap: string | undefined
   /** Resolves with an error that only a new process can recover from. */
   readonly crashed: Promise<Error>
+  readonly metrics: PrometheusMetrics
+  /** Why requests cannot be served; empty: they can. */
+  unreadyReasons(): readonly string[]
   /** Reads certificates and keys of token issuers again, and opens the audit file again. */
   reload(): Promise<void>
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
@@ -76,6 +80,8 @@ export interface AppDeps {
   readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs to serve. Default: all of this version. */
   readonly dialects?: readonly Dialect[]
+  /** Given to a process that serves the same ports together with others. */
+  readonly worker?: WorkerPlace | undefined
 }
 
 /**
@@ -113,9 +119,11 @@ class Rooms {
   /** Those that are enabled. */
   readonly #dialects: readonly Dialect[]
   #http: Http | undefined
+  readonly #worker: WorkerPlace | undefined
 
   constructor(config: Config, deps: AppDeps) {
     const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
+    this.#worker = deps.worker
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
@@ -154,22 +162,26 @@ class Rooms {
     const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
     this.#shutdown.add('closing the access log', async () => accessLog?.close())
     const embeddedBootstrap = await this.#startEmbedded()
-    announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
-    for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
+    if (this.#worker === undefined) {
+      announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
+      for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
+    }
     const statsd = reportToStatsd(this.#config.statsd, {
-      metrics: this.#metrics,
+      registry: this.#metrics.registry,
       log: this.#log,
       shutdown: this.#shutdown
     })
     await this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(doors, statsd, accessLog)
-    announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
+    if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
     // A large backlog would take the time that the listeners need.
     this.#clusters.drainDurableLog()
     return {
       urls,
       embeddedBootstrap,
       crashed: this.crashed,
+      metrics: this.#metrics,
+      unreadyReasons,
       reload: async () => {
         accessLog?.reopen()
         await doors.reload()
@@ -204,6 +216,7 @@ class Rooms {
   }
 
   async #startEmbedded(): Promise<string | undefined> {
+    if (this.#worker !== undefined) return this.#worker.embeddedBootstrap
     if (!usesEmbeddedBroker(this.#config)) return undefined
     const portSetting = '--embedded-port (embedded.port)'
     const cluster = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host', message =>

@@ -23,6 +23,7 @@ const floors = [
   ['dialects/*'],
   ['dialects/dialects', 'dialects/commands'],
   ['http'],
+  ['workers'],
   ['config'],
   ['app'],
   ['index', 'main']

@@ -63,12 +63,15 @@ export function unixSocketsOf(
   dialects: readonly Dialect[],
   { http, ...config }: Pick<Config, 'http' | 'dialects'>
 ): UnixSocket[] {
-  const shared = http.unixSocket === undefined ? [] : [{ path: http.unixSocket, setting: '--unix-socket' }]
+  const shared =
+    http.unixSocket === undefined
+      ? []
+      : [{ path: http.unixSocket, mode: http.unixSocketMode, setting: '--unix-socket' }]
   const settings = new Map(settingsOfDialects(config))
   const own = enabledDialects(dialects, config).flatMap(dialect => {
     const listeners = listenersOf(dialect, settings.get(dialect.name)!, http)
     return listeners.flatMap(({ address }) =>
-      'unixSocket' in address ? [{ path: address.unixSocket, setting: address.setting }] : []
+      'unixSocket' in address ? [{ path: address.unixSocket, mode: address.mode, setting: address.setting }] : []
     )
   })
   return [...shared, ...own]
@@ -76,6 +79,8 @@ export function unixSocketsOf(
 
 export interface UnixSocket {
   readonly path: string
+  /** Octal digits. */
+  readonly mode: string
   readonly setting: string
 }
 

@@ -19,6 +19,8 @@ export interface LoggerOptions {
   /** Instead of the descriptor. */
   readonly file?: string | undefined
   readonly format?: 'castellan' | 'kprf' | undefined
+  /** Fields of every line. */
+  readonly fields?: Readonly<Record<string, string | number>> | undefined
 }
 
 /**
@@ -50,7 +52,8 @@ export function createLogger(options: LoggerOptions): AppLogger {
     },
     isPretty ? prettyStream(options.colors, target) : jsonStream(target)
   )
-  return Object.assign(log, { reopen: () => file?.reopen() })
+  const tagged = options.fields === undefined ? log : log.child(options.fields)
+  return Object.assign(tagged, { reopen: () => file?.reopen() })
 }
 
 const ofLevel = (label: string): object => ({ level: label })

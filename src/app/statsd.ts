@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.js'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
-import { registrySource } from '../metrics/statsd/registry-source.js'
+import { type JsonRegistry, registrySource } from '../metrics/statsd/registry-source.js'
 import { StatsdReporter, type StatsdSources } from '../metrics/statsd/statsd-reporter.js'
 import type { Logger } from '../model.js'
 import type { Shutdown } from './shutdown.js'
@@ -13,11 +12,11 @@ import type { Shutdown } from './shutdown.js'
  */
 export function reportToStatsd(
   { host, port, intervalMs }: Config['statsd'],
-  { metrics, log, shutdown }: { metrics: PrometheusMetrics; log: Logger; shutdown: Pick<Shutdown, 'add'> }
+  { registry, log, shutdown }: { registry: JsonRegistry; log: Logger; shutdown: Pick<Shutdown, 'add'> }
 ): StatsdSources {
   if (host === undefined) return { add: () => undefined }
   const reporter = new StatsdReporter({ host, port, intervalMs }, (error, message) => log.warn({ err: error }, message))
-  reporter.add(registrySource(metrics.registry))
+  reporter.add(registrySource(registry))
   shutdown.add('reporting to StatsD', () => reporter.close())
   return reporter
 }

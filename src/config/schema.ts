@@ -11,6 +11,7 @@ import { cacheSettings, routerSettings } from '../router/settings.js'
 import { describeSchema } from '../settings/leaves.js'
 import { walSettings } from '../wal/settings.js'
 import { clusterSettings } from '../wire/settings.js'
+import { workersSettings } from '../workers/settings.js'
 import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 
 /** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
@@ -41,6 +42,7 @@ export const schemaOf = (listed: readonly Dialect[]) =>
     cache: cacheSettings,
     log: logSettings,
     statsd: statsdSettings,
+    workers: workersSettings,
     shutdown: shutdownSettings,
     service: serviceSettings
   })

@@ -1,21 +1,20 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Door } from '../access/door.js'
 import type { DialectSettings } from '../dialects/common-settings.js'
 import type { Dialect, DialectContext, OwnListener } from '../dialects/dialect.js'
-import { keepSentUrl } from '../exchange/sent-url.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import type { Operation } from '../openapi/operation.js'
 import type { AccessLog } from './access-log.js'
-import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
-import { markUnixSocket, requireManagement } from './door-hooks.js'
-import { type ListenAddress, Listener } from './listener.js'
-import { addManagementRoutes, isProbe, type ProcessStatus } from './management.js'
-import { addDescriptions, addManagementDescription } from './openapi-routes.js'
-import { routableUrl } from './routable-url.js'
+import { markUnixSocket } from './door-hooks.js'
+import type { ListenAddress, Listener } from './listener.js'
+import type { ProcessStatus } from './management.js'
+import { createManagementApp, openManagement } from './management-port.js'
+import { handlerOf, type Open, openerOf } from './open-listener.js'
+import { addDescriptions } from './openapi-routes.js'
 import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
@@ -104,16 +103,9 @@ export class Http {
   static async start(options: HttpOptions): Promise<Http> {
     const context = createHttpContext(options)
     const opened: Listener[] = []
-    const open: Open = async (handler, address, certificates, silence) => {
-      const guard = new BrowserGuard('host' in address ? address.host : undefined, options.http)
-      const parts = { connections: context.connections, guard, silence }
-      const listener = new Listener(options.http, handler, parts, certificates)
-      const url = await listener.listen(address)
-      opened.push(listener)
-      return url
-    }
+    const open = openerOf(context, opened)
     try {
-      const managementApp = await createManagementApp(context, options)
+      const managementApp = await createManagementApp(context, options.status, options.metrics, options.management)
       const management = await openManagement(managementApp, options, open)
       const sharedApp = await createSharedApp(context, options)
       const traffic = await openTraffic(sharedApp, options, open)
@@ -161,19 +153,6 @@ export class Http {
   }
 }
 
-async function createManagementApp(
-  context: HttpContext,
-  { status, metrics, management }: HttpOptions
-): Promise<FastifyInstance> {
-  const isOpen = ({ routeOptions }: FastifyRequest): boolean => management.openProbes && isProbe(routeOptions.url)
-  const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
-  if (context.door) requireManagement(app, context.door, isOpen)
-  addManagementRoutes(app, status, metrics)
-  addManagementDescription(app, status.version)
-  await app.ready()
-  return app
-}
-
 async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
   const app = createHttpServer(context)
   addFrontPage(app, dialects)
@@ -208,24 +187,6 @@ const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
   })
 }
 
-type Open = (
-  handler: RequestListener,
-  address: ListenAddress,
-  certificates?: Certificates,
-  silence?: SilenceLimit
-) => Promise<string>
-
-async function openManagement(
-  app: FastifyInstance,
-  { management: { host, port }, managementCertificates }: HttpOptions,
-  open: Open
-): Promise<string | undefined> {
-  if (port === 'off') return undefined
-  const hostSetting = '--management-host (management.host)'
-  const portSetting = '--management-port (management.port)'
-  return open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
-}
-
 async function openTraffic(
   app: FastifyInstance,
   { http: { host, port, unixSocket, unixSocketMode: mode }, dialects, certificates }: HttpOptions,
@@ -253,16 +214,6 @@ function toListenAddress(address: OwnListener['address']): ListenAddress {
   const { host, port, setting, portSetting = setting } = address
   return { host, port, hostSetting: setting, portSetting }
 }
-
-const handlerOf =
-  (app: FastifyInstance): RequestListener =>
-  (request, response) => {
-    const url = request.url ?? '/'
-    const routable = routableUrl(url)
-    if (routable !== url) keepSentUrl(request, url)
-    request.url = routable
-    app.routing(request, response)
-  }
 
 const fromUnixSocket =
   (handler: RequestListener): RequestListener =>

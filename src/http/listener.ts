@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import {
   createServer,
   type IncomingMessage,
@@ -92,7 +93,8 @@ export class Listener {
     this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
     this.#handshakes = new Handshakes(connections)
     if (certificates) this.#handshakes.watch(this.#server)
-    this.#server.maxConnections = limits.maxConnections
+    if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server)
+    else this.#server.maxConnections = limits.maxConnections
     // Node would hide headers beyond its limit and still obey them. They are counted with the head.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = limits.socketTimeoutMs
@@ -162,6 +164,19 @@ function createSecureServer(options: ServerOptions & { headersTimeout: number },
   const server = createTlsServer({ ...options, ...certificates.options, handshakeTimeout })
   certificates.serve(server)
   return server
+}
+
+/**
+ * Closes connections beyond a limit. `maxConnections` of a server that shares its port with other processes hands them back,
+ * and they go round without end when all have as many.
+ */
+function closeBeyond(maxConnections: number, server: Server): void {
+  let open = 0
+  server.on('connection', (socket: Socket) => {
+    open++
+    socket.once('close', () => open--)
+    if (open > maxConnections) socket.destroy()
+  })
 }
 
 // The umask belongs to the whole process, but no other code can run before listen() has created the file.

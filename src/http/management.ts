@@ -10,17 +10,18 @@ export interface ProcessStatus {
   unreadyReasons(): readonly string[]
 }
 
+/** What `/metrics` answers, computed when it is asked. */
+export interface MetricsText {
+  readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'>
+}
+
 const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready']
 
 /** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
 
 /** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
-export function addManagementRoutes(
-  app: FastifyInstance,
-  status: ProcessStatus,
-  { registry }: PrometheusMetrics
-): void {
+export function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { registry }: MetricsText): void {
   app.get('/health-check', () => ({
     status: 'ok',
     broker: status.brokerMode,

@@ -8,6 +8,7 @@ import { toYaml } from '../config/print.js'
 import type { DialectCommand } from '../dialects/command.js'
 import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
+import { workerCountOf } from '../workers/settings.js'
 import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
@@ -89,11 +90,17 @@ function settingFlags(line: Command): FlagSetting[] {
 
 async function runGateway(config: Config, process: Process, notes: readonly string[] = []): Promise<number> {
   const { stopped, crashed, onHangUp, stdout } = process
-  const log = createLogger({ ...config.log, ...prettiness(config, process), descriptor: 1 })
+  const style = prettiness(config, process)
+  const drainMs = stdout.isTTY ? 0 : DRAIN_MS
+  const log = createLogger({ ...config.log, ...style, descriptor: 1 })
   for (const note of notes) log.warn({}, note)
   writePidFile(config.service.pidFile)
   for (const { path, setting } of unixSocketsOf(dialects, config)) await claimSocketPath(path, setting)
-  const app = await startApp(config, { log, version: version(), drainMs: stdout.isTTY ? 0 : DRAIN_MS })
+  if (workerCountOf(config.workers) > 1) {
+    const { serveWithWorkers } = await import('./serve-workers.js')
+    return serveWithWorkers(config, process, log, { style, drainMs })
+  }
+  const app = await startApp(config, { log, version: version(), drainMs })
   onHangUp(() => {
     log.reopen()
     log.info({}, 'SIGHUP: reading certificates and keys again')

@@ -37,6 +37,10 @@ export const serveCommand: CommandDescription = {
       'embedded',
       'nodes'
     ]),
+    new SettingOption('--workers <N>', 'processes that serve the same ports (default 1; auto: one for each core)', [
+      'workers',
+      'count'
+    ]),
     new SettingOption('--allow-anonymous', 'allows addresses other machines can reach, without authentication', [
       'http',
       'allowAnonymous'

@@ -1,4 +1,3 @@
-import type { Registry } from 'prom-client'
 import type { StatsdType, StatsdValue } from './statsd-line.js'
 import type { StatsdSource } from './statsd-reporter.js'
 
@@ -6,6 +5,11 @@ interface Reading {
   readonly labels: Readonly<Record<string, string | number | undefined>>
   readonly value: number
   readonly metricName?: string
+}
+
+/** A registry, or what says the same. */
+export interface JsonRegistry {
+  getMetricsAsJSON(): Promise<unknown>
 }
 
 interface Metric {
@@ -21,7 +25,7 @@ interface Metric {
  *   castellan_http_requests_total{dialect="kprf",method="POST",status="200"}
  *   castellan.http_requests_total.kprf.POST.200                                   what came since the last time, as `c`
  */
-export function registrySource(registry: Registry): StatsdSource {
+export function registrySource(registry: JsonRegistry): StatsdSource {
   const totals = new Map<string, number>()
   const toValue = (metric: Metric, reading: Reading): StatsdValue => {
     const name = nameOf(reading.metricName ?? metric.name, reading.labels)
@@ -31,7 +35,7 @@ export function registrySource(registry: Registry): StatsdSource {
     return { name, value: reading.value - before, type: 'c' satisfies StatsdType }
   }
   return async () => {
-    const metrics = (await registry.getMetricsAsJSON()) as unknown as Metric[]
+    const metrics = (await registry.getMetricsAsJSON()) as Metric[]
     return metrics.flatMap(metric =>
       metric.values.filter(reading => !isBucket(reading)).map(reading => toValue(metric, reading))
     )

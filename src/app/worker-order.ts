@@ -1,0 +1,56 @@
+import { join } from 'node:path'
+import type { Config } from '../config/config.js'
+import { CastellanError, ConfigError, type ErrorCode } from '../errors.js'
+import type { HttpUrls } from '../http/http.js'
+import type { LinkError } from '../workers/link.js'
+import type { WorkerPlace } from './worker-place.js'
+
+/** What a worker is started with. */
+export interface WorkerOrder {
+  readonly config: Config
+  readonly place: WorkerPlace
+  /** Whether its log is readable lines, and has colors: it writes to a pipe. */
+  readonly log: { readonly pretty: boolean; readonly colors: boolean }
+  readonly drainMs: number
+  /** File mode bits that new files do not get. */
+  readonly umask: number
+}
+
+/** What it says when it serves. */
+export interface WorkerGreeting {
+  readonly urls: HttpUrls
+}
+
+/** What it says when it has stopped. */
+export interface WorkerFarewell {
+  readonly lostRecords: number
+}
+
+/** How it is, asked for all the time. */
+export interface WorkerReport {
+  readonly unreadyReasons: readonly string[]
+}
+
+/** The directory of the durable log of one of several workers. */
+export const walDirectoryOf = (directory: string, number: number): string => join(directory, `worker-${number}`)
+
+/**
+ * The configuration of one of several workers: what exists once for all of them is left out.
+ */
+export function configOfWorker(config: Config, number: number): Config {
+  const { management, statsd, wal } = config
+  return {
+    ...config,
+    management: { ...management, port: 'off' },
+    statsd: { ...statsd, host: undefined },
+    wal: { ...wal, directory: walDirectoryOf(wal.directory, number) }
+  }
+}
+
+/** The error of a worker that cannot be started, as this process would have thrown it. */
+export function toStartError(error: LinkError): Error {
+  const { cause } = error
+  if (cause?.name === 'ConfigError') return new ConfigError(cause.message)
+  if (cause?.code === undefined) return error
+  return new CastellanError(cause.code as ErrorCode, cause.message, true)
+}

@@ -1,0 +1,250 @@
+import { randomBytes } from 'node:crypto'
+import { usesEmbeddedBroker, warnings } from '../config/checks.js'
+import type { Config } from '../config/config.js'
+import { dialects } from '../dialects/dialects.js'
+import type { HttpUrls } from '../http/http.js'
+import type { ProcessStatus } from '../http/management.js'
+import { openManagementPort } from '../http/management-port.js'
+import { registerProcessMetrics } from '../metrics/process-metrics.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../metrics/prometheus.js'
+import { registerScrapedCounter, registerScrapedGauge } from '../metrics/scraped-gauge.js'
+import type { Logger } from '../model.js'
+import { GatheredMetrics } from '../workers/gathered-metrics.js'
+import type { Link, LinkError } from '../workers/link.js'
+import { workerCountOf } from '../workers/settings.js'
+import { Supervisor } from '../workers/supervisor.js'
+import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
+import { announceBrokers, announceUrls } from './announce.js'
+import { enabledDialects } from './dialects.js'
+import { openDoors } from './doors.js'
+import { startEmbeddedBroker } from './embedded.js'
+import { Shutdown } from './shutdown.js'
+import { reportToStatsd } from './statsd.js'
+import {
+  configOfWorker,
+  toStartError,
+  type WorkerFarewell,
+  type WorkerGreeting,
+  type WorkerOrder,
+  type WorkerReport
+} from './worker-order.js'
+
+/** A worker reports several times in this time; one that does not is not asked to serve more. */
+const SILENT_AFTER_MS = 10_000
+/** What the parent does when its workers have stopped. */
+const CLOSE_MS = 5_000
+
+export interface WorkersDeps {
+  readonly log: Logger
+  readonly version: string
+  readonly drainMs: number
+  /** How the workers write their logs. */
+  readonly logStyle: WorkerOrder['log']
+  readonly umask: number
+  readonly fork: (number: number, outputs: WorkerOutputs) => WorkerProcess
+  readonly stdout: (lines: Buffer) => void
+  readonly stderr: (lines: Buffer) => void
+  /** One serves, for the first time or again. */
+  readonly onStarted?: (() => void) | undefined
+}
+
+/** A gateway that is served by several processes. */
+export interface Workers {
+  readonly urls: HttpUrls
+  /** Of the processes that serve. */
+  readonly pids: readonly number[]
+  reload(): Promise<void>
+  /** Stops all, within `shutdown.graceMs`. */
+  stop(): Promise<WorkerFarewell>
+  /** Ends the workers at once. */
+  kill(): void
+}
+
+/**
+ * Starts the workers, and what exists once for all of them: the embedded broker, the management port, the reports by
+ * StatsD.
+ *
+ * @throws ConfigError, ListenError when they cannot be started; what had been started is stopped again
+ */
+export async function startWorkers(config: Config, deps: WorkersDeps): Promise<Workers> {
+  const parent = new Parent(config, deps)
+  try {
+    return await parent.start()
+  } catch (error) {
+    parent.kill()
+    await parent.closeAll()
+    throw error
+  }
+}
+
+class Parent {
+  readonly #config: Config
+  readonly #deps: WorkersDeps
+  readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
+  readonly #gathered: GatheredMetrics
+  readonly #supervisor: Supervisor
+  readonly #shutdown: Shutdown
+  readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
+  readonly #startedAt = performance.now()
+  #embeddedBootstrap: string | undefined
+  #phase: string | undefined = 'starting'
+
+  constructor(config: Config, deps: WorkersDeps) {
+    this.#config = config
+    this.#deps = deps
+    const clock = (): number => performance.now()
+    this.#shutdown = new Shutdown(deps.log, clock)
+    this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
+      this.#supervisor.callAll('metrics', undefined, timeoutMs)
+    )
+    const { fork, log, stdout, stderr } = deps
+    this.#supervisor = new Supervisor({
+      ...config.workers,
+      count: workerCountOf(config.workers),
+      fork,
+      orderFor: number => this.#orderFor(number),
+      onLink: (number, link) => this.#serve(number, link),
+      onStarted: () => deps.onStarted?.(),
+      onEnded: number => {
+        this.#reports.delete(number)
+        void this.#gathered.ended(number)
+      },
+      stdout,
+      stderr,
+      log,
+      clock,
+      random: Math.random
+    })
+  }
+
+  async start(): Promise<Workers> {
+    const { log, version } = this.#deps
+    const config = this.#config
+    const enabled = enabledDialects(dialects, config)
+    this.#registerMetrics()
+    await this.#startEmbedded()
+    announceBrokers(config, version, this.#embeddedBootstrap, log)
+    for (const line of warnings(config, enabled)) log.warn({}, line)
+    const { reload, url } = await this.#openManagement()
+    reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
+    const [first] = await this.#supervisor.start().catch((error: LinkError) => {
+      throw toStartError(error)
+    })
+    this.#phase = undefined
+    const urls = { ...(first as WorkerGreeting).urls, management: url }
+    const workers = this.#supervisor.workers.map(({ number, pid }) => ({ number, pid }))
+    log.info({ workers }, `${workers.length} workers serve`)
+    announceUrls(config, urls, this.#embeddedBootstrap, log, enabled)
+    return {
+      urls,
+      pids: workers.map(({ pid }) => pid!),
+      reload: async () => {
+        this.#supervisor.tellAll('reload')
+        await reload()
+      },
+      stop: () => this.stop(),
+      kill: () => this.kill()
+    }
+  }
+
+  async stop(): Promise<WorkerFarewell> {
+    this.#phase = 'shutting down'
+    const { graceMs } = this.#config.shutdown
+    const said = (await this.#supervisor.stop(undefined, graceMs)) as readonly WorkerFarewell[]
+    await this.closeAll()
+    const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, 0)
+    this.#deps.log.info({ lostRecords }, 'all workers have stopped')
+    return { lostRecords }
+  }
+
+  kill(): void {
+    this.#supervisor.kill()
+  }
+
+  closeAll(): Promise<void> {
+    return this.#shutdown.run(CLOSE_MS)
+  }
+
+  #orderFor(number: number): WorkerOrder {
+    const { logStyle, drainMs, umask } = this.#deps
+    const place = { number, count: this.#supervisor.workers.length, embeddedBootstrap: this.#embeddedBootstrap }
+    return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }
+  }
+
+  #serve(number: number, link: Link): void {
+    link.serve('report', report => {
+      this.#reports.set(number, { ...(report as WorkerReport), at: performance.now() })
+    })
+    link.serve('counted', snapshot => this.#gathered.told(number, snapshot))
+  }
+
+  async #startEmbedded(): Promise<void> {
+    if (!usesEmbeddedBroker(this.#config)) return
+    const warn = (message: string): void => this.#deps.log.warn({}, message)
+    const portSetting = '--embedded-port (embedded.port)'
+    const broker = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host', warn)
+    this.#shutdown.add('closing the embedded broker', () => broker.close())
+    this.#embeddedBootstrap = broker.bootstrap
+  }
+
+  async #openManagement(): Promise<{ reload: () => Promise<void>; url: string | undefined }> {
+    const { log } = this.#deps
+    const { http, management } = this.#config
+    const doors = await openDoors(this.#config, this.#metrics, log)
+    this.#shutdown.add('closing the doors', async () => doors.close())
+    const port = await openManagementPort({
+      http,
+      management,
+      managementCertificates: doors.managementCertificates,
+      door: doors.door,
+      metrics: this.#metrics,
+      shown: { registry: this.#gathered },
+      status: this.#status(),
+      log,
+      now: () => performance.now(),
+      idPrefix: randomBytes(4).toString('hex')
+    })
+    this.#shutdown.addFirst('closing the management port', () => port.close())
+    return { reload: () => doors.reload(), url: port.url }
+  }
+
+  #status(): ProcessStatus {
+    return {
+      version: this.#deps.version,
+      brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
+      uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
+      unreadyReasons: () => this.#unreadyReasons()
+    }
+  }
+
+  /** Of a reason that several workers have, one is told. */
+  #unreadyReasons(): string[] {
+    if (this.#phase !== undefined) return [this.#phase]
+    const reasons = this.#supervisor.workers.flatMap(({ number, isUp }) => {
+      const report = this.#reports.get(number)
+      if (!isUp || report === undefined) return [`worker ${number} is not up`]
+      if (performance.now() - report.at > SILENT_AFTER_MS) return [`worker ${number} does not report`]
+      return report.unreadyReasons
+    })
+    return [...new Set(reasons)]
+  }
+
+  #registerMetrics(): void {
+    const { registry } = this.#metrics
+    registerProcessMetrics(registry, this.#deps.version)
+    const { workers } = this.#supervisor
+    const one = (value: number): { labels: Record<string, string>; value: number }[] => [{ labels: {}, value }]
+    registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', () =>
+      one(this.#unreadyReasons().length === 0 ? 1 : 0)
+    )
+    registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that there are to be', () =>
+      one(workers.length)
+    )
+    registerScrapedGauge(registry, 'castellan_workers_up', 'Of them, how many serve', () =>
+      one(workers.filter(({ isUp }) => isUp).length)
+    )
+    registerScrapedCounter(registry, 'castellan_worker_restarts_total', 'Times that a worker was started again', () =>
+      one(workers.reduce((sum, { restarts }) => sum + restarts, 0))
+    )
+  }
+}

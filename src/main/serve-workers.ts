@@ -1,0 +1,67 @@
+import { chmodSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { unixSocketsOf } from '../app/dialects.js'
+import type { AppLogger } from '../app/logger.js'
+import { startWorkers } from '../app/workers.js'
+import type { Config } from '../config/config.js'
+import { dialects } from '../dialects/dialects.js'
+import { threadModule } from '../thread-module.js'
+import { workerForker } from '../workers/worker-process.js'
+import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { version } from './version.js'
+
+/** Sockets are for their owner alone until they have their mode. */
+const PRIVATE = 0o177
+
+/**
+ * Serves by several processes until it is stopped.
+ *
+ * @param style how lines of the log look
+ * @returns the exit code
+ */
+export async function serveWithWorkers(
+  config: Config,
+  { stopped, crashed, onHangUp, stdout, stderr }: Process,
+  log: AppLogger,
+  { style, drainMs }: { style: { pretty: boolean; colors: boolean }; drainMs: number }
+): Promise<number> {
+  const sockets = unixSocketsOf(dialects, config)
+  // This process binds the sockets of all workers.
+  const umask = sockets.length === 0 ? process.umask() : process.umask(PRIVATE)
+  const workers = await startWorkers(config, {
+    log,
+    version: version(),
+    drainMs,
+    logStyle: style,
+    umask,
+    fork: workerForker(fileURLToPath(threadModule('./worker.js', import.meta.url))),
+    stdout: lines => void stdout.write(lines),
+    stderr: lines => void stderr.write(lines),
+    onStarted: () => {
+      for (const { path, mode } of sockets) chmodSync(path, Number.parseInt(mode, 8))
+    }
+  })
+  // A second signal ends this process at once, and its workers with it.
+  process.once('exit', () => workers.kill())
+  onHangUp(() => {
+    withUmask(umask, () => log.reopen())
+    log.info({}, 'SIGHUP: reading certificates and keys again')
+    void workers.reload().catch((error: unknown) => log.error({ err: error }, 'reading them again has failed'))
+  })
+  const crash = crashed.then(error => {
+    log.error({ err: error }, 'something has broken that only a new process can mend')
+    return EXIT_FAILURE
+  })
+  const code = await Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
+  const { lostRecords } = await workers.stop()
+  return lostRecords > 0 ? EXIT_FAILURE : code
+}
+
+function withUmask(mask: number, run: () => void): void {
+  const former = process.umask(mask)
+  try {
+    run()
+  } finally {
+    process.umask(former)
+  }
+}

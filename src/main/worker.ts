@@ -1,0 +1,63 @@
+import { createLogger } from '../app/logger.js'
+import { startApp } from '../app/start-app.js'
+import type { WorkerFarewell, WorkerGreeting, WorkerOrder, WorkerReport } from '../app/worker-order.js'
+import type { App } from '../app.js'
+import { takeSnapshot } from '../metrics/aggregate.js'
+import { Link } from '../workers/link.js'
+import { EXIT_FAILURE, EXIT_OK } from './command.js'
+import { version } from './version.js'
+
+/** What a worker counts is told so often that little of it is lost with the process. */
+const COUNTED_EVERY_MS = 5_000
+const REPORT_EVERY_MS = 250
+
+// The process that has started this one decides when it stops, however many of them a signal reaches.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+process.stdout.on('error', () => undefined)
+process.stderr.on('error', () => undefined)
+
+const crashed = new Promise<unknown>(resolve => process.on('uncaughtException', resolve))
+const link = new Link(frame => process.send?.(frame, undefined, undefined, () => undefined))
+let exitCode = EXIT_OK
+process.on('message', message => link.receive(message))
+link.serve('start', order => start(order as WorkerOrder))
+link.serve('exit', () => process.exit(exitCode))
+link.tell('hello')
+
+async function start({ config, place, log: style, drainMs, umask }: WorkerOrder): Promise<WorkerGreeting> {
+  process.umask(umask)
+  const { number } = place
+  const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
+  const app = await startApp(config, { log, version: version(), drainMs, worker: place })
+  const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
+  link.serve('stop', async () => {
+    const { lostRecords } = await stop(false)
+    exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
+    return { lostRecords }
+  })
+  link.serve('reload', () => {
+    log.reopen()
+    void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading certificates and keys has failed'))
+  })
+  link.serve('metrics', () => takeSnapshot(app.metrics.registry))
+  tellStatus(app)
+  void Promise.race([app.crashed, crashed]).then(async error => {
+    log.error({ err: error }, 'something has broken that only a new process can mend')
+    await stop(true)
+    process.exit(EXIT_FAILURE)
+  })
+  process.on('disconnect', () => {
+    log.error({}, 'the process that has started this worker is gone')
+    void stop(false).then(() => process.exit(EXIT_FAILURE))
+  })
+  return { urls: app.urls }
+}
+
+function tellStatus(app: App): void {
+  const report = (): void => link.tell('report', { unreadyReasons: app.unreadyReasons() } satisfies WorkerReport)
+  report()
+  setInterval(report, REPORT_EVERY_MS).unref()
+  setInterval(() => {
+    void takeSnapshot(app.metrics.registry).then(snapshot => link.tell('counted', snapshot))
+  }, COUNTED_EVERY_MS).unref()
+}

@@ -1,0 +1,233 @@
+import { backoffMs } from '../backoff.js'
+import type { Logger, MonotonicClock } from '../model.js'
+import { Link, type LinkError } from './link.js'
+import { WholeLines } from './whole-lines.js'
+import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
+
+/** A worker that has served for so long counts as sound: its next end is the first one again. */
+const SOUND_AFTER_MS = 60_000
+/** Beyond its own time limit, a worker that stops may use so much. */
+const STOP_MARGIN_MS = 2_000
+
+export interface SupervisorOptions {
+  readonly count: number
+  readonly restartPauseMs: number
+  readonly maxRestartPauseMs: number
+  readonly fork: (number: number, outputs: WorkerOutputs) => WorkerProcess
+  /** What a worker is started with. */
+  readonly orderFor: (number: number) => unknown
+  /** Registers what the worker may ask of this process; called before it is started. */
+  readonly onLink?: ((number: number, link: Link) => void) | undefined
+  /** It serves. */
+  readonly onStarted?: ((number: number) => void) | undefined
+  /** It has ended, whether it was to or not. */
+  readonly onEnded?: ((number: number) => void) | undefined
+  /** Whole lines of all workers. */
+  readonly stdout: (lines: Buffer) => void
+  readonly stderr: (lines: Buffer) => void
+  readonly log: Logger
+  readonly clock: MonotonicClock
+  readonly random: () => number
+}
+
+/** A worker as others see it. */
+export interface WorkerView {
+  /** From 1. */
+  readonly number: number
+  readonly pid: number | undefined
+  /** Whether it serves. */
+  readonly isUp: boolean
+  /** How often it was started again. */
+  readonly restarts: number
+  /** `undefined`: it is not up. */
+  readonly link: Link | undefined
+}
+
+/** Starts workers, starts those again that end unexpectedly, and stops all. */
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #slots: Slot[]
+  #isStopping = false
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.#slots = Array.from({ length: options.count }, (_, index) => new Slot(index + 1, options))
+  }
+
+  get workers(): readonly WorkerView[] {
+    return this.#slots
+  }
+
+  /**
+   * Starts the first one, then, as it could be started, the others.
+   *
+   * @returns what each says when it serves
+   * @throws LinkError when one of them cannot be started
+   */
+  async start(): Promise<readonly unknown[]> {
+    const [first, ...others] = this.#slots
+    const said = [await first!.start()]
+    return [...said, ...(await Promise.all(others.map(slot => slot.start())))]
+  }
+
+  /** Calls all that are up. @returns the answers of those that gave one in time, by number */
+  async callAll(name: string, body: unknown, timeoutMs: number): Promise<ReadonlyMap<number, unknown>> {
+    const answers = new Map<number, unknown>()
+    const ask = async ({ number, link }: Slot): Promise<void> => {
+      const answer = await link?.call(name, body, timeoutMs).catch(() => undefined)
+      if (answer !== undefined) answers.set(number, answer)
+    }
+    await Promise.all(this.#slots.map(ask))
+    return answers
+  }
+
+  tellAll(name: string, body?: unknown, except?: number): void {
+    for (const { number, link } of this.#slots) if (number !== except) link?.tell(name, body)
+  }
+
+  /**
+   * Stops all at the same time. Idempotent.
+   *
+   * @param timeoutMs afterwards they are killed
+   * @returns what each that stopped in order said at last
+   */
+  async stop(body: unknown, timeoutMs: number): Promise<readonly unknown[]> {
+    if (this.#isStopping) return []
+    this.#isStopping = true
+    const said = await Promise.all(this.#slots.map(slot => slot.stop(body, timeoutMs + STOP_MARGIN_MS)))
+    return said.filter(one => one !== undefined)
+  }
+
+  /** Ends all at once. */
+  kill(): void {
+    this.#isStopping = true
+    for (const slot of this.#slots) slot.kill()
+  }
+}
+
+type State = 'new' | 'starting' | 'up' | 'waiting' | 'stopping'
+
+class Slot implements WorkerView {
+  readonly number: number
+  readonly #options: SupervisorOptions
+  #process: WorkerProcess | undefined
+  #link: Link | undefined
+  #state: State = 'new'
+  #timer: NodeJS.Timeout | undefined
+  /** Ends in a row that were not expected. */
+  #failures = 0
+  #upSince = 0
+  #ended: Promise<void> = Promise.resolve()
+  restarts = 0
+
+  constructor(number: number, options: SupervisorOptions) {
+    this.number = number
+    this.#options = options
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up'
+  }
+
+  get link(): Link | undefined {
+    return this.#state === 'up' ? this.#link : undefined
+  }
+
+  /** @throws LinkError when it ended before it served, or said why it cannot */
+  async start(): Promise<unknown> {
+    const { fork, orderFor, onLink, onStarted, clock } = this.#options
+    const outputs = [new WholeLines(this.#options.stdout), new WholeLines(this.#options.stderr)] as const
+    const child = fork(this.number, {
+      stdout: chunk => outputs[0].add(chunk),
+      stderr: chunk => outputs[1].add(chunk)
+    })
+    const link = new Link(frame => child.send(frame))
+    this.#process = child
+    this.#link = link
+    this.#state = 'starting'
+    child.onMessage(message => link.receive(message))
+    this.#ended = new Promise(resolve =>
+      child.onEnd(how => {
+        for (const lines of outputs) lines.end()
+        this.#hasEnded(link, how)
+        resolve()
+      })
+    )
+    onLink?.(this.number, link)
+    // What is sent before the other end listens is lost.
+    await link.told('hello')
+    const said = await link.call('start', orderFor(this.number))
+    if (this.#is('starting')) {
+      this.#state = 'up'
+      this.#upSince = clock()
+      onStarted?.(this.number)
+    }
+    return said
+  }
+
+  #hasEnded(link: Link, how: string): void {
+    const { log, onEnded, clock } = this.#options
+    const { number } = this
+    const former = this.#state
+    link.close(`worker ${number} has ended (${how})`)
+    this.#process = undefined
+    onEnded?.(number)
+    if (former === 'stopping') return
+    if (former === 'up' && clock() - this.#upSince >= SOUND_AFTER_MS) this.#failures = 0
+    // It never served: the caller of `start` is told.
+    if (former === 'starting' && this.restarts === 0) {
+      this.#state = 'new'
+      return
+    }
+    const pauseMs = this.#pauseMs()
+    log.error({ worker: number, pauseMs }, `worker ${number} has ended (${how}); starting it again in ${pauseMs} ms`)
+    this.#state = 'waiting'
+    this.#timer = setTimeout(() => this.#restart(), pauseMs)
+  }
+
+  #pauseMs(): number {
+    const { restartPauseMs, maxRestartPauseMs, random } = this.#options
+    return Math.round(backoffMs(this.#failures++, restartPauseMs, maxRestartPauseMs, random))
+  }
+
+  #restart(): void {
+    const { log } = this.#options
+    this.restarts++
+    this.start().then(
+      () => log.info({ worker: this.number }, `worker ${this.number} serves again`),
+      (error: LinkError) => {
+        if (error.cause === undefined) return
+        log.error({ worker: this.number }, `worker ${this.number} could not be started: ${error.message}`)
+        this.#process?.kill('SIGKILL')
+      }
+    )
+  }
+
+  async stop(body: unknown, timeoutMs: number): Promise<unknown> {
+    clearTimeout(this.#timer)
+    const wasUp = this.#is('up')
+    this.#state = 'stopping'
+    if (this.#process === undefined) return undefined
+    const kill = setTimeout(() => this.kill(), timeoutMs)
+    const said = wasUp ? await this.#link?.call('stop', body).catch(() => undefined) : undefined
+    if (said === undefined) this.kill()
+    else this.#link?.tell('exit')
+    await this.#ended
+    clearTimeout(kill)
+    return said
+  }
+
+  kill(): void {
+    clearTimeout(this.#timer)
+    this.#state = 'stopping'
+    this.#process?.kill('SIGKILL')
+  }
+
+  #is(state: State): boolean {
+    return this.#state === state
+  }
+}

@@ -1,0 +1,239 @@
+import { mkdtempSync, statSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { Children, Gateway } from './child.js'
+
+const PATIENT = ['--set', 'dialects.kprf.messageTimeoutMs=20000']
+const TWO = ['--workers', '2', '--embedded-port', '0', '--set', 'workers.restartPauseMs=100', ...PATIENT]
+
+interface Answer {
+  readonly status: number
+  /** Which process has answered: the beginning of its request ids. */
+  readonly worker: string
+  readonly text: string
+}
+
+/** A client with one connection of its own, which it opens again when it is lost. */
+class Client {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #url: string
+
+  constructor(url: string) {
+    this.#url = url
+  }
+
+  /** Rejects when the connection is lost. */
+  post(path: string, body: object): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' }
+      const call = request(this.#url + path, { method: 'POST', agent: this.#agent, headers }, response => {
+        let text = ''
+        response.on('data', chunk => (text += chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const [worker] = String(response.headers['x-request-id']).split('-')
+          resolve({ status: response.statusCode!, worker: worker!, text })
+        })
+      })
+      call.on('error', reject)
+      call.end(JSON.stringify(body))
+    })
+  }
+
+  push(value: string, isSync = true): Promise<Answer> {
+    return this.post('/kprf/push', {
+      records: [{ topic: 'orders', key: 'k', data: value }],
+      wait_for_send: isSync
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+const clientsOf = (url: string, count: number): Client[] => Array.from({ length: count }, () => new Client(url))
+
+const pidsOf = (gateway: Gateway): Promise<number[]> =>
+  gateway.child
+    .line(/"workers":(\[.*?\])/)
+    .then(([, list]) => (JSON.parse(list!) as { pid: number }[]).map(({ pid }) => pid))
+
+const brokersOf = async (gateway: Gateway): Promise<string> =>
+  (await gateway.child.line(/embedded broker on (127\.0\.0\.1:\d+)/))[1]!
+
+const metricsOf = async (gateway: Gateway): Promise<string> => (await fetch(`${gateway.management}/metrics`)).text()
+
+const sampleOf = (text: string, series: string): number =>
+  Number(
+    text
+      .split('\n')
+      .find(line => line.startsWith(`${series} `))
+      ?.slice(series.length + 1)
+  )
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** Whole gateways of several processes. */
+describe('castellan serve --workers', function () {
+  this.timeout(240_000)
+  const children = new Children()
+  afterEach(() => children.stopAll())
+
+  const read = async (gateway: Gateway): Promise<string[]> => {
+    const reader = children.start(['read', 'orders', '--brokers', await brokersOf(gateway)])
+    expect(await reader.exit(), reader.stderr).to.equal(0)
+    return reader.lines
+  }
+
+  it('workers 1: serves one port from all processes, and tells of all in one place', async () => {
+    const gateway = await Gateway.start(children, TWO)
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    const answers = await Promise.all(clients.flatMap(client => [client.push('a'), client.push('b')]))
+    expect(answers.map(({ status }) => status)).to.deep.equal(new Array(16).fill(200))
+    expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
+
+    const metrics = await metricsOf(gateway)
+    expect(sampleOf(metrics, 'castellan_http_requests_total{dialect="kprf",method="POST",status="200"}')).to.equal(16)
+    expect(sampleOf(metrics, 'castellan_delivery_delivered_records_total')).to.equal(16)
+    expect(sampleOf(metrics, 'kafka_sent_messages{topic="orders"}')).to.equal(16)
+    expect(sampleOf(metrics, 'castellan_http_connections')).to.be.within(8, 12)
+    expect(sampleOf(metrics, 'castellan_cluster_brokers_known{cluster="default"}')).to.equal(1)
+    expect([sampleOf(metrics, 'castellan_workers'), sampleOf(metrics, 'castellan_workers_up')]).to.deep.equal([2, 2])
+    const health = (await (await fetch(`${gateway.management}/health-check`)).json()) as object
+    expect(health).to.deep.include({ status: 'ok', broker: 'embedded' })
+
+    expect(await read(gateway)).to.have.length(16)
+    for (const client of clients) client.close()
+    const pids = await pidsOf(gateway)
+    expect(await gateway.child.stop()).to.equal(0)
+    expect(pids.filter(isAlive)).to.deep.equal([])
+    expect(gateway.child.stderr).to.equal('')
+    const stopped = gateway.child.lines.map(line => JSON.parse(line) as { msg: string; worker?: number })
+    const by = stopped.filter(({ msg }) => msg === 'stopped').map(({ worker }) => worker)
+    expect(by.sort()).to.deep.equal([1, 2])
+    expect(stopped.at(-1)!.msg).to.equal('all workers have stopped')
+  })
+
+  it('workers 2: loses nothing acknowledged when one is killed, and the others are not disturbed', async () => {
+    const gateway = await Gateway.start(children, TWO)
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 12)
+    const first = await Promise.all(clients.map((client, at) => client.push(`c${at}-0`)))
+    const acknowledged = new Set(clients.map((_, at) => `c${at}-0`))
+    const disturbed = new Set<string>()
+    let isOver = false
+    const load = async (client: Client, at: number): Promise<void> => {
+      for (let n = 1; !isOver; n++) {
+        const answer = await client.push(`c${at}-${n}`).catch(() => undefined)
+        if (answer?.status === 200) acknowledged.add(`c${at}-${n}`)
+        else disturbed.add(first[at]!.worker)
+      }
+    }
+    const running = clients.map(load)
+    const enough = async (): Promise<void> => {
+      const before = acknowledged.size
+      while (acknowledged.size < before + 200) await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    await enough()
+    const [pid] = await pidsOf(gateway)
+    process.kill(pid!, 'SIGKILL')
+    await gateway.child.line(/worker 1 has ended \(SIGKILL\)/)
+    await enough()
+    await gateway.child.line(/worker 1 serves again/)
+    await gateway.until(200)
+    await enough()
+    isOver = true
+    await Promise.all(running)
+    // Of the two processes, requests failed of one.
+    expect(new Set(first.map(({ worker }) => worker)).size).to.equal(2)
+    expect(disturbed.size).to.equal(1)
+    const there = new Set(await read(gateway))
+    expect([...acknowledged].filter(value => !there.has(value))).to.deep.equal([])
+    expect(sampleOf(await metricsOf(gateway), 'castellan_worker_restarts_total')).to.equal(1)
+    for (const client of clients) client.close()
+  })
+
+  it('workers 3: finishes what has begun in every process when it is told to stop', async () => {
+    const gateway = await Gateway.start(children, TWO)
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    const workers = await Promise.all(clients.map((client, at) => client.push(`w${at}`)))
+    expect(new Set(workers.map(({ worker }) => worker)).size).to.equal(2)
+    const accepted = await Promise.all(clients.map((client, at) => client.push(`a${at}`, false)))
+    expect(accepted.map(({ status }) => status)).to.deep.equal(new Array(8).fill(200))
+    for (const client of clients) client.close()
+    expect(await gateway.child.stop()).to.equal(0)
+    const farewell = gateway.child.lines.find(line => line.includes('all workers have stopped'))
+    expect(JSON.parse(farewell!)).to.deep.include({ lostRecords: 0 })
+    // Nobody listens there any more.
+    const port = Number(new URL(gateway.url).port)
+    const server = createServer()
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
+    await new Promise(resolve => server.close(resolve))
+  })
+
+  it('workers 4: ends its processes with itself, however it ends', async () => {
+    const gateway = await Gateway.start(children, TWO)
+    const pids = await pidsOf(gateway)
+    expect(pids.map(isAlive)).to.deep.equal([true, true])
+    await gateway.child.stop('SIGKILL')
+    while (pids.some(isAlive)) await new Promise(resolve => setTimeout(resolve, 20))
+  })
+
+  it('workers 5: says in one line that a port is taken, as one process does', async () => {
+    const server = createServer()
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const child = children.start(['serve', '--port', String(port), '--management-port', '0', ...TWO])
+    expect(await child.exit()).to.equal(1)
+    expect(child.stderr).to.equal(
+      `castellan serve: port ${port} on 127.0.0.1 is taken; choose another with --port (http.port) (0 means any free one)\n`
+    )
+    await new Promise(resolve => server.close(resolve))
+  })
+
+  it('workers 6: serves a unix socket with its mode, also after a restart', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'workers-')), 'gateway.sock')
+    const gateway = await Gateway.start(children, [...TWO, '--unix-socket', path])
+    await gateway.until(200)
+    const mode = (): string => (statSync(path).mode & 0o777).toString(8)
+    expect(mode()).to.equal('660')
+    for (const pid of await pidsOf(gateway)) process.kill(pid, 'SIGKILL')
+    for (const worker of [1, 2]) await gateway.child.line(new RegExp(`worker ${worker} serves again`))
+    expect(mode()).to.equal('660')
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(path, () => {
+        socket.destroy()
+        resolve()
+      })
+      socket.on('error', reject)
+    })
+    expect(await gateway.child.stop()).to.equal(0)
+  })
+
+  it('workers 7: closes connections beyond the limit of each process', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'http.maxConnections=2'])
+    await gateway.until(200)
+    const port = Number(new URL(gateway.url).port)
+    let closed = 0
+    const sockets = Array.from({ length: 10 }, () =>
+      connect(port, '127.0.0.1')
+        .on('close', () => closed++)
+        .on('error', () => undefined)
+    )
+    while (closed < 6) await new Promise(resolve => setTimeout(resolve, 10))
+    expect(closed).to.equal(6)
+    for (const socket of sockets) socket.destroy()
+  })
+})
