@@ -45,12 +45,10 @@ export interface WorkerView {
 
 /** Starts workers, starts those again that end unexpectedly, and stops all. */
 export class Supervisor {
-  readonly #options: SupervisorOptions
   readonly #slots: Slot[]
   #isStopping = false
 
   constructor(options: SupervisorOptions) {
-    this.#options = options
     this.#slots = Array.from({ length: options.count }, (_, index) => new Slot(index + 1, options))
   }
 
