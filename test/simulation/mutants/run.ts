@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 
 /**
- * Plants one bug after another into a copy of the sources and sees how many seeds it takes the simulation to notice it.
+ * Plants one bug after another into a copy of the sources and sees how many seeds it takes the simulation to notice it; then
+ * runs as many seeds as the slowest took on the sources as they are, of which none may fail.
  *
  *   npm run simulate:mutants -- [--only NAME,NAME] [--seeds 2000]
  */
@@ -17,24 +18,36 @@ const FOLDER = 'test/simulation/mutants'
 const COPIED = ['src', 'test/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
 
-interface Outcome {
-  readonly name: string
-  readonly about: string
+interface Noticed {
   /** Undefined: it was not noticed. */
   readonly seeds: number | undefined
   /** What was violated first. */
   readonly by: string
 }
 
+interface Outcome extends Noticed {
+  readonly name: string
+  readonly about: string
+}
+
 async function tryMutant(name: string): Promise<Outcome> {
   const patch = join(process.cwd(), FOLDER, `${name}.patch`)
   const [about = ''] = (await readFile(patch, 'utf8')).split('\n')
+  return {
+    name,
+    about,
+    ...(await inCopy(values.seeds, folder => run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })))
+  }
+}
+
+/** Changes a copy of the sources and runs seeds on it until one fails. */
+async function inCopy(seeds: string, change: (folder: string) => Promise<unknown>): Promise<Noticed> {
   const folder = await mkdtemp(join(tmpdir(), 'castellan-mutant-'))
   try {
     await copySources(folder)
-    await run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })
+    await change(folder)
     await run(join('node_modules', '.bin', 'tsc'), ['-p', 'test/simulation/tsconfig.json'], { cwd: folder })
-    return { name, about, ...(await seedsNeeded(folder)) }
+    return await seedsNeeded(folder, seeds)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -45,8 +58,8 @@ async function copySources(folder: string): Promise<void> {
   await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
 }
 
-async function seedsNeeded(folder: string): Promise<Pick<Outcome, 'seeds' | 'by'>> {
-  const flags = ['--seeds', `1-${values.seeds}`, '--until-failure', '--no-shrink']
+async function seedsNeeded(folder: string, upTo: string): Promise<Noticed> {
+  const flags = ['--seeds', `1-${upTo}`, '--until-failure', '--no-shrink']
   const args = ['.cache/simulation/test/simulation/run.js', ...flags]
   const { stdout } = await run(process.execPath, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(
     (failure: { stdout: string; stderr: string }) => ({ stdout: `${failure.stdout}${failure.stderr}` })
@@ -63,6 +76,7 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
 const all = (await readdir(FOLDER)).filter(file => file.endsWith('.patch')).map(file => file.replace(/\.patch$/, ''))
 const wanted = values.only?.split(',') ?? all.sort()
 let missed = 0
+let mostSeeds = 1
 console.log('| bug | seeds needed | noticed as |\n|---|---|---|')
 for (const name of wanted) {
   const { about, seeds, by } = await tryMutant(name).catch((error: Error) => ({
@@ -71,7 +85,15 @@ for (const name of wanted) {
     by: error.message.split('\n').slice(0, 3).join(' ')
   }))
   if (seeds === undefined) missed++
+  mostSeeds = Math.max(mostSeeds, seeds ?? 0)
   console.log(`| ${name}: ${about} | ${seeds ?? 'not noticed'} | ${by} |`)
 }
-console.log(`\n  ${wanted.length - missed} passing\n${missed > 0 ? `  ${missed} failing\n` : ''}`)
-process.exitCode = missed > 0 ? 1 : 0
+// Without it, a simulation that always fails would notice everything.
+const control = await inCopy(String(mostSeeds), async () => {})
+const isSound = control.seeds === undefined
+console.log(
+  `| none: the sources as they are, seeds 1 to ${mostSeeds} | ${isSound ? 'none fails' : control.seeds} | ${control.by} |`
+)
+const failed = missed + (isSound ? 0 : 1)
+console.log(`\n  ${wanted.length + 1 - failed} passing\n${failed > 0 ? `  ${failed} failing\n` : ''}`)
+process.exitCode = failed > 0 ? 1 : 0

@@ -1,0 +1,33 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Where the tests are that answer for a room: in its folder, and for rooms with hardly any of their own in that of the room through which they are used. */
+const testFolders: Readonly<Record<string, readonly string[]>> = {
+  dispatcher: ['test/dispatcher', 'test/router'],
+  processors: ['test/processors', 'test/router']
+}
+
+/** These measure a whole gateway with tools of the operating system. */
+const leftOut = /^test\/wal\/system\//
+
+/** The source files of a room, from the root of the project. */
+export const sourcesOf = (room: string): string[] =>
+  filesIn(`src/${room}`).filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'))
+
+/** The test files of a room. */
+export const testsOf = (room: string): string[] =>
+  (testFolders[room] ?? [`test/${room}`])
+    .flatMap(filesIn)
+    .filter(file => file.endsWith('.test.ts') && !leftOut.test(file))
+
+/** The room that a file of `src` belongs to: `wal` for `src/wal/seal.ts`. Undefined for files beside the rooms. */
+export const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
+
+function filesIn(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  const entries = readdirSync(folder, { withFileTypes: true, recursive: true })
+  return entries
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name))
+    .sort()
+}
