@@ -124,9 +124,9 @@ describe('house 9: names in the docs exist', () => {
 
 /** Flags of programs that are not Castellan's command. */
 const flagsOfOthers: readonly string[] = [
-  // npm run bench, simulate, test:hostile
+  // npm run bench, simulate, mutate, test:hostile
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace'],
-  ...['--scenario', '--twice'],
+  ...['--scenario', '--twice', '--sample', '--file', '--changed', '--minutes'],
   // curl, Node and mocha
   ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
 ]

@@ -19,31 +19,51 @@ export class Compiler {
     for (const path of ['src', 'package.json', 'tsconfig.json']) await cp(path, join(folder, path), { recursive: true })
     await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
     const compiler = new Compiler(folder)
-    if (!(await compiler.#compiles())) throw new Error('the sources do not compile')
+    if ((await compiler.#filesWithErrors()).size > 0) throw new Error('the sources do not compile')
     return compiler
   }
 
-  async takes(mutant: Found): Promise<boolean> {
-    const path = join(this.#folder, mutant.file)
-    const before = await readFile(path, 'utf8')
-    await writeFile(path, mutant.content())
-    const taken = await this.#compiles()
-    await writeFile(path, before)
-    return taken
+  /** Those of these that compile, in their order. */
+  async takes(mutants: readonly Found[]): Promise<Found[]> {
+    const taken = new Set<Found>()
+    let rest = [...mutants]
+    while (rest.length > 0) {
+      const batch = rest.filter(({ file }, at) => rest.findIndex(other => other.file === file) === at)
+      for (const mutant of await this.#takenOf(batch)) taken.add(mutant)
+      rest = rest.filter(mutant => !batch.includes(mutant))
+    }
+    return mutants.filter(mutant => taken.has(mutant))
   }
 
   async close(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true })
   }
 
-  #compiles(): Promise<boolean> {
+  /** Tries mutants of different files together: an error in one of these files is that of its mutant. */
+  async #takenOf(mutants: readonly Found[]): Promise<readonly Found[]> {
+    const before = new Map<string, string>()
+    for (const { file, content } of mutants) {
+      before.set(file, await readFile(join(this.#folder, file), 'utf8'))
+      await writeFile(join(this.#folder, file), content())
+    }
+    const wrong = await this.#filesWithErrors()
+    for (const [file, content] of before) await writeFile(join(this.#folder, file), content)
+    if ([...wrong].every(file => before.has(file))) return mutants.filter(({ file }) => !wrong.has(file))
+    if (mutants.length === 1) return []
+    const taken: Found[] = []
+    for (const mutant of mutants) taken.push(...(await this.#takenOf([mutant])))
+    return taken
+  }
+
+  async #filesWithErrors(): Promise<Set<string>> {
     const project = { extends: './tsconfig.json', compilerOptions: { types: ['node'] }, include: ['src/**/*.ts'] }
-    const flags = ['-p', 'tsconfig.src.json', '--noEmit', '--incremental', '--tsBuildInfoFile', 'src.tsbuildinfo']
-    return writeFile(join(this.#folder, 'tsconfig.src.json'), JSON.stringify(project))
-      .then(() => promisify(execFile)(join('node_modules', '.bin', 'tsc'), flags, { cwd: this.#folder }))
-      .then(
-        () => true,
-        () => false
-      )
+    const flags = ['--noEmit', '--pretty', 'false', '--incremental', '--tsBuildInfoFile', 'src.tsbuildinfo']
+    await writeFile(join(this.#folder, 'tsconfig.src.json'), JSON.stringify(project))
+    const tsc = join('node_modules', '.bin', 'tsc')
+    return promisify(execFile)(tsc, ['-p', 'tsconfig.src.json', ...flags], { cwd: this.#folder }).then(
+      () => new Set<string>(),
+      ({ stdout }: { stdout: string }) =>
+        new Set(Array.from(stdout.matchAll(/^([^\s(][^(\n]*)\(\d+,\d+\): error/gm), ([, file]) => file!))
+    )
   }
 }

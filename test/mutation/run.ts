@@ -80,9 +80,10 @@ async function choose(candidates: readonly Found[]): Promise<Found[]> {
   const chosen: Found[] = []
   const compiler = await Compiler.start()
   try {
-    for (const mutant of candidates) {
-      if (chosen.length >= sample || Date.now() > until) break
-      if (await compiler.takes(mutant)) chosen.push(mutant)
+    for (let from = 0; from < candidates.length && chosen.length < sample && Date.now() < until; ) {
+      const next = candidates.slice(from, from + Math.min(sample - chosen.length, 60))
+      from += next.length
+      chosen.push(...(await compiler.takes(next)))
     }
   } finally {
     await compiler.close()
