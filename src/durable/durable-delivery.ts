@@ -55,7 +55,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
   readonly #topics: OpenTopics
-  readonly #usedAt = new Map<DurableTopic, number>()
+  readonly #usedAt = new WeakMap<DurableTopic, number>()
   readonly #follower: TopicFollower
   readonly #notes: BatchNotes
   readonly #burials: Burials
@@ -316,7 +316,6 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   #forget(topic: DurableTopic): void {
     this.#topics.forget(topic)
-    this.#usedAt.delete(topic)
     this.#follower.unfollow(topic)
     const lanes = topic.lanes.filter((lane): lane is Lane => lane !== undefined)
     for (const { numbering } of lanes) if (numbering !== undefined) this.#identity.retired(numbering)

@@ -189,10 +189,10 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   /** Another cluster is connected, where the topic may be another one or none. */
   clusterChanged(): void {
     this.#partitionCount = 0
-    this.#returning.clear()
+    const forgotten = this.#returning.clear()
     this.#former.clear()
     for (const lane of this.#lanes.all) lane?.clusterChanged()
-    this.#rewind()
+    this.#rewind(forgotten)
     this.#deps.follow(this, 0)
   }
 
@@ -202,14 +202,27 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
    */
   #recount(before: number): void {
     for (const lane of this.#lanes.all) if (lane) this.#former.add(lane.partition, before, lane.sentIndexes)
+    this.#holdUpForReturning()
     this.#rewind()
   }
 
   // ---- batches of another process
 
   #resume(): void {
-    this.#returning.resume((partition, batch) => this.#isValid(partition, batch))
-    this.#rewind()
+    const forgotten = this.#returning.resume((partition, batch) => {
+      const isValid = this.#isValid(partition, batch)
+      if (!isValid) this.#former.forget(partition)
+      return isValid
+    })
+    this.#holdUpForReturning()
+    this.#rewind(forgotten)
+  }
+
+  /** Later records whose keys belonged to the partition of a batch wait for it, also before it is read again. */
+  #holdUpForReturning(): void {
+    for (const [partition, { partitionCount, sequences }] of this.#returning.all) {
+      if (partitionCount !== this.#partitionCount) this.#former.add(partition, partitionCount, sequences)
+    }
   }
 
   /** A partition that is stuck gives back its memory: its batch is read again when its turn comes. */
@@ -234,6 +247,9 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   }
 
   #returned(lane: Lane, batch: SentBatch, { entries, isWhole }: Recalled): void {
+    // Only what is still there is waited for.
+    this.#former.forget(lane.partition)
+    this.#room.release()
     this.#want()
     if (entries.length === 0) return
     const records = entries.map(toSentRecord)
@@ -334,9 +350,9 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     }, PAUSE_MS)
   }
 
-  /** What was not sent is read again; what was is not. */
-  #rewind(): void {
-    const taken = this.#lanes.all.flatMap(lane => lane?.takeBack() ?? [])
+  /** What was not sent is read again, and what batches held that are forgotten; what was sent is not. */
+  #rewind(forgotten: readonly number[] = []): void {
+    const taken = [...forgotten, ...this.#lanes.all.flatMap(lane => lane?.takeBack() ?? [])]
     const sent = this.#lanes.all.flatMap(lane => lane?.sentIndexes ?? [])
     this.#held.clear()
     for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)

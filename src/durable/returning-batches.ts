@@ -46,21 +46,37 @@ export class ReturningBatches {
     return this.#batches.has(partition)
   }
 
+  /** By partition. */
+  get all(): Iterable<readonly [number, SentBatch]> {
+    return this.#batches
+  }
+
   /** Of all their records. */
   get sequences(): readonly number[] {
     return [...this.#batches.values()].flatMap(({ sequences }) => sequences)
   }
 
-  clear(): void {
+  /** Forgets all. Returns the sequences of their records, which are to be read and sent as any others. */
+  clear(): readonly number[] {
+    const { sequences } = this
     this.#batches.clear()
+    return sequences
   }
 
-  /** There are lanes to give them to: those whose number means something there come back, the others are forgotten. */
-  resume(isValid: (partition: number, batch: SentBatch) => boolean): void {
+  /**
+   * There are lanes to give them to: those whose number means something there come back, the others are forgotten. Returns
+   * the sequences of the records of these, which are to be read and sent as any others.
+   */
+  resume(isValid: (partition: number, batch: SentBatch) => boolean): readonly number[] {
+    const forgotten: number[] = []
     for (const [partition, batch] of this.#batches) {
       if (isValid(partition, batch)) this.#return(partition, batch)
-      else this.#batches.delete(partition)
+      else {
+        this.#batches.delete(partition)
+        for (const sequence of batch.sequences) forgotten.push(sequence)
+      }
     }
+    return forgotten
   }
 
   /** A lane has given its batch back: it comes again when its turn comes. */

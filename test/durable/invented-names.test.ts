@@ -1,4 +1,6 @@
+import { queryObjects } from 'node:v8'
 import { expect } from 'chai'
+import { DurableTopic } from '../../src/durable/durable-topic.js'
 import { MAX_UNKNOWN_TOPICS } from '../../src/durable/open-topics.js'
 import type { ProduceRecord } from '../../src/model.js'
 import { DurableHarness } from '../support/durable-harness.js'
@@ -51,5 +53,15 @@ describe('durable: names of topics that Kafka does not know', () => {
     await harness.pass(30_000)
     for (const name of [...late, 'orders']) expect(harness.router.values(name)).to.deep.equal(['0', '1', '2'])
     expect((await harness.queue.log!.backlog()).size).to.equal(names.length - late.length)
+  })
+
+  it('durable-queue: nothing is kept in memory of names that have given up their places, however long they stand there', async () => {
+    harness = new DurableHarness({ delivery: { createTopics: false }, wal: { slabBytes: 1024 * 1024 } })
+    await harness.start()
+    const topics = (): number => queryObjects(DurableTopic, { format: 'count' })
+    const before = topics()
+    await sendInvented(0, 4 * MAX_UNKNOWN_TOPICS)
+    await harness.pass(60_000)
+    expect(topics() - before).to.be.at.most(MAX_UNKNOWN_TOPICS)
   })
 })
