@@ -1,3 +1,5 @@
+import { forgetOldest } from './forget-oldest.js'
+
 interface Search {
   readonly attempts: number
   readonly endedAt: number
@@ -40,13 +42,13 @@ export class CoordinatorTable {
     if (attempts === undefined) return
     this.#searching.delete(groupId)
     this.#over.set(groupId, { attempts, endedAt: now })
-    dropOldest(this.#over)
+    forgetOldest(this.#over, MAX_GROUPS)
   }
 
   found(groupId: string, nodeId: number): void {
     this.#nodes.delete(groupId)
     this.#nodes.set(groupId, nodeId)
-    dropOldest(this.#nodes)
+    forgetOldest(this.#nodes, MAX_GROUPS)
   }
 
   /** Forgets the coordinator of a group, if it still is this node. */
@@ -63,12 +65,5 @@ export class CoordinatorTable {
     for (const [groupId, { endedAt }] of this.#over) {
       if (now - endedAt > FORGET_AFTER_MS) this.#over.delete(groupId)
     }
-  }
-}
-
-function dropOldest(groups: Map<string, unknown>): void {
-  for (const oldest of groups.keys()) {
-    if (groups.size <= MAX_GROUPS) return
-    groups.delete(oldest)
   }
 }

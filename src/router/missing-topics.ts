@@ -1,5 +1,6 @@
 import type { TopicNews } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
+import { forgetOldest } from './forget-oldest.js'
 
 interface Missing {
   /** Look-ups in a row that did not find it, and when the first and the last of them were answered. */
@@ -32,7 +33,7 @@ export type MissingLookup =
   | { readonly type: 'topicError'; readonly errorCode: number }
   | { readonly type: 'ask' }
 
-// Clients choose the names, so their number has a limit; the name whose last answer is oldest is forgotten first.
+// Clients choose the names, so their number has a limit; the names whose last answers are oldest are forgotten first.
 const MAX_NAMES = 10_000
 /** Brokers take some 100 ms to create a topic. Asking again meanwhile would only use up the budget of other topics. */
 export const CREATION_PAUSE_MS = 1_000
@@ -165,10 +166,7 @@ export class MissingTopics {
     this.#names.delete(name)
     const missing = known && !this.#isOld(known, now) ? known : blank(now)
     this.#names.set(name, missing)
-    for (const oldest of this.#names.keys()) {
-      if (this.#names.size <= MAX_NAMES) break
-      this.#names.delete(oldest)
-    }
+    forgetOldest(this.#names, MAX_NAMES)
     return missing
   }
 

@@ -115,7 +115,7 @@ describe('leader table', () => {
 
   it('hardening 1: remembers ten thousand missing names at most, and those only for a while', () => {
     for (let at = 0; at < 30_000; at++) table.apply({ ...missing, topic: `invented-${at}` }, 0, 0, false)
-    expect(table.missingCount).to.equal(10_000)
+    expect(table.missingCount).to.be.within(9_000, 10_000)
     expect(table.topicCount).to.equal(0)
     table.forgetUnused(300_000, 10_001)
     expect(table.missingCount).to.equal(0)
