@@ -135,4 +135,6 @@ export interface OwnListener {
     | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
   /** Whether it speaks TLS when the shared port does. */
   readonly tls: boolean
+  /** What it serves, for its `/openapi.json`. Absent: the operations of the dialect. */
+  readonly operations?: readonly Operation[]
 }

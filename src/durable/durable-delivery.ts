@@ -182,6 +182,12 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     if (refusal !== undefined) for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
     ticket.handedOn()
     if (refusal !== undefined) ticket.stored()
+    if (refusal !== undefined) this.#reportUnopened()
+  }
+
+  /** Nothing else tells what was refused while the log could not be opened. */
+  #reportUnopened(): void {
+    if (this.#left === undefined) this.#report(this.#deps.clock())
   }
 
   #stored(
@@ -203,6 +209,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       }
     }
     ticket.stored()
+    if (refusal !== undefined) this.#reportUnopened()
     if (!isAwaited) ticket.letGo('its outcome was not asked for')
   }
 

@@ -87,10 +87,15 @@ export class LogMetrics {
   report(stats: LogStats, oldestAgeMs: number, readAheadBytes: number): void {
     const metrics = this.#metrics
     for (const name of keysOf(logGauges)) metrics.gauge(LOG, logGauges[name], {}, stats[name])
-    metrics.gauge(LOG, 'writable', {}, stats.state === 'ok' ? 1 : 0)
+    this.writable(stats.state === 'ok')
     metrics.gauge(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
     metrics.gauge(LOG, 'read_ahead_bytes', {}, readAheadBytes)
     if (stats.syncs > this.#syncs) metrics.count(LOG, 'syncs', {}, stats.syncs - this.#syncs)
     this.#syncs = stats.syncs
+  }
+
+  /** Whether records are taken, or would be if the log were opened now. */
+  writable(isWritable: boolean): void {
+    this.#metrics.gauge(LOG, 'writable', {}, isWritable ? 1 : 0)
   }
 }

@@ -130,8 +130,14 @@ export class DurableQueue {
     if (isNotEmpty(settings.directory)) await this.open()
   }
 
-  /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. */
+  /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. Metrics are told as well. */
   async whyUnusable(): Promise<string | undefined> {
+    const why = await this.#whyNotToOpen()
+    if (this.#opened === undefined) this.#metrics.writable(why === undefined)
+    return why
+  }
+
+  async #whyNotToOpen(): Promise<string | undefined> {
     await this.#opening?.catch(() => undefined)
     if (this.#opened !== undefined) return undefined
     const why = await whyNotToTake(resolve(this.#options.settings.directory))
@@ -188,6 +194,7 @@ export class DurableQueue {
       this.#use(opened, backlog)
     } catch (error) {
       this.#failedAt = now()
+      this.#metrics.writable(false)
       this.#lastError = (error as Error).message
       this.#drainWaiting(({ settle }) => settle(nothingStored(refuse('failed', this.#lastError))))
       throw error
@@ -197,6 +204,7 @@ export class DurableQueue {
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
     const { log } = opened
     this.#opened = opened
+    this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
     this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)
     this.#feed = new LogFeed(request => log.read(request), this.#options.log)

@@ -14,7 +14,7 @@ import type { ListenAddress, Listener } from './listener.js'
 import type { ProcessStatus } from './management.js'
 import { createManagementApp, openManagement } from './management-port.js'
 import { handlerOf, type Open, openerOf } from './open-listener.js'
-import { addDescriptions } from './openapi-routes.js'
+import { addDescriptions, addPartDescription } from './openapi-routes.js'
 import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
@@ -161,6 +161,11 @@ async function createSharedApp(context: HttpContext, { dialects, status }: HttpO
     status.version,
     dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations }))
   )
+  for (const { name, listeners } of dialects) {
+    for (const { prefix, operations } of listeners) {
+      if (operations !== undefined) addPartDescription(app, status.version, { name, prefix, operations })
+    }
+  }
   for (const { name, prefix, plugin, maxBodyBytes } of dialects) {
     app.register(
       async scope => {

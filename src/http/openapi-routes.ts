@@ -79,6 +79,13 @@ export function addDescriptions(app: FastifyInstance, version: string, apis: rea
   }
 }
 
+/** Serves the description of a port that serves one part of a dialect only; `prefix` is added to its paths. */
+export function addPartDescription(app: FastifyInstance, version: string, { prefix, ...part }: DescribedApi): void {
+  const apis = [own(description), { ...part, prefix: '' }]
+  const document = JSON.stringify(toDocument(`Castellan: ${part.name}`, version, apis))
+  app.get(`${prefix}${OPENAPI_PATH}`, (_, reply) => void reply.type('application/json').send(document))
+}
+
 /** A dialect's own port adds the prefix of the dialect and keeps the URL as it was sent. */
 const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boolean => request.originalUrl !== undefined
 

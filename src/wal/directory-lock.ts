@@ -76,11 +76,21 @@ export const isLocked = (directory: string): Promise<boolean> => isListenedOn(jo
 export async function whyNotToTake(directory: string): Promise<string | undefined> {
   try {
     if (existsSync(directory) && (await isLocked(directory))) return inUse(directory).message
-    // The directory itself may not exist yet; a trailing slash makes it fail for a file.
-    accessSync(`${nearestExisting(directory)}/`, constants.W_OK | constants.X_OK)
-    return undefined
+    // The directory itself may not exist yet.
+    return whyNotToWrite(directory, nearestExisting(directory))
   } catch (error) {
     return unusable(directory, error).message
+  }
+}
+
+function whyNotToWrite(directory: string, nearest: string): string | undefined {
+  try {
+    // A trailing slash makes it fail for a file.
+    accessSync(`${nearest}/`, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    const cause = (error as Error).message.replace(/, access .*/, '')
+    return unusable(directory, new Error(`${cause}: ${nearest}`)).message
   }
 }
 
@@ -137,7 +147,7 @@ const inUse = (directory: string): LogUnusableError =>
   )
 
 const unusable = (directory: string, error: unknown): LogUnusableError =>
-  new LogUnusableError(`the durable log cannot use ${directory}: ${(error as Error).message}`, error)
+  new LogUnusableError(`the durable log cannot use ${directory} (wal.directory): ${(error as Error).message}`, error)
 
 function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {

@@ -64,6 +64,30 @@ describe('the durable log of the gateway', () => {
     expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [] })
   })
 
+  it('tells metrics and log that a directory cannot be used, with the setting that names it', async () => {
+    const file = join(directory, '..', 'file')
+    writeFileSync(file, '')
+    const [port] = await freePorts(1)
+    const warnings: string[] = []
+    const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
+    const settings = { 'wal.directory': join(file, 'wal'), 'management.port': `${port}` }
+    app = await startTestApp(cluster.bootstrap, settings, log)
+    expect(warnings.join()).to.contain(`cannot use ${join(file, 'wal')} (wal.directory): ENOTDIR: not a directory: ${file}`)
+    expect(await scrape(port!, 'castellan_wal_writable')).to.equal(0)
+    for (const mode of ['async', 'sync']) {
+      const answer = await fetch(`${app.urls.shared}/arion/${mode}/orders`, { method: 'POST', body: 'hello' })
+      expect(answer.status).to.equal(503)
+    }
+    expect(await scrape(port!, 'castellan_durable_refused_records_total')).to.equal(2)
+    rmSync(file)
+    await until(async () => (await scrape(port!, 'castellan_wal_writable')) === 1)
+    await until(async () => {
+      const answer = await fetch(`${app!.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
+      return answer.status === 202
+    })
+    expect(await scrape(port!, 'castellan_wal_writable')).to.equal(1)
+  })
+
   it('house 14: has no complaint about a directory that does not exist yet, however long its path', async () => {
     expect(await whyNotToTake(directory)).to.equal(undefined)
     expect(await whyNotToTake(join(directory, 'x'.repeat(200), 'wal'))).to.equal(undefined)
@@ -87,3 +111,13 @@ describe('openCastellan', () => {
     expect(openOptions.parse({ brokers: ['127.0.0.1:9092'], wal: {} }).wal).to.include({ fsyncPuts: true })
   })
 })
+
+async function scrape(port: number, metric: string): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: 'close' } })
+  return Number(new RegExp(`^${metric} (\\d+)$`, 'm').exec(await answer.text())?.[1])
+}
+
+/** Asks again until it is true; the test's own time limit ends it. */
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await new Promise(resolve => setTimeout(resolve, 50))
+}

@@ -72,6 +72,8 @@ const startsLike = (template: string, path: string): boolean => {
 
 /** What a generated client cannot speak. */
 const isWebsocket = (id: string): boolean => id.includes('ebsocket')
+/** An answer without an end, which such a client would wait for. */
+const EVENTS = 'text/event-stream'
 
 describe('kafboy 4: /openapi.json', function () {
   this.timeout(60_000)
@@ -94,6 +96,7 @@ describe('kafboy 4: /openapi.json', function () {
       { flag: '--set', path: ['dialects', name, 'enabled'], value: true },
       { flag: '--set', path: ['dialects', name, 'port'], value: '0' }
     ])
+    flags.push({ flag: '--set', path: ['dialects', 'kprf', 'metricsPort'], value: '0' })
     app = await startApp(loadConfig({ environment, flags }), { log: silentLogger, version: '1.2.3' })
     const { shared, management, dialects: own } = app.urls
     for (const url of [shared, management!, ...own.values()]) {
@@ -111,7 +114,8 @@ describe('kafboy 4: /openapi.json', function () {
     )
 
   it('is a valid document on each port', async () => {
-    expect(documents.size).to.equal(2 + dialects.length)
+    // The shared port, the management port, the port of kprf's metrics, and one of each dialect.
+    expect(documents.size).to.equal(3 + dialects.length)
     for (const [url, document] of documents) {
       const { valid, errors } = await new Validator().validate(document as unknown as Record<string, unknown>)
       expect(errors, url).to.equal(undefined)
@@ -137,6 +141,14 @@ describe('kafboy 4: /openapi.json', function () {
     ])
   })
 
+  it('has the metrics alone on the port of kprf that serves nothing else, without a trace on other ports', () => {
+    const metrics = app.urls.dialects.get('kprf metrics')!
+    expect(Object.keys(documents.get(metrics)!.paths)).to.have.members(['/metrics', '/openapi.json'])
+    expect(Object.keys(documents.get(app.urls.shared)!.paths).filter(path => path.startsWith('/kprf'))).to.deep.equal([
+      '/kprf/push'
+    ])
+  })
+
   for (const dialect of dialects) {
     it(`describes every path that ${dialect.name} serves`, async () => {
       const settings = dialect.settings.parse({}) as never
@@ -147,9 +159,13 @@ describe('kafboy 4: /openapi.json', function () {
       const described = operations.map(
         ({ method, path }) => new RegExp(`^${method} ${path.replace(/\{\w+\}/g, '[^/]+')}/?$`, 'i')
       )
+      const endless = operations
+        .filter(({ answers }) => answers[200]?.content?.[EVENTS] !== undefined)
+        .map(({ path }) => new RegExp(`^GET ${path.replace(/\{\w+\}/g, '[^/]+')}$`))
       const undescribed = new Set<string>()
       for (const path of pathsOf(operations)) {
         for (const method of ['GET', 'POST'] as const) {
+          if (endless.some(one => one.test(`${method} ${path}`))) continue
           const isKprf = dialect.name === 'kprf'
           const { statusCode } = await bare.inject({
             method,
@@ -166,6 +182,13 @@ describe('kafboy 4: /openapi.json', function () {
     })
   }
 
+  async function expectEvents(url: string): Promise<void> {
+    const abort = new AbortController()
+    const { status, headers } = await fetch(url, { signal: abort.signal })
+    abort.abort()
+    expect([status, headers.get('content-type')?.split(';')[0]], url).to.deep.equal([200, EVENTS])
+  }
+
   it('lets a generated client call every operation, and describes each answer', async () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
     for (const [url, document] of documents) {
@@ -174,7 +197,11 @@ describe('kafboy 4: /openapi.json', function () {
         axiosConfigDefaults: { baseURL: url, validateStatus: () => true }
       })
       const client = await api.init()
-      for (const { id, responses } of operationsOf(document).filter(({ id }) => !isWebsocket(id))) {
+      for (const { id, path, responses } of operationsOf(document).filter(({ id }) => !isWebsocket(id))) {
+        if (responses[200]?.content?.[EVENTS] !== undefined) {
+          await expectEvents(url + path.replace('{topic}', 'orders').replace('{cluster}', 'default'))
+          continue
+        }
         // Offsets are set of groups that have no members.
         const group = id.startsWith('kafkaPixyWriteOffsets') ? 'writers' : parameters.group
         const { status, data, headers } = await client[id]!({ ...parameters, group }, bodyOf(id), {

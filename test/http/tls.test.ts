@@ -51,10 +51,11 @@ describe('walls 7: TLS', () => {
   it('is spoken on every port that is told to, and on no other', async () => {
     const tls = write(certificateFor('one'))
     const settings = { http: { tls, unixSocket: `${folder.path}/socket`, unixSocketMode: '600' } }
-    const { http } = await start({ ...settings, dialects: { kprf: { port: 0 } } })
+    const { http } = await start({ ...settings, dialects: { kprf: { port: 0, metricsPort: 0 } } })
     const { shared, management, unixSocket, dialects } = http.urls
     expect(shared).to.match(/^https:/)
     expect(dialects.get('kprf')).to.match(/^https:/)
+    expect(dialects.get('kprf metrics')).to.match(/^https:/)
     expect(management).to.match(/^http:/)
     const ca = authority.cert
     expect((await push(shared, 'orders', { ca })).status).to.equal(200)
@@ -69,9 +70,9 @@ describe('walls 7: TLS', () => {
     const { http } = await start({
       http: { tls },
       management: { tls },
-      dialects: { kprf: { port: 0, tls: 'off' } }
+      dialects: { kprf: { port: 0, metricsPort: 0, tls: 'off' } }
     })
-    expect(http.urls.dialects.get('kprf')).to.match(/^http:/)
+    expect([...http.urls.dialects.values()].map(url => new URL(url).protocol)).to.deep.equal(['http:', 'http:'])
     expect(http.urls.management).to.match(/^https:/)
     expect((await call(`${http.urls.management}/ready`, { ca: authority.cert })).status).to.equal(200)
   })

@@ -1,13 +1,22 @@
 import { randomUUID } from 'node:crypto'
+import { type Operation, text } from '../../openapi/operation.js'
 import type { OwnListener } from '../dialect.js'
 import type { KprfSettings } from './settings.js'
 
 /** Where the metrics stand on the shared port, below the prefix: only their own port leads there. */
 export const METRICS_PATH = `/${randomUUID()}`
 
+const metrics: Operation = {
+  method: 'get',
+  path: '/metrics',
+  id: 'metrics',
+  summary: "kprf's own metrics in the text format of Prometheus",
+  answers: { 200: { description: 'The metrics', content: { 'text/plain': text } } }
+}
+
 /** kprf has a port for its metrics. */
 export function metricsListeners(
-  { host, metricsHost = host, metricsPort }: KprfSettings,
+  { host, metricsHost = host, metricsPort, tls }: KprfSettings,
   shared: { readonly host: string }
 ): readonly OwnListener[] {
   if (metricsPort === undefined) return []
@@ -21,7 +30,8 @@ export function metricsListeners(
         setting: 'dialects.kprf.metricsHost',
         portSetting: 'dialects.kprf.metricsPort'
       },
-      tls: false
+      tls: tls === 'inherit',
+      operations: [metrics]
     }
   ]
 }
