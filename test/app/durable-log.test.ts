@@ -72,7 +72,9 @@ describe('the durable log of the gateway', () => {
     const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
     const settings = { 'wal.directory': join(file, 'wal'), 'management.port': `${port}` }
     app = await startTestApp(cluster.bootstrap, settings, log)
-    expect(warnings.join()).to.contain(`cannot use ${join(file, 'wal')} (wal.directory): ENOTDIR: not a directory: ${file}`)
+    expect(warnings.join()).to.contain(
+      `cannot use ${join(file, 'wal')} (wal.directory): ENOTDIR: not a directory: ${file}`
+    )
     expect(await scrape(port!, 'castellan_wal_writable')).to.equal(0)
     for (const mode of ['async', 'sync']) {
       const answer = await fetch(`${app.urls.shared}/arion/${mode}/orders`, { method: 'POST', body: 'hello' })
