@@ -65,7 +65,17 @@ export type {
   ProduceTicket
 } from './gateway/gateway.js'
 export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
-export type { AckResult, ConsumedMessage, ConsumeResult, MessageId } from './groups/consume-result.js'
+export type {
+  AckResult,
+  ConsumedMessage,
+  ConsumedMessages,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits,
+  NoMessage,
+  OfferedMessage
+} from './groups/consume-result.js'
 /** Consumer groups. */
 export type { ConsumeOptions } from './groups/consume-stream.js'
 export { ConsumerGroups, type ConsumerGroupsDeps } from './groups/consumer-groups.js'

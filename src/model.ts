@@ -108,6 +108,13 @@ export interface RecordFailure {
   readonly retriable: boolean
 }
 
+/** Bytes of key, value and headers. The keys of headers count by their characters. */
+export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0)
+  for (const header of headers) bytes += header.key.length + (header.value?.length ?? 0)
+  return bytes
+}
+
 /** A record read out of Kafka. Key, value and header values are views of the batch's bytes: copy what outlives it. */
 export interface KafkaRecord {
   readonly offset: Offset

@@ -1,7 +1,7 @@
 import type { Requester } from '../actor/requester.js'
 import type { ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
+import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { Following, FollowSink } from '../reading/topic-follower.js'
 import type { TopicMetadata } from '../wire/calls.js'
@@ -9,7 +9,17 @@ import type { TopicMetadata } from '../wire/calls.js'
 export type { Durability, ProduceOptions } from '../delivery/delivery.js'
 export type { PartitionerName } from '../delivery/partitioners.js'
 export type { ProduceTicket } from '../delivery/ticket.js'
-export type { AckResult, ConsumedMessage, ConsumeResult, MessageId } from '../groups/consume-result.js'
+export type {
+  AckResult,
+  ConsumedMessage,
+  ConsumedMessages,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits,
+  NoMessage,
+  OfferedMessage
+} from '../groups/consume-result.js'
 export type { Following, FollowSink } from '../reading/topic-follower.js'
 export type { TopicMetadata } from '../wire/calls.js'
 
@@ -142,6 +152,14 @@ export interface Gateway {
     topic: string,
     timeoutMs: number | undefined,
     requester: Requester<ConsumeResult>
+  ): () => void
+  /** The same for several messages at once: those that are there when there is one, within the limits. */
+  consumeMany(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeManyResult>
   ): () => void
   /** Acknowledges a message that this process has offered to the group. */
   ack(groupId: string, message: MessageId): Promise<AckResult>

@@ -3,7 +3,7 @@ import { ask, type Requester } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import { InvalidRequestError, KafkaError } from '../errors.js'
-import type { AckResult, ConsumeResult, MessageId } from '../groups/consume-result.js'
+import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
 import type { ConsumerGroups } from '../groups/consumer-groups.js'
 import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
@@ -27,7 +27,7 @@ export interface KafkaGatewayDeps {
   /** For readers that follow topics. */
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
-  readonly groups?: Pick<ConsumerGroups, 'request' | 'ack'> | undefined
+  readonly groups?: Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack'> | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: that of the process. */
@@ -112,6 +112,19 @@ export class KafkaGateway implements Gateway {
   ): () => void {
     const { groups } = this.#deps
     if (groups) return groups.request(groupId, topic, timeoutMs, requester)
+    requester.reply(NO_GROUPS)
+    return () => undefined
+  }
+
+  consumeMany(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeManyResult>
+  ): () => void {
+    const { groups } = this.#deps
+    if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
     requester.reply(NO_GROUPS)
     return () => undefined
   }

@@ -1,25 +1,47 @@
 import type { KafkaRecord, Offset, TopicPartition } from '../model.js'
 import type { Failure, TimedOut } from '../operations/request.js'
 
+/** A message that was offered to a client, with its record. */
+export interface OfferedMessage extends KafkaRecord, TopicPartition {
+  readonly groupId: string
+  /** How often it was offered before. */
+  readonly retries: number
+}
+
 /**
  * A message that was offered to one client, with its record. Key, value and header values are views: copy what outlives the
  * next message. It is offered again when it is neither acknowledged nor given back in time.
  */
-export interface ConsumedMessage extends KafkaRecord, TopicPartition {
-  readonly groupId: string
-  /** How often it was offered before. */
-  readonly retries: number
+export interface ConsumedMessage extends OfferedMessage {
   /** It has been processed. Calling it again does nothing. */
   ack(): void
   /** It was not delivered: it is the next message to be offered. Does nothing once it is acknowledged. */
   giveBack(): void
 }
 
-export type ConsumeResult =
-  | { readonly type: 'message'; readonly message: ConsumedMessage }
-  /** There was no message in time. */
-  | TimedOut
-  | Failure
+/** How many messages a client takes at once. */
+export interface MessageLimits {
+  /** At least 1. */
+  readonly maxMessages: number
+  /** Bytes of keys, values and headers, from which on no further message is added. */
+  readonly maxBytes: number
+}
+
+/** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
+export interface ConsumedMessages {
+  readonly messages: readonly OfferedMessage[]
+  /** All of them have been processed. Calling it again does nothing. */
+  ack(): void
+  /** They were not delivered: they are the next messages to be offered, but for those that are acknowledged. */
+  giveBack(): void
+}
+
+/** Why there is no message: there was none in time, or a failure. */
+export type NoMessage = TimedOut | Failure
+
+export type ConsumeResult = { readonly type: 'message'; readonly message: ConsumedMessage } | NoMessage
+
+export type ConsumeManyResult = { readonly type: 'messages'; readonly messages: ConsumedMessages } | NoMessage
 
 export type AckResult =
   /** Also when it had been acknowledged before. */

@@ -5,7 +5,7 @@ import type { Logger, MonotonicClock } from '../model.js'
 import type { RouterMessage } from '../operations.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { AckResult, ConsumeResult, MessageId } from './consume-result.js'
+import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
 import { GroupInbox, type GroupMessages } from './group-inbox.js'
 import type { GroupHands } from './hands.js'
@@ -72,13 +72,21 @@ export class ConsumerGroups {
     timeoutMs: number | undefined,
     requester: Requester<ConsumeResult>
   ): () => void {
-    const { clock, settings } = this.#deps
-    const request = new WaitingRequest(clock() + (timeoutMs ?? settings.longPollMs), requester)
-    this.#tellGroup(groupId, { type: 'consume', topic, request })
-    return () => {
-      this.#deadlines.remove(request)
-      request.cancel()
-    }
+    return this.#ask(groupId, topic, new WaitingRequest(this.#deadlineOf(timeoutMs), requester))
+  }
+
+  /**
+   * The same for several messages: waits until there is one, and gives as many as are there within the limits. They count as
+   * offered together, and are acknowledged together.
+   */
+  requestMany(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    timeoutMs: number | undefined,
+    requester: Requester<ConsumeManyResult>
+  ): () => void {
+    return this.#ask(groupId, topic, new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits))
   }
 
   /** The same as a promise. */
@@ -110,6 +118,18 @@ export class ConsumerGroups {
     clearTimeout(timer)
     this.#abandonRest()
     this.#deadlines.stop()
+  }
+
+  #deadlineOf(timeoutMs: number | undefined): number {
+    return this.#deps.clock() + (timeoutMs ?? this.#deps.settings.longPollMs)
+  }
+
+  #ask(groupId: string, topic: string, request: WaitingRequest): () => void {
+    this.#tellGroup(groupId, { type: 'consume', topic, request })
+    return () => {
+      this.#deadlines.remove(request)
+      request.cancel()
+    }
   }
 
   async #leave(groupId: string, { actor, inbox }: Group, graceMs: number): Promise<void> {

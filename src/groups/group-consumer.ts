@@ -91,8 +91,11 @@ export class GroupConsumer {
         message.requester?.reply({ type })
         break
       }
-      case 'giveBack':
-        this.#topics.get(message.topic)?.consumer.giveBack(message.partition, message.record)
+      case 'ackAll':
+        this.#topics.get(message.topic)?.consumer.ackAll(message.offsets)
+        break
+      case 'giveBackAll':
+        this.#topics.get(message.topic)?.consumer.giveBackAll(message.records)
         break
       case 'stop':
         this.#stop(message)
@@ -132,7 +135,8 @@ export class GroupConsumer {
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, demand),
       ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
-      giveBack: (partition, record) => tell({ type: 'giveBack', topic: name, partition, record })
+      ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
+      giveBackAll: records => tell({ type: 'giveBackAll', topic: name, records })
     })
     const topic: Topic = { consumer, askedAt: hands.clock(), timer: undefined }
     this.#topics.set(name, topic)

@@ -13,7 +13,14 @@ export type GroupMessage =
       readonly offset: Offset
       readonly requester: Requester<AckResult> | undefined
     }
-  | { readonly type: 'giveBack'; readonly topic: string; readonly partition: number; readonly record: KafkaRecord }
+  /** Messages that a client has processed: offsets by partition. */
+  | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
+  /** Messages that a client did not get, by partition and in order. */
+  | {
+      readonly type: 'giveBackAll'
+      readonly topic: string
+      readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
+    }
   /** An answer of the Router, or a timer, for the part of the group that has asked for it. */
   | { readonly type: 'happened'; readonly run: () => void }
   /** Waits `graceMs` for acknowledgements, commits, and leaves the group. */

@@ -35,6 +35,8 @@ export class OffsetTracker {
   #offset: Offset
   /** Sorted by offset. */
   readonly #offers: Offer[] = []
+  /** No offer has an earlier deadline. So most looks for one that is over need not go through the offers. */
+  #deadlinesFrom = Number.POSITIVE_INFINITY
 
   /** Starts at a committed offset. Metadata that does not list acknowledgements is ignored. */
   constructor({ offset, metadata }: TrackedPosition, options: OffsetTrackerOptions) {
@@ -75,6 +77,7 @@ export class OffsetTracker {
   offered(offset: Offset, now: number): void {
     if (this.isAcked(offset) || this.isOffered(offset)) return
     const offer = { offset, deadline: now + this.#options.ackTimeoutMs, retries: 0 }
+    this.#deadlinesFrom = Math.min(this.#deadlinesFrom, offer.deadline)
     this.#offers.splice(this.#indexOf(offset), 0, offer)
   }
 
@@ -129,12 +132,22 @@ export class OffsetTracker {
 
   /** How often the message was offered again. */
   retriesOf(offset: Offset): number {
-    return this.#offers.find(offer => offer.offset === offset)?.retries ?? 0
+    const offer = this.#offers[this.#indexOf(offset)]
+    return offer?.offset === offset ? offer.retries : 0
+  }
+
+  /** Whether the time of a message for an acknowledgement is over. */
+  isRetryDue(now: number): boolean {
+    return this.#deadlinesFrom < now && (this.nextDeadline ?? now) < now
   }
 
   /** When the first message may be offered again; `undefined` when none is offered. */
   get nextDeadline(): number | undefined {
-    return this.#offers.length === 0 ? undefined : Math.min(...this.#offers.map(({ deadline }) => deadline))
+    this.#deadlinesFrom = this.#offers.reduce(
+      (first, { deadline }) => Math.min(first, deadline),
+      Number.POSITIVE_INFINITY
+    )
+    return this.#offers.length === 0 ? undefined : this.#deadlinesFrom
   }
 
   /** How long acknowledgements may still come, at most. */

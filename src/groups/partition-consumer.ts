@@ -43,7 +43,7 @@ export class PartitionConsumer {
   readonly #reader: LogReader
   #staged: KafkaRecord | undefined
   /** Messages to be offered before all others: clients did not get them, or did not acknowledge them in time. */
-  readonly #givenBack: KafkaRecord[] = []
+  #givenBack: KafkaRecord[] = []
   #isWanted = false
   #timer: Timer | undefined
   #isStopped = false
@@ -119,12 +119,23 @@ export class PartitionConsumer {
     return 'acked'
   }
 
-  /** A client did not get a message that was taken for it. It is the next one to be offered. */
-  giveBack(record: KafkaRecord): void {
-    if (this.#isStopped || !this.#tracker?.isOffered(record.offset)) return
-    this.#tracker.takenBack(record.offset)
-    if (this.#staged) this.#givenBack.unshift(copyOf(record), copyOf(this.#staged))
-    else this.#givenBack.unshift(copyOf(record))
+  /** The same of several. Those that were not offered, or are acknowledged already, change nothing. */
+  ackAll(offsets: readonly Offset[]): void {
+    const tracker = this.#tracker
+    if (!tracker) return
+    let isNew = false
+    for (const offset of offsets) if (tracker.isOffered(offset) && tracker.acked(offset)) isNew = true
+    if (isNew) this.#settled()
+  }
+
+  /** A client did not get messages that were taken for it. They are the next ones to be offered. */
+  giveBack(records: readonly KafkaRecord[]): void {
+    const tracker = this.#tracker
+    const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isOffered(offset))
+    if (offered.length === 0) return
+    for (const { offset } of offered) tracker!.takenBack(offset)
+    const next = this.#staged ? [...offered, this.#staged] : offered
+    this.#givenBack = [...next.map(copyOf), ...this.#givenBack]
     this.#staged = this.#givenBack.shift()
     this.#options.onSettled()
     this.#options.demand.staged()
@@ -149,7 +160,7 @@ export class PartitionConsumer {
   #begin(position: TrackedPosition): void {
     this.#tracker = new OffsetTracker(position, this.#options.tracker)
     this.#staged = undefined
-    this.#givenBack.length = 0
+    this.#givenBack = []
     this.#reader.begin(this.#tracker.nextNotAcked(position.offset))
     if (this.#isWanted) this.#stage()
     else this.#options.demand.rests()
@@ -193,8 +204,7 @@ export class PartitionConsumer {
     for (let record = this.#givenBack.shift(); record; record = this.#givenBack.shift()) {
       if (!tracker.isAcked(record.offset)) return record
     }
-    const isRetryDue = (tracker.nextDeadline ?? now) < now
-    return isRetryDue || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
+    return tracker.isRetryDue(now) || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
   }
 
   #isFull(tracker: OffsetTracker): boolean {

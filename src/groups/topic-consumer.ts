@@ -1,9 +1,9 @@
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { KafkaRecord, Offset } from '../model.js'
+import { type KafkaRecord, type Offset, sizeOfRecord } from '../model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { ConsumedMessage } from './consume-result.js'
+import type { ConsumedMessage, ConsumedMessages, MessageLimits, OfferedMessage } from './consume-result.js'
 import type { Demand } from './demand.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import { TurnOrder } from './turn-order.js'
@@ -16,9 +16,10 @@ export interface TopicConsumerOptions {
   readonly metrics: MetricsLogger
   readonly maxWaitingRequests: number
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
-  /** Acknowledgement and return of a message, in a turn of the group's actor. */
+  /** Acknowledgement of messages, and their return, in a turn of the group's actor. */
   readonly ack: (partition: number, offset: Offset) => void
-  readonly giveBack: (partition: number, record: KafkaRecord) => void
+  readonly ackAll: (offsets: ReadonlyMap<number, readonly Offset[]>) => void
+  readonly giveBackAll: (records: ReadonlyMap<number, readonly KafkaRecord[]>) => void
 }
 
 /**
@@ -115,8 +116,12 @@ export class TopicConsumer {
     return this.#partitions.get(partition)?.ack(offset) ?? 'notRead'
   }
 
-  giveBack(partition: number, record: KafkaRecord): void {
-    this.#partitions.get(partition)?.giveBack(record)
+  ackAll(offsets: ReadonlyMap<number, readonly Offset[]>): void {
+    for (const [partition, processed] of offsets) this.#partitions.get(partition)?.ackAll(processed)
+  }
+
+  giveBackAll(records: ReadonlyMap<number, readonly KafkaRecord[]>): void {
+    for (const [partition, undelivered] of records) this.#partitions.get(partition)?.giveBack(undelivered)
     this.#serve()
   }
 
@@ -145,9 +150,10 @@ export class TopicConsumer {
       const partition = this.#nextStaged()
       if (!partition) break
       this.#queue.shift()
-      this.#lastServed = partition.partition
       this.#options.deadlines.remove(request)
-      request.answer({ type: 'message', message: this.#offer(partition) })
+      const { limits } = request
+      if (limits === undefined) request.answer({ type: 'message', message: this.#offerOne(partition) })
+      else request.answer({ type: 'messages', messages: this.#offerMany(partition, limits) })
     }
     this.#isServing = false
   }
@@ -175,22 +181,52 @@ export class TopicConsumer {
     }
   }
 
-  #offer(partition: PartitionConsumer): ConsumedMessage {
-    const { groupId, topic, ack, giveBack, metrics } = this.#options
+  #offerOne(partition: PartitionConsumer): ConsumedMessage {
+    const { ack, giveBackAll } = this.#options
+    const id = partition.partition
+    const record = this.#take(partition)
+    return {
+      ...this.#offered(partition, record),
+      ack: () => ack(id, record.offset),
+      giveBack: () => giveBackAll(new Map([[id, [record]]]))
+    }
+  }
+
+  /** One message of each staged partition in turn, as far as the limits go. */
+  #offerMany(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
+    const { ackAll, giveBackAll } = this.#options
+    const messages: OfferedMessage[] = []
+    const records = new Map<number, KafkaRecord[]>()
+    let bytes = 0
+    let partition: PartitionConsumer | undefined = first
+    while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
+      const record = this.#take(partition)
+      const taken = records.get(partition.partition)
+      if (taken) taken.push(record)
+      else records.set(partition.partition, [record])
+      bytes += sizeOfRecord(record)
+      messages.push(this.#offered(partition, record))
+      partition = this.#nextStaged()
+    }
+    return {
+      messages,
+      ack: () => ackAll(new Map(Array.from(records, ([id, taken]) => [id, taken.map(({ offset }) => offset)]))),
+      giveBack: () => giveBackAll(records)
+    }
+  }
+
+  #take(partition: PartitionConsumer): KafkaRecord {
     const record = partition.take()
+    this.#lastServed = partition.partition
     if (!partition.isStaged) this.#staged.delete(partition.partition)
+    return record
+  }
+
+  #offered(partition: PartitionConsumer, record: KafkaRecord): OfferedMessage {
+    const { groupId, topic, metrics } = this.#options
     const retries = partition.retriesOf(record.offset)
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')
-    const id = partition.partition
-    return {
-      ...record,
-      groupId,
-      topic,
-      partition: id,
-      retries,
-      ack: () => ack(id, record.offset),
-      giveBack: () => giveBack(id, record)
-    }
+    return { ...record, groupId, topic, partition: partition.partition, retries }
   }
 }

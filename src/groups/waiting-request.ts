@@ -1,22 +1,27 @@
 import type { Requester } from '../actor/requester.js'
 import type { Due } from '../requests/deadlines.js'
-import type { ConsumeResult } from './consume-result.js'
+import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'
 
-/** A client waits for a message of a topic. It gets exactly one answer. */
+/** A client waits for a message of a topic, or for several. It gets exactly one answer. */
 export class WaitingRequest implements Due {
   readonly deadlineAt: number
-  readonly #requester: Requester<ConsumeResult>
+  /** `undefined`: it is answered with one message, otherwise with as many as there are within these limits. */
+  readonly limits: MessageLimits | undefined
+  readonly #requester: Requester<ConsumeResult | ConsumeManyResult>
   next: Due | undefined
   previous: Due | undefined
   settled = false
 
-  constructor(deadlineAt: number, requester: Requester<ConsumeResult>) {
+  constructor(deadlineAt: number, requester: Requester<ConsumeResult>)
+  constructor(deadlineAt: number, requester: Requester<ConsumeManyResult>, limits: MessageLimits)
+  constructor(deadlineAt: number, requester: Requester<never>, limits?: MessageLimits) {
     this.deadlineAt = deadlineAt
-    this.#requester = requester
+    this.limits = limits
+    this.#requester = requester as Requester<ConsumeResult | ConsumeManyResult>
   }
 
   /** Returns false, and does nothing, when it has been answered before. */
-  answer(result: ConsumeResult): boolean {
+  answer(result: ConsumeResult | ConsumeManyResult): boolean {
     if (this.settled) return false
     this.settled = true
     this.#requester.reply(result)

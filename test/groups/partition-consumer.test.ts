@@ -241,7 +241,7 @@ describe('one partition of a group', () => {
     harness.consumer.want()
     world.settle()
     const record = harness.consumer.take()
-    harness.consumer.giveBack(record)
+    harness.consumer.giveBack([record])
     expect(harness.consumer.pending).to.equal(0)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
     expect(harness.consumer.retriesOf(0)).to.equal(0)
@@ -257,7 +257,7 @@ describe('one partition of a group', () => {
       return harness.consumer.take()
     }
     const first = take()
-    harness.consumer.giveBack(first)
+    harness.consumer.giveBack([first])
     const again = harness.consumer.take()
     expect(again).to.deep.equal(first)
     expect(again.value).not.to.equal(first.value)

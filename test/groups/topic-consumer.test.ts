@@ -1,14 +1,22 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { ConsumeResult } from '../../src/groups/consume-result.js'
+import type {
+  ConsumedMessages,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageLimits,
+  OfferedMessage
+} from '../../src/groups/consume-result.js'
 import type { Demand } from '../../src/groups/demand.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
 import { TopicConsumer } from '../../src/groups/topic-consumer.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { sizeOfRecord } from '../../src/model.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
 import { ownFailure } from '../../src/requests/failures.js'
+import { fakeRecord } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
 import { GroupWorld, run } from './group-world.js'
 
@@ -18,6 +26,8 @@ const LONG_POLL_MS = 3_000
 class TopicHarness {
   readonly worlds: GroupWorld[]
   readonly told: string[] = []
+  /** Positions to commit: `partition@offset`. */
+  readonly submitted: string[] = []
   readonly consumer: TopicConsumer
   readonly #time: FakeTime
   readonly #deadlines: Deadlines
@@ -39,7 +49,8 @@ class TopicHarness {
       maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       ack: () => {},
-      giveBack: (partition, record) => this.consumer.giveBack(partition, record)
+      ackAll: offsets => this.consumer.ackAll(offsets),
+      giveBackAll: records => this.consumer.giveBackAll(records)
     })
     this.consumer.assign(messages.map((_, partition) => partition))
     this.settle()
@@ -54,7 +65,7 @@ class TopicHarness {
       tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
-      submit: () => {},
+      submit: ({ position }) => void this.submitted.push(`${partition}@${position.offset}`),
       demand,
       onSettled: () => {}
     })
@@ -71,6 +82,20 @@ class TopicHarness {
     this.consumer.enqueue(request)
     this.settle()
     return request
+  }
+
+  /** A request for several messages; what it gets is written down as `name: partition/offset partition/offset`. */
+  askMany(name: string, limits: MessageLimits): ConsumedMessages[] {
+    const got: ConsumedMessages[] = []
+    const reply = (result: ConsumeManyResult): void => {
+      if (result.type === 'messages') got.push(result.messages)
+      const placeOf = ({ partition, offset }: OfferedMessage) => `${partition}/${offset}`
+      const what = result.type === 'messages' ? result.messages.messages.map(placeOf).join(' ') : result.type
+      this.told.push(`${name}: ${what}`)
+    }
+    this.consumer.enqueue(new WaitingRequest(this.#time.now() + LONG_POLL_MS, { reply }, limits))
+    this.settle()
+    return got
   }
 
   settle(): void {
@@ -214,6 +239,100 @@ describe('one topic of a group', () => {
     expect(harness.consumer.pending).to.equal(3)
     harness.consumer.ack(1, 0)
     expect(harness.consumer.pending).to.equal(2)
+  })
+
+  describe('several messages at once', () => {
+    const many = { maxMessages: 5, maxBytes: 1_000 }
+
+    it('come from all partitions in turn, as many as are there within the limits', () => {
+      const harness = new TopicHarness(time, [4, 2, 0, 1])
+      harness.consumer.resume()
+      harness.ask('first')
+      harness.askMany('ann', many)
+      harness.askMany('bob', many)
+      expect(harness.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 3/0 0/1 1/1 0/2', 'bob: 0/3'])
+      expect(harness.consumer.pending).to.equal(7)
+    })
+
+    it('wait for the first one only, and end without one', async () => {
+      const harness = new TopicHarness(time, [0, 0])
+      harness.consumer.resume()
+      harness.askMany('ann', many)
+      harness.worlds[1]!.write(0, 1)
+      harness.settle()
+      expect(harness.newly()).to.deep.equal(['ann: 1/0 1/1'])
+      harness.askMany('bob', many)
+      await time.pass(LONG_POLL_MS + 20)
+      expect(harness.newly()).to.deep.equal(['bob: timedOut'])
+    })
+
+    it('end with the message that reaches the limit of bytes, and there is always one', () => {
+      const harness = new TopicHarness(time, [20])
+      const recordBytes = sizeOfRecord(fakeRecord(0))
+      harness.consumer.resume()
+      harness.askMany('ann', { maxMessages: 100, maxBytes: 2 * recordBytes + 1 })
+      harness.askMany('bob', { maxMessages: 100, maxBytes: 0 })
+      expect(harness.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3'])
+    })
+
+    it('are acknowledged together, with one commit for each partition', () => {
+      const harness = new TopicHarness(time, [4, 4])
+      harness.consumer.resume()
+      harness.ask('first')
+      const [got] = harness.askMany('ann', many)
+      harness.consumer.ack(0, 0)
+      expect(harness.consumer.pending).to.equal(5)
+      harness.submitted.length = 0
+      got!.ack()
+      got!.ack()
+      expect(harness.consumer.pending).to.equal(0)
+      expect(harness.submitted).to.deep.equal(['1@3', '0@3'])
+    })
+
+    it('count as they are where some are acknowledged one by one before', () => {
+      const harness = new TopicHarness(time, [5])
+      harness.consumer.resume()
+      const [got] = harness.askMany('ann', many)
+      expect([harness.consumer.ack(0, 3), harness.consumer.ack(0, 1)]).to.deep.equal(['acked', 'acked'])
+      got!.ack()
+      expect([harness.submitted.at(-1), harness.consumer.pending]).to.deep.equal(['0@5', 0])
+    })
+
+    it('are the next ones when they were not delivered, in order, but for those that are acknowledged', () => {
+      const harness = new TopicHarness(time, [6, 3])
+      harness.consumer.resume()
+      harness.ask('first')
+      const [got] = harness.askMany('ann', { maxMessages: 4, maxBytes: 1_000 })
+      harness.consumer.ack(1, 0)
+      got!.giveBack()
+      got!.giveBack()
+      harness.askMany('bob', { maxMessages: 9, maxBytes: 1_000 })
+      expect(harness.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 0/1 1/1 0/2', 'bob: 1/1 0/1 1/2 0/2 0/3 0/4 0/5'])
+      expect(harness.consumer.pending).to.equal(8)
+    })
+
+    it('of a partition that was given away, acknowledge and return nothing', () => {
+      const harness = new TopicHarness(time, [3, 3])
+      harness.consumer.resume()
+      const [got] = harness.askMany('ann', many)
+      harness.consumer.assign([1])
+      harness.submitted.length = 0
+      got!.giveBack()
+      got!.ack()
+      expect([...new Set(harness.submitted.map(place => place[0]))]).to.deep.equal([])
+      harness.askMany('bob', many)
+      expect(harness.newly().at(-1)).to.equal('bob: 1/0 1/1 1/2')
+    })
+
+    it('no more than may be pending in a partition, and one', () => {
+      const harness = new TopicHarness(time, [400])
+      harness.consumer.resume()
+      const sizes = Array.from({ length: 5 }, () => {
+        const [got] = harness.askMany('ann', { maxMessages: 1_000, maxBytes: 1_000_000 })
+        return got?.messages.length
+      })
+      expect(sizes, 'as many as a fetch brings').to.deep.equal([100, 100, 100, 1, undefined])
+    })
   })
 
   it('a message costs no look at the partitions that have none', () => {

@@ -9,7 +9,7 @@ import type {
   ProduceTicket,
   TopicMetadata
 } from '../../src/gateway/gateway.js'
-import type { AckResult, ConsumeResult } from '../../src/groups/consume-result.js'
+import type { AckResult, ConsumeManyResult, ConsumeResult, MessageLimits } from '../../src/groups/consume-result.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 
@@ -97,6 +97,17 @@ export class FakeGateway implements Gateway {
     _topic: string,
     _timeoutMs: number | undefined,
     { reply }: Requester<ConsumeResult>
+  ): () => void {
+    reply({ type: 'timedOut' })
+    return () => undefined
+  }
+
+  consumeMany(
+    _groupId: string,
+    _topic: string,
+    _limits: MessageLimits,
+    _timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeManyResult>
   ): () => void {
     reply({ type: 'timedOut' })
     return () => undefined

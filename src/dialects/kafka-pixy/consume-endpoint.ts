@@ -1,14 +1,15 @@
 import type { Access } from '../../access/access.js'
 import type { CastellanError } from '../../errors.js'
-import type { AckResult, ConsumedMessage } from '../../gateway/gateway.js'
+import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
+import { sizeOfRecord } from '../../model.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
 import { DISABLED, failureAnswerOf, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from './failure-texts.js'
-import { type MessageOptions, messageJson, messageOptionsOf, sizeOf } from './message-json.js'
+import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { numberOf } from './numbers.js'
 import { merged, type Values } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
 import type { PixyRequest } from './pixy-request.js'
-import { type NoMessage, Poll } from './poll.js'
+import { Poll } from './poll.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const TOO_MANY_REQUESTS =
@@ -109,9 +110,8 @@ export class ConsumeEndpoint {
       gateway,
       groupId,
       topic,
-      count: count ?? 1,
+      limits: count === undefined ? undefined : { maxMessages: count, maxBytes: this.#settings.maxAnswerBytes },
       isAutoAck: ack === 'auto',
-      hasRoom: messages => bytesIn(messages) < this.#settings.maxAnswerBytes,
       answer: messages => this.#answer(request, messages, options, count !== undefined),
       fail: reason => this.#failed(request, reason),
       onOver: () => this.#polls.delete(poll)
@@ -121,7 +121,7 @@ export class ConsumeEndpoint {
 
   #answer(
     { exchange }: PixyRequest,
-    messages: readonly ConsumedMessage[],
+    messages: readonly OfferedMessage[],
     options: MessageOptions,
     isList: boolean
   ): void {
@@ -171,8 +171,8 @@ export class ConsumeEndpoint {
 const notRead = (groupId: string, topic: string, partition: number): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}`
 
-const bytesIn = (messages: readonly ConsumedMessage[]): number =>
-  messages.reduce((sum, message) => sum + sizeOf(message), 0)
+const bytesIn = (messages: readonly OfferedMessage[]): number =>
+  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
 
-const listJson = (messages: readonly ConsumedMessage[], options: MessageOptions): string =>
+const listJson = (messages: readonly OfferedMessage[], options: MessageOptions): string =>
   `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`

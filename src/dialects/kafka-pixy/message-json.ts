@@ -49,10 +49,3 @@ const bytesJson = (bytes: Buffer | null, asText: boolean): string => {
   if (bytes === null) return 'null'
   return asText ? goString(bytes.toString()) : `"${bytes.toString('base64')}"`
 }
-
-/** What a message counts as against limits of bytes. */
-export const sizeOf = ({ key, value, headers }: KafkaRecord): number =>
-  headers.reduce(
-    (sum, header) => sum + header.key.length + (header.value?.length ?? 0),
-    (key?.length ?? 0) + (value?.length ?? 0)
-  )

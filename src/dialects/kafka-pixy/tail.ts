@@ -1,7 +1,7 @@
 import type { Caller } from '../../access/access.js'
 import type { Following, FollowSink } from '../../gateway/gateway.js'
-import type { KafkaRecord, Offset } from '../../model.js'
-import { lineJson, type MessageOptions, sizeOf } from './message-json.js'
+import { type KafkaRecord, type Offset, sizeOfRecord } from '../../model.js'
+import { lineJson, type MessageOptions } from './message-json.js'
 import type { Asked } from './pixy-answers.js'
 import { idOf } from './tail-position.js'
 
@@ -82,7 +82,7 @@ export class Tail implements FollowSink {
     const message = { ...record, partition }
     this.#piece += `id: ${idOf(this.#positions)}\ndata: ${lineJson(message, this.#options.message)}\n\n`
     this.#records++
-    this.#bytes += sizeOf(message)
+    this.#bytes += sizeOfRecord(record)
     if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
   }
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
 import { GroupInstance } from '../../support/group-instance.js'
+import { SeededRandom } from '../../support/random.js'
 import { brief, PixyUnderTest } from './harness.js'
 
 interface Message {
@@ -274,6 +275,36 @@ describe('pixy: consume', function () {
       expect(await textOf(patient, topic)).to.equal('kept')
     })
 
+    it('pixy 3: at any moment, lose no message that has to be acknowledged', async () => {
+      const topic = await topicWith(0, 2)
+      const messages = 60
+      const acked = new Set<string>()
+      let sent = 0
+      const random = new SeededRandom(12)
+      const query = `group=${topic}&noAck`
+      const poll = async (): Promise<void> => {
+        const leave = new AbortController()
+        // Most leave while they wait, some while they are answered.
+        const timer = random.next() < 0.7 ? setTimeout(() => leave.abort(), random.next() * 15) : undefined
+        const asked = patient.ask(`/topics/${topic}/messages?${query}`, { signal: leave.signal })
+        const answer = await asked.catch(() => undefined)
+        clearTimeout(timer)
+        if (answer?.status !== 200) return
+        const { partition, offset } = JSON.parse(answer.body) as Message
+        const ack = await patient.post(`/topics/${topic}/acks?group=${topic}&partition=${partition}&offset=${offset}`)
+        if (ack.status === 200) acked.add(`${partition}/${offset}`)
+      }
+      const client = async (): Promise<void> => {
+        while (acked.size < messages) {
+          if (sent < messages) await patient.produce(`/topics/${topic}/messages?sync&key=${sent++}`, 'm')
+          await poll()
+        }
+      }
+      const clients = Array.from({ length: 6 }, client)
+      await Promise.race([Promise.all(clients), until(async () => acked.size === messages)])
+      expect(acked.size).to.equal(messages)
+    })
+
     it('pixy H52: while the process stops, are told so at once', async () => {
       const pixy = await PixyUnderTest.over(cluster, PATIENT)
       const topic = await topicWith(0)
@@ -298,6 +329,34 @@ describe('pixy: consume', function () {
       ['k', 'm4', true]
     ])
     await until(async () => (await committedOf(topic)) === '5')
+  })
+
+  it('new: several messages of several partitions, each once, acknowledged as the request says', async () => {
+    const topic = await topicWith(0, 4)
+    for (let i = 0; i < 40; i++) await patient.produce(`/topics/${topic}/messages?sync&key=${i}`, `m${i}`)
+    const ask = async (query: string) =>
+      JSON.parse((await patient.get(`/topics/${topic}/messages?group=${topic}&${query}`)).body) as Message[]
+    const placeOf = ({ partition, offset }: Message) => `${partition}/${offset}`
+    const offered: Message[] = []
+    while (offered.length < 40) offered.push(...(await ask('count=15&noAck')))
+    expect(new Set(offered.map(placeOf)).size).to.equal(40)
+    const committed = () => Promise.all([0, 1, 2, 3].map(partition => committedOf(topic, partition)))
+    expect(await committed()).to.deep.equal(['0', '0', '0', '0'])
+    // They come again when their time is over, and count as processed when they are sent.
+    const again: Message[] = []
+    while (new Set(again.map(placeOf)).size < 40) again.push(...(await ask('count=100')))
+    const ends = cluster.records.bind(cluster, topic)
+    const expected = [0, 1, 2, 3].map(partition => String(ends(partition).length))
+    await until(async () => (await committed()).join() === expected.join())
+  })
+
+  it('new: a request for several messages acknowledges one that came before', async () => {
+    const topic = await topicWith(3)
+    const first = await next(patient, topic, `group=${topic}&noAck`)
+    const place = `ackPartition=${first.partition}&ackOffset=${first.offset}`
+    const { body } = await patient.get(`/topics/${topic}/messages?group=${topic}&count=9&${place}`)
+    expect((JSON.parse(body) as Message[]).map(({ offset }) => offset)).to.deep.equal([1, 2])
+    await until(async () => (await committedOf(topic)) === '1')
   })
 })
 
