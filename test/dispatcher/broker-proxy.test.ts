@@ -1,0 +1,166 @@
+import { expect } from 'chai'
+import { ActorSystem } from '../../src/actor/actor.js'
+import { BrokerProxy } from '../../src/dispatcher/broker-proxy.js'
+import { TimedOutError } from '../../src/errors.js'
+import type { AnyAccepted } from '../../src/requests/accepted.js'
+import type { BrokerClient } from '../../src/wire/broker-client.js'
+import { ProcessorHarness } from '../processors/harness.js'
+import { turns } from '../support/turns.js'
+
+const MINUTE_MS = 60_000
+
+interface Call {
+  readonly purpose: string
+  answer(response: object): void
+  fail(error: Error): void
+}
+
+describe('connections to one broker', () => {
+  let system: ActorSystem
+  let harness: ProcessorHarness
+  let proxy: BrokerProxy
+  let calls: Call[]
+  let closed: string[]
+  let reported: string[]
+  beforeEach(() => {
+    system = new ActorSystem()
+    harness = new ProcessorHarness()
+    calls = []
+    closed = []
+    reported = []
+    const report = (kind: string) => (_: unknown, detail: unknown) =>
+      void reported.push(
+        detail instanceof Error ? kind : `${kind} ${(detail as { reason: string }[])[0]?.reason ?? ''}`
+      )
+    proxy = new BrokerProxy({ nodeId: 1, host: 'mock-1', port: 8000, rack: null }, {
+      system,
+      ledger: harness.ledger,
+      metrics: harness.metrics,
+      readCache: { isolationLevel: 'readUncommitted' },
+      callTimeoutMs: 1_000,
+      fetch: {},
+      group: { maxGroupConnections: 2, slowGroupCallMs: 60_000 },
+      produce: {},
+      admitCreations: () => [],
+      maxQueued: 10,
+      createClient: (_: unknown, purpose: string) => clientOf(purpose),
+      expectedClusterId: () => undefined,
+      reports: {
+        returned: report('returned'),
+        unreachable: report('unreachable'),
+        crashed: report('crashed'),
+        answered: () => {},
+        metadata: () => {}
+      }
+    } as never)
+  })
+  afterEach(() => {
+    proxy.stop()
+    system.stop()
+  })
+
+  /** Every call of it waits until the test answers. */
+  function clientOf(purpose: string): BrokerClient {
+    const call = (): Promise<unknown> => new Promise((answer, fail) => calls.push({ purpose, answer, fail }))
+    const client = {
+      isConnected: true,
+      close: async () => void closed.push(purpose),
+      listOffsets: call,
+      heartbeat: call
+    }
+    return client as unknown as BrokerClient
+  }
+
+  const submit = async (request: unknown): Promise<void> => {
+    proxy.submit(request as AnyAccepted)
+    await turns(4)
+  }
+  const askOffset = (topic: string): Promise<void> =>
+    submit(harness.accept('fetchOffset', { topicPartition: { topic, partition: 0 }, offsetType: 'latest' } as never))
+  const beat = (memberId: string): Promise<void> =>
+    submit(
+      harness.accept('heartbeat', { groupId: 'billing', memberId, generationId: 1, connection: memberId } as never)
+    )
+  const fail = async (call: number): Promise<void> => {
+    calls[call]!.fail(new TimedOutError('a call', 1_000))
+    await turns(4)
+  }
+  const answer = async (call: number): Promise<void> => {
+    calls[call]!.answer({ throttleTimeMs: 0, errorCode: 0, partitions: [] })
+    await turns(4)
+  }
+
+  describe('of members', () => {
+    it('are closed when nothing was asked over them for a minute', async () => {
+      await beat('a')
+      await answer(0)
+      proxy.tidy(MINUTE_MS)
+      expect(closed).to.deep.equal([])
+      proxy.tidy(MINUTE_MS + 1)
+      expect(closed).to.deep.equal(['member'])
+      await beat('a')
+      expect(calls, 'and opened anew').to.have.length(2)
+    })
+
+    it('are kept by what is asked, each its own', async () => {
+      await beat('a')
+      await answer(0)
+      await beat('b')
+      await answer(1)
+      harness.now = MINUTE_MS
+      await beat('a')
+      await answer(2)
+      proxy.tidy(2 * MINUTE_MS)
+      expect(closed).to.have.length(1)
+      proxy.tidy(2 * MINUTE_MS + 1)
+      expect(closed).to.have.length(2)
+    })
+
+    it('are kept while an answer is awaited', async () => {
+      await beat('a')
+      proxy.tidy(10 * MINUTE_MS)
+      expect(closed).to.deep.equal([])
+      expect(proxy.held).to.equal(1)
+    })
+  })
+
+  describe('when calls are not answered in time', () => {
+    it('the broker is unreachable after two on whatever connections, without an answer', async () => {
+      await askOffset('orders')
+      await beat('a')
+      harness.now = 1_000
+      await fail(0)
+      expect(reported).to.deep.equal(['returned staleTopic'])
+      await fail(1)
+      expect(reported).to.deep.equal(['returned staleTopic', 'unreachable'])
+    })
+
+    it('a call is to blame when another one was answered since it was sent', async () => {
+      await askOffset('orders')
+      await beat('a')
+      harness.now = 500
+      await answer(1)
+      harness.now = 1_000
+      await fail(0)
+      for (const call of [2, 3]) {
+        await askOffset('orders')
+        expect(calls).to.have.length(call + 1)
+        await fail(call)
+      }
+      expect(reported).to.deep.equal(['returned staleTopic', 'returned staleTopic', 'unreachable'])
+    })
+  })
+
+  it('carry each role by itself, and hand over all of them when they are stopped', async () => {
+    await askOffset('orders')
+    await beat('a')
+    await beat('b')
+    expect(calls.map(({ purpose }) => purpose)).to.deep.equal(['control', 'member', 'member'])
+    expect(proxy.held).to.equal(3)
+    expect(proxy.controlLoad).to.equal(2)
+    expect(proxy.stop()).to.have.length(3)
+    expect(closed).to.have.members(['control', 'member', 'member'])
+    expect(proxy.held).to.equal(0)
+    expect(proxy.controlLoad).to.equal(0)
+  })
+})
