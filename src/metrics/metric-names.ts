@@ -52,7 +52,39 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],
   ['delivery.lane_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
   ['delivery.lanes', 'Partitions that are written to'],
-  ['delivery.lanes_backing_off', 'Of those, how many wait before they try again']
+  ['delivery.lanes_backing_off', 'Of those, how many wait before they try again'],
+  ['durable.accepted_records', 'Records that the durable log has taken'],
+  ['durable.delivered_records', 'Records from the durable log that are in Kafka'],
+  [
+    'durable.refused_records',
+    'Records that were to be kept on disk and were not accepted: the log is full or failed, or the record is too large'
+  ],
+  ['durable.dead_lettered_records', 'Records that Kafka refused for good and that are dead letters now'],
+  ['durable.retried_batches', 'Batches of records from the durable log that were sent again'],
+  [
+    'durable.topics',
+    'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000'
+  ],
+  ['durable.lanes', 'Partitions that records from the durable log are written to'],
+  ['durable.lanes_backing_off', 'Of those, how many wait before they try again'],
+  ['wal.open_records', 'Records of the durable log that are not in Kafka yet'],
+  [
+    'wal.oldest_record_age_seconds',
+    'How long the oldest record of the durable log has waited for Kafka; 0: none waits'
+  ],
+  [
+    'wal.writable',
+    '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used'
+  ],
+  ['wal.size_bytes', 'What the durable log takes on disk, without dead letters'],
+  ['wal.limit_bytes', 'Most that the durable log may take on disk: `wal.maxBytes`'],
+  ['wal.slabs', 'Files of the durable log'],
+  ['wal.syncs', 'Syncs of the files of the durable log'],
+  ['wal.dead_letters', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
+  ['wal.damaged_records', 'Records of the durable log that damage has taken, as far as they were looked at'],
+  ['wal.quarantined_slabs', 'Damaged files of the durable log that were put aside'],
+  ['wal.read_ahead_bytes', 'Memory for records that were read from the durable log and wait for Kafka'],
+  ['wal.read_ahead_limit_bytes', 'Most memory for records that were read from the durable log: `wal.readAheadBytes`']
 ])
 
 /** The description of a metric; one that is not in the table is described by its name. */

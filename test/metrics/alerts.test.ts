@@ -66,6 +66,30 @@ describe('front door 15: metrics to alert on', () => {
     expect(rules().length).to.be.greaterThan(8)
   })
 
+  it('say in words what their expressions say', () => {
+    for (const { alert, expr, annotations } of rules()) {
+      const [, share] = />\s*(0\.\d+)\s*$/.exec(expr) ?? []
+      const [, percent] = /more than (\d+) %/.exec(annotations.summary) ?? []
+      if (percent !== undefined) expect(Number(percent), alert).to.equal(Math.round(Number(share) * 100))
+      const isAboutLog = /castellan_(wal|durable)_/.test(expr)
+      expect(isAboutLog === /durable log|for good/.test(annotations.summary), alert).to.equal(true)
+    }
+  })
+
+  it('notice the first event: of a counter that begins with it, an increase alone would not tell', () => {
+    for (const { alert, expr } of rules()) {
+      for (const [, name] of expr.matchAll(/increase\((\w+)/g)) {
+        const isThere = new RegExp(`^${name}(?:\\{.*\\})? 0$`, 'm').test(atStart)
+        expect(isThere || expr.includes(`${name} unless ${name} offset`), `${alert}: ${name}`).to.equal(true)
+      }
+    }
+  })
+
+  it('are explained where they are scraped', () => {
+    const unexplained = [...atStart.matchAll(/^# HELP (castellan_\w+) (\w+ of \w+)$/gm)].map(([, name]) => name)
+    expect(unexplained).to.deep.equal([])
+  })
+
   it('are in the dashboard under names that are exported', () => {
     for (const { title, targets } of dashboard().panels) {
       for (const { expr } of targets) {
@@ -92,7 +116,14 @@ describe('front door 15: metrics to alert on', () => {
       'castellan_router_retries_total',
       'castellan_router_timeouts_sent_total',
       'castellan_router_unexpected_failures_total',
-      'castellan_router_cluster_changes_total'
+      'castellan_router_cluster_changes_total',
+      'castellan_groups_failed_commits_total',
+      'castellan_groups_given_up_messages_total',
+      'castellan_groups_skipped_batches_total',
+      'castellan_groups_exclusions_total',
+      'castellan_groups_unexpected_failures_total',
+      'castellan_durable_dead_lettered_records_total',
+      'castellan_wal_dead_letters'
     ]
     for (const name of zeros) {
       expect(values(name), name).to.not.be.empty
