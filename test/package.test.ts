@@ -53,9 +53,16 @@ describe('front door 18: the package', function () {
       'examples/castellan.yaml',
       'examples/reader-actor.ts',
       'examples/testing/order-counter.test.ts',
+      'examples/hooks/kafboy-hooks.ts',
       'LICENSE',
       'README.md'
     ])
+    const examples = paths.filter(path => /^examples\/[^/]+\.ts$/.test(path))
+    for (const example of examples) {
+      const named = [...readFileSync(example, 'utf8').matchAll(/'(\.\/[\w./-]+)'/g)].map(([, name]) => name!)
+      const missing = named.filter(name => !paths.includes(`examples/${name.slice(2).replace(/\.js$/, '.ts')}`))
+      expect(missing, example).to.deep.equal([])
+    }
     expect(paths.filter(path => /^(test|src|examples\/bench)\//.test(path))).to.deep.equal([])
   })
 

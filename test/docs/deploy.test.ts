@@ -22,6 +22,7 @@ describe('front door 18: docs/deploy', () => {
         'COPY',
         'RUN',
         'ENV',
+        'VOLUME',
         'USER',
         'EXPOSE',
         'STOPSIGNAL',
@@ -51,6 +52,38 @@ describe('front door 18: docs/deploy', () => {
       expect(JSON.parse(last('CMD'))).to.deep.equal(['serve'])
       expect(JSON.parse(/CMD (\[.*\])$/.exec(last('HEALTHCHECK'))![1]!)).to.have.length(3)
     })
+  })
+
+  describe('the durable log', () => {
+    const directory = loadConfig({}).wal.directory
+
+    it('has a directory in the container that its user can write to, and that survives the container', () => {
+      const text = readFileSync('docs/deploy/Dockerfile', 'utf8')
+      const [top] = directory.split('/')
+      const last = text.slice(text.lastIndexOf('FROM '))
+      const [, workingDirectory] = /^WORKDIR (\S+)/m.exec(last) ?? []
+      expect(last).to.match(new RegExp(`^RUN mkdir -p ${top} /var/arion && chown node:node ${top} /var/arion$`, 'm'))
+      expect(last.indexOf('chown')).to.be.lessThan(last.indexOf('USER node'))
+      expect(last).to.match(new RegExp(`^VOLUME ${workingDirectory}/${top}$`, 'm'))
+    })
+
+    it('has a directory under systemd where the unit can write, whatever else is read-only', () => {
+      expect(directory).to.not.match(/^\//)
+      const lines = linesOf('castellan.service')
+      expect(lines).to.include.members([
+        'ProtectSystem=strict',
+        'StateDirectory=castellan',
+        'WorkingDirectory=%S/castellan'
+      ])
+    })
+  })
+
+  it('the container has every file that the built program reads at run time', () => {
+    const copied = linesOf('Dockerfile').flatMap(line => /^COPY --from=build \/castellan\/(\S+)/.exec(line)?.[1] ?? [])
+    const { files } = JSON.parse(readFileSync('package.json', 'utf8')) as { files: string[] }
+    // What the package brings besides text for people.
+    const needed = files.filter(name => !/^!|^docs$|^examples|\.md$|^LICENSE$/.test(name))
+    expect(copied).to.include.members([...needed, 'package.json', 'node_modules'])
   })
 
   describe('castellan.service', () => {
