@@ -17,6 +17,7 @@ export interface HookDeskOptions {
   readonly maxPendingCalls: number
   readonly maxDecisionBytes: number
   readonly worker?: URL | undefined
+  readonly loadTimeoutMs?: number | undefined
 }
 
 export interface HookDeskDeps {

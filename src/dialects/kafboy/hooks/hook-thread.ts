@@ -10,6 +10,9 @@ const LONGEST_RESTART_PAUSE_MS = 10_000
 /** When a thread that lived so long is lost, the next one is started at once. */
 const HEALTHY_MS = 1_000
 
+/** A module that takes longer waits for something that does not come; tsx on a busy machine needs seconds. */
+const LOAD_TIMEOUT_MS = 30_000
+
 /** What hooks may hold in the heap of their thread; beyond it the thread ends. */
 const MEMORY = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 96 }
 
@@ -22,6 +25,8 @@ export interface HookThreadOptions {
   readonly maxDecisionBytes: number
   /** The thread's own module; tests name that of the sources. */
   readonly worker?: URL | undefined
+  /** Time limit for loading the module. Default: 30 s. */
+  readonly loadTimeoutMs?: number | undefined
 }
 
 export interface HookThreadDeps {
@@ -51,6 +56,7 @@ export class HookThread {
   #startedAt = 0
   #failedStarts = 0
   #restart: NodeJS.Timeout | undefined
+  #loading: NodeJS.Timeout | undefined
   #isClosed = false
   /** Messages that the thread has not gone through yet, oldest first. */
   #owed: { readonly postedAt: number; readonly lastId: number }[] = []
@@ -122,6 +128,7 @@ export class HookThread {
     this.#isClosed = true
     this.#isReady = false
     clearTimeout(this.#restart)
+    clearTimeout(this.#loading)
     const worker = this.#worker
     this.#worker = undefined
     await worker?.terminate()
@@ -144,8 +151,15 @@ export class HookThread {
     const ended = (reason: string): void => {
       if (worker === this.#worker) this.#ended(reason, onFirst)
     }
+    this.#loading = this.#endUnlessLoaded(ended)
     worker.on('error', error => ended(error.message))
     worker.on('exit', code => ended(`it ended with code ${code}`))
+  }
+
+  #endUnlessLoaded(end: (reason: string) => void): NodeJS.Timeout {
+    const { loadTimeoutMs = LOAD_TIMEOUT_MS } = this.#options
+    const reason = `it was not loaded within ${loadTimeoutMs / 1_000} s; is there an await at its top that never ends?`
+    return setTimeout(() => end(reason), loadTimeoutMs)
   }
 
   /** Hooks can reach the port, so anything may come through it. */
@@ -165,6 +179,7 @@ export class HookThread {
 
   #began(start: HookStart, onFirst?: (start: HookStart) => void): void {
     if (start.type === 'ready') {
+      clearTimeout(this.#loading)
       this.#isReady = true
       onFirst?.(start)
       this.#deps.onReady()
@@ -196,6 +211,7 @@ export class HookThread {
   }
 
   #drop(): void {
+    clearTimeout(this.#loading)
     const worker = this.#worker
     this.#worker = undefined
     this.#isReady = false

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { HookCalls, HookStart, HookThreadData } from './hook-calls.js'
 import { HookRunner } from './hook-runner.js'
@@ -20,12 +21,18 @@ function serve(hooks: KafboyHooks): void {
   port.on('message', (message: HookCalls) => runner.receive(message))
 }
 
+/** In one line. Node tells the place of what it cannot parse to the terminal only. */
+function describe(error: unknown): string {
+  const [line] = String((error as Error).message ?? error).split('\n')
+  return error instanceof SyntaxError ? `${line}; run node ${fileURLToPath(module)} to see where` : line!
+}
+
 let start: HookStart
 try {
   const hooks = await loadHooks(module)
   serve(hooks)
   start = { type: 'ready', hooks: HOOK_NAMES.filter(name => hooks[name] !== undefined) }
 } catch (error) {
-  start = { type: 'unusable', message: (error as Error).message }
+  start = { type: 'unusable', message: describe(error) }
 }
 port.postMessage(start)

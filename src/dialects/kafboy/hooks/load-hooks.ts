@@ -36,11 +36,26 @@ async function importModule(url: string): Promise<unknown> {
     return await import(url)
   } catch (error) {
     if ((error as { code?: string }).code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error
+    const { tsImport } = (await import(typeScriptLoaderOf(url))) as TypeScriptLoader
+    return tsImport(url, import.meta.url)
+  }
+}
+
+/**
+ * The module of tsx in the project of another module.
+ *
+ * @throws Error with a sentence for the operator when there is none
+ */
+export function typeScriptLoaderOf(url: string): string {
+  try {
     // The file for ES modules lies beside the one that is found by require.
     const path = createRequire(url)
       .resolve('tsx/esm/api')
       .replace(/\.cjs$/, '.mjs')
-    const { tsImport } = (await import(pathToFileURL(path).href)) as TypeScriptLoader
-    return tsImport(url, import.meta.url)
+    return pathToFileURL(path).href
+  } catch {
+    throw new Error(
+      'a module in TypeScript needs Node 22.18 or later, or the package tsx in its project (npm install tsx)'
+    )
   }
 }

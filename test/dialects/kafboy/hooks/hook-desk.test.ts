@@ -1,9 +1,14 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import type { Content } from '../../../../src/dialects/kafboy/content.js'
 import type { Edited } from '../../../../src/dialects/kafboy/hooks/edited.js'
 import { HookDesk, type HookProblem } from '../../../../src/dialects/kafboy/hooks/hook-desk.js'
 import type { KafboyOutcome } from '../../../../src/dialects/kafboy/hooks/hooks.js'
+import { typeScriptLoaderOf } from '../../../../src/dialects/kafboy/hooks/load-hooks.js'
 import { silentLogger } from '../../../../src/model.js'
 import { StoppedTime } from './stopped-time.js'
 
@@ -17,9 +22,16 @@ const settles: ((outcomes: readonly KafboyOutcome[]) => void)[] = []
 let time: StoppedTime
 let lostThreads = 0
 
-const openDesk = (module = './misbehaving.ts', maxPendingCalls = 10_000): Promise<HookDesk> =>
+const openDesk = (module = './misbehaving.ts', maxPendingCalls = 10_000, loadTimeoutMs?: number): Promise<HookDesk> =>
   HookDesk.open(
-    { module: here(module), timeoutMs: TIMEOUT_MS, maxPendingCalls, maxDecisionBytes: 16 * 1024 * 1024, worker },
+    {
+      module: here(module),
+      timeoutMs: TIMEOUT_MS,
+      maxPendingCalls,
+      maxDecisionBytes: 16 * 1024 * 1024,
+      worker,
+      loadTimeoutMs
+    },
     {
       log: { ...silentLogger, error: () => lostThreads++ },
       clock: () => time.nowMs,
@@ -210,4 +222,35 @@ describe('kafboy: hooks that misbehave', function () {
       expect(error?.message).to.include('dialects.kafboy.callbackEditJson').and.to.include(expected)
     })
   }
+
+  it('refuses a module that is never done with loading', async () => {
+    const module = 'data:text/javascript,await new Promise(() => setInterval(() => undefined, 1000))'
+    const error = await openDesk(module, 1, 2_000).then(
+      () => undefined,
+      (thrown: Error) => thrown
+    )
+    expect(error?.message).to.equal(
+      'dialects.kafboy.callbackEditJson: the module cannot be used: it was not loaded within 2 s; is there an await at its top that never ends?'
+    )
+  })
+
+  it('says in one line what a module in TypeScript needs where there is neither', () => {
+    const far = pathToFileURL(join(tmpdir(), 'no-project', 'hooks.ts')).href
+    expect(() => typeScriptLoaderOf(far)).to.throw(
+      /^a module in TypeScript needs Node 22\.18 or later, or the package tsx in its project \(npm install tsx\)$/
+    )
+    expect(typeScriptLoaderOf(import.meta.url)).to.match(/tsx.*\.mjs$/)
+  })
+
+  it('tells how to find the place in a module that cannot be parsed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'castellan-hooks-'))
+    const file = join(directory, 'broken.mjs')
+    writeFileSync(file, 'export default {\n  editJson() {}\n  onError() {}\n}\n')
+    const error = await openDesk(pathToFileURL(file).href).then(
+      () => undefined,
+      (thrown: Error) => thrown
+    )
+    rmSync(directory, { recursive: true })
+    expect(error?.message).to.match(/cannot be used: Unexpected identifier.*; run node \S+broken\.mjs to see where$/)
+  })
 })
