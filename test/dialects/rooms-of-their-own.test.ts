@@ -35,6 +35,9 @@ const cases: readonly Case[] = [
   { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages', body: 'x' }
 ]
 
+/** Records of these are in memory until they are in Kafka, whatever the setting says of the others. */
+const always: readonly Case[] = [{ dialect: kafboy as unknown as Dialect, path: '/sync/orders', body: '{}' }]
+
 async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
   const settings = dialect.settings.parse({ durability })
   const rooms = { memory: open, disk: open, [full]: closed }
@@ -59,6 +62,15 @@ describe('the room that requests wait for', () => {
       it(`${name} with durability ${durability} waits for its own, and not for that of ${other}`, async () => {
         expect(await statusOf(one, durability, other)).to.be.lessThan(300)
         expect(await statusOf(one, durability, durability)).to.equal(503)
+      })
+    }
+  }
+
+  for (const one of always) {
+    for (const durability of ['memory', 'disk'] as const) {
+      it(`${one.dialect.name} ${one.path} waits for that of memory, also with durability ${durability}`, async () => {
+        expect(await statusOf(one, durability, 'disk')).to.be.lessThan(300)
+        expect(await statusOf(one, durability, 'memory')).to.equal(503)
       })
     }
   }
