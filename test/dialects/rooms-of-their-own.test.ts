@@ -36,7 +36,11 @@ const cases: readonly Case[] = [
 ]
 
 /** Records of these are in memory until they are in Kafka, whatever the setting says of the others. */
-const always: readonly Case[] = [{ dialect: kafboy as unknown as Dialect, path: '/sync/orders', body: '{}' }]
+const always: readonly Case[] = [
+  { dialect: kafboy as unknown as Dialect, path: '/sync/orders', body: '{}' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?sync', body: 'x' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?key=a&sync=1', body: 'x' }
+]
 
 async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
   const settings = dialect.settings.parse({ durability })

@@ -29,9 +29,12 @@ export const kafkaPixyPlugin =
       { labels: {}, value: endpoint.openTails }
     ])
     const receive = endpoint.receive.bind(endpoint)
-    const [atOnce, whenRoom] = [byHand(receive), byHand(receive, admissionOf(context, settings.durability))]
+    const atOnce = byHand(receive)
+    const whenRoom = byHand(receive, context.admission)
+    const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
     app.addHook('preParsing', function (request, reply, payload, done) {
-      ;(isProduce(request.raw) ? whenRoom : atOnce).call(this, request, reply, payload, done)
+      const entry = !isProduce(request.raw) ? atOnce : isSync(request.raw) ? whenRoom : whenAsyncRoom
+      entry.call(this, request, reply, payload, done)
     })
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)
@@ -40,3 +43,6 @@ export const kafkaPixyPlugin =
 
 /** What brings records, and has to wait for room. */
 const isProduce = ({ method, url = '' }: IncomingMessage): boolean => method === 'POST' && url.includes('/messages')
+
+/** Its records are in memory until they are in Kafka. The parameter of a form is known too late: it counts as absent. */
+const isSync = ({ url = '' }: IncomingMessage): boolean => /[?&]sync(?:[=&]|$)/.test(url)
