@@ -1,6 +1,6 @@
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
-import { kafboyApi, kprfApi } from '../workloads/produce-api.js'
+import { kafboyApi, kprfApi, pixyApi } from '../workloads/produce-api.js'
 import { openGateway } from './gateway.js'
 import { events, logOf, orders } from './library.js'
 
@@ -54,6 +54,23 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
   return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
 }
 
+async function buildPixy(setting: Setting): Promise<Cast> {
+  const { brokers, random } = setting
+  const syncTimeoutMs = random('settings').pick([300, 2_000, 5_000])
+  const settings = { 'dialects.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
+  const ofAll = { ...usual, api: pixyApi, answeredWithinMs: syncTimeoutMs }
+  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
+  const workloads = [
+    pusher({ manners: 'polite' }),
+    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
+    pusher({ manners: 'pipelining' }),
+    pusher({ manners: 'slow' }),
+    pusher({ manners: 'cutting' }),
+    pusher({ manners: 'deaf' })
+  ]
+  return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
+}
+
 const topics = [orders, events]
 const harmed = { topics: ['orders', 'events'], nodeIds: [1, 2, 3] }
 
@@ -83,4 +100,13 @@ export const kafboy: Scenario = {
   topics,
   build: buildKafboy,
   faults: { ...harmed, kinds: harmlessFaults, meanPauseMs: 3_000 }
+}
+
+export const pixy: Scenario = {
+  name: 'pixy',
+  about:
+    "the gateway and clients of Kafka-Pixy's API that produce; it is killed and comes back; network and brokers fail",
+  topics,
+  build: buildPixy,
+  faults: { ...harmed, kinds: [...harmlessFaults, 'killGateway'], meanPauseMs: 3_000 }
 }

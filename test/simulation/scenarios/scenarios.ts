@@ -5,7 +5,7 @@ import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { groups } from './groups.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
-import { kafboy, killed, push } from './push.js'
+import { kafboy, killed, pixy, push } from './push.js'
 import { topics } from './topics.js'
 
 const scenarios: readonly Scenario[] = [
@@ -17,6 +17,7 @@ const scenarios: readonly Scenario[] = [
   arion,
   elsewhere,
   kafboy,
+  pixy,
   forgetful,
   bystanders,
   restarted,

@@ -38,3 +38,12 @@ export const kafboyApi = (asyncPath: '/async' | '/batch/async'): ProduceApi => (
     return requestText('POST', path, form, 'application/x-www-form-urlencoded')
   }
 })
+
+export const pixyApi: ProduceApi = {
+  takes: 'one',
+  requestOf: ([record], waits) => {
+    const { topic, key, data } = record!
+    const path = `/pixy/topics/${topic}/messages?key=${encodeURIComponent(key)}${waits ? '&sync' : ''}`
+    return requestText('POST', path, data, 'text/plain')
+  }
+}
