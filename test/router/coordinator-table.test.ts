@@ -14,4 +14,33 @@ describe('coordinator table', () => {
     expect(table.beginSearch('invented-29999', 29_999), 'the last ones are remembered').to.equal(1)
     expect(table.beginSearch('invented-0', 29_999), 'the first ones are not').to.equal(0)
   })
+
+  it('counts searches in a row, from zero again after ten seconds without one', () => {
+    const table = new CoordinatorTable()
+    const search = (beginsAt: number, endsAt: number): number | undefined => {
+      const before = table.beginSearch('billing', beginsAt)
+      table.endSearch('billing', endsAt)
+      return before
+    }
+    expect([search(0, 5_000), search(15_000, 16_000), search(16_000, 17_000)]).to.deep.equal([0, 1, 2])
+    expect(search(27_001, 27_002)).to.equal(0)
+  })
+
+  it('forgets searches that ended more than ten seconds ago, and no other', () => {
+    const table = new CoordinatorTable()
+    for (const [groupId, endedAt] of [
+      ['billing', 1_000],
+      ['audit', 1_001]
+    ] as const) {
+      table.beginSearch(groupId, 0)
+      table.endSearch(groupId, endedAt)
+    }
+    table.beginSearch('still on', 0)
+    table.tidy(11_000)
+    expect(table.searches).to.equal(3)
+    table.tidy(11_001)
+    expect(table.searches).to.equal(2)
+    table.endSearch('never begun', 0)
+    expect(table.searches).to.equal(2)
+  })
 })
