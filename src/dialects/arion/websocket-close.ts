@@ -2,7 +2,7 @@ import type { WebSocket } from 'ws'
 import type { RecordFailure } from '../../model.js'
 
 /** Close codes of RFC 6455 and its registry. */
-export const closeCodes = { goingAway: 1001, internalError: 1011, tryAgainLater: 1013 } as const
+export const closeCodes = { goingAway: 1001, policy: 1008, internalError: 1011, tryAgainLater: 1013 } as const
 
 /** What fits a close frame beside its code. */
 const MAX_REASON_BYTES = 120

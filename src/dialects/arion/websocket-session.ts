@@ -14,6 +14,8 @@ import { WebsocketMeter } from './websocket-meter.js'
 
 /** Replies that the client has not read; beyond it no further messages are read. */
 const MAX_UNREAD_BYTES = 256 * 1024
+/** What a message may keep in memory beside twice its largest size while its fragments come. */
+const MAX_FRAGMENTS_BYTES = 4 * 1024 * 1024
 /** A message that found no room is offered again after this. */
 const FULL_PAUSE_MS = 50
 const MS_PER_SECOND = 1_000
@@ -106,7 +108,13 @@ export class WebsocketSession implements UpgradeOwner {
   #hold(sizeBytes: number): void {
     const refusal = this.#upgraded!.hold(sizeBytes)
     if (refusal === undefined) this.#heldBytes += sizeBytes
-    else this.#close(closeCodes.tryAgainLater, 'too many bytes are in flight')
+    else this.#refuseBytes(closeCodes.tryAgainLater, 'too many bytes are in flight')
+  }
+
+  /** Ends without reading the client's close frame: whatever came before it would be kept. */
+  #refuseBytes(code: number, reason: string): void {
+    this.#close(code, reason)
+    this.#pauseReading()
   }
 
   /** Gives back what delivery has copied, and control frames; a message that has not fully arrived stays held. */
@@ -115,7 +123,9 @@ export class WebsocketSession implements UpgradeOwner {
     if (this.#isBroken || this.#waiting.length > 0 || this.#heldBytes === keptBytes) return
     this.#upgraded!.release()
     this.#heldBytes = 0
-    if (keptBytes > 0) this.#hold(keptBytes)
+    if (keptBytes > 2 * this.#parts.settings.maxMessageBytes + MAX_FRAGMENTS_BYTES) {
+      this.#refuseBytes(closeCodes.policy, 'too many fragments')
+    } else if (keptBytes > 0) this.#hold(keptBytes)
   }
 
   #received(data: RawData): void {
