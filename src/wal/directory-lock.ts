@@ -19,6 +19,8 @@ const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
 const SETTLE_MS = 30
 const CHECK_MS = 1_000
+/** Errors that say for certain that no process listens on a socket: it has none, or there is no socket of that name. */
+const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTSOCK'])
 
 /**
  * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the
@@ -159,6 +161,7 @@ function listen(path: string): Promise<Server> {
   })
 }
 
+/** Whether a process listens; also when it cannot be asked, because it is stopped and too many have asked before. */
 function isListenedOn(path: string): Promise<boolean> {
   return new Promise(resolve => {
     const socket = withShortPath(path, name => connect({ path: name }))
@@ -166,7 +169,7 @@ function isListenedOn(path: string): Promise<boolean> {
       socket.destroy()
       resolve(true)
     })
-    socket.once('error', () => resolve(false))
+    socket.once('error', error => resolve(!DEAD.has(codeOf(error))))
   })
 }
 

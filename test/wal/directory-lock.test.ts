@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { DirectoryLock } from '../../src/wal/directory-lock.js'
+import { codeOf } from '../../src/wal/log-error.js'
 
 describe('the lock of a directory', () => {
   let directory: string
@@ -40,6 +42,26 @@ describe('the lock of a directory', () => {
     expect(owners).to.have.length(1)
     owners[0]!.release()
     expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('stays with a process that is stopped, however many have asked for it', async () => {
+    await ownedByChild(directory, async child => {
+      child.kill('SIGSTOP')
+      const asking = Array.from({ length: 700 }, () => connect(join(directory, 'LOCK')))
+      const refusals = await Promise.all(
+        asking.map(
+          socket =>
+            new Promise<unknown>(resolve =>
+              socket.once('connect', () => resolve(undefined)).once('error', error => resolve(codeOf(error)))
+            )
+        )
+      )
+      expect(refusals, 'more than the system keeps waiting').to.include('EAGAIN')
+      expect((await failureOf(take()))?.message).to.match(/another process uses the durable log/)
+      for (const socket of asking) socket.destroy()
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    })
   })
 
   it('tells its owner when somebody removed it', async () => {
