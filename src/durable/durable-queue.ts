@@ -302,8 +302,9 @@ function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string
   return sums
 }
 
-const isIntact = ({ damagedEntries, tornEntries, tornBytes, quarantinedFiles }: RecoveryReport): boolean =>
-  damagedEntries + tornEntries + tornBytes + quarantinedFiles.length === 0
+const isIntact = (report: RecoveryReport): boolean =>
+  report.quarantinedFiles.length === 0 &&
+  report.damagedEntries + report.tornEntries + report.tornBytes + report.damagedJournalBytes === 0
 
 const nothingStored = (refusal: Refusal): AppendResult => ({
   firstSequence: 0,

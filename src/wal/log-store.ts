@@ -105,6 +105,7 @@ export class LogStore {
     checkFormat(directory)
     const found = recover(directory, () => directory.directory('quarantine'))
     this.recovered = found.report
+    this.#tellDamage()
     this.#notes = found.notes
     this.#nextSequence = found.nextSequence
     this.#nextSlabId = found.nextSlabId
@@ -123,7 +124,8 @@ export class LogStore {
       spares: this.#spares,
       minSpareBytes: options.slabBytes / 2,
       onRemoved: slab => this.#reader.forget(slab),
-      keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync()
+      keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync(),
+      syncProgress: () => this.#progress.sync()
     })
     this.#reader = new LogReader(directory, this.#slabs.all, this.#indexes, onDamaged)
     this.#merger = new SlabMerger({ ...options, slabs: this.#slabs, reader: this.#reader })
@@ -246,7 +248,9 @@ export class LogStore {
     const { maxBytes, maxWastedBytes = maxBytes / WASTED_SHARE } = this.#options
     const { wastedBytes } = this.#merger
     if (wastedBytes === 0 || this.#availability.state === 'closed') return
-    if (wastedBytes > maxWastedBytes || this.#refusalFor(0) !== undefined) this.#merger.mergeNext()
+    if (wastedBytes <= maxWastedBytes && this.#refusalFor(0) === undefined) return
+    this.#progress.sync()
+    this.#merger.mergeNext()
   }
 
   /** Closes the open slab with a seal. */
@@ -400,6 +404,15 @@ export class LogStore {
       this.#availability.pause(failure)
       return isCut
     }
+  }
+
+  /** What was lost before this process. */
+  #tellDamage(): void {
+    const { report } = this.#options
+    const { quarantinedFiles: files, damagedEntries, damagedJournalBytes: bytes } = this.recovered
+    if (files.length > 0) report({ files }, 'files of the durable log are damaged: what they hold cannot be delivered')
+    if (damagedEntries > 0) report({ damagedEntries }, 'entries of the durable log are damaged and cannot be delivered')
+    if (bytes > 0) report({ bytes }, 'a progress journal is damaged: records that Kafka has may be delivered again')
   }
 
   #damaged(slab: Slab): void {

@@ -20,6 +20,7 @@ const FRAME_HEADER_BYTES = 8
 const COMPLETED = 1
 const NOTE = 2
 const NEXT = 3
+const KNOWN_TYPES: readonly number[] = [COMPLETED, NOTE, NEXT]
 
 /** An open progress journal that this process created: frames are appended, and synced when asked. */
 export class ProgressJournal {
@@ -70,23 +71,53 @@ export class ProgressJournal {
   }
 }
 
-/** Everything a journal says, up to the first frame that does not fit; `undefined` for a file that is none. */
-export function readJournal(bytes: Buffer): Progress[] | 'unknownVersion' | undefined {
-  if (bytes.length < HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return undefined
-  if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return undefined
+/** What a journal says, up to the first frame that does not fit. */
+export interface ReadProgress {
+  readonly progress: readonly Progress[]
+  /** Bytes behind it that are damaged, and not merely what a crash left of the last append; 0: none. */
+  readonly damagedBytes: number
+}
+
+/** @returns `unknownVersion`: another release wrote it */
+export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
+  if (!isHeaded(bytes)) return { progress: [], damagedBytes: isUnwritten(bytes) ? 0 : bytes.length }
   if (bytes.readUInt16BE(8) !== VERSION) return 'unknownVersion'
   const salt = bytes.readUInt32BE(12)
   const progress: Progress[] = []
-  for (let offset = HEADER_BYTES; offset + FRAME_HEADER_BYTES <= bytes.length; ) {
-    const end = offset + FRAME_HEADER_BYTES + bytes.readUInt32BE(offset)
-    const payload = bytes.subarray(offset + FRAME_HEADER_BYTES, end)
-    if (end > bytes.length || payload.length === 0) break
-    if (saltedCrc(payload, salt) !== bytes.readUInt32BE(offset + 4)) break
-    const one = decodePayload(payload)
+  let offset = HEADER_BYTES
+  for (let end = frameEnd(bytes, offset, salt); end !== undefined; end = frameEnd(bytes, offset, salt)) {
+    const one = decodePayload(bytes.subarray(offset + FRAME_HEADER_BYTES, end))
     if (one) progress.push(one)
     offset = end
   }
-  return progress
+  return { progress, damagedBytes: isTorn(bytes, offset, salt) ? 0 : bytes.length - offset }
+}
+
+const isHeaded = (bytes: Buffer): boolean =>
+  bytes.length >= HEADER_BYTES &&
+  bytes.subarray(0, 8).equals(MAGIC) &&
+  saltedCrc(bytes.subarray(0, CRC_AT), 0) === bytes.readUInt32BE(CRC_AT)
+
+/** A crash came before the header was on the disk. */
+const isUnwritten = (bytes: Buffer): boolean =>
+  bytes.length < HEADER_BYTES || bytes.subarray(0, HEADER_BYTES).every(byte => byte === 0)
+
+/** `undefined`: no whole frame begins here. */
+function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefined {
+  if (offset + FRAME_HEADER_BYTES > bytes.length) return undefined
+  const start = offset + FRAME_HEADER_BYTES
+  const end = start + bytes.readUInt32BE(offset)
+  if (end === start || end > bytes.length) return undefined
+  return saltedCrc(bytes.subarray(start, end), salt) === bytes.readUInt32BE(offset + 4) ? end : undefined
+}
+
+/** Whether what is left may be the part of an append that reached the disk before a crash: no whole frame is behind it. */
+function isTorn(bytes: Buffer, offset: number, salt: number): boolean {
+  for (let at = offset; at + FRAME_HEADER_BYTES < bytes.length; at++) {
+    // Looks at the checksum only where the first byte behind it is that of a known type.
+    if (KNOWN_TYPES.includes(bytes[at + FRAME_HEADER_BYTES]!) && frameEnd(bytes, at, salt) !== undefined) return false
+  }
+  return true
 }
 
 function encodeFrame(progress: Progress, salt: number): Buffer {

@@ -2,7 +2,7 @@ import type { SequenceRange } from './done-set.js'
 import { journalIdOf, journalName, mergeIdOf, slabIdOf, slabName, spareIdOf } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
-import { type Progress, readJournal } from './progress-journal.js'
+import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
 import { scanMerged } from './scan-merged.js'
 import { scanSlab } from './scan-slab.js'
 import { readSealedSequences, readTrailer } from './seal.js'
@@ -36,7 +36,12 @@ export interface RecoveryReport {
   readonly tornEntries: number
   /** Files moved to `quarantine/` because their header is damaged. */
   readonly quarantinedFiles: readonly string[]
+  /** Of progress journals: what they said of completed entries is lost, so these may be delivered again. */
+  readonly damagedJournalBytes: number
 }
+
+/** More than any journal has, and as much as one read can give. */
+const MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 
 interface Headed {
   readonly header: SlabHeader
@@ -51,7 +56,7 @@ interface Headed {
 export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
-  const progress = journalIds.flatMap(id => readProgress(directory, journalName(id)))
+  const journals = journalIds.map(id => readProgress(directory, journalName(id)))
   const { headed, damagedNames, leftovers } = readHeaders(directory, names)
   const read = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
   for (const name of leftovers) directory.remove(name)
@@ -62,7 +67,10 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     directory.sync()
   }
   const slabs = read.map(({ slab }) => slab)
-  const { notes, nextSequence, nextSlabId } = applyProgress(slabs, progress)
+  const { notes, nextSequence, nextSlabId } = applyProgress(
+    slabs,
+    journals.flatMap(({ progress }) => progress)
+  )
   const usedIds = names.flatMap(name => slabIdOf(name) ?? spareIdOf(name) ?? [])
   return {
     slabs,
@@ -76,17 +84,21 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
       damagedEntries: sum(slabs.map(({ damagedCount }) => damagedCount)),
       tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
       tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
-      quarantinedFiles: damagedNames
+      quarantinedFiles: damagedNames,
+      damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
     }
   }
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
-function readProgress(directory: LogDirectory, name: string): readonly Progress[] {
-  const progress = withFile(directory, name, file => readJournal(file.read(0, file.sizeBytes)))
-  if (progress === 'unknownVersion') throw writtenByAnother(directory, name)
-  return progress ?? []
+function readProgress(directory: LogDirectory, name: string): ReadProgress {
+  return withFile(directory, name, file => {
+    const { sizeBytes } = file
+    const read = readJournal(file.read(0, Math.min(sizeBytes, MAX_JOURNAL_BYTES)))
+    if (read === 'unknownVersion') throw writtenByAnother(directory, name)
+    return { ...read, damagedBytes: read.damagedBytes + Math.max(0, sizeBytes - MAX_JOURNAL_BYTES) }
+  })
 }
 
 const writtenByAnother = (directory: LogDirectory, name: string): LogUnusableError =>

@@ -13,6 +13,8 @@ export interface SlabListOptions {
   readonly onRemoved: (slab: Slab) => void
   /** Keeps what only the newest slab tells: where sequences go on. False: it could not be kept. */
   readonly keepNext: () => boolean
+  /** Makes what was noted survive a power cut. */
+  readonly syncProgress: () => void
 }
 
 /** The slabs there are, by rising ids and sequences. Finished ones leave it: to be used again, removed, or set aside. */
@@ -53,6 +55,9 @@ export class SlabList {
   }
 
   removeFinished(): void {
+    if (!this.all.some(slab => slab.isFinished)) return
+    // Notes of batches tell what is missing in the log because Kafka has it. They must not be older than what is missing.
+    this.#options.syncProgress()
     for (let index = 0; index < this.all.length; ) {
       const slab = this.all[index]!
       const isKept = !slab.isFinished || (slab === this.newest && !this.#options.keepNext())

@@ -61,7 +61,8 @@ describe('the durable log', () => {
       damagedEntries: 0,
       tornBytes: 0,
       tornEntries: 0,
-      quarantinedFiles: []
+      quarantinedFiles: [],
+      damagedJournalBytes: 0
     })
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     expect([...store.notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['orders/0', 'epoch 3']])

@@ -14,7 +14,7 @@ const middle = frame(0, 1, false)
 const last = frame(0, 1, true)
 const pong = frame(10, 125, true)
 
-const after = (...chunks: readonly Buffer[]): number => {
+const keptOf = (...chunks: readonly Buffer[]): number => {
   const meter = new WebsocketMeter()
   for (const chunk of chunks) meter.add(chunk)
   return meter.keptBytes
@@ -22,30 +22,30 @@ const after = (...chunks: readonly Buffer[]): number => {
 
 describe('arion: what a websocket keeps in memory', () => {
   it('is nothing once messages and control frames are whole', () => {
-    expect(after(text, Buffer.concat([text, pong]), first, Buffer.concat([middle, pong]), last)).to.equal(0)
+    expect(keptOf(text, Buffer.concat([text, pong]), first, Buffer.concat([middle, pong]), last)).to.equal(0)
   })
 
   it('is the bytes that have come of a frame in the making', () => {
-    expect(after(text.subarray(0, 50))).to.equal(50)
-    expect(after(Buffer.concat([pong, text.subarray(0, 50)]))).to.equal(50)
+    expect(keptOf(text.subarray(0, 50))).to.equal(50)
+    expect(keptOf(Buffer.concat([pong, text.subarray(0, 50)]))).to.equal(50)
   })
 
   it('is of a fragment the whole chunk that it came in, for one byte keeps all of it', () => {
     const chunk = Buffer.concat([first, ...Array.from({ length: 400 }, () => pong)])
-    expect(after(chunk)).to.be.within(chunk.length, chunk.length + 1_000)
+    expect(keptOf(chunk)).to.be.within(chunk.length, chunk.length + 1_000)
     const further = Buffer.concat([middle, ...Array.from({ length: 400 }, () => pong)])
-    expect(after(chunk, further, further)).to.be.within(3 * chunk.length, 3 * chunk.length + 3_000)
-    expect(after(chunk, pong, pong, pong)).to.equal(after(chunk))
+    expect(keptOf(chunk, further, further)).to.be.within(3 * chunk.length, 3 * chunk.length + 3_000)
+    expect(keptOf(chunk, pong, pong, pong)).to.equal(keptOf(chunk))
   })
 
   it('is more than its bytes for each fragment, however many share a chunk', () => {
     const chunk = Buffer.concat([first, ...Array.from({ length: 999 }, () => middle)])
-    expect(after(chunk)).to.be.above(1_000 * 100)
+    expect(keptOf(chunk)).to.be.above(1_000 * 100)
   })
 
   it('begins anew behind the end of a message in the same chunk', () => {
     const chunk = Buffer.concat([first, middle, last, text])
-    expect(after(chunk)).to.equal(0)
-    expect(after(Buffer.concat([chunk, first]))).to.be.within(chunk.length + first.length, chunk.length + 1_000)
+    expect(keptOf(chunk)).to.equal(0)
+    expect(keptOf(Buffer.concat([chunk, first]))).to.be.within(chunk.length + first.length, chunk.length + 1_000)
   })
 })

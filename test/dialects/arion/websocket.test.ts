@@ -431,7 +431,8 @@ describe('arion websockets', () => {
     await socket.send(handshake('/websocket/test'))
     await socket.until(received => received.includes('\r\n\r\n'))
     const pongs = Array.from({ length: 480 }, () => frame(Buffer.alloc(125), 10))
-    const fragment = (opcode: number): Buffer => Buffer.concat([Buffer.from([opcode, 0x81, 0, 0, 0, 0, 0x78]), ...pongs])
+    const fragment = (opcode: number): Buffer =>
+      Buffer.concat([Buffer.from([opcode, 0x81, 0, 0, 0, 0, 0x78]), ...pongs])
     await socket.send(fragment(1))
     for (let i = 0; i < 1_000 && !socket.isClosed; i++) await socket.send(fragment(0))
     await untilNothingIsHeld(served)
