@@ -28,6 +28,7 @@ import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prome
 import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
 import type { StatsdSources } from './metrics/statsd/statsd-reporter.js'
 import type { Logger } from './model.js'
+import { leftDirectories } from './wal/left-directories.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
 
 /** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
@@ -99,6 +100,10 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   }
 }
 
+/** What the first worker, or the only one, has to deliver beside its own log. */
+const leftFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
+  (number ?? 1) === 1 ? leftDirectories(walRoot ?? wal.directory, count ?? 1) : []
+
 /** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
 class Rooms {
   readonly #config: Config
@@ -148,7 +153,8 @@ class Rooms {
       ),
       onFatal,
       logWorker,
-      logStorage
+      logStorage,
+      leftDirectories: logStorage === undefined ? leftFor(config, deps.worker) : []
     })
   }
 

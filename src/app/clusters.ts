@@ -18,6 +18,7 @@ import { DurabilityCheck } from './durability-check.js'
 import { DurableLogWatch } from './durable-log-watch.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
 import { watchKafka } from './kafka-watch.js'
+import { LeftLogs } from './left-logs.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 
 /** Share of the time for leaving groups in which acknowledgements are waited for; commits need the rest. */
@@ -38,6 +39,8 @@ export interface ClustersDeps {
   readonly logWorker?: URL | undefined
   /** Where the durable log is kept. Default: on the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
+  /** Directories of durable logs that no worker has any more, and whose records this process delivers. */
+  readonly leftDirectories: readonly string[]
 }
 
 /** All Kafka clusters of the configuration. They are stopped in parallel: one that is away must not use up the time of others. */
@@ -47,6 +50,7 @@ export class Clusters {
   readonly #stopWatching: (() => void)[] = []
   /** Records of all clusters that are kept on disk. */
   readonly #queue: DurableQueue
+  readonly #left: LeftLogs
   readonly #logWatch: DurableLogWatch
   #lostRecords = 0
 
@@ -65,6 +69,7 @@ export class Clusters {
       drainsLater,
       ...logStorage
     })
+    this.#left = new LeftLogs(deps.leftDirectories, { settings, log, metrics, now: Date.now, worker })
     this.#logWatch = new DurableLogWatch(() => this.#queue.whyUnusable(), deps.log)
   }
 
@@ -104,6 +109,7 @@ export class Clusters {
   /** Delivers what an earlier process has left in the durable log. */
   drainDurableLog(): void {
     this.#queue.drain()
+    this.#left.drain()
   }
 
   /**
@@ -143,7 +149,7 @@ export class Clusters {
       this.#lostRecords += await writeWhatIsLeft(delivery, timeoutMs)
       await closing
     }
-    await Promise.all(this.#clusters.map(writeOne))
+    await Promise.all([...this.#clusters.map(writeOne), this.#left.close(timeoutMs)])
   }
 
   /** To be called when nothing is written any more. */
@@ -164,7 +170,13 @@ export class Clusters {
     const { log, roomLog, dialects, system, config, decompressedMemory, onFatal } = this.#deps
     const deps = { system, config, decompressedMemory, onFatal }
     const metrics = this.#metricsOf(name)
-    const cluster = await startCluster(name, brokers, { ...deps, log: roomLog, metrics, queue: this.#queue })
+    const cluster = await startCluster(name, brokers, {
+      ...deps,
+      log: roomLog,
+      metrics,
+      queue: this.#queue,
+      left: this.#left.all
+    })
     startAtZero(metrics, Object.keys(operations))
     this.#clusters.push(cluster)
     this.#watch(cluster, brokers, isEmbedded)

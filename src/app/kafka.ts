@@ -6,6 +6,7 @@ import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { connectionOf } from './connections.js'
+import type { LeftLog } from './left-logs.js'
 import { type Castellan, openCluster } from './open-castellan.js'
 
 /** What every part that uses Kafka needs. */
@@ -17,6 +18,8 @@ export interface KafkaDeps {
   readonly onFatal: (error: Error) => void
   /** Shared by all clusters. Absent: records that are to be kept on disk are refused. */
   readonly queue?: DurableQueue | undefined
+  /** Logs that workers have left that there are no more. */
+  readonly left?: readonly LeftLog[] | undefined
   /** Shared by all clusters. */
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
@@ -33,7 +36,7 @@ export interface KafkaCluster extends Castellan {
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, ...rest } = deps
+  const { config, queue, left, ...rest } = deps
   const { router, delivery, consumer, cache, clusters } = config
   const options = {
     ...rest,
@@ -48,6 +51,6 @@ export async function startCluster(name: string, brokers: readonly string[], dep
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs },
     consumer
   }
-  const castellan = await openCluster(options, queue && { queue, cluster: name })
+  const castellan = await openCluster(options, queue && { queue, cluster: name, left })
   return { ...castellan, name }
 }

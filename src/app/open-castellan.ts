@@ -23,6 +23,7 @@ import { type CompressionCodec, requireCodec } from '../wire/compression.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../wire/create-broker-client-factory.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { toBrokerAddress } from './broker-address.js'
+import { joinLeft, type LeftLog } from './left-logs.js'
 import { openOptions } from './open-options.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -105,6 +106,8 @@ export const openCastellan = (options: OpenCastellanOptions): Promise<Castellan>
 export interface PlaceInLog {
   readonly queue: DurableQueue
   readonly cluster: string
+  /** Logs that were left by others, whose records are delivered as well. */
+  readonly left?: readonly LeftLog[] | undefined
 }
 
 /** The same for one of several clusters. @param sharedPlace instead of a log of its own */
@@ -117,6 +120,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   // The Router passes Produce to delivery, and delivery writes through the Router; delivery is created second.
   let delivery: Delivery | undefined
   let durable: DurableDelivery | undefined
+  const left: DurableDelivery[] = []
   const router = startRouter({
     ...shared,
     system,
@@ -128,6 +132,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
     onClusterChanged: change => {
       delivery!.clusterChanged(change)
       durable?.clusterChanged(change)
+      for (const one of left) one.clusterChanged(change)
     },
     onFatal
   })
@@ -138,6 +143,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
     settings.wal && new DurableQueue({ settings: settings.wal, log, metrics, now: Date.now, onBroken: onFatal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
+  for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, deliveryDeps))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({ system, delivery, durable, groups, router: router.ref, isReady })

@@ -1,7 +1,7 @@
-import { join } from 'node:path'
 import type { Config } from '../config/config.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../errors.js'
 import type { HttpUrls } from '../http/http.js'
+import { workerDirectory } from '../wal/left-directories.js'
 import type { LinkError } from '../workers/link.js'
 import type { WorkerPlace } from './worker-place.js'
 
@@ -31,9 +31,6 @@ export interface WorkerReport {
   readonly unreadyReasons: readonly string[]
 }
 
-/** The directory of the durable log of one of several workers. */
-export const walDirectoryOf = (directory: string, number: number): string => join(directory, `worker-${number}`)
-
 /**
  * The configuration of one of several workers: what exists once for all of them is left out.
  */
@@ -43,7 +40,7 @@ export function configOfWorker(config: Config, number: number): Config {
     ...config,
     management: { ...management, port: 'off' },
     statsd: { ...statsd, host: undefined },
-    wal: { ...wal, directory: walDirectoryOf(wal.directory, number) }
+    wal: { ...wal, directory: workerDirectory(wal.directory, number) }
   }
 }
 

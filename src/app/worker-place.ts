@@ -4,6 +4,8 @@ export interface WorkerPlace {
   readonly number: number
   /** How many there are. */
   readonly count: number
+  /** Below it are the directories of the durable logs of all. */
+  readonly walRoot: string
   /** HOST:PORT,… of the embedded broker, which the process has that started this one. */
   readonly embeddedBootstrap: string | undefined
 }

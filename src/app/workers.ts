@@ -167,7 +167,12 @@ class Parent {
 
   #orderFor(number: number): WorkerOrder {
     const { logStyle, drainMs, umask } = this.#deps
-    const place = { number, count: this.#supervisor.workers.length, embeddedBootstrap: this.#embeddedBootstrap }
+    const place = {
+      number,
+      count: this.#supervisor.workers.length,
+      walRoot: this.#config.wal.directory,
+      embeddedBootstrap: this.#embeddedBootstrap
+    }
     return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }
   }
 

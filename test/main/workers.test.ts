@@ -1,9 +1,10 @@
-import { mkdtempSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, statSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { freePorts } from '../kafka/ports.js'
 import { Children, Gateway } from './child.js'
 
 const PATIENT = ['--set', 'dialects.kprf.messageTimeoutMs=20000']
@@ -238,5 +239,44 @@ describe('castellan serve --workers', function () {
     while (closed < 6) await new Promise(resolve => setTimeout(resolve, 10))
     expect(closed).to.equal(6)
     for (const socket of sockets) socket.destroy()
+  })
+
+  it('workers 8: delivers what workers have left that there are no more, and what one process has left', async () => {
+    const [port] = await freePorts(1)
+    const brokers = `127.0.0.1:${port}`
+    const wal = mkdtempSync(join(tmpdir(), 'workers-'))
+    const serve = (count: string): Promise<Gateway> =>
+      Gateway.start(children, ['--workers', count, '--brokers', brokers, '--set', `wal.directory=${wal}`])
+    const accepted: string[] = []
+    const keep = async (gateway: Gateway, workers: number): Promise<void> => {
+      const seen = new Set<string>()
+      while (seen.size < workers) {
+        const client = new Client(gateway.url)
+        const value = `v${accepted.length}`
+        const answer = await client.post(`/arion/async/orders/${value}`, { value })
+        client.close()
+        expect(answer.status, answer.text).to.equal(202)
+        accepted.push(JSON.stringify({ value }))
+        seen.add(answer.worker)
+      }
+      await gateway.child.stop(accepted.length % 2 === 0 ? 'SIGKILL' : 'SIGTERM')
+    }
+    await keep(await serve('3'), 3)
+    await keep(await serve('1'), 1)
+    expect(readdirSync(wal)).to.include.members(['worker-1', 'worker-2', 'worker-3'])
+
+    const broker = children.start(['broker', '--port', String(port)])
+    await broker.line(/^127\.0\.0\.1:\d+$/)
+    const gateway = await serve('2')
+    const there = async (): Promise<string[]> => {
+      const reader = children.start(['read', 'orders', '--brokers', brokers])
+      await reader.exit()
+      return reader.lines
+    }
+    let found = await there()
+    while (found.length < accepted.length) found = await there()
+    expect(found.toSorted()).to.deep.equal(accepted.toSorted())
+    await gateway.child.line(/"worker":1,.*wait in a log that was left: .*worker-3/)
+    expect(await gateway.child.stop()).to.equal(0)
   })
 })
