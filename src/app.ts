@@ -20,6 +20,7 @@ import type { Dialect } from './dialects/dialect.js'
 import { dialects } from './dialects/dialects.js'
 import type { LogStorage } from './durable/durable-queue.js'
 import { Admission } from './exchange/admission.js'
+import type { Gateway } from './gateway/gateway.js'
 import type { AccessLog } from './http/access-log.js'
 import { Http, type HttpUrls } from './http/http.js'
 import type { ProcessStatus } from './http/management.js'
@@ -30,6 +31,8 @@ import type { StatsdSources } from './metrics/statsd/statsd-reporter.js'
 import type { Logger } from './model.js'
 import { leftDirectories } from './wal/left-directories.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
+import type { Peers } from './workers/peers.js'
+import { workerGateway } from './workers/worker-gateway.js'
 
 /** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
 const REQUESTS_SHARE = 0.5
@@ -38,11 +41,18 @@ const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 const NANOSECONDS_PER_MILLISECOND = 1e6
+/** How long the process that has started a worker may take to answer. */
+const SHARED_TIMEOUT_MS = 5_000
 
 const lossOf = (records: number): string =>
   records === 1
     ? 'stopped; 1 record that was in memory only is lost'
     : `stopped; ${records} records that were in memory only are lost`
+
+/** A process that serves together with others. */
+export interface WorkerDeps extends WorkerPlace {
+  readonly peers: Peers
+}
 
 /** A running gateway. */
 export interface App {
@@ -82,7 +92,7 @@ export interface AppDeps {
   /** The HTTP APIs to serve. Default: all of this version. */
   readonly dialects?: readonly Dialect[]
   /** Given to a process that serves the same ports together with others. */
-  readonly worker?: WorkerPlace | undefined
+  readonly worker?: WorkerDeps | undefined
 }
 
 /**
@@ -124,7 +134,7 @@ class Rooms {
   /** Those that are enabled. */
   readonly #dialects: readonly Dialect[]
   #http: Http | undefined
-  readonly #worker: WorkerPlace | undefined
+  readonly #worker: WorkerDeps | undefined
 
   constructor(config: Config, deps: AppDeps) {
     const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
@@ -258,7 +268,8 @@ class Rooms {
   async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
     const { http, management } = this.#config
     const drainSteps = new DrainSteps(this.#log)
-    const { gateways } = this.#clusters
+    const gateways = this.#gateways()
+    const { peers } = this.#worker ?? {}
     const server = await Http.start({
       http,
       management,
@@ -269,6 +280,7 @@ class Rooms {
         admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
         access: doors.door ?? openAccess,
+        shared: peers && ((dialect, question) => peers.ask('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
         log: this.#roomLog,
         metrics: this.#metrics,
         statsd,
@@ -295,6 +307,15 @@ class Rooms {
       REQUESTS_SHARE
     )
     return server.urls
+  }
+
+  /** Of one of several workers: consumer groups are shared with the others. */
+  #gateways(): ReadonlyMap<string, Gateway> {
+    const { gateways } = this.#clusters
+    const { peers } = this.#worker ?? {}
+    if (peers === undefined) return gateways
+    const { longPollMs } = this.#config.consumer
+    return new Map([...gateways].map(([name, own]) => [name, workerGateway(own, name, peers, longPollMs)]))
   }
 
   #status(): ProcessStatus {

@@ -14,6 +14,8 @@ export interface DialectsDeps
     'admission' | 'diskAdmission' | 'gateway' | 'gateways' | 'log' | 'metrics' | 'statsd' | 'now'
   > {
   readonly access: Access
+  /** Asks what a dialect has once for several processes; absent: there are none. */
+  readonly shared?: ((dialect: string, question: unknown) => Promise<unknown>) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>
 }
@@ -42,7 +44,7 @@ function mountDialect(
   dialect: Dialect,
   settings: DialectSettings,
   http: Config['http'],
-  { shutdown, drainSteps, ...deps }: DialectsDeps
+  { shutdown, drainSteps, shared, ...deps }: DialectsDeps
 ): DialectMount {
   const { name } = dialect
   const context = {
@@ -53,7 +55,8 @@ function mountDialect(
       onDrain: step => drainSteps.add(name, step),
       onStop: step => shutdown.add(`stopping ${name}`, step)
     },
-    silence: new SilenceLimit()
+    silence: new SilenceLimit(),
+    ...(shared && dialect.shared && { shared: (question: unknown) => shared(name, question) })
   } satisfies DialectContext<DialectSettings>
   return mountOf(dialect, context, listenersOf(dialect, settings, http))
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { settingsOfDialects } from '../config/schema.js'
 import { dialects } from '../dialects/dialects.js'
 import type { HttpUrls } from '../http/http.js'
 import type { ProcessStatus } from '../http/management.js'
@@ -11,6 +12,7 @@ import { registerScrapedCounter, registerScrapedGauge } from '../metrics/scraped
 import type { Logger } from '../model.js'
 import { GatheredMetrics } from '../workers/gathered-metrics.js'
 import type { Link, LinkError } from '../workers/link.js'
+import { passOn } from '../workers/peers.js'
 import { workerCountOf } from '../workers/settings.js'
 import { Supervisor } from '../workers/supervisor.js'
 import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
@@ -77,6 +79,16 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
   }
 }
 
+function sharedPartsOf(config: Config): Map<string, (question: unknown) => unknown> {
+  const settings = new Map(settingsOfDialects(config))
+  return new Map(
+    enabledDialects(dialects, config).flatMap(({ name, ...dialect }) => {
+      const part = dialect.shared?.(settings.get(name)!)
+      return part === undefined ? [] : [[name, part]]
+    })
+  )
+}
+
 class Parent {
   readonly #config: Config
   readonly #deps: WorkersDeps
@@ -86,6 +98,8 @@ class Parent {
   readonly #shutdown: Shutdown
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #startedAt = performance.now()
+  /** What dialects have once for all workers, by their names. */
+  readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
   #embeddedBootstrap: string | undefined
   #phase: string | undefined = 'starting'
 
@@ -97,6 +111,7 @@ class Parent {
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', undefined, timeoutMs)
     )
+    this.#shared = sharedPartsOf(config)
     const { fork, log, stdout, stderr } = deps
     this.#supervisor = new Supervisor({
       ...config.workers,
@@ -106,6 +121,7 @@ class Parent {
       onLink: (number, link) => this.#serve(number, link),
       onStarted: () => deps.onStarted?.(),
       onEnded: number => {
+        this.#supervisor.tellAll('gone', number)
         this.#reports.delete(number)
         void this.#gathered.ended(number)
       },
@@ -179,6 +195,11 @@ class Parent {
   #serve(number: number, link: Link): void {
     link.serve('report', report => {
       this.#reports.set(number, { ...(report as WorkerReport), at: performance.now() })
+    })
+    passOn(link, number, to => this.#supervisor.workers[to - 1]?.link)
+    link.serve('shared', asked => {
+      const { dialect, question } = asked as { dialect: string; question: unknown }
+      return this.#shared.get(dialect)?.(question)
     })
     link.serve('counted', snapshot => this.#gathered.told(number, snapshot))
   }

@@ -33,6 +33,12 @@ export interface DialectContext<Settings> {
   readonly statsd: StatsdSources
   /** Set by the dialect: time limits for silent clients. */
   readonly silence: SilenceLimit
+  /**
+   * Asks what the dialect has once for several processes ({@link Dialect.shared}). Absent: this process is the only one.
+   *
+   * @throws Error when there is no answer
+   */
+  readonly shared?: ((question: unknown) => Promise<unknown>) | undefined
 }
 
 /** Where requests wait whose records are kept so. */
@@ -101,6 +107,11 @@ export interface Dialect<Settings extends DialectSettings = DialectSettings, Nam
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
+  /**
+   * What has to be there once when several processes serve, such as a limit that holds for all of them together: it answers
+   * what the processes ask.
+   */
+  shared?(settings: Settings): (question: unknown) => unknown
   /** Its operations, for `/openapi.json`. */
   operations(settings: Settings): readonly Operation[]
   /**

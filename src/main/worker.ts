@@ -4,6 +4,7 @@ import type { WorkerFarewell, WorkerGreeting, WorkerOrder, WorkerReport } from '
 import type { App } from '../app.js'
 import { takeSnapshot } from '../metrics/aggregate.js'
 import { Link } from '../workers/link.js'
+import { Peers } from '../workers/peers.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
 import { version } from './version.js'
 
@@ -26,9 +27,10 @@ link.tell('hello')
 
 async function start({ config, place, log: style, drainMs, umask }: WorkerOrder): Promise<WorkerGreeting> {
   process.umask(umask)
-  const { number } = place
+  const { number, count } = place
+  const peers = new Peers(link, number, count)
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
-  const app = await startApp(config, { log, version: version(), drainMs, worker: place })
+  const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers } })
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
   link.serve('stop', async () => {
     const { lostRecords } = await stop(false)

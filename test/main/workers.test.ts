@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -28,9 +28,17 @@ class Client {
 
   /** Rejects when the connection is lost. */
   post(path: string, body: object): Promise<Answer> {
+    return this.#ask('POST', path, JSON.stringify(body))
+  }
+
+  get(path: string): Promise<Answer> {
+    return this.#ask('GET', path)
+  }
+
+  #ask(method: string, path: string, body?: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json' }
-      const call = request(this.#url + path, { method: 'POST', agent: this.#agent, headers }, response => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+      const call = request(this.#url + path, { method, agent: this.#agent, headers }, response => {
         let text = ''
         response.on('data', chunk => (text += chunk))
         response.on('error', reject)
@@ -40,7 +48,7 @@ class Client {
         })
       })
       call.on('error', reject)
-      call.end(JSON.stringify(body))
+      call.end(body)
     })
   }
 
@@ -105,11 +113,12 @@ describe('castellan serve --workers', function () {
     expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
 
     const answered = 'castellan_http_requests_total{dialect="kprf",method="POST",status="200"}'
+    const delivered = 'castellan_delivery_delivered_records_total'
     let metrics = await metricsOf(gateway)
-    // A worker that is late is shown as it was before.
-    while (sampleOf(metrics, answered) < 16) metrics = await metricsOf(gateway)
+    // A worker that is late is shown as it was before, and delivery tells what it has counted once in a second.
+    while (sampleOf(metrics, answered) < 16 || sampleOf(metrics, delivered) < 16) metrics = await metricsOf(gateway)
     expect(sampleOf(metrics, answered)).to.equal(16)
-    expect(sampleOf(metrics, 'castellan_delivery_delivered_records_total')).to.equal(16)
+    expect(sampleOf(metrics, delivered)).to.equal(16)
     expect(sampleOf(metrics, 'kafka_sent_messages{topic="orders"}')).to.equal(16)
     expect(sampleOf(metrics, 'castellan_http_connections')).to.be.within(8, 12)
     expect(sampleOf(metrics, 'castellan_cluster_brokers_known{cluster="default"}')).to.equal(1)
@@ -277,6 +286,59 @@ describe('castellan serve --workers', function () {
     while (found.length < accepted.length) found = await there()
     expect(found.toSorted()).to.deep.equal(accepted.toSorted())
     await gateway.child.line(/"worker":1,.*wait in a log that was left: .*worker-3/)
+    expect(await gateway.child.stop()).to.equal(0)
+  })
+
+  it('workers 9: a rate limit holds for all processes together', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'workers-')), 'castellan.yaml')
+    const rules = '[{ topic: limited, maxPerMinute: 42 }]'
+    writeFileSync(file, `dialects: { kprf: { ratelimit: { enabled: true, rules: ${rules} } } }`)
+    const gateway = await Gateway.start(children, [...TWO, '--config', file])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    const push = (client: Client, count: number): Promise<Answer> =>
+      client.post('/kprf/push', {
+        records: Array.from({ length: count }, () => ({ topic: 'limited', data: 'x' })),
+        wait_for_send: true
+      })
+    const answers = await Promise.all(clients.flatMap(client => [push(client, 4), push(client, 3), push(client, 1)]))
+    expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
+    const delivered = answers.flatMap(({ status, text }, at) =>
+      status === 200 ? [4, 3, 1][at % 3]! : text.split('"error":false').length - 1
+    )
+    expect(delivered.reduce((sum, count) => sum + count, 0)).to.equal(42)
+    expect((await Promise.all(clients.map(client => push(client, 1)))).map(({ status }) => status)).to.deep.equal(
+      new Array(8).fill(500)
+    )
+    for (const client of clients) client.close()
+  })
+
+  it('workers 10: a consumer group is joined once, and acknowledged over any connection', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'consumer.start=earliest'])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    const workers = await Promise.all(clients.map((client, at) => client.push(`m${at}`)))
+    const byWorker = new Map(workers.map(({ worker }, at) => [worker, clients[at]!]))
+    expect(byWorker.size).to.equal(2)
+    const sides = [...byWorker.values()]
+    for (const group of ['one', 'two', 'three', 'four']) {
+      const got: string[] = []
+      for (let n = 0; n < 8; n++) {
+        const message = await sides[n % 2]!.get(`/pixy/topics/orders/messages?group=${group}&noAck`)
+        expect(message.status, message.text).to.equal(200)
+        const { value, partition, offset } = JSON.parse(message.text) as Record<string, string | number>
+        got.push(Buffer.from(String(value), 'base64').toString())
+        // By the other one than it was given to.
+        const ack = `/pixy/topics/orders/acks?group=${group}&partition=${partition}&offset=${offset}`
+        const acked = await sides[(n + 1) % 2]!.post(ack, {})
+        expect(acked.status, acked.text).to.equal(200)
+      }
+      expect(got.toSorted(), group).to.deep.equal(clients.map((_, at) => `m${at}`))
+    }
+    const consumers = await sides[0]!.get('/pixy/topics/orders/consumers')
+    const members = JSON.parse(consumers.text) as Record<string, Record<string, unknown>>
+    expect(Object.values(members).map(group => Object.keys(group).length)).to.deep.equal([1, 1, 1, 1])
+    for (const client of clients) client.close()
     expect(await gateway.child.stop()).to.equal(0)
   })
 })

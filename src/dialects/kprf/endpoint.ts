@@ -12,12 +12,15 @@ import { persistedText } from '../../gateway/persisted.js'
 import { DeserializeError } from '../../json/json-reader.js'
 import type { Logger } from '../../model.js'
 import type { KprfMetrics } from './kprf-metrics.js'
+import type { LimitTurns } from './limit-turns.js'
 import type { Push, PushResult } from './push.js'
 import { parsePush, TooManyRecordsError } from './push-parse.js'
 import type { PushRequest } from './push-request.js'
 import { scanPush } from './push-scan.js'
+import type { Limits } from './rate-limiter.js'
 import { purged, refusalOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
+import { noLimits } from './shared-limits.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -47,6 +50,7 @@ export class PushEndpoint {
   readonly #maxRecords: number
   readonly #failureStart: string
   readonly #pool = new BufferPool(POOL_BYTES)
+  readonly #turns: LimitTurns | undefined
 
   /** @param maxBodyBytes the limit of the server, which may be the smaller one */
   constructor(
@@ -59,8 +63,11 @@ export class PushEndpoint {
       metrics: KprfMetrics
       log: Logger
       clock: () => number
+      /** Absent: the limits of this process are those of all. */
+      turns?: LimitTurns | undefined
     }
   ) {
+    this.#turns = parts.turns
     this.#push = parts.push
     this.#access = parts.access
     this.#answers = parts.answers
@@ -106,9 +113,8 @@ export class PushEndpoint {
     try {
       const push = scanPush(body, this.#maxRecords) ?? parsePush(body, this.#maxRecords)
       if (this.#isRefused(exchange, push, body.length)) return
-      if (wantsModern(exchange.request)) this.#answerEach(exchange, push)
-      else if (push.waitForSend) this.#answerDelivered(exchange, push)
-      else this.#answerEnqueued(exchange, push)
+      if (this.#turns === undefined) this.#serve(exchange, push)
+      else this.#serveInTurn(this.#turns, exchange, push, body)
     } catch (error) {
       if (error instanceof DeserializeError) {
         this.#chargeUnusable(exchange, body.length)
@@ -118,6 +124,30 @@ export class PushEndpoint {
         this.#tooLarge(exchange)
       } else this.#broken(exchange, error)
     }
+  }
+
+  #serve(exchange: Exchange, push: PushRequest, limits?: Limits): void {
+    if (wantsModern(exchange.request)) this.#answerEach(exchange, push, limits)
+    else if (push.waitForSend) this.#answerDelivered(exchange, push, limits)
+    else this.#answerEnqueued(exchange, push, limits)
+  }
+
+  /** Asks first whether the records may pass, where that is decided for several processes. */
+  #serveInTurn(turns: LimitTurns, exchange: Exchange, push: PushRequest, body: Buffer): void {
+    const turn = turns.take(exchange.request.socket, push.records)
+    if (turn === undefined) {
+      this.#serve(exchange, push, noLimits)
+      return
+    }
+    // The bytes of the body are valid until this returns.
+    const kept = Buffer.from(body)
+    turn(
+      limits => this.#serve(exchange, scanPush(kept, this.#maxRecords) ?? parsePush(kept, this.#maxRecords), limits),
+      error => {
+        if (error instanceof OverloadedError) this.refuse(exchange, error)
+        else this.#broken(exchange, error)
+      }
+    )
   }
 
   /** The topics are in the body, so permission to write to them can only be checked now. */
@@ -139,9 +169,9 @@ export class PushEndpoint {
     this.#access.callerOf(request).charge(0, bodyBytes)
   }
 
-  #answerEnqueued(exchange: Exchange, push: PushRequest): void {
+  #answerEnqueued(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#clock()
-    const result = this.#push.enqueue(push)
+    const result = this.#push.enqueue(push, limits)
     if (!(result instanceof Promise)) this.#result(exchange, result, false, startedAt)
     else {
       result.then(
@@ -151,19 +181,19 @@ export class PushEndpoint {
     }
   }
 
-  #answerDelivered(exchange: Exchange, push: PushRequest): void {
+  #answerDelivered(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#clock()
-    this.#push.deliver(push).then(
+    this.#push.deliver(push, limits).then(
       result => this.#result(exchange, result, true, startedAt),
       (error: unknown) => this.#broken(exchange, error)
     )
   }
 
   /** One entry per record, in the form that all APIs have in common. */
-  #answerEach(exchange: Exchange, push: PushRequest): void {
+  #answerEach(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#clock()
     const { waitForSend } = push
-    this.#push.each(push).then(
+    this.#push.each(push, limits).then(
       known => {
         const hasFailed = known.some(one => one !== 'pending' && one.type === 'failed')
         this.#metrics.answered(hasFailed ? 500 : 200, waitForSend, this.#clock() - startedAt)

@@ -3,6 +3,7 @@ import { kprfOperations } from './api.js'
 import { translateCompat } from './compat/translate.js'
 import { metricsListeners } from './metrics-listener.js'
 import { type KprfSettings, kprfSettings } from './settings.js'
+import { limitsOfAll } from './shared-limits.js'
 
 /**
  * The API of kprf, the Kafka producer proxy in Rust: `POST /push`.
@@ -20,6 +21,7 @@ export const kprf: Dialect<KprfSettings, 'kprf'> = {
   ],
   implied: ({ compat = {} }, originOf) => translateCompat(compat, path => originOf(['compat', ...path])).settings,
   listeners: metricsListeners,
+  shared: settings => limitsOfAll(settings, Date.now),
   operations: kprfOperations,
   plugin: async context => (await import('./plugin.js')).kprfPlugin(context)
 }

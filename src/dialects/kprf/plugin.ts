@@ -7,11 +7,13 @@ import { translateCompat } from './compat/translate.js'
 import { PushEndpoint } from './endpoint.js'
 import { Following } from './following.js'
 import { KprfMetrics } from './kprf-metrics.js'
+import { LimitTurns } from './limit-turns.js'
 import { METRICS_PATH } from './metrics-listener.js'
 import { Push } from './push.js'
 import { RateLimiter } from './rate-limiter.js'
 import { RecordLimits } from './record-limits.js'
 import type { KprfSettings } from './settings.js'
+import { SharedLimits } from './shared-limits.js'
 
 /** The routes of kprf. */
 export const kprfPlugin =
@@ -49,7 +51,8 @@ function createEndpoint(
   const options = { ...settings, roomWaitMs: roomWaitMsOf(context) }
   const push = new Push(gateway, limits, new Following(counted, log), options, clock)
   const answers = new Answers(now)
-  return new PushEndpoint(settings, maxBodyBytes, { push, access, answers, metrics: counted, log, clock })
+  const turns = context.shared && new LimitTurns(new SharedLimits(settings, context.shared))
+  return new PushEndpoint(settings, maxBodyBytes, { push, access, answers, metrics: counted, log, clock, turns })
 }
 
 /**

@@ -4,6 +4,7 @@ import { type Certainty, certaintyOf, persistedText } from '../../gateway/persis
 import type { RecordFailure, RecordOutcome } from '../../model.js'
 import { type Following, sizesOf } from './following.js'
 import type { PushRecord, PushRequest } from './push-request.js'
+import type { Limits } from './rate-limiter.js'
 import { failureOf, toClientError, toMessage } from './record-errors.js'
 import type { LimitCheck, RecordLimits } from './record-limits.js'
 import type { KprfSettings } from './settings.js'
@@ -69,8 +70,8 @@ export class Push {
    * Answers without waiting for Kafka, but for room, and for the durable log where that is configured. Reports records
    * that found no room, and those beyond a limit where limits are reported.
    */
-  enqueue({ records }: PushRequest): PushResult | Promise<PushResult> {
-    const checked = this.#limits.check(records)
+  enqueue({ records }: PushRequest, limits?: Limits): PushResult | Promise<PushResult> {
+    const checked = this.#limits.check(records, limits)
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
     const { ticket } = this.#produce(checked.records, this.#async)
@@ -95,8 +96,8 @@ export class Push {
    * Answers when the outcome of every record is known, or at the deadline. Until then the records themselves are not
    * referenced: views of each waiting body would burden the garbage collector.
    */
-  deliver({ records }: PushRequest): Promise<PushResult> {
-    const checked = this.#limits.check(records)
+  deliver({ records }: PushRequest, limits?: Limits): Promise<PushResult> {
+    const checked = this.#limits.check(records, limits)
     const { refusals } = checked
     const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
     const result = (outcomes: readonly RecordOutcome[]): PushResult => ({
@@ -108,8 +109,8 @@ export class Push {
   }
 
   /** What is known of each record: of a synchronous push its outcome, otherwise whether it was accepted. */
-  async each({ records, waitForSend }: PushRequest): Promise<readonly Known[]> {
-    const { records: allowed, refusals } = this.#limits.check(records)
+  async each({ records, waitForSend }: PushRequest, limits?: Limits): Promise<readonly Known[]> {
+    const { records: allowed, refusals } = this.#limits.check(records, limits)
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
     const { ticket, outcomes } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
     const known = waitForSend ? await outcomes : await acceptedOf(ticket, allowed.length)

@@ -3,6 +3,16 @@ import type { KprfSettings } from './settings.js'
 const WINDOW_MS = 60_000
 const SLOTS = 61
 
+/** Which records may pass. */
+export interface Limits {
+  /** False: all may, so checks can be skipped. */
+  readonly isActive: boolean
+  /** Counts a record; true when it may pass. */
+  allows(topic: string, nowMs: number): boolean
+  /** When a record of the topic would pass if none came until then. */
+  retryAfterSeconds(topic: string, nowMs: number): number
+}
+
 /**
  * Records per topic and minute: one count per second, and the sum of the last minute decides.
  *
@@ -14,7 +24,7 @@ const SLOTS = 61
  *
  * Source: kprf fd32acc, ratelimit.
  */
-export class RateLimiter {
+export class RateLimiter implements Limits {
   readonly #rules = new Map<string, Rule>()
 
   constructor({ enabled, rules }: Pick<KprfSettings['ratelimit'], 'enabled' | 'rules'>) {
@@ -26,18 +36,23 @@ export class RateLimiter {
     }
   }
 
-  /** False: no topic has a rule, so checks can be skipped. */
   get isActive(): boolean {
     return this.#rules.size > 0
   }
 
-  /** Counts a record; true when it may pass. */
-  allows(topic: string, nowMs: number): boolean {
-    const rule = this.#rules.get(topic)
-    return rule === undefined || rule.allows(nowMs)
+  hasRule(topic: string): boolean {
+    return this.#rules.has(topic)
   }
 
-  /** When a record of the topic would pass if none came until then. */
+  allows(topic: string, nowMs: number): boolean {
+    return this.take(topic, 1, nowMs) === 1
+  }
+
+  /** Counts records. @returns how many of them may pass */
+  take(topic: string, records: number, nowMs: number): number {
+    return this.#rules.get(topic)?.take(records, nowMs) ?? records
+  }
+
   retryAfterSeconds(topic: string, nowMs: number): number {
     return this.#rules.get(topic)?.retryAfterSeconds(nowMs) ?? 0
   }
@@ -53,14 +68,15 @@ class Rule {
     this.#maxPerMinute = maxPerMinute
   }
 
-  allows(nowMs: number): boolean {
+  take(records: number, nowMs: number): number {
     const second = Math.floor(nowMs / 1_000)
     const slot = second % SLOTS
     if (this.#seconds[slot] !== second) this.#counts[slot] = 0
     this.#seconds[slot] = second
-    this.#counts[slot]!++
+    this.#counts[slot]! += records
     this.#lastAtMs[slot] = nowMs
-    return this.#sumAt(nowMs) <= this.#maxPerMinute
+    const beyond = this.#sumAt(nowMs) - this.#maxPerMinute
+    return Math.max(0, records - Math.max(0, beyond))
   }
 
   #sumAt(nowMs: number): number {

@@ -1,6 +1,6 @@
 import type { KprfMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-request.js'
-import type { RateLimiter } from './rate-limiter.js'
+import type { Limits } from './rate-limiter.js'
 import { messageTooLarge, RATE_LIMITED, toMessage } from './record-errors.js'
 
 /**
@@ -22,37 +22,38 @@ export interface LimitCheck {
 /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
 export class RecordLimits {
   readonly #maxBytes: number
-  readonly #limiter: RateLimiter
+  readonly #limiter: Limits
   readonly #metrics: KprfMetrics
   readonly #now: () => number
 
-  constructor(messageMaxBytes: number, limiter: RateLimiter, metrics: KprfMetrics, now: () => number) {
+  constructor(messageMaxBytes: number, limiter: Limits, metrics: KprfMetrics, now: () => number) {
     this.#maxBytes = messageMaxBytes - OVERHEAD_BYTES
     this.#limiter = limiter
     this.#metrics = metrics
     this.#now = now
   }
 
-  check(records: readonly PushRecord[]): LimitCheck {
-    if (!this.#limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
+  /** @param limiter what has been decided about these records already; absent: they are counted here */
+  check(records: readonly PushRecord[], limiter = this.#limiter): LimitCheck {
+    if (!limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
       return { records, refusals: undefined }
     }
-    const refusals = records.map(record => this.#refusalOf(record))
+    const refusals = records.map(record => this.#refusalOf(record, limiter))
     if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
     const limited = new Set(records.filter((_, i) => refusals[i] === RATE_LIMITED).map(({ topic }) => topic))
     return {
       records: records.filter((_, i) => refusals[i] === undefined),
       refusals,
-      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited) })
+      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited, limiter) })
     }
   }
 
-  #retryAfterSeconds(topics: ReadonlySet<string>): number {
-    return Math.max(...[...topics].map(topic => this.#limiter.retryAfterSeconds(topic, this.#now())))
+  #retryAfterSeconds(topics: ReadonlySet<string>, limiter: Limits): number {
+    return Math.max(...[...topics].map(topic => limiter.retryAfterSeconds(topic, this.#now())))
   }
 
-  #refusalOf(record: PushRecord): string | undefined {
-    if (!this.#limiter.allows(record.topic, this.#now())) {
+  #refusalOf(record: PushRecord, limiter: Limits): string | undefined {
+    if (!limiter.allows(record.topic, this.#now())) {
       this.#metrics.rateLimited(record.topic)
       return RATE_LIMITED
     }

@@ -1,0 +1,75 @@
+import { type Link, LinkError } from './link.js'
+
+/** What tells that a worker is not there: it has ended, or does not serve yet. */
+const AWAY = 'peerAway'
+
+interface Passed {
+  readonly name: string
+  readonly body: unknown
+}
+
+/** The other workers, as one of them reaches them: by way of the process that has started all. */
+export class Peers {
+  /** Of this worker, from 1. */
+  readonly number: number
+  readonly count: number
+  readonly #link: Link
+  readonly #handlers = new Map<string, (body: unknown, from: number) => unknown>()
+  readonly #whenGone: ((number: number) => void)[] = []
+
+  constructor(link: Link, number: number, count: number) {
+    this.#link = link
+    this.number = number
+    this.count = count
+    link.serve('peer', passed => {
+      const { from, name, body } = passed as Passed & { readonly from: number }
+      return this.#handlers.get(name)?.(body, from)
+    })
+    link.serve('gone', gone => {
+      for (const listener of this.#whenGone) listener(gone as number)
+    })
+  }
+
+  /** Answers the others. */
+  serve(name: string, handler: (body: unknown, from: number) => unknown): void {
+    this.#handlers.set(name, handler)
+  }
+
+  /** A worker has ended; its successor knows nothing of what was before. */
+  onGone(listener: (number: number) => void): void {
+    this.#whenGone.push(listener)
+  }
+
+  /** @throws LinkError; {@link isAway} tells whether the other one is not there */
+  call(to: number, name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
+    return this.#link.call('peer', { to, name, body }, timeoutMs)
+  }
+
+  /** The answers of all others that are there and answer in time, in the order of their numbers. */
+  async callOthers(name: string, body: unknown, timeoutMs: number): Promise<unknown[]> {
+    const others = Array.from({ length: this.count }, (_, index) => index + 1).filter(to => to !== this.number)
+    const asked = others.map(to => this.call(to, name, body, timeoutMs).then(answer => [answer]))
+    return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
+  }
+
+  /** Asks the process that has started all. */
+  ask(name: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#link.call(name, body, timeoutMs)
+  }
+}
+
+export const isAway = (error: unknown): boolean => error instanceof LinkError && error.cause?.code === AWAY
+
+/** Lets a worker call the others. @param linkTo `undefined`: that one does not serve */
+export function passOn(link: Link, from: number, linkTo: (number: number) => Link | undefined): void {
+  link.serve('peer', async passed => {
+    const { to, name, body } = passed as Passed & { readonly to: number }
+    const other = linkTo(to)
+    if (other === undefined) throw away(to)
+    return other.call('peer', { from, name, body }).catch((error: LinkError) => {
+      throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
+    })
+  })
+}
+
+const away = (number: number): Error => Object.assign(new Error(`worker ${number} does not serve`), { code: AWAY })
