@@ -1,24 +1,48 @@
-import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../gateway/gateway.js'
+import type {
+  ConsumedMessage,
+  ConsumedMessages,
+  ConsumeManyResult,
+  Gateway,
+  MessageId,
+  MessageLimits,
+  NoMessage,
+  OfferedMessage
+} from '../gateway/gateway.js'
 import type { Peers } from './peers.js'
 
-/** So long a message that was passed on can be given back: until its answer is sent, or the client has left. */
+/** So long messages that were passed on can be given back: until the answer is sent, or the client has left. */
 const KEPT_MS = 60_000
 const SWEEP_MS = 5_000
-/** Most messages that can be given back; of further ones the oldest is offered again when nobody acknowledges it. */
+/** Most answers whose messages can be given back; those of older ones are offered again when they are not acknowledged. */
 const MAX_KEPT = 10_000
 
-/** A message on its way to another worker. */
-export interface MessageOfOwner {
-  readonly type: 'message'
-  readonly message: Omit<ConsumedMessage, 'ack' | 'giveBack'>
-  /** Stands for the message where it is given back. */
+/** Messages on their way to another worker, at least one. */
+export interface MessagesOfOwner {
+  readonly type: 'messages'
+  readonly messages: readonly OfferedMessage[]
+  /** Stands for them where they are acknowledged together, or given back. */
   readonly token: number
 }
 
-interface Kept {
+/** What a worker asks for; `limits`: several messages at once. */
+export interface AskedOfOwner {
+  readonly groupId: string
+  readonly topic: string
+  readonly limits: MessageLimits | undefined
+  readonly timeoutMs: number
+  /** The number of the request there, for its withdrawal. */
+  readonly id: number
+}
+
+export interface AcknowledgedTogether {
+  readonly token: number
+  readonly groupId: string
+  readonly ids: readonly MessageId[]
+}
+
+interface Kept extends Pick<ConsumedMessages, 'ack' | 'giveBack'> {
   readonly for: number
   readonly at: number
-  readonly giveBack: () => void
 }
 
 /** Answers what other workers ask the owner of a group. */
@@ -35,44 +59,53 @@ export class GroupOwner {
     this.#gateway = gateway
     const serve = <Body>(verb: string, handler: (body: Body, from: number) => unknown): void =>
       peers.serve(`${verb} ${cluster}`, (body, from) => handler(body as Body, from))
-    serve('consume', (asked: Asked, from) => this.#consume(asked, from))
+    serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
     serve('cancel', ({ id }: { id: number }, from) => this.#cancels.get(`${from}/${id}`)?.())
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
+    serve('ackTogether', (asked: AcknowledgedTogether) => this.#ackTogether(asked))
     serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
     serve('durableLog', () => gateway.durableLog())
     peers.onGone(number => this.#gone(number))
   }
 
-  #consume({ groupId, topic, id, timeoutMs }: Asked, from: number): Promise<unknown> {
-    const key = `${from}/${id}`
+  #consume(asked: AskedOfOwner, from: number): Promise<MessagesOfOwner | NoMessage> {
+    const key = `${from}/${asked.id}`
     return new Promise(resolve => {
       let isAnswered = false
-      const reply = (result: ConsumeResult): void => {
+      const cancel = this.#ask(asked, result => {
         isAnswered = true
         this.#cancels.delete(key)
-        resolve(result.type === 'message' ? this.#keep(result.message, from) : result)
-      }
-      const cancel = this.#gateway.consume(groupId, topic, timeoutMs, { reply })
+        resolve(result.type === 'messages' ? this.#keep(result.messages, from) : result)
+      })
       if (isAnswered) return
       this.#cancels.set(key, () => {
         this.#cancels.delete(key)
         cancel()
-        resolve({ type: 'timedOut' } satisfies ConsumeResult)
+        resolve({ type: 'timedOut' })
       })
     })
   }
 
-  #keep(message: ConsumedMessage, from: number): MessageOfOwner {
+  #ask({ groupId, topic, limits, timeoutMs }: AskedOfOwner, reply: (result: ConsumeManyResult) => void): () => void {
+    if (limits !== undefined) return this.#gateway.consumeMany(groupId, topic, limits, timeoutMs, { reply })
+    return this.#gateway.consume(groupId, topic, timeoutMs, {
+      reply: result => reply(result.type === 'message' ? together(result.message) : result)
+    })
+  }
+
+  async #ackTogether({ token, groupId, ids }: AcknowledgedTogether): Promise<void> {
+    const kept = this.#take(token)
+    if (kept !== undefined) kept.ack()
+    else await Promise.all(ids.map(id => this.#gateway.ack(groupId, id)))
+  }
+
+  #keep(given: ConsumedMessages, from: number): MessagesOfOwner {
     const token = ++this.#lastToken
-    this.#kept.set(token, { for: from, at: performance.now(), giveBack: () => message.giveBack() })
+    const kept = { for: from, at: performance.now(), ack: () => given.ack(), giveBack: () => given.giveBack() }
+    this.#kept.set(token, kept)
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
-    const { topic, partition, groupId, retries, offset, timestampMs, key, value, headers } = message
-    return {
-      type: 'message',
-      message: { topic, partition, groupId, retries, offset, timestampMs, key, value, headers },
-      token
-    }
+    return { type: 'messages', messages: given.messages.map(toOffered), token }
   }
 
   #take(token: number): Kept | undefined {
@@ -99,9 +132,20 @@ export class GroupOwner {
   }
 }
 
-interface Asked {
-  readonly groupId: string
-  readonly topic: string
-  readonly id: number
-  readonly timeoutMs: number
-}
+const together = (message: ConsumedMessage): ConsumeManyResult => ({
+  type: 'messages',
+  messages: { messages: [message], ack: () => message.ack(), giveBack: () => message.giveBack() }
+})
+
+/** Without what only this process can call. */
+const toOffered = ({
+  topic,
+  partition,
+  groupId,
+  retries,
+  offset,
+  timestampMs,
+  key,
+  value,
+  headers
+}: OfferedMessage): OfferedMessage => ({ topic, partition, groupId, retries, offset, timestampMs, key, value, headers })

@@ -1,14 +1,15 @@
 import type { Requester } from '../actor/requester.js'
 import type {
   AckResult,
-  ConsumedMessage,
+  ConsumeManyResult,
   ConsumeResult,
   DurableLogStats,
   Gateway,
-  MessageId
+  MessageId,
+  NoMessage
 } from '../gateway/gateway.js'
 import { ownFailure } from '../requests/failures.js'
-import { GroupOwner, type MessageOfOwner } from './group-owner.js'
+import { type AcknowledgedTogether, type AskedOfOwner, GroupOwner, type MessagesOfOwner } from './group-owner.js'
 import { isAway, type Peers } from './peers.js'
 
 /** A worker that has ended is started again soon. */
@@ -16,7 +17,7 @@ const RETRY_MS = 200
 const STATS_TIMEOUT_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
 
-type Asked = Pick<ConsumedMessage, 'groupId' | 'topic'>
+type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
 
 /**
  * Which worker reads on behalf of a group: the same for all, as long as their number is.
@@ -49,7 +50,13 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     consume: (groupId, topic, timeoutMs, requester) =>
       isOwn(groupId)
         ? own.consume(groupId, topic, timeoutMs, requester)
-        : others.consume({ groupId, topic }, timeoutMs, requester),
+        : others.consume({ groupId, topic, limits: undefined }, timeoutMs, {
+            reply: result => requester.reply(single(result))
+          }),
+    consumeMany: (groupId, topic, limits, timeoutMs, requester) =>
+      isOwn(groupId)
+        ? own.consumeMany(groupId, topic, limits, timeoutMs, requester)
+        : others.consume({ groupId, topic, limits }, timeoutMs, requester),
     ack: (groupId, message) => (isOwn(groupId) ? own.ack(groupId, message) : others.ack(groupId, message)),
     durableLog: async () => {
       const answers = await peers.callOthers(`durableLog ${cluster}`, undefined, STATS_TIMEOUT_MS)
@@ -89,22 +96,20 @@ class OtherOwners {
     this.#longPollMs = longPollMs
   }
 
-  consume(asked: Asked, timeoutMs = this.#longPollMs, { reply }: Requester<ConsumeResult>): () => void {
+  consume(asked: Wanted, timeoutMs = this.#longPollMs, { reply }: Requester<ConsumeManyResult>): () => void {
     const endsAt = performance.now() + timeoutMs
     const id = ++this.#lastId
     let isOver = false
-    const end = (result: ConsumeResult): void => {
+    const end = (result: ConsumeManyResult): void => {
       isOver = true
       reply(result)
     }
     const ask = async (): Promise<void> => {
-      const remainingMs = Math.max(1, Math.ceil(endsAt - performance.now()))
+      const body: AskedOfOwner = { ...asked, id, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) }
       try {
-        const result = (await this.#call(asked.groupId, 'consume', { ...asked, id, timeoutMs: remainingMs })) as
-          | MessageOfOwner
-          | Exclude<ConsumeResult, { type: 'message' }>
-        if (!isOver) end(result.type === 'message' ? this.#toMessage(result) : result)
-        else if (result.type === 'message') this.#giveBack(result)
+        const result = (await this.#call(asked.groupId, 'consume', body)) as MessagesOfOwner | NoMessage
+        if (!isOver) end(result.type === 'messages' ? this.#toMessages(asked.groupId, result) : result)
+        else if (result.type === 'messages') this.#giveBack(asked.groupId, result)
       } catch (error) {
         if (isOver) return
         if (!isAway(error)) end(ownFailure('overloaded', (error as Error).message, true))
@@ -116,12 +121,11 @@ class OtherOwners {
     return () => {
       if (isOver) return
       isOver = true
-      void this.#call(asked.groupId, 'cancel', { id }).catch(() => undefined)
+      this.#tell(asked.groupId, 'cancel', { id })
     }
   }
 
-  async ack(groupId: string, message: MessageId): Promise<AckResult> {
-    const { topic, partition, offset } = message
+  async ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     try {
       const asked = { groupId, topic, partition, offset }
       return (await this.#call(groupId, 'ack', asked, ACK_TIMEOUT_MS)) as AckResult
@@ -132,18 +136,31 @@ class OtherOwners {
     }
   }
 
-  #toMessage(result: MessageOfOwner): ConsumeResult {
-    const { message } = result
-    const ack = (): void => void this.ack(message.groupId, message)
-    return { type: 'message', message: { ...message, ack, giveBack: () => this.#giveBack(result) } }
+  #toMessages(groupId: string, result: MessagesOfOwner): ConsumeManyResult {
+    const { messages, token } = result
+    const ids = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+    const ack = (): void => this.#tell(groupId, 'ackTogether', { token, groupId, ids } satisfies AcknowledgedTogether)
+    return { type: 'messages', messages: { messages, ack, giveBack: () => this.#giveBack(groupId, result) } }
   }
 
-  #giveBack({ message: { groupId }, token }: MessageOfOwner): void {
-    void this.#call(groupId, 'giveBack', { token }).catch(() => undefined)
+  #giveBack(groupId: string, { token }: MessagesOfOwner): void {
+    this.#tell(groupId, 'giveBack', { token })
+  }
+
+  /** What cannot be said to an owner that has ended need not be said. */
+  #tell(groupId: string, verb: string, body: object): void {
+    void this.#call(groupId, verb, body).catch(() => undefined)
   }
 
   #call(groupId: string, verb: string, body: object, timeoutMs?: number): Promise<unknown> {
     const owner = ownerOf(this.#cluster, groupId, this.#peers.count)
     return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, timeoutMs)
   }
+}
+
+/** The first of several messages, where only one was asked for. */
+function single(result: ConsumeManyResult): ConsumeResult {
+  if (result.type !== 'messages') return result
+  const { messages, ack, giveBack } = result.messages
+  return { type: 'message', message: { ...messages[0]!, ack, giveBack } }
 }

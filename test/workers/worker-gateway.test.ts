@@ -1,0 +1,253 @@
+import { expect } from 'chai'
+import type { Requester } from '../../src/actor/requester.js'
+import type {
+  ConsumedMessage,
+  ConsumeManyResult,
+  ConsumeResult,
+  Gateway,
+  MessageId,
+  MessageLimits,
+  OfferedMessage
+} from '../../src/gateway/gateway.js'
+import { Link } from '../../src/workers/link.js'
+import { Peers, passOn } from '../../src/workers/peers.js'
+import { ownerOf, workerGateway } from '../../src/workers/worker-gateway.js'
+import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeTime } from '../support/fake-time.js'
+import { turns } from '../support/turns.js'
+
+/** A gateway whose messages the test hands out. */
+class GroupsByHand extends FakeGateway {
+  readonly waiting: {
+    groupId: string
+    topic: string
+    timeoutMs: number | undefined
+    reply: (r: ConsumeResult) => void
+  }[] = []
+  readonly acked: [string, MessageId][] = []
+  readonly givenBack: number[] = []
+  cancelled = 0
+
+  override consume(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeResult>
+  ): () => void {
+    this.waiting.push({ groupId, topic, timeoutMs, reply })
+    return () => this.cancelled++
+  }
+
+  /** The next request is one for several messages. */
+  override consumeMany(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    _timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeManyResult>
+  ): () => void {
+    const messages = Array.from({ length: limits.maxMessages }, (_, offset) => toOffered(groupId, topic, offset))
+    const ack = (): void => void this.acked.push(...messages.map(one => [groupId, one] as [string, MessageId]))
+    const giveBack = (): void => void this.givenBack.push(...messages.map(({ offset }) => offset))
+    reply({ type: 'messages', messages: { messages, ack, giveBack } })
+    return () => this.cancelled++
+  }
+
+  override async ack(groupId?: string, message?: MessageId) {
+    this.acked.push([groupId!, message!])
+    return { type: 'acked' } as const
+  }
+
+  offer(offset: number, value: Buffer | null = Buffer.from('v')): void {
+    const { groupId, topic, reply } = this.waiting.shift()!
+    const message: ConsumedMessage = {
+      groupId,
+      topic,
+      partition: 3,
+      offset,
+      timestampMs: 5,
+      key: Buffer.alloc(0),
+      value,
+      headers: [{ key: 'h', value: null }],
+      retries: 1,
+      ack: () => this.acked.push([groupId, { topic, partition: 3, offset }]),
+      giveBack: () => this.givenBack.push(offset)
+    }
+    reply({ type: 'message', message })
+  }
+}
+
+const toOffered = (groupId: string, topic: string, offset: number): OfferedMessage => ({
+  groupId,
+  topic,
+  partition: 3,
+  offset,
+  timestampMs: 5,
+  key: null,
+  value: Buffer.from('v'),
+  headers: [],
+  retries: 0
+})
+
+/** Workers in this process, and what passes their calls on. */
+function workersOf(count: number) {
+  const parentEnds = new Map<number, Link>()
+  const workers: { own: GroupsByHand; gateway: Gateway }[] = []
+  for (let number = 1; number <= count; number++) {
+    const parentEnd: Link = new Link(frame => queueMicrotask(() => workerEnd.receive(structuredClone(frame))))
+    const workerEnd: Link = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
+    passOn(parentEnd, number, to => parentEnds.get(to))
+    parentEnds.set(number, parentEnd)
+    const own = new GroupsByHand()
+    workers.push({ own, gateway: workerGateway(own, 'default', new Peers(workerEnd, number, count), 3_000) })
+  }
+  const end = (number: number): void => {
+    parentEnds.get(number)!.close('it has ended')
+    parentEnds.delete(number)
+    for (const link of parentEnds.values()) link.tell('gone', number)
+  }
+  return { workers, end, revive: (number: number, link: Link) => parentEnds.set(number, link), parentEnds }
+}
+
+/** A group whose owner is the worker. */
+const groupOf = (owner: number, workers = 2): string => {
+  for (let i = 0; ; i++) if (ownerOf('default', `group-${i}`, workers) === owner) return `group-${i}`
+}
+
+describe('consumer groups of several workers', () => {
+  it('have one owner each, about as many at every worker', () => {
+    const counts = [0, 0, 0, 0]
+    for (let i = 0; i < 1_000; i++) counts[ownerOf('default', `group ${i}`, 4) - 1]!++
+    for (const count of counts) expect(count).to.be.within(150, 350)
+    expect(ownerOf('a', 'group', 4)).to.equal(ownerOf('a', 'group', 4))
+  })
+
+  it('are read by their owner, whichever worker is asked; bytes stay as they are', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeResult[] = []
+    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    expect(workers[0]!.own.waiting).to.deep.equal([])
+    expect(workers[1]!.own.waiting[0]!).to.deep.include({ groupId: group, topic: 'orders' })
+    expect(workers[1]!.own.waiting[0]!.timeoutMs).to.be.within(900, 1_000)
+    workers[1]!.own.offer(7, null)
+    await turns(3)
+    const [result] = results as [ConsumeResult & { type: 'message' }]
+    expect(results).to.have.length(1)
+    const { message } = result
+    expect(message).to.deep.include({
+      groupId: group,
+      topic: 'orders',
+      partition: 3,
+      offset: 7,
+      value: null,
+      retries: 1
+    })
+    expect(message.key).to.have.length(0)
+    expect(message.headers).to.deep.equal([{ key: 'h', value: null }])
+    message.ack()
+    await turns(3)
+    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 'orders', partition: 3, offset: 7 }]])
+  })
+
+  it('hand on several messages together, which are acknowledged or given back together', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeManyResult[] = []
+    const ask = () =>
+      workers[0]!.gateway.consumeMany(group, 'orders', { maxMessages: 3, maxBytes: 1_000 }, 1_000, {
+        reply: result => results.push(result)
+      })
+    ask()
+    ask()
+    await turns(3)
+    const [first, second] = results.map(result => (result as ConsumeManyResult & { type: 'messages' }).messages)
+    expect(first!.messages.map(({ offset }) => offset)).to.deep.equal([0, 1, 2])
+    first!.ack()
+    second!.giveBack()
+    await turns(3)
+    expect(workers[1]!.own.acked.map(([, { offset }]) => offset)).to.deep.equal([0, 1, 2])
+    expect(workers[1]!.own.givenBack).to.deep.equal([0, 1, 2])
+  })
+
+  it('hand on acknowledgements, failures and messages that are given back', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+      type: 'acked'
+    })
+    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2 }]])
+    const results: ConsumeResult[] = []
+    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    workers[1]!.own.waiting.shift()!.reply({ type: 'timedOut' })
+    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    workers[1]!.own.offer(8)
+    await turns(3)
+    expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'message'])
+    ;(results[1] as ConsumeResult & { type: 'message' }).message.giveBack()
+    await turns(3)
+    expect(workers[1]!.own.givenBack).to.deep.equal([8])
+  })
+
+  it('do not wait for a client any more that has gone, and get back what was on its way to it', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    let replies = 0
+    const ask = () => workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => replies++ })
+    const cancel = ask()
+    await turns(3)
+    cancel()
+    await turns(3)
+    expect(workers[1]!.own.cancelled).to.equal(1)
+    workers[1]!.own.waiting.length = 0
+    const late = ask()
+    await turns(3)
+    workers[1]!.own.offer(9)
+    late()
+    await turns(5)
+    expect([workers[1]!.own.givenBack, replies]).to.deep.equal([[9], 0])
+  })
+
+  it('wait for an owner that has ended, and say in time that there was no message', async () => {
+    const time = new FakeTime()
+    try {
+      const { workers, end } = workersOf(2)
+      const group = groupOf(2)
+      const results: ConsumeResult[] = []
+      const startedAt = performance.now()
+      workers[0]!.gateway.consume(group, 'orders', 300, { reply: result => results.push(result) })
+      await turns(3)
+      end(2)
+      await turns(3)
+      expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+        type: 'notRead'
+      })
+      expect(results).to.deep.equal([])
+      while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
+      expect(results).to.deep.equal([{ type: 'timedOut' }])
+    } finally {
+      time.restore()
+    }
+  })
+
+  it('give back what they have handed to a worker that has ended, the first message first', async () => {
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    for (let offset = 1; offset <= 3; offset++) {
+      workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => undefined })
+      await turns(3)
+      workers[1]!.own.offer(offset)
+      await turns(3)
+    }
+    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => undefined })
+    await turns(3)
+    end(1)
+    await turns(3)
+    // The one that was given back last is offered first.
+    expect(workers[1]!.own.givenBack).to.deep.equal([3, 2, 1])
+    expect(workers[1]!.own.cancelled).to.equal(1)
+  })
+})
