@@ -24,7 +24,7 @@ export class LimitTurns {
     const permits = this.#limits.permits(records)
     const before = this.#last.get(connection)
     if (permits === undefined && before === undefined) return undefined
-    // Awaited below, behind others: until then its failure is nobody else's.
+    // It is awaited below, behind others: a failure before that would count as unhandled.
     permits?.catch(() => undefined)
     return (serve, fail) => {
       const served = (before ?? Promise.resolve())
