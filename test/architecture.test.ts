@@ -43,6 +43,8 @@ const guests: Record<string, RegExp> = {
   zod: /^(config|settings|dialects)/,
   yaml: /^(config|dialects\/(kprf|kafka-pixy))$/,
   'smol-toml': /^dialects\/kprf$/,
+  ini: /^dialects\/kprf$/,
+  hjson: /^dialects\/kprf$/,
   jose: /^access$/,
   'prom-client': /^metrics$/,
   commander: /^main$/,

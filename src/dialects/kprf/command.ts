@@ -5,7 +5,7 @@ export const kprfCommand: DialectCommand = {
   name: 'kprf',
   summary: "runs kprf's API alone, by kprf's configuration file",
   flags: [
-    { flags: '-c, --config <FILE>', description: "kprf's configuration file: .yaml, .json or .toml" },
+    { flags: '-c, --config <FILE>', description: "kprf's configuration file: .yaml, .json, .toml, .ini or .hjson" },
     { flags: '-b, --brokers <HOST:PORT,…>', description: 'the Kafka cluster, instead of kafka.brokers' },
     { flags: '--embedded', description: 'the embedded broker, and not kafka.brokers' }
   ],

@@ -144,7 +144,9 @@ describe('castellan kprf: the configuration file of kprf', () => {
     ['config.yaml', 'kafka: { brokers: [a:1] }\nhttp: { port: 7 }'],
     ['config.YML', 'kafka:\n  brokers: [a:1]\nhttp:\n  port: "7"'],
     ['config.json', '{"kafka":{"brokers":["a:1"]},"http":{"port":7}}'],
-    ['config.toml', '[kafka]\nbrokers = ["a:1"]\n[http]\nport = 7']
+    ['config.toml', '[kafka]\nbrokers = ["a:1"]\n[http]\nport = 7'],
+    ['config.ini', 'kafka.brokers[0] = a:1\n; a comment\n[http]\nport = 7'],
+    ['config.hjson', '{\n  # a comment\n  kafka: {\n    brokers: [\n      a:1\n    ]\n  }\n  http: { port: 7 }\n}']
   ]
   for (const [file, text] of formats) {
     it(`reads ${file}`, async () => {
@@ -162,6 +164,41 @@ describe('castellan kprf: the configuration file of kprf', () => {
     expect(settings.find(({ path }) => path.join('.') === 'dialects.kprf.ratelimit.enabled')?.value).to.equal(true)
   })
 
+  it('reads lists of INI from keys that are paths, as kprf does', async () => {
+    const text = `kafka.brokers[1] = b:2
+kafka.brokers[0] = a:1
+ratelimit.rules[0].topic_name = orders
+ratelimit.rules[0].max_requests_per_minute = 42
+output_file = /var/log/kprf.log
+__proto__.http.port = 1
+[ratelimit]
+enabled = true
+[http]
+metrics_port = 8
+`
+    const { config, notes } = load(await translate(text, { file: 'kprf.ini' }))
+    expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
+    expect(config.dialects.kprf).to.include({ port: 4242, metricsPort: 8 })
+    expect(config.dialects.kprf.ratelimit).to.deep.include({
+      enabled: true,
+      rules: [{ topic: 'orders', maxPerMinute: 42 }]
+    })
+    expect(config.log.file).to.equal('/var/log/kprf.log')
+    expect(notes.join()).to.not.include('ratelimit').and.to.not.include('brokers')
+  })
+
+  it('takes rules as kprf does: limits in quotes, and keys it does not know', async () => {
+    const rules = [{ topic_name: 'orders', max_requests_per_minute: '42', owner: 'shop' }]
+    const { config, notes } = load(
+      await translate(
+        stringify({ kafka: { brokers: ['a:1'] }, http: { prot: 1 }, ratelimit: { enabled: true, rules } })
+      )
+    )
+    expect(config.dialects.kprf.ratelimit.rules).to.deep.equal([{ topic: 'orders', maxPerMinute: 42 }])
+    expect(notes).to.include('config.yaml: ratelimit.rules.0.owner is no setting of kprf and is ignored')
+    expect(notes).to.include('config.yaml: http.prot is no setting of kprf and is ignored; did you mean port?')
+  })
+
   const refused: [what: string, file: string, text: string, message: RegExp][] = [
     ['no brokers', 'c.yaml', 'http: { port: 1 }', /c\.yaml: kafka\.brokers: is missing/],
     ['an empty list of brokers', 'c.yaml', 'kafka: { brokers: [] }', /kafka\.brokers: is missing/],
@@ -177,9 +214,21 @@ describe('castellan kprf: the configuration file of kprf', () => {
     ['broken JSON', 'c.json', '{"kafka": {"password": "secret-password', /^c\.json: is no valid JSON$/],
     ['broken TOML', 'c.toml', 'kafka = [', /^c\.toml: /],
     ['a list', 'c.yaml', '- a', /expected the settings of kprf/],
-    ['INI', 'c.ini', '[kafka]', /INI has no lists/],
-    ['HJSON', 'c.hjson', '{}', /write it as JSON or YAML/],
-    ['another ending', 'c.conf', '{}', /name a \.yaml, \.json or \.toml file/]
+    [
+      'INI without brokers',
+      'c.ini',
+      '[kafka]',
+      /kafka\.brokers: is missing; write kafka\.brokers\[0\] = HOST:PORT above the first section/
+    ],
+    ['broken HJSON', 'c.hjson', '{ kafka: { password: "secret-password', /^c\.hjson: .*line 1/],
+    [
+      'a misspelt key',
+      'c.yaml',
+      'kafka: { brokerz: [a] }',
+      /kafka\.brokers: is missing; kafka\.brokerz is no setting of kprf; did you mean brokers\?/
+    ],
+    ['YAML that is not closed', 'c.yaml', 'kafka:\n  brokers: ["a:1"\n', /^c\.yaml: .* at line \d, column \d$/],
+    ['another ending', 'c.conf', '{}', /name a \.yaml, \.json, \.toml, \.ini or \.hjson file/]
   ]
   for (const [what, file, text, message] of refused) {
     it(`refuses ${what} in one line`, async () => {
@@ -206,7 +255,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
 
   it('keeps `__proto__` out of the settings', async () => {
     const { unknown } = await readKprfFile('c.json', '{"__proto__":{"http":{"port":1}},"kafka":{"constructor":1}}')
-    expect(unknown).to.deep.equal(['__proto__', 'kafka.constructor'])
+    expect(unknown.map(({ key }) => key)).to.deep.equal(['__proto__', 'kafka.constructor'])
   })
 })
 

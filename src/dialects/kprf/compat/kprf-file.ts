@@ -1,7 +1,7 @@
 import { ConfigError } from '../../../errors.js'
 import type { Assignment } from '../../../settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
-import { type KprfFile, readKprfFile } from './read-file.js'
+import { type KprfFile, readKprfFile, type UnknownKey } from './read-file.js'
 import { translateCompat } from './translate.js'
 
 const COMMAND = 'castellan kprf'
@@ -33,13 +33,22 @@ export async function translateKprf({ flags, environment, readFile }: ForeignCon
   const file = await readKprfFile(name, readFile(name))
   const given = brokersOf(flags)
   if (!hasBrokers(file) && given.length === 0 && !isNamedBy(environment)) {
-    throw new ConfigError(`${name}: kafka.brokers: is missing`)
+    throw new ConfigError(`${name}: kafka.brokers: is missing${whyMissing(name, file)}`)
   }
   const { settings, notes } = translateCompat(file.compat, path => `${name}, ${path.join('.')}`)
   return {
     settings: [...DEFAULTS, ...settings, ...given],
-    notes: [...notes, ...file.unknown.map(key => `${name}: ${key} is no setting of kprf and is ignored`)]
+    notes: [...notes, ...file.unknown.map(unknown => `${name}: ${ignored(unknown)}`)]
   }
+}
+
+const ignored = ({ key, hint }: UnknownKey): string => `${key} is no setting of kprf and is ignored${hint}`
+
+/** What may have been meant for them, or how a format names them. */
+function whyMissing(name: string, { unknown }: KprfFile): string {
+  const wrong = unknown.find(({ key, hint }) => key.startsWith('kafka.') && hint.includes('brokers'))
+  if (wrong !== undefined) return `; ${wrong.key} is no setting of kprf${wrong.hint}`
+  return /\.ini$/i.test(name) ? '; write kafka.brokers[0] = HOST:PORT above the first section' : ''
 }
 
 const hasBrokers = ({ compat }: KprfFile): boolean => (compat.kafka?.brokers?.length ?? 0) > 0

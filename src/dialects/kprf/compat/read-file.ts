@@ -1,29 +1,21 @@
-import { extname } from 'node:path'
 import type { z } from 'zod'
 import { ConfigError } from '../../../errors.js'
+import { suggestion } from '../../../settings/suggestion.js'
+import { parseFile } from './formats.js'
 import { type CompatSettings, compatSettings } from './settings.js'
 
 /** The content of a configuration file of kprf. */
 export interface KprfFile {
   readonly compat: CompatSettings
   /** Keys that kprf does not know, and ignores. */
-  readonly unknown: readonly string[]
+  readonly unknown: readonly UnknownKey[]
 }
 
-type Parse = (text: string) => Promise<unknown>
-
-const parsers = new Map<string, Parse>([
-  ['.yaml', async text => (await import('yaml')).parse(text)],
-  ['.yml', async text => (await import('yaml')).parse(text)],
-  ['.json', async text => parseJson(text)],
-  ['.toml', async text => (await import('smol-toml')).parse(text)]
-])
-
-/** Formats that kprf reads, too, and why they are not read here. */
-const others = new Map([
-  ['.ini', 'INI has no lists, so that it cannot name brokers'],
-  ['.hjson', 'write it as JSON or YAML']
-])
+export interface UnknownKey {
+  readonly key: string
+  /** `; did you mean port?`, or an empty text. */
+  readonly hint: string
+}
 
 /**
  * Reads a configuration file of kprf; its ending tells the format.
@@ -31,43 +23,20 @@ const others = new Map([
  * @throws ConfigError naming every value that cannot be used, one per line
  */
 export async function readKprfFile(name: string, text: string): Promise<KprfFile> {
-  const content = await parse(name, text)
+  const content = await parseFile(name, text)
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw new ConfigError(`${name}: expected the settings of kprf, such as "kafka:"`)
   }
-  const unknown: string[] = []
+  const unknown: UnknownKey[] = []
   const known = knownOf(content as Record<string, unknown>, compatShape, '', unknown)
   const parsed = compatSettings.safeParse(known)
   if (!parsed.success) throw new ConfigError(parsed.error.issues.map(issue => describe(name, issue)).join('\n'))
   return { compat: parsed.data ?? {}, unknown }
 }
 
-async function parse(name: string, text: string): Promise<unknown> {
-  const ending = extname(name).toLowerCase()
-  const read = parsers.get(ending)
-  if (read === undefined) {
-    const why = others.get(ending) ?? 'name a .yaml, .json or .toml file'
-    throw new ConfigError(`${name}: cannot be read: ${why}`)
-  }
-  try {
-    return await read(text)
-  } catch (error) {
-    // The rest of a parser's message quotes the file, which may hold a password.
-    throw new ConfigError(`${name}: ${(error as Error).message.split('\n')[0]!.slice(0, 200)}`)
-  }
-}
-
-/** Without the parser's message, which quotes what it cannot read. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Error('is no valid JSON')
-  }
-}
-
+type Kind = 'number' | 'boolean' | 'other'
 interface Shape {
-  readonly [key: string]: Shape | 'number' | 'boolean' | 'other'
+  readonly [key: string]: Shape | readonly [Shape] | Kind
 }
 
 const numbers = (...keys: string[]): Shape => Object.fromEntries(keys.map(key => [key, 'number']))
@@ -84,24 +53,29 @@ const compatShape: Shape = {
   },
   http: numbers('port', 'metrics_port'),
   output_file: 'other',
-  ratelimit: { enabled: 'boolean', rules: 'other' }
+  ratelimit: { enabled: 'boolean', rules: [{ topic_name: 'other', ...numbers('max_requests_per_minute') }] }
 }
 
-function knownOf(content: Record<string, unknown>, shape: Shape, prefix: string, unknown: string[]): object {
+function knownOf(content: Record<string, unknown>, shape: Shape, prefix: string, unknown: UnknownKey[]): object {
   const known: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(content)) {
     const expected = Object.hasOwn(shape, key) ? shape[key] : undefined
-    if (expected === undefined) unknown.push(prefix + key)
-    else if (value === null) continue
-    else if (typeof expected === 'string') known[key] = fromText(value, expected)
-    else if (typeof value === 'object' && !Array.isArray(value)) {
-      known[key] = knownOf(value as Record<string, unknown>, expected, `${prefix}${key}.`, unknown)
-    } else known[key] = value
+    if (expected === undefined) unknown.push({ key: prefix + key, hint: suggestion(key, Object.keys(shape)) })
+    else if (value !== null) known[key] = knownValue(value, expected, prefix + key, unknown)
   }
   return known
 }
 
-function fromText(value: unknown, expected: 'number' | 'boolean' | 'other'): unknown {
+function knownValue(value: unknown, expected: Shape[string], path: string, unknown: UnknownKey[]): unknown {
+  if (typeof expected === 'string') return fromText(value, expected)
+  const isList = Array.isArray(value)
+  if (typeof value !== 'object' || isList !== Array.isArray(expected)) return value
+  if (!isList) return knownOf(value as Record<string, unknown>, expected as Shape, `${path}.`, unknown)
+  const [shape] = expected as readonly [Shape]
+  return value.map((item, index) => (item === null ? item : knownValue(item, shape, `${path}.${index}`, unknown)))
+}
+
+function fromText(value: unknown, expected: Kind): unknown {
   if (typeof value !== 'string' || expected === 'other') return value
   if (expected === 'number') return /^-?\d+$/.test(value) ? Number(value) : value
   return value === 'true' ? true : value === 'false' ? false : value
