@@ -8,7 +8,7 @@ import { dialectCommands } from '../../src/dialects/commands.js'
 import { dialects } from '../../src/dialects/dialects.js'
 import { ConfigError } from '../../src/errors.js'
 import type { Process } from '../../src/main/command.js'
-import { describeDialectCommand } from '../../src/main/commands/dialect.js'
+import { commandsOfDialects, describeDialectCommand } from '../../src/main/commands/dialect.js'
 import { toProgram } from '../../src/main/program.js'
 
 describe('house 2: a command for the configuration of an imitated system', () => {
@@ -61,6 +61,13 @@ describe('house 2: a command for the configuration of an imitated system', () =>
       readonly dialects: Record<string, Record<string, unknown>>
     }
   const set = (path: string, value: unknown) => ({ path: path.split('.'), value, origin: 'PORT' })
+
+  it('promises no default of `castellan serve` that it does not have', () => {
+    for (const { name, options } of commandsOfDialects) {
+      const said = options.map(({ description }) => description).filter(text => /8080|none: the embedded/.test(text))
+      expect(said, name).to.deep.equal([])
+    }
+  })
 
   it('is given its own flags, the environment and files', async () => {
     await run(['--config', 'kprf.yaml', '--quiet', '--port', '1', '--print-config'], { PORT: '4242' })

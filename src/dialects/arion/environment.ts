@@ -14,7 +14,7 @@ interface Variable {
 }
 
 const whole = (text: string): unknown => (/^-?\d+$/.test(text) ? Number(text) : text)
-const seconds = (text: string): unknown => (/^\d+$/.test(text) ? Number(text) * 1_000 : text)
+const seconds = (text: string): unknown => (/^-?\d+$/.test(text) ? Number(text) * 1_000 : text)
 const wholeOrBlank = (text: string): unknown => (text.trim() === '' ? undefined : whole(text))
 /** Only the word `true` counts, in any case. */
 const flag = (text: string): boolean => text.toLowerCase() === 'true'
@@ -65,7 +65,7 @@ export function translateArion({ flags, environment }: ForeignConfiguration): Tr
   if (isEmbedded) settings.push({ path: ['embedded', 'enabled'], value: true, origin: '--embedded' })
   const port = flags.get('port')
   if (typeof port === 'string') settings.push({ path: [...ARION, 'port'], value: whole(port), origin: '--port' })
-  return { settings, notes: [...ignored(environment), ...unknown(environment)] }
+  return { settings, notes: [...switchedOff(environment), ...ignored(environment), ...unknown(environment)] }
 }
 
 function assign({ name, path, byDefault, read }: Variable, given: string | undefined): Assignment[] {
@@ -82,6 +82,17 @@ function batchingProblems(environment: Environment): string[] {
     .filter(name => (environment[name] ?? '').trim() !== '')
     .map(name => `${name}: works only with ARION_FSYNC_PUT=false and ARION_FSYNC_TAKE=false`)
 }
+
+const ON_OR_OFF = /^(true|false|no|off|n|0|)$/i
+
+/** `yes` looks as if it switched syncs on. */
+const switchedOff = (environment: Environment): string[] =>
+  ['ARION_FSYNC_PUT', 'ARION_FSYNC_TAKE']
+    .filter(name => !ON_OR_OFF.test(environment[name] ?? 'true'))
+    .map(name => {
+      const given = JSON.stringify(environment[name])
+      return `${name}: ${given} counts as false, as in Arion; only the word true switches it on`
+    })
 
 const ignored = (environment: Environment): string[] =>
   [...WITHOUT_EFFECT]

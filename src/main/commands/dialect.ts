@@ -2,7 +2,7 @@ import { Option } from 'commander'
 import type { DialectCommand } from '../../dialects/command.js'
 import { dialectCommands } from '../../dialects/commands.js'
 import type { CommandDescription } from '../command.js'
-import { notEmpty } from '../options.js'
+import { isSetting, notEmpty, SettingOption } from '../options.js'
 import { serveCommand } from './serve.js'
 
 const NOTES = "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
@@ -19,7 +19,9 @@ export function describeDialectCommand(command: DialectCommand): CommandDescript
   const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))
   const isTaken = ({ long, short }: Option): boolean =>
     own.some(option => option.long === long || (short !== undefined && option.short === short))
-  const others = serveCommand.options.filter(option => option.long !== '--config' && !isTaken(option))
+  const others = serveCommand.options
+    .filter(option => option.long !== '--config' && !isTaken(option))
+    .map(withOtherDefault)
   return {
     name,
     summary,
@@ -29,6 +31,18 @@ export function describeDialectCommand(command: DialectCommand): CommandDescript
     survivesCrash: true,
     run: async (line, process) => (await import('../serve.js')).serveAs(command, line, process)
   }
+}
+
+/** What has another default than in `castellan serve`: clients use the port of the API, and the foreign configuration names Kafka. */
+const OTHER_DEFAULTS = new Map([
+  ['--port', 'the shared port, where the API has a prefix (default: any free one)'],
+  ['--brokers', 'the Kafka cluster, instead of the one that the foreign configuration or its default names']
+])
+
+function withOtherDefault(option: Option): Option {
+  const description = OTHER_DEFAULTS.get(option.long ?? '')
+  if (description === undefined || !isSetting(option)) return option
+  return new SettingOption(option.flags, description, option.path)
 }
 
 export const commandsOfDialects: readonly CommandDescription[] = dialectCommands.map(describeDialectCommand)

@@ -91,6 +91,16 @@ describe("Arion's environment variables", () => {
     }
   })
 
+  it('tells who writes neither true nor false that syncs are off', () => {
+    const about = (environment: Record<string, string>): string[] =>
+      load(environment).notes.filter(note => note.includes('FSYNC'))
+    expect(about({ ARION_FSYNC_PUT: 'yes', ARION_FSYNC_TAKE: '1' })).to.deep.equal([
+      'ARION_FSYNC_PUT: "yes" counts as false, as in Arion; only the word true switches it on',
+      'ARION_FSYNC_TAKE: "1" counts as false, as in Arion; only the word true switches it on'
+    ])
+    expect(about({ ARION_FSYNC_PUT: 'False', ARION_FSYNC_TAKE: 'TRUE' })).to.deep.equal([])
+  })
+
   it('arion 36: syncs from time to time need both others off; blank means none', () => {
     const words = 'works only with ARION_FSYNC_PUT=false and ARION_FSYNC_TAKE=false'
     expect(problemsOf({ ARION_FSYNC_THRESHOLD: '10' })).to.deep.equal([`ARION_FSYNC_THRESHOLD: ${words}`])
@@ -104,6 +114,7 @@ describe("Arion's environment variables", () => {
     ['ARION_PORT', 'abc', /^dialects\.arion\.port: .*"abc".*ARION_PORT/],
     ['ARION_PORT', '', /^dialects\.arion\.port: .*ARION_PORT/],
     ['ARION_IDLE_TIMEOUT', '1.5', /^dialects\.arion\.idleTimeoutMs: .*"1\.5".*ARION_IDLE_TIMEOUT/],
+    ['ARION_IDLE_TIMEOUT', '-1', /^dialects\.arion\.idleTimeoutMs: must be at least 0.*ARION_IDLE_TIMEOUT/],
     ['ARION_MAX_MESSAGE_SIZE', '1MB', /^dialects\.arion\.maxMessageBytes: .*"1MB".*ARION_MAX_MESSAGE_SIZE/],
     ['ARION_SLAB_SIZE', '1000', /^wal\.slabBytes: .*ARION_SLAB_SIZE/],
     ['STATSD_PORT', 'x', /^statsd\.port: .*"x".*STATSD_PORT/],
