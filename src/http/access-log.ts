@@ -27,7 +27,7 @@ export function toAccessLine(time: string, fields: AccessFields): string {
   const told = status === 'aborted' ? '"aborted"' : status
   return (
     `{"time":"${time}","requestId":${JSON.stringify(requestId)},"address":"${address}","dialect":"${dialect}",` +
-    `"method":"${method}","route":${route === null ? 'null' : `"${route}"`},"status":${told},` +
+    `"method":"${method}","route":${JSON.stringify(route)},"status":${told},` +
     `"durationMs":${Math.round(durationMs * 1_000) / 1_000}}\n`
   )
 }

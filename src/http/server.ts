@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
+import { routeNameOf } from '../dialects/route-names.js'
 import { type CastellanError, OverloadedError } from '../errors.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
@@ -160,13 +161,13 @@ function answered(
   const { receivedAt } = request.raw as ReceivedRequest
   metrics.answered(dialect, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
-    const { id: requestId, method, routeOptions } = request
+    const { id: requestId, method } = request
     const address = (request.raw as ReceivedRequest).holder.address.key
-    accessLog.write({ requestId, address, dialect, method, route: routeOptions.url, status, durationMs })
+    accessLog.write({ requestId, address, dialect, method, route: routeNameOf(request), status, durationMs })
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
-    const { id: requestId, method, routeOptions } = request
-    requestLog.answered({ requestId, method, route: routeOptions.url, status, durationMs })
+    const { id: requestId, method } = request
+    requestLog.answered({ requestId, method, route: routeNameOf(request), status, durationMs })
   }
 }
 

@@ -71,6 +71,8 @@ describe('the access log', () => {
       app = await startTestApp('127.0.0.1:1', {
         'http.accessLog.target': file,
         'dialects.kafboy.syncTimeoutMs': '100',
+        'dialects.kafboy.routesAsync': '/say "/:topic',
+        'dialects.arion.durability': 'memory',
         'shutdown.graceMs': '200'
       })
     })
@@ -87,13 +89,27 @@ describe('the access log', () => {
     it('tells of every request, of whatever API, and never a value', async () => {
       await ask('/kafboy/async/secret-topic')
       await ask('/kafboy/sync/secret-topic')
+      await ask('/kafboy/say%20%22/secret-topic')
+      await ask('/kafboy/nowhere/secret-topic/of/mine')
+      await ask('/arion/async/secret-topic/secret-key')
+      await ask('/arion/health-check', 'GET')
+      await ask('/pixy/topics/secret-topic/messages')
+      await ask('/pixy/clusters/default/topics//secret-topic/messages')
       await ask('/kprf/push')
       await ask('/nowhere/secret-topic', 'GET')
       await app.stop()
       const told = lines().map(({ dialect, method, route, status }) => [dialect, method, route, status])
       expect(told).to.have.deep.members([
-        ['kafboy', 'POST', '/kafboy/*', 200],
-        ['kafboy', 'POST', '/kafboy/*', 503],
+        ['kafboy', 'POST', '/kafboy/async/:topic', 200],
+        ['kafboy', 'POST', '/kafboy/sync/:topic', 503],
+        ['kafboy', 'POST', '/kafboy/say "/:topic', 200],
+        ['kafboy', 'POST', '/kafboy/*', 404],
+        ['arion', 'POST', '/arion/async/:topic/:key', 202],
+        ['arion', 'GET', '/arion/health-check', 200],
+        ['kafka-pixy', 'POST', '/pixy/topics/:topic/messages', 400],
+        ['kafka-pixy', 'POST', '/pixy/*', 301],
+        // Where the redirection leads.
+        ['kafka-pixy', 'GET', '/pixy/clusters/:cluster/topics/:topic/messages', 400],
         ['kprf', 'POST', '/kprf/push', 415],
         ['none', 'GET', null, 404]
       ])

@@ -53,6 +53,14 @@ export class ArionEndpoint {
     }
   }
 
+  /** For the logs: `/sync/:topic/:key`. */
+  routeNameOf(request: IncomingMessage): string | undefined {
+    const target = targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet)
+    if (target.type === 'stats') return '/stats'
+    if (target.type === 'health') return '/health-check'
+    return target.type === 'produce' ? `/${target.mode}/:topic${target.key === null ? '' : '/:key'}` : undefined
+  }
+
   /** The path as it was sent, without the prefix and the query. */
   #pathOf(request: IncomingMessage): string {
     const sent = sentUrlOf(request)

@@ -3,6 +3,7 @@ import type { Gateway } from '../../gateway/gateway.js'
 import type { StatsdValue } from '../../metrics/statsd/statsd-line.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
+import { nameRoutes } from '../route-names.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics } from './arion-metrics.js'
 import { ConnectionTimes } from './connection-times.js'
@@ -29,6 +30,7 @@ export function arionPlugin(context: DialectContext<ArionSettings>, Server: Webs
   lifetime.onStop(async () => metrics.stopped())
   return app => {
     const endpoint = createEndpoint(context, Server, app.prefix, metrics, answers)
+    nameRoutes(app, request => endpoint.routeNameOf(request))
     app.addHook(
       'preParsing',
       byHand(exchange => endpoint.receive(exchange), admissionOf(context, settings.durability))

@@ -6,6 +6,7 @@ import type { Exchange } from '../../exchange/exchange.js'
 import type { MonotonicClock } from '../../model.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
+import { nameRoutes } from '../route-names.js'
 import { Disco } from './disco.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
@@ -54,6 +55,7 @@ export async function kafboyPlugin(
     const disco = new Disco(answers, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
+    nameRoutes(app, request => table.find(pathOf(request, app.prefix))?.path)
     const receive = (exchange: Exchange): void => {
       const route = routeOf(exchange.request)
       if (route?.type === 'produce') {

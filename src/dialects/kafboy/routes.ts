@@ -3,12 +3,12 @@ import { percentDecoded } from './form.js'
 /** How a request is produced, as the path says. */
 export type ProduceMode = 'async' | 'sync' | 'batchAsync' | 'batchSync'
 
-/** What a path means. */
+/** What a path means; `path` is the template that it follows, `/sync/:topic`. */
 export type Route =
-  | { readonly type: 'produce'; readonly mode: ProduceMode; readonly topic: string }
-  | { readonly type: 'disco' }
+  | { readonly type: 'produce'; readonly mode: ProduceMode; readonly topic: string; readonly path: string }
+  | { readonly type: 'disco'; readonly path: string }
   /** A percent sign without two hexadecimal digits. */
-  | { readonly type: 'undecodable' }
+  | { readonly type: 'undecodable'; readonly path?: undefined }
 
 /** Which paths there are. Templates are those of cowboy: `/1/foo/:topic`, `[/optional]`, `[...]` for the rest. */
 export interface RouteSettings {
@@ -35,6 +35,7 @@ export interface ServedPath {
 
 interface Pattern {
   readonly mode: ProduceMode | undefined
+  readonly path: string
   readonly segments: readonly string[]
 }
 
@@ -46,6 +47,7 @@ export class RouteTable {
   constructor(settings: RouteSettings) {
     this.#patterns = servedPaths(settings).map(({ mode, path }) => ({
       mode,
+      path: path.replace(/\/$/, ''),
       segments: path.split('/').filter(segment => segment !== '')
     }))
   }
@@ -60,14 +62,14 @@ export class RouteTable {
     return route
   }
 
-  #match(path: string): Route | undefined {
-    const segments = segmentsOf(path)
+  #match(sent: string): Route | undefined {
+    const segments = segmentsOf(sent)
     if (segments === undefined) return { type: 'undecodable' }
-    for (const { mode, segments: template } of this.#patterns) {
+    for (const { mode, path, segments: template } of this.#patterns) {
       const topic = topicOf(template, segments)
       if (topic === undefined) continue
-      if (mode === undefined) return { type: 'disco' }
-      if (topic !== '') return { type: 'produce', mode, topic }
+      if (mode === undefined) return { type: 'disco', path }
+      if (topic !== '') return { type: 'produce', mode, topic, path }
     }
     return undefined
   }

@@ -3,9 +3,12 @@ import { Answers } from '../../exchange/answers.js'
 import { registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
+import { nameRoutes } from '../route-names.js'
 import { Endpoint } from './endpoint.js'
 import { PixyAnswers } from './pixy-answers.js'
+import { sentParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
+import { nameOf, targetOf } from './target.js'
 
 /** The routes of Kafka-Pixy. */
 export const kafkaPixyPlugin =
@@ -32,6 +35,7 @@ export const kafkaPixyPlugin =
     const atOnce = byHand(receive)
     const whenRoom = byHand(receive, context.admission)
     const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
+    nameRoutes(app, request => nameOf(targetOf(sentParts(request, app.prefix).path)))
     app.addHook('preParsing', function (request, reply, payload, done) {
       const entry = !isProduce(request.raw) ? atOnce : isSync(request.raw) ? whenRoom : whenAsyncRoom
       entry.call(this, request, reply, payload, done)

@@ -32,6 +32,16 @@ export function targetOf(path: string): Target {
   return ofSegments(decoded.split('/').slice(1))
 }
 
+/** For the logs: `/clusters/:cluster/topics/:topic/messages`. */
+export function nameOf(target: Target): string | undefined {
+  if (target.type !== 'route') return undefined
+  const { name, cluster } = target
+  if (name === 'ping') return '/_ping'
+  const below = cluster === undefined ? '/topics' : '/clusters/:cluster/topics'
+  if (name === 'topics') return below
+  return name === 'topic' ? `${below}/:topic` : `${below}/:topic/${name}`
+}
+
 function ofSegments([first, ...rest]: readonly string[]): Target {
   if (first === 'clusters' && rest[0]) return below(rest[0], rest.slice(1))
   return first === '_ping' && rest.length === 0
