@@ -145,7 +145,7 @@ describe('house 2: a dialect registers itself', () => {
       const answer = await call('http://localhost/greet', { socketPath: unixSocket })
       expect([answer.status, answer.body]).to.deep.equal([200, '{"greeting":"hello","clusters":["default"]}'])
       expect(logged()).to.include(`tiny socket: unix:${unixSocket}`)
-      expect(unixSocketsOf(listed, set())).to.deep.equal([{ path: unixSocket, setting: 'tiny.socket' }])
+      expect(unixSocketsOf(listed, set())).to.deep.equal([{ path: unixSocket, mode: '600', setting: 'tiny.socket' }])
     })
 
     it('it is listed on the front page', async () => {
