@@ -10,6 +10,8 @@ export interface HeldRequest extends IncomingMessage {
   /** Nothing more is read from the connection, until {@link letGo}. */
   hold(): void
   letGo(): void
+  /** Calls back once: when the whole body has come, or the request is over. */
+  whenReceived(received: () => void): void
   whenOver(over: () => void): void
 }
 
@@ -146,8 +148,7 @@ export class Admission {
       if (this.#waiting.size > 0) this.#watchTurn()
     }
     const timer = setTimeout(come, EXPECTED_FOR_MS)
-    request.once('end', come)
-    request.whenOver(come)
+    request.whenReceived(come)
   }
 
   #watchTurn(): void {

@@ -1,7 +1,9 @@
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import type { OverloadedError } from '../errors.js'
 import type { HeldRequest } from '../exchange/admission.js'
+import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { UpgradeOwner } from '../exchange/upgrade.js'
 import type { BrowserGuard } from './browser-guard.js'
@@ -10,6 +12,10 @@ import { isWebsocketRequest } from './websocket-request.js'
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
+
+/** Node's own, which the types do not tell of. */
+const dumpOf = (IncomingMessage.prototype as unknown as { _dump(this: IncomingMessage): void })._dump
+const hasEndedOf = Object.getOwnPropertyDescriptor(Readable.prototype, 'readableEnded')!.get!
 
 /** Holds the parser's value of `upgrade`. */
 const ASKED = Symbol('asked')
@@ -40,11 +46,11 @@ export interface RequestHolder {
  * A request as Node's parser creates it. The parser pushes every byte of a body in here, so bodies are counted here,
  * whether they are read or not:
  *
- *   received   pushed into the stream, and held by the connection until the request is over
+ *   received   pushed into the stream, or handed on, and held by the connection until the request is over
  *   refused    discarded; a reader gets an `error` event, which does not destroy the stream
  *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class ReceivedRequest extends IncomingMessage implements HeldRequest {
+export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource {
   readonly holder: RequestHolder
   /** The check of the web page for which a browser sends the request. */
   readonly guard: BrowserGuard
@@ -55,6 +61,9 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
   #onOver: (() => void) | undefined
+  #onReceived: (() => void) | undefined
+  /** Gets the body instead of the stream. */
+  #reader: BodyReader | undefined
   #refusal: OverloadedError | undefined
   #isRefusalTold = false
   #isEndHeldBack = false
@@ -66,6 +75,15 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
   #isHeld = false
   /** The handler of an upgraded connection. */
   owner: UpgradeOwner | undefined
+
+  static {
+    // The types tell of a property, so an accessor cannot override it in the class.
+    Object.defineProperty(ReceivedRequest.prototype, 'readableEnded', {
+      get(this: ReceivedRequest): boolean {
+        return this.#reader === undefined ? (hasEndedOf.call(this) as boolean) : this.complete
+      }
+    })
+  }
 
   constructor(socket: Socket, holder: RequestHolder, guard: BrowserGuard) {
     super(socket)
@@ -96,7 +114,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
 
   /** Whether the body is being read or discarded: then the client alone determines its pace. */
   get isRead(): boolean {
-    return this.isOver || this.readableFlowing === true
+    return this.isOver || this.#reader !== undefined || this.readableFlowing === true
   }
 
   /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
@@ -112,9 +130,26 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
     if (chunk === null) return this.#end()
     if (this.isOver || this.#refusal !== undefined) return true
     const refusal = this.holder.take(this, this.#chargeOf(chunk))
-    if (refusal === undefined) return super.push(chunk, encoding)
-    this.refuse(refusal)
+    if (refusal !== undefined) this.refuse(refusal)
+    else if (this.#reader === undefined) return super.push(chunk, encoding)
+    else this.#reader.chunk(chunk)
     return true
+  }
+
+  /**
+   * The events and ticks of a stream cost a push about a tenth. The stream is left as it was, so Node must be told that it is neither to be emptied
+   * ({@link _dump}) nor waited for ({@link readableEnded}); a test for each version of Node pins both.
+   */
+  handOn(reader: BodyReader): boolean {
+    const hasBegun = this.complete || this.readableLength > 0 || this.readableFlowing !== null
+    if (hasBegun || this.#waitsForContinue || this.#refusal !== undefined || this.isOver) return false
+    this.#reader = reader
+    return true
+  }
+
+  /** Called by Node when the answer was sent and nothing has read the stream. */
+  _dump(): void {
+    if (this.#reader === undefined) dumpOf.call(this)
   }
 
   override _read(size: number): void {
@@ -140,6 +175,8 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
     this.letGo()
     this.holder.end(this)
     if (this.#isEndHeldBack) super.push(null)
+    this.#reader?.closed()
+    this.#onReceived?.()
     this.#onOver?.()
   }
 
@@ -166,6 +203,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
         over()
       }
     }
+  }
+
+  /** One caller only. */
+  whenReceived(received: () => void): void {
+    this.#onReceived = received
   }
 
   /** Another protocol has taken over the connection. The request is over when the connection ends. */
@@ -200,21 +242,30 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest {
    * A chunk that waits in the stream's buffer costs more memory than its bytes; one that is read is passed on at once.
    */
   #chargeOf(chunk: Buffer): number {
-    return this.readableFlowing === true ? chunk.length : Math.max(chunk.length, UNREAD_PIECE_BYTES)
+    return this.isRead ? chunk.length : Math.max(chunk.length, UNREAD_PIECE_BYTES)
   }
 
   /** A later reader must not take the end of a refused body for the end of a complete one. */
   #end(): boolean {
     this.receivedAt = performance.now()
+    this.#onReceived?.()
+    if (this.#reader !== undefined) {
+      if (this.#refusal === undefined) this.#reader.end()
+      // Node waits for it when the answer was sent before the end of the body.
+      if (this.listenerCount('end') > 0) this.emit('end')
+      return true
+    }
     if (this.#refusal === undefined || this.#isRefusalTold || this.isOver) return super.push(null)
     this.#isEndHeldBack = true
     return false
   }
 
   #tellRefusal(): void {
-    if (this.isOver || this.#isRefusalTold || this.listenerCount('error') === 0) return
+    if (this.isOver || this.#isRefusalTold) return
+    if (this.#reader === undefined && this.listenerCount('error') === 0) return
     this.#isRefusalTold = true
-    this.emit('error', this.#refusal)
+    if (this.#reader === undefined) this.emit('error', this.#refusal)
+    else this.#reader.failed(this.#refusal!)
   }
 
   #sayContinue(): void {

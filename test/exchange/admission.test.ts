@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import type { OverloadedError } from '../../src/errors.js'
@@ -25,15 +24,15 @@ class FakeRoom {
   }
 }
 
-class FakeRequest extends EventEmitter {
+class FakeRequest {
   readonly headers: Record<string, string>
   readonly socket: object
   isHeld = false
   isOver = false
   #over = (): void => undefined
+  #received = (): void => undefined
 
   constructor(sizeBytes: number | undefined, socket: object) {
-    super()
     this.headers = sizeBytes === undefined ? {} : { 'content-length': String(sizeBytes) }
     this.socket = socket
   }
@@ -50,8 +49,17 @@ class FakeRequest extends EventEmitter {
     this.#over = over
   }
 
+  whenReceived(received: () => void): void {
+    this.#received = received
+  }
+
+  receive(): void {
+    this.#received()
+  }
+
   leave(): void {
     this.isOver = true
+    this.#received()
     this.#over()
   }
 }
@@ -190,7 +198,7 @@ describe('admission', () => {
     ask('b', 1 * MIB)
     clock.tick(0)
     expect(entered).to.have.length(3)
-    coming[0]!.emit('end')
+    coming[0]!.receive()
     clock.tick(0)
     expect(entered).to.deep.equal(['a1', 'a2', 'a3', 'b'])
   })
@@ -266,7 +274,7 @@ describe('admission', () => {
     ask('b', MIB)
     clock.tick(0)
     expect(entered).to.deep.equal(['a'])
-    first.emit('end')
+    first.receive()
     clock.tick(0)
     expect(entered).to.deep.equal(['a', 'b'])
   })
