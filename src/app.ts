@@ -32,6 +32,8 @@ import type { Logger } from './model.js'
 import { leftDirectories } from './wal/left-directories.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
 import type { Peers } from './workers/peers.js'
+import { SharedAddresses } from './workers/shared-addresses.js'
+import { SharedQuotas } from './workers/shared-quotas.js'
 import { workerGateway } from './workers/worker-gateway.js'
 
 /** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
@@ -173,7 +175,8 @@ class Rooms {
     const { unreadyReasons } = this.#status()
     registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters.all)
     // Comes first: a certificate that cannot be read should be found before anything else is started.
-    const doors = await openDoors(this.#config, this.#metrics, this.#roomLog)
+    const { peers } = this.#worker ?? {}
+    const doors = await openDoors(this.#config, this.#metrics, this.#roomLog, peers && new SharedQuotas(peers))
     this.#shutdown.add('closing the doors', async () => doors.close())
     const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
     this.#shutdown.add('closing the access log', async () => accessLog?.close())
@@ -289,6 +292,7 @@ class Rooms {
         drainSteps
       }),
       door: doors.door,
+      elsewhere: peers && new SharedAddresses(peers),
       accessLog,
       certificates: doors.certificates,
       managementCertificates: doors.managementCertificates,

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { CastellanError } from '../errors.js'
+import { type CastellanError, OverloadedError } from '../errors.js'
 import type { MonotonicClock } from '../model.js'
 import { type Access, type Caller, deniedCaller } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
@@ -7,7 +7,7 @@ import { Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
 import { type Authentication, isRefusal, type Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
-import { Quotas } from './quotas.js'
+import { type QuotaSharing, Quotas } from './quotas.js'
 import { RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
@@ -50,8 +50,8 @@ export class Door implements Access {
     }
     const authentication = authenticator.authenticate(visit)
     if (authentication instanceof Promise) {
-      authentication.then(result => done(this.#settle(visit, result, byAddress, quotas.now())), done)
-    } else done(this.#settle(visit, authentication, byAddress, now))
+      authentication.then(result => this.#settle(visit, result, byAddress, quotas.now(), done)).catch(done)
+    } else this.#settle(visit, authentication, byAddress, now, done)
   }
 
   /** A request that was not admitted may do nothing. */
@@ -63,30 +63,53 @@ export class Door implements Access {
     visit: Visit,
     authentication: Authentication,
     byAddress: QuotaAccount | undefined,
-    now: number
-  ): CastellanError | undefined {
-    if (isRefusal(authentication)) return this.#refused(visit, authentication)
+    now: number,
+    done: (error?: CastellanError) => void
+  ): void {
+    if (isRefusal(authentication)) {
+      done(this.#refused(visit, authentication))
+      return
+    }
     const { quotas, rules } = this.#deps
     const { principal } = authentication
     const byPrincipal = quotas.ofPrincipal(principal, now)
-    const tooMany = byPrincipal && (quotas.refusalOf(byPrincipal, now) ?? this.#take(visit, byPrincipal))
-    if (tooMany) return this.#counted(tooMany)
-    const request: Called = visit.request
-    request[CALLER] = new RequestCaller(
-      this.#deps,
-      visit,
-      authentication,
-      rules?.grantsOf(principal),
-      byAddress,
-      byPrincipal
-    )
+    const admitted = (tooMany?: CastellanError): void => {
+      if (tooMany === undefined) {
+        const grants = rules?.grantsOf(principal)
+        const request: Called = visit.request
+        request[CALLER] = new RequestCaller(this.#deps, visit, authentication, grants, byAddress, byPrincipal)
+      }
+      done(tooMany && this.#counted(tooMany))
+    }
+    const tooMany = byPrincipal && quotas.refusalOf(byPrincipal, now)
+    if (tooMany !== undefined || !byPrincipal?.limitsRequests) admitted(tooMany)
+    else if (quotas.sharing === undefined) admitted(this.#take(visit, byPrincipal))
+    else this.#takeAmongAll(quotas.sharing, visit, principal, byPrincipal).then(admitted, done)
+  }
+
+  /** The same where other processes count as well. */
+  async #takeAmongAll(
+    sharing: QuotaSharing,
+    visit: Visit,
+    principal: string,
+    { maxRequests }: QuotaAccount
+  ): Promise<CastellanError | undefined> {
+    const { quotas, metrics } = this.#deps
+    const isEntered = await sharing.enter(principal, maxRequests).catch(error => {
+      throw new OverloadedError(`the quotas of all workers cannot be asked: ${(error as Error).message}`)
+    })
+    if (!isEntered) return quotas.tooManyInFlight
+    metrics.requestsInFlight.value++
+    visit.onEnd(() => {
+      metrics.requestsInFlight.value--
+      sharing.leave(principal)
+    })
     return undefined
   }
 
   /** Counts a request as in flight until it ends, or returns the reason for refusing it. */
   #take(visit: Visit, account: QuotaAccount): CastellanError | undefined {
     const { quotas, metrics } = this.#deps
-    if (!account.limitsRequests) return undefined
     const error = quotas.enter(account)
     if (error) return error
     metrics.requestsInFlight.value++
@@ -128,10 +151,11 @@ export function createDoor(
     readonly metrics: AccessMetrics
     readonly auditSink: AuditSink
     readonly clock: MonotonicClock
+    readonly sharing?: QuotaSharing | undefined
   }
 ): Door | undefined {
-  const { authenticator, isAuthenticated, metrics, auditSink, clock } = deps
-  const quotas = new Quotas(quotaSettings, clock)
+  const { authenticator, isAuthenticated, metrics, auditSink, clock, sharing } = deps
+  const quotas = new Quotas(quotaSettings, clock, sharing)
   const hasRules = isAuthenticated || access.rules.length > 0
   if (!hasRules && !quotas.isActive && access.audit === 'off') return undefined
   const rules = hasRules ? new Rules(access.rules) : undefined

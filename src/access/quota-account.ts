@@ -45,18 +45,25 @@ export class Meter {
 export class QuotaAccount {
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
-  readonly #maxRequests: number
+  readonly maxRequests: number
+  readonly #onSpent: ((records: number, bytes: number) => void) | undefined
   #requests = 0
 
-  constructor({ recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits, now: number) {
+  /** @param onSpent told of what is spent here */
+  constructor(
+    { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits,
+    now: number,
+    onSpent?: (records: number, bytes: number) => void
+  ) {
+    this.#onSpent = onSpent
     this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
     this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
-    this.#maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
+    this.maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
   }
 
   /** Whether the number of requests in flight is limited. */
   get limitsRequests(): boolean {
-    return this.#maxRequests !== Number.POSITIVE_INFINITY
+    return this.maxRequests !== Number.POSITIVE_INFINITY
   }
 
   /** Time until the rates admit another request. */
@@ -66,7 +73,7 @@ export class QuotaAccount {
 
   /** Counts a request as in flight; false when the limit is reached. {@link leave} ends it. */
   enter(): boolean {
-    if (this.#requests >= this.#maxRequests) return false
+    if (this.#requests >= this.maxRequests) return false
     this.#requests++
     return true
   }
@@ -76,6 +83,12 @@ export class QuotaAccount {
   }
 
   spend(records: number, bytes: number): void {
+    this.spentElsewhere(records, bytes)
+    this.#onSpent?.(records, bytes)
+  }
+
+  /** Another process has let so much pass. */
+  spentElsewhere(records: number, bytes: number): void {
     this.#records?.spend(records)
     this.#bytes?.spend(bytes)
   }

@@ -13,17 +13,39 @@ const MS_PER_SECOND = 1_000
 
 const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
 
+/** The accounts of other processes that serve the same clients. */
+export interface QuotaSharing {
+  /** Tells the others what an account has spent here. */
+  spent(kind: AccountKind, name: string, records: number, bytes: number): void
+  /** Told of what accounts have spent at the others. */
+  onSpentElsewhere(listener: (kind: AccountKind, name: string, records: number, bytes: number) => void): void
+  /** Counts a request of a principal as in flight, whichever process it came to; false when there are so many. */
+  enter(principal: string, maxRequests: number): Promise<boolean>
+  leave(principal: string): void
+}
+
+export type AccountKind = 'principal' | 'address'
+
 /** The accounts of principals and of addresses. */
 export class Quotas {
   readonly #clock: MonotonicClock
   readonly #principals: Accounts | undefined
   readonly #addresses: Accounts | undefined
+  readonly sharing: QuotaSharing | undefined
 
-  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock) {
+  /** @param sharing absent: this process is the only one */
+  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock, sharing?: QuotaSharing) {
     this.#clock = clock
+    this.sharing = sharing
     const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
-    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts(perPrincipal, own)
-    if (isLimited(perAddress)) this.#addresses = new Accounts(perAddress, new Map())
+    const toAccounts = (kind: AccountKind, limits: QuotaLimits, named: ReadonlyMap<string, QuotaLimits>): Accounts =>
+      new Accounts(limits, named, sharing && ((name, records, bytes) => sharing.spent(kind, name, records, bytes)))
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = toAccounts('principal', perPrincipal, own)
+    if (isLimited(perAddress)) this.#addresses = toAccounts('address', perAddress, new Map())
+    sharing?.onSpentElsewhere((kind, name, records, bytes) => {
+      const accounts = kind === 'principal' ? this.#principals : this.#addresses
+      accounts?.get(name, clock()).spentElsewhere(records, bytes)
+    })
   }
 
   get isActive(): boolean {
@@ -51,7 +73,11 @@ export class Quotas {
 
   /** Counts a request as in flight, or returns the reason for refusing it; `leave` of the account ends it. */
   enter(account: QuotaAccount): QuotaExceededError | undefined {
-    return account.enter() ? undefined : exceeded('requests in flight', MS_PER_SECOND)
+    return account.enter() ? undefined : this.tooManyInFlight
+  }
+
+  get tooManyInFlight(): QuotaExceededError {
+    return exceeded('requests in flight', MS_PER_SECOND)
   }
 
   /** Charges both accounts, or none. */
@@ -87,9 +113,16 @@ class Accounts {
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
-  constructor(limits: QuotaLimits, own: ReadonlyMap<string, QuotaLimits>) {
+  readonly #onSpent: ((name: string, records: number, bytes: number) => void) | undefined
+
+  constructor(
+    limits: QuotaLimits,
+    own: ReadonlyMap<string, QuotaLimits>,
+    onSpent: ((name: string, records: number, bytes: number) => void) | undefined
+  ) {
     this.#limits = limits
     this.#own = own
+    this.#onSpent = onSpent
   }
 
   get size(): number {
@@ -104,7 +137,9 @@ class Accounts {
     if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
       return (this.#shared ??= new QuotaAccount(this.#limits, now))
     }
-    const account = new QuotaAccount(own ?? this.#limits, now)
+    const onSpent = this.#onSpent
+    const tell = onSpent && ((records: number, bytes: number) => onSpent(name, records, bytes))
+    const account = new QuotaAccount(own ?? this.#limits, now, tell)
     this.#byName.set(name, account)
     return account
   }

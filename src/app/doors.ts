@@ -4,6 +4,7 @@ import { createDoor, type Door } from '../access/door.js'
 import { fetchKeys } from '../access/fetch-keys.js'
 import { IssuerKeys } from '../access/issuer-keys.js'
 import { JsonWebTokens } from '../access/json-web-tokens.js'
+import type { QuotaSharing } from '../access/quotas.js'
 import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
@@ -26,9 +27,15 @@ export interface Doors {
 /**
  * Builds what every request passes before it is served.
  *
+ * @param sharing where other processes serve the same clients
  * @throws ConfigError naming the setting whose file cannot be used
  */
-export async function openDoors(config: Config, metrics: PrometheusMetrics, log: Logger): Promise<Doors> {
+export async function openDoors(
+  config: Config,
+  metrics: PrometheusMetrics,
+  log: Logger,
+  sharing?: QuotaSharing
+): Promise<Doors> {
   const certificates = await openCertificates('http.tls', config.http.tls, log)
   const managementCertificates =
     config.management.port === 'off' ? undefined : await openCertificates('management.tls', config.management.tls, log)
@@ -45,7 +52,8 @@ export async function openDoors(config: Config, metrics: PrometheusMetrics, log:
     isAuthenticated: requiresCredentials(config.auth),
     metrics: new AccessMetrics(metrics),
     auditSink: line => audit.write(line),
-    clock: () => performance.now()
+    clock: () => performance.now(),
+    sharing
   })
   const reload = async (): Promise<void> => {
     authenticator.forget()

@@ -13,6 +13,7 @@ import type { Logger } from '../model.js'
 import { GatheredMetrics } from '../workers/gathered-metrics.js'
 import type { Link, LinkError } from '../workers/link.js'
 import { passOn } from '../workers/peers.js'
+import { RequestsInFlight } from '../workers/requests-in-flight.js'
 import { workerCountOf } from '../workers/settings.js'
 import { Supervisor } from '../workers/supervisor.js'
 import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
@@ -97,6 +98,7 @@ class Parent {
   readonly #supervisor: Supervisor
   readonly #shutdown: Shutdown
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
+  readonly #inFlight = new RequestsInFlight()
   readonly #startedAt = performance.now()
   /** What dialects have once for all workers, by their names. */
   readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
@@ -122,6 +124,7 @@ class Parent {
       onStarted: () => deps.onStarted?.(),
       onEnded: number => {
         this.#supervisor.tellAll('gone', number)
+        this.#inFlight.gone(number)
         this.#reports.delete(number)
         void this.#gathered.ended(number)
       },
@@ -196,7 +199,14 @@ class Parent {
     link.serve('report', report => {
       this.#reports.set(number, { ...(report as WorkerReport), at: performance.now() })
     })
-    passOn(link, number, to => this.#supervisor.workers[to - 1]?.link)
+    const supervisor = this.#supervisor
+    passOn(
+      link,
+      number,
+      to => supervisor.workers[to - 1]?.link,
+      (name, body) => supervisor.tellAll(name, body, number)
+    )
+    this.#inFlight.serve(number, link)
     link.serve('shared', asked => {
       const { dialect, question } = asked as { dialect: string; question: unknown }
       return this.#shared.get(dialect)?.(question)

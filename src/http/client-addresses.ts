@@ -18,13 +18,32 @@ export interface AddressUse {
   requests: number
 }
 
+/** What connections of an address hold at other processes that serve the same clients. */
+export interface AddressesElsewhere {
+  of(key: string): Omit<AddressUse, 'key'>
+  /** Tells the others of what is held here, again and again. */
+  follow(uses: () => Iterable<AddressUse>): void
+}
+
+const NOTHING = { connections: 0, bodyBytes: 0, requests: 0 }
+
 /** Counts per client address. An address is remembered while it has connections. */
 export class ClientAddresses {
   readonly #limits: AddressLimits
   readonly #byKey = new Map<string, AddressUse>()
 
-  constructor(limits: AddressLimits) {
+  readonly #elsewhere: AddressesElsewhere | undefined
+
+  /** @param elsewhere absent: this process is the only one */
+  constructor(limits: AddressLimits, elsewhere?: AddressesElsewhere) {
     this.#limits = limits
+    const isLimited = Object.values(limits).some(limit => limit !== undefined)
+    this.#elsewhere = isLimited ? elsewhere : undefined
+    this.#elsewhere?.follow(() => this.#byKey.values())
+  }
+
+  #elsewhereOf(key: string): Omit<AddressUse, 'key'> {
+    return this.#elsewhere?.of(key) ?? NOTHING
   }
 
   /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
@@ -43,13 +62,15 @@ export class ClientAddresses {
   /** Whether an address has more connections than it may. Clients of a unix socket have no address and no limit. */
   hasTooManyConnections({ key, connections }: AddressUse): boolean {
     const { maxConnections } = this.#limits
-    return maxConnections !== undefined && key !== '' && connections > maxConnections
+    if (maxConnections === undefined || key === '') return false
+    return connections + this.#elsewhereOf(key).connections > maxConnections
   }
 
   /** The error when an address has too many requests; its requests are counted with that one. */
   requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight } = this.#limits
-    if (maxRequestsInFlight === undefined || key === '' || requests <= maxRequestsInFlight) return undefined
+    if (maxRequestsInFlight === undefined || key === '') return undefined
+    if (requests + this.#elsewhereOf(key).requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
       `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`,
       RETRY_AFTER_SECONDS
@@ -57,9 +78,10 @@ export class ClientAddresses {
   }
 
   /** The error when an address may not hold so many further bytes. */
-  bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
+  bodyRefusal({ key, bodyBytes: ownBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes } = this.#limits
     if (maxBodiesInFlightBytes === undefined || key === '') return undefined
+    const bodyBytes = ownBytes + this.#elsewhereOf(key).bodyBytes
     if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
       `request bodies of ${bodyBytes} bytes of your address are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`

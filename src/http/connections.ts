@@ -4,7 +4,7 @@ import type { SilenceLimit } from '../exchange/silence.js'
 import type { Cell } from '../metrics/family.js'
 import type { MonotonicClock } from '../model.js'
 import type { BodyBudget } from './body-budget.js'
-import { type AddressLimits, ClientAddresses } from './client-addresses.js'
+import { type AddressesElsewhere, type AddressLimits, ClientAddresses } from './client-addresses.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { PaceLimits } from './pace.js'
 import type { ReceivedRequest } from './received-request.js'
@@ -52,12 +52,18 @@ export class Connections implements ConnectionHost {
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(limits: ConnectionLimits, budget: BodyBudget, gauge: Cell, now: MonotonicClock) {
+  constructor(
+    limits: ConnectionLimits,
+    budget: BodyBudget,
+    gauge: Cell,
+    now: MonotonicClock,
+    elsewhere?: AddressesElsewhere
+  ) {
     this.#limits = limits
     this.#budget = budget
     this.#gauge = gauge
     this.#now = now
-    this.#addresses = new ClientAddresses(limits.perAddress)
+    this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
   }
 
   /** The connection of a socket: counted when it is first asked for, until the socket closes. */

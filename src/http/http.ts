@@ -9,6 +9,7 @@ import type { Logger, MonotonicClock } from '../model.js'
 import type { Operation } from '../openapi/operation.js'
 import type { AccessLog } from './access-log.js'
 import type { Certificates } from './certificates.js'
+import type { AddressesElsewhere } from './client-addresses.js'
 import { markUnixSocket } from './door-hooks.js'
 import type { ListenAddress, Listener } from './listener.js'
 import type { ProcessStatus } from './management.js'
@@ -59,6 +60,8 @@ export interface HttpOptions {
   /** Absent: no access rules are configured. */
   readonly door?: Door | undefined
   readonly accessLog?: AccessLog | undefined
+  /** What clients hold at other processes that serve the same ports. */
+  readonly elsewhere?: AddressesElsewhere | undefined
   /** TLS of the shared port and the dialects' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined

@@ -8,6 +8,7 @@ import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import type { AccessLog } from './access-log.js'
 import { BodyBudget } from './body-budget.js'
+import type { AddressesElsewhere } from './client-addresses.js'
 import { Connections } from './connections.js'
 import { addDoor, answerRefusal } from './door-hooks.js'
 import { HttpMetrics } from './http-metrics.js'
@@ -50,13 +51,14 @@ export function createHttpContext(options: {
   readonly idPrefix: string
   readonly door?: Door | undefined
   readonly accessLog?: AccessLog | undefined
+  readonly elsewhere?: AddressesElsewhere | undefined
 }): HttpContext {
   const { http, log, now } = options
   const metrics = new HttpMetrics(options.metrics)
   return {
     settings: http,
     metrics,
-    connections: createConnections(http, metrics, now),
+    connections: createConnections(http, metrics, now, options.elsewhere),
     accessLog: options.accessLog,
     strain: new Strain(http, { metrics: options.metrics, log, clock: now }),
     requestLog: new RequestLog(log, http.slowRequestMs, now),
@@ -69,10 +71,15 @@ export function createHttpContext(options: {
   }
 }
 
-function createConnections(http: HttpSettings, metrics: HttpMetrics, now: MonotonicClock): Connections {
+function createConnections(
+  http: HttpSettings,
+  metrics: HttpMetrics,
+  now: MonotonicClock,
+  elsewhere: AddressesElsewhere | undefined
+): Connections {
   const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
   const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
-  return new Connections({ ...http, pace }, budget, metrics.connections, now)
+  return new Connections({ ...http, pace }, budget, metrics.connections, now, elsewhere)
 }
 
 /**

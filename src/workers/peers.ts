@@ -25,6 +25,10 @@ export class Peers {
       const { from, name, body } = passed as Passed & { readonly from: number }
       return this.#handlers.get(name)?.(body, from)
     })
+    link.serve('spread', spread => {
+      const { from, name, body } = spread as Passed & { readonly from: number }
+      this.#handlers.get(name)?.(body, from)
+    })
     link.serve('gone', gone => {
       for (const listener of this.#whenGone) listener(gone as number)
     })
@@ -52,6 +56,16 @@ export class Peers {
     return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
   }
 
+  /** Tells all others. */
+  spread(name: string, body: unknown): void {
+    this.#link.tell('spread', { name, body })
+  }
+
+  /** Tells the process that has started all. */
+  tell(name: string, body: unknown): void {
+    this.#link.tell(name, body)
+  }
+
   /** Asks the process that has started all. */
   ask(name: string, body: unknown, timeoutMs: number): Promise<unknown> {
     return this.#link.call(name, body, timeoutMs)
@@ -60,8 +74,19 @@ export class Peers {
 
 export const isAway = (error: unknown): boolean => error instanceof LinkError && error.cause?.code === AWAY
 
-/** Lets a worker call the others. @param linkTo `undefined`: that one does not serve */
-export function passOn(link: Link, from: number, linkTo: (number: number) => Link | undefined): void {
+/**
+ * Lets a worker call the others.
+ *
+ * @param linkTo `undefined`: that one does not serve
+ * @param tellOthers all but the worker itself
+ */
+export function passOn(
+  link: Link,
+  from: number,
+  linkTo: (number: number) => Link | undefined,
+  tellOthers: (name: string, body: unknown) => void
+): void {
+  link.serve('spread', spread => tellOthers('spread', { ...(spread as Passed), from }))
   link.serve('peer', async passed => {
     const { to, name, body } = passed as Passed & { readonly to: number }
     const other = linkTo(to)

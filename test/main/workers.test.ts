@@ -341,4 +341,20 @@ describe('castellan serve --workers', function () {
     for (const client of clients) client.close()
     expect(await gateway.child.stop()).to.equal(0)
   })
+
+  it('workers 11: a quota of requests in flight holds for all processes together', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'quotas.perPrincipal.maxRequestsInFlight=3'])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 10)
+    const pushed = await clients[0]!.push('m')
+    expect(pushed.status).to.equal(200)
+    // Each waits some seconds for a message.
+    const polls = clients.map(client => client.get('/pixy/topics/orders/messages?group=g'))
+    const answers = await Promise.all(polls)
+    const statuses = answers.map(({ status }) => status).toSorted()
+    expect(statuses).to.deep.equal([...new Array(3).fill(408), ...new Array(7).fill(429)])
+    expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
+    expect((await clients[0]!.push('m')).status).to.equal(200)
+    for (const client of clients) client.close()
+  })
 })

@@ -96,7 +96,12 @@ function workersOf(count: number) {
   for (let number = 1; number <= count; number++) {
     const parentEnd: Link = new Link(frame => queueMicrotask(() => workerEnd.receive(structuredClone(frame))))
     const workerEnd: Link = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
-    passOn(parentEnd, number, to => parentEnds.get(to))
+    passOn(
+      parentEnd,
+      number,
+      to => parentEnds.get(to),
+      () => undefined
+    )
     parentEnds.set(number, parentEnd)
     const own = new GroupsByHand()
     workers.push({ own, gateway: workerGateway(own, 'default', new Peers(workerEnd, number, count), 3_000) })
