@@ -75,14 +75,14 @@ describe('http: metrics of requests', () => {
     metrics.answered('arion', 'POST', 200, 0, undefined)
     metrics.answered('kprf', 'POST', 200, 0, undefined)
     const text = await prometheus.registry.metrics()
-    const valueOf = (name: string, ...labels: string[]): number => {
+    const sampleOf = (name: string, ...labels: string[]): number => {
       const lines = text
         .split('\n')
         .filter(line => line.startsWith(name) && labels.every(label => line.includes(label)))
       expect(lines, `${name} ${labels}`).to.have.length(1)
       return Number(lines[0]!.split(' ').at(-1))
     }
-    const requests = (...labels: string[]): number => valueOf('castellan_http_requests_total', ...labels)
+    const requests = (...labels: string[]): number => sampleOf('castellan_http_requests_total', ...labels)
     expect(requests('dialect="kprf"', 'method="POST"', 'status="200"')).to.equal(3)
     expect(requests('dialect="kprf"', 'method="GET"')).to.equal(1)
     expect(requests('status="aborted"')).to.equal(1)
@@ -91,6 +91,6 @@ describe('http: metrics of requests', () => {
       .map(([, name, sum]) => [name, Number(sum)])
       .sort((a, b) => Number(b[1]) - Number(a[1]))
     expect([durations![1], bodies![1]]).to.deep.equal([2, 0.25])
-    expect(valueOf(`${bodies![0]}_count`, 'dialect="kprf"')).to.equal(1)
+    expect(sampleOf(`${bodies![0]}_count`, 'dialect="kprf"')).to.equal(1)
   })
 })

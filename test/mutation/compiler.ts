@@ -19,7 +19,8 @@ export class Compiler {
     for (const path of ['src', 'package.json', 'tsconfig.json']) await cp(path, join(folder, path), { recursive: true })
     await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
     const compiler = new Compiler(folder)
-    if ((await compiler.#filesWithErrors()).size > 0) throw new Error('the sources do not compile')
+    const wrong = await compiler.#filesWithErrors()
+    if (wrong.size > 0) throw new Error(`the sources do not compile: ${[...wrong].join(', ')}`)
     return compiler
   }
 
