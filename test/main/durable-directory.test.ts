@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { inspectLog } from '../../src/wal/inspect.js'
 import { NodeDirectory } from '../../src/wal/node-files.js'
 import { Children, Gateway } from './child.js'
@@ -10,6 +11,7 @@ import { Children, Gateway } from './child.js'
 /** Nobody listens there: what is accepted stays in the log. */
 const NO_KAFKA = '127.0.0.1:9'
 const PATIENCE_MS = 40_000
+const FILLS_THE_DISK = ['wal.minFreeBytes=0', 'wal.slabBytes=1048576']
 
 describe('gateways and the directory of the durable log', function () {
   this.timeout(120_000)
@@ -69,20 +71,11 @@ describe('gateways and the directory of the durable log', function () {
   })
 
   it('arion 38: a disk without space is answered 503, other routes still work, and it recovers by itself', async function () {
-    mkdirSync(directory)
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', directory]).status !== 0) {
-      console.log(
-        '    SKIPPED: this user may not mount a tmpfs; test/integration/arion-durable.test.ts fills the log itself'
-      )
-      this.skip()
-    }
+    mountSmallDisk(this)
     try {
-      const gateway = await start('wal.minFreeBytes=0', 'wal.slabBytes=1048576')
-      const ballast = join(directory, 'ballast')
-      execFileSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=1M', 'count=5'], { stdio: 'ignore' })
-      let accepted = 0
-      let answer = await post(gateway, 'x'.repeat(100_000))
-      for (; answer.status === 202; accepted++) answer = await post(gateway, 'x'.repeat(100_000))
+      const gateway = await start(...FILLS_THE_DISK)
+      const ballast = occupySpace()
+      const { accepted, answer } = await fill(gateway)
       expect(accepted).to.be.within(5, 40)
       expect([answer.status, await answer.json()]).to.deep.equal([
         503,
@@ -100,4 +93,56 @@ describe('gateways and the directory of the durable log', function () {
       execFileSync('umount', ['-l', directory])
     }
   })
+
+  it('arion 38: a disk without space leaves synchronous requests and the drain as they were', async function () {
+    mountSmallDisk(this)
+    const cluster = await startEmbeddedCluster({ autoCreateTopics: false })
+    try {
+      cluster.createTopic('present', { partitions: 1 })
+      const args = ['--brokers', cluster.bootstrap, '--set', 'delivery.createTopics=false']
+      const gateway = await Gateway.start(children, [...flags(...FILLS_THE_DISK), ...args])
+      await gateway.until(200)
+      const ballast = occupySpace()
+      const { accepted } = await fill(gateway)
+      const synchronous = await gateway.push({ wait_for_send: true, records: [{ topic: 'present', data: 'sync' }] })
+      expect([synchronous.status, await synchronous.json()]).to.deep.equal([200, { status: 'ok', errors: [] }])
+      expect((await post(gateway, 'x'.repeat(100_000))).status, 'the disk is still full').to.equal(503)
+      cluster.createTopic('orders', { partitions: 1 })
+      await until('the log drains on the full disk', async () => cluster.highWatermark('orders', 0) === accepted)
+      // The slabs that were drained made room; the ballast is still there.
+      await until('it takes records again', async () => (await post(gateway, 'again')).status === 202)
+      rmSync(ballast)
+      await until('they arrive', async () => cluster.highWatermark('orders', 0) === accepted + 1)
+      expect(cluster.records('present', 0).map(({ value }) => String(value))).to.deep.equal(['sync'])
+    } finally {
+      await children.stopAll()
+      await cluster.close()
+      execFileSync('umount', ['-l', directory])
+    }
+  })
+
+  /** In the place of the log's directory, of 8 MiB; without the right to do so, the test is skipped. */
+  function mountSmallDisk(test: Mocha.Context): void {
+    mkdirSync(directory)
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', directory]).status === 0) return
+    console.log(
+      '    SKIPPED: this user may not mount a tmpfs; test/integration/arion-durable.test.ts fills the log itself'
+    )
+    test.skip()
+  }
+
+  /** @returns the file that takes most of the disk */
+  function occupySpace(): string {
+    const ballast = join(directory, 'ballast')
+    execFileSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=1M', 'count=5'], { stdio: 'ignore' })
+    return ballast
+  }
+
+  /** Appends until something else than 202 comes. */
+  async function fill(gateway: Gateway): Promise<{ readonly accepted: number; readonly answer: Response }> {
+    for (let accepted = 0; ; accepted++) {
+      const answer = await post(gateway, 'x'.repeat(100_000))
+      if (answer.status !== 202) return { accepted, answer }
+    }
+  }
 })
