@@ -25,6 +25,8 @@ export interface BacklogOptions {
   readonly topics: number
   /** So many of the topics do not exist, and are not created. */
   readonly goneTopics: number
+  /** Further settings of the gateway: `NAME=VALUE`. */
+  readonly settings: readonly string[]
   readonly say: (line: string) => void
 }
 
@@ -48,7 +50,8 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
     'dialects.arion.durability=disk',
     `wal.slabBytes=${SLAB_BYTES}`,
     `wal.maxBytes=${bytes * 2 + GIB}`,
-    'delivery.createTopics=false'
+    'delivery.createTopics=false',
+    ...options.settings
   ]
   const gateway = await Gateway.make({ directory, bootstrap: `127.0.0.1:${port}`, flags: settings })
   const watch = new Watch(gateway)

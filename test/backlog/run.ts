@@ -8,13 +8,17 @@ import { type BacklogOptions, runBacklog } from './run-backlog.js'
  *
  *   npm run test:backlog
  *   npm run test:backlog -- --gb 10 --topics 0
+ *   npm run test:backlog -- --gb 0 --set wal.readAheadBytes=33554432
  */
 const { values } = parseArgs({
   options: {
+    /** Of the first part; 0: without it. */
     gb: { type: 'string', default: '2' },
     'value-bytes': { type: 'string', default: '4096' },
     /** Of the second part; 0: without it. */
-    topics: { type: 'string', default: '10000' }
+    topics: { type: 'string', default: '10000' },
+    /** Further settings of the gateway: `NAME=VALUE`. */
+    set: { type: 'string', multiple: true, default: [] }
   }
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
@@ -33,9 +37,13 @@ const say = (line: string): void =>
 let failures = 0
 
 /** Returns records per second. */
-async function measure(name: string, options: Omit<BacklogOptions, 'say'>): Promise<number> {
+async function measure(name: string, options: Omit<BacklogOptions, 'say' | 'settings'>): Promise<number> {
   say(`${name}: ${options.bytes / MIB} MiB in values of ${options.valueBytes} bytes, ${options.topics} topics`)
-  const { records, restartMs, drainedPerSecond, problems, ...result } = await runBacklog({ ...options, say })
+  const { records, restartMs, drainedPerSecond, problems, ...result } = await runBacklog({
+    ...options,
+    settings: values.set,
+    say
+  })
   say(
     `${name}: ${records} records, ready after ${restartMs.toFixed(0)} ms, drained at ${drainedPerSecond.toFixed(0)} records/s, ` +
       `peak RSS ${Math.round(result.peakRssBytes / MIB)} MiB, ${result.slabsLeft} slabs left`
@@ -47,7 +55,8 @@ async function measure(name: string, options: Omit<BacklogOptions, 'say'>): Prom
 
 const valueBytes = Number(values['value-bytes'])
 const topics = Number(values.topics)
-await measure('backlog', { bytes: Math.round(Number(values.gb) * GIB), valueBytes, topics: 8, goneTopics: 0 })
+const bytes = Math.round(Number(values.gb) * GIB)
+if (bytes > 0) await measure('backlog', { bytes, valueBytes, topics: 8, goneTopics: 0 })
 if (topics > 0) {
   const many = { bytes: TOPICS_BYTES, valueBytes: 1_024, topics }
   const undisturbed = await measure('many topics', { ...many, goneTopics: 0 })
