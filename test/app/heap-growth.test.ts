@@ -1,0 +1,30 @@
+import { spawnSync } from 'node:child_process'
+import { expect } from 'chai'
+
+/** Holds some memory, has much garbage that lived for a while, and prints the most that the heap took, in bytes. */
+const CHURN = `
+  const held = Array.from({ length: 500_000 }, (_, at) => ({ at, list: [at] }))
+  const ring = []
+  let most = 0
+  for (let at = 0; at < 2_500_000; at++) {
+    ring[at % 150_000] = { at, list: [at, at] }
+    if (at % 50_000 === 0) most = Math.max(most, process.memoryUsage().heapTotal)
+  }
+  console.log(held.length > 0 ? most : 0)`
+
+describe('the growth of the heap', function () {
+  this.timeout(120_000)
+
+  function peakBytes(prelude: string): number {
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', prelude + CHURN]
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    expect(stderr).to.equal('')
+    return Number(stdout)
+  }
+
+  it('is bounded: garbage takes much less than by default', () => {
+    const module = new URL('../../src/app/heap-growth.ts', import.meta.url)
+    const bounded = peakBytes(`import { boundHeapGrowth } from ${JSON.stringify(module.href)}\nboundHeapGrowth()\n`)
+    expect(bounded).to.be.within(1, peakBytes('') * 0.8)
+  })
+})
