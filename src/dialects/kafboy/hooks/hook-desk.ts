@@ -7,6 +7,7 @@ import { type CallContents, HookOutbox } from './hook-outbox.js'
 import { HookThread, isUpTo, type ThreadLoss } from './hook-thread.js'
 import type { KafboyEvent, KafboyOutcome, KafboyTopicInfo } from './hooks.js'
 import { Unpacker } from './packing.js'
+import { SuspectCalls } from './suspect-calls.js'
 
 /** What can be wrong with hooks, as it is counted. */
 export type HookProblem = HookFailure | 'twice' | 'late' | 'stray' | 'eventDropped'
@@ -40,6 +41,8 @@ type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
 interface PendingCall {
   readonly call: Unnumbered<HookCall>
   readonly contents: CallContents
+  /** That it is about; `undefined`: about none. */
+  readonly topic: string | undefined
   readonly answered: (answer: HookAnswer | HookFailure, contents: Unpacker) => void
   deadlineAt: number
 }
@@ -56,6 +59,7 @@ export class HookDesk {
   readonly #deps: HookDeskDeps
   readonly #thread: HookThread
   readonly #pending = new Map<number, PendingCall>()
+  readonly #suspects: SuspectCalls<PendingCall>
   readonly #outbox = new HookOutbox()
   #isPostPlanned = false
   readonly #sweepIntervalMs: number
@@ -67,6 +71,7 @@ export class HookDesk {
   private constructor(options: HookDeskOptions, deps: HookDeskDeps) {
     this.#options = options
     this.#deps = deps
+    this.#suspects = new SuspectCalls(options.timeoutMs)
     this.#sweepIntervalMs = Math.max(1, Math.min(LONGEST_SWEEP_MS, options.timeoutMs / 10))
     this.#thread = new HookThread(options, {
       ...deps,
@@ -89,7 +94,7 @@ export class HookDesk {
 
   /** Calls in the hands of the thread, or waiting for it. */
   get pendingCalls(): number {
-    return this.#pending.size
+    return this.#pending.size + this.#suspects.length
   }
 
   edit(
@@ -134,21 +139,28 @@ export class HookDesk {
     clearInterval(this.#sweeper)
     await this.#thread.close()
     for (const id of [...this.#pending.keys()]) this.#answer(id, 'threw', NOTHING)
+    for (const { answered } of this.#suspects.takeExpired(Number.POSITIVE_INFINITY)) answered('threw', NOTHING)
   }
 
   #call(call: Unnumbered<HookCall>, contents: CallContents, answered: PendingCall['answered']): void {
-    if (this.#pending.size >= this.#options.maxPendingCalls) {
+    if (this.pendingCalls >= this.#options.maxPendingCalls) {
       this.#deps.onProblem('overloaded')
       answered('overloaded', NOTHING)
       return
     }
-    this.#ask({ call, contents, answered, deadlineAt: 0 })
+    this.#admit({ call, contents, topic: 'topic' in call ? call.topic : undefined, answered, deadlineAt: 0 })
   }
 
   /** Also for a call whose thread was lost before it began. */
+  #admit(pending: PendingCall): void {
+    const nowMs = this.#deps.clock()
+    pending.deadlineAt = nowMs + this.#options.timeoutMs
+    if (this.#suspects.take(pending, nowMs)) this.#postSoon()
+    else this.#ask(pending)
+  }
+
   #ask(pending: PendingCall): void {
     const id = this.#newId()
-    pending.deadlineAt = this.#deps.clock() + this.#options.timeoutMs
     this.#pending.set(id, pending)
     this.#put({ ...pending.call, id } as HookCall, pending.contents)
   }
@@ -159,6 +171,10 @@ export class HookDesk {
 
   #put(call: HookCall, contents: CallContents): void {
     this.#outbox.add(call, contents)
+    this.#postSoon()
+  }
+
+  #postSoon(): void {
     this.#sweeper ??= setInterval(() => this.#sweep(), this.#sweepIntervalMs)
     if (this.#isPostPlanned) return
     this.#isPostPlanned = true
@@ -172,9 +188,20 @@ export class HookDesk {
   /** Few messages at a time: what waits longer is packed later, and memory does not grow with the number of requests. */
   #post(): void {
     const thread = this.#thread
+    const maxCalls = this.#suspects.isAnyAt(this.#deps.clock()) ? 1 : undefined
     while (this.#outbox.length > 0 && thread.isReady && thread.owedMessages < MAX_OWED_MESSAGES) {
-      thread.post(this.#outbox.take())
+      thread.post(this.#outbox.take(maxCalls))
     }
+    if (this.#outbox.length === 0 && thread.isReady && thread.owedMessages === 0) this.#askOfSuspect()
+  }
+
+  /** To be called when no other call waits. */
+  #askOfSuspect(): void {
+    const nowMs = this.#deps.clock()
+    const next = this.#suspects.release(nowMs)
+    if (next === undefined) return
+    next.deadlineAt = nowMs + this.#options.timeoutMs
+    this.#ask(next)
   }
 
   #received({ items, packed, isAcknowledgement }: HookReplies): void {
@@ -244,17 +271,25 @@ export class HookDesk {
     for (const [id, { deadlineAt }] of this.#pending) {
       if (deadlineAt > nowMs) break
       // Its call waits behind one that does not come back: it is not to suffer for it.
-      if (stalledMs >= timeoutMs / 2 && this.#thread.owes(id)) this.#thread.replace()
+      if (stalledMs >= timeoutMs / 2 && !this.#thread.hasGoneThrough(id)) this.#thread.replace()
       else this.#expire(id)
     }
-    if (this.#pending.size > 0 || this.#thread.owedMessages > 0) return
+    for (const { answered } of this.#suspects.takeExpired(nowMs)) this.#timedOut(answered)
+    this.#post()
+    if (this.pendingCalls > 0 || this.#thread.owedMessages > 0) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }
 
   #expire(id: number): void {
+    const { answered } = this.#pending.get(id)!
+    this.#pending.delete(id)
+    this.#timedOut(answered)
+  }
+
+  #timedOut(answered: PendingCall['answered']): void {
     this.#problem('timedOut', 'a kafboy hook has not decided in time')
-    this.#answer(id, 'timedOut', NOTHING)
+    answered('timedOut', NOTHING)
   }
 
   /**
@@ -267,8 +302,9 @@ export class HookDesk {
     const all = [...this.#pending]
     const isFailed = (id: number): boolean => id === begunId || isUpTo(id, goneThroughId)
     this.#outbox.drop(id => this.#pending.has(id))
+    this.#suspects.threadLost(this.#pending.get(begunId)?.topic, this.#deps.clock())
     this.#pending.clear()
-    for (const [id, pending] of all) if (!isFailed(id)) this.#ask(pending)
+    for (const [id, pending] of all) if (!isFailed(id)) this.#admit(pending)
     for (const [id, { answered }] of all) {
       if (!isFailed(id)) continue
       this.#deps.onProblem(failure)

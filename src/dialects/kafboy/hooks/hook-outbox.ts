@@ -26,13 +26,10 @@ export class HookOutbox {
   }
 
   /** A message with the oldest calls. Never called when there are none. */
-  take(): HookCalls {
+  take(maxCalls = MAX_CALLS_OF_A_MESSAGE): HookCalls {
     let count = 0
     do for (const content of this.#waiting[count]!.contents) this.#packer.add(content)
-    while (
-      ++count < Math.min(this.#waiting.length, MAX_CALLS_OF_A_MESSAGE) &&
-      this.#packer.sizeBytes < LARGE_MESSAGE_BYTES
-    )
+    while (++count < Math.min(this.#waiting.length, maxCalls) && this.#packer.sizeBytes < LARGE_MESSAGE_BYTES)
     const items = this.#waiting.splice(0, count).map(({ call }) => call)
     return { items, packed: this.#packer.take() }
   }

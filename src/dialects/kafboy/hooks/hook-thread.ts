@@ -107,10 +107,9 @@ export class HookThread {
     return this.#owed.length
   }
 
-  /** Whether the thread was given a call and has not gone through its message. */
-  owes(id: number): boolean {
-    const last = this.#owed.at(-1)
-    return last !== undefined && isUpTo(id, last.lastId) && !isUpTo(id, this.#goneThroughId)
+  /** Whether the thread has gone through the message of a call. */
+  hasGoneThrough(id: number): boolean {
+    return isUpTo(id, this.#goneThroughId)
   }
 
   /** To be called while the thread is ready only. */

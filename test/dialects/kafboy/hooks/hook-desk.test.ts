@@ -134,6 +134,32 @@ describe('kafboy: hooks that misbehave', function () {
     expect((await Promise.all(all)).map(said)).to.deep.equal(['produce : good', 'timedOut', 'produce : good'])
   })
 
+  it('requests of others wait for one deadline at most beside many that make a hook loop, again and again', async () => {
+    let isOver = false
+    const loopOn = async (): Promise<void> => {
+      while (!isOver) expect(said(await ask(desk, 'loops'))).to.equal('timedOut')
+    }
+    const loops = Array.from({ length: 8 }, loopOn)
+    for (let round = 0; round < 6; round++) {
+      const before = lostThreads
+      let isSettled = false
+      const other = ask(desk, 'ok').finally(() => (isSettled = true))
+      await time.passUntil(() => isSettled || lostThreads > before)
+      // The clock stands still while the next thread starts.
+      expect(said(await other)).to.equal('produce : good')
+    }
+    isOver = true
+    await time.passUntilSettled(Promise.all(loops))
+  })
+
+  it('a topic whose hook has looped is served when no other waits', async () => {
+    await time.passUntilSettled(ask(desk, 'loops/now'))
+    await ask(desk, 'ok')
+    const next = Array.from({ length: 20 }, () => ask(desk, 'loops/now', 'well=1'))
+    time.nowMs += TIMEOUT_MS / 5
+    expect(new Set((await Promise.all(next)).map(said))).to.deep.equal(new Set(['produce : good']))
+  })
+
   it('a decision that comes too late is dropped', async () => {
     expect(said(await time.passUntilSettled(ask(desk, 'decides-late')))).to.equal('timedOut')
     expect(said(await ask(desk, 'decides-now'))).to.equal('produce : good')
@@ -173,6 +199,8 @@ describe('kafboy: hooks that misbehave', function () {
 
   it('what a lost thread has asked for is not told to the next one, whose calls have the same numbers', async () => {
     settles.length = 0
+    // The next thread has served for a while: others have ended it before.
+    time.nowMs += TIMEOUT_MS / 2
     const lost = ask(desk, 'produces-and-waits', 'lost')
     while (settles.length < 1) await sleep(10)
     await ask(desk, 'exits')

@@ -18,6 +18,7 @@ let decideLate = (): void => {}
 
 export default defineKafboyHooks({
   editJson(request, answer, ekaf) {
+    if (request.topic.startsWith('loops/')) return request.body[0]?.[0] === 'well' ? good : forever()
     switch (request.topic) {
       case 'throws':
         throw new Error('on purpose')
