@@ -6,6 +6,7 @@ import type { Lane } from './lane.js'
 import type { LaneDeps } from './lane-deps.js'
 import { laneFull } from './lane-full.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './parked-records.js'
+import { ParkingQueue } from './parking-queue.js'
 import type { Partitioner } from './partitioners.js'
 import type { RoomQueues } from './room-queues.js'
 import type { DeliverySettings } from './settings.js'
@@ -41,6 +42,8 @@ export class Topic implements UnknownTopic {
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   readonly #lanes: TopicLanes
   readonly #parked = new ParkedRecords()
+  /** Waits for room among the parked ones; empty when nothing is parked. */
+  readonly #queue: ParkingQueue
   /** 0: not known. */
   #partitionCount = 0
   #toldAt = Number.NEGATIVE_INFINITY
@@ -53,6 +56,7 @@ export class Topic implements UnknownTopic {
     this.name = name
     this.#deps = deps
     this.#lanes = new TopicLanes(name, deps)
+    this.#queue = new ParkingQueue(bytes => deps.unknown.queued(bytes))
   }
 
   get isKnown(): boolean {
@@ -129,9 +133,13 @@ export class Topic implements UnknownTopic {
       this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
     const refusal = this.#parkingRefusal(arrival, isDenied)
-    if (refusal !== undefined) {
+    if (refusal !== undefined || !this.#queue.isEmpty) {
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
-      return refusal
+      else if (this.#mayQueue(arrival, nowMs)) {
+        this.#queue.add(arrival)
+        return undefined
+      }
+      return refusal ?? this.#noRoom(isDenied)
     }
     const charge = this.#parked.add(arrival)
     this.#deps.budget.park(charge, 1)
@@ -151,6 +159,15 @@ export class Topic implements UnknownTopic {
     const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayPark(bytes))
     const fits = this.#parked.chargedBytes + bytes <= limit && mayWait
     if (fits || (this.#parked.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
+    return this.#noRoom(isDenied)
+  }
+
+  #mayQueue({ record, ticket }: Arrival, nowMs: number): boolean {
+    return ticket.roomUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
+  }
+
+  #noRoom(isDenied: boolean): RecordFailure {
+    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
       return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
@@ -184,6 +201,9 @@ export class Topic implements UnknownTopic {
     this.#remembered = undefined
     if (this.#parked.recordCount === 0) return
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
+    this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
+      this.put(record, partitioner, timestampMs, ticket, index, nowMs)
+    )
   }
 
   /** A record that has been accepted is not refused because its lane is full. */
@@ -216,12 +236,14 @@ export class Topic implements UnknownTopic {
     const failure = this.#isDenied(nowMs)
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
+    counters.refused += this.#queue.refuseOver(nowMs, () => this.#noRoom(this.#isDenied(nowMs)))
     const expired = this.#parked.expire(nowMs, failure)
     if (expired === 0) return
     counters.withdrawn += expired
     budget.park(this.#parked.chargedBytes - bytes, -expired)
     unknown.grew(this, this.#parked.chargedBytes - bytes)
     if (this.#parked.recordCount > 0) return
+    counters.refused += this.#queue.enterAll(() => failure)
     if (!this.isKnown) this.#deps.unfollow(this)
     unknown.leave(this, nowMs)
   }
@@ -264,6 +286,7 @@ export class Topic implements UnknownTopic {
 
   failParked(failure: RecordFailure): void {
     this.#deps.counters.failed += this.#parked.recordCount
+    this.#deps.counters.refused += this.#queue.enterAll(() => failure)
     for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.settle(index, failure)
   }
 }

@@ -44,6 +44,8 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   readonly #pools: Record<WaitingAs, Pool<Topic>> = { pending: new Pool(), missing: new Pool() }
   /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
   readonly #remembered = new Set<Topic>()
+  /** Of records for which there was no room beside those that wait. */
+  #queuedBytes = 0
 
   /** @param onForgotten called for an unknown topic that nothing waits for and of which nothing is remembered */
   constructor(settings: DeliverySettings, onForgotten: (topic: Topic) => void) {
@@ -71,6 +73,16 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** The records of all topics that wait like this one may take so many bytes more. */
   hasRoom(topic: Topic, bytes: number): boolean {
     return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
+  }
+
+  /** So many bytes more may wait for room among the records that wait. */
+  mayQueue(bytes: number): boolean {
+    return this.#queuedBytes + bytes <= this.#maxBytes
+  }
+
+  /** So many bytes more wait for room or, negative, fewer. */
+  queued(bytes: number): void {
+    this.#queuedBytes += bytes
   }
 
   /** Nothing waits for any other topic that is pending. */
