@@ -1,12 +1,15 @@
 const DIGITS = 16
+/** No log ever comes near it. */
+const MAX_ID = 2 ** 52
 
 /** Names of the log's files: an id of 16 digits, so that they sort as text, and what the file is. */
 const name = (id: number, suffix: string): string => `${String(id).padStart(DIGITS, '0')}.${suffix}`
 
-/** The id in a name, `undefined` for any other file. */
+/** The id in a name, `undefined` for any other file, also where the next id could not be told from it. */
 function idOf(fileName: string, suffix: string): number | undefined {
   const digits = fileName.slice(0, DIGITS)
-  return /^\d{16}$/.test(digits) && fileName === `${digits}.${suffix}` ? Number(digits) : undefined
+  const isOurs = /^\d{16}$/.test(digits) && fileName === `${digits}.${suffix}`
+  return isOurs && Number(digits) < MAX_ID ? Number(digits) : undefined
 }
 
 export const slabName = (id: number): string => name(id, 'slab')

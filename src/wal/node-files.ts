@@ -15,10 +15,15 @@ import {
   writeSync
 } from 'node:fs'
 import { basename, join } from 'node:path'
+import { journalIdOf, slabIdOf } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
+import { LogUnusableError } from './log-error.js'
 
 /** One `write` of several MiB took seven times as long as the same bytes in pieces of this size, cut on such offsets. */
 const WRITE_PIECE_BYTES = 256 * 1024
+
+/** Whether records would be missed without this file. */
+const isNeeded = (name: string): boolean => (slabIdOf(name) ?? journalIdOf(name)) !== undefined
 
 /** A directory of the real file system, private to its owner. Created when missing. */
 export class NodeDirectory implements LogDirectory {
@@ -30,9 +35,14 @@ export class NodeDirectory implements LogDirectory {
   }
 
   list(): readonly string[] {
-    return readdirSync(this.path, { withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .map(({ name }) => name)
+    const entries = readdirSync(this.path, { withFileTypes: true })
+    const odd = entries.find(entry => !entry.isFile() && isNeeded(entry.name))
+    if (odd !== undefined) {
+      throw new LogUnusableError(
+        `${odd.name} in ${this.path} is no regular file; links are not followed: put the file itself there, or take the name away`
+      )
+    }
+    return entries.filter(entry => entry.isFile()).map(({ name }) => name)
   }
 
   create(name: string): LogFile {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -54,6 +54,38 @@ describe('opening the durable log', () => {
     const error = await append(opened, 'x').catch((failure: Error) => failure)
     expect(error).to.be.an('error').with.property('message').match(/lock/)
     await opened.close()
+  })
+
+  const leaveRecord = async (): Promise<void> => {
+    const opened = await open()
+    await append(opened, 'x')
+    await opened.close()
+  }
+  const files = (): string[] => readdirSync(directory).sort()
+  const SLAB = '0000000000000001.slab'
+
+  it('does not overlook records behind a link: it refuses the directory, and changes nothing', async () => {
+    await leaveRecord()
+    renameSync(join(directory, SLAB), join(directory, '..', 'elsewhere'))
+    symlinkSync('../elsewhere', join(directory, SLAB))
+    const before = files()
+    const error = await open().catch((failure: Error) => failure)
+    expect(error)
+      .to.be.an('error')
+      .with.property('message')
+      .match(new RegExp(`^${SLAB} in .* is no regular file; [^\n]*$`))
+    expect(files()).to.deep.equal(before)
+  })
+
+  it('leaves files alone whose names cannot be its own, and goes on beside them', async () => {
+    await leaveRecord()
+    const alien = ['9007199254740993.slab', '9999999999999999.progress', '9007199254740992.merge', 'x.slab']
+    for (const name of alien) writeFileSync(join(directory, name), 'x')
+    const opened = await open()
+    expect(opened.report.openEntries).to.equal(1)
+    await append(opened, 'y')
+    await opened.close()
+    expect(files()).to.include.members([...alien, '0000000000000002.slab'])
   })
 
   it('finds out whether there is anything to open', async () => {
