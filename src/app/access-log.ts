@@ -2,7 +2,7 @@ import pino from 'pino'
 import { type AccessFields, type AccessLog, toAccessLine } from '../http/access-log.js'
 import type { HttpSettings } from '../http/settings.js'
 import type { Logger } from '../model.js'
-import { type LogFile, openLogFile } from './log-file.js'
+import { type LogFile, openToAppend } from './log-file.js'
 
 /** Readable by its owner only: it tells which client did what. */
 const FILE_MODE = 0o600
@@ -12,6 +12,8 @@ const FLUSH_MS = 1_000
 /** Lines that wait for a slow disk; further ones are dropped. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
 const STDOUT = 1
+/** Lines that are not written this long after the end are dropped. */
+const CLOSE_MS = 2_000
 
 /** An access log that is open. */
 export interface OpenAccessLog extends AccessLog {
@@ -32,38 +34,35 @@ export function openAccessLog(
   log: Logger,
   random: () => number = Math.random
 ): OpenAccessLog | undefined {
-  if (target === 'off') return undefined
-  const options = { sync: false, minLength: WRITE_BYTES, maxLength: MAX_WAITING_BYTES }
-  const setting = 'http.accessLog.target'
-  // Lines are written without holding up requests, and such a file is opened later: this finds out whether it can be.
-  if (target !== 'stdout') openLogFile(target, setting, { mode: FILE_MODE }).end()
-  const lines =
-    target === 'stdout'
-      ? pino.destination({ ...options, dest: STDOUT })
-      : openLogFile(target, setting, { ...options, mode: FILE_MODE })
+  return target === 'off' ? undefined : new FileAccessLog(target, share, log, random)
+}
+
+function openLines(target: string, log: Logger): LogFile {
+  const dest = target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
+  const lines = pino.destination({ sync: false, minLength: WRITE_BYTES, maxLength: MAX_WAITING_BYTES, dest })
   lines.on('error', error => log.error({ err: error }, `access lines cannot be written to ${target}`))
   lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
-  return new FileAccessLog(lines, share, random)
+  return lines
 }
 
 class FileAccessLog implements OpenAccessLog {
-  readonly #lines: LogFile
+  readonly #target: string
   readonly #share: number
+  readonly #log: Logger
   readonly #random: () => number
   readonly #flusher: NodeJS.Timeout
+  #lines: LogFile
   #nowMs = 0
   #now = ''
-  #isOpen = false
   #isClosed = false
 
-  constructor(lines: LogFile, share: number, random: () => number) {
-    this.#lines = lines
+  constructor(target: string, share: number, log: Logger, random: () => number) {
+    this.#target = target
     this.#share = share
+    this.#log = log
     this.#random = random
-    lines.once('ready', () => {
-      this.#isOpen = true
-    })
-    this.#flusher = setInterval(() => this.#isOpen && lines.flush(), FLUSH_MS).unref()
+    this.#lines = openLines(target, log)
+    this.#flusher = setInterval(() => this.#lines.flush(), FLUSH_MS).unref()
   }
 
   wants(): boolean {
@@ -85,16 +84,35 @@ class FileAccessLog implements OpenAccessLog {
   }
 
   reopen(): void {
-    this.#lines.reopen()
+    if (this.#target === 'stdout' || this.#isClosed) return
+    const before = this.#lines
+    try {
+      this.#lines = openLines(this.#target, this.#log)
+    } catch (error) {
+      this.#log.error({}, (error as Error).message)
+      return
+    }
+    void closed(before)
   }
 
   close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#flusher)
-    return new Promise(resolve => {
-      this.#lines.once('close', resolve)
-      this.#lines.once('error', () => resolve())
-      this.#lines.end()
-    })
+    return closed(this.#lines)
   }
+}
+
+/** Resolves when everything is written, or cannot be. What is left then must not keep the process from ending. */
+function closed(lines: LogFile): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(giveUp, CLOSE_MS)
+    function giveUp(): void {
+      clearTimeout(timer)
+      lines.destroy()
+      resolve()
+    }
+    lines.once('close', giveUp)
+    lines.once('error', giveUp)
+    lines.end()
+  })
 }

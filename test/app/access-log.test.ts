@@ -1,4 +1,6 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, readFileSync, readSync, renameSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openAccessLog } from '../../src/app/access-log.js'
@@ -6,6 +8,7 @@ import type { App } from '../../src/app.js'
 import { ConfigError } from '../../src/errors.js'
 import { type AccessFields, toAccessLine } from '../../src/http/access-log.js'
 import { silentLogger } from '../../src/model.js'
+import { type LogLine, recordingLogger, until } from '../http/fixtures.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { TestFolder } from '../support/doors.js'
 
@@ -63,6 +66,62 @@ describe('the access log', () => {
   it('names the setting when its file cannot be opened', () => {
     const open = (): unknown => openAccessLog({ target: `${folder.path}/no/such`, share: 1 }, silentLogger)
     expect(open).to.throw(ConfigError, /http\.accessLog\.target: cannot write .* \(ENOENT\)/)
+  })
+
+  it('ends with the process on a full disk', async () => {
+    const code = `
+      import { openAccessLog } from ${JSON.stringify(new URL('../../src/app/access-log.ts', import.meta.url).href)}
+      const silent = { debug() {}, info() {}, warn() {}, error() {} }
+      const log = openAccessLog({ target: '/dev/full', share: 1 }, silent)
+      log.write(${JSON.stringify(fields)})
+      await log.close()
+      console.log('closed')`
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'inherit', 'inherit']
+    })
+    try {
+      expect(await once(child, 'exit')).to.deep.equal([0, null])
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  describe('in a pipe', () => {
+    let reader: number | undefined
+    beforeEach(() => execFileSync('mkfifo', [file]))
+    afterEach(() => {
+      if (reader !== undefined) closeSync(reader)
+      reader = undefined
+    })
+    const read = (): void => {
+      reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    }
+
+    it('is refused when nobody reads', () => {
+      const open = (): unknown => openAccessLog({ target: file, share: 1 }, silentLogger)
+      expect(open).to.throw(ConfigError, /http\.accessLog\.target: cannot write .* \(ENXIO\)/)
+    })
+
+    it('ends although its reader has stopped reading', async () => {
+      read()
+      const log = openAccessLog({ target: file, share: 1 }, silentLogger)!
+      for (let i = 0; i < 10_000; i++) log.write(fields)
+      await log.close()
+    })
+
+    it('goes on with another reader once it is opened again', async () => {
+      read()
+      const told: LogLine[] = []
+      const log = openAccessLog({ target: file, share: 1 }, recordingLogger(told))!
+      closeSync(reader!)
+      for (let i = 0; i < 100; i++) log.write(fields)
+      await until(() => told.some(({ message }) => message.includes('cannot be written')), 'the broken pipe')
+      read()
+      log.reopen()
+      log.write({ ...fields, requestId: 'again' })
+      await log.close()
+      expect(readSync(reader!, Buffer.alloc(1_000))).to.be.above(0)
+    })
   })
 
   describe('of the gateway', () => {
