@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { ConfigError } from '../errors.js'
 import type { Assignment } from '../settings/assignment.js'
 import type { Leaf } from '../settings/leaves.js'
 import { didYouMean } from '../settings/problems.js'
+import { readText } from './read-text.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 
 /** A flag that sets a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
@@ -33,7 +32,10 @@ export function readSources(
   { translated = [], file, environment = {}, flags = [] }: ValueSources,
   leaves: readonly Leaf[]
 ): SourceResult {
-  const fromFile = file === undefined ? { assignments: [], problems: [] } : fromYaml(readConfigFile(file), file)
+  const fromFile =
+    file === undefined
+      ? { assignments: [], problems: [] }
+      : fromYaml(readText(file, '; --config must name a YAML file'), file)
   const before = [...translated, ...fromFile.assignments]
   const clusterNames = before.filter(({ path }) => path[0] === 'clusters').map(({ path }) => path[1] ?? '')
   const fromVariables = fromEnvironment(environment, leaves, ['default', ...clusterNames])
@@ -41,15 +43,6 @@ export function readSources(
   return {
     assignments: [...before, ...fromVariables.assignments, ...given.assignments],
     problems: [...fromFile.problems, ...fromVariables.problems, ...given.problems]
-  }
-}
-
-function readConfigFile(fileName: string): string {
-  try {
-    return readFileSync(fileName, 'utf8')
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    throw new ConfigError(`cannot read ${fileName} (${code}); --config must name a YAML file`)
   }
 }
 

@@ -1,10 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { unixSocketsOf } from '../app/dialects.js'
 import { createLogger } from '../app/logger.js'
 import { startApp } from '../app.js'
 import { type Config, explainConfig, type FlagSetting, translateConfig } from '../config/config.js'
 import { toYaml } from '../config/print.js'
+import { readText } from '../config/read-text.js'
 import type { DialectCommand } from '../dialects/command.js'
 import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
@@ -46,7 +47,7 @@ export async function serveAs(command: DialectCommand, line: Command, process: P
   const translation = await command.translate({
     flags: ownFlags(command, line),
     environment,
-    readFile: readForeignFile
+    readFile: name => readText(name)
   })
   const sources = { file, environment, flags: settingFlags(line) }
   const { config, originOf, notes } = translateConfig(sources, translation, command.name)
@@ -62,14 +63,6 @@ function ownFlags({ flags }: DialectCommand, line: Command): ReadonlyMap<string,
     option => names.has(option.name()) && line.getOptionValueSource(option.attributeName()) === 'cli'
   )
   return new Map(given.map(option => [option.name(), line.getOptionValue(option.attributeName()) as string | true]))
-}
-
-function readForeignFile(name: string): string {
-  try {
-    return readFileSync(name, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`cannot read ${name} (${(error as NodeJS.ErrnoException).code})`)
-  }
 }
 
 /** @throws ConfigError when it cannot be written */

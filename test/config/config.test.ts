@@ -184,6 +184,12 @@ describe('config', () => {
       ])
     })
 
+    it('refuse a file that is too large or never ends, instead of reading on and on', () => {
+      const large = problemsOf({ file: file(`#${'x'.repeat(4 * 1024 * 1024)}`) })
+      expect(large).to.deep.equal(['castellan.yaml has more than 4194304 bytes: settings never do'])
+      expect(problemsOf({ file: '/dev/zero' })[0]).to.match(/zero has more than 4194304 bytes/)
+    })
+
     it('of names that every object has are problems like others, and harm nothing', () => {
       const text = 'http: {__proto__: {polluted: 1}, constructor: 2}\n__proto__: {polluted: 1}\n'
       expect(problemsOf({ file: file(text) })).to.have.length(3)
