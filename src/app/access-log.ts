@@ -1,8 +1,9 @@
 import pino from 'pino'
+import { openToAppend } from '../config/append-file.js'
 import { type AccessFields, type AccessLog, toAccessLine } from '../http/access-log.js'
 import type { HttpSettings } from '../http/settings.js'
 import type { Logger } from '../model.js'
-import { type LogFile, openToAppend } from './log-file.js'
+import type { LogFile } from './log-file.js'
 
 /** Readable by its owner only: it tells which client did what. */
 const FILE_MODE = 0o600
