@@ -1,4 +1,5 @@
 import type { Requester } from '../actor/requester.js'
+import { fnv1a } from '../delivery/hashes.js'
 import type {
   AckResult,
   ConsumeManyResult,
@@ -25,9 +26,7 @@ type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
  *   ownerOf('default', 'billing', 2)   =>   2
  */
 export function ownerOf(cluster: string, groupId: string, workers: number): number {
-  let hash = 0x811c9dc5
-  for (const byte of Buffer.from(`${cluster}/${groupId}`)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return (hash % workers) + 1
+  return (fnv1a(Buffer.from(`${cluster}/${groupId}`)) % workers) + 1
 }
 
 /**

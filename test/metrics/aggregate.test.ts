@@ -94,6 +94,32 @@ describe('metrics of several processes', () => {
     expect(sampleOf(await all.metrics(), 'castellan_http_requests_total{status="200"}')).to.equal(9)
   })
 
+  it('never go back when several workers end at the same time', async () => {
+    const workers = new Map([
+      [1, processWith({ requests: 3 })],
+      [2, processWith({ requests: 4 })],
+      [3, processWith({ requests: 5 })]
+    ])
+    const all = gathered(new Registry(), workers)
+    await all.metrics()
+    workers.clear()
+    const ends = [1, 2, 3].map(number => all.ended(number))
+    expect(sampleOf(await all.metrics(), 'castellan_http_requests_total{status="200"}')).to.equal(12)
+    await Promise.all(ends)
+    expect(sampleOf(await all.metrics(), 'castellan_http_requests_total{status="200"}')).to.equal(12)
+  })
+
+  it('count a worker once that ends while the answers of others are awaited', async () => {
+    const snapshot = await takeSnapshot(processWith({ requests: 3 }))
+    let answer = (_: ReadonlyMap<number, unknown>): void => undefined
+    const all = new GatheredMetrics(new Registry(), () => new Promise(resolve => (answer = resolve)))
+    all.told(1, snapshot)
+    const scrape = all.metrics()
+    await all.ended(1)
+    answer(new Map([[1, snapshot]]))
+    expect(sampleOf(await scrape, 'castellan_http_requests_total{status="200"}')).to.equal(3)
+  })
+
   it('show what a worker said last that does not answer in time', async () => {
     let isLate = false
     const snapshot = await takeSnapshot(processWith({ requests: 3 }))
