@@ -9,7 +9,7 @@ import { Child } from './tools/child.js'
 import type { LoadReport } from './tools/load.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
-import { pushOne, type Server, startGateway } from './tools/servers.js'
+import { type Gateway, pushOne, startGateway } from './tools/servers.js'
 
 const CONNECTIONS = 256
 const PARTITIONS = 4
@@ -17,6 +17,8 @@ const WARM_UP_MS = 500
 const TOPIC = 'push'
 /** Never reached: what is measured is the counting. */
 const PLENTY = 1_000_000_000
+/** As a Prometheus server in a hurry does. */
+const SCRAPE_INTERVAL_MS = 1_000
 
 /** One way to set up the doors. */
 interface Door {
@@ -24,6 +26,8 @@ interface Door {
   readonly settings: object
   readonly headers?: readonly string[]
   readonly ca?: string
+  /** Whether something reads the metrics meanwhile. */
+  readonly isScraped?: boolean
 }
 
 interface Work {
@@ -41,13 +45,15 @@ export async function doors({ seconds, rounds, only }: BenchOptions): Promise<re
   const works = worksOf(all).filter(({ name, against }) => !only || against === undefined || only.includes(name))
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
   const { child: load } = await Child.start('./load.ts')
-  const gateways = new Map<string, Server>()
+  const gateways = new Map<string, Gateway>()
   try {
     for (const door of all) gateways.set(door.name, await startBehind(door, folder, broker))
     await pushOne(gateways.get('open')!.port, TOPIC)
     const reports = await measureAll(works, rounds, work => {
-      const { headers, ca } = all.find(({ name }) => name === work.door)!
-      return measureDelivered(load, gateways.get(work.door)!, broker, work, ({ port, pid }) => ({
+      const { headers, ca, isScraped } = all.find(({ name }) => name === work.door)!
+      const gateway = gateways.get(work.door)!
+      const stopScraping = isScraped ? scrape(gateway) : () => undefined
+      const report = measureDelivered(load, gateway, broker, work, ({ port, pid }) => ({
         port,
         pid,
         headers,
@@ -58,6 +64,7 @@ export async function doors({ seconds, rounds, only }: BenchOptions): Promise<re
         warmUpMs: WARM_UP_MS,
         measureMs: seconds * 1000
       }))
+      return report.finally(stopScraping)
     })
     return works.map(work => toRow(work, reports))
   } finally {
@@ -65,6 +72,15 @@ export async function doors({ seconds, rounds, only }: BenchOptions): Promise<re
     await broker.stop()
     rmSync(folder, { recursive: true })
   }
+}
+
+/** Reads the metrics at a steady pace. @returns what ends it */
+function scrape({ managementPort }: Gateway): () => void {
+  const timer = setInterval(async () => {
+    const response = await fetch(`http://127.0.0.1:${managementPort}/metrics`)
+    await response.text()
+  }, SCRAPE_INTERVAL_MS)
+  return () => clearInterval(timer)
 }
 
 function makeDoors(folder: string): readonly Door[] {
@@ -78,6 +94,10 @@ function makeDoors(folder: string): readonly Door[] {
       perAddress: { recordsPerSecond: PLENTY, bytesPerSecond: PLENTY }
     }
   }
+  const observed = {
+    dialects: { kprf: { ratelimit: { enabled: true, rules: [{ topic: TOPIC, maxPerMinute: PLENTY }] } } },
+    http: { accessLog: { target: join(folder, 'access.log') } }
+  }
   const authority = new TestAuthority()
   const { cert, key } = authority.issue({ commonName: 'bench', alternativeNames: ['IP:127.0.0.1'] })
   const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') }
@@ -86,6 +106,7 @@ function makeDoors(folder: string): readonly Door[] {
   return [
     { name: 'open', settings: {} },
     { name: 'guarded', settings: guarded, headers: [`Authorization: Bearer ${token}`] },
+    { name: 'observed', settings: observed, isScraped: true },
     { name: 'tls', settings: { http: { tls } }, ca: authority.cert }
   ]
 }
@@ -102,7 +123,7 @@ const worksOf = (all: readonly Door[]): readonly Work[] =>
   )
 
 /** JSON is YAML. */
-function startBehind({ name, settings }: Door, folder: string, { bootstrap }: Broker): Promise<Server> {
+function startBehind({ name, settings }: Door, folder: string, { bootstrap }: Broker): Promise<Gateway> {
   const file = join(folder, `${name}.yaml`)
   writeFileSync(file, JSON.stringify(settings))
   return startGateway(bootstrap, [], file)
