@@ -211,6 +211,34 @@ describe('one partition of a group', () => {
     expect(harness.consumer.retriesOf(0)).to.equal(1)
   })
 
+  it('an expired message comes at its time when as many are pending as may be, and nothing is asked of Kafka', () => {
+    const world = new GroupWorld(run(0, 9))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world, { maxPendingMessages: 1 })
+    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
+    const asked = world.asked.length
+    world.pass(ACK_TIMEOUT_MS - 10)
+    expect(harness.consumer.isStaged).to.equal(false)
+    expect(world.asked).to.have.length(asked)
+    world.pass(20)
+    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.next()).to.equal(0)
+    expect(harness.consumer.retriesOf(0)).to.equal(1)
+  })
+
+  it('stages nothing before it is wanted, and nothing more once it is stopped', () => {
+    const world = new GroupWorld(run(0, 9))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    world.pass(100)
+    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.next()).to.equal(0)
+    harness.consumer.stop()
+    harness.consumer.want()
+    world.pass(10 * ACK_TIMEOUT_MS)
+    expect(harness.consumer.isStaged).to.equal(false)
+  })
+
   it('pixy P14 pixy E9 goes on at the next offset there is when what it was to read is deleted', () => {
     const world = new GroupWorld(run(0, 20))
     world.batchSize = 2
