@@ -12,6 +12,7 @@ import { start } from './start.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
 import { type Row, toTable, writeJson } from './tools/report.js'
 import { wal } from './wal.js'
+import { workers } from './workers.js'
 
 /** Each measures what its file says and cleans up its processes. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
@@ -26,6 +27,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['bystanders', bystanders],
   ['names', names],
   ['wal', wal],
+  ['workers', workers],
   ['start', start]
 ])
 

@@ -12,9 +12,26 @@ export interface ProcessStats {
 const TICK_MICROS = 10_000
 const PAGE_BYTES = 4096
 
-/** Reads another process's CPU time and resident memory: from /proc where there is one, else by `ps`. */
+/**
+ * Reads another process's CPU time and resident memory, those of its children included: from /proc where there is one, else
+ * by `ps`, without children.
+ */
 export function readProcessStats(pid: number): ProcessStats {
-  return process.platform === 'linux' ? fromProc(pid) : fromPs(pid)
+  if (process.platform !== 'linux') return fromPs(pid)
+  const all = [pid, ...childrenOf(pid)].map(fromProc)
+  return {
+    cpuMicros: all.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0),
+    rssBytes: all.reduce((sum, { rssBytes }) => sum + rssBytes, 0)
+  }
+}
+
+/** A kernel may be built without this file. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
 }
 
 function fromProc(pid: number): ProcessStats {

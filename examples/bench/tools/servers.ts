@@ -28,11 +28,12 @@ export interface Gateway extends Server {
 export async function startGateway(
   bootstrap: string,
   nodeFlags: readonly string[] = [],
-  settings?: string
+  settings?: string,
+  further: readonly string[] = []
 ): Promise<Gateway> {
   const [port, managementPort] = [await freePort(), await freePort()]
   const ports = ['--port', String(port), '--management-port', String(managementPort)]
-  const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0']
+  const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0', ...further]
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
   const child = spawn(process.execPath, [...inherited, ...nodeFlags, MAIN, ...flags], {
