@@ -31,6 +31,7 @@ import type { StatsdSources } from './metrics/statsd/statsd-reporter.js'
 import type { Logger } from './model.js'
 import { leftDirectories } from './wal/left-directories.js'
 import { DecompressedMemory } from './wire/decompressed-memory.js'
+import { everywhereOf, gatheredFor } from './workers/everywhere.js'
 import type { Peers } from './workers/peers.js'
 import { SharedAddresses } from './workers/shared-addresses.js'
 import { SharedQuotas } from './workers/shared-quotas.js'
@@ -54,6 +55,8 @@ const lossOf = (records: number): string =>
 /** A process that serves together with others. */
 export interface WorkerDeps extends WorkerPlace {
   readonly peers: Peers
+  /** What the worker reports by StatsD, by way of the process that has started it. */
+  readonly statsd: StatsdSources
 }
 
 /** A running gateway. */
@@ -116,6 +119,11 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
 const leftFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
   (number ?? 1) === 1 ? leftDirectories(walRoot ?? wal.directory, count ?? 1) : []
 
+function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
+  const own = createPrometheusMetrics()
+  return worker === undefined ? own : { ...own, gather: () => gatheredFor(worker.peers) }
+}
+
 /** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
 class Rooms {
   readonly #config: Config
@@ -124,8 +132,8 @@ class Rooms {
   readonly #roomLog: Logger
   readonly #version: string
   readonly #shutdown: Shutdown
-  readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
-  readonly #metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
+  readonly #metrics: PrometheusMetrics
+  readonly #metricsLogger: PrometheusMetricsLogger
   readonly #startedAt = performance.now()
   readonly #system = new ActorSystem()
   readonly #clusters: Clusters
@@ -141,6 +149,8 @@ class Rooms {
   constructor(config: Config, deps: AppDeps) {
     const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
     this.#worker = deps.worker
+    this.#metrics = metricsOf(deps.worker)
+    this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
@@ -185,11 +195,9 @@ class Rooms {
       announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
       for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
     }
-    const statsd = reportToStatsd(this.#config.statsd, {
-      registry: this.#metrics.registry,
-      log: this.#log,
-      shutdown: this.#shutdown
-    })
+    const { registry } = this.#metrics
+    const [log, shutdown] = [this.#log, this.#shutdown]
+    const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
     await this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(doors, statsd, accessLog)
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
@@ -284,6 +292,7 @@ class Rooms {
         diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
         access: doors.door ?? openAccess,
         shared: peers && ((dialect, question) => peers.ask('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
+        everywhereOf: peers && everywhereOf(peers),
         log: this.#roomLog,
         metrics: this.#metrics,
         statsd,

@@ -1,7 +1,7 @@
 import type { Access } from '../access/access.js'
 import { type Config, settingsOfDialects } from '../config/schema.js'
 import type { DialectSettings } from '../dialects/common-settings.js'
-import type { Dialect, DialectContext, OwnListener } from '../dialects/dialect.js'
+import type { Dialect, DialectContext, Everywhere, OwnListener } from '../dialects/dialect.js'
 import { SilenceLimit } from '../exchange/silence.js'
 import { type DialectMount, mountOf } from '../http/http.js'
 import type { DrainSteps } from './drain-steps.js'
@@ -16,6 +16,8 @@ export interface DialectsDeps
   readonly access: Access
   /** Asks what a dialect has once for several processes; absent: there are none. */
   readonly shared?: ((dialect: string, question: unknown) => Promise<unknown>) | undefined
+  /** What a dialect has in every process; absent: there is one. */
+  readonly everywhereOf?: ((dialect: string) => Everywhere) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>
 }
@@ -44,7 +46,7 @@ function mountDialect(
   dialect: Dialect,
   settings: DialectSettings,
   http: Config['http'],
-  { shutdown, drainSteps, shared, ...deps }: DialectsDeps
+  { shutdown, drainSteps, shared, everywhereOf, ...deps }: DialectsDeps
 ): DialectMount {
   const { name } = dialect
   const context = {
@@ -56,6 +58,7 @@ function mountDialect(
       onStop: step => shutdown.add(`stopping ${name}`, step)
     },
     silence: new SilenceLimit(),
+    everywhere: everywhereOf?.(name),
     ...(shared && dialect.shared && { shared: (question: unknown) => shared(name, question) })
   } satisfies DialectContext<DialectSettings>
   return mountOf(dialect, context, listenersOf(dialect, settings, http))

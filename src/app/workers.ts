@@ -10,6 +10,7 @@ import { registerProcessMetrics } from '../metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../metrics/prometheus.js'
 import { registerScrapedCounter, registerScrapedGauge } from '../metrics/scraped-gauge.js'
 import type { Logger } from '../model.js'
+import { mergeStatsd } from '../workers/collected-statsd.js'
 import { GatheredMetrics } from '../workers/gathered-metrics.js'
 import type { Link, LinkError } from '../workers/link.js'
 import { passOn } from '../workers/peers.js'
@@ -34,6 +35,8 @@ import {
 
 /** A worker reports several times in this time; one that does not is not asked to serve more. */
 const SILENT_AFTER_MS = 10_000
+/** How long workers may take to tell what they report by StatsD. */
+const STATSD_TIMEOUT_MS = 2_000
 /** What the parent does when its workers have stopped. */
 const CLOSE_MS = 5_000
 
@@ -145,7 +148,8 @@ class Parent {
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
     const { reload, url } = await this.#openManagement()
-    reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
+    const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
+    statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', undefined, STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
       throw toStartError(error)
     })
@@ -211,6 +215,7 @@ class Parent {
       const { dialect, question } = asked as { dialect: string; question: unknown }
       return this.#shared.get(dialect)?.(question)
     })
+    link.serve('gathered', () => this.#gathered.getMetricsAsJSON())
     link.serve('counted', snapshot => this.#gathered.told(number, snapshot))
   }
 

@@ -39,7 +39,15 @@ export interface DialectContext<Settings> {
    * @throws Error when there is no answer
    */
   readonly shared?: ((question: unknown) => Promise<unknown>) | undefined
+  /**
+   * Tells the other processes what this one has, and asks what all have, those that do not answer in time left out. Absent:
+   * this process is the only one.
+   */
+  readonly everywhere?: Everywhere | undefined
 }
+
+/** @param name of what is told, the same in all processes; a dialect tells each once */
+export type Everywhere = <Value>(name: string, own: () => Value) => () => Promise<readonly Value[]>
 
 /** Where requests wait whose records are kept so. */
 export const admissionOf = (

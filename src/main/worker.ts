@@ -3,6 +3,7 @@ import { startApp } from '../app/start-app.js'
 import type { WorkerFarewell, WorkerGreeting, WorkerOrder, WorkerReport } from '../app/worker-order.js'
 import type { App } from '../app.js'
 import { takeSnapshot } from '../metrics/aggregate.js'
+import { CollectedStatsd } from '../workers/collected-statsd.js'
 import { Link } from '../workers/link.js'
 import { Peers } from '../workers/peers.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
@@ -29,8 +30,10 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   process.umask(umask)
   const { number, count } = place
   const peers = new Peers(link, number, count)
+  const statsd = new CollectedStatsd()
+  link.serve('statsd', () => statsd.values())
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
-  const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers } })
+  const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
   link.serve('stop', async () => {
     const { lostRecords } = await stop(false)

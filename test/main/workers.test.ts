@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram'
 import { mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, createServer } from 'node:net'
@@ -355,6 +356,43 @@ describe('castellan serve --workers', function () {
     expect(statuses).to.deep.equal([...new Array(3).fill(408), ...new Array(7).fill(429)])
     expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
     expect((await clients[0]!.push('m')).status).to.equal(200)
+    for (const client of clients) client.close()
+  })
+
+  it('workers 12: statistics of an API are those of all processes, whichever is asked', async () => {
+    const datagrams: string[] = []
+    const statsd = createSocket('udp4').on('message', message => datagrams.push(message.toString()))
+    await new Promise<void>(resolve => statsd.bind(0, '127.0.0.1', resolve))
+    const gateway = await Gateway.start(children, [
+      ...TWO,
+      ...['dialects.arion.durability=memory', 'dialects.kprf.metricsPort=0', 'statsd.host=127.0.0.1'].flatMap(
+        setting => ['--set', setting]
+      ),
+      ...['--set', `statsd.port=${statsd.address().port}`, '--set', 'statsd.intervalMs=200']
+    ])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    const answers = await Promise.all(clients.map((client, at) => client.post(`/arion/sync/orders/k${at}`, { at })))
+    expect(answers.map(({ status }) => status)).to.deep.equal(new Array(8).fill(201))
+    expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
+    await Promise.all(clients.map(client => client.push('x')))
+    for (const client of clients) {
+      const { queue, kafka } = JSON.parse((await client.get('/arion/stats')).text) as Record<
+        string,
+        Record<string, number>
+      >
+      expect(queue).to.deep.include({ enqueued: 8, completed: 8 })
+      expect(kafka!['connection-count']).to.equal(1)
+    }
+    const [, metrics] = await gateway.child.line(/kprf metrics: (http:\/\/[0-9.:]+)/)
+    const text = await (await fetch(`${metrics}/metrics`)).text()
+    expect(sampleOf(text, 'kafka_sent_messages{topic="orders"}')).to.equal(8)
+    const told = (line: RegExp): boolean => datagrams.some(datagram => line.test(datagram))
+    while (!told(/^arion\.api\.success\.count:1[0-9]\|g$/m)) await new Promise(resolve => setTimeout(resolve, 20))
+    while (!told(/^arion\.queue\.enqueued:8\|g$/m)) await new Promise(resolve => setTimeout(resolve, 20))
+    while (!told(/^castellan\.workers_up:2\|g$/m)) await new Promise(resolve => setTimeout(resolve, 20))
+    expect(told(/^arion\.queue\.enqueued:16\|g$/m)).to.equal(false)
+    statsd.close()
     for (const client of clients) client.close()
   })
 })

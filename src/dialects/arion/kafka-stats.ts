@@ -1,4 +1,4 @@
-import type { PrometheusMetrics } from '../../metrics/prometheus.js'
+import { type PrometheusMetrics, wholeRegistry } from '../../metrics/prometheus.js'
 import type { MonotonicClock } from '../../model.js'
 
 /** Rates are over this long, or over the time since the last but one question when that is longer. */
@@ -14,13 +14,13 @@ interface Sample {
  * The numbers are those of all APIs of the process.
  */
 export class KafkaStats {
-  readonly #registry: PrometheusMetrics['registry']
+  readonly #metrics: PrometheusMetrics
   readonly #clock: MonotonicClock
   #before: Sample
   #last: Sample
 
-  constructor({ registry }: PrometheusMetrics, clock: MonotonicClock) {
-    this.#registry = registry
+  constructor(metrics: PrometheusMetrics, clock: MonotonicClock) {
+    this.#metrics = metrics
     this.#clock = clock
     this.#before = this.#last = { at: clock(), totals: new Map() }
   }
@@ -58,7 +58,7 @@ export class KafkaStats {
   /** The sum of all series of each metric. */
   async #totals(): Promise<ReadonlyMap<string, number>> {
     const totals = new Map<string, number>()
-    for (const { name, values } of await this.#registry.getMetricsAsJSON()) {
+    for (const { name, values } of await (await wholeRegistry(this.#metrics)).getMetricsAsJSON()) {
       for (const { value, metricName = name } of values as readonly { value: number; metricName?: string }[]) {
         totals.set(metricName, (totals.get(metricName) ?? 0) + value)
       }

@@ -11,7 +11,7 @@ import { ArionEndpoint } from './endpoint.js'
 import { KafkaStats } from './kafka-stats.js'
 import { MessageIds } from './message-ids.js'
 import { Producer, produceOptions } from './producer.js'
-import { diskStats, NO_MESSAGES, QueueCounts, type QueueStats } from './queue-counts.js'
+import { diskStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './queue-counts.js'
 import type { ArionSettings } from './settings.js'
 import { WebsocketDoor, type WebsocketServerClass } from './websocket-door.js'
 
@@ -51,11 +51,12 @@ function createEndpoint(
   const { gateway, access, settings, log, now } = context
   const clock = (): number => performance.now()
   const counts = new QueueCounts()
+  const inMemory = context.everywhere?.('queue', () => counts.stats) ?? (async () => [counts.stats])
   const ids = new MessageIds(randomBytes(ID_BYTES))
   const options = produceOptions(settings, Number.POSITIVE_INFINITY)
   const kafka = new KafkaStats(context.metrics, clock)
   const queue = (): Promise<QueueStats | undefined> =>
-    settings.durability === 'disk' ? onDisk(gateway) : Promise.resolve(counts.stats)
+    settings.durability === 'disk' ? onDisk(gateway) : inMemory().then(sumOf)
   context.statsd.add(async () => [
     ...metrics.toValues(),
     ...gaugesOf('arion.queue', (await queue()) ?? NO_MESSAGES),
@@ -95,5 +96,6 @@ const gaugesOf = (prefix: string, stats: object): StatsdValue[] =>
   Object.entries(stats).map(([name, value]) => ({
     name: `${prefix}.${name.replaceAll('-', '_')}`,
     value: value as number,
-    type: 'g'
+    type: 'g',
+    isOfAll: true
   }))

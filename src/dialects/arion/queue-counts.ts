@@ -39,6 +39,19 @@ export const NO_MESSAGES: QueueStats = {
   'in-progress': 0
 }
 
+/** The queues of several processes together; `undefined`: none of them had a message. */
+export function sumOf(all: readonly (QueueStats | undefined)[]): QueueStats | undefined {
+  const used = all.filter(stats => stats !== undefined)
+  if (used.length === 0) return undefined
+  const sum = (name: keyof QueueStats): number => used.reduce((total, stats) => total + (stats[name] ?? 0), 0)
+  return {
+    ...NO_MESSAGES,
+    enqueued: sum('enqueued'),
+    completed: sum('completed'),
+    'in-progress': sum('in-progress')
+  }
+}
+
 /** Counts the messages of this API that are kept in memory. */
 export class QueueCounts {
   #enqueued = 0

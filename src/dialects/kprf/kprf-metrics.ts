@@ -1,5 +1,5 @@
 import { type Cell, counterFamily, type Family, gaugeFamily } from '../../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../metrics/prometheus.js'
 import { isLegalTopicName } from '../../model.js'
 import { CLIENT_METRICS, registerClientMetrics } from './client-metrics.js'
 import { type MillisecondHistogram, millisecondFamily } from './millisecond-histogram.js'
@@ -49,11 +49,11 @@ export class KprfMetrics {
   readonly deliveredBytesInAll: Cell
 
   readonly #names: readonly string[]
-  readonly #registry: PrometheusMetrics['registry']
+  readonly #metrics: PrometheusMetrics
 
   constructor(metrics: PrometheusMetrics) {
     const { registry } = metrics
-    this.#registry = registry
+    this.#metrics = metrics
     const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken')
     const families = [this.#requests, this.#queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
     const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
@@ -68,7 +68,9 @@ export class KprfMetrics {
 
   /** kprf's metrics alone, as its own port for metrics shows them. */
   async text(): Promise<string> {
-    const texts = await Promise.all(this.#names.map(name => this.#registry.getSingleMetricAsString(name)))
+    const registry = await wholeRegistry(this.#metrics)
+    const there = this.#names.filter(name => registry.getSingleMetric(name) !== undefined)
+    const texts = await Promise.all(there.map(name => registry.getSingleMetricAsString(name)))
     return `${texts.join('\n')}\n`
   }
 

@@ -8,6 +8,8 @@ export interface StatsdValue {
   readonly name: string
   readonly value: number
   readonly type: StatsdType
+  /** It is about all processes that serve together, each of which tells the same. */
+  readonly isOfAll?: boolean
 }
 
 /**

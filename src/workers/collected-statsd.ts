@@ -1,0 +1,28 @@
+import type { StatsdValue } from '../metrics/statsd/statsd-line.js'
+import type { StatsdSource, StatsdSources } from '../metrics/statsd/statsd-reporter.js'
+
+/** What a worker reports by StatsD under names of its dialects: it is asked for it. */
+export class CollectedStatsd implements StatsdSources {
+  readonly #sources: StatsdSource[] = []
+
+  add(source: StatsdSource): void {
+    this.#sources.push(source)
+  }
+
+  async values(): Promise<StatsdValue[]> {
+    return (await Promise.all(this.#sources.map(source => source()))).flatMap(values => [...values])
+  }
+}
+
+/** What several workers report: gauges are summed, unless each is about all of them; the server adds up the rest. */
+export function mergeStatsd(answers: ReadonlyMap<number, unknown>): StatsdValue[] {
+  const gauges = new Map<string, StatsdValue>()
+  const others: StatsdValue[] = []
+  for (const value of [...answers.values()].flat() as StatsdValue[]) {
+    const known = gauges.get(value.name)
+    if (value.type !== 'g') others.push(value)
+    else if (known === undefined) gauges.set(value.name, value)
+    else if (!value.isOfAll) gauges.set(value.name, { ...value, value: known.value + value.value })
+  }
+  return [...gauges.values(), ...others]
+}
