@@ -1,9 +1,10 @@
-import type { RecordFailure, RecordOutcome } from '../model.js'
+import type { RecordOutcome } from '../model.js'
+import { type Refusals, RequestOutcomes } from './request-outcomes.js'
 
 /** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
 export interface ProduceTicket {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
-  readonly refused: readonly (RecordFailure | undefined)[] | undefined
+  readonly refused: Refusals
   /** Records wait for room: only {@link accepted} tells whether they are taken. Absent: none does. */
   readonly isWaiting?: boolean
   /**
@@ -12,7 +13,7 @@ export interface ProduceTicket {
    * refused ones of before included: records may be refused late, when the disk is full or fails, or there was no room in
    * time. Never rejects.
    */
-  accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined>
+  accepted(): Promise<Refusals>
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
 }
@@ -26,22 +27,15 @@ export interface Ticket {
   isSettled(index: number): boolean
 }
 
-/** One request's records and what became of them. No promise is made unless a caller waits, and never more than one. */
-export class MemoryTicket implements ProduceTicket, Ticket {
-  readonly deadlineAt: number
+/** One request's records in memory. */
+export class MemoryTicket extends RequestOutcomes implements ProduceTicket, Ticket {
   readonly acceptedAt: number
   /** Until then its records may wait for room; infinite in the past: not at all. */
   readonly roomUntil: number
   /** Topics that began to be looked up because of this request. */
   newTopics = 0
-  readonly #outcomes: (RecordOutcome | undefined)[]
-  #refused: (RecordFailure | undefined)[] | undefined
-  #open: number
-  #promise: Promise<readonly RecordOutcome[]> | undefined
-  #resolve: ((outcomes: readonly RecordOutcome[]) => void) | undefined
   /** Records that wait for room. */
   #waiting = 0
-  #whenAccepted: (() => void) | undefined
 
   constructor(
     recordCount: number,
@@ -49,22 +43,13 @@ export class MemoryTicket implements ProduceTicket, Ticket {
     acceptedAt = Number.POSITIVE_INFINITY,
     roomUntil = Number.NEGATIVE_INFINITY
   ) {
+    super(recordCount, deadlineAt)
     this.roomUntil = Math.min(roomUntil, deadlineAt)
     this.acceptedAt = acceptedAt
-    this.deadlineAt = deadlineAt
-    this.#outcomes = new Array(recordCount)
-    this.#open = recordCount
   }
 
-  get refused(): readonly (RecordFailure | undefined)[] | undefined {
-    return this.#refused
-  }
-
-  /** Answers a record before it is taken. */
-  refuse(index: number, failure: RecordFailure): void {
-    this.#refused ??= new Array(this.#outcomes.length).fill(undefined)
-    this.#refused[index] = failure
-    this.settle(index, failure)
+  get refused(): Refusals {
+    return this.refusals
   }
 
   get isWaiting(): boolean {
@@ -78,34 +63,14 @@ export class MemoryTicket implements ProduceTicket, Ticket {
 
   /** A record of it waits no longer: it was taken, or else refused. */
   waited(): void {
-    if (--this.#waiting === 0) this.#whenAccepted?.()
+    if (--this.#waiting === 0) this.resolveAccepted()
   }
 
-  /** The first outcome counts; a later one, of a batch that outlived its waiters, is dropped. */
-  settle(index: number, outcome: RecordOutcome): void {
-    if (this.#outcomes[index] !== undefined) return
-    this.#outcomes[index] = outcome
-    if (--this.#open === 0) this.#resolve?.(this.#outcomes as RecordOutcome[])
+  protected override get isAccepted(): boolean {
+    return this.#waiting === 0
   }
 
   acceptedAtOf(): number {
     return this.acceptedAt
-  }
-
-  isSettled(index: number): boolean {
-    return this.#outcomes[index] !== undefined
-  }
-
-  accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined> {
-    if (this.#waiting === 0) return Promise.resolve(this.#refused)
-    return new Promise(resolve => (this.#whenAccepted = () => resolve(this.#refused)))
-  }
-
-  outcomes(): Promise<readonly RecordOutcome[]> {
-    this.#promise ??=
-      this.#open === 0
-        ? Promise.resolve(this.#outcomes as RecordOutcome[])
-        : new Promise(resolve => (this.#resolve = resolve))
-    return this.#promise
   }
 }

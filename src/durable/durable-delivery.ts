@@ -65,7 +65,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #identity: ProducerIdentity
   readonly #waiters = new Waiters()
   readonly #counters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
-  #left: OpenedQueue | undefined
+  #openedQueue: OpenedQueue | undefined
   #clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
@@ -84,12 +84,12 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       { router, settings: this.#settings, random, log },
       { ready: lanes => this.#makeReady(lanes), refused: lanes => this.#makeReadyLater(lanes) }
     )
-    const logOf = (): DurableLog => this.#left!.log
+    const logOf = (): DurableLog => this.#openedQueue!.log
     this.#burials = new Burials({ log, logOf, now: deps.now })
     this.#notes = new BatchNotes({
       log,
       logOf,
-      wasIntact: () => this.#left!.isIntact,
+      wasIntact: () => this.#openedQueue!.isIntact,
       clusterId: () => this.#clusterId,
       topicOf: lane => this.#topics.byName(lane.topic)
     })
@@ -100,7 +100,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       log,
       search: request => logOf().search(request),
       make: (destination, from) => this.#makeTopic(destination, from),
-      onNamed: topic => this.#left!.notes.delete(topic.destination),
+      onNamed: topic => this.#openedQueue!.notes.delete(topic.destination),
       onShelved: topic => this.#shelved(topic)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
@@ -118,15 +118,15 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       keeper: this,
       readAhead: queue.readAhead,
       maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
-      want: topic => this.#left!.feed.want(topic),
+      want: topic => this.#openedQueue!.feed.want(topic),
       follow: (topic, pauseMs) => this.#follower.follow(topic, pauseMs),
       delivered: (sequence, outcome) => {
-        this.#left!.log.complete(sequence)
+        this.#openedQueue!.log.complete(sequence)
         this.#waiters.settle(sequence, outcome)
       },
       isBuried: (sequence, failure) => this.#isBuried(sequence, failure),
       recall: (topic, batch) => this.#notes.recall(topic, batch),
-      flushCompletions: () => this.#left!.log.flushCompletions()
+      flushCompletions: () => this.#openedQueue!.log.flushCompletions()
     }
     queue.join(this)
   }
@@ -187,7 +187,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   /** Nothing else tells what was refused while the log could not be opened. */
   #reportUnopened(): void {
-    if (this.#left === undefined) this.#report(this.#deps.clock())
+    if (this.#openedQueue === undefined) this.#report(this.#deps.clock())
   }
 
   #stored(
@@ -216,7 +216,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   // ---- topics
 
   opened(queue: OpenedQueue): void {
-    this.#left = queue
+    this.#openedQueue = queue
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
   }
@@ -226,7 +226,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
-    const notes = this.#left!.notes.get(destination) ?? new Map()
+    const notes = this.#openedQueue!.notes.get(destination) ?? new Map()
     const topic = new DurableTopic(
       destination.slice(this.cluster.length + 1),
       destination,
@@ -359,7 +359,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#isClosed = true
     this.#topics.close()
     for (const topic of this.#topics.all) topic.close()
-    if (this.#left !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
+    if (this.#openedQueue !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
     clearInterval(this.#ticker)
     this.#identity.close()
     this.#follower.close()

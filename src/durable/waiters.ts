@@ -28,7 +28,7 @@ export class Waiters {
     if (waiter === undefined) return
     this.#bySequence.delete(sequence)
     waiter.ticket.settle(waiter.index, outcome)
-    if (waiter.ticket.isSettled) this.#tickets.delete(waiter.ticket)
+    if (waiter.ticket.isComplete) this.#tickets.delete(waiter.ticket)
   }
 
   /** Ends the waits whose time is over. */
