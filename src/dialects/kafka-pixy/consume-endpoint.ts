@@ -1,14 +1,12 @@
-import type { Access } from '../../access/access.js'
 import type { CastellanError } from '../../errors.js'
 import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
 import { sizeOfRecord } from '../../model.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
-import { DISABLED, failureAnswerOf, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from './failure-texts.js'
+import { DISABLED, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { numberOf } from './numbers.js'
 import { merged, type Values } from './parameters.js'
-import type { PixyAnswers } from './pixy-answers.js'
-import type { PixyRequest } from './pixy-request.js'
+import type { PixyRequest, RouteParts } from './pixy-request.js'
 import { Poll } from './poll.js'
 import type { KafkaPixySettings } from './settings.js'
 
@@ -26,19 +24,13 @@ const STOPPING: NoMessage = {
   retriable: true
 }
 
-export interface ConsumeParts {
-  readonly access: Access
-  readonly answers: PixyAnswers
-  readonly broken: (request: PixyRequest, error: unknown) => void
-}
-
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
   readonly #settings: KafkaPixySettings
-  readonly #parts: ConsumeParts
+  readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
 
-  constructor(settings: KafkaPixySettings, parts: ConsumeParts) {
+  constructor(settings: KafkaPixySettings, parts: RouteParts) {
     this.#settings = settings
     this.#parts = parts
   }
@@ -135,10 +127,7 @@ export class ConsumeEndpoint {
     const { answers } = this.#parts
     if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, TOO_MANY_REQUESTS)
-    else {
-      const { status, text } = failureAnswerOf(reason, gateway.isReady)
-      answers.error(exchange, status, text)
-    }
+    else answers.failure(exchange, reason, gateway.isReady)
   }
 
   #acked(
@@ -152,10 +141,7 @@ export class ConsumeEndpoint {
     else if (result.type === 'notRead') answers.error(exchange, 500, notRead(groupId, topic, partition))
     else if (result.type === 'notOffered') {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
-    } else {
-      const { status, text } = failureAnswerOf(result, gateway.isReady)
-      answers.error(exchange, status, text)
-    }
+    } else answers.failure(exchange, result, gateway.isReady)
   }
 
   #guarded(request: PixyRequest, serve: () => void): void {

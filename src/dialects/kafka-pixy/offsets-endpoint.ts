@@ -1,16 +1,14 @@
-import type { Access } from '../../access/access.js'
 import type { CastellanError } from '../../errors.js'
 import type { CommitOutcome, GroupOffset } from '../../gateway/gateway.js'
 import { errorCodes } from '../../wire/error-codes.js'
 import { groupOf, ParameterError } from './consume-parameters.js'
-import { type AnyFailure, failureAnswerOf } from './failure-texts.js'
+import type { AnyFailure } from './failure-texts.js'
 import type { ReadBody } from './form-reader.js'
 import { goJson, type Json } from './go-json.js'
 import { GoJsonError } from './go-json-check.js'
 import { offsetChangesOf } from './offset-changes.js'
 import { merged } from './parameters.js'
-import type { PixyAnswers } from './pixy-answers.js'
-import type { PixyRequest } from './pixy-request.js'
+import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const UNKNOWN_TOPIC = 'Unknown topic'
@@ -25,18 +23,12 @@ const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
   errorCodes.REBALANCE_IN_PROGRESS
 ])
 
-export interface OffsetsParts {
-  readonly access: Access
-  readonly answers: PixyAnswers
-  readonly broken: (request: PixyRequest, error: unknown) => void
-}
-
 /** `GET` and `POST /topics/{topic}/offsets`. */
 export class OffsetsEndpoint {
   readonly #timeoutMs: number
-  readonly #parts: OffsetsParts
+  readonly #parts: RouteParts
 
-  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: OffsetsParts) {
+  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: RouteParts) {
     this.#timeoutMs = lookUpTimeoutMs
     this.#parts = parts
   }
@@ -91,10 +83,7 @@ export class OffsetsEndpoint {
       answers.error(exchange, 400, `Failed to parse the request: err=(${error.message})`)
     } else if (!isFailure(error)) broken(request, error)
     else if (HAS_MEMBERS.has(error.errorCode)) answers.error(exchange, 409, CONSUMED)
-    else {
-      const { status, text } = failureAnswerOf(error, gateway.isReady)
-      answers.error(exchange, status, text)
-    }
+    else answers.failure(exchange, error, gateway.isReady)
   }
 }
 

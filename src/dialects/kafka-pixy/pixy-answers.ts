@@ -5,7 +5,7 @@ import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
 import type { Known } from '../../exchange/modern-answers.js'
 import { sentUrlOf } from '../../exchange/sent-url.js'
 import { persistedText } from '../../gateway/persisted.js'
-import { SHUTTING_DOWN } from './failure-texts.js'
+import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
 import { goString } from './go-json.js'
 
 const JSON_TYPE = 'application/json'
@@ -61,6 +61,16 @@ export class PixyAnswers {
     const { persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE, isRead = true } = options
     const headers = { ...((status === 429 || status === 503) && RETRY), ...(!isRead && CLOSE) }
     this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted }, headers)
+  }
+
+  /**
+   * The failure of an operation, in the words of the original.
+   *
+   * @param isReady whether any broker is there
+   */
+  failure(asked: Asked, failure: AnyFailure, isReady: boolean): void {
+    const { status, text } = failureAnswerOf(failure, isReady)
+    this.error(asked, status, text)
   }
 
   /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */

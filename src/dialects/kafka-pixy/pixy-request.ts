@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import type { Access } from '../../access/access.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import { sentUrlOf } from '../../exchange/sent-url.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { ParsedQuery } from './parameters.js'
+import type { PixyAnswers } from './pixy-answers.js'
 
 /** A request whose path is known, on its way to an answer. */
 export interface PixyRequest {
@@ -12,6 +14,14 @@ export interface PixyRequest {
   /** The empty string where the path names none. */
   readonly topic: string
   readonly query: ParsedQuery
+}
+
+/** What the routes of every family are created with. */
+export interface RouteParts {
+  readonly access: Access
+  readonly answers: PixyAnswers
+  /** Called when a request has failed by a bug. */
+  readonly broken: (request: PixyRequest, error: unknown, persisted?: string) => void
 }
 
 /** The path as it was sent, below the prefix, and the query behind it. */

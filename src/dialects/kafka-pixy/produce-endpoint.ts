@@ -1,4 +1,3 @@
-import type { Access } from '../../access/access.js'
 import { OverloadedError } from '../../errors.js'
 import { collectBody } from '../../exchange/body-collector.js'
 import type { BufferPool } from '../../exchange/buffer-pool.js'
@@ -11,21 +10,17 @@ import { produceFailureOf, TOO_LARGE } from './failure-texts.js'
 import { HeaderValueError, messageHeadersOf } from './message-headers.js'
 import { messageSizeOf } from './message-size.js'
 import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
-import type { PixyAnswers } from './pixy-answers.js'
-import type { PixyRequest } from './pixy-request.js'
+import type { PixyRequest, RouteParts } from './pixy-request.js'
 import { NO_HEADERS_YET, PASSING, produceOptionsOf } from './produce-options.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const ACCEPTED_BODY = '{}'
 const PENDING = persistedText(['pending'])
-export interface ProduceParts {
-  readonly access: Access
-  readonly answers: PixyAnswers
+
+export interface ProduceParts extends RouteParts {
   readonly pool: BufferPool
   /** How long messages in memory wait for room. */
   readonly roomWaitMs: number
-  /** Called when a request has failed by a bug. */
-  readonly broken: (request: PixyRequest, error: unknown, persisted: string) => void
 }
 
 /** A message as the request has it. Key and value are valid until the call returns. */

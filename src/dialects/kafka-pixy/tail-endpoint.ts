@@ -1,35 +1,27 @@
-import type { Access } from '../../access/access.js'
 import { CastellanError } from '../../errors.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Offset } from '../../model.js'
 import { ParameterError } from './consume-parameters.js'
-import { DISABLED, failureAnswerOf, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
+import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
 import { messageOptionsOf } from './message-json.js'
 import { textOf, type Values } from './parameters.js'
-import type { PixyAnswers } from './pixy-answers.js'
-import type { PixyRequest } from './pixy-request.js'
+import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { Tail } from './tail.js'
 import { positionsOf } from './tail-position.js'
 
 const NUMBERS = /^\d{1,10}(,\d{1,10})*$/
 
-export interface TailParts {
-  readonly access: Access
-  readonly answers: PixyAnswers
-  readonly broken: (request: PixyRequest, error: unknown) => void
-}
-
 type Follow = Parameters<Gateway['follow']>[1]
 
 /** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
 export class TailEndpoint {
   readonly #settings: KafkaPixySettings
-  readonly #parts: TailParts
+  readonly #parts: RouteParts
   readonly #tails = new Map<Tail, PixyRequest>()
   #isStopped = false
 
-  constructor(settings: KafkaPixySettings, parts: TailParts) {
+  constructor(settings: KafkaPixySettings, parts: RouteParts) {
     this.#settings = settings
     this.#parts = parts
   }
@@ -105,10 +97,7 @@ export class TailEndpoint {
     else if (error.code === 'unknownTopic') answers.error(exchange, 404, NO_SUCH_TOPIC)
     else if (error.code === 'unknownPartition' || error.code === 'invalidRequest') {
       answers.error(exchange, 400, error.message)
-    } else {
-      const { status, text } = failureAnswerOf(error, gateway.isReady)
-      answers.error(exchange, status, text)
-    }
+    } else answers.failure(exchange, error, gateway.isReady)
   }
 }
 

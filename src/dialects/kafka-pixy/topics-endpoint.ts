@@ -1,13 +1,12 @@
-import type { Access, Target } from '../../access/access.js'
+import type { Target } from '../../access/access.js'
 import { CastellanError } from '../../errors.js'
 import type { Gateway, GroupReader, TopicMetadata } from '../../gateway/gateway.js'
 import { errorCodes } from '../../wire/error-codes.js'
 import { ParameterError } from './consume-parameters.js'
-import { failureAnswerOf, NO_SUCH_TOPIC } from './failure-texts.js'
+import { NO_SUCH_TOPIC } from './failure-texts.js'
 import { goJson, type Json, withNumbersOnOneLine } from './go-json.js'
 import { textOf, type Values } from './parameters.js'
-import type { PixyAnswers } from './pixy-answers.js'
-import type { PixyRequest } from './pixy-request.js'
+import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** Kept for old clients, although nothing is asked of ZooKeeper. */
@@ -16,20 +15,14 @@ const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
 /** Of the document in which Kafka-Pixy found the settings of a topic. */
 const CONFIG_VERSION = 1
 
-export interface TopicsParts {
-  readonly access: Access
-  readonly answers: PixyAnswers
-  readonly broken: (request: PixyRequest, error: unknown) => void
-}
-
 type Configs = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /** `GET /topics`, `GET /topics/{topic}` and `GET /topics/{topic}/consumers`. */
 export class TopicsEndpoint {
   readonly #timeoutMs: number
-  readonly #parts: TopicsParts
+  readonly #parts: RouteParts
 
-  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: TopicsParts) {
+  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: RouteParts) {
     this.#timeoutMs = lookUpTimeoutMs
     this.#parts = parts
   }
@@ -109,10 +102,8 @@ export class TopicsEndpoint {
     const { exchange, gateway } = request
     if (error instanceof ParameterError) answers.error(exchange, 400, error.message)
     else if (error instanceof UnknownTopicError) answers.error(exchange, 500, error.message)
-    else if (error instanceof CastellanError) {
-      const { status, text } = failureAnswerOf(error, gateway.isReady)
-      answers.error(exchange, status, text)
-    } else broken(request, error)
+    else if (error instanceof CastellanError) answers.failure(exchange, error, gateway.isReady)
+    else broken(request, error)
   }
 }
 
