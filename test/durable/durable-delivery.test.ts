@@ -22,6 +22,18 @@ describe('delivery from the durable log', () => {
     expect(harness.router.partition('orders', 0).log).to.deep.equal([{ key: 'k', value: 'hello' }])
   })
 
+  it('durable-queue 6: a topic that waits for records is woken by the put of one, before any timer', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 } })
+    await harness.start()
+    harness.send(record('orders', 'A'))
+    await harness.pass(5_000)
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A'])
+    const sent = harness.send(record('orders', 'B'))
+    await harness.pass(20)
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B'])
+    expect(sent.isAccepted).to.equal(true)
+  })
+
   it('durable 2: keeps the order of a thousand records of one key', async () => {
     harness = new DurableHarness({ topics: { orders: 4 } })
     await harness.start()
