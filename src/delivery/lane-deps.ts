@@ -49,7 +49,7 @@ export interface Numbers {
 /** Looks after lanes whose records are in the durable log, where they stay until Kafka has them. */
 export interface Keeper {
   /** Kafka refuses this record for good. Resolves when it is among the dead letters; false: it cannot be, try again. */
-  bury(index: number, failure: RecordFailure): Promise<boolean>
+  deadLetter(index: number, failure: RecordFailure): Promise<boolean>
   /** The lane waits before it tries again. */
   delayed(lane: ScheduledLane): void
   /** The lane waits until it is woken: there is nowhere to send its records. */

@@ -26,8 +26,8 @@ const STUCK_AFTER_MS = 500
  *                        ▲                 │ not now
  *                        └── time ── backingOff
  *
- * A lane of the durable log that has nowhere to send its records, or whose record is being buried, is `suspended` instead of
- * failing them.
+ * A lane of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
+ * `suspended` instead of failing them.
  */
 export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'suspended'
 
@@ -60,7 +60,7 @@ export class Lane implements ScheduledLane {
   #attempts = 0
   /** When the head was tried first. */
   #headSince = 0
-  #isBurying = false
+  #isDeadLettering = false
   #timer: NodeJS.Timeout | undefined
 
   /**
@@ -182,7 +182,7 @@ export class Lane implements ScheduledLane {
         return
       case 'fail':
         if (this.#deps.keeper === undefined) this.#giveUp(head, verdict)
-        else void this.#bury(head, verdict, this.#deps.keeper)
+        else void this.#deadLetter(head, verdict, this.#deps.keeper)
         return
       case 'suspend':
         this.#trouble.refused(verdict.failure.message)
@@ -197,13 +197,13 @@ export class Lane implements ScheduledLane {
   }
 
   /** The record of the durable log that is alone in this batch becomes a dead letter before the next one is sent. */
-  async #bury(head: Batch, verdict: Verdict & { type: 'fail' }, keeper: Keeper): Promise<void> {
+  async #deadLetter(head: Batch, verdict: Verdict & { type: 'fail' }, keeper: Keeper): Promise<void> {
     this.#enter('suspended')
-    this.#isBurying = true
-    const isBuried = await keeper.bury(head.indexes[0]!, verdict.failure)
-    this.#isBurying = false
+    this.#isDeadLettering = true
+    const isDeadLetter = await keeper.deadLetter(head.indexes[0]!, verdict.failure)
+    this.#isDeadLettering = false
     if (this.#head !== head) return
-    if (isBuried) this.#giveUp(head, verdict)
+    if (isDeadLetter) this.#giveUp(head, verdict)
     else this.#backOff(verdict.failure.message, false)
   }
 
@@ -260,7 +260,7 @@ export class Lane implements ScheduledLane {
   /** The same for the batch that is being tried, unless the Router has it: to be sent elsewhere, if it was not written. */
   takeBackSent(): readonly number[] {
     const head = this.#head
-    if (head === undefined || this.#state === 'awaiting' || this.#isBurying) return []
+    if (head === undefined || this.#state === 'awaiting' || this.#isDeadLettering) return []
     this.#head = undefined
     this.#release(head)
     this.#becomeReady()
@@ -282,7 +282,7 @@ export class Lane implements ScheduledLane {
 
   /** There may be somewhere to send records again. */
   wake(): void {
-    if (this.#state === 'suspended' && !this.#isBurying) this.#becomeReady()
+    if (this.#state === 'suspended' && !this.#isDeadLettering) this.#becomeReady()
   }
 
   /** Another cluster: the producer id is void there, and a broker could take it for another producer's. */

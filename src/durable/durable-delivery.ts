@@ -15,7 +15,7 @@ import type { Refusal } from '../wal/log-error.js'
 import type { LogStats } from '../wal/log-stats.js'
 import { SlabPool } from '../wire/slab-pool.js'
 import { BatchNotes } from './batch-notes.js'
-import { Burials } from './burials.js'
+import { DeadLettering } from './dead-lettering.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { DurableTicket } from './durable-ticket.js'
@@ -58,7 +58,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #usedAt = new WeakMap<DurableTopic, number>()
   readonly #follower: TopicFollower
   readonly #notes: BatchNotes
-  readonly #burials: Burials
+  readonly #deadLettering: DeadLettering
   readonly #metrics: DurableMetrics
   readonly #topicDeps: DurableTopicDeps
   readonly #schedule: LaneSchedule
@@ -85,7 +85,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       { ready: lanes => this.#makeReady(lanes), refused: lanes => this.#makeReadyLater(lanes) }
     )
     const logOf = (): DurableLog => this.#openedQueue!.log
-    this.#burials = new Burials({ log, logOf, now: deps.now })
+    this.#deadLettering = new DeadLettering({ log, logOf, now: deps.now })
     this.#notes = new BatchNotes({
       log,
       logOf,
@@ -124,7 +124,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
         this.#openedQueue!.log.complete(sequence)
         this.#waiters.settle(sequence, outcome)
       },
-      isBuried: (sequence, failure) => this.#isBuried(sequence, failure),
+      settleDeadLetter: (sequence, failure) => this.#settleDeadLetter(sequence, failure),
       recall: (topic, batch) => this.#notes.recall(topic, batch),
       flushCompletions: () => this.#openedQueue!.log.flushCompletions()
     }
@@ -274,12 +274,12 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   // ---- dead letters
 
-  bury(sequence: number, failure: RecordFailure): Promise<boolean> {
-    return this.#burials.bury(sequence, failure)
+  deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
+    return this.#deadLettering.deadLetter(sequence, failure)
   }
 
-  #isBuried(sequence: number, failure: RecordFailure): boolean {
-    if (!this.#burials.isBuried(sequence)) return false
+  #settleDeadLetter(sequence: number, failure: RecordFailure): boolean {
+    if (!this.#deadLettering.takeDeadLetter(sequence)) return false
     this.#waiters.settle(sequence, failure)
     return true
   }
@@ -335,7 +335,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     return {
       ...this.#counters,
       accepted: this.#accepted,
-      buried: this.#burials.count,
+      deadLettered: this.#deadLettering.count,
       topics: this.#topics.size,
       lanes: lanes.length,
       lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length

@@ -8,7 +8,7 @@ export interface DurableStats extends Readonly<DeliveryCounters> {
   /** Appended to the log. */
   readonly accepted: number
   /** Refused by Kafka for good, and kept as dead letters. */
-  readonly buried: number
+  readonly deadLettered: number
   /** That records are delivered to, or that Kafka is asked about. */
   readonly topics: number
   readonly lanes: number
@@ -23,7 +23,7 @@ const counted = {
   accepted: 'accepted_records',
   delivered: 'delivered_records',
   refused: 'refused_records',
-  buried: 'dead_lettered_records',
+  deadLettered: 'dead_lettered_records',
   retries: 'retried_batches'
 } as const
 const gauged = { topics: 'topics', lanes: 'lanes', lanesBackingOff: 'lanes_backing_off' } as const

@@ -15,8 +15,8 @@ export interface DurableTopicDeps extends LaneDeps {
   follow(topic: { readonly name: string }, pauseMs: number): void
   /** The record is in Kafka's log: it need not be kept. */
   delivered(sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void
-  /** The record is among the dead letters. False: it is not, so it must be sent again. */
-  isBuried(sequence: number, failure: RecordFailure): boolean
+  /** Tells who waits for the record that it is a dead letter. False: it is none, so it must be sent again. */
+  settleDeadLetter(sequence: number, failure: RecordFailure): boolean
   /** Reads the records of a batch that another process has sent. */
   recall(topic: Pick<FeedTarget, 'destination'>, batch: SentBatch): Promise<Recalled>
   /** What was delivered is not read from the log any more. */

@@ -316,7 +316,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   settle(sequence: number, outcome: RecordOutcome): void {
     if (outcome.type === 'delivered') this.#deps.delivered(sequence, outcome)
-    else if (!this.#deps.isBuried(sequence, outcome)) {
+    else if (!this.#deps.settleDeadLetter(sequence, outcome)) {
       if (!this.#isClosed) this.#gaveBack(sequence)
       return
     }

@@ -168,8 +168,8 @@ export class DurableLog {
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
-  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
-    return this.#options.host.bury(entry, reason)
+  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return this.#options.host.deadLetter(entry, reason)
   }
 
   /** The dead letters from `fromSequence` on, oldest first. */

@@ -28,7 +28,7 @@ export type AnsweredCall = { readonly id: number } & (
   | { readonly type: 'backlog' }
   | { readonly type: 'search'; readonly request: DestinationSearch }
   | { readonly type: 'sync' }
-  | { readonly type: 'bury'; readonly entry: StoredEntry; readonly reason: DeadLetterReason }
+  | { readonly type: 'deadLetter'; readonly entry: StoredEntry; readonly reason: DeadLetterReason }
   | { readonly type: 'listDeadLetters'; readonly fromSequence: number; readonly maxBytes: number }
   | { readonly type: 'forgetDeadLetters'; readonly ranges: readonly SequenceRange[] }
   | { readonly type: 'tick' }

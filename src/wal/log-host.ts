@@ -43,7 +43,7 @@ export interface LogHost {
   /** Which destinations have entries that are not completed, from some sequence on. */
   search(request: DestinationSearch): Promise<FoundDestinations>
   /** Makes a dead letter of an entry: kept, synced, and completed in the log. Otherwise it stays where it is. */
-  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined>
+  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined>
   listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList>
   forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number>
   sync(): Promise<boolean>
@@ -90,8 +90,8 @@ export class InlineLogHost implements LogHost {
   async search(request: DestinationSearch): Promise<FoundDestinations> {
     return this.#store.search(request)
   }
-  async bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
-    return bury(this.#store, this.#deadLetters, entry, reason)
+  async deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return deadLetter(this.#store, this.#deadLetters, entry, reason)
   }
   async listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
     return this.#deadLetters.list(fromSequence, maxBytes)
@@ -114,7 +114,7 @@ export class InlineLogHost implements LogHost {
 }
 
 /** First kept among the dead letters, then completed in the log: a crash in between keeps both. */
-export function bury(
+export function deadLetter(
   store: LogStore,
   deadLetters: DeadLetters,
   entry: StoredEntry,

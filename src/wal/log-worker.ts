@@ -81,8 +81,8 @@ function serve(host: LogHost, call: AnsweredCall): Promise<unknown> {
       return host.note(call.notes.map(({ key, value }) => ({ key, value: toBuffer(value) })))
     case 'read':
       return host.read(call.request)
-    case 'bury':
-      return host.bury({ ...call.entry, body: toBuffer(call.entry.body) }, call.reason)
+    case 'deadLetter':
+      return host.deadLetter({ ...call.entry, body: toBuffer(call.entry.body) }, call.reason)
     case 'listDeadLetters':
       return host.listDeadLetters(call.fromSequence, call.maxBytes)
     case 'forgetDeadLetters':

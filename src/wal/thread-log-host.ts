@@ -119,8 +119,8 @@ class ThreadLogHost implements LogHost {
   search(request: DestinationSearch): Promise<FoundDestinations> {
     return this.#call({ type: 'search', request })
   }
-  bury(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
-    return this.#call({ type: 'bury', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
+  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+    return this.#call({ type: 'deadLetter', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
   }
   async listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
     const list = await this.#call<DeadLetterList>({ type: 'listDeadLetters', fromSequence, maxBytes })

@@ -30,7 +30,7 @@ describe('durable: records that Kafka refuses for good', () => {
     })
     expect(lines).to.have.length(1)
     expect(lines[0]).to.match(/a record is a dead letter now: .*castellan wal dead-letters/)
-    expect(harness.delivery.stats()).to.include({ buried: 1, delivered: 4 })
+    expect(harness.delivery.stats()).to.include({ deadLettered: 1, delivered: 4 })
     const { letters } = await harness.queue.log!.listDeadLetters(0, 10_000)
     expect(letters.map(({ reason, destination }) => [reason.code, destination])).to.deep.equal([
       ['INVALID_RECORD', 'default/orders']

@@ -37,9 +37,9 @@ describe('castellan wal', () => {
     })
   }
 
-  async function bury({ log }: OpenDurableLog, sequence: number): Promise<void> {
+  async function makeDeadLetter({ log }: OpenDurableLog, sequence: number): Promise<void> {
     const [entry] = (await log.read({ fromSequence: sequence, maxBytes: 1 })).entries
-    await log.bury(entry!, { code: 'MESSAGE_TOO_LARGE', message: 'too large\n\u001b[2J', diedAtMs: 2_000 })
+    await log.deadLetter(entry!, { code: 'MESSAGE_TOO_LARGE', message: 'too large\n\u001b[2J', diedAtMs: 2_000 })
   }
 
   /** Three records, the second of which is dead. */
@@ -47,7 +47,7 @@ describe('castellan wal', () => {
     const opened = await open()
     await append(opened, 'orders', ['one', 'two'])
     await append(opened, 'audit', ['three'])
-    await bury(opened, 2)
+    await makeDeadLetter(opened, 2)
     return opened
   }
 

@@ -24,7 +24,7 @@ export interface DurableHarnessOptions {
 }
 
 /** What the log's thread answers late; the rest is for starts and checks. */
-const LATE: ReadonlySet<keyof LogHost> = new Set(['commit', 'read', 'note', 'bury'])
+const LATE: ReadonlySet<keyof LogHost> = new Set(['commit', 'read', 'note', 'deadLetter'])
 
 const never = new Promise<never>(() => undefined)
 

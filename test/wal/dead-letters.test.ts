@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { DeadLetter } from '../../src/wal/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../src/wal/inspect.js'
-import { bury } from '../../src/wal/log-host.js'
+import { deadLetter } from '../../src/wal/log-host.js'
 import { discardDeadLetters, replayDeadLetters } from '../../src/wal/redrive.js'
 import { SimulatedDisk } from '../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
@@ -14,7 +14,7 @@ describe('dead letters', () => {
     const { store } = openStore(disk)
     store.commit(group(['a', 'b\u0000', 'c'], 'default/__proto__'))
     const entry = readEntries(store)[1]!
-    expect(bury(store, deadLettersOn(disk), entry, reason)).to.equal(undefined)
+    expect(deadLetter(store, deadLettersOn(disk), entry, reason)).to.equal(undefined)
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     disk.powerCut(() => 0.1)
     const { letters, isAtEnd } = deadLettersOn(disk).list(1, 1_000_000)
@@ -28,7 +28,7 @@ describe('dead letters', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(['a']))
-    const refusal = bury(store, deadLettersOn(disk, { maxBytes: 10 }), readEntries(store)[0]!, reason)
+    const refusal = deadLetter(store, deadLettersOn(disk, { maxBytes: 10 }), readEntries(store)[0]!, reason)
     expect(refusal).to.include({ kind: 'full' })
     expect(readAll(store)).to.deep.equal(['a'])
   })
@@ -38,7 +38,7 @@ describe('dead letters', () => {
     const { store } = openStore(disk)
     store.commit(group(['a', 'b', 'c']))
     const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) bury(store, dead, entry, reason)
+    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
     expect(dead.count).to.equal(3)
     expect(dead.forget([{ first: 2, count: 1 }])).to.equal(1)
     expect(dead.list(1, 1_000_000).letters.map(({ body }) => body.toString())).to.deep.equal(['a', 'c'])
@@ -48,12 +48,12 @@ describe('dead letters', () => {
 
 describe('dead letters, looked at and driven again', () => {
   /** A log whose entries are all dead. */
-  function buried(bodies: readonly string[]): SimulatedDisk {
+  function withDeadLetters(bodies: readonly string[]): SimulatedDisk {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(bodies))
     const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) bury(store, dead, entry, reason)
+    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
     dead.close()
     store.close()
     return disk
@@ -62,7 +62,7 @@ describe('dead letters, looked at and driven again', () => {
   const bodies = Array.from({ length: 30 }, (_, at) => `letter ${at} ${'x'.repeat(100)}`)
 
   it('are listed while a process has them open, and nothing is changed', () => {
-    const disk = buried(bodies)
+    const disk = withDeadLetters(bodies)
     const { store } = openStore(disk)
     const before = new Map(disk.files())
     expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies)
@@ -73,7 +73,7 @@ describe('dead letters, looked at and driven again', () => {
   })
 
   it('come back behind what is in the log, once, with all they had', () => {
-    const disk = buried(bodies)
+    const disk = withDeadLetters(bodies)
     openStore(disk).store.commit(group(['new']))
     const options = storeOptions(disk, [], {})
     expect(replayDeadLetters(options, 1_000_000, new Set([2, 3, 99]))).to.deep.equal({ count: 2, refusal: undefined })
@@ -86,7 +86,7 @@ describe('dead letters, looked at and driven again', () => {
   })
 
   it('stay dead when the log has no room for them', () => {
-    const disk = buried(bodies)
+    const disk = withDeadLetters(bodies)
     const options = storeOptions(disk, [], { maxBytes: 1_500 })
     const { count, refusal } = replayDeadLetters(options, 1_000_000, undefined)
     expect(refusal).to.include({ kind: 'full' })
@@ -97,7 +97,7 @@ describe('dead letters, looked at and driven again', () => {
 
   it('are lost nowhere when the process dies while they are driven again', () => {
     for (let operations = 0; operations < 60; operations += 3) {
-      const disk = buried(bodies.slice(0, 4))
+      const disk = withDeadLetters(bodies.slice(0, 4))
       disk.operationsLeft = operations
       try {
         replayDeadLetters(storeOptions(disk, [], {}), 1_000_000, undefined)
@@ -112,7 +112,7 @@ describe('dead letters, looked at and driven again', () => {
   })
 
   it('are gone when they are discarded', () => {
-    const disk = buried(bodies)
+    const disk = withDeadLetters(bodies)
     expect(discardDeadLetters(storeOptions(disk, [], {}), 1_000_000, new Set([1])).count).to.equal(1)
     expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(1))
     expect(readAll(openStore(disk).store)).to.deep.equal([])

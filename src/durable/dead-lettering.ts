@@ -3,7 +3,7 @@ import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'
 import { kafkaErrorOf } from '../wire/error-codes.js'
 
-export interface BurialsOptions {
+export interface DeadLetteringOptions {
   readonly log: Logger
   readonly logOf: () => DurableLog
   /** Epoch milliseconds. */
@@ -11,13 +11,13 @@ export interface BurialsOptions {
 }
 
 /** Makes dead letters of records that Kafka refuses for good, one by one, so that they do not stop what comes behind. */
-export class Burials {
-  readonly #options: BurialsOptions
+export class DeadLettering {
+  readonly #options: DeadLetteringOptions
   /** Those whose lanes have not been told yet. */
-  readonly #buried = new Set<number>()
+  readonly #untold = new Set<number>()
   #count = 0
 
-  constructor(options: BurialsOptions) {
+  constructor(options: DeadLetteringOptions) {
     this.#options = options
   }
 
@@ -26,32 +26,32 @@ export class Burials {
     return this.#count
   }
 
-  /** False when the record could not be put away, and stays where it is. */
-  async bury(sequence: number, failure: RecordFailure): Promise<boolean> {
+  /** False when the record could not become a dead letter, and stays in the log. */
+  async deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
     try {
-      return await this.#bury(sequence, failure)
+      return await this.#deadLetter(sequence, failure)
     } catch (error) {
       this.#options.log.error({ err: error, sequence }, 'a record that Kafka refuses could not become a dead letter')
       return false
     }
   }
 
-  /** Whether this record is a dead letter now. Asked once. */
-  isBuried(sequence: number): boolean {
-    return this.#buried.delete(sequence)
+  /** Whether this record has become a dead letter: true once, for its lane. */
+  takeDeadLetter(sequence: number): boolean {
+    return this.#untold.delete(sequence)
   }
 
-  async #bury(sequence: number, failure: RecordFailure): Promise<boolean> {
+  async #deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
     const entry = await this.#entryAt(sequence)
     const code = failure.errorCode === undefined ? failure.code : kafkaErrorOf(failure.errorCode).name
     const fields = { destination: entry?.destination, sequence, code }
     const { log, logOf, now } = this.#options
-    const refusal = entry && (await logOf().bury(entry, { code, message: failure.message, diedAtMs: now() }))
+    const refusal = entry && (await logOf().deadLetter(entry, { code, message: failure.message, diedAtMs: now() }))
     if (refusal !== undefined) {
       log.error(fields, `a record that Kafka refuses stops its partition, since it cannot be kept: ${refusal.message}`)
       return false
     }
-    this.#buried.add(sequence)
+    this.#untold.add(sequence)
     this.#count++
     log.error(fields, `a record is a dead letter now: ${failure.message}; castellan wal dead-letters lists them`)
     return true
