@@ -64,7 +64,6 @@ export class GroupOwner {
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
     serve('ackTogether', (asked: AcknowledgedTogether) => this.#ackTogether(asked))
     serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
-    serve('durableLog', () => gateway.durableLog())
     peers.onGone(number => this.#gone(number))
   }
 

@@ -37,6 +37,8 @@ export function ownerOf(cluster: string, groupId: string, workers: number): numb
 export function workerGateway(own: Gateway, cluster: string, peers: Peers, longPollMs: number): Gateway {
   const others = new OtherOwners(cluster, peers, longPollMs)
   new GroupOwner(own, cluster, peers)
+  const durableLog = `durableLog ${cluster}`
+  peers.serve(durableLog, () => own.durableLog())
   const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.number
   return {
     produce: (records, options) => own.produce(records, options),
@@ -58,7 +60,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
         : others.consume({ groupId, topic, limits }, timeoutMs, requester),
     ack: (groupId, message) => (isOwn(groupId) ? own.ack(groupId, message) : others.ack(groupId, message)),
     durableLog: async () => {
-      const answers = await peers.callOthers(`durableLog ${cluster}`, undefined, STATS_TIMEOUT_MS)
+      const answers = await peers.callOthers(durableLog, undefined, STATS_TIMEOUT_MS)
       return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
     },
     get isReady() {
