@@ -177,7 +177,8 @@ describe('dispatcher of a broker', () => {
       const dispatcher = start()
       await submit(dispatcher)
       await submit(dispatcher)
-      const depths = (): number[] => measured.filter(([kind]) => kind === 'gauge').map(([, , value]) => value)
+      const depth = 'kafka_dispatcher lane_queue_depth'
+      const depths = (): number[] => measured.filter(([, name]) => name === depth).map(([, , value]) => value)
       expect(depths().at(-1)).to.equal(2)
       await answer(0)
       await answer(1)
@@ -322,6 +323,43 @@ describe('dispatcher of a broker', () => {
     expect(results).to.have.length(1)
     expect(results[0]).to.include({ type: 'failed', code: 'overloaded' })
     expect(dispatcher.held).to.equal(2)
+  })
+
+  it('lets no group have more than half of what may wait, until some of it is answered', async () => {
+    const intake = {
+      answerFromCache: () => false,
+      addToQueue: (one: AnyAccepted) => void queue.requests.push(one),
+      shareOf: ({ key }: AnyAccepted) => key,
+      drain: () => queue.requests.splice(0)
+    }
+    const dispatcher = start({ maxQueued: 4, intake })
+    const submitOf = async (group: string): Promise<Results<'fetchOffset'>> => {
+      const results: Results<'fetchOffset'> = []
+      const one = request(results)
+      one.key = group
+      dispatcher.submit(one)
+      await turns(4)
+      return results
+    }
+    expect([await submitOf('billing'), await submitOf('billing')]).to.deep.equal([[], []])
+    expect((await submitOf('billing'))[0]).to.include({ code: 'overloaded' })
+    expect(await submitOf('audit')).to.deep.equal([])
+    await answer(0)
+    expect(await submitOf('billing')).to.deep.equal([])
+    expect((await submitOf('billing'))[0]).to.include({ code: 'overloaded' })
+  })
+
+  it('gives back what was not sent and is still open, and holds it no longer', async () => {
+    const dispatcher = start()
+    await submit(dispatcher)
+    const waits = await submit(dispatcher)
+    const answered = await submit(dispatcher)
+    answered.settled = true
+    const justCame = request()
+    dispatcher.submit(justCame)
+    expect(dispatcher.drain()).to.deep.equal([justCame, waits])
+    expect(dispatcher.held).to.equal(2)
+    expect(dispatcher.drain()).to.deep.equal([])
   })
 
   it('rests between two calls as long as the broker asks', async () => {
