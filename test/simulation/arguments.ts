@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { aboutScenarios, scenarioNames } from './scenarios/scenarios.js'
+import { aboutScenarios, scenarioOfSeed } from './scenarios/scenarios.js'
 
 export interface RunArguments {
   readonly from: number
@@ -75,4 +75,4 @@ export function readArguments(args: readonly string[]): RunArguments {
 }
 
 export const scenarioForSeed = ({ scenario }: RunArguments, seed: number): string =>
-  scenario === 'all' ? scenarioNames[seed % scenarioNames.length]! : scenario
+  scenario === 'all' ? scenarioOfSeed(seed) : scenario
