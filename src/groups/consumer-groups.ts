@@ -2,7 +2,7 @@ import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../model.js'
-import type { RouterMessage } from '../operations.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from './consume-result.js'
@@ -12,6 +12,7 @@ import type { GroupHands } from './hands.js'
 import { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
 import type { ConsumerSettings } from './settings.js'
+import { SharedReads } from './shared-reads.js'
 import { WaitingRequest } from './waiting-request.js'
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
@@ -28,6 +29,8 @@ export interface ConsumerGroupsDeps {
   readonly metrics: MetricsLogger
 }
 
+type Read = Omit<FetchData, 'type' | 'requester'>
+
 interface Group {
   readonly actor: ActorRef<GroupMessages>
   readonly inbox: GroupInbox
@@ -42,6 +45,7 @@ export class ConsumerGroups {
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
+  readonly #reads: SharedReads
   readonly #groups = new Map<string, Group>()
   #isStopped = false
 
@@ -49,6 +53,7 @@ export class ConsumerGroups {
     this.#deps = deps
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
+    this.#reads = new SharedReads(deps.router)
   }
 
   /** Groups that this process takes part in. */
@@ -217,6 +222,10 @@ export class ConsumerGroups {
       metrics,
       ask: (kind, request, onResult) => {
         const reply = (result: never): void => inbox.tell({ type: 'happened', run: () => onResult(result) })
+        if (kind === 'fetchData') {
+          this.#reads.read({ ...(request as unknown as Read), requester: { reply } as Requester<FetchDataResult> })
+          return
+        }
         router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
       },
       after: (delayMs, run) => {

@@ -10,6 +10,14 @@ import type { PositionFinder } from './position-finder.js'
 /** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
 const SHORTEST_POLL_MS = 20
 
+/**
+ * How long a read waits at the end of the log, in the long polls of its broker. So a partition without new messages costs a
+ * request in this time, and not one for each long poll.
+ */
+const MAX_WAIT_MS = 10_000
+/** A broker that is away is waited for. */
+const TIMEOUT_MS = 40_000
+
 /** Answers to a read of one offset that say that its record cannot be had any more. */
 const goneTypes: ReadonlySet<FetchDataResult['type']> = new Set(['success', 'offsetOutOfRange', 'corruptMessage'])
 
@@ -35,6 +43,7 @@ export class LogReader implements BatchHolder {
   readonly #name: string
   readonly #cursor = new BatchCursor(0)
   #isBusy = false
+  #isFetchingAgain = false
   /** A position above the end of the log is believed to be where the group stopped; once it has read, it is not. */
   #hasRead = false
 
@@ -46,6 +55,11 @@ export class LogReader implements BatchHolder {
   /** A fetch is in flight, or there is a pause after it. */
   get isBusy(): boolean {
     return this.#isBusy
+  }
+
+  /** A single record is being fetched once more. */
+  get isFetchingAgain(): boolean {
+    return this.#isFetchingAgain
   }
 
   /** Reads from `offset` on. */
@@ -81,25 +95,31 @@ export class LogReader implements BatchHolder {
     this.#isBusy = true
     const { hands, topicPartition } = this.#options
     const askedAt = hands.clock()
-    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position }, result =>
-      this.#fetched(result, tracker, askedAt)
-    )
+    const request = { topicPartition, offset: this.#cursor.position, maxWaitMs: MAX_WAIT_MS, timeoutMs: TIMEOUT_MS }
+    hands.ask('fetchData', request, result => this.#fetched(result, tracker, askedAt))
   }
 
-  /** Fetches one record once more. Calls back with nothing when it is not in the log any more. */
+  /**
+   * Fetches one record once more, also while a read waits at the end of the log. Calls back with nothing when it is not in the
+   * log any more.
+   */
   fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void): void {
-    this.#isBusy = true
-    const { hands, topicPartition } = this.#options
+    this.#isFetchingAgain = true
+    const { hands, topicPartition, retryBackoffMs, onReady } = this.#options
+    const over = (): void => {
+      this.#isFetchingAgain = false
+      onReady()
+    }
     hands.ask('fetchData', { topicPartition, offset }, result => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
       if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
       else {
         // Its time has started anew, so it is tried again; other messages need not wait for it.
-        this.#readyAfter(this.#options.retryBackoffMs)
+        hands.after(retryBackoffMs, over)
         return
       }
-      this.#ready()
+      over()
     })
   }
 

@@ -181,12 +181,12 @@ export class PartitionConsumer {
     }
     const record = this.#nextInHand(tracker, this.#options.hands.clock())
     if (record) this.#setStaged(record)
-    else if (!this.#reader.isBusy) {
+    else if (!this.#reader.isFetchingAgain) {
       const retry = this.#nextRetry(tracker)
-      if (retry !== undefined) this.#reader.fetchAgain(retry, again => this.#fetchedAgain(retry, again))
+      if (retry !== undefined) this.#reader.fetchAgain(retry, again => this.#fetchedAgain(tracker, retry, again))
       else {
         this.#wakeForRetry(tracker)
-        if (!this.#isFull(tracker)) this.#reader.fetch(tracker)
+        if (!this.#isFull(tracker) && !this.#reader.isBusy) this.#reader.fetch(tracker)
       }
     }
   }
@@ -227,7 +227,9 @@ export class PartitionConsumer {
   }
 
   /** A message that was offered and is not acknowledged in time. One that is not in the log any more counts as acknowledged. */
-  #fetchedAgain(offset: Offset, record: KafkaRecord | undefined): void {
+  #fetchedAgain(tracker: OffsetTracker, offset: Offset, record: KafkaRecord | undefined): void {
+    // Everything has begun anew meanwhile.
+    if (tracker !== this.#tracker) return
     if (record) this.#givenBack.push(record)
     else this.ack(offset)
   }

@@ -239,6 +239,33 @@ describe('one partition of a group', () => {
     expect(harness.consumer.isStaged).to.equal(false)
   })
 
+  it('what has to be offered again does not wait for the read that waits at the end of the log', () => {
+    const world = new GroupWorld(run(0, 2))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
+    const reads = world.newly('fetchData')
+    world.pass(ACK_TIMEOUT_MS + 10)
+    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
+    expect(world.newly('fetchData')).to.equal(2)
+    expect(reads).to.equal(2)
+    world.write(2)
+    expect(harness.next()).to.equal(2)
+  })
+
+  it('asks once for the next message, and says how long that may wait', () => {
+    const world = new GroupWorld()
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    for (let request = 0; request < 20; request++) {
+      expect(harness.next()).to.equal(undefined)
+      world.pass(100)
+    }
+    const reads = world.asked.filter(({ kind }) => kind === 'fetchData')
+    expect(reads).to.have.length(1)
+    expect(reads[0]!.request).to.include({ maxWaitMs: 10_000, timeoutMs: 40_000 })
+  })
+
   it('pixy P14 pixy E9 goes on at the next offset there is when what it was to read is deleted', () => {
     const world = new GroupWorld(run(0, 20))
     world.batchSize = 2

@@ -1,0 +1,38 @@
+import type { ActorRef } from '../actor/actor.js'
+import type { Requester } from '../actor/requester.js'
+import { topicPartitionKey } from '../model.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
+
+/**
+ * Reads of all groups of a process. A read of the same offset that is under way already is shared: groups at the end of one
+ * log wait there by one request to the Router, however many they are.
+ */
+export class SharedReads {
+  readonly #router: ActorRef<RouterMessage>
+  readonly #waiting = new Map<string, Requester<FetchDataResult>[]>()
+
+  constructor(router: ActorRef<RouterMessage>) {
+    this.#router = router
+  }
+
+  /** Reads that are under way. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  read({ requester, ...request }: Omit<FetchData, 'type'>): void {
+    const key = `${topicPartitionKey(request.topicPartition.topic, request.topicPartition.partition)}@${request.offset}`
+    const others = this.#waiting.get(key)
+    if (others) {
+      others.push(requester)
+      return
+    }
+    const waiting = [requester]
+    this.#waiting.set(key, waiting)
+    const reply = (result: FetchDataResult): void => {
+      this.#waiting.delete(key)
+      for (const reader of waiting) reader.reply(result)
+    }
+    this.#router.tell({ type: 'fetchData', ...request, requester: { reply } })
+  }
+}

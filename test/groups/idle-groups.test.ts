@@ -1,0 +1,159 @@
+import { expect } from 'chai'
+import { ActorSystem } from '../../src/actor/actor.js'
+import { ConsumerGroups } from '../../src/groups/consumer-groups.js'
+import { type ConsumerSettingsOverrides, defaultConsumerSettings } from '../../src/groups/settings.js'
+import { SharedReads } from '../../src/groups/shared-reads.js'
+import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { silentLogger } from '../../src/model.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../../src/operations.js'
+import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
+
+const TOPIC = 'quiet'
+
+/** Groups over a Router whose requests are counted. */
+class CountedGroups {
+  readonly asked = new Map<string, number>()
+  readonly groups: ConsumerGroups
+  readonly #system = new ActorSystem()
+
+  constructor({ router }: EmbeddedRouter, settings: ConsumerSettingsOverrides = {}) {
+    const tell = (message: RouterMessage): void => {
+      this.asked.set(message.type, this.count(message.type) + 1)
+      router.ref.tell(message)
+    }
+    this.groups = new ConsumerGroups({
+      system: this.#system,
+      router: { path: 'counted', tell, stop: () => undefined },
+      settings: { ...defaultConsumerSettings, ...settings },
+      clock: () => performance.now(),
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+  }
+
+  count(type: string): number {
+    return this.asked.get(type) ?? 0
+  }
+
+  /** Each of so many groups asks once, and is told that there is nothing. */
+  async wait(groups: number, timeoutMs: number): Promise<void> {
+    const polls = Array.from({ length: groups }, (_, at) => this.groups.consume(`g${at}`, TOPIC, timeoutMs))
+    expect((await Promise.all(polls)).map(({ type }) => type)).to.deep.equal(polls.map(() => 'timedOut'))
+  }
+
+  /** Until a group reads so many partitions: each has been asked for by then. */
+  async reads(count: number): Promise<void> {
+    while (this.count('fetchData') < count) await this.wait(1, 100)
+  }
+
+  async stop(): Promise<void> {
+    await this.groups.stop(0, 2_000)
+    this.#system.stop()
+  }
+}
+
+describe('groups without messages', function () {
+  this.timeout(60_000)
+  let router: EmbeddedRouter
+  let counted: CountedGroups
+  beforeEach(async () => {
+    router = await startEmbeddedRouter({ autoCreateTopics: false })
+  })
+  afterEach(async () => {
+    await counted.stop()
+    await router.stop()
+  })
+
+  it('an idle partition is asked for once, however many long polls pass', async () => {
+    const partitions = 500
+    router.cluster.createTopic(TOPIC, { partitions })
+    counted = new CountedGroups(router)
+    await counted.reads(partitions)
+    for (let poll = 0; poll < 10; poll++) await counted.wait(1, 100)
+    expect(counted.count('fetchData')).to.equal(partitions)
+    const next = counted.groups.consume('g0', TOPIC, 10_000)
+    await router.write(TOPIC, partitions - 1, ['at last'])
+    const result = await next
+    expect(result.type === 'message' && String(result.message.value)).to.equal('at last')
+  })
+
+  it('20 groups at the end of one topic ask no more for its records than one', async () => {
+    const partitions = 4
+    router.cluster.createTopic(TOPIC, { partitions })
+    counted = new CountedGroups(router)
+    await counted.reads(partitions)
+    await counted.wait(20, 1_000)
+    expect(counted.count('fetchData')).to.equal(partitions)
+    const fetched = counted.count('fetchData')
+    const polls = Array.from({ length: 20 }, (_, at) => counted.groups.consume(`g${at}`, TOPIC, 10_000))
+    await router.write(TOPIC, 2, ['for all'])
+    for (const result of await Promise.all(polls)) {
+      expect(result.type === 'message' && String(result.message.value)).to.equal('for all')
+    }
+    expect(counted.count('fetchData') - fetched).to.be.at.most(20)
+  })
+
+  it('a group costs a constant number of calls, however many groups there are', async () => {
+    const [partitions, groups] = [2, 100]
+    router.cluster.createTopic(TOPIC, { partitions })
+    counted = new CountedGroups(router, { heartbeatIntervalMs: 20_000, sessionTimeoutMs: 60_000 })
+    while (counted.count('fetchConsumerOffset') < partitions * groups) await counted.wait(groups, 300)
+    const { cluster } = router
+    expect(cluster.requestCount('JoinGroup')).to.be.at.most(2 * groups)
+    expect(cluster.requestCount('SyncGroup')).to.equal(groups)
+    expect(counted.count('fetchConsumerOffset')).to.equal(partitions * groups)
+    // The beginning of a new group is committed.
+    expect(counted.count('commitConsumerOffset')).to.be.at.most(partitions * groups)
+    expect(cluster.requestCount('Heartbeat')).to.be.at.most(groups)
+    expect(counted.count('fetchData')).to.equal(partitions)
+  })
+})
+
+describe('reads that groups share', () => {
+  const topicPartition = { topic: TOPIC, partition: 0 }
+  let asked: FetchData[]
+  let reads: SharedReads
+  let told: string[]
+  beforeEach(() => {
+    asked = []
+    told = []
+    const tell = (message: RouterMessage): void => void asked.push(message as FetchData)
+    reads = new SharedReads({ path: 'router', tell, stop: () => undefined })
+  })
+  const read = (name: string, offset: number, partition = 0): void =>
+    reads.read({
+      topicPartition: { ...topicPartition, partition },
+      offset,
+      maxWaitMs: 50,
+      requester: { reply: ({ type }) => void told.push(`${name}: ${type}`) }
+    })
+  const answer = (type: 'noMessages' | 'offsetOutOfRange'): void =>
+    asked.shift()!.requester.reply({ operation: 'fetchData', topicPartition, offset: 0, type } as FetchDataResult)
+
+  it('are those of the same offset that are under way', () => {
+    read('ann', 5)
+    read('bob', 5)
+    read('cid', 6)
+    read('dan', 5, 1)
+    expect(asked.map(({ offset, topicPartition: { partition } }) => `${partition}@${offset}`)).to.deep.equal([
+      '0@5',
+      '0@6',
+      '1@5'
+    ])
+    answer('noMessages')
+    expect(told).to.deep.equal(['ann: noMessages', 'bob: noMessages'])
+  })
+
+  it('do not join what has been answered, also when they are asked for meanwhile', () => {
+    reads.read({
+      topicPartition,
+      offset: 5,
+      requester: { reply: () => read('again', 5) }
+    })
+    answer('noMessages')
+    expect(asked).to.have.length(1)
+    answer('offsetOutOfRange')
+    expect(told).to.deep.equal(['again: offsetOutOfRange'])
+    expect(reads.size).to.equal(0)
+  })
+})
