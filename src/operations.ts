@@ -30,6 +30,8 @@ export interface FetchData extends Request<FetchDataResult> {
    * Router's `fetchMaxWaitMs`. It has to be less than `timeoutMs`. A Router whose readers do not wait ignores it.
    */
   readonly maxWaitMs?: number | undefined
+  /** Asked after each long poll beyond the Router's `fetchMaxWaitMs`: false ends the wait. Default: it is wanted. */
+  readonly isWanted?: (() => boolean) | undefined
 }
 export type FetchDataResult = {
   readonly operation: 'fetchData'

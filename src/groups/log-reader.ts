@@ -27,6 +27,8 @@ export interface LogReaderOptions {
   readonly batches: HeldBatches
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
+  /** Whether a client waits for a record: without one the read ends with the long poll it is in. */
+  readonly isWanted: () => boolean
   /** Gives up the record that waits to be offered, which keeps its batch in memory; it is read again. */
   readonly takeBack: () => Offset | undefined
   /** A read is over: there may be records, or it may be tried again. */
@@ -93,10 +95,12 @@ export class LogReader implements BatchHolder {
   /** Fetches what comes next. */
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
-    const { hands, topicPartition } = this.#options
+    const { hands, topicPartition, isWanted } = this.#options
     const askedAt = hands.clock()
-    const request = { topicPartition, offset: this.#cursor.position, maxWaitMs: MAX_WAIT_MS, timeoutMs: TIMEOUT_MS }
-    hands.ask('fetchData', request, result => this.#fetched(result, tracker, askedAt))
+    const wait = { maxWaitMs: MAX_WAIT_MS, isWanted, timeoutMs: TIMEOUT_MS }
+    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position, ...wait }, result =>
+      this.#fetched(result, tracker, askedAt)
+    )
   }
 
   /**

@@ -62,6 +62,7 @@ export class PartitionConsumer {
       ...options,
       hands,
       finder,
+      isWanted: () => !this.#isStopped && options.demand.isOpen(),
       takeBack: () => this.#unstage(),
       onReady: () => this.#stage(),
       onSkipped: () => this.#submit(),

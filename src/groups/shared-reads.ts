@@ -3,13 +3,17 @@ import type { Requester } from '../actor/requester.js'
 import { topicPartitionKey } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 
+interface Reader extends Requester<FetchDataResult> {
+  readonly isWanted: (() => boolean) | undefined
+}
+
 /**
  * Reads of all groups of a process. A read of the same offset that is under way already is shared: groups at the end of one
  * log wait there by one request to the Router, however many they are.
  */
 export class SharedReads {
   readonly #router: ActorRef<RouterMessage>
-  readonly #waiting = new Map<string, Requester<FetchDataResult>[]>()
+  readonly #waiting = new Map<string, Reader[]>()
 
   constructor(router: ActorRef<RouterMessage>) {
     this.#router = router
@@ -20,19 +24,21 @@ export class SharedReads {
     return this.#waiting.size
   }
 
-  read({ requester, ...request }: Omit<FetchData, 'type'>): void {
+  read({ requester, isWanted, ...request }: Omit<FetchData, 'type'>): void {
+    const reader: Reader = { reply: result => requester.reply(result), isWanted }
     const key = `${topicPartitionKey(request.topicPartition.topic, request.topicPartition.partition)}@${request.offset}`
     const others = this.#waiting.get(key)
     if (others) {
-      others.push(requester)
+      others.push(reader)
       return
     }
-    const waiting = [requester]
+    const waiting = [reader]
     this.#waiting.set(key, waiting)
     const reply = (result: FetchDataResult): void => {
       this.#waiting.delete(key)
-      for (const reader of waiting) reader.reply(result)
+      for (const one of waiting) one.reply(result)
     }
-    this.#router.tell({ type: 'fetchData', ...request, requester: { reply } })
+    const wantedByAny = (): boolean => waiting.some(one => one.isWanted?.() ?? true)
+    this.#router.tell({ type: 'fetchData', ...request, isWanted: wantedByAny, requester: { reply } })
   }
 }

@@ -148,8 +148,10 @@ export class FetchSettlement {
     const { queues, fetchMaxWaitMs } = this.#context
     const waiters = waitersOf(wanted)
     const now = this.#context.now()
-    const isPatient = ({ acceptedAt, request }: FetchWaiter): boolean =>
-      fetchMaxWaitMs > 0 && now - acceptedAt < Math.max(fetchMaxWaitMs, request.maxWaitMs ?? 0)
+    const isPatient = (waiter: FetchWaiter): boolean => {
+      const waitedMs = now - waiter.acceptedAt
+      return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
+    }
     const patient = waiters.filter(isPatient)
     queues.addAtTail(key, wanted.position, patient)
     if (patient.length < waiters.length) this.#countShared(wanted)
@@ -225,6 +227,9 @@ export class FetchSettlement {
     if (wanted.joined.length > 0) this.#context.count('avoided_fetches', wanted.joined.length)
   }
 }
+
+const waitsLonger = ({ request: { maxWaitMs = 0, isWanted } }: FetchWaiter, waitedMs: number): boolean =>
+  waitedMs < maxWaitMs && (isWanted === undefined || isWanted())
 
 export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
   const { topicPartition, offset } = waiter.request

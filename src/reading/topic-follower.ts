@@ -3,9 +3,9 @@ import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
 import type { FetchDataResult, FetchOffsetResult, OffsetType, RouterMessage } from '../operations.js'
 import type { ReadProblem } from './partition-reader.js'
 
-/** A request waits so long at the end of the log; one of a reader that has gone away is over by then. */
-const MAX_WAIT_MS = 1_000
-const TIMEOUT_MS = 30_000
+/** A request waits so long at the end of the log; that of a reader that has gone away ends with the long poll it is in. */
+const MAX_WAIT_MS = 10_000
+const TIMEOUT_MS = 40_000
 const RETRY_DELAY_MS = 500
 /** Where the Router does not wait for records, an empty answer comes at once. */
 const SHORTEST_POLL_MS = 20
@@ -118,6 +118,7 @@ class TopicFollower {
       topicPartition: { topic, partition },
       offset: this.#positions.get(partition)!,
       maxWaitMs: MAX_WAIT_MS,
+      isWanted: () => !this.#isOver,
       timeoutMs: TIMEOUT_MS,
       requester: { reply }
     })

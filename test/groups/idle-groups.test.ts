@@ -144,6 +144,19 @@ describe('reads that groups share', () => {
     expect(told).to.deep.equal(['ann: noMessages', 'bob: noMessages'])
   })
 
+  it('are wanted while any group wants them', () => {
+    const wanted = new Set(['ann', 'bob'])
+    for (const name of ['ann', 'bob']) {
+      const requester = { reply: () => undefined }
+      reads.read({ topicPartition, offset: 5, isWanted: () => wanted.has(name), requester })
+    }
+    wanted.delete('ann')
+    expect(asked[0]!.isWanted!()).to.equal(true)
+    wanted.delete('bob')
+    expect(asked[0]!.isWanted!()).to.equal(false)
+    answer('noMessages')
+  })
+
   it('do not join what has been answered, also when they are asked for meanwhile', () => {
     reads.read({
       topicPartition,

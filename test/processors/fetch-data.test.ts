@@ -564,6 +564,22 @@ describe('fetch data processor', () => {
       expect(patient[0]).to.include({ type: 'noMessages' })
     })
 
+    it('a longer wait ends with the long poll after which it is not wanted any more', () => {
+      const harness = new FetchHarness(100)
+      let isWanted = true
+      const results: FetchDataResult[] = []
+      const asked = { topicPartition: T16, offset: 50, maxWaitMs: 10_000, isWanted: () => isWanted }
+      harness.fetch.addToQueue(harness.accept('fetchData', asked, results))
+      harness.answer(harness.issue(), { 'perf/16@50': {} })
+      harness.now = 100
+      harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+      expect(results).to.have.length(0)
+      isWanted = false
+      harness.now = 200
+      harness.answer(harness.issue('tail'), { 'perf/16@50': {} })
+      expect(results[0]).to.include({ type: 'noMessages' })
+    })
+
     it('no request waits where readers do not wait', () => {
       const harness = new FetchHarness(0)
       const results = harness.ask(50, T16, [], 300)

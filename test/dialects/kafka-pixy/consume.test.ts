@@ -206,9 +206,12 @@ describe('pixy: consume', function () {
 
   it('pixy C11: more requests than may wait are told so at once', async () => {
     const topic = await topicWith(0)
+    // Long enough for all of them to come while the first one waits.
+    const crowded = await PixyUnderTest.over(cluster, { ...QUICK, 'consumer.longPollMs': '3000' })
     const polls = await Promise.all(
-      Array.from({ length: 90 }, () => quick.get(`/topics/${topic}/messages?group=crowd`))
+      Array.from({ length: 90 }, () => crowded.get(`/topics/${topic}/messages?group=crowd`))
     )
+    await crowded.stop()
     const refused = polls.filter(({ status }) => status === 429)
     // The first one may be over before the last one comes.
     expect(polls.filter(({ status }) => status === 408).length)
