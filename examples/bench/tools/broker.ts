@@ -1,3 +1,4 @@
+import type { ApiName } from 'castellan'
 import { Child } from './child.js'
 
 export interface BrokerSetup {
@@ -16,7 +17,7 @@ export interface Broker {
   /** Records ever written to a topic: the sum of its high watermarks. */
   recordsIn(topic: string): Promise<number>
   /** Requests served so far. */
-  requestCount(api: 'Fetch' | 'Produce' | 'Metadata'): Promise<number>
+  requestCount(api: ApiName): Promise<number>
   stop(): Promise<void>
 }
 

@@ -114,9 +114,18 @@ function contentLength(bytes: Buffer, end: number): number | undefined {
   return Number.parseInt(head.slice(at + CONTENT_LENGTH.length), 10)
 }
 
+/** A whole GET request, ready to be written. */
+export const getRequest = (path: string, headers: readonly string[] = []): Buffer =>
+  Buffer.from(`GET ${path} HTTP/1.1\r\n${['Host: localhost', ...headers].join('\r\n')}\r\n\r\n`)
+
 /** A whole POST request, ready to be written. */
-export function postRequest(path: string, body: Buffer, headers: readonly string[] = []): Buffer {
-  const lines = ['Host: localhost', 'Content-Type: application/json', `Content-Length: ${body.length}`, ...headers]
+export function postRequest(
+  path: string,
+  body: Buffer,
+  headers: readonly string[] = [],
+  type = 'application/json'
+): Buffer {
+  const lines = ['Host: localhost', `Content-Type: ${type}`, `Content-Length: ${body.length}`, ...headers]
   const head = `POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), body])
 }

@@ -1,12 +1,15 @@
 import { answerParent } from './child.js'
-import { postRequest } from './http-connection.js'
+import { getRequest, postRequest } from './http-connection.js'
 import { HttpLoad, type HttpLoadCounts } from './http-load.js'
 import { readProcessStats } from './process-stats.js'
 
 export interface LoadRun {
   readonly port: number
   readonly path: string
-  readonly body: string
+  /** Absent: the request is a GET. */
+  readonly body?: string | undefined
+  /** Of the body; default: JSON. */
+  readonly type?: string | undefined
   /** Further header lines. */
   readonly headers?: readonly string[] | undefined
   /** Authority of the server's certificate; absent: no TLS. */
@@ -37,8 +40,8 @@ const accepted = (counts: HttpLoadCounts): number =>
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 /** Warm-up, measured window, rest; the server is read in this process, so that the edges fall together. */
-async function run({ path, body, headers, pid, warmUpMs, measureMs, ...where }: LoadRun) {
-  const request = postRequest(path, Buffer.from(body), headers)
+async function run({ path, body, type, headers, pid, warmUpMs, measureMs, ...where }: LoadRun) {
+  const request = body === undefined ? getRequest(path, headers) : postRequest(path, Buffer.from(body), headers, type)
   const load = new HttpLoad({ host: HOST, request, ...where })
   let rssMaxBytes = 0
   const sampler = setInterval(() => {
