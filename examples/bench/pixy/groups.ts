@@ -12,6 +12,7 @@ const BACKLOG = { topic: BACKLOG_TOPIC, partitions: PARTITIONS, messages: 10_000
 const TAILING_GROUPS = 20
 const MANY_GROUPS = 2_000
 const SETTLE_MS = 1_000
+const JOIN_TIMEOUT_MS = 60_000
 const WINDOW_MS = 5_000
 const EARLIEST = -2
 /** What members cause when no message comes. */
@@ -58,12 +59,24 @@ type Rates = ReadonlyMap<string, number>
 /** What the broker is asked while these clients wait for messages that do not come. */
 async function requestsPerSecond(broker: Broker, pollers: Pollers): Promise<Rates> {
   await pollers.joined
-  await sleep(SETTLE_MS)
+  await settled(broker)
   const count = () => Promise.all(CONTROL.map(api => broker.requestCount(api)))
   const [startedAt, before] = [performance.now(), await count()]
   await sleep(WINDOW_MS)
   const [seconds, after] = [(performance.now() - startedAt) / 1_000, await count()]
   return new Map(CONTROL.map((api, at) => [api, (after[at]! - before[at]!) / seconds]))
+}
+
+/** Until no group joins any more. */
+async function settled(broker: Broker): Promise<void> {
+  const deadline = performance.now() + JOIN_TIMEOUT_MS
+  for (let joins = -1; performance.now() < deadline; ) {
+    const now = await broker.requestCount('JoinGroup')
+    if (now === joins) return
+    joins = now
+    await sleep(SETTLE_MS)
+  }
+  throw new Error(`groups still join after ${JOIN_TIMEOUT_MS} ms`)
 }
 
 function tailRow(alone: Rates, together: Rates): Row {
@@ -99,11 +112,11 @@ async function measureFirstPolls(gateway: Server): Promise<Row> {
 async function measureManyGroups(broker: Broker, gateway: Server): Promise<Row> {
   const before = readProcessStats(gateway.pid)
   const pollers = new Pollers(gateway, 'many', MANY_GROUPS)
-  const rates = requestsPerSecond(broker, pollers)
   await pollers.joined
+  await settled(broker)
   const cpuBefore = readProcessStats(gateway.pid).cpuMicros
   const startedAt = performance.now()
-  const control = await rates
+  const control = await requestsPerSecond(broker, pollers)
   const after = readProcessStats(gateway.pid)
   const cpuShare = (after.cpuMicros - cpuBefore) / 1e6 / ((performance.now() - startedAt) / 1_000)
   await pollers.stop()
