@@ -53,7 +53,8 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   })
   process.on('disconnect', () => {
     log.error({}, 'the process that has started this worker is gone')
-    void stop(false).then(() => process.exit(EXIT_FAILURE))
+    // No further connection comes, and the process that takes its place needs the directory of the log.
+    void stop(true).then(() => process.exit(EXIT_FAILURE))
   })
   return { urls: app.urls }
 }

@@ -20,8 +20,8 @@ export interface WorkerOutputs {
 
 /**
  * Starts processes that share listening ports: this process accepts connections and hands them out in turn. A connection
- * that no worker has yet outlives the workers, and all get their share, which processes with a listening socket in common
- * do not: the kernel wakes the same few of them.
+ * that no worker has yet outlives the workers, and all get their share; with a listening socket in common one of two got up
+ * to two thirds.
  *
  * @param module what each process runs
  * @returns starts one
