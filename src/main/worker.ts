@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createLogger } from '../app/logger.js'
 import { startApp } from '../app/start-app.js'
 import type { WorkerFarewell, WorkerGreeting, WorkerOrder, WorkerReport } from '../app/worker-order.js'
 import type { App } from '../app.js'
 import { takeSnapshot } from '../metrics/aggregate.js'
+import { isLocked } from '../wal/directory-lock.js'
 import { CollectedStatsd } from '../workers/collected-statsd.js'
 import { Link } from '../workers/link.js'
 import { Peers } from '../workers/peers.js'
@@ -12,6 +14,7 @@ import { version } from './version.js'
 /** What a worker counts is told so often that little of it is lost with the process. */
 const COUNTED_EVERY_MS = 5_000
 const REPORT_EVERY_MS = 250
+const LOCK_LOOK_MS = 50
 
 // The process that has started this one decides when it stops, however many of them a signal reaches.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
@@ -33,6 +36,7 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   const statsd = new CollectedStatsd()
   link.serve('statsd', () => statsd.values())
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
+  await untilFree(config.wal.directory, config.shutdown.graceMs)
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
   link.serve('stop', async () => {
@@ -57,6 +61,12 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
     void stop(true).then(() => process.exit(EXIT_FAILURE))
   })
   return { urls: app.urls }
+}
+
+/** After its parent was killed, a worker of before may still be writing what it held; it is waited for. */
+async function untilFree(directory: string, timeoutMs: number): Promise<void> {
+  const endsAt = performance.now() + timeoutMs
+  while (performance.now() < endsAt && (await isLocked(directory))) await sleep(LOCK_LOOK_MS)
 }
 
 function tellStatus(app: App): void {

@@ -395,4 +395,28 @@ describe('castellan serve --workers', function () {
     statsd.close()
     for (const client of clients) client.close()
   })
+
+  it('workers 13: starts again at once after it was killed, while its former processes still write', async () => {
+    const [port] = await freePorts(1)
+    const wal = mkdtempSync(join(tmpdir(), 'workers-'))
+    const flags = ['--workers', '2', '--brokers', `127.0.0.1:${port}`, '--set', `wal.directory=${wal}`]
+    const first = await Gateway.start(children, flags)
+    const seen = new Set<string>()
+    for (let n = 0; seen.size < 2; n++) {
+      const client = new Client(first.url)
+      const answer = await client.post('/arion/async/orders/k', { n })
+      expect(answer.status, answer.text).to.equal(202)
+      seen.add(answer.worker)
+      client.close()
+    }
+    // This record is in memory only: its worker tries to write it until its time is over.
+    const client = new Client(first.url)
+    expect((await client.push('held', false)).status).to.equal(200)
+    client.close()
+    const pids = await pidsOf(first)
+    await first.child.stop('SIGKILL')
+    const second = await Gateway.start(children, flags)
+    expect(pids.filter(isAlive)).to.deep.equal([])
+    expect(await second.child.stop()).to.equal(0)
+  })
 })
