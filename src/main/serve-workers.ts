@@ -8,6 +8,7 @@ import { dialects } from '../dialects/dialects.js'
 import { threadModule } from '../thread-module.js'
 import { workerForker } from '../workers/worker-process.js'
 import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { reloadAtHangUp } from './hang-up.js'
 import { version } from './version.js'
 
 /** Sockets are for their owner alone until they have their mode. */
@@ -28,7 +29,7 @@ export async function serveWithWorkers(
   const sockets = unixSocketsOf(dialects, config)
   // This process binds the sockets of all workers.
   const umask = sockets.length === 0 ? process.umask() : process.umask(PRIVATE)
-  const workers = await startWorkers(config, {
+  const starting = startWorkers(config, {
     log,
     version: version(),
     drainMs,
@@ -41,13 +42,10 @@ export async function serveWithWorkers(
       for (const { path, mode } of sockets) chmodSync(path, Number.parseInt(mode, 8))
     }
   })
+  reloadAtHangUp(onHangUp, starting, log, () => withUmask(umask, () => log.reopen()))
+  const workers = await starting
   // A second signal ends this process at once, and its workers with it.
   process.once('exit', () => workers.kill())
-  onHangUp(() => {
-    withUmask(umask, () => log.reopen())
-    log.info({}, 'SIGHUP: reading certificates and keys again')
-    void workers.reload().catch((error: unknown) => log.error({ err: error }, 'reading them again has failed'))
-  })
   const crash = crashed.then(error => {
     log.error({ err: error }, 'something has broken that only a new process can mend')
     return EXIT_FAILURE

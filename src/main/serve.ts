@@ -11,6 +11,7 @@ import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
 import { workerCountOf } from '../workers/settings.js'
 import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { reloadAtHangUp } from './hang-up.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
 import { claimSocketPath } from './unix-socket.js'
@@ -93,14 +94,9 @@ async function runGateway(config: Config, process: Process, notes: readonly stri
     const { serveWithWorkers } = await import('./serve-workers.js')
     return serveWithWorkers(config, process, log, { style, drainMs })
   }
-  const app = await startApp(config, { log, version: version(), drainMs })
-  onHangUp(() => {
-    log.reopen()
-    log.info({}, 'SIGHUP: reading certificates and keys again')
-    void app
-      .reload()
-      .catch((error: unknown) => log.error({ err: error }, 'reading certificates and keys again has failed'))
-  })
+  const starting = startApp(config, { log, version: version(), drainMs })
+  reloadAtHangUp(onHangUp, starting, log)
+  const app = await starting
   const crash = Promise.race([app.crashed, crashed]).then(error => {
     // Records in memory can most likely still be written; after that a new process has to take over.
     log.error({ err: error }, 'something has broken that only a new process can mend')

@@ -1,0 +1,34 @@
+import type { AppLogger } from '../app/logger.js'
+
+interface Reloading {
+  reload(): Promise<unknown>
+}
+
+/**
+ * What a gateway does at SIGHUP, which it hears from the moment it starts: without a listener the signal would end it.
+ * The log is opened again at once; certificates and keys are read again as soon as the gateway has started.
+ *
+ * @param starting a start that fails is told by whoever waits for it, not here
+ * @param reopen opens the file of the log again
+ */
+export function reloadAtHangUp(
+  onHangUp: (listener: () => void) => void,
+  starting: Promise<Reloading>,
+  log: AppLogger,
+  reopen: () => void = () => log.reopen()
+): void {
+  onHangUp(() => {
+    reopen()
+    log.info({}, 'SIGHUP: reading certificates and keys again')
+    void reloadOnceStarted(starting, log)
+  })
+}
+
+async function reloadOnceStarted(starting: Promise<Reloading>, log: AppLogger): Promise<void> {
+  const started = await starting.catch(() => undefined)
+  try {
+    await started?.reload()
+  } catch (error) {
+    log.error({ err: error }, 'reading certificates and keys again has failed')
+  }
+}
