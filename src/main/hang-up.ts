@@ -5,10 +5,10 @@ interface Reloading {
 }
 
 /**
- * What a gateway does at SIGHUP, which it hears from the moment it starts: without a listener the signal would end it.
+ * What a gateway does at SIGHUP. The listener is added before the start: without one the signal ends the process.
  * The log is opened again at once; certificates and keys are read again as soon as the gateway has started.
  *
- * @param starting a start that fails is told by whoever waits for it, not here
+ * @param starting when it rejects, nothing is read again, and the caller has to report the error
  * @param reopen opens the file of the log again
  */
 export function reloadAtHangUp(
