@@ -6,6 +6,8 @@ import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
 
 /** A worker that has served for so long counts as sound: its next end is the first one again. */
 const SOUND_AFTER_MS = 60_000
+/** A worker that does not serve after so long is killed: hooks, keys and a log that is still in use are waited for. */
+const START_LIMIT_MS = 120_000
 /** Beyond its own time limit, a worker that stops may use so much. */
 const STOP_MARGIN_MS = 2_000
 
@@ -137,7 +139,7 @@ class Slot implements WorkerView {
 
   /** @throws LinkError when it ended before it served, or said why it cannot */
   async start(): Promise<unknown> {
-    const { fork, orderFor, onLink, onStarted, clock } = this.#options
+    const { fork, onLink, onStarted, clock } = this.#options
     const outputs = [new WholeLines(this.#options.stdout), new WholeLines(this.#options.stderr)] as const
     const child = fork(this.number, {
       stdout: chunk => outputs[0].add(chunk),
@@ -156,15 +158,26 @@ class Slot implements WorkerView {
       })
     )
     onLink?.(this.number, link)
-    // What is sent before the other end listens is lost.
-    await link.told('hello')
-    const said = await link.call('start', orderFor(this.number))
+    const late = setTimeout(() => this.#startedTooSlowly(child), START_LIMIT_MS)
+    const said = await this.#order(link).finally(() => clearTimeout(late))
     if (this.#is('starting')) {
       this.#state = 'up'
       this.#upSince = clock()
       onStarted?.(this.number)
     }
     return said
+  }
+
+  async #order(link: Link): Promise<unknown> {
+    // What is sent before the other end listens is lost.
+    await link.told('hello')
+    return link.call('start', this.#options.orderFor(this.number))
+  }
+
+  #startedTooSlowly(child: WorkerProcess): void {
+    const { number } = this
+    this.#options.log.error({ worker: number }, `worker ${number} does not serve after ${START_LIMIT_MS / 1_000} s`)
+    child.kill('SIGKILL')
   }
 
   #hasEnded(link: Link, how: string): void {

@@ -35,7 +35,7 @@ describe('settings', () => {
       expect(description).to.match(/^[A-Z`'].*[^.]$/)
       if (typeof defaultValue !== 'number') return
       expect(name).to.match(
-        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|share|workers.count)$/i
+        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|share|workers.count)$/i
       )
     })
   }

@@ -24,6 +24,7 @@ const outside: Readonly<Record<string, string>> = {
   'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
   'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',
   'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
+  'main/worker.ts': 'is the process of such a worker',
   'http/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'main/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }

@@ -119,6 +119,30 @@ describe('the supervisor of workers', () => {
     expect(ended).to.deep.equal([2, 2, 2, 2, 2, 2])
   })
 
+  it('kills one that does not serve after two minutes, and starts it again', async () => {
+    const { supervisor, started } = supervise((worker, _, start) => {
+      if (start === 2) worker.link.serve('start', () => new Promise(() => undefined))
+    })
+    await supervisor.start()
+    started.at(-1)!.worker.end('SIGSEGV')
+    await time.pass(100 + 119_000, 1_000)
+    expect(started).to.have.length(3)
+    expect(started[2]!.worker.isKilled).to.equal(false)
+    await time.pass(3_000, 500)
+    expect(started[2]!.worker.isKilled).to.equal(true)
+    expect(started).to.have.length(4)
+    expect(supervisor.workers[1]).to.deep.include({ isUp: true, restarts: 2 })
+  })
+
+  it('fails when the first does not even say that it is there', async () => {
+    const { supervisor } = supervise(worker => {
+      worker.link.tell = () => undefined
+    })
+    const said = supervisor.start().catch((refusal: unknown) => refusal)
+    await time.pass(121_000, 1_000)
+    expect(await said).to.deep.include({ message: 'worker 1 has ended (SIGKILL)' })
+  })
+
   it('pauses briefly again when it had served for long', async () => {
     const { supervisor, started } = supervise()
     await supervisor.start()
