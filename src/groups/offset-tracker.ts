@@ -113,12 +113,10 @@ export class OffsetTracker {
    * were offered often enough count as acknowledged, and are given to `onGivenUp`.
    */
   nextRetry(now: number, onGivenUp: (offset: Offset) => void): Offset | undefined {
+    if (!this.isRetryDue(now)) return undefined
     for (const offer of [...this.#offers]) {
-      if (offer.deadline >= now) {
-        // Those behind it were offered later, unless they were retried.
-        if (offer.retries === 0) return undefined
-        continue
-      }
+      // One behind it may have been offered earlier: this one was retried, or taken back and offered anew.
+      if (offer.deadline >= now) continue
       if (!this.#isLastRetry(offer)) {
         offer.retries++
         offer.deadline = now + this.#options.ackTimeoutMs

@@ -158,6 +158,19 @@ describe('offset tracker', () => {
       expect([tracker.retriesOf(300), tracker.retriesOf(301)]).to.deep.equal([2, 2])
     })
 
+    it('comes also for a message behind one that was taken back and offered again later', () => {
+      const tracker = trackerAt(10)
+      tracker.offered(10, 0)
+      tracker.offered(11, 0)
+      tracker.takenBack(10)
+      tracker.offered(10, 60)
+      expect(tracker.nextRetry(100, () => undefined)).to.equal(undefined)
+      expect(tracker.isRetryDue(101)).to.equal(true)
+      expect(tracker.nextRetry(101, () => undefined)).to.equal(11)
+      expect(tracker.isRetryDue(101)).to.equal(false)
+      expect(tracker.nextRetry(161, () => undefined)).to.equal(10)
+    })
+
     it('ends after the number of retries that is allowed: what was given up counts as acknowledged', () => {
       const tracker = trackerAt(300, '', 1)
       const givenUp: number[] = []
