@@ -15,16 +15,18 @@ const CHURN = `
 describe('the growth of the heap', function () {
   this.timeout(120_000)
 
+  /** V8's own growth depends on how busy the machine is, so both processes begin with one that is far too large. */
   function peakBytes(prelude: string): number {
-    const args = ['--import', 'tsx', '--input-type=module', '--eval', prelude + CHURN]
+    const code = ['--input-type=module', '--eval', prelude + CHURN]
+    const args = ['--heap-growing-percent=1000', '--import', 'tsx', ...code]
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
     expect(stderr).to.equal('')
     return Number(stdout)
   }
 
-  it('is bounded: garbage takes much less than by default', () => {
+  it('is bounded: garbage takes much less of the memory', () => {
     const module = new URL('../../src/app/heap-growth.ts', import.meta.url)
     const bounded = peakBytes(`import { boundHeapGrowth } from ${JSON.stringify(module.href)}\nboundHeapGrowth()\n`)
-    expect(bounded).to.be.within(1, peakBytes('') * 0.8)
+    expect(bounded).to.be.within(1, peakBytes('') * 0.75)
   })
 })
