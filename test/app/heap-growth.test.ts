@@ -15,7 +15,7 @@ const CHURN = `
 describe('the growth of the heap', function () {
   this.timeout(120_000)
 
-  /** V8's own growth depends on how busy the machine is, so both processes begin with one that is far too large. */
+  /** V8's own growth depends on how busy the machine is, so the process begins with one that is far too large. */
   function peakBytes(prelude: string): number {
     const code = ['--input-type=module', '--eval', prelude + CHURN]
     const args = ['--heap-growing-percent=1000', '--import', 'tsx', ...code]
@@ -24,9 +24,10 @@ describe('the growth of the heap', function () {
     return Number(stdout)
   }
 
-  it('is bounded: garbage takes much less of the memory', () => {
+  it('is bounded: garbage takes less of the memory than what is in use', () => {
     const module = new URL('../../src/app/heap-growth.ts', import.meta.url)
     const bounded = peakBytes(`import { boundHeapGrowth } from ${JSON.stringify(module.href)}\nboundHeapGrowth()\n`)
-    expect(bounded).to.be.within(1, peakBytes('') * 0.75)
+    // 195 to 210 MB; without the bound 350 MB on Node 20 and 22. Node 24 has a bound of its own, whatever it is told.
+    expect(bounded).to.be.within(1, 260e6)
   })
 })
