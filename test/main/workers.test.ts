@@ -11,6 +11,9 @@ import { Children, Gateway } from './child.js'
 const PATIENT = ['--set', 'dialects.kprf.messageTimeoutMs=20000']
 const TWO = ['--workers', '2', '--embedded-port', '0', '--set', 'workers.restartPauseMs=100', ...PATIENT]
 
+/** Far longer than any answer takes, on a busy machine as well. */
+const ANSWER_LIMIT_MS = 30_000
+
 interface Answer {
   readonly status: number
   /** Which process has answered: the beginning of its request ids. */
@@ -49,6 +52,8 @@ class Client {
         })
       })
       call.on('error', reject)
+      // A connection that is being handed to a process when that is killed is answered by nobody.
+      call.setTimeout(ANSWER_LIMIT_MS, () => call.destroy(new Error('no answer')))
       call.end(body)
     })
   }
