@@ -5,6 +5,7 @@ import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '
 import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
+import { TimeLimit } from './time-limit.js'
 
 /** Requests at a time: a large topic or many groups must not take the places of all waiting requests. */
 const ITEMS_AT_ONCE = 250
@@ -13,16 +14,12 @@ const ITEMS_AT_ONCE = 250
 export class GroupOffsets {
   readonly #router: ActorRef<RouterMessage>
   readonly #groupId: string
-  readonly #timeoutMs: number
-  readonly #endsAt: number
-  readonly #clock: MonotonicClock
+  readonly #limit: TimeLimit
 
   constructor(router: ActorRef<RouterMessage>, groupId: string, timeoutMs: number, clock: MonotonicClock) {
     this.#router = router
     this.#groupId = groupId
-    this.#timeoutMs = timeoutMs
-    this.#endsAt = clock() + timeoutMs
-    this.#clock = clock
+    this.#limit = new TimeLimit(timeoutMs, clock)
   }
 
   /** @returns `undefined`: the topic has been deleted meanwhile */
@@ -55,7 +52,7 @@ export class GroupOffsets {
   }
 
   async #limitOf(topicPartition: TopicPartition, offsetType: 'earliest' | 'latest'): Promise<Offset | undefined> {
-    const timeoutMs = this.#remainingMs()
+    const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
     if (result.type === 'success') return result.offset
     if (result.type === 'unknownTopicOrPartition') return undefined
@@ -64,7 +61,7 @@ export class GroupOffsets {
 
   async #committedOf(topicPartition: TopicPartition): Promise<OffsetAndMetadata | undefined> {
     const asItIs = { rawMetadata: true, negativeOffset: true }
-    const request = { groupId: this.#groupId, topicPartition, ...asItIs, timeoutMs: this.#remainingMs() }
+    const request = { groupId: this.#groupId, topicPartition, ...asItIs, timeoutMs: this.#limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchConsumerOffset', ...request })
     if (result.type === 'success') return result.offsetAndMetadata
     if (result.type === 'notFound') return undefined
@@ -74,19 +71,15 @@ export class GroupOffsets {
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
     const asItIs = { rawMetadata: true, negativeOffset: true }
     const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, ...asItIs }
-    const timeoutMs = this.#remainingMs()
+    const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })
     if (result.type === 'success') return 'committed'
     if (result.type === 'superseded' || result.type === 'unknownTopicOrPartition') return result.type
     throw this.#errorOf(result)
   }
 
-  #remainingMs(): number {
-    return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
-  }
-
   #errorOf(result: Unanswered): CastellanError {
-    return toError(result, `the offsets of group ${this.#groupId}`, this.#timeoutMs)
+    return toError(result, `the offsets of group ${this.#groupId}`, this.#limit.timeoutMs)
   }
 }
 

@@ -12,6 +12,7 @@ import { askRouter } from '../router/ask-router.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment } from '../wire/protocol/consumer-protocol.js'
 import type { GroupReader } from './gateway.js'
 import { inPortions, toError } from './group-offsets.js'
+import { TimeLimit } from './time-limit.js'
 
 /** Brokers that come and go change who has to be asked. */
 const LISTING_ATTEMPTS = 3
@@ -23,15 +24,11 @@ type DescribedMember = (DescribeGroupResult & { type: 'success' })['members'][nu
 /** Finds who reads what on behalf of consumer groups, by requests to the Router, all of them within one time limit. */
 export class GroupReaders {
   readonly #router: ActorRef<RouterMessage>
-  readonly #timeoutMs: number
-  readonly #endsAt: number
-  readonly #clock: MonotonicClock
+  readonly #limit: TimeLimit
 
   constructor(router: ActorRef<RouterMessage>, timeoutMs: number, clock: MonotonicClock) {
     this.#router = router
-    this.#timeoutMs = timeoutMs
-    this.#endsAt = clock() + timeoutMs
-    this.#clock = clock
+    this.#limit = new TimeLimit(timeoutMs, clock)
   }
 
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
@@ -52,9 +49,14 @@ export class GroupReaders {
   }
 
   async #brokers(): Promise<number[]> {
-    const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [], timeoutMs: this.#remainingMs() } as const
+    const request = {
+      type: 'fetchTopicMetadata',
+      requestId: 0,
+      topics: [],
+      timeoutMs: this.#limit.remainingMs
+    } as const
     const result = await askRouter(this.#router, request)
-    if (result.type !== 'success') throw toError(result, 'which brokers there are', this.#timeoutMs)
+    if (result.type !== 'success') throw toError(result, 'which brokers there are', this.#limit.timeoutMs)
     return result.brokers.map(({ nodeId }) => nodeId)
   }
 
@@ -67,7 +69,7 @@ export class GroupReaders {
         .map(({ groupId }) => groupId)
     }
     if (result.type === 'failed' && result.code === 'brokerUnreachable' && !isLastAttempt) return undefined
-    throw toError(result, `the groups of broker ${nodeId}`, this.#timeoutMs)
+    throw toError(result, `the groups of broker ${nodeId}`, this.#limit.timeoutMs)
   }
 
   async #readersOf(groupId: string, omitsForbidden: boolean): Promise<readonly GroupReader[]> {
@@ -77,20 +79,16 @@ export class GroupReaders {
       return result.protocolType === CONSUMER_PROTOCOL_TYPE ? result.members.map(toReader) : []
     }
     if (omitsForbidden && result.type === 'failed' && result.code === 'notAuthorized') return []
-    throw toError(result, `the members of group ${groupId}`, this.#timeoutMs)
+    throw toError(result, `the members of group ${groupId}`, this.#limit.timeoutMs)
   }
 
   #ask<Request extends DescribeGroup | ListGroups, Result>(
     request: Omit<Request, 'requester' | 'timeoutMs'>
   ): Promise<Result> {
-    const timeoutMs = this.#remainingMs()
+    const timeoutMs = this.#limit.remainingMs
     return ask<Result>(String((request as Request).type), timeoutMs + MARGIN_MS, requester =>
       this.#router.tell({ ...request, timeoutMs, requester } as unknown as RouterMessage)
     )
-  }
-
-  #remainingMs(): number {
-    return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
   }
 }
 

@@ -3,19 +3,16 @@ import type { MonotonicClock, Offset } from '../model.js'
 import type { RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import { inPortions, toError } from './group-offsets.js'
+import { TimeLimit } from './time-limit.js'
 
 /** Finds where reading of partitions begins, by requests to the Router, all of them within one time limit. */
 export class StartOffsets {
   readonly #router: ActorRef<RouterMessage>
-  readonly #timeoutMs: number
-  readonly #endsAt: number
-  readonly #clock: MonotonicClock
+  readonly #limit: TimeLimit
 
   constructor(router: ActorRef<RouterMessage>, timeoutMs: number, clock: MonotonicClock) {
     this.#router = router
-    this.#timeoutMs = timeoutMs
-    this.#endsAt = clock() + timeoutMs
-    this.#clock = clock
+    this.#limit = new TimeLimit(timeoutMs, clock)
   }
 
   /**
@@ -37,10 +34,10 @@ export class StartOffsets {
 
   async #bound(topic: string, partition: number, offsetType: 'earliest' | 'latest'): Promise<Offset> {
     const topicPartition = { topic, partition }
-    const timeoutMs = Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
+    const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
     if (result.type === 'success') return result.offset
     const answer = result.type === 'unknownTopicOrPartition' ? ({ type: 'timedOut' } as const) : result
-    throw toError(answer, `where ${topic}/${partition} begins`, this.#timeoutMs)
+    throw toError(answer, `where ${topic}/${partition} begins`, this.#limit.timeoutMs)
   }
 }
