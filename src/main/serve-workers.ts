@@ -7,8 +7,9 @@ import type { Config } from '../config/config.js'
 import { dialects } from '../dialects/dialects.js'
 import { threadModule } from '../thread-module.js'
 import { workerForker } from '../workers/worker-process.js'
-import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { EXIT_FAILURE, type Process } from './command.js'
 import { reloadAtHangUp } from './hang-up.js'
+import { untilEnd } from './until-end.js'
 import { version } from './version.js'
 
 /** Sockets are for their owner alone until they have their mode. */
@@ -46,11 +47,7 @@ export async function serveWithWorkers(
   const workers = await starting
   // A second signal ends this process at once, and its workers with it.
   process.once('exit', () => workers.kill())
-  const crash = crashed.then(error => {
-    log.error({ err: error }, 'something has broken that only a new process can mend')
-    return EXIT_FAILURE
-  })
-  const code = await Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
+  const code = await untilEnd(crashed, stopped, log)
   const { lostRecords } = await workers.stop()
   return lostRecords > 0 ? EXIT_FAILURE : code
 }

@@ -10,11 +10,12 @@ import type { DialectCommand } from '../dialects/command.js'
 import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
 import { workerCountOf } from '../workers/settings.js'
-import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { reloadAtHangUp } from './hang-up.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
 import { claimSocketPath } from './unix-socket.js'
+import { untilEnd } from './until-end.js'
 import { version } from './version.js'
 
 /**
@@ -97,12 +98,7 @@ async function runGateway(config: Config, process: Process, notes: readonly stri
   const starting = startApp(config, { log, version: version(), drainMs })
   reloadAtHangUp(onHangUp, starting, log)
   const app = await starting
-  const crash = Promise.race([app.crashed, crashed]).then(error => {
-    // Records in memory can most likely still be written; after that a new process has to take over.
-    log.error({ err: error }, 'something has broken that only a new process can mend')
-    return EXIT_FAILURE
-  })
-  const code = await Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
+  const code = await untilEnd(Promise.race([app.crashed, crashed]), stopped, log)
   const { lostRecords } = await app.stop({ isBroken: code !== EXIT_OK })
   return lostRecords > 0 ? EXIT_FAILURE : code
 }
