@@ -1,7 +1,8 @@
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { kafboyApi, kprfApi, pixyApi } from '../workloads/produce-api.js'
-import { openGateway } from './gateway.js'
+import type { Pusher } from '../workloads/pusher.js'
+import { openGateway, type PushedGateway } from './gateway.js'
 import { events, logOf, orders } from './library.js'
 
 const usual = {
@@ -12,20 +13,22 @@ const usual = {
   syncPercent: 60
 } as const
 
+const ofAllManners = (pusher: PushedGateway['pusher']): Pusher[] => [
+  pusher({ manners: 'polite' }),
+  pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
+  pusher({ manners: 'pipelining' }),
+  pusher({ manners: 'slow' }),
+  pusher({ manners: 'cutting' }),
+  pusher({ manners: 'deaf' })
+]
+
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, random } = setting
   const messageTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'dialects.kprf.messageTimeoutMs': String(messageTimeoutMs) }
   const ofAll = { ...usual, api: kprfApi, answeredWithinMs: messageTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
-  const workloads = [
-    pusher({ manners: 'polite' }),
-    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
-    pusher({ manners: 'pipelining' }),
-    pusher({ manners: 'slow' }),
-    pusher({ manners: 'cutting' }),
-    pusher({ manners: 'deaf' })
-  ]
+  const workloads = ofAllManners(pusher)
   return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
 }
 
@@ -60,14 +63,7 @@ async function buildPixy(setting: Setting): Promise<Cast> {
   const settings = { 'dialects.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
   const ofAll = { ...usual, api: pixyApi, answeredWithinMs: syncTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
-  const workloads = [
-    pusher({ manners: 'polite' }),
-    pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
-    pusher({ manners: 'pipelining' }),
-    pusher({ manners: 'slow' }),
-    pusher({ manners: 'cutting' }),
-    pusher({ manners: 'deaf' })
-  ]
+  const workloads = ofAllManners(pusher)
   return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
 }
 
