@@ -161,7 +161,8 @@ export class ConsumerGroups {
     const group = this.#isStopped ? undefined : this.#groupFor(groupId)
     if (group) group.inbox.tell(message)
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
-    else message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups})`, true))
+    else
+      message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups}; consumer.maxGroups)`, true))
   }
 
   #groupFor(groupId: string): Group | undefined {

@@ -117,7 +117,8 @@ export class GroupConsumer {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
-      request.answer(ownFailure('overloaded', `the group reads too many topics (limit ${maxTopicsPerGroup})`, true))
+      const limit = `limit ${maxTopicsPerGroup}; consumer.maxTopicsPerGroup`
+      request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
     topic ??= this.#add(name)

@@ -67,7 +67,8 @@ export class TopicConsumer {
     const { maxWaitingRequests, deadlines } = this.#options
     if (this.#queue.length > maxWaitingRequests) this.#queue = this.#queue.filter(({ settled }) => !settled)
     if (this.#queue.length > maxWaitingRequests) {
-      request.answer(ownFailure('overloaded', `too many requests wait (limit ${maxWaitingRequests + 1})`, true))
+      const limit = `limit ${maxWaitingRequests + 1}; consumer.maxWaitingRequests`
+      request.answer(ownFailure('overloaded', `too many requests wait (${limit})`, true))
       return
     }
     this.#queue.push(request)

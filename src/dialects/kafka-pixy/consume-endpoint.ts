@@ -2,7 +2,7 @@ import type { CastellanError } from '../../errors.js'
 import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
 import { sizeOfRecord } from '../../model.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
-import { DISABLED, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from './failure-texts.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { numberOf } from './numbers.js'
 import { merged, type Values } from './parameters.js'
@@ -10,8 +10,6 @@ import type { PixyRequest, RouteParts } from './pixy-request.js'
 import { Poll } from './poll.js'
 import type { KafkaPixySettings } from './settings.js'
 
-const TOO_MANY_REQUESTS =
-  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
 /** Partition in the text of an acknowledgement that names none. */
 const NONE_NAMED = -2
 const NONE_WANTED = -1
@@ -126,7 +124,7 @@ export class ConsumeEndpoint {
   #failed({ exchange, gateway }: PixyRequest, reason: NoMessage): void {
     const { answers } = this.#parts
     if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
-    else if (reason.code === 'overloaded') answers.error(exchange, 429, TOO_MANY_REQUESTS)
+    else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
     else answers.failure(exchange, reason, gateway.isReady)
   }
 

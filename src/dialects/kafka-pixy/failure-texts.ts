@@ -15,6 +15,8 @@ export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
 export const SHUTTING_DOWN = 'service is shutting down'
 export const DISABLED = 'service is disabled by configuration'
 export const LONG_POLL_TIMEOUT = 'long polling timeout'
+const TOO_MANY_REQUESTS =
+  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 const MESSAGE_TOO_LARGE = 10
 
@@ -63,6 +65,10 @@ const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
 
 const BUSY: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable'])
 const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
+
+/** A request for a message that found a limit reached: in the words of the original where it has the same limit. */
+export const overloadedTextOf = ({ message }: AnyFailure): string =>
+  message.includes('consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
 
 /** @param isReady whether any broker is there */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {

@@ -221,6 +221,25 @@ describe('pixy: consume', function () {
     expect(refused[0]!.headers['retry-after']).to.equal('1')
   })
 
+  it('a limit that the original had not is named when it is reached', async () => {
+    const pixy = await PixyUnderTest.over(cluster, {
+      ...QUICK,
+      'consumer.maxGroups': '1',
+      'consumer.maxTopicsPerGroup': '1'
+    })
+    try {
+      const said = async (topic: string, group: string) =>
+        brief(await pixy.get(`/topics/${topic}/messages?group=${group}`))
+      expect(await said('test.1', 'first')).to.match(/^408 /)
+      expect(await said('test.1', 'second')).to.equal('429 {"error":"too many groups (limit 1; consumer.maxGroups)"}')
+      expect(await said('test.4', 'first')).to.equal(
+        '429 {"error":"the group reads too many topics (limit 1; consumer.maxTopicsPerGroup)"}'
+      )
+    } finally {
+      await pixy.stop()
+    }
+  })
+
   describe('acks', () => {
     const acks = async (query: string) => brief(await quick.post(`/topics/test.1/acks${query}`))
     const wrongAcks: [query: string, said: string][] = [

@@ -75,6 +75,7 @@ describe("Kafka-Pixy's gRPC service", function () {
   before(async () => {
     cluster = await startEmbeddedCluster()
     for (const topic of ['test.4', 'acks', 'empty']) cluster.createTopic(topic, { partitions: 4 })
+    cluster.createTopic('compacted', { partitions: 1, config: new Map([['cleanup.policy', 'compact']]) })
     grpc = await GrpcHarness.start(cluster.bootstrap, { 'consumer.start': 'earliest' })
   })
   after(async () => {
@@ -167,7 +168,11 @@ describe("Kafka-Pixy's gRPC service", function () {
     const topics = (await grpc.ask('ListTopics', { with_partitions: true })).topics
     expect(topics['test.4']!.partitions).to.have.length(4)
     const described = await grpc.ask('GetTopicMetadata', { topic: 'test.4' })
-    expect([described.version, described.partitions]).to.deep.equal([1, []])
+    expect(described).to.deep.equal({ version: 1, config: {}, partitions: [] })
+    const compacted = { version: 1, config: { 'cleanup.policy': 'compact' } }
+    expect(await grpc.ask('GetTopicMetadata', { topic: 'compacted' })).to.deep.include(compacted)
+    expect((await grpc.ask('ListTopics', {})).topics['compacted']).to.deep.include(compacted)
+    expect(await grpc.refusal(grpc.ask('GetTopicMetadata', { topic: 'gone' }))).to.equal('5: Unknown topic')
     await grpc.refusal(grpc.ask('ConsumeNAck', { topic: 'empty', group: 'reading', no_ack: true }))
     const { groups } = await grpc.ask('ListConsumers', { topic: 'empty', group: 'reading' })
     expect(Object.values(groups.reading!.consumers)).to.deep.equal([{ partitions: [0, 1, 2, 3] }])

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../../../gateway/gateway.js'
-import { DISABLED, LONG_POLL_TIMEOUT, SHUTTING_DOWN } from '../failure-texts.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
@@ -15,8 +15,6 @@ export interface Call {
 }
 
 const EMPTY = Buffer.alloc(0)
-const TOO_MANY_REQUESTS =
-  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
 
 /** `ConsumeNAck` and `Ack`. */
 export class Consumer {
@@ -92,7 +90,7 @@ export class Consumer {
 
 function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady: boolean): StatusError {
   if (result.type === 'timedOut') return new StatusError(status.NOT_FOUND, LONG_POLL_TIMEOUT)
-  if (result.code === 'overloaded') return new StatusError(status.RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS)
+  if (result.code === 'overloaded') return new StatusError(status.RESOURCE_EXHAUSTED, overloadedTextOf(result))
   return statusOf(result, status.INTERNAL, isReady)
 }
 

@@ -46,7 +46,8 @@ export class LookUps {
 
   async listTopics(gateway: Gateway, { with_partitions }: ListTopicRq): Promise<ListTopicRs> {
     const topics = await gateway.topics('all', this.#timeoutMs)
-    const described = [...topics.values()].map(topic => [topic.topic, toMetadata(topic, with_partitions)] as const)
+    const configs = await this.#configs(gateway, [...topics.keys()])
+    const described = [...topics].map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
     return { topics: Object.fromEntries(described) }
   }
 
@@ -56,7 +57,7 @@ export class LookUps {
   ): Promise<GetTopicMetadataRs> {
     const found = (await gateway.topics([topic], this.#timeoutMs)).get(topic)
     if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
-    return toMetadata(found, with_partitions)
+    return toMetadata(found, await this.#configs(gateway, [topic]), with_partitions)
   }
 
   async listConsumers(gateway: Gateway, { topic, group }: ToGroup): Promise<ListConsumersRs> {
@@ -67,7 +68,14 @@ export class LookUps {
     if (group !== '' && reading.length === 0) throw notFound(`topic ${topic} is not consumed by ${group}`)
     return { groups: Object.fromEntries(reading) }
   }
+
+  #configs(gateway: Gateway, topics: readonly string[]): Promise<Configs> {
+    return topics.length === 0 ? Promise.resolve(new Map()) : gateway.topicConfigs(topics, this.#timeoutMs)
+  }
 }
+
+/** Settings that topics have for themselves, by topic. */
+type Configs = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
 const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
@@ -79,9 +87,13 @@ function toPartitionOffset({ partition, earliest: begin, latest: end, committed 
   return { partition, begin, end, count: end - begin, offset, lag, metadata, sparse_acks }
 }
 
-const toMetadata = ({ partitions }: TopicMetadata, withPartitions: boolean): GetTopicMetadataRs => ({
+const toMetadata = (
+  { topic, partitions }: TopicMetadata,
+  configs: Configs,
+  withPartitions: boolean
+): GetTopicMetadataRs => ({
   version: CONFIG_VERSION,
-  config: {},
+  config: Object.fromEntries(configs.get(topic) ?? []),
   partitions: withPartitions
     ? partitions.map(({ partition, leaderId: leader, replicas, isr }) => ({ partition, leader, replicas, isr }))
     : []

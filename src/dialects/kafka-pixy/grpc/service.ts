@@ -18,7 +18,6 @@ import { Producer } from './produce.js'
 import { StatusError, statusOfError } from './statuses.js'
 import { admit } from './visit.js'
 
-const LOOK_UP_TIMEOUT_MS = 10_000
 /** Calls at a time; each of them holds its request, and a long poll a place in the queue of its group as well. */
 const MAX_CALLS = 10_000
 /** Bytes of messages that are being produced. */
@@ -54,7 +53,7 @@ export class KafkaPixyService {
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
     this.#consumer = new Consumer(settings)
-    this.#methods = methodsOf(new Producer(settings), this.#consumer, new LookUps(LOOK_UP_TIMEOUT_MS))
+    this.#methods = methodsOf(new Producer(settings), this.#consumer, new LookUps(settings.lookUpTimeoutMs))
   }
 
   /** Calls without an answer. */
