@@ -11,7 +11,8 @@ export class AccessMetrics {
   constructor({ registry }: PrometheusMetrics) {
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',
-      'Requests counted in by quotas, once per principal and once per address'
+      'Requests counted in by quotas, once per principal and once per address',
+      'sum'
     )
     registerFamily(registry, inFlight)
     registerFamily(registry, this.#refused)

@@ -1,5 +1,6 @@
+import type { AcrossWorkers } from '../metrics/family.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
-import { registerScrapedGauge } from '../metrics/scraped-gauge.js'
+import { type Reading, registerScrapedGauge } from '../metrics/scraped-gauge.js'
 import type { KafkaCluster } from './kafka.js'
 
 /** Exports the state of `/ready`, and the number of brokers of each cluster. */
@@ -10,22 +11,27 @@ export function registerScrapedMetrics(
 ): void {
   const perCluster = (read: (cluster: Pick<KafkaCluster, 'router'>) => number) => () =>
     clusters.map(cluster => ({ labels: { cluster: cluster.name }, value: read(cluster) }))
-  const gauge = (name: string, help: string, read: () => { labels: Record<string, string>; value: number }[]): void =>
-    registerScrapedGauge(registry, name, help, read)
-  gauge('castellan_ready', '1 while /ready answers 200, else 0', () => [{ labels: {}, value: isReady() ? 1 : 0 }])
+  const gauge = (name: string, help: string, acrossWorkers: AcrossWorkers, read: () => Reading[]): void =>
+    registerScrapedGauge(registry, name, help, acrossWorkers, read)
+  gauge('castellan_ready', '1 while /ready answers 200, else 0', 'min', () => [
+    { labels: {}, value: isReady() ? 1 : 0 }
+  ])
   gauge(
     'castellan_cluster_ready',
     '1 while a broker of the cluster answers, else 0',
+    'min',
     perCluster(({ router }) => (router.isReady ? 1 : 0))
   )
   gauge(
     'castellan_cluster_brokers_known',
     'Brokers that the cluster has',
+    'max',
     perCluster(({ router }) => router.stats().brokersKnown)
   )
   gauge(
     'castellan_cluster_brokers_up',
     'Of those, how many are not known to be down; 0 while no broker answers',
+    'min',
     perCluster(({ router }) => (router.isReady ? router.stats().brokersUp : 0))
   )
 }

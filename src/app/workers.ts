@@ -275,13 +275,13 @@ class Parent {
     registerProcessMetrics(registry, this.#deps.version)
     const { workers } = this.#supervisor
     const one = (value: number): { labels: Record<string, string>; value: number }[] => [{ labels: {}, value }]
-    registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', () =>
+    registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () =>
       one(this.#unreadyReasons().length === 0 ? 1 : 0)
     )
-    registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that there are to be', () =>
+    registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that there are to be', 'sum', () =>
       one(workers.length)
     )
-    registerScrapedGauge(registry, 'castellan_workers_up', 'Of them, how many serve', () =>
+    registerScrapedGauge(registry, 'castellan_workers_up', 'Of them, how many serve', 'sum', () =>
       one(workers.filter(({ isUp }) => isUp).length)
     )
     registerScrapedCounter(registry, 'castellan_worker_restarts_total', 'Times that a worker was started again', () =>

@@ -32,13 +32,15 @@ export class HttpMetrics {
   constructor({ registry }: PrometheusMetrics) {
     const bodies = gaugeFamily(
       'castellan_http_bodies_in_flight_bytes',
-      'Bytes of request bodies that have come and whose requests are not answered'
+      'Bytes of request bodies that have come and whose requests are not answered',
+      'sum'
     )
-    const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients')
-    const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered')
+    const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients', 'sum')
+    const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered', 'sum')
     const upgraded = gaugeFamily(
       'castellan_http_upgraded_connections',
-      'Open connections of HTTP clients that were upgraded to the websocket protocol'
+      'Open connections of HTTP clients that were upgraded to the websocket protocol',
+      'sum'
     )
     for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
     registerFamily(registry, this.#requests)

@@ -65,7 +65,8 @@ export class Strain {
     this.#heapShare = heapShare
     const delay = gaugeFamily(
       'castellan_event_loop_delay_seconds',
-      'Least delay of the event loop within the last second in which requests came'
+      'Least delay of the event loop within the last second in which requests came',
+      'max'
     )
     const shed = counterFamily(
       'castellan_http_shed_requests_total',

@@ -11,6 +11,12 @@ const DURATION_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ] as const
 
+/**
+ * How the values of several processes that serve together become one: what each holds of its own is summed; of what all
+ * see alike, or of which only the worst says something, one value is shown.
+ */
+export type AcrossWorkers = 'sum' | 'min' | 'max' | 'first'
+
 /** The interface that a registry of prom-client expects of a metric. */
 interface Exported {
   readonly name: string
@@ -21,7 +27,7 @@ interface Exported {
     readonly value: number
     readonly metricName?: string
   }[]
-  readonly aggregator: 'sum'
+  readonly aggregator: AcrossWorkers
 }
 
 /**
@@ -32,6 +38,7 @@ export class Family<Series> {
   readonly name: string
   readonly help: string
   readonly type: Exported['type']
+  readonly #acrossWorkers: AcrossWorkers
   readonly #create: () => Series
   readonly #export: (name: string, labels: MetricTags, series: Series) => Exported['values']
   readonly #maxNamed: number
@@ -43,12 +50,14 @@ export class Family<Series> {
     name: string,
     help: string,
     type: Exported['type'],
+    acrossWorkers: AcrossWorkers,
     create: () => Series,
     toValues: (name: string, labels: MetricTags, series: Series) => Exported['values']
   ) {
     this.name = name
     this.help = help
     this.type = type
+    this.#acrossWorkers = acrossWorkers
     this.#create = create
     this.#export = toValues
     this.#maxNamed = Math.floor(MAX_SERIES / toValues(name, {}, create()).length) - 1
@@ -83,7 +92,7 @@ export class Family<Series> {
   /** Called by prom-client. */
   get(): Exported {
     const values = [...this.#byText.values()].flatMap(({ labels, series }) => this.#export(this.name, labels, series))
-    return { name: this.name, help: this.help, type: this.type, values, aggregator: 'sum' }
+    return { name: this.name, help: this.help, type: this.type, values, aggregator: this.#acrossWorkers }
   }
 }
 
@@ -102,15 +111,17 @@ export const counterFamily = (name: string, help: string): Family<Cell> =>
     name,
     help,
     'counter',
+    'sum',
     () => ({ value: 0 }),
     (_, labels, { value }) => [{ labels, value }]
   )
 
-export const gaugeFamily = (name: string, help: string): Family<Cell> =>
+export const gaugeFamily = (name: string, help: string, acrossWorkers: AcrossWorkers): Family<Cell> =>
   new Family(
     name,
     help,
     'gauge',
+    acrossWorkers,
     () => ({ value: 0 }),
     (_, labels, { value }) => [{ labels, value }]
   )
@@ -147,6 +158,7 @@ export const durationFamily = (name: string, help: string): Family<Durations> =>
     name,
     help,
     'histogram',
+    'sum',
     () => new Durations(),
     (familyName, labels, series) => series.toValues(familyName, labels)
   )

@@ -1,18 +1,16 @@
-/** The metrics of all rooms by `component.metric_name`: the HELP text of Prometheus, and the table of docs/metrics.md. */
-export const metricMeanings: ReadonlyMap<string, string> = new Map([
+import type { AcrossWorkers } from './family.js'
+
+/** The counters and durations of all rooms by `component.metric_name`, and their meanings. */
+const counted: readonly (readonly [string, string])[] = [
   ['router.unexpected_failures', 'Bugs met by the Router'],
   ['router.request_latency', 'From a request to its answer'],
   ['router.retries', 'Requests that were routed again'],
   ['router.timeouts_sent', 'Requests answered timedOut'],
   ['router.metadata_refreshes', 'Metadata calls sent'],
-  ['router.parked_requests', 'Requests that wait for a leader, a coordinator or a broker'],
-  ['router.cache_bytes', 'Memory held by fetched batches'],
-  ['router.decompressed_bytes', 'Memory held by records that were decompressed'],
   ['router.cluster_changes', 'Times that another Kafka cluster answered at the same addresses'],
   ['router.cache_evictions', 'Batches that had to leave the cache for others'],
   ['http.admission_wait', 'How long requests waited, unread, that found no room at once'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],
-  ['kafka_dispatcher.lane_queue_depth', 'Requests that wait at a dispatcher of a broker'],
   ['kafka_dispatcher.calls', 'Calls sent'],
   ['kafka_dispatcher.failed_calls', 'Calls whose answer did not come, or could not be read'],
   ['kafka_dispatcher.timed_out_calls', 'Of those, how many were not answered in time'],
@@ -25,7 +23,6 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['kafka_dispatcher.invalid_messages', 'Partitions whose records were damaged'],
   ['kafka_dispatcher.unknown_topic_or_partition_responses', 'Partitions a broker did not know'],
   ['groups.unexpected_failures', 'Bugs met by a consumer group'],
-  ['groups.groups', 'Consumer groups that this process takes part in'],
   ['groups.offered_messages', 'Messages given to clients, those that are offered again included'],
   ['groups.retried_messages', 'Messages offered again because they were not acknowledged in time'],
   ['groups.given_up_messages', 'Messages that were offered as often as allowed, and count as acknowledged'],
@@ -37,22 +34,8 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ['delivery.withdrawn_records', 'Records taken back at the deadline of their request, before anything was sent'],
   ['delivery.refused_records', 'Records that were not accepted: full, too large, no such topic'],
   ['delivery.retried_batches', 'Batches that were sent again'],
-  ['delivery.buffered_records', 'Records that wait for Kafka'],
-  ['delivery.buffered_bytes', 'Their bytes, bookkeeping included'],
-  [
-    'delivery.stuck_bytes',
-    'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up'
-  ],
-  ['delivery.buffer_limit_bytes', 'Most bytes that may wait: `delivery.maxBytes`'],
-  ['delivery.oldest_record_age_seconds', 'How long the oldest record that waits for Kafka has waited; 0: none waits'],
-  [
-    'delivery.unknown_topics',
-    'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
-  ],
   ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],
   ['delivery.lane_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
-  ['delivery.lanes', 'Partitions that are written to'],
-  ['delivery.lanes_backing_off', 'Of those, how many wait before they try again'],
   ['durable.accepted_records', 'Records that the durable log has taken'],
   ['durable.delivered_records', 'Records from the durable log that are in Kafka'],
   [
@@ -61,32 +44,115 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ],
   ['durable.dead_lettered_records', 'Records that Kafka refused for good and that are dead letters now'],
   ['durable.retried_batches', 'Batches of records from the durable log that were sent again'],
+  ['wal.syncs', 'Syncs of the files of the durable log']
+]
+
+interface Gauge {
+  readonly meaning: string
+  readonly acrossWorkers: AcrossWorkers
+}
+
+/** Their gauges, and how those of several processes become one. */
+export const roomGauges: ReadonlyMap<string, Gauge> = new Map<string, Gauge>([
+  [
+    'router.parked_requests',
+    { meaning: 'Requests that wait for a leader, a coordinator or a broker', acrossWorkers: 'sum' }
+  ],
+  ['router.cache_bytes', { meaning: 'Memory held by fetched batches', acrossWorkers: 'sum' }],
+  ['router.decompressed_bytes', { meaning: 'Memory held by records that were decompressed', acrossWorkers: 'sum' }],
+  [
+    'kafka_dispatcher.lane_queue_depth',
+    { meaning: 'Requests that wait at a dispatcher of a broker', acrossWorkers: 'sum' }
+  ],
+  ['groups.groups', { meaning: 'Consumer groups that this process takes part in', acrossWorkers: 'sum' }],
+  ['delivery.buffered_records', { meaning: 'Records that wait for Kafka', acrossWorkers: 'sum' }],
+  ['delivery.buffered_bytes', { meaning: 'Their bytes, bookkeeping included', acrossWorkers: 'sum' }],
+  [
+    'delivery.stuck_bytes',
+    {
+      meaning:
+        'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up',
+      acrossWorkers: 'sum'
+    }
+  ],
+  ['delivery.buffer_limit_bytes', { meaning: 'Most bytes that may wait: `delivery.maxBytes`', acrossWorkers: 'sum' }],
+  [
+    'delivery.oldest_record_age_seconds',
+    { meaning: 'How long the oldest record that waits for Kafka has waited; 0: none waits', acrossWorkers: 'max' }
+  ],
+  [
+    'delivery.unknown_topics',
+    {
+      meaning: 'Topics of records that are being looked up, that do not exist, or whose absence is remembered',
+      acrossWorkers: 'sum'
+    }
+  ],
+  ['delivery.lanes', { meaning: 'Partitions that are written to', acrossWorkers: 'sum' }],
+  ['delivery.lanes_backing_off', { meaning: 'Of those, how many wait before they try again', acrossWorkers: 'sum' }],
   [
     'durable.topics',
-    'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000'
+    {
+      meaning:
+        'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000',
+      acrossWorkers: 'sum'
+    }
   ],
-  ['durable.lanes', 'Partitions that records from the durable log are written to'],
-  ['durable.lanes_backing_off', 'Of those, how many wait before they try again'],
-  ['wal.open_records', 'Records of the durable log that are not in Kafka yet'],
+  ['durable.lanes', { meaning: 'Partitions that records from the durable log are written to', acrossWorkers: 'sum' }],
+  ['durable.lanes_backing_off', { meaning: 'Of those, how many wait before they try again', acrossWorkers: 'sum' }],
+  ['wal.open_records', { meaning: 'Records of the durable log that are not in Kafka yet', acrossWorkers: 'sum' }],
   [
     'wal.oldest_record_age_seconds',
-    'How long the oldest record of the durable log has waited for Kafka; 0: none waits'
+    {
+      meaning: 'How long the oldest record of the durable log has waited for Kafka; 0: none waits',
+      acrossWorkers: 'max'
+    }
   ],
   [
     'wal.writable',
-    '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used'
+    {
+      meaning:
+        '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used',
+      acrossWorkers: 'min'
+    }
   ],
-  ['wal.size_bytes', 'What the durable log takes on disk, without dead letters'],
-  ['wal.limit_bytes', 'Most that the durable log may take on disk: `wal.maxBytes`'],
-  ['wal.slabs', 'Files of the durable log'],
-  ['wal.syncs', 'Syncs of the files of the durable log'],
-  ['wal.dead_letters', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
-  ['wal.damaged_records', 'Records of the durable log that damage has taken, as far as they were looked at'],
-  ['wal.quarantined_slabs', 'Damaged files of the durable log that were put aside'],
-  ['wal.read_ahead_bytes', 'Memory for records that were read from the durable log and wait for Kafka'],
-  ['wal.read_ahead_limit_bytes', 'Most memory for records that were read from the durable log: `wal.readAheadBytes`']
+  ['wal.size_bytes', { meaning: 'What the durable log takes on disk, without dead letters', acrossWorkers: 'sum' }],
+  ['wal.limit_bytes', { meaning: 'Most that the durable log may take on disk: `wal.maxBytes`', acrossWorkers: 'sum' }],
+  ['wal.slabs', { meaning: 'Files of the durable log', acrossWorkers: 'sum' }],
+  [
+    'wal.dead_letters',
+    {
+      meaning: 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them',
+      acrossWorkers: 'sum'
+    }
+  ],
+  [
+    'wal.damaged_records',
+    { meaning: 'Records of the durable log that damage has taken, as far as they were looked at', acrossWorkers: 'sum' }
+  ],
+  ['wal.quarantined_slabs', { meaning: 'Damaged files of the durable log that were put aside', acrossWorkers: 'sum' }],
+  [
+    'wal.read_ahead_bytes',
+    { meaning: 'Memory for records that were read from the durable log and wait for Kafka', acrossWorkers: 'sum' }
+  ],
+  [
+    'wal.read_ahead_limit_bytes',
+    {
+      meaning: 'Most memory for records that were read from the durable log: `wal.readAheadBytes`',
+      acrossWorkers: 'sum'
+    }
+  ]
+])
+
+/** The metrics of all rooms: the HELP text of Prometheus, and the table of docs/metrics.md. */
+export const metricMeanings: ReadonlyMap<string, string> = new Map([
+  ...counted,
+  ...Array.from(roomGauges, ([name, { meaning }]) => [name, meaning] as const)
 ])
 
 /** The description of a metric; one that is not in the table is described by its name. */
 export const helpFor = (component: string, metricName: string): string =>
   metricMeanings.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`
+
+/** How a gauge of several processes becomes one; a gauge that no room has is summed. */
+export const acrossWorkersOf = (component: string, metricName: string): AcrossWorkers =>
+  roomGauges.get(`${component}.${metricName}`)?.acrossWorkers ?? 'sum'

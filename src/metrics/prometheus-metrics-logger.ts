@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
 import { type Cell, counterFamily, type Durations, durationFamily, type Family, gaugeFamily } from './family.js'
-import { helpFor } from './metric-names.js'
+import { acrossWorkersOf, helpFor } from './metric-names.js'
 import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 import { registerFamily } from './prometheus.js'
 
@@ -20,9 +20,15 @@ export class PrometheusMetricsLogger implements MetricsLogger {
   readonly #gauges: Families<Cell>
 
   constructor(registry: Registry) {
-    this.#counters = new Families(registry, '_total', counterFamily)
-    this.#durations = new Families(registry, '_seconds', durationFamily)
-    this.#gauges = new Families(registry, '', gaugeFamily)
+    this.#counters = new Families(registry, '_total', (name, component, metricName) =>
+      counterFamily(name, helpFor(component, metricName))
+    )
+    this.#durations = new Families(registry, '_seconds', (name, component, metricName) =>
+      durationFamily(name, helpFor(component, metricName))
+    )
+    this.#gauges = new Families(registry, '', (name, component, metricName) =>
+      gaugeFamily(name, helpFor(component, metricName), acrossWorkersOf(component, metricName))
+    )
   }
 
   count(component: string, metricName: string, tags: MetricTags = NO_TAGS, value = 1): void {
@@ -41,14 +47,16 @@ export class PrometheusMetricsLogger implements MetricsLogger {
   }
 }
 
+type Create<Series> = (name: string, component: string, metricName: string) => Family<Series>
+
 /** The families of one kind, made and registered when first used. */
 class Families<Series> {
   readonly #byComponent = new Map<string, Map<string, Family<Series>>>()
   readonly #registry: Registry
   readonly #suffix: string
-  readonly #create: (name: string, help: string) => Family<Series>
+  readonly #create: Create<Series>
 
-  constructor(registry: Registry, suffix: string, create: (name: string, help: string) => Family<Series>) {
+  constructor(registry: Registry, suffix: string, create: Create<Series>) {
     this.#registry = registry
     this.#suffix = suffix
     this.#create = create
@@ -63,7 +71,7 @@ class Families<Series> {
   }
 
   #add(component: string, metricName: string): Family<Series> {
-    const family = this.#create(prometheusName(component, metricName) + this.#suffix, helpFor(component, metricName))
+    const family = this.#create(prometheusName(component, metricName) + this.#suffix, component, metricName)
     registerFamily(this.#registry, family)
     return family
   }

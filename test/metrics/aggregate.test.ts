@@ -10,10 +10,10 @@ import { GatheredMetrics } from '../../src/workers/gathered-metrics.js'
 function processWith({ requests = 0, buffered = 0, seconds = [] as number[], ready = 1, oldest = 0, status = '200' }) {
   const registry = new Registry()
   const counter = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
-  const gauge = gaugeFamily('castellan_delivery_buffered_bytes', 'Their bytes')
+  const gauge = gaugeFamily('castellan_delivery_buffered_bytes', 'Their bytes', 'sum')
   const durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
-  const isReady = gaugeFamily('castellan_ready', '1 while /ready answers 200, else 0')
-  const age = gaugeFamily('castellan_delivery_oldest_record_age_seconds', 'How long')
+  const isReady = gaugeFamily('castellan_ready', '1 while /ready answers 200, else 0', 'min')
+  const age = gaugeFamily('castellan_delivery_oldest_record_age_seconds', 'How long', 'max')
   for (const family of [counter, gauge, durations, isReady, age]) registerFamily(registry, family)
   counter.series({ status }).value = requests
   gauge.series({}).value = buffered

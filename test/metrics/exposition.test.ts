@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import type { App } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { dialects } from '../../src/dialects/dialects.js'
+import { takeSnapshot } from '../../src/metrics/aggregate.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { dialectsUnderTest } from '../support/dialects-under-test.js'
 import { expositionProblems } from '../support/exposition.js'
@@ -71,6 +73,17 @@ describe('the metrics of the gateway', function () {
   })
 
   const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
+
+  it('are summed over several processes, but for those that the page names', async () => {
+    const page = readFileSync('docs/metrics.md', 'utf8')
+    const [, section] = page.match(/^With `workers\.count` above 1(.*?)\n\n/ms)!
+    const named = new Set([...section!.matchAll(/`(\w+_\w+)`/g)].map(([, name]) => name!))
+    const notSummed = (await takeSnapshot(app.metrics.registry))
+      .filter(({ aggregator }) => (aggregator as string) !== 'sum')
+      .map(({ name }) => name)
+    expect(notSummed.filter(name => !named.has(name))).to.deep.equal([])
+    expect([...named].filter(name => !notSummed.includes(name))).to.deep.equal([])
+  })
 
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
     for (const { name, prefix } of dialects) {

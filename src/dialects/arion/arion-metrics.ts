@@ -49,7 +49,11 @@ export class ArionMetrics {
       websocket: this.#timer('api.websocket_put_time')
     }
     const messages = counterFamily('castellan_arion_websocket_messages_total', 'Messages that came by websocket')
-    const inFlight = gaugeFamily('castellan_arion_websocket_messages_in_flight', 'Messages that wait for their reply')
+    const inFlight = gaugeFamily(
+      'castellan_arion_websocket_messages_in_flight',
+      'Messages that wait for their reply',
+      'sum'
+    )
     registerFamily(registry, messages)
     registerFamily(registry, inFlight)
     const [sent, failed] = ['sent', 'failed'].map(outcome => messages.series({ outcome }))

@@ -51,7 +51,7 @@ export class KafboyMetrics {
     }
     registerFamily(registry, this.#seconds)
     const gauge = (name: string, help: string, read: () => number): void =>
-      registerScrapedGauge(registry, name, help, () => [{ labels: {}, value: read() }])
+      registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
     gauge('kafboy_buffered_bytes', 'Bytes of records of batch routes that wait', bufferedBytes)
     gauge('kafboy_hook_calls_pending', 'Calls of hooks that wait for an answer', pendingHookCalls)
   }

@@ -25,10 +25,10 @@ export const kafkaPixyPlugin =
       log
     })
     lifetime.onDrain(async () => endpoint.stop())
-    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => [
+    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', 'sum', () => [
       { labels: {}, value: endpoint.openPolls }
     ])
-    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => [
+    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', 'sum', () => [
       { labels: {}, value: endpoint.openTails }
     ])
     const receive = endpoint.receive.bind(endpoint)

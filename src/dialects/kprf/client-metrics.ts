@@ -85,8 +85,9 @@ export function registerClientMetrics({ registry }: PrometheusMetrics): void {
     return [{ labels: {}, value: values.reduce((sum, { value }) => sum + value, 0) }]
   }
   for (const metric of metrics) {
-    const register = metric.type === 'counter' ? registerScrapedCounter : registerScrapedGauge
-    register(registry, metric.name, metric.help, () => read(metric))
+    const { name, help } = metric
+    if (metric.type === 'counter') registerScrapedCounter(registry, name, help, () => read(metric))
+    else registerScrapedGauge(registry, name, help, 'sum', () => read(metric))
   }
 }
 

@@ -30,12 +30,12 @@ const FOLLOWED = { version: '0.2.4', commit_hash: 'fd32acc' }
  */
 export class KprfMetrics {
   readonly #requests = millisecondFamily('http_requests_duration', 'Duration of pushes in milliseconds')
-  readonly #queued = gaugeFamily('kafka_internal_queue_size', 'Records waiting to be delivered')
+  readonly #queued = gaugeFamily('kafka_internal_queue_size', 'Records waiting to be delivered', 'sum')
   readonly #sent = counterFamily('kafka_sent_messages', 'Records given to delivery')
   readonly #durations = millisecondFamily('kafka_message_send_duration', 'From push to outcome in milliseconds')
   readonly #errors = counterFamily('kafka_errors_count', 'Records that were not delivered')
   readonly #rateLimited = counterFamily('ratelimit_messages_count', 'Records refused by the rate limit')
-  readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered')
+  readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered', 'sum')
   readonly #delivered = counterFamily('kafka_producer_total_messages_sent', 'Records delivered')
   readonly #deliveredBytes = counterFamily(
     'kafka_producer_total_messages_bytes_sent',
@@ -54,7 +54,7 @@ export class KprfMetrics {
   constructor(metrics: PrometheusMetrics) {
     const { registry } = metrics
     this.#metrics = metrics
-    const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken')
+    const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken', 'first')
     const families = [this.#requests, this.#queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
     const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
     for (const family of [...families, ...ofClient]) registerFamily(registry, family)

@@ -34,6 +34,7 @@ export const millisecondFamily = (name: string, help: string): Family<Millisecon
     name,
     help,
     'histogram',
+    'sum',
     () => new MillisecondHistogram(),
     (familyName, labels, series) => series.toValues(familyName, labels)
   )

@@ -40,7 +40,7 @@ export async function startGrpc(context: DialectContext<KafkaPixySettings>): Pro
   server.addService(loadDefinition().service, service.handlers)
   const port = await listen(server, grpcHost, grpcPort)
   log.info({ host: grpcHost, port }, "Kafka-Pixy's gRPC service listens")
-  registerScrapedGauge(metrics.registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => [
+  registerScrapedGauge(metrics.registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', 'sum', () => [
     { labels: {}, value: service.openCalls }
   ])
   lifetime.onDrain(() => {
