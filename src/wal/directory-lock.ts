@@ -20,7 +20,7 @@ const MAX_SOCKET_PATH_BYTES = 107
 const SETTLE_MS = 30
 const CHECK_MS = 1_000
 /** Errors that say for certain that no process listens on a socket: it has none, or there is no socket of that name. */
-const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTSOCK'])
+const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTDIR', 'ENOTSOCK'])
 
 /**
  * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the

@@ -142,7 +142,7 @@ export class LogStore {
   get stats(): StoreStats {
     const { state } = this.#availability
     return {
-      state: state === 'closed' || this.#refusalFor(0) === undefined ? state : 'full',
+      state: state === 'ok' && this.#refusalFor(0) ? 'full' : state,
       slabCount: this.#slabs.all.length,
       sizeBytes: this.#sizeBytes,
       openEntries: this.#slabs.openEntries,

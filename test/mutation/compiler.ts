@@ -51,9 +51,9 @@ export class Compiler {
     for (const [file, content] of before) await writeFile(join(this.#folder, file), content)
     if ([...wrong].every(file => before.has(file))) return mutants.filter(({ file }) => !wrong.has(file))
     if (mutants.length === 1) return []
-    const taken: Found[] = []
-    for (const mutant of mutants) taken.push(...(await this.#takenOf([mutant])))
-    return taken
+    // One of them makes another file wrong. Halves find it in fewer runs than one by one.
+    const middle = mutants.length >> 1
+    return [...(await this.#takenOf(mutants.slice(0, middle))), ...(await this.#takenOf(mutants.slice(middle)))]
   }
 
   async #filesWithErrors(): Promise<Set<string>> {

@@ -1,10 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Where the tests are that answer for a room: in its folder, and for rooms with hardly any of their own in that of the room through which they are used. */
+/**
+ * Where the tests are that answer for a room, as folders and files: in its folder, and where it is used. Rooms with hardly
+ * any tests of their own have those of the room through which they are used.
+ */
 const testFolders: Readonly<Record<string, readonly string[]>> = {
   dispatcher: ['test/dispatcher', 'test/router'],
-  processors: ['test/processors', 'test/router']
+  processors: ['test/processors', 'test/router'],
+  wal: ['test/wal', 'test/main/wal.test.ts']
 }
 
 /** These measure a whole gateway with tools of the operating system. */
@@ -24,6 +28,7 @@ export const testsOf = (room: string): string[] =>
 export const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
 
 function filesIn(folder: string): string[] {
+  if (folder.endsWith('.ts')) return [folder]
   if (!existsSync(folder)) return []
   const entries = readdirSync(folder, { withFileTypes: true, recursive: true })
   return entries

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { DirectoryLock } from '../../src/wal/directory-lock.js'
+import { DirectoryLock, isLocked, whyNotToTake } from '../../src/wal/directory-lock.js'
 import { codeOf } from '../../src/wal/log-error.js'
 
 describe('the lock of a directory', () => {
@@ -69,6 +69,54 @@ describe('the lock of a directory', () => {
       void take(resolve).then(() => rmSync(join(directory, 'LOCK')))
     })
     await lost
+  })
+
+  it('keeps nobody who asks whether it is held', async () => {
+    const lock = await take()
+    const asking = connect(join(directory, 'LOCK'))
+    asking.resume()
+    await once(asking, 'close')
+    lock.release()
+  })
+
+  it('that another process has taken meanwhile stays there when the first owner releases its own', async () => {
+    const first = await take()
+    rmSync(join(directory, 'LOCK'))
+    const second = await take()
+    first.release()
+    expect(await isLocked(directory)).to.equal(true)
+    second.release()
+    expect(await isLocked(directory)).to.equal(false)
+    expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('says why it cannot be taken, and leaves everything as it is', async () => {
+    const missing = join(directory, 'not', 'there')
+    expect(await whyNotToTake(missing)).to.equal(undefined)
+    expect(existsSync(join(directory, 'not'))).to.equal(false)
+    expect(await whyNotToTake(directory)).to.equal(undefined)
+    const file = join(directory, 'file')
+    writeFileSync(file, '')
+    for (const path of [file, join(file, 'below')]) {
+      expect(await whyNotToTake(path)).to.equal(
+        `the durable log cannot use ${path} (wal.directory): ENOTDIR: not a directory: ${file}`
+      )
+    }
+    rmSync(file)
+    const lock = await take()
+    const reason = `another process uses the durable log in ${directory}; stop it, or give each process a directory of its own (wal.directory)`
+    expect(await whyNotToTake(directory)).to.equal(reason)
+    lock.release()
+    expect(await whyNotToTake(directory)).to.equal(undefined)
+    expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('is refused in one line where the directory cannot be made', async () => {
+    const file = join(directory, 'file')
+    writeFileSync(file, '')
+    const failure = await failureOf(DirectoryLock.take(join(file, 'wal'), () => undefined))
+    expect(failure?.name).to.equal('LogUnusableError')
+    expect(failure?.message).to.match(/^the durable log cannot use [^\n]*file.wal \(wal\.directory\): ENOTDIR[^\n]*$/)
   })
 
   it('works in directories with long paths', async () => {
