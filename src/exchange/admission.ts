@@ -13,6 +13,8 @@ export interface HeldRequest extends IncomingMessage {
   /** Calls back once: when the whole body has come, or the request is over. */
   whenReceived(received: () => void): void
   whenOver(over: () => void): void
+  /** Calls back once, and not after {@link letGo}: what has come of the body found no room, and the request is refused. */
+  whenRefused(refused: (refusal: OverloadedError) => void): void
 }
 
 /** A request that waits. */
@@ -110,8 +112,12 @@ export class Admission {
 
   #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
+    const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
+    this.#waiting.add(request.socket, waiter, sizeBytes)
     request.hold()
-    this.#waiting.add(request.socket, { request, sizeBytes, since: this.#clock(), enter, refuse }, sizeBytes)
+    request.whenRefused(error => {
+      if (this.#waiting.delete(request.socket, waiter)) this.#refuse(waiter, error)
+    })
     this.#watchTurn()
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
   }
@@ -180,11 +186,10 @@ export class Admission {
 
   #tick(): void {
     const until = this.#clock() - this.waitMs
-    for (const { request, since, refuse } of this.#waiting.takeOldest(({ since }) => since <= until)) {
-      if (request.isOver) continue
-      this.#onWaited(this.#clock() - since)
-      request.letGo()
-      refuse(this.#error)
+    const tooLate = this.#waiting.takeOldest(({ since }) => since <= until)
+    const error = tooLate.length > 0 ? this.#error : undefined
+    for (const waiter of tooLate) {
+      if (!waiter.request.isOver) this.#refuse(waiter, error!)
     }
     if (this.#waiting.size > 0) {
       // Those that were refused may have been in the way of others.
@@ -193,6 +198,12 @@ export class Admission {
     }
     clearInterval(this.#ticker)
     this.#ticker = undefined
+  }
+
+  #refuse({ request, since, refuse }: Waiter, error: OverloadedError): void {
+    this.#onWaited(this.#clock() - since)
+    request.letGo()
+    refuse(error)
   }
 
   get #error(): OverloadedError {

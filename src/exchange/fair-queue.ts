@@ -85,6 +85,16 @@ export class FairQueue<Item> {
     this.#byOwner.delete(line!.owner)
   }
 
+  /** @returns whether the item was waiting */
+  delete(owner: object, item: Item): boolean {
+    const entries = this.#byOwner.get(owner)?.entries ?? []
+    const at = entries.findIndex(entry => entry.item === item)
+    if (at < 0) return false
+    entries.splice(at, 1)
+    this.#size--
+    return true
+  }
+
   /** Takes the items that have waited longest with their owner, as long as `isWanted` says so. */
   takeOldest(isWanted: (item: Item) => boolean): readonly Item[] {
     const taken: Item[] = []

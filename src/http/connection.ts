@@ -20,6 +20,10 @@ export interface ConnectionHost {
   give(sizeBytes: number): void
   /** Whether a connection holds so much that its next requests must wait. */
   isFull(openRequests: number, heldBytes: number): boolean
+  /** Requests that wait to be admitted hold so many bytes more or, negative, fewer. */
+  waits(sizeBytes: number): void
+  /** Whether the connection is not to be read for a while, until it is woken: it has no open requests. */
+  mayRest(connection: Connection): boolean
   closed(connection: Connection): void
 }
 
@@ -37,6 +41,7 @@ export class Connection implements RequestHolder {
   #isPaused = false
   /** Requests that must not be read on yet. */
   #heldRequests = 0
+  #isResting = false
   #lastStatus: string | undefined
   #discardFromBytes = 0
   #lingering: NodeJS.Timeout | undefined
@@ -122,6 +127,7 @@ export class Connection implements RequestHolder {
     this.address.requests--
     this.give(request)
     if (!request.complete) this.#discardFromBytes = this.socket.bytesRead
+    this.#restAfter(request)
     this.#pauseOrResume()
     if (this.#lastStatus !== undefined) this.#sayLastAnswer()
   }
@@ -132,6 +138,7 @@ export class Connection implements RequestHolder {
     request.heldBytes += sizeBytes
     this.heldBytes += sizeBytes
     this.address.bodyBytes += sizeBytes
+    if (request.isHeld) this.#host.waits(sizeBytes)
     if (this.#requests.length > 1) this.#pauseOrResume()
     return undefined
   }
@@ -143,6 +150,7 @@ export class Connection implements RequestHolder {
     this.heldBytes -= heldBytes
     this.address.bodyBytes -= heldBytes
     this.#host.give(heldBytes)
+    if (request.isHeld) this.#host.waits(-heldBytes)
   }
 
   /**
@@ -179,22 +187,41 @@ export class Connection implements RequestHolder {
     this.#lingering ??= setTimeout(() => this.socket.destroy(), LINGER_MS)
   }
 
-  hold(): void {
+  hold(request: ReceivedRequest): void {
     this.#heldRequests++
+    this.#host.waits(request.heldBytes)
     this.#pauseOrResume()
   }
 
-  letGo(): void {
+  letGo(request: ReceivedRequest): void {
     this.#heldRequests--
+    this.#host.waits(-request.heldBytes)
+    this.#pauseOrResume()
+  }
+
+  discarded(request: ReceivedRequest): void {
+    this.#restAfter(request)
+    this.#pauseOrResume()
+  }
+
+  /** A client that has sent a body is likely to send another one. */
+  #restAfter({ complete, hasBody }: ReceivedRequest): void {
+    if (this.#isResting || !complete || !hasBody || this.#requests.length > 0 || !this.socket.writable) return
+    this.#isResting = this.#host.mayRest(this)
+  }
+
+  wake(): void {
+    this.#isResting = false
     this.#pauseOrResume()
   }
 
   /**
    * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
-   * connection's share; their answers resume it. A paused socket costs nothing but itself.
+   * connection's share; their answers resume it. A connection at rest is paused as well. A paused socket costs nothing but
+   * itself.
    */
   #pauseOrResume(): void {
-    const isFull = this.#heldRequests > 0 || this.#host.isFull(this.#requests.length, this.heldBytes)
+    const isFull = this.#isResting || this.#heldRequests > 0 || this.#host.isFull(this.#requests.length, this.heldBytes)
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull
     if (isFull) this.socket.pause()

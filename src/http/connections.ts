@@ -9,12 +9,16 @@ import { Connection, type ConnectionHost } from './connection.js'
 import type { PaceLimits } from './pace.js'
 import type { ReceivedRequest } from './received-request.js'
 import { LoopTurns } from './request-turns.js'
+import { RestingConnections } from './resting-connections.js'
 
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
 
 /** Interval for checking silence, as a share of its limit. */
 const SILENCE_PRECISION = 0.1
+
+/** Of the room for bodies: while requests that wait to be admitted hold more, connections rest between their requests. */
+const WAITING_SHARE = 0.5
 
 /** Pace below which a body is refused first when there is no room for others. */
 const PRESSED_BYTES_PER_SECOND = 64 * 1024
@@ -31,7 +35,10 @@ const PRESSED_INTERVAL_MS = 10
 export interface ConnectionLimits {
   readonly maxBodyBytes: number
   readonly maxBodyBytesPerConnection: number
+  readonly maxBodiesInFlightBytes: number
   readonly maxRequestsPerConnection: number
+  /** The longest rest of a connection between two requests. */
+  readonly maxRestMs: number
   readonly perAddress: AddressLimits
   readonly pace: PaceLimits
 }
@@ -46,6 +53,10 @@ export class Connections implements ConnectionHost {
   readonly #addresses: ClientAddresses
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
+  readonly #resting: RestingConnections
+  /** Held by requests that wait to be admitted. */
+  #waitingBytes = 0
+  #mayRest = true
   #timer: NodeJS.Timeout | undefined
   #lookIntervalMs = LOOK_INTERVAL_MS
   /** When the last search found no body to refuse, and the size it was looking for. */
@@ -64,6 +75,7 @@ export class Connections implements ConnectionHost {
     this.#gauge = gauge
     this.#now = now
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
+    this.#resting = new RestingConnections(limits.maxRestMs, () => this.#isCrowded, now)
   }
 
   /** The connection of a socket: counted when it is first asked for, until the socket closes. */
@@ -110,6 +122,25 @@ export class Connections implements ConnectionHost {
     return openRequests > maxRequestsPerConnection || heldBytes >= maxBodyBytesPerConnection
   }
 
+  waits(sizeBytes: number): void {
+    this.#waitingBytes += sizeBytes
+    if (sizeBytes < 0) this.#resting.freed()
+  }
+
+  get #isCrowded(): boolean {
+    return this.#waitingBytes > this.#limits.maxBodiesInFlightBytes * WAITING_SHARE
+  }
+
+  mayRest(connection: Connection): boolean {
+    return this.#mayRest && this.#resting.add(connection)
+  }
+
+  /** From now on every connection is read all the time. @returns whether any was not */
+  wakeAll(): boolean {
+    this.#mayRest = false
+    return this.#resting.wakeAll() > 0
+  }
+
   /** The error when the address of a new request has too many already. */
   requestRefusal({ holder }: ReceivedRequest): QuotaExceededError | undefined {
     return this.#addresses.requestRefusal(holder.address)
@@ -117,6 +148,7 @@ export class Connections implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.#open.delete(connection)
+    this.#resting.delete(connection)
     this.#addresses.leave(connection.address)
     this.#gauge.value--
     if (this.#open.size > 0) return

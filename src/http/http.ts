@@ -123,20 +123,25 @@ export class Http {
   /** Goes on serving, but closes each connection after its next answer, so that clients connect to another instance. */
   leave(): void {
     this.#context.isLeaving = true
+    this.#context.connections.wakeAll()
   }
 
   /** Refuses new requests from now on. */
   refuse(): void {
     this.#context.isDraining = true
+    this.#context.connections.wakeAll()
   }
 
   /**
    * Stops accepting; resolves when every request has its answer. The management port goes on answering.
+   * Connections that rested are read first: Node closes them as idle, whatever waits to be read from them.
    *
    * @param timeoutMs afterwards connections are cut, whatever their state
    */
   async drain(timeoutMs: number): Promise<void> {
+    const haveRested = this.#context.connections.wakeAll()
     this.refuse()
+    if (haveRested) await oneTurn()
     const drained = Promise.all(this.#traffic.map(listener => listener.drain()))
     const timer = setTimeout(() => {
       for (const listener of this.#traffic) listener.cut()
@@ -155,6 +160,9 @@ export class Http {
     await Promise.all(this.#apps.map(app => app.close()))
   }
 }
+
+/** Of the event loop: sockets that were resumed are read in it. */
+const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
 async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
   const app = createHttpServer(context)

@@ -37,9 +37,11 @@ export interface RequestHolder {
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
   /** Gives back what a body holds. */
   give(request: ReceivedRequest): void
-  /** Nothing is read from the connection until {@link letGo} has been called as often. */
-  hold(): void
-  letGo(): void
+  /** Nothing is read from the connection until {@link letGo} has been called for the request as well. */
+  hold(request: ReceivedRequest): void
+  letGo(request: ReceivedRequest): void
+  /** The rest of a body has come whose request was over. */
+  discarded(request: ReceivedRequest): void
 }
 
 /**
@@ -62,6 +64,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   receivedAt: number | undefined
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
+  #onRefused: ((refusal: OverloadedError) => void) | undefined
   /** Gets the body instead of the stream. */
   #reader: BodyReader | undefined
   #refusal: OverloadedError | undefined
@@ -110,6 +113,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
 
   get #asksForUpgrade(): boolean {
     return (this as { [ASKED]?: boolean | null })[ASKED] === true
+  }
+
+  get hasBody(): boolean {
+    const { 'content-length': length, 'transfer-encoding': coding } = this.headers
+    return (length !== undefined && length !== '0') || coding !== undefined
   }
 
   /** Whether the body is being read or discarded: then the client alone determines its pace. */
@@ -166,6 +174,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#refusal = refusal
     this.holder.give(this)
     this.#tellRefusal()
+    this.#onRefused?.(refusal)
   }
 
   /** The answer was sent, or the connection has ended. */
@@ -183,13 +192,25 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   hold(): void {
     if (this.#isHeld || this.isOver) return
     this.#isHeld = true
-    this.holder.hold()
+    this.holder.hold(this)
   }
 
   letGo(): void {
     if (!this.#isHeld) return
     this.#isHeld = false
-    this.holder.letGo()
+    this.#onRefused = undefined
+    this.holder.letGo(this)
+  }
+
+  /** It waits to be admitted. */
+  get isHeld(): boolean {
+    return this.#isHeld
+  }
+
+  /** One caller only, and until it is let go: the beginning of the body that came with the headers found no room. */
+  whenRefused(refused: (refusal: OverloadedError) => void): void {
+    if (this.#refusal === undefined) this.#onRefused = refused
+    else refused(this.#refusal)
   }
 
   /** Calls back once: when the request is over, at once if it already is. */
@@ -249,6 +270,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   #end(): boolean {
     this.receivedAt = performance.now()
     this.#onReceived?.()
+    if (this.isOver) this.holder.discarded(this)
     if (this.#reader !== undefined) {
       if (this.#refusal === undefined) this.#reader.end()
       // Node waits for it when the answer was sent before the end of the body.

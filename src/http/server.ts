@@ -79,7 +79,9 @@ function createConnections(
 ): Connections {
   const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
   const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
-  return new Connections({ ...http, pace }, budget, metrics.connections, now, elsewhere)
+  // A connection that Node takes for idle must not end while a request waits to be read from it.
+  const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
+  return new Connections({ ...http, pace, maxRestMs }, budget, metrics.connections, now, elsewhere)
 }
 
 /**
@@ -127,10 +129,8 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
 }
 
 /** Probes and metrics are never refused because of strain, and neither is a request without a body. */
-const bringsWork = (request: FastifyRequest): boolean => {
-  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
-  return ((length !== undefined && length !== '0') || coding !== undefined) && mountNameOf(request) !== 'none'
-}
+const bringsWork = (request: FastifyRequest): boolean =>
+  (request.raw as ReceivedRequest).hasBody && mountNameOf(request) !== 'none'
 
 /** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
 function follow(

@@ -99,7 +99,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body'
+        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. Where many wait, a connection is not read as long between two requests'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

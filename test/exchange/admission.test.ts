@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import type { OverloadedError } from '../../src/errors.js'
+import { OverloadedError } from '../../src/errors.js'
 import { Admission, type HeldRequest } from '../../src/exchange/admission.js'
 
 const KIB = 1024
@@ -31,6 +31,7 @@ class FakeRequest {
   isOver = false
   #over = (): void => undefined
   #received = (): void => undefined
+  #refused = (_error: OverloadedError): void => undefined
 
   constructor(sizeBytes: number | undefined, socket: object) {
     this.headers = sizeBytes === undefined ? {} : { 'content-length': String(sizeBytes) }
@@ -51,6 +52,15 @@ class FakeRequest {
 
   whenReceived(received: () => void): void {
     this.#received = received
+  }
+
+  whenRefused(refused: (error: OverloadedError) => void): void {
+    this.#refused = refused
+  }
+
+  /** What has come of the body found no room. */
+  beRefused(error: OverloadedError): void {
+    if (this.isHeld) this.#refused(error)
   }
 
   receive(): void {
@@ -123,6 +133,24 @@ describe('admission', () => {
     room.free(10 * MIB)
     clock.tick(100)
     expect(entered).to.deep.equal([])
+  })
+
+  it('refuses a request at once whose body found no room while it waited, and only once', () => {
+    room.usedBytes = 10 * MIB
+    const request = ask('a', 100 * KIB)
+    const behind = ask('b', 4 * KIB, request.socket)
+    const why = new OverloadedError('no room for bodies')
+    request.beRefused(why)
+    expect(refused).to.deep.equal([why])
+    expect(request.isHeld).to.equal(false)
+    expect(admission.waiting).to.equal(1)
+    request.beRefused(why)
+    room.free(10 * MIB)
+    clock.tick(0)
+    expect(entered).to.deep.equal(['b'])
+    expect(behind.isHeld).to.equal(false)
+    clock.tick(2_000)
+    expect(refused).to.have.length(1)
   })
 
   it('answers each request once, and stops its timer when none waits', () => {

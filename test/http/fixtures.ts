@@ -4,12 +4,13 @@ import { refusalStatus } from '../../src/access/refusals.js'
 import { loadConfig } from '../../src/config/config.js'
 import type { OwnListener } from '../../src/dialects/dialect.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
-import { kprfSettings } from '../../src/dialects/kprf/settings.js'
+import { type KprfSettings, kprfSettings } from '../../src/dialects/kprf/settings.js'
 import { CastellanError, ForbiddenError } from '../../src/errors.js'
+import type { Admission } from '../../src/exchange/admission.js'
 import type { SilenceLimit } from '../../src/exchange/silence.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { type DialectMount, Http, type HttpOptions, mountOf } from '../../src/http/http.js'
-import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
+import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
 import type { Logger } from '../../src/model.js'
 import { contextFor } from '../support/dialect-context.js'
 
@@ -117,6 +118,8 @@ export interface StartSettings {
   readonly silence?: SilenceLimit
   /** Mounts `/kprf` over it. */
   readonly gateway?: Gateway
+  /** Before `/kprf`. */
+  readonly admission?: Admission
   readonly now?: () => number
 }
 
@@ -138,7 +141,9 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         ...(settings.silence && { silence: settings.silence }),
         listeners: settings.own ? [ownPortOf('loud')] : []
       },
-      ...(settings.gateway ? [kprfMount(settings.gateway, metrics, recordingLogger(lines))] : [])
+      ...(settings.gateway
+        ? [kprfMount(settings.gateway, { metrics, log: recordingLogger(lines), admission: settings.admission })]
+        : [])
     ],
     metrics,
     status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
@@ -152,8 +157,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   return { http: await Http.start(options), lines, reasons, metricsText, metric }
 }
 
-const kprfMount = (gateway: Gateway, metrics: PrometheusMetrics, log: Logger): DialectMount =>
-  mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), { log, metrics }))
+const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): DialectMount =>
+  mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), parts))
 
 const ownPortOf = (name: string): OwnListener => ({
   label: name,
