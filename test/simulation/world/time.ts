@@ -116,6 +116,8 @@ export class SimulatedTime {
 
   /** The process ends here and now: nothing of it will happen any more. */
   kill(host: Host): void {
+    const heldUp = this.#heldUp.get(host)
+    if (heldUp !== undefined) host.heldUpMs += this.now - heldUp.since
     host.state = 'dead'
     this.#heldUp.delete(host)
   }
