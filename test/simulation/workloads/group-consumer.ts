@@ -53,9 +53,12 @@ export class GroupConsumer implements Workload {
     this.#isStopped = true
   }
 
-  /** Goes on until every record of the topic is acknowledged by somebody. */
+  /**
+   * Goes on until every acknowledgement is committed: one that came when the partition had moved to another member counts
+   * for nothing there, and the message is offered again.
+   */
   get isFinished(): boolean {
-    if (this.#progress.isComplete) return this.#busy === 0
+    if (this.#progress.isCommitted) return this.#busy === 0
     if (this.#busy === 0) this.#deps.onHost(() => this.start())
     return false
   }
@@ -69,7 +72,7 @@ export class GroupConsumer implements Workload {
   }
 
   #ask(): void {
-    if (this.#isStopped && this.#progress.isComplete) {
+    if (this.#isStopped && this.#progress.isCommitted) {
       this.#busy--
       return
     }

@@ -70,9 +70,9 @@ export class GroupProgress implements Workload {
     while (progress.acked.has(progress.ackedUpTo)) progress.ackedUpTo++
   }
 
-  /** Every record that is there is acknowledged. */
-  get isComplete(): boolean {
-    return this.#partitions.every(({ ackedUpTo }, partition) => ackedUpTo >= this.#endOf(partition))
+  /** The acknowledgement of every record that is there has been seen as a committed offset. */
+  get isCommitted(): boolean {
+    return this.#partitions.every(({ committed }, partition) => committed >= this.#endOf(partition))
   }
 
   start(): void {
@@ -86,12 +86,8 @@ export class GroupProgress implements Workload {
 
   /** The last acknowledgement is committed, too. */
   get isFinished(): boolean {
-    if (!this.#isCommitted && !this.#isLooking) this.#deps.onHost(() => this.start())
-    return this.#isCommitted && !this.#isLooking
-  }
-
-  get #isCommitted(): boolean {
-    return this.#partitions.every(({ committed }, partition) => committed >= this.#endOf(partition))
+    if (!this.isCommitted && !this.#isLooking) this.#deps.onHost(() => this.start())
+    return this.isCommitted && !this.#isLooking
   }
 
   check(): readonly Violation[] {
