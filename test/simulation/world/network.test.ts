@@ -108,6 +108,24 @@ describe('simulation: a network in memory in the place of sockets', () => {
     expect(text()).to.equal('')
   })
 
+  it('what a connection sent before it was reset arrives soon or never, whatever happens to it then', async () => {
+    const [slowed, lost] = [await open(), await open()]
+    const [slow, blocked] = world.network.wires.map(wire => wire.there)
+    world.time.pause(there)
+    for (const socket of [slowed, lost]) {
+      socket.write('given up')
+      socket.resetAndDestroy()
+    }
+    slow!.drip(1, 10_000)
+    blocked!.block('half-open')
+    world.time.resume(there)
+    await world.pass(100)
+    expect(text()).to.equal('given up')
+    blocked!.unblock('half-open')
+    await world.pass(30_000)
+    expect(text()).to.equal('given up')
+  })
+
   it('a connection that is closed while nothing gets through delivers afterwards, as TCP does', async () => {
     const socket = await open()
     world.network.block(here, there)

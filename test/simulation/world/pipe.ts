@@ -133,6 +133,8 @@ export class Pipe {
   }
 
   block(reason: string): void {
+    // Nobody sends again what a reset connection loses.
+    if (this.#hasReset) return void this.over()
     if (this.#blocks.size === 0) this.#blockedSince = this.#world.time.now
     this.#blocks.add(reason)
   }
@@ -152,7 +154,9 @@ export class Pipe {
     this.#notBefore = notBefore
   }
 
+  /** A connection that has been reset is not slowed: others would overtake what it sent before. */
   drip(bytes: number, everyMs: number): void {
+    if (this.#hasReset) return
     this.#drip = { bytes, everyMs }
   }
 
