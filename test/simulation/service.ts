@@ -8,34 +8,43 @@ import type { World } from './world/world.js'
 const OPEN_LIMIT_MS = 1_000
 const CLOSE_TIMEOUT_MS = 10_000
 
+export interface ServiceExtras {
+  /** Called before anything is connected. */
+  prepare?(host: Host): unknown
+  /** How long closing may wait for records that are held. */
+  readonly closeTimeoutMs?: number
+}
+
 /** Castellan as a library, in a process of its own. */
 export class Service implements SimulatedProcess {
   readonly name: string
   readonly host: Host
   readonly #castellan: Castellan
   readonly #maxBytes: number
+  readonly #closeTimeoutMs: number
 
-  private constructor(host: Host, castellan: Castellan, maxBytes: number) {
+  private constructor(host: Host, castellan: Castellan, maxBytes: number, closeTimeoutMs: number) {
     this.name = host.name
     this.host = host
     this.#castellan = castellan
     this.#maxBytes = maxBytes
+    this.#closeTimeoutMs = closeTimeoutMs
   }
 
   static async open(
     world: World,
     name: string,
     options: OpenCastellanOptions,
-    prepare: (host: Host) => unknown = () => undefined
+    { prepare, closeTimeoutMs = CLOSE_TIMEOUT_MS }: ServiceExtras = {}
   ): Promise<Service> {
     const host = world.host(name)
-    prepare(host)
+    prepare?.(host)
     const onFatal = (error: Error): void => {
       throw error
     }
     const opening = world.start(host, () => openCastellan({ onFatal, ...options }))
     const castellan = await world.until(`opening ${name}`, opening, OPEN_LIMIT_MS)
-    return new Service(host, castellan, options.delivery?.maxBytes ?? Number.POSITIVE_INFINITY)
+    return new Service(host, castellan, options.delivery?.maxBytes ?? Number.POSITIVE_INFINITY, closeTimeoutMs)
   }
 
   get gateway(): Gateway {
@@ -60,7 +69,7 @@ export class Service implements SimulatedProcess {
   }
 
   close(): Promise<number> {
-    return this.#castellan.close(CLOSE_TIMEOUT_MS)
+    return this.#castellan.close(this.#closeTimeoutMs)
   }
 }
 

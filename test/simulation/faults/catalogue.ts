@@ -17,6 +17,8 @@ export const harmlessFaults = (Object.keys(all) as FaultName[]).filter(
     !(name in diskFaults) &&
     ![
       'killGateway',
+      // All of them are among the others already.
+      'troubleCommits',
       'refuseForGood',
       'refuseRecords',
       'forgetProducer',

@@ -137,6 +137,24 @@ const doAndRefuse: FaultKind = (targets, random) => {
   return order(targets, random, api, { type: 'errorAfter', errorCode: errorCodes[name] }, `done, but ${name}`)
 }
 
+/** Commits are refused or not answered; some of them have been stored all the same. */
+const troubleCommits: FaultKind = (targets, random) => {
+  const api = 'OffsetCommit'
+  const refusal = random.pick(refusals[api]!)
+  const halfTruth = random.pick(halfTruths[api]!)
+  const refused = [{ type: 'error', errorCode: errorCodes[refusal] } as const, refusal] as const
+  const [action, what] = random.pick<readonly [FaultAction, string]>([
+    refused,
+    refused,
+    refused,
+    [{ type: 'errorAfter', errorCode: errorCodes[halfTruth] }, `done, but ${halfTruth}`],
+    [{ type: 'delay', delayMs: 700, afterWork: true }, '700 ms late'],
+    [{ type: 'close', afterWork: false }, 'the connection is closed'],
+    [{ type: 'dropResponse' }, 'done, but nothing is answered']
+  ])
+  return order(targets, random, api, action, what)
+}
+
 const answerLate: FaultKind = (targets, random) => {
   const delayMs = random.pick([10, 200, 1_000, 4_900, 5_100, 12_000])
   const api = someApi(random)
@@ -231,6 +249,7 @@ export const protocolFaults = {
   forgetProducer,
   throttle,
   refuse,
+  troubleCommits,
   doAndRefuse,
   answerLate,
   answerTwice,

@@ -17,7 +17,7 @@ const BOUND_MS = 500
 
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, log } = setting
-  const service = await openService(setting, 'service', { maxBytes: 2_000_000, maxLaneBytes: 100_000 })
+  const service = await openService(setting, 'service', { delivery: { maxBytes: 2_000_000, maxLaneBytes: 100_000 } })
   const history = new History()
   const deps = depsOf(setting, service, history)
   const usual = { topics: ['orders'], keys: 4, pauseMs: [20, 300] as const, maxOpen: 20 }

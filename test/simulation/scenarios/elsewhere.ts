@@ -12,7 +12,7 @@ async function build(setting: Setting): Promise<Cast> {
   const standby = await Brokers.start(world, brokers.hosts.length, topics, 'standby')
   const service = await openService(setting, 'service')
   // At home in the other cluster, where producer ids begin with the same number.
-  const native = await openService(setting, 'native', {}, {}, host => standby.takeOver([host]))
+  const native = await openService(setting, 'native', { prepare: host => standby.takeOver([host]) })
   const history = new History()
   const deps = depsOf(setting, service, history)
   const usual = { topics: ['orders', 'events'], keys: 4, pauseMs: [20, 300] as const, maxOpen: 20 }

@@ -20,7 +20,7 @@ const BOUND_MS = 2_300
 
 async function build(setting: Setting): Promise<Cast> {
   const { world, brokers, log } = setting
-  const service = await openService(setting, 'service', {}, narrow)
+  const service = await openService(setting, 'service', { router: narrow })
   for (const host of brokers.hosts) world.network.delay(service.host, host, FAR_AWAY_MS)
   for (let partition = 0; partition < PARTITIONS; partition++) fill(brokers, partition)
   const history = new History()

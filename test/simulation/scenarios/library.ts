@@ -41,17 +41,30 @@ export const someSettings = (random: SeededRandom): Omit<OpenCastellanOptions, '
   }
 })
 
+/** What a scenario wants of a service; the rest is drawn. */
+export interface OwnSettings {
+  readonly connection?: OpenCastellanOptions['connection']
+  readonly delivery?: Partial<DeliverySettings>
+  readonly router?: RouterSettingsOverrides
+  readonly closeTimeoutMs?: number
+  /** Called before anything is connected. */
+  prepare?(host: Host): unknown
+}
+
 export async function openService(
   { world, brokers, random }: Setting,
   name: string,
-  delivery: Partial<DeliverySettings> = {},
-  router: RouterSettingsOverrides = {},
-  /** Called before anything is connected. */
-  prepare: (host: Host) => unknown = () => undefined
+  own: OwnSettings = {}
 ): Promise<Service> {
-  const some = someSettings(random(`settings of ${name}`))
-  const settings = { ...some, delivery: { ...some.delivery, ...delivery }, router: { ...some.router, ...router } }
-  return Service.open(world, name, { brokers: brokers.bootstrap, log: silentLogger, ...settings }, prepare)
+  const { connection, delivery, router } = someSettings(random(`settings of ${name}`))
+  const options = {
+    brokers: brokers.bootstrap,
+    log: silentLogger,
+    connection: { ...connection, ...own.connection },
+    delivery: { ...delivery, ...own.delivery },
+    router: { ...router, ...own.router }
+  }
+  return Service.open(world, name, options, own)
 }
 
 export const depsOf =
@@ -168,22 +181,32 @@ export const moves: Scenario = {
   faults: { ...harmed, kinds: ['moveLeader'], meanPauseMs: 1_000 }
 }
 
+const CLOSE_TIMEOUTS_MS = [0, 200, 2_000, 10_000]
+
 async function buildClosing(setting: Setting): Promise<Cast> {
-  const service = await openService(setting, 'service')
   const history = new History()
-  const deps = depsOf(setting, service, history)
-  const workloads = [
-    new Producer({ ...steady, name: 'steady' }, deps('steady')),
-    new Producer({ ...steady, name: 'hasty', maxRecordsPerCall: 10, deadlineMs: [50, 2_000] }, deps('hasty')),
-    new Inventor({ name: 'inventor', pauseMs: [50, 400] }, deps('inventor'))
-  ]
+  const draw = setting.random('how long closing may take')
+  const services: Service[] = []
+  for (const name of ['first', 'second', 'third'])
+    services.push(await openService(setting, name, { closeTimeoutMs: draw.pick(CLOSE_TIMEOUTS_MS) }))
+  const rare: typeof steady = { ...steady, pauseMs: [60, 480] }
+  const workloads = services.flatMap(service => {
+    const deps = (purpose: string): ServiceDeps => depsOf(setting, service, history)(`${purpose} of ${service.name}`)
+    const nameOf = (purpose: string): string => `${service.name}-${purpose}`
+    return [
+      new Producer({ ...rare, name: nameOf('steady') }, deps('steady')),
+      new Producer({ ...rare, name: nameOf('hasty'), maxRecordsPerCall: 10, deadlineMs: [50, 2_000] }, deps('hasty')),
+      new Inventor({ name: nameOf('inventor'), pauseMs: [150, 480] }, deps('inventor'))
+    ]
+  })
   const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
-  return { processes: [service], workloads, histories }
+  return { processes: services, workloads, histories }
 }
 
 export const closing: Scenario = {
   name: 'closing',
-  about: 'Castellan is closed while brokers are in trouble: what waits is told the truth, and nothing is left behind',
+  about:
+    'three of Castellan are closed while brokers are in trouble: what waits is told the truth, and nothing is left behind',
   topics,
   build: buildClosing,
   closesInTrouble: true,

@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.js'
 import { bystanders } from './bystanders.js'
+import { commits } from './commits.js'
 import { arion, durable, restarted } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
@@ -25,6 +26,7 @@ const scenarios: readonly Scenario[] = [
   closing,
   fair,
   calm,
+  commits,
   pixy
 ]
 
