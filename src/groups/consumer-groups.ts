@@ -8,12 +8,14 @@ import { ownFailure } from '../requests/failures.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
 import { GroupInbox, type GroupMessages } from './group-inbox.js'
-import type { GroupHands } from './hands.js'
+import type { GroupHands, Timer } from './hands.js'
 import { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
+import { lookUpPartitions } from './partition-counts.js'
 import type { ConsumerSettings } from './settings.js'
 import { SharedReads } from './shared-reads.js'
 import { WaitingRequest } from './waiting-request.js'
+import { WatchedTopics } from './watched-topics.js'
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 /** An acknowledgement is answered in the next turn of the group's actor. */
@@ -46,6 +48,7 @@ export class ConsumerGroups {
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
   readonly #reads: SharedReads
+  readonly #topics: WatchedTopics
   readonly #groups = new Map<string, Group>()
   #isStopped = false
 
@@ -54,6 +57,11 @@ export class ConsumerGroups {
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
     this.#reads = new SharedReads(deps.router)
+    this.#topics = new WatchedTopics({
+      checkMs: deps.settings.partitionCheckMs,
+      after,
+      lookUp: (topics, onFound) => lookUpPartitions(this.#askTopics, topics, onFound)
+    })
   }
 
   /** Groups that this process takes part in. */
@@ -229,19 +237,30 @@ export class ConsumerGroups {
         }
         router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
       },
-      after: (delayMs, run) => {
-        let isCancelled = false
-        const tell = (): void => inbox.tell({ type: 'happened', run: () => void (isCancelled || run()) })
-        const timer = setTimeout(tell, delayMs)
-        return {
-          cancel: () => {
-            isCancelled = true
-            clearTimeout(timer)
-          }
-        }
-      }
+      after: (delayMs, run) => inTurn(inbox, run, tell => after(delayMs, tell)),
+      watchTopics: (counts, onChanged) => inTurn(inbox, onChanged, tell => this.#topics.watch(counts, tell))
     }
   }
+
+  readonly #askTopics: Parameters<typeof lookUpPartitions>[0] = (request, reply) =>
+    this.#deps.router.tell({ type: 'fetchTopicMetadata', ...request, requester: { reply } })
+}
+
+/** Has `run` called in a turn of the group's actor, unless it is cancelled before that turn. */
+function inTurn(inbox: GroupInbox, run: () => void, start: (tell: () => void) => Timer): Timer {
+  let isCancelled = false
+  const started = start(() => inbox.tell({ type: 'happened', run: () => void (isCancelled || run()) }))
+  return {
+    cancel: () => {
+      isCancelled = true
+      started.cancel()
+    }
+  }
+}
+
+function after(delayMs: number, run: () => void): Timer {
+  const timer = setTimeout(run, delayMs)
+  return { cancel: () => clearTimeout(timer) }
 }
 
 function refuse(message: GroupMessage, failure: ReturnType<typeof ownFailure>): void {

@@ -1,6 +1,6 @@
 import { decodeSubscription, encodeAssignment } from '../wire/protocol/consumer-protocol.js'
 import type { GroupHands, Timer } from './hands.js'
-import { PartitionCounts, type PartitionsOf } from './partition-counts.js'
+import { lookUpPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
 
 /** A member as the coordinator describes it to the leader. */
@@ -19,39 +19,35 @@ export interface Assignment {
 /** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
 export class GroupLeader {
   readonly #hands: GroupHands
-  readonly #checkMs: number
-  readonly #counts: PartitionCounts
-  #timer: Timer | undefined
+  /** How many partitions the topics of the group had when they were assigned. */
+  #counts: ReadonlyMap<string, number> = new Map()
+  #watch: Timer | undefined
 
-  constructor(hands: GroupHands, checkMs: number) {
+  constructor(hands: GroupHands) {
     this.#hands = hands
-    this.#checkMs = checkMs
-    this.#counts = new PartitionCounts(hands)
   }
 
   /** Calls back with the assignments of all members, or with `undefined` when no broker tells about the topics. */
   assign(members: readonly JoinedMember[], onAssigned: (assignments: readonly Assignment[] | undefined) => void): void {
     const subscribers = members.map(member => ({ ...member, topics: topicsOf(member.metadata) }))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    this.#counts.fetch(topics, partitionsOf => onAssigned(partitionsOf && encodeAll(subscribers, partitionsOf)))
+    const ask: Parameters<typeof lookUpPartitions>[0] = (...question) =>
+      this.#hands.ask('fetchTopicMetadata', ...question)
+    lookUpPartitions(ask, topics, partitionsOf => {
+      if (partitionsOf) this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
+      onAssigned(partitionsOf && encodeAll(subscribers, partitionsOf))
+    })
   }
 
   /** Calls back once a topic has got more partitions, or exists now. */
   watch(onChanged: () => void): void {
     this.stop()
-    const timer = this.#hands.after(this.#checkMs, () => {
-      this.#counts.haveChanged(haveChanged => {
-        if (this.#timer !== timer) return
-        if (haveChanged) onChanged()
-        else this.watch(onChanged)
-      })
-    })
-    this.#timer = timer
+    this.#watch = this.#hands.watchTopics(this.#counts, onChanged)
   }
 
   stop(): void {
-    this.#timer?.cancel()
-    this.#timer = undefined
+    this.#watch?.cancel()
+    this.#watch = undefined
   }
 }
 

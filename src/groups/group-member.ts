@@ -20,7 +20,6 @@ export interface GroupMemberOptions {
   readonly sessionTimeoutMs: number
   readonly heartbeatIntervalMs: number
   readonly rebalanceTimeoutMs: number
-  readonly partitionCheckMs: number
   readonly retryBackoffMs: number
   /**
    * The partitions of a new generation.
@@ -73,7 +72,7 @@ export class GroupMember {
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
-    this.#leader = new GroupLeader(options.hands, options.partitionCheckMs)
+    this.#leader = new GroupLeader(options.hands)
     this.#heartbeats = new Heartbeats({
       ...options,
       onRebalance: () => this.#handOver('others'),

@@ -21,6 +21,8 @@ export interface GroupHands {
     onResult: (result: RoutedOperations[Kind]['result']) => void
   ): void
   after(delayMs: number, run: () => void): Timer
+  /** Calls back once, when one of the topics has got more partitions than these. */
+  watchTopics(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger

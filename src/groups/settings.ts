@@ -55,7 +55,7 @@ const section = z.strictObject({
     ),
   partitionCheckMs: milliseconds
     .default(10_000)
-    .describe('How often the leader of a group looks whether topics have got more partitions'),
+    .describe('How often it is looked whether topics have got more partitions, for all groups by one request'),
   retryBackoffMs: milliseconds.default(500).describe('Pause after a failure before it is tried again'),
   bufferMaxBytes: bytes
     .default(64 * MIB)

@@ -59,6 +59,10 @@ export class RefreshSchedule {
   readonly #creations = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
   #unknownNotBefore = Number.NEGATIVE_INFINITY
   #wantsBrokers = false
+  /** Calls in a row that were made for the list of brokers alone, and when the last one began. */
+  #brokersAttempts = 0
+  #brokersStartedAt = Number.NEGATIVE_INFINITY
+  #brokersNotBefore = Number.NEGATIVE_INFINITY
   #inFlight: RefreshPlan | undefined
   #createdLast = false
   #failures = 0
@@ -97,7 +101,7 @@ export class RefreshSchedule {
     this.#entries.delete(topic)
   }
 
-  /** Asks for the list of brokers. */
+  /** Asks for the list of brokers: at once the first time, and then with a doubling pause, as for a topic. */
   wantBrokers(): void {
     this.#wantsBrokers = true
   }
@@ -128,13 +132,16 @@ export class RefreshSchedule {
       if (entry && entry.lookUpAt === undefined) this.#lookUpAt(entry, now)
     }
     this.#wantsBrokers = true
+    // The pause of everything is enough.
+    this.#brokersAttempts = 0
+    this.#brokersNotBefore = now
   }
 
   /** When {@link start} may have a call next; `undefined` when nothing is wanted. */
   nextAt(now: number): number | undefined {
     if (this.#inFlight) return undefined
     const times = [
-      this.#wantsBrokers ? now : undefined,
+      this.#wantsBrokers ? Math.max(now, this.#brokersNotBefore) : undefined,
       this.#known.nextAt(),
       this.#nextUnknownAt(),
       this.#nextCreationAt(now)
@@ -155,9 +162,19 @@ export class RefreshSchedule {
     const unknown = now < this.#unknownNotBefore ? [] : this.#unknown.takeDue(now, MAX_UNKNOWN_PER_CALL)
     if (unknown.length > 0) this.#unknownNotBefore = now + UNKNOWN_INTERVAL_MS
     const entries = [...known, ...unknown]
-    if (entries.length === 0 && !this.#wantsBrokers) return undefined
+    const isForBrokers = this.#wantsBrokers && now >= this.#brokersNotBefore
+    if (entries.length === 0 && !isForBrokers) return undefined
+    // Every answer has the list of brokers.
+    if (isForBrokers) this.#askForBrokers(now)
     this.#wantsBrokers = false
     return this.#depart(entries, false, now)
+  }
+
+  #askForBrokers(now: number): void {
+    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
+    if (now - this.#brokersStartedAt > FORGET_AFTER_MS) this.#brokersAttempts = 0
+    this.#brokersStartedAt = now
+    this.#brokersNotBefore = now + backoffMs(this.#brokersAttempts++, refreshBackoffMs, refreshBackoffMaxMs, random)
   }
 
   #planCreation(now: number): RefreshPlan | undefined {

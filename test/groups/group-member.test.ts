@@ -12,7 +12,6 @@ class MemberHarness {
     sessionTimeoutMs: 10_000,
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: 60_000,
-    partitionCheckMs: 1_000_000,
     retryBackoffMs: 100,
     onAssigned: () => {},
     onLost: () => this.lost++,

@@ -1,4 +1,6 @@
 import type { GroupHands, Timer } from '../../src/groups/hands.js'
+import { lookUpPartitions } from '../../src/groups/partition-counts.js'
+import { WatchedTopics } from '../../src/groups/watched-topics.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../src/model.js'
 import type { AskedKind } from '../../src/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
@@ -50,6 +52,14 @@ export class GroupWorld implements GroupHands {
     this.#timers.push(timer)
     return { cancel: () => (this.#timers = this.#timers.filter(other => other !== timer)) }
   }
+
+  readonly #topics = new WatchedTopics({
+    checkMs: 10_000,
+    after: this.after,
+    lookUp: (topics, onFound) =>
+      lookUpPartitions((...question) => this.ask('fetchTopicMetadata', ...question), topics, onFound)
+  })
+  readonly watchTopics: GroupHands['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
 
   write(...offsets: readonly Offset[]): void {
     this.offsets.push(...offsets)

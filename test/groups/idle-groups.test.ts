@@ -6,6 +6,7 @@ import { SharedReads } from '../../src/groups/shared-reads.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { silentLogger } from '../../src/model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../src/operations.js'
+import { defaultRouterSettings } from '../../src/router/settings.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 
 const TOPIC = 'quiet'
@@ -106,6 +107,44 @@ describe('groups without messages', function () {
     expect(counted.count('commitConsumerOffset')).to.be.at.most(partitions * groups)
     expect(cluster.requestCount('Heartbeat')).to.be.at.most(groups)
     expect(counted.count('fetchData')).to.equal(partitions)
+  })
+
+  it('whether topics have got more partitions is asked once for all groups', async () => {
+    const [groups, partitionCheckMs] = [100, 200]
+    router.cluster.createTopic(TOPIC, { partitions: 1 })
+    counted = new CountedGroups(router, { partitionCheckMs })
+    while (counted.count('fetchConsumerOffset') < groups) await counted.wait(groups, 300)
+    const startedAt = performance.now()
+    const [asked, calls] = [counted.count('fetchTopicMetadata'), router.cluster.requestCount('Metadata')]
+    while (counted.count('fetchTopicMetadata') < asked + 5) await counted.wait(groups, 300)
+    const checks = Math.ceil((performance.now() - startedAt) / partitionCheckMs)
+    expect(counted.count('fetchTopicMetadata') - asked).to.be.at.most(checks)
+    // The Router refreshes what it knows of topics in use by itself.
+    expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(2 * checks)
+    const [joins, syncs] = [router.cluster.requestCount('JoinGroup'), router.cluster.requestCount('SyncGroup')]
+    router.cluster.growTopic(TOPIC, 2)
+    while (router.cluster.requestCount('SyncGroup') < syncs + groups) await counted.wait(groups, 300)
+    expect(router.cluster.requestCount('JoinGroup')).to.equal(joins + groups)
+  })
+})
+
+describe('groups of which some find no connection', function () {
+  this.timeout(60_000)
+
+  it('do not make the Router ask for the list of brokers again and again', async () => {
+    const [groups, heartbeats] = [20, 5]
+    const router = await startEmbeddedRouter({ autoCreateTopics: false, limits: { maxConnections: 12 } })
+    router.cluster.createTopic(TOPIC, { partitions: 1 })
+    const counted = new CountedGroups(router, { heartbeatIntervalMs: 400 })
+    await counted.wait(groups, 1_000)
+    const [startedAt, calls] = [performance.now(), router.cluster.requestCount('Metadata')]
+    const beats = router.cluster.requestCount('Heartbeat')
+    while (router.cluster.requestCount('Heartbeat') < beats + heartbeats) await counted.wait(groups, 400)
+    const leastPauseMs = defaultRouterSettings.refreshBackoffMs / 2
+    const most = 1 + (performance.now() - startedAt) / leastPauseMs
+    expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(most)
+    await counted.stop()
+    await router.stop()
   })
 })
 

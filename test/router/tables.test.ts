@@ -374,6 +374,29 @@ describe('refresh schedule', () => {
     schedule.wantBrokers()
     expect(schedule.start(0)?.topics).to.deep.equal([])
   })
+
+  it('asks for the list of brokers at once, then with a doubling pause, however often it is wanted', () => {
+    const started: number[] = []
+    for (let now = 0; now <= 3_000; now++) {
+      schedule.wantBrokers()
+      if (refresh(now)) started.push(now)
+      else expect(schedule.nextAt(now)).to.be.greaterThan(now)
+    }
+    expect(started).to.deep.equal([0, 100, 300, 700, 1_500, 2_500])
+    known.add('a')
+    schedule.want('a', false, 3_001)
+    expect(refresh(3_001), 'topics are not held up').to.deep.equal(['a'])
+    expect(schedule.nextAt(3_100), 'that answer had the list of brokers, too').to.equal(undefined)
+    schedule.wantBrokers()
+    expect(refresh(20_000)).to.deep.equal([])
+  })
+
+  it('asks for the list of brokers as soon as any broker may be asked again', () => {
+    schedule.wantBrokers()
+    schedule.failed(schedule.start(0)!, 10)
+    expect(schedule.nextAt(10)).to.equal(110)
+    expect(schedule.start(110)?.topics).to.deep.equal([])
+  })
 })
 
 describe('coordinator table', () => {

@@ -4,6 +4,8 @@ import { answerParent } from './child.js'
 import { DIST } from './in-process.js'
 
 const RETENTION_BYTES = 64 * 1024 * 1024
+/** Every member of a group has one. */
+const MAX_CONNECTIONS = 10_000
 
 let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
@@ -13,7 +15,12 @@ async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_B
   const room: Pick<typeof import('castellan'), 'startEmbeddedCluster'> = await import(
     new URL('broker/start-embedded-cluster.js', DIST).href
   )
-  cluster = await room.startEmbeddedCluster({ nodes, port, retentionBytes })
+  cluster = await room.startEmbeddedCluster({
+    nodes,
+    port,
+    retentionBytes,
+    limits: { maxConnections: MAX_CONNECTIONS }
+  })
   for (const { topic, partitions } of topics) {
     cluster.createTopic(topic, { partitions })
     partitionsOf.set(topic, partitions)
