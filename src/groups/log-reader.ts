@@ -104,10 +104,12 @@ export class LogReader implements BatchHolder {
   }
 
   /**
-   * Fetches one record once more, also while a read waits at the end of the log. Calls back with nothing when it is not in the
-   * log any more.
+   * Fetches one record once more, also while a read waits at the end of the log.
+   *
+   * @param onFetched called with nothing when the record is not in the log any more
+   * @param onFailed it cannot be read now
    */
-  fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void): void {
+  fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void, onFailed: () => void): void {
     this.#isFetchingAgain = true
     const { hands, topicPartition, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
@@ -119,7 +121,8 @@ export class LogReader implements BatchHolder {
       if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
       else {
-        // Its time has started anew, so it is tried again; other messages need not wait for it.
+        // What will never be readable uses up its retries; everything else is no retry.
+        if (result.type !== 'failed' || result.retriable) onFailed()
         hands.after(retryBackoffMs, over)
         return
       }

@@ -128,6 +128,15 @@ export class OffsetTracker {
     return undefined
   }
 
+  /** The message could not be read, so it was not offered again: that is tried again at `retryAt`, and was no retry. */
+  notOfferedAgain(offset: Offset, retryAt: number): void {
+    const offer = this.#offers[this.#indexOf(offset)]
+    if (offer?.offset !== offset) return
+    offer.retries--
+    offer.deadline = retryAt
+    this.#deadlinesFrom = Math.min(this.#deadlinesFrom, retryAt)
+  }
+
   /** How often the message was offered again. */
   retriesOf(offset: Offset): number {
     const offer = this.#offers[this.#indexOf(offset)]

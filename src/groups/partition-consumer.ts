@@ -8,6 +8,9 @@ import type { PositionSource } from './offset-committer.js'
 import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
 
+/** Pauses until a message is tried again that could not be read once more: others that are due go first. */
+const RETRY_PAUSES = 10
+
 export interface PartitionConsumerOptions {
   readonly topicPartition: TopicPartition
   readonly hands: GroupHands
@@ -184,7 +187,7 @@ export class PartitionConsumer {
     if (record) this.#setStaged(record)
     else if (!this.#reader.isFetchingAgain) {
       const retry = this.#nextRetry(tracker)
-      if (retry !== undefined) this.#reader.fetchAgain(retry, again => this.#fetchedAgain(tracker, retry, again))
+      if (retry !== undefined) this.#fetchAgain(tracker, retry)
       else {
         this.#wakeForRetry(tracker)
         if (!this.#isFull(tracker) && !this.#reader.isBusy) this.#reader.fetch(tracker)
@@ -225,6 +228,16 @@ export class PartitionConsumer {
       onSettled()
     }
     return retry
+  }
+
+  #fetchAgain(tracker: OffsetTracker, offset: Offset): void {
+    const { hands, retryBackoffMs, tracker: settings } = this.#options
+    const pauseMs = Math.min(settings.ackTimeoutMs, RETRY_PAUSES * retryBackoffMs)
+    this.#reader.fetchAgain(
+      offset,
+      record => this.#fetchedAgain(tracker, offset, record),
+      () => tracker.notOfferedAgain(offset, hands.clock() + pauseMs)
+    )
   }
 
   /** A message that was offered and is not acknowledged in time. One that is not in the log any more counts as acknowledged. */

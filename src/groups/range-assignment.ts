@@ -21,9 +21,8 @@ export function assignRanges(
   partitionsOf: (topic: string) => readonly number[]
 ): ReadonlyMap<string, readonly TopicPartition[]> {
   const assignments = new Map(subscribers.map(({ memberId }) => [memberId, [] as TopicPartition[]]))
-  const sorted = [...subscribers].sort((one, other) => compare(sortKey(one), sortKey(other)))
-  for (const topic of [...new Set(subscribers.flatMap(({ topics }) => topics))].sort(compare)) {
-    const readers = sorted.filter(({ topics }) => topics.includes(topic))
+  const readersOf = byTopic([...subscribers].sort((one, other) => compare(sortKey(one), sortKey(other))))
+  for (const [topic, readers] of [...readersOf].sort(([one], [other]) => compare(one, other))) {
     const runs = divide(
       [...partitionsOf(topic)].sort((one, other) => one - other),
       readers.length
@@ -33,6 +32,19 @@ export function assignRanges(
     })
   }
   return assignments
+}
+
+/** Who reads each topic. Members of other clients may name thousands, and one twice. */
+function byTopic(subscribers: readonly Subscriber[]): ReadonlyMap<string, readonly Subscriber[]> {
+  const readersOf = new Map<string, Subscriber[]>()
+  for (const subscriber of subscribers) {
+    for (const topic of new Set(subscriber.topics)) {
+      const readers = readersOf.get(topic)
+      if (readers) readers.push(subscriber)
+      else readersOf.set(topic, [subscriber])
+    }
+  }
+  return readersOf
 }
 
 /** Contiguous runs, the first ones longer by one where needed: `divide([0, 1, 2, 3], 3)` is `[[0, 1], [2], [3]]`. */

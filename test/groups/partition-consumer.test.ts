@@ -192,6 +192,27 @@ describe('one partition of a group', () => {
     expect([harness.position!.offset, harness.consumer.pending]).to.deep.equal([3, 0])
   })
 
+  it('a retry for which the record cannot be read is none: the message is offered as often as it may be', () => {
+    const world = new GroupWorld([0])
+    const harness = new PartitionHarness(world, { start: 'earliest', maxRetries: 2 })
+    expect(harness.next()).to.equal(0)
+    const leaderIsAway = { type: 'failed', code: 'kafka', errorCode: 5, message: '', retriable: true }
+    const outage = Array.from({ length: 10 }, () => ({ kind: 'fetchData', result: leaderIsAway }) as const)
+    // Behind the read that waits at the end of the log.
+    harness.consumer.want()
+    world.settle()
+    world.answers.push(...outage)
+    for (let times = 0; times < 100 && world.answers.length > 0; times++) world.pass(100)
+    expect(world.answers, 'the retries met the outage').to.have.length(0)
+    const offered: (number | undefined)[] = []
+    for (let times = 0; times < 8; times++) {
+      world.pass(ACK_TIMEOUT_MS + 1)
+      offered.push(harness.next())
+    }
+    expect(offered.filter(offset => offset !== undefined)).to.deep.equal([0, 0])
+    expect(harness.position).to.deep.equal({ offset: 1, metadata: '' })
+  })
+
   it('pixy P13 without fresh messages the expired one comes while a request waits', () => {
     const world = new GroupWorld(run(0, 1))
     world.committed = { offset: 0, metadata: '' }

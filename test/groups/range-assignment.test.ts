@@ -63,6 +63,22 @@ describe('range assignment', () => {
     )
   })
 
+  it('looks at each name of a subscription a constant number of times, however many topics there are', () => {
+    const looksFor = (count: number): number => {
+      let looks = 0
+      const names = Array.from({ length: count }, (_, at) => `topic-${at}`)
+      const counted = new Proxy(names, {
+        get: (target, property, receiver) => {
+          if (typeof property === 'string' && /^\d+$/.test(property)) looks++
+          return Reflect.get(target, property, receiver)
+        }
+      })
+      assignRanges([subscriber('a', counted), subscriber('b', counted)], () => [0, 1])
+      return looks / count
+    }
+    expect(looksFor(400)).to.equal(looksFor(10))
+  })
+
   it('bears topics and members of every name', () => {
     const assigned = assignRanges([subscriber('__proto__', ['__proto__', 'constructor'])], () => [0])
     expect(assigned.get('__proto__')).to.have.length(2)
