@@ -60,6 +60,8 @@ interface Connection extends ConnectionPlan {
 
 const NANOSECONDS_PER_MILLISECOND = 1e6
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
+/** From this share of its places on, a dispatcher has requests that can wait elsewhere make room for new ones. */
+const NEARLY_FULL = 0.75
 
 /** What is counted of the calls of a broker, by dispatcher. */
 type CallCounter = 'calls' | 'failed_calls' | 'timed_out_calls'
@@ -193,6 +195,7 @@ export class Dispatcher implements Holder {
         const request = inbox[taken]!
         if (request.settled || intake.answerFromCache(request)) continue
         const share = intake.shareOf?.(request)
+        if (this.#held >= maxQueued * NEARLY_FULL) intake.makeRoom?.()
         if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
           fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
           continue

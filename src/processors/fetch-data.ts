@@ -9,6 +9,7 @@ import { type FetchDataCall, FetchQueues, type FetchSlot, type FetchWaiter, wait
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
+import { ReadersAtEnd } from './readers-at-end.js'
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock
@@ -37,7 +38,8 @@ const SMALLEST_MAX_BYTES = 64 * 1024
  * requests stay in one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves, or as long
  * as they say. So a record for one of a thousand readers does not make the others ask again. A partition whose readers have
  * just been answered stays in the next long poll, because its readers will soon ask for the next record, and can then join
- * the call in flight.
+ * the call in flight. Readers that have waited at the end for a second make room for others when the dispatcher is nearly
+ * full.
  */
 export class FetchIntake implements Intake {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
@@ -45,6 +47,7 @@ export class FetchIntake implements Intake {
   readonly #readCache: ReadCache
   readonly #options: FetchDataOptions
   readonly #queues: FetchQueues
+  readonly #readersAtEnd = new ReadersAtEnd()
   readonly #context: SettlementContext
   /**
    * Bytes to ask for. Fewer than allowed after a call that timed out (a smaller response may get through a slow link), and
@@ -59,6 +62,7 @@ export class FetchIntake implements Intake {
     this.#context = {
       readCache,
       queues: this.#queues,
+      readersAtEnd: this.#readersAtEnd,
       now: options.now,
       fetchMaxWaitMs: options.fetchMaxWaitMs,
       count: (name, value) => this.#count(name, value)
@@ -84,6 +88,10 @@ export class FetchIntake implements Intake {
     this.#meet(waiter)
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.position
     this.#queues.add(waiter, isAtEnd)
+  }
+
+  makeRoom(): void {
+    this.#readersAtEnd.giveWay(this.#options.now())
   }
 
   drain(): AnyAccepted[] {

@@ -21,12 +21,14 @@ import {
 } from './fetch-queues.js'
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
+import type { ReadersAtEnd } from './readers-at-end.js'
 
 type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
 export interface SettlementContext {
   readonly readCache: ReadCache
   readonly queues: FetchQueues
+  readonly readersAtEnd: ReadersAtEnd
   readonly now: MonotonicClock
   /** How long a request waits for new records before it is answered `noMessages`. */
   readonly fetchMaxWaitMs: number
@@ -145,7 +147,7 @@ export class FetchSettlement {
 
   /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
   #end(key: string, wanted: Wanted): void {
-    const { queues, fetchMaxWaitMs } = this.#context
+    const { queues, readersAtEnd, fetchMaxWaitMs } = this.#context
     const waiters = waitersOf(wanted)
     const now = this.#context.now()
     const isPatient = (waiter: FetchWaiter): boolean => {
@@ -154,6 +156,7 @@ export class FetchSettlement {
     }
     const patient = waiters.filter(isPatient)
     queues.addAtTail(key, wanted.position, patient)
+    readersAtEnd.add(patient)
     if (patient.length < waiters.length) this.#countShared(wanted)
     const done = waiters.filter(waiter => !isPatient(waiter))
     replyAll(done, { type: 'noMessages' })

@@ -62,6 +62,8 @@ export interface Intake {
   onReady?(look: () => void): void
   /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
   shareOf?(request: AnyAccepted): string | undefined
+  /** Places are short, and one more is needed: answers a request that has had its turn, if there is one. */
+  makeRoom?(): void
   /** Empties all queues. The Router routes these requests again. */
   drain(): AnyAccepted[]
 }

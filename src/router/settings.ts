@@ -103,7 +103,9 @@ const section = z.strictObject({
   retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before such a request is sent again'),
   maxQueuedPerDispatcher: count
     .default(10_000)
-    .describe('Most requests that wait at one dispatcher of a broker; further ones are refused as overload'),
+    .describe(
+      'Most requests that wait at one dispatcher of a broker; further ones are refused as overload. When three quarters of the places are taken, readers that have waited at the end of a partition for a second are told `noMessages`, so that others get their turn'
+    ),
   maxParkedRequests: count
     .default(10_000)
     .describe(
