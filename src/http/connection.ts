@@ -233,7 +233,7 @@ export class Connection implements RequestHolder {
     this.#lastStatus = undefined
     this.#isPaused = false
     for (const request of [...this.#requests]) {
-      request.over()
+      request.connectionEnded()
       // Node drops the requests before a CONNECT; readers of their bodies must be told that nothing more will come.
       if (!request.complete && !request.destroyed) request.destroy()
     }

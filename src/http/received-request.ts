@@ -189,6 +189,18 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#onOver?.()
   }
 
+  /** Nothing more will be answered. */
+  connectionEnded(): void {
+    this.over()
+    const response = this.#response
+    // Node tells it to the answer that is being written, and not to those that wait behind it.
+    process.nextTick(() => {
+      if (response === undefined || response.closed) return
+      response.destroyed = true
+      response.emit('close')
+    })
+  }
+
   hold(): void {
     if (this.#isHeld || this.isOver) return
     this.#isHeld = true

@@ -125,7 +125,8 @@ export class Tail implements FollowSink {
     this.#isFresh = true
     if (response.write(text) || this.#isWaitingForClient) return
     this.#isWaitingForClient = true
-    this.#stall = setTimeout(() => response.destroy(), this.#options.stallMs)
+    // An answer that waits behind another one has no socket yet, and would not end anything.
+    this.#stall = setTimeout(() => response.req.socket.destroy(), this.#options.stallMs)
   }
 
   #drained(): void {

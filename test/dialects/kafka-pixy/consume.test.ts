@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
 import { GroupInstance } from '../../support/group-instance.js'
 import { SeededRandom } from '../../support/random.js'
+import { RawSocket } from '../../support/raw-socket.js'
 import { brief, PixyUnderTest } from './harness.js'
 
 interface Message {
@@ -372,6 +373,19 @@ describe('pixy: consume', function () {
     await until(async () => (await committed()).join() === expected.join())
   })
 
+  it('gives a message back whose answer waits behind another one when the connection is cut', async () => {
+    const [silent, topic] = [await topicWith(0), await topicWith(1)]
+    const offered = await offeredMessages(patient)
+    const socket = await RawSocket.open(patient.app.urls.dialects.get('kafka-pixy')!)
+    const ask = (name: string) => `GET /topics/${name}/messages?group=${topic} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
+    await socket.send(`GET /topics/${silent}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n${ask(topic)}`)
+    await until(async () => (await openPolls(patient)) === 1)
+    await until(async () => (await offeredMessages(patient)) === offered + 1)
+    socket.reset()
+    await until(async () => (await openPolls(patient)) === 0)
+    expect(await next(patient, topic, `group=${topic}`)).to.include({ offset: 0 })
+  })
+
   it('new: a request for several messages acknowledges one that came before', async () => {
     const topic = await topicWith(3)
     const first = await next(patient, topic, `group=${topic}&noAck`)
@@ -383,7 +397,11 @@ describe('pixy: consume', function () {
 })
 
 /** Clients of the process that wait for a message. */
-async function openPolls({ app }: PixyUnderTest): Promise<number> {
+const openPolls = (pixy: PixyUnderTest): Promise<number> => metricOf(pixy, 'kafka_pixy_open_polls')
+const offeredMessages = (pixy: PixyUnderTest): Promise<number> =>
+  metricOf(pixy, 'castellan_groups_offered_messages_total')
+
+async function metricOf({ app }: PixyUnderTest, name: string): Promise<number> {
   const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
-  return Number(/^kafka_pixy_open_polls (\d+)$/m.exec(metrics)![1])
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1] ?? 0)
 }

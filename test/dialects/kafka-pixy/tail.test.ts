@@ -1,6 +1,7 @@
 import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
 import { brief, PixyUnderTest } from './harness.js'
 
@@ -133,6 +134,15 @@ describe('pixy: tail', function () {
     expect(JSON.parse(text.events[0]!.data).timestamp).to.be.above(1e12)
     client.leave()
     text.leave()
+    while ((await openTails()) > 0);
+  })
+
+  it('that wait behind another one of their connection end with it', async () => {
+    const topic = await topicWith(1)
+    const socket = await RawSocket.open(pixy.app.urls.dialects.get('kafka-pixy')!)
+    await socket.send(`GET /topics/${topic}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`.repeat(5))
+    while ((await openTails()) < 5);
+    socket.reset()
     while ((await openTails()) > 0);
   })
 
