@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import cluster, { type Worker } from 'node:cluster'
+import { closeWhatIsNotTaken } from './handed-over.js'
 import type { Frame } from './link.js'
 
 /** A process that a {@link Supervisor} has started. */
@@ -39,6 +40,7 @@ class ClusterWorker implements WorkerProcess {
   constructor(worker: Worker, { stdout, stderr }: WorkerOutputs) {
     this.#worker = worker
     this.#process = worker.process
+    closeWhatIsNotTaken(this.#process)
     this.#process.stdout!.on('data', stdout)
     this.#process.stderr!.on('data', stderr)
     worker.on('error', () => undefined)

@@ -52,7 +52,7 @@ class Client {
         })
       })
       call.on('error', reject)
-      // A connection that is being handed to a process when that is killed is answered by nobody.
+      // Nothing here may wait for ever.
       call.setTimeout(ANSWER_LIMIT_MS, () => call.destroy(new Error('no answer')))
       call.end(body)
     })
@@ -89,6 +89,16 @@ const sampleOf = (text: string, series: string): number =>
       .find(line => line.startsWith(`${series} `))
       ?.slice(series.length + 1)
   )
+
+/** A connection that asks one thing, and what comes of it until it is closed. */
+function endOf(port: number): { ended: Promise<void>; said: () => string } {
+  let said = ''
+  const socket = connect(port, '127.0.0.1', () => {
+    socket.write('GET /arion/health-check HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+  })
+  socket.on('data', data => (said += data.toString())).on('error', () => undefined)
+  return { ended: new Promise(resolve => socket.on('close', () => resolve())), said: () => said }
+}
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -180,6 +190,28 @@ describe('castellan serve --workers', function () {
     const there = new Set(await read(gateway))
     expect([...acknowledged].filter(value => !there.has(value))).to.deep.equal([])
     expect(sampleOf(await metricsOf(gateway), 'castellan_worker_restarts_total')).to.equal(1)
+    for (const client of clients) client.close()
+  })
+
+  it('workers 14: a connection that a process was handed and has not taken ends with the process', async () => {
+    const gateway = await Gateway.start(children, TWO)
+    await gateway.until(200)
+    const port = Number(new URL(gateway.url).port)
+    const [pid] = await pidsOf(gateway)
+    // It takes nothing any more, as a process that is about to be killed.
+    process.kill(pid!, 'SIGSTOP')
+    const ends = Array.from({ length: 6 }, () => endOf(port))
+    const answered = (): number => ends.filter(({ said }) => said().startsWith('HTTP/1.1 200')).length
+    while (answered() < 5) await new Promise(resolve => setTimeout(resolve, 10))
+    expect(answered()).to.equal(5)
+    process.kill(pid!, 'SIGKILL')
+    await Promise.all(ends.map(({ ended }) => ended))
+    expect(answered()).to.equal(5)
+    // Its place is taken, and both serve.
+    await gateway.child.line(/worker 1 serves again/)
+    const clients = clientsOf(gateway.url, 8)
+    const answers = await Promise.all(clients.map(client => client.push('x')))
+    expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
     for (const client of clients) client.close()
   })
 
