@@ -1,5 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
-
 /** What Node's `cluster` sends with a connection, and what the worker answers as soon as it has it. */
 interface ClusterMessage {
   readonly cmd?: string
@@ -12,6 +10,15 @@ interface Handle {
   close(): void
 }
 
+type Send = (message: ClusterMessage, handle?: Handle, ...rest: unknown[]) => boolean
+
+/** What is used of a child process. */
+interface Child {
+  send: unknown
+  on(event: 'internalMessage', listener: (message: ClusterMessage) => void): unknown
+  once(event: 'close', listener: () => void): unknown
+}
+
 /**
  * Closes connections that a worker was handed and had not taken when it ended. Node keeps them open in this process
  * without ever answering, so that their clients would wait for nothing.
@@ -20,14 +27,14 @@ interface Handle {
  *
  * @param child a worker of `cluster`, which has not been sent anything yet
  */
-export function closeWhatIsNotTaken(child: ChildProcess): void {
+export function closeWhatIsNotTaken(child: Child): void {
   const handed = new Map<number, Handle>()
-  const send = child.send.bind(child) as (...args: unknown[]) => boolean
-  const noting = (message: ClusterMessage, handle: Handle | undefined, ...rest: unknown[]): boolean => {
+  const send = (child.send as Send).bind(child)
+  const noting: Send = (message, handle, ...rest) => {
     if (message.act === 'newconn' && message.seq !== undefined && handle) handed.set(message.seq, handle)
     return send(message, handle, ...rest)
   }
-  child.send = noting as ChildProcess['send']
+  child.send = noting
   child.on('internalMessage', ({ ack }: ClusterMessage) => {
     if (ack !== undefined) handed.delete(ack)
   })

@@ -3,13 +3,29 @@ import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { runningKafka } from './shared-cluster.js'
 
 describe('chaos', () => {
-  it('loses, repeats, reorders and invents nothing in a minute of kills, pauses, restarts and leader moves', async function () {
-    this.timeout(240_000)
+  async function chaos(seconds: number, gatewayFlags: readonly string[]): Promise<void> {
     const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
     const say = (line: string): void => console.log(`      ${line}`)
     say(`seed ${seed} (CHAOS_SEED repeats it)`)
-    const result = await runChaos({ cluster: runningKafka(), seconds: 60, seed, controllerOnly: false, say })
+    const result = await runChaos({
+      cluster: runningKafka(),
+      seconds,
+      seed,
+      controllerOnly: false,
+      gatewayFlags,
+      say
+    })
     say(report(result).replaceAll('\n', '\n      '))
     expect(problems(result), `seed ${seed}`).to.deep.equal([])
+  }
+
+  it('loses, repeats, reorders and invents nothing in a minute of kills, pauses, restarts and leader moves', async function () {
+    this.timeout(240_000)
+    await chaos(60, [])
+  })
+
+  it('does so with two workers, too', async function () {
+    this.timeout(240_000)
+    await chaos(20, ['--workers', '2'])
   })
 })

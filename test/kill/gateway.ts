@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../kafka/ports.js'
+import type { SeededRandom } from '../support/random.js'
 
 const MAIN = join(import.meta.dirname, '../../dist/main.js')
 const READY_TIMEOUT_MS = 60_000
@@ -13,6 +14,8 @@ export interface GatewayOptions {
   readonly directory: string
   readonly bootstrap: string
   readonly flags: readonly string[]
+  /** Processes that serve. Default: one. */
+  readonly workers?: number
 }
 
 /** A gateway that comes back under the same address, with the same directory, each time it is killed. */
@@ -60,23 +63,56 @@ export class Gateway {
   }
 
   #spawn(): void {
-    const { directory, bootstrap, flags } = this.#options
+    const { directory, bootstrap, flags, workers = 1 } = this.#options
     const [port, managementPort] = this.#ports
     const log = openSync(this.logPath, 'a')
     const args = [
       ...['--enable-source-maps', MAIN, 'serve', '--brokers', bootstrap],
       ...['--port', String(port), '--management-port', String(managementPort)],
+      ...['--workers', String(workers)],
       ...['shutdown.drainMs=0', `wal.directory=${join(directory, 'wal')}`, ...flags].flatMap(one => ['--set', one])
     ]
     this.#child = spawn(process.execPath, args, { stdio: ['ignore', log, log], cwd: directory })
     closeSync(log)
   }
 
+  /** Ends all its processes at once. */
   async kill(): Promise<void> {
-    const child = this.#child!
-    if (!isRunning(child)) throw new Error(`the gateway has ended by itself:\n${this.lastWords()}`)
+    const workers = this.#workers()
+    await this.killParent()
+    for (const pid of workers) killNow(pid)
+  }
+
+  /** Ends the process that was started; workers end by themselves. */
+  async killParent(): Promise<void> {
+    const child = this.#running()
     child.kill('SIGKILL')
     await once(child, 'exit')
+  }
+
+  /** Ends one of the workers. Resolves when another one serves in its place. */
+  async killWorker(random: SeededRandom): Promise<void> {
+    const before = await this.metric('castellan_worker_restarts_total')
+    const startedAt = performance.now()
+    const killed = random.pick(this.#workers())
+    killNow(killed)
+    while (this.#workers().includes(killed)) await sleep(5)
+    while ((await this.metric('castellan_worker_restarts_total')) === before) await sleep(20)
+    await this.#answers(`${this.managementUrl}/ready`)
+    this.startsMs.push(performance.now() - startedAt)
+  }
+
+  #running(): ChildProcess {
+    const child = this.#child!
+    if (!isRunning(child)) throw new Error(`the gateway has ended by itself:\n${this.lastWords()}`)
+    return child
+  }
+
+  /** The processes of its workers; none when it serves itself. */
+  #workers(): number[] {
+    const { pid } = this.#running()
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    return children.split(' ').filter(Boolean).map(Number)
   }
 
   /** @returns the exit code; 0 means that nothing was lost */
@@ -116,6 +152,14 @@ export class Gateway {
     }
     this.end()
     throw new Error(`${url} was not answered 200 in time:\n${this.lastWords()}`)
+  }
+}
+
+function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
   }
 }
 

@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import type { History, Outcome } from '../support/history-checker.js'
@@ -8,6 +9,16 @@ import type { SeededRandom } from '../support/random.js'
 const ANSWER_TIMEOUT_MS = 60_000
 /** After a lost connection or a refusal. */
 const PAUSE_MS = 50
+
+/** Connections, counted over all clients. */
+let connections = 0
+const numbers = new WeakMap<object, number>()
+
+function numberOf(connection: object): number {
+  const number = numbers.get(connection) ?? ++connections
+  numbers.set(connection, number)
+  return number
+}
 
 /** Arion's routes, and the asynchronous ones of the others; kafboy's with `payload: fields` and `partitionStrategy: custom`. */
 export type LoadMode = 'sync' | 'async' | 'websocket' | 'kprf' | 'kafboy'
@@ -99,14 +110,14 @@ class HttpLoad {
     while (!isStopped()) {
       const key = random.pick(keys)
       const { id, value } = this.#messages.next(key)
-      const outcome = toOutcome(await this.#post(key, value))
+      const outcome = toOutcome(await this.#post(key, value, socket => history.sentOver(id, numberOf(socket))))
       history.complete(id, outcome)
       if (outcome.type !== 'ok') await sleep(PAUSE_MS)
     }
     this.#agent.destroy()
   }
 
-  #post(key: string, value: string): Promise<Answer | undefined> {
+  #post(key: string, value: string, onSocket: (socket: Socket) => void): Promise<Answer | undefined> {
     const { url, topic } = this.#options
     const { path, body, type } = asking[this.#mode](topic, key, value)
     return new Promise(resolve => {
@@ -123,6 +134,7 @@ class HttpLoad {
           })
         )
       })
+      call.on('socket', onSocket)
       call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
       call.on('error', () => resolve(undefined))
       call.end(body)
@@ -179,6 +191,7 @@ class SocketLoad {
       while (waiting.length < MAX_IN_FLIGHT && !isStopped() && socket.readyState === WebSocket.OPEN) {
         const { id, value } = this.#messages.next(key)
         waiting.push(id)
+        history.sentOver(id, numberOf(socket))
         socket.send(value)
       }
       if (waiting.length === 0 && isStopped()) socket.close()

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspectLog } from '../../src/wal/inspect.js'
+import { directoriesOf } from '../../src/wal/left-directories.js'
 import { NodeDirectory } from '../../src/wal/node-files.js'
 import { History, type Logged, type Verdict } from '../support/history-checker.js'
 import { HistoryFile } from '../support/history-file.js'
@@ -37,6 +38,8 @@ export interface KillOptions {
   readonly seed: number
   /** Kills a broker with every other kill of the gateway, one at a time. */
   readonly killsBrokers?: boolean
+  /** Processes that serve; with several of them each may be killed alone. Default: one. */
+  readonly workers?: number
   /** Further settings: `NAME=VALUE`. */
   readonly settings?: readonly string[]
   /** Whether records may be in the durable log in the end. Default: yes. */
@@ -56,15 +59,15 @@ export interface KillResult {
 
 /** Clients write while the gateway is killed at random moments and started again; then everything in Kafka is compared. */
 export async function runKill(options: KillOptions): Promise<KillResult> {
-  const { cluster, records, seed, say } = options
+  const { cluster, records, seed, workers = 1, say } = options
   const directory = mkdtempSync(join(tmpdir(), 'castellan-kill-'))
   const file = new HistoryFile(join(directory, 'history'))
   const history = new History(file)
   const startedAt = performance.now()
   const topics = [freshTopic('kill'), freshTopic('kill')]
   for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
-  const flags = [...onDisk, 'wal.slabBytes=4194304', ...(options.settings ?? [])]
-  const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags })
+  const flags = [...onDisk, 'wal.slabBytes=4194304', 'workers.maxRestartPauseMs=500', ...(options.settings ?? [])]
+  const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags, workers })
   try {
     await gateway.start()
     let isStopped = false
@@ -74,11 +77,11 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
     isStopped = true
     await Promise.all(loads)
     say(`${history.okCount} records acknowledged; draining`)
-    if (options.drains ?? true) await drain(join(directory, 'wal'))
+    if (options.drains ?? true) await drain(directoriesOf(join(directory, 'wal'), workers))
     const exitCode = await gateway.stop()
     const log: Logged[] = []
     for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
-    const verdict = history.check(log, idOf, { areLostOnesOrdered: true })
+    const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: workers === 1 })
     const slowestStartMs = Math.max(...gateway.startsMs)
     const seconds = (performance.now() - startedAt) / 1_000
     file.close()
@@ -127,15 +130,26 @@ async function killAgainAndAgain(options: KillOptions, gateway: Gateway, history
     const wanted = (records * (kill + random.next())) / kills
     while (history.okCount < wanted) await sleep(random.between(1, 20))
     if (killsBrokers && kill % 2 === 0) await broker.change()
-    await gateway.kill()
-    await sleep(random.between(0, LONGEST_AWAY_MS))
-    await gateway.start()
+    const what = await killSomething(gateway, random, options.workers ?? 1)
     say(
-      `kill ${kill + 1} of ${kills}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
+      `kill ${kill + 1} of ${kills}, ${what}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
     )
   }
   await broker.heal()
   return broker.kills
+}
+
+/** Kills the gateway or a part of it. Resolves when all of it serves again. @returns what was killed */
+async function killSomething(gateway: Gateway, random: SeededRandom, workers: number): Promise<string> {
+  const what = workers === 1 ? 'all' : random.pick(['worker', 'worker', 'parent', 'all'])
+  if (what === 'worker') {
+    await gateway.killWorker(random)
+    return what
+  }
+  await (what === 'parent' ? gateway.killParent() : gateway.kill())
+  await sleep(random.between(0, LONGEST_AWAY_MS))
+  await gateway.start()
+  return what
 }
 
 /** Of three brokers one may be down: the others still take what all in-sync replicas must have. */
@@ -168,11 +182,11 @@ class OneBrokerDown {
 }
 
 /** Waits until nothing is in the durable log any more. */
-async function drain(walDirectory: string): Promise<void> {
+async function drain(walDirectories: readonly string[]): Promise<void> {
   for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; ; await sleep(100)) {
-    const { backlog } = inspectLog(new NodeDirectory(walDirectory))
-    if (backlog.size === 0) return
-    const left = [...backlog].map(([name, { openEntries }]) => `${name}: ${openEntries}`)
+    const backlogs = walDirectories.flatMap(path => [...inspectLog(new NodeDirectory(path)).backlog])
+    if (backlogs.length === 0) return
+    const left = backlogs.map(([name, { openEntries }]) => `${name}: ${openEntries}`)
     if (performance.now() > deadline) throw new Error(`not drained in ${DRAIN_TIMEOUT_MS} ms: ${left.join(', ')}`)
   }
 }

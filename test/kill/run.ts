@@ -12,6 +12,7 @@ import { type KillOptions, problemsOf, runKill } from './run-kill.js'
  *
  *   npm run test:kill                                 the embedded broker, then real Kafka, then with brokers killed too
  *   npm run test:kill -- --on kafka --kills 10 --records 100000 --seed 7
+ *   npm run test:kill -- --on embedded --workers 2    one of two workers is killed, or the process that started them, or all
  */
 const { values } = parseArgs({
   options: {
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '50' },
     records: { type: 'string', default: '1000000' },
     seed: { type: 'string', default: String((Math.random() * 2 ** 31) | 0) },
+    workers: { type: 'string', default: '1' },
     set: { type: 'string', multiple: true, default: [] }
   }
 })
@@ -37,10 +39,11 @@ async function runOn(where: string): Promise<boolean> {
     clients: { sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
     seed: Number(values.seed),
     killsBrokers: where === 'kafka-killed',
+    workers: Number(values.workers),
     settings: values.set,
     say
   }
-  say(`${where}, seed ${options.seed}: ${options.kills} kills, ${options.records} records`)
+  say(`${where}, seed ${options.seed}: ${options.kills} kills, ${options.records} records, ${options.workers} workers`)
   try {
     const result = await runKill(options)
     const { kills, brokerKills, slowestStartMs, seconds } = result

@@ -6,7 +6,8 @@ import type { RouterMessage, RouterRequest, RouterResult } from '../../src/opera
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { SeededRandom } from '../support/random.js'
 import { type SoakWorld, spawnSoakActor } from './actors.js'
-import { type FromBroker, soakPartitions, soakTopics, type ToBroker } from './protocol.js'
+import { soakPartitions, soakTopics, type ToBroker } from './protocol.js'
+import { messageOf, type Sample, slopePerMinute } from './samples.js'
 
 export interface SoakOptions {
   readonly seconds: number
@@ -32,12 +33,6 @@ export interface SoakReport {
 const CACHE_BOUND_BYTES = 8 * 1024 * 1024
 const SAMPLE_MS = 1_000
 const SETTLE_MS = 40_000
-
-interface Sample {
-  readonly atMs: number
-  readonly rssMb: number
-  readonly heapMb: number
-}
 
 /** Actors ask a Router whose brokers fail at random; every request is counted going in and every answer coming out. */
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
@@ -161,31 +156,4 @@ async function watch(
 async function settled(account: { readonly sent: number; readonly answered: number }): Promise<void> {
   const deadline = performance.now() + SETTLE_MS
   while (account.answered < account.sent && performance.now() < deadline) await sleep(50)
-}
-
-function slopePerMinute(samples: readonly Sample[], of: (sample: Sample) => number): number {
-  const warm = samples.slice(Math.floor(samples.length / 4))
-  const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
-  const [meanX, meanY] = [mean(warm.map(sample => sample.atMs)), mean(warm.map(of))]
-  let covariance = 0
-  let variance = 0
-  for (const sample of warm) {
-    covariance += (sample.atMs - meanX) * (of(sample) - meanY)
-    variance += (sample.atMs - meanX) ** 2
-  }
-  return variance === 0 ? 0 : (covariance / variance) * 60_000
-}
-
-function messageOf<Type extends FromBroker['type']>(
-  broker: ChildProcess,
-  type: Type
-): Promise<Extract<FromBroker, { type: Type }>> {
-  return new Promise(resolve => {
-    const listen = (message: FromBroker): void => {
-      if (message.type !== type) return
-      broker.off('message', listen)
-      resolve(message as Extract<FromBroker, { type: Type }>)
-    }
-    broker.on('message', listen)
-  })
 }

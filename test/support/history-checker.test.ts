@@ -137,4 +137,47 @@ describe('history checker', () => {
     }
     expect(history.check(log, idOf).violations).to.deep.equal([])
   })
+
+  describe('of a gateway of several processes', () => {
+    type Record = readonly [id: string, connection: number | undefined, offsetTold: number | undefined]
+
+    /** Records of one key in the order of their sending; they are in the log as `order` says. */
+    function rulesOf(sent: readonly Record[], order: readonly string[], areConnectionsOrdered = false): Rule[] {
+      const history = new History()
+      const log = order.map((id, offset) => ({ topic: 'orders', partition: 0, offset, key: 'k', value: `${id} x` }))
+      for (const [id, connection, offset] of sent) {
+        history.invoke({ id, topic: 'orders', key: 'k', value: `${id} x` })
+        if (connection !== undefined) history.sentOver(id, connection)
+        history.complete(id, { type: 'ok', ...(offset !== undefined && { partition: 0, offset }) })
+      }
+      return history.check(log, idOf, { areConnectionsOrdered }).violations.map(({ rule }) => rule)
+    }
+
+    it('allows records of two connections to change places', () => {
+      const sent: Record[] = [
+        ['id1', 1, undefined],
+        ['id2', 2, undefined],
+        ['id3', undefined, undefined]
+      ]
+      expect(rulesOf(sent, ['id3', 'id2', 'id1'])).to.deep.equal([])
+      expect(rulesOf(sent, ['id3', 'id2', 'id1'], true)).to.deep.equal(['reordered', 'reordered'])
+    })
+
+    it('catches records of one connection that have changed places, whatever came between them', () => {
+      const sent: Record[] = [
+        ['id1', 1, undefined],
+        ['id2', 2, undefined],
+        ['id3', 1, undefined]
+      ]
+      expect(rulesOf(sent, ['id2', 'id3', 'id1'])).to.deep.equal(['reordered'])
+    })
+
+    it('catches a record before one that was known to be in Kafka', () => {
+      const sent: Record[] = [
+        ['id1', 1, 1],
+        ['id2', 2, undefined]
+      ]
+      expect(rulesOf(sent, ['id2', 'id1'])).to.deep.equal(['reordered'])
+    })
+  })
 })

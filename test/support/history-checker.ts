@@ -23,6 +23,8 @@ export interface Sent {
   readonly hash: string
   /** Absent at the end of a run: the request was never answered. */
   outcome?: Outcome
+  /** Which one it was sent over; absent: none. */
+  connection?: number
 }
 
 /** A record that is about to be sent. */
@@ -79,6 +81,7 @@ export interface Verdict {
 /** Told of everything that is written into a history, at once. */
 export interface HistorySink {
   invoked(sent: Sent): void
+  sentOver(id: string, connection: number): void
   completed(id: string, outcome: Outcome): void
 }
 
@@ -88,6 +91,11 @@ export interface CheckRules {
    * was dead before the next one was sent.
    */
   readonly areLostOnesOrdered?: boolean
+  /**
+   * Whether records of a key keep their order whatever connection they came over. Otherwise they keep that of their
+   * connection, and come behind those that were known to be in Kafka before. Default: yes.
+   */
+  readonly areConnectionsOrdered?: boolean
 }
 
 /** The record of what clients did. Ids must be unique. */
@@ -115,6 +123,14 @@ export class History {
   restore(sent: Omit<Sent, 'outcome'>): void {
     if (this.#sent.has(sent.id)) throw new Error(`id ${sent.id} was used before`)
     this.#sent.set(sent.id, { ...sent })
+  }
+
+  /** Notes the connection of a record. */
+  sentOver(id: string, connection: number): void {
+    const sent = this.#sent.get(id)
+    if (!sent) throw new Error(`id ${id} was never sent`)
+    sent.connection = connection
+    this.#sink?.sentOver(id, connection)
   }
 
   /** Notes the one answer to a record. */
@@ -213,16 +229,15 @@ const isAt = (record: Found, place: { readonly partition?: number; readonly offs
 function checkOrder(
   all: Iterable<Sent>,
   found: ReadonlyMap<string, readonly Found[]>,
-  { areLostOnesOrdered = false }: CheckRules
+  { areLostOnesOrdered = false, areConnectionsOrdered = true }: CheckRules
 ): Violation[] {
   const violations: Violation[] = []
-  const last = new Map<string, Found>()
+  const last = new LastOfKeys(areConnectionsOrdered)
   for (const sent of all) {
     const record = found.get(sent.id)?.reduce((first, other) => (other.offset < first.offset ? other : first))
     const isLost = sent.outcome?.type === 'unknown' && !sent.outcome.answered
     if (!record || (isLost && !areLostOnesOrdered)) continue
-    const lane = laneOf(sent)
-    const before = last.get(lane)
+    const before = last.before(sent)
     if (before && before.partition !== record.partition) {
       violations.push({ rule: 'split', what: `${sent.id}: ${placeOf(sent, record)} after ${placeOf(sent, before)}` })
     } else if (before && before.offset > record.offset) {
@@ -230,9 +245,38 @@ function checkOrder(
         rule: 'reordered',
         what: `${sent.id}: ${placeOf(sent, record)} was sent after ${placeOf(sent, before)}`
       })
-    } else last.set(lane, record)
+    } else last.add(sent, record)
   }
   return violations
+}
+
+/** The last records of each key: of all, or of each connection and of those that were known to be in Kafka. */
+class LastOfKeys {
+  readonly #areConnectionsOrdered: boolean
+  readonly #last = new Map<string, Found>()
+
+  constructor(areConnectionsOrdered: boolean) {
+    this.#areConnectionsOrdered = areConnectionsOrdered
+  }
+
+  /** What a record has to come behind. */
+  before(sent: Sent): Found | undefined {
+    const lane = laneOf(sent)
+    const [own, other] = [this.#last.get(`${lane} ${this.#groupOf(sent)}`), this.#last.get(`${lane} inKafka`)]
+    if (own === undefined || other === undefined) return own ?? other
+    return own.offset > other.offset ? own : other
+  }
+
+  add(sent: Sent, record: Found): void {
+    const lane = laneOf(sent)
+    this.#last.set(`${lane} ${this.#groupOf(sent)}`, record)
+    if (sent.outcome?.type === 'ok' && sent.outcome.offset !== undefined) this.#last.set(`${lane} inKafka`, record)
+  }
+
+  #groupOf({ id, connection }: Sent): string {
+    if (this.#areConnectionsOrdered) return 'all'
+    return connection === undefined ? `record ${id}` : `connection ${connection}`
+  }
 }
 
 const describe = (record: Logged): string =>

@@ -7,6 +7,7 @@ const FLUSH_BYTES = 64 * 1024
  * A history in a file that is only appended to, one line for each thing that happened:
  *
  *   invoke   ID TOPIC KEY COUNTER HASH
+ *   over     ID CONNECTION
  *   ok       ID [PARTITION OFFSET]
  *   fail     ID
  *   unknown  ID answered|lost
@@ -25,6 +26,10 @@ export class HistoryFile implements HistorySink {
 
   invoked({ id, topic, key, counter, hash }: Sent): void {
     this.#add(`invoke ${id} ${encodeURIComponent(topic)} ${encodeURIComponent(key)} ${counter} ${hash}\n`)
+  }
+
+  sentOver(id: string, connection: number): void {
+    this.#add(`over ${id} ${connection}\n`)
   }
 
   completed(id: string, outcome: Outcome): void {
@@ -70,6 +75,7 @@ export function readHistory(path: string): History {
     const [what, id, ...details] = line.split(' ')
     if (what === '' || id === undefined) continue
     if (what === 'invoke') history.restore({ id, ...toSent(details) })
+    else if (what === 'over') history.sentOver(id, Number(details[0]))
     else history.complete(id, toOutcome(what!, details))
   }
   return history

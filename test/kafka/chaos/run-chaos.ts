@@ -47,6 +47,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await nemesis.run(performance.now() + seconds * 1000)
     await Promise.all(loops.map(loop => loop.stop()))
     await drain(gateway, topics, history)
+    await nothingWaits(gateway)
     say('healed and drained')
     const exitCode = await gateway.stop()
     const log = (await Promise.all(topics.map(topic => kcatConsume(cluster.bootstrap, topic)))).flat().map(record => ({
@@ -128,6 +129,22 @@ async function drain(gateway: GatewayProcess, topics: readonly string[], history
       }
     }
   }
+}
+
+/** Of several processes each may hold records of a partition. */
+async function nothingWaits(gateway: GatewayProcess): Promise<void> {
+  const deadline = performance.now() + drainTimeoutMs
+  while ((await bufferedRecords(gateway)) > 0) {
+    if (performance.now() > deadline) throw new Error(`records waited for more than ${drainTimeoutMs} ms`)
+    await sleep(100)
+  }
+}
+
+async function bufferedRecords({ managementUrl }: GatewayProcess): Promise<number> {
+  const text = await (await fetch(`${managementUrl}/metrics`)).text()
+  const [, value] = text.match(/^castellan_delivery_buffered_records(?:\{[^}]*\})? (\d+)$/m) ?? []
+  if (value === undefined) throw new Error('/metrics does not say how many records wait')
+  return Number(value)
 }
 
 function sum(loops: readonly PushLoop[]): PushCounts {
