@@ -1,6 +1,6 @@
 import { decodeSubscription, encodeAssignment } from '../wire/protocol/consumer-protocol.js'
 import type { GroupHands, Timer } from './hands.js'
-import { lookUpPartitions, type PartitionsOf } from './partition-counts.js'
+import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
 
 /** A member as the coordinator describes it to the leader. */
@@ -16,12 +16,18 @@ export interface Assignment {
   readonly assignment: Buffer
 }
 
+/** How soon topics are looked up again of which brokers could not tell anything. */
+const UNCLEAR_CHECK_MS = 1_000
+
 /** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
 export class GroupLeader {
   readonly #hands: GroupHands
   /** How many partitions the topics of the group had when they were assigned. */
   #counts: ReadonlyMap<string, number> = new Map()
+  /** Of them, those whose partitions brokers could not tell; they keep the ones they had. */
+  #unclear: readonly string[] = []
   #watch: Timer | undefined
+  #recheck: Timer | undefined
 
   constructor(hands: GroupHands) {
     this.#hands = hands
@@ -31,10 +37,12 @@ export class GroupLeader {
   assign(members: readonly JoinedMember[], onAssigned: (assignments: readonly Assignment[] | undefined) => void): void {
     const subscribers = members.map(member => ({ ...member, topics: topicsOf(member.metadata) }))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    const ask: Parameters<typeof lookUpPartitions>[0] = (...question) =>
-      this.#hands.ask('fetchTopicMetadata', ...question)
-    lookUpPartitions(ask, topics, partitionsOf => {
+    this.#lookUp(topics, (found, unclear) => {
+      const before = this.#counts
+      const partitionsOf: PartitionsOf | undefined =
+        found && (topic => (unclear.includes(topic) ? firstOf(before.get(topic) ?? 0) : found(topic)))
       if (partitionsOf) this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
+      this.#unclear = unclear
       onAssigned(partitionsOf && encodeAll(subscribers, partitionsOf))
     })
   }
@@ -43,13 +51,39 @@ export class GroupLeader {
   watch(onChanged: () => void): void {
     this.stop()
     this.#watch = this.#hands.watchTopics(this.#counts, onChanged)
+    if (this.#unclear.length > 0) this.#checkSoon(onChanged)
   }
 
   stop(): void {
     this.#watch?.cancel()
     this.#watch = undefined
+    this.#recheck?.cancel()
+    this.#recheck = undefined
+  }
+
+  #checkSoon(onChanged: () => void): void {
+    const recheck = this.#hands.after(UNCLEAR_CHECK_MS, () =>
+      this.#lookUp(this.#unclear, (partitionsOf, unclear) => {
+        if (this.#recheck !== recheck) return
+        const isChanged = (topic: string): boolean => partitionsOf!(topic).length > this.#counts.get(topic)!
+        if (partitionsOf && this.#unclear.some(isChanged)) {
+          this.stop()
+          onChanged()
+        } else {
+          if (partitionsOf) this.#unclear = unclear
+          if (this.#unclear.length > 0) this.#checkSoon(onChanged)
+        }
+      })
+    )
+    this.#recheck = recheck
+  }
+
+  #lookUp(topics: readonly string[], onFound: OnPartitions): void {
+    lookUpPartitions((...question) => this.#hands.ask('fetchTopicMetadata', ...question), topics, onFound)
   }
 }
+
+const firstOf = (count: number): readonly number[] => Array.from({ length: count }, (_, partition) => partition)
 
 /** Members of other clients may send what cannot be read; they get nothing, and the others are assigned all the same. */
 function topicsOf(metadata: Buffer): readonly string[] {

@@ -1,12 +1,15 @@
 import type { FetchTopicMetadata, FetchTopicMetadataResult } from '../operations.js'
 import { isTopic } from '../requests/problems.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 const TIMEOUT_MS = 10_000
 
 /** The partitions of a topic; none when there is no such topic. */
 export type PartitionsOf = (topic: string) => readonly number[]
+
+/** @param unclear topics of which brokers cannot tell anything at the moment; they are without partitions */
+export type OnPartitions = (partitionsOf: PartitionsOf | undefined, unclear: readonly string[]) => void
 
 type AskMetadata = (
   request: Omit<FetchTopicMetadata, 'type' | 'requester'>,
@@ -17,17 +20,22 @@ type AskMetadata = (
  * Looks up which partitions topics have. Calls back with `undefined` when no broker answers. Members of other clients may
  * subscribe to names that no topic can have: those are not asked for, and have no partitions.
  */
-export function lookUpPartitions(
-  ask: AskMetadata,
-  topics: readonly string[],
-  onFound: (partitionsOf: PartitionsOf | undefined) => void
-): void {
+export function lookUpPartitions(ask: AskMetadata, topics: readonly string[], onFound: OnPartitions): void {
   const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
   ask(request, result => {
-    if (result.type !== 'success') onFound(undefined)
-    else onFound(topic => partitionsIn(result.topics.get(topic)))
+    if (result.type !== 'success') onFound(undefined, [])
+    else {
+      const unclear = topics.filter(topic => isUnclear(result.topics.get(topic)))
+      onFound(topic => partitionsIn(result.topics.get(topic)), unclear)
+    }
   })
 }
 
 const partitionsIn = (metadata: TopicMetadata | undefined): readonly number[] =>
   metadata?.errorCode === errorCodes.NONE ? metadata.partitions.map(({ partition }) => partition) : []
+
+/** That there is no such topic is clear: others need not wait until there is one. */
+const isUnclear = (metadata: TopicMetadata | undefined): boolean =>
+  metadata !== undefined &&
+  metadata.errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION &&
+  kafkaErrorOf(metadata.errorCode).retriable

@@ -34,6 +34,7 @@ describe('consumer groups on a cluster with faults', function () {
     return instance
   }
   const { ILLEGAL_GENERATION, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR } = errorCodes
+  const { COORDINATOR_NOT_AVAILABLE, LEADER_NOT_AVAILABLE } = errorCodes
 
   it('pixy F4 a commit that fails is made again until it works', async () => {
     const instance = await start()
@@ -48,7 +49,7 @@ describe('consumer groups on a cluster with faults', function () {
       await new Promise(resolve => setTimeout(resolve, 20))
   })
 
-  it('pixy F8 pixy F10 all pending commits land when the coordinator was gone and is back', async () => {
+  it('pixy F8 F10 all pending commits land when the coordinator was gone and is back', async () => {
     const instance = await start({ sessionTimeoutMs: 20_000 })
     for (const partition of [0, 1]) await instance.produce('orders', partition, numbered('m', 5))
     await instance.take('billing', 'orders', 4)
@@ -62,7 +63,59 @@ describe('consumer groups on a cluster with faults', function () {
     expect(await other.committed('billing', 'orders', 1)).to.equal('5')
   })
 
-  it('pixy F12 pixy F13 the last of many acks is what stays committed, in each of ten groups', async () => {
+  it('pixy F7 a group whose commits are refused does not hold up those of another one of the same coordinator', async () => {
+    cluster.createTopic('bills', { partitions: 1, replicationFactor: 2 })
+    const instance = await start()
+    await instance.produce('bills', 0, ['b0'])
+    await instance.produce('orders', 0, numbered('m', 5))
+    const refused = { api: 'OffsetCommit', topic: 'bills', count: Infinity } as const
+    const fault = cluster.faults.add(refused, { type: 'error', errorCode: COORDINATOR_LOAD_IN_PROGRESS })
+    await instance.take('stuck', 'bills', 1)
+    await fault.whenFired(2)
+    await instance.take('billing', 'orders', 5)
+    while ((await instance.committed('billing', 'orders', 0)) !== '5')
+      await new Promise(resolve => setTimeout(resolve, 20))
+    expect(await instance.committed('stuck', 'bills', 0)).to.equal('none')
+    fault.remove()
+    while ((await instance.committed('stuck', 'bills', 0)) !== '1')
+      await new Promise(resolve => setTimeout(resolve, 20))
+  })
+
+  it('pixy F2 a group whose coordinator is not known can be left', async () => {
+    const instance = await start()
+    const fault = cluster.faults.add(
+      { api: 'FindCoordinator', count: Infinity },
+      { type: 'error', errorCode: COORDINATOR_NOT_AVAILABLE }
+    )
+    const waiting = instance.consume('billing', 'orders', 60_000)
+    await fault.whenFired(2)
+    await instance.castellan.groups.stop(100, 1_000)
+    expect(await waiting).to.include({ type: 'failed', code: 'shuttingDown' })
+    expect(instance.castellan.groups.size).to.equal(0)
+  })
+
+  it('pixy E5 pixy A7 a partition without a leader is read once it has one', async () => {
+    await (await start()).produce('orders', 0, ['m0'])
+    const leaderless = { api: 'Metadata', topic: 'orders', count: 5 } as const
+    const fault = cluster.faults.add(leaderless, { type: 'error', errorCode: LEADER_NOT_AVAILABLE })
+    const message = (await start()).next('billing', 'orders', 30_000)
+    await fault.whenFired(5)
+    expect(String((await message).value)).to.equal('m0')
+  })
+
+  it('pixy E8 a group whose partitions have no leader can be left', async () => {
+    const instance = await start()
+    await instance.take('billing', 'orders', 0)
+    const leaderless = { api: 'Fetch', topic: 'orders', count: Infinity } as const
+    const fault = cluster.faults.add(leaderless, { type: 'error', errorCode: LEADER_NOT_AVAILABLE })
+    const waiting = instance.consume('billing', 'orders', 60_000)
+    await fault.whenFired(2)
+    await instance.castellan.groups.stop(100)
+    expect(await waiting).to.include({ type: 'failed', code: 'shuttingDown' })
+    expect(instance.castellan.groups.size).to.equal(0)
+  })
+
+  it('pixy F12 F13 the last of many acks is what stays committed, in each of ten groups', async () => {
     const instance = await start()
     await instance.produce('orders', 0, numbered('m', 100))
     const groups = numbered('g', 10)
@@ -72,7 +125,7 @@ describe('consumer groups on a cluster with faults', function () {
     for (const group of groups) expect(await other.committed(group, 'orders', 0)).to.equal('100')
   })
 
-  it('a member that was expelled joins again; what it had not acknowledged is offered again', async () => {
+  it('pixy S9 a member that was expelled joins again; what it had not acknowledged is offered again', async () => {
     const instance = await start()
     await instance.produce('orders', 0, numbered('m', 3))
     const first = await instance.next('billing', 'orders')
@@ -132,7 +185,7 @@ describe('consumer groups on a cluster with faults', function () {
     expect(values(await after.take('billing', 'orders', 1))).to.deep.equal(['m2'])
   })
 
-  it('pixy D1 pixy D3 a group that ended starts anew with the next request', async () => {
+  it('pixy D1 D3 S6 a group that ended starts anew with the next request', async () => {
     const instance = await start({ subscriptionTimeoutMs: 100 })
     await instance.produce('orders', 0, numbered('m', 4))
     for (const expected of ['m0', 'm1', 'm2']) {
@@ -164,7 +217,7 @@ describe('consumer groups on a cluster with faults', function () {
     await instance.castellan.groups.stop(100)
   })
 
-  it('a bug in one group answers its requests and leaves the others alone; the next request starts it anew', async () => {
+  it('pixy E6 a bug in one group answers its requests and leaves the others alone; the next request starts it anew', async () => {
     const instance = await start()
     await instance.produce('orders', 0, ['m0'])
     const waiting = instance.consume('billing', 'nothing here', 30_000)
@@ -177,7 +230,7 @@ describe('consumer groups on a cluster with faults', function () {
     expect(values(await instance.take('billing', 'orders', 1))).to.deep.equal(['m0'])
   })
 
-  it('pixy E16 pixy E13 a partition that cannot be read does not hold up its neighbour', async () => {
+  it('pixy E16 E13 a partition that cannot be read does not hold up its neighbour', async () => {
     const instance = await start()
     await instance.produce('orders', 0, ['stuck'])
     await instance.produce('orders', 1, numbered('m', 1_000))
@@ -189,7 +242,7 @@ describe('consumer groups on a cluster with faults', function () {
     expect(values(await instance.take('billing', 'orders', 1))).to.deep.equal(['stuck'])
   })
 
-  it('pixy E12 pixy E14 leaders that move and brokers that bounce are followed', async () => {
+  it('pixy E12 E14 leaders that move and brokers that bounce are followed', async () => {
     const instance = await start()
     const expected: string[] = []
     for (let round = 0; round < 4; round++) {
