@@ -6,6 +6,7 @@ import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
+import { decodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const SUBSCRIPTION_MS = 1_000
@@ -16,7 +17,7 @@ class GroupHarness {
   readonly world = new GroupWorld(run(0, 100))
   readonly consumer: GroupConsumer
   readonly #deadlines = new Deadlines(this.world.clock)
-  hasEnded = false
+  ends = 0
   stoppedAt: number | undefined
 
   constructor(settings: Partial<ConsumerSettings> = {}) {
@@ -33,9 +34,13 @@ class GroupHarness {
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
       tell: message => this.consumer.receive(message),
-      onEnded: () => (this.hasEnded = true),
+      onEnded: () => this.ends++,
       onLate: () => {}
     })
+  }
+
+  get hasEnded(): boolean {
+    return this.ends > 0
   }
 
   /** Asks for a message, which there always is. */
@@ -77,7 +82,7 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.world.newly('joinGroup'), harness.world.newly('leaveGroup')]).to.deep.equal([1, 0])
   })
 
-  it('pixy T4 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
+  it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
     const harness = new GroupHarness()
     harness.next().ack()
     harness.world.pass(SUBSCRIPTION_MS - 10)
@@ -116,7 +121,7 @@ describe('a group, as one process takes part in it', () => {
     expect(harness.stoppedAt! - stoppedAt).to.be.within(500, 510)
   })
 
-  it('pixy T8 pixy C17 the ack itself ends the wait', () => {
+  it('pixy T8 C17 the ack itself ends the wait', () => {
     const harness = new GroupHarness()
     const message = harness.next()
     harness.world.pass(SUBSCRIPTION_MS + 500)
@@ -189,7 +194,7 @@ describe('a group, as one process takes part in it', () => {
     expect(harness.world.committed!.offset).to.equal(1)
   })
 
-  it('pixy S1 pixy S2 topics that are asked for in quick succession are joined for together', () => {
+  it('pixy S1 S2 topics that are asked for in quick succession are joined for together', () => {
     const harness = new GroupHarness()
     harness.next('orders').ack()
     for (const topic of ['bills', 'audits', 'claims']) {
@@ -198,6 +203,43 @@ describe('a group, as one process takes part in it', () => {
     }
     harness.world.pass(100)
     expect(harness.world.newly('joinGroup')).to.be.within(2, 3)
+    const { request } = harness.world.asked.findLast(({ kind }) => kind === 'joinGroup')!
+    const [{ metadata }] = request['protocols'] as unknown as [{ metadata: Buffer }]
+    expect(decodeSubscription(metadata)).to.deep.equal(['audits', 'bills', 'claims', 'orders'])
+  })
+
+  it('pixy D6 a stop ends partitions, then the member, then the group', () => {
+    const harness = new GroupHarness()
+    harness.next().ack()
+    const waiting = [harness.ask(), harness.ask()]
+    for (let asked = 0; asked < 98; asked++) waiting.push(harness.ask())
+    harness.stop(1_000)
+    harness.world.pass(10_000)
+    const ends = harness.world.asked
+      .map(({ kind }) => kind)
+      .filter(kind => /commitConsumerOffset|leaveGroup/.test(kind))
+    expect([ends.at(-1), ends.filter(kind => kind === 'leaveGroup').length]).to.deep.equal(['leaveGroup', 1])
+    expect(harness.stoppedAt).to.be.above(0)
+    expect(waiting.filter(({ answer }) => answer === undefined)).to.deep.equal([])
+    expect(waiting.at(-1)!.answer?.type).to.equal('failed')
+  })
+
+  it('pixy D7 D8 a group ends once with its last topic, unless it is asked again', () => {
+    const harness = new GroupHarness()
+    harness.next('orders').ack()
+    harness.next('bills').ack()
+    for (let round = 0; round < 3; round++) {
+      harness.world.pass(SUBSCRIPTION_MS - 100)
+      harness.next('orders').ack()
+    }
+    expect([harness.ends, harness.consumer.topicCount]).to.deep.equal([0, 1])
+    harness.world.pass(SUBSCRIPTION_MS - 100)
+    harness.next('orders').ack()
+    harness.world.pass(SUBSCRIPTION_MS + 10)
+    expect([harness.ends, harness.consumer.topicCount]).to.deep.equal([1, 0])
+    expect(harness.world.asked.at(-1)!.kind).to.equal('leaveGroup')
+    harness.world.pass(60_000)
+    expect([harness.ends, harness.world.asked.at(-1)!.kind]).to.deep.equal([1, 'leaveGroup'])
   })
 
   it('without a heartbeat for the session time it does not offer what others may have', () => {

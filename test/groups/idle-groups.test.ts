@@ -169,7 +169,7 @@ describe('reads that groups share', () => {
   const answer = (type: 'noMessages' | 'offsetOutOfRange'): void =>
     asked.shift()!.requester.reply({ operation: 'fetchData', topicPartition, offset: 0, type } as FetchDataResult)
 
-  it('are those of the same offset that are under way', () => {
+  it('pixy A5 E4 are those of the same offset that are under way', () => {
     read('ann', 5)
     read('bob', 5)
     read('cid', 6)

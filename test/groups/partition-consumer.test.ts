@@ -82,7 +82,7 @@ describe('one partition of a group', () => {
     expect([harness.position?.offset, harness.next()]).to.deep.equal([3, 3])
   })
 
-  it('pixy P2 a stored offset beyond the end is honoured', () => {
+  it('pixy P2 E15 a stored offset beyond the end is honoured', () => {
     const world = new GroupWorld(run(0, 10))
     world.committed = { offset: 13, metadata: '' }
     const harness = new PartitionHarness(world)
@@ -93,7 +93,7 @@ describe('one partition of a group', () => {
     expect(harness.nextFew(3)).to.deep.equal([13, 14, undefined])
   })
 
-  it('begins at the oldest offset where the committed one was deleted', () => {
+  it('pixy E15 begins at the oldest offset where the committed one was deleted', () => {
     const world = new GroupWorld(run(0, 10))
     world.logStart = 6
     world.committed = { offset: 2, metadata: '' }
@@ -114,7 +114,7 @@ describe('one partition of a group', () => {
     expect(consumer.take().offset).to.equal(1)
   })
 
-  it('pixy P4 never delivers what the metadata says is acknowledged', () => {
+  it('pixy P4 F1 never delivers what the metadata says is acknowledged', () => {
     const world = new GroupWorld(run(0, 10))
     world.committed = { offset: 0, metadata: 'BDCB' }
     const harness = new PartitionHarness(world)
@@ -131,7 +131,7 @@ describe('one partition of a group', () => {
     expect(harness.position).to.deep.equal({ offset: 1, metadata: '' })
   })
 
-  it('pixy P6 pixy H50 offers one more than may be pending, and another one for each ack', () => {
+  it('pixy P6 offers one more than may be pending, and another one for each ack', () => {
     const world = new GroupWorld(run(0, 10))
     world.committed = { offset: 0, metadata: '' }
     const harness = new PartitionHarness(world, { maxPendingMessages: 3 })
@@ -287,7 +287,7 @@ describe('one partition of a group', () => {
     expect(reads[0]!.request).to.include({ maxWaitMs: 10_000, timeoutMs: 40_000 })
   })
 
-  it('pixy P14 pixy E9 goes on at the next offset there is when what it was to read is deleted', () => {
+  it('pixy P14 E9 goes on at the next offset there is when what it was to read is deleted', () => {
     const world = new GroupWorld(run(0, 20))
     world.batchSize = 2
     world.committed = { offset: 0, metadata: '' }
@@ -380,7 +380,7 @@ describe('one partition of a group', () => {
     expect(world.metrics.of('skipped_batches')).to.equal(1)
   })
 
-  it('tries again after a pause when the Router cannot answer', () => {
+  it('pixy F3 A8 tries again after a pause when the Router cannot answer, or has no room', () => {
     const world = new GroupWorld(run(0, 6))
     const failed = { type: 'failed', retriable: true }
     world.answers.push({ kind: 'fetchConsumerOffset', result: failed }, { kind: 'fetchData', result: failed })

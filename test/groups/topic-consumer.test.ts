@@ -130,7 +130,7 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['dan: 0/3'])
   })
 
-  it('pixy T3 pixy C12 a request whose time is up is told so, and takes no message', async () => {
+  it('pixy T3 a request whose time is up is told so, and takes no message', async () => {
     const harness = new TopicHarness(time, [0])
     harness.consumer.resume()
     harness.ask('ann')
@@ -161,7 +161,7 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['bob: 0/0', 'cid: 0/1'])
   })
 
-  it('pixy M1 pixy M3 serves one message of each partition in turn, in ascending order', () => {
+  it('pixy M1 M3 serves one message of each partition in turn, in ascending order', () => {
     const harness = new TopicHarness(time, [5, 3, 2, 1])
     harness.consumer.resume()
     expect(harness.partitionsServed(11)).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 0])
@@ -173,7 +173,7 @@ describe('one topic of a group', () => {
     expect(harness.partitionsServed(3)).to.deep.equal([0, 0, 0])
   })
 
-  it('pixy M4 pixy C4 a partition with much to offer does not keep the others from their turn', () => {
+  it('pixy M4 a partition with much to offer does not keep the others from their turn', () => {
     const harness = new TopicHarness(time, [100, 2, 2])
     harness.consumer.resume()
     expect(harness.partitionsServed(6)).to.deep.equal([0, 1, 2, 0, 1, 2])
@@ -188,7 +188,23 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['ann: 1/0'])
   })
 
-  it('pixy M6 pixy M14 whatever partitions come and go, nothing is lost or doubled of those that stay', () => {
+  it('pixy M6 M9 M10 the partitions it begins with, other ones in their place, and the same again', () => {
+    const harness = new TopicHarness(time, [4, 4, 4, 4])
+    harness.consumer.assign([0, 1])
+    harness.consumer.resume()
+    harness.settle()
+    expect(harness.partitionsServed(3)).to.deep.equal([0, 1, 0])
+    harness.consumer.assign([2, 3])
+    harness.settle()
+    expect(harness.partitionsServed(3)).to.deep.equal([2, 3, 2])
+    harness.consumer.assign([2, 3])
+    harness.settle()
+    for (const name of ['ann', 'bob']) harness.ask(name)
+    // Each goes on where it was.
+    expect(harness.newly()).to.deep.equal(['ann: 3/1', 'bob: 2/2'])
+  })
+
+  it('pixy M7 M8 M11 M12 whatever partitions come and go, nothing is lost or doubled of those that stay', () => {
     const harness = new TopicHarness(time, [4, 4, 4])
     harness.consumer.resume()
     expect(harness.partitionsServed(3)).to.deep.equal([0, 1, 2])
@@ -208,7 +224,7 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['bob: 1/1'])
   })
 
-  it('offers nothing while it is paused', () => {
+  it('pixy M13 M14 offers nothing while it is paused, and goes on afterwards', () => {
     const harness = new TopicHarness(time, [3])
     harness.ask('ann')
     expect(harness.newly()).to.deep.equal([])
@@ -219,6 +235,9 @@ describe('one topic of a group', () => {
     harness.ask('bob')
     expect(harness.newly()).to.deep.equal([])
     expect(harness.consumer.ack(0, 0)).to.equal('acked')
+    harness.consumer.resume()
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['bob: 0/1'])
   })
 
   it('pixy M15 answers everybody when it stops', () => {

@@ -33,7 +33,7 @@ describe('who reads on behalf of consumer groups', function () {
   const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
     Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
 
-  it('pixy H34 one member, its client id, address and partitions; the same among all groups', async () => {
+  it('pixy H34 S11 one member, its client id, address and partitions; the same among all groups', async () => {
     await cluster.createTopic(topic, 4)
     const one = await start('pixy-1', 'pod-1')
     await one.produce(topic, 0, ['m0'])
@@ -47,7 +47,7 @@ describe('who reads on behalf of consumer groups', function () {
     expect(await readersOf(one, 'all')).to.deep.equal([reader])
   })
 
-  it('pixy H36 two instances share the partitions, and other groups are not told of', async () => {
+  it('pixy H36 S7 two instances share the partitions, and other groups are not told of', async () => {
     await cluster.createTopic(topic, 4)
     const [one, two] = [await start('pixy-1'), await start('pixy-2')]
     for (const partition of [0, 1, 2, 3]) await one.produce(topic, partition, [`p${partition}`])

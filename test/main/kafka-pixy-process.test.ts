@@ -124,7 +124,7 @@ describe('castellan kafka-pixy', function () {
       expect(failed.lines.join('\n') + failed.stderr).to.include(file('directory'))
     })
 
-    it('pixy H12 H54: after a stop the socket is gone, and the pid file is left', async () => {
+    it('pixy H12 H54 H44: after a stop the socket is gone, and the pid file is left', async () => {
       expect(readFileSync(file('pid'), 'utf8')).to.equal(String(child.process.pid))
       expect((statSync(file('pixy.sock')).mode & 0o777).toString(8)).to.equal('660')
       expect(await child.stop()).to.equal(0)

@@ -72,7 +72,7 @@ describe('broker pool', () => {
     beforeEach(() => pool.apply([node(1), node(2)]))
     const without2 = (): string[] => names(pool.apply([node(1)]))
 
-    it('gives back at once what was not sent, and is forgotten after three answers', () => {
+    it('pixy A1 gives back at once what was not sent, and is forgotten after three answers', () => {
       created[1]!.unsent = ['waits']
       expect(without2()).to.deep.equal(['waits'])
       created[1]!.unsent = ['came later']

@@ -101,7 +101,7 @@ describe('router: faults', () => {
     expect(attempts() - beforeLastMinute, 'attempts in a minute').to.be.within(1, 15)
   })
 
-  it('castle 9.16-D5 a topic that never exists is answered after a bounded number of refreshes', async () => {
+  it('castle 9.16-D5 pixy E7 a topic that never exists is answered after a bounded number of refreshes', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', call =>
       metadataOf(cluster.nodes, Object.fromEntries((call.topics ?? []).map(topic => [topic, { errorCode: 3 }])))
@@ -116,7 +116,7 @@ describe('router: faults', () => {
     expect(calls.every(({ allowAutoTopicCreation }) => !allowAutoTopicCreation)).to.equal(true)
   })
 
-  it('castle 9.16-D6 neither an unknown topic nor a leaderless partition holds up another', async () => {
+  it('castle 9.16-D6 pixy A9 neither an unknown topic nor a leaderless partition holds up another', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', call =>
       metadataOf(

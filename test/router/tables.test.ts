@@ -273,7 +273,7 @@ describe('refresh schedule', () => {
     return plan?.topics
   }
 
-  it('castle 9.16-D12 has one call in flight, and merges what is wanted meanwhile', () => {
+  it('castle 9.16-D12 pixy A4 has one call in flight, and merges what is wanted meanwhile', () => {
     schedule.want('a', false, 0)
     expect(schedule.start(0)?.topics).to.deep.equal(['a'])
     for (const topic of ['b', 'c', 'b']) schedule.want(topic, false, 1)
@@ -282,7 +282,7 @@ describe('refresh schedule', () => {
     expect(schedule.start(20)?.topics).to.deep.equal(['b', 'c'])
   })
 
-  it('castle 9.16-D12 refreshes one topic at once, then with a doubling pause; others are not held up', () => {
+  it('castle 9.16-D12 pixy A3 refreshes one topic at once, then with a doubling pause; others are not held up', () => {
     known.add('a').add('b')
     const started: number[] = []
     for (let now = 0; now <= 3_000; now++) {
@@ -294,7 +294,7 @@ describe('refresh schedule', () => {
     expect(refresh(3_000)).to.deep.equal(['b'])
   })
 
-  it('starts over with a first refresh after a quiet time', () => {
+  it('pixy A2 starts over with a first refresh after a quiet time', () => {
     known.add('a')
     schedule.want('a', false, 0)
     refresh(0)

@@ -4,9 +4,9 @@ import { kafkaPixyCommand } from '../../../src/dialects/kafka-pixy/command.js'
 import { goDurationMs } from '../../../src/dialects/kafka-pixy/compat/go-duration.js'
 import { ConfigError } from '../../../src/errors.js'
 
-async function load(text: string | undefined, flags: object = {}) {
+async function load(text: string | undefined, flags: object = {}, environment = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))
-  const given = { flags: all, environment: {}, readFile: () => text ?? '' }
+  const given = { flags: all, environment, readFile: () => text ?? '' }
   const translation = await kafkaPixyCommand.translate(given)
   const { config, notes } = translateConfig({}, translation, 'kafka-pixy')
   return { config, pixy: config.dialects['kafka-pixy'], notes }
@@ -67,6 +67,37 @@ describe("pixy: Kafka-Pixy's configuration", () => {
       'clusters.default.tls.keyFile': 'b',
       'clusters.default.tls.rejectUnauthorized': false
     })
+  })
+
+  it('pixy Y5: a file with every default of the original sets what a file without any of them sets', async () => {
+    const written = await load(`
+grpc_addr: 0.0.0.0:19091
+tcp_addr: 0.0.0.0:19092
+proxies:
+  default:
+    kafka: { seed_peers: ["localhost:9092"], tls: false, insecure: false }
+    net: { dial_timeout: 30s, read_timeout: 30s, write_timeout: 30s, sasl: { enable: false, handshake: false, user: "", password: "" } }
+    zoo_keeper: { seed_peers: ["localhost:2181"], chroot: "", session_timeout: 15s }
+    producer: { channel_buffer_size: 4096, max_message_bytes: 1000000, flush_bytes: 1048576, flush_frequency: 500ms, retry_backoff: 10s, retry_max: 6, required_acks: wait_for_all, partitioner: hash, timeout: 10s }
+    consumer: { disabled: false, ack_timeout: 5m, channel_buffer_size: 64, fetch_max_bytes: 1048576, fetch_max_wait: 250ms, long_polling_timeout: 3s, max_pending_messages: 300, max_retries: -1, offsets_commit_interval: 500ms, retry_backoff: 500ms, subscription_timeout: 15s }
+`)
+    const silent = await load('proxies: { default: {} }')
+    expect(written.pixy).to.deep.equal(silent.pixy)
+    expect(written.config.consumer).to.deep.equal(silent.config.consumer)
+    const { connectTimeoutMs: _, requestTimeoutMs: __, ...cluster } = written.config.clusters.default!
+    const { connectTimeoutMs: ___, requestTimeoutMs: ____, ...expected } = silent.config.clusters.default!
+    expect(cluster).to.deep.equal(expected)
+  })
+
+  it('pixy Y9: a client of Nomad is named by its allocation, unless it has a name', async () => {
+    const nomad = { NOMAD_ALLOC_ID: '5fc98185-17ff-26bc-a802-0c74fa471c99', NOMAD_ALLOC_INDEX: '3' }
+    const clientIdOf = async (text: string, environment: object) =>
+      (await load(text, {}, environment)).config.clusters.default!.clientId
+    expect(await clientIdOf('proxies: { default: {} }', nomad)).to.equal('kp_nomad_5fc98185_3')
+    const { NOMAD_ALLOC_ID } = nomad
+    expect(await clientIdOf('proxies: { default: {} }', { NOMAD_ALLOC_ID })).to.equal('kp_nomad_5fc98185')
+    expect(await clientIdOf('proxies: { default: { client_id: own } }', nomad)).to.equal('own')
+    expect(await clientIdOf('proxies: { default: {} }', {})).to.equal('castellan')
   })
 
   it('every key is translated or explained, and unknown ones are ignored', async () => {

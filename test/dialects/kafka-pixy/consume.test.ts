@@ -98,52 +98,6 @@ describe('pixy: consume', function () {
     })
   }
 
-  it('pixy H20: auto-ack gives each message once, per key in order, and commits', async () => {
-    const topic = await topicWith(0, 4)
-    const sent: Promise<unknown>[] = []
-    const counts = { A: 17, B: 19, C: 23, D: 29 }
-    for (const [key, count] of Object.entries(counts)) {
-      for (let i = 0; i < count; i++) sent.push(patient.produce(`/topics/${topic}/messages?sync&key=${key}`, `${i}`))
-    }
-    await Promise.all(sent)
-    const pixy = await PixyUnderTest.over(cluster, PATIENT)
-    const got = new Map<string, string[]>()
-    for (let i = 0; i < 88; i++) {
-      const { key, value, headers } = await next(pixy, topic)
-      expect(headers).to.deep.equal([])
-      got.set(text(key)!, [...(got.get(text(key)!) ?? []), text(value)!])
-    }
-    for (const [key, count] of Object.entries(counts)) expect(new Set(got.get(key)).size).to.equal(count)
-    await pixy.stop()
-    expect(await Promise.all([0, 1, 2, 3].map(partition => committedOf(topic, partition)))).to.deep.equal([
-      '17',
-      '29',
-      '23',
-      '19'
-    ])
-  })
-
-  it('pixy H21: with noAck nothing is committed', async () => {
-    const topic = await topicWith(2)
-    const pixy = await PixyUnderTest.over(cluster, PATIENT)
-    expect(await textOf(pixy, topic, `group=${topic}&noAck`)).to.equal('m0')
-    await pixy.stop()
-    expect(await committedOf(topic)).to.equal('0')
-  })
-
-  it('pixy H22: each request acknowledges the message before, the last one by itself', async () => {
-    const topic = await topicWith(3)
-    let place = 'noAck'
-    for (const expected of ['m0', 'm1', 'm2']) {
-      const { value, partition, offset } = await next(patient, topic, `group=${topic}&${place}`)
-      expect(text(value)).to.equal(expected)
-      place = `ackPartition=${partition}&ackOffset=${offset}`
-    }
-    await until(async () => (await committedOf(topic)) === '2')
-    expect(brief(await patient.post(`/topics/${topic}/acks?group=${topic}&partition=0&offset=2`))).to.equal('200 {}')
-    await until(async () => (await committedOf(topic)) === '3')
-  })
-
   it('pixy H23: a consumer that is switched off', async () => {
     const pixy = await PixyUnderTest.over(cluster, { 'dialects.kafka-pixy.consumerDisabled': 'true' })
     try {
@@ -177,7 +131,7 @@ describe('pixy: consume', function () {
     expect((await patient.get(`/clusters/nope/topics/${topic}/messages?group=${topic}`)).status).to.equal(400)
   })
 
-  it('pixy H50 P6: so many messages may wait for acks, and one more', async () => {
+  it('pixy H50: so many messages may wait for acks, and one more', async () => {
     const topic = await topicWith(6)
     const pixy = await PixyUnderTest.over(cluster, {
       ...QUICK,
@@ -328,7 +282,7 @@ describe('pixy: consume', function () {
       expect(acked.size).to.equal(messages)
     })
 
-    it('pixy H52: while the process stops, are told so at once', async () => {
+    it('while the process stops, are told so at once', async () => {
       const pixy = await PixyUnderTest.over(cluster, PATIENT)
       const topic = await topicWith(0)
       const polled = pixy.get(`/topics/${topic}/messages?group=${topic}`)

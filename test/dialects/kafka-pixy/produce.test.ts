@@ -19,40 +19,6 @@ describe('pixy: produce', function () {
   })
   after(() => pixy.stopAll())
 
-  it('pixy H3: asynchronous messages spread over partitions by their keys', async () => {
-    const other = await PixyUnderTest.over(pixy.cluster)
-    const before = pixy.ends('test.4', 4)
-    for (const key of ['1', '2', '3', '4', '5']) {
-      for (let i = 0; i < 10; i++) expect(brief(await other.produce(`${MESSAGES}?key=${key}`, 'm'))).to.equal('200 {}')
-    }
-    await other.stop()
-    expect(pixy.ends('test.4', 4).map((end, partition) => end - before[partition]!)).to.deep.equal([20, 10, 10, 10])
-  })
-
-  it('pixy H4: messages without a key are spread', async () => {
-    const before = pixy.ends('test.4', 4)
-    const sent = Array.from({ length: 100 }, () => pixy.produce(MESSAGES, 'm'))
-    await Promise.all(sent)
-    for (let i = 0; i < 100; i++) await pixy.produce(`${MESSAGES}?sync`, 'm')
-    const grown = pixy.ends('test.4', 4).map((end, partition) => end - before[partition]!)
-    expect(grown.reduce((sum, one) => sum + one)).to.equal(200)
-    expect(Math.min(...grown)).to.be.above(0)
-  })
-
-  it('pixy H5: an empty key is a key, always of partition 3', async () => {
-    const before = pixy.ends('test.4', 4)
-    for (let i = 0; i < 9; i++) await pixy.produce(`${MESSAGES}?key=`, 'm')
-    await pixy.produce(`${MESSAGES}?key=&sync`, 'm')
-    expect(pixy.ends('test.4', 4).map((end, partition) => end - before[partition]!)).to.deep.equal([0, 0, 0, 10])
-    expect(last('test.4', 3).key).to.have.length(0)
-  })
-
-  it('pixy H6: a text arrives byte for byte', async () => {
-    const { status, body } = await pixy.produce(`${MESSAGES}?key=foo&sync`, 'Превед Medved ☃')
-    expect([status, (JSON.parse(body) as { partition: number }).partition]).to.deep.equal([200, 1])
-    expect(String(last('test.4', 1).value)).to.equal('Превед Medved ☃')
-  })
-
   it('pixy H7: X-Kafka- headers become headers of the message', async () => {
     const answer = await pixy.produce(`${MESSAGES}?key=foo&sync`, 'm', {
       'X-Kafka-Foo': Buffer.from('bar').toString('base64'),
@@ -97,7 +63,7 @@ describe('pixy: produce', function () {
     expect(brief(await pixy.post(`${MESSAGES}?sync&key=foo&msg=query`, '', headers))).to.match(/^200 /)
   })
 
-  it('pixy H13: the largest message, uploaded in pieces, and one that is larger by a byte', async () => {
+  it('the largest message, and one that is larger by a byte', async () => {
     const value = Buffer.alloc(999_961, 'v')
     expect((await pixy.produce('/topics/test.1/messages?key=foo&sync', value)).status).to.equal(200)
     expect(last('test.1', 0).value!.equals(value)).to.equal(true)

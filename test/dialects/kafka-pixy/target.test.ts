@@ -1,5 +1,11 @@
 import { expect } from 'chai'
-import { goJson, goQuoted, goString, type Json } from '../../../src/dialects/kafka-pixy/go-json.js'
+import {
+  goJson,
+  goQuoted,
+  goString,
+  type Json,
+  withNumbersOnOneLine
+} from '../../../src/dialects/kafka-pixy/go-json.js'
 import { merged, parseQuery } from '../../../src/dialects/kafka-pixy/parameters.js'
 import { targetOf } from '../../../src/dialects/kafka-pixy/target.js'
 
@@ -102,6 +108,13 @@ describe('pixy: JSON as Go writes it', () => {
     }
     expect(goJson(value)).to.equal(
       '{\n  "b": [],\n  "a": {\n    "x": 1,\n    "y": [\n      null,\n      true\n    ]\n  },\n  "m": {\n    "a": {},\n    "z": 2,\n    "ü": 1\n  }\n}'
+    )
+  })
+
+  it('pixy X1: lists of numbers are on one line, everything else stays as it is', () => {
+    const value = { a: [1, -2, 30], b: [], c: ['1', '2'], d: [[1], [2, 3]], e: '[\n1\n]', f: 4 }
+    expect(withNumbersOnOneLine(goJson(value))).to.equal(
+      '{\n  "a": [1,-2,30],\n  "b": [],\n  "c": [\n    "1",\n    "2"\n  ],\n  "d": [\n    [1],\n    [2,3]\n  ],\n  "e": "[\\n1\\n]",\n  "f": 4\n}'
     )
   })
 

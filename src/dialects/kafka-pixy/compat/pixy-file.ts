@@ -11,6 +11,7 @@ const NO_PROXIES = 'invalid config parameter: at least on proxy must be configur
 
 type Section = Readonly<Record<string, unknown>>
 type Flags = ForeignConfiguration['flags']
+type Environment = ForeignConfiguration['environment']
 
 /** Settings, notes and problems as they are found. */
 class Findings {
@@ -28,7 +29,8 @@ class Findings {
  *
  * @throws ConfigError naming every value that cannot be used, one per line
  */
-export async function translateKafkaPixy({ flags, readFile }: ForeignConfiguration): Promise<Translation> {
+export async function translateKafkaPixy(given: ForeignConfiguration): Promise<Translation> {
+  const { flags, environment, readFile } = given
   const name = textOf(flags, 'config')
   const file = name === undefined ? { proxies: { default: {} } } : await read(name, readFile(name))
   const found = new Findings()
@@ -36,6 +38,7 @@ export async function translateKafkaPixy({ flags, readFile }: ForeignConfigurati
   // Clients of Kafka-Pixy use its own port. The shared one is not needed, so that it must not be in the way of another process.
   found.set('http.port', 0, COMMAND)
   listen(found, file, flags, origin)
+  nameAsNomad(found, environment)
   translateClusters(found, file, origin)
   translateTls(found, sectionOf(file.tls), origin)
   translateLogging(found, file.logging, origin)
@@ -86,6 +89,13 @@ function address(found: Findings, text: unknown, origin: string): void {
 function hostAndPort(text: string): { readonly host: string; readonly port: number } {
   const colon = text.lastIndexOf(':')
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, '') || '0.0.0.0', port: Number(text.slice(colon + 1)) }
+}
+
+/** Nomad has a name for each instance. A `client_id` wins over it. */
+function nameAsNomad(found: Findings, { NOMAD_ALLOC_ID: id, NOMAD_ALLOC_INDEX: index }: Environment): void {
+  if (!id) return
+  const name = ['kp_nomad', id.split('-', 1)[0], ...(index ? [index] : [])].join('_')
+  found.set('clusters.default.clientId', name, 'NOMAD_ALLOC_ID')
 }
 
 function translateClusters(found: Findings, file: Section, origin: (path: string) => string): void {

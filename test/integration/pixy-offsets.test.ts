@@ -1,0 +1,147 @@
+import { expect } from 'chai'
+import { brief, type PixyUnderTest } from '../dialects/kafka-pixy/harness.js'
+import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
+import { freshTopic } from '../support/target-cluster.js'
+
+interface GroupOffset {
+  readonly partition: number
+  readonly begin: number
+  readonly end: number
+  readonly count: number
+  readonly offset: number
+  readonly lag: number
+  readonly metadata?: string
+}
+
+interface Described {
+  readonly partitions?: readonly { readonly replicas: readonly number[]; readonly isr: readonly number[] }[]
+  readonly config?: { readonly version: number; readonly config: Readonly<Record<string, string>> }
+}
+
+const UNKNOWN_TOPIC = '404 {"error":"Unknown topic"}'
+const JSON_TYPE = { 'content-type': 'application/json' }
+const REPLICAS = 3
+
+describe('pixy: offsets, consumers and topics', function () {
+  this.timeout(120_000)
+  let stage: PixyStage
+  let topic: string
+  let group: string
+  before(async () => {
+    stage = await PixyStage.open({ 'clusters.default.clientId': 'one', 'consumer.longPollMs': '1000' })
+  })
+  after(() => stage?.close())
+  beforeEach(async () => {
+    topic = await stage.topic(4)
+    group = freshTopic('foo')
+  })
+
+  const said = async (path: string): Promise<string> => brief(await stage.pixy.get(path))
+  const offsets = async (): Promise<GroupOffset[]> =>
+    jsonOf(await stage.pixy.get(`/topics/${topic}/offsets?group=${group}`))
+  const set = async (body: object) =>
+    brief(await stage.pixy.post(`/topics/${topic}/offsets?group=${group}`, JSON.stringify(body), JSON_TYPE))
+  const poll = async (pixy: PixyUnderTest, of = topic, by = group) =>
+    brief(await pixy.get(`/topics/${of}/messages?group=${by}`))
+  const described = async (query: string): Promise<Record<string, Described>> =>
+    jsonOf(await stage.pixy.get(`/topics?${query}`))
+
+  it('pixy H25: a group that was never seen has no offsets', async () => {
+    expect((await offsets()).map(({ partition, offset }) => [partition, offset])).to.deep.equal(
+      [0, 1, 2, 3].map(partition => [partition, -1])
+    )
+  })
+
+  it('pixy H26 H28: a topic that does not exist', async () => {
+    topic = freshTopic('gone')
+    expect(await said(`/topics/${topic}/offsets?group=${group}`)).to.equal(UNKNOWN_TOPIC)
+    expect(await set([{ partition: 0, offset: 1 }])).to.equal(UNKNOWN_TOPIC)
+  })
+
+  it('pixy H27: offsets that were set, with metadata', async () => {
+    for (const key of ['1', '2', 'bar', '']) await stage.pixy.produce(`/topics/${topic}/messages?key=${key}&sync`, 'm')
+    const changes = [1_100, 1_101, 1_102, -2].map((offset, partition) => ({
+      partition,
+      offset,
+      metadata: `A${partition}`
+    }))
+    expect(await set(changes)).to.equal('200 {}')
+    const found = await offsets()
+    expect(found.map(({ partition, offset, metadata }) => ({ partition, offset, metadata }))).to.deep.equal(changes)
+    for (const { begin, end, count, lag, offset } of found) {
+      expect([begin, end, count, lag]).to.deep.equal([0, 1, 1, offset < 0 ? 1 : 1 - offset])
+    }
+  })
+
+  it('offsets that were set are where the group begins: at the oldest message, and behind what its metadata acknowledges', async () => {
+    for (const message of ['m0', 'm1', 'm2']) await stage.pixy.produce(`/topics/${topic}/messages?key=1&sync`, message)
+    expect(
+      await set([
+        { partition: 0, offset: -2 },
+        { partition: 1, offset: -1 }
+      ])
+    ).to.equal('200 {}')
+    const read = async (): Promise<number> => {
+      let answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
+      while (answer.status === 408) answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
+      return jsonOf<{ offset: number }>(answer).offset
+    }
+    expect([await read(), await read()]).to.deep.equal([0, 1])
+    group = freshTopic('acked')
+    expect(await set([{ partition: 0, offset: 0, metadata: 'BB' }])).to.equal('200 {}')
+    expect([await read(), await read()]).to.deep.equal([0, 2])
+  })
+
+  it('pixy H32 H33: consumers of what no group reads', async () => {
+    await poll(stage.pixy)
+    const other = await stage.topic(1)
+    expect(await said(`/topics/${other}/consumers?group=${group}`)).to.equal(
+      `400 {"error":"topic ${other} is not consumed by ${group}"}`
+    )
+    expect(await said(`/topics/${topic}/consumers?group=no-${group}`)).to.equal(
+      `400 {"error":"unknown consumer group no-${group}"}`
+    )
+  })
+
+  it('pixy H34 H36: one reads all, two share, and other groups are not told of', async () => {
+    const consumers = () => said(`/topics/${topic}/consumers?group=${group}`)
+    await poll(stage.pixy)
+    expect(await consumers()).to.equal(`200 {"${group}":{"one":[0,1,2,3]}}`)
+    const two = await stage.another({ 'clusters.default.clientId': 'two' })
+    const third = await stage.topic(1)
+    await poll(two, third, `bar-${group}`)
+    await until(async () => {
+      await Promise.all([poll(stage.pixy), poll(two)])
+      return (await consumers()) === `200 {"${group}":{"one":[0,1],"two":[2,3]}}`
+    })
+    await two.stop()
+  })
+
+  it('pixy H37: topics by name, those of the brokers as well', async () => {
+    const names = jsonOf<string[]>(await stage.pixy.get('/topics'))
+    expect(names).to.include(topic)
+    expect(names).to.deep.equal([...names].sort())
+    // The embedded broker keeps offsets elsewhere.
+    if (stage.cluster.kind === 'kafka') expect(names).to.include('__consumer_offsets')
+  })
+
+  it('pixy H38 H39 H40: topics with partitions, settings, or both', async () => {
+    const { [topic]: plain } = await described('withPartitions=true')
+    expect(Object.keys(plain!)).to.deep.equal(['partitions'])
+    const sizes = plain!.partitions!.map(({ replicas, isr }) => [replicas.length, isr.length])
+    expect(sizes).to.deep.equal([0, 1, 2, 3].map(() => [REPLICAS, REPLICAS]))
+    const configs = await described('withConfig')
+    expect(configs[topic]).to.deep.equal({ config: { version: 1, config: {} } })
+    if (stage.cluster.kind === 'kafka') {
+      const { version, config } = configs.__consumer_offsets!.config!
+      expect(version).to.equal(1)
+      expect(config).to.include({
+        'cleanup.policy': 'compact',
+        'compression.type': 'producer',
+        'segment.bytes': '104857600'
+      })
+    }
+    const { [topic]: both } = await described('withConfig&withPartitions')
+    expect(Object.keys(both!)).to.deep.equal(['config', 'partitions'])
+  })
+})
