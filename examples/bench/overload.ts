@@ -1,8 +1,10 @@
 import { bodyOf, cpuUsPerRequest, okAnswers } from './push.js'
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
-import type { LoadReport } from './tools/load.js'
+import type { LoadReport, LoadRun } from './tools/load.js'
+import { LogGrowth } from './tools/log-growth.js'
 import type { BenchOptions } from './tools/options.js'
+import { Probes } from './tools/probes.js'
 import { median, type Row } from './tools/report.js'
 import { type Gateway, pushOne, startFloor, startGateway } from './tools/servers.js'
 
@@ -12,7 +14,10 @@ const PEAK_CONNECTIONS = 256
 const MOST_CONNECTIONS = 2_000
 const RECORDS = 100
 const SHARES = [0.5, 1, 2, 5]
-const PROBE_EVERY_MS = 50
+/** All clients come at once in the beginning; what counts is how it goes on. */
+const WARM_UP_MS = 1_000
+/** So short a wait that the gateway must refuse, whatever this machine can do. */
+const SHORT_WAIT_MS = 50
 const POLL_MS = 20
 const DRAIN_TIMEOUT_MS = 60_000
 const body = bodyOf(TOPIC, new Array<string>(RECORDS).fill('x'.repeat(1024)), false)
@@ -20,56 +25,77 @@ const body = bodyOf(TOPIC, new Array<string>(RECORDS).fill('x'.repeat(1024)), fa
 /** What came of one load. */
 interface Load {
   readonly report: LoadReport
+  /** Records that came into the log in a second of the window. */
   readonly deliveredPerSecond: number
   /** The slowest answer to `/ready` and `/metrics` during the load. */
   readonly slowestProbeMs: number
 }
 
+/** What is measured, in the order of a round. */
+interface Work {
+  readonly name: string
+  /** Of the peak. */
+  readonly share: number
+  /** By the gateway that hardly lets requests wait. */
+  readonly isRefusing?: boolean
+}
+
+const works: readonly Work[] = [
+  ...SHARES.map(share => ({ name: `${share} × peak`, share })),
+  { name: 'refusing', share: 5, isRefusing: true }
+]
+
 /**
  * Asynchronous requests of 100 records, more of them than the gateway can take: in an open loop at shares of what a
  * closed loop without a pace has delivered. A request whose time comes while all connections wait for their answer
- * counts as offered. What counts is what is in the log, and how long those waited who were accepted.
+ * counts as offered. What counts is what comes into the log within the window, and how long those waited who were accepted.
  */
 export async function overload({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
-  const [gateway, floor] = [await startGateway(broker.bootstrap), await startFloor()]
+  const gateway = await startGateway(broker.bootstrap)
+  const shortWait = ['--set', `http.admissionWaitMs=${SHORT_WAIT_MS}`]
+  const [refusing, floor] = [await startGateway(broker.bootstrap, [], undefined, shortWait), await startFloor()]
   const { child: load } = await Child.start('./load.ts')
-  await pushOne(gateway.port, TOPIC)
-  const common = { port: gateway.port, pid: gateway.pid, path: '/kprf/push', body, warmUpMs: 0 }
-  const window = { ...common, measureMs: seconds * 1_000 }
+  for (const { port } of [gateway, refusing]) await pushOne(port, TOPIC)
+  const window = { path: '/kprf/push', body, warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000, others: [broker.pid] }
   const peaks: Load[] = []
   const floors: number[] = []
-  const byShare = new Map<number, Load[]>(SHARES.map(share => [share, []]))
+  const loads = new Map<string, Load[]>(works.map(({ name }) => [name, []]))
   try {
+    // The first round is for the compiler.
     for (let round = 0; round <= rounds; round++) {
-      const floorRun = { ...window, port: floor.port, pid: floor.pid, path: '/', connections: PEAK_CONNECTIONS }
-      const floorUs = cpuUsPerRequest(await load.ask<LoadReport>('run', floorRun))
+      const atFloor = { ...window, port: floor.port, pid: floor.pid, path: '/', connections: PEAK_CONNECTIONS }
+      const floorUs = cpuUsPerRequest(await load.ask<LoadReport>('run', atFloor))
       const peak = await measure(load, broker, gateway, { ...window, connections: PEAK_CONNECTIONS })
       if (round > 0) {
         floors.push(floorUs)
         peaks.push(peak)
       }
-      for (const share of SHARES) {
+      for (const { name, share, isRefusing } of works) {
         const ratePerSecond = (share * peak.deliveredPerSecond) / RECORDS
         const run = { ...window, connections: MOST_CONNECTIONS, ratePerSecond, givesUp: true }
-        const one = await measure(load, broker, gateway, run)
-        if (round > 0) byShare.get(share)!.push(one)
+        const one = await measure(load, broker, isRefusing ? refusing : gateway, run)
+        if (round > 0) loads.get(name)!.push(one)
       }
     }
   } finally {
-    await Promise.all([load.stop(), gateway.stop(), floor.stop()])
+    await Promise.all([load.stop(), gateway.stop(), refusing.stop(), floor.stop()])
     await broker.stop()
   }
-  const peak = toRow('peak', peaks)
-  return [peak, ...SHARES.map(share => toRow(`${share} × peak`, byShare.get(share)!, peaks, median(floors)))]
+  return [toRow('peak', peaks), ...works.map(({ name }) => toRow(name, loads.get(name)!, peaks, median(floors)))]
 }
 
-async function measure(load: Child, broker: Broker, gateway: Gateway, run: object): Promise<Load> {
+async function measure(
+  load: Child,
+  broker: Broker,
+  { port, pid, managementPort }: Gateway,
+  run: Omit<LoadRun, 'port' | 'pid'>
+): Promise<Load> {
   const before = await broker.recordsIn(TOPIC)
-  const probes = new Probes(gateway.managementPort)
-  const startedAtMs = performance.now()
-  const report = await load.ask<LoadReport>('run', run)
+  const [probes, growth] = [new Probes(managementPort), new LogGrowth(broker, TOPIC)]
+  const report = await load.ask<LoadReport>('run', { ...run, port, pid } satisfies LoadRun)
   const slowestProbeMs = await probes.stop()
+  await growth.stop()
   const accepted = report.acceptedInAll * RECORDS
   const deadlineMs = performance.now() + DRAIN_TIMEOUT_MS
   let written = 0
@@ -77,45 +103,16 @@ async function measure(load: Child, broker: Broker, gateway: Gateway, run: objec
     if (performance.now() > deadlineMs) throw new Error(`${accepted} records accepted, ${written} in the log`)
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
-  return { report, slowestProbeMs, deliveredPerSecond: (written * 1_000) / (performance.now() - startedAtMs) }
-}
-
-/** Asks for `/ready` and `/metrics` all the time. */
-class Probes {
-  readonly #url: string
-  readonly #done: Promise<void>
-  #isOver = false
-  #slowestMs = 0
-
-  constructor(managementPort: number) {
-    this.#url = `http://127.0.0.1:${managementPort}`
-    this.#done = this.#run()
-  }
-
-  async stop(): Promise<number> {
-    this.#isOver = true
-    await this.#done
-    return this.#slowestMs
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#isOver) {
-      for (const path of ['/ready', '/metrics']) {
-        const startedAtMs = performance.now()
-        await (await fetch(this.#url + path)).text()
-        this.#slowestMs = Math.max(this.#slowestMs, performance.now() - startedAtMs)
-      }
-      await new Promise(resolve => setTimeout(resolve, PROBE_EVERY_MS))
-    }
-  }
+  return { report, slowestProbeMs, deliveredPerSecond: growth.perSecond(report.startedAtMs, report.endedAtMs) }
 }
 
 function toRow(work: string, loads: readonly Load[], peaks?: readonly Load[], floorUs?: number): Row {
   const of = (figure: (load: Load) => number): number => median(loads.map(figure))
   const value = of(load => load.deliveredPerSecond)
   const refused = of(({ report }) => refusedOf(report) / Math.max(1, report.answered))
-  const probeMs = of(load => load.slowestProbeMs)
-  const costUs = peaks && refusalCostUs(loads, median(peaks.map(({ report }) => cpuUsPerRequest(report))))
+  const slowestProbeMs = of(load => load.slowestProbeMs)
+  const refusalUs = peaks && refusalCostUs(loads, median(peaks.map(({ report }) => cpuUsPerRequest(report))))
+  const ratioPerCpu = peaks && of(perCpuSecond) / median(peaks.map(perCpuSecond))
   return {
     work,
     value,
@@ -124,19 +121,35 @@ function toRow(work: string, loads: readonly Load[], peaks?: readonly Load[], fl
     p99Ms: of(({ report }) => report.accepted.p99Ms),
     rssMb: of(({ report }) => report.rssMaxBytes) / 1e6,
     refused,
-    slowestProbeMs: probeMs,
-    ...(peaks && { ratio: value / median(peaks.map(load => load.deliveredPerSecond)), against: 'peak' }),
-    ...(costUs !== undefined && { refusalUs: costUs, floorUs }),
+    slowestProbeMs,
+    ...(peaks && { ratio: value / median(peaks.map(load => load.deliveredPerSecond)), against: 'peak', ratioPerCpu }),
+    ...(refusalUs !== undefined && { refusalUs, floorUs }),
     note: [
       `${(100 * refused).toFixed(1)} % refused`,
       `${Math.round(of(({ report }) => report.heldBack))} held back`,
-      `probe ${probeMs.toFixed(0)} ms`,
-      ...(costUs === undefined ? [] : [`refusal ${costUs.toFixed(0)} µs, floor ${floorUs!.toFixed(0)} µs`])
+      `probe ${slowestProbeMs.toFixed(0)} ms`,
+      ...(refusalUs === undefined ? [] : [`refusal ${refusalUs.toFixed(0)} µs, floor ${floorUs!.toFixed(0)} µs`]),
+      `cores: ${coresOf(loads)}`,
+      ...(ratioPerCpu === undefined ? [] : [`per CPU second of gateway and broker ${ratioPerCpu.toFixed(2)} × peak`])
     ].join('; ')
   }
 }
 
 const refusedOf = (report: LoadReport): number => report.answered - okAnswers(report)
+
+const serverCpuMicros = ({ cpuMicros, othersCpuMicros }: LoadReport): number => cpuMicros + othersCpuMicros[0]!
+
+/** Records that a second of CPU time of gateway and broker brings into the log, whatever the load generator takes. */
+const perCpuSecond = ({ deliveredPerSecond, report }: Load): number =>
+  (deliveredPerSecond * report.seconds * 1e6) / serverCpuMicros(report)
+
+/** How much of a core each process had. */
+function coresOf(loads: readonly Load[]): string {
+  const cores = (microsOf: (report: LoadReport) => number): string =>
+    median(loads.map(({ report }) => microsOf(report) / 1e6 / report.seconds)).toFixed(2)
+  const broker = cores(({ othersCpuMicros }) => othersCpuMicros[0]!)
+  return `gateway ${cores(report => report.cpuMicros)}, broker ${broker}, load ${cores(report => report.ownCpuMicros)}`
+}
 
 /** CPU beyond what the accepted requests cost at the peak, per refused request; `undefined` where hardly any was refused. */
 function refusalCostUs(loads: readonly Load[], acceptedUs: number): number | undefined {

@@ -18,7 +18,7 @@ const LOOK_INTERVAL_MS = 1_000
 const SILENCE_PRECISION = 0.1
 
 /** Of the room for bodies: while requests that wait to be admitted hold more, connections rest between their requests. */
-const WAITING_SHARE = 0.5
+const WAITING_SHARE = 1 / 8
 
 /** Pace below which a body is refused first when there is no room for others. */
 const PRESSED_BYTES_PER_SECOND = 64 * 1024

@@ -2,7 +2,12 @@ import type { MonotonicClock } from '../model.js'
 
 /** As many connections are read again in one turn of the event loop; what they bring shows in the next turn. */
 const MAX_WOKEN_PER_TURN = 16
-/** Rests are ended this often. */
+/**
+ * The same for those whose rest is over although there is no room: most will be refused, and a process that is busy with
+ * refusing does nothing else. Fewer than are let in, in a turn.
+ */
+const MAX_LAPSED_PER_TURN = 4
+/** The ends of rests are looked for this often. */
 const TICK_MS = 50
 
 /** A connection that is not read for a while between two of its requests. */
@@ -25,7 +30,7 @@ export class RestingConnections {
   #ticker: NodeJS.Timeout | undefined
 
   /**
-   * @param maxRestMs a connection is read again after so long, whatever waits
+   * @param maxRestMs a connection is read again after so long, whatever waits, as soon as the event loop has time
    * @param isCrowded whether the requests that wait hold too much
    */
   constructor(maxRestMs: number, isCrowded: () => boolean, clock: MonotonicClock) {
@@ -43,7 +48,7 @@ export class RestingConnections {
     // Those that rest already go first.
     if (!this.#isCrowded() && this.#connections.size === 0) return false
     this.#connections.set(connection, this.#clock() + this.#maxRestMs)
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
+    this.#ticker ??= setInterval(() => this.freed(), TICK_MS)
     this.freed()
     return true
   }
@@ -53,38 +58,37 @@ export class RestingConnections {
     if (this.#connections.delete(connection)) this.#stopWhenEmpty()
   }
 
-  /** Requests that wait hold less. Called often. */
+  /** Some may have to be woken: requests that wait hold less, for example. Called often. */
   freed(): void {
     if (this.#connections.size === 0 || this.#isWakingSoon) return
     this.#isWakingSoon = true
     setImmediate(() => {
       this.#isWakingSoon = false
-      if (this.#isCrowded()) return
-      this.#wake((_, at) => at < MAX_WOKEN_PER_TURN)
-      this.freed()
+      if (this.#wakeSome() > 0) this.freed()
     })
+  }
+
+  #wakeSome(): number {
+    if (!this.#isCrowded()) return this.#wake((_, at) => at < MAX_WOKEN_PER_TURN)
+    const nowMs = this.#clock()
+    return this.#wake((until, at) => until <= nowMs && at < MAX_LAPSED_PER_TURN)
   }
 
   /** Ends all rests. @returns how many */
   wakeAll(): number {
-    const { size } = this
-    this.#wake(() => true)
-    return size
+    return this.#wake(() => true)
   }
 
-  #tick(): void {
-    const nowMs = this.#clock()
-    this.#wake(until => until <= nowMs)
-  }
-
-  #wake(mayWake: (until: number, at: number) => boolean): void {
-    let at = 0
+  #wake(mayWake: (until: number, at: number) => boolean): number {
+    let woken = 0
     for (const [connection, until] of this.#connections) {
-      if (!mayWake(until, at++)) break
+      if (!mayWake(until, woken)) break
       this.#connections.delete(connection)
       connection.wake()
+      woken++
     }
     this.#stopWhenEmpty()
+    return woken
   }
 
   #stopWhenEmpty(): void {

@@ -82,6 +82,16 @@ describe('connections at rest', () => {
     expect(clock.countTimers()).to.equal(0)
   })
 
+  it('reads few in a turn that find no room, so that the process does not do nothing but refuse', () => {
+    rest(10)
+    clock.tick(1_000)
+    for (let before = woken.length; woken.length < 10; before = woken.length) {
+      clock.next()
+      expect(woken.length - before).to.be.within(1, 4)
+    }
+    expect(clock.countTimers()).to.equal(0)
+  })
+
   it('does not wake a connection that has ended', () => {
     const [first, second] = rest(2)
     resting.delete(first!)

@@ -19,12 +19,21 @@ export interface LoadRun {
   readonly givesUp?: boolean | undefined
   /** The server, whose CPU and memory are read at the edges of the measured window. */
   readonly pid: number
+  /** Further processes whose CPU is read. */
+  readonly others?: readonly number[] | undefined
   readonly warmUpMs: number
   readonly measureMs: number
 }
 export interface LoadReport extends HttpLoadCounts {
   readonly seconds: number
+  /** The measured window, epoch milliseconds. */
+  readonly startedAtMs: number
+  readonly endedAtMs: number
   readonly cpuMicros: number
+  /** Of {@link LoadRun.others}, in their order. */
+  readonly othersCpuMicros: readonly number[]
+  /** Of the load generator itself. */
+  readonly ownCpuMicros: number
   readonly rssMaxBytes: number
   /** Answers with a 2xx over the whole run, warm-up and the last answers included: what must be in the log. */
   readonly acceptedInAll: number
@@ -37,10 +46,13 @@ const RSS_SAMPLE_MS = 100
 const accepted = (counts: HttpLoadCounts): number =>
   counts.statuses.reduce((sum, [status, answers]) => sum + (status >= 200 && status < 300 ? answers : 0), 0)
 
+/** Steady, and comparable between processes. */
+const epochMs = (): number => performance.timeOrigin + performance.now()
+
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 /** Warm-up, measured window, rest; the server is read in this process, so that the edges fall together. */
-async function run({ path, body, type, headers, pid, warmUpMs, measureMs, ...where }: LoadRun) {
+async function run({ path, body, type, headers, pid, others = [], warmUpMs, measureMs, ...where }: LoadRun) {
   const request = body === undefined ? getRequest(path, headers) : postRequest(path, Buffer.from(body), headers, type)
   const load = new HttpLoad({ host: HOST, request, ...where })
   let rssMaxBytes = 0
@@ -51,20 +63,27 @@ async function run({ path, body, type, headers, pid, warmUpMs, measureMs, ...whe
   await sleep(warmUpMs)
   const warmUp = load.counts()
   load.mark()
-  const before = readProcessStats(pid)
-  const startedAtMs = performance.now()
+  const before = [pid, process.pid, ...others].map(readProcessStats)
+  const startedAtMs = epochMs()
   await sleep(measureMs)
-  const seconds = (performance.now() - startedAtMs) / 1000
+  const endedAtMs = epochMs()
   const measured = load.counts()
-  const after = readProcessStats(pid)
+  const after = [pid, process.pid, ...others].map(readProcessStats)
+  const [cpuMicros, ownCpuMicros, ...othersCpuMicros] = after.map(
+    (stats, at) => stats.cpuMicros - before[at]!.cpuMicros
+  )
   await load.stop()
   clearInterval(sampler)
   const whole = load.counts()
   return {
     ...measured,
-    seconds,
-    cpuMicros: after.cpuMicros - before.cpuMicros,
-    rssMaxBytes: Math.max(rssMaxBytes, after.rssBytes),
+    seconds: (endedAtMs - startedAtMs) / 1000,
+    startedAtMs,
+    endedAtMs,
+    cpuMicros: cpuMicros!,
+    othersCpuMicros,
+    ownCpuMicros: ownCpuMicros!,
+    rssMaxBytes: Math.max(rssMaxBytes, after[0]!.rssBytes),
     acceptedInAll: accepted(warmUp) + accepted(whole),
     answeredInAll: warmUp.answered + whole.answered + whole.lost
   } satisfies LoadReport
