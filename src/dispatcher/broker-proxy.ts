@@ -27,8 +27,10 @@ export interface BrokerProxyReports {
   metadata(response: MetadataResponse, call: TopicLookUp): void
 }
 
-/** A member sends heartbeats far more often. */
-const MEMBER_IDLE_MS = 60_000
+/** A broker that has answered so lately is there, whatever happens to the connection of one member. */
+const ANSWERED_LATELY_MS = 1_000
+/** Most members send heartbeats more often; the others connect anew. */
+const MEMBER_IDLE_MS = 20_000
 
 /**
  * The dispatchers of one broker, by role. Each is started when it is first needed, and replaced when it crashes.
@@ -60,18 +62,24 @@ export class BrokerProxy {
   }
 
   submit(request: AnyAccepted): void {
-    const { role } = request.operation
+    const { role, connection } = request.operation
     if (role === 'member') this.#submitOfMember(request)
     else this.#dispatcher(role, role).submit(request)
+    if (role !== 'member' && connection) this.#left(memberKeyOf(request))
   }
 
   #submitOfMember(request: AnyAccepted): void {
-    const key = `member ${connectionOf(request)}`
+    const key = memberKeyOf(request)
     this.#membersUsedAt.set(key, this.#options.ledger.now())
     this.#dispatcher('member', key).submit(request)
   }
 
-  /** Closes the connections of members that have left, or have another coordinator now. */
+  /** Nothing more is asked over the connection of this member. */
+  #left(key: string): void {
+    if (this.#membersUsedAt.has(key)) this.#membersUsedAt.set(key, Number.NEGATIVE_INFINITY)
+  }
+
+  /** Closes the connections of members that have left, have another coordinator now, or have gone without a word. */
   tidy(now: number): void {
     for (const [key, usedAt] of this.#membersUsedAt) {
       const dispatcher = this.#dispatchers.get(key)
@@ -137,6 +145,7 @@ export class BrokerProxy {
         reports.answered(this)
       },
       isSilent: isIndependent(role) ? sentAt => this.#isSilent(sentAt) : undefined,
+      isAlone: role === 'member' ? () => ledger.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
       reports: {
         returned: groups => reports.returned(this, groups),
         unreachable: (error, requests) => reports.unreachable(this, error, requests),
@@ -149,6 +158,8 @@ export class BrokerProxy {
     })
   }
 }
+
+const memberKeyOf = (request: AnyAccepted): string => `member ${connectionOf(request)}`
 
 /** Roles whose calls are independent: a slow one says nothing about the others. */
 const isIndependent = (role: Role): boolean => role === 'control' || role === 'group' || role === 'member'

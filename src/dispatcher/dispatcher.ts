@@ -47,6 +47,8 @@ export interface DispatcherOptions {
   readonly onAnswered: () => void
   /** Tells after a time-out whether the whole broker is silent. Default: after two time-outs in a row on one connection. */
   readonly isSilent?: ((sentAt: number) => boolean) | undefined
+  /** Tells after a lost connection whether only this one is lost: its requests fail then. Default: the broker is unreachable. */
+  readonly isAlone?: (() => boolean) | undefined
 }
 
 interface Connection extends ConnectionPlan {
@@ -259,8 +261,8 @@ export class Dispatcher implements Holder {
       // The call could not be encoded, which is a bug. Treating the broker as unreachable would fail all other requests.
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
-    } else if (isAboutTheCall(error)) {
-      // The broker works. It refuses this call, or the call cannot be expressed, or the answer is too large.
+    } else if (isAboutTheCall(error) || (error.code === 'brokerUnreachable' && this.#options.isAlone?.())) {
+      // The broker works. It refuses this call or connection, or the call cannot be expressed, or the answer is too large.
       for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))

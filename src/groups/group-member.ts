@@ -114,16 +114,14 @@ export class GroupMember {
 
   /** Leaves the group, so that its partitions go to others at once. */
   leave(whenLeft: () => void): void {
-    const { hands, instanceId } = this.#options
-    const memberId = this.#memberId
+    const identity = this.#identity()
     this.abandon()
-    if (memberId === '') {
+    if (identity.memberId === '') {
       whenLeft()
       return
     }
     this.#memberId = ''
-    const request = { groupId: hands.groupId, memberId, instanceId, timeoutMs: LEAVE_TIMEOUT_MS }
-    hands.ask('leaveGroup', request, whenLeft)
+    this.#options.hands.ask('leaveGroup', { ...identity, timeoutMs: LEAVE_TIMEOUT_MS }, whenLeft)
   }
 
   /** Stops without a word. A static member that comes back in time keeps its partitions. */

@@ -60,8 +60,8 @@ export interface Heartbeat extends MemberRequest<HeartbeatResult> {
 }
 export type HeartbeatResult = { readonly type: 'success' } | TimedOut | Failure
 
-/** Sent over the control connection, because the one of the member may be waiting for a join. */
-export interface LeaveGroup extends GroupRequest<LeaveGroupResult> {
+/** Sent over the control connection, because the one of the member may be waiting for a join; that one is closed soon. */
+export interface LeaveGroup extends MemberRequest<LeaveGroupResult> {
   readonly type: 'leaveGroup'
 }
 export type LeaveGroupResult = { readonly type: 'success' } | TimedOut | Failure

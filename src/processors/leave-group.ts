@@ -1,3 +1,4 @@
+import type { LeaveGroup } from '../operations/membership.js'
 import { describeOperation } from '../requests/operation.js'
 import { problemOfGroup } from '../requests/problems.js'
 import { errorCodes } from '../wire/error-codes.js'
@@ -7,6 +8,7 @@ import type { ProcessorContext } from './processor-context.js'
 /** A member leaves, so that its partitions go to others at once. */
 export const leaveGroup = describeOperation('leaveGroup', {
   role: 'control',
+  connection: ({ groupId, connection }: LeaveGroup) => `${groupId}/${connection}`,
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
   echo: () => ({}),
   problemOf: ({ groupId }) => problemOfGroup(groupId),

@@ -36,7 +36,7 @@ export interface OperationDescriptor<Kind extends RoutedKind> {
   readonly kind: Kind
   readonly role: Role
   readonly target: RoutingTarget<RequestFor<Kind>>
-  /** Requests of the role `member` with the same value share a connection that nothing else uses. */
+  /** Requests of the role `member` with the same value share a connection that nothing else uses. A request of another role ends it. */
   connection?(request: RequestFor<Kind>): string
   readonly tags: MetricTags
   /** Describes the setting of its deadline. Absent: there is none, because all its requests name their own `timeoutMs`. */

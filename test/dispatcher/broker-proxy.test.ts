@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/actor/actor.js'
 import { BrokerProxy } from '../../src/dispatcher/broker-proxy.js'
-import { TimedOutError } from '../../src/errors.js'
+import { TimedOutError, UnavailableError } from '../../src/errors.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { ProcessorHarness } from '../processors/harness.js'
 import { turns } from '../support/turns.js'
 
-const MINUTE_MS = 60_000
+const IDLE_MS = 20_000
 
 interface Call {
   readonly purpose: string
@@ -66,7 +66,8 @@ describe('connections to one broker', () => {
       isConnected: true,
       close: async () => void closed.push(purpose),
       listOffsets: call,
-      heartbeat: call
+      heartbeat: call,
+      leaveGroup: call
     }
     return client as unknown as BrokerClient
   }
@@ -91,12 +92,12 @@ describe('connections to one broker', () => {
   }
 
   describe('of members', () => {
-    it('are closed when nothing was asked over them for a minute', async () => {
+    it('are closed when nothing was asked over them for 20 s', async () => {
       await beat('a')
       await answer(0)
-      proxy.tidy(MINUTE_MS)
+      proxy.tidy(IDLE_MS)
       expect(closed).to.deep.equal([])
-      proxy.tidy(MINUTE_MS + 1)
+      proxy.tidy(IDLE_MS + 1)
       expect(closed).to.deep.equal(['member'])
       await beat('a')
       expect(calls, 'and opened anew').to.have.length(2)
@@ -107,18 +108,50 @@ describe('connections to one broker', () => {
       await answer(0)
       await beat('b')
       await answer(1)
-      harness.now = MINUTE_MS
+      harness.now = IDLE_MS
       await beat('a')
       await answer(2)
-      proxy.tidy(2 * MINUTE_MS)
+      proxy.tidy(2 * IDLE_MS)
       expect(closed).to.have.length(1)
-      proxy.tidy(2 * MINUTE_MS + 1)
+      proxy.tidy(2 * IDLE_MS + 1)
       expect(closed).to.have.length(2)
+    })
+
+    it('are closed when they have left', async () => {
+      await beat('a')
+      await answer(0)
+      await beat('b')
+      await answer(1)
+      await submit(harness.accept('leaveGroup', { groupId: 'billing', memberId: 'a', connection: 'a' } as never))
+      proxy.tidy(1)
+      expect(closed).to.deep.equal(['member'])
+      await beat('b')
+      expect(calls.at(-1)!.purpose).to.equal('member')
+      proxy.tidy(1)
+      expect(closed).to.have.length(1)
+    })
+
+    it('are lost without the broker counting as unreachable, while it answers others', async () => {
+      const lost = new UnavailableError('brokerUnreachable', 'closed the connection')
+      await beat('a')
+      await beat('b')
+      harness.now = 1_000
+      await answer(0)
+      harness.now = 2_000
+      calls[1]!.fail(lost)
+      await turns(4)
+      expect(reported).to.deep.equal([])
+      expect(proxy.held).to.equal(0)
+      await beat('b')
+      harness.now = 2_001
+      calls[2]!.fail(lost)
+      await turns(4)
+      expect(reported, 'when it is silent').to.deep.equal(['unreachable'])
     })
 
     it('are kept while an answer is awaited', async () => {
       await beat('a')
-      proxy.tidy(10 * MINUTE_MS)
+      proxy.tidy(10 * IDLE_MS)
       expect(closed).to.deep.equal([])
       expect(proxy.held).to.equal(1)
     })
