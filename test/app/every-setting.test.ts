@@ -1,13 +1,18 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
+import { startWorkers } from '../../src/app/workers.js'
 import { type App, startApp } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { Config } from '../../src/config/config.js'
 import { describeSettings } from '../../src/config/schema.js'
 import { dialects } from '../../src/dialects/dialects.js'
 import { silentLogger } from '../../src/model.js'
 import type { Leaf } from '../../src/settings/leaves.js'
+import { workerForker } from '../../src/workers/worker-process.js'
+import { isBuilt } from '../support/built.js'
 import { dialectsUnderTest } from '../support/dialects-under-test.js'
 import {
   AUDIENCE,
@@ -208,7 +213,12 @@ const RULES = [
  */
 async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}, lane = 0): Promise<void> {
   const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal-${lane}` } }, settings))
-  const app = await startApp(config, { log: silentLogger, version: '0.0.0-test' })
+  await servesPlainly(await startApp(config, { log: silentLogger, version: '0.0.0-test' }), client)
+}
+
+type Started = Pick<App, 'urls' | 'stop'>
+
+async function servesPlainly(app: Started, client: Call): Promise<void> {
   try {
     await servesAllDialects(app, client)
     await looksAtHealth(app, client)
@@ -217,7 +227,30 @@ async function isServedPlainly(settings: Settings, folder: TestFolder, client: C
   }
 }
 
-async function servesAllDialects({ urls }: App, client: Call): Promise<void> {
+const WORKER = new URL(isBuilt ? '../../dist/main/worker.js' : '../../src/main/worker.ts', import.meta.url)
+
+/** The same gateway, served by two processes. */
+const byTwoWorkers = (config: Config): Promise<Started> => {
+  const said: string[] = []
+  const hear = (lines: Buffer): void => void said.push(lines.toString())
+  return startWorkers(
+    { ...config, workers: { ...config.workers, count: 2 } },
+    {
+      log: silentLogger,
+      version: '0.0.0-test',
+      drainMs: 0,
+      logStyle: { pretty: false, colors: false },
+      umask: process.umask(),
+      fork: workerForker(fileURLToPath(WORKER)),
+      stdout: hear,
+      stderr: hear
+    }
+  ).catch(error => {
+    throw new Error(`${error.message}\n${said.join('')}`)
+  })
+}
+
+async function servesAllDialects({ urls }: Started, client: Call): Promise<void> {
   for (const { name, prefix } of dialects) {
     const { isServed } = dialectsUnderTest.get(name)!
     await isServed(`${urls.shared}${prefix}`, client)
@@ -226,7 +259,7 @@ async function servesAllDialects({ urls }: App, client: Call): Promise<void> {
   }
 }
 
-async function looksAtHealth({ urls }: App, client: Call): Promise<void> {
+async function looksAtHealth({ urls }: Started, client: Call): Promise<void> {
   if (urls.management === undefined) return
   for (const path of ['/health-check', '/ready', '/metrics']) {
     expect([path, (await call(`${urls.management}${path}`, client)).status]).to.deep.equal([path, 200])
@@ -288,15 +321,25 @@ describe('walls 7: with every setting switched on', function () {
 
   for (const [kind, ofProcess] of TOGETHER) {
     const names = [...ofProcess, ...SCENES_OF_DIALECTS.map(({ name }) => name)]
-    it(`everything together, ${kind}`, async () => {
+    const everything = (): { settings: Settings; client: Call } => {
       const ofKind = alone
         .filter(({ name }) => kind.includes('embedded') || !name.startsWith('embedded.'))
         .map(({ name, value }) => within(name, value))
       const settings = merged(...ofKind, ...names.map(name => scenes.get(name)!.settings), {
         embedded: { advertisedHost: '127.0.0.2' }
       })
-      const clients = names.map(name => scenes.get(name)!.client ?? {})
-      await isServedPlainly(settings, folder, Object.assign({}, ...clients))
+      return { settings, client: Object.assign({}, ...names.map(name => scenes.get(name)!.client ?? {})) }
+    }
+
+    it(`everything together, ${kind}`, async () => {
+      const { settings, client } = everything()
+      await isServedPlainly(settings, folder, client)
+    })
+
+    it(`everything together, ${kind}, with two workers`, async () => {
+      const { settings, client } = everything()
+      const wal = { wal: { directory: `${folder.path}/wal-of-workers` } }
+      await servesPlainly(await byTwoWorkers(configOf(folder, merged(BASE, wal, settings))), client)
     })
   }
 
