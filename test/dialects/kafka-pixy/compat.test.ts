@@ -38,6 +38,27 @@ describe("pixy: Kafka-Pixy's configuration", () => {
     expect(await refusal('tcp_addr: 1:2')).to.include('at least on proxy must be configured')
   })
 
+  it('names each key that Kafka-Pixy does not know, and the one that was probably meant', async () => {
+    const text = [
+      'tcp_adr: 127.0.0.1:1',
+      'tls: { certificate: c.pem }',
+      'logging: [{ name: console, severity: info }]',
+      'proxies:',
+      '  main: { cliend_id: a, kafka: { seed_peers: [a], sasl: {} }, consumer: { offsets_comit_interval: 1s } }',
+      '  two: { net: { sasl: { enable: false, pasword: p } }, client_id: b, __proto__x: 1 }'
+    ].join('\n')
+    const { notes } = await load(text)
+    expect(notes.filter(note => note.includes('is no setting of Kafka-Pixy'))).to.deep.equal([
+      'tcp_adr is no setting of Kafka-Pixy and is ignored; did you mean tcp_addr?',
+      'tls.certificate is no setting of Kafka-Pixy and is ignored; did you mean certificate_path?',
+      'proxies.main.cliend_id is no setting of Kafka-Pixy and is ignored; did you mean client_id?',
+      'proxies.main.kafka.sasl is no setting of Kafka-Pixy and is ignored',
+      'proxies.main.consumer.offsets_comit_interval is no setting of Kafka-Pixy and is ignored; did you mean offsets_commit_interval?',
+      'proxies.two.net.sasl.pasword is no setting of Kafka-Pixy and is ignored; did you mean password?',
+      'proxies.two.__proto__x is no setting of Kafka-Pixy and is ignored'
+    ])
+  })
+
   it('pixy Y4: the first cluster is the default one, unless another one is named', async () => {
     const two = 'proxies: { One_1: { kafka: { seed_peers: ["a:1"] } }, two: { kafka: { seed_peers: ["b:2", c] } } }'
     const first = await load(two)

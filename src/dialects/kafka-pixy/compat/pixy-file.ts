@@ -2,6 +2,7 @@ import { ConfigError } from '../../../errors.js'
 import type { Assignment } from '../../../settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } from './keys.js'
+import { unknownKeys } from './unknown-keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'dialects.kafka-pixy'
@@ -37,6 +38,7 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   const origin = (path: string): string => (name === undefined ? 'default of Kafka-Pixy' : `${name}, ${path}`)
   // Clients of Kafka-Pixy use its own port. The shared one is not needed, so that it must not be in the way of another process.
   found.set('http.port', 0, COMMAND)
+  found.notes.push(...unknownKeys(file))
   listen(found, file, flags, origin)
   nameAsNomad(found, environment)
   translateClusters(found, file, origin)
