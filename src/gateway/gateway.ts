@@ -120,7 +120,8 @@ export interface Gateway {
    */
   offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined>
   /**
-   * Commits offsets of a group, by partition, with metadata stored as it stands. Offsets may go backwards.
+   * Commits offsets of a group, by partition, with metadata stored as it stands. Offsets may go backwards. In partitions that
+   * this process reads for the group, it goes on there at once. While others read them, the coordinator refuses the commit.
    *
    * @returns what became of each
    * @throws CastellanError when one of them failed or was not answered in time; the others may be stored

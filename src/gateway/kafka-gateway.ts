@@ -27,7 +27,7 @@ export interface KafkaGatewayDeps {
   /** For readers that follow topics. */
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
-  readonly groups?: Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack'> | undefined
+  readonly groups?: Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: that of the process. */
@@ -88,13 +88,18 @@ export class KafkaGateway implements Gateway {
     )
   }
 
-  commit(
+  async commit(
     groupId: string,
     topic: string,
     offsets: ReadonlyMap<number, OffsetAndMetadata>,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>> {
-    return this.#group(groupId, timeoutMs).commit(topic, offsets)
+    const changed =
+      offsets.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, offsets, timeoutMs)
+    if (changed === undefined || changed.type === 'notRead')
+      return this.#group(groupId, timeoutMs).commit(topic, offsets)
+    if (changed.type === 'set') return changed.outcomes
+    throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
   }
 
   consumers(

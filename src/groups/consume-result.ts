@@ -52,6 +52,14 @@ export type AckResult =
   | { readonly type: 'notRead' }
   | Failure
 
+export type SetOffsetsResult =
+  /** By partition. The group goes on from there. */
+  | { readonly type: 'set'; readonly outcomes: ReadonlyMap<number, 'committed' | 'unknownTopicOrPartition'> }
+  /** This process does not read all of the partitions on behalf of the group at the moment. Nothing has been changed. */
+  | { readonly type: 'notRead' }
+  | TimedOut
+  | Failure
+
 /** Which message a client acknowledges. */
 export interface MessageId extends TopicPartition {
   readonly offset: Offset

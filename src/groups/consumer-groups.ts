@@ -1,11 +1,18 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock, OffsetAndMetadata } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from './consume-result.js'
+import type {
+  AckResult,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits,
+  SetOffsetsResult
+} from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
 import { GroupInbox, type GroupMessages } from './group-inbox.js'
 import type { GroupHands, Timer } from './hands.js'
@@ -20,6 +27,8 @@ import { WatchedTopics } from './watched-topics.js'
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 /** An acknowledgement is answered in the next turn of the group's actor. */
 const ACK_TIMEOUT_MS = 10_000
+/** The Router answers in time; this is for the turns of the group's actor. */
+const TURN_MS = 1_000
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export interface ConsumerGroupsDeps {
@@ -113,6 +122,20 @@ export class ConsumerGroups {
     if (!group) return Promise.resolve({ type: 'notRead' })
     return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
       group.inbox.tell({ type: 'ack', topic, partition, offset, requester })
+    )
+  }
+
+  /** Makes a group go on elsewhere in partitions that this process reads for it: offsets by partition. */
+  setOffsets(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>,
+    timeoutMs: number
+  ): Promise<SetOffsetsResult> {
+    const group = this.#groups.get(groupId)
+    if (!group) return Promise.resolve({ type: 'notRead' })
+    return ask<SetOffsetsResult>('setOffsets', timeoutMs + TURN_MS, requester =>
+      group.inbox.tell({ type: 'setOffsets', topic, offsets, timeoutMs, requester })
     )
   }
 
@@ -266,5 +289,6 @@ function after(delayMs: number, run: () => void): Timer {
 function refuse(message: GroupMessage, failure: ReturnType<typeof ownFailure>): void {
   if (message.type === 'consume') message.request.answer(failure)
   else if (message.type === 'ack') message.requester?.reply(failure)
+  else if (message.type === 'setOffsets') message.requester.reply(failure)
   else if (message.type === 'stop') message.onStopped()
 }

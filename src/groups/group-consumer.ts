@@ -7,6 +7,7 @@ import { GroupMember } from './group-member.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
+import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import type { ConsumerSettings } from './settings.js'
@@ -97,6 +98,9 @@ export class GroupConsumer {
       case 'giveBackAll':
         this.#topics.get(message.topic)?.consumer.giveBackAll(message.records)
         break
+      case 'setOffsets':
+        this.#setOffsets(message)
+        break
       case 'stop':
         this.#stop(message)
     }
@@ -111,6 +115,18 @@ export class GroupConsumer {
     this.#topics.clear()
     this.#committer.stop()
     this.#member.leave(() => {})
+  }
+
+  #setOffsets({ topic, offsets, timeoutMs, requester }: GroupMessage & { type: 'setOffsets' }): void {
+    const consumer = this.#topics.get(topic)?.consumer
+    const member = this.#member.isStable && !this.#stopping ? this.#member.membership : undefined
+    if (!member || !consumer?.readsAll(offsets.keys())) {
+      requester.reply({ type: 'notRead' })
+      return
+    }
+    const { hands } = this.#options
+    const change = { hands, member, topic, consumer, committer: this.#committer, offsets, timeoutMs }
+    changeOffsets(change, result => requester.reply(result))
   }
 
   #consume({ topic: name, request }: GroupMessage & { type: 'consume' }): void {

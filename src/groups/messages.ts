@@ -1,6 +1,6 @@
 import type { Requester } from '../actor/requester.js'
-import type { KafkaRecord, Offset } from '../model.js'
-import type { AckResult } from './consume-result.js'
+import type { KafkaRecord, Offset, OffsetAndMetadata } from '../model.js'
+import type { AckResult, SetOffsetsResult } from './consume-result.js'
 import type { WaitingRequest } from './waiting-request.js'
 
 /** What the actor of a group takes. */
@@ -20,6 +20,14 @@ export type GroupMessage =
       readonly type: 'giveBackAll'
       readonly topic: string
       readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
+    }
+  /** The group is to go on elsewhere: offsets by partition, with metadata as it stands. */
+  | {
+      readonly type: 'setOffsets'
+      readonly topic: string
+      readonly offsets: ReadonlyMap<number, OffsetAndMetadata>
+      readonly timeoutMs: number
+      readonly requester: Requester<SetOffsetsResult>
     }
   /** An answer of the Router, or a timer, for the part of the group that has asked for it. */
   | { readonly type: 'happened'; readonly run: () => void }

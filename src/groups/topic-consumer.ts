@@ -34,6 +34,8 @@ export class TopicConsumer {
   readonly #staged = new TurnOrder()
   /** Partitions that have to be told that a message is wanted. */
   readonly #resting = new Set<number>()
+  /** Assigned partitions that are not read, because their offsets are being changed. */
+  readonly #setAside = new Set<number>()
   #queue: WaitingRequest[] = []
   #lastServed = -1
   #isPaused = true
@@ -79,15 +81,39 @@ export class TopicConsumer {
   /** Reads these partitions from now on. Those that it has read until now go on where they are. */
   assign(partitions: readonly number[]): void {
     const assigned = new Set(partitions)
-    for (const [partition, consumer] of this.#partitions) {
-      if (assigned.has(partition)) continue
-      consumer.stop()
-      this.#partitions.delete(partition)
-      this.#staged.delete(partition)
-      this.#resting.delete(partition)
+    for (const partition of this.#partitions.keys()) if (!assigned.has(partition)) this.#drop(partition)
+    for (const partition of this.#setAside) if (!assigned.has(partition)) this.#setAside.delete(partition)
+    for (const partition of assigned) {
+      if (!this.#partitions.has(partition) && !this.#setAside.has(partition)) this.#add(partition)
     }
-    for (const partition of assigned) if (!this.#partitions.has(partition)) this.#add(partition)
     this.#serve()
+  }
+
+  /** Whether these are all read at the moment. */
+  readsAll(partitions: Iterable<number>): boolean {
+    for (const partition of partitions) if (!this.#partitions.has(partition)) return false
+    return true
+  }
+
+  /** Stops reading partitions that stay assigned. What was offered of them is forgotten. */
+  setAside(partitions: readonly number[]): void {
+    for (const partition of partitions) {
+      this.#drop(partition)
+      this.#setAside.add(partition)
+    }
+  }
+
+  /** Reads them again, from what is committed, as far as they are still assigned. */
+  readAnew(partitions: readonly number[]): void {
+    for (const partition of partitions) if (this.#setAside.delete(partition)) this.#add(partition)
+    this.#serve()
+  }
+
+  #drop(partition: number): void {
+    this.#partitions.get(partition)?.stop()
+    this.#partitions.delete(partition)
+    this.#staged.delete(partition)
+    this.#resting.delete(partition)
   }
 
   #add(partition: number): void {

@@ -1,4 +1,6 @@
+import { CastellanError } from '../errors.js'
 import type {
+  CommitOutcome,
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
@@ -8,6 +10,9 @@ import type {
   NoMessage,
   OfferedMessage
 } from '../gateway/gateway.js'
+import type { OffsetAndMetadata } from '../model.js'
+import type { Failure } from '../operations.js'
+import { failureOf } from '../requests/failures.js'
 import type { Peers } from './peers.js'
 
 /** So long messages that were passed on can be given back: until the answer is sent, or the client has left. */
@@ -40,6 +45,18 @@ export interface AcknowledgedTogether {
   readonly ids: readonly MessageId[]
 }
 
+/** Offsets that the group is to have, by partition. */
+export interface OffsetsOfOwner {
+  readonly groupId: string
+  readonly topic: string
+  readonly offsets: readonly (readonly [partition: number, OffsetAndMetadata])[]
+  readonly timeoutMs: number
+}
+
+export type CommittedByOwner =
+  | { readonly type: 'committed'; readonly outcomes: readonly (readonly [partition: number, CommitOutcome])[] }
+  | Failure
+
 interface Kept extends Pick<ConsumedMessages, 'ack' | 'giveBack'> {
   readonly for: number
   readonly at: number
@@ -62,6 +79,7 @@ export class GroupOwner {
     serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
     serve('cancel', ({ id }: { id: number }, from) => this.#cancels.get(`${from}/${id}`)?.())
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
+    serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked))
     serve('ackTogether', (asked: AcknowledgedTogether) => this.#ackTogether(asked))
     serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
     peers.onGone(number => this.#gone(number))
@@ -90,6 +108,18 @@ export class GroupOwner {
     return this.#gateway.consume(groupId, topic, timeoutMs, {
       reply: result => reply(result.type === 'message' ? together(result.message) : result)
     })
+  }
+
+  async #commit({ groupId, topic, offsets, timeoutMs }: OffsetsOfOwner): Promise<CommittedByOwner> {
+    try {
+      return {
+        type: 'committed',
+        outcomes: [...(await this.#gateway.commit(groupId, topic, new Map(offsets), timeoutMs))]
+      }
+    } catch (error) {
+      if (error instanceof CastellanError) return failureOf(error)
+      throw error
+    }
   }
 
   async #ackTogether({ token, groupId, ids }: AcknowledgedTogether): Promise<void> {

@@ -1,7 +1,9 @@
 import type { Requester } from '../actor/requester.js'
 import { fnv1a } from '../delivery/hashes.js'
+import { CastellanError, OverloadedError } from '../errors.js'
 import type {
   AckResult,
+  CommitOutcome,
   ConsumeManyResult,
   ConsumeResult,
   DurableLogStats,
@@ -9,8 +11,16 @@ import type {
   MessageId,
   NoMessage
 } from '../gateway/gateway.js'
+import { toError } from '../gateway/group-offsets.js'
 import { ownFailure } from '../requests/failures.js'
-import { type AcknowledgedTogether, type AskedOfOwner, GroupOwner, type MessagesOfOwner } from './group-owner.js'
+import {
+  type AcknowledgedTogether,
+  type AskedOfOwner,
+  type CommittedByOwner,
+  GroupOwner,
+  type MessagesOfOwner,
+  type OffsetsOfOwner
+} from './group-owner.js'
 import { isAway, type Peers } from './peers.js'
 
 /** A worker that has ended is started again soon. */
@@ -45,7 +55,9 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
     offsets: (groupId, topic, timeoutMs) => own.offsets(groupId, topic, timeoutMs),
-    commit: (groupId, topic, offsets, timeoutMs) => own.commit(groupId, topic, offsets, timeoutMs),
+    commit: async (groupId, topic, offsets, timeoutMs) =>
+      (isOwn(groupId) ? undefined : await others.commit({ groupId, topic, offsets: [...offsets], timeoutMs })) ??
+      own.commit(groupId, topic, offsets, timeoutMs),
     consumers: (groups, timeoutMs) => own.consumers(groups, timeoutMs),
     follow: (...asked) => own.follow(...asked),
     consume: (groupId, topic, timeoutMs, requester) =>
@@ -134,6 +146,24 @@ class OtherOwners {
       // Its successor has not offered it, and offers it again when it is not committed.
       if (isAway(error)) return { type: 'notRead' }
       return ownFailure('overloaded', (error as Error).message, true)
+    }
+  }
+
+  /**
+   * @returns `undefined`: the owner has ended, so that it reads nothing
+   * @throws CastellanError as the owner's gateway does
+   */
+  async commit(asked: OffsetsOfOwner): Promise<ReadonlyMap<number, CommitOutcome> | undefined> {
+    const { groupId, timeoutMs } = asked
+    try {
+      const waitMs = timeoutMs + RETRY_MS
+      const result = (await this.#call(groupId, 'commit', asked, waitMs)) as CommittedByOwner
+      if (result.type === 'committed') return new Map(result.outcomes)
+      throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
+    } catch (error) {
+      if (error instanceof CastellanError) throw error
+      if (isAway(error)) return undefined
+      throw new OverloadedError((error as Error).message)
     }
   }
 

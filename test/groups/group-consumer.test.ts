@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
+import type { ConsumedMessage, ConsumeResult, SetOffsetsResult } from '../../src/groups/consume-result.js'
 import { GroupConsumer } from '../../src/groups/group-consumer.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups/settings.js'
@@ -154,6 +154,32 @@ describe('a group, as one process takes part in it', () => {
     harness.world.pass(200)
     expect(harness.world.newly('commitConsumerOffset')).to.equal(1)
     expect(harness.world.committed!.offset).to.equal(21)
+  })
+
+  it('goes on where it is told to, and says why where it cannot', () => {
+    const harness = new GroupHarness({ ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000, commitIntervalMs: 0 })
+    const told: SetOffsetsResult[] = []
+    const setOffsets = (partition: number, offset: number): void => {
+      const offsets = new Map([[partition, { offset, metadata: '' }]])
+      const requester = { reply: (result: SetOffsetsResult): void => void told.push(result) }
+      harness.consumer.receive({ type: 'setOffsets', topic: 'orders', offsets, timeoutMs: 1_000, requester })
+    }
+    setOffsets(0, 5)
+    expect(told.splice(0)).to.deep.equal([{ type: 'notRead' }])
+    const first = harness.next()
+    setOffsets(0, 50)
+    setOffsets(1, 50)
+    harness.world.settle()
+    expect(told.splice(0)).to.deep.equal([{ type: 'notRead' }, { type: 'set', outcomes: new Map([[0, 'committed']]) }])
+    // Of before: it is not offered any more.
+    first.ack()
+    expect(harness.next().offset).to.equal(50)
+    const refused = { type: 'failed', errorCode: errorCodes.ILLEGAL_GENERATION, retriable: false }
+    harness.world.answers.push({ kind: 'commitConsumerOffset', result: refused })
+    setOffsets(0, 70)
+    harness.world.settle()
+    expect(told.splice(0)).to.deep.equal([refused])
+    expect([harness.next().offset, harness.world.committed!.offset]).to.deep.equal([50, 50])
   })
 
   it('keeps what it has offered over a rebalance in which it keeps the partition', () => {

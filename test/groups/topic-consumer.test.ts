@@ -224,6 +224,26 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['bob: 1/1'])
   })
 
+  it('partitions that are set aside are read anew from what is committed, unless they went to others meanwhile', () => {
+    const harness = new TopicHarness(time, [4, 4])
+    harness.consumer.resume()
+    expect(harness.partitionsServed(4)).to.deep.equal([0, 1, 0, 1])
+    harness.consumer.setAside([0, 1])
+    for (const name of ['ann', 'bob', 'cid']) harness.ask(name)
+    // Assigned again by a rebalance, which is no reason to read them.
+    harness.consumer.assign([0, 1])
+    harness.consumer.assign([0])
+    expect([harness.consumer.readsAll([0]), harness.newly()]).to.deep.equal([false, []])
+    harness.worlds[0]!.committed = { offset: 3, metadata: '' }
+    harness.consumer.readAnew([0, 1])
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['ann: 0/3'])
+    expect([harness.consumer.readsAll([0]), harness.consumer.readsAll([0, 1])]).to.deep.equal([true, false])
+    harness.consumer.assign([0, 1])
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['bob: 1/0', 'cid: 1/1'])
+  })
+
   it('pixy M13 M14 offers nothing while it is paused, and goes on afterwards', () => {
     const harness = new TopicHarness(time, [3])
     harness.ask('ann')

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { brief, type PixyUnderTest } from '../dialects/kafka-pixy/harness.js'
+import { type Answer, brief, type PixyUnderTest } from '../dialects/kafka-pixy/harness.js'
 import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 
@@ -90,6 +90,67 @@ describe('pixy: offsets, consumers and topics', function () {
     group = freshTopic('acked')
     expect(await set([{ partition: 0, offset: 0, metadata: 'BB' }])).to.equal('200 {}')
     expect([await read(), await read()]).to.deep.equal([0, 2])
+  })
+
+  describe('a group that is being consumed', () => {
+    const placeOf = async (asked: Promise<Answer>): Promise<string> => {
+      const { partition, offset } = jsonOf<{ partition: number; offset: number }>(await asked)
+      return `${partition}/${offset}`
+    }
+    const ask = (pixy: PixyUnderTest, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
+    const committed = (partition: number) => stage.committed(group, topic, partition)
+    beforeEach(async () => {
+      for (const message of ['m0', 'm1', 'm2']) {
+        for (const key of ['1', 'foo']) await stage.pixy.produce(`/topics/${topic}/messages?key=${key}&sync`, message)
+      }
+      expect(await set([0, 1, 2, 3].map(partition => ({ partition, offset: -1 })))).to.equal('200 {}')
+      expect(await poll(stage.pixy)).to.match(/^408/)
+      await until(async () => (await committed(1)) === '3')
+    })
+
+    it('goes on at once where it is told to, and only there', async () => {
+      const waiting = ask(stage.pixy)
+      expect(await set([{ partition: 0, offset: 1 }])).to.equal('200 {}')
+      expect(await placeOf(waiting)).to.equal('0/1')
+      expect(await placeOf(ask(stage.pixy))).to.equal('0/2')
+      expect(await poll(stage.pixy)).to.match(/^408/)
+      await until(async () => (await committed(0)) === '3')
+      expect(await committed(1)).to.equal('3')
+    })
+
+    it('goes to the oldest message, behind what metadata acknowledges, and to the end', async () => {
+      expect(await set([{ partition: 0, offset: -2 }])).to.equal('200 {}')
+      expect(await placeOf(ask(stage.pixy))).to.equal('0/0')
+      expect(await set([{ partition: 0, offset: 0, metadata: 'BB' }])).to.equal('200 {}')
+      expect([await placeOf(ask(stage.pixy)), await placeOf(ask(stage.pixy))]).to.deep.equal(['0/0', '0/2'])
+      expect(await set([{ partition: 0, offset: -2 }])).to.equal('200 {}')
+      expect(await set([{ partition: 0, offset: -1 }])).to.equal('200 {}')
+      expect(await poll(stage.pixy)).to.match(/^408/)
+      await until(async () => (await committed(0)) === '3')
+    })
+
+    it('forgets what it has offered: a late ack changes nothing', async () => {
+      expect(await set([{ partition: 0, offset: 2 }])).to.equal('200 {}')
+      expect(await placeOf(ask(stage.pixy, '&noAck'))).to.equal('0/2')
+      expect(await set([{ partition: 0, offset: 0 }])).to.equal('200 {}')
+      const late = await stage.pixy.post(`/topics/${topic}/acks?group=${group}&partition=0&offset=2`)
+      expect(brief(late)).to.equal(`400 {"error":"offset 2 of {${group} ${topic} 0} has not been offered"}`)
+      const again = [1, 2, 3].map(() => placeOf(ask(stage.pixy)))
+      expect(await Promise.all(again)).to.deep.equal(['0/0', '0/1', '0/2'])
+    })
+
+    it('keeps its offsets where another process reads a partition', async () => {
+      const two = await stage.another({ 'clusters.default.clientId': 'two' })
+      await until(async () => {
+        await Promise.all([poll(stage.pixy), poll(two)])
+        return (await said(`/topics/${topic}/consumers?group=${group}`)).includes('"two"')
+      })
+      const before = await Promise.all([0, 1, 2, 3].map(committed))
+      const changes = [0, 1, 2, 3].map(partition => ({ partition, offset: 0 }))
+      expect(await set(changes)).to.match(/^409 .*the group is being consumed by other processes/)
+      expect(await Promise.all([0, 1, 2, 3].map(committed))).to.deep.equal(before)
+      await two.stop()
+    })
   })
 
   it('pixy H32 H33: consumers of what no group reads', async () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { Requester } from '../../src/actor/requester.js'
+import { KafkaError } from '../../src/errors.js'
 import type {
   ConsumedMessage,
   ConsumeManyResult,
@@ -195,6 +196,25 @@ describe('consumer groups of several workers', () => {
     ;(results[1] as ConsumeResult & { type: 'message' }).message.giveBack()
     await turns(3)
     expect(workers[1]!.own.givenBack).to.deep.equal([8])
+  })
+
+  it('are told by their owner where to go on, which says why it cannot', async () => {
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    const [asked, owner] = workers
+    owner!.own.partitions.set('orders', 4)
+    const offsets = new Map([[3, { offset: 7, metadata: 'm' }]])
+    const outcomes = await asked!.gateway.commit(group, 'orders', offsets, 1_000)
+    expect(outcomes).to.deep.equal(new Map([[3, 'committed']]))
+    expect(owner!.own.committed).to.deep.equal(new Map([[`${group} orders/3`, { offset: 7, metadata: 'm' }]]))
+    owner!.own.commit = () => Promise.reject(new KafkaError(25, 'the group has members', false))
+    const error = await asked!.gateway.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 25 })
+    // Then it reads nothing, and who is asked commits by itself.
+    end(2)
+    asked!.own.partitions.set('orders', 4)
+    await asked!.gateway.commit(group, 'orders', offsets, 1_000)
+    expect(asked!.own.committed.size).to.equal(1)
   })
 
   it('do not wait for a client any more that has gone, and get back what was on its way to it', async () => {

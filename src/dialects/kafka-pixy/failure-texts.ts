@@ -1,4 +1,5 @@
 import type { CastellanError, ErrorCode } from '../../errors.js'
+import { errorCodes } from '../../wire/error-codes.js'
 
 /** What an error answer says. */
 export interface FailureAnswer {
@@ -17,6 +18,9 @@ export const DISABLED = 'service is disabled by configuration'
 export const LONG_POLL_TIMEOUT = 'long polling timeout'
 const TOO_MANY_REQUESTS =
   'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
+/** Offsets cannot be set. */
+export const CONSUMED =
+  'the group is being consumed by other processes: offsets can be set when they have left (consumer.subscriptionTimeoutMs)'
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 const MESSAGE_TOO_LARGE = 10
 
@@ -69,6 +73,15 @@ const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
 /** A request for a message that found a limit reached: in the words of the original where it has the same limit. */
 export const overloadedTextOf = ({ message }: AnyFailure): string =>
   message.includes('consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
+
+/** The coordinator takes commits of others only while a group has no members. */
+const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.REBALANCE_IN_PROGRESS
+])
+
+export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_MEMBERS.has(errorCode)
 
 /** @param isReady whether any broker is there */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {

@@ -1,8 +1,7 @@
 import type { CastellanError } from '../../errors.js'
 import type { CommitOutcome, GroupOffset } from '../../gateway/gateway.js'
-import { errorCodes } from '../../wire/error-codes.js'
 import { groupOf, ParameterError } from './consume-parameters.js'
-import type { AnyFailure } from './failure-texts.js'
+import { type AnyFailure, CONSUMED, isConsumedByOthers } from './failure-texts.js'
 import type { ReadBody } from './form-reader.js'
 import { goJson, type Json } from './go-json.js'
 import { GoJsonError } from './go-json-check.js'
@@ -15,13 +14,6 @@ const UNKNOWN_TOPIC = 'Unknown topic'
 /** What a group that has committed nothing has for an offset, and the name of the first offset that there is. */
 const NONE = -1
 const OLDEST = -2
-
-/** The coordinator takes commits of others only while a group has no members. */
-const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
-  errorCodes.UNKNOWN_MEMBER_ID,
-  errorCodes.ILLEGAL_GENERATION,
-  errorCodes.REBALANCE_IN_PROGRESS
-])
 
 /** `GET` and `POST /topics/{topic}/offsets`. */
 export class OffsetsEndpoint {
@@ -82,13 +74,10 @@ export class OffsetsEndpoint {
     else if (error instanceof GoJsonError) {
       answers.error(exchange, 400, `Failed to parse the request: err=(${error.message})`)
     } else if (!isFailure(error)) broken(request, error)
-    else if (HAS_MEMBERS.has(error.errorCode)) answers.error(exchange, 409, CONSUMED)
+    else if (isConsumedByOthers(error)) answers.error(exchange, 409, CONSUMED)
     else answers.failure(exchange, error, gateway.isReady)
   }
 }
-
-const CONSUMED =
-  'the group is being consumed: offsets can be set when its members have left (consumer.subscriptionTimeoutMs)'
 
 const isFailure = (error: unknown): error is CastellanError & AnyFailure =>
   error instanceof Error && typeof (error as { code?: unknown }).code === 'string'

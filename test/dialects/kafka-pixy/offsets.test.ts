@@ -54,14 +54,6 @@ describe('pixy: offsets, consumers and topics', function () {
     }
   })
 
-  it('pixy 1.14: a group that is being consumed keeps its offsets', async () => {
-    await pixy.produce('/topics/test.1/messages?sync', 'm')
-    await pixy.get('/topics/test.1/messages?group=busy')
-    expect(await setOffsets('/topics/test.1/offsets?group=busy', '[{"partition":0,"offset":0}]')).to.match(
-      /^409 .*the group is being consumed/
-    )
-  })
-
   const bodies: [body: string, error: string][] = [
     ['garbage', "invalid character 'g' looking for beginning of value"],
     ['', 'unexpected end of JSON input'],

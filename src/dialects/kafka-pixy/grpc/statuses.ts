@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../errors.js'
-import { type AnyFailure, failureAnswerOf, NO_SUCH_TOPIC } from '../failure-texts.js'
+import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../failure-texts.js'
 
 /** A call that is answered with a status, and no message. */
 export class StatusError extends Error {
@@ -39,5 +39,7 @@ export function statusOfError(error: unknown, isReady: boolean): StatusError | u
   if (error instanceof StatusError) return error
   if (!(error instanceof CastellanError)) return undefined
   const { errorCode } = error as Partial<KafkaError>
-  return statusOf({ code: error.code, message: error.message, errorCode }, status.NOT_FOUND, isReady)
+  const failure: AnyFailure = { code: error.code, message: error.message, errorCode }
+  if (isConsumedByOthers(failure)) return new StatusError(status.FAILED_PRECONDITION, CONSUMED)
+  return statusOf(failure, status.NOT_FOUND, isReady)
 }
