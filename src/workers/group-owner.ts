@@ -59,6 +59,8 @@ export type CommittedByOwner =
 
 interface Kept extends Pick<ConsumedMessages, 'ack' | 'giveBack'> {
   readonly for: number
+  /** Of the request, as in {@link AskedOfOwner}. */
+  readonly id: number
   readonly at: number
 }
 
@@ -77,7 +79,7 @@ export class GroupOwner {
     const serve = <Body>(verb: string, handler: (body: Body, from: number) => unknown): void =>
       peers.serve(`${verb} ${cluster}`, (body, from) => handler(body as Body, from))
     serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
-    serve('cancel', ({ id }: { id: number }, from) => this.#cancels.get(`${from}/${id}`)?.())
+    serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
     serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked))
     serve('ackTogether', (asked: AcknowledgedTogether) => this.#ackTogether(asked))
@@ -92,7 +94,7 @@ export class GroupOwner {
       const cancel = this.#ask(asked, result => {
         isAnswered = true
         this.#cancels.delete(key)
-        resolve(result.type === 'messages' ? this.#keep(result.messages, from) : result)
+        resolve(result.type === 'messages' ? this.#keep(result.messages, from, asked.id) : result)
       })
       if (isAnswered) return
       this.#cancels.set(key, () => {
@@ -128,9 +130,16 @@ export class GroupOwner {
     else await Promise.all(ids.map(id => this.#gateway.ack(groupId, id)))
   }
 
-  #keep(given: ConsumedMessages, from: number): MessagesOfOwner {
+  /** One who withdraws a request that has been answered has given up before: the answer came too late. */
+  #cancel(id: number, from: number): void {
+    const cancel = this.#cancels.get(`${from}/${id}`)
+    if (cancel) cancel()
+    else for (const [token, kept] of this.#kept) if (kept.for === from && kept.id === id) this.#take(token)?.giveBack()
+  }
+
+  #keep(given: ConsumedMessages, from: number, id: number): MessagesOfOwner {
     const token = ++this.#lastToken
-    const kept = { for: from, at: performance.now(), ack: () => given.ack(), giveBack: () => given.giveBack() }
+    const kept = { for: from, id, at: performance.now(), ack: () => given.ack(), giveBack: () => given.giveBack() }
     this.#kept.set(token, kept)
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()

@@ -6,7 +6,11 @@ const AWAY = 'peerAway'
 interface Passed {
   readonly name: string
   readonly body: unknown
+  readonly timeoutMs?: number | undefined
 }
+
+/** Who asks has given up before the process between gives up. */
+const PASSING_MARGIN_MS = 1_000
 
 /** The other workers, as one of them reaches them: by way of the process that has started all. */
 export class Peers {
@@ -46,7 +50,7 @@ export class Peers {
 
   /** @throws LinkError; {@link isAway} tells whether the other one is not there */
   call(to: number, name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
-    return this.#link.call('peer', { to, name, body }, timeoutMs)
+    return this.#link.call('peer', { to, name, body, timeoutMs }, timeoutMs)
   }
 
   /** The answers of all others that are there and answer in time, in the order of their numbers. */
@@ -88,10 +92,11 @@ export function passOn(
 ): void {
   link.serve('spread', spread => tellOthers('spread', { ...(spread as Passed), from }))
   link.serve('peer', async passed => {
-    const { to, name, body } = passed as Passed & { readonly to: number }
+    const { to, name, body, timeoutMs } = passed as Passed & { readonly to: number }
     const other = linkTo(to)
     if (other === undefined) throw away(to)
-    return other.call('peer', { from, name, body }).catch((error: LinkError) => {
+    const waitMs = timeoutMs === undefined ? undefined : timeoutMs + PASSING_MARGIN_MS
+    return other.call('peer', { from, name, body }, waitMs).catch((error: LinkError) => {
       throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
     })
   })

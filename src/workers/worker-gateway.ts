@@ -27,6 +27,10 @@ import { isAway, type Peers } from './peers.js'
 const RETRY_MS = 200
 const STATS_TIMEOUT_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
+/** An owner that stands still has so long, beyond the time of the request, to say that there was no message. */
+const MARGIN_MS = 500
+/** Nobody waits for these answers. */
+const TELL_TIMEOUT_MS = 10_000
 
 type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
 
@@ -115,12 +119,19 @@ class OtherOwners {
     let isOver = false
     const end = (result: ConsumeManyResult): void => {
       isOver = true
+      clearTimeout(late)
       reply(result)
     }
+    const withdraw = (): void => this.#tell(asked.groupId, 'cancel', { id })
+    const late = setTimeout(() => {
+      end({ type: 'timedOut' })
+      withdraw()
+    }, timeoutMs + MARGIN_MS)
     const ask = async (): Promise<void> => {
       const body: AskedOfOwner = { ...asked, id, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) }
       try {
-        const result = (await this.#call(asked.groupId, 'consume', body)) as MessagesOfOwner | NoMessage
+        const answered = this.#call(asked.groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
+        const result = (await answered) as MessagesOfOwner | NoMessage
         if (!isOver) end(result.type === 'messages' ? this.#toMessages(asked.groupId, result) : result)
         else if (result.type === 'messages') this.#giveBack(asked.groupId, result)
       } catch (error) {
@@ -134,7 +145,8 @@ class OtherOwners {
     return () => {
       if (isOver) return
       isOver = true
-      this.#tell(asked.groupId, 'cancel', { id })
+      clearTimeout(late)
+      withdraw()
     }
   }
 
@@ -180,10 +192,10 @@ class OtherOwners {
 
   /** What cannot be said to an owner that has ended need not be said. */
   #tell(groupId: string, verb: string, body: object): void {
-    void this.#call(groupId, verb, body).catch(() => undefined)
+    void this.#call(groupId, verb, body, TELL_TIMEOUT_MS).catch(() => undefined)
   }
 
-  #call(groupId: string, verb: string, body: object, timeoutMs?: number): Promise<unknown> {
+  #call(groupId: string, verb: string, body: object, timeoutMs: number): Promise<unknown> {
     const owner = ownerOf(this.#cluster, groupId, this.#peers.count)
     return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, timeoutMs)
   }

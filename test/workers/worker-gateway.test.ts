@@ -94,8 +94,15 @@ const toOffered = (groupId: string, topic: string, offset: number): OfferedMessa
 function workersOf(count: number) {
   const parentEnds = new Map<number, Link>()
   const workers: { own: GroupsByHand; gateway: Gateway }[] = []
+  /** What is on its way to workers that stand still. */
+  const held = new Map<number, (() => void)[]>()
+  const deliver = (number: number, receive: () => void): void => {
+    const waiting = held.get(number)
+    if (waiting) waiting.push(receive)
+    else queueMicrotask(receive)
+  }
   for (let number = 1; number <= count; number++) {
-    const parentEnd: Link = new Link(frame => queueMicrotask(() => workerEnd.receive(structuredClone(frame))))
+    const parentEnd: Link = new Link(frame => deliver(number, () => workerEnd.receive(structuredClone(frame))))
     const workerEnd: Link = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
     passOn(
       parentEnd,
@@ -112,7 +119,13 @@ function workersOf(count: number) {
     parentEnds.delete(number)
     for (const link of parentEnds.values()) link.tell('gone', number)
   }
-  return { workers, end, revive: (number: number, link: Link) => parentEnds.set(number, link), parentEnds }
+  const standStill = (number: number): void => void held.set(number, [])
+  const goOn = (number: number): void => {
+    const waiting = held.get(number)!
+    held.delete(number)
+    for (const receive of waiting) receive()
+  }
+  return { workers, end, standStill, goOn, revive: (number: number, link: Link) => parentEnds.set(number, link), parentEnds }
 }
 
 /** A group whose owner is the worker. */
@@ -253,6 +266,31 @@ describe('consumer groups of several workers', () => {
       expect(results).to.deep.equal([])
       while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
       expect(results).to.deep.equal([{ type: 'timedOut' }])
+    } finally {
+      time.restore()
+    }
+  })
+
+  it('say in time that there was no message while their owner stands still, and lose none when it goes on', async () => {
+    const time = new FakeTime()
+    try {
+      const { workers, standStill, goOn } = workersOf(2)
+      const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
+      const results: ConsumeResult[] = []
+      standStill(2)
+      asking.gateway.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
+      for (let passed = 0; results.length === 0 && passed < 5_000; passed += 100) await time.pass(100)
+      expect(results).to.deep.equal([{ type: 'timedOut' }])
+      // The owner has a message at once, when it gets the request at last.
+      owner.own.consume = (groupId, topic, timeoutMs, requester) => {
+        GroupsByHand.prototype.consume.call(owner.own, groupId, topic, timeoutMs, requester)
+        owner.own.offer(5)
+        return () => undefined
+      }
+      goOn(2)
+      await turns(5)
+      expect(owner.own.givenBack).to.deep.equal([5])
+      expect(results).to.have.length(1)
     } finally {
       time.restore()
     }
