@@ -95,10 +95,11 @@ export class LogReader implements BatchHolder {
   /** Fetches what comes next. */
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
-    const { hands, topicPartition, isWanted } = this.#options
+    const { hands, topicPartition, isWanted, finder } = this.#options
     const askedAt = hands.clock()
     const wait = { maxWaitMs: MAX_WAIT_MS, isWanted, timeoutMs: TIMEOUT_MS }
-    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position, ...wait }, result =>
+    const { topicId } = finder
+    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position, topicId, ...wait }, result =>
       this.#fetched(result, tracker, askedAt)
     )
   }
@@ -111,12 +112,12 @@ export class LogReader implements BatchHolder {
    */
   fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void, onFailed: () => void): void {
     this.#isFetchingAgain = true
-    const { hands, topicPartition, retryBackoffMs, onReady } = this.#options
+    const { hands, topicPartition, finder, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       onReady()
     }
-    hands.ask('fetchData', { topicPartition, offset }, result => {
+    hands.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
       if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
@@ -171,6 +172,11 @@ export class LogReader implements BatchHolder {
         case 'deleted':
           this.#skipTo(recovery.offset, tracker, 'records were deleted before the group has read them')
           break
+        case 'recreated':
+          this.#say('the topic was created anew; the group reads it from its beginning', recovery.offset)
+          this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
+          this.#ready()
+          break
         case 'lost':
           this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
           this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
@@ -183,7 +189,7 @@ export class LogReader implements BatchHolder {
           this.#ready()
           break
         case 'inRange':
-          this.#ready()
+          this.#readyAfter(this.#options.retryBackoffMs)
       }
     })
   }

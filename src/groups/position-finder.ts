@@ -15,7 +15,9 @@ export interface PositionFinderOptions {
 export type Recovery =
   /** Records up to `offset` were deleted. */
   | { readonly type: 'deleted'; readonly offset: Offset }
-  /** The end of the log was lost, or the topic was created anew; it ends at `offset` now. */
+  /** The topic was created anew, and its log begins at `offset`. The group has read nothing of it. */
+  | { readonly type: 'recreated'; readonly offset: Offset }
+  /** The end of the log was lost; it ends at `offset` now. */
   | { readonly type: 'lost'; readonly offset: Offset }
   /** The group has committed an offset beyond the end, which is at `offset`, and begins there. */
   | { readonly type: 'notYet'; readonly offset: Offset }
@@ -24,22 +26,35 @@ export type Recovery =
 
 /** As Kafka-Pixy stores it: begin at the oldest record. */
 const STORED_EARLIEST = -2
+const METADATA_TIMEOUT_MS = 10_000
 
 /** Finds where in a partition a group reads: at the start, and when its position is not in the log any more. */
 export class PositionFinder {
   readonly #options: PositionFinderOptions
+  #topicId: string | undefined
 
   constructor(options: PositionFinderOptions) {
     this.#options = options
   }
 
+  /** The topic in whose log positions are; `undefined`: brokers do not tell, or have not yet. */
+  get topicId(): string | undefined {
+    return this.#topicId
+  }
+
   /** Tries until it is known. `isNew`: the position is not committed yet. */
   findStart(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
+    // Nothing waits for the answer. Where it comes late, the topic that it tells of may be a later one than the position's.
+    this.#idOfTopic(topicId => (this.#topicId ??= topicId))
+    this.#findPosition(onFound)
+  }
+
+  #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
     const { hands, topicPartition } = this.#options
     const request = { groupId: hands.groupId, topicPartition, rawMetadata: true, negativeOffset: true }
     hands.ask('fetchConsumerOffset', request, result => {
       const start = this.#startOf(result)
-      if (start === undefined) this.#again(() => this.findStart(onFound))
+      if (start === undefined) this.#again(() => this.#findPosition(onFound))
       else if (typeof start === 'object') onFound(start, false)
       else this.#bound(start, offset => onFound({ offset, metadata: '' }, true))
     })
@@ -47,6 +62,16 @@ export class PositionFinder {
 
   /** @param hasRead the group has read up to the position, so it was in the log */
   recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
+    this.#idOfTopic(topicId => {
+      const former = this.#topicId
+      this.#topicId = topicId ?? former
+      if (former === undefined || former === topicId) this.#recoverInLog(position, hasRead, onFound)
+      else if (topicId === undefined) this.#again(() => this.recover(position, hasRead, onFound))
+      else this.#bound('earliest', offset => onFound({ type: 'recreated', offset }))
+    })
+  }
+
+  #recoverInLog(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#bound('earliest', earliest => {
       if (position < earliest) onFound({ type: 'deleted', offset: earliest })
       else {
@@ -65,6 +90,16 @@ export class PositionFinder {
     const { offset, metadata = '' } = result.offsetAndMetadata
     if (offset >= 0) return { offset, metadata }
     return offset === STORED_EARLIEST ? 'earliest' : 'latest'
+  }
+
+  /** Tries until a broker has answered. A topic that does not exist now has no id. */
+  #idOfTopic(onKnown: (topicId: string | undefined) => void): void {
+    const { hands, topicPartition } = this.#options
+    const { topic } = topicPartition
+    hands.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
+      if (result.type === 'success') onKnown(result.topics.get(topic)?.topicId)
+      else this.#again(() => this.#idOfTopic(onKnown))
+    })
   }
 
   #bound(offsetType: OffsetType, onOffset: (offset: Offset) => void): void {

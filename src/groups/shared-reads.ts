@@ -26,7 +26,7 @@ export class SharedReads {
 
   read({ requester, isWanted, ...request }: Omit<FetchData, 'type'>): void {
     const reader: Reader = { reply: result => requester.reply(result), isWanted }
-    const key = `${topicPartitionKey(request.topicPartition.topic, request.topicPartition.partition)}@${request.offset}`
+    const key = keyOf(request)
     const others = this.#waiting.get(key)
     if (others) {
       others.push(reader)
@@ -42,3 +42,10 @@ export class SharedReads {
     this.#router.tell({ type: 'fetchData', ...request, isWanted: wantedByAny, requester: { reply } })
   }
 }
+
+const keyOf = ({
+  topicPartition: { topic, partition },
+  offset,
+  topicId = ''
+}: Pick<FetchData, 'topicPartition' | 'offset' | 'topicId'>): string =>
+  `${topicPartitionKey(topic, partition)}@${offset} ${topicId}`

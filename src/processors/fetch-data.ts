@@ -100,7 +100,7 @@ export class FetchIntake implements Intake {
 
   #meet(waiter: FetchWaiter): void {
     this.#readCache.meet(waiter.key, waiter.identity)
-    waiter.topicIdAsked ??= waiter.identity.topicId
+    waiter.topicIdAsked ??= waiter.request.topicId ?? waiter.identity.topicId
   }
 
   #processor(slot: FetchSlot): QueueProcessor<FetchDataCall, FetchResponse> {

@@ -125,7 +125,14 @@ function workersOf(count: number) {
     held.delete(number)
     for (const receive of waiting) receive()
   }
-  return { workers, end, standStill, goOn, revive: (number: number, link: Link) => parentEnds.set(number, link), parentEnds }
+  return {
+    workers,
+    end,
+    standStill,
+    goOn,
+    revive: (number: number, link: Link) => parentEnds.set(number, link),
+    parentEnds
+  }
 }
 
 /** A group whose owner is the worker. */
