@@ -29,7 +29,7 @@ const STATS_TIMEOUT_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
 /** An owner that stands still has so long, beyond the time of the request, to say that there was no message. */
 const MARGIN_MS = 500
-/** Nobody waits for these answers. */
+/** Time limit of what the owner is told, for which no client waits. */
 const TELL_TIMEOUT_MS = 10_000
 
 type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
