@@ -39,8 +39,9 @@ export class GroupLeader {
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
     this.#lookUp(topics, (found, unclear) => {
       const before = this.#counts
+      const isUnclear = new Set(unclear)
       const partitionsOf: PartitionsOf | undefined =
-        found && (topic => (unclear.includes(topic) ? firstOf(before.get(topic) ?? 0) : found(topic)))
+        found && (topic => (isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found(topic)))
       if (partitionsOf) this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
       onAssigned(partitionsOf && encodeAll(subscribers, partitionsOf))

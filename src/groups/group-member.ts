@@ -11,6 +11,8 @@ import { Heartbeats } from './heartbeats.js'
 const PROTOCOL = 'range'
 /** Refused for a reason that a further attempt does not change soon, such as missing permission. */
 const REFUSED_PAUSE_MS = 5_000
+/** Attempts to join that follow the failure of one before at once; further ones follow after a pause. */
+const HASTY_JOINS = 3
 /** The coordinator forgets the member by itself if this is not answered. */
 const LEAVE_TIMEOUT_MS = 5_000
 
@@ -67,6 +69,9 @@ export class GroupMember {
   #joinedTopics: readonly string[] = []
   /** Names the connection, so that a join of a former life that still waits does not hold up the next one. */
   #life = 0
+  /** Attempts in a row that were made without a pause. */
+  #hastyJoins = 0
+  #stableSince: number | undefined
   /** Numbers the attempts to join: an answer to an earlier one is ignored. */
   #attempt = 0
 
@@ -161,7 +166,7 @@ export class GroupMember {
     switch (result.type) {
       case 'memberIdRequired':
         this.#memberId = result.memberId
-        this.#join()
+        this.#joinSoon()
         break
       case 'success':
         this.#memberId = result.memberId
@@ -183,7 +188,7 @@ export class GroupMember {
     if (failure.errorCode === errorCodes.UNKNOWN_MEMBER_ID) {
       this.#memberId = ''
       this.#lose()
-      this.#join()
+      this.#joinSoon()
     } else if (failure.retriable || failure.errorCode === errorCodes.REBALANCE_IN_PROGRESS)
       this.#joinAfter(retryBackoffMs)
     else {
@@ -224,7 +229,7 @@ export class GroupMember {
   #synced(result: SyncGroupResult): void {
     if (result.type === 'timedOut') this.#join()
     else if (result.type === 'failed') {
-      if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#join()
+      if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#joinSoon()
       else this.#excluded(result.errorCode)
     } else this.#stable(this.#partitionsOf(result.assignment))
   }
@@ -244,6 +249,7 @@ export class GroupMember {
     const { onAssigned } = this.#options
     const isNext = this.#lastStable !== undefined && this.#generation!.id <= this.#lastStable.id + 1
     this.#phase = 'stable'
+    this.#stableSince = this.#options.hands.clock()
     this.#lastStable = this.#generation
     this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id })
     onAssigned(partitions, isNext)
@@ -272,7 +278,7 @@ export class GroupMember {
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()
     if (errorCode === errorCodes.FENCED_INSTANCE_ID) this.#joinAfter(REFUSED_PAUSE_MS)
-    else if (errorCode === errorCodes.ILLEGAL_GENERATION || errorCode === errorCodes.UNKNOWN_MEMBER_ID) this.#join()
+    else if (errorCode === errorCodes.ILLEGAL_GENERATION || errorCode === errorCodes.UNKNOWN_MEMBER_ID) this.#joinSoon()
     else this.#joinAfter(retryBackoffMs)
   }
 
@@ -284,6 +290,19 @@ export class GroupMember {
     if (this.#lastStable === undefined) return
     this.#lastStable = undefined
     this.#options.onLost()
+  }
+
+  /** At once, so that others need not wait; where that has failed several times, after a pause. */
+  #joinSoon(): void {
+    const { hands, retryBackoffMs } = this.#options
+    const wasStable = this.#stableSince !== undefined && hands.clock() - this.#stableSince >= retryBackoffMs
+    this.#stableSince = undefined
+    if (wasStable) this.#hastyJoins = 0
+    if (this.#hastyJoins >= HASTY_JOINS) this.#joinAfter(retryBackoffMs)
+    else {
+      this.#hastyJoins++
+      this.#join()
+    }
   }
 
   #joinAfter(delayMs: number): void {

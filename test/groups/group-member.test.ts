@@ -52,4 +52,26 @@ describe('a member of a group', () => {
     world.settle()
     expect([member.isStable, world.newly('joinGroup'), harness.lost]).to.deep.equal([true, 1, 1])
   })
+
+  const refusals = [
+    { kind: 'joinGroup', result: { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false } },
+    { kind: 'joinGroup', result: { type: 'memberIdRequired', memberId: 'another' } },
+    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.ILLEGAL_GENERATION, retriable: false } },
+    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false } },
+    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false } }
+  ] as const
+  for (const { kind, result } of refusals) {
+    it(`pauses between its attempts when ${kind} is answered ${JSON.stringify(result)} again and again`, () => {
+      const { member, world } = new MemberHarness()
+      world.newly('joinGroup')
+      for (let times = 0; times < 20; times++) world.answers.push({ kind, result })
+      member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
+      world.settle()
+      expect(world.newly('joinGroup'), 'at once').to.be.within(2, 5)
+      world.pass(1_000)
+      expect(world.newly('joinGroup'), 'in ten pauses').to.be.within(9, 11)
+      world.pass(5_000)
+      expect([member.isStable, world.answers]).to.deep.equal([true, []])
+    })
+  }
 })

@@ -380,6 +380,20 @@ describe('one partition of a group', () => {
     expect(world.metrics.of('skipped_batches')).to.equal(1)
   })
 
+  it('tries again after a pause where a broker refuses an offset that it says is in the log', () => {
+    const world = new GroupWorld(run(0, 6))
+    world.committed = { offset: 2, metadata: '' }
+    const harness = new PartitionHarness(world)
+    for (let times = 0; times < 20; times++)
+      world.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
+    expect(harness.next()).to.equal(undefined)
+    expect(world.newly('fetchData')).to.equal(1)
+    world.pass(1_000)
+    expect(world.newly('fetchData')).to.be.within(9, 11)
+    world.pass(1_000)
+    expect(harness.next()).to.equal(2)
+  })
+
   it('pixy F3 A8 tries again after a pause when the Router cannot answer, or has no room', () => {
     const world = new GroupWorld(run(0, 6))
     const failed = { type: 'failed', retriable: true }
