@@ -291,6 +291,7 @@ class Rooms {
         admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
         access: doors.door ?? openAccess,
+        tls: doors.certificates,
         shared: peers && ((dialect, question) => peers.ask('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
         log: this.#roomLog,

@@ -65,7 +65,7 @@ function furtherHostsOf(config: Config, dialects: readonly Dialect[]): ListenedH
         : []
     )
   )
-  return [...listeners, ...byThemselves.map(own => ({ ...own, isSecure: false }))]
+  return [...listeners, ...byThemselves.map(own => ({ ...own, isSecure: own.tls && tls.certFile !== undefined }))]
 }
 
 const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({

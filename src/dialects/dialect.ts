@@ -1,3 +1,4 @@
+import type { TlsOptions, Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import type { z } from 'zod'
 import type { Access } from '../access/access.js'
@@ -31,6 +32,8 @@ export interface DialectContext<Settings> {
   readonly lifetime: Lifetime
   /** Where the dialect adds what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources
+  /** TLS of the shared port, for a listener that the dialect opens by itself; absent: `http.tls` is not set. */
+  readonly tls?: SharedTls | undefined
   /** Set by the dialect: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
@@ -44,6 +47,14 @@ export interface DialectContext<Settings> {
    * this process is the only one.
    */
   readonly everywhere?: Everywhere | undefined
+}
+
+/** Certificate, key and authorities of the shared port. */
+export interface SharedTls {
+  /** To create a server with. */
+  readonly options: TlsOptions
+  /** Keeps the certificate of a server up to date. */
+  serve(server: TlsServer): void
 }
 
 /** @param name of what is told, the same in all processes; a dialect tells each once */
@@ -135,11 +146,13 @@ export interface Dialect<Settings extends DialectSettings = DialectSettings, Nam
  */
 export type DialectPlugin = (app: FastifyInstance) => void | Promise<void>
 
-/** An address on which a dialect listens by itself, without TLS. */
+/** An address on which a dialect listens by itself. */
 export interface OwnHost {
   /** Names the setting where the address is refused. */
   readonly setting: string
   readonly host: string
+  /** Whether it speaks TLS when the shared port does. */
+  readonly tls: boolean
 }
 
 /** A listener that serves one dialect only. */

@@ -1,6 +1,5 @@
 import { constants, X509Certificate } from 'node:crypto'
-import type { Server } from 'node:https'
-import { createSecureContext, type TlsOptions } from 'node:tls'
+import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
 import { ConfigError } from '../errors.js'
 import type { Logger } from '../model.js'
 import type { ListenerTlsSettings } from './tls-settings.js'

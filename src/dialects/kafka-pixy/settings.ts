@@ -26,9 +26,12 @@ export const kafkaPixySettings = z
     grpcPort: listenPort
       .optional()
       .describe('The port of the gRPC service, as Kafka-Pixy had 19091; 0: any free one. Absent: none'),
-    grpcHost: host
-      .default('127.0.0.1')
-      .describe('Its listening address. It has no TLS of its own: put a proxy with TLS before it for other machines'),
+    grpcHost: host.default('127.0.0.1').describe('Its listening address'),
+    grpcTls: z
+      .enum(['inherit', 'off'])
+      .default('inherit')
+      .describe('TLS of that port: `inherit` as in `http.tls`, `off` for clients that cannot speak it'),
+    grpcMaxConnections: count.default(1_000).describe('Most connections of that port; further ones are closed at once'),
     defaultCluster: z
       .string()
       .min(1)

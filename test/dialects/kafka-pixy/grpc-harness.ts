@@ -1,4 +1,4 @@
-import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { type ChannelCredentials, type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import type { App } from '../../../src/app.js'
 import type { MethodName, Methods } from '../../../src/dialects/kafka-pixy/grpc/messages.js'
 import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
@@ -19,18 +19,27 @@ export class GrpcHarness {
   readonly address: string
   readonly client: Client
 
-  private constructor(app: App, address: string) {
+  private constructor(app: App, address: string, client: ChannelCredentials) {
     this.app = app
     this.address = address
-    this.client = new (loadDefinition())(address, credentials.createInsecure())
+    this.client = new (loadDefinition())(address, client)
   }
 
-  static async start(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<GrpcHarness> {
+  static async start(
+    bootstrap: string,
+    settings: Readonly<Record<string, string>> = {},
+    client = credentials.createInsecure()
+  ): Promise<GrpcHarness> {
     const lines: LogLine[] = []
     const all = { 'dialects.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
     const app = await startTestApp(bootstrap, all, recordingLogger(lines))
     const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
-    return new GrpcHarness(app, `127.0.0.1:${port}`)
+    return new GrpcHarness(app, `127.0.0.1:${port}`, client)
+  }
+
+  /** Another client of the same gateway. */
+  other(client: ChannelCredentials): GrpcHarness {
+    return new GrpcHarness(this.app, this.address, client)
   }
 
   ask<Name extends MethodName>(

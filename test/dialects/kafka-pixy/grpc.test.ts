@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto'
-import { Metadata } from '@grpc/grpc-js'
+import { connect as connectTls } from 'node:tls'
+import { type ChannelCredentials, credentials, Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { warnings } from '../../../src/config/checks.js'
 import { loadConfig } from '../../../src/config/config.js'
+import { dialects } from '../../../src/dialects/dialects.js'
+import { TestAuthority, TestFolder } from '../../support/doors.js'
 import { GrpcHarness } from './grpc-harness.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
@@ -136,6 +140,97 @@ describe("the door of Kafka-Pixy's gRPC service", function () {
     await stopped
     stopping.client.close()
     await cluster.close()
+  })
+})
+
+describe("TLS of Kafka-Pixy's gRPC port", function () {
+  this.timeout(30_000)
+  const authority = new TestAuthority()
+  const alternativeNames = ['IP:127.0.0.1']
+  let folder: TestFolder
+  let cluster: EmbeddedCluster
+  beforeEach(async () => {
+    folder = new TestFolder()
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+  })
+  afterEach(async () => {
+    await cluster.close()
+    folder.remove()
+  })
+  const serve = (commonName: string): Record<string, string> => {
+    const { cert, key } = authority.issue({ commonName, alternativeNames })
+    return {
+      'http.tls.certFile': folder.write('cert.pem', cert),
+      'http.tls.keyFile': folder.write('key.pem', key),
+      'http.tls.caFile': folder.write('ca.pem', authority.cert),
+      'http.tls.reloadIntervalMs': '3600000'
+    }
+  }
+  const ca = Buffer.from(authority.cert)
+  /** Whom a new client meets. */
+  const server = (address: string, ALPNProtocols = ['h2']): Promise<string | undefined> =>
+    new Promise((resolve, reject) => {
+      const [host, port] = address.split(':')
+      const socket = connectTls({ host, port: Number(port), ca, ALPNProtocols }, () => {
+        resolve(String(socket.getPeerCertificate().subject.CN))
+        socket.destroy()
+      })
+      socket.on('error', reject)
+    })
+
+  it('is that of the shared port, and client certificates count as there', async () => {
+    const settings = {
+      ...serve('castellan'),
+      'http.tls.clientAuth': 'optional',
+      'auth.certificates': JSON.stringify([{ commonName: 'billing' }]),
+      'access.rules': JSON.stringify([{ principals: ['billing'], operations: ['produce'], topics: ['orders'] }])
+    }
+    const { cert, key } = authority.issue({ commonName: 'billing' })
+    const certificate = credentials.createSsl(ca, Buffer.from(key), Buffer.from(cert))
+    const grpc = await GrpcHarness.start(cluster.bootstrap, settings, certificate)
+    const produce = { topic: 'orders', message: bytes('m') }
+    expect(await grpc.ask('Produce', produce)).to.deep.equal({ partition: 0, offset: 0 })
+    expect(await grpc.refusal(grpc.ask('Produce', { ...produce, topic: 'other' }))).to.match(/^7: /)
+    const refusedBy = async (channel: ChannelCredentials): Promise<string> => {
+      const other = grpc.other(channel)
+      const refusal = await other.refusal(other.ask('Produce', produce))
+      other.client.close()
+      return refusal
+    }
+    expect(await refusedBy(credentials.createSsl(ca))).to.match(/^16: /)
+    expect(await refusedBy(credentials.createInsecure())).to.match(/^14: /)
+    await grpc.stop()
+  })
+
+  it('is that of new files after a reload, for new connections', async () => {
+    const grpc = await GrpcHarness.start(cluster.bootstrap, serve('one'), credentials.createSsl(ca))
+    const produce = { topic: 'orders', message: bytes('m') }
+    await grpc.ask('Produce', produce)
+    expect(await server(grpc.address)).to.equal('one')
+    serve('two')
+    await grpc.app.reload()
+    expect(await server(grpc.address)).to.equal('two')
+    expect(await grpc.ask('Produce', produce), 'over the connection of before').to.include({ offset: 1 })
+    const spoken = await server(grpc.address, ['http/1.1']).catch(error => error.code)
+    expect(spoken).to.match(/NO_APPLICATION_PROTOCOL/)
+    await grpc.stop()
+  })
+
+  it('may be off, which is warned of where other machines can reach the port', () => {
+    const settings = {
+      ...serve('castellan'),
+      'dialects.kafka-pixy.grpcPort': '0',
+      'dialects.kafka-pixy.grpcHost': '0.0.0.0',
+      'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }])
+    }
+    const warned = (grpcTls: string): string => {
+      const all = Object.entries({ ...settings, 'dialects.kafka-pixy.grpcTls': grpcTls })
+      const flags = all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
+      return warnings(loadConfig({ flags }), dialects).join('\n')
+    }
+    expect(warned('off')).to.contain('dialects.kafka-pixy.grpcHost')
+    expect(warned('inherit')).not.to.contain('dialects.kafka-pixy.grpcHost')
   })
 })
 

@@ -6,7 +6,7 @@ import {
   status,
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
-import type { Access, Caller, Operation, Target } from '../../../access/access.js'
+import type { Caller, Operation, Target } from '../../../access/access.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Logger } from '../../../model.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
@@ -16,7 +16,6 @@ import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
 import { StatusError, statusOfError } from './statuses.js'
-import { admit } from './visit.js'
 
 /** Calls at a time; each of them holds its request, and a long poll a place in the queue of its group as well. */
 const MAX_CALLS = 10_000
@@ -24,7 +23,7 @@ const MAX_CALLS = 10_000
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 
 export interface ServiceParts {
-  readonly access: Access
+  readonly callerOf: (metadata: Metadata) => Caller
   /** By the name of the cluster; the empty name is the default one. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
@@ -47,7 +46,6 @@ export class KafkaPixyService {
   readonly #consumer: Consumer
   #calls = 0
   #heldBytes = 0
-  #served = 0
   #isStopping = false
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
@@ -96,16 +94,11 @@ export class KafkaPixyService {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN)
       if (this.#calls > MAX_CALLS || this.#heldBytes > MAX_HELD_BYTES)
         throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
-      const { caller, end } = await admit(this.#parts.access, call, `grpc-${++this.#served}`)
-      try {
-        const result = await this.#run(name, gateway, caller, call, answered)
-        // Afterwards a call counts as cancelled, too, because its stream has closed.
-        const isSent = !call.cancelled
-        callback(null, result)
-        answered.tell(isSent)
-      } finally {
-        end()
-      }
+      const result = await this.#run(name, gateway, this.#parts.callerOf(call.metadata), call, answered)
+      // Afterwards a call counts as cancelled, too, because its stream has closed.
+      const isSent = !call.cancelled
+      callback(null, result)
+      answered.tell(isSent)
     } catch (error) {
       callback(this.#statusOf(name, error, gateway?.isReady ?? false))
     }

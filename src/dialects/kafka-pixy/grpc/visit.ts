@@ -1,13 +1,27 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Socket } from 'node:net'
-import type { ServerUnaryCall } from '@grpc/grpc-js'
+import type { Metadata } from '@grpc/grpc-js'
 import type { Access, Caller } from '../../../access/access.js'
 import type { Visit } from '../../../access/identity.js'
 import type { CastellanError } from '../../../errors.js'
 
-type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getPeer'>
+/** What has come of a call. */
+export interface CallHead {
+  readonly metadata: Metadata
+  /** Address and port. */
+  readonly peer: string
+  /** `undefined`: the connection has ended. */
+  readonly socket: Socket | undefined
+}
 
-/** Of no connection: those of gRPC show no certificates. */
+/** A call that was let in. */
+export interface Admission {
+  readonly caller: Caller
+  /** It is not in flight any more. */
+  end(): void
+}
+
+/** Of a connection that has ended. */
 const NO_SOCKET = new Socket()
 
 /** A call that asks to be admitted, as a request over HTTP is. */
@@ -18,15 +32,16 @@ class CallVisit implements Visit {
   readonly authorization: string | undefined
   readonly address: string
   readonly peer: string
-  readonly socket = NO_SOCKET
+  readonly socket: Socket
   readonly isUnixSocket = false
   readonly #ends: (() => void)[] = []
 
-  constructor(call: AnyCall, requestId: string) {
-    const [authorization] = call.metadata.get('authorization')
+  constructor({ metadata, peer, socket = NO_SOCKET }: CallHead, requestId: string) {
+    const [authorization] = metadata.get('authorization')
     this.requestId = requestId
     this.authorization = authorization === undefined ? undefined : String(authorization)
-    this.peer = call.getPeer()
+    this.peer = peer
+    this.socket = socket
     this.address = hostOf(this.peer)
     const headers: IncomingHttpHeaders = {}
     this.request = { headers } as Visit['request']
@@ -42,12 +57,8 @@ class CallVisit implements Visit {
 }
 
 /** Lets calls in by the same door as requests over HTTP: quotas, authentication, rules. */
-export async function admit(
-  access: Access,
-  call: AnyCall,
-  requestId: string
-): Promise<{ readonly caller: Caller; end(): void }> {
-  const visit = new CallVisit(call, requestId)
+export async function admit(access: Access, head: CallHead, requestId: string): Promise<Admission> {
+  const visit = new CallVisit(head, requestId)
   const refusal = await new Promise<CastellanError | undefined>(resolve => {
     if (access.enter) access.enter(visit, resolve)
     else resolve(undefined)
