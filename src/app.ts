@@ -8,6 +8,7 @@ import { enabledDialects, mountDialects } from './app/dialects.js'
 import { type Doors, openDoors } from './app/doors.js'
 import { DrainSteps } from './app/drain-steps.js'
 import { startEmbeddedBroker } from './app/embedded.js'
+import { boundHeapGrowth } from './app/heap-growth.js'
 import { quietLogger } from './app/quiet-logger.js'
 import { registerScrapedMetrics } from './app/scraped-metrics.js'
 import { Shutdown } from './app/shutdown.js'
@@ -101,11 +102,13 @@ export interface AppDeps {
 }
 
 /**
- * Builds every room and connects them, from the bottom up. Kafka need not be there.
+ * Builds every room and connects them, from the bottom up. Kafka need not be there. Bounds the growth of the heap of this
+ * process.
  *
  * @throws ListenError when an address cannot be used; what had been started is stopped again
  */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
+  boundHeapGrowth()
   const rooms = new Rooms(config, deps)
   try {
     return await rooms.start()

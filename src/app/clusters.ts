@@ -16,7 +16,6 @@ import { toBrokerAddress } from './broker-address.js'
 import { isAddressable } from './dialects.js'
 import { DurabilityCheck } from './durability-check.js'
 import { DurableLogWatch } from './durable-log-watch.js'
-import { boundHeapGrowth } from './heap-growth.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
 import { watchKafka } from './kafka-watch.js'
 import { LeftLogs } from './left-logs.js'
@@ -66,7 +65,6 @@ export class Clusters {
       metrics,
       now: Date.now,
       onBroken,
-      onOpened: boundHeapGrowth,
       worker,
       drainsLater,
       ...logStorage

@@ -44,8 +44,6 @@ export interface DurableQueueOptions {
   readonly now: () => number
   /** The log can do nothing any more; another process may have it. */
   readonly onBroken: (error: Error) => void
-  /** The log is open, and nothing was read from it. */
-  readonly onOpened?: (() => void) | undefined
   /** What an earlier process has left waits for {@link DurableQueue.drain}. Default: it is delivered at once. */
   readonly drainsLater?: boolean | undefined
   /** The module of the log's thread; another one than the built one when the sources themselves are run. */
@@ -206,7 +204,6 @@ export class DurableQueue {
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
     const { log } = opened
     this.#opened = opened
-    this.#options.onOpened?.()
     this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
     this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)

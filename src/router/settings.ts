@@ -136,7 +136,11 @@ const section = z.strictObject({
 export const routerSettings = section.prefault({}).describe('The Router: requests to Kafka')
 
 const cache = z.strictObject({
-  maxBytes: bytes.default(128 * MIB).describe('Memory for fetched record batches, all brokers together'),
+  maxBytes: bytes
+    .default(16 * MIB)
+    .describe(
+      'Memory for fetched record batches, all brokers together. More of it saves fetches where many readers read the same records at different times'
+    ),
   decompressedMaxBytes: bytes
     .default(128 * MIB)
     .describe(
