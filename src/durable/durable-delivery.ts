@@ -21,6 +21,7 @@ import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { DurableTicket } from './durable-ticket.js'
 import { DurableTopic } from './durable-topic.js'
 import type { DurableTopicDeps } from './durable-topic-deps.js'
+import { refusalFor } from './log-share.js'
 import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
 import { TopicFollower } from './topic-follower.js'
@@ -161,7 +162,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     if (this.#isClosed) return failures.shuttingDown()
     return (
       checkRecord(record, maxRecordBytes) ??
-      (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic))
+      (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic)) ??
+      refusalFor(this.#topics.standingOf(record.topic), this.#deps.queue.usedShare)
     )
   }
 

@@ -113,6 +113,11 @@ export class DurableQueue {
     return this.#opened?.log
   }
 
+  /** Of `wal.maxBytes`, as of the last look at the disk. */
+  get usedShare(): number {
+    return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes
+  }
+
   /** Absolute; `undefined`: it is not open yet. */
   get path(): string | undefined {
     return this.#opened?.path

@@ -3,6 +3,7 @@ import type { TopicNews } from '../operations.js'
 import type { DestinationSearch, FoundDestinations } from '../wal/destination-search.js'
 import { bodyAt } from '../wal/entry.js'
 import type { DurableTopic } from './durable-topic.js'
+import type { TopicStanding } from './log-share.js'
 
 export interface OpenTopicsOptions {
   /** Destinations in the log begin with it. */
@@ -45,6 +46,8 @@ export class OpenTopics {
   readonly #unknown = new Set<DurableTopic>()
   /** Of those: Kafka has said that they are not there. */
   readonly #denied = new Set<DurableTopic>()
+  /** Open topics whose records Kafka does not take: it does not have them, or the right to write to them is missing. */
+  readonly #stopped = new Set<DurableTopic>()
   /** Names that were asked for on this way through the log, in vain. */
   readonly #deniedNames = new Set<string>()
   /** From here on there may be destinations without a topic that were not looked at; infinite: there are none. */
@@ -74,6 +77,14 @@ export class OpenTopics {
   /** By the name of the topic in Kafka. */
   byName(name: string): DurableTopic | undefined {
     return this.#topics.get(`${this.#options.cluster}/${name}`)
+  }
+
+  /** Of the topic of a record that is to be appended. While no topic is denied, all others may well be there. */
+  standingOf(name: string): TopicStanding {
+    const topic = this.byName(name)
+    if (topic === undefined ? this.#deniedNames.has(`${this.#options.cluster}/${name}`) : this.#stopped.has(topic))
+      return 'denied'
+    return (topic?.partitionCount ?? 0) > 0 || this.#stopped.size === 0 ? 'known' : 'unknown'
   }
 
   /** From now on topics are looked for in the log. */
@@ -106,9 +117,11 @@ export class OpenTopics {
     if (topic === undefined) return
     if (news.type === 'known') {
       this.#denied.delete(topic)
+      this.#stopped.delete(topic)
       if (this.#unknown.delete(topic)) this.#options.onNamed(topic)
-    } else if (this.#unknown.has(topic)) {
-      this.#denied.add(topic)
+    } else {
+      this.#stopped.add(topic)
+      if (this.#unknown.has(topic)) this.#denied.add(topic)
     }
     topic.told(news, nowMs)
     this.#searchSoon()
@@ -119,12 +132,14 @@ export class OpenTopics {
     this.#topics.delete(topic.destination)
     this.#unknown.delete(topic)
     this.#denied.delete(topic)
+    this.#stopped.delete(topic)
     this.#searchSoon()
   }
 
   /** Another cluster is connected, which may know other topics. */
   clusterChanged(): void {
     this.#denied.clear()
+    this.#stopped.clear()
     this.#startOver()
   }
 
