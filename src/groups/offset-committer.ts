@@ -27,6 +27,9 @@ interface Submitted {
 /** Long enough for a coordinator to move; after it the commit is made anew, with what has been submitted since. */
 const COMMIT_TIMEOUT_MS = 10_000
 
+/** A commit that was refused may be accepted later, after a change of permissions or settings. */
+const REFUSED_PAUSE_MS = 5_000
+
 const fencingCodes: ReadonlySet<number> = new Set([
   errorCodes.ILLEGAL_GENERATION,
   errorCodes.UNKNOWN_MEMBER_ID,
@@ -36,13 +39,18 @@ const fencingCodes: ReadonlySet<number> = new Set([
 /**
  * Commits the positions of a group: the newest of each partition, all of them together. The first commit after a pause is
  * sent at once, the next ones `commitIntervalMs` after the one before. A commit that fails is made again until it works, or
- * until the partition is dropped.
+ * until the partition is dropped. A flush does not wait for commits that were refused.
  */
 export class OffsetCommitter {
   readonly #options: OffsetCommitterOptions
   readonly #pending = new Map<string, Submitted>()
   /** Commits without an answer; `undefined` when the partition was dropped meanwhile. */
   readonly #inFlight = new Map<string, Submitted | undefined>()
+  /** To be committed again after a pause, or with the next flush. */
+  readonly #refused = new Map<string, Submitted>()
+  #refusedTimer: Timer | undefined
+  /** Length of metadata that was too large for brokers: without it, the offset at least is committed. */
+  readonly #tooLong = new Map<string, number>()
   #nextAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #whenIdle: (() => void)[] = []
@@ -58,6 +66,7 @@ export class OffsetCommitter {
 
   submit(topicPartition: TopicPartition, source: PositionSource): void {
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
+    this.#refused.delete(key)
     this.#pending.set(key, { topicPartition, source })
     this.#schedule()
   }
@@ -65,7 +74,7 @@ export class OffsetCommitter {
   /** The partition belongs to another member now, whose commits count. */
   drop({ topic, partition }: TopicPartition): void {
     const key = topicPartitionKey(topic, partition)
-    this.#pending.delete(key)
+    for (const known of [this.#pending, this.#refused, this.#tooLong]) known.delete(key)
     if (this.#inFlight.has(key)) this.#inFlight.set(key, undefined)
     this.#tellIfIdle()
   }
@@ -79,6 +88,7 @@ export class OffsetCommitter {
   flush(whenIdle: () => void): void {
     this.#nextAt = Number.NEGATIVE_INFINITY
     this.#whenIdle.push(whenIdle)
+    this.#tryRefused()
     this.#timer?.cancel()
     this.#timer = undefined
     this.#schedule()
@@ -87,7 +97,9 @@ export class OffsetCommitter {
 
   stop(): void {
     this.#timer?.cancel()
+    this.#refusedTimer?.cancel()
     this.#pending.clear()
+    this.#refused.clear()
     this.#whenIdle = []
   }
 
@@ -116,12 +128,17 @@ export class OffsetCommitter {
   #commit(key: string, submitted: Submitted, member: GroupMembership): void {
     const { hands } = this.#options
     const { topicPartition, source } = submitted
-    const offsetAndMetadata = source.position
+    const { position } = source
+    const isTooLong = position.metadata.length >= (this.#tooLong.get(key) ?? Number.POSITIVE_INFINITY)
+    const offsetAndMetadata = isTooLong ? { ...position, metadata: '' } : position
     const fields = { groupId: hands.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
     hands.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
       const isDropped = this.#inFlight.get(key) === undefined
       this.#inFlight.delete(key)
-      if (!isDropped) this.#answered(key, submitted, member, result)
+      if (!isDropped && result.type === 'failed' && isMetadataTooLarge(result) && !isTooLong) {
+        this.#tooLong.set(key, offsetAndMetadata.metadata.length)
+        this.#keep(key, submitted)
+      } else if (!isDropped) this.#answered(key, submitted, member, result)
       if (this.#inFlight.size > 0) return
       this.#schedule()
       this.#tellIfIdle()
@@ -135,7 +152,7 @@ export class OffsetCommitter {
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
       this.#keep(key, submitted)
       this.#nextAt = this.#options.hands.clock() + this.#options.retryBackoffMs
-    } else if (result.type !== 'success') this.#refused(submitted, result)
+    } else if (result.type !== 'success') this.#wasRefused(key, submitted, result)
   }
 
   /** To be committed again, unless something newer was submitted meanwhile. */
@@ -143,8 +160,23 @@ export class OffsetCommitter {
     if (!this.#pending.has(key)) this.#pending.set(key, submitted)
   }
 
-  #refused({ topicPartition, source }: Submitted, result: CommitConsumerOffsetResult): void {
+  #tryRefused(): void {
+    this.#refusedTimer?.cancel()
+    this.#refusedTimer = undefined
+    for (const [key, submitted] of this.#refused) this.#keep(key, submitted)
+    this.#refused.clear()
+  }
+
+  #wasRefused(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
     const { hands } = this.#options
+    const { topicPartition, source } = submitted
+    if (result.type === 'failed' && !this.#pending.has(key)) {
+      this.#refused.set(key, submitted)
+      this.#refusedTimer ??= hands.after(REFUSED_PAUSE_MS, () => {
+        this.#tryRefused()
+        this.#schedule()
+      })
+    }
     const at = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     hands.metrics.count('groups', 'failed_commits')
     hands.log.error(
@@ -160,6 +192,9 @@ export class OffsetCommitter {
     for (const tell of waiting) tell()
   }
 }
+
+const isMetadataTooLarge = ({ errorCode }: { readonly errorCode: number | undefined }): boolean =>
+  errorCode === errorCodes.OFFSET_METADATA_TOO_LARGE
 
 /** A rebalance is no failure: the commit is made once the member has joined again. */
 const isPassing = ({ errorCode, retriable }: { readonly errorCode: number | undefined; readonly retriable: boolean }) =>

@@ -182,6 +182,47 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.next().offset, harness.world.committed!.offset]).to.deep.equal([50, 50])
   })
 
+  it('commits the offset alone where brokers take no metadata as long as what was acknowledged above it', () => {
+    const harness = new GroupHarness({ commitIntervalMs: 200 })
+    const { world } = harness
+    const messages = Array.from({ length: 10 }, () => harness.next())
+    const tooLarge = { type: 'failed', errorCode: errorCodes.OFFSET_METADATA_TOO_LARGE, retriable: false }
+    world.answers.push({ kind: 'commitConsumerOffset', result: tooLarge })
+    for (const at of [0, 2, 4, 6]) messages[at]!.ack()
+    // Acknowledgements go on, and so does the metadata.
+    for (const at of [8, 9]) {
+      world.pass(200)
+      messages[at]!.ack()
+    }
+    world.pass(1_000)
+    expect(world.committed).to.deep.equal({ offset: 1, metadata: '' })
+    for (const at of [1, 3, 5]) messages[at]!.ack()
+    world.pass(1_000)
+    expect(world.committed!.offset).to.equal(7)
+    expect(world.committed!.metadata).to.not.equal('')
+  })
+
+  it('commits again after a pause what was refused, and with the stop, for which it does not wait long', () => {
+    const harness = new GroupHarness({ commitIntervalMs: 200, subscriptionTimeoutMs: 1_000_000 })
+    const { world } = harness
+    const forbidden = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false }
+    const refuse = (times: number): void => {
+      for (let time = 0; time < times; time++) world.answers.push({ kind: 'commitConsumerOffset', result: forbidden })
+    }
+    refuse(2)
+    harness.next().ack()
+    world.pass(4_000)
+    expect([world.newly('commitConsumerOffset'), world.committed!.offset]).to.deep.equal([1, 0])
+    world.pass(10_000)
+    expect(world.committed!.offset).to.equal(1)
+    refuse(1)
+    harness.next().ack()
+    world.pass(1_000)
+    harness.stop(0)
+    world.pass(100)
+    expect([world.committed!.offset, harness.stoppedAt]).to.deep.equal([2, world.now - 100])
+  })
+
   it('keeps what it has offered over a rebalance in which it keeps the partition', () => {
     const harness = new GroupHarness({ handOverMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     const [first, second] = [harness.next(), harness.next()]
