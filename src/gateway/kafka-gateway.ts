@@ -149,7 +149,7 @@ export class KafkaGateway implements Gateway {
     }
     const starts = new StartOffsets(router, timeoutMs, this.#clock)
     const positions = await starts.find(topic, partitions, from, options.positions)
-    return followTopic(system, { router, topic, positions, sink })
+    return followTopic(system, { router, topic, topicId: metadata.topicId, positions, sink })
   }
 
   get isReady(): boolean {

@@ -1,6 +1,12 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
-import type { FetchDataResult, FetchOffsetResult, OffsetType, RouterMessage } from '../operations.js'
+import type {
+  FetchDataResult,
+  FetchOffsetResult,
+  FetchTopicMetadataResult,
+  OffsetType,
+  RouterMessage
+} from '../operations.js'
 import type { ReadProblem } from './partition-reader.js'
 
 /** A request waits so long at the end of the log; that of a reader that has gone away ends with the long poll it is in. */
@@ -41,11 +47,14 @@ type Message =
   | { readonly type: 'begin' | 'resume' }
   | { readonly type: 'again'; readonly partition: number }
   | { readonly type: 'data'; readonly partition: number; readonly result: FetchDataResult }
+  | { readonly type: 'topic'; readonly partition: number; readonly result: FetchTopicMetadataResult }
   | { readonly type: 'bound'; readonly partition: number; readonly result: FetchOffsetResult }
 
 interface FollowerOptions {
   readonly router: ActorRef<RouterMessage>
   readonly topic: string
+  /** The topic in whose log the positions are; `undefined`: brokers do not tell. */
+  readonly topicId: string | undefined
   readonly positions: ReadonlyMap<number, Offset>
   readonly sink: FollowSink
 }
@@ -58,6 +67,8 @@ class TopicFollower {
   readonly #options: FollowerOptions
   readonly #self: () => ActorRef<Message>
   readonly #positions: Map<number, Offset>
+  /** By partition: the topic in whose log its position is. */
+  readonly #topicIds: Map<number, string | undefined>
   /** Partitions that wait for room in the sink. */
   readonly #paused = new Set<number>()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -67,6 +78,7 @@ class TopicFollower {
     this.#options = options
     this.#self = self
     this.#positions = new Map(options.positions)
+    this.#topicIds = new Map([...options.positions.keys()].map(partition => [partition, options.topicId]))
   }
 
   receive(message: Message): void {
@@ -87,6 +99,9 @@ class TopicFollower {
         break
       case 'data':
         this.#fetched(message.partition, message.result)
+        break
+      case 'topic':
+        this.#topicKnown(message.partition, message.result)
         break
       case 'bound':
         this.#boundKnown(message.partition, message.result)
@@ -117,6 +132,7 @@ class TopicFollower {
       type: 'fetchData',
       topicPartition: { topic, partition },
       offset: this.#positions.get(partition)!,
+      topicId: this.#topicIds.get(partition),
       maxWaitMs: MAX_WAIT_MS,
       isWanted: () => !this.#isOver,
       timeoutMs: TIMEOUT_MS,
@@ -145,7 +161,7 @@ class TopicFollower {
         this.#skipTo(partition, result.nextOffset, 'are damaged and were skipped')
         break
       case 'offsetOutOfRange':
-        this.#askBound(partition, 'earliest')
+        this.#askTopic(partition)
         break
       default:
         this.#trouble(partition, result)
@@ -169,6 +185,29 @@ class TopicFollower {
     }
     if (isTaken) this.#positions.set(partition, Math.max(position, batch.nextOffset))
     sink.flush()
+  }
+
+  /** The position is not in the log: that may be the one of another topic with the same name. */
+  #askTopic(partition: number): void {
+    const { router, topic } = this.#options
+    const reply = (result: FetchTopicMetadataResult): void => this.#self().tell({ type: 'topic', partition, result })
+    const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
+    router.tell({ ...request, requester: { reply } })
+  }
+
+  #topicKnown(partition: number, result: FetchTopicMetadataResult): void {
+    const topicId = result.type === 'success' ? result.topics.get(this.#options.topic)?.topicId : undefined
+    const former = this.#topicIds.get(partition)
+    if (former !== undefined && topicId === undefined) {
+      this.#goOnAfter(partition, RETRY_DELAY_MS)
+      return
+    }
+    this.#topicIds.set(partition, topicId)
+    if (former !== undefined && topicId !== former) {
+      this.#positions.set(partition, 0)
+      this.#options.sink.warn(`${this.#nameOf(partition)} was created anew, and is read from its beginning`)
+    }
+    this.#askBound(partition, 'earliest')
   }
 
   /** The log does not reach to the position: records were deleted, or its end was lost. */

@@ -7,6 +7,8 @@ import { fakeBatchOf } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
 import { turns } from '../support/turns.js'
 
+const SAME_TOPIC = { type: 'success', topics: new Map([['t', { topicId: 'id' }]]) }
+
 /** A topic that is followed, with a Router whose part the test plays. */
 class FollowHarness implements FollowSink {
   readonly system = new ActorSystem()
@@ -21,10 +23,19 @@ class FollowHarness implements FollowSink {
   constructor(positions: readonly (readonly [number, number])[]) {
     const router = {
       path: 'router',
-      tell: (message: RouterMessage) => void this.asked.push(message as FetchData),
+      tell: (message: RouterMessage) => {
+        if (message.type === 'fetchTopicMetadata') message.requester.reply(SAME_TOPIC as never)
+        else this.asked.push(message as FetchData)
+      },
       stop: () => undefined
     }
-    this.#following = followTopic(this.system, { router, topic: 't', positions: new Map(positions), sink: this })
+    this.#following = followTopic(this.system, {
+      router,
+      topic: 't',
+      topicId: 'id',
+      positions: new Map(positions),
+      sink: this
+    })
   }
 
   begins(positions: ReadonlyMap<number, number>): void {
