@@ -4,6 +4,7 @@ import { registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { nameRoutes } from '../route-names.js'
+import { isFormType } from './content.js'
 import { Endpoint } from './endpoint.js'
 import { PixyAnswers } from './pixy-answers.js'
 import { sentParts } from './pixy-request.js'
@@ -37,7 +38,7 @@ export const kafkaPixyPlugin =
     const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
     nameRoutes(app, request => nameOf(targetOf(sentParts(request, app.prefix).path)))
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const entry = !isProduce(request.raw) ? atOnce : isSync(request.raw) ? whenRoom : whenAsyncRoom
+      const entry = !isProduce(request.raw) ? atOnce : mayBeSync(request.raw) ? whenRoom : whenAsyncRoom
       entry.call(this, request, reply, payload, done)
     })
     app.all('/*', answeredBefore)
@@ -48,5 +49,9 @@ export const kafkaPixyPlugin =
 /** What brings records, and has to wait for room. */
 const isProduce = ({ method, url = '' }: IncomingMessage): boolean => method === 'POST' && url.includes('/messages')
 
-/** Its records are in memory until they are in Kafka. The parameter of a form is known too late: it counts as absent. */
-const isSync = ({ url = '' }: IncomingMessage): boolean => /[?&]sync(?:[=&]|$)/.test(url)
+/**
+ * Its records are in memory until they are in Kafka. A form may have the parameter, which is known too late: it does not wait
+ * for the disk, and is refused at once where it turns out to need it.
+ */
+const mayBeSync = ({ url = '', headers }: IncomingMessage): boolean =>
+  /[?&]sync(?:[=&]|$)/.test(url) || isFormType(headers['content-type'])
