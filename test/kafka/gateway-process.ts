@@ -56,7 +56,7 @@ export class GatewayProcess {
   }
 
   async #ready(): Promise<void> {
-    for (const deadline = performance.now() + 20_000; performance.now() < deadline; await sleep(50)) {
+    for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(50)) {
       if (!this.isRunning) break
       const answer = await fetch(`${this.managementUrl}/ready`).catch(() => undefined)
       await answer?.arrayBuffer()
