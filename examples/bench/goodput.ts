@@ -27,7 +27,7 @@ const works: readonly Work[] = [
 ]
 
 /** What came of a flood, and when the log had all of it. */
-interface Flood {
+export interface Flood {
   readonly report: LoadReport
   /** Records per second from the first request until the log had all that were accepted. */
   readonly deliveredPerSecond: number
@@ -50,7 +50,7 @@ export async function goodput({ seconds, rounds, only }: BenchOptions): Promise<
   try {
     for (let round = 0; round <= rounds; round++) {
       for (const work of chosen) {
-        const flood = await measure(load, broker, work, {
+        const flood = await measureUntilSent(load, broker, work, {
           port: gateway.port,
           pid: gateway.pid,
           path: '/kprf/push',
@@ -69,7 +69,8 @@ export async function goodput({ seconds, rounds, only }: BenchOptions): Promise<
   return chosen.map(work => toRow(work, floods))
 }
 
-async function measure(load: Child, broker: Broker, work: Work, run: LoadRun): Promise<Flood> {
+/** Resolves when the log has everything that was accepted. */
+export async function measureUntilSent(load: Child, broker: Broker, work: Work, run: LoadRun): Promise<Flood> {
   const before = await broker.recordsIn(TOPIC)
   const startedAtMs = performance.now()
   const report = await load.ask<LoadReport>('run', run)
@@ -81,6 +82,8 @@ async function measure(load: Child, broker: Broker, work: Work, run: LoadRun): P
     if (performance.now() > deadlineMs) throw new Error(`${work.name}: ${accepted} accepted, ${written} in the log`)
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
+  const most = report.answeredInAll * work.records
+  if (written > most) throw new Error(`${work.name}: ${most} sent, ${written} in the log`)
   const drainedAtMs = performance.now()
   return {
     report,

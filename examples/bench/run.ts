@@ -5,6 +5,7 @@ import { goodput } from './goodput.js'
 import { idle } from './idle.js'
 import { names } from './names.js'
 import { overload } from './overload.js'
+import { peers } from './peers.js'
 import { pixy } from './pixy.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
@@ -27,6 +28,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['overload', overload],
   ['bystanders', bystanders],
   ['names', names],
+  ['peers', peers],
   ['pixy', pixy],
   ['wal', wal],
   ['workers', workers],

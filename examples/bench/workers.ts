@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { bodyOf, cpuUsPerRequest, measureDelivered, requestsPerSecond, single } from './push.js'
-import { startBroker } from './tools/broker.js'
+import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport, LoadRun } from './tools/load.js'
 import type { BenchOptions } from './tools/options.js'
@@ -12,33 +13,49 @@ const WARM_UP_MS = 500
 /** Both workers of a gateway know the topic afterwards. */
 const FIRST_PUSHES = 4
 const COUNTS = [1, 2]
+/** Where the operating system can keep a process, and what it starts, on one core. */
+const ONE_CORE = ['taskset', '-c', '0']
+const hasTaskset = spawnSync('taskset', ['--version'], { stdio: 'ignore' }).error === undefined
 
-const modes = [
-  { mode: 'sync', body: bodyOf('push', [single], true) },
-  { mode: 'async', body: bodyOf('push', [single], false) }
+interface Mode {
+  /** Of the works: `workers-2-sync`. */
+  readonly mode: string
+  readonly body: string
+  /** Whether the gateway, all its processes together, has one core. */
+  readonly isOnOneCore: boolean
+}
+
+const [sync, async] = [bodyOf('push', [single], true), bodyOf('push', [single], false)]
+const allModes: readonly Mode[] = [
+  { mode: 'sync', body: sync, isOnOneCore: false },
+  { mode: 'async', body: async, isOnOneCore: false },
+  { mode: 'sync-one-core', body: sync, isOnOneCore: true },
+  { mode: 'async-one-core', body: async, isOnOneCore: true }
 ]
 
 /**
  * kprf's `POST /push` with one record of 4 KiB, through a gateway of one process and one of two workers, in turn; load
- * generator, broker and both gateways are processes beside each other, and share the cores of the machine.
+ * generator, broker and both gateways are processes beside each other, and share the cores of the machine. On one core both
+ * gateways have the same one.
+ *
+ * @throws Error when only works were asked for that this machine cannot run
  */
 export async function workers({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+  const modes = selected(only)
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
-  const gateways = new Map<number, Server>()
-  for (const count of COUNTS) {
-    const gateway = await startGateway(broker.bootstrap, [], undefined, ['--workers', String(count)])
-    for (let n = 0; n < FIRST_PUSHES; n++) await pushOne(gateway.port, 'push')
-    gateways.set(count, gateway)
-  }
+  const gateways = new Map<string, Server>()
   const { child: load } = await Child.start('./load.ts')
-  const works = modes.filter(({ mode }) => only === undefined || only.includes(`workers-2-${mode}`))
   const reports = new Map<string, LoadReport[]>()
   try {
+    for (const isOnOneCore of new Set(modes.map(mode => mode.isOnOneCore))) {
+      for (const count of COUNTS) gateways.set(`${count} ${isOnOneCore}`, await gatewayOf(broker, count, isOnOneCore))
+    }
     // The first round is for the compiler.
     for (let round = 0; round <= rounds; round++) {
-      for (const { mode, body } of works) {
-        for (const [count, gateway] of gateways) {
+      for (const { mode, body, isOnOneCore } of modes) {
+        for (const count of COUNTS) {
           const work = { name: `workers-${count}-${mode}`, records: 1 }
+          const gateway = gateways.get(`${count} ${isOnOneCore}`)!
           const report = await measureDelivered(load, gateway, broker, work, toRun(body, seconds))
           if (round > 0) reports.set(work.name, [...(reports.get(work.name) ?? []), report])
         }
@@ -48,7 +65,25 @@ export async function workers({ seconds, rounds, only }: BenchOptions): Promise<
     await Promise.all([load.stop(), ...Array.from(gateways.values(), gateway => gateway.stop())])
     await broker.stop()
   }
-  return works.flatMap(({ mode }) => COUNTS.map(count => toRow(count, mode, reports)))
+  return modes.flatMap(({ mode }) => COUNTS.map(count => toRow(count, mode, reports)))
+}
+
+function selected(only: readonly string[] | undefined): readonly Mode[] {
+  const asked = allModes.filter(
+    ({ mode }) => only?.some(name => /^workers-[12]-(.*)$/.exec(name)?.[1] === mode) ?? true
+  )
+  if (hasTaskset || !asked.some(({ isOnOneCore }) => isOnOneCore)) return asked
+  const possible = asked.filter(({ isOnOneCore }) => !isOnOneCore)
+  if (possible.length === 0) throw new Error('the works on one core need taskset, which is not there')
+  process.stderr.write('bench: taskset is not there: the works on one core are LEFT OUT\n')
+  return possible
+}
+
+async function gatewayOf(broker: Broker, count: number, isOnOneCore: boolean): Promise<Server> {
+  const flags = ['--workers', String(count)]
+  const gateway = await startGateway(broker.bootstrap, [], undefined, flags, isOnOneCore ? ONE_CORE : [])
+  for (let n = 0; n < FIRST_PUSHES; n++) await pushOne(gateway.port, 'push')
+  return gateway
 }
 
 const toRun =

@@ -8,6 +8,9 @@ export interface BenchOptions {
   readonly rounds: number
   /** Works to run; absent: all. What they are compared with runs anyway. */
   readonly only?: readonly string[] | undefined
+  /** Of `peers`: the command line of another server, and where it takes what kprf's `POST /push` takes. */
+  readonly peer?: string | undefined
+  readonly peerUrl?: string | undefined
 }
 export interface BenchCommand extends BenchOptions {
   readonly name: string
@@ -29,6 +32,8 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     .addOption(new Option('--seconds <N>', 'length of one measured window (default 2; idle: 10)').argParser(positive))
     .addOption(new Option('--rounds <N>', 'windows per work, interleaved; medians are printed').argParser(positive))
     .option('--only <WORK,…>', 'these works and what they are compared with')
+    .option('--peer <CMD>', 'peers: starts another server; {brokers} in it becomes HOST:PORT of the broker')
+    .option('--peer-url <URL>', 'peers: where it is asked')
     .configureOutput({ writeErr: () => undefined })
     .exitOverride(error => {
       if (error.exitCode === 0) process.exit(0)
@@ -36,18 +41,22 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     })
     .parse(args, { from: 'user' })
   const name = command.args[0]!
-  const { json, seconds, rounds, only } = command.opts<{
+  const { json, seconds, rounds, only, peer, peerUrl } = command.opts<{
     json?: string
     seconds?: number
     rounds?: number
     only?: string
+    peer?: string
+    peerUrl?: string
   }>()
   return {
     name,
     json,
     seconds: seconds ?? (name === 'idle' ? IDLE_SECONDS : SECONDS),
     rounds: rounds ?? 5,
-    only: only?.split(',')
+    only: only?.split(','),
+    peer,
+    peerUrl
   }
 }
 

@@ -28,7 +28,8 @@ export function readProcessStats(pid: number): ProcessStats {
 /** A kernel may be built without this file. */
 function childrenOf(pid: number): number[] {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+    return children.flatMap(child => [child, ...childrenOf(child)])
   } catch {
     return []
   }

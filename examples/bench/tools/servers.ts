@@ -6,6 +6,7 @@ import { DIST } from './in-process.js'
 
 const MAIN = fileURLToPath(new URL('main.js', DIST))
 const START_TIMEOUT_MS = 20_000
+const STOP_TIMEOUT_MS = 15_000
 
 /** A server process under load. */
 export interface Server {
@@ -29,20 +30,47 @@ export async function startGateway(
   bootstrap: string,
   nodeFlags: readonly string[] = [],
   settings?: string,
-  further: readonly string[] = []
+  further: readonly string[] = [],
+  /** The command that runs it: `taskset -c 0`. */
+  under: readonly string[] = []
 ): Promise<Gateway> {
   const [port, managementPort] = [await freePort(), await freePort()]
   const ports = ['--port', String(port), '--management-port', String(managementPort)]
   const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0', ...further]
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
-  const child = spawn(process.execPath, [...inherited, ...nodeFlags, MAIN, ...flags], {
+  const [command, ...args] = [...under, process.execPath, ...inherited, ...nodeFlags, MAIN, ...flags]
+  const child = spawn(command!, args, {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   process.once('exit', () => child.kill('SIGKILL'))
   const output = keepTail(child)
   await answering(port, child, output)
   return { pid: child.pid!, port, managementPort, stop: () => stopProcess(child) }
+}
+
+/** Any server, started by a command line of a shell; it and what it starts end together. */
+export async function startCommand(command: string, port: number): Promise<Server> {
+  const child = spawn(command, { shell: true, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const end = (signal: NodeJS.Signals): void => {
+    try {
+      process.kill(-child.pid!, signal)
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  process.once('exit', () => end('SIGKILL'))
+  await answering(port, child, keepTail(child))
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise(resolve => child.once('exit', resolve))
+    end('SIGTERM')
+    const timer = setTimeout(() => end('SIGKILL'), STOP_TIMEOUT_MS)
+    await ended
+    clearTimeout(timer)
+    end('SIGKILL')
+  }
+  return { pid: child.pid!, port, stop }
 }
 
 /** The last lines a process printed, for when it fails. */
@@ -57,10 +85,10 @@ function keepTail(child: ChildProcess): () => string {
 async function answering(port: number, child: ChildProcess, output: () => string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`the gateway ended with code ${child.exitCode}:\n${output()}`)
+    if (child.exitCode !== null) throw new Error(`the server ended with code ${child.exitCode}:\n${output()}`)
     if (await isListening(port)) return
     if (performance.now() > deadline)
-      throw new Error(`the gateway did not listen within ${START_TIMEOUT_MS} ms:\n${output()}`)
+      throw new Error(`the server did not listen within ${START_TIMEOUT_MS} ms:\n${output()}`)
     await new Promise(resolve => setTimeout(resolve, 50))
   }
 }
@@ -81,7 +109,7 @@ async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = new Promise(resolve => child.once('exit', resolve))
   child.kill('SIGTERM')
-  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
   await exited
   clearTimeout(timer)
 }
