@@ -3,6 +3,7 @@ import { doors } from './doors.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
+import { lone } from './lone.js'
 import { names } from './names.js'
 import { overload } from './overload.js'
 import { peers } from './peers.js'
@@ -26,6 +27,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['flood', flood],
   ['goodput', goodput],
   ['overload', overload],
+  ['lone', lone],
   ['bystanders', bystanders],
   ['names', names],
   ['peers', peers],

@@ -64,12 +64,19 @@ describe('bench command', () => {
       json: 'a.json',
       seconds: 0.5,
       rounds: 5,
-      only: undefined
+      only: undefined,
+      peer: undefined,
+      peerUrl: undefined
     })
     expect(parseCommand(['push', '--only', 'push-sync,push-async'], ['push']).only).to.deep.equal([
       'push-sync',
       'push-async'
     ])
+  })
+
+  it('reads what stands for another server as it is', () => {
+    const asked = ['peers', '--peer', 'exec other --brokers {brokers}', '--peer-url', 'http://127.0.0.1:1/push?a=b']
+    expect(parseCommand(asked, ['peers'])).to.deep.include({ peer: asked[2], peerUrl: asked[4] })
   })
 
   it('names what it does not understand', () => {

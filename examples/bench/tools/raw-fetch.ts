@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { RawConnection } from './raw-connection.js'
 
 /**
  * The least a reader of Kafka can do: Fetch v11 for one partition over a bare socket, reading only how far the record
@@ -32,56 +32,23 @@ const LAST_OFFSET_DELTA_AT = 23
 const BATCH_OVERHEAD_BYTES = 12
 
 export class RawFetcher {
-  readonly #socket: Socket
-  #chunks: Buffer[] = []
-  #received = 0
-  #expected = -1
-  #resolve: (frame: Buffer) => void = () => {}
-  #reject: (error: Error) => void = () => {}
+  readonly #connection: RawConnection
 
-  private constructor(socket: Socket) {
-    this.#socket = socket
-    socket.on('data', chunk => this.#onData(chunk))
-    socket.on('close', () => this.#reject(new Error('the broker closed the connection')))
+  private constructor(connection: RawConnection) {
+    this.#connection = connection
   }
 
   static async open(host: string, port: number): Promise<RawFetcher> {
-    const socket = connect({ host, port, noDelay: true })
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve).once('error', reject)
-    })
-    return new RawFetcher(socket)
+    return new RawFetcher(await RawConnection.open(host, port))
   }
 
   /** One call at a time. */
   async fetch(call: RawFetchCall): Promise<RawFetchAnswer> {
-    const frame = await new Promise<Buffer>((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-      this.#socket.write(encode(call))
-    })
-    return decode(frame, call)
+    return decode(await this.#connection.call(encode(call)), call)
   }
 
   close(): void {
-    this.#socket.destroy()
-  }
-
-  #onData(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#received += chunk.length
-    if (this.#expected < 0 && this.#received >= 4) this.#expected = 4 + this.#joined().readInt32BE(0)
-    if (this.#expected < 0 || this.#received < this.#expected) return
-    const frame = this.#joined()
-    this.#chunks = []
-    this.#received = 0
-    this.#expected = -1
-    this.#resolve(frame)
-  }
-
-  #joined(): Buffer {
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
-    return this.#chunks[0]!
+    this.#connection.close()
   }
 }
 
