@@ -1,13 +1,27 @@
 import type { LogStorage } from '../../src/durable/durable-queue.js'
-import { DeadLetters } from '../../src/wal/dead-letters.js'
+import { type DeadLetter, DeadLetters } from '../../src/wal/dead-letters.js'
 import { DurableLog } from '../../src/wal/durable-log.js'
-import { slabIdOf } from '../../src/wal/file-names.js'
+import { journalIdOf, slabIdOf } from '../../src/wal/file-names.js'
 import { InlineLogHost, type LogHost } from '../../src/wal/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/wal/log-store.js'
+import { readLoggedRecord } from '../../src/wal/logged-record.js'
 import type { OpenDurableLog } from '../../src/wal/open-durable-log.js'
 import type { WalSettings } from '../../src/wal/settings.js'
+import type { Logged } from '../support/history-checker.js'
 import type { SeededRandom } from '../support/random.js'
 import { type DiskFaults, SimulatedDisk } from '../support/simulated-disk.js'
+
+/** Of the shortest record and what the log writes around it. */
+const LEAST_ENTRY_BYTES = 64
+/** About twenty records. */
+const END_BYTES = 5_000
+const LIST_BYTES = 1_000_000
+
+function toLogged({ destination, sequence, body }: DeadLetter): Logged {
+  const { key, value } = readLoggedRecord(body)
+  const topic = destination.slice(destination.indexOf('/') + 1)
+  return { topic, partition: 0, offset: sequence, key: String(key), value: String(value) }
+}
 
 type Before = NonNullable<DiskFaults['before']>
 
@@ -21,7 +35,9 @@ export class GatewayDisk {
   slowMs = 0
   readonly #random: SeededRandom
   readonly #faults = new Set<Before>()
-  #store: LogStore | undefined
+  /** Of each start; the last one is in use. */
+  readonly #stores: LogStore[] = []
+  #options: (LogStoreOptions & WalSettings) | undefined
 
   constructor(random: SeededRandom) {
     this.#random = random
@@ -37,7 +53,7 @@ export class GatewayDisk {
 
   /** In the log, and not in Kafka as far as the log knows. */
   get openRecords(): number {
-    return this.#store?.stats.openEntries ?? 0
+    return this.#stores.at(-1)?.stats.openEntries ?? 0
   }
 
   /** @param before throws what an operation is to throw @returns mends it */
@@ -51,6 +67,55 @@ export class GatewayDisk {
     this.disk.powerCut(() => random.next())
   }
 
+  /**
+   * Flips bits in bytes that hold something: at the end of the newest slab, whose records may not be in Kafka yet, or
+   * anywhere in a slab or a journal.
+   *
+   * @returns the name of the file
+   */
+  flipBits(random: SeededRandom, count: number): string | undefined {
+    const names = this.disk.directory.list()
+    const newest = names
+      .filter(name => slabIdOf(name) !== undefined)
+      .sort()
+      .at(-1)
+    const all = names.filter(name => (slabIdOf(name) ?? journalIdOf(name)) !== undefined)
+    if (newest === undefined) return undefined
+    const isAtEnd = random.between(0, 2) > 0
+    const name = isAtEnd ? newest : random.pick(all)
+    this.disk.patch(name, bytes => {
+      const used = Array.from(bytes.keys()).filter(at => bytes[at] !== 0)
+      const harmed = isAtEnd ? used.slice(-END_BYTES) : used
+      for (let flipped = 0; flipped < count && harmed.length > 0; flipped++)
+        bytes[random.pick(harmed)]! ^= 1 << random.between(0, 7)
+      return bytes
+    })
+    return name
+  }
+
+  /** The most records that the log has said it lost, on whichever start. */
+  get reportedLosses(): number {
+    return this.#stores.reduce((sum, { recovered, stats }) => {
+      const { quarantinedFiles, tornEntries, tornBytes } = recovered
+      if (quarantinedFiles.length > 0) return Number.POSITIVE_INFINITY
+      return sum + stats.damagedEntries + tornEntries + Math.ceil(tornBytes / LEAST_ENTRY_BYTES)
+    }, 0)
+  }
+
+  /** Records that Kafka refused for good, when the gateway is closed. */
+  deadLetters(): Logged[] {
+    const letters = new DeadLetters({ ...this.#options!, maxBytes: Number.MAX_SAFE_INTEGER })
+    const found: Logged[] = []
+    for (let fromSequence = 0; ; ) {
+      const list = letters.list(fromSequence, LIST_BYTES)
+      found.push(...list.letters.map(toLogged))
+      if (list.isAtEnd) break
+      fromSequence = list.nextSequence
+    }
+    letters.close()
+    return found
+  }
+
   #open({ directory: _, ...settings }: WalSettings): OpenDurableLog {
     const options: LogStoreOptions & WalSettings = {
       ...settings,
@@ -62,7 +127,8 @@ export class GatewayDisk {
       report: () => undefined
     }
     const store = new LogStore(options)
-    this.#store = store
+    this.#options = options
+    this.#stores.push(store)
     const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
     const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now })

@@ -9,6 +9,10 @@ export interface HistoryCheck {
   lives(): readonly (readonly Logged[])[]
   /** What Kafka itself does there. */
   readonly tolerates: readonly Rule[]
+  /** Records that are kept elsewhere instead, because Kafka refused them. */
+  setAside?(): readonly Logged[]
+  /** So many records may be lost, since somebody was told. */
+  lossesTold?(): number
 }
 
 /** An acknowledged record may be in another life of its topic. */
@@ -16,8 +20,21 @@ const PER_LIFE: readonly Rule[] = ['lost', 'misplaced']
 /** A record whose outcome is unknown may be in two lives, and lives do not follow each other offset by offset. */
 const OVER_LIVES: readonly Rule[] = ['duplicated', 'reordered', 'split', 'misplaced']
 
+const WRONG_WHEREVER: readonly Rule[] = ['invented', 'damaged', 'ghost']
+
 /** Each life by itself is as strict as a log that lives for ever, and together they hold everything. */
-export function checkHistory({ history, lives, tolerates }: HistoryCheck): Violation[] {
+export function checkHistory(check: HistoryCheck): Violation[] {
+  const { history, setAside, lossesTold } = check
+  const kept = setAside?.() ?? []
+  const keptIds = new Set(kept.map(idOf))
+  const inLog = checkLogs(check).filter(({ rule, what }) => rule !== 'lost' || !keptIds.has(what))
+  const lost = inLog.filter(({ rule }) => rule === 'lost').length
+  const isTold = lost <= (lossesTold?.() ?? 0)
+  const wrongAside = violationsIn(history, kept, []).filter(({ rule }) => WRONG_WHEREVER.includes(rule as Rule))
+  return [...inLog.filter(({ rule }) => rule !== 'lost' || !isTold), ...wrongAside]
+}
+
+function checkLogs({ history, lives, tolerates }: HistoryCheck): Violation[] {
   const logs = lives()
   const isOne = logs.length === 1
   const together = violationsIn(history, logs.flat(), [...tolerates, ...(isOne ? [] : OVER_LIVES)])

@@ -8,7 +8,6 @@ import type { Host } from './world/host.js'
 import type { World } from './world/world.js'
 
 export const GATEWAY_PORT = 8_080
-const MANAGEMENT_PORT = 8_081
 const START_LIMIT_MS = 5_000
 const RESTART_MS = 1_000
 
@@ -29,6 +28,8 @@ export interface HttpGatewayOptions {
   readonly settings: Readonly<Record<string, string>>
   /** Where its durable log is; absent: it has none. */
   readonly disk?: GatewayDisk | undefined
+  /** The one behind it is that of management. Default {@link GATEWAY_PORT}. */
+  readonly port?: number
   /** Told when the process has ended without having been asked to. */
   onKilled(host: Host): void
 }
@@ -58,6 +59,10 @@ export class HttpGateway implements SimulatedProcess {
     return gateway
   }
 
+  get port(): number {
+    return this.#options.port ?? GATEWAY_PORT
+  }
+
   get disk(): GatewayDisk | undefined {
     return this.#options.disk
   }
@@ -68,7 +73,7 @@ export class HttpGateway implements SimulatedProcess {
 
   async held(): Promise<Record<string, number>> {
     if (this.#app === undefined) return { 'its start': 1 }
-    const text = await this.#world.start(this.#scraper, () => scrape())
+    const text = await this.#world.start(this.#scraper, () => scrape(this.port + 1))
     const held = Object.fromEntries(HELD.map(name => [name, gaugeIn(text, name)]))
     // The gauge is set every two seconds only.
     if (this.disk !== undefined) held['records on disk'] = this.disk.openRecords
@@ -101,8 +106,8 @@ export class HttpGateway implements SimulatedProcess {
     const { bootstrap, settings, disk } = this.#options
     const all = {
       'clusters.default.brokers': bootstrap,
-      'http.port': String(GATEWAY_PORT),
-      'management.port': String(MANAGEMENT_PORT),
+      'http.port': String(this.port),
+      'management.port': String(this.port + 1),
       'delivery.createTopics': 'false',
       ...settings
     }
@@ -135,9 +140,9 @@ export class HttpGateway implements SimulatedProcess {
   }
 }
 
-function scrape(): Promise<string> {
+function scrape(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const connection = new HttpConnection('127.0.0.1', MANAGEMENT_PORT, {
+    const connection = new HttpConnection('127.0.0.1', port, {
       onResponse: ({ body }) => {
         connection.end()
         resolve(body)

@@ -79,4 +79,16 @@ const slowDisk: FaultKind = (targets, random) => {
   return { what: `${slowMs} ms for each call`, stop: () => (disk.slowMs = 0) }
 }
 
-export const diskFaults = { powerCut, dieWriting, failDisk, fillDisk, slowDisk }
+const FLIPS = [1, 5, 30]
+
+/** The process is killed, and bits of a file of its log have changed when it comes back. */
+const flipBits: FaultKind = (targets, random) => {
+  const process = someWithDisk(targets, random)
+  if (process === undefined) return NO_DISK
+  const restart = process.kill?.()
+  if (restart === undefined) return { what: `${process.name} is not there` }
+  const count = random.pick(FLIPS)
+  return { what: `${count} in ${process.disk!.flipBits(random, count) ?? 'no file'}`, stop: restart }
+}
+
+export const diskFaults = { flipBits, powerCut, dieWriting, failDisk, fillDisk, slowDisk }

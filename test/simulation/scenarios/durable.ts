@@ -4,6 +4,7 @@ import { GatewayDisk } from '../gateway-disk.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { arionApi, kafboyApi, kprfApi } from '../workloads/produce-api.js'
 import type { PusherOptions } from '../workloads/pusher.js'
+import { WebsocketPusher } from '../workloads/websocket-pusher.js'
 import { openGateway } from './gateway.js'
 import { events, logOf, orders } from './library.js'
 
@@ -27,9 +28,12 @@ const walSettings = {
   'wal.maxBytes': '4194304'
 }
 
-/** @param tolerates what becomes of records that were on their way to Kafka when the process died */
+/**
+ * @param tolerates what becomes of records that were on their way to Kafka when the process died
+ * @param mayLose whether the log may lose what it says that it has lost
+ */
 const build =
-  (tolerates: readonly Rule[]) =>
+  (tolerates: readonly Rule[], mayLose = false) =>
   async (setting: Setting): Promise<Cast> => {
     const { brokers, random } = setting
     const disk = new GatewayDisk(random('disk'))
@@ -49,20 +53,39 @@ const build =
       pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
       pusher({ manners: 'cutting' })
     ]
-    const histories = [{ history, lives: () => [logOf(brokers)], tolerates }]
+    const setAside = () => disk.deadLetters()
+    const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
+    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, lossesTold }]
     return { processes: [gateway], workloads, histories }
   }
 
 async function buildArion(setting: Setting): Promise<Cast> {
   const disk = new GatewayDisk(setting.random('disk'))
-  const { gateway, history, pusher } = await openGateway(setting, walSettings, { ...usual, syncPercent: 50 }, disk)
+  // Some messages of websockets are given up, which ends the websocket.
+  const settings = { ...walSettings, 'delivery.timeoutMs': String(setting.random('settings').pick([500, 2_000])) }
+  const { gateway, history, pusher } = await openGateway(setting, settings, { ...usual, syncPercent: 50 }, disk)
+  const websocket = (name: string, cutPercent: number): WebsocketPusher => {
+    const { world, random } = setting
+    const options = {
+      name,
+      topics: usual.topics,
+      pauseMs: [20, 400] as const,
+      maxMessages: 4,
+      maxValueBytes: 300,
+      cutPercent
+    }
+    const host = world.host(`client-${name}`)
+    return new WebsocketPusher(options, { host, history, random: random(name), trace: world.trace })
+  }
   const workloads = [
     pusher({ manners: 'polite' }),
     pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
     pusher({ manners: 'pipelining' }),
     pusher({ manners: 'slow' }),
     pusher({ manners: 'cutting' }),
-    pusher({ manners: 'deaf' })
+    pusher({ manners: 'deaf' }),
+    websocket('websocket', 0),
+    websocket('cutting-websocket', 5)
   ]
   const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
   return { processes: [gateway], workloads, histories }
@@ -118,6 +141,32 @@ export const restarted: Scenario = {
       'hangUp'
     ],
     meanPauseMs: 2_500
+  }
+}
+
+export const refused: Scenario = {
+  name: 'refused',
+  about: 'the same, and Kafka refuses records for good: each is in Kafka or among the dead letters of the log',
+  topics,
+  build: build(['duplicated']),
+  faults: {
+    ...harmed,
+    kinds: ['refuseRecords', 'refuseRecords', 'refuseRecords', 'killGateway', 'stopBroker', 'slowDisk', 'partition'],
+    meanPauseMs: 2_000
+  }
+}
+
+export const flipped: Scenario = {
+  name: 'flipped',
+  about:
+    'the same, and bits of the log flip while the gateway is dead: nothing false gets to Kafka, and no loss is silent',
+  topics,
+  // What the progress journal said is forgotten, and sent again.
+  build: build(['duplicated'], true),
+  faults: {
+    ...harmed,
+    kinds: ['flipBits', 'flipBits', 'partition', 'partition', 'pauseBroker', 'stopBroker', 'slowDisk'],
+    meanPauseMs: 1_500
   }
 }
 

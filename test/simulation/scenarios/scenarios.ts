@@ -1,7 +1,8 @@
 import type { Scenario } from '../scenario.js'
 import { bystanders } from './bystanders.js'
 import { commits } from './commits.js'
-import { arion, durable, restarted } from './durable.js'
+import { consumers } from './consumers.js'
+import { arion, durable, flipped, refused, restarted } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { groups } from './groups.js'
@@ -27,6 +28,9 @@ const scenarios: readonly Scenario[] = [
   fair,
   calm,
   commits,
+  consumers,
+  refused,
+  flipped,
   pixy
 ]
 

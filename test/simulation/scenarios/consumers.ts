@@ -1,0 +1,75 @@
+import { History } from '../../support/history-checker.js'
+import { harmlessFaults } from '../faults/catalogue.js'
+import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
+import type { Cast, Scenario, Setting } from '../scenario.js'
+import { GroupProgress } from '../workloads/group-progress.js'
+import { PixyConsumer } from '../workloads/pixy-consumer.js'
+import { Producer } from '../workloads/producer.js'
+import { depsOf, events, logOf, openService, orders, steady } from './library.js'
+
+const GROUP = 'workers'
+const LONG_POLL_MS = 1_000
+/** Each has a port for management, too. */
+const PORTS_APART = 10
+const HANDS = 3
+
+async function build(setting: Setting): Promise<Cast> {
+  const { world, brokers, answers, random, log } = setting
+  const history = new History()
+  const draw = random('settings of the members')
+  const settings = {
+    'consumer.start': 'earliest',
+    'consumer.longPollMs': String(LONG_POLL_MS),
+    'consumer.ackTimeoutMs': String(draw.pick([1_000, 4_000])),
+    'consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
+    'consumer.sessionTimeoutMs': '6000',
+    'consumer.heartbeatIntervalMs': '1000',
+    'consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
+    'consumer.maxPendingMessages': String(draw.pick([5, 300]))
+  }
+  const onKilled = answers.forget.bind(answers)
+  const member = (name: string, port: number): Promise<HttpGateway> =>
+    HttpGateway.start(world, name, { bootstrap: brokers.bootstrap, settings, onKilled, port })
+  const members = [await member('left', GATEWAY_PORT), await member('right', GATEWAY_PORT + PORTS_APART)]
+  const bench = await openService(setting, 'bench')
+  const deps = depsOf(setting, bench, history)
+  const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3 }
+  const progress = new GroupProgress(audit, deps('auditor'), log)
+  const consumerOf = (gateway: HttpGateway, hand: number): PixyConsumer => {
+    const name = `${gateway.name}-${hand}`
+    const host = world.host(`client-${name}`)
+    const { port } = gateway
+    const options = { name, groupId: GROUP, topic: 'orders', port, longPollMs: LONG_POLL_MS, pauseMs: [0, 60] as const }
+    const onHost = (action: () => void): void => world.on(host, action)
+    return new PixyConsumer(options, {
+      host,
+      gateway,
+      answers,
+      progress,
+      random: random(name),
+      trace: world.trace,
+      onHost
+    })
+  }
+  const hands = members.flatMap(gateway => Array.from({ length: HANDS }, (_, hand) => consumerOf(gateway, hand)))
+  const workloads = [
+    new Producer({ ...steady, name: 'steady', topics: ['orders'] }, deps('steady')),
+    ...hands,
+    progress
+  ]
+  const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [] }]
+  return { processes: members, others: [bench], workloads, histories }
+}
+
+export const consumers: Scenario = {
+  name: 'consumers',
+  about: "clients of Kafka-Pixy's API share a group over two gateways that are killed and come back",
+  topics: [orders, events],
+  build,
+  faults: {
+    kinds: [...harmlessFaults, 'killGateway', 'killGateway', 'killGateway', 'killGateway', 'stall', 'refuse'],
+    meanPauseMs: 3_000,
+    topics: ['orders', 'events'],
+    nodeIds: [1, 2, 3]
+  }
+}
