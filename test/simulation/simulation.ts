@@ -46,8 +46,8 @@ const MOST_TURNS_PER_SECOND = 1_500
 /** By then those who stop have made their last call. */
 const LAST_CALLS_MS = 500
 const MOMENT_MS = 10
-/** What was on its way when everything was closed has arrived by then. */
-const QUIET_MS = 5_000
+/** What was on its way when everything was closed has arrived by then, also what was held up until the faults were over. */
+const QUIET_MS = 10_000
 
 /** Runs one world from its beginning to its end and tells what was wrong in it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
