@@ -33,6 +33,8 @@ export interface Flood {
   readonly deliveredPerSecond: number
   /** From the last answer until the log had all. */
   readonly drainMs: number
+  /** Of all that was accepted: what the log had a second after the last answer. */
+  readonly inASecond: number
 }
 
 /**
@@ -77,18 +79,21 @@ export async function measureUntilSent(load: Child, broker: Broker, work: Work, 
   const endedAtMs = performance.now()
   const accepted = report.acceptedInAll * work.records
   const deadlineMs = endedAtMs + DRAIN_TIMEOUT_MS
-  let written = 0
+  let [written, inASecond] = [0, 0]
   while ((written = (await broker.recordsIn(TOPIC)) - before) < accepted) {
     if (performance.now() > deadlineMs) throw new Error(`${work.name}: ${accepted} accepted, ${written} in the log`)
+    if (performance.now() <= endedAtMs + 1_000) inASecond = written
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
   const most = report.answeredInAll * work.records
   if (written > most) throw new Error(`${work.name}: ${most} sent, ${written} in the log`)
   const drainedAtMs = performance.now()
+  if (drainedAtMs <= endedAtMs + 1_000) inASecond = written
   return {
     report,
     deliveredPerSecond: (written * 1_000) / (drainedAtMs - startedAtMs),
-    drainMs: drainedAtMs - endedAtMs
+    drainMs: drainedAtMs - endedAtMs,
+    inASecond: Math.min(1, inASecond / accepted)
   }
 }
 
@@ -110,6 +115,9 @@ function toRow({ name }: Work, floods: ReadonlyMap<string, readonly Flood[]>): R
       ratio: value / medianOf(reference, f => f.deliveredPerSecond),
       against: reference
     }),
-    note: `${(100 * medianOf(name, ({ report }) => (report.answered - okAnswers(report)) / report.answered)).toFixed(1)} % refused`
+    note: [
+      `${(100 * medianOf(name, ({ report }) => (report.answered - okAnswers(report)) / report.answered)).toFixed(1)} % refused`,
+      `${(100 * medianOf(name, flood => flood.inASecond)).toFixed(1)} % in the log a second after the last answer`
+    ].join('; ')
   }
 }
