@@ -3,8 +3,10 @@ import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, OffsetAndMetadata } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
+import { shortened } from '../printable.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
+import { problemOfGroup } from '../requests/problems.js'
 import type {
   AckResult,
   ConsumeManyResult,
@@ -189,8 +191,10 @@ export class ConsumerGroups {
 
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }): void {
     const { maxGroups } = this.#deps.settings
-    const group = this.#isStopped ? undefined : this.#groupFor(groupId)
+    const problem = problemOfGroup(groupId)
+    const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId)
     if (group) group.inbox.tell(message)
+    else if (problem) message.request.answer(problem)
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
     else
       message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups}; consumer.maxGroups)`, true))
@@ -216,7 +220,10 @@ export class ConsumerGroups {
       },
       onCrash: (error, told, unhandled) => {
         metrics.count('groups', 'unexpected_failures')
-        log.error({ err: error, groupId }, 'a consumer group met a bug; the next request starts it anew')
+        log.error(
+          { err: error, groupId: shortened(groupId) },
+          'a consumer group met a bug; the next request starts it anew'
+        )
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
         for (const { messages } of [told, ...unhandled]) for (const lost of messages) refuse(lost, failure)

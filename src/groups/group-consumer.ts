@@ -1,5 +1,6 @@
 import type { TopicPartition } from '../model.js'
 import type { Failure } from '../operations.js'
+import { shortened } from '../printable.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { Demand } from './demand.js'
@@ -225,7 +226,7 @@ export class GroupConsumer {
 
   #refuseWaiting(failure: Failure): void {
     const { hands } = this.#options
-    hands.log.error({ groupId: hands.groupId, reason: failure.message }, 'the group cannot be joined')
+    hands.log.error({ groupId: shortened(hands.groupId), reason: failure.message }, 'the group cannot be joined')
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
@@ -246,7 +247,7 @@ export class GroupConsumer {
     const { hands } = this.#options
     const { pending } = topic.consumer
     if (pending > 0) {
-      const fields = { groupId: hands.groupId, topic: name, messages: pending }
+      const fields = { groupId: shortened(hands.groupId), topic: name, messages: pending }
       hands.log.warn(fields, 'a topic is given up while messages are not acknowledged, which will be offered again')
     }
     if (this.#topics.size === 1) {

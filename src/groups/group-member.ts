@@ -1,6 +1,7 @@
 import type { TopicPartition } from '../model.js'
 import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
 import type { Failure, GroupMembership } from '../operations.js'
+import { shortened } from '../printable.js'
 import { errorCodes } from '../wire/error-codes.js'
 import { decodeAssignment, encodeSubscription } from '../wire/protocol/consumer-protocol.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
@@ -240,7 +241,7 @@ export class GroupMember {
       return decodeAssignment(assignment)
     } catch (error) {
       const { hands } = this.#options
-      hands.log.error({ err: error, groupId: hands.groupId }, 'the assignment of the leader cannot be read')
+      hands.log.error({ err: error, groupId: shortened(hands.groupId) }, 'the assignment of the leader cannot be read')
       return []
     }
   }
@@ -273,7 +274,10 @@ export class GroupMember {
   /** The coordinator does not know the member, or its generation: others may have its partitions. */
   #excluded(errorCode: number | undefined): void {
     const { hands, retryBackoffMs } = this.#options
-    hands.log.warn({ groupId: hands.groupId, errorCode }, 'the group went on without this member, which joins again')
+    hands.log.warn(
+      { groupId: shortened(hands.groupId), errorCode },
+      'the group went on without this member, which joins again'
+    )
     hands.metrics.count('groups', 'exclusions')
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()

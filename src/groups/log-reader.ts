@@ -1,5 +1,6 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
 import type { FetchDataResult } from '../operations.js'
+import { shortened } from '../printable.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
 import type { GroupHands } from './hands.js'
@@ -204,6 +205,6 @@ export class LogReader implements BatchHolder {
 
   #say(what: string, offset: Offset): void {
     const { groupId, log } = this.#options.hands
-    log.warn({ groupId, partition: this.#name, from: this.#cursor.position, to: offset }, what)
+    log.warn({ groupId: shortened(groupId), partition: this.#name, from: this.#cursor.position, to: offset }, what)
   }
 }

@@ -1,5 +1,6 @@
 import { type TopicPartition, topicPartitionKey } from '../model.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.js'
+import { shortened } from '../printable.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
@@ -180,7 +181,7 @@ export class OffsetCommitter {
     const at = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     hands.metrics.count('groups', 'failed_commits')
     hands.log.error(
-      { groupId: hands.groupId, partition: at, offset: source.position.offset, result },
+      { groupId: shortened(hands.groupId), partition: at, offset: source.position.offset, result },
       'an offset could not be committed'
     )
   }

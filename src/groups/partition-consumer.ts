@@ -1,4 +1,5 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import { shortened } from '../printable.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'
@@ -220,7 +221,10 @@ export class PartitionConsumer {
     let givenUp = 0
     const retry = tracker.nextRetry(hands.clock(), offset => {
       givenUp++
-      hands.log.warn({ groupId: hands.groupId, partition: this.#name, offset }, 'a message was given up without an ack')
+      hands.log.warn(
+        { groupId: shortened(hands.groupId), partition: this.#name, offset },
+        'a message was given up without an ack'
+      )
     })
     if (givenUp > 0) {
       hands.metrics.count('groups', 'given_up_messages', {}, givenUp)

@@ -307,6 +307,13 @@ describe('consumer groups on a cluster with faults', function () {
     ])
   })
 
+  it('a name that Kafka cannot take becomes no group, and is not logged', async () => {
+    const instance = await start()
+    const result = await instance.consume('x'.repeat(8_001), 'orders', 30_000)
+    expect(result).to.include({ type: 'failed', code: 'invalidRequest', message: 'the group id is too long' })
+    expect(instance.castellan.groups.size).to.equal(0)
+  })
+
   it('twenty groups at the end of a topic cost the brokers no more fetches than one', async () => {
     const instance = await start({ start: 'latest' })
     const fetchesOf = async (groups: readonly string[]): Promise<number> => {

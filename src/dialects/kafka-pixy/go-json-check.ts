@@ -5,6 +5,10 @@ export class GoJsonError extends Error {}
 
 const END = 'unexpected end of JSON input'
 const SPACE = ' \t\r\n'
+/** Go allows 10,000; each level takes some of the stack here. */
+const MAX_DEPTH = 1_000
+/** Each takes time while nothing else is served. 10,000 partitions with all members have 90,001. */
+const MAX_VALUES = 100_000
 const LITERALS: ReadonlyMap<string, string> = new Map([
   ['t', 'true'],
   ['f', 'false'],
@@ -12,7 +16,7 @@ const LITERALS: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * Refuses what is no JSON as Go does. Source: Go 1.19, encoding/json, checkValid.
+ * Refuses what is no JSON as Go does. Source: Go 1.19, encoding/json, checkValid. JSON of very many values is refused, too.
  *
  * @param text each character stands for one byte
  * @throws GoJsonError
@@ -24,6 +28,8 @@ export function checkJson(text: string): void {
 class Check {
   readonly #text: string
   #at = 0
+  #depth = 0
+  #values = 0
 
   constructor(text: string) {
     this.#text = text
@@ -37,12 +43,19 @@ class Check {
 
   #value(): void {
     const letter = this.#next()
-    if (letter === '{') this.#object()
-    else if (letter === '[') this.#array()
+    if (++this.#values > MAX_VALUES) throw new GoJsonError(`more than ${MAX_VALUES} values`)
+    if (letter === '{') this.#nested(() => this.#object())
+    else if (letter === '[') this.#nested(() => this.#array())
     else if (letter === '"') this.#string()
     else if (letter === '-' || isDigit(letter)) this.#number()
     else if (LITERALS.has(letter)) this.#literal(LITERALS.get(letter)!)
     else this.#fail('looking for beginning of value')
+  }
+
+  #nested(check: () => void): void {
+    if (++this.#depth > MAX_DEPTH) this.#fail('exceeded max depth')
+    check()
+    this.#depth--
   }
 
   #object(): void {

@@ -94,6 +94,16 @@ describe('pixy: offsets, consumers and topics', function () {
     for (const text of ['null', ' [ ] ', '{"a":[1,-0.5e+3,"\\u00fc\\n",true,false,null,{}]}']) checkJson(text)
   })
 
+  it('JSON that is nested too deeply, or has too many values, is refused and no bug', async () => {
+    const deep = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
+    checkJson(deep(1_000))
+    const failed = '400 Failed to parse the request: err='
+    expect(await errorOf(deep(100_000))).to.equal(`${failed}(invalid character '[' exceeded max depth)`)
+    const listOf = (values: number): string => `[${Array.from({ length: values }, () => '{}').join()}]`
+    checkJson(listOf(99_999))
+    expect(await errorOf(listOf(100_000))).to.equal(`${failed}(more than 100000 values)`)
+  })
+
   it('pixy H32 H33: consumers of what no group reads', async () => {
     await pixy.get('/topics/test.1/messages?group=reader')
     expect(await said('/topics/test.4/consumers?group=reader')).to.equal(
