@@ -201,6 +201,7 @@ class Parent {
 
   #serve(number: number, link: Link): void {
     link.serve('report', report => {
+      this.#supervisor.heard(number)
       this.#reports.set(number, { ...(report as WorkerReport), at: performance.now() })
     })
     const supervisor = this.#supervisor

@@ -8,6 +8,9 @@ import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
 const SOUND_AFTER_MS = 60_000
 /** A worker that does not serve after so long is killed: hooks, keys and a log that is still in use are waited for. */
 const START_LIMIT_MS = 120_000
+/** How often it is checked whether a worker has reported since, and after how many checks without a report it is killed. */
+const CHECK_MS = 5_000
+const MAX_SILENT_CHECKS = 12
 /** Beyond its own time limit, a worker that stops may use so much. */
 const STOP_MARGIN_MS = 2_000
 
@@ -81,6 +84,11 @@ export class Supervisor {
     return answers
   }
 
+  /** The worker has reported. One that did and then does not for a minute is killed, and started again. */
+  heard(number: number): void {
+    this.#slots[number - 1]?.heard()
+  }
+
   tellAll(name: string, body?: unknown, except?: number): void {
     for (const { number, link } of this.#slots) if (number !== except) link?.tell(name, body)
   }
@@ -114,6 +122,8 @@ class Slot implements WorkerView {
   #link: Link | undefined
   #state: State = 'new'
   #timer: NodeJS.Timeout | undefined
+  #checks: NodeJS.Timeout | undefined
+  #silentChecks = 0
   /** Ends in a row that were not expected. */
   #failures = 0
   #upSince = 0
@@ -174,6 +184,30 @@ class Slot implements WorkerView {
     return link.call('start', this.#options.orderFor(this.number))
   }
 
+  heard(): void {
+    if (!this.isUp) return
+    this.#silentChecks = 0
+    this.#checks ??= setInterval(() => this.#check(), CHECK_MS)
+  }
+
+  /** Checks are counted, and not time: when this process stood still itself, no worker is to blame. */
+  #check(): void {
+    if (++this.#silentChecks < MAX_SILENT_CHECKS) return
+    const { number } = this
+    const silentSeconds = (CHECK_MS * MAX_SILENT_CHECKS) / 1_000
+    this.#options.log.error(
+      { worker: number },
+      `worker ${number} has not reported for ${silentSeconds} s and is killed`
+    )
+    this.#stopChecks()
+    this.#process?.kill('SIGKILL')
+  }
+
+  #stopChecks(): void {
+    clearInterval(this.#checks)
+    this.#checks = undefined
+  }
+
   #startedTooSlowly(child: WorkerProcess): void {
     const { number } = this
     this.#options.log.error({ worker: number }, `worker ${number} does not serve after ${START_LIMIT_MS / 1_000} s`)
@@ -184,6 +218,7 @@ class Slot implements WorkerView {
     const { log, onEnded, clock } = this.#options
     const { number } = this
     const former = this.#state
+    this.#stopChecks()
     link.close(`worker ${number} has ended (${how})`)
     this.#process = undefined
     onEnded?.(number)
@@ -220,6 +255,7 @@ class Slot implements WorkerView {
 
   async stop(body: unknown, timeoutMs: number): Promise<unknown> {
     clearTimeout(this.#timer)
+    this.#stopChecks()
     const wasUp = this.#is('up')
     this.#state = 'stopping'
     if (this.#process === undefined) return undefined
@@ -234,6 +270,7 @@ class Slot implements WorkerView {
 
   kill(): void {
     clearTimeout(this.#timer)
+    this.#stopChecks()
     this.#state = 'stopping'
     this.#process?.kill('SIGKILL')
   }

@@ -134,6 +134,24 @@ describe('the supervisor of workers', () => {
     expect(supervisor.workers[1]).to.deep.include({ isUp: true, restarts: 2 })
   })
 
+  it('kills one that has reported and then does not for a minute, and starts it again', async () => {
+    const { supervisor, started } = supervise()
+    await supervisor.start()
+    const isStandingStill = (): boolean => started[1]!.worker.isKilled
+    for (let second = 0; second < 100; second++) {
+      supervisor.heard(1)
+      if (second < 30) supervisor.heard(2)
+      await time.pass(1_000, 500)
+      if (second < 80) expect(isStandingStill(), `${second} s`).to.equal(false)
+    }
+    expect([started[0]!.worker.isKilled, isStandingStill()]).to.deep.equal([false, true])
+    expect(supervisor.workers[1]).to.deep.include({ isUp: true, restarts: 1 })
+    // The new one has not reported yet.
+    await time.pass(120_000, 5_000)
+    expect(started.filter(({ number }) => number === 2)).to.have.length(2)
+    await supervisor.stop(undefined, 1_000)
+  })
+
   it('fails when the first does not even say that it is there', async () => {
     const { supervisor } = supervise(worker => {
       worker.link.tell = () => undefined
