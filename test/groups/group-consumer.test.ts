@@ -334,6 +334,97 @@ describe('a group, as one process takes part in it', () => {
     harness.world.pass(1_000)
     expect(asked.answer?.type).to.equal('message')
   })
+
+  it('refuses what comes while it stops, and answers what waits then', () => {
+    const harness = new GroupHarness()
+    const message = harness.next()
+    harness.world.offsets = [0]
+    harness.world.logEnd = 1
+    harness.stop(2_000)
+    expect(harness.stoppedAt, 'it waits for an ack').to.equal(undefined)
+    const late = harness.ask()
+    expect(late.answer).to.deep.include({ type: 'failed', code: 'shuttingDown' })
+    message.ack()
+    harness.world.pass(1)
+    expect(harness.stoppedAt).not.to.equal(undefined)
+    let isTold = false
+    harness.consumer.receive({ type: 'stop', graceMs: 1_000, onStopped: () => (isTold = true) })
+    expect(isTold, 'a second stop has nothing to wait for').to.equal(true)
+  })
+
+  it('offers nothing more when it stops in the middle of a rebalance', () => {
+    const harness = new GroupHarness()
+    harness.next()
+    const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
+    harness.world.answers.push({ kind: 'heartbeat', result: rebalancing })
+    harness.world.pass(defaultConsumerSettings.heartbeatIntervalMs)
+    harness.stop(1_000)
+    harness.world.pass(20_000)
+    expect(harness.stoppedAt).not.to.equal(undefined)
+    harness.world.newly('fetchData')
+    harness.world.newly('joinGroup')
+    harness.world.pass(60_000)
+    expect([harness.world.newly('fetchData'), harness.world.newly('joinGroup')]).to.deep.equal([0, 0])
+  })
+
+  it('answers requests with the reason when it cannot be joined', () => {
+    const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
+    const reason = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false, message: 'no' }
+    harness.world.answers.push({ kind: 'joinGroup', result: reason })
+    expect(harness.ask().answer).to.equal(reason)
+    harness.world.pass(5_000)
+    expect(harness.next().offset).to.equal(0)
+  })
+
+  it('reads no more topics than it may, and others in place of those that are given up', () => {
+    const harness = new GroupHarness({ maxTopicsPerGroup: 1 })
+    harness.next().ack()
+    expect(harness.consumer.topicCount).to.equal(1)
+    expect(() => harness.next('audit')).to.throw(
+      'the group reads too many topics (limit 1; consumer.maxTopicsPerGroup)'
+    )
+    harness.world.pass(2 * SUBSCRIPTION_MS)
+    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
+  })
+
+  it('gives one topic up and keeps the other, for which it joins again', () => {
+    const harness = new GroupHarness()
+    harness.next().ack()
+    harness.next('audit').ack()
+    expect(harness.consumer.topicCount).to.equal(2)
+    for (let at = 0; at < 3; at++) {
+      harness.world.pass(SUBSCRIPTION_MS / 2)
+      harness.next('audit').ack()
+    }
+    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([1, false])
+    const joins = harness.world.asked.filter(({ kind }) => kind === 'joinGroup')
+    expect(joins.length).to.be.at.least(3)
+    harness.world.pass(2 * SUBSCRIPTION_MS)
+    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
+  })
+
+  it('after a bug leaves without a commit, and answers what waits', () => {
+    const harness = new GroupHarness()
+    harness.next().ack()
+    harness.next().ack()
+    harness.world.offsets = [0, 1]
+    harness.world.logEnd = 2
+    harness.world.newly('commitConsumerOffset')
+    const failure = { type: 'failed', code: 'protocol', message: 'a bug', retriable: true } as const
+    harness.consumer.abandon(failure as never)
+    harness.world.pass(100_000)
+    expect(harness.consumer.topicCount).to.equal(0)
+    expect([harness.world.newly('commitConsumerOffset'), harness.world.newly('leaveGroup')]).to.deep.equal([0, 1])
+  })
+
+  it('as a static member stops without leaving, so that it keeps its partitions when it comes back', () => {
+    const harness = new GroupHarness({ instanceId: 'static-1' })
+    harness.next().ack()
+    harness.stop(1_000)
+    harness.world.pass(1_000)
+    expect(harness.stoppedAt).not.to.equal(undefined)
+    expect(harness.world.newly('leaveGroup')).to.equal(0)
+  })
 })
 
 /** The coordinator tells, in answer to the next heartbeat, that all members have to join again. */

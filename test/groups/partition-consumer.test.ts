@@ -190,6 +190,21 @@ describe('one partition of a group', () => {
     }
     expect(retries).to.deep.equal([0, 2, 0, 2, 0, 2, undefined, undefined])
     expect([harness.position!.offset, harness.consumer.pending]).to.deep.equal([3, 0])
+    expect(world.metrics.of('given_up_messages')).to.equal(2)
+  })
+
+  it('says that fewer messages are pending when some are given up, and commits that', () => {
+    const world = new GroupWorld(run(0, 2))
+    world.committed = { offset: 0, metadata: '' }
+    let settled = 0
+    const harness = new PartitionHarness(world, { maxRetries: 0, onSettled: () => settled++ })
+    expect(harness.nextFew(2)).to.deep.equal([0, 1])
+    expect(harness.position).to.equal(undefined)
+    expect(settled).to.equal(0)
+    world.pass(ACK_TIMEOUT_MS + 10)
+    expect(harness.next()).to.equal(undefined)
+    expect([harness.position!.offset, harness.consumer.pending, settled]).to.deep.equal([2, 0, 1])
+    expect(world.metrics.of('given_up_messages')).to.equal(2)
   })
 
   it('a retry for which the record cannot be read is none: the message is offered as often as it may be', () => {
@@ -349,10 +364,123 @@ describe('one partition of a group', () => {
     world.committed = { offset: 0, metadata: '' }
     const harness = new PartitionHarness(world)
     expect(harness.nextFew(2)).to.deep.equal([0, 1])
+    expect(world.newly('fetchData')).to.equal(1)
     harness.needMemory()
     expect(harness.nextFew(3)).to.deep.equal([2, 3, 4])
+    expect(world.newly('fetchData'), 'the batch was dropped').to.equal(1)
     harness.needMemory()
     expect(harness.nextFew(2)).to.deep.equal([5, undefined])
+    expect(world.newly('fetchData')).to.equal(2)
+  })
+
+  it('gives up the message that waits to be offered when its memory is needed, and reads it again', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    let rests = 0
+    const harness = new PartitionHarness(world, {
+      demand: { isOpen: () => true, staged: () => {}, rests: () => rests++ }
+    })
+    harness.consumer.want()
+    world.settle()
+    expect(harness.consumer.isStaged).to.equal(true)
+    const before = rests
+    harness.needMemory()
+    expect([harness.consumer.isStaged, rests - before]).to.deep.equal([false, 1])
+    expect(harness.batches.bytes).to.equal(1_000_000)
+    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
+  })
+
+  it('keeps a message that is to be offered again though memory is needed: it has bytes of its own', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world, { maxPendingMessages: 0 })
+    expect(harness.nextFew(2)).to.deep.equal([0, undefined])
+    world.pass(ACK_TIMEOUT_MS + 2)
+    expect(harness.consumer.isStaged).to.equal(true)
+    harness.needMemory()
+    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.consumer.take().offset).to.equal(0)
+    expect(harness.consumer.retriesOf(0)).to.equal(1)
+    expect(harness.consumer.retriesOf(1)).to.equal(0)
+    harness.consumer.ack(0)
+    expect(harness.next()).to.equal(1)
+  })
+
+  it('holds memory for its batch only as long as there are records in it, and none once it is stopped', () => {
+    const world = new GroupWorld(run(0, 2))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    harness.next()
+    expect(harness.batches.bytes).to.be.above(0)
+    expect(harness.nextFew(2)).to.deep.equal([1, undefined])
+    expect(harness.batches.bytes).to.equal(0)
+    world.write(2, 3)
+    world.settle()
+    expect(harness.next()).to.equal(2)
+    expect(harness.batches.bytes).to.be.above(0)
+    harness.consumer.stop()
+    expect(harness.batches.bytes).to.equal(0)
+    expect(harness.consumer.isStaged).to.equal(false)
+  })
+
+  it('asks at the end of a log for as long as the Router waits, and not at once where it does not wait', () => {
+    const world = new GroupWorld()
+    world.committed = { offset: 0, metadata: '' }
+    for (let read = 0; read < 3; read++) world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(undefined)
+    expect(world.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 10_000, timeoutMs: 40_000 })
+    expect(world.newly('fetchData')).to.equal(1)
+    world.pass(19)
+    expect(world.newly('fetchData')).to.equal(0)
+    world.pass(1)
+    expect(world.newly('fetchData')).to.equal(1)
+  })
+
+  it('offers others first while a message that is to be offered again cannot be read', () => {
+    const world = new GroupWorld(run(0, 1))
+    world.committed = { offset: 0, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.next()).to.equal(0)
+    world.pass(ACK_TIMEOUT_MS + 1)
+    world.answers.push({ kind: 'fetchData', result: { type: 'failed', retriable: true } })
+    expect(harness.next()).to.equal(undefined)
+    world.write(1)
+    world.pass(99)
+    expect(harness.consumer.isStaged).to.equal(false)
+    world.pass(1)
+    expect(harness.next()).to.equal(1)
+    world.pass(ACK_TIMEOUT_MS + 1)
+    expect(harness.next()).to.equal(0)
+  })
+
+  for (const gone of ['offsetOutOfRange', 'corruptMessage']) {
+    it(`counts a message as acknowledged when it cannot be read again: ${gone}`, () => {
+      const world = new GroupWorld(run(0, 1))
+      world.committed = { offset: 0, metadata: '' }
+      const harness = new PartitionHarness(world)
+      expect(harness.next()).to.equal(0)
+      world.pass(ACK_TIMEOUT_MS + 1)
+      world.answers.push({ kind: 'fetchData', result: { type: gone, nextOffset: 1 } })
+      expect(harness.next()).to.equal(undefined)
+      expect([harness.position?.offset, harness.consumer.pending]).to.deep.equal([1, 0])
+    })
+  }
+
+  it('begins anew at the end of a log that has lost its end, and commits that', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.committed = { offset: 8, metadata: '' }
+    const harness = new PartitionHarness(world)
+    expect(harness.nextFew(3)).to.deep.equal([8, 9, undefined])
+    world.offsets = run(0, 4)
+    world.logEnd = 4
+    world.write()
+    world.settle()
+    expect(harness.position).to.deep.equal({ offset: 4, metadata: '' })
+    expect(harness.consumer.pending).to.equal(0)
+    expect(harness.consumer.ack(8), 'of the log before').to.equal('notOffered')
+    world.write(4)
+    expect(harness.next()).to.equal(4)
   })
 
   it('does not fetch while no request waits', () => {

@@ -6,6 +6,11 @@ import { join } from 'node:path'
  * any tests of their own have those of the room through which they are used.
  */
 const testFolders: Readonly<Record<string, readonly string[]>> = {
+  dialects: [
+    'test/dialects',
+    'test/http/openapi.test.ts',
+    ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
+  ],
   dispatcher: ['test/dispatcher', 'test/router'],
   processors: ['test/processors', 'test/router'],
   wal: ['test/wal', 'test/main/wal.test.ts']

@@ -3,7 +3,7 @@ import type { DeadLetter } from '../../src/wal/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../src/wal/inspect.js'
 import { deadLetter } from '../../src/wal/log-host.js'
 import { discardDeadLetters, replayDeadLetters } from '../../src/wal/redrive.js'
-import { SimulatedDisk } from '../support/simulated-disk.js'
+import { eio, SimulatedDisk } from '../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
 const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
@@ -157,6 +157,30 @@ describe('looking at a log', () => {
     damage(disk)
     expect(inspectLog(disk.directory).slabs[0]!.damagedEntries).to.equal(0)
     expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)[0]).to.equal(1)
+  })
+
+  it('looks again a few times only, when a file that is listed cannot be found', () => {
+    const disk = filled()
+    const { directory } = disk
+    let looks = 0
+    directory.list = () => {
+      looks++
+      return ['FORMAT', '0000000000000009.slab']
+    }
+    expect(() => inspectLog(directory)).to.throw('0000000000000009.slab does not exist')
+    expect(looks).to.equal(10)
+  })
+
+  it('does not look again after another failure', () => {
+    const disk = filled()
+    let reads = 0
+    disk.faults.before = operation => {
+      if (operation !== 'read') return
+      reads++
+      throw eio()
+    }
+    expect(() => verifyLog(disk.directory)).to.throw('EIO')
+    expect(reads).to.equal(1)
   })
 
   it('looks again when the owner of the log removes a file meanwhile', () => {

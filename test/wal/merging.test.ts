@@ -150,6 +150,34 @@ describe('merging slabs of the durable log', () => {
     }
   })
 
+  it('counts each entry of a merged slab that damage took once, whatever of it is damaged', () => {
+    const { disk, left, name } = merged()
+    const whole = Buffer.from(disk.files().get(name)!)
+    const places = ['stuck-1', 'stuck-2', 'stuck-10'].map(body => whole.indexOf(Buffer.from(body)))
+    const damages: [places: readonly number[], damaged: number][] = [
+      [[whole.length - 1], 0],
+      [[places[0]!], 1],
+      [[places[0]! - 30], 1],
+      [[places[0]!, whole.length - 1], 1],
+      [[places[0]! - 30, whole.length - 1], 1],
+      [[places[0]! - 30, places[1]!, whole.length - 1], 2],
+      [[...places, whole.length - 1], 3],
+      [[...places.map(place => place - 30), whole.length - 1], 3]
+    ]
+    for (const [at, damaged] of damages) {
+      disk.patch(name, () => {
+        const bytes = Buffer.from(whole)
+        for (const place of at) bytes[place]! ^= 1
+        return bytes
+      })
+      const reported = verifyLog(disk.directory).reduce((sum, each) => sum + each.damagedEntries, 0)
+      expect(reported, `verified, ${at}`).to.equal(damaged)
+      const store = openStoreReadOnly(disk)
+      expect(readAll(store), `${at}`).to.have.length(left.length - damaged)
+      expect(store.stats.damagedEntries, `read, ${at}`).to.equal(damaged)
+    }
+  })
+
   it('finds every whole entry of a merged slab that was cut off, wherever', () => {
     const { disk, left, name } = merged()
     const whole = Buffer.from(disk.files().get(name)!)

@@ -99,6 +99,37 @@ describe('reading the durable log', () => {
     expect(store.stats.damagedEntries).to.equal(1)
   })
 
+  it('gives up a slab of which not even the index can be had, after trying again, and goes on behind it', () => {
+    const { disk } = filled(60, 2, 20)
+    const { store, reports } = openStore(disk)
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name.startsWith('0000000000000002')) throw eio()
+    }
+    for (let failures = 0; failures < 3; failures++) {
+      const { entries, isAtEnd } = store.read({ fromSequence: 21, maxBytes: 1_000_000 })
+      expect([entries.length, isAtEnd]).to.deep.equal([0, false])
+    }
+    expect(store.stats.damagedEntries).to.equal(0)
+    expect(numbersOf(readAll(store))).to.deep.equal([...every(1, 0, 20), ...every(1, 40, 60)])
+    expect(store.stats).to.include({ damagedEntries: 20, openEntries: 40, quarantinedSlabs: 1 })
+    expect(reports.filter(({ message }) => message.includes('is damaged'))).to.have.length(20)
+  })
+
+  it('counts failures anew once a slab could be read', () => {
+    const { disk } = filled(40, 2, 20)
+    const { store } = openStore(disk, { maxIndexBytes: 1 })
+    const read = () => store.read({ fromSequence: 1, maxBytes: 10_000_000 })
+    for (let round = 0; round < 4; round++) {
+      disk.faults.before = operation => {
+        if (operation === 'read') throw eio()
+      }
+      for (let failures = 0; failures < 3; failures++) expect(read().isAtEnd).to.equal(false)
+      delete disk.faults.before
+      expect(read().entries, 'nothing was given up').to.have.length(40)
+    }
+    expect(store.stats.damagedEntries).to.equal(0)
+  })
+
   it('passes over the entries of thousands of stuck topics without reading them', () => {
     const topics = 10_000
     const disk = new SimulatedDisk()

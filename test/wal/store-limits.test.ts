@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { LogStore } from '../../src/wal/log-store.js'
 import { eio, enospc, SimulatedDisk } from '../support/simulated-disk.js'
-import { group, openStore, readAll } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 /** Whatever is written fails with `error`; counts the attempts. */
 function broken(disk: SimulatedDisk, error: () => Error): { attempts: number } {
@@ -271,6 +271,42 @@ describe('when slabs are merged', () => {
     expect(slabsAfterTick(store)).to.equal(slabCount)
     disk.capacityBytes = disk.usedBytes + 500_000
     expect(slabsAfterTick(store)).to.be.below(slabCount / 3)
+  })
+
+  const MIB = 1024 * 1024
+  /** Slabs of five entries of `entryBytes`, of which the last one is open, and an open slab. */
+  function large(slabs: number, entryBytes: number): { readonly store: LogStore; readonly disk: SimulatedDisk } {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, {
+      slabBytes: 64 + 5 * group(['x'.repeat(entryBytes)]).length,
+      maxWastedBytes: 0,
+      syncPuts: false
+    })
+    for (let slab = 0; slab < slabs; slab++) {
+      const bodies = [1, 2, 3, 4, 5].map(at => `${slab}${at}`.padEnd(entryBytes, 'x'))
+      const { firstSequence } = store.commit(group(bodies))
+      store.complete([{ first: firstSequence, count: 4 }])
+    }
+    store.commit(group(['the open slab']))
+    return { store, disk }
+  }
+
+  it('is of so many at once that no more than 4 MiB are copied', () => {
+    const { store } = large(4, 1.5 * MIB)
+    expect(store.stats.slabCount).to.equal(5)
+    expect(slabsAfterTick(store), 'the first two').to.equal(4)
+    expect(slabsAfterTick(store), 'the other two').to.equal(3)
+    expect(slabsAfterTick(store), 'nothing is left to merge').to.equal(3)
+    const left = readEntries(store, {}, 100 * MIB).map(({ body }) => body.toString('utf8', 0, 2))
+    expect(left).to.deep.equal(['05', '15', '25', '35', 'th'])
+  })
+
+  it('is also of a single one that is larger', () => {
+    const { store, disk } = large(1, 5 * MIB)
+    const before = disk.usedBytes
+    store.tick()
+    expect(disk.usedBytes).to.be.below(before / 3)
+    expect(readEntries(store, {}, 100 * MIB)).to.have.length(2)
   })
 
   it('is never once the log is closed', () => {

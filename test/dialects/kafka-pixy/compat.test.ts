@@ -199,6 +199,39 @@ logging: [{ name: json, severity: warning }, { name: syslog }]
     expect(await refusal('proxies: { main: {} }', { logging: '[' })).to.equal('--logging: is no valid JSON')
   })
 
+  it('says of each key without effect why it has none, once', async () => {
+    const { notes } = await load(`
+proxies:
+  main:
+    net: { write_timeout: 1s, sasl: { enable: true, handshake: true, user: u, password: p } }
+    zoo_keeper: { seed_peers: [z], chroot: /a, session_timeout: 15s }
+    producer: { channel_buffer_size: 1, flush_bytes: 1, flush_frequency: 1s, retry_backoff: 1s, retry_max: 1, required_acks: all, timeout: 10s }
+    consumer: { fetch_max_bytes: 1, fetch_max_wait: 1s, rebalance_delay: 1s }
+  other: { zoo_keeper: { chroot: /b } }
+`)
+    const zooKeeper = 'groups are kept by Kafka itself; ZooKeeper is not asked'
+    const retries = 'messages are tried until their time is over (dialects.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
+    expect(notes.filter(note => note.includes(' has no effect: '))).to.have.members(
+      [
+        ['net.write_timeout', 'net.read_timeout limits a whole call'],
+        ['net.sasl.handshake', 'the handshake is always made'],
+        ['zoo_keeper.seed_peers', zooKeeper],
+        ['zoo_keeper.chroot', zooKeeper],
+        ['zoo_keeper.session_timeout', zooKeeper],
+        ['producer.channel_buffer_size', 'the buffer is bounded in bytes: delivery.maxBytes'],
+        ['producer.flush_bytes', 'messages are sent as soon as their broker is free'],
+        ['producer.flush_frequency', 'messages are sent as soon as their broker is free'],
+        ['producer.retry_backoff', retries],
+        ['producer.retry_max', retries],
+        ['producer.required_acks', 'all in-sync replicas acknowledge a message'],
+        ['producer.timeout', 'clusters.default.requestTimeoutMs limits a call'],
+        ['consumer.fetch_max_bytes', 'readers share their fetches: router.fetchMaxBytes'],
+        ['consumer.fetch_max_wait', 'readers share their fetches: router.fetchMaxWaitMs'],
+        ['consumer.rebalance_delay', 'the coordinator decides when members have to join again']
+      ].map(([key, why]) => `${key} has no effect: ${why}`)
+    )
+  })
+
   it('values that cannot be used', async () => {
     const text = 'proxies: { main: { kafka: { version: new }, consumer: { ack_timeout: soon } } }'
     expect(await refusal(text))

@@ -7,7 +7,7 @@ import {
   withNumbersOnOneLine
 } from '../../../src/dialects/kafka-pixy/go-json.js'
 import { merged, parseQuery } from '../../../src/dialects/kafka-pixy/parameters.js'
-import { targetOf } from '../../../src/dialects/kafka-pixy/target.js'
+import { nameOf, targetOf } from '../../../src/dialects/kafka-pixy/target.js'
 
 /** `messages of c: t`. */
 function said(path: string): string {
@@ -43,11 +43,42 @@ describe('pixy: paths', () => {
     ['/topics/./t//messages', 'moved to /topics/t/messages'],
     ['/topics/../x/', 'moved to /x/'],
     ['/topics/a%3Fb/../c%3F', 'moved to /topics/c%3F'],
-    ['/../..', 'moved to /']
+    ['/../..', 'moved to /'],
+    ['/topics/./messages', 'moved to /topics/messages'],
+    ['/topics/../messages', 'moved to /messages'],
+    ['/topics/.../messages', 'messages ...'],
+    ['/topics/a.b-c_D9/acks', 'acks a.b-c_D9'],
+    ['/topics/t/consumers', 'consumers t'],
+    ['/topics/t/offsets', 'offsets t'],
+    ['/topics/t/messages/more', 'unknown'],
+    ['/_ping/more', 'unknown'],
+    ['/clusters//topics', 'moved to /clusters/topics'],
+    ['/clusters/c/topics/t', 'topic of c t'],
+    ['/clusters/c/topics/t/messages/more', 'unknown'],
+    ['/clusters/c/other', 'unknown'],
+    ['/other/t/messages', 'unknown']
   ]
   for (const [path, expected] of paths) {
     it(`${path || '(empty)'} is ${expected}`, () => {
       expect(said(path)).to.equal(expected)
+    })
+  }
+})
+
+describe('pixy: names of routes in the logs', () => {
+  for (const [path, expected] of [
+    ['/_ping', '/_ping'],
+    ['/topics', '/topics'],
+    ['/topics/t', '/topics/:topic'],
+    ['/topics/t/messages', '/topics/:topic/messages'],
+    ['/clusters/c/topics', '/clusters/:cluster/topics'],
+    ['/clusters/c/topics/t', '/clusters/:cluster/topics/:topic'],
+    ['/clusters/c/topics/t/tail', '/clusters/:cluster/topics/:topic/tail'],
+    ['/other', undefined],
+    ['//topics', undefined]
+  ] as const) {
+    it(`${path} is ${expected}`, () => {
+      expect(nameOf(targetOf(path))).to.equal(expected)
     })
   }
 })

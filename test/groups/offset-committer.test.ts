@@ -1,0 +1,228 @@
+import { expect } from 'chai'
+import { OffsetCommitter, type PositionSource } from '../../src/groups/offset-committer.js'
+import type { GroupMembership } from '../../src/operations.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
+import { GroupWorld } from './group-world.js'
+
+const INTERVAL_MS = 500
+const RETRY_MS = 100
+const member: GroupMembership = { memberId: 'm', generationId: 3, instanceId: null }
+const orders = (partition: number) => ({ topic: 'orders', partition })
+const at = (offset: number): PositionSource => ({ position: { offset, metadata: `m${offset}` } })
+
+class Harness {
+  readonly world = new GroupWorld()
+  readonly fenced: [number, GroupMembership][] = []
+  membership: GroupMembership | undefined = member
+  readonly committer = new OffsetCommitter({
+    hands: this.world,
+    commitIntervalMs: INTERVAL_MS,
+    retryBackoffMs: RETRY_MS,
+    membership: () => this.membership,
+    onFenced: (errorCode, who) => this.fenced.push([errorCode, who])
+  })
+
+  /** What was sent since: `partition@offset`. */
+  sent(): string[] {
+    return this.world.asked
+      .splice(0)
+      .map(
+        ({ request }) =>
+          request as never as { topicPartition: { partition: number }; offsetAndMetadata: { offset: number } }
+      )
+      .map(({ topicPartition, offsetAndMetadata }) => `${topicPartition.partition}@${offsetAndMetadata.offset}`)
+  }
+
+  answer(result: unknown): void {
+    this.world.answers.push({ kind: 'commitConsumerOffset', result })
+  }
+
+  flush(): { isOver: boolean } {
+    const flushed = { isOver: false }
+    this.committer.flush(() => (flushed.isOver = true))
+    return flushed
+  }
+}
+
+describe('the commits of a group', () => {
+  it('go out together, the newest of each partition, in the name of the member', () => {
+    const { committer, world } = new Harness()
+    committer.submit(orders(0), at(1))
+    committer.submit(orders(0), at(2))
+    committer.submit(orders(1), at(7))
+    expect(committer.isIdle).to.equal(false)
+    world.pass(0)
+    expect(committer.isIdle).to.equal(true)
+    expect(world.asked[0]!.request).to.deep.equal({
+      groupId: 'foo',
+      topicPartition: orders(0),
+      offsetAndMetadata: { offset: 2, metadata: 'm2' },
+      rawMetadata: true,
+      member,
+      timeoutMs: 10_000
+    })
+    expect(world.asked).to.have.length(2)
+  })
+
+  it('are an interval apart, and the first after a pause is sent at once', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    committer.submit(orders(0), at(1))
+    world.pass(0)
+    expect(harness.sent()).to.deep.equal(['0@1'])
+    committer.submit(orders(0), at(2))
+    world.pass(INTERVAL_MS - 1)
+    expect(harness.sent()).to.deep.equal([])
+    committer.submit(orders(0), at(3))
+    world.pass(1)
+    expect(harness.sent()).to.deep.equal(['0@3'])
+    world.pass(10 * INTERVAL_MS)
+    expect(harness.sent()).to.deep.equal([])
+    committer.submit(orders(0), at(4))
+    world.pass(0)
+    expect(harness.sent()).to.deep.equal(['0@4'])
+  })
+
+  for (const [name, result] of [
+    ['has no answer', { type: 'timedOut' }],
+    ['meets a failure that may pass', { type: 'failed', errorCode: errorCodes.NOT_COORDINATOR, retriable: true }],
+    ['meets a rebalance', { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }]
+  ] as const) {
+    it(`are made again after a pause when one ${name}, with what is newest then`, () => {
+      const harness = new Harness()
+      const { committer, world } = harness
+      harness.answer(result)
+      committer.submit(orders(0), at(1))
+      world.pass(0)
+      expect(harness.sent()).to.deep.equal(['0@1'])
+      expect(committer.isIdle).to.equal(false)
+      world.pass(RETRY_MS - 1)
+      expect(harness.sent()).to.deep.equal([])
+      harness.answer(result)
+      world.pass(1)
+      expect(harness.sent()).to.deep.equal(['0@1'])
+      committer.submit(orders(0), at(5))
+      world.pass(RETRY_MS)
+      expect(harness.sent()).to.deep.equal(['0@5'])
+      expect([committer.isIdle, harness.fenced]).to.deep.equal([true, []])
+      expect(world.metrics.of('failed_commits')).to.equal(0)
+    })
+  }
+
+  for (const code of [errorCodes.ILLEGAL_GENERATION, errorCodes.UNKNOWN_MEMBER_ID, errorCodes.FENCED_INSTANCE_ID]) {
+    it(`are kept when the coordinator does not know the member (${code}), which is told`, () => {
+      const harness = new Harness()
+      const { committer, world } = harness
+      harness.answer({ type: 'failed', errorCode: code, retriable: false })
+      committer.submit(orders(0), at(1))
+      harness.world.pass(0)
+      expect(harness.fenced).to.deep.equal([[code, member]])
+      expect(committer.isIdle).to.equal(false)
+      world.pass(INTERVAL_MS)
+      expect(harness.sent()).to.deep.equal(['0@1', '0@1'])
+    })
+  }
+
+  it('are given up when they are refused for good, and that is counted', () => {
+    const harness = new Harness()
+    harness.answer({ type: 'failed', errorCode: errorCodes.OFFSET_METADATA_TOO_LARGE, retriable: false })
+    harness.committer.submit(orders(0), at(1))
+    harness.world.pass(10 * INTERVAL_MS)
+    expect(harness.sent()).to.deep.equal(['0@1'])
+    expect([harness.committer.isIdle, harness.fenced]).to.deep.equal([true, []])
+    expect(harness.world.metrics.of('failed_commits')).to.equal(1)
+  })
+
+  it('wait while the process is no member, and go on when it is one again', () => {
+    const harness = new Harness()
+    harness.membership = undefined
+    harness.committer.submit(orders(0), at(1))
+    harness.world.pass(10 * INTERVAL_MS)
+    expect([harness.sent(), harness.committer.isIdle]).to.deep.equal([[], false])
+    harness.membership = member
+    harness.committer.resume()
+    harness.world.pass(0)
+    expect([harness.sent(), harness.committer.isIdle]).to.deep.equal([['0@1'], true])
+  })
+
+  it('of a partition that others read now are not made, and an answer to one says nothing any more', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    committer.submit(orders(0), at(1))
+    committer.submit(orders(1), at(1))
+    committer.drop(orders(0))
+    world.pass(0)
+    expect(harness.sent()).to.deep.equal(['1@1'])
+    const answers: ((result: never) => void)[] = []
+    const held = new OffsetCommitter({
+      hands: Object.assign(Object.create(world), {
+        clock: world.clock,
+        after: world.after,
+        ask: (_: unknown, __: unknown, onResult: (result: never) => void) => answers.push(onResult)
+      }),
+      commitIntervalMs: INTERVAL_MS,
+      retryBackoffMs: RETRY_MS,
+      membership: () => member,
+      onFenced: () => expect.fail('of a partition that is dropped')
+    })
+    held.submit(orders(0), at(1))
+    world.pass(0)
+    expect(answers).to.have.length(1)
+    held.drop(orders(0))
+    held.drop(orders(9))
+    expect(held.isIdle, 'its answer has not come').to.equal(false)
+    answers[0]!({ type: 'failed', errorCode: errorCodes.ILLEGAL_GENERATION, retriable: false } as never)
+    expect(held.isIdle).to.equal(true)
+    world.pass(10 * INTERVAL_MS)
+    expect(answers).to.have.length(1)
+  })
+})
+
+describe('a flush of the commits of a group', () => {
+  it('is over at once when there is nothing to commit', () => {
+    expect(new Harness().flush().isOver).to.equal(true)
+  })
+
+  it('does not wait for the interval, and is over when all is committed', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    committer.submit(orders(0), at(1))
+    world.pass(0)
+    committer.submit(orders(0), at(2))
+    const [one, two] = [harness.flush(), harness.flush()]
+    expect([one.isOver, two.isOver]).to.deep.equal([false, false])
+    world.pass(0)
+    expect([one.isOver, two.isOver]).to.deep.equal([true, true])
+    expect(harness.sent()).to.deep.equal(['0@1', '0@2'])
+  })
+
+  it('goes on over failures, until everything is committed or dropped', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    harness.answer({ type: 'timedOut' })
+    committer.submit(orders(0), at(1))
+    committer.submit(orders(1), at(1))
+    const flushed = harness.flush()
+    world.pass(0)
+    expect(flushed.isOver).to.equal(false)
+    world.pass(RETRY_MS)
+    expect(flushed.isOver).to.equal(true)
+    expect(harness.sent()).to.deep.equal(['0@1', '1@1', '0@1'])
+    harness.membership = undefined
+    committer.submit(orders(0), at(2))
+    const dropped = harness.flush()
+    world.pass(0)
+    expect(dropped.isOver).to.equal(false)
+    committer.drop(orders(0))
+    expect(dropped.isOver).to.equal(true)
+  })
+
+  it('is never over once the commits are stopped, and nothing is sent any more', () => {
+    const harness = new Harness()
+    harness.committer.submit(orders(0), at(1))
+    const flushed = harness.flush()
+    harness.committer.stop()
+    harness.world.pass(10 * INTERVAL_MS)
+    expect([flushed.isOver, harness.sent()]).to.deep.equal([false, []])
+  })
+})
