@@ -26,7 +26,6 @@ class Life {
       sessionTimeoutMs: SESSION_MS,
       heartbeatIntervalMs: 1_000,
       rebalanceTimeoutMs: 60_000,
-      partitionCheckMs: 1_000_000,
       retryBackoffMs: RETRY_MS,
       onAssigned: (partitions, isNext) =>
         this.told.push(
@@ -289,7 +288,7 @@ describe('a member of a stable group', () => {
   })
 
   it('has all join again when a topic has got more partitions', () => {
-    const life = Life.joined({ partitionCheckMs: 700 })
+    const life = Life.joined()
     const orders = (count: number) => ({
       type: 'success',
       topics: new Map([
@@ -307,9 +306,9 @@ describe('a member of a stable group', () => {
     life.answer('fetchTopicMetadata', orders(0))
     life.answer('fetchTopicMetadata', orders(1))
     life.answer('fetchTopicMetadata', orders(2))
-    life.world.pass(699)
+    life.world.pass(9_999)
     expect(life.world.newly('fetchTopicMetadata')).to.equal(0)
-    life.world.pass(3 * 700)
+    life.world.pass(30_000)
     expect(life.newly()).to.deep.equal([])
     life.world.pass(1)
     expect(life.newly()).to.deep.equal(['hand over: others'])
@@ -387,7 +386,6 @@ describe('a member that goes', () => {
         sessionTimeoutMs: SESSION_MS,
         heartbeatIntervalMs: 1_000,
         rebalanceTimeoutMs: 60_000,
-        partitionCheckMs: 500,
         retryBackoffMs: RETRY_MS,
         onAssigned: () => life.told.push('assigned'),
         onLost: () => life.told.push('lost'),

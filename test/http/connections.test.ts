@@ -57,6 +57,8 @@ class FakeRequest {
   isRead = true
   isOver = false
   isAnswerBegun = false
+  hasBody = true
+  isHeld = false
   owner: { silent(): void } | undefined
   refusal: OverloadedError | undefined
 
@@ -81,6 +83,9 @@ class FakeRequest {
     this.isOver = true
     this.holder.end(this.asReceived)
   }
+  connectionEnded(): void {
+    this.over()
+  }
   destroy(): void {
     this.destroyed = true
   }
@@ -100,6 +105,8 @@ describe('http: what connections hold', () => {
         maxBodyBytes: 1_000_000,
         maxBodyBytesPerConnection: 1_000,
         maxRequestsPerConnection: 3,
+        maxBodiesInFlightBytes: maxBytes,
+        maxRestMs: 1_000,
         perAddress: {},
         pace: { minBytesPerSecond: 0, graceMs: 60_000 },
         ...limits
@@ -166,12 +173,12 @@ describe('http: what connections hold', () => {
 
   it('is paused while requests wait to be admitted', () => {
     const { connect } = setUp()
-    const { socket, connection } = connect()
-    connection.hold()
-    connection.hold()
-    connection.letGo()
+    const { socket, connection, request } = connect()
+    const waiting = [request(), request()]
+    for (const each of waiting) connection.hold(each.asReceived)
+    connection.letGo(waiting[0]!.asReceived)
     expect(socket.newly()).to.deep.equal(['pause'])
-    connection.letGo()
+    connection.letGo(waiting[1]!.asReceived)
     expect(socket.newly()).to.deep.equal(['resume'])
   })
 
@@ -328,15 +335,16 @@ describe('http: what connections hold', () => {
       silence.limitMs = 100
       let ends = 0
       silence.onEnd = () => ends++
-      const { socket, connection } = connect()
+      const { socket, connection, request } = connect()
       connection.silence = silence
       connections.limitSilence(silence)
       clock.tick(90)
       socket.bytesRead = 1
       clock.tick(90)
-      connection.hold()
+      const waiting = request()
+      connection.hold(waiting.asReceived)
       clock.tick(500)
-      connection.letGo()
+      connection.letGo(waiting.asReceived)
       clock.tick(90)
       expect([socket.newly(), ends]).to.deep.equal([['pause', 'resume'], 0])
       clock.tick(20)
