@@ -329,7 +329,7 @@ describe('a member that goes', () => {
     expect(isGone).to.equal(true)
     expect(life.world.asked.at(-1)).to.deep.equal({
       kind: 'leaveGroup',
-      request: { groupId: 'foo', memberId: 'm', instanceId: 'static-1', timeoutMs: 5_000 }
+      request: { groupId: 'foo', connection: '0', memberId: 'm', instanceId: 'static-1', timeoutMs: 5_000 }
     })
     life.asked()
     life.world.pass(1_000_000)
