@@ -123,13 +123,18 @@ describe('the commits of a group', () => {
     })
   }
 
-  it('are given up when they are refused for good, and that is counted', () => {
+  it('are counted when they are refused, hold nothing up, and are made again five seconds later', () => {
     const harness = new Harness()
-    harness.answer({ type: 'failed', errorCode: errorCodes.OFFSET_METADATA_TOO_LARGE, retriable: false })
+    harness.answer({ type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false })
     harness.committer.submit(orders(0), at(1))
-    harness.world.pass(10 * INTERVAL_MS)
-    expect(harness.sent()).to.deep.equal(['0@1'])
+    harness.world.pass(0)
     expect([harness.committer.isIdle, harness.fenced]).to.deep.equal([true, []])
+    expect(harness.world.metrics.of('failed_commits')).to.equal(1)
+    expect(harness.sent()).to.deep.equal(['0@1'])
+    harness.world.pass(4_999)
+    expect(harness.sent()).to.deep.equal([])
+    harness.world.pass(1)
+    expect(harness.sent()).to.deep.equal(['0@1'])
     expect(harness.world.metrics.of('failed_commits')).to.equal(1)
   })
 
