@@ -85,6 +85,24 @@ describe('the metrics of the gateway', function () {
     expect([...named].filter(name => !notSummed.includes(name))).to.deep.equal([])
   })
 
+  it('tell for each API how long bodies took to come, and where the rest of the time went', async () => {
+    for (const { name, prefix } of dialects) {
+      await dialectsUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+    }
+    const all = await scrape(`${app.urls.management}/metrics`)
+    const countOf = (series: RegExp): number =>
+      [...all.matchAll(series)].reduce((sum, [, value]) => sum + Number(value), 0)
+    for (const { name } of dialects) {
+      const bodies = new RegExp(`^castellan_http_body_seconds_count\\{dialect="${name}"\\} (\\d+)$`, 'gm')
+      expect(countOf(bodies), name).to.be.above(0)
+    }
+    expect(countOf(/^castellan_delivery_lane_wait_seconds_count(?:\{.*\})? (\d+)$/gm)).to.be.above(0)
+    const router = /^castellan_router_request_latency_seconds_count\{.*operation="produceBatch".*\} (\d+)$/gm
+    expect(countOf(router)).to.be.above(0)
+    const broker = /^castellan_kafka_dispatcher_call_seconds_count\{.*dispatcher="produce".*\} (\d+)$/gm
+    expect(countOf(broker)).to.be.above(0)
+  })
+
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
     for (const { name, prefix } of dialects) {
       await dialectsUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
