@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { unixSocketsOf } from '../app/dialects.js'
 import { createLogger } from '../app/logger.js'
@@ -67,11 +67,19 @@ function ownFlags({ flags }: DialectCommand, line: Command): ReadonlyMap<string,
   return new Map(given.map(option => [option.name(), line.getOptionValue(option.attributeName()) as string | true]))
 }
 
+/** Another user may have put a link there, to have a file of ours overwritten. */
+const TO_REPLACE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | (constants.O_NOFOLLOW ?? 0)
+
 /** @throws ConfigError when it cannot be written */
 function writePidFile(file: string | undefined): void {
   if (file === undefined) return
   try {
-    writeFileSync(file, String(globalThis.process.pid), { mode: 0o644 })
+    const descriptor = openSync(file, TO_REPLACE, 0o644)
+    try {
+      writeSync(descriptor, String(globalThis.process.pid))
+    } finally {
+      closeSync(descriptor)
+    }
   } catch (error) {
     throw new ConfigError(`service.pidFile: cannot write ${file} (${(error as NodeJS.ErrnoException).code})`)
   }
@@ -89,8 +97,9 @@ async function runGateway(config: Config, process: Process, notes: readonly stri
   const drainMs = stdout.isTTY ? 0 : DRAIN_MS
   const log = createLogger({ ...config.log, ...style, descriptor: 1 })
   for (const note of notes) log.warn({}, note)
-  writePidFile(config.service.pidFile)
   for (const { path, setting } of unixSocketsOf(dialects, config)) await claimSocketPath(path, setting)
+  // Behind what fails where another process runs already, whose file it is.
+  writePidFile(config.service.pidFile)
   if (workerCountOf(config.workers) > 1) {
     const { serveWithWorkers } = await import('./serve-workers.js')
     return serveWithWorkers(config, process, log, { style, drainMs })

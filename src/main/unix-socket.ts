@@ -2,12 +2,21 @@ import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { CommandError } from './usage-error.js'
 
+/** Linux takes 107 bytes, macOS 103; Node cuts longer paths off, and listens at what is left. */
+const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+
 /**
  * Removes the unix socket that a killed process left behind, and nothing else.
  *
- * @throws CommandError when the path is something else, or when a process is listening there
+ * @throws CommandError when the path is too long or something else, or when a process is listening there
  */
 export async function claimSocketPath(path: string, setting = '--unix-socket'): Promise<void> {
+  const length = Buffer.byteLength(path)
+  if (length > MAX_PATH_BYTES) {
+    throw new CommandError(
+      `the path of a unix socket may have ${MAX_PATH_BYTES} bytes, and this one has ${length}: ${path}; choose another one with ${setting}`
+    )
+  }
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found) return
   if (!found.isSocket())

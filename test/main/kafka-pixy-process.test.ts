@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -122,6 +122,25 @@ describe('castellan kafka-pixy', function () {
       ])
       expect(await failed.exit()).to.not.equal(0)
       expect(failed.lines.join('\n') + failed.stderr).to.include(file('directory'))
+    })
+
+    const started = async (unixAddr: string, pidFile: string): Promise<string> => {
+      const places = ['--tcpAddr', '127.0.0.1:0', '--grpcAddr', '127.0.0.1:0', '--unixAddr', file(unixAddr)]
+      const failed = children.start(['kafka-pixy', ...places, '--pidFile', file(pidFile), ...FLAGS])
+      expect(await failed.exit()).to.not.equal(0)
+      return failed.lines.join('\n') + failed.stderr
+    }
+
+    it('pixy H12: a second process on the same socket leaves the pid file of the first one', async () => {
+      expect(await started('pixy.sock', 'pid')).to.include('another process listens on')
+      expect(readFileSync(file('pid'), 'utf8')).to.equal(String(child.process.pid))
+    })
+
+    it('pixy H12: a link in the place of the pid file is not followed', async () => {
+      writeFileSync(file('precious'), 'precious')
+      symlinkSync(file('precious'), file('link'))
+      expect(await started('other.sock', 'link')).to.include('service.pidFile: cannot write')
+      expect(readFileSync(file('precious'), 'utf8')).to.equal('precious')
     })
 
     it('pixy H12 H54 H44: after a stop the socket is gone, and the pid file is left', async () => {

@@ -36,6 +36,11 @@ describe('claimSocketPath', () => {
     await new Promise(resolve => server.close(resolve))
   })
 
+  it('refuses a path that would be cut off', async () => {
+    path = join(directory, 'x'.repeat(108))
+    expect(String(await problem())).to.contain('choose another one with --unix-socket')
+  })
+
   it('leaves anything alone that is no socket', async () => {
     writeFileSync(path, 'precious')
     const error = await problem()
