@@ -185,7 +185,8 @@ class Slot implements WorkerView {
   }
 
   heard(): void {
-    if (!this.isUp) return
+    // The first report comes shortly before the worker is known to serve.
+    if (!this.isUp && !this.#is('starting')) return
     this.#silentChecks = 0
     this.#checks ??= setInterval(() => this.#check(), CHECK_MS)
   }

@@ -152,6 +152,16 @@ describe('the supervisor of workers', () => {
     await supervisor.stop(undefined, 1_000)
   })
 
+  it('kills one that stands still right after it was started', async () => {
+    const { supervisor, started } = supervise((worker, number) => {
+      worker.link.serve('start', () => supervisor.heard(number))
+    })
+    await supervisor.start()
+    await time.pass(70_000, 1_000)
+    expect(started.slice(0, 2).map(({ worker }) => worker.isKilled)).to.deep.equal([true, true])
+    await supervisor.stop(undefined, 1_000)
+  })
+
   it('fails when the first does not even say that it is there', async () => {
     const { supervisor } = supervise(worker => {
       worker.link.tell = () => undefined
