@@ -24,7 +24,7 @@ const DEFAULT_CLUSTER = 'default'
 const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 /** Topic, group, headers and lengths beside the message. */
 const BESIDE_MESSAGE_BYTES = 64 * 1024
-/** Calls of one connection at a time. Each may have sent 64 KiB before it is admitted. */
+/** Calls of one connection at a time. Each may have sent 128 KiB before it is admitted. */
 const MAX_STREAMS = 250
 /** A connection whose peer does not answer a ping in time is cut, so one that never spoke HTTP/2 is as well. */
 const PING_INTERVAL_MS = 20_000
