@@ -31,7 +31,7 @@ export interface LogReaderOptions {
   /** Whether a client waits for a record: without one the read ends with the long poll it is in. */
   readonly isWanted: () => boolean
   /** Gives up the record that waits to be offered, which keeps its batch in memory; it is read again. */
-  readonly takeBack: () => Offset | undefined
+  readonly unstage: () => Offset | undefined
   /** A read is over: there may be records, or it may be tried again. */
   readonly onReady: () => void
   /** Records were skipped, so there is a new position to commit. */
@@ -74,7 +74,7 @@ export class LogReader implements BatchHolder {
   /** The memory is needed; what was not walked through is fetched again. */
   dropBatch(): void {
     this.#cursor.drop()
-    const unused = this.#options.takeBack()
+    const unused = this.#options.unstage()
     if (unused !== undefined) this.#cursor.position = Math.min(unused, this.#cursor.position)
   }
 

@@ -103,7 +103,7 @@ export class OffsetTracker {
   }
 
   /** The client did not get the message: it may be offered again at once, which is no retry. */
-  takenBack(offset: Offset): void {
+  givenBack(offset: Offset): void {
     const at = this.#indexOf(offset)
     if (this.#offers[at]?.offset === offset) this.#offers.splice(at, 1)
   }

@@ -67,7 +67,7 @@ export class PartitionConsumer {
       hands,
       finder,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
-      takeBack: () => this.#unstage(),
+      unstage: () => this.#unstage(),
       onReady: () => this.#stage(),
       onSkipped: () => this.#submit(),
       onStartOver: beginAnew
@@ -138,7 +138,7 @@ export class PartitionConsumer {
     const tracker = this.#tracker
     const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isOffered(offset))
     if (offered.length === 0) return
-    for (const { offset } of offered) tracker!.takenBack(offset)
+    for (const { offset } of offered) tracker!.givenBack(offset)
     const next = this.#staged ? [...offered, this.#staged] : offered
     this.#givenBack = [...next.map(copyOf), ...this.#givenBack]
     this.#staged = this.#givenBack.shift()

@@ -162,7 +162,7 @@ describe('offset tracker', () => {
       const tracker = trackerAt(10)
       tracker.offered(10, 0)
       tracker.offered(11, 0)
-      tracker.takenBack(10)
+      tracker.givenBack(10)
       tracker.offered(10, 60)
       expect(tracker.nextRetry(100, () => undefined)).to.equal(undefined)
       expect(tracker.isRetryDue(101)).to.equal(true)
