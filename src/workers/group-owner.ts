@@ -39,7 +39,7 @@ export interface AskedOfOwner {
   readonly id: number
 }
 
-export interface AcknowledgedTogether {
+export interface AcksOfOwner {
   readonly token: number
   readonly groupId: string
   readonly ids: readonly MessageId[]
@@ -82,7 +82,7 @@ export class GroupOwner {
     serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
     serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked))
-    serve('ackTogether', (asked: AcknowledgedTogether) => this.#ackTogether(asked))
+    serve('ackAll', (asked: AcksOfOwner) => this.#ackAll(asked))
     serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
     peers.onGone(number => this.#gone(number))
   }
@@ -124,7 +124,7 @@ export class GroupOwner {
     }
   }
 
-  async #ackTogether({ token, groupId, ids }: AcknowledgedTogether): Promise<void> {
+  async #ackAll({ token, groupId, ids }: AcksOfOwner): Promise<void> {
     const kept = this.#take(token)
     if (kept !== undefined) kept.ack()
     else await Promise.all(ids.map(id => this.#gateway.ack(groupId, id)))

@@ -14,7 +14,7 @@ import type {
 import { toError } from '../gateway/group-offsets.js'
 import { ownFailure } from '../requests/failures.js'
 import {
-  type AcknowledgedTogether,
+  type AcksOfOwner,
   type AskedOfOwner,
   type CommittedByOwner,
   GroupOwner,
@@ -182,7 +182,7 @@ class OtherOwners {
   #toMessages(groupId: string, result: MessagesOfOwner): ConsumeManyResult {
     const { messages, token } = result
     const ids = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
-    const ack = (): void => this.#tell(groupId, 'ackTogether', { token, groupId, ids } satisfies AcknowledgedTogether)
+    const ack = (): void => this.#tell(groupId, 'ackAll', { token, groupId, ids } satisfies AcksOfOwner)
     return { type: 'messages', messages: { messages, ack, giveBack: () => this.#giveBack(groupId, result) } }
   }
 
