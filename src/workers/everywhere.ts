@@ -17,4 +17,4 @@ export const everywhereOf =
 
 /** The metrics of all processes, in one of the workers. */
 export const gatheredFor = async (peers: Peers): Promise<PrometheusMetrics['registry']> =>
-  aggregate([(await peers.ask('gathered', undefined, TIMEOUT_MS)) as MetricsSnapshot])
+  aggregate([(await peers.askParent('gathered', undefined, TIMEOUT_MS)) as MetricsSnapshot])

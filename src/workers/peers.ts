@@ -9,10 +9,10 @@ interface Passed {
   readonly timeoutMs?: number | undefined
 }
 
-/** Who asks has given up before the process between gives up. */
+/** The worker that asks gives up first, and the parent so much later. */
 const PASSING_MARGIN_MS = 1_000
 
-/** The other workers, as one of them reaches them: by way of the process that has started all. */
+/** The other workers, as one of them reaches them: by way of the parent, the process that has started all. */
 export class Peers {
   /** Of this worker, from 1. */
   readonly number: number
@@ -29,8 +29,8 @@ export class Peers {
       const { from, name, body } = passed as Passed & { readonly from: number }
       return this.#handlers.get(name)?.(body, from)
     })
-    link.serve('spread', spread => {
-      const { from, name, body } = spread as Passed & { readonly from: number }
+    link.serve('others', told => {
+      const { from, name, body } = told as Passed & { readonly from: number }
       this.#handlers.get(name)?.(body, from)
     })
     link.serve('gone', gone => {
@@ -61,17 +61,17 @@ export class Peers {
   }
 
   /** Tells all others. */
-  spread(name: string, body: unknown): void {
-    this.#link.tell('spread', { name, body })
+  tellOthers(name: string, body: unknown): void {
+    this.#link.tell('others', { name, body })
   }
 
-  /** Tells the process that has started all. */
-  tell(name: string, body: unknown): void {
+  /** Tells the process that has started all workers. */
+  tellParent(name: string, body: unknown): void {
     this.#link.tell(name, body)
   }
 
-  /** Asks the process that has started all. */
-  ask(name: string, body: unknown, timeoutMs: number): Promise<unknown> {
+  /** Asks the process that has started all workers. */
+  askParent(name: string, body: unknown, timeoutMs: number): Promise<unknown> {
     return this.#link.call(name, body, timeoutMs)
   }
 }
@@ -90,7 +90,7 @@ export function passOn(
   linkTo: (number: number) => Link | undefined,
   tellOthers: (name: string, body: unknown) => void
 ): void {
-  link.serve('spread', spread => tellOthers('spread', { ...(spread as Passed), from }))
+  link.serve('others', told => tellOthers('others', { ...(told as Passed), from }))
   link.serve('peer', async passed => {
     const { to, name, body, timeoutMs } = passed as Passed & { readonly to: number }
     const other = linkTo(to)

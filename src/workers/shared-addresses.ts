@@ -60,6 +60,6 @@ export class SharedAddresses implements AddressesElsewhere {
     }
     for (const key of this.#told.keys()) if (!now.has(key)) changed.push([key, 0, 0, 0])
     this.#told = now
-    if (changed.length > 0) this.#peers.spread('addresses', changed)
+    if (changed.length > 0) this.#peers.tellOthers('addresses', changed)
   }
 }

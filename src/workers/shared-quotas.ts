@@ -42,11 +42,11 @@ export class SharedQuotas implements QuotaSharing {
 
   async enter(principal: string, maxRequests: number): Promise<boolean> {
     const asked: Entering = { principal, maxRequests }
-    return (await this.#peers.ask('enter', asked, ENTER_TIMEOUT_MS)) as boolean
+    return (await this.#peers.askParent('enter', asked, ENTER_TIMEOUT_MS)) as boolean
   }
 
   leave(principal: string): void {
-    this.#peers.tell('leave', principal)
+    this.#peers.tellParent('leave', principal)
   }
 
   #tell(): void {
@@ -56,6 +56,6 @@ export class SharedQuotas implements QuotaSharing {
       ({ kind, name, records, bytes }): Spent => [kind, name, records, bytes]
     )
     this.#spent = new Map()
-    this.#peers.spread('spent', spent)
+    this.#peers.tellOthers('spent', spent)
   }
 }
