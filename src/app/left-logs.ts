@@ -5,7 +5,7 @@ import { DurableQueue, type DurableQueueOptions } from '../durable/durable-queue
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { TaggedMetricsLogger } from '../metrics/tagged-metrics-logger.js'
 
-/** A log that another process still has, or that cannot be read, is tried again. */
+/** How often a log is looked at: whether it is empty, and whether one that could not be opened can be opened now. */
 const LOOK_EVERY_MS = 2_000
 
 export type LeftLogOptions = Pick<DurableQueueOptions, 'settings' | 'log' | 'metrics' | 'now' | 'worker'>

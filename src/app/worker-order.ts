@@ -26,7 +26,7 @@ export interface WorkerFarewell {
   readonly lostRecords: number
 }
 
-/** How it is, asked for all the time. */
+/** What it says of itself several times a second. */
 export interface WorkerReport {
   readonly unreadyReasons: readonly string[]
 }

@@ -33,7 +33,7 @@ import {
   type WorkerReport
 } from './worker-order.js'
 
-/** A worker reports several times in this time; one that does not is not asked to serve more. */
+/** A worker that has not reported for so long makes `/ready` answer 503. Connections are still handed to it. */
 const SILENT_AFTER_MS = 10_000
 /** How long workers may take to tell what they report by StatsD. */
 const STATSD_TIMEOUT_MS = 2_000

@@ -1,7 +1,7 @@
 import type { StatsdValue } from '../metrics/statsd/statsd-line.js'
 import type { StatsdSource, StatsdSources } from '../metrics/statsd/statsd-reporter.js'
 
-/** What a worker reports by StatsD under names of its dialects: it is asked for it. */
+/** What the dialects of a worker report by StatsD under names of their own. The parent asks for it. */
 export class CollectedStatsd implements StatsdSources {
   readonly #sources: StatsdSource[] = []
 

@@ -29,7 +29,7 @@ export interface MessagesOfOwner {
   readonly token: number
 }
 
-/** What a worker asks for; `limits`: several messages at once. */
+/** What a worker asks for. With `limits` it asks for several messages at once. */
 export interface AskedOfOwner {
   readonly groupId: string
   readonly topic: string
@@ -130,7 +130,7 @@ export class GroupOwner {
     else await Promise.all(ids.map(id => this.#gateway.ack(groupId, id)))
   }
 
-  /** One who withdraws a request that has been answered has given up before: the answer came too late. */
+  /** A request that has been answered is withdrawn when its answer came too late: its messages were not delivered. */
   #cancel(id: number, from: number): void {
     const cancel = this.#cancels.get(`${from}/${id}`)
     if (cancel) cancel()
@@ -162,7 +162,7 @@ export class GroupOwner {
     this.#sweeper = undefined
   }
 
-  /** What it waited for is not wanted any more, and what it was given last may not have reached a client. */
+  /** A worker has ended: its requests are withdrawn, and the messages that it was given last may not have reached a client. */
   #gone(number: number): void {
     for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${number}/`)) cancel()
     const given = [...this.#kept].filter(([, kept]) => kept.for === number)

@@ -8,7 +8,7 @@ import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
 const SOUND_AFTER_MS = 60_000
 /** A worker that does not serve after so long is killed: hooks, keys and a log that is still in use are waited for. */
 const START_LIMIT_MS = 120_000
-/** How often it is checked whether a worker has reported since, and after how many checks without a report it is killed. */
+/** Pause between two checks whether a worker has reported, and how many checks without a report end in its being killed. */
 const CHECK_MS = 5_000
 const MAX_SILENT_CHECKS = 12
 /** Beyond its own time limit, a worker that stops may use so much. */

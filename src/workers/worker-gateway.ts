@@ -155,7 +155,7 @@ class OtherOwners {
       const asked = { groupId, topic, partition, offset }
       return (await this.#call(groupId, 'ack', asked, ACK_TIMEOUT_MS)) as AckResult
     } catch (error) {
-      // Its successor has not offered it, and offers it again when it is not committed.
+      // The successor of the owner has not offered the message, and will offer it unless its offset is committed.
       if (isAway(error)) return { type: 'notRead' }
       return ownFailure('overloaded', (error as Error).message, true)
     }
@@ -190,7 +190,7 @@ class OtherOwners {
     this.#tell(groupId, 'giveBack', { token })
   }
 
-  /** What cannot be said to an owner that has ended need not be said. */
+  /** An owner that has ended need not be told: it has forgotten the request and the messages. */
   #tell(groupId: string, verb: string, body: object): void {
     void this.#call(groupId, verb, body, TELL_TIMEOUT_MS).catch(() => undefined)
   }
