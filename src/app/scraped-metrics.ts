@@ -30,7 +30,7 @@ export function registerScrapedMetrics(
   )
   gauge(
     'castellan_cluster_brokers_up',
-    'Of those, how many are not known to be down; 0 while no broker answers',
+    'Brokers of the cluster that are not known to be down; 0 while no broker answers',
     'min',
     perCluster(({ router }) => (router.isReady ? router.stats().brokersUp : 0))
   )

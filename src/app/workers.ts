@@ -279,10 +279,10 @@ class Parent {
     registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () =>
       one(this.#unreadyReasons().length === 0 ? 1 : 0)
     )
-    registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that there are to be', 'sum', () =>
+    registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that are configured', 'sum', () =>
       one(workers.length)
     )
-    registerScrapedGauge(registry, 'castellan_workers_up', 'Of them, how many serve', 'sum', () =>
+    registerScrapedGauge(registry, 'castellan_workers_up', 'Worker processes that serve', 'sum', () =>
       one(workers.filter(({ isUp }) => isUp).length)
     )
     registerScrapedCounter(registry, 'castellan_worker_restarts_total', 'Times that a worker was started again', () =>
