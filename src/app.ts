@@ -7,7 +7,7 @@ import { Clusters } from './app/clusters.js'
 import { enabledDialects, mountDialects } from './app/dialects.js'
 import { type Doors, openDoors } from './app/doors.js'
 import { DrainSteps } from './app/drain-steps.js'
-import { startEmbeddedBroker } from './app/embedded.js'
+import { startBrokerOfGateway } from './app/embedded.js'
 import { boundHeapGrowth } from './app/heap-growth.js'
 import { quietLogger } from './app/quiet-logger.js'
 import { registerScrapedMetrics } from './app/scraped-metrics.js'
@@ -193,7 +193,9 @@ class Rooms {
     this.#shutdown.add('closing the doors', async () => doors.close())
     const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
     this.#shutdown.add('closing the access log', async () => accessLog?.close())
-    const embeddedBootstrap = await this.#startEmbedded()
+    const embeddedBootstrap = this.#worker
+      ? this.#worker.embeddedBootstrap
+      : await startBrokerOfGateway(this.#config, this.#log, this.#shutdown)
     if (this.#worker === undefined) {
       announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
       for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
@@ -243,17 +245,6 @@ class Rooms {
     if (drainMs === 0 || this.#http === undefined) return
     this.#http.leave()
     await new Promise(resolve => setTimeout(resolve, drainMs))
-  }
-
-  async #startEmbedded(): Promise<string | undefined> {
-    if (this.#worker !== undefined) return this.#worker.embeddedBootstrap
-    if (!usesEmbeddedBroker(this.#config)) return undefined
-    const portSetting = '--embedded-port (embedded.port)'
-    const cluster = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host', message =>
-      this.#log.warn({}, message)
-    )
-    this.#shutdown.add('closing the embedded broker', () => cluster.close())
-    return cluster.bootstrap
   }
 
   async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {

@@ -1,7 +1,28 @@
 import type { EmbeddedCluster } from '../broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../broker/start-embedded-cluster.js'
+import { usesEmbeddedBroker } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { ListenError } from '../http/listener.js'
+import type { Logger } from '../model.js'
+import type { Shutdown } from './shutdown.js'
+
+/**
+ * Starts the embedded broker of a gateway, where the configuration asks for one, and has it closed at the stop.
+ *
+ * @returns its HOST:PORT,…
+ * @throws ListenError when its address cannot be used
+ */
+export async function startBrokerOfGateway(
+  config: Config,
+  log: Logger,
+  shutdown: Pick<Shutdown, 'add'>
+): Promise<string | undefined> {
+  if (!usesEmbeddedBroker(config)) return undefined
+  const warn = (message: string): void => log.warn({}, message)
+  const broker = await startEmbeddedBroker(config.embedded, '--embedded-port (embedded.port)', 'embedded.host', warn)
+  shutdown.add('closing the embedded broker', () => broker.close())
+  return broker.bootstrap
+}
 
 /**
  * Starts the embedded broker.

@@ -21,7 +21,7 @@ import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledDialects } from './dialects.js'
 import { openDoors } from './doors.js'
-import { startEmbeddedBroker } from './embedded.js'
+import { startBrokerOfGateway } from './embedded.js'
 import { Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
 import {
@@ -144,7 +144,7 @@ class Parent {
     const config = this.#config
     const enabled = enabledDialects(dialects, config)
     this.#registerMetrics()
-    await this.#startEmbedded()
+    this.#embeddedBootstrap = await startBrokerOfGateway(config, log, this.#shutdown)
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
     const { reload, url } = await this.#openManagement()
@@ -218,15 +218,6 @@ class Parent {
     })
     link.serve('gathered', () => this.#gathered.getMetricsAsJSON())
     link.serve('counted', snapshot => this.#gathered.told(number, snapshot))
-  }
-
-  async #startEmbedded(): Promise<void> {
-    if (!usesEmbeddedBroker(this.#config)) return
-    const warn = (message: string): void => this.#deps.log.warn({}, message)
-    const portSetting = '--embedded-port (embedded.port)'
-    const broker = await startEmbeddedBroker(this.#config.embedded, portSetting, 'embedded.host', warn)
-    this.#shutdown.add('closing the embedded broker', () => broker.close())
-    this.#embeddedBootstrap = broker.bootstrap
   }
 
   async #openManagement(): Promise<{ reload: () => Promise<void>; url: string | undefined }> {
