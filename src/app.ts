@@ -10,7 +10,7 @@ import { DrainSteps } from './app/drain-steps.js'
 import { startBrokerOfGateway } from './app/embedded.js'
 import { boundHeapGrowth } from './app/heap-growth.js'
 import { quietLogger } from './app/quiet-logger.js'
-import { registerScrapedMetrics } from './app/scraped-metrics.js'
+import { registerClusters, registerReadiness } from './app/scraped-metrics.js'
 import { Shutdown } from './app/shutdown.js'
 import { reportToStatsd } from './app/statsd.js'
 import type { WorkerPlace } from './app/worker-place.js'
@@ -186,7 +186,8 @@ class Rooms {
   async start(): Promise<App> {
     registerProcessMetrics(this.#metrics.registry, this.#version)
     const { unreadyReasons } = this.#status()
-    registerScrapedMetrics(this.#metrics, () => unreadyReasons().length === 0, this.#clusters.all)
+    registerReadiness(this.#metrics, () => unreadyReasons().length === 0)
+    registerClusters(this.#metrics, this.#clusters.all)
     // Comes first: a certificate that cannot be read should be found before anything else is started.
     const { peers } = this.#worker ?? {}
     const doors = await openDoors(this.#config, this.#metrics, this.#roomLog, peers && new SharedQuotas(peers))

@@ -3,19 +3,21 @@ import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import { type Reading, registerScrapedGauge } from '../metrics/scraped-gauge.js'
 import type { KafkaCluster } from './kafka.js'
 
-/** Exports the state of `/ready`, and the number of brokers of each cluster. */
-export function registerScrapedMetrics(
+/** Exports the state of `/ready`. */
+export const registerReadiness = ({ registry }: PrometheusMetrics, isReady: () => boolean): void =>
+  registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () => [
+    { labels: {}, value: isReady() ? 1 : 0 }
+  ])
+
+/** Exports whether each cluster can be reached, and the number of its brokers. */
+export function registerClusters(
   { registry }: PrometheusMetrics,
-  isReady: () => boolean,
   clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]
 ): void {
   const perCluster = (read: (cluster: Pick<KafkaCluster, 'router'>) => number) => () =>
     clusters.map(cluster => ({ labels: { cluster: cluster.name }, value: read(cluster) }))
   const gauge = (name: string, help: string, acrossWorkers: AcrossWorkers, read: () => Reading[]): void =>
     registerScrapedGauge(registry, name, help, acrossWorkers, read)
-  gauge('castellan_ready', '1 while /ready answers 200, else 0', 'min', () => [
-    { labels: {}, value: isReady() ? 1 : 0 }
-  ])
   gauge(
     'castellan_cluster_ready',
     '1 while a broker of the cluster answers, else 0',

@@ -22,6 +22,7 @@ import { announceBrokers, announceUrls } from './announce.js'
 import { enabledDialects } from './dialects.js'
 import { openDoors } from './doors.js'
 import { startBrokerOfGateway } from './embedded.js'
+import { registerReadiness } from './scraped-metrics.js'
 import { Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
 import {
@@ -267,9 +268,7 @@ class Parent {
     registerProcessMetrics(registry, this.#deps.version)
     const { workers } = this.#supervisor
     const one = (value: number): { labels: Record<string, string>; value: number }[] => [{ labels: {}, value }]
-    registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () =>
-      one(this.#unreadyReasons().length === 0 ? 1 : 0)
-    )
+    registerReadiness(this.#metrics, () => this.#unreadyReasons().length === 0)
     registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that are configured', 'sum', () =>
       one(workers.length)
     )
