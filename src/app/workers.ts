@@ -174,7 +174,7 @@ class Parent {
   async stop(): Promise<WorkerFarewell> {
     this.#phase = 'shutting down'
     const { graceMs } = this.#config.shutdown
-    const said = (await this.#supervisor.stop(undefined, graceMs)) as readonly WorkerFarewell[]
+    const said = (await this.#supervisor.stop(graceMs)) as readonly WorkerFarewell[]
     await this.closeAll()
     const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, 0)
     this.#deps.log.info({ lostRecords }, 'all workers have stopped')

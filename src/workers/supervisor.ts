@@ -99,10 +99,10 @@ export class Supervisor {
    * @param timeoutMs afterwards they are killed
    * @returns what each that stopped in order said at last
    */
-  async stop(body: unknown, timeoutMs: number): Promise<readonly unknown[]> {
+  async stop(timeoutMs: number): Promise<readonly unknown[]> {
     if (this.#isStopping) return []
     this.#isStopping = true
-    const said = await Promise.all(this.#slots.map(slot => slot.stop(body, timeoutMs + STOP_MARGIN_MS)))
+    const said = await Promise.all(this.#slots.map(slot => slot.stop(timeoutMs + STOP_MARGIN_MS)))
     return said.filter(one => one !== undefined)
   }
 
@@ -254,14 +254,14 @@ class Slot implements WorkerView {
     )
   }
 
-  async stop(body: unknown, timeoutMs: number): Promise<unknown> {
+  async stop(timeoutMs: number): Promise<unknown> {
     clearTimeout(this.#timer)
     this.#stopChecks()
     const wasUp = this.#is('up')
     this.#state = 'stopping'
     if (this.#process === undefined) return undefined
     const kill = setTimeout(() => this.kill(), timeoutMs)
-    const said = wasUp ? await this.#link?.call('stop', body).catch(() => undefined) : undefined
+    const said = wasUp ? await this.#link?.call('stop').catch(() => undefined) : undefined
     if (said === undefined) this.kill()
     else this.#link?.tell('exit')
     await this.#ended

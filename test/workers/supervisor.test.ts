@@ -149,7 +149,7 @@ describe('the supervisor of workers', () => {
     // The new one has not reported yet.
     await time.pass(120_000, 5_000)
     expect(started.filter(({ number }) => number === 2)).to.have.length(2)
-    await supervisor.stop(undefined, 1_000)
+    await supervisor.stop(1_000)
   })
 
   it('kills one that stands still right after it was started', async () => {
@@ -159,7 +159,7 @@ describe('the supervisor of workers', () => {
     await supervisor.start()
     await time.pass(70_000, 1_000)
     expect(started.slice(0, 2).map(({ worker }) => worker.isKilled)).to.deep.equal([true, true])
-    await supervisor.stop(undefined, 1_000)
+    await supervisor.stop(1_000)
   })
 
   it('fails when the first does not even say that it is there', async () => {
@@ -199,7 +199,7 @@ describe('the supervisor of workers', () => {
   it('stops all, and waits for their end', async () => {
     const { supervisor, started } = supervise()
     await supervisor.start()
-    expect(await supervisor.stop(undefined, 1_000)).to.deep.equal(['bye', 'bye'])
+    expect(await supervisor.stop(1_000)).to.deep.equal(['bye', 'bye'])
     expect(started.map(({ worker }) => worker.isKilled)).to.deep.equal([false, false])
     await time.pass(5_000, 100)
     expect(started).to.have.length(2)
@@ -210,7 +210,7 @@ describe('the supervisor of workers', () => {
       if (number === 2) worker.link.serve('stop', () => new Promise(() => undefined))
     })
     await supervisor.start()
-    const stopped = supervisor.stop(undefined, 1_000)
+    const stopped = supervisor.stop(1_000)
     await time.pass(4_000, 100)
     expect(await stopped).to.deep.equal(['bye'])
     expect(started.map(({ worker }) => worker.isKilled)).to.deep.equal([false, true])
@@ -222,7 +222,7 @@ describe('the supervisor of workers', () => {
     await supervisor.start()
     started[1]!.worker.end('SIGKILL')
     await turns(5)
-    await supervisor.stop(undefined, 1_000)
+    await supervisor.stop(1_000)
     await time.pass(5_000, 100)
     expect(started).to.have.length(2)
   })
