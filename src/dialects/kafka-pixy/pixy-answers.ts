@@ -1,12 +1,12 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import type { CastellanError } from '../../errors.js'
 import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
 import type { Known } from '../../exchange/modern-answers.js'
-import { sentUrlOf } from '../../exchange/sent-url.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
 import { goString } from './go-json.js'
+import { isProduce } from './is-produce.js'
 
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
@@ -111,6 +111,3 @@ export class PixyAnswers {
 }
 
 const errorBody = (text: string): string => `{\n  "error": ${goString(text)}\n}`
-
-const isProduce = (request: IncomingMessage): boolean =>
-  request.method === 'POST' && /\/messages\/?(?:[?#]|$)/.test(sentUrlOf(request))

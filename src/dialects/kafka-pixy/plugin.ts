@@ -6,6 +6,7 @@ import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } fr
 import { nameRoutes } from '../route-names.js'
 import { isFormType } from './content.js'
 import { Endpoint } from './endpoint.js'
+import { isProduce } from './is-produce.js'
 import { PixyAnswers } from './pixy-answers.js'
 import { sentParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
@@ -46,12 +47,9 @@ export const kafkaPixyPlugin =
     app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
   }
 
-/** What brings records, and has to wait for room. */
-const isProduce = ({ method, url = '' }: IncomingMessage): boolean => method === 'POST' && url.includes('/messages')
-
 /**
- * Its records are in memory until they are in Kafka. A form may have the parameter, which is known too late: it does not wait
- * for the disk, and is refused at once where it turns out to need it.
+ * Whether the record of a produce request may have to be in memory until Kafka has it. A form may have the parameter `sync`,
+ * which is known too late: it does not wait for the disk, and is refused at once where it turns out to need it.
  */
 const mayBeSync = ({ url = '', headers }: IncomingMessage): boolean =>
   /[?&]sync(?:[=&]|$)/.test(url) || isFormType(headers['content-type'])
