@@ -5,6 +5,7 @@ import type { Exchange } from '../../exchange/exchange.js'
 import { sentUrlOf } from '../../exchange/sent-url.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Logger } from '../../model.js'
+import { DEFAULT_CLUSTER, withAlias } from './clusters.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { FormReader, type ReadBody } from './form-reader.js'
 import { OffsetsEndpoint } from './offsets-endpoint.js'
@@ -19,7 +20,6 @@ import { TopicsEndpoint } from './topics-endpoint.js'
 
 /** Memory kept for putting bodies together again while none are. */
 const POOL_BYTES = 16 * 1024 * 1024
-const DEFAULT_CLUSTER = 'default'
 
 export interface EndpointParts {
   readonly access: Access
@@ -141,11 +141,6 @@ export class Endpoint {
 
 const hasBody = ({ request: { headers } }: Exchange): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-
-function withAlias(gateways: ReadonlyMap<string, Gateway>, alias: string | undefined): ReadonlyMap<string, Gateway> {
-  const main = gateways.get(DEFAULT_CLUSTER)
-  return alias === undefined || main === undefined ? gateways : new Map([...gateways, [alias, main]])
-}
 
 interface Endpoints {
   readonly produce: ProduceEndpoint

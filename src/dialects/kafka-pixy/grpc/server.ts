@@ -11,6 +11,7 @@ import {
 import { loadSync } from '@grpc/proto-loader'
 import { registerScrapedGauge } from '../../../metrics/scraped-gauge.js'
 import type { DialectContext } from '../../dialect.js'
+import { DEFAULT_CLUSTER, withAlias } from '../clusters.js'
 import type { KafkaPixySettings } from '../settings.js'
 import { type ArrivalLimits, Arrivals } from './arrivals.js'
 import { GrpcPort } from './port.js'
@@ -19,7 +20,6 @@ import { StatusError } from './statuses.js'
 
 /** The definition of the service; it is part of the package, for clients. */
 export const PROTO_FILE = fileURLToPath(new URL('../../../../proto/kafka-pixy.proto', import.meta.url))
-const DEFAULT_CLUSTER = 'default'
 /** The original's limit, or more where messages may be larger. */
 const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 /** Topic, group, headers and lengths beside the message. */
@@ -93,6 +93,5 @@ function createService(context: DialectContext<KafkaPixySettings>, limits: Arriv
 
 /** The default cluster has the empty name, too. */
 function gatewaysOf({ gateways, settings: { defaultCluster } }: DialectContext<KafkaPixySettings>) {
-  const main = gateways.get(DEFAULT_CLUSTER)!
-  return new Map([...gateways, ['', main], ...(defaultCluster === undefined ? [] : [[defaultCluster, main] as const])])
+  return new Map([...withAlias(gateways, defaultCluster), ['', gateways.get(DEFAULT_CLUSTER)!]])
 }
