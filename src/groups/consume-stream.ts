@@ -10,7 +10,7 @@ export interface ConsumeOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** One request at a time; the next one follows at once, so its length only matters to the coordinator of a quiet group. */
+/** How long one request waits for a message. The next one follows at once. */
 const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
 

@@ -20,7 +20,7 @@ export interface TrackedPosition {
 /** A message that was offered and is not acknowledged. */
 interface Offer {
   readonly offset: Offset
-  deadline: number
+  deadlineAt: number
   retries: number
 }
 
@@ -35,8 +35,8 @@ export class OffsetTracker {
   #offset: Offset
   /** Sorted by offset. */
   readonly #offers: Offer[] = []
-  /** No offer has an earlier deadline. So most looks for one that is over need not go through the offers. */
-  #deadlinesFrom = Number.POSITIVE_INFINITY
+  /** No offer has an earlier deadline. While this one is not over, no offer has to be looked at. */
+  #firstDeadlineAt = Number.POSITIVE_INFINITY
 
   /** Starts at a committed offset. Metadata that does not list acknowledgements is ignored. */
   constructor({ offset, metadata }: TrackedPosition, options: OffsetTrackerOptions) {
@@ -76,15 +76,15 @@ export class OffsetTracker {
   /** A message was handed to a client. One that is acknowledged, or was offered before, changes nothing. */
   offered(offset: Offset, now: number): void {
     if (this.isAcked(offset) || this.isOffered(offset)) return
-    const offer = { offset, deadline: now + this.#options.ackTimeoutMs, retries: 0 }
-    this.#deadlinesFrom = Math.min(this.#deadlinesFrom, offer.deadline)
+    const offer = { offset, deadlineAt: now + this.#options.ackTimeoutMs, retries: 0 }
+    this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
     this.#offers.splice(this.#indexOf(offset), 0, offer)
   }
 
   /** A message is offered again: the time for its acknowledgement starts anew. */
   offeredAgain(offset: Offset, now: number): void {
     const offer = this.#offers[this.#indexOf(offset)]
-    if (offer?.offset === offset) offer.deadline = now + this.#options.ackTimeoutMs
+    if (offer?.offset === offset) offer.deadlineAt = now + this.#options.ackTimeoutMs
   }
 
   /** Returns false when it was acknowledged before. */
@@ -115,11 +115,11 @@ export class OffsetTracker {
   nextRetry(now: number, onGivenUp: (offset: Offset) => void): Offset | undefined {
     if (!this.isRetryDue(now)) return undefined
     for (const offer of [...this.#offers]) {
-      // One behind it may have been offered earlier: this one was retried, or taken back and offered anew.
-      if (offer.deadline >= now) continue
+      // One behind it may have been offered earlier: this one was retried, or given back and offered anew.
+      if (offer.deadlineAt >= now) continue
       if (!this.#isLastRetry(offer)) {
         offer.retries++
-        offer.deadline = now + this.#options.ackTimeoutMs
+        offer.deadlineAt = now + this.#options.ackTimeoutMs
         return offer.offset
       }
       this.acked(offer.offset)
@@ -133,8 +133,8 @@ export class OffsetTracker {
     const offer = this.#offers[this.#indexOf(offset)]
     if (offer?.offset !== offset) return
     offer.retries--
-    offer.deadline = retryAt
-    this.#deadlinesFrom = Math.min(this.#deadlinesFrom, retryAt)
+    offer.deadlineAt = retryAt
+    this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, retryAt)
   }
 
   /** How often the message was offered again. */
@@ -145,21 +145,21 @@ export class OffsetTracker {
 
   /** Whether the time of a message for an acknowledgement is over. */
   isRetryDue(now: number): boolean {
-    return this.#deadlinesFrom < now && (this.nextDeadline ?? now) < now
+    return this.#firstDeadlineAt < now && (this.nextDeadlineAt ?? now) < now
   }
 
   /** When the first message may be offered again; `undefined` when none is offered. */
-  get nextDeadline(): number | undefined {
-    this.#deadlinesFrom = this.#offers.reduce(
-      (first, { deadline }) => Math.min(first, deadline),
+  get nextDeadlineAt(): number | undefined {
+    this.#firstDeadlineAt = this.#offers.reduce(
+      (first, { deadlineAt }) => Math.min(first, deadlineAt),
       Number.POSITIVE_INFINITY
     )
-    return this.#offers.length === 0 ? undefined : this.#deadlinesFrom
+    return this.#offers.length === 0 ? undefined : this.#firstDeadlineAt
   }
 
   /** How long acknowledgements may still come, at most. */
   waitMs(now: number): number {
-    return this.#offers.reduce((longest, { deadline }) => Math.max(longest, deadline - now), 0)
+    return this.#offers.reduce((longest, { deadlineAt }) => Math.max(longest, deadlineAt - now), 0)
   }
 
   #isLastRetry({ retries }: Offer): boolean {

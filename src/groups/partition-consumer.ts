@@ -253,10 +253,10 @@ export class PartitionConsumer {
   }
 
   #wakeForRetry(tracker: OffsetTracker): void {
-    const deadline = tracker.nextDeadline
-    if (deadline === undefined || this.#timer) return
+    const deadlineAt = tracker.nextDeadlineAt
+    if (deadlineAt === undefined || this.#timer) return
     const { hands } = this.#options
-    this.#timer = hands.after(Math.max(0, deadline - hands.clock()) + 1, () => {
+    this.#timer = hands.after(Math.max(0, deadlineAt - hands.clock()) + 1, () => {
       this.#timer = undefined
       this.#stage()
     })
