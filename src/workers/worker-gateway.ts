@@ -12,6 +12,7 @@ import type {
   NoMessage
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
+import { shortened } from '../printable.js'
 import { ownFailure } from '../requests/failures.js'
 import {
   type AcksOfOwner,
@@ -21,6 +22,7 @@ import {
   type MessagesOfOwner,
   type OffsetsOfOwner
 } from './group-owner.js'
+import type { LinkError } from './link.js'
 import { isAway, type Peers } from './peers.js'
 
 /** A worker that has ended is started again soon. */
@@ -136,7 +138,7 @@ class OtherOwners {
         else if (result.type === 'messages') this.#giveBack(asked.groupId, result)
       } catch (error) {
         if (isOver) return
-        if (!isAway(error)) end(ownFailure('overloaded', (error as Error).message, true))
+        if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, asked.groupId), true))
         else if (performance.now() + RETRY_MS < endsAt) setTimeout(() => isOver || void ask(), RETRY_MS)
         else end({ type: 'timedOut' })
       }
@@ -157,7 +159,7 @@ class OtherOwners {
     } catch (error) {
       // The successor of the owner has not offered the message, and will offer it unless its offset is committed.
       if (isAway(error)) return { type: 'notRead' }
-      return ownFailure('overloaded', (error as Error).message, true)
+      return ownFailure('overloaded', reasonOf(error, groupId), true)
     }
   }
 
@@ -175,7 +177,7 @@ class OtherOwners {
     } catch (error) {
       if (error instanceof CastellanError) throw error
       if (isAway(error)) return undefined
-      throw new OverloadedError((error as Error).message)
+      throw new OverloadedError(reasonOf(error, asked.groupId))
     }
   }
 
@@ -199,6 +201,14 @@ class OtherOwners {
     const owner = ownerOf(this.#cluster, groupId, this.#peers.count)
     return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, timeoutMs)
   }
+}
+
+/** For the client: what the owner said, or that it has not answered. */
+function reasonOf(error: unknown, groupId: string): string {
+  const { cause, message } = error as LinkError
+  return cause === undefined
+    ? `the worker that reads on behalf of group ${shortened(groupId)} does not answer`
+    : message
 }
 
 /** The first of several messages, where only one was asked for. */
