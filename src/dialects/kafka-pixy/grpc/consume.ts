@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../../../gateway/gateway.js'
+import { sizeOfRecord } from '../../../model.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'
@@ -12,6 +13,8 @@ export interface Call {
   onCancelled(cancelled: () => void): void
   /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
   onAnswered(answered: (isSent: boolean) => void): void
+  /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
+  charge(records: number, bytes: number): void
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -40,6 +43,7 @@ export class Consumer {
     // It comes before the request for a message; the answer does not say what became of it.
     if (acksAnother) void gateway.ack(group, { topic, partition, offset }).catch(() => undefined)
     const message = await this.#next(gateway, group, topic, call)
+    call.charge(1, sizeOfRecord(message))
     call.onAnswered(isSent => {
       if (!isSent) message.giveBack()
       else if (auto_ack && !no_ack) message.ack()

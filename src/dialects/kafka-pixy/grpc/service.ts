@@ -119,7 +119,7 @@ export class KafkaPixyService {
     if (refusal) throw refusal
     const quota = method.bytes && caller.charge(1, method.bytes(request))
     if (quota) throw quota
-    return method.run(gateway, request, callOf(call, answered))
+    return method.run(gateway, request, callOf(call, caller, answered))
   }
 
   #statusOf(
@@ -139,12 +139,13 @@ class Answered {
   tell: (isSent: boolean) => void = () => undefined
 }
 
-const callOf = (call: ServerUnaryCall<unknown, unknown>, answered: Answered): Call => ({
+const callOf = (call: ServerUnaryCall<unknown, unknown>, caller: Caller, answered: Answered): Call => ({
   get cancelled() {
     return call.cancelled
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
-  onAnswered: run => (answered.tell = run)
+  onAnswered: run => (answered.tell = run),
+  charge: (records, bytes) => void caller.charge(records, bytes)
 })
 
 const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
