@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../errors.js'
 import type { TopicPartition } from '../../model.js'
 import { byTopic } from './api.js'
+import { atMost } from './most.js'
 import { ResponseReader } from './response-reader.js'
 
 /**
@@ -13,6 +14,9 @@ import { ResponseReader } from './response-reader.js'
  * Source: org.apache.kafka.clients.consumer.internals.ConsumerProtocol
  */
 const VERSION = 0
+// Far more than a member can subscribe to, or read.
+const MAX_TOPICS = 100_000
+const MAX_PARTITIONS = 100_000
 const NULL_LENGTH = -1
 
 export const CONSUMER_PROTOCOL_TYPE = 'consumer'
@@ -21,10 +25,10 @@ export function encodeSubscription(topics: readonly string[]): Buffer {
   return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.flatMap(text), int32(NULL_LENGTH)])
 }
 
-/** @throws ProtocolError when the bytes are no subscription */
+/** @throws ProtocolError when the bytes are no subscription, ResponseTooLargeError when they name too many topics */
 export function decodeSubscription(bytes: Buffer): readonly string[] {
   const reader = startOf(bytes, 'subscription')
-  return reader.array(2, () => reader.string())
+  return reader.array(2, () => reader.string(), atMost(MAX_TOPICS, 'topics'))
 }
 
 export function encodeAssignment(partitions: readonly TopicPartition[]): Buffer {
@@ -39,17 +43,17 @@ export function encodeAssignment(partitions: readonly TopicPartition[]): Buffer 
 /**
  * No bytes at all are an assignment of nothing.
  *
- * @throws ProtocolError when the bytes are no assignment
+ * @throws ProtocolError when the bytes are no assignment, ResponseTooLargeError when they name too many partitions
  */
 export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
   if (bytes.length === 0) return []
   const reader = startOf(bytes, 'assignment')
-  return reader
-    .array(6, () => {
-      const topic = reader.string()
-      return reader.array(4, () => ({ topic, partition: reader.int32() }))
-    })
-    .flat()
+  const partitions = atMost(MAX_PARTITIONS, 'partitions')
+  const readTopic = (): readonly TopicPartition[] => {
+    const topic = reader.string()
+    return reader.array(4, () => ({ topic, partition: reader.int32() }), partitions)
+  }
+  return reader.array(6, readTopic, atMost(MAX_TOPICS, 'topics')).flat()
 }
 
 function startOf(bytes: Buffer, what: string): ResponseReader {

@@ -1,5 +1,6 @@
 import type { CallOptions } from '../calls.js'
 import type { Api } from './api.js'
+import { atMost, noMoreThanAsked } from './most.js'
 
 export interface DescribeGroupsCall extends CallOptions {
   readonly groupIds: readonly string[]
@@ -26,6 +27,8 @@ export interface DescribeGroupsResponse {
   }[]
 }
 
+// Far more than the groups of one call can have, together.
+const MAX_MEMBERS = 100_000
 /** A code, four texts, and the number of members. */
 const SMALLEST_GROUP_BYTES = 14
 /** Three texts and two lengths. */
@@ -47,7 +50,8 @@ const create = (version: 3 | 4): Api<DescribeGroupsCall, DescribeGroupsResponse>
     writer.array(groupIds, groupId => writer.string(groupId))
     writer.boolean(false)
   },
-  decode(reader) {
+  decode(reader, { groupIds }) {
+    const membersInAll = atMost(MAX_MEMBERS, 'members')
     const throttleTimeMs = reader.int32()
     const readMember = (): DescribedMember => {
       const memberId = reader.name()
@@ -56,14 +60,15 @@ const create = (version: 3 | 4): Api<DescribeGroupsCall, DescribeGroupsResponse>
       reader.bytes()
       return { memberId, instanceId, clientId, clientHost, assignment: Buffer.from(reader.bytes()) }
     }
-    const groups = reader.array(SMALLEST_GROUP_BYTES, () => {
+    const readGroup = () => {
       const errorCode = reader.int16()
       const [groupId, state, protocolType] = [reader.name(), reader.name(), reader.name()]
       reader.name()
-      const members = reader.array(SMALLEST_MEMBER_BYTES, readMember)
+      const members = reader.array(SMALLEST_MEMBER_BYTES, readMember, membersInAll)
       reader.int32()
       return { errorCode, groupId, state, protocolType, members }
-    })
+    }
+    const groups = reader.array(SMALLEST_GROUP_BYTES, readGroup, noMoreThanAsked(groupIds.length, 'groups'))
     return { throttleTimeMs, groups }
   }
 })

@@ -1,5 +1,6 @@
 import type { CallOptions } from '../calls.js'
 import type { Api } from './api.js'
+import { atMost } from './most.js'
 
 /** A way of assigning that a member offers, with its subscription in the format of that way. */
 export interface OfferedProtocol {
@@ -38,6 +39,8 @@ export interface JoinGroupResponse {
   readonly members: readonly JoinedMember[]
 }
 
+// Far more than a group can have.
+const MAX_MEMBERS = 100_000
 /** Length, instance id, length of the metadata. */
 const SMALLEST_MEMBER_BYTES = 8
 
@@ -72,11 +75,12 @@ export const joinGroupV5: Api<JoinGroupCall, JoinGroupResponse> = {
     const protocolName = reader.nullableString() ?? ''
     const leaderId = reader.name()
     const memberId = reader.name()
-    const members = reader.array(SMALLEST_MEMBER_BYTES, () => {
+    const readMember = (): JoinedMember => {
       const id = reader.name()
       const instanceId = reader.nullableString()
       return { memberId: id, instanceId, metadata: Buffer.from(reader.bytes()) }
-    })
+    }
+    const members = reader.array(SMALLEST_MEMBER_BYTES, readMember, atMost(MAX_MEMBERS, 'members'))
     return { throttleTimeMs, errorCode, generationId, protocolName, leaderId, memberId, members }
   }
 }

@@ -1,5 +1,6 @@
 import type { CallOptions } from '../calls.js'
 import type { Api } from './api.js'
+import { atMost } from './most.js'
 
 export interface ListGroupsCall extends CallOptions {
   /** Lists only groups in these states. Brokers before Kafka 2.6 list all groups. */
@@ -15,6 +16,8 @@ export interface ListGroupsResponse {
   }[]
 }
 
+// Far more than a broker can coordinate.
+const MAX_GROUPS = 1_000_000
 /** Two texts. */
 const SMALLEST_GROUP_BYTES = 4
 /** The same in a flexible version, with a third text and the tagged fields. */
@@ -34,7 +37,11 @@ export const listGroupsV2: Api<ListGroupsCall, ListGroupsResponse> = {
   decode: reader => ({
     throttleTimeMs: reader.int32(),
     errorCode: reader.int16(),
-    groups: reader.array(SMALLEST_GROUP_BYTES, () => ({ groupId: reader.name(), protocolType: reader.name() }))
+    groups: reader.array(
+      SMALLEST_GROUP_BYTES,
+      () => ({ groupId: reader.name(), protocolType: reader.name() }),
+      atMost(MAX_GROUPS, 'groups')
+    )
   })
 }
 
@@ -57,13 +64,14 @@ export const listGroupsV4: Api<ListGroupsCall, ListGroupsResponse> = {
   decode(reader) {
     const throttleTimeMs = reader.int32()
     const errorCode = reader.int16()
-    const groups = reader.compactArray(SMALLEST_FLEXIBLE_GROUP_BYTES, () => {
+    const readGroup = () => {
       const groupId = reader.compactString()
       const protocolType = reader.compactString()
       reader.compactString()
       reader.skipTags()
       return { groupId, protocolType }
-    })
+    }
+    const groups = reader.compactArray(SMALLEST_FLEXIBLE_GROUP_BYTES, readGroup, atMost(MAX_GROUPS, 'groups'))
     reader.skipTags()
     return { throttleTimeMs, errorCode, groups }
   }

@@ -1,5 +1,9 @@
 import type { OffsetFetchCall, OffsetFetchResponse } from '../calls.js'
 import { type Api, byTopic } from './api.js'
+import { atMost, noMoreThanAsked } from './most.js'
+
+// As many as metadata may name.
+const MAX_PARTITIONS = 1_000_000
 
 /**
  * Version 4.
@@ -22,17 +26,19 @@ export const offsetFetchV4: Api<OffsetFetchCall, OffsetFetchResponse> = {
       writer.array(ofTopic, ({ partition }) => writer.int32(partition))
     })
   },
-  decode(reader) {
+  decode(reader, { partitions: asked }) {
+    const inAll = asked ? noMoreThanAsked(asked.length, 'partitions') : atMost(MAX_PARTITIONS, 'partitions')
     const throttleTimeMs = reader.int32()
     const partitions: OffsetFetchResponse['partitions'][number][] = []
     reader.array(6, () => {
       const topic = reader.name()
-      reader.array(16, () => {
+      const readPartition = (): void => {
         const partition = reader.int32()
         const offset = reader.safeInt64()
         const metadata = reader.nullableString()
         partitions.push({ topic, partition, offset, metadata, errorCode: reader.int16() })
-      })
+      }
+      reader.array(16, readPartition, inAll)
     })
     return { throttleTimeMs, partitions, errorCode: reader.int16() }
   }
