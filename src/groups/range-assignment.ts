@@ -28,7 +28,8 @@ export function assignRanges(
       readers.length
     )
     readers.forEach(({ memberId }, at) => {
-      assignments.get(memberId)!.push(...runs[at]!.map(partition => ({ topic, partition })))
+      const assigned = assignments.get(memberId)!
+      for (const partition of runs[at]!) assigned.push({ topic, partition })
     })
   }
   return assignments

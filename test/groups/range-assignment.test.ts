@@ -83,4 +83,9 @@ describe('range assignment', () => {
     const assigned = assignRanges([subscriber('__proto__', ['__proto__', 'constructor'])], () => [0])
     expect(assigned.get('__proto__')).to.have.length(2)
   })
+
+  it('shares a topic with more partitions than a call can have arguments', () => {
+    const partitions = Array.from({ length: 200_000 }, (_, partition) => partition)
+    expect(share(partitions, ['a'])['a']).to.have.lengthOf(200_000)
+  })
 })
