@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../model.js'
+import { type TopicPartition, topicPartitionKey } from '../model.js'
 import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
 import type { Failure, GroupMembership } from '../operations.js'
 import { shortened } from '../printable.js'
@@ -238,7 +238,7 @@ export class GroupMember {
   /** The leader may be another client, with a mistake in it. */
   #partitionsOf(assignment: Buffer): readonly TopicPartition[] {
     try {
-      return decodeAssignment(assignment)
+      return possible(decodeAssignment(assignment))
     } catch (error) {
       const { hands } = this.#options
       hands.log.error({ err: error, groupId: shortened(hands.groupId) }, 'the assignment of the leader cannot be read')
@@ -248,7 +248,7 @@ export class GroupMember {
 
   #stable(partitions: readonly TopicPartition[]): void {
     const { onAssigned } = this.#options
-    const isNext = this.#lastStable !== undefined && this.#generation!.id <= this.#lastStable.id + 1
+    const isNext = this.#lastStable !== undefined && isSameOrNext(this.#generation!.id, this.#lastStable.id)
     this.#phase = 'stable'
     this.#stableSince = this.#options.hands.clock()
     this.#lastStable = this.#generation
@@ -323,3 +323,15 @@ export class GroupMember {
     this.#leader.stop()
   }
 }
+
+/** One that is lower is of a coordinator that has lost the group, which others may have read meanwhile. */
+const isSameOrNext = (generation: number, last: number): boolean => generation === last || generation === last + 1
+
+/** Those whose numbers a partition can have, each once. */
+const possible = (partitions: readonly TopicPartition[]): readonly TopicPartition[] => [
+  ...new Map(
+    partitions
+      .filter(({ partition }) => partition >= 0)
+      .map(one => [topicPartitionKey(one.topic, one.partition), one] as const)
+  ).values()
+]

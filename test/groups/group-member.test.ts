@@ -1,11 +1,14 @@
 import { expect } from 'chai'
 import { GroupMember } from '../../src/groups/group-member.js'
+import type { TopicPartition } from '../../src/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
+import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld } from './group-world.js'
 
 class MemberHarness {
   readonly world = new GroupWorld()
   lost = 0
+  readonly assigned: { readonly partitions: readonly TopicPartition[]; readonly isNext: boolean }[] = []
   readonly member = new GroupMember({
     hands: this.world,
     instanceId: null,
@@ -13,7 +16,7 @@ class MemberHarness {
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: 60_000,
     retryBackoffMs: 100,
-    onAssigned: () => {},
+    onAssigned: (partitions, isNext) => this.assigned.push({ partitions, isNext }),
     onLost: () => this.lost++,
     onRebalance: (_cause, ready) => ready(),
     onRefused: () => {}
@@ -74,4 +77,22 @@ describe('a member of a group', () => {
       expect([member.isStable, world.answers]).to.deep.equal([true, []])
     })
   }
+
+  it('reads no partitions of negative numbers, and each of the others once, whatever another leader assigns', () => {
+    const harness = new MemberHarness()
+    const at = (partition: number) => ({ topic: 'orders', partition })
+    const assignment = encodeAssignment([at(-1), at(3), at(-(2 ** 31)), at(3), at(0), at(3)])
+    harness.world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment } })
+    harness.rebalance()
+    expect(harness.assigned.at(-1)!.partitions).to.deep.equal([at(3), at(0)])
+  })
+
+  it('keeps nothing of what it read when its generation is one before: others may have read in between', () => {
+    const harness = new MemberHarness()
+    harness.rebalance()
+    expect(harness.assigned.at(-1)!.isNext).to.equal(true)
+    harness.world.generation = 0
+    harness.rebalance()
+    expect(harness.assigned.at(-1)!.isNext).to.equal(false)
+  })
 })
