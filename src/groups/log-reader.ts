@@ -7,6 +7,7 @@ import type { GroupHands } from './hands.js'
 import type { BatchHolder, HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
+import { UnknownPartition } from './unknown-partition.js'
 
 /** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
 const SHORTEST_POLL_MS = 20
@@ -45,6 +46,7 @@ export class LogReader implements BatchHolder {
   readonly #options: LogReaderOptions
   readonly #name: string
   readonly #cursor = new BatchCursor(0)
+  readonly #unknown: UnknownPartition
   #isBusy = false
   #isFetchingAgain = false
   /** A position above the end of the log is believed to be where the group stopped; once it has read, it is not. */
@@ -52,6 +54,7 @@ export class LogReader implements BatchHolder {
 
   constructor(options: LogReaderOptions) {
     this.#options = options
+    this.#unknown = new UnknownPartition(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
   }
 
@@ -142,7 +145,8 @@ export class LogReader implements BatchHolder {
   }
 
   #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
-    const { hands, batches, retryBackoffMs } = this.#options
+    const { hands, batches } = this.#options
+    const pauseMs = this.#unknown.pauseMs(result.type)
     switch (result.type) {
       case 'success':
         this.#hasRead = true
@@ -163,7 +167,7 @@ export class LogReader implements BatchHolder {
         this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
         break
       default:
-        this.#readyAfter(retryBackoffMs)
+        this.#readyAfter(pauseMs)
     }
   }
 

@@ -2,6 +2,7 @@ import type { Offset, TopicPartition } from '../model.js'
 import type { FetchConsumerOffsetResult, OffsetType } from '../operations.js'
 import type { GroupHands } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
+import { UnknownPartition } from './unknown-partition.js'
 
 export interface PositionFinderOptions {
   readonly topicPartition: TopicPartition
@@ -31,10 +32,12 @@ const METADATA_TIMEOUT_MS = 10_000
 /** Finds where in a partition a group reads: at the start, and when its position is not in the log any more. */
 export class PositionFinder {
   readonly #options: PositionFinderOptions
+  readonly #unknown: UnknownPartition
   #topicId: string | undefined
 
   constructor(options: PositionFinderOptions) {
     this.#options = options
+    this.#unknown = new UnknownPartition(options.retryBackoffMs)
   }
 
   /** The topic in whose log positions are; `undefined`: brokers do not tell, or have not yet. */
@@ -106,7 +109,7 @@ export class PositionFinder {
     const { hands, topicPartition } = this.#options
     hands.ask('fetchOffset', { topicPartition, offsetType }, result => {
       if (result.type === 'success') onOffset(result.offset)
-      else this.#again(() => this.#bound(offsetType, onOffset))
+      else hands.after(this.#unknown.pauseMs(result.type), () => this.#bound(offsetType, onOffset))
     })
   }
 

@@ -536,4 +536,25 @@ describe('one partition of a group', () => {
     world.pass(101)
     expect(harness.next()).to.equal(2)
   })
+
+  const lies = [
+    { what: 'has no committed offset', kind: 'fetchOffset', committed: undefined },
+    { what: 'has a committed offset', kind: 'fetchData', committed: { offset: 0, metadata: '' } }
+  ] as const
+  for (const { what, kind, committed } of lies) {
+    it(`looks seldom for a partition that does not exist and ${what}, and reads it once it does`, () => {
+      const world = new GroupWorld()
+      world.committed = committed
+      for (let looks = 0; looks < 15; looks++) world.answers.push({ kind, result: { type: 'unknownTopicOrPartition' } })
+      const { consumer } = new PartitionHarness(world, { start: 'earliest' })
+      consumer.want()
+      world.pass(1_000)
+      expect(world.newly(kind), 'in the first second').to.be.within(3, 5)
+      world.pass(60_000)
+      expect(world.newly(kind), 'in the first minute').to.be.below(9)
+      world.write(0)
+      world.pass(300_000)
+      expect([consumer.isStaged, world.answers]).to.deep.equal([true, []])
+    })
+  }
 })
