@@ -131,4 +131,91 @@ describe('strain of the process', () => {
     strain.refusal()
     expect(clock.countTimers()).to.equal(1)
   })
+
+  it('watches without a gap while requests come', () => {
+    strain.refusal()
+    strain.refusal()
+    clock.tick(1_000)
+    expect(clock.countTimers()).to.equal(1)
+    clock.tick(1_000)
+    expect(clock.countTimers(), 'none came within the last second').to.equal(0)
+  })
+
+  it('goes on watching without requests until it has recovered: the next request is not refused', () => {
+    delayMs = 700
+    pass(5)
+    delayMs = 0
+    clock.tick(20_000)
+    expect(strain.refusal()).to.equal(undefined)
+    expect(lines.at(-1)).to.include({ level: 'info' })
+    expect(lines.at(-1)!.message).to.contain('recovered')
+  })
+
+  it('refuses a quarter more of the requests with each judgement, spread evenly', () => {
+    delayMs = 700
+    const judgeOnce = (): void => {
+      const judgements = lines.length
+      strain.refusal()
+      while (lines.length === judgements) {
+        lateMs += delayMs
+        clock.tick(100)
+      }
+    }
+    judgeOnce()
+    // One of those before was refused already or is owed.
+    const refused = Array.from({ length: 12 }, () => strain.refusal() !== undefined)
+    expect(refused.filter(Boolean)).to.have.length(3)
+    const every = refused.flatMap((isRefused, at) => (isRefused ? [at % 4] : []))
+    expect(new Set(every).size, `${refused}`).to.equal(1)
+  })
+
+  it('takes the limits as the last values that are borne', () => {
+    delayMs = 500
+    expect(pass(10)).to.equal(0)
+    heapShare = 0.9
+    expect(pass(5)).to.equal(0)
+    heapShare = 0.85
+    expect(pass(5), 'within the slack, and never full before').to.equal(0)
+  })
+
+  it('takes the least of what the heap held within a second: the rest may be garbage', () => {
+    let at = 0
+    strain.close()
+    strain = new Strain(
+      { maxEventLoopDelayMs: 500, maxHeapShare: 0.9 },
+      {
+        metrics: createPrometheusMetrics(),
+        log: recordingLogger(lines),
+        clock: () => performance.now() + lateMs,
+        heapShare: () => (++at % 5 === 0 ? 0.2 : 0.99)
+      }
+    )
+    expect(pass(10)).to.equal(0)
+  })
+
+  it('measures the heap of this process where nothing else is said', () => {
+    const refusedWith = (maxHeapShare: number): number => {
+      strain.close()
+      strain = new Strain(
+        { maxEventLoopDelayMs: 0, maxHeapShare },
+        { metrics: createPrometheusMetrics(), log: recordingLogger(lines), clock: () => performance.now() }
+      )
+      pass(2)
+      return pass(1)
+    }
+    expect([refusedWith(0.0001), refusedWith(0.9999)]).to.deep.equal([1, 0])
+    expect(lines[0]!.message).to.contain('http.maxHeapShare')
+  })
+
+  it('says which of the two it is', () => {
+    heapShare = 0.95
+    pass(3)
+    expect(strain.refusal()!.message).to.contain('90 %')
+    heapShare = 0.1
+    pass(3)
+    delayMs = 700
+    pass(5)
+    expect(strain.refusal()!.message).to.contain('500 ms')
+    expect(lines.map(({ level }) => level)).to.deep.equal(['warn', 'info', 'warn'])
+  })
 })
