@@ -121,6 +121,9 @@ export interface StartSettings {
   /** Before `/kprf`. */
   readonly admission?: Admission
   readonly now?: () => number
+  /** Limit of the bodies of `/loud`. */
+  readonly maxBodyBytes?: number
+  readonly accessLog?: HttpOptions['accessLog']
 }
 
 /** All listeners on free ports, with `/loud` mounted. */
@@ -139,6 +142,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         source: 'LOUD 1.0',
         plugin: settings.plugin ?? loudDialect(),
         ...(settings.silence && { silence: settings.silence }),
+        ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),
         listeners: settings.own ? [ownPortOf('loud')] : []
       },
       ...(settings.gateway
@@ -149,7 +153,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
     log: recordingLogger(lines),
     now: settings.now ?? (() => performance.now()),
-    idPrefix: 'test'
+    idPrefix: 'test',
+    accessLog: settings.accessLog
   }
   const metricsText = (): Promise<string> => metrics.registry.metrics()
   const metric = async (name: string): Promise<number> =>
