@@ -98,8 +98,38 @@ describe('partitioners', () => {
       expect(partitioners.phash2(key, 5, 't')).to.equal(of5)
     })
   }
+  // By another implementation of the hash, which agrees on the five above: keys of all lengths around its blocks of twelve.
+  const longer = [
+    [3, 97101144],
+    [4, 17074879],
+    [7, 35880622],
+    [8, 40189777],
+    [11, 70437382],
+    [12, 55508694],
+    [13, 59484324],
+    [23, 41775169],
+    [24, 41549904],
+    [25, 102650724],
+    [40, 113796926]
+  ] as const
+  it('phash2 takes keys of any length, with bytes of any value', () => {
+    for (const [length, hash] of longer) {
+      const key = Buffer.from(Array.from({ length }, (_, at) => (at * 37 + 200) & 255))
+      expect(phash2(key), `${length} bytes`).to.equal(hash)
+    }
+  })
+
   it('phash2 hashes the topic where there is no key', () => {
     expect(partitioners.phash2(null, 5, 'user1')).to.equal(4)
+  })
+
+  it('spread records with a key, too, where they are told to', () => {
+    for (const key of [null, 'a']) {
+      expect([partitioners.random(key, 4, 't'), partitioners.roundRobin(key, 4, 't')]).to.deep.equal([
+        'random',
+        'roundRobin'
+      ])
+    }
   })
 
   it('leave a record without a key free, and take an empty key for a key, but for librdkafka', () => {

@@ -71,13 +71,14 @@ describe('http: addresses to listen at', () => {
 
   it('that are paths leave the mask for new files as it is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'castellan-'))
-    const before = process.umask()
+    const former = process.umask(0o027)
     try {
       started = await startHttp({ http: { unixSocket: join(folder, 'a.sock') } })
-      expect(process.umask()).to.equal(before)
+      expect(process.umask()).to.equal(0o027)
       await failure({ http: { unixSocket: join(folder, 'none', 'a.sock') } })
-      expect(process.umask()).to.equal(before)
+      expect(process.umask()).to.equal(0o027)
     } finally {
+      process.umask(former)
       await started?.http.close()
       rmSync(folder, { recursive: true })
     }
