@@ -53,6 +53,39 @@ describe('the process and the thread of the durable log', () => {
     return memory
   }
 
+  /** The thread of the log, in which each look at the clock takes so long. */
+  const slowThread = (stepMs: number): URL =>
+    new URL(
+      `data:text/javascript,${encodeURIComponent(`
+        const now = performance.now.bind(performance)
+        let skippedMs = 0
+        performance.now = () => now() + (skippedMs += ${stepMs})
+        await import(${JSON.stringify(logWorker.href)})`)}`
+    )
+  const slowDisk = (): object[] =>
+    warnings.flatMap(([fields, message]) => (/the disk took/.test(message) ? [fields] : []))
+
+  it('warn of a disk that takes a second for a write, and not again within ten', async () => {
+    const { host } = await open(slowThread(1_500))
+    const counts: number[] = []
+    for (let at = 0; at < 4; at++) {
+      await host.commit(entries('a'))
+      counts.push(slowDisk().length)
+    }
+    await host.close()
+    expect(counts[0]).to.equal(1)
+    expect(counts[1]).to.equal(1)
+    expect(counts[3]).to.equal(2)
+    expect((slowDisk()[0] as { tookMs: number }).tookMs).to.be.within(1_500, 30_000)
+  })
+
+  it('say nothing of a disk that is quicker', async () => {
+    const { host } = await open(slowThread(200))
+    for (let at = 0; at < 5; at++) await host.commit(entries('a'))
+    await host.close()
+    expect(slowDisk()).to.deep.equal([])
+  })
+
   it('say the same to each other as in one place: every call has its answer', async () => {
     const { host, notes, report, stats } = await open()
     expect([...notes]).to.deep.equal([])
