@@ -113,7 +113,7 @@ describe('http: addresses to listen at', () => {
         http,
         management: { ...management, port },
         metrics,
-        shown: { registry: { contentType: 'text/plain', metrics: async () => 'shown 1\n' } },
+        shown: { registry: { contentType: metrics.registry.contentType, metrics: async () => 'shown 1\n' } },
         status: { version: '1.2.3', brokerMode: 'kafka', uptimeSeconds: () => 5, unreadyReasons: () => [] },
         log: silentLogger,
         now: () => performance.now(),

@@ -1,11 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import { silentLogger } from '../../src/model.js'
 import { encodeEntry } from '../../src/wal/entry.js'
 import { type OpenedLog, openLogThread } from '../../src/wal/thread-log-host.js'
-import { logWorker } from '../support/built.js'
+import { logWorker, PROJECT } from '../support/built.js'
 
 /** A thread that opens at once, and does with each call what `code` says. */
 const threadThat = (code: string): URL =>
@@ -53,6 +54,7 @@ describe('the process and the thread of the durable log', () => {
     return memory
   }
 
+  const worker = logWorker ?? pathToFileURL(join(PROJECT, 'dist/wal/log-worker.js'))
   /** The thread of the log, in which each look at the clock takes so long. */
   const slowThread = (stepMs: number): URL =>
     new URL(
@@ -60,7 +62,7 @@ describe('the process and the thread of the durable log', () => {
         const now = performance.now.bind(performance)
         let skippedMs = 0
         performance.now = () => now() + (skippedMs += ${stepMs})
-        await import(${JSON.stringify(logWorker.href)})`)}`
+        await import(${JSON.stringify(worker.href)})`)}`
     )
   const slowDisk = (): object[] =>
     warnings.flatMap(([fields, message]) => (/the disk took/.test(message) ? [fields] : []))
