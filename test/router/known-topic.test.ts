@@ -80,6 +80,20 @@ describe('a topic that brokers have named', () => {
       expect(leaders()).to.deep.equal([2])
     })
 
+    it('are followed without a doubt once brokers begin to tell epochs, the first of which is 0', () => {
+      found(led([1, -1]))
+      found(led([2, 0]))
+      expect([leaders(), voided]).to.deep.equal([[2], []])
+    })
+
+    it('may be the broker with the id 0, before or after', () => {
+      found(led([0, -1]))
+      found(led([2, -1]))
+      expect(voided).to.deep.equal(['orders/0'])
+      found(led([0, -1]))
+      expect([leaders(), voided]).to.deep.equal([[0], ['orders/0', 'orders/0']])
+    })
+
     it('keep the epoch that is known when an answer tells none', () => {
       found(led([1, 3]))
       found(led([1, -1]))
