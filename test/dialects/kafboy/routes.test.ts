@@ -108,6 +108,39 @@ describe('kafboy: routes', () => {
     expect(table.find('/async/t1')).to.equal(table.find('/async/t1'))
   })
 
+  it('are named in the description by their mode, their list and their form', () => {
+    const idsOf = (settings: object): string[] => kafboyOperations(kafboySettings.parse(settings)).map(({ id }) => id)
+    const own = ['sync', 'async', 'batchSync', 'batchAsync']
+    const safe = ['safeSync', 'safeAsync', 'safeBatchSync', 'safeBatchAsync']
+    const [plain, older] = [idsOf({}), idsOf({ safeRoutes: true })]
+    expect(plain).to.include.members(own).and.not.to.include.members(safe)
+    expect(older).to.include.members([...own, ...safe])
+    const custom = idsOf({
+      routesSync: ['/s/:topic', '/t[/x]/:topic'],
+      routesAsync: ['/a/:topic'],
+      routesAsyncBatch: ['/b/:topic']
+    })
+    expect(custom).to.include.members(['routeSync1', 'routeSync2', 'routeSync2Short1', 'routeAsync1', 'routeBatch1'])
+  })
+
+  it('of a list go before others of lists that come later', () => {
+    const lists = {
+      routesSync: ['/x/:topic'],
+      routesAsync: ['/x/:topic'],
+      routesAsyncBatch: ['/x/:topic', '/y/:topic']
+    }
+    expect([find('/x/t', lists), find('/y/t', lists)]).to.deep.equal(['async t', 'batchAsync t'])
+    expect(find('/x/t', { ...lists, routesAsync: [] })).to.equal('sync t')
+  })
+
+  it('may end early or late in brackets and rests', () => {
+    expect(find('/v/t/a/b', { routesSync: ['/v/:topic[/a[/b]]'] })).to.equal('sync t')
+    expect(find('/v/t/b', { routesSync: ['/v/:topic[/a[/b]]'] })).to.equal('none')
+    expect(find('/v/t', { routesSync: ['/v/:topic[/a[/b]]'] })).to.equal('sync t')
+    expect(find('/r/t', { routesSync: ['/r/:topic/[...]'] })).to.equal('sync t')
+    expect(find('/r', { routesSync: ['/r/:topic/[...]'] })).to.equal('none')
+  })
+
   it('says what is wrong with a template', () => {
     expect(templateProblem('/a/:topic')).to.equal(undefined)
     expect(templateProblem('/a[/:topic]')).to.equal(undefined)

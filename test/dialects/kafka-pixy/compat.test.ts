@@ -232,6 +232,103 @@ proxies:
     )
   })
 
+  it('says of each value of another cluster that is not that of all clusters why it has no effect', async () => {
+    const { notes } = await load(`
+default_cluster: main
+proxies:
+  two:
+    client_id: other
+    kafka: { version: 1.0.0 }
+    producer: { compression: gzip, max_message_bytes: 7, flush_bytes: 1 }
+    consumer: { ack_timeout: 1m, max_retries: 3 }
+  main:
+    client_id: own
+    kafka: { version: 1.0.0 }
+    producer: { max_message_bytes: 5 }
+    consumer: { ack_timeout: 1m }
+`)
+    expect(notes.filter(note => note.startsWith('proxies.two.'))).to.have.members([
+      'proxies.two.producer.compression has no effect: delivery.compression is that of all clusters',
+      'proxies.two.producer.max_message_bytes has no effect: dialects.kafka-pixy.maxMessageBytes is that of all clusters',
+      'proxies.two.consumer.max_retries has no effect: consumer.maxRetries is that of all clusters'
+    ])
+    expect(notes.filter(note => note.startsWith('proxies.main.'))).to.deep.equal([])
+  })
+
+  /** The settings of a file and flags, before anybody checks them. */
+  const settingsOf = async (text: string, flags: object = {}): Promise<Record<string, unknown>> => {
+    const all = new Map(Object.entries({ config: 'f', ...flags }))
+    const { settings } = await kafkaPixyCommand.translate({ flags: all, environment: {}, readFile: () => text })
+    return Object.fromEntries(settings.map(({ path, value }) => [path.join('.'), value]))
+  }
+  const MAIN = 'proxies: { main: {} }'
+
+  it('addresses have a host and a port, or are paths; all addresses of the machine are meant by no host', async () => {
+    const pixy = 'dialects.kafka-pixy'
+    const addressed = await settingsOf(`tcp_addr: ":80"\ngrpc_addr: "[::1]:81"\nunix_addr: ""\n${MAIN}`)
+    expect(addressed).to.deep.include({
+      [`${pixy}.host`]: '0.0.0.0',
+      [`${pixy}.port`]: 80,
+      [`${pixy}.grpcHost`]: '::1',
+      [`${pixy}.grpcPort`]: 81
+    })
+    expect(addressed).not.to.have.property(`${pixy}.unixSocket`)
+    const none = await settingsOf(`tcp_addr: /tmp/a.sock\ngrpc_addr: ""\n${MAIN}`)
+    expect(none[`${pixy}.unixSocket`]).to.equal('/tmp/a.sock')
+    for (const key of ['host', 'port', 'grpcHost', 'grpcPort']) expect(none).not.to.have.property(`${pixy}.${key}`)
+    const flagged = await settingsOf(`grpc_addr: a:1\n${MAIN}`, { grpcAddr: 'b:2' })
+    expect([flagged[`${pixy}.grpcHost`], flagged[`${pixy}.grpcPort`]]).to.deep.equal(['b', 2])
+    expect(await settingsOf(`grpc_addr: a:1\n${MAIN}`, { grpcAddr: '' })).not.to.have.property(`${pixy}.grpcPort`)
+  })
+
+  it('certificates may be named one by one, and none is no setting', async () => {
+    expect(await settingsOf(MAIN)).not.to.have.any.keys('http.tls.certFile', 'http.tls.keyFile')
+    expect(await settingsOf(`tls: { certificate_path: "", key_path: "" }\n${MAIN}`)).not.to.have.property(
+      'http.tls.certFile'
+    )
+    expect((await settingsOf(`tls: { certificate_path: c }\n${MAIN}`))['http.tls.certFile']).to.equal('c')
+    expect((await settingsOf(`tls: { key_path: k }\n${MAIN}`))['http.tls.keyFile']).to.equal('k')
+  })
+
+  it('flags tell how brokers are reached, or that there are none', async () => {
+    const flags = { tls: true, insecureTLS: true, caCertFile: 'ca', clientCertFile: 'c', clientCertKeyFile: 'k' }
+    expect(await settingsOf(MAIN, flags)).to.deep.include({
+      'clusters.default.tls.enabled': true,
+      'clusters.default.tls.rejectUnauthorized': false,
+      'clusters.default.tls.caFile': 'ca',
+      'clusters.default.tls.certFile': 'c',
+      'clusters.default.tls.keyFile': 'k'
+    })
+    const without = await settingsOf(MAIN)
+    expect(Object.keys(without).filter(path => path.includes('.tls.'))).to.deep.equal([])
+    expect(without).not.to.have.any.keys('embedded.enabled', 'service.pidFile')
+    const embedded = await settingsOf(MAIN, { embedded: true })
+    expect([embedded['clusters.default.brokers'], embedded['embedded.enabled']]).to.deep.equal([[], true])
+  })
+
+  it('loggers that are known decide how lines look, and the last known severity which there are', async () => {
+    const logged = async (loggers: string): Promise<unknown[]> => {
+      const settings = await settingsOf(`logging: ${loggers}\n${MAIN}`)
+      return [settings['log.pretty'], settings['log.level']]
+    }
+    expect(await logged('[{ name: console, severity: warn }]')).to.deep.equal(['always', 'warn'])
+    expect(await logged('[{ name: json, severity: debug }]')).to.deep.equal(['never', 'debug'])
+    expect(await logged('[{ name: json, severity: loud }, 7]')).to.deep.equal(['never', undefined])
+    expect(await logged('[{ name: udplog, severity: info }]')).to.deep.equal([undefined, 'info'])
+    expect(await logged('{ name: json }')).to.deep.equal([undefined, undefined])
+  })
+
+  it('credentials count where they are enabled', async () => {
+    const sasl = (enable: boolean): string =>
+      `proxies: { main: { net: { sasl: { enable: ${enable}, user: u, password: p } } } }`
+    expect(await settingsOf(sasl(true))).to.include({
+      'clusters.default.sasl.mechanism': 'plain',
+      'clusters.default.sasl.username': 'u',
+      'clusters.default.sasl.password': 'p'
+    })
+    expect(Object.keys(await settingsOf(sasl(false))).filter(path => path.includes('sasl'))).to.deep.equal([])
+  })
+
   it('values that cannot be used', async () => {
     const text = 'proxies: { main: { kafka: { version: new }, consumer: { ack_timeout: soon } } }'
     expect(await refusal(text))
