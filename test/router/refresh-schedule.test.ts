@@ -36,6 +36,12 @@ describe('router: when topics are looked up', () => {
     expect(askFor('a', 21_101), 'the pause of the second one').to.equal(21_201)
   })
 
+  it('says that the first look-up of a topic is due now', () => {
+    known.add('a')
+    schedule.want('a', false, 500)
+    expect(schedule.nextAt(500)).to.equal(500)
+  })
+
   it('says when it may create: as soon as the topic is missing, and there is a token for it', () => {
     for (const topic of ['a', 'b', 'c']) {
       missing.add(topic)
