@@ -112,6 +112,8 @@ export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult
   readonly rawMetadata?: boolean | undefined
   /** Takes a negative offset, which some clients store with a meaning of their own. Default: such an offset is refused. */
   readonly negativeOffset?: boolean | undefined
+  /** Sets where the group stands: replaces commits that wait, whatever their offset. Default: the highest offset stays. */
+  readonly replacesWaiting?: boolean | undefined
   /**
    * The member of the group that commits. The coordinator refuses its commits once its generation is over. Absent: a commit
    * of its own, which the coordinator takes while the group has no members.

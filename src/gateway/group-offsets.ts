@@ -69,7 +69,7 @@ export class GroupOffsets {
   }
 
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
-    const asItIs = { rawMetadata: true, negativeOffset: true }
+    const asItIs = { rawMetadata: true, negativeOffset: true, replacesWaiting: true }
     const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, ...asItIs }
     const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })

@@ -31,7 +31,8 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
   for (const [partition, offsetAndMetadata] of offsets) {
     const topicPartition = { topic, partition }
     committer.drop(topicPartition)
-    const asItIs = { rawMetadata: true, negativeOffset: true }
+    // A commit of what was acknowledged may wait in the Router, with a higher offset.
+    const asItIs = { rawMetadata: true, negativeOffset: true, replacesWaiting: true }
     const request = { groupId: hands.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
     hands.ask('commitConsumerOffset', request, result => {
       if (result.type === 'unknownTopicOrPartition') outcomes.set(partition, result.type)

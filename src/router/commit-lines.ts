@@ -24,7 +24,7 @@ type Fate = 'go' | 'wait' | 'answered'
  *
  * Of several commits that have not been sent, only the one with the highest offset waits, as in Castle; the others are
  * answered `superseded`. A commit that would have to be sent again yields to any later one. So a reader that wants to go
- * back commits a lower offset once the higher one is in flight or answered.
+ * back commits a lower offset once the higher one is in flight or answered, or asks for its commit to replace those that wait.
  */
 export class CommitLines {
   readonly #lines = new Map<string, Line>()
@@ -52,7 +52,7 @@ export class CommitLines {
     if (line.next !== commit && isOpen(line.next)) return this.#join(line, line.next, commit)
     if (isOver(line.first)) this.#lead(line, commit)
     else if (line.first.inFlight) return this.#follow(line, commit)
-    else if (line.first.wasSent || offsetOf(commit) > offsetOf(line.first)) this.#replaceFirst(line, commit)
+    else if (line.first.wasSent || replaces(commit, line.first)) this.#replaceFirst(line, commit)
     else return supersede(commit, line.first)
     return 'go'
   }
@@ -66,7 +66,7 @@ export class CommitLines {
   }
 
   #join(line: Line, next: Commit, commit: Commit): Fate {
-    if (offsetOf(commit) <= offsetOf(next)) return supersede(commit, next)
+    if (!replaces(commit, next)) return supersede(commit, next)
     const fate = this.#follow(line, commit)
     supersede(next, commit)
     return fate
@@ -100,6 +100,8 @@ export class CommitLines {
 }
 
 const offsetOf = ({ request }: Commit): number => request.offsetAndMetadata.offset
+const replaces = (commit: Commit, waiting: Commit): boolean =>
+  commit.request.replacesWaiting === true || offsetOf(commit) > offsetOf(waiting)
 const isOpen = (commit: Commit | undefined): commit is Commit => commit?.settled === false
 const isOver = ({ settled, inFlight }: Commit): boolean => settled && !inFlight
 

@@ -14,10 +14,11 @@ class LinesHarness extends ProcessorHarness {
   readonly lines = new CommitLines(key => this.turns.push(key))
   readonly told: string[] = []
 
-  make(who: string, groupId: string, topicPartition: typeof A, offset: number): Commit {
+  make(who: string, groupId: string, topicPartition: typeof A, offset: number, replacesWaiting = false): Commit {
     const results: CommitConsumerOffsetResult[] = []
     results.push = result => this.told.push(`${who}: ${summaryOf(result)}`)
-    return this.accept('commitConsumerOffset', { groupId, topicPartition, offsetAndMetadata: { offset } }, results)
+    const fields = { groupId, topicPartition, offsetAndMetadata: { offset }, replacesWaiting }
+    return this.accept('commitConsumerOffset', fields, results)
   }
 
   /** Gives what the commit was told to do, and what others were told by it. */
@@ -60,6 +61,17 @@ describe('commit lines', () => {
     expect(harness.enter('one', 'c2', A, 10)).to.deep.equal(['go'])
     expect(harness.enter('one', 'c2', A, 55)).to.deep.equal(['go', 'one: superseded 10 by 55'])
     expect(lines.size).to.equal(3)
+  })
+
+  it('where a group stands is set over commits that wait, whatever their offset', () => {
+    lines.enter(harness.make('acked', 'g', A, 100))
+    const set = harness.make('set', 'g', A, 0, true)
+    expect([lines.enter(set), harness.newly()]).to.deep.equal(['go', ['acked: superseded 100 by 0']])
+    harness.send(set)
+    expect(harness.enter('acked', 'g', A, 7)).to.deep.equal(['wait'])
+    expect(lines.enter(harness.make('again', 'g', A, 3, true))).to.equal('wait')
+    expect(harness.newly()).to.deep.equal(['acked: superseded 7 by 3'])
+    expect(harness.enter('late', 'g', A, 2)).to.deep.equal(['answered', 'late: superseded 2 by 3'])
   })
 
   it('hardening 7: nothing follows a commit on its way, not even when that has been answered by its deadline', () => {
