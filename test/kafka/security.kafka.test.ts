@@ -37,7 +37,7 @@ describe('SASL_SSL on real Kafka', () => {
     { mechanism: 'plain', username, password },
     { mechanism: 'scram-sha-256', username, password },
     { mechanism: 'scram-sha-512', username, password },
-    { mechanism: 'oauthbearer', token: unsecuredToken(600) },
+    { mechanism: 'oauthbearer', token: unsecuredToken(6 * 3600) },
     { mechanism: 'oauthbearer', token: async () => unsecuredToken(600) }
   ]
   for (const sasl of logins) {
