@@ -227,6 +227,12 @@ describe('castellan pixy', () => {
     expect(other.stderr).to.match(/no answer of Kafka-Pixy's API \(status 404\); --addr names the server/)
   })
 
+  it('passes on what a gateway says about a path below no prefix', async () => {
+    server.answers.push({ status: 404, body: { error: 'not found', message: 'each API is served below its prefix' } })
+    const { stderr } = await pixy(['groups', 'orders'])
+    expect(stderr).to.equal('castellan pixy groups: not found: each API is served below its prefix (status 404)\n')
+  })
+
   for (const [args, problem] of [
     [['produce', 'orders', 'x', '--header', 'no value'], '--header takes NAME=VALUE'],
     [['offsets', 'orders', 'billing', '--set', '0=-3'], '--set takes PARTITION=OFFSET'],

@@ -114,8 +114,9 @@ export class PixyClient {
 
 /** The error for an answer that is none of the expected ones. */
 export function refusal({ status, body }: PixyAnswer): CommandError {
-  const { error } = (body ?? {}) as { error?: unknown }
-  return new CommandError(`${typeof error === 'string' ? error : 'refused'} (status ${status})`)
+  const { error, message } = (body ?? {}) as { error?: unknown; message?: unknown }
+  const reasons = [error, message].filter(part => typeof part === 'string')
+  return new CommandError(`${reasons.join(': ') || 'refused'} (status ${status})`)
 }
 
 /**
