@@ -83,7 +83,7 @@ export const pixyCommand: CommandDescription = {
         ...pixyOptions
       ],
       notes:
-        'Stop the consumers of the group before its offsets are set: members commit what they have read, and overwrite them.',
+        'Stop the consumers of the group before its offsets are set: Castellan refuses while other processes read for the group, and members of Kafka-Pixy overwrite what was set.',
       examples: ['castellan pixy offsets orders billing', 'castellan pixy offsets orders billing --set 0=120,1=-2'],
       run: async (line, process) => (await import('../pixy/offsets.js')).offsets(line, process)
     },
