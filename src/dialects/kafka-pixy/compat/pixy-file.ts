@@ -2,6 +2,7 @@ import { ConfigError } from '../../../errors.js'
 import type { Assignment } from '../../../settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } from './keys.js'
+import { isSection, type Section, sectionOf } from './section.js'
 import { unknownKeys } from './unknown-keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
@@ -10,7 +11,6 @@ const DEFAULT_TCP_ADDRESS = '0.0.0.0:19092'
 const DEFAULT_GRPC_ADDRESS = '0.0.0.0:19091'
 const NO_PROXIES = 'invalid config parameter: at least on proxy must be configured'
 
-type Section = Readonly<Record<string, unknown>>
 type Flags = ForeignConfiguration['flags']
 type Environment = ForeignConfiguration['environment']
 
@@ -211,11 +211,6 @@ function parseLogging(found: Findings, text: string): unknown {
     return undefined
   }
 }
-
-const isSection = (value: unknown): value is Section =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
 
 const valueAt = (section: Section, path: string): unknown =>
   path.split('.').reduce<unknown>((value, name) => (isSection(value) ? value[name] : undefined), section)

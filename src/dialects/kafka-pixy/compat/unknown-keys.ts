@@ -1,7 +1,6 @@
 import { suggestion } from '../../../settings/suggestion.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from './keys.js'
-
-type Section = Readonly<Record<string, unknown>>
+import { isSection, type Section, sectionOf } from './section.js'
 
 const OF_FILE = [
   'tcp_addr',
@@ -27,7 +26,7 @@ const OF_CLUSTER = [
  */
 export function unknownKeys(file: Section): string[] {
   const notes = unknownBelow(file, OF_FILE, '', '')
-  for (const [name, cluster] of Object.entries(isSection(file.proxies) ? file.proxies : {})) {
+  for (const [name, cluster] of Object.entries(sectionOf(file.proxies))) {
     if (isSection(cluster)) notes.push(...unknownBelow(cluster, OF_CLUSTER, `proxies.${name}.`, ''))
   }
   return notes
@@ -45,6 +44,3 @@ function unknownBelow(section: Section, known: readonly string[], prefix: string
     return hasKeysOfItsOwn && isSection(value) ? unknownBelow(value, known, prefix, `${path}.`) : []
   })
 }
-
-const isSection = (value: unknown): value is Section =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
