@@ -103,44 +103,44 @@ class Check {
 
   #escape(): void {
     this.#at++
-    const letter = this.#letter()
+    const letter = this.#inToken()
     if (!'bfnrt\\/"u'.includes(letter)) this.#fail('in string escape code')
     if (letter !== 'u') return
     for (let digits = 0; digits < 4; digits++) {
       this.#at++
-      if (!/[0-9a-f]/i.test(this.#letter())) this.#fail('in \\u hexadecimal character escape')
+      if (!/[0-9a-f]/i.test(this.#inToken())) this.#fail('in \\u hexadecimal character escape')
     }
   }
 
   #number(): void {
     if (this.#letter() === '-') this.#at++
-    const first = this.#letter()
+    const first = this.#inToken()
     if (!isDigit(first)) this.#fail('in numeric literal')
     this.#at++
     if (first !== '0') this.#digits()
-    if (this.#text[this.#at] === '.') {
+    if (this.#inToken() === '.') {
       this.#at++
       this.#someDigits('after decimal point in numeric literal')
     }
-    if (/[eE]/.test(this.#text[this.#at] ?? '')) {
+    if (/[eE]/.test(this.#inToken())) {
       this.#at++
-      if (/[+-]/.test(this.#letter())) this.#at++
+      if (/[+-]/.test(this.#inToken())) this.#at++
       this.#someDigits('in exponent of numeric literal')
     }
   }
 
   #someDigits(where: string): void {
-    if (!isDigit(this.#letter())) this.#fail(where)
+    if (!isDigit(this.#inToken())) this.#fail(where)
     this.#digits()
   }
 
   #digits(): void {
-    while (isDigit(this.#text[this.#at] ?? '')) this.#at++
+    while (isDigit(this.#inToken())) this.#at++
   }
 
   #literal(word: string): void {
     for (const expected of word) {
-      if (this.#letter() !== expected) this.#fail(`in literal ${word} (expecting '${expected}')`)
+      if (this.#inToken() !== expected) this.#fail(`in literal ${word} (expecting '${expected}')`)
       this.#at++
     }
   }
@@ -161,8 +161,13 @@ class Check {
     return letter
   }
 
+  /** The letter of an escape, a number or a literal. Go reads a space behind the end of a text that ends within one. */
+  #inToken(): string {
+    return this.#text[this.#at] ?? ' '
+  }
+
   #fail(where: string): never {
-    const letter = this.#letter()
+    const letter = this.#inToken()
     const shown = letter === "'" ? "\\'" : letter === '"' ? '"' : goQuoted(letter).slice(1, -1)
     throw new GoJsonError(`invalid character '${shown}' ${where}`)
   }

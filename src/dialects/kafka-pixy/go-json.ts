@@ -18,11 +18,14 @@ export function goString(text: string): string {
 // A backslash that is escaped itself begins no escape.
 const escapes = new RegExp(`\\\\\\\\|${ESCAPED.source}`, 'g')
 
-/** A text as Go quotes it in messages. Source: Go 1.19, strconv.Quote. */
+/** A text as Go quotes it in messages, with numbers for what cannot be printed. Source: Go 1.19, strconv.Quote. */
 export const goQuoted = (text: string): string =>
-  `"${text.replace(/["\\\p{Cc}]/gu, letter => QUOTED.get(letter) ?? hexadecimal(letter))}"`
+  `"${text.replace(/["\\]|(?! )[\p{C}\p{Z}]/gu, letter => QUOTED.get(letter) ?? numbered(letter.codePointAt(0)!))}"`
 
-const hexadecimal = (letter: string): string => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`
+function numbered(code: number): string {
+  const [kind, digits] = code < 0x80 ? ['x', 2] : code < 0x10000 ? ['u', 4] : ['U', 8]
+  return `\\${kind}${code.toString(16).padStart(digits as number, '0')}`
+}
 
 const QUOTED = new Map([
   ['"', '\\"'],

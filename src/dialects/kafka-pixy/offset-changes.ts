@@ -48,17 +48,19 @@ function changeOf(item: unknown): [partition: number, OffsetAndMetadata] {
 function checked(member: string, value: unknown): unknown {
   const type = MEMBERS.get(member)
   if (type === undefined || (type === 'string' ? typeof value === 'string' : isWhole(value, type))) return value
-  throw mismatch(value, `Go struct field partitionInfo.${member} of type ${type}`)
+  throw mismatch(value, `Go struct field partitionInfo.${member} of type ${type}`, type !== 'string')
 }
 
 const isWhole = (value: unknown, type: 'int32' | 'int64'): boolean =>
   Number.isSafeInteger(value) && (type === 'int64' || Math.trunc(value as number) === ((value as number) | 0))
 
-const mismatch = (value: unknown, type: string): GoJsonError =>
-  new GoJsonError(`json: cannot unmarshal ${kindOf(value)} into ${type}`)
+/** @param isForNumber Go tells which number does not fit, where a number is expected */
+const mismatch = (value: unknown, type: string, isForNumber = false): GoJsonError =>
+  new GoJsonError(
+    `json: cannot unmarshal ${kindOf(value)}${isForNumber && typeof value === 'number' ? ` ${value}` : ''} into ${type}`
+  )
 
 function kindOf(value: unknown): string {
-  if (typeof value === 'number') return `number ${value}`
   if (typeof value === 'boolean') return 'bool'
   return Array.isArray(value) ? 'array' : typeof value
 }

@@ -60,7 +60,7 @@ describe('pixy: offsets, consumers and topics', function () {
     ['[{"partition":0,', 'unexpected end of JSON input'],
     ["[{'partition':0}]", "invalid character '\\'' looking for beginning of object key string"],
     ['{}', 'json: cannot unmarshal object into Go value of type []httpsrv.partitionInfo'],
-    ['[1]', 'json: cannot unmarshal number 1 into Go value of type httpsrv.partitionInfo'],
+    ['[1]', 'json: cannot unmarshal number into Go value of type httpsrv.partitionInfo'],
     ['[{"partition":"0"}]', 'json: cannot unmarshal string into Go struct field partitionInfo.partition of type int32'],
     ['[{"offset":1.5}]', 'json: cannot unmarshal number 1.5 into Go struct field partitionInfo.offset of type int64']
   ]
