@@ -67,6 +67,8 @@ export class SlabCursor {
   #search(offset: number): number | undefined {
     for (let at = offset; at + ENTRY_HEADER_BYTES <= this.endBytes; ) {
       this.#load(at, ENTRY_HEADER_BYTES)
+      // The file is shorter than it should be.
+      if (this.#windowAt + this.#window.length < at + ENTRY_HEADER_BYTES) return undefined
       const found = this.#window.indexOf(ENTRY_MAGIC, at - this.#windowAt)
       if (found < 0) {
         // The magic may lie across the end of the window.
