@@ -1,9 +1,10 @@
 import crypto from 'node:crypto'
-import http, { type ServerOptions } from 'node:http'
+import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import net, { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { SeededRandom } from '../../support/random.js'
+import { KilledProcesses } from './killed-processes.js'
 import type { Endpoint, Network } from './network.js'
 import type { OnRead } from './socket.js'
 import type { SimulatedTime } from './time.js'
@@ -42,6 +43,7 @@ const values = (functions: Readonly<Record<string, unknown>>): Properties =>
  * @returns takes everything back
  */
 export function replaceGlobals(time: SimulatedTime, network: Network, random: SeededRandom): () => void {
+  const killed = new KilledProcesses()
   const replacements = [
     new Replacement(globalThis, values({ ...timersOf(time), FinalizationRegistry: NothingIsCollected })),
     new Replacement(Date, values({ now: () => Math.floor(time.now + time.wallOffsetMs) })),
@@ -50,7 +52,7 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
     new Replacement(Math, values({ random: () => random.next() })),
     new Replacement(crypto, values(randomnessOf(random))),
     new Replacement(net, values(connectorsOf(network))),
-    new Replacement(http, values({ createServer: serverWithoutRealTimers })),
+    new Replacement(http, values({ createServer: killed.createServer })),
     new Replacement(Server.prototype, serversOf(network, time))
   ]
   // What was imported by name follows only then.
@@ -58,15 +60,9 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
   return () => {
     for (const replacement of replacements.reverse()) replacement.restore()
     syncBuiltinESMExports()
+    killed.clear(network)
   }
 }
-
-const realCreateServer = http.createServer
-
-/** Node's HTTP server looks for late heads and bodies by the real clock, where nothing is late. */
-const serverWithoutRealTimers = (options: ServerOptions, ...rest: []): http.Server =>
-  realCreateServer({ ...options, connectionsCheckingInterval: NEVER_MS }, ...rest)
-const NEVER_MS = 2 ** 31 - 1
 
 /** How busy the real event loop is must not be told in the simulated world. */
 const NO_LOAD = { idle: 0, active: 0, utilization: 0 }
