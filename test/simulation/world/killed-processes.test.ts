@@ -1,0 +1,44 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { expect } from 'chai'
+import { ActorSystem } from '../../../src/actor/actor.js'
+import { World } from './world.js'
+
+const PORT = 80
+const MOST_COLLECTIONS = 20
+
+describe('simulation: processes of a world that were killed', () => {
+  it('are let go when the world ends, though nobody stopped their actors or closed their servers', async () => {
+    const world = new WeakRef(await worldWithKilledProcess())
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    for (let times = 0; times < MOST_COLLECTIONS && world.deref() !== undefined; times++) {
+      await new Promise(resolve => setTimeout(resolve, 1))
+      collectGarbage()
+    }
+    expect(world.deref()).to.equal(undefined)
+  })
+})
+
+/** A server with half a request, and an actor, both of which know of the world. */
+async function worldWithKilledProcess(): Promise<World> {
+  const world = new World({ seed: 1 })
+  const [client, gateway] = [world.host('client'), world.host('gateway')]
+  world.on(gateway, () => {
+    createServer({}, () => world.seed).listen(PORT, 'gateway')
+    new ActorSystem().spawnOwner('killed', { receive: () => void world.seed, onCrash: () => undefined })
+  })
+  const socket = world.on(client, () => connect({ host: 'gateway', port: PORT }))
+  socket.on('error', () => undefined)
+  await world.until('connecting', once(socket, 'connect'), 100)
+  socket.write('GET / HTTP/1.1\r\n')
+  await world.pass(10)
+  gateway.state = 'dead'
+  world.network.hostDied(gateway)
+  await world.pass(10)
+  world.close()
+  return world
+}
