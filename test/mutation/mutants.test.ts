@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { changedLines } from './changed-lines.js'
 import { findMutants, instrument } from './mutants.js'
+import { chosenFiles } from './rooms.js'
 
 const source = `export function size(bytes: number, log: { warn(what: object, text: string): void }): string {
   log.warn({ bytes }, 'looked at')
@@ -77,5 +78,19 @@ describe('mutation: changed lines', () => {
       ],
       ['src/wal/new.ts', [[1, 2]]]
     ])
+  })
+})
+
+describe('mutation: the files of a room', () => {
+  const files = ['src/wal/seal.ts', 'src/wal/lz4/frame.ts', 'src/wal/slab.ts']
+
+  it('are all of them, or those of one of several patterns', () => {
+    expect(chosenFiles(files, [])).to.deep.equal(files)
+    expect(chosenFiles(files, ['seal', 'slab'])).to.deep.equal(['src/wal/seal.ts', 'src/wal/slab.ts'])
+  })
+
+  it('are not those of a pattern behind an exclamation mark', () => {
+    expect(chosenFiles(files, ['!/lz4/'])).to.deep.equal(['src/wal/seal.ts', 'src/wal/slab.ts'])
+    expect(chosenFiles(files, ['s', '!seal', '!slab'])).to.deep.equal(['src/wal/lz4/frame.ts'])
   })
 })

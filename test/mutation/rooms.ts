@@ -23,6 +23,14 @@ const leftOut = /^test\/wal\/system\//
 export const sourcesOf = (room: string): string[] =>
   filesIn(`src/${room}`).filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'))
 
+/** Those files whose path contains one of the patterns, all when there are none, and none of those that follow a `!`. */
+export function chosenFiles(files: readonly string[], patterns: readonly string[]): string[] {
+  const unwanted = patterns.filter(pattern => pattern.startsWith('!')).map(pattern => pattern.slice(1))
+  const wanted = patterns.filter(pattern => !pattern.startsWith('!'))
+  const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some(part => file.includes(part))
+  return files.filter(file => isWanted(file) && !unwanted.some(part => file.includes(part)))
+}
+
 /** The test files of a room. */
 export const testsOf = (room: string): string[] =>
   (testFolders[room] ?? [`test/${room}`])

@@ -3,7 +3,7 @@ import { changedSince } from './changed-lines.js'
 import { Compiler } from './compiler.js'
 import { coverageOf } from './coverage.js'
 import { type Found, findMutants, instrument, type Lines, type Mutant } from './mutants.js'
-import { roomOf, sourcesOf, testsOf } from './rooms.js'
+import { chosenFiles, roomOf, sourcesOf, testsOf } from './rooms.js'
 import { createSandbox, removeSandbox } from './sandbox.js'
 import { tryMutant, type Verdict } from './verdicts.js'
 
@@ -13,7 +13,7 @@ Changes the sources of a room in one place at a time and sees whether its tests 
 
   --sample N       so many mutants of each room, drawn by lot; default 60; all: every one
   --seed S         another seed draws others; default 1
-  --file PATTERN   only files whose path contains this
+  --file PATTERN   only files whose path contains this, or, behind a !, only others; may be given several times
   --changed BASE   instead of a room: only lines of src that changed since this commit, most changed room first
   --minutes M      begins no new mutant after so many minutes
   --jobs N         processes side by side; default 1
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
   options: {
     sample: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
-    file: { type: 'string', default: '' },
+    file: { type: 'string', multiple: true, default: [] },
     changed: { type: 'string' },
     minutes: { type: 'string', default: '600' },
     jobs: { type: 'string', default: '1' },
@@ -45,7 +45,7 @@ interface Score {
 
 async function scoreRoom(room: string, changed?: ReadonlyMap<string, readonly Lines[]>): Promise<Score> {
   const counts: Record<Verdict, number> = { killed: 0, survived: 0, 'timed out': 0, 'no coverage': 0 }
-  const sources = sourcesOf(room).filter(file => file.includes(values.file) && (changed?.has(file) ?? true))
+  const sources = chosenFiles(sourcesOf(room), values.file).filter(file => changed?.has(file) ?? true)
   const candidates = await findMutants(sources, Number(values.seed), changed)
   const { files, mutants } = await instrument(await choose(candidates))
   const outOf = candidates.length
