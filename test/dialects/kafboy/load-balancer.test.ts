@@ -1,7 +1,13 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
-import { askLoadBalancer, loadBalancerProblem, type Resolve } from '../../../src/dialects/kafboy/load-balancer.js'
+import {
+  askLoadBalancer,
+  loadBalancerProblem,
+  logLoadBalancer,
+  type Resolve
+} from '../../../src/dialects/kafboy/load-balancer.js'
+import { silentLogger } from '../../../src/model.js'
 
 /** For those that never answer. */
 const SHORT_MS = 100
@@ -62,6 +68,14 @@ describe('kafboy: the load balancer', () => {
     ['a link-local address', 'balancer.example', ['fe80::1'], /is not allowed/],
     ['an address of nobody', 'balancer.example', ['0.0.0.0'], /is not allowed/],
     ['a group', 'balancer.example', ['224.0.0.1'], /is not allowed/],
+    ['any address of this machine', 'balancer.example', ['127.255.0.1'], /is not allowed/],
+    ['the last address of links', 'balancer.example', ['169.254.255.255'], /is not allowed/],
+    ['an address of this network', 'balancer.example', ['0.255.0.1'], /is not allowed/],
+    ['the address of all', 'balancer.example', ['255.255.255.255'], /is not allowed/],
+    ['no address of IPv6', 'balancer.example', ['::'], /is not allowed/],
+    ['the last link-local address', 'balancer.example', ['febf::1'], /is not allowed/],
+    ['a group of IPv6', 'balancer.example', ['ff0e::1'], /is not allowed/],
+    ['another host at an address of links', '[fe80::1]', [], /name its host/],
     ['a host without addresses', 'balancer.example', [], /has no address/]
   ]
   for (const [what, host, addresses, reason] of refused) {
@@ -72,12 +86,70 @@ describe('kafboy: the load balancer', () => {
     })
   }
 
+  // Addresses of documents and of sites: nobody has them.
+  for (const address of ['192.0.2.1', '2001:db8::1', 'fec0::1']) {
+    it(`does not refuse ${address}`, async () => {
+      const result = await ask('balancer.example', [], async () => [address], SHORT_MS)
+      expect(result.type === 'failed' && result.reason).not.to.match(/is not allowed/)
+    })
+  }
+
   it('H19: the address is looked up once: another answer later changes nothing', async () => {
     let lookUps = 0
     const rebinding: Resolve = async () => (lookUps++ === 0 ? ['192.0.2.1'] : ['127.0.0.1'])
     const result = await ask('balancer.example', [], rebinding, SHORT_MS)
     expect(result.type).to.equal('failed')
     expect([lookUps, asked]).to.deep.equal([1, []])
+  })
+
+  it('may answer with 4,096 bytes in pieces, and space around the name', async () => {
+    answer = (_, response) => {
+      response.write(' '.repeat(4_000))
+      setImmediate(() => response.end(`some.node${' '.repeat(87)}`))
+    }
+    expect(await ask('127.0.0.1')).to.deep.include({ type: 'node', node: 'some.node' })
+    answer = (_, response) => response.end(' '.repeat(4_097))
+    expect(await ask('127.0.0.1')).to.deep.equal({ type: 'failed', reason: 'its answer is longer than 4096 bytes' })
+  })
+
+  it('may name a node of 255 characters', async () => {
+    answer = (_, response) => response.end('n'.repeat(255))
+    expect((await ask('127.0.0.1')).type).to.equal('node')
+    answer = (_, response) => response.end('n'.repeat(256))
+    expect((await ask('127.0.0.1')).type).to.equal('failed')
+  })
+
+  it('is asked at its address of IPv6, and by TLS where its URL says so', async () => {
+    const six = createServer((_, response) => response.end('node6'))
+    const error = await new Promise<Error | undefined>(resolve => {
+      six.once('error', resolve)
+      six.listen(0, '::1', () => resolve(undefined))
+    })
+    if (error === undefined) {
+      const url = `http://[::1]:${(six.address() as AddressInfo).port}/`
+      expect(await askLoadBalancer({ url, hosts: [], nodes: [] })).to.deep.include({ node: 'node6' })
+      six.close()
+    }
+    const result = await askLoadBalancer({ url: `https://127.0.0.1:${port()}/disco`, hosts: [], nodes: [] })
+    expect([result.type, asked]).to.deep.equal(['failed', []])
+  })
+
+  it('is written down: what it named, whether that is expected, or why it has not answered', async () => {
+    const lines: string[] = []
+    const note = (level: string) => (what: object, text: string) =>
+      void lines.push(`${level} ${JSON.stringify(what)} ${text}`)
+    const log = { ...silentLogger, info: note('info'), warn: note('warn') }
+    const of = (nodes: string[]) => ({ url: `http://127.0.0.1:${port()}/disco`, hosts: [], nodes })
+    await logLoadBalancer(of(['node2@some-host']), log)
+    await logLoadBalancer(of([]), log)
+    answer = (_, response) => response.writeHead(500).end()
+    await logLoadBalancer(of([]), log)
+    const node = '{"node":"node2@some-host"} the load balancer of kafboy has named a node'
+    expect(lines).to.deep.equal([
+      `info ${node}; nothing is forwarded to it`,
+      `warn ${node} that is not in dialects.kafboy.loadBalancerNodes`,
+      'warn {"reason":"it answered with status 500"} the load balancer of kafboy was asked in vain'
+    ])
   })
 
   const answers: [what: string, listener: RequestListener, reason: RegExp, timeoutMs?: number][] = [
