@@ -1,0 +1,142 @@
+import sinon from 'sinon'
+import { BatchLimit } from '../../src/delivery/batch-limit.js'
+import { Budget } from '../../src/delivery/budget.js'
+import { Lane } from '../../src/delivery/lane.js'
+import type { DeliveryCounters, Keeper } from '../../src/delivery/lane-deps.js'
+import { type Numbering, newNumbering } from '../../src/delivery/numbering.js'
+import { type DeliverySettings, defaultDeliverySettings } from '../../src/delivery/settings.js'
+import { MemoryTicket } from '../../src/delivery/ticket.js'
+import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/model.js'
+import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
+import { readBack } from '../../src/wire/read-back.js'
+import { SlabPool } from '../../src/wire/slab-pool.js'
+import { record } from './delivery-harness.js'
+
+/** A keeper that does as it is told. */
+export class FakeKeeper implements Keeper {
+  readonly deadLetters: { readonly index: number; readonly code: string }[] = []
+  readonly suspended: (lane: unknown, failure: RecordFailure) => void
+  readonly suspensions: string[] = []
+  delays = 0
+  /** Resolves the promise of each dead letter. */
+  readonly decide: ((isDeadLetter: boolean) => void)[] = []
+
+  constructor() {
+    this.suspended = (_, { code }) => this.suspensions.push(code)
+  }
+
+  deadLetter(index: number, { code }: RecordFailure): Promise<boolean> {
+    this.deadLetters.push({ index, code })
+    return new Promise(resolve => this.decide.push(resolve))
+  }
+
+  delayed(): void {
+    this.delays++
+  }
+}
+
+/** One lane under a fake clock, and everything around it in sight. The middle of each random pause. Call `restore` afterwards. */
+export class LaneStage {
+  readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
+  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly budget = new Budget(1_000_000, () => undefined)
+  readonly lane: Lane
+  readonly waitedInLane: number[] = []
+  readonly usedUp: bigint[] = []
+  batchesClosed = 0
+  /** What the lane has asked for and not got yet. */
+  isReady = false
+  isEmptied = false
+  numbering: Numbering | undefined = newNumbering(7n, 0)
+
+  constructor(settings: Partial<DeliverySettings> = {}, keeper?: Keeper) {
+    const all = { ...defaultDeliverySettings, ...settings }
+    this.lane = new Lane(
+      'orders',
+      3,
+      {
+        settings: all,
+        clock: () => performance.now(),
+        random: () => 0.5,
+        log: silentLogger,
+        counters: this.counters,
+        slabs: new SlabPool(1_000_000),
+        cluster: { clusterId: 'here', awayBecause: undefined },
+        budget: this.budget,
+        schedule: {
+          ready: () => {
+            this.isReady = true
+            this.isEmptied = false
+          },
+          emptied: () => (this.isEmptied = true)
+        },
+        numbers: { numbering: () => this.numbering, usedUp: id => this.usedUp.push(id) },
+        waitedInLane: keeper === undefined ? waitedMs => this.waitedInLane.push(waitedMs) : undefined,
+        keeper
+      },
+      new BatchLimit(all.batchMaxBytes, () => performance.now()),
+      () => this.batchesClosed++
+    )
+  }
+
+  /** A request of these records. */
+  append(values: string | readonly string[], deadlineMs = 60_000): MemoryTicket {
+    const list = typeof values === 'string' ? [values] : values
+    const now = performance.now()
+    const ticket = new MemoryTicket(list.length, now + deadlineMs, now)
+    for (const [index, value] of list.entries()) this.lane.append(record('orders', value), 1, ticket, index)
+    return ticket
+  }
+
+  /** What the lane gives when it is asked because it said that it is ready. */
+  take(): SealedBatch | undefined {
+    if (!this.isReady) return undefined
+    this.isReady = false
+    return this.lane.take()
+  }
+
+  /** The same where there has to be something. */
+  requireBatch(): SealedBatch {
+    const batch = this.take()
+    if (batch === undefined) throw new Error('the lane had nothing to send')
+    return batch
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await this.clock.tickAsync(milliseconds)
+  }
+
+  tick(): void {
+    this.lane.tick(performance.now())
+  }
+
+  restore(): void {
+    this.clock.restore()
+  }
+}
+
+export const appended = (baseOffset = 0): BatchAnswer => ({ type: 'appended', baseOffset, logAppendTimeMs: -1 })
+export const rejected = (errorCode: number): BatchAnswer => ({ type: 'rejected', errorCode })
+export const unanswered: BatchAnswer = { type: 'unanswered', error: new Error('connection lost') }
+
+/** Epoch, first sequence and values of a batch. */
+export function contentsOf({ bytes }: SealedBatch): { epoch: number; sequence: number; values: string[] } {
+  const values = readBack(bytes).map(({ value }) => String(value))
+  return { epoch: bytes.readInt16BE(51), sequence: bytes.readInt32BE(53), values }
+}
+
+/** What became of the records of a request so far. */
+export async function outcomesOf(ticket: MemoryTicket): Promise<readonly string[] | undefined> {
+  if (!ticket.isComplete) return undefined
+  return (await ticket.outcomes()).map(outcome =>
+    outcome.type === 'delivered' ? `at ${outcome.offset}` : `${outcome.code}, ${outcome.persisted}`
+  )
+}
+
+/** Records as they come back from the durable log, each under its sequence. */
+export const sentRecords = (values: readonly string[], firstIndex: number) =>
+  values.map((value, at) => ({
+    record: record('orders', value) satisfies ProduceRecord,
+    timestampMs: 1,
+    index: firstIndex + at
+  }))
