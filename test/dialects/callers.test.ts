@@ -7,7 +7,14 @@ import { arion } from '../../src/dialects/arion/index.js'
 import type { Dialect } from '../../src/dialects/dialect.js'
 import { kafboy } from '../../src/dialects/kafboy/index.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
-import { ForbiddenError, QuotaExceededError } from '../../src/errors.js'
+import {
+  type CastellanError,
+  ForbiddenError,
+  OverloadedError,
+  QuotaExceededError,
+  UnauthenticatedError,
+  UnavailableError
+} from '../../src/errors.js'
 import { contextFor } from '../support/dialect-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 
@@ -49,28 +56,33 @@ describe('dialects: what callers may do, and what they are charged', () => {
   let caller: FakeCaller
   afterEach(() => app.close())
 
-  async function serve<Settings>(dialect: Dialect, settings: object): Promise<void> {
+  async function serve<Settings>(dialect: Dialect, settings: object, refusal?: CastellanError): Promise<void> {
     gateway = new FakeGateway()
     caller = new FakeCaller()
     const access: Access = { callerOf: () => caller }
     const parsed = dialect.settings.parse(settings) as Settings
     const addRoutes = await dialect.plugin(contextFor(gateway, parsed, { access }) as never)
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
+    if (refusal !== undefined) app.addHook('onRequest', (_request, _reply, done) => done(refusal))
     await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
     await app.listen({ host: '127.0.0.1', port: 0 })
     port = (app.server.address() as AddressInfo).port
   }
 
-  /** Without a length in front where the body is given in pieces. */
-  const post = (path: string, body: string | readonly string[], headers: Record<string, string> = {}) =>
+  /** Without a length in front where the body is given in pieces. `isWhole`: its end is sent. */
+  const post = (path: string, body: string | readonly string[], headers: Record<string, string> = {}, isWhole = true) =>
     new Promise<Answer>((resolve, reject) => {
       const sent = request({ host: '127.0.0.1', port, method: 'POST', path, headers }, response => {
         let text = ''
         response.setEncoding('utf8').on('data', (piece: string) => (text += piece))
-        response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text }))
+        response.on('end', () => {
+          sent.destroy()
+          resolve({ status: response.statusCode!, headers: response.headers, body: text })
+        })
       })
       sent.on('error', reject)
-      if (typeof body === 'string') sent.end(body)
+      if (!isWhole) sent.write(body as string)
+      else if (typeof body === 'string') sent.end(body)
       else {
         for (const piece of body) sent.write(piece)
         sent.end()
@@ -211,5 +223,65 @@ describe('dialects: what callers may do, and what they are charged', () => {
       }
       expect(gateway.calls).to.have.length(0)
     })
+  })
+
+  describe('a request that is refused before anything of it is read', () => {
+    const small = { 'content-length': '3' }
+    const large = { 'content-length': String(128 * 1024 + 1) }
+    const errors: [name: string, error: CastellanError, headers: Record<string, string>][] = [
+      ['no credentials', new UnauthenticatedError('no token', 'Bearer realm="x"'), small],
+      ['not allowed', new ForbiddenError('a web page "of" others'), small],
+      ['beyond a quota', new QuotaExceededError('used up', 7), small],
+      ['no room, small', new OverloadedError('made up'), small],
+      ['no room, large', new OverloadedError('made up'), large],
+      ['stopping', new OverloadedError('made up', 'shuttingDown'), small],
+      ['unavailable', new UnavailableError('issuerUnreachable', 'made up'), small]
+    ]
+    const kprfBody = (message: string): string => JSON.stringify({ status: 'err', errors: [{ error: true, message }] })
+    const production = (text: string): string => kprfBody(`Message production error: ${text}`)
+    const authentication = production('Authentication (Local: Authentication failure)')
+    const full = production('QueueFull (Local: Queue full)')
+    const tooMany = '{"status":"error","message":"too many concurrent requests; backoff and retry","details":"made up"}'
+    const wordings: Record<string, readonly [status: number, kprf: string, kafboy: string, arion: string]> = {
+      'no credentials': [401, authentication, 'unauthenticated', '{"status":"error","error":"no token"}'],
+      'not allowed': [
+        403,
+        kprfBody('a web page "of" others'),
+        'a web page "of" others',
+        '{"status":"error","error":"a web page \\"of\\" others"}'
+      ],
+      'beyond a quota': [429, kprfBody('ratelimit'), 'quota exceeded', '{"status":"error","error":"used up"}'],
+      'no room, small': [503, full, 'system overload', tooMany],
+      'no room, large': [503, full, 'system overload', tooMany],
+      stopping: [503, production('PurgeQueue (Local: Purged in queue)'), 'shutting down', tooMany],
+      unavailable: [503, authentication, 'issuerUnreachable', '{"status":"error","error":"made up"}']
+    }
+
+    for (const [name, error, headers] of errors) {
+      it(`is answered in the words of each API: ${name}`, async () => {
+        const paths = [
+          [kprf, '/kprf/push', 1],
+          [kafboy, '/kafboy/sync/t', 2],
+          [arion, '/arion/sync/t', 3]
+        ] as const
+        for (const [dialect, path, at] of paths) {
+          await serve(dialect, dialect === arion ? { durability: 'memory' } : {}, error)
+          const answer = await post(path, 'a=1', { 'content-type': 'application/json', ...headers }, false)
+          const wording = wordings[name]![at]
+          expect([answer.status, answer.body]).to.deep.equal([
+            wordings[name]![0],
+            dialect === kafboy ? JSON.stringify({ error: wording }) : wording
+          ])
+          expect(answer.headers['content-type']).to.match(/^application\/json/)
+          expect(answer.headers['x-castellan-persisted']).to.equal('no')
+          expect(answer.headers.connection).to.equal(name === 'no room, small' ? 'keep-alive' : 'close')
+          const retryAfter = answer.status === 503 ? '1' : answer.status === 429 ? '7' : undefined
+          expect(answer.headers['retry-after']).to.equal(retryAfter)
+          expect(answer.headers['www-authenticate']).to.equal(answer.status === 401 ? 'Bearer realm="x"' : undefined)
+          expect([caller.charges, gateway.calls]).to.deep.equal([[], []])
+          if (dialect !== arion) await app.close()
+        }
+      })
+    }
   })
 })

@@ -8,6 +8,20 @@ const frame = (opcode: number, payloadBytes: number, isLast: boolean): Buffer =>
     Buffer.alloc(4),
     Buffer.alloc(payloadBytes)
   ])
+/** The same with any length: in one, three or nine bytes. */
+function longFrame(length: number): Buffer {
+  const head =
+    length < 126
+      ? Buffer.from([0x80 | length])
+      : length < 65_536
+        ? Buffer.from([0x80 | 126, length >> 8, length & 0xff])
+        : Buffer.alloc(9)
+  if (length >= 65_536) {
+    head[0] = 0x80 | 127
+    head.writeBigUInt64BE(BigInt(length), 1)
+  }
+  return Buffer.concat([Buffer.from([0x82]), head, Buffer.alloc(4), Buffer.alloc(length)])
+}
 const text = frame(1, 100, true)
 const first = frame(1, 1, false)
 const middle = frame(0, 1, false)
@@ -29,6 +43,22 @@ describe('arion: what a websocket keeps in memory', () => {
     expect(keptOf(text.subarray(0, 50))).to.equal(50)
     expect(keptOf(Buffer.concat([pong, text.subarray(0, 50)]))).to.equal(50)
   })
+
+  const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
+  for (const length of lengths) {
+    it(`follows a frame of ${length} bytes, wherever it is cut`, () => {
+      const one = longFrame(length)
+      const head = one.length - length
+      const cuts = [1, 2, 3, head - 1, head, head + 1, one.length - 1].filter(cut => cut > 0 && cut < one.length)
+      for (const cut of cuts) {
+        expect(keptOf(one.subarray(0, cut)), `the first ${cut}`).to.equal(cut)
+        expect(keptOf(one.subarray(0, cut), one.subarray(cut)), `all, cut at ${cut}`).to.equal(0)
+        expect(keptOf(Buffer.concat([one, one.subarray(0, cut)])), `${cut} behind it`).to.equal(cut)
+      }
+      const bytes = Array.from({ length: head }, (_, at) => one.subarray(at, at + 1))
+      expect(keptOf(...bytes, one.subarray(head), text)).to.equal(0)
+    })
+  }
 
   it('is of a fragment the whole chunk that it came in, for one byte keeps all of it', () => {
     const chunk = Buffer.concat([first, ...Array.from({ length: 400 }, () => pong)])
