@@ -211,6 +211,7 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (partition !== undefined && partition >= count) {
+      this.#deps.counters.failed++
       ticket.settle(index, failures.unknownPartition(this.name, partition))
       return
     }

@@ -3,7 +3,7 @@ import type { Delivery } from '../../src/delivery/delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import type { ProduceTicket } from '../../src/delivery/ticket.js'
-import { type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
+import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
 import { defaultRouterSettings } from '../../src/router/settings.js'
 import { CountingMetrics } from './counting-metrics.js'
 import { FakeRouter } from './fake-router.js'
@@ -14,6 +14,11 @@ export class DeliveryHarness {
   readonly router: FakeRouter
   readonly delivery: Delivery
   readonly metrics = new CountingMetrics()
+  /** Why no broker can be reached. */
+  awayBecause: Error | undefined
+  /** Bugs that delivery has met; more than are expected fail the test when its harness is given back. */
+  readonly #bugs: unknown[] = []
+  bugsExpected = 0
 
   constructor(
     topics: Record<string, number>,
@@ -28,8 +33,9 @@ export class DeliveryHarness {
       clock: () => performance.now(),
       now: () => Date.now(),
       random,
-      log: silentLogger,
-      metrics: this.metrics
+      log: { ...silentLogger, error: (...line) => this.#logged(line) },
+      metrics: this.metrics,
+      awayBecause: () => this.awayBecause
     })
   }
 
@@ -51,8 +57,13 @@ export class DeliveryHarness {
     await this.clock.tickAsync(milliseconds)
   }
 
+  #logged([fields, text]: Parameters<Logger['error']>): void {
+    if (text.includes('met a bug')) this.#bugs.push((fields as { readonly err: unknown }).err)
+  }
+
   restore(): void {
     this.clock.restore()
+    if (this.#bugs.length > this.bugsExpected) throw this.#bugs[0]
   }
 }
 
