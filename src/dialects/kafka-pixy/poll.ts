@@ -40,8 +40,9 @@ export class Poll {
   constructor(asked: Asked, options: PollOptions) {
     this.#asked = asked
     this.#options = options
-    asked.response.once('close', () => this.#closed())
     this.#cancel = this.#ask()
+    // Not before: where the question throws, there is no poll that could be over.
+    asked.response.once('close', () => this.#closed())
   }
 
   /** Ends it without a message. */

@@ -170,6 +170,17 @@ export class PixyPlay {
     return { status: answer.statusCode, headers: answer.headers, body: answer.body }
   }
 
+  /** The same over a connection. {@link close} ends it. */
+  async getOverSocket(path: string): Promise<Response> {
+    if (!this.#app!.server.listening) await this.#app!.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = this.#app!.server.address() as { port: number }
+    return fetch(`http://127.0.0.1:${port}/pixy${path}`)
+  }
+
+  close(): Promise<void> {
+    return this.#app!.close()
+  }
+
   get(path: string): Promise<Said> {
     return this.ask('GET', path)
   }
