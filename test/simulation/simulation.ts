@@ -43,6 +43,8 @@ const LOOK_EVERY_MS = 500
 const NODES = 3
 /** Of all hosts together: more means that something asks again and again without waiting. */
 const MOST_TURNS_PER_SECOND = 1_500
+/** What comes after the time with faults is no longer. */
+const LONGEST_END_S = 300
 /** By then those who stop have made their last call. */
 const LAST_CALLS_MS = 500
 const MOMENT_MS = 10
@@ -73,7 +75,8 @@ class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options
     this.#scenario = scenarioOf(options.scenario)
-    this.#world = new World(options)
+    const mostTurns = MOST_TURNS_PER_SECOND * (options.seconds + LONGEST_END_S)
+    this.#world = new World({ ...options, mostTurns })
     this.#answers = new Answers(this.#world.time)
   }
 

@@ -87,6 +87,18 @@ describe('simulation: one clock for all', () => {
     expect(String(setTimeout)).not.to.contain('Simulated')
   })
 
+  it('ends a world that goes round in circles', async () => {
+    world.close()
+    world = new World({ seed: 1, mostTurns: 1_000 })
+    const again = (): void => void setImmediate(again)
+    world.on(world.host('restless'), again)
+    const error = await world.pass(10).catch((reason: Error) => reason)
+    expect(error)
+      .to.be.instanceOf(Error)
+      .with.property('message')
+      .that.matches(/^1000 turns by /)
+  })
+
   it('hears of what nobody catches', async () => {
     const host = world.host('careless')
     world.on(host, () =>

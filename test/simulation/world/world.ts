@@ -15,6 +15,8 @@ export interface WorldOptions {
   readonly seed: number
   /** Keep lines of the trace to read. */
   readonly isTraced?: boolean
+  /** A world that has had so many turns goes round in circles and is ended. Default: no limit. */
+  readonly mostTurns?: number
 }
 
 /** What went wrong in a way that nobody caught. */
@@ -36,12 +38,14 @@ export class World {
   readonly network: Network
   readonly crashes: Crash[] = []
   readonly #hosts: Host[] = [this.time.current]
+  readonly #mostTurns: number
   readonly #restore: () => void
   readonly #onRejection = (error: unknown): void => this.#crashed(error)
   #turns = 0
 
-  constructor({ seed, isTraced = false }: WorldOptions) {
+  constructor({ seed, isTraced = false, mostTurns = Number.POSITIVE_INFINITY }: WorldOptions) {
     this.seed = seed
+    this.#mostTurns = mostTurns
     this.random = new Randomness(seed)
     this.trace = new Trace(() => this.time.now, isTraced)
     const nature = this.random.for('nature of the network')
@@ -83,7 +87,7 @@ export class World {
     })
   }
 
-  /** Lets so much time pass. */
+  /** Lets so much time pass. @throws Error when the world has had all its turns, as all that let time pass do */
   pass(durationMs: number): Promise<void> {
     return this.#run(this.time.now + durationMs, () => false)
   }
@@ -113,7 +117,7 @@ export class World {
   }
 
   #run(untilMs: number, isOver: () => boolean): Promise<void> {
-    return new Promise(resolve => {
+    return new Promise((resolve, reject) => {
       let queued = 0
       let isDone = false
       const next = (): void => {
@@ -124,7 +128,8 @@ export class World {
         if (queued > 0) return
         if (!isDone) return void queue()
         this.time.current = this.#hosts[0]!
-        resolve()
+        if (this.#turns < this.#mostTurns) resolve()
+        else reject(new Error(`${this.#turns} turns by ${this.time.now.toFixed(1)} ms`))
       }
       const queue = (): void => {
         for (; queued < TURNS_AT_A_TIME; queued++) realSetImmediate(next)
@@ -134,6 +139,7 @@ export class World {
   }
 
   #turn(untilMs: number): boolean {
+    if (this.#turns >= this.#mostTurns) return false
     const task = this.time.next(untilMs)
     if (task === undefined) return false
     this.#turns++
