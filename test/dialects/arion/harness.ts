@@ -1,8 +1,10 @@
 import { loadConfig } from '../../../src/config/config.js'
 import { arion } from '../../../src/dialects/arion/index.js'
 import { type ArionSettings, arionSettings } from '../../../src/dialects/arion/settings.js'
+import type { LifetimeStep } from '../../../src/dialects/dialect.js'
 import { Http } from '../../../src/http/http.js'
 import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
+import type { StatsdSource } from '../../../src/metrics/statsd/statsd-reporter.js'
 import { type LogLine, recordingLogger, type Started } from '../../http/fixtures.js'
 import { contextFor } from '../../support/dialect-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
@@ -14,6 +16,10 @@ export interface ServedArion extends Started {
   readonly url: string
   /** Its prefix on the shared port. */
   readonly sharedUrl: string
+  /** What it reports by StatsD, by name. */
+  readonly statsd: () => Promise<Readonly<Record<string, number>>>
+  /** Ends the dialect as the process does. */
+  readonly stop: () => Promise<void>
 }
 
 export interface ServeOptions {
@@ -30,7 +36,15 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
   const log = recordingLogger(lines)
   const metrics = createPrometheusMetrics()
   const settings = arionSettings.parse({ durability: 'memory', ...options.settings })
-  const context = contextFor(gateway, settings, { log, metrics, ...(options.now && { now: options.now }) })
+  const sources: StatsdSource[] = []
+  const stops: LifetimeStep[] = []
+  const context = contextFor(gateway, settings, {
+    log,
+    metrics,
+    statsd: { add: source => sources.push(source) },
+    lifetime: { onDrain: () => {}, onStop: step => stops.push(step) },
+    ...(options.now && { now: options.now })
+  })
   const addRoutes = await arion.plugin(context)
   const started = await Http.start({
     http: { ...http, port: 0, ...options.http },
@@ -70,7 +84,14 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
     metric,
     gateway,
     url,
-    sharedUrl: `${started.urls.shared}/arion`
+    sharedUrl: `${started.urls.shared}/arion`,
+    statsd: async () => {
+      const values = (await Promise.all(sources.map(source => source()))).flatMap(one => [...one])
+      return Object.fromEntries(values.map(({ name, value }) => [name, value]))
+    },
+    stop: async () => {
+      for (const stop of stops) await stop(1_000)
+    }
   }
 }
 

@@ -1,0 +1,158 @@
+import { expect } from 'chai'
+import type { DurableLogStats } from '../../../src/gateway/gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { ask, jsonOf, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
+
+describe('arion: what is counted of messages by HTTP, and what is answered when they fail', () => {
+  let served: ServedArion
+  afterEach(() => served?.http.close())
+  const serve = async (options: ServeOptions = {}): Promise<ServedArion> => (served = await serveArion(options))
+  const post = (path: string, body = 'hello', headers: readonly string[] = []): Promise<RawAnswer> =>
+    ask(served.url, 'POST', path, body, headers)
+  const stats = async (): Promise<unknown> => jsonOf(await ask(served.url, 'GET', '/stats')).queue
+  const byHand = (): FakeGateway => new FakeGateway({ outcome: 'by hand' })
+  const NO_SLABS = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
+
+  it('messages are in progress until their outcome is known, whoever waits for it', async () => {
+    const { gateway } = await serve({ gateway: byHand() })
+    const sync = post('/sync/t', 'four')
+    while (gateway.calls.length === 0) await new Promise(setImmediate)
+    await post('/async/t', 'elevenbytes')
+    expect(await stats()).to.deep.equal({ ...NO_SLABS, enqueued: 2, completed: 0, 'in-progress': 2 })
+    gateway.calls[1]!.settle([failure('timedOut')])
+    gateway.calls[0]!.settle([delivered()])
+    await sync
+    expect(await stats()).to.deep.equal({ ...NO_SLABS, enqueued: 2, completed: 2, 'in-progress': 0 })
+    expect(await served.statsd()).to.include({
+      'arion.broadcast.attempt.count': 2,
+      'arion.broadcast.error.count': 1,
+      'arion.broadcast.time.count': 1,
+      'arion.queue.message_size.count': 2,
+      'arion.queue.message_size.max': 11,
+      'arion.api.sync_put_time.count': 1,
+      'arion.api.async_put_time.count': 1,
+      'arion.queue.enqueued': 2,
+      'arion.queue.completed': 2,
+      'arion.queue.in_progress': 0,
+      'arion.queue.num_slabs': 0,
+      'arion.kafka_producer.record_send_rate': 0,
+      'arion.kafka_producer.waiting_threads': 0
+    })
+  })
+
+  it('a message that is refused was never in the queue', async () => {
+    await serve({ gateway: new FakeGateway({ refuse: () => failure('overloaded') }) })
+    for (const mode of ['sync', 'async']) {
+      const answer = await post(`/${mode}/t`)
+      expect([answer.status, jsonOf(answer).error]).to.deep.equal([503, 'unable to enqueue message'])
+      expect(answer.headers.get('x-castellan-persisted')).to.equal('no')
+    }
+    expect(await stats()).to.deep.equal({ status: 'empty' })
+    expect(await served.statsd()).to.include({
+      'arion.broadcast.attempt.count': 0,
+      'arion.api.sync_put_time.count': 0,
+      'arion.api.async_put_time.count': 0,
+      'arion.api.server_error.count': 2,
+      'arion.queue.enqueued': 0
+    })
+  })
+
+  it('a message whose outcome cannot be told is answered 500, nothing is known of it, and why is logged', async () => {
+    for (const [mode, durability] of [
+      ['sync', 'memory'],
+      ['async', 'disk']
+    ] as const) {
+      const gateway = byHand()
+      const produce = gateway.produce.bind(gateway)
+      gateway.produce = (records, options) => ({
+        ...produce(records, options),
+        accepted: () => Promise.reject(new Error('made up')),
+        ...(mode === 'sync' && { outcomes: () => Promise.reject(new Error('made up')) })
+      })
+      await serve({ gateway, settings: { durability } })
+      const answer = await post(`/${mode}/t`)
+      expect([answer.status, answer.body, answer.headers.get('x-castellan-persisted')]).to.deep.equal([
+        500,
+        '{"status":"error","message":"server encountered an error processing request","details":"made up"}',
+        'unknown'
+      ])
+      expect(served.lines.map(({ message }) => message)).to.include('a message of Arion failed unexpectedly')
+      await served.http.close()
+    }
+    await serve()
+  })
+
+  it('a message that Kafka refuses has no id, one that is still tried has', async () => {
+    const pending = { ...failure('timedOut'), persisted: 'pending' as const }
+    await serve({
+      gateway: new FakeGateway({ outcome: ({ topic }) => (topic === 'later' ? pending : failure('kafka')) })
+    })
+    const refused = await post('/sync/t')
+    expect([refused.status, jsonOf(refused)]).to.deep.equal([
+      500,
+      { status: 'error', error: 'made up for a test: kafka' }
+    ])
+    const later = await post('/sync/later')
+    expect([later.status, Object.keys(jsonOf(later)), later.headers.get('x-castellan-persisted')]).to.deep.equal([
+      504,
+      ['status', 'error', 'id'],
+      'pending'
+    ])
+  })
+
+  it('the queue on disk is that of the log: empty until it has had an entry or a slab', async () => {
+    const log = { slabCount: 0, enqueued: 0, completed: 0, openEntries: 0, deadLetters: 0 } as DurableLogStats
+    let now: DurableLogStats | undefined = log
+    const gateway = new FakeGateway()
+    gateway.durableLog = (async () => now) as never
+    await serve({ gateway, settings: { durability: 'disk' } })
+    const seen = async (stats_: DurableLogStats | undefined): Promise<unknown> => {
+      now = stats_
+      return stats()
+    }
+    const empty = { status: 'empty' }
+    expect(await seen(log)).to.deep.equal(empty)
+    expect(await seen(undefined)).to.deep.equal(empty)
+    const some = { retried: 0, completed: 0, 'in-progress': 0, 'dead-letters': 0 }
+    expect(await seen({ ...log, slabCount: 1 })).to.deep.equal({
+      ...some,
+      'num-slabs': 1,
+      'num-active-slabs': 1,
+      enqueued: 0
+    })
+    expect(await seen({ ...log, enqueued: 1 })).to.deep.equal({
+      ...some,
+      'num-slabs': 0,
+      'num-active-slabs': 0,
+      enqueued: 1
+    })
+    gateway.durableLog = () => Promise.reject(new Error('a log that can do nothing'))
+    expect(await stats()).to.deep.equal(empty)
+    expect((await served.statsd())['arion.queue.enqueued']).to.equal(0)
+  })
+
+  it('connections, answers and the end of the process are counted', async () => {
+    await serve()
+    await post('/sync/t')
+    await post('/nowhere')
+    const before = await served.statsd()
+    expect(before).to.include({
+      'arion.start.count': 1,
+      'arion.stop.count': 0,
+      'arion.api.success.count': 1,
+      'arion.api.client_error.count': 1,
+      'arion.api.idle_close.count': 0
+    })
+    expect(before['arion.api.connections']! + before['arion.api.connection_duration.count']!).to.equal(2)
+    await served.stop()
+    expect((await served.statsd())['arion.stop.count']).to.equal(1)
+  })
+
+  it('a connection that is silent is closed and counted', async () => {
+    await serve({ settings: { idleTimeoutMs: 100 } })
+    const silent = await RawSocket.open(served.url)
+    expect(await silent.untilClosed()).to.equal('')
+    expect((await served.statsd())['arion.api.idle_close.count']).to.equal(1)
+  })
+})
