@@ -1,3 +1,4 @@
+import { InvalidRequestError } from '../../../src/errors.js'
 import type { FaultKind, FaultTargets } from './fault.js'
 
 /** A broker's process ends; its partitions move to who is left. It comes back at the same address. */
@@ -23,7 +24,13 @@ const moveLeader: FaultKind = (targets, random) => {
   const partition = random.between(0, brokers.partitionsOf(topic) - 1)
   const nodeId = random.pick(liveNodes(targets))
   if (nodeId === undefined) return { what: 'no node is alive' }
-  brokers.cluster.moveLeader(topic, partition, nodeId)
+  try {
+    brokers.cluster.moveLeader(topic, partition, nodeId)
+  } catch (error) {
+    // Its process has begun to start, and stands still.
+    if (error instanceof InvalidRequestError) return { what: error.message }
+    throw error
+  }
   return { what: `${topic}/${partition} to broker-${nodeId}` }
 }
 

@@ -59,6 +59,7 @@ export interface PusherDeps {
 interface Request {
   readonly ids: readonly string[]
   readonly isSync: boolean
+  readonly sentAt: number
   answered: (() => boolean) | undefined
 }
 
@@ -79,7 +80,7 @@ export class Pusher implements Workload {
   readonly #violations: Violation[] = []
   /** Without an answer, in order. */
   #open: Request[] = []
-  /** Accepted, with nobody waiting for what becomes of them: id => when. */
+  /** Accepted, with nobody waiting for what becomes of them: id => when they were sent. */
   readonly #pending = new Map<string, number>()
   #connection: HttpConnection | undefined
   #isSending = false
@@ -169,7 +170,7 @@ export class Pusher implements Workload {
     this.counts.requests!++
     if (manners === 'cutting' && percent(random, 30)) return void this.#cutOff(text, ids)
     const answered = manners === 'polite' ? this.#ask(ids, isSync) : undefined
-    this.#open.push({ ids, isSync, answered })
+    this.#open.push({ ids, isSync, sentAt: this.#deps.now(), answered })
     if (manners === 'slow') this.#sendInPieces(text)
     else this.#connection!.send(text)
   }
@@ -228,7 +229,7 @@ export class Pusher implements Workload {
     const request = this.#open.shift()
     if (request === undefined) return void this.#violated('answered twice', `${status} to nothing`)
     request.answered?.()
-    const { ids, isSync } = request
+    const { ids, isSync, sentAt } = request
     const persisted = headers.get(PERSISTED)
     this.#count(`${status} ${isSync ? 'sync' : 'async'}`)
     this.#deps.trace.say(this.name, `${ids[0]}…${ids.length} ${status} persisted ${persisted} ${body}`)
@@ -239,11 +240,11 @@ export class Pusher implements Workload {
     }
     if (isSync && status >= 200 && status < 300 && persisted !== 'yes')
       this.#violated('untrue', `${status} with ${persisted}`)
-    ids.forEach((id, index) => this.#settle(id, certaintyAt(persisted, index)))
+    ids.forEach((id, index) => this.#settle(id, certaintyAt(persisted, index), sentAt))
   }
 
-  #settle(id: string, certainty: string): void {
-    if (certainty === 'pending') this.#pending.set(id, this.#deps.now())
+  #settle(id: string, certainty: string, sentAt: number): void {
+    if (certainty === 'pending') this.#pending.set(id, sentAt)
     else if (certainty === 'yes') this.#complete(id, { type: 'ok' })
     else this.#complete(id, certainty === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true })
   }
