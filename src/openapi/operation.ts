@@ -47,12 +47,14 @@ export interface Operation {
   readonly produces?: boolean
 }
 
-/** A JSON Schema of an object all of whose properties are required. */
-export const object = (properties: Readonly<Record<string, JsonSchema>>, further: JsonSchema = {}): JsonSchema => ({
+/** A JSON Schema of an object. @param optional properties that may be absent; all others are required */
+export const object = (
+  required: Readonly<Record<string, JsonSchema>>,
+  optional: Readonly<Record<string, JsonSchema>> = {}
+): JsonSchema => ({
   type: 'object',
-  required: Object.keys(properties),
-  properties,
-  ...further
+  required: Object.keys(required),
+  properties: { ...required, ...optional }
 })
 
 export const text: JsonSchema = { type: 'string' }

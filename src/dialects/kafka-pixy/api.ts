@@ -63,7 +63,7 @@ const consumed = object(
     offset: integer,
     headers: listOf(object({ key: text, value: bytesOrNull }))
   },
-  { properties: { timestamp: { type: 'integer', description: 'with `timestamp`: epoch milliseconds' } } }
+  { timestamp: { type: 'integer', description: 'with `timestamp`: epoch milliseconds' } }
 )
 
 const consumeParameters: readonly Parameter[] = [
@@ -157,10 +157,8 @@ const refusals = {
 const groupOffset = object(
   { partition: integer, begin: integer, end: integer, count: integer, offset: integer, lag: integer },
   {
-    properties: {
-      metadata: text,
-      sparse_acks: { type: 'string', description: 'what is acknowledged above the offset: `1-4,6-8`' }
-    }
+    metadata: text,
+    sparse_acks: { type: 'string', description: 'what is acknowledged above the offset: `1-4,6-8`' }
   }
 )
 
@@ -175,7 +173,7 @@ const readOffsets: Omit<Operation, 'path' | 'id'> = {
   }
 }
 
-const setOffset = object({ partition: integer, offset: integer }, { properties: { metadata: text } })
+const setOffset = object({ partition: integer, offset: integer }, { metadata: text })
 
 const writeOffsets: Omit<Operation, 'path' | 'id'> = {
   method: 'post',
