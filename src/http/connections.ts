@@ -203,7 +203,7 @@ export class Connections implements ConnectionHost {
     const leastBytes = PRESSED_FACTOR * (forRequest.heldBytes + sizeBytes)
     if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
     const unfinished = [...this.#open].filter(
-      ({ isReceiving, receiving }) => isReceiving && receiving !== forRequest && receiving!.heldBytes >= leastBytes
+      ({ isReceiving, receiving }) => isReceiving && receiving!.heldBytes >= leastBytes
     )
     if (unfinished.length === 0) {
       this.#searchedInVainAt = now
