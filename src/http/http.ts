@@ -242,7 +242,7 @@ const fromUnixSocket =
 const withPrefix =
   (prefix: string, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {
-    const url = request.url ?? '/'
+    const url = request.url!
     request.originalUrl = url
     // A request line may hold an absolute URL; only its path counts here.
     request.url = prefix + (url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/'))

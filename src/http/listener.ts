@@ -86,8 +86,7 @@ export class Listener {
       connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
       insecureHTTPParser: false,
       // The check of the head does this, so that every request is checked in one place.
-      requireHostHeader: false,
-      noDelay: true
+      requireHostHeader: false
     }
     this.#scheme = certificates ? 'https' : 'http'
     this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
@@ -261,10 +260,9 @@ const CLIENT_ERRORS = new Map([
 
 /** Answers bytes that are not HTTP or that come too late, once; then the connection ends. */
 function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
-  // A failed handshake arrives here as well: there is no HTTP to answer with.
-  const isHandshake = /^ERR_(SSL|TLS|OSSL)/.test(error.code ?? '')
+  // A failed handshake arrives here as well: there is no connection yet, and no HTTP to answer with.
   const connection = connections.find(socket as Socket)
-  if (isHandshake || error.code === 'ECONNRESET' || !socket.writable || !connection) socket.destroy()
+  if (!socket.writable || !connection) socket.destroy()
   else connection.endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
 }
 

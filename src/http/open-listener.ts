@@ -30,7 +30,7 @@ export const openerOf =
 export const handlerOf =
   (app: FastifyInstance): RequestListener =>
   (request, response) => {
-    const url = request.url ?? '/'
+    const url = request.url!
     const routable = routableUrl(url)
     if (routable !== url) keepSentUrl(request, url)
     request.url = routable

@@ -96,8 +96,6 @@ export function createHttpServer(
   isOpen: (request: FastifyRequest) => boolean = () => false
 ): FastifyInstance {
   const app = fastify({
-    logger: false,
-    requestIdHeader: false,
     genReqId: context.nextRequestId,
     bodyLimit: context.settings.maxBodyBytes,
     // Modules of dialects are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.

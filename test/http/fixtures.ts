@@ -114,6 +114,8 @@ export interface StartSettings {
   readonly management?: object
   /** Whether `/loud` has a port of its own, too. */
   readonly own?: boolean
+  /** Listeners of `/loud` besides. */
+  readonly listeners?: readonly OwnListener[]
   readonly plugin?: DialectMount['plugin']
   readonly silence?: SilenceLimit
   /** Mounts `/kprf` over it. */
@@ -143,7 +145,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         plugin: settings.plugin ?? loudDialect(),
         ...(settings.silence && { silence: settings.silence }),
         ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),
-        listeners: settings.own ? [ownPortOf('loud')] : []
+        listeners: [...(settings.own ? [ownPortOf('loud')] : []), ...(settings.listeners ?? [])]
       },
       ...(settings.gateway
         ? [kprfMount(settings.gateway, { metrics, log: recordingLogger(lines), admission: settings.admission })]
