@@ -107,7 +107,8 @@ function toAddressKey(remoteAddress = ''): string {
   const [head = '', tail] = address.replace(/%.*$/, '').split('::')
   const left = head === '' ? [] : head.split(':')
   if (tail === undefined) return left.slice(0, 4).join(':')
-  const right = tail === '' ? [] : tail.split(':')
+  // An empty tail is counted as a group, too: that takes a zero from behind the first four groups.
+  const right = tail.split(':')
   // An embedded IPv4 address has the length of two groups.
   const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
   const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')

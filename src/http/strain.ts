@@ -56,7 +56,8 @@ export class Strain {
   #share = 0
   /** Parts of requests that are to be refused and were not yet. */
   #owed = 0
-  #requests = 0
+  /** Whether requests have come since the last judgement. */
+  #isAsked = false
 
   constructor(limits: StrainLimits, { metrics: { registry }, log, clock, heapShare = shareOfHeap }: StrainDeps) {
     this.#limits = limits
@@ -80,7 +81,7 @@ export class Strain {
 
   /** Why a request is refused that comes now, if it is. To be called once for each. */
   refusal(): OverloadedError | undefined {
-    this.#requests++
+    this.#isAsked = true
     if (this.#ticker === undefined) this.#start()
     if (!this.#isHeapFull && this.#share === 0) return undefined
     this.#owed += this.#isHeapFull ? 1 : this.#share
@@ -110,7 +111,7 @@ export class Strain {
     this.#judgedAt = nowMs
     this.#samples = 0
     this.#leastDelayMs = this.#leastHeapShare = Number.POSITIVE_INFINITY
-    this.#requests = 0
+    this.#isAsked = false
   }
 
   #sample(): void {
@@ -128,7 +129,7 @@ export class Strain {
     this.#judgeEventLoop(this.#leastDelayMs)
     this.#judgeHeap(this.#leastHeapShare)
     if (this.#isStrained !== wasStrained) this.#tell()
-    if (this.#requests === 0 && !this.#isStrained) this.close()
+    if (!this.#isAsked && !this.#isStrained) this.close()
     this.#begin(nowMs)
   }
 

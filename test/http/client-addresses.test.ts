@@ -26,6 +26,20 @@ describe('addresses of clients', () => {
     expect(keyOf('1:2:3:5::')).not.to.equal(keyOf('1:2:3:4::'))
   })
 
+  it('are those of the whole address, with a part of IPv4 at its end or a zone behind it', () => {
+    for (const [address, same] of [
+      ['1::ffff:10.0.0.1', '1::5'],
+      ['1:2::4:5:6:10.0.0.1', '1:2:0:4::'],
+      ['1:2:3::5:6:7:8%en.5', '1:2:3:0::'],
+      ['::ffff:0:10.0.0.1', '::1'],
+      ['1::', '1:0:0:0:5::']
+    ]) {
+      expect(keyOf(address), address).to.equal(keyOf(same))
+    }
+    expect(keyOf('fe80::1%10.0.0.1')).to.equal(keyOf('fe80::2'))
+    expect(keyOf('::ffff:10.0.0.1')).not.to.equal(keyOf('::1'))
+  })
+
   it('are remembered as long as they have connections', () => {
     const addresses = new ClientAddresses({})
     const [first, second] = [addresses.enter('10.0.0.1'), addresses.enter('10.0.0.1')]

@@ -70,6 +70,7 @@ describe('http: metrics of requests', () => {
     const metrics = new HttpMetrics(prometheus)
     metrics.answered('kprf', 'POST', 200, 500, 250)
     metrics.answered('kprf', 'POST', 200, 1_500, undefined)
+    metrics.answered('kprf', 'POST', 'aborted', 0, undefined)
     metrics.answered('kprf', 'GET', 200, 0, undefined)
     metrics.answered('kprf', 'POST', 'aborted', 0, undefined)
     metrics.answered('arion', 'POST', 200, 0, undefined)
@@ -85,7 +86,7 @@ describe('http: metrics of requests', () => {
     const requests = (...labels: string[]): number => sampleOf('castellan_http_requests_total', ...labels)
     expect(requests('dialect="kprf"', 'method="POST"', 'status="200"')).to.equal(3)
     expect(requests('dialect="kprf"', 'method="GET"')).to.equal(1)
-    expect(requests('status="aborted"')).to.equal(1)
+    expect(requests('status="aborted"')).to.equal(2)
     expect(requests('dialect="arion"')).to.equal(1)
     const [durations, bodies] = [...text.matchAll(/^(\S+_seconds)_sum\{dialect="kprf"\} (\S+)$/gm)]
       .map(([, name, sum]) => [name, Number(sum)])

@@ -64,21 +64,24 @@ describe('a connection between two requests', () => {
   }
   let door: ReturnType<typeof gate>
 
-  beforeEach(async () => {
+  beforeEach(() => {
+    clients = []
+    return start()
+  })
+  const start = async (http: object = {}): Promise<void> => {
     room = new FakeRoom()
     laterMs = 0
-    clients = []
     const gates: NonNullable<Parameters<typeof loudDialect>[0]> = new Map()
     door = gate(gates, 'a')
     const now = (): number => performance.now() + laterMs
     started = await startHttp({
-      http: { maxBodiesInFlightBytes: MAX_HELD_BYTES, admissionWaitMs: WAIT_MS },
+      http: { maxBodiesInFlightBytes: MAX_HELD_BYTES, admissionWaitMs: WAIT_MS, ...http },
       plugin: loudDialect(gates),
       gateway: new FakeGateway(),
       admission: new Admission(room, 2 * WAIT_MS, now),
       now
     })
-  })
+  }
   afterEach(async () => {
     for (const client of clients) client.destroy()
     room.free()
@@ -104,6 +107,20 @@ describe('a connection between two requests', () => {
     await others()
     expect(rested.answers).to.equal(1)
     laterMs = WAIT_MS
+    await rested.until(() => rested.answers === 2)
+    expect(waiting.answers).to.equal(0)
+  })
+
+  it('is read after half of http.keepAliveTimeoutMs where that is less: Node would end it as idle', async () => {
+    await started.http.close()
+    await start({ keepAliveTimeoutMs: WAIT_MS })
+    const waiting = await open()
+    const rested = await answeredBeside(waiting)
+    await rested.send(GET)
+    laterMs = WAIT_MS / 2 - 1_000
+    await others()
+    expect(rested.answers).to.equal(1)
+    laterMs = WAIT_MS / 2
     await rested.until(() => rested.answers === 2)
     expect(waiting.answers).to.equal(0)
   })

@@ -61,6 +61,15 @@ describe('connections at rest', () => {
     expect(resting.size).to.equal(84)
   })
 
+  it('plans one turn, however often it is told that some may be read', () => {
+    rest(100)
+    for (let at = 0; at < 10; at++) resting.freed()
+    // The next turn, and the timer that looks for ends of rests.
+    expect(clock.countTimers()).to.equal(2)
+    nextTurn()
+    expect(clock.countTimers()).to.equal(1)
+  })
+
   it('lets none pass those that rest already', () => {
     rest(1)
     isCrowded = false

@@ -169,6 +169,42 @@ describe('strain of the process', () => {
     expect(new Set(every).size, `${refused}`).to.equal(1)
   })
 
+  it('judges when a second is over and it has looked twice, not later', () => {
+    delayMs = 700
+    strain.refusal()
+    const linesAfter = (): number => {
+      lateMs += delayMs
+      clock.tick(100)
+      return lines.length
+    }
+    expect([linesAfter(), linesAfter()]).to.deep.equal([0, 1])
+  })
+
+  it('judges nothing before a second is over', () => {
+    strain.close()
+    strain = new Strain(
+      { maxEventLoopDelayMs: 50, maxHeapShare: 1 },
+      { metrics: createPrometheusMetrics(), log: recordingLogger(lines), clock: () => performance.now() + lateMs }
+    )
+    strain.refusal()
+    for (let at = 0; at < 6; at++) {
+      lateMs += 60
+      clock.tick(100)
+    }
+    expect(lines).to.deep.equal([])
+    lateMs += 60
+    clock.tick(100)
+    expect(lines).to.have.length(1)
+  })
+
+  it('tells the delay of each second anew', async () => {
+    delayMs = 700
+    pass(2)
+    delayMs = 20
+    pass(3)
+    expect(await metric('castellan_event_loop_delay_seconds')).to.be.closeTo(0.02, 1e-9)
+  })
+
   it('takes the limits as the last values that are borne', () => {
     delayMs = 500
     expect(pass(10)).to.equal(0)
