@@ -67,6 +67,58 @@ describe('BrowserGuard', () => {
     expect(isServed(undefined, { host: 'anything' })).to.equal(true)
   })
 
+  it('walls 5: reads names of hosts as a whole, in any case, with a port or without', () => {
+    for (const host of ['localhost:', 'LocalHost:80', '[::1]:', '[::1]:8080', '127.0.0.1:65535']) {
+      expect(isServed('127.0.0.1', { host }), host).to.equal(true)
+    }
+    for (const host of [
+      'localhost:80.evil.example',
+      'localhost:80:evil',
+      'localhost:x',
+      'evil.example:localhost',
+      'evil[::1]:80',
+      '[::1]evil',
+      '[::1',
+      '[]'
+    ]) {
+      expect(isServed('127.0.0.1', { host }), host).to.equal(false)
+    }
+    expect(isServed('127.0.0.1', { host: 'LOCALHOST:8080', origin: 'http://localhost:8080' })).to.equal(true)
+  })
+
+  it('walls 5: knows the address it listens at, by its own name alone where that is not loopback', () => {
+    const allowedHosts = ['Gateway.example']
+    for (const [bound, host] of [
+      ['10.0.0.7', '10.0.0.7:8080'],
+      ['Gateway.Internal', 'gateway.internal:8080'],
+      ['[fd00::7]', '[fd00::7]:8080']
+    ] as const) {
+      expect(isServed(bound, { host }, { allowedHosts }), host).to.equal(true)
+      for (const other of ['10.0.0.8', 'localhost', '127.0.0.1', '']) {
+        expect(isServed(bound, { host: other }, { allowedHosts }), other).to.equal(false)
+      }
+    }
+  })
+
+  it('walls 5: refuses a host each time that it is asked for, and serves one each time', () => {
+    const guard = new BrowserGuard('127.0.0.1', none)
+    const hosts = ['evil.example', 'evil.example', 'localhost', 'localhost', 'evil.example', 'localhost']
+    const served = hosts.map(host => guard.refusalOf({ host }) === undefined)
+    expect(served).to.deep.equal([false, false, true, true, false, true])
+  })
+
+  it('walls 5: takes no page for its own without a host, and any page of the host at a unix socket', () => {
+    for (const origin of ['http://', 'https://', '']) expect(isServed('127.0.0.1', { origin }), origin).to.equal(false)
+    expect(isServed(undefined, { host: 'any', origin: 'http://any' })).to.equal(true)
+    expect(isServed(undefined, { host: 'any', origin: 'http://other' })).to.equal(false)
+    expect(isServed(undefined, { host: 'any', 'sec-fetch-site': 'same-origin' })).to.equal(true)
+  })
+
+  it('walls 5: names origins in any case', () => {
+    const settings = { allowedOrigins: ['HTTPS://App.example'] }
+    expect(isServed('127.0.0.1', { host: 'localhost', origin: 'https://aPP.example' }, settings)).to.equal(true)
+  })
+
   const host = 'localhost:8080'
   const pages: [string, Record<string, string>, boolean][] = [
     ['a client that is no browser', {}, true],
@@ -79,6 +131,19 @@ describe('BrowserGuard', () => {
     ['a page of another port', { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-site' }, false],
     ['an image of another port', { 'sec-fetch-site': 'same-site' }, false],
     ['an address typed by the user', { 'sec-fetch-site': 'none' }, true],
+    [
+      'an address typed by the user, with the origin of a page',
+      { origin: 'https://evil.example', 'sec-fetch-site': 'none' },
+      false
+    ],
+    [
+      'an address typed by the user, with our origin',
+      { origin: 'http://localhost:8080', 'sec-fetch-site': 'none' },
+      true
+    ],
+    ['a page of ours over TLS', { origin: 'https://localhost:8080', 'sec-fetch-site': 'same-origin' }, true],
+    ['a page of ours in an older browser', { origin: 'HTTP://LocalHost:8080' }, true],
+    ['a page that is ours but for its scheme', { origin: 'ftp://localhost:8080' }, false],
     ['a page of ours', { origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' }, true],
     ['an image of ours', { 'sec-fetch-site': 'same-origin' }, true],
     ['a value nobody knows', { 'sec-fetch-site': 'same-origin, cross-site' }, false],

@@ -165,6 +165,48 @@ describe('walls 7: TLS', () => {
     expect(await metricsText()).to.contain('castellan_http_bodies_in_flight_bytes 0\n')
   })
 
+  it('ends a handshake that does not come on within the time for headers', async () => {
+    const { http } = await start({ http: { tls: write(certificateFor('one')), headersTimeoutMs: 100 } })
+    const silent = connect(Number(new URL(http.urls.shared).port), '127.0.0.1')
+    silent.on('error', () => undefined)
+    await new Promise(resolve => silent.resume().once('close', resolve))
+  })
+
+  it('is counted as one connection', async () => {
+    const { http, metricsText } = await start({ http: { tls: write(certificateFor('one')) } })
+    const socket = await shake(http.urls.shared)
+    while (!(await metricsText()).includes('castellan_http_connections 1\n')) {
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await new Promise(resolve => socket.once('data', resolve))
+    expect(await metricsText()).to.contain('castellan_http_connections 1\n')
+    socket.destroy()
+    await untilNothingIsOpen(metricsText)
+  })
+
+  it('is encrypted as the listener prefers, not as its client', async () => {
+    const { http } = await start({ http: { tls: write(certificateFor('one')) } })
+    const ciphers = ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384']
+    const chosenOf = async (preferred: readonly string[]): Promise<string> => {
+      const socket = await shake(http.urls.shared, { maxVersion: 'TLSv1.2', ciphers: preferred.join(':') })
+      const { name } = socket.getCipher()
+      socket.destroy()
+      return name
+    }
+    expect(await chosenOf(ciphers)).to.equal(await chosenOf([...ciphers].reverse()))
+  })
+
+  it('goes on where it was with a client that comes again, since it asks for no certificate', async () => {
+    const { http } = await start({ http: { tls: write(certificateFor('one')) } })
+    const first = await shake(http.urls.shared, { maxVersion: 'TLSv1.2' })
+    const session = first.getSession()
+    first.destroy()
+    const second = await shake(http.urls.shared, { maxVersion: 'TLSv1.2', session })
+    expect(second.isSessionReused()).to.equal(true)
+    second.destroy()
+  })
+
   it('is closed at once, clients in the middle of a handshake included', async () => {
     const { http } = await start({
       http: { tls: write(certificateFor('one')), headersTimeoutMs: 3_600_000, requestTimeoutMs: 3_600_000 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
@@ -7,10 +8,11 @@ import { openDoors } from '../../src/app/doors.js'
 import { answeredBefore, byHand } from '../../src/dialects/by-hand.js'
 import { type UpgradedSocket, upgradeOf } from '../../src/exchange/upgrade.js'
 import { Http } from '../../src/http/http.js'
+import { isWebsocketRequest } from '../../src/http/websocket-request.js'
 import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
 import { configOf, makeToken, TestAuthority, TestFolder } from '../support/doors.js'
 import { RawSocket } from '../support/raw-socket.js'
-import { recordingLogger, type Started, type StartSettings, startHttp, untilNothingIsHeld } from './fixtures.js'
+import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
 const UPGRADE = 'connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n'
 const ask = (path: string, headers = UPGRADE, method = 'GET'): string =>
@@ -195,6 +197,21 @@ describe('house 7: upgrades', () => {
     expect(echoes.left).to.equal(1)
   })
 
+  it('are told once when the process stops, also where it is told so twice, and those that have ended not at all', async () => {
+    const { http } = await start()
+    const [stubborn, gone] = [await open(http.urls.shared), await open(http.urls.shared)]
+    for (const socket of [stubborn, gone]) await socket.until(text => text === SWITCHED)
+    gone.destroy()
+    await until(async () => (await started.metric('castellan_http_upgraded_connections')) === 1, 'the end of one')
+    for (const { socket } of echoes.taken) socket.end = () => socket
+    const drained = http.drain(60_000)
+    expect(echoes.left).to.equal(1)
+    await http.close()
+    await drained
+    await stubborn.untilClosed()
+    expect(echoes.left).to.equal(1)
+  })
+
   it('are cut when they do not end within the time for it', async () => {
     const { http } = await start()
     const stubborn = await open(http.urls.shared)
@@ -228,6 +245,82 @@ describe('house 7: upgrades', () => {
       }
     }
     await untilNothingIsHeld(started)
+  })
+})
+
+describe('house 7: upgrades that are taken late', () => {
+  let started: Started
+  let asked: { request: IncomingMessage; response: ServerResponse } | undefined
+  let left: number
+  beforeEach(async () => {
+    asked = undefined
+    left = 0
+    started = await startHttp({
+      plugin: async app => {
+        app.addHook(
+          'preParsing',
+          byHand(exchange => void (asked = exchange))
+        )
+        app.all('/*', answeredBefore)
+      }
+    })
+  })
+  afterEach(() => started.http.close())
+
+  const open = async (): Promise<RawSocket> => {
+    const client = await RawSocket.open(started.http.urls.shared)
+    await client.send(ask('/loud/echo'))
+    await until(() => asked !== undefined, 'the request')
+    return client
+  }
+  const take = (): UpgradedSocket | undefined =>
+    upgradeOf(asked!.request)!.take({ leave: () => left++, silent: () => undefined })
+
+  it('find nobody there when their client has left, and count nothing', async () => {
+    const client = await open()
+    client.reset()
+    await untilNothingIsHeld(started)
+    expect(take()).to.equal(undefined)
+    expect(await started.metric('castellan_http_upgraded_connections')).to.equal(0)
+  })
+
+  it('are none once an answer was begun', async () => {
+    const client = await open()
+    asked!.response.writeHead(200)
+    expect(take()).to.equal(undefined)
+    asked!.response.end('answer')
+    expect(await client.untilClosed()).to.match(/^HTTP\/1\.1 200 .*answer/s)
+    await untilNothingIsHeld(started)
+  })
+
+  it('are told at once when the process stops already', async () => {
+    const client = await open()
+    const drained = started.http.drain(60_000)
+    const upgraded = take()
+    expect(left).to.equal(1)
+    upgraded!.socket.end('bye')
+    expect(await client.untilClosed()).to.equal('bye')
+    await drained
+    expect(left).to.equal(1)
+  })
+})
+
+describe('house 7: requests for the websocket protocol', () => {
+  it('are those that have no body, in any case', () => {
+    const isOne = (headers: object, method = 'GET'): boolean =>
+      isWebsocketRequest({ method, headers } as IncomingMessage)
+    for (const upgrade of ['websocket', 'WebSocket']) expect(isOne({ upgrade })).to.equal(true)
+    expect(isOne({ upgrade: 'websocket', 'content-length': '0' })).to.equal(true)
+    for (const headers of [
+      {},
+      { upgrade: 'h2c' },
+      { upgrade: 'websocket', 'content-length': '1' },
+      { upgrade: 'websocket', 'content-length': '' },
+      { upgrade: 'websocket', 'transfer-encoding': 'chunked' }
+    ]) {
+      expect(isOne(headers), JSON.stringify(headers)).to.equal(false)
+    }
+    expect(isOne({ upgrade: 'websocket' }, 'POST')).to.equal(false)
   })
 })
 

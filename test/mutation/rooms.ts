@@ -12,6 +12,7 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
     ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
   ],
   dispatcher: ['test/dispatcher', 'test/router'],
+  http: ['test/http', 'test/access/doors.test.ts'],
   processors: ['test/processors', 'test/router'],
   wal: ['test/wal', 'test/main/wal.test.ts']
 }
