@@ -14,6 +14,7 @@ Changes the sources of a room in one place at a time and sees whether its tests 
   --sample N       so many mutants of each room, drawn by lot; default 60; all: every one
   --seed S         another seed draws others; default 1
   --file PATTERN   only files whose path contains this, or, behind a !, only others; may be given several times
+  --tests PATTERN  only these tests of the room, in the same way: what is left out notices nothing
   --changed BASE   instead of a room: only lines of src that changed since this commit, most changed room first
   --minutes M      begins no new mutant after so many minutes
   --jobs N         processes side by side; default 1
@@ -26,6 +27,7 @@ const { values, positionals } = parseArgs({
     sample: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     file: { type: 'string', multiple: true, default: [] },
+    tests: { type: 'string', multiple: true, default: [] },
     changed: { type: 'string' },
     minutes: { type: 'string', default: '600' },
     jobs: { type: 'string', default: '1' },
@@ -54,7 +56,7 @@ async function scoreRoom(room: string, changed?: ReadonlyMap<string, readonly Li
   if (values.list || mutants.length === 0) return { room, outOf, counts }
   const sandbox = await createSandbox(files)
   try {
-    const tests = testsOf(room).map(file => file.replace(/\.ts$/, '.js'))
+    const tests = chosenFiles(testsOf(room), values.tests).map(file => file.replace(/\.ts$/, '.js'))
     const coverage = await coverageOf(sandbox, tests, { jobs: Number(values.jobs), until })
     for (const failing of coverage.failing) console.log(`  fails without a mutant, and is left out: ${failing}`)
     const waiting = [...mutants]

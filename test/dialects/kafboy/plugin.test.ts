@@ -1,0 +1,133 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect } from 'chai'
+import { MODERN_TYPE } from '../../../src/exchange/modern-answers.js'
+import { silentLogger } from '../../../src/model.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { brief, type Served, serve, taken } from './harness.js'
+
+describe('kafboy: its start, its end, and what goes wrong', () => {
+  let served: Served
+  let lines: string[]
+  beforeEach(() => {
+    lines = []
+  })
+  afterEach(() => served?.close())
+
+  const note = (level: string) => (what: { setting?: string; node?: string }, text: string) =>
+    void lines.push(`${level} ${what.setting ?? what.node ?? ''} ${text}`)
+  const log = { ...silentLogger, info: note('info'), warn: note('warn'), error: note('error') }
+
+  it('says which of its settings have no effect', async () => {
+    served = await serve({ log, settings: { perPartitionWorkers: 100, retries: 3 } })
+    const words = 'is accepted and has no effect'
+    expect(lines).to.deep.equal([
+      `info dialects.kafboy.perPartitionWorkers dialects.kafboy.perPartitionWorkers ${words}`,
+      `info dialects.kafboy.retries dialects.kafboy.retries ${words}`
+    ])
+  })
+
+  it('asks its load balancer once, unless it is the master', async () => {
+    let asked = 0
+    const balancer = createServer((_, response) => {
+      asked++
+      response.end('node2@some-host')
+    })
+    await new Promise<void>(resolve => balancer.listen(0, '127.0.0.1', resolve))
+    const loadBalancer = `http://127.0.0.1:${(balancer.address() as AddressInfo).port}/disco`
+    const settings = { loadBalancer, loadBalancerNodes: ['node2@some-host'] }
+    const master = await serve({ log, settings: { ...settings, master: true } })
+    served = await serve({ log, settings })
+    while (lines.length === 0) await new Promise(setImmediate)
+    expect([asked, lines.length]).to.deep.equal([1, 1])
+    expect(lines[0]).to.match(/^info node2@some-host the load balancer of kafboy has named a node; nothing/)
+    await master.close()
+    balancer.close()
+  })
+
+  it('hands on what waits for a batch when it stops, and its hooks are gone then', async () => {
+    served = await serve({ settings: {} })
+    await served.post('/batch/async/t', 'a=1')
+    expect(taken(served.gateway)).to.deep.equal([])
+    await served.stop()
+    expect(taken(served.gateway)).to.deep.equal(['t {"a":"1"}'])
+  })
+
+  it('obeys the limit of the server for bodies when that is smaller', async () => {
+    served = await serve({ settings: { maxBodyBytes: 2 * 1024 * 1024 } })
+    const largest = 'x'.repeat(1024 * 1024)
+    expect((await served.post('/async/t', largest)).status).to.equal(200)
+    expect(brief(await served.post('/async/t', `${largest}x`))).to.equal('400 {"error":"no_body"}')
+    expect(brief(await served.post('/echo_post', `${largest}x`))).to.equal('400 {"error":"no_body"}')
+  })
+
+  it('a bug is answered 500 without a body, and nothing is known of the records', async () => {
+    const gateway = new FakeGateway()
+    gateway.produce = () => {
+      throw new Error('made up')
+    }
+    served = await serve({ log, gateway })
+    const answer = await served.post('/async/t', 'a=1')
+    expect([brief(answer), answer.headers['x-castellan-persisted']]).to.deep.equal(['500', 'unknown'])
+    expect(answer.headers).not.to.have.property('content-type')
+    expect(lines).to.deep.equal(['error  a kafboy request failed unexpectedly'])
+    expect(await served.metrics.registry.metrics()).to.match(/^kafboy_requests_total\{mode="async",code="500"\} 1$/m)
+  })
+
+  it('ends the connection where a body is left unread, and only there', async () => {
+    served = await serve()
+    const connectionOf = async (method: string, path: string, body?: string, headers = {}): Promise<unknown> =>
+      (await served.ask(method, path, body, headers)).headers.connection
+    const large = 'x'.repeat(64_001)
+    const chunked = { 'transfer-encoding': 'chunked' }
+    expect(await connectionOf('GET', '/async/t')).to.equal('keep-alive')
+    expect(await connectionOf('PUT', '/async/t', 'a=1')).to.equal('close')
+    expect(await connectionOf('PUT', '/async/t', 'a=1', chunked)).to.equal('close')
+    expect(await connectionOf('POST', '/async/t', large)).to.equal('close')
+    expect(await connectionOf('POST', '/disco', large)).to.equal('close')
+    expect(await connectionOf('POST', '/async/t', '=x')).to.equal('keep-alive')
+  })
+
+  it('says nothing of records where none are produced', async () => {
+    served = await serve()
+    for (const [method, path, body] of [
+      ['GET', '/disco', undefined],
+      ['POST', '/echo_post', 'a=1'],
+      ['POST', '/nowhere', 'a=1'],
+      ['POST', '/async/%zz', 'a=1']
+    ] as const) {
+      expect((await served.ask(method, path, body)).headers).not.to.have.property('x-castellan-persisted')
+    }
+  })
+
+  it('waits as long as its settings say: for Kafka, for an outcome nobody waits for, and for room', async () => {
+    served = await serve({ settings: { syncTimeoutMs: 70, asyncTimeoutMs: 90 } })
+    await served.post('/sync/t', 'a=1')
+    await served.post('/async/t', 'a=1')
+    expect(served.gateway.calls.map(({ options }) => options)).to.deep.equal([
+      { partitioner: 'random', deadlineMs: 70, roomWaitMs: 0 },
+      { partitioner: 'random', durability: 'memory', deadlineMs: 90, roomWaitMs: 0 }
+    ])
+  })
+
+  it('says of accepted records in the modern form which are, and which were refused', async () => {
+    const refuse = (_: unknown, index: number) => (index === 1 ? failure('overloaded') : undefined)
+    served = await serve({ gateway: new FakeGateway({ refuse }), settings: { payload: 'fields' } })
+    const answer = await served.post('/async/t', 'a=1&b=2', { accept: MODERN_TYPE })
+    const { records } = JSON.parse(answer.body) as { records: { error?: { code: string } }[] }
+    expect(records.map(({ error }) => error?.code)).to.deep.equal([undefined, 'overloaded'])
+    expect(answer.headers['x-castellan-persisted']).to.equal('pn')
+    expect(await served.metrics.registry.metrics()).to.match(/^kafboy_requests_total\{mode="async",code="502"\} 1$/m)
+  })
+
+  it('says of records that were refused beside others which are on their way', async () => {
+    const refuse = (_: unknown, index: number) => (index === 1 ? failure('overloaded') : undefined)
+    const gateway = new FakeGateway({ refuse, outcome: () => delivered() })
+    served = await serve({ gateway, settings: { payload: 'fields' } })
+    const answer = await served.post('/async/t', 'a=1&b=2&c=3')
+    expect([brief(answer), answer.headers['x-castellan-persisted']]).to.deep.equal([
+      '503 {"error":"system queue full"}',
+      'pnp'
+    ])
+  })
+})
