@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,6 +88,23 @@ describe('the lock of a directory', () => {
     second.release()
     expect(await isLocked(directory)).to.equal(false)
     expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('that a process takes while another one is about to remove a dead one is put back', async () => {
+    const elsewhere = join(directory, 'elsewhere')
+    const owner = await DirectoryLock.take(elsewhere, () => undefined)
+    const path = join(directory, 'LOCK')
+    writeFileSync(path, 'left by a dead process')
+    const taking = failureOf(take())
+    // It has found the lock dead by now, and learns of it in the next turn.
+    for (let ticks = 0; ticks < 10; ticks++) await new Promise<void>(resolve => process.nextTick(resolve))
+    renameSync(join(elsewhere, 'LOCK'), path)
+    const { ino } = statSync(path)
+    expect((await taking)?.message).to.match(/another process uses the durable log/)
+    expect(statSync(path).ino).to.equal(ino)
+    expect(readdirSync(directory).sort()).to.deep.equal(['LOCK', 'elsewhere'])
+    owner.release()
+    rmSync(path)
   })
 
   it('says why it cannot be taken, and leaves everything as it is', async () => {

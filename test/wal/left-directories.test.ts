@@ -29,7 +29,7 @@ describe('directories of logs that no worker has any more', () => {
   })
 
   it('are none that are not logs, or hold nothing', () => {
-    const root = rootWith('worker-x', 'worker-0', 'worker-01', 'other')
+    const root = rootWith('worker-x', 'worker-0', 'worker-01', 'other', 'old-worker-1', 'worker-1-old')
     mkdirSync(join(root, 'worker-2'))
     expect(leftDirectories(root, 1)).to.deep.equal([])
     expect(leftDirectories(join(root, 'nowhere'), 1)).to.deep.equal([])

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -168,6 +168,29 @@ describe('the process and the thread of the durable log', () => {
     await host.sync()
     expect(warnings).to.deep.equal([[{ slab: 'x' }, 'damaged']])
     await host.close()
+  })
+
+  it('tell each other of damage and of a disk that fails, with the reason', async () => {
+    const { host } = await open()
+    await host.commit(entries('a', 'b'))
+    await host.close()
+    const slab = join(path, '0000000000000001.slab')
+    const bytes = readFileSync(slab)
+    bytes[bytes.length - 1]! ^= 1
+    bytes[64 + 40 + 'default/orders'.length]! ^= 1
+    writeFileSync(slab, bytes)
+    const again = (await open()).host
+    // What the next slab would be called is taken.
+    mkdirSync(join(path, '0000000000000002.slab'))
+    expect(await again.commit(entries('c'))).to.include({ committedCount: 0 })
+    await again.close()
+    expect(warnings.map(([, message]) => message)).to.deep.equal([
+      'entries of the durable log are damaged and cannot be delivered',
+      'the durable log could not be written'
+    ])
+    expect(warnings[0]![0]).to.deep.equal({ damagedEntries: 1 })
+    expect(warnings[1]![0]).to.include({ code: 'EEXIST' })
+    expect(warnings[1]![0]).to.have.property('reason').that.contains('EEXIST')
   })
 
   for (const [how, code, message] of [
