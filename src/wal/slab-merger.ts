@@ -52,15 +52,14 @@ export class SlabMerger {
     )
   }
 
-  /** Merges the oldest slabs that are worth it. Returns false when there are none, or it failed. */
-  mergeNext(): boolean {
+  /** Merges the oldest slabs that are worth it, if there are any. When that fails, they stay as they are. */
+  mergeNext(): void {
     const run = this.#nextRun()
-    if (run.length === 0) return false
+    if (run.length === 0) return
     let merged: Slab | undefined
     const isMerged = tryTo(() => (merged = this.#merge(run)))
     if (merged) this.#replace(run, merged)
     else if (!isMerged) tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
-    return merged !== undefined
   }
 
   /** Slabs one behind the other, of which at least one is sparse. */
