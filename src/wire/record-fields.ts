@@ -38,7 +38,7 @@ export class RecordFields {
   }
 
   /**
-   * Exact up to 2^53, far beyond any timestamp.
+   * Exact up to 2^52, far beyond any timestamp.
    *
    * @throws DamagedRecordsError when it goes on for more than ten bytes
    */

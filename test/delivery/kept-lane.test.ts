@@ -169,6 +169,17 @@ describe('delivery: a lane of records that are kept on disk', () => {
     expect([stage.isReady, stage.lane.setAside()]).to.deep.equal([false, undefined])
   })
 
+  it('is not idle while records wait behind a batch that was set aside', async () => {
+    stage.append('A')
+    const batch = stage.requireBatch()
+    stage.append('B')
+    await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
+    stage.lane.setAside()
+    expect([stage.lane.isIdle, stage.budget.records]).to.deep.equal([false, 1])
+    stage.lane.takeBack()
+    expect([stage.lane.isIdle, stage.budget.records]).to.deep.equal([true, 0])
+  })
+
   it('makes it no less uncertain that a batch came back, nor the next one', async () => {
     stage.append('A')
     await answer(stage.requireBatch(), unanswered)

@@ -9,6 +9,7 @@ import { LaneSchedule } from '../../src/delivery/lane-schedule.js'
 import { checkRecord } from '../../src/delivery/record-checks.js'
 import type { Ticket } from '../../src/delivery/ticket.js'
 import { silentLogger } from '../../src/model.js'
+import { CodecUnavailableError } from '../../src/wire/codec-unavailable-error.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { turns } from '../support/turns.js'
 
@@ -176,6 +177,27 @@ describe('delivery: metrics', () => {
     metrics.report(stats({ delivered: 6, lanes: 3, oldestRecordAgeMs: 7 }))
     expect(sent).to.deep.equal(['delivered_records', 'lanes'])
   })
+
+  it('are all of delivery, each under its name', () => {
+    const gauges: Record<string, number> = {}
+    const note = (component: string, name: string, _tags: object, value: number): void =>
+      void (gauges[`${component} ${name}`] = value)
+    const metrics = new DeliveryMetrics({ count: note, gauge: note, time: note } as never, 1_000)
+    const buffered = { bufferedRecords: 1, bufferedBytes: 2, stuckBytes: 3 }
+    metrics.report(stats({ ...buffered, unknownTopics: 4, lanes: 5, lanesBackingOff: 6, failed: 7, withdrawn: 8 }))
+    expect(gauges).to.deep.equal({
+      'delivery buffer_limit_bytes': 1_000,
+      'delivery buffered_records': 1,
+      'delivery buffered_bytes': 2,
+      'delivery stuck_bytes': 3,
+      'delivery unknown_topics': 4,
+      'delivery lanes': 5,
+      'delivery lanes_backing_off': 6,
+      'delivery failed_records': 7,
+      'delivery withdrawn_records': 8,
+      'delivery oldest_record_age_seconds': 0
+    })
+  })
 })
 
 describe('delivery: lanes that have something to send', () => {
@@ -248,6 +270,26 @@ describe('delivery: lanes that have something to send', () => {
     await turns(2)
     expect(sent.map(({ batches }) => batches)).to.deep.equal([['b']])
     expect(broken.closed).to.include({ persisted: 'unknown' })
+    expect(broken.closed).to.have.property('message').that.contains('a bug')
+  })
+
+  it('are told what is missing where their compression is not available', async () => {
+    const sent: unknown[] = []
+    const schedule = scheduleOf(sent)
+    const lane = laneOf('a', new CodecUnavailableError('zstd', 'zstd-package', new Error('no binary')))
+    schedule.ready(lane)
+    await turns(2)
+    expect([sent, lane.closed]).to.deep.equal([
+      [],
+      {
+        type: 'failed',
+        code: 'protocol',
+        errorCode: undefined,
+        message: 'zstd is not available here: the package zstd-package cannot be loaded (no binary)',
+        persisted: 'unknown',
+        retriable: false
+      }
+    ])
   })
 })
 
