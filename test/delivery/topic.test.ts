@@ -1,70 +1,13 @@
 import { expect } from 'chai'
-import { Budget } from '../../src/delivery/budget.js'
-import type { DeliveryCounters } from '../../src/delivery/lane-deps.js'
-import { newNumbering } from '../../src/delivery/numbering.js'
-import { partitioners } from '../../src/delivery/partitioners.js'
-import { RoomQueues } from '../../src/delivery/room-queues.js'
-import { type DeliverySettings, toDeliverySettings } from '../../src/delivery/settings.js'
-import { MemoryTicket } from '../../src/delivery/ticket.js'
-import { Topic } from '../../src/delivery/topic.js'
-import { UnknownTopics } from '../../src/delivery/unknown-topics.js'
-import { type RecordFailure, silentLogger } from '../../src/model.js'
+import type { DeliverySettings } from '../../src/delivery/settings.js'
+import type { MemoryTicket } from '../../src/delivery/ticket.js'
+import type { Topic } from '../../src/delivery/topic.js'
 import type { TopicNews } from '../../src/operations.js'
-import { SlabPool } from '../../src/wire/slab-pool.js'
-import { record } from '../support/delivery-harness.js'
+import { START_MS, TopicStage } from '../support/topic-stage.js'
 
 /** What the first record of a request is charged beside its bytes, and what any other is. */
 const FIRST_BYTES = 1_024
 const OTHER_BYTES = 256
-const START_MS = 100_000
-
-/** Topics, and everything around them in sight. Nothing is ever sent. */
-class TopicStage {
-  nowMs = START_MS
-  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
-  readonly budget: Budget
-  readonly unknown: UnknownTopics<Topic>
-  readonly rooms: RoomQueues
-  readonly asked: string[] = []
-  readonly settings: DeliverySettings
-
-  constructor(settings: Partial<DeliverySettings> = {}) {
-    this.settings = toDeliverySettings(settings)
-    this.budget = new Budget(this.settings.maxBytes, () => undefined)
-    this.unknown = new UnknownTopics(this.settings, topic => this.asked.push(`forgotten ${topic.name}`))
-    this.rooms = new RoomQueues(this.settings.maxBytes, () => undefined)
-  }
-
-  topic(name: string): Topic {
-    const { settings, counters, budget, unknown, rooms, asked } = this
-    return new Topic(name, {
-      settings,
-      counters,
-      budget,
-      unknown,
-      rooms,
-      clock: () => this.nowMs,
-      random: () => 0,
-      log: silentLogger,
-      slabs: new SlabPool(0),
-      cluster: { clusterId: undefined, awayBecause: 'nobody is there' },
-      schedule: { ready: () => undefined, emptied: () => undefined },
-      numbers: { numbering: () => newNumbering(7n, 0), usedUp: () => undefined },
-      follow: (topic, anew) => asked.push(`follow ${topic.name}${anew ? ' anew' : ''}`),
-      unfollow: topic => asked.push(`unfollow ${topic.name}`)
-    })
-  }
-
-  /** A request of one record, `deadlineMs` and `roomWaitMs` from now. */
-  ticket(records = 1, deadlineMs = 60_000, roomWaitMs = 0): MemoryTicket {
-    return new MemoryTicket(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + roomWaitMs)
-  }
-
-  /** The code with which a record was refused, or `undefined`. */
-  put(topic: Topic, value: string, ticket = this.ticket(), index = 0, partition?: number): RecordFailure | undefined {
-    return topic.put(record(topic.name, value, partition), partitioners.murmur2, 1, ticket, index, this.nowMs)
-  }
-}
 
 const known = (partitionCount: number) =>
   ({ type: 'known', topic: 't', partitionCount, topicId: undefined, isDoubted: false }) as const satisfies TopicNews

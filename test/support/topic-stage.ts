@@ -1,0 +1,69 @@
+import { Budget } from '../../src/delivery/budget.js'
+import type { DeliveryCounters } from '../../src/delivery/lane-deps.js'
+import { newNumbering } from '../../src/delivery/numbering.js'
+import { partitioners } from '../../src/delivery/partitioners.js'
+import { RoomQueues } from '../../src/delivery/room-queues.js'
+import { type DeliverySettings, toDeliverySettings } from '../../src/delivery/settings.js'
+import { MemoryTicket } from '../../src/delivery/ticket.js'
+import { type MemoryDeps, Topic } from '../../src/delivery/topic.js'
+import { UnknownTopics } from '../../src/delivery/unknown-topics.js'
+import { type RecordFailure, silentLogger } from '../../src/model.js'
+import { SlabPool } from '../../src/wire/slab-pool.js'
+import { record } from './delivery-harness.js'
+
+/** When a stage begins. */
+export const START_MS = 100_000
+
+/** Topics, and everything around them in sight. Nothing is ever sent. */
+export class TopicStage {
+  nowMs = START_MS
+  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly budget: Budget
+  readonly unknown: UnknownTopics<Topic>
+  readonly rooms: RoomQueues
+  readonly asked: string[] = []
+  readonly settings: DeliverySettings
+
+  constructor(settings: Partial<DeliverySettings> = {}) {
+    this.settings = toDeliverySettings(settings)
+    this.budget = new Budget(this.settings.maxBytes, () => undefined)
+    this.unknown = new UnknownTopics(this.settings, topic => this.asked.push(`forgotten ${topic.name}`))
+    this.rooms = new RoomQueues(this.settings.maxBytes, () => undefined)
+  }
+
+  get deps(): MemoryDeps {
+    const { settings, counters, budget, rooms } = this
+    return {
+      settings,
+      counters,
+      budget,
+      rooms,
+      clock: () => this.nowMs,
+      random: () => 0,
+      log: silentLogger,
+      slabs: new SlabPool(0),
+      cluster: { clusterId: undefined, awayBecause: 'nobody is there' },
+      schedule: { ready: () => undefined, emptied: () => undefined },
+      numbers: { numbering: () => newNumbering(7n, 0), usedUp: () => undefined }
+    }
+  }
+
+  topic(name: string): Topic {
+    return new Topic(name, {
+      ...this.deps,
+      unknown: this.unknown,
+      follow: (topic, anew) => this.asked.push(`follow ${topic.name}${anew ? ' anew' : ''}`),
+      unfollow: topic => this.asked.push(`unfollow ${topic.name}`)
+    })
+  }
+
+  /** A request of one record, `deadlineMs` and `roomWaitMs` from now. */
+  ticket(records = 1, deadlineMs = 60_000, roomWaitMs = 0): MemoryTicket {
+    return new MemoryTicket(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + roomWaitMs)
+  }
+
+  /** The code with which a record was refused, or `undefined`. */
+  put(topic: Topic, value: string, ticket = this.ticket(), index = 0, partition?: number): RecordFailure | undefined {
+    return topic.put(record(topic.name, value, partition), partitioners.murmur2, 1, ticket, index, this.nowMs)
+  }
+}
