@@ -1,27 +1,26 @@
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
+import { endOnSignals, sayWithTime } from '../support/tool.js'
+import { countOption, listOption, numberFrom, toolOptions, usageError } from '../support/tool-options.js'
 import { type BacklogOptions, runBacklog } from './run-backlog.js'
 
-/**
- * A backlog that grows on disk while there is no Kafka, over a kill of the gateway, and drains when Kafka is back:
- * memory stays bounded, the start is quick, everything comes in order, and the disk is free again. Then the same with
- * 10,000 topics, without and with 100 of them gone.
- *
- *   npm run test:backlog
- *   npm run test:backlog -- --gb 10 --topics 0
- *   npm run test:backlog -- --gb 0 --set wal.readAheadBytes=33554432
- */
-const { values } = parseArgs({
-  options: {
-    /** Of the first part; 0: without it. */
-    gb: { type: 'string', default: '2' },
-    'value-bytes': { type: 'string', default: '4096' },
-    /** Of the second part; 0: without it. */
-    topics: { type: 'string', default: '10000' },
-    /** Further settings of the gateway: `NAME=VALUE`. */
-    set: { type: 'string', multiple: true, default: [] }
-  }
-})
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+const command = new Command('npm run test:backlog --')
+  .description(
+    'A backlog that grows on disk while there is no Kafka, over a kill of the gateway, and drains when Kafka is back:\n' +
+      'memory stays bounded, the start is quick, everything comes in order, and the disk is free again. Then the same with\n' +
+      'many topics, without and with 100 of them gone.'
+  )
+  .addOption(new Option('--gb <N>', 'size of the first part; 0: without it').argParser(numberFrom(0)).default(2))
+  .addOption(countOption('--value-bytes <N>', 'size of a value', 4_096))
+  .addOption(countOption('--topics <N>', 'topics of the second part; 0: without it', 10_000, 0))
+  .addOption(listOption('--set <NAME=VALUE>', 'settings of the gateway'))
+const values = toolOptions<{
+  readonly gb: number
+  readonly valueBytes: number
+  readonly topics: number
+  readonly set: readonly string[]
+}>(command)
+if (values.gb === 0 && values.topics === 0) usageError(command, '--gb 0 --topics 0 leaves nothing to measure')
+endOnSignals()
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -30,9 +29,7 @@ const GONE = 100
 /** What the others lose of their pace to topics that are gone, at most. */
 const WANTED_PACE = 0.7
 
-const startedAt = performance.now()
-const say = (line: string): void =>
-  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${line}`)
+const say = sayWithTime()
 
 let failures = 0
 
@@ -53,9 +50,8 @@ async function measure(name: string, options: Omit<BacklogOptions, 'say' | 'sett
   return drainedPerSecond
 }
 
-const valueBytes = Number(values['value-bytes'])
-const topics = Number(values.topics)
-const bytes = Math.round(Number(values.gb) * GIB)
+const { topics, valueBytes } = values
+const bytes = Math.round(values.gb * GIB)
 if (bytes > 0) await measure('backlog', { bytes, valueBytes, topics: 8, goneTopics: 0 })
 if (topics > 0) {
   const many = { bytes: TOPICS_BYTES, valueBytes: 1_024, topics }

@@ -2,33 +2,37 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
 import { Children } from '../main/child.js'
 import { HostileHttp, play } from '../support/hostile-http.js'
 import { SeededRandom } from '../support/random.js'
+import { countOption, seedOption, toolOptions, usageError } from '../support/tool-options.js'
 import { brokerAttacks } from './broker-attacks.js'
 import { startEvilBroker } from './evil-broker.js'
 import { GatewayUnderAttack } from './gateway-process.js'
 import { type Attack, httpAttacks, type Targets } from './http-attacks.js'
 import type { PoliteReport } from './polite-client.js'
 
-/**
- * A hostile hour: attacks at random on a gateway in a process of its own, beside one polite client. Of whatever is done
- * to the gateway, the polite client's records must arrive within their deadline, memory must stay bounded, and in the
- * end nothing may be held for anybody.
- *
- *   npm run test:hostile -- --seconds 60 --seed 7
- */
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '600' },
-    /** Only attacks whose name holds this. */
-    only: { type: 'string', default: '' },
-    seed: { type: 'string', default: String((Math.random() * 2 ** 31) | 0) }
-  }
-})
-const seconds = Number(values.seconds)
-const seed = Number(values.seed)
+const command = new Command('npm run test:hostile --')
+  .description(
+    'Attacks at random on a gateway in a process of its own, beside one polite client. Whatever is done to the gateway, the\n' +
+      "polite client's records must arrive within their deadline, memory must stay bounded, and in the end nothing may be held."
+  )
+  .addOption(countOption('--seconds <S>', 'how long', 600))
+  .option('--only <TEXT>', 'only attacks whose name contains this', '')
+  .addOption(seedOption())
+const { seconds, seed, only } = toolOptions<{
+  readonly seconds: number
+  readonly seed: number
+  readonly only: string
+}>(command)
+const attacks = Object.entries<Attack>({ ...httpAttacks, ...brokerAttacks })
+const chosen = attacks.filter(([name]) => name.includes(only))
+if (chosen.length === 0)
+  usageError(
+    command,
+    `--only ${only}: no attack has it in its name; there are ${attacks.map(([name]) => name).join(', ')}`
+  )
 
 const ATTACKERS = 3
 const FUZZERS = 10
@@ -49,11 +53,8 @@ function check(name: string, problem: string | undefined): void {
 }
 
 async function attack(targets: Targets, random: SeededRandom, counts: Map<string, number>, signal: AbortSignal) {
-  const attacks = Object.entries<Attack>({ ...httpAttacks, ...brokerAttacks }).filter(([name]) =>
-    name.includes(values.only)
-  )
   while (!signal.aborted) {
-    const [name, run] = random.pick(attacks)
+    const [name, run] = random.pick(chosen)
     counts.set(name, (counts.get(name) ?? 0) + 1)
     check(name, await run(targets, random).catch((error: Error) => (signal.aborted ? undefined : error.message)))
     await sleep(random.between(0, 100))

@@ -1,25 +1,28 @@
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
+import { endOnSignals, sayWithTime } from '../support/tool.js'
+import { countOption, listOption, seedOption, toolOptions } from '../support/tool-options.js'
 import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
 
-/**
- * `npm run build && node --import tsx test/kafka/chaos.ts [--seconds 300] [--seed N] [--controller] [--set NAME=VALUE]`:
- * the gateway, with other settings if need be, against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved.
- */
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '300' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    controller: { type: 'boolean', default: false },
-    set: { type: 'string', multiple: true, default: [] }
-  }
-})
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+const values = toolOptions<{
+  readonly seconds: number
+  readonly seed: number
+  readonly controller: boolean
+  readonly set: readonly string[]
+}>(
+  new Command('node --import tsx test/kafka/chaos.ts')
+    .description(
+      'The gateway against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved. Build first.'
+    )
+    .addOption(countOption('--seconds <S>', 'how long', 300))
+    .addOption(seedOption())
+    .option('--controller', 'every fault hits the active controller', false)
+    .addOption(listOption('--set <NAME=VALUE>', 'settings of the gateway'))
+)
+endOnSignals()
 
-const startedAt = performance.now()
-const say = (line: string): void =>
-  console.log(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`)
+const say = sayWithTime()
 say(`seed ${values.seed}, ${values.seconds} s${values.controller ? ', every fault hits the active controller' : ''}`)
 try {
   requirePrograms('java', 'keytool', 'mvn', 'kcat')
@@ -28,8 +31,8 @@ try {
     say(`Apache Kafka ${cluster.version}, 3 nodes: ${cluster.bootstrap}`)
     const result = await runChaos({
       cluster,
-      seconds: Number(values.seconds),
-      seed: Number(values.seed),
+      seconds: values.seconds,
+      seed: values.seed,
       controllerOnly: values.controller,
       gatewayFlags: values.set.flatMap(setting => ['--set', setting]),
       say

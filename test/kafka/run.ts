@@ -1,18 +1,24 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
 import Mocha from 'mocha'
 import { shareTarget } from '../support/target-cluster.js'
+import { endOnSignals } from '../support/tool.js'
+import { toolOptions, usageError } from '../support/tool-options.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
 import { asTarget, setRunningKafka } from './shared-cluster.js'
 
-/**
- * `npm run test:kafka [-- --grep TEXT] [-- FILE…]`: the integration suite and the tests of this folder against real
- * Kafka. The cluster runs below this process and mocha inside it, so that tests can kill and pause brokers.
- */
-const { values, positionals } = parseArgs({ options: { grep: { type: 'string' } }, allowPositionals: true })
+const command = new Command('npm run test:kafka --')
+  .description(
+    'The integration suite and the tests of test/kafka against real Kafka. The cluster runs below this process and mocha\n' +
+      'inside it, so that tests can kill and pause brokers.'
+  )
+  .argument('[FILE...]', 'test files; default: all of them')
+  .option('--grep <TEXT>', 'only tests whose title contains this')
+const { grep } = toolOptions<{ readonly grep?: string }>(command)
+for (const file of command.args) if (!existsSync(file)) usageError(command, `there is no file ${file}`)
 
 const filesEndingWith = (folder: string, end: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -21,15 +27,15 @@ const filesEndingWith = (folder: string, end: string): string[] =>
     .map(name => join(folder, name))
 
 const files =
-  positionals.length > 0
-    ? positionals.map(file => resolve(file))
+  command.args.length > 0
+    ? command.args.map(file => resolve(file))
     : [
         ...filesEndingWith(join(import.meta.dirname, '../integration'), '.test.ts'),
         ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
       ]
 
 async function runMocha(): Promise<{ passed: number; failed: number }> {
-  const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(values.grep ? { grep: values.grep } : {}) })
+  const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(grep && { grep }) })
   for (const file of files) {
     // Loaded here, since mocha's own loader may give the tests another copy of the modules that hold the cluster.
     mocha.suite.emit('pre-require', globalThis, file, mocha)
@@ -63,8 +69,8 @@ async function main(): Promise<number> {
   }
 }
 
-// However it ends, the workspace's janitor stops the brokers; this only makes the exit code say it.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+// However it ends, the workspace's janitor stops the brokers.
+endOnSignals()
 
 try {
   process.exitCode = await main()

@@ -1,45 +1,54 @@
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
 import { KafkaCluster } from '../kafka/cluster.js'
 import { requirePrograms } from '../kafka/requirements.js'
 import { asTarget } from '../kafka/shared-cluster.js'
 import { explain } from '../support/history-checker.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { endOnSignals, sayWithTime } from '../support/tool.js'
+import { countOption, listOption, seedOption, toolOptions } from '../support/tool-options.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
-/**
- * Clients of every kind write while the gateway is killed at random moments; in the end everything that is in Kafka is
- * compared with what they were told.
- *
- *   npm run test:kill                                 the embedded broker, then real Kafka, then with brokers killed too
- *   npm run test:kill -- --on kafka --kills 10 --records 100000 --seed 7
- *   npm run test:kill -- --on embedded --workers 2    one of two workers is killed, or the process that started them, or all
- */
-const { values } = parseArgs({
-  options: {
-    on: { type: 'string', multiple: true, default: ['embedded', 'kafka', 'kafka-killed'] },
-    kills: { type: 'string', default: '50' },
-    records: { type: 'string', default: '1000000' },
-    seed: { type: 'string', default: String((Math.random() * 2 ** 31) | 0) },
-    workers: { type: 'string', default: '1' },
-    set: { type: 'string', multiple: true, default: [] }
-  }
-})
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+const CLUSTERS = ['embedded', 'kafka', 'kafka-killed'] as const
+type ClusterName = (typeof CLUSTERS)[number]
 
-const startedAt = performance.now()
-const say = (line: string): void =>
-  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${line}`)
+const values = toolOptions<{
+  readonly on: readonly ClusterName[]
+  readonly kills: number
+  readonly records: number
+  readonly seed: number
+  readonly workers: number
+  readonly set: readonly string[]
+}>(
+  new Command('npm run test:kill --')
+    .description(
+      'Clients of every kind write while the gateway is killed at random moments; in the end everything that is in Kafka is\n' +
+        'compared with what they were told. With --workers 2 one of two workers is killed, or the process that started them, or all.'
+    )
+    .addOption(
+      new Option('--on <WHERE...>', 'the embedded broker, real Kafka, or real Kafka whose brokers are killed, too')
+        .choices(CLUSTERS)
+        .default([...CLUSTERS])
+    )
+    .addOption(countOption('--kills <N>', 'kills of the gateway', 50))
+    .addOption(countOption('--records <N>', 'records that are written', 1_000_000))
+    .addOption(countOption('--workers <N>', 'processes of the gateway', 1))
+    .addOption(seedOption())
+    .addOption(listOption('--set <NAME=VALUE>', 'settings of the gateway'))
+)
+endOnSignals()
 
-async function runOn(where: string): Promise<boolean> {
+const say = sayWithTime()
+
+async function runOn(where: ClusterName): Promise<boolean> {
   const cluster = await clusterOf(where)
   const options: KillOptions = {
     cluster: cluster.target,
-    kills: Number(values.kills),
-    records: Number(values.records),
+    kills: values.kills,
+    records: values.records,
     clients: { sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
-    seed: Number(values.seed),
+    seed: values.seed,
     killsBrokers: where === 'kafka-killed',
-    workers: Number(values.workers),
+    workers: values.workers,
     settings: values.set,
     say
   }
@@ -60,12 +69,11 @@ async function runOn(where: string): Promise<boolean> {
   }
 }
 
-async function clusterOf(where: string): Promise<{ readonly target: TargetCluster; close(): Promise<void> }> {
+async function clusterOf(where: ClusterName): Promise<{ readonly target: TargetCluster; close(): Promise<void> }> {
   if (where === 'embedded') {
     const target = await targetCluster()
     return { target, close: () => target.close() }
   }
-  if (where !== 'kafka' && where !== 'kafka-killed') throw new Error(`--on takes embedded, kafka or kafka-killed`)
   requirePrograms('java', 'keytool', 'mvn', 'kcat')
   const cluster = await KafkaCluster.start()
   return { target: asTarget(cluster), close: () => cluster.stop() }

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { copyProject, removeCopy } from '../support/project-copy.js'
 import type { Found } from './mutants.js'
 
 /** Tells which mutants the compiler takes: nobody has to write a test against one that it refuses. */
@@ -14,11 +14,7 @@ export class Compiler {
   }
 
   static async start(): Promise<Compiler> {
-    const folder = await mkdtemp(join(tmpdir(), 'castellan-mutation-types-'))
-    await mkdir(join(folder, 'src'))
-    for (const path of ['src', 'package.json', 'tsconfig.json']) await cp(path, join(folder, path), { recursive: true })
-    await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
-    const compiler = new Compiler(folder)
+    const compiler = new Compiler(await copyProject('mutation-types', ['src', 'package.json', 'tsconfig.json']))
     const wrong = await compiler.#filesWithErrors()
     if (wrong.size > 0) throw new Error(`the sources do not compile: ${[...wrong].join(', ')}`)
     return compiler
@@ -37,7 +33,7 @@ export class Compiler {
   }
 
   async close(): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true })
+    await removeCopy(this.#folder)
   }
 
   /** Tries mutants of different files together: an error in one of these files is that of its mutant. */

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -25,6 +25,12 @@ export async function runTests(
   }
 }
 
+/** Each leads a group of processes of its own, which would go on without this one. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const { pid } of running) killGroup(pid)
+})
+
 function processEnd(
   sandbox: string,
   args: readonly string[],
@@ -50,8 +56,10 @@ function processEnd(
       end = 'timed out'
       killGroup(child.pid)
     }, limitMs)
+    running.add(child)
     child.once('close', () => {
       clearTimeout(limit)
+      running.delete(child)
       killGroup(child.pid)
       resolve(end)
     })

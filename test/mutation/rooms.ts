@@ -38,6 +38,13 @@ export const testsOf = (room: string): string[] =>
     .flatMap(filesIn)
     .filter(file => file.endsWith('.test.ts') && !leftOut.test(file))
 
+/** The rooms that can be measured. */
+export const roomsWithTests = (): string[] =>
+  readdirSync('src', { withFileTypes: true })
+    .filter(entry => entry.isDirectory() && testsOf(entry.name).length > 0)
+    .map(({ name }) => name)
+    .sort()
+
 /** The room that a file of `src` belongs to: `wal` for `src/wal/seal.ts`. Undefined for files beside the rooms. */
 export const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
 

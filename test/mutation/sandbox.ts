@@ -1,18 +1,15 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { File } from '@stryker-mutator/instrumenter'
+import { copyProject } from '../support/project-copy.js'
 
 const COPIED = ['src', 'test', 'examples', 'proto', 'docs', 'README.md', 'package.json', 'tsconfig.json']
-const LINKED = ['node_modules']
 
 /** A copy of the project with these files in it, compiled to JavaScript beside the sources; `dist` is `src`. */
 export async function createSandbox(files: readonly File[]): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'castellan-mutation-'))
-  for (const path of COPIED) await cp(path, join(folder, path), { recursive: true })
-  for (const path of LINKED) await symlink(join(process.cwd(), path), join(folder, path))
+  const folder = await copyProject('mutation', COPIED)
   await symlink('src', join(folder, 'dist'))
   for (const { name, content } of files) await writeFile(join(folder, name), content)
   await compile(folder)
@@ -36,6 +33,3 @@ async function compile(folder: string): Promise<void> {
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(project))
   await promisify(execFile)(join('node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.json'], { cwd: folder })
 }
-
-export const removeSandbox = (folder: string): Promise<void> =>
-  rm(folder, { recursive: true, force: true, maxRetries: 5 })

@@ -1,76 +1,69 @@
-import { parseArgs } from 'node:util'
-import { aboutScenarios, scenarioOfSeed } from './scenarios/scenarios.js'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { wholeNumber } from '../../src/main/options.js'
+import { UsageError } from '../../src/main/usage-error.js'
+import { parseTool, type Range, range, wholeNumbers } from '../support/tool-options.js'
+import { aboutScenarios, scenarioNames, scenarioOfSeed } from './scenarios/scenarios.js'
 
 export interface RunArguments {
-  readonly from: number
-  readonly to: number
+  readonly seeds: Range
   readonly seconds: number
   /** `all`: each seed has the next one. */
   readonly scenario: string
-  readonly only: ReadonlySet<number> | undefined
+  /** Only these faults of the schedule. Absent: all of it. */
+  readonly only?: ReadonlySet<number>
   /** Where to write the trace. */
-  readonly traceFile: string | undefined
+  readonly trace?: string
   readonly twice: boolean
   /** Processes side by side. */
   readonly jobs: number
   /** Ends with the first seed that fails. */
   readonly untilFailure: boolean
   /** Looks for the smallest schedule of faults with which a seed still fails. */
-  readonly shrinks: boolean
+  readonly shrink: boolean
   /** Tells everything about seeds that pass as well. */
-  readonly verbose: boolean
+  readonly isVerbose: boolean
 }
 
-export const usage = `npm run simulate -- [options]
+export const simulateCommand = (): Command =>
+  new Command('npm run simulate --')
+    .description('Runs Castellan and the embedded broker in simulated worlds with faults, each from a seed.')
+    .addOption(new Option('--seed <N>', 'one seed, told in full').argParser(wholeNumber(0)).conflicts('seeds'))
+    .addOption(new Option('--seeds <A-B>', 'several').argParser(range).default({ from: 1, to: 20 }, '1-20'))
+    .addOption(new Option('--seconds <S>', 'simulated time with faults').argParser(wholeNumber(1)).default(60))
+    .addOption(
+      new Option('--scenario <NAME>', 'one of those below; all: each seed has the next one')
+        .choices(['all', ...scenarioNames])
+        .default('all')
+    )
+    .addOption(
+      new Option('--only <3,7,12>', 'only these faults of the schedule of one seed; none: no fault').argParser(faultIds)
+    )
+    .option('--trace <FILE>', 'writes what happened in one seed, turn by turn')
+    .option('--twice', 'runs every seed again and compares the hashes of the traces', false)
+    .addOption(new Option('--jobs <N>', 'processes side by side').argParser(wholeNumber(1)).default(1))
+    .option('--until-failure', 'ends with the first seed that fails', false)
+    .option('--no-shrink', 'does not look for the faults that a failure needs')
+    .addHelpText(
+      'after',
+      `\nScenarios:\n${aboutScenarios.map(([name, about]) => `  ${name.padEnd(17)}  ${about}`).join('\n')}`
+    )
 
-  --seed N           one seed, told in full
-  --seeds A-B        several; default 1-20
-  --seconds S        simulated time with faults; default 60
-  --scenario NAME    one of those below; default all: each seed has the next one
-  --only 3,7,12      only these faults of the schedule; none: no fault
-  --trace FILE       writes what happened, turn by turn
-  --twice            runs every seed again and compares the hashes of the traces
-  --jobs N           processes side by side; default 1
-  --until-failure    ends with the first seed that fails
-  --no-shrink        does not look for the faults that a failure needs
+/** @throws UsageError that says in one line what is wrong; CommanderError when help was printed */
+export function readArguments(command: Command, args: readonly string[]): RunArguments {
+  const { seed, ...options } = parseTool<Omit<RunArguments, 'isVerbose'> & { readonly seed?: number }>(command, args)
+  const seeds = seed === undefined ? options.seeds : { from: seed, to: seed }
+  for (const name of ['only', 'trace'] as const)
+    if (options[name] !== undefined && seeds.from < seeds.to)
+      throw new UsageError(`--${name} is for one seed: --seed ${seeds.from} --${name} …`)
+  return { ...options, seeds, isVerbose: seed !== undefined }
+}
 
-Scenarios:
-${aboutScenarios.map(([name, about]) => `  ${name.padEnd(17)}  ${about}`).join('\n')}
-`
-
-/** @throws Error that says what is wrong */
-export function readArguments(args: readonly string[]): RunArguments {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seed: { type: 'string' },
-      seeds: { type: 'string', default: '1-20' },
-      seconds: { type: 'string', default: '60' },
-      scenario: { type: 'string', default: 'all' },
-      only: { type: 'string' },
-      trace: { type: 'string' },
-      twice: { type: 'boolean', default: false },
-      jobs: { type: 'string', default: '1' },
-      'until-failure': { type: 'boolean', default: false },
-      'no-shrink': { type: 'boolean', default: false }
-    }
-  })
-  const [from = Number.NaN, to = from] = (values.seed ?? values.seeds).split('-').map(Number)
-  if (!Number.isInteger(from) || !Number.isInteger(to))
-    throw new Error(`--seeds ${values.seeds}: say for example 1-100`)
-  return {
-    from,
-    to,
-    seconds: Number(values.seconds),
-    scenario: values.scenario,
-    only:
-      values.only === undefined ? undefined : new Set(values.only === 'none' ? [] : values.only.split(',').map(Number)),
-    traceFile: values.trace,
-    twice: values.twice,
-    jobs: Number(values.jobs),
-    untilFailure: values['until-failure'],
-    shrinks: !values['no-shrink'],
-    verbose: values.seed !== undefined
+const faultIds = (text: string): ReadonlySet<number> => {
+  if (text === 'none') return new Set()
+  try {
+    return new Set(wholeNumbers(text))
+  } catch {
+    throw new InvalidArgumentError('numbers of faults, for example 3,7,12, or none')
   }
 }
 

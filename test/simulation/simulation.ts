@@ -9,6 +9,7 @@ import type { Violation } from './violation.js'
 import type { Workload } from './workload.js'
 import type { LogEnd, ReadLife } from './workloads/reader.js'
 import type { Host } from './world/host.js'
+import { Randomness } from './world/randomness.js'
 import type { SimulatedSocket } from './world/socket.js'
 import { World } from './world/world.js'
 
@@ -50,6 +51,13 @@ const LAST_CALLS_MS = 500
 const MOMENT_MS = 10
 /** What was on its way when everything was closed has arrived by then, also what was held up until the faults were over. */
 const QUIET_MS = 10_000
+
+/** The faults of a run, as they follow from its options alone. */
+export function scheduleOf({ seed, seconds, scenario, only }: SimulationOptions): readonly ScheduledFault[] {
+  const { kinds, meanPauseMs } = scenarioOf(scenario).faults
+  const all = drawSchedule(new Randomness(seed).for('faults'), kinds, meanPauseMs, seconds * 1_000)
+  return all.filter(({ id }) => only?.has(id) ?? true)
+}
 
 /** Runs one world from its beginning to its end and tells what was wrong in it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
@@ -125,12 +133,11 @@ class Simulation {
   }
 
   #faults(brokers: Brokers, { processes, standby }: Cast): FaultRunner {
-    const { kinds, meanPauseMs, topics, mortalTopics = [], growingTopics = [], nodeIds } = this.#scenario.faults
+    const { topics, mortalTopics = [], growingTopics = [], nodeIds } = this.#scenario.faults
     const world = this.#world
     const harmed = { topics, mortalTopics, growingTopics, nodeIds }
     const runner = new FaultRunner({ world, brokers, standby, processes, ...harmed })
-    const all = drawSchedule(this.#world.random.for('faults'), kinds, meanPauseMs, this.#options.seconds * 1_000)
-    this.#schedule = all.filter(({ id }) => this.#options.only?.has(id) ?? true)
+    this.#schedule = scheduleOf(this.#options)
     this.#faultsDone = runner.done
     runner.arm(this.#schedule)
     return runner

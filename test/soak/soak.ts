@@ -1,4 +1,5 @@
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
+import { countOption, seedOption, toolOptions } from '../support/tool-options.js'
 import { runSoak } from './run-soak.js'
 import { runWorkerSoak } from './run-worker-soak.js'
 
@@ -6,21 +7,22 @@ import { runWorkerSoak } from './run-worker-soak.js'
 const CLIENTS = 100
 const MAX_RESIDENT_MB = 350
 
-/**
- * `node --expose-gc --import tsx test/soak/soak.ts [--seconds 600] [--seed N] [--actors 1000]`: the long soak. Prints its
- * seed first, so that a failure can be repeated; ends with `1 passed, 0 failed` or the reverse. With `--workers 2` a built gateway of two
- * workers is soaked instead, over HTTP.
- */
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '600' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    actors: { type: 'string', default: '1000' },
-    workers: { type: 'string', default: '1' }
-  }
-})
-const seed = Number(values.seed)
-const seconds = Number(values.seconds)
+const { seconds, seed, actors, workers } = toolOptions<{
+  readonly seconds: number
+  readonly seed: number
+  readonly actors: number
+  readonly workers: number
+}>(
+  new Command('node --expose-gc --import tsx test/soak/soak.ts')
+    .description(
+      'The long soak: prints its seed first, and ends with `1 passed, 0 failed` or the reverse. With --workers 2 a built\n' +
+        'gateway of two workers is soaked instead of the Router, over HTTP.'
+    )
+    .addOption(countOption('--seconds <S>', 'how long', 600))
+    .addOption(seedOption())
+    .addOption(countOption('--actors <N>', 'readers, producers and committers of the Router', 1_000))
+    .addOption(countOption('--workers <N>', 'processes of the gateway', 1))
+)
 const end = (wrong: readonly (string | false)[]): never => {
   const found = wrong.filter(Boolean)
   for (const line of found) console.log(`WRONG: ${line}`)
@@ -29,9 +31,9 @@ const end = (wrong: readonly (string | false)[]): never => {
 }
 
 async function soakRouter(): Promise<readonly (string | false)[]> {
-  console.log(`soak: seed ${seed}, ${seconds} s, ${values.actors} actors`)
+  console.log(`soak: seed ${seed}, ${seconds} s, ${actors} actors`)
   if (!globalThis.gc) console.log('without --expose-gc the slopes include garbage')
-  const report = await runSoak({ seed, seconds, actors: Number(values.actors), onSample: console.log })
+  const report = await runSoak({ seed, seconds, actors, onSample: console.log })
   console.log(JSON.stringify(report, null, 2))
   return [
     report.answered !== report.sent && `${report.sent - report.answered} requests were not answered`,
@@ -44,7 +46,6 @@ async function soakRouter(): Promise<readonly (string | false)[]> {
 
 /** Garbage is collected when the processes see fit, so a slope says less here than the most that one had. */
 async function soakWorkers(): Promise<readonly (string | false)[]> {
-  const workers = Number(values.workers)
   console.log(`soak: seed ${seed}, ${seconds} s, ${workers} workers, ${CLIENTS} clients`)
   const report = await runWorkerSoak({ seed, seconds, workers, clients: CLIENTS, onSample: console.log })
   console.log(JSON.stringify(report, null, 2))
@@ -58,4 +59,4 @@ async function soakWorkers(): Promise<readonly (string | false)[]> {
   ]
 }
 
-end(await (Number(values.workers) === 1 ? soakRouter() : soakWorkers()))
+end(await (workers === 1 ? soakRouter() : soakWorkers()))

@@ -1,22 +1,33 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs, promisify } from 'node:util'
-
-/**
- * Plants one bug after another into a copy of the sources and sees how many seeds it takes the simulation to notice it; then
- * runs as many seeds as the slowest took on the sources as they are, of which none may fail.
- *
- *   npm run simulate:mutants -- [--only NAME,NAME] [--seeds 2000]
- */
-const { values } = parseArgs({
-  options: { only: { type: 'string' }, seeds: { type: 'string', default: '2000' } }
-})
+import { promisify } from 'node:util'
+import { Command, Option } from 'commander'
+import { copyProject, removeCopy } from '../../support/project-copy.js'
+import { endOnSignals } from '../../support/tool.js'
+import { countOption, toolOptions } from '../../support/tool-options.js'
 
 const FOLDER = 'test/simulation/mutants'
 const COPIED = ['src', 'test/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
+
+const all = (await readdir(FOLDER))
+  .filter(file => file.endsWith('.patch'))
+  .map(file => file.replace(/\.patch$/, ''))
+  .sort()
+
+const command = new Command('npm run simulate:mutants --')
+  .description(
+    'Plants one bug after another into a copy of the sources and sees how many seeds it takes the simulation to notice it;\n' +
+      'then runs as many seeds as the slowest took on the sources as they are, of which none may fail.'
+  )
+  .addOption(new Option('--only <NAME...>', `some of ${all.join(', ')}`).choices(all).default(all, 'all'))
+  .addOption(countOption('--seeds <N>', 'the most seeds for each', 2_000))
+const { only: wanted, seeds: mostSeedsEach } = toolOptions<{
+  readonly only: readonly string[]
+  readonly seeds: number
+}>(command)
+endOnSignals()
 
 interface Noticed {
   /** Undefined: it was not noticed. */
@@ -36,29 +47,23 @@ async function tryMutant(name: string): Promise<Outcome> {
   return {
     name,
     about,
-    ...(await inCopy(values.seeds, folder => run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })))
+    ...(await inCopy(mostSeedsEach, folder => run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })))
   }
 }
 
 /** Changes a copy of the sources and runs seeds on it until one fails. */
-async function inCopy(seeds: string, change: (folder: string) => Promise<unknown>): Promise<Noticed> {
-  const folder = await mkdtemp(join(tmpdir(), 'castellan-mutant-'))
+async function inCopy(seeds: number, change: (folder: string) => Promise<unknown>): Promise<Noticed> {
+  const folder = await copyProject('mutant', COPIED)
   try {
-    await copySources(folder)
     await change(folder)
     await run(join('node_modules', '.bin', 'tsc'), ['-p', 'test/simulation/tsconfig.json'], { cwd: folder })
     return await seedsNeeded(folder, seeds)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await removeCopy(folder)
   }
 }
 
-async function copySources(folder: string): Promise<void> {
-  for (const path of COPIED) await cp(path, join(folder, path), { recursive: true })
-  await symlink(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
-}
-
-async function seedsNeeded(folder: string, upTo: string): Promise<Noticed> {
+async function seedsNeeded(folder: string, upTo: number): Promise<Noticed> {
   const flags = ['--seeds', `1-${upTo}`, '--until-failure', '--no-shrink']
   const args = ['.cache/simulation/test/simulation/run.js', ...flags]
   const { stdout } = await run(process.execPath, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(
@@ -73,8 +78,6 @@ async function seedsNeeded(folder: string, upTo: string): Promise<Noticed> {
 
 const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
 
-const all = (await readdir(FOLDER)).filter(file => file.endsWith('.patch')).map(file => file.replace(/\.patch$/, ''))
-const wanted = values.only?.split(',') ?? all.sort()
 let missed = 0
 let mostSeeds = 1
 console.log('| bug | seeds needed | noticed as |\n|---|---|---|')
@@ -89,7 +92,7 @@ for (const name of wanted) {
   console.log(`| ${name}: ${about} | ${seeds ?? 'not noticed'} | ${by} |`)
 }
 // Without it, a simulation that always fails would notice everything.
-const control = await inCopy(String(mostSeeds), async () => {})
+const control = await inCopy(mostSeeds, async () => {})
 const isSound = control.seeds === undefined
 console.log(
   `| none: the sources as they are, seeds 1 to ${mostSeeds} | ${isSound ? 'none fails' : control.seeds} | ${control.by} |`
