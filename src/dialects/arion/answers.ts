@@ -14,8 +14,6 @@ function time(epochMs: number): string {
   return lastTime
 }
 
-const keyOf = (key: string | null): string => (key === null ? 'null' : JSON.stringify(key))
-
 export interface SentMessage extends Destination {
   readonly partition: number
   readonly offset: number
@@ -25,14 +23,14 @@ export interface SentMessage extends Destination {
 
 /** A topic is legal and needs no escape. */
 export const sentBody = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
-  `{"status":"sent","key":${keyOf(key)},"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}"}`
+  `{"status":"sent","key":${JSON.stringify(key)},"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}"}`
 
 /** The reply on a websocket has another order. */
 export const sentReply = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
-  `{"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}","status":"sent","key":${keyOf(key)}}`
+  `{"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}","status":"sent","key":${JSON.stringify(key)}}`
 
 export const enqueuedBody = ({ topic, key }: Destination, enqueuedAt: number, id: string): string =>
-  `{"status":"enqueued","topic":"${topic}","key":${keyOf(key)},"enqueued":"${time(enqueuedAt)}","id":"${id}"}`
+  `{"status":"enqueued","topic":"${topic}","key":${JSON.stringify(key)},"enqueued":"${time(enqueuedAt)}","id":"${id}"}`
 
 /** Arion says `error` where the client or the queue is to blame. */
 export const errorBody = (error: string, further: Readonly<Record<string, unknown>> = {}): string =>

@@ -325,6 +325,14 @@ describe('kafboy: a hook that edits', () => {
       expect((await replies()).items).to.deep.equal([{ type: 'threw', id: 1, message }])
     }
   })
+
+  it('may produce as much at once as a decision may hold', async () => {
+    const { call, replies } = runnerOf({
+      editJson: (_: unknown, __: unknown, ekaf: KafboyProducer) => void ekaf.produceAsync('t', 'x'.repeat(9_984))
+    })
+    call([edit(1)], '')
+    expect((await replies()).items).to.deep.equal([{ type: 'ekaf', id: 1, topic: 't', mode: 'async', records: 1 }])
+  })
 })
 
 describe('kafboy: hooks that are told something, or change a buffer', () => {
