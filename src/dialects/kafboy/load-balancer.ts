@@ -86,8 +86,8 @@ export async function askLoadBalancer(
 }
 
 /** Asks, and writes down what came of it. */
-export async function logLoadBalancer(balancer: LoadBalancer, log: Logger): Promise<void> {
-  const answer = await askLoadBalancer(balancer)
+export async function logLoadBalancer(balancer: LoadBalancer, log: Logger, timeoutMs = TIMEOUT_MS): Promise<void> {
+  const answer = await askLoadBalancer(balancer, resolveHost, timeoutMs)
   const what = 'the load balancer of kafboy'
   if (answer.type === 'failed') log.warn({ reason: answer.reason }, `${what} was asked in vain`)
   else if (answer.isExpected) log.info({ node: answer.node }, `${what} has named a node; nothing is forwarded to it`)

@@ -11,6 +11,8 @@ import { silentLogger } from '../../../src/model.js'
 
 /** For those that never answer. */
 const SHORT_MS = 100
+/** For those that answer, on any machine. */
+const LONG_MS = 30_000
 
 describe('kafboy: the load balancer', () => {
   let server: Server
@@ -33,7 +35,7 @@ describe('kafboy: the load balancer', () => {
   })
 
   const port = (): number => (server.address() as AddressInfo).port
-  const ask = (host: string, nodes: string[] = [], resolve?: Resolve, timeoutMs?: number) =>
+  const ask = (host: string, nodes: string[] = [], resolve?: Resolve, timeoutMs = LONG_MS) =>
     askLoadBalancer({ url: `http://${host}:${port()}/disco`, hosts: ['balancer.example'], nodes }, resolve, timeoutMs)
 
   it('is asked once, and its answer compared with the nodes there are', async () => {
@@ -127,7 +129,9 @@ describe('kafboy: the load balancer', () => {
     })
     if (error === undefined) {
       const url = `http://[::1]:${(six.address() as AddressInfo).port}/`
-      expect(await askLoadBalancer({ url, hosts: [], nodes: [] })).to.deep.include({ node: 'node6' })
+      expect(await askLoadBalancer({ url, hosts: [], nodes: [] }, undefined, LONG_MS)).to.deep.include({
+        node: 'node6'
+      })
       six.close()
     }
     const result = await askLoadBalancer({ url: `https://127.0.0.1:${port()}/disco`, hosts: [], nodes: [] })
@@ -140,10 +144,10 @@ describe('kafboy: the load balancer', () => {
       void lines.push(`${level} ${JSON.stringify(what)} ${text}`)
     const log = { ...silentLogger, info: note('info'), warn: note('warn') }
     const of = (nodes: string[]) => ({ url: `http://127.0.0.1:${port()}/disco`, hosts: [], nodes })
-    await logLoadBalancer(of(['node2@some-host']), log)
-    await logLoadBalancer(of([]), log)
+    await logLoadBalancer(of(['node2@some-host']), log, LONG_MS)
+    await logLoadBalancer(of([]), log, LONG_MS)
     answer = (_, response) => response.writeHead(500).end()
-    await logLoadBalancer(of([]), log)
+    await logLoadBalancer(of([]), log, LONG_MS)
     const node = '{"node":"node2@some-host"} the load balancer of kafboy has named a node'
     expect(lines).to.deep.equal([
       `info ${node}; nothing is forwarded to it`,

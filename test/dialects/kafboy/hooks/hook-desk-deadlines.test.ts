@@ -33,7 +33,8 @@ const workerWith = (...hooks: string[]): URL =>
     `)}`
   )
 
-describe('kafboy: the deadlines of hooks', () => {
+describe('kafboy: the deadlines of hooks', function () {
+  this.timeout(300_000)
   let timers: SinonFakeTimers
   let desk: HookDesk | undefined
   beforeEach(() => {

@@ -31,7 +31,8 @@ const calls = (...items: [id: number, message: string][]): HookCalls => ({
   packed: new Packer().take()
 })
 
-describe('kafboy: the thread of the hooks', () => {
+describe('kafboy: the thread of the hooks', function () {
+  this.timeout(300_000)
   let timers: SinonFakeTimers
   let thread: HookThread | undefined
   beforeEach(() => {

@@ -40,4 +40,45 @@ describe('kafboy: calls of topics with which a thread was lost', () => {
     expect(calls.take(call('bad-0'), 1_000)).to.equal(false)
     expect(calls.take(call('bad-1'), 1_000)).to.equal(true)
   })
+
+  it('are made at the earliest after a tenth of the time that a call has, or a second', () => {
+    for (const [timeoutMs, pauseMs] of [
+      [50, 5],
+      [10_000, 1_000],
+      [60_000, 1_000]
+    ] as const) {
+      const calls = new SuspectCalls(timeoutMs)
+      calls.threadLost('bad', 10)
+      calls.take(call('bad'), 10)
+      expect(calls.release(10 + pauseMs - 1)).to.equal(undefined)
+      expect(calls.release(10 + pauseMs)?.topic).to.equal('bad')
+    }
+  })
+
+  it('are those of a topic for a minute after the last thread that it has cost', () => {
+    const calls = new SuspectCalls(5_000)
+    calls.threadLost('bad', 0)
+    calls.threadLost('bad', 30_000)
+    expect(calls.take(call('bad'), 89_999)).to.equal(true)
+    expect(calls.take(call('bad'), 90_000)).to.equal(false)
+    expect(calls.length).to.equal(1)
+  })
+
+  it('are of no topic when the thread was in none', () => {
+    const calls = new SuspectCalls(5_000)
+    calls.threadLost(undefined, 0)
+    expect([calls.take(call('any'), 0), calls.take(call(undefined), 0), calls.isAnyAt(1)]).to.deep.equal([
+      false,
+      false,
+      true
+    ])
+  })
+
+  it('of a topic that was lost again are forgotten behind those lost before it', () => {
+    const calls = new SuspectCalls(5_000)
+    for (let at = 0; at < 1_000; at++) calls.threadLost(`bad-${at}`, 0)
+    calls.threadLost('bad-0', 1)
+    calls.threadLost('one-more', 2)
+    expect([calls.take(call('bad-0'), 2), calls.take(call('bad-1'), 2)]).to.deep.equal([true, false])
+  })
 })
