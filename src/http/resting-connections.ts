@@ -55,7 +55,8 @@ export class RestingConnections {
 
   /** A connection has ended. It is not woken. */
   delete(connection: RestingConnection): void {
-    if (this.#connections.delete(connection)) this.#stopWhenEmpty()
+    this.#connections.delete(connection)
+    this.#stopWhenEmpty()
   }
 
   /** Some may have to be woken: requests that wait hold less, for example. Called often. */

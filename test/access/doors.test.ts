@@ -347,6 +347,22 @@ describe('walls 7: the door', () => {
       expect(linesOf()).to.have.length(1)
     })
 
+    it('says the whole address of a client, and that one has come by the unix socket', async () => {
+      const socketPath = `${folder.path}/socket`
+      await start({ http: { host: '::1', unixSocket: socketPath }, auth, access: { ...access, audit: 'all' } })
+      await push(guarded.http.urls.shared, 'orders', { headers: bearer })
+      await push(guarded.http.urls.shared, 'orders')
+      await push('http://localhost', 'orders', { socketPath, headers: bearer })
+      await push('http://localhost', 'orders', { socketPath })
+      const told = guarded.lines.map(({ fields }) => fields as { address: string; allowed: boolean })
+      expect(told.map(({ address, allowed }) => [address, allowed])).to.deep.equal([
+        ['::1', true],
+        ['::1', false],
+        ['unix', true],
+        ['unix', false]
+      ])
+    })
+
     it('and the log of a bug hold no credential', async () => {
       const gateway = new FakeGateway({
         refuse: () => {

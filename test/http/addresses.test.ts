@@ -38,6 +38,7 @@ describe('http: addresses to listen at', () => {
       reason => reason as Error
     )
     expect(error).to.be.instanceOf(ListenError)
+    expect(error, 'the address may be free later').to.include({ code: 'invalidConfig', retriable: true })
     return error!
   }
 

@@ -225,6 +225,35 @@ describe('http: the states of a connection', () => {
       expect(socket.newly(), 'a new window').to.deep.equal(['resume'])
     })
 
+    it('resumes nothing, although reading had been paused for its requests', () => {
+      const { connect } = setUp({ maxRequestsPerConnection: 3 })
+      const { socket, request } = connect()
+      for (let count = 0; count < 4; count++) request()
+      socket.destroy()
+      expect(socket.newly()).to.deep.equal(['pause', 'destroy'])
+    })
+
+    it('does not come for what came as a whole, however much that was', () => {
+      const { connect } = setUp({ maxBodyBytes: 1_000 })
+      const client = connect()
+      client.socket.bytesRead = 5_000
+      answer(client)
+      clock.tick(10_000)
+      expect(client.socket.newly()).to.deep.equal([])
+    })
+
+    it('is looked for while there are connections only, also where silence is limited', () => {
+      const { connections, connect } = setUp()
+      const silence = new SilenceLimit()
+      silence.limitMs = 100
+      connections.limitSilence(silence)
+      expect(clock.countTimers()).to.equal(0)
+      const { socket, connection } = connect()
+      connection.silence = silence
+      clock.tick(120)
+      expect([socket.newly(), clock.countTimers()]).to.deep.equal([['destroy'], 0])
+    })
+
     it('leaves no timer, whether the client has read its last answer or not', () => {
       const { connect } = setUp()
       const { socket, connection } = connect()
@@ -253,6 +282,19 @@ describe('http: the states of a connection', () => {
     it('a body is slow below 64 KiB in a second', () => {
       expect(refusedFirst(65_535)).to.equal('the larger')
       expect(refusedFirst(65_536)).to.equal('the slower')
+    })
+
+    it('a body takes no other’s place that holds less than four times of all that it would hold', () => {
+      const { connect } = connectionsWith({}, () => clock.now, 2_100)
+      const hogs = [connect().request(), connect().request()]
+      for (const hog of hogs) hog.take(1_000)
+      const growing = connect().request()
+      expect(growing.take(100)).to.equal(undefined)
+      expect(growing.take(200)?.code).to.equal('overloaded')
+      expect(hogs.map(({ refusal }) => refusal)).to.deep.equal([undefined, undefined])
+      clock.tick(10)
+      expect(growing.take(150)).to.equal(undefined)
+      expect(hogs.filter(({ refusal }) => refusal !== undefined)).to.have.length(1)
     })
 
     it('a body that came between two looks is not slow yet', () => {

@@ -26,5 +26,14 @@ describe('RequestLog', () => {
     log.answered(failed)
     expect(lines).to.have.length(12)
     expect(lines[10]!.fields).to.deep.equal({ count: 991 })
+    now = 19_999
+    for (let i = 0; i < 12; i++) log.answered(failed)
+    expect(lines).to.have.length(21)
+    now = 20_000
+    log.answered(failed)
+    expect(lines[21]!.fields).to.deep.equal({ count: 3 })
+    now = 30_000
+    log.answered(failed)
+    expect(lines, 'nothing was left out').to.have.length(24)
   })
 })
