@@ -70,6 +70,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   #clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
+  /** Lanes to which brokers refuse a producer id are made ready again later. */
+  readonly #pauses = new Set<NodeJS.Timeout>()
   #forgottenAt = 0
   #reportedAt = 0
   #isClosed = false
@@ -271,7 +273,11 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   /** Records of the log wait until the brokers give a producer id. */
   #makeReadyLater(lanes: readonly ScheduledLane[]): void {
-    setTimeout(() => this.#makeReady(lanes), REFUSED_PAUSE_MS)
+    const pause = setTimeout(() => {
+      this.#pauses.delete(pause)
+      this.#makeReady(lanes)
+    }, REFUSED_PAUSE_MS)
+    this.#pauses.add(pause)
   }
 
   // ---- dead letters
@@ -364,6 +370,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     if (this.#openedQueue !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
     clearInterval(this.#ticker)
     this.#identity.close()
+    for (const pause of this.#pauses) clearTimeout(pause)
     this.#follower.close()
     for (const topic of this.#topics.all) {
       for (const lane of topic.lanes) lane?.close(() => failures.shuttingDown('pending'))

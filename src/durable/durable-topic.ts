@@ -368,6 +368,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
+    this.#returning.close()
     for (const lane of this.#lanes.all) lane?.takeBack()
   }
 }

@@ -32,6 +32,8 @@ const PAUSE_MS = 1_000
 export class ReturningBatches {
   readonly #options: ReturningBatchesOptions
   readonly #batches: Map<number, SentBatch>
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #isClosed = false
 
   constructor(batches: ReadonlyMap<number, BatchNote>, options: ReturningBatchesOptions) {
     this.#batches = new Map(batches)
@@ -85,8 +87,20 @@ export class ReturningBatches {
     this.#returnLater(partition, batch)
   }
 
+  /** Gives nothing back any more: what lanes have not got stays in the log. */
+  close(): void {
+    this.#isClosed = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+
   #returnLater(partition: number, batch: SentBatch): void {
-    setTimeout(() => this.#return(partition, batch), PAUSE_MS)
+    if (this.#isClosed) return
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#return(partition, batch)
+    }, PAUSE_MS)
+    this.#timers.add(timer)
   }
 
   /** Reads a batch again when there is memory for it, and gives it to its lane. */
