@@ -3,7 +3,6 @@ import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, OffsetAndMetadata } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
-import { shortened } from '../printable.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import { problemOfGroup } from '../requests/problems.js'
@@ -17,6 +16,7 @@ import type {
 } from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
 import { GroupInbox, type GroupMessages } from './group-inbox.js'
+import { logOfGroup } from './group-log.js'
 import type { GroupHands, Timer } from './hands.js'
 import { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
@@ -212,7 +212,8 @@ export class ConsumerGroups {
   }
 
   #start(groupId: string): Group {
-    const { system, settings, metrics, log } = this.#deps
+    const { system, settings, metrics } = this.#deps
+    const log = logOfGroup(this.#deps.log, groupId)
     const actor = system.spawnOwner<GroupMessages>(`group-${groupId}`, {
       receive: told => {
         inbox.begins(told)
@@ -220,10 +221,7 @@ export class ConsumerGroups {
       },
       onCrash: (error, told, unhandled) => {
         metrics.count('groups', 'unexpected_failures')
-        log.error(
-          { err: error, groupId: shortened(groupId) },
-          'a consumer group met a bug; the next request starts it anew'
-        )
+        log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
         for (const { messages } of [told, ...unhandled]) for (const lost of messages) refuse(lost, failure)
@@ -232,7 +230,7 @@ export class ConsumerGroups {
     })
     const inbox = new GroupInbox(actor)
     const consumer = new GroupConsumer({
-      hands: this.#handsOf(groupId, inbox),
+      hands: this.#handsOf(groupId, log, inbox),
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
@@ -252,8 +250,8 @@ export class ConsumerGroups {
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
 
-  #handsOf(groupId: string, inbox: GroupInbox): GroupHands {
-    const { router, clock, log, metrics } = this.#deps
+  #handsOf(groupId: string, log: Logger, inbox: GroupInbox): GroupHands {
+    const { router, clock, metrics } = this.#deps
     return {
       groupId,
       clock,

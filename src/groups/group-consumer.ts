@@ -1,6 +1,5 @@
 import type { TopicPartition } from '../model.js'
 import type { Failure } from '../operations.js'
-import { shortened } from '../printable.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { Demand } from './demand.js'
@@ -225,8 +224,7 @@ export class GroupConsumer {
   }
 
   #refuseWaiting(failure: Failure): void {
-    const { hands } = this.#options
-    hands.log.error({ groupId: shortened(hands.groupId), reason: failure.message }, 'the group cannot be joined')
+    this.#options.hands.log.error({ reason: failure.message }, 'the group cannot be joined')
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
@@ -247,8 +245,10 @@ export class GroupConsumer {
     const { hands } = this.#options
     const { pending } = topic.consumer
     if (pending > 0) {
-      const fields = { groupId: shortened(hands.groupId), topic: name, messages: pending }
-      hands.log.warn(fields, 'a topic is given up while messages are not acknowledged, which will be offered again')
+      hands.log.warn(
+        { topic: name, messages: pending },
+        'a topic is given up while messages are not acknowledged, which will be offered again'
+      )
     }
     if (this.#topics.size === 1) {
       this.#handOver(0, () => this.#leaveIfIdle(name, topic))

@@ -1,7 +1,6 @@
 import { type TopicPartition, topicPartitionKey } from '../model.js'
 import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
 import type { Failure, GroupMembership } from '../operations.js'
-import { shortened } from '../printable.js'
 import { errorCodes } from '../wire/error-codes.js'
 import { decodeAssignment, encodeSubscription } from '../wire/protocol/consumer-protocol.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
@@ -240,8 +239,7 @@ export class GroupMember {
     try {
       return possible(decodeAssignment(assignment))
     } catch (error) {
-      const { hands } = this.#options
-      hands.log.error({ err: error, groupId: shortened(hands.groupId) }, 'the assignment of the leader cannot be read')
+      this.#options.hands.log.error({ err: error }, 'the assignment of the leader cannot be read')
       return []
     }
   }
@@ -274,10 +272,7 @@ export class GroupMember {
   /** The coordinator does not know the member, or its generation: others may have its partitions. */
   #excluded(errorCode: number | undefined): void {
     const { hands, retryBackoffMs } = this.#options
-    hands.log.warn(
-      { groupId: shortened(hands.groupId), errorCode },
-      'the group went on without this member, which joins again'
-    )
+    hands.log.warn({ errorCode }, 'the group went on without this member, which joins again')
     hands.metrics.count('groups', 'exclusions')
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()

@@ -24,6 +24,7 @@ export interface GroupHands {
   /** Calls back once, when one of the topics has got more partitions than these. */
   watchTopics(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer
   readonly clock: MonotonicClock
+  /** Names the group in each line. */
   readonly log: Logger
   readonly metrics: MetricsLogger
 }

@@ -1,6 +1,5 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
 import type { FetchDataResult } from '../operations.js'
-import { shortened } from '../printable.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
 import type { GroupHands } from './hands.js'
@@ -208,7 +207,7 @@ export class LogReader implements BatchHolder {
   }
 
   #say(what: string, offset: Offset): void {
-    const { groupId, log } = this.#options.hands
-    log.warn({ groupId: shortened(groupId), partition: this.#name, from: this.#cursor.position, to: offset }, what)
+    const { log } = this.#options.hands
+    log.warn({ partition: this.#name, from: this.#cursor.position, to: offset }, what)
   }
 }

@@ -1,6 +1,5 @@
 import { type TopicPartition, topicPartitionKey } from '../model.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.js'
-import { shortened } from '../printable.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
@@ -180,10 +179,7 @@ export class OffsetCommitter {
     }
     const at = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     hands.metrics.count('groups', 'failed_commits')
-    hands.log.error(
-      { groupId: shortened(hands.groupId), partition: at, offset: source.position.offset, result },
-      'an offset could not be committed'
-    )
+    hands.log.error({ partition: at, offset: source.position.offset, result }, 'an offset could not be committed')
   }
 
   #tellIfIdle(): void {

@@ -1,5 +1,4 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
-import { shortened } from '../printable.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'
@@ -221,10 +220,7 @@ export class PartitionConsumer {
     let givenUp = 0
     const retry = tracker.nextRetry(hands.clock(), offset => {
       givenUp++
-      hands.log.warn(
-        { groupId: shortened(hands.groupId), partition: this.#name, offset },
-        'a message was given up without an ack'
-      )
+      hands.log.warn({ partition: this.#name, offset }, 'a message was given up without an ack')
     })
     if (givenUp > 0) {
       hands.metrics.count('groups', 'given_up_messages', {}, givenUp)
