@@ -47,106 +47,72 @@ const counted: readonly (readonly [string, string])[] = [
   ['wal.syncs', 'Syncs of the files of the durable log']
 ]
 
-interface Gauge {
-  readonly meaning: string
-  readonly acrossWorkers: AcrossWorkers
-}
-
-/** Their gauges, and how those of several processes become one. */
-export const roomGauges: ReadonlyMap<string, Gauge> = new Map<string, Gauge>([
-  [
-    'router.parked_requests',
-    { meaning: 'Requests that wait for a leader, a coordinator or a broker', acrossWorkers: 'sum' }
-  ],
-  ['router.cache_bytes', { meaning: 'Memory held by fetched batches', acrossWorkers: 'sum' }],
-  ['router.decompressed_bytes', { meaning: 'Memory held by records that were decompressed', acrossWorkers: 'sum' }],
-  [
-    'kafka_dispatcher.lane_queue_depth',
-    { meaning: 'Requests that wait at a dispatcher of a broker', acrossWorkers: 'sum' }
-  ],
-  ['groups.groups', { meaning: 'Consumer groups that this process takes part in', acrossWorkers: 'sum' }],
-  ['delivery.buffered_records', { meaning: 'Records that wait for Kafka', acrossWorkers: 'sum' }],
-  ['delivery.buffered_bytes', { meaning: 'Their bytes, bookkeeping included', acrossWorkers: 'sum' }],
+/** Their gauges: how those of several processes become one, and their meanings. */
+const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
+  ['router.parked_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker'],
+  ['router.cache_bytes', 'sum', 'Memory held by fetched batches'],
+  ['router.decompressed_bytes', 'sum', 'Memory held by records that were decompressed'],
+  ['kafka_dispatcher.lane_queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
+  ['groups.groups', 'sum', 'Consumer groups that this process takes part in'],
+  ['delivery.buffered_records', 'sum', 'Records that wait for Kafka'],
+  ['delivery.buffered_bytes', 'sum', 'Their bytes, bookkeeping included'],
   [
     'delivery.stuck_bytes',
-    {
-      meaning:
-        'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up',
-      acrossWorkers: 'sum'
-    }
+    'sum',
+    'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up'
   ],
-  ['delivery.buffer_limit_bytes', { meaning: 'Most bytes that may wait: `delivery.maxBytes`', acrossWorkers: 'sum' }],
+  ['delivery.buffer_limit_bytes', 'sum', 'Most bytes that may wait: `delivery.maxBytes`'],
   [
     'delivery.oldest_record_age_seconds',
-    { meaning: 'How long the oldest record that waits for Kafka has waited; 0: none waits', acrossWorkers: 'max' }
+    'max',
+    'How long the oldest record that waits for Kafka has waited; 0: none waits'
   ],
   [
     'delivery.unknown_topics',
-    {
-      meaning: 'Topics of records that are being looked up, that do not exist, or whose absence is remembered',
-      acrossWorkers: 'sum'
-    }
+    'sum',
+    'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
   ],
-  ['delivery.lanes', { meaning: 'Partitions that are written to', acrossWorkers: 'sum' }],
-  ['delivery.lanes_backing_off', { meaning: 'Of those, how many wait before they try again', acrossWorkers: 'sum' }],
+  ['delivery.lanes', 'sum', 'Partitions that are written to'],
+  ['delivery.lanes_backing_off', 'sum', 'Of those, how many wait before they try again'],
   [
     'durable.topics',
-    {
-      meaning:
-        'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000',
-      acrossWorkers: 'sum'
-    }
+    'sum',
+    'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000'
   ],
-  ['durable.lanes', { meaning: 'Partitions that records from the durable log are written to', acrossWorkers: 'sum' }],
-  ['durable.lanes_backing_off', { meaning: 'Of those, how many wait before they try again', acrossWorkers: 'sum' }],
-  ['wal.open_records', { meaning: 'Records of the durable log that are not in Kafka yet', acrossWorkers: 'sum' }],
+  ['durable.lanes', 'sum', 'Partitions that records from the durable log are written to'],
+  ['durable.lanes_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  ['wal.open_records', 'sum', 'Records of the durable log that are not in Kafka yet'],
   [
     'wal.oldest_record_age_seconds',
-    {
-      meaning: 'How long the oldest record of the durable log has waited for Kafka; 0: none waits',
-      acrossWorkers: 'max'
-    }
+    'max',
+    'How long the oldest record of the durable log has waited for Kafka; 0: none waits'
   ],
   [
     'wal.writable',
-    {
-      meaning:
-        '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used',
-      acrossWorkers: 'min'
-    }
+    'min',
+    '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used'
   ],
-  ['wal.size_bytes', { meaning: 'What the durable log takes on disk, without dead letters', acrossWorkers: 'sum' }],
-  ['wal.limit_bytes', { meaning: 'Most that the durable log may take on disk: `wal.maxBytes`', acrossWorkers: 'sum' }],
-  ['wal.slabs', { meaning: 'Files of the durable log', acrossWorkers: 'sum' }],
-  [
-    'wal.dead_letters',
-    {
-      meaning: 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them',
-      acrossWorkers: 'sum'
-    }
-  ],
-  [
-    'wal.damaged_records',
-    { meaning: 'Records of the durable log that damage has taken, as far as they were looked at', acrossWorkers: 'sum' }
-  ],
-  ['wal.quarantined_slabs', { meaning: 'Damaged files of the durable log that were put aside', acrossWorkers: 'sum' }],
-  [
-    'wal.read_ahead_bytes',
-    { meaning: 'Memory for records that were read from the durable log and wait for Kafka', acrossWorkers: 'sum' }
-  ],
+  ['wal.size_bytes', 'sum', 'What the durable log takes on disk, without dead letters'],
+  ['wal.limit_bytes', 'sum', 'Most that the durable log may take on disk: `wal.maxBytes`'],
+  ['wal.slabs', 'sum', 'Files of the durable log'],
+  ['wal.dead_letters', 'sum', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
+  ['wal.damaged_records', 'sum', 'Records of the durable log that damage has taken, as far as they were looked at'],
+  ['wal.quarantined_slabs', 'sum', 'Damaged files of the durable log that were put aside'],
+  ['wal.read_ahead_bytes', 'sum', 'Memory for records that were read from the durable log and wait for Kafka'],
   [
     'wal.read_ahead_limit_bytes',
-    {
-      meaning: 'Most memory for records that were read from the durable log: `wal.readAheadBytes`',
-      acrossWorkers: 'sum'
-    }
+    'sum',
+    'Most memory for records that were read from the durable log: `wal.readAheadBytes`'
   ]
-])
+]
+
+/** The same by name. */
+export const roomGauges: ReadonlyMap<string, AcrossWorkers> = new Map(gauges.map(([name, across]) => [name, across]))
 
 /** The metrics of all rooms: the HELP text of Prometheus, and the table of docs/metrics.md. */
 export const metricMeanings: ReadonlyMap<string, string> = new Map([
   ...counted,
-  ...Array.from(roomGauges, ([name, { meaning }]) => [name, meaning] as const)
+  ...gauges.map(([name, , meaning]) => [name, meaning] as const)
 ])
 
 /** The description of a metric; one that is not in the table is described by its name. */
@@ -155,4 +121,4 @@ export const helpFor = (component: string, metricName: string): string =>
 
 /** How a gauge of several processes becomes one; a gauge that no room has is summed. */
 export const acrossWorkersOf = (component: string, metricName: string): AcrossWorkers =>
-  roomGauges.get(`${component}.${metricName}`)?.acrossWorkers ?? 'sum'
+  roomGauges.get(`${component}.${metricName}`) ?? 'sum'
