@@ -2,6 +2,7 @@ import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
 import { decodeAcks } from '../groups/ack-encoding.js'
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
+import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
@@ -60,8 +61,7 @@ export class GroupOffsets {
   }
 
   async #committedOf(topicPartition: TopicPartition): Promise<OffsetAndMetadata | undefined> {
-    const asItIs = { rawMetadata: true, negativeOffset: true }
-    const request = { groupId: this.#groupId, topicPartition, ...asItIs, timeoutMs: this.#limit.remainingMs }
+    const request = { ...AS_STORED, groupId: this.#groupId, topicPartition, timeoutMs: this.#limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchConsumerOffset', ...request })
     if (result.type === 'success') return result.offsetAndMetadata
     if (result.type === 'notFound') return undefined
@@ -69,8 +69,7 @@ export class GroupOffsets {
   }
 
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
-    const asItIs = { rawMetadata: true, negativeOffset: true, replacesWaiting: true }
-    const request = { groupId: this.#groupId, topicPartition, offsetAndMetadata, ...asItIs }
+    const request = { ...AS_STORED, groupId: this.#groupId, topicPartition, offsetAndMetadata, replacesWaiting: true }
     const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })
     if (result.type === 'success') return 'committed'

@@ -1,4 +1,5 @@
 import type { OffsetAndMetadata } from '../model.js'
+import { AS_STORED } from '../operations/as-stored.js'
 import type { TimedOut } from '../operations/request.js'
 import type { Failure, GroupMembership } from '../operations.js'
 import type { SetOffsetsResult } from './consume-result.js'
@@ -32,7 +33,7 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
     const topicPartition = { topic, partition }
     committer.drop(topicPartition)
     // A commit of what was acknowledged may wait in the Router, with a higher offset.
-    const asItIs = { rawMetadata: true, negativeOffset: true, replacesWaiting: true }
+    const asItIs = { ...AS_STORED, replacesWaiting: true }
     const request = { groupId: hands.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
     hands.ask('commitConsumerOffset', request, result => {
       if (result.type === 'unknownTopicOrPartition') outcomes.set(partition, result.type)

@@ -1,4 +1,5 @@
 import type { Offset, TopicPartition } from '../model.js'
+import { AS_STORED } from '../operations/as-stored.js'
 import type { FetchConsumerOffsetResult, OffsetType } from '../operations.js'
 import type { GroupHands } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
@@ -54,7 +55,7 @@ export class PositionFinder {
 
   #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
     const { hands, topicPartition } = this.#options
-    const request = { groupId: hands.groupId, topicPartition, rawMetadata: true, negativeOffset: true }
+    const request = { groupId: hands.groupId, topicPartition, ...AS_STORED }
     hands.ask('fetchConsumerOffset', request, result => {
       const start = this.#startOf(result)
       if (start === undefined) this.#again(() => this.#findPosition(onFound))
