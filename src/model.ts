@@ -17,6 +17,18 @@ export interface PartitionIdentity {
   readonly leaderEpoch: number
 }
 
+/**
+ * Whether a topic is still the one that was known by this name, whose log positions are offsets of. `another`: it was deleted
+ * and created anew, so that its log is a new one. `unclear`: brokers do not tell now, and are to be asked again.
+ *
+ * @param before its id then; `undefined`: not known, which counts as the same topic
+ * @param now its id, as brokers tell
+ */
+export function lifeOfTopic(before: string | undefined, now: string | undefined): 'same' | 'another' | 'unclear' {
+  if (before === undefined || before === now) return 'same'
+  return now === undefined ? 'unclear' : 'another'
+}
+
 /** Neither topic id nor leader epoch is known. */
 export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
 

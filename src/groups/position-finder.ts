@@ -1,4 +1,4 @@
-import type { Offset, TopicPartition } from '../model.js'
+import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { FetchConsumerOffsetResult, OffsetType } from '../operations.js'
 import type { GroupHands } from './hands.js'
@@ -67,10 +67,10 @@ export class PositionFinder {
   /** @param hasRead the group has read up to the position, so it was in the log */
   recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#idOfTopic(topicId => {
-      const former = this.#topicId
-      this.#topicId = topicId ?? former
-      if (former === undefined || former === topicId) this.#recoverInLog(position, hasRead, onFound)
-      else if (topicId === undefined) this.#again(() => this.recover(position, hasRead, onFound))
+      const life = lifeOfTopic(this.#topicId, topicId)
+      this.#topicId = topicId ?? this.#topicId
+      if (life === 'same') this.#recoverInLog(position, hasRead, onFound)
+      else if (life === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
       else this.#bound('earliest', offset => onFound({ type: 'recreated', offset }))
     })
   }

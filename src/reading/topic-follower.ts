@@ -1,5 +1,5 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
+import { type KafkaRecord, lifeOfTopic, type Offset, type RecordBatch } from '../model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,
@@ -197,13 +197,13 @@ class TopicFollower {
 
   #topicKnown(partition: number, result: FetchTopicMetadataResult): void {
     const topicId = result.type === 'success' ? result.topics.get(this.#options.topic)?.topicId : undefined
-    const former = this.#topicIds.get(partition)
-    if (former !== undefined && topicId === undefined) {
+    const life = lifeOfTopic(this.#topicIds.get(partition), topicId)
+    if (life === 'unclear') {
       this.#goOnAfter(partition, RETRY_DELAY_MS)
       return
     }
     this.#topicIds.set(partition, topicId)
-    if (former !== undefined && topicId !== former) {
+    if (life === 'another') {
       this.#positions.set(partition, 0)
       this.#options.sink.warn(`${this.#nameOf(partition)} was created anew, and is read from its beginning`)
     }
