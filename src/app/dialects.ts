@@ -72,7 +72,7 @@ export function unixSocketsOf(
   const shared =
     http.unixSocket === undefined
       ? []
-      : [{ path: http.unixSocket, mode: http.unixSocketMode, setting: '--unix-socket' }]
+      : [{ path: http.unixSocket, mode: http.unixSocketMode, setting: '--unix-socket (http.unixSocket)' }]
   const settings = new Map(settingsOfDialects(config))
   const own = enabledDialects(dialects, config).flatMap(dialect => {
     const listeners = listenersOf(dialect, settings.get(dialect.name)!, http)

@@ -4,6 +4,7 @@ import type { Door } from '../access/door.js'
 import type { DialectSettings } from '../dialects/common-settings.js'
 import type { Dialect, DialectContext, OwnListener } from '../dialects/dialect.js'
 import type { SilenceLimit } from '../exchange/silence.js'
+import type { ListenAddress } from '../listen-error.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import type { Operation } from '../openapi/operation.js'
@@ -11,7 +12,7 @@ import type { AccessLog } from './access-log.js'
 import type { Certificates } from './certificates.js'
 import type { AddressesElsewhere } from './client-addresses.js'
 import { markUnixSocket } from './door-hooks.js'
-import type { ListenAddress, Listener } from './listener.js'
+import type { Listener } from './listener.js'
 import type { ProcessStatus } from './management.js'
 import { createManagementApp, openManagement } from './management-port.js'
 import { handlerOf, type Open, openerOf } from './open-listener.js'
@@ -214,7 +215,7 @@ async function openTraffic(
   const socketUrl =
     unixSocket === undefined
       ? undefined
-      : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket' })
+      : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
   const own = new Map<string, string>()
   for (const { listeners, silence } of dialects) {
     for (const { label, prefix, address, tls } of listeners) {

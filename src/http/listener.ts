@@ -10,8 +10,8 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { CastellanError } from '../errors.js'
 import type { SilenceLimit } from '../exchange/silence.js'
+import { type ListenAddress, toListenError } from '../listen-error.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import type { Connections } from './connections.js'
@@ -26,21 +26,6 @@ const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
 
 /** While draining, idle connections are closed at this interval. */
 const IDLE_SWEEP_MS = 50
-
-/**
- * The address of a listener, and the settings to name when it cannot be used. The mode of a file is in octal digits.
- */
-export type ListenAddress =
-  | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
-  | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
-
-/** Listening on an address failed; the message names the setting to change. */
-export class ListenError extends CastellanError {
-  override readonly name = 'ListenError'
-  constructor(message: string) {
-    super('invalidConfig', message, true)
-  }
-}
 
 type Limits = Pick<
   HttpSettings,
@@ -186,26 +171,6 @@ function listenPrivately(server: Server, path: string, mode: string): void {
   } finally {
     process.umask(previous)
   }
-}
-
-function toListenError(error: NodeJS.ErrnoException, address: ListenAddress): ListenError {
-  if ('unixSocket' in address) {
-    return new ListenError(
-      `cannot listen on ${address.unixSocket} (${error.code}); choose another path with ${address.setting}`
-    )
-  }
-  const { host, port, hostSetting, portSetting } = address
-  if (error.code === 'EADDRINUSE') {
-    return new ListenError(
-      `port ${port} on ${host} is taken; choose another with ${portSetting} (0 means any free one)`
-    )
-  }
-  if (error.code === 'EACCES') {
-    return new ListenError(
-      `port ${port} on ${host} needs more rights than this process has; choose another with ${portSetting}`
-    )
-  }
-  return new ListenError(`cannot listen on ${host} (${error.code}); choose another address with ${hostSetting}`)
 }
 
 /** Makes the requests of a server count the bytes of their bodies. */

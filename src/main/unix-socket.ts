@@ -1,5 +1,6 @@
-import { lstatSync, unlinkSync } from 'node:fs'
+import { lstatSync, type Stats, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
+import { dirname } from 'node:path'
 import { CommandError } from './usage-error.js'
 
 /** Linux takes 107 bytes, macOS 103; Node cuts longer paths off, and listens at what is left. */
@@ -8,23 +9,37 @@ const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 /**
  * Removes the unix socket that a killed process left behind, and nothing else.
  *
- * @throws CommandError when the path is too long or something else, or when a process is listening there
+ * @throws CommandError when the path is too long or something else, its directory is missing, or a process is listening there
  */
-export async function claimSocketPath(path: string, setting = '--unix-socket'): Promise<void> {
+export async function claimSocketPath(path: string, setting = '--unix-socket (http.unixSocket)'): Promise<void> {
   const length = Buffer.byteLength(path)
   if (length > MAX_PATH_BYTES) {
     throw new CommandError(
       `the path of a unix socket may have ${MAX_PATH_BYTES} bytes, and this one has ${length}: ${path}; choose another one with ${setting}`
     )
   }
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (!found) return
+  const found = lookAt(path, setting)
+  if (!found) {
+    if (lookAt(dirname(path), setting)) return
+    throw new CommandError(`the directory of ${path} does not exist; create it, or choose another path with ${setting}`)
+  }
   if (!found.isSocket())
     throw new CommandError(`${path} exists and is not a socket; choose another path with ${setting}`)
   if (await isAnswered(path)) {
     throw new CommandError(`another process listens on ${path}; choose another path with ${setting}`)
   }
   unlinkSync(path)
+}
+
+function lookAt(path: string, setting: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new CommandError(
+      `cannot look at ${path} (${code}); let this process use its directory, or choose another path with ${setting}`
+    )
+  }
 }
 
 const isAnswered = (path: string): Promise<boolean> =>

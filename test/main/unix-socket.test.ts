@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,6 +39,25 @@ describe('claimSocketPath', () => {
   it('refuses a path that would be cut off', async () => {
     path = join(directory, 'x'.repeat(108))
     expect(String(await problem())).to.contain('choose another one with --unix-socket')
+  })
+
+  it('says that the directory is missing, which Node tells as a missing permission', async () => {
+    path = join(directory, 'none', 'socket')
+    const error = await problem()
+    expect(error).to.be.instanceOf(CommandError)
+    expect((error as Error).message).to.equal(
+      `the directory of ${path} does not exist; create it, or choose another path with --unix-socket (http.unixSocket)`
+    )
+  })
+
+  it('says of a path that cannot be looked at what to change', async () => {
+    symlinkSync('round', join(directory, 'round'))
+    path = join(directory, 'round', 'socket')
+    const error = await problem()
+    expect(error).to.be.instanceOf(CommandError)
+    expect((error as Error).message).to.equal(
+      `cannot look at ${path} (ELOOP); let this process use its directory, or choose another path with --unix-socket (http.unixSocket)`
+    )
   })
 
   it('leaves anything alone that is no socket', async () => {

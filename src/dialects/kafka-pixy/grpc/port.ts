@@ -1,11 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
-import { ConfigError } from '../../../errors.js'
+import { toListenError } from '../../../listen-error.js'
 import type { SharedTls } from '../../dialect.js'
 
 /** Time limit of the TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const HTTP2 = 'h2'
+const SETTINGS = { hostSetting: 'dialects.kafka-pixy.grpcHost', portSetting: 'dialects.kafka-pixy.grpcPort' }
 
 export interface GrpcPortOptions {
   readonly maxConnections: number
@@ -46,13 +47,10 @@ export class GrpcPort {
     return this.#byPeer.get(peer)
   }
 
-  /** @throws ConfigError when the address cannot be used */
+  /** @throws ListenError naming the setting to change when the address cannot be used */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', error => {
-        const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
-        reject(new ConfigError(`dialects.kafka-pixy.grpcPort: cannot listen on ${address}: ${error.message}`))
-      })
+      this.#server.once('error', error => reject(toListenError(error, { host, port, ...SETTINGS })))
       this.#server.listen(port, host, () => resolve((this.#server.address() as { port: number }).port))
     })
   }

@@ -42,7 +42,7 @@ export function loadDefinition(): ServiceClientConstructor {
 /**
  * Opens the port of the gRPC service, where one is configured.
  *
- * @throws ConfigError when the address cannot be used
+ * @throws ListenError when the address cannot be used
  */
 export async function startGrpc(context: DialectContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
   const { settings, log, lifetime, metrics } = context

@@ -1,0 +1,38 @@
+import { expect } from 'chai'
+import { GrpcPort } from '../../../src/dialects/kafka-pixy/grpc/port.js'
+import { ListenError } from '../../../src/listen-error.js'
+
+describe('kafka-pixy: the port of gRPC', () => {
+  const ports: GrpcPort[] = []
+  afterEach(() => {
+    for (const port of ports.splice(0)) port.drain()
+  })
+
+  const listen = (host: string, port: number): Promise<number> => {
+    const opened = new GrpcPort({ maxConnections: 10, tls: undefined, accept: () => undefined })
+    return opened.listen(host, port).then(bound => {
+      ports.push(opened)
+      return bound
+    })
+  }
+  const failure = (host: string, port: number): Promise<Error> =>
+    listen(host, port).then(
+      () => expect.fail('it listens'),
+      reason => reason as Error
+    )
+
+  it('says that it is taken, and the setting to change; a supervisor may try again', async () => {
+    const taken = await listen('127.0.0.1', 0)
+    const error = await failure('127.0.0.1', taken)
+    expect(error).to.be.instanceOf(ListenError)
+    expect(error.message).to.equal(
+      `port ${taken} on 127.0.0.1 is taken; choose another with dialects.kafka-pixy.grpcPort (0 means any free one)`
+    )
+  })
+
+  it('says that the machine does not have the address', async () => {
+    expect((await failure('192.0.2.1', 0)).message).to.equal(
+      'cannot listen on 192.0.2.1 (EADDRNOTAVAIL); choose another address with dialects.kafka-pixy.grpcHost'
+    )
+  })
+})
