@@ -24,7 +24,7 @@ const RETRY_PAUSE_MS = 500
  *     message.ack()
  *   }
  *
- * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
+ * @throws CastellanError from the loop, when the group cannot be joined, or may not read the topic; `code` says why
  */
 export async function* consumeMessages(
   groups: ConsumerGroups,

@@ -10,6 +10,7 @@ import type { GroupMessage } from './messages.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
+import { lookForForbidden, Refusals } from './refusals.js'
 import type { ConsumerSettings } from './settings.js'
 import { TopicConsumer } from './topic-consumer.js'
 
@@ -17,6 +18,9 @@ import { TopicConsumer } from './topic-consumer.js'
 const SAFE_CHECK_MS = 100
 /** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
 const COMMIT_SHARE_OF_REBALANCE = 0.5
+
+/** What is refused when the group is; no topic has this name. */
+const GROUP = ''
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
@@ -34,6 +38,8 @@ export interface GroupConsumerOptions {
 
 interface Topic {
   readonly consumer: TopicConsumer
+  /** Brokers do not show its partitions to this process. */
+  refusal: Failure | undefined
   askedAt: number
   timer: Timer | undefined
 }
@@ -47,6 +53,7 @@ export class GroupConsumer {
   readonly #topics = new Map<string, Topic>()
   readonly #member: GroupMember
   readonly #committer: OffsetCommitter
+  readonly #refusals: Refusals
   #isEnded = false
   #stopping = false
   /** Looks whether the hand-over that is under way can go on. */
@@ -55,6 +62,7 @@ export class GroupConsumer {
   constructor(options: GroupConsumerOptions) {
     const { hands, settings } = options
     this.#options = options
+    this.#refusals = new Refusals(hands.log)
     this.#member = new GroupMember({
       ...settings,
       hands,
@@ -139,7 +147,9 @@ export class GroupConsumer {
     }
     topic ??= this.#add(name)
     topic.askedAt = this.#options.hands.clock()
-    topic.consumer.enqueue(request)
+    const refusal = this.#member.refusal ?? topic.refusal
+    if (refusal) request.answer(refusal)
+    else topic.consumer.enqueue(request)
   }
 
   #add(name: string): Topic {
@@ -155,7 +165,7 @@ export class GroupConsumer {
       ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
       giveBackAll: records => tell({ type: 'giveBackAll', topic: name, records })
     })
-    const topic: Topic = { consumer, askedAt: hands.clock(), timer: undefined }
+    const topic: Topic = { consumer, refusal: undefined, askedAt: hands.clock(), timer: undefined }
     this.#topics.set(name, topic)
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
     this.#member.subscribe([...this.#topics.keys()])
@@ -172,6 +182,7 @@ export class GroupConsumer {
       tracker: settings,
       submit: source => this.#committer.submit(topicPartition, source),
       demand,
+      onRefused: failure => this.#refuseTopic(topicPartition.topic, failure),
       onSettled: () => this.#checkHandOver()
     })
   }
@@ -179,8 +190,10 @@ export class GroupConsumer {
   #assigned(partitions: readonly TopicPartition[], isNext: boolean): void {
     const byTopic = new Map([...this.#topics.keys()].map(name => [name, [] as number[]]))
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
-    for (const [name, { consumer }] of this.#topics) {
+    for (const [name, topic] of this.#topics) {
+      const { consumer } = topic
       const assigned = byTopic.get(name)!
+      topic.refusal = undefined
       const kept = new Set(isNext ? assigned : [])
       for (const partition of consumer.partitions) {
         if (!kept.has(partition)) this.#committer.drop({ topic: name, partition })
@@ -191,6 +204,21 @@ export class GroupConsumer {
       else consumer.pause()
     }
     this.#committer.resume()
+    if (!this.#member.isStable) return
+    this.#refusals.forget(GROUP)
+    // Of a topic that brokers do not show there is no partition for anybody.
+    const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
+    lookForForbidden(this.#options.hands, without, (name, failure) => {
+      const topic = this.#topics.get(name)
+      if (!topic || topic.consumer.partitions.length > 0) return
+      topic.refusal = failure
+      this.#refuseTopic(name, failure)
+    })
+  }
+
+  #refuseTopic(name: string, failure: Failure): void {
+    this.#refusals.say(name, { topic: name }, failure, 'the group may not read the topic; clients are answered so')
+    this.#topics.get(name)?.consumer.refuseWaiting(failure)
   }
 
   /** Offers nothing more, waits for acknowledgements as long as it may, and commits. */
@@ -224,7 +252,7 @@ export class GroupConsumer {
   }
 
   #refuseWaiting(failure: Failure): void {
-    this.#options.hands.log.error({ reason: failure.message }, 'the group cannot be joined')
+    this.#refusals.say(GROUP, {}, failure, 'the group cannot be joined')
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
@@ -288,6 +316,7 @@ export class GroupConsumer {
     topic.timer?.cancel()
     topic.consumer.stop(SHUTTING_DOWN)
     this.#topics.delete(name)
+    this.#refusals.forget(name)
   }
 
   #stop({ graceMs, onStopped }: GroupMessage & { type: 'stop' }): void {

@@ -72,6 +72,7 @@ export class GroupMember {
   /** Attempts in a row that were made without a pause. */
   #hastyJoins = 0
   #stableSince: number | undefined
+  #refusal: Failure | undefined
   /** Numbers the attempts to join: an answer to an earlier one is ignored. */
   #attempt = 0
 
@@ -99,6 +100,11 @@ export class GroupMember {
 
   get isStable(): boolean {
     return this.#phase === 'stable'
+  }
+
+  /** Why the group cannot be joined; `undefined` while that is not known, and while the next attempt is under way. */
+  get refusal(): Failure | undefined {
+    return this.#refusal
   }
 
   /** Reads these topics from now on; joins, or joins again, for that. No topics: {@link leave} follows. */
@@ -134,6 +140,7 @@ export class GroupMember {
     this.#attempt++
     this.#life++
     this.#phase = 'out'
+    this.#refusal = undefined
     this.#generation = this.#lastStable = undefined
     this.#stopTimers()
   }
@@ -141,6 +148,7 @@ export class GroupMember {
   #join(): void {
     const { hands, instanceId, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options
     this.#phase = 'joining'
+    this.#refusal = undefined
     this.#stopTimers()
     this.#joinedTopics = this.#topics
     const attempt = ++this.#attempt
@@ -194,6 +202,7 @@ export class GroupMember {
     else {
       if (failure.errorCode === errorCodes.FENCED_INSTANCE_ID) this.#memberId = ''
       this.#lose()
+      this.#refusal = failure
       onRefused(failure)
       this.#joinAfter(REFUSED_PAUSE_MS)
     }

@@ -1,11 +1,12 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
-import type { FetchDataResult } from '../operations.js'
+import type { Failure, FetchDataResult } from '../operations.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
 import type { GroupHands } from './hands.js'
 import type { BatchHolder, HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
+import { isForbidden } from './refusals.js'
 import { UnknownPartition } from './unknown-partition.js'
 
 /** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
@@ -32,6 +33,8 @@ export interface LogReaderOptions {
   readonly isWanted: () => boolean
   /** Gives up the record that waits to be offered, which keeps its batch in memory; it is read again. */
   readonly unstage: () => Offset | undefined
+  /** Kafka's ACLs do not allow the read. */
+  readonly onRefused: (failure: Failure) => void
   /** A read is over: there may be records, or it may be tried again. */
   readonly onReady: () => void
   /** Records were skipped, so there is a new position to commit. */
@@ -166,6 +169,7 @@ export class LogReader implements BatchHolder {
         this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
         break
       default:
+        if (isForbidden(result)) this.#options.onRefused(result)
         this.#readyAfter(pauseMs)
     }
   }

@@ -3,6 +3,7 @@ import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.
 import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
+import { isForbidden, Refusals } from './refusals.js'
 
 export interface OffsetCommitterOptions {
   readonly hands: GroupHands
@@ -30,6 +31,8 @@ const COMMIT_TIMEOUT_MS = 10_000
 /** A commit that was refused may be accepted later, after a change of permissions or settings. */
 const REFUSED_PAUSE_MS = 5_000
 
+const NOT_COMMITTED = 'an offset could not be committed'
+
 const fencingCodes: ReadonlySet<number> = new Set([
   errorCodes.ILLEGAL_GENERATION,
   errorCodes.UNKNOWN_MEMBER_ID,
@@ -49,6 +52,7 @@ export class OffsetCommitter {
   /** To be committed again after a pause, or with the next flush. */
   readonly #refused = new Map<string, Submitted>()
   #refusedTimer: Timer | undefined
+  readonly #refusals: Refusals
   /** Length of metadata that was too large for brokers: without it, the offset at least is committed. */
   readonly #tooLong = new Map<string, number>()
   #nextAt = Number.NEGATIVE_INFINITY
@@ -57,6 +61,7 @@ export class OffsetCommitter {
 
   constructor(options: OffsetCommitterOptions) {
     this.#options = options
+    this.#refusals = new Refusals(options.hands.log)
   }
 
   /** Nothing waits to be committed. */
@@ -75,6 +80,7 @@ export class OffsetCommitter {
   drop({ topic, partition }: TopicPartition): void {
     const key = topicPartitionKey(topic, partition)
     for (const known of [this.#pending, this.#refused, this.#tooLong]) known.delete(key)
+    this.#forgetRefusal(key, { topic, partition })
     if (this.#inFlight.has(key)) this.#inFlight.set(key, undefined)
     this.#tellIfIdle()
   }
@@ -152,7 +158,13 @@ export class OffsetCommitter {
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
       this.#keep(key, submitted)
       this.#nextAt = this.#options.hands.clock() + this.#options.retryBackoffMs
-    } else if (result.type !== 'success') this.#wasRefused(key, submitted, result)
+    } else if (result.type === 'success') this.#forgetRefusal(key, submitted.topicPartition)
+    else this.#wasRefused(key, submitted, result)
+  }
+
+  #forgetRefusal(key: string, { topic }: TopicPartition): void {
+    this.#refusals.forget(key)
+    this.#refusals.forget(topic)
   }
 
   /** To be committed again, unless something newer was submitted meanwhile. */
@@ -179,7 +191,10 @@ export class OffsetCommitter {
     }
     const at = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     hands.metrics.count('groups', 'failed_commits')
-    hands.log.error({ partition: at, offset: source.position.offset, result }, 'an offset could not be committed')
+    const what = isForbidden(result) ? topicPartition.topic : key
+    const fields = { partition: at, offset: source.position.offset, result }
+    if (result.type === 'failed') this.#refusals.say(what, fields, result, NOT_COMMITTED)
+    else hands.log.error(fields, NOT_COMMITTED)
   }
 
   #tellIfIdle(): void {

@@ -1,4 +1,5 @@
 import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import type { Failure } from '../operations.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'
@@ -22,6 +23,8 @@ export interface PartitionConsumerOptions {
   /** Called with what has a new position to commit. */
   readonly submit: (source: PositionSource) => void
   readonly demand: Demand
+  /** The group may not read; it is tried again while messages are wanted. */
+  readonly onRefused: (failure: Failure) => void
   /** The number of messages that wait for an acknowledgement may be smaller than before. */
   readonly onSettled: () => void
 }

@@ -1,8 +1,9 @@
 import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
-import type { FetchConsumerOffsetResult, OffsetType } from '../operations.js'
+import type { Failure, FetchConsumerOffsetResult, OffsetType } from '../operations.js'
 import type { GroupHands } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
+import { isForbidden } from './refusals.js'
 import { UnknownPartition } from './unknown-partition.js'
 
 export interface PositionFinderOptions {
@@ -11,6 +12,8 @@ export interface PositionFinderOptions {
   /** Where to begin without a committed offset. */
   readonly start: 'latest' | 'earliest'
   readonly retryBackoffMs: number
+  /** Kafka's ACLs do not allow it. It is tried again. */
+  readonly onRefused: (failure: Failure) => void
 }
 
 /** What an offset that is outside of the log means. */
@@ -58,6 +61,7 @@ export class PositionFinder {
     const request = { groupId: hands.groupId, topicPartition, ...AS_STORED }
     hands.ask('fetchConsumerOffset', request, result => {
       const start = this.#startOf(result)
+      if (isForbidden(result)) this.#options.onRefused(result)
       if (start === undefined) this.#again(() => this.#findPosition(onFound))
       else if (typeof start === 'object') onFound(start, false)
       else this.#bound(start, offset => onFound({ offset, metadata: '' }, true))
@@ -110,7 +114,10 @@ export class PositionFinder {
     const { hands, topicPartition } = this.#options
     hands.ask('fetchOffset', { topicPartition, offsetType }, result => {
       if (result.type === 'success') onOffset(result.offset)
-      else hands.after(this.#unknown.pauseMs(result.type), () => this.#bound(offsetType, onOffset))
+      else {
+        if (isForbidden(result)) this.#options.onRefused(result)
+        hands.after(this.#unknown.pauseMs(result.type), () => this.#bound(offsetType, onOffset))
+      }
     })
   }
 

@@ -5,6 +5,7 @@ import { HeldBatches } from '../../src/groups/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups/settings.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
+import { kafkaFailure } from '../../src/requests/failures.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { decodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
@@ -372,8 +373,69 @@ describe('a group, as one process takes part in it', () => {
     const reason = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false, message: 'no' }
     harness.world.answers.push({ kind: 'joinGroup', result: reason })
     expect(harness.ask().answer).to.equal(reason)
-    harness.world.pass(5_000)
+    harness.world.pass(2_500)
+    expect(harness.ask().answer, 'in the pause before the next attempt').to.equal(reason)
+    harness.world.pass(2_500)
     expect(harness.next().offset).to.equal(0)
+  })
+
+  describe('that may not read', () => {
+    const refused = (kind: 'joinGroup' | 'fetchConsumerOffset' | 'fetchData' | 'fetchOffset', errorCode: number) => {
+      const { world } = new GroupHarness()
+      const result = { ...kafkaFailure(errorCode), operation: kind }
+      return Array.from({ length: 20 }, () => ({ kind, result }) as (typeof world.answers)[number])
+    }
+    const reasonsOf = (harness: GroupHarness): unknown[] =>
+      harness.world.errors.map(fields => (fields as { reason: unknown }).reason)
+
+    for (const [kind, errorCode] of [
+      ['joinGroup', errorCodes.GROUP_AUTHORIZATION_FAILED],
+      ['fetchConsumerOffset', errorCodes.GROUP_AUTHORIZATION_FAILED],
+      ['fetchOffset', errorCodes.TOPIC_AUTHORIZATION_FAILED],
+      ['fetchData', errorCodes.TOPIC_AUTHORIZATION_FAILED]
+    ] as const) {
+      it(`says so to each request, and once in the log: ${kind}`, () => {
+        const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
+        if (kind === 'fetchOffset') harness.world.committed = undefined
+        harness.world.answers.push(...refused(kind, errorCode))
+        for (let request = 0; request < 4; request++) {
+          const asked = harness.ask()
+          harness.world.pass(defaultConsumerSettings.retryBackoffMs)
+          expect(asked.answer, `request ${request}`).to.include({ type: 'failed', code: 'notAuthorized', errorCode })
+        }
+        expect(reasonsOf(harness)).to.deep.equal([kafkaFailure(errorCode).message])
+        harness.world.answers.length = 0
+        harness.world.pass(10_000)
+        harness.world.write(100)
+        expect(harness.next().topic, 'once it may').to.equal('orders')
+      })
+    }
+
+    it('says so of a topic that brokers do not show to it, until they do', () => {
+      const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
+      harness.world.forbidden.add('orders')
+      for (let request = 0; request < 3; request++) {
+        expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+      }
+      expect(reasonsOf(harness)).to.deep.equal([kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED).message])
+      harness.world.forbidden.clear()
+      harness.world.pass(20_000)
+      expect(harness.next().offset).to.equal(0)
+    })
+
+    it('logs once, and not with each attempt, that its offsets cannot be committed', () => {
+      const harness = new GroupHarness({ subscriptionTimeoutMs: 1_000_000 })
+      harness.world.answers.push(
+        ...Array.from({ length: 5 }, () => ({
+          kind: 'commitConsumerOffset' as const,
+          result: kafkaFailure(errorCodes.GROUP_AUTHORIZATION_FAILED)
+        }))
+      )
+      harness.next().ack()
+      harness.world.pass(20_000)
+      expect(harness.world.newly('commitConsumerOffset')).to.be.within(3, 5)
+      expect(harness.world.errors).to.have.lengthOf(1)
+    })
   })
 
   it('reads no more topics than it may, and others in place of those that are given up', () => {

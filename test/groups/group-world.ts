@@ -3,6 +3,7 @@ import { lookUpPartitions } from '../../src/groups/partition-counts.js'
 import { WatchedTopics } from '../../src/groups/watched-topics.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../src/model.js'
 import type { AskedKind } from '../../src/operations.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { FakeBatch, fakeRecord } from '../support/fake-batch.js'
 
@@ -18,7 +19,11 @@ interface Question {
  */
 export class GroupWorld implements GroupHands {
   readonly groupId = 'foo'
-  readonly log = silentLogger
+  /** Fields of the errors in the log. */
+  readonly errors: object[] = []
+  readonly log = { ...silentLogger, error: (fields: object) => void this.errors.push(fields) }
+  /** Topics that brokers do not show. */
+  readonly forbidden = new Set<string>()
   readonly metrics = new CountingMetrics()
   now = 1_000
   /** Offsets in the log; holes are compacted. */
@@ -133,7 +138,11 @@ export class GroupWorld implements GroupHands {
     return [{ memberId: 'm', instanceId: null, metadata }]
   }
 
-  readonly #metadataOf = (topic: string) => [topic, { errorCode: 0, topic, partitions: [{ partition: 0 }] }] as const
+  readonly #metadataOf = (topic: string) => {
+    const isForbidden = this.forbidden.has(topic)
+    const errorCode = isForbidden ? errorCodes.TOPIC_AUTHORIZATION_FAILED : errorCodes.NONE
+    return [topic, { errorCode, topic, partitions: isForbidden ? [] : [{ partition: 0 }] }] as const
+  }
 
   /** How often something was asked since this was called last. */
   newly(kind: AskedKind): number {

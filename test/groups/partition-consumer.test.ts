@@ -28,6 +28,7 @@ class PartitionHarness {
       submit: source => (this.position = source.position),
       demand: { isOpen: () => this.isWanted, staged: () => {}, rests: () => {} },
       onSettled: () => {},
+      onRefused: () => {},
       ...options
     })
     world.settle()

@@ -67,6 +67,7 @@ class TopicHarness {
       retryBackoffMs: 100,
       submit: ({ position }) => void this.submitted.push(`${partition}@${position.offset}`),
       demand,
+      onRefused: () => {},
       onSettled: () => {}
     })
   }
