@@ -287,7 +287,7 @@ class Rooms {
         diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
         access: doors.door ?? openAccess,
         tls: doors.certificates,
-        shared: peers && ((dialect, question) => peers.askParent('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
+        shared: peers && ((dialect, question) => peers.parent.call('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
         log: this.#roomLog,
         metrics: this.#metrics,

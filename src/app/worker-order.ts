@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../errors.js'
-import type { HttpUrls } from '../http/http.js'
 import { workerDirectory } from '../wal/left-directories.js'
 import type { LinkError } from '../workers/link.js'
 import type { WorkerPlace } from './worker-place.js'
@@ -14,21 +13,6 @@ export interface WorkerOrder {
   readonly drainMs: number
   /** File mode bits that new files do not get. */
   readonly umask: number
-}
-
-/** What it says when it serves. */
-export interface WorkerGreeting {
-  readonly urls: HttpUrls
-}
-
-/** What it says when it has stopped. */
-export interface WorkerFarewell {
-  readonly lostRecords: number
-}
-
-/** What it says of itself several times a second. */
-export interface WorkerReport {
-  readonly unreadyReasons: readonly string[]
 }
 
 /**

@@ -12,8 +12,9 @@ import { registerScrapedCounter, registerScrapedGauge } from '../metrics/scraped
 import type { Logger } from '../model.js'
 import { mergeStatsd } from '../workers/collected-statsd.js'
 import { GatheredMetrics } from '../workers/gathered-metrics.js'
-import type { Link, LinkError } from '../workers/link.js'
-import { passOn } from '../workers/peers.js'
+import type { Handlers, LinkError } from '../workers/link.js'
+import type { ParentServes, WorkerFarewell, WorkerReport } from '../workers/messages.js'
+import { passingOn } from '../workers/peers.js'
 import { RequestsInFlight } from '../workers/requests-in-flight.js'
 import { workerCountOf } from '../workers/settings.js'
 import { Supervisor } from '../workers/supervisor.js'
@@ -25,14 +26,7 @@ import { startBrokerOfGateway } from './embedded.js'
 import { registerReadiness } from './scraped-metrics.js'
 import { Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
-import {
-  configOfWorker,
-  toStartError,
-  type WorkerFarewell,
-  type WorkerGreeting,
-  type WorkerOrder,
-  type WorkerReport
-} from './worker-order.js'
+import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
 
 /** A worker that has not reported for so long makes `/ready` answer 503. Connections are still handed to it. */
 const SILENT_AFTER_MS = 10_000
@@ -115,7 +109,7 @@ class Parent {
     const clock = (): number => performance.now()
     this.#shutdown = new Shutdown(deps.log, clock)
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
-      this.#supervisor.callAll('metrics', undefined, timeoutMs)
+      this.#supervisor.callAll('metrics', timeoutMs)
     )
     this.#shared = sharedPartsOf(config)
     const { fork, log, stdout, stderr } = deps
@@ -124,10 +118,10 @@ class Parent {
       count: workerCountOf(config.workers),
       fork,
       orderFor: number => this.#orderFor(number),
-      onLink: (number, link) => this.#serve(number, link),
+      onLink: (number, link) => link.serveAll(this.#handlersOf(number)),
       onStarted: () => deps.onStarted?.(),
       onEnded: number => {
-        this.#supervisor.tellAll('gone', number)
+        this.#supervisor.tellAll(link => link.tell('gone', number))
         this.#inFlight.gone(number)
         this.#reports.delete(number)
         void this.#gathered.ended(number)
@@ -150,12 +144,12 @@ class Parent {
     for (const line of warnings(config, enabled)) log.warn({}, line)
     const { reload, url } = await this.#openManagement()
     const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
-    statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', undefined, STATSD_TIMEOUT_MS)))
+    statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
       throw toStartError(error)
     })
     this.#phase = undefined
-    const urls = { ...(first as WorkerGreeting).urls, management: url }
+    const urls = { ...first!.urls, management: url }
     const workers = this.#supervisor.workers.map(({ number, pid }) => ({ number, pid }))
     log.info({ workers }, `${workers.length} workers serve`)
     announceUrls(config, urls, this.#embeddedBootstrap, log, enabled)
@@ -163,7 +157,7 @@ class Parent {
       urls,
       pids: workers.map(({ pid }) => pid!),
       reload: async () => {
-        this.#supervisor.tellAll('reload')
+        this.#supervisor.tellAll(link => link.tell('reload'))
         await reload()
       },
       stop: () => this.stop(),
@@ -174,7 +168,7 @@ class Parent {
   async stop(): Promise<WorkerFarewell> {
     this.#phase = 'shutting down'
     const { graceMs } = this.#config.shutdown
-    const said = (await this.#supervisor.stop(graceMs)) as readonly WorkerFarewell[]
+    const said = await this.#supervisor.stop(graceMs)
     await this.closeAll()
     const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, 0)
     this.#deps.log.info({ lostRecords }, 'all workers have stopped')
@@ -200,25 +194,24 @@ class Parent {
     return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }
   }
 
-  #serve(number: number, link: Link): void {
-    link.serve('report', report => {
-      this.#supervisor.heard(number)
-      this.#reports.set(number, { ...(report as WorkerReport), at: performance.now() })
-    })
+  /** What a worker may tell and ask; the {@link Supervisor} waits for its hello. */
+  #handlersOf(number: number): Handlers<ParentServes, 'hello'> {
     const supervisor = this.#supervisor
-    passOn(
-      link,
-      number,
-      to => supervisor.workers[to - 1]?.link,
-      (name, body) => supervisor.tellAll(name, body, number)
-    )
-    this.#inFlight.serve(number, link)
-    link.serve('shared', asked => {
-      const { dialect, question } = asked as { dialect: string; question: unknown }
-      return this.#shared.get(dialect)?.(question)
-    })
-    link.serve('gathered', () => this.#gathered.getMetricsAsJSON())
-    link.serve('counted', snapshot => this.#gathered.told(number, snapshot))
+    return {
+      ...this.#inFlight.handlersOf(number),
+      ...passingOn(
+        number,
+        to => supervisor.workers[to - 1]?.link,
+        told => supervisor.tellAll(link => link.tell('others', told), number)
+      ),
+      report: report => {
+        supervisor.heard(number)
+        this.#reports.set(number, { ...report, at: performance.now() })
+      },
+      shared: ({ dialect, question }) => this.#shared.get(dialect)?.(question),
+      gathered: () => this.#gathered.getMetricsAsJSON(),
+      counted: snapshot => this.#gathered.told(number, snapshot)
+    }
   }
 
   async #openManagement(): Promise<{ reload: () => Promise<void>; url: string | undefined }> {

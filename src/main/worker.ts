@@ -1,15 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLogger } from '../app/logger.js'
 import { startApp } from '../app/start-app.js'
-import type { WorkerFarewell, WorkerGreeting, WorkerOrder, WorkerReport } from '../app/worker-order.js'
+import type { WorkerOrder } from '../app/worker-order.js'
 import type { App } from '../app.js'
 import { takeSnapshot } from '../metrics/aggregate.js'
 import { isLocked } from '../wal/directory-lock.js'
 import { CollectedStatsd } from '../workers/collected-statsd.js'
-import { Link } from '../workers/link.js'
+import { type Handlers, Link } from '../workers/link.js'
+import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../workers/messages.js'
 import { Peers } from '../workers/peers.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
 import { version } from './version.js'
+
+/** What is served before the worker is started, and by its {@link Peers}. */
+type ServedElsewhere = 'start' | 'exit' | 'peer' | 'others' | 'gone'
 
 /** What a worker counts is told so often that little of it is lost with the process. */
 const COUNTED_EVERY_MS = 5_000
@@ -22,7 +26,7 @@ process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
 const crashed = new Promise<unknown>(resolve => process.on('uncaughtException', resolve))
-const link = new Link(frame => process.send?.(frame, undefined, undefined, () => undefined))
+const link = new Link<WorkerServes, ParentServes>(frame => process.send?.(frame, undefined, undefined, () => undefined))
 let exitCode = EXIT_OK
 process.on('message', message => link.receive(message))
 link.serve('start', order => start(order as WorkerOrder))
@@ -34,21 +38,24 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   const { number, count } = place
   const peers = new Peers(link, number, count)
   const statsd = new CollectedStatsd()
-  link.serve('statsd', () => statsd.values())
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
   await untilFree(config.wal.directory, config.shutdown.graceMs)
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
-  link.serve('stop', async () => {
-    const { lostRecords } = await stop(false)
-    exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
-    return { lostRecords }
-  })
-  link.serve('reload', () => {
-    log.reopen()
-    void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading certificates and keys has failed'))
-  })
-  link.serve('metrics', () => takeSnapshot(app.metrics.registry))
+  const served: Handlers<WorkerServes, ServedElsewhere> = {
+    stop: async () => {
+      const { lostRecords } = await stop(false)
+      exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
+      return { lostRecords }
+    },
+    reload: () => {
+      log.reopen()
+      void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading certificates and keys has failed'))
+    },
+    metrics: () => takeSnapshot(app.metrics.registry),
+    statsd: () => statsd.values()
+  }
+  link.serveAll(served)
   tellStatus(app)
   void Promise.race([app.crashed, crashed]).then(async error => {
     log.error({ err: error }, 'something has broken that only a new process can mend')
@@ -70,7 +77,7 @@ async function untilFree(directory: string, timeoutMs: number): Promise<void> {
 }
 
 function tellStatus(app: App): void {
-  const report = (): void => link.tell('report', { unreadyReasons: app.unreadyReasons() } satisfies WorkerReport)
+  const report = (): void => link.tell('report', { unreadyReasons: app.unreadyReasons() })
   report()
   setInterval(report, REPORT_EVERY_MS).unref()
   setInterval(() => {

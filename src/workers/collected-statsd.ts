@@ -15,10 +15,10 @@ export class CollectedStatsd implements StatsdSources {
 }
 
 /** What several workers report: gauges are summed, unless each is about all of them; the server adds up the rest. */
-export function mergeStatsd(answers: ReadonlyMap<number, unknown>): StatsdValue[] {
+export function mergeStatsd(answers: ReadonlyMap<number, readonly StatsdValue[]>): StatsdValue[] {
   const gauges = new Map<string, StatsdValue>()
   const others: StatsdValue[] = []
-  for (const value of [...answers.values()].flat() as StatsdValue[]) {
+  for (const value of [...answers.values()].flat()) {
     const known = gauges.get(value.name)
     if (value.type !== 'g') others.push(value)
     else if (known === undefined) gauges.set(value.name, value)

@@ -1,5 +1,5 @@
 import type { Everywhere } from '../dialects/dialect.js'
-import { aggregate, type MetricsSnapshot } from '../metrics/aggregate.js'
+import { aggregate } from '../metrics/aggregate.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Peers } from './peers.js'
 
@@ -17,4 +17,4 @@ export const everywhereOf =
 
 /** The metrics of all processes, in one of the workers. */
 export const gatheredFor = async (peers: Peers): Promise<PrometheusMetrics['registry']> =>
-  aggregate([(await peers.askParent('gathered', undefined, TIMEOUT_MS)) as MetricsSnapshot])
+  aggregate([await peers.parent.call('gathered', undefined, TIMEOUT_MS)])

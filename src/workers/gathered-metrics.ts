@@ -9,7 +9,7 @@ const WAIT_MS = 75
 /** The metrics of this process and of all workers, as those of one. */
 export class GatheredMetrics {
   readonly #own: Registry
-  readonly #ask: (timeoutMs: number) => Promise<ReadonlyMap<number, unknown>>
+  readonly #ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>
   /** By number of the worker. */
   readonly #last = new Map<number, MetricsSnapshot>()
   /** What workers had counted that have ended: sums never go back. Several until they are added up. */
@@ -18,7 +18,7 @@ export class GatheredMetrics {
   readonly #ends = new Map<number, number>()
 
   /** @param ask for a snapshot of each worker, by number */
-  constructor(own: Registry, ask: (timeoutMs: number) => Promise<ReadonlyMap<number, unknown>>) {
+  constructor(own: Registry, ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>) {
     this.#own = own
     this.#ask = ask
   }
@@ -48,8 +48,8 @@ export class GatheredMetrics {
   }
 
   /** A worker tells what it has counted, without having been asked. */
-  told(number: number, snapshot: unknown): void {
-    this.#last.set(number, snapshot as MetricsSnapshot)
+  told(number: number, snapshot: MetricsSnapshot): void {
+    this.#last.set(number, snapshot)
   }
 
   /** A worker has ended; its successor counts from zero. Resolves when its counts are added to those of others. */

@@ -24,7 +24,31 @@ export class LinkError extends Error {
   }
 }
 
-export type Handler = (body: unknown) => unknown
+/** Messages by name. Those with an answer are calls. */
+export type Messages = Record<string, { readonly body: unknown; readonly answer?: unknown }>
+type BodyOf<Message extends { readonly body: unknown }> = Message['body']
+type AnswerOf<Message> = Message extends { readonly answer: infer Answer } ? Answer : unknown
+/** The messages that are not calls. */
+type TellsOf<All extends Messages> = {
+  [Name in keyof All & string]: All[Name] extends { readonly answer: unknown } ? never : Name
+}[keyof All & string]
+/** The calls. */
+type CallsOf<All extends Messages> = {
+  [Name in keyof All & string]: 'answer' extends keyof All[Name] ? Name : never
+}[keyof All & string]
+/** A body may be left out where there is none. */
+type Argument<Body> = undefined extends Body ? [body?: Body] : [body: Body]
+type Arguments<Body> = undefined extends Body
+  ? [body?: Body, timeoutMs?: number | undefined]
+  : [body: Body, timeoutMs?: number | undefined]
+
+/** Handlers of all messages but those that are served elsewhere: one that is missing does not compile. */
+export type Handlers<All extends Messages, Elsewhere extends keyof All = never> = {
+  readonly [Name in Exclude<keyof All, Elsewhere> & string]: Handler<All[Name]>
+}
+export type Handler<Message extends Messages[string]> = (
+  body: BodyOf<Message>
+) => AnswerOf<Message> | Promise<AnswerOf<Message>>
 
 interface OpenCall {
   readonly resolve: (body: unknown) => void
@@ -35,10 +59,13 @@ interface OpenCall {
 /** Most calls without an answer; further ones fail at once. */
 const MAX_OPEN_CALLS = 100_000
 
-/** One end of a connection between two processes: calls that are answered, and messages that are not. */
-export class Link {
+/**
+ * One end of a connection between two processes: calls that are answered, and messages that are not. `Serves` are the
+ * messages that this end takes, `Asks` those of the other end.
+ */
+export class Link<Serves extends Messages = Messages, Asks extends Messages = Messages> {
   readonly #send: (frame: Frame) => void
-  readonly #handlers = new Map<string, Handler>()
+  readonly #handlers = new Map<string, Handler<Messages[string]>>()
   readonly #open = new Map<number, OpenCall>()
   #lastId = 0
   #closedBecause: string | undefined
@@ -49,8 +76,14 @@ export class Link {
   }
 
   /** Answers calls of this name, and receives messages of it. */
-  serve(name: string, handler: Handler): void {
-    this.#handlers.set(name, handler)
+  serve<Name extends keyof Serves & string>(name: Name, handler: Handler<Serves[Name]>): void {
+    this.#handlers.set(name, handler as Handler<Messages[string]>)
+  }
+
+  serveAll(handlers: Partial<Handlers<Serves>>): void {
+    for (const [name, handler] of Object.entries(handlers)) {
+      this.#handlers.set(name, handler as Handler<Messages[string]>)
+    }
   }
 
   /**
@@ -58,15 +91,15 @@ export class Link {
    *
    * @throws LinkError when the other end is gone
    */
-  told(name: string): Promise<unknown> {
+  told<Name extends TellsOf<Serves>>(name: Name): Promise<BodyOf<Serves[Name]>> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId
-      this.#open.set(id, { resolve, reject, timer: undefined })
-      this.serve(name, body => this.#settle(id)?.resolve(body))
+      this.#open.set(id, { resolve: resolve as OpenCall['resolve'], reject, timer: undefined })
+      this.#handlers.set(name, body => this.#settle(id)?.resolve(body))
     })
   }
 
-  tell(name: string, body?: unknown): void {
+  tell<Name extends TellsOf<Asks>>(name: Name, ...[body]: Argument<BodyOf<Asks[Name]>>): void {
     if (this.#closedBecause === undefined) this.#send({ type: 'tell', name, body })
   }
 
@@ -76,14 +109,17 @@ export class Link {
    * @param timeoutMs absent: waits until the other end is gone
    * @throws LinkError
    */
-  call(name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
+  call<Name extends CallsOf<Asks>>(
+    name: Name,
+    ...[body, timeoutMs]: Arguments<BodyOf<Asks[Name]>>
+  ): Promise<AnswerOf<Asks[Name]>> {
     const because = this.#closedBecause ?? (this.#open.size >= MAX_OPEN_CALLS ? 'too many calls wait' : undefined)
     if (because !== undefined) return Promise.reject(new LinkError(because))
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId
       const late = (): void => this.#settle(id)?.reject(new LinkError(`no answer to ${name} within ${timeoutMs} ms`))
       const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs)
-      this.#open.set(id, { resolve, reject, timer })
+      this.#open.set(id, { resolve: resolve as OpenCall['resolve'], reject, timer })
       this.#send({ type: 'call', name, body, id })
     })
   }

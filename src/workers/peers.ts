@@ -1,13 +1,8 @@
-import { type Link, LinkError } from './link.js'
+import { type Handlers, LinkError } from './link.js'
+import type { ParentLink, ParentServes, PeerMessage, WorkerLink, WorkerServes } from './messages.js'
 
 /** What tells that a worker is not there: it has ended, or does not serve yet. */
 const AWAY = 'peerAway'
-
-interface Passed {
-  readonly name: string
-  readonly body: unknown
-  readonly timeoutMs?: number | undefined
-}
 
 /** The worker that asks gives up first, and the parent so much later. */
 const PASSING_MARGIN_MS = 1_000
@@ -17,25 +12,26 @@ export class Peers {
   /** Of this worker, from 1. */
   readonly number: number
   readonly count: number
-  readonly #link: Link
+  /** The process that has started all workers. */
+  readonly parent: Pick<WorkerLink, 'call' | 'tell'>
   readonly #handlers = new Map<string, (body: unknown, from: number) => unknown>()
   readonly #whenGone: ((number: number) => void)[] = []
 
-  constructor(link: Link, number: number, count: number) {
-    this.#link = link
+  constructor(link: WorkerLink, number: number, count: number) {
+    this.parent = link
     this.number = number
     this.count = count
-    link.serve('peer', passed => {
-      const { from, name, body } = passed as Passed & { readonly from: number }
-      return this.#handlers.get(name)?.(body, from)
-    })
-    link.serve('others', told => {
-      const { from, name, body } = told as Passed & { readonly from: number }
-      this.#handlers.get(name)?.(body, from)
-    })
-    link.serve('gone', gone => {
-      for (const listener of this.#whenGone) listener(gone as number)
-    })
+    link.serveAll(this.#received)
+  }
+
+  get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'others' | 'gone'> {
+    return {
+      peer: ({ from, name, body }) => this.#handlers.get(name)?.(body, from),
+      others: ({ from, name, body }) => void this.#handlers.get(name)?.(body, from),
+      gone: number => {
+        for (const listener of this.#whenGone) listener(number)
+      }
+    }
   }
 
   /** Answers the others. */
@@ -50,7 +46,7 @@ export class Peers {
 
   /** @throws LinkError; {@link isAway} tells whether the other one is not there */
   call(to: number, name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
-    return this.#link.call('peer', { to, name, body, timeoutMs }, timeoutMs)
+    return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
   }
 
   /** The answers of all others that are there and answer in time, in the order of their numbers. */
@@ -62,44 +58,32 @@ export class Peers {
 
   /** Tells all others. */
   tellOthers(name: string, body: unknown): void {
-    this.#link.tell('others', { name, body })
-  }
-
-  /** Tells the process that has started all workers. */
-  tellParent(name: string, body: unknown): void {
-    this.#link.tell(name, body)
-  }
-
-  /** Asks the process that has started all workers. */
-  askParent(name: string, body: unknown, timeoutMs: number): Promise<unknown> {
-    return this.#link.call(name, body, timeoutMs)
+    this.parent.tell('others', { name, body })
   }
 }
 
 export const isAway = (error: unknown): boolean => error instanceof LinkError && error.cause?.code === AWAY
 
 /**
- * Lets a worker call the others.
+ * What lets a worker call the others, at the parent.
  *
  * @param linkTo `undefined`: that one does not serve
  * @param tellOthers all but the worker itself
  */
-export function passOn(
-  link: Link,
+export const passingOn = (
   from: number,
-  linkTo: (number: number) => Link | undefined,
-  tellOthers: (name: string, body: unknown) => void
-): void {
-  link.serve('others', told => tellOthers('others', { ...(told as Passed), from }))
-  link.serve('peer', async passed => {
-    const { to, name, body, timeoutMs } = passed as Passed & { readonly to: number }
+  linkTo: (number: number) => ParentLink | undefined,
+  tellOthers: (told: PeerMessage & { readonly from: number }) => void
+): Pick<Handlers<ParentServes>, 'peer' | 'others'> => ({
+  others: told => tellOthers({ ...told, from }),
+  peer: async ({ to, name, body, timeoutMs }) => {
     const other = linkTo(to)
     if (other === undefined) throw away(to)
     const waitMs = timeoutMs === undefined ? undefined : timeoutMs + PASSING_MARGIN_MS
     return other.call('peer', { from, name, body }, waitMs).catch((error: LinkError) => {
       throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
     })
-  })
-}
+  }
+})
 
 const away = (number: number): Error => Object.assign(new Error(`worker ${number} does not serve`), { code: AWAY })

@@ -1,19 +1,17 @@
-import type { Link } from './link.js'
-
-/** What a worker asks: may one more request of a principal begin? */
-export interface Entering {
-  readonly principal: string
-  readonly maxRequests: number
-}
+import type { Handlers } from './link.js'
+import type { Entering, ParentServes } from './messages.js'
 
 /** Requests in flight of principals whose number is limited, at all workers together. */
 export class RequestsInFlight {
   /** By principal and worker. */
   readonly #counts = new Map<string, Map<number, number>>()
 
-  serve(worker: number, link: Link): void {
-    link.serve('enter', asked => this.#enter(worker, asked as Entering))
-    link.serve('leave', principal => this.#leave(worker, principal as string))
+  /** What a worker asks and tells. */
+  handlersOf(worker: number): Pick<Handlers<ParentServes>, 'enter' | 'leave'> {
+    return {
+      enter: asked => this.#enter(worker, asked),
+      leave: principal => this.#leave(worker, principal)
+    }
   }
 
   /** Its requests have ended with it. */

@@ -1,6 +1,5 @@
 import type { AccountKind, QuotaSharing } from '../access/quotas.js'
 import type { Peers } from './peers.js'
-import type { Entering } from './requests-in-flight.js'
 
 /** What was spent is told to the others so often; a rate that may be overdrawn is not overdrawn much further meanwhile. */
 const TELL_EVERY_MS = 5
@@ -40,13 +39,12 @@ export class SharedQuotas implements QuotaSharing {
     })
   }
 
-  async enter(principal: string, maxRequests: number): Promise<boolean> {
-    const asked: Entering = { principal, maxRequests }
-    return (await this.#peers.askParent('enter', asked, ENTER_TIMEOUT_MS)) as boolean
+  enter(principal: string, maxRequests: number): Promise<boolean> {
+    return this.#peers.parent.call('enter', { principal, maxRequests }, ENTER_TIMEOUT_MS)
   }
 
   leave(principal: string): void {
-    this.#peers.tellParent('leave', principal)
+    this.#peers.parent.tell('leave', principal)
   }
 
   #tell(): void {

@@ -1,6 +1,7 @@
 import { backoffMs } from '../backoff.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import { Link, type LinkError } from './link.js'
+import type { ParentLink, ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from './messages.js'
 import { WholeLines } from './whole-lines.js'
 import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
 
@@ -22,7 +23,7 @@ export interface SupervisorOptions {
   /** What a worker is started with. */
   readonly orderFor: (number: number) => unknown
   /** Registers what the worker may ask of this process; called before it is started. */
-  readonly onLink?: ((number: number, link: Link) => void) | undefined
+  readonly onLink?: ((number: number, link: ParentLink) => void) | undefined
   /** It serves. */
   readonly onStarted?: ((number: number) => void) | undefined
   /** It has ended, whether it was to or not. */
@@ -45,7 +46,7 @@ export interface WorkerView {
   /** How often it was started again. */
   readonly restarts: number
   /** `undefined`: it is not up. */
-  readonly link: Link | undefined
+  readonly link: ParentLink | undefined
 }
 
 /** Starts workers, starts those again that end unexpectedly, and stops all. */
@@ -67,18 +68,21 @@ export class Supervisor {
    * @returns what each says when it serves
    * @throws LinkError when one of them cannot be started
    */
-  async start(): Promise<readonly unknown[]> {
+  async start(): Promise<readonly WorkerGreeting[]> {
     const [first, ...others] = this.#slots
     const said = [await first!.start()]
     return [...said, ...(await Promise.all(others.map(slot => slot.start())))]
   }
 
   /** Calls all that are up. @returns the answers of those that gave one in time, by number */
-  async callAll(name: string, body: unknown, timeoutMs: number): Promise<ReadonlyMap<number, unknown>> {
-    const answers = new Map<number, unknown>()
+  async callAll<Name extends 'metrics' | 'statsd'>(
+    name: Name,
+    timeoutMs: number
+  ): Promise<ReadonlyMap<number, WorkerServes[Name]['answer']>> {
+    const answers = new Map<number, WorkerServes[Name]['answer']>()
     const ask = async ({ number, link }: Slot): Promise<void> => {
-      const answer = await link?.call(name, body, timeoutMs).catch(() => undefined)
-      if (answer !== undefined) answers.set(number, answer)
+      const answer = await link?.call<'metrics' | 'statsd'>(name, undefined, timeoutMs).catch(() => undefined)
+      if (answer !== undefined) answers.set(number, answer as WorkerServes[Name]['answer'])
     }
     await Promise.all(this.#slots.map(ask))
     return answers
@@ -89,8 +93,9 @@ export class Supervisor {
     this.#slots[number - 1]?.heard()
   }
 
-  tellAll(name: string, body?: unknown, except?: number): void {
-    for (const { number, link } of this.#slots) if (number !== except) link?.tell(name, body)
+  /** @param tell is called with the link to each that is up */
+  tellAll(tell: (link: ParentLink) => void, except?: number): void {
+    for (const { number, link } of this.#slots) if (number !== except && link) tell(link)
   }
 
   /**
@@ -99,7 +104,7 @@ export class Supervisor {
    * @param timeoutMs afterwards they are killed
    * @returns what each that stopped in order said at last
    */
-  async stop(timeoutMs: number): Promise<readonly unknown[]> {
+  async stop(timeoutMs: number): Promise<readonly WorkerFarewell[]> {
     if (this.#isStopping) return []
     this.#isStopping = true
     const said = await Promise.all(this.#slots.map(slot => slot.stop(timeoutMs + STOP_MARGIN_MS)))
@@ -119,7 +124,7 @@ class Slot implements WorkerView {
   readonly number: number
   readonly #options: SupervisorOptions
   #process: WorkerProcess | undefined
-  #link: Link | undefined
+  #link: ParentLink | undefined
   #state: State = 'new'
   #timer: NodeJS.Timeout | undefined
   #checks: NodeJS.Timeout | undefined
@@ -143,19 +148,19 @@ class Slot implements WorkerView {
     return this.#state === 'up'
   }
 
-  get link(): Link | undefined {
+  get link(): ParentLink | undefined {
     return this.#state === 'up' ? this.#link : undefined
   }
 
   /** @throws LinkError when it ended before it served, or said why it cannot */
-  async start(): Promise<unknown> {
+  async start(): Promise<WorkerGreeting> {
     const { fork, onLink, onStarted, clock } = this.#options
     const outputs = [new WholeLines(this.#options.stdout), new WholeLines(this.#options.stderr)] as const
     const child = fork(this.number, {
       stdout: chunk => outputs[0].add(chunk),
       stderr: chunk => outputs[1].add(chunk)
     })
-    const link = new Link(frame => child.send(frame))
+    const link = new Link<ParentServes, WorkerServes>(frame => child.send(frame))
     this.#process = child
     this.#link = link
     this.#state = 'starting'
@@ -178,7 +183,7 @@ class Slot implements WorkerView {
     return said
   }
 
-  async #order(link: Link): Promise<unknown> {
+  async #order(link: ParentLink): Promise<WorkerGreeting> {
     // What is sent before the other end listens is lost.
     await link.told('hello')
     return link.call('start', this.#options.orderFor(this.number))
@@ -215,7 +220,7 @@ class Slot implements WorkerView {
     child.kill('SIGKILL')
   }
 
-  #hasEnded(link: Link, how: string): void {
+  #hasEnded(link: ParentLink, how: string): void {
     const { log, onEnded, clock } = this.#options
     const { number } = this
     const former = this.#state
@@ -254,7 +259,7 @@ class Slot implements WorkerView {
     )
   }
 
-  async stop(timeoutMs: number): Promise<unknown> {
+  async stop(timeoutMs: number): Promise<WorkerFarewell | undefined> {
     clearTimeout(this.#timer)
     this.#stopChecks()
     const wasUp = this.#is('up')

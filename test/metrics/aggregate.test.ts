@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
-import { takeSnapshot } from '../../src/metrics/aggregate.js'
+import { type MetricsSnapshot, takeSnapshot } from '../../src/metrics/aggregate.js'
 import { counterFamily, durationFamily, gaugeFamily } from '../../src/metrics/family.js'
 import { registerProcessMetrics } from '../../src/metrics/process-metrics.js'
 import { registerFamily } from '../../src/metrics/prometheus.js'
@@ -111,7 +111,7 @@ describe('metrics of several processes', () => {
 
   it('count a worker once that ends while the answers of others are awaited', async () => {
     const snapshot = await takeSnapshot(processWith({ requests: 3 }))
-    let answer = (_: ReadonlyMap<number, unknown>): void => undefined
+    let answer = (_: ReadonlyMap<number, MetricsSnapshot>): void => undefined
     const all = new GatheredMetrics(new Registry(), () => new Promise(resolve => (answer = resolve)))
     all.told(1, snapshot)
     const scrape = all.metrics()

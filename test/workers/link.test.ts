@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { Link } from '../../src/workers/link.js'
+import type { ParentLink } from '../../src/workers/messages.js'
 import { WholeLines } from '../../src/workers/whole-lines.js'
 import { FakeTime } from '../support/fake-time.js'
 import { turns } from '../support/turns.js'
@@ -62,6 +63,24 @@ describe('a link between two processes', () => {
       'it has ended',
       'it has ended'
     ])
+  })
+
+  it('compiles with messages of the list only, with their bodies', async () => {
+    const sent: unknown[] = []
+    const link: ParentLink = new Link(frame => sent.push(frame))
+    // @ts-expect-error a worker has no such message
+    link.tell('reloads')
+    // @ts-expect-error it is a call, whose answer would be lost
+    link.tell('stop')
+    // @ts-expect-error its body is a number
+    link.tell('gone', 'two')
+    // @ts-expect-error that one is not answered
+    void link.call('reload').catch(() => undefined)
+    // @ts-expect-error an answer is a boolean
+    link.serve('enter', () => 'yes')
+    link.tell('gone', 2)
+    expect(sent).to.have.lengthOf(5)
+    link.close('it has ended')
   })
 
   it('ignores what is no frame', () => {

@@ -2,7 +2,8 @@ import { expect } from 'chai'
 import { Quotas } from '../../src/access/quotas.js'
 import { ClientAddresses } from '../../src/http/client-addresses.js'
 import { Link } from '../../src/workers/link.js'
-import { Peers, passOn } from '../../src/workers/peers.js'
+import type { ParentLink, WorkerLink } from '../../src/workers/messages.js'
+import { Peers, passingOn } from '../../src/workers/peers.js'
 import { RequestsInFlight } from '../../src/workers/requests-in-flight.js'
 import { SharedAddresses } from '../../src/workers/shared-addresses.js'
 import { SharedQuotas } from '../../src/workers/shared-quotas.js'
@@ -10,22 +11,17 @@ import { FakeTime } from '../support/fake-time.js'
 
 /** Workers in this process, and what passes their calls on. */
 function workersOf(count: number) {
-  const links = new Map<number, Link>()
+  const links = new Map<number, ParentLink>()
   const inFlight = new RequestsInFlight()
   const all = Array.from({ length: count }, (_, index) => {
     const number = index + 1
-    const parentEnd: Link = new Link(frame => queueMicrotask(() => workerEnd.receive(structuredClone(frame))))
-    const workerEnd: Link = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
+    const parentEnd: ParentLink = new Link(frame => queueMicrotask(() => workerEnd.receive(structuredClone(frame))))
+    const workerEnd: WorkerLink = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
     links.set(number, parentEnd)
-    passOn(
-      parentEnd,
-      number,
-      to => links.get(to),
-      (name, body) => {
-        for (const [to, link] of links) if (to !== number) link.tell(name, body)
-      }
-    )
-    inFlight.serve(number, parentEnd)
+    const tellOthers: Parameters<typeof passingOn>[2] = told => {
+      for (const [to, link] of links) if (to !== number) link.tell('others', told)
+    }
+    parentEnd.serveAll({ ...passingOn(number, to => links.get(to), tellOthers), ...inFlight.handlersOf(number) })
     return new Peers(workerEnd, number, count)
   })
   const end = (number: number): void => {

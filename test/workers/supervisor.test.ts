@@ -228,14 +228,14 @@ describe('the supervisor of workers', () => {
   })
 
   it('asks those that are up', async () => {
-    const { supervisor, started } = supervise((worker, number) => worker.link.serve('how', () => `fine, ${number}`))
+    const { supervisor, started } = supervise((worker, number) => worker.link.serve('statsd', () => `fine, ${number}`))
     await supervisor.start()
-    expect([...(await supervisor.callAll('how', undefined, 100))]).to.deep.equal([
+    expect([...(await supervisor.callAll('statsd', 100))]).to.deep.equal([
       [1, 'fine, 1'],
       [2, 'fine, 2']
     ])
     started[0]!.worker.end('SIGKILL')
     await turns(5)
-    expect([...(await supervisor.callAll('how', undefined, 100))]).to.deep.equal([[2, 'fine, 2']])
+    expect([...(await supervisor.callAll('statsd', 100))]).to.deep.equal([[2, 'fine, 2']])
   })
 })

@@ -11,7 +11,8 @@ import type {
   OfferedMessage
 } from '../../src/gateway/gateway.js'
 import { Link } from '../../src/workers/link.js'
-import { Peers, passOn } from '../../src/workers/peers.js'
+import type { ParentLink, WorkerLink } from '../../src/workers/messages.js'
+import { Peers, passingOn } from '../../src/workers/peers.js'
 import { ownerOf, workerGateway } from '../../src/workers/worker-gateway.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { FakeTime } from '../support/fake-time.js'
@@ -92,7 +93,7 @@ const toOffered = (groupId: string, topic: string, offset: number): OfferedMessa
 
 /** Workers in this process, and what passes their calls on. */
 function workersOf(count: number) {
-  const parentEnds = new Map<number, Link>()
+  const parentEnds = new Map<number, ParentLink>()
   const workers: { own: GroupsByHand; gateway: Gateway }[] = []
   /** What is on its way to workers that stand still. */
   const held = new Map<number, (() => void)[]>()
@@ -102,13 +103,14 @@ function workersOf(count: number) {
     else queueMicrotask(receive)
   }
   for (let number = 1; number <= count; number++) {
-    const parentEnd: Link = new Link(frame => deliver(number, () => workerEnd.receive(structuredClone(frame))))
-    const workerEnd: Link = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
-    passOn(
-      parentEnd,
-      number,
-      to => parentEnds.get(to),
-      () => undefined
+    const parentEnd: ParentLink = new Link(frame => deliver(number, () => workerEnd.receive(structuredClone(frame))))
+    const workerEnd: WorkerLink = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
+    parentEnd.serveAll(
+      passingOn(
+        number,
+        to => parentEnds.get(to),
+        () => undefined
+      )
     )
     parentEnds.set(number, parentEnd)
     const own = new GroupsByHand()
@@ -130,7 +132,7 @@ function workersOf(count: number) {
     end,
     standStill,
     goOn,
-    revive: (number: number, link: Link) => parentEnds.set(number, link),
+    revive: (number: number, link: ParentLink) => parentEnds.set(number, link),
     parentEnds
   }
 }
