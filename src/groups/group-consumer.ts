@@ -206,7 +206,7 @@ export class GroupConsumer {
     this.#committer.resume()
     if (!this.#member.isStable) return
     this.#refusals.forget(GROUP)
-    // Of a topic that brokers do not show there is no partition for anybody.
+    // Brokers show no partition of a topic that may not be read.
     const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
     lookForForbidden(this.#options.hands, without, (name, failure) => {
       const topic = this.#topics.get(name)
