@@ -1,0 +1,43 @@
+import { expect } from 'chai'
+import type { App } from '../../src/app.js'
+import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
+import { startTestApp } from '../support/app-under-test.js'
+
+const { GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED } = errorCodes
+
+describe('a group of Kafka-Pixy that Kafka does not allow to read', () => {
+  let cluster: EmbeddedCluster
+  let app: App
+  beforeEach(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders')
+    app = await startTestApp(cluster.bootstrap)
+  })
+  afterEach(async () => {
+    await app.stop()
+    await cluster.close()
+  })
+
+  const ask = async (): Promise<string> => {
+    const answer = await fetch(`${app.urls.shared}/pixy/topics/orders/messages?group=billing`)
+    return `${answer.status} ${(await answer.text()).replaceAll(/\s+/g, ' ')}`
+  }
+
+  for (const [api, errorCode, names] of [
+    ['FindCoordinator', GROUP_AUTHORIZATION_FAILED, 'group'],
+    ['JoinGroup', GROUP_AUTHORIZATION_FAILED, 'group'],
+    ['OffsetFetch', GROUP_AUTHORIZATION_FAILED, 'group'],
+    ['ListOffsets', TOPIC_AUTHORIZATION_FAILED, 'topic'],
+    ['Fetch', TOPIC_AUTHORIZATION_FAILED, 'topic'],
+    ['Metadata', TOPIC_AUTHORIZATION_FAILED, 'topic']
+  ] as const) {
+    it(`tells so to every client, and not that there was no message: ${api}`, async () => {
+      cluster.faults.add({ api, count: Number.POSITIVE_INFINITY }, { type: 'error', errorCode })
+      const said = [await ask(), await ask(), await ask()]
+      const expected = `500 { "error": "kafka server: The client is not authorized to access this ${names}." }`
+      expect(said).to.deep.equal([expected, expected, expected])
+    })
+  }
+})
