@@ -41,6 +41,15 @@ describe("Arion's environment variables", () => {
     expect(originOf(['wal', 'directory'])).to.equal('default of ARION_QUEUE_PATH')
   })
 
+  it('set nothing where they are neither given nor have a default', () => {
+    const readFile = (): never => expect.fail('Arion has no files')
+    const { settings } = translateArion({ environment: { ARION_FSYNC_THRESHOLD: ' ' }, flags: new Map(), readFile })
+    const names = settings.map(({ path }) => path.at(-1))
+    expect(names).to.include.members(['port', 'slabBytes', 'brokers'])
+    for (const absent of ['syncTimeoutMs', 'fsyncThreshold', 'fsyncIntervalMs']) expect(names).not.to.include(absent)
+    expect(settings.filter(({ value }) => value === undefined)).to.deep.equal([])
+  })
+
   it('are all read', () => {
     const { config, notes, originOf } = load({
       ARION_PORT: '8000',
@@ -146,8 +155,12 @@ describe("Arion's environment variables", () => {
   })
 
   it('flags name the port, and the embedded broker instead of Kafka', () => {
-    const { config } = load({ ARION_PORT: '1', KAFKA_BOOTSTRAP: 'x:1' }, { port: '8000', embedded: true })
+    const { config, originOf } = load({ ARION_PORT: '1', KAFKA_BOOTSTRAP: 'x:1' }, { port: '8000', embedded: true })
     expect(config.dialects.arion.port).to.equal(8_000)
+    expect([originOf(['dialects', 'arion', 'port']), originOf(['embedded', 'enabled'])]).to.deep.equal([
+      '--port',
+      '--embedded'
+    ])
     expect([config.embedded.enabled, config.clusters.default!.brokers]).to.deep.equal([true, []])
   })
 })
