@@ -1,4 +1,5 @@
 import type { SequenceRange } from './done-set.js'
+import { ENTRY_HEADER_BYTES } from './entry.js'
 import { journalIdOf, journalName, mergeIdOf, slabIdOf, slabName, spareIdOf } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
@@ -61,6 +62,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   const read = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
+  const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
   for (const name of damagedNames) directory.move(name, quarantine())
   if (damagedNames.length > 0) {
     quarantine().sync()
@@ -76,7 +78,9 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     slabs,
     indexes: new Map(read.flatMap(({ slab, index }) => (index ? [[slab, index] as const] : []))),
     notes,
-    nextSequence: slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence),
+    // What cannot be read may be entries whose sequences notes still name: these are never used again either.
+    nextSequence:
+      slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence) + mostEntriesIn(unreadBytes),
     nextSlabId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSlabId),
     journalIds,
     report: {
@@ -89,6 +93,13 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     }
   }
 }
+
+const sizeIn =
+  (directory: LogDirectory) =>
+  (name: string): number =>
+    withFile(directory, name, ({ sizeBytes }) => sizeBytes)
+
+const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_BYTES)
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 

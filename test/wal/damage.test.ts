@@ -85,6 +85,24 @@ describe('damage to the durable log', () => {
     expect(store.recovered).to.include({ tornBytes: tail.length, damagedEntries: 0 })
   })
 
+  for (const [what, from] of [
+    ['the last entries', -200],
+    ['the header of the slab', 0]
+  ] as const) {
+    it(`never uses a sequence again that ${what} had, though damage took them`, () => {
+      const { disk, slab } = written(false)
+      disk.patch(slab, bytes =>
+        Buffer.from(bytes).fill(0xee, from < 0 ? bytes.length + from : from, from < 0 ? bytes.length : 64)
+      )
+      const { store } = openStore(disk)
+      expect(readAll(store).length).to.be.below(BODIES.length)
+      expect(store.commit(group(['later'])).firstSequence).to.be.above(BODIES.length)
+      expect(readAll(store).at(-1)).to.equal('later')
+      store.close()
+      expect(readAll(openStore(disk).store).at(-1)).to.equal('later')
+    })
+  }
+
   it('tells damage to what was durable from holes in the append that a power cut interrupted', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { slabBytes: 100_000 })
