@@ -158,6 +158,18 @@ describe('delivery: a topic', () => {
     expect(codeOf(other, 'x'.repeat(5_000))).to.equal(undefined)
   })
 
+  it('that was denied holds nothing once three quarters of the buffer do not move; one that is looked up still does', () => {
+    start({ maxBytes: 40_000, unknownTopicMaxBytes: 10_000 })
+    stage.budget.stick(29_000)
+    tell(denied)
+    expect([codeOf(topic, 'x'.repeat(1_001)), codeOf(stage.topic('other'), 'x'.repeat(1_001))]).to.deep.equal([
+      'overloaded',
+      undefined
+    ])
+    stage.budget.stick(29_000 - stage.budget.stuckBytes)
+    expect(codeOf(topic, 'x'.repeat(1_000))).to.equal(undefined)
+  })
+
   it('names a quarter of the buffer as the limit where that is less', () => {
     start({ maxBytes: 40_000, maxLaneBytes: 20_000 })
     stage.put(topic, 'a')
