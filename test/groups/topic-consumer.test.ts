@@ -162,6 +162,18 @@ describe('one topic of a group', () => {
     expect(harness.newly()).to.deep.equal(['bob: 0/0', 'cid: 0/1'])
   })
 
+  it('a client that goes away makes room also where another one waits before it', () => {
+    const harness = new TopicHarness(time, [0], 1)
+    harness.consumer.resume()
+    harness.ask('ann')
+    harness.ask('bob').cancel()
+    harness.ask('cid')
+    harness.ask('dan')
+    harness.worlds[0]!.write(0, 1)
+    harness.settle()
+    expect(harness.newly()).to.deep.equal(['dan: failed', 'ann: 0/0', 'cid: 0/1'])
+  })
+
   it('pixy M1 M3 serves one message of each partition in turn, in ascending order', () => {
     const harness = new TopicHarness(time, [5, 3, 2, 1])
     harness.consumer.resume()
@@ -312,7 +324,8 @@ describe('one topic of a group', () => {
       harness.consumer.resume()
       harness.askMany('ann', { maxMessages: 100, maxBytes: 2 * recordBytes + 1 })
       harness.askMany('bob', { maxMessages: 100, maxBytes: 0 })
-      expect(harness.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3'])
+      harness.askMany('cid', { maxMessages: 100, maxBytes: 2 * recordBytes })
+      expect(harness.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3', 'cid: 0/4 0/5'])
     })
 
     it('are acknowledged together, with one commit for each partition', () => {
