@@ -20,6 +20,8 @@ export interface RunArguments {
   readonly untilFailure: boolean
   /** Looks for the smallest schedule of faults with which a seed still fails. */
   readonly shrink: boolean
+  /** Tells in the end how often faults were met and what workloads did. */
+  readonly tally: boolean
   /** Tells everything about seeds that pass as well. */
   readonly isVerbose: boolean
 }
@@ -43,6 +45,7 @@ export const simulateCommand = (): Command =>
     .addOption(new Option('--jobs <N>', 'processes side by side').argParser(wholeNumber(1)).default(1))
     .option('--until-failure', 'ends with the first seed that fails', false)
     .option('--no-shrink', 'does not look for the faults that a failure needs')
+    .option('--tally', 'tells in the end how often faults were met, and what workloads did', false)
     .addHelpText(
       'after',
       `\nScenarios:\n${aboutScenarios.map(([name, about]) => `  ${name.padEnd(17)}  ${about}`).join('\n')}`

@@ -1,6 +1,7 @@
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { Logged } from '../support/history-checker.js'
+import { bytesText, recordText, valueText } from './record-text.js'
 import type { Host } from './world/host.js'
 import type { World } from './world/world.js'
 
@@ -17,9 +18,14 @@ export interface SimulatedTopic {
   readonly config?: ReadonlyMap<string, string>
 }
 
+/** A record with all that a reader is told of it. */
+export interface StoredRecord extends Logged {
+  readonly text: string
+}
+
 /** A log as it was until its topic was deleted or its end was lost, or as it is. */
 export interface Life {
-  readonly records: readonly Logged[]
+  readonly records: readonly StoredRecord[]
   /** Simulated milliseconds. */
   readonly endedAt: number
 }
@@ -148,10 +154,12 @@ export class Brokers {
     this.#past.set(topic, past)
   }
 
-  *#loggedOf(topic: string): Iterable<Logged> {
+  *#loggedOf(topic: string): Iterable<StoredRecord> {
     for (let partition = 0; partition < this.partitionsOf(topic); partition++) {
-      for (const { offset, key, value } of this.cluster.records(topic, partition)) {
-        yield { topic, partition, offset, key: String(key), value: String(value) }
+      for (const record of this.cluster.records(topic, partition)) {
+        const { offset, key, value, headers } = record
+        const logged = { key: bytesText(key), value: valueText(bytesText(value), headers) }
+        yield { topic, partition, offset, ...logged, text: recordText(record) }
       }
     }
   }

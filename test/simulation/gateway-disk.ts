@@ -10,6 +10,7 @@ import type { WalSettings } from '../../src/wal/settings.js'
 import type { Logged } from '../support/history-checker.js'
 import type { SeededRandom } from '../support/random.js'
 import { type DiskFaults, SimulatedDisk } from '../support/simulated-disk.js'
+import { bytesText, valueText } from './record-text.js'
 
 /** Of the shortest record and what the log writes around it. */
 const LEAST_ENTRY_BYTES = 64
@@ -18,9 +19,9 @@ const END_BYTES = 5_000
 const LIST_BYTES = 1_000_000
 
 function toLogged({ destination, sequence, body }: DeadLetter): Logged {
-  const { key, value } = readLoggedRecord(body)
+  const { key, value, headers } = readLoggedRecord(body)
   const topic = destination.slice(destination.indexOf('/') + 1)
-  return { topic, partition: 0, offset: sequence, key: String(key), value: String(value) }
+  return { topic, partition: 0, offset: sequence, key: bytesText(key), value: valueText(bytesText(value), headers) }
 }
 
 type Before = NonNullable<DiskFaults['before']>
@@ -38,6 +39,8 @@ export class GatewayDisk {
   /** Of each start; the last one is in use. */
   readonly #stores: LogStore[] = []
   #options: (LogStoreOptions & WalSettings) | undefined
+  /** Records that were not in Kafka when bits flipped, all flips together. */
+  #mayBeDamaged = 0
 
   constructor(random: SeededRandom) {
     this.#random = random
@@ -54,6 +57,12 @@ export class GatewayDisk {
   /** In the log, and not in Kafka as far as the log knows. */
   get openRecords(): number {
     return this.#stores.at(-1)?.stats.openEntries ?? 0
+  }
+
+  boundsProblem(): string | undefined {
+    const { sizeBytes = 0 } = this.#stores.at(-1)?.stats ?? {}
+    const { maxBytes = 0, slabBytes = 0 } = this.#options ?? {}
+    return sizeBytes > maxBytes + slabBytes ? `the log has ${sizeBytes} of ${maxBytes} bytes` : undefined
   }
 
   /** @param before throws what an operation is to throw @returns mends it */
@@ -83,6 +92,7 @@ export class GatewayDisk {
     if (newest === undefined) return undefined
     const isAtEnd = random.between(0, 2) > 0
     const name = isAtEnd ? newest : random.pick(all)
+    this.#mayBeDamaged += this.openRecords
     this.disk.patch(name, bytes => {
       const used = Array.from(bytes.keys()).filter(at => bytes[at] !== 0)
       const harmed = isAtEnd ? used.slice(-END_BYTES) : used
@@ -93,13 +103,23 @@ export class GatewayDisk {
     return name
   }
 
-  /** The most records that the log has said it lost, on whichever start. */
+  /** The most records that the log has said it lost, on whichever start; none but those that were in it alone. */
   get reportedLosses(): number {
-    return this.#stores.reduce((sum, { recovered, stats }) => {
+    const reported = this.#stores.reduce((sum, { recovered, stats }) => {
       const { quarantinedFiles, tornEntries, tornBytes } = recovered
       if (quarantinedFiles.length > 0) return Number.POSITIVE_INFINITY
       return sum + stats.damagedEntries + tornEntries + Math.ceil(tornBytes / LEAST_ENTRY_BYTES)
     }, 0)
+    return Math.min(reported, this.#mayBeDamaged)
+  }
+
+  /** Records that the next start would send again, when the gateway is closed. */
+  leftOpen(): number {
+    if (this.#options === undefined) return 0
+    const store = new LogStore(this.#options)
+    const { openEntries } = store.stats
+    store.close()
+    return openEntries
   }
 
   /** Records that Kafka refused for good, when the gateway is closed. */

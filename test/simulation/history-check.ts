@@ -11,6 +11,8 @@ export interface HistoryCheck {
   readonly tolerates: readonly Rule[]
   /** Records that are kept elsewhere instead, because Kafka refused them. */
   setAside?(): readonly Logged[]
+  /** Kafka refuses records for good: otherwise none may be set aside. */
+  readonly mayBeRefused?: boolean
   /** So many records may be lost, since somebody was told. */
   lossesTold?(): number
 }
@@ -24,14 +26,15 @@ const WRONG_WHEREVER: readonly Rule[] = ['invented', 'damaged', 'ghost']
 
 /** Each life by itself is as strict as a log that lives for ever, and together they hold everything. */
 export function checkHistory(check: HistoryCheck): Violation[] {
-  const { history, setAside, lossesTold } = check
+  const { history, setAside, lossesTold, mayBeRefused = false } = check
   const kept = setAside?.() ?? []
   const keptIds = new Set(kept.map(idOf))
   const inLog = checkLogs(check).filter(({ rule, what }) => rule !== 'lost' || !keptIds.has(what))
   const lost = inLog.filter(({ rule }) => rule === 'lost').length
   const isTold = lost <= (lossesTold?.() ?? 0)
   const wrongAside = violationsIn(history, kept, []).filter(({ rule }) => WRONG_WHEREVER.includes(rule as Rule))
-  return [...inLog.filter(({ rule }) => rule !== 'lost' || !isTold), ...wrongAside]
+  const aside = mayBeRefused ? [] : kept.map(({ value }) => ({ rule: 'set aside', what: value.slice(0, 40) }))
+  return [...inLog.filter(({ rule }) => rule !== 'lost' || !isTold), ...wrongAside, ...aside]
 }
 
 function checkLogs({ history, lives, tolerates }: HistoryCheck): Violation[] {

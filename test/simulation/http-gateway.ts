@@ -19,6 +19,7 @@ const HELD = [
   'castellan_http_bodies_in_flight_bytes',
   'castellan_delivery_buffered_records',
   'castellan_delivery_buffered_bytes',
+  'castellan_delivery_stuck_bytes',
   'castellan_router_parked_requests'
 ]
 
@@ -79,6 +80,10 @@ export class HttpGateway implements SimulatedProcess {
     if (this.disk !== undefined) held['records on disk'] = this.disk.openRecords
     held[IN_FLIGHT]!--
     return held
+  }
+
+  boundsProblem(): string | undefined {
+    return this.disk?.boundsProblem()
   }
 
   async close(): Promise<number> {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { UsageError } from '../../src/main/usage-error.js'
 import { type RunArguments, scenarioForSeed } from './arguments.js'
-import { details, replayCommand, summary } from './report.js'
+import { details, replayCommand, summary, Tally } from './report.js'
 import { shrink } from './shrink.js'
 import { type SimulationOptions, type SimulationResult, scheduleOf, simulate } from './simulation.js'
 import { warmUp } from './warm-up.js'
@@ -23,12 +23,14 @@ export async function runSeeds(wanted: RunArguments, listener: SeedListener): Pr
   await warmUp()
   let passed = 0
   let failed = 0
+  const tally = new Tally()
   for (let seed = wanted.seeds.from; seed <= wanted.seeds.to; seed++) {
     listener.began(seed, { passed, failed })
-    if (await isFine(wanted, seed, text => listener.say(text))) passed++
+    if (await isFine(wanted, seed, tally, text => listener.say(text))) passed++
     else failed++
     if (failed > 0 && wanted.untilFailure) break
   }
+  if (wanted.tally) listener.say(tally.text)
   return { passed, failed }
 }
 
@@ -47,7 +49,7 @@ export function checkFaults(wanted: RunArguments): void {
     )
 }
 
-async function isFine(wanted: RunArguments, seed: number, say: Say): Promise<boolean> {
+async function isFine(wanted: RunArguments, seed: number, tally: Tally, say: Say): Promise<boolean> {
   const options: SimulationOptions = {
     seed,
     seconds: wanted.seconds,
@@ -56,6 +58,7 @@ async function isFine(wanted: RunArguments, seed: number, say: Say): Promise<boo
     ...(wanted.only && { only: wanted.only })
   }
   const result = await simulate(options)
+  tally.add(result)
   const isRight = result.violations.length === 0
   say(summary(result))
   if (!isRight || wanted.isVerbose) say(details(result))

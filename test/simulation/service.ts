@@ -56,9 +56,9 @@ export class Service implements SimulatedProcess {
   }
 
   held(): Promise<Record<string, number>> {
-    const { bufferedRecords, bufferedBytes } = this.#castellan.delivery.stats()
+    const { bufferedRecords, bufferedBytes, stuckBytes } = this.#castellan.delivery.stats()
     const { open, parked } = this.#castellan.router.stats()
-    return Promise.resolve({ bufferedRecords, bufferedBytes, open, parked })
+    return Promise.resolve({ bufferedRecords, bufferedBytes, stuckBytes, open, parked })
   }
 
   boundsProblem(): string | undefined {

@@ -6,6 +6,7 @@ import type { SimulatedProcess } from './process.js'
 import type { Cast, Scenario } from './scenario.js'
 import { scenarioOf } from './scenarios/scenarios.js'
 import type { Violation } from './violation.js'
+import { watchWorld } from './watchdog.js'
 import type { Workload } from './workload.js'
 import type { LogEnd, ReadLife } from './workloads/reader.js'
 import type { Host } from './world/host.js'
@@ -30,14 +31,16 @@ export interface SimulationResult {
   readonly cpuMs: number
   readonly violations: readonly Violation[]
   readonly schedule: readonly ScheduledFault[]
-  /** What each fault did, by id. */
+  /** What each fault did, by id; and those that somebody has met. */
   readonly faults: ReadonlyMap<number, string>
+  readonly faultsMet: ReadonlySet<number>
   readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>
   readonly trace: readonly string[]
 }
 
 /** All faults are over: by then every answer must be there, and every reader at the end of its partition. */
 const SETTLE_LIMIT_MS = 60_000
+const RECOVERY_LIMIT_MS = 50_000
 const CLOSE_LIMIT_MS = 40_000
 const ASK_LIMIT_MS = 5_000
 const LOOK_EVERY_MS = 500
@@ -61,11 +64,13 @@ export function scheduleOf({ seed, seconds, scenario, only }: SimulationOptions)
 
 /** Runs one world from its beginning to its end and tells what was wrong in it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  watchWorld(`seed ${options.seed} of ${options.scenario}`)
   const simulation = new Simulation(options)
   try {
     return await simulation.run()
   } finally {
     simulation.close()
+    watchWorld(undefined)
   }
 }
 
@@ -78,7 +83,7 @@ class Simulation {
   readonly #startedAt = process.cpuUsage()
   #schedule: readonly ScheduledFault[] = []
   #workloads: readonly Workload[] = []
-  #faultsDone: ReadonlyMap<number, string> = new Map()
+  #faults: Pick<FaultRunner, 'done' | 'met'> = { done: new Map(), met: new Set() }
 
   constructor(options: SimulationOptions) {
     this.#options = options
@@ -112,7 +117,7 @@ class Simulation {
       random: purpose => world.random.for(purpose)
     })
     this.#workloads = cast.workloads
-    const faults = this.#faults(brokers, cast)
+    const faults = this.#armFaults(brokers, cast)
     for (const workload of cast.workloads) world.on(workload.host, () => workload.start())
     await this.#pass(cast)
     if (this.#scenario.closesInTrouble) await this.#closeInTrouble(cast)
@@ -122,6 +127,7 @@ class Simulation {
     if (!this.#scenario.closesInTrouble) {
       for (const workload of cast.workloads) workload.stop()
       await this.#settle(cast)
+      await this.#goOn(cast)
       for (const process of processes) await this.#end(process)
     }
     await world.pass(QUIET_MS)
@@ -132,13 +138,13 @@ class Simulation {
     await cast.standby?.close()
   }
 
-  #faults(brokers: Brokers, { processes, standby }: Cast): FaultRunner {
+  #armFaults(brokers: Brokers, { processes, standby }: Cast): FaultRunner {
     const { topics, mortalTopics = [], growingTopics = [], nodeIds } = this.#scenario.faults
     const world = this.#world
     const harmed = { topics, mortalTopics, growingTopics, nodeIds }
     const runner = new FaultRunner({ world, brokers, standby, processes, ...harmed })
     this.#schedule = scheduleOf(this.#options)
-    this.#faultsDone = runner.done
+    this.#faults = runner
     runner.arm(this.#schedule)
     return runner
   }
@@ -174,6 +180,21 @@ class Simulation {
     for (const what of held) this.#violated('held', what)
   }
 
+  /** Whatever there was, everybody is served again. */
+  async #goOn(cast: Cast): Promise<void> {
+    if (this.#violations.length > 0) return
+    const world = this.#world
+    const waiting = new Set<string>()
+    for (const workload of cast.workloads) {
+      if (workload.tryOnceMore === undefined) continue
+      waiting.add(workload.name)
+      void world.start(workload.host, () => workload.tryOnceMore!(() => waiting.delete(workload.name)))
+    }
+    if (!(await world.untilTrue(() => waiting.size === 0, RECOVERY_LIMIT_MS)))
+      this.#violated('not well again', `${RECOVERY_LIMIT_MS / 1_000} s after everything was settled: ${[...waiting]}`)
+    await this.#settle(cast)
+  }
+
   async #heldBy(processes: readonly SimulatedProcess[]): Promise<string[]> {
     const problems: string[] = []
     for (const process of processes) {
@@ -206,12 +227,14 @@ class Simulation {
     if (this.#answers.open > 0) this.#violated('unanswered', `${this.#answers.open} requests after closing`)
   }
 
-  #checkLeft({ name, host }: SimulatedProcess): void {
+  #checkLeft({ name, host, disk }: SimulatedProcess): void {
     const { time, network } = this.#world
     const left = time.pendingOf(host).map(({ what }) => what)
     if (left.length > 0) this.#violated('left after closing', `${name}: ${left.join(', ')}`)
     const wires = network.wires.filter(({ client, server }) => isOpenAt(host, client) || isOpenAt(host, server))
     if (wires.length > 0) this.#violated('left after closing', `${name}: ${wires.length} connections`)
+    const open = disk?.leftOpen() ?? 0
+    if (open > 0) this.#violated('left after closing', `${name}: ${open} records of the log would be sent again`)
   }
 
   #result(): SimulationResult {
@@ -230,7 +253,8 @@ class Simulation {
       cpuMs: (user + system) / 1_000,
       violations: [...this.#violations, ...this.#answers.violations],
       schedule: this.#schedule,
-      faults: this.#faultsDone,
+      faults: this.#faults.done,
+      faultsMet: this.#faults.met,
       counts: Object.fromEntries(this.#workloads.map(({ name, counts }) => [name, counts])),
       trace: world.trace.lines
     }
@@ -249,7 +273,7 @@ function logEnd(brokers: Brokers): LogEnd {
   const livesOf = (topic: string, partition: number): readonly ReadLife[] =>
     brokers.livesOf(topic).map(({ records, endedAt }) => {
       const own = records.filter(record => record.partition === partition)
-      return { endedAt, values: new Map(own.map(({ offset, value }) => [offset, value])) }
+      return { endedAt, values: new Map(own.map(({ offset, text }) => [offset, text])) }
     })
   return {
     endOf: (topic, partition) => (brokers.has(topic) ? brokers.cluster.highWatermark(topic, partition) : 0),

@@ -11,6 +11,11 @@ export interface Workload {
   stop(): void
   /** Whether it has done what it is there for; asked after {@link stop}, when every fault is over. */
   readonly isFinished: boolean
+  /**
+   * Does once more what it is there for, when every fault is over and everything is settled, until it succeeds. Absent: it
+   * does so by itself until {@link isFinished}. Called on its host, after {@link stop}.
+   */
+  tryOnceMore?(succeeded: () => void): void
   /** What it has seen that must not be; asked once, when everything is over. */
   check(): readonly Violation[]
   /** How often what came out, to show that it did something. */

@@ -1,11 +1,11 @@
 import { InvalidRequestError } from '../../../src/errors.js'
-import type { FaultKind, FaultTargets } from './fault.js'
+import { type FaultKind, type FaultTargets, nothing } from './fault.js'
 
 /** A broker's process ends; its partitions move to who is left. It comes back at the same address. */
 const stopBroker: FaultKind = ({ brokers, nodeIds }, random) => {
   const nodeId = random.pick(nodeIds)
   const host = brokers.hostOf(nodeId)
-  if (brokers.isStopped(nodeId)) return { what: `${host.name} is stopped already` }
+  if (brokers.isStopped(nodeId)) return nothing(`${host.name} is stopped already`)
   brokers.stop(nodeId)
   return { what: host.name, stop: () => brokers.restart(nodeId) }
 }
@@ -23,12 +23,12 @@ const moveLeader: FaultKind = (targets, random) => {
   const topic = random.pick(targets.topics)
   const partition = random.between(0, brokers.partitionsOf(topic) - 1)
   const nodeId = random.pick(liveNodes(targets))
-  if (nodeId === undefined) return { what: 'no node is alive' }
+  if (nodeId === undefined) return nothing('no node is alive')
   try {
     brokers.cluster.moveLeader(topic, partition, nodeId)
   } catch (error) {
     // Its process has begun to start, and stands still.
-    if (error instanceof InvalidRequestError) return { what: error.message }
+    if (error instanceof InvalidRequestError) return nothing(error.message)
     throw error
   }
   return { what: `${topic}/${partition} to broker-${nodeId}` }
@@ -43,7 +43,7 @@ const lagBehind: FaultKind = ({ brokers, nodeIds }, random) => {
 /** A broker comes back at another address; nobody listens at the one it had. */
 const changeAddress: FaultKind = ({ brokers, nodeIds }, random) => {
   const nodeId = random.pick(nodeIds)
-  if (brokers.isStopped(nodeId)) return { what: `broker-${nodeId} is stopped` }
+  if (brokers.isStopped(nodeId)) return nothing(`broker-${nodeId} is stopped`)
   const port = brokers.newPortFor(nodeId)
   brokers.stop(nodeId)
   return { what: `broker-${nodeId} to port ${port}`, stop: () => brokers.restart(nodeId, port) }

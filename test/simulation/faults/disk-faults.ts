@@ -1,11 +1,11 @@
 import type { SeededRandom } from '../../support/random.js'
 import { type DiskFaults, eio } from '../../support/simulated-disk.js'
 import type { SimulatedProcess } from '../process.js'
-import type { FaultKind, FaultTargets, Started } from './fault.js'
+import { type FaultKind, type FaultTargets, nothing } from './fault.js'
 
 type Operation = Parameters<NonNullable<DiskFaults['before']>>[0]
 
-const NO_DISK: Started = { what: 'there is no disk' }
+const NO_DISK = nothing('there is no disk')
 
 const someWithDisk = ({ processes }: FaultTargets, random: SeededRandom): SimulatedProcess | undefined => {
   const all = processes.filter(({ disk }) => disk !== undefined)
@@ -20,7 +20,7 @@ const powerCut: FaultKind = (targets, random) => {
   if (process === undefined) return NO_DISK
   const restart = process.kill?.()
   process.disk!.powerCut(random)
-  return restart === undefined ? { what: `${process.name} is not there` } : { what: process.name, stop: restart }
+  return restart === undefined ? nothing(`${process.name} is not there`) : { what: process.name, stop: restart }
 }
 
 /** The process dies, or the power goes, in the middle of what it does with the disk. */
@@ -86,7 +86,7 @@ const flipBits: FaultKind = (targets, random) => {
   const process = someWithDisk(targets, random)
   if (process === undefined) return NO_DISK
   const restart = process.kill?.()
-  if (restart === undefined) return { what: `${process.name} is not there` }
+  if (restart === undefined) return nothing(`${process.name} is not there`)
   const count = random.pick(FLIPS)
   return { what: `${count} in ${process.disk!.flipBits(random, count) ?? 'no file'}`, stop: restart }
 }

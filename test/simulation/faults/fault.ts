@@ -26,7 +26,12 @@ export interface Started {
   readonly what: string
   /** Mends it. Absent: it is over at once. */
   stop?(): void
+  /** Whether anybody has met it so far. Absent: it is met by all, or was the moment it began. */
+  isMet?(): boolean
 }
 
 /** One kind of fault: begins it, with whom and how much as chance has it. */
 export type FaultKind = (targets: FaultTargets, random: SeededRandom, durationMs: number) => Started
+
+/** A fault that found nothing to harm. */
+export const nothing = (what: string): Started => ({ what, isMet: () => false })

@@ -1,7 +1,7 @@
 import type { SeededRandom } from '../../support/random.js'
 import type { Host } from '../world/host.js'
 import type { Pipe } from '../world/pipe.js'
-import type { FaultKind, FaultTargets } from './fault.js'
+import { type FaultKind, type FaultTargets, nothing } from './fault.js'
 
 const someGateway = ({ processes }: FaultTargets, random: SeededRandom): Host => random.pick(processes).host
 
@@ -17,7 +17,19 @@ function somePipe({ world, brokers, nodeIds }: FaultTargets, random: SeededRando
   return random.pick([there, back])
 }
 
-const NOTHING_THERE = { what: 'there is no connection' }
+const NOTHING_THERE = nothing('there is no connection')
+
+const sentSince = (pipe: Pipe): (() => boolean) => {
+  const before = pipe.sentSegments
+  return () => pipe.sentSegments > before
+}
+
+/** One of the two has tried to reach the other. */
+function triesSince({ world: { network } }: FaultTargets, a: Host, b: Host): () => boolean {
+  const tries = (): number => network.triesOf(a, b).count + network.triesOf(b, a).count
+  const before = tries()
+  return () => tries() > before
+}
 
 /** Everything between two hosts takes longer. */
 const delay: FaultKind = (targets, random) => {
@@ -25,7 +37,8 @@ const delay: FaultKind = (targets, random) => {
   const delayMs = random.pick([5, 20, 100, 400, 1_500])
   const { network } = targets.world
   network.delay(a, b, delayMs)
-  return { what: `${delayMs} ms between ${a.name} and ${b.name}`, stop: () => network.delay(a, b, 0) }
+  const what = `${delayMs} ms between ${a.name} and ${b.name}`
+  return { what, stop: () => network.delay(a, b, 0), isMet: triesSince(targets, a, b) }
 }
 
 /** A connection lets a few bytes through at a time. */
@@ -34,7 +47,7 @@ const drip: FaultKind = (targets, random) => {
   if (pipe === undefined) return NOTHING_THERE
   const [bytes, everyMs] = [random.pick([1, 7, 100, 1_000]), random.pick([1, 10, 100])]
   pipe.drip(bytes, everyMs)
-  return { what: `${bytes} bytes every ${everyMs} ms ${pipe.name}`, stop: () => pipe.flow() }
+  return { what: `${bytes} bytes every ${everyMs} ms ${pipe.name}`, stop: () => pipe.flow(), isMet: sentSince(pipe) }
 }
 
 /** A connection breaks in the middle of what it carries. */
@@ -43,7 +56,7 @@ const cut: FaultKind = (targets, random) => {
   if (pipe === undefined) return NOTHING_THERE
   const bytes = random.pick([0, random.between(1, 60), random.between(60, 2_000)])
   pipe.cutAfter(bytes)
-  return { what: `after ${bytes} bytes ${pipe.name}` }
+  return { what: `after ${bytes} bytes ${pipe.name}`, isMet: () => pipe.isCut }
 }
 
 /** A connection carries nothing any more, and neither end is told. */
@@ -52,7 +65,8 @@ const halfOpen: FaultKind = (targets, random) => {
   if (pipe === undefined) return NOTHING_THERE
   pipe.block('half-open')
   pipe.opposite?.block('half-open')
-  return { what: pipe.name }
+  const [there, back] = [sentSince(pipe), sentSince(pipe.opposite!)]
+  return { what: pipe.name, isMet: () => there() || back() }
 }
 
 /** Nothing gets from one host to the other; the way back is fine. */
@@ -61,7 +75,8 @@ const silence: FaultKind = (targets, random) => {
   const pair: [Host, Host] = [someGateway(targets, random), someBroker(targets, random)]
   const [from, to] = random.between(0, 1) === 0 ? pair : [pair[1], pair[0]]
   network.block(from, to)
-  return { what: `from ${from.name} to ${to.name}`, stop: () => network.unblock(from, to) }
+  const what = `from ${from.name} to ${to.name}`
+  return { what, stop: () => network.unblock(from, to), isMet: triesSince(targets, from, to) }
 }
 
 /** Nothing gets through between two hosts. */
@@ -74,7 +89,7 @@ const partition: FaultKind = (targets, random) => {
     network.unblock(a, b)
     network.unblock(b, a)
   }
-  return { what: `between ${a.name} and ${b.name}`, stop }
+  return { what: `between ${a.name} and ${b.name}`, stop, isMet: triesSince(targets, a, b) }
 }
 
 /** A process stands still for a while: a long garbage collection, a stopped virtual machine. */
@@ -96,7 +111,7 @@ const clockJump: FaultKind = ({ world }, random) => {
 const killGateway: FaultKind = ({ processes }, random) => {
   const process = random.pick(processes)
   const restart = process.kill?.()
-  return restart === undefined ? { what: `${process.name} is not there` } : { what: process.name, stop: restart }
+  return restart === undefined ? nothing(`${process.name} is not there`) : { what: process.name, stop: restart }
 }
 
 export const networkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump, killGateway }

@@ -122,7 +122,8 @@ function order(targets: FaultTargets, random: SeededRandom, api: ApiName, action
   const nodeId = random.pick(targets.nodeIds)
   const count = someCount(random)
   const fault = targets.brokers.cluster.faults.add({ api, nodeId, count, skip: random.pick([0, 0, 1, 3]) }, action)
-  return { what: `${what} to ${count} ${api} at broker-${nodeId}`, stop: () => fault.remove() }
+  const isMet = (): boolean => fault.fired > 0
+  return { what: `${what} to ${count} ${api} at broker-${nodeId}`, stop: () => fault.remove(), isMet }
 }
 
 const refuse: FaultKind = (targets, random) => {

@@ -50,7 +50,8 @@ export class FaultRunner {
   readonly #targets: FaultTargets
   readonly #world: World
   readonly #running = new Map<number, Started>()
-  readonly counts = new Map<FaultName, number>()
+  /** Those that somebody has met. */
+  readonly met = new Set<number>()
   /** What each fault did, by id. */
   readonly done = new Map<number, string>()
 
@@ -72,11 +73,11 @@ export class FaultRunner {
 
   #start({ id, kind, durationMs, seed }: ScheduledFault): void {
     const started = faultKinds[kind](this.#targets, new SeededRandom(seed), durationMs)
-    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
     this.done.set(id, started.what)
     this.#world.trace.say('fault', `${id} ${kind}: ${started.what}`)
-    if (started.stop === undefined) return
+    if (started.isMet === undefined) this.met.add(id)
     this.#running.set(id, started)
+    if (started.stop === undefined) return
     this.#world.time.schedule(durationMs, undefined, 'fault ends', () => this.#stop(id))
   }
 
@@ -84,7 +85,9 @@ export class FaultRunner {
     const started = this.#running.get(id)
     if (started === undefined) return
     this.#running.delete(id)
-    started.stop!()
+    if (started.isMet?.() === true) this.met.add(id)
+    if (started.stop === undefined) return
+    started.stop()
     this.#world.trace.say('fault', `${id} is over`)
   }
 }

@@ -1,11 +1,11 @@
-import type { FaultKind } from './fault.js'
+import { type FaultKind, nothing } from './fault.js'
 
 const MOST_PARTITIONS = 6
 
 /** A topic is deleted, and made anew a while later. */
 const recreateTopic: FaultKind = ({ brokers, mortalTopics }, random) => {
   const topic = random.pick(mortalTopics)
-  if (!brokers.has(topic)) return { what: `${topic} is not there` }
+  if (!brokers.has(topic)) return nothing(`${topic} is not there`)
   const stop = brokers.delete(topic)
   return { what: topic, stop }
 }
@@ -14,7 +14,7 @@ const recreateTopic: FaultKind = ({ brokers, mortalTopics }, random) => {
 const growTopic: FaultKind = ({ brokers, growingTopics }, random) => {
   const topic = random.pick(growingTopics)
   const partitions = brokers.partitionsOf(topic) + 1
-  if (!brokers.has(topic) || partitions > MOST_PARTITIONS) return { what: `${topic} stays as it is` }
+  if (!brokers.has(topic) || partitions > MOST_PARTITIONS) return nothing(`${topic} stays as it is`)
   brokers.grow(topic, partitions)
   return { what: `${topic} to ${partitions} partitions` }
 }
@@ -22,7 +22,7 @@ const growTopic: FaultKind = ({ brokers, growingTopics }, random) => {
 /** The end of a log is lost, acknowledged or not. */
 const truncateTopic: FaultKind = ({ brokers, mortalTopics }, random) => {
   const topic = random.pick(mortalTopics)
-  if (!brokers.has(topic)) return { what: `${topic} is not there` }
+  if (!brokers.has(topic)) return nothing(`${topic} is not there`)
   const partition = random.between(0, brokers.partitionsOf(topic) - 1)
   const end = brokers.cluster.highWatermark(topic, partition)
   const offset = Math.max(0, end - random.between(1, 10))
@@ -32,7 +32,7 @@ const truncateTopic: FaultKind = ({ brokers, mortalTopics }, random) => {
 
 /** Another cluster answers at the addresses, and later the first one again. */
 const anotherCluster: FaultKind = ({ standby, processes }) => {
-  if (standby === undefined) return { what: 'there is none' }
+  if (standby === undefined) return nothing('there is none')
   return { what: 'at the same addresses', stop: standby.takeOver(processes.map(({ host }) => host)) }
 }
 

@@ -24,21 +24,24 @@ const usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
 const walSettings = {
   'wal.directory': '/simulated/wal',
   'wal.slabBytes': '65536',
-  'wal.minFreeBytes': '0',
-  'wal.maxBytes': '4194304'
+  'wal.minFreeBytes': '0'
 }
+/** Of the log: it is full at times, or never. */
+const LOG_BYTES = [262_144, 4_194_304]
 
 /**
  * @param tolerates what becomes of records that were on their way to Kafka when the process died
  * @param mayLose whether the log may lose what it says that it has lost
+ * @param mayBeRefused whether Kafka refuses records for good
  */
 const build =
-  (tolerates: readonly Rule[], mayLose = false) =>
+  (tolerates: readonly Rule[], { mayLose = false, mayBeRefused = false } = {}) =>
   async (setting: Setting): Promise<Cast> => {
     const { brokers, random } = setting
     const disk = new GatewayDisk(random('disk'))
     const settings = {
       ...walSettings,
+      'wal.maxBytes': String(random('settings').pick(LOG_BYTES)),
       'dialects.kprf.durability': 'disk',
       'dialects.kafboy.durability': 'disk',
       'dialects.kafboy.payload': 'fields',
@@ -55,7 +58,7 @@ const build =
     ]
     const setAside = () => disk.deadLetters()
     const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
-    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, lossesTold }]
+    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, mayBeRefused, lossesTold }]
     return { processes: [gateway], workloads, histories }
   }
 
@@ -148,7 +151,7 @@ export const refused: Scenario = {
   name: 'refused',
   about: 'the same, and Kafka refuses records for good: each is in Kafka or among the dead letters of the log',
   topics,
-  build: build(['duplicated']),
+  build: build(['duplicated'], { mayBeRefused: true }),
   faults: {
     ...harmed,
     kinds: ['refuseRecords', 'refuseRecords', 'refuseRecords', 'killGateway', 'stopBroker', 'slowDisk', 'partition'],
@@ -162,7 +165,7 @@ export const flipped: Scenario = {
     'the same, and bits of the log flip while the gateway is dead: nothing false gets to Kafka, and no loss is silent',
   topics,
   // What the progress journal said is forgotten, and sent again.
-  build: build(['duplicated'], true),
+  build: build(['duplicated'], { mayLose: true }),
   faults: {
     ...harmed,
     kinds: ['flipBits', 'flipBits', 'partition', 'partition', 'pauseBroker', 'stopBroker', 'slowDisk'],

@@ -1,5 +1,6 @@
 import { History } from '../../support/history-checker.js'
 import { Brokers } from '../brokers.js'
+import { recordText } from '../record-text.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Producer } from '../workloads/producer.js'
 import { Reader } from '../workloads/reader.js'
@@ -21,7 +22,7 @@ async function build(setting: Setting): Promise<Cast> {
     livesOf: (topic: string, partition: number) =>
       [brokers, standby].map(({ cluster }) => ({
         endedAt: Number.POSITIVE_INFINITY,
-        values: new Map(cluster.records(topic, partition).map(record => [record.offset, String(record.value)] as const))
+        values: new Map(cluster.records(topic, partition).map(record => [record.offset, recordText(record)] as const))
       }))
   }
   const workloads = [

@@ -14,6 +14,7 @@ export interface CommitterOptions {
 
 const TIMEOUTS_MS = [300, 8_000] as const
 const PERCENT_OF_LOOKS = 30
+const AGAIN_MS = 200
 
 /** Commits ever higher offsets, some before the one before is answered, and looks at what is stored. */
 export class Committer implements Workload {
@@ -61,11 +62,19 @@ export class Committer implements Workload {
     return this.#violations
   }
 
+  tryOnceMore(succeeded: () => void): void {
+    this.#commit(isStored => {
+      if (isStored) succeeded()
+      else setTimeout(() => this.tryOnceMore(succeeded), AGAIN_MS)
+    })
+  }
+
   #lookLast(): void {
     this.#deps.onHost(() => this.#look(() => (this.#hasLookedLast = true)))
   }
 
-  #commit(): void {
+  #commit(then?: (isStored: boolean) => void): void {
+    this.#hasLookedLast = false
     const { service, answers, random } = this.#deps
     const { groupId, topic, partition } = this.#options
     const offset = ++this.#asked
@@ -81,7 +90,9 @@ export class Committer implements Workload {
       timeoutMs,
       requester: {
         reply: result => {
-          if (answered()) this.#committed(offset, result)
+          if (!answered()) return
+          this.#committed(offset, result)
+          then?.(result.type === 'success')
         }
       }
     })

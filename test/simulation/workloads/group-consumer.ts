@@ -1,4 +1,5 @@
 import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
@@ -63,6 +64,12 @@ export class GroupConsumer implements Workload {
     return false
   }
 
+  /** Waits for messages again, when everybody has been told that there will be some. */
+  tryOnceMore(succeeded: () => void): void {
+    setTimeout(() => this.start(), 1)
+    succeeded()
+  }
+
   check(): readonly Violation[] {
     return this.#violations
   }
@@ -97,11 +104,12 @@ export class GroupConsumer implements Workload {
 
   #take(message: ConsumedMessage): void {
     const { random, trace } = this.#deps
-    const { partition, offset, value } = message
+    const { partition, offset } = message
     this.counts.messages!++
     trace.say(this.name, `takes ${partition}@${offset}`)
-    if (this.#progress.offered(partition, offset, String(value))) this.counts.again!++
+    if (this.#progress.offered(partition, offset, recordText(message))) this.counts.again!++
     const pauseMs = random.between(...this.#options.pauseMs)
+    if (this.#progress.isAtRest) return void setTimeout(() => this.#ack(message), pauseMs)
     const draw = random.next() * 100
     if (draw < FORGETS_PERCENT) return void this.#next(pauseMs)
     if (draw < FORGETS_PERCENT + GIVES_BACK_PERCENT) {

@@ -14,6 +14,10 @@ export interface GroupProgressOptions {
 
 const LOOK_EVERY_MS = 300
 const TIMEOUT_MS = 5_000
+/** Members that are gone are forgotten by then, and those that stayed have shared the partitions. */
+const REST_MS = 20_000
+const LAST_RECORDS = 20
+const LAST_PAUSE_MS = 30
 
 interface Progress {
   /** What was offered, by offset. */
@@ -23,6 +27,8 @@ interface Progress {
   ackedUpTo: number
   /** Seen last at the coordinator. */
   committed: number
+  /** From here on nothing is offered again. */
+  lastRoundFrom: number
 }
 
 /**
@@ -32,12 +38,13 @@ interface Progress {
 export class GroupProgress implements Workload {
   readonly name: string
   readonly host: Host
-  readonly counts: Record<string, number> = { looks: 0, committed: 0 }
+  readonly counts: Record<string, number> = { looks: 0, committed: 0, written: 0 }
   readonly #options: GroupProgressOptions
   readonly #deps: ServiceDeps
   readonly #log: LogEnd
   readonly #violations: Violation[] = []
   readonly #partitions: readonly Progress[]
+  #lastRound: 'none' | 'awaited' | 'written' = 'none'
   #isLooking = false
   #isStopped = false
 
@@ -51,15 +58,22 @@ export class GroupProgress implements Workload {
       offered: new Map(),
       acked: new Set(),
       ackedUpTo: 0,
-      committed: -1
+      committed: -1,
+      lastRoundFrom: Number.POSITIVE_INFINITY
     }))
+  }
+
+  /** No fault has been for so long that the group is at rest, and everybody does as he should. */
+  get isAtRest(): boolean {
+    return this.#lastRound === 'written'
   }
 
   /** @returns whether it was offered before */
   offered(partition: number, offset: number, value: string): boolean {
-    const { offered } = this.#partitions[partition]!
+    const { offered, lastRoundFrom } = this.#partitions[partition]!
     const before = offered.get(offset)
     if (before !== undefined && before !== value) this.#violated('misread', `${partition}@${offset} is two records`)
+    if (before !== undefined && offset >= lastRoundFrom) this.#violated('offered twice', `${partition}@${offset}`)
     offered.set(offset, value)
     return before !== undefined
   }
@@ -72,7 +86,34 @@ export class GroupProgress implements Workload {
 
   /** The acknowledgement of every record that is there has been seen as a committed offset. */
   get isCommitted(): boolean {
+    if (this.#lastRound === 'awaited') return false
     return this.#partitions.every(({ committed }, partition) => committed >= this.#endOf(partition))
+  }
+
+  /** Some more records, when the group has been at rest for a while: each is offered once. */
+  tryOnceMore(succeeded: () => void): void {
+    this.#lastRound = 'awaited'
+    setTimeout(() => {
+      this.#partitions.forEach((progress, partition) => (progress.lastRoundFrom = this.#endOf(partition)))
+      this.#lastRound = 'written'
+      this.#writeUntil(LAST_RECORDS, succeeded)
+    }, REST_MS)
+  }
+
+  #writeUntil(open: number, succeeded: () => void): void {
+    if (open === 0) return void succeeded()
+    const { service, history } = this.#deps
+    const id = `${this.name}.${open}-${++this.counts.written!}`
+    const record = { topic: this.#options.topic, key: id, value: `${id}|` }
+    history.invoke({ id, ...record })
+    service.gateway
+      .produce([record], { partitioner: 'crc32', deadlineMs: TIMEOUT_MS })
+      .outcomes()
+      .then(([outcome]) => {
+        const isThere = outcome!.type === 'delivered'
+        history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true })
+        setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), LAST_PAUSE_MS)
+      })
   }
 
   start(): void {

@@ -15,10 +15,13 @@ export interface HttpConnectionEvents {
 
 const HEAD_END = '\r\n\r\n'
 
-/** A request as it goes over the wire. */
+/**
+ * A request as it goes over the wire.
+ *
+ * @param body a character for each byte
+ */
 export function requestText(method: string, path: string, body?: string, contentType = 'application/json'): string {
-  const about =
-    body === undefined ? '' : `content-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
+  const about = body === undefined ? '' : `content-type: ${contentType}\r\ncontent-length: ${body.length}\r\n`
   return `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${about}\r\n${body ?? ''}`
 }
 
@@ -38,7 +41,7 @@ export class HttpConnection {
   }
 
   send(text: string): void {
-    this.#socket.write(text)
+    this.#socket.write(text, 'latin1')
   }
 
   /** Reads no more answers. */

@@ -1,6 +1,7 @@
 import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { SimulatedProcess } from '../process.js'
+import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
@@ -31,10 +32,14 @@ export interface PixyConsumerDeps {
   onHost(action: () => void): void
 }
 
+/** A message as it is told; bytes are in base64. */
 interface Message {
   readonly partition: number
   readonly offset: number
-  readonly value: string
+  readonly key: string | null
+  readonly value: string | null
+  readonly headers: readonly { readonly key: string; readonly value: string | null }[]
+  readonly timestamp: number
 }
 
 type Answered = (response: HttpResponse) => void
@@ -87,6 +92,12 @@ export class PixyConsumer implements Workload {
     return false
   }
 
+  /** Waits for messages again, when everybody has been told that there will be some. */
+  tryOnceMore(succeeded: () => void): void {
+    setTimeout(() => this.start(), 1)
+    succeeded()
+  }
+
   check(): readonly Violation[] {
     return this.#violations
   }
@@ -103,7 +114,7 @@ export class PixyConsumer implements Workload {
     const ack = done === undefined ? 'noAck' : `ackPartition=${done.partition}&ackOffset=${done.offset}`
     if (done !== undefined) progress.acked(done.partition, done.offset)
     this.counts.asked!++
-    const path = `/pixy/topics/${topic}/messages?group=${groupId}&encoding=text&${ack}`
+    const path = `/pixy/topics/${topic}/messages?group=${groupId}&timestamp&${ack}`
     this.#send('consumes', requestText('GET', path), longPollMs, response => this.#consumed(response))
   }
 
@@ -114,9 +125,9 @@ export class PixyConsumer implements Workload {
     const message = JSON.parse(body) as Message
     this.counts.messages!++
     trace.say(this.name, `takes ${message.partition}@${message.offset}`)
-    if (progress.offered(message.partition, message.offset, message.value)) this.counts.again!++
+    if (progress.offered(message.partition, message.offset, textOf(message))) this.counts.again!++
     const pauseMs = random.between(...this.#options.pauseMs)
-    if (percent(random, FORGETS_PERCENT)) return void this.#consumeIn(pauseMs)
+    if (percent(random, progress.isAtRest ? 0 : FORGETS_PERCENT)) return void this.#consumeIn(pauseMs)
     const isAckedByNext = percent(random, ACKED_BY_NEXT_PERCENT)
     setTimeout(() => (isAckedByNext ? this.#consume(message) : this.#ack(message)), pauseMs)
   }
@@ -173,3 +184,13 @@ export class PixyConsumer implements Workload {
     this.#consumeIn(RECONNECT_MS)
   }
 }
+
+const bytesOf = (base64: string | null): Buffer | null => (base64 === null ? null : Buffer.from(base64, 'base64'))
+
+const textOf = ({ key, value, headers, timestamp }: Message): string =>
+  recordText({
+    key: bytesOf(key),
+    value: bytesOf(value),
+    headers: headers.map(header => ({ key: header.key, value: bytesOf(header.value) })),
+    timestampMs: timestamp
+  })

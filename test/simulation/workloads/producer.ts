@@ -3,6 +3,7 @@ import type { ProduceRecord, RecordOutcome } from '../../../src/model.js'
 import type { History, Outcome } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
+import { filler, valueText } from '../record-text.js'
 import type { Service } from '../service.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
@@ -35,6 +36,12 @@ export interface ServiceDeps {
   /** Does something as the process does. */
   onHost<Result>(action: () => Result): Result
 }
+
+/** Of so many records one has headers. */
+const HEADERS_EVERY = 4
+const NO_VALUE = { key: 'none', value: null }
+const LAST_DEADLINE_MS = 5_000
+const AGAIN_MS = 200
 
 /** The id in a value that a producer wrote. */
 export const idOf = ({ value }: { readonly value: string }): string | undefined => /^[^|]+(?=\|)/.exec(value)?.[0]
@@ -83,15 +90,41 @@ export class Producer implements Workload {
     return []
   }
 
+  /** A record of each key to each topic. */
+  tryOnceMore(succeeded: () => void): void {
+    const { topics, keys } = this.#options
+    const places = topics.flatMap(topic => Array.from({ length: keys }, (_, key) => ({ topic, key: key + 1 })))
+    const tryAll = (open: typeof places): void => {
+      if (open.length === 0) return void succeeded()
+      const ids: string[] = []
+      const records = open.map(({ topic, key }) => this.#recordTo(topic, key, ids))
+      this.#produce(records, ids, LAST_DEADLINE_MS, outcomes => {
+        const failed = open.filter((_, index) => outcomes[index]!.type !== 'delivered')
+        setTimeout(() => tryAll(failed), AGAIN_MS)
+      })
+    }
+    tryAll(places)
+  }
+
   #call(): void {
-    const { random, service, answers } = this.#deps
+    const { random } = this.#deps
     const { deadlineMs: range, maxRecordsPerCall } = this.#options
     const deadlineMs = random.between(...range)
     const ids: string[] = []
     const count = random.between(1, maxRecordsPerCall)
     const records = Array.from({ length: count }, () => this.#record(ids))
+    this.#produce(records, ids, deadlineMs)
+  }
+
+  #produce(
+    records: readonly ProduceRecord[],
+    ids: readonly string[],
+    deadlineMs: number,
+    then?: (outcomes: readonly RecordOutcome[]) => void
+  ): void {
+    const { service, answers } = this.#deps
     const options: ProduceOptions = { partitioner: 'crc32', deadlineMs }
-    const answered = answers.ask(`produce ${ids[0]}…${count} by ${this.name}`, deadlineMs)
+    const answered = answers.ask(`produce ${ids[0]}…${ids.length} by ${this.name}`, deadlineMs)
     this.#open++
     this.counts.calls++
     service.gateway
@@ -99,20 +132,29 @@ export class Producer implements Workload {
       .outcomes()
       .then(outcomes => {
         this.#open--
-        if (answered()) outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))
+        if (!answered()) return
+        outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))
+        then?.(outcomes)
       })
   }
 
   #record(ids: string[]): ProduceRecord {
+    const { topics, keys } = this.#options
+    const { random } = this.#deps
+    const key = random.between(1, keys)
+    return this.#recordTo(random.pick(topics), key, ids)
+  }
+
+  #recordTo(topic: string, keyNumber: number, ids: string[]): ProduceRecord {
     const { random, history } = this.#deps
-    const { topics, keys, maxValueBytes } = this.#options
+    const { maxValueBytes } = this.#options
     const id = `${this.name}.${++this.counts.records}`
-    const key = `${this.name}-key-${random.between(1, keys)}`
-    const topic = random.pick(topics)
-    const value = `${id}|${'.'.repeat(random.between(0, maxValueBytes))}`
+    const key = `${this.name}-key-${keyNumber}`
+    const text = `${id}|${filler(random.between(0, maxValueBytes), false)}`
+    const headers = this.counts.records % HEADERS_EVERY === 0 ? [{ key: 'id', value: Buffer.from(id) }, NO_VALUE] : []
     ids.push(id)
-    history.invoke({ id, topic, key, value })
-    return { topic, key, value }
+    history.invoke({ id, topic, key, value: valueText(text, headers) })
+    return { topic, key, value: Buffer.from(text, 'latin1'), headers }
   }
 
   #settled(id: string, outcome: RecordOutcome): void {

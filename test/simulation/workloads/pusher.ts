@@ -3,13 +3,14 @@ import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
 import type { SimulatedProcess } from '../process.js'
+import { filler } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
 import type { Trace } from '../world/trace.js'
 import { HttpConnection, type HttpResponse } from './http-connection.js'
-import type { ClientRecord, ProduceApi } from './produce-api.js'
+import type { ClientRecord, ProduceApi, ToldRecord } from './produce-api.js'
 
 /** How a client behaves besides pushing. */
 export type Manners =
@@ -118,6 +119,36 @@ export class Pusher implements Workload {
     return this.#violations
   }
 
+  /** A record to each topic, over connections of their own. */
+  tryOnceMore(succeeded: () => void): void {
+    const { topics } = this.#options
+    const next = (at: number): void => {
+      if (at === topics.length) return void succeeded()
+      this.#pushAlone(topics[at]!, isTaken => setTimeout(() => next(isTaken ? at + 1 : at), RECONNECT_MS))
+    }
+    next(0)
+  }
+
+  #pushAlone(topic: string, then: (isTaken: boolean) => void): void {
+    const { api, syncPercent } = this.#options
+    const isSync = syncPercent > 0
+    const ids: string[] = []
+    const text = api.requestOf([this.#record(ids, topic)], isSync)
+    const request = { ids, isSync, sentAt: this.#deps.now() }
+    let isTaken: boolean | undefined
+    const connection = new HttpConnection('127.0.0.1', GATEWAY_PORT, {
+      onResponse: response => {
+        isTaken = this.#told(request, response)
+        connection.end()
+      },
+      onClose: () => {
+        if (isTaken === undefined) this.#complete(ids[0]!, { type: 'unknown', answered: false })
+        then(isTaken ?? false)
+      }
+    })
+    connection.send(text)
+  }
+
   get #maySend(): boolean {
     const { manners } = this.#options
     if (this.#isSending) return false
@@ -192,10 +223,10 @@ export class Pusher implements Workload {
 
   #record(ids: string[], topic: string): ClientRecord {
     const { random, history } = this.#deps
-    const { keys, maxValueBytes } = this.#options
+    const { api, keys, maxValueBytes } = this.#options
     const id = `${this.name}.${++this.counts.records!}`
     const key = `${this.name}-key-${random.between(1, keys)}`
-    const value = `${id}|${'.'.repeat(random.between(0, maxValueBytes))}`
+    const value = `${id}|${filler(random.between(0, maxValueBytes), api.carriesText)}`
     ids.push(id)
     history.invoke({ id, topic, key, value })
     return { topic, key, data: value }
@@ -225,27 +256,41 @@ export class Pusher implements Workload {
     next(0)
   }
 
-  #answered({ status, headers, body }: HttpResponse): void {
+  #answered(response: HttpResponse): void {
     const request = this.#open.shift()
-    if (request === undefined) return void this.#violated('answered twice', `${status} to nothing`)
+    if (request === undefined) return void this.#violated('answered twice', `${response.status} to nothing`)
     request.answered?.()
-    const { ids, isSync, sentAt } = request
+    this.#told(request, response)
+  }
+
+  /** @returns whether all records are in Kafka, or were accepted for it */
+  #told({ ids, isSync, sentAt }: Omit<Request, 'answered'>, { status, headers, body }: HttpResponse): boolean {
     const persisted = headers.get(PERSISTED)
     this.#count(`${status} ${isSync ? 'sync' : 'async'}`)
     this.#deps.trace.say(this.name, `${ids[0]}…${ids.length} ${status} persisted ${persisted} ${body}`)
     if (persisted === undefined) {
       if (!neverRead.has(status)) this.#violated('no certainty told', `${status} to ${ids[0]}: ${body}`)
       for (const id of ids) this.#complete(id, { type: 'fail' })
-      return
+      return false
     }
-    if (isSync && status >= 200 && status < 300 && persisted !== 'yes')
-      this.#violated('untrue', `${status} with ${persisted}`)
-    ids.forEach((id, index) => this.#settle(id, certaintyAt(persisted, index), sentAt))
+    const certainties = certaintiesIn(persisted, ids.length)
+    if (certainties === undefined) this.#violated('no certainty told', `${persisted} for ${ids.length} records`)
+    const told = isSync ? this.#options.api.toldIn(status, body, ids.length) : []
+    ids.forEach((id, index) => {
+      const certainty = certainties?.[index] ?? 'unknown'
+      const place = told[index]
+      if (place !== undefined && place.isInKafka !== (certainty === 'yes'))
+        this.#violated('untrue', `${status} ${body} with ${persisted} to ${id}`)
+      this.#settle(id, certainty, sentAt, place)
+    })
+    return certainties?.every(certainty => certainty === (isSync ? 'yes' : 'pending')) ?? false
   }
 
-  #settle(id: string, certainty: string, sentAt: number): void {
+  #settle(id: string, certainty: string, sentAt: number, { partition, offset = -1 }: Partial<ToldRecord> = {}): void {
     if (certainty === 'pending') this.#pending.set(id, sentAt)
-    else if (certainty === 'yes') this.#complete(id, { type: 'ok' })
+    // -1: Kafka has it and has not said where.
+    else if (certainty === 'yes')
+      this.#complete(id, offset < 0 ? { type: 'ok' } : { type: 'ok', partition: partition!, offset })
     else this.#complete(id, certainty === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true })
   }
 
@@ -268,6 +313,9 @@ const neverRead: ReadonlySet<number> = new Set([400, 408])
 
 const words: Readonly<Record<string, string>> = { y: 'yes', n: 'no', u: 'unknown', p: 'pending' }
 
-/** One word for all records, or a letter for each. */
-const certaintyAt = (persisted: string, index: number): string =>
-  Object.values(words).includes(persisted) ? persisted : (words[persisted[index] ?? ''] ?? 'unknown')
+/** One word for all records, or a letter for each. `undefined`: neither. */
+function certaintiesIn(persisted: string, records: number): readonly string[] | undefined {
+  if (Object.values(words).includes(persisted)) return new Array<string>(records).fill(persisted)
+  const certainties = [...persisted].flatMap(letter => words[letter] ?? [])
+  return persisted.length === records && certainties.length === records ? certainties : undefined
+}

@@ -1,5 +1,6 @@
 import type { Requester } from '../../../src/actor/requester.js'
 import type { FetchDataResult } from '../../../src/operations.js'
+import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
@@ -143,14 +144,19 @@ export class Reader implements Workload {
   #take(asked: number, askedAt: number, batch: (FetchDataResult & { type: 'success' })['batch']): void {
     let expected = asked
     const values = new Map<number, string>()
-    for (const { offset, value } of batch) {
+    for (const record of batch) {
+      const { offset } = record
       if (offset !== expected) this.#violated('skipped', `@${offset} after @${expected - 1}`)
       expected = offset + 1
-      values.set(offset, String(value))
+      values.set(offset, recordText(record))
     }
     this.#read.set([...values].join(), { values, askedAt })
     this.counts.records! += batch.recordCount
     if (batch.nextOffset < expected) this.#violated('backwards', `next is ${batch.nextOffset} after @${expected - 1}`)
+    // Nothing but records is in these logs.
+    if (batch.nextOffset > expected) this.#violated('skipped', `next is ${batch.nextOffset} after @${expected - 1}`)
+    if (values.size !== batch.recordCount)
+      this.#violated('miscounted', `${values.size} of ${batch.recordCount} records`)
     this.#deps.trace.add(this.name, 'reads', asked, batch.nextOffset, () => `${asked} to ${batch.nextOffset}`)
     const { againAfter = Number.POSITIVE_INFINITY } = this.#options
     this.#offset = !this.#isStopped && batch.nextOffset >= againAfter ? 0 : batch.nextOffset

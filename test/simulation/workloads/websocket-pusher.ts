@@ -1,6 +1,7 @@
 import type { History } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
+import { filler } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
@@ -81,6 +82,22 @@ export class WebsocketPusher implements Workload {
     return this.#violations
   }
 
+  /** One message over a connection of its own. */
+  tryOnceMore(succeeded: () => void): void {
+    const sentBefore = this.counts.sent!
+    this.#connect(() => {
+      if (this.counts.sent! > sentBefore) succeeded()
+      else setTimeout(() => this.tryOnceMore(succeeded), RECONNECT_MS)
+    })
+    this.#messagesLeft = 1
+    const push = (): void => {
+      if (this.#connection === undefined) return
+      if (this.#isOpen) this.#push()
+      setTimeout(push, RECONNECT_MS)
+    }
+    push()
+  }
+
   /** Ends the connection when every message has its reply. */
   #leave(): void {
     if (this.#connection === undefined) return
@@ -93,7 +110,7 @@ export class WebsocketPusher implements Workload {
     return `${this.name}-key`
   }
 
-  #connect(): void {
+  #connect(onOver?: () => void): void {
     this.#topic = this.#deps.random.pick(this.#options.topics)
     this.#messagesLeft = this.#deps.random.between(1, MESSAGES_PER_CONNECTION)
     this.#isLeaving = false
@@ -106,7 +123,10 @@ export class WebsocketPusher implements Workload {
       onText: text => {
         if (this.#connection === connection) this.#replied(text)
       },
-      onClose: () => this.#closed(connection)
+      onClose: () => {
+        this.#closed(connection)
+        onOver?.()
+      }
     })
     this.#connection = connection
   }
@@ -136,10 +156,10 @@ export class WebsocketPusher implements Workload {
   #frame(): Buffer {
     const { random, history } = this.#deps
     const id = `${this.name}.${++this.counts.messages!}`
-    const value = `${id}|${'.'.repeat(random.between(0, this.#options.maxValueBytes))}`
+    const value = `${id}|${filler(random.between(0, this.#options.maxValueBytes), true)}`
     history.invoke({ id, topic: this.#topic, key: this.#key, value })
     this.#open.push(id)
-    return clientFrame(TEXT, Buffer.from(value), random.between(0, MAX_MASK))
+    return clientFrame(TEXT, Buffer.from(value, 'latin1'), random.between(0, MAX_MASK))
   }
 
   #replied(text: string): void {

@@ -3,6 +3,7 @@ import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import net, { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import v8 from 'node:v8'
 import type { SeededRandom } from '../../support/random.js'
 import { KilledProcesses } from './killed-processes.js'
 import type { Endpoint, Network } from './network.js'
@@ -49,6 +50,7 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
     new Replacement(Date, values({ now: () => Math.floor(time.now + time.wallOffsetMs) })),
     new Replacement(performance, values({ now: () => time.now, eventLoopUtilization: () => NO_LOAD })),
     new Replacement(process, values({ hrtime: hrtimeOf(time) })),
+    new Replacement(v8, values({ getHeapStatistics: () => ROOMY_HEAP })),
     new Replacement(Math, values({ random: () => random.next() })),
     new Replacement(crypto, values(randomnessOf(random))),
     new Replacement(net, values(connectorsOf(network))),
@@ -66,6 +68,9 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
 
 /** How busy the real event loop is must not be told in the simulated world. */
 const NO_LOAD = { idle: 0, active: 0, utilization: 0 }
+
+/** What former worlds have left in the heap of this process is none of a gateway's business, which may refuse requests for it. */
+const ROOMY_HEAP = { used_heap_size: 1, heap_size_limit: 100 }
 
 /** When the garbage collector runs is none of the simulation's business. */
 class NothingIsCollected {

@@ -20,6 +20,11 @@ export interface Wire {
   readonly back: Pipe
 }
 
+/** Counts what is tried. */
+interface Tries {
+  count: number
+}
+
 interface Listening {
   readonly server: Server
   readonly host: Host
@@ -57,6 +62,8 @@ export class Network {
   readonly #blocked = new Set<string>()
   /** Milliseconds on top of the latency, by link. */
   readonly #delays = new Map<string, { readonly delayMs: number; readonly overAt: number }>()
+  /** By `from>to`. */
+  readonly #tries = new Map<string, Tries>()
   #connected = 0
   #ports = FIRST_EPHEMERAL_PORT
 
@@ -136,6 +143,14 @@ export class Network {
     for (const pipe of [...this.#pipes(a, b), ...this.#pipes(b, a)]) pipe.delay(delayMs, overAt)
   }
 
+  /** How often one has tried to reach the other: to connect, or to send something. */
+  triesOf(from: Host, to: Host): Tries {
+    const way = `${from.name}>${to.name}`
+    let tries = this.#tries.get(way)
+    if (tries === undefined) this.#tries.set(way, (tries = { count: 0 }))
+    return tries
+  }
+
   /** Nothing gets from one to the other, until {@link unblock}. What is on its way arrives then. */
   block(from: Host, to: Host): void {
     this.#blocked.add(`${from.name}>${to.name}`)
@@ -177,6 +192,7 @@ export class Network {
       if (socket.destroyed || socket.host.state === 'dead') return
       const key = this.#detours.get(`${socket.host.name} ${keyOf(remote)}`) ?? keyOf(remote)
       const owner = this.#listening.get(key)?.host ?? this.#owners.get(key)
+      if (owner !== undefined) this.triesOf(socket.host, owner).count++
       if (owner !== undefined && this.#isCut(socket.host, owner)) return this.#knockLater(socket, remote, tries)
       const listening = this.#listening.get(key)
       if (listening === undefined) this.#refuse(socket, remote)
@@ -215,6 +231,8 @@ export class Network {
     const back = new Pipe(`${kind}#${id} ${host.name}>${client.host.name}`, accepted, client, nature, world)
     there.opposite = back
     back.opposite = there
+    there.tries = this.triesOf(client.host, host)
+    back.tries = this.triesOf(host, client.host)
     for (const pipe of [there, back]) {
       const { delayMs, overAt } = this.#delays.get(linkOf(client.host, host)) ?? { delayMs: 0, overAt: 0 }
       pipe.delay(delayMs, overAt)

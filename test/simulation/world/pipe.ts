@@ -44,6 +44,8 @@ export class Pipe {
   readonly nature: PipeNature
   /** The way back. */
   opposite: Pipe | undefined
+  /** What all pipes from the one host to the other have sent, together. */
+  tries = { count: 0 }
   /** On top of the latency, while the link is slow. */
   #delayMs = 0
   /** What was sent while the link was slow is not overtaken, by no connection. */
@@ -65,6 +67,8 @@ export class Pipe {
   #resendsAt = 0
   /** Bytes that still get through before the connection is cut; undefined: it is not to be. */
   #cutAfterBytes: number | undefined
+  #sentSegments = 0
+  #isCut = false
   #drip: { readonly bytes: number; readonly everyMs: number } | undefined
 
   constructor(name: string, from: SimulatedSocket, to: SimulatedSocket, nature: PipeNature, world: PipeWorld) {
@@ -73,6 +77,16 @@ export class Pipe {
     this.to = to
     this.nature = nature
     this.#world = world
+  }
+
+  /** Whatever was put on its way so far. */
+  get sentSegments(): number {
+    return this.#sentSegments
+  }
+
+  /** {@link cutAfter} has come true. */
+  get isCut(): boolean {
+    return this.#isCut
   }
 
   /** Has arrived, or is on its way, and has not been read. */
@@ -202,6 +216,8 @@ export class Pipe {
   }
 
   #send(kind: Segment['kind'], bytes: Buffer): void {
+    this.#sentSegments++
+    this.tries.count++
     this.#segments.push({ kind, bytes, arrivesAt: this.#arrival() })
     this.#schedule()
   }
@@ -274,6 +290,7 @@ export class Pipe {
   }
 
   #cut(): void {
+    this.#isCut = true
     this.over()
     this.to.receiveReset()
     this.#world.time.schedule(this.#latency(), this.from.host, 'reset', () => this.from.receiveReset())

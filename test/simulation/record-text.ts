@@ -1,0 +1,18 @@
+import type { KafkaRecord, RecordHeader } from '../../src/model.js'
+
+/** Bytes as a string of one character each, so that none is changed; null is none of them. */
+export const bytesText = (bytes: Buffer | null): string => (bytes === null ? '(null)' : bytes.toString('latin1'))
+
+/** A value with the headers of its record behind it. */
+export const valueText = (value: string, headers: readonly RecordHeader[] = []): string =>
+  headers.reduce((text, header) => `${text}|${header.key}=${bytesText(header.value)}`, value)
+
+/** All that a reader is told of a record but its offset. */
+export const recordText = ({ key, value, headers, timestampMs }: Omit<KafkaRecord, 'offset'>): string =>
+  `${valueText(bytesText(value), headers)} of ${bytesText(key)} at ${timestampMs}`
+
+/** So many bytes of every kind, or of UTF-8 text where it is text that is carried. */
+export function filler(sizeBytes: number, isText: boolean): string {
+  if (isText) return '\xc3\xa9'.repeat(sizeBytes >> 1) + '.'.repeat(sizeBytes & 1)
+  return Buffer.from(Array.from({ length: sizeBytes }, (_, at) => (at * 37 + sizeBytes) & 0xff)).toString('latin1')
+}
