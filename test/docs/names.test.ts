@@ -126,7 +126,7 @@ describe('house 9: names in the docs exist', () => {
 const flagsOfOthers: readonly string[] = [
   // npm run bench, simulate, mutate, test:hostile
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace'],
-  ...['--scenario', '--twice', '--sample', '--file', '--changed', '--minutes', '--peer', '--peer-url'],
+  ...['--scenario', '--twice', '--tally', '--sample', '--file', '--changed', '--minutes', '--peer', '--peer-url'],
   // curl, Node and mocha
   ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
 ]
