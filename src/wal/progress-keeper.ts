@@ -5,6 +5,8 @@ import { tryTo } from './try-to.js'
 
 export interface ProgressKeeperOptions {
   readonly directory: LogDirectory
+  /** Of the whole log. */
+  readonly maxBytes: number
   /** Ids of the journals that were found; a new one replaces them. */
   readonly foundIds: readonly number[]
   /** A random 32-bit number. */
@@ -16,7 +18,9 @@ export interface ProgressKeeperOptions {
 }
 
 /** A journal that grew by this, and to twice its first size, is written anew. */
-const GROWTH_BYTES = 16 * 1024 * 1024
+const MAX_GROWTH_BYTES = 16 * 1024 * 1024
+/** Of the limit of the log, which a small log must not spend on its journal. */
+const GROWTH_SHARE = 1 / 8
 
 /**
  * Keeps the progress journal: one is open at a time, and its beginning says everything that was true then. What cannot be
@@ -82,7 +86,7 @@ export class ProgressKeeper {
 
   /** Writes what is true now into a new journal, and removes the old ones. @throws when it cannot be written */
   renew(): void {
-    const { directory, newSalt, snapshot } = this.#options
+    const { directory, maxBytes, newSalt, snapshot } = this.#options
     const old = this.#journal
     const id = this.#nextId++
     try {
@@ -92,7 +96,8 @@ export class ProgressKeeper {
       throw error
     }
     // What is still true may be large by itself: it must not be written again and again.
-    this.#maxBytes = this.#journal.sizeBytes + Math.max(this.#journal.sizeBytes, GROWTH_BYTES)
+    const growthBytes = Math.min(maxBytes * GROWTH_SHARE, MAX_GROWTH_BYTES)
+    this.#maxBytes = this.#journal.sizeBytes + Math.max(this.#journal.sizeBytes, growthBytes)
     if (old) this.#giveUp(old)
     this.#old = this.#old.filter(name => !tryTo(() => directory.remove(name)))
     tryTo(() => directory.sync())

@@ -260,6 +260,14 @@ describe('the durable log', () => {
     expect([...again.notes.keys()]).to.have.length(42)
   })
 
+  it('never fills a small log with its journal', () => {
+    const { store } = openStore(new SimulatedDisk(), { maxBytes: 10_000 })
+    for (let sequence = 1; sequence <= 2_000; sequence++) {
+      expect(store.commit(group(['a'])).refusal, `entry ${sequence}`).to.equal(undefined)
+      store.complete([{ first: sequence, count: 1 }])
+    }
+  })
+
   it('reports ENOSPC from creating a slab as full', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)

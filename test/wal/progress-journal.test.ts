@@ -91,6 +91,7 @@ describe('the keeper of progress', () => {
     const reports: string[] = []
     const keeper = new ProgressKeeper({
       directory: disk.directory,
+      maxBytes: Number.MAX_SAFE_INTEGER,
       foundIds,
       newSalt: () => 5,
       snapshot: () => snapshot,
