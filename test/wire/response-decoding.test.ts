@@ -5,6 +5,7 @@ import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
 import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'
 import { metadataV7 } from '../../src/wire/protocol/metadata.js'
 import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
+import { ResponseReader } from '../../src/wire/protocol/response-reader.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import {
   batchAt,
@@ -92,6 +93,13 @@ describe('responses', () => {
       logStartOffset: 7
     })
     expect(response.partitions[0]?.records.nextOffset).to.equal(12)
+  })
+
+  it('a name that is null is read as an empty one, a text that has to be there is missed', () => {
+    const nothing = Buffer.from([0xff, 0xff])
+    expect([new ResponseReader(nothing).name(), new ResponseReader(nothing).nullableString()]).to.deep.equal(['', null])
+    expect(() => new ResponseReader(nothing).string()).to.throw('lacks a text')
+    expect(() => new ResponseReader(Buffer.from([0])).compactString()).to.throw('lacks a text')
   })
 
   it('a count that cannot be true is refused before anything is allocated for it', () => {
