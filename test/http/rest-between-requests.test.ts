@@ -157,7 +157,7 @@ describe('a connection between two requests', () => {
     expect(rested.received).to.contain('shuttingDown')
     room.free()
     await drained
-    expect(waiting.answers).to.equal(1)
+    await waiting.until(() => waiting.answers === 1)
   })
 
   it('refuses a request whose beginning finds no room while it waits, at once', async () => {

@@ -63,6 +63,16 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
+  it('closes when it has what was appended in the same turn', async () => {
+    const disk = new SimulatedDisk()
+    const log = inlineLog(disk)
+    const [result] = await Promise.all([append(log, [entry('last')]), log.close()])
+    expect(result).to.include({ storedCount: 1, refusal: undefined })
+    const again = inlineLog(disk)
+    expect(await valuesIn(again)).to.deep.equal(['last'])
+    await again.close()
+  })
+
   it('writes large groups in parts while they are filled, and syncs them once', async () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { slabBytes: 10_000_000 })
