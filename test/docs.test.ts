@@ -2,10 +2,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { dialects } from '../src/dialects/dialects.js'
-// Loaded here as well, so that a run of this file checks every page.
-import './docs/library.test.js'
-import './docs/names.test.js'
-import './docs/prose.test.js'
 
 describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 
-const SEEDS = 20
-const SECONDS = 15
+const SEEDS = 12
+const SECONDS = 10
 const LIMIT_MS = 180_000
 
 describe('simulation: the same seed gives the same world', () => {
