@@ -49,7 +49,7 @@ export class Cluster {
   readonly held: HeldBytes
   readonly framePool = new FramePool()
   readonly connections: ConnectionLimit
-  readonly requestCounts = new Map<ApiName, number>()
+  readonly #requestCounts = new Map<ApiName, Map<number, number>>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
   readonly #creating = new Map<string, NodeJS.Timeout>()
@@ -275,8 +275,17 @@ export class Cluster {
     this.options.storage.saveTopics(() => this.topics.describe())
   }
 
-  count(api: ApiName): void {
-    this.requestCounts.set(api, (this.requestCounts.get(api) ?? 0) + 1)
+  count(api: ApiName, nodeId: number): void {
+    let byNode = this.#requestCounts.get(api)
+    if (byNode === undefined) this.#requestCounts.set(api, (byNode = new Map()))
+    byNode.set(nodeId, (byNode.get(nodeId) ?? 0) + 1)
+  }
+
+  /** @param nodeId absent: of all nodes */
+  requestCount(api: ApiName, nodeId?: number): number {
+    const byNode = this.#requestCounts.get(api) ?? new Map<number, number>()
+    if (nodeId !== undefined) return byNode.get(nodeId) ?? 0
+    return [...byNode.values()].reduce((sum, count) => sum + count, 0)
   }
 
   close(): void {

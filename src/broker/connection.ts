@@ -183,7 +183,7 @@ export class Connection implements Peer, Holder {
     const isFlexible = api.isFlexible(version)
     if (isFlexible) reader.becomeFlexible().tags()
     const request = api.open(reader, version)
-    this.#cluster.count(api.name)
+    this.#cluster.count(api.name, this.#nodeId)
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.becomeFlexible()
@@ -212,7 +212,7 @@ export class Connection implements Peer, Holder {
   /** ApiVersions alone answers an unknown version: with the list, in the oldest form. */
   #refuse(key: number, correlationId: number): undefined {
     if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
-    this.#cluster.count('ApiVersions')
+    this.#cluster.count('ApiVersions', this.#nodeId)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     writeApiVersions(response, apis, errors.unsupportedVersion, 0)
     this.#send(response)

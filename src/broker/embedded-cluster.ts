@@ -38,8 +38,8 @@ export interface EmbeddedCluster {
   compact(topic: string, partition: number): void
   /** What is held at this moment. */
   usage(): EmbeddedUsage
-  /** Requests served so far, by API name. */
-  requestCount(api: ApiName): number
+  /** Requests served so far, by API name. @param nodeId by this node; absent: by all */
+  requestCount(api: ApiName, nodeId?: number): number
   logStartOffset(topic: string, partition: number): Offset
   highWatermark(topic: string, partition: number): Offset
   close(): Promise<void>

@@ -191,8 +191,8 @@ class RunningCluster implements EmbeddedCluster {
     log.replace(compactBatches([...log.batches()]))
   }
 
-  requestCount(api: ApiName): number {
-    return this.#cluster.requestCounts.get(api) ?? 0
+  requestCount(api: ApiName, nodeId?: number): number {
+    return this.#cluster.requestCount(api, nodeId)
   }
 
   logStartOffset(topic: string, partition: number): Offset {

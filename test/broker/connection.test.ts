@@ -33,6 +33,20 @@ describe('broker: connections', () => {
     expect((await behind).topics).to.have.length(1)
   })
 
+  it('counts the requests of each node', async () => {
+    await cluster.close()
+    cluster = await startEmbeddedCluster({ nodes: 2 })
+    const [one, two] = await Promise.all(cluster.nodes.map(node => RawKafka.connect(node)))
+    await metadata(one!, [])
+    await metadata(two!, [])
+    await metadata(two!, [])
+    expect([1, 2, 3].map(nodeId => cluster.requestCount('Metadata', nodeId))).to.deep.equal([1, 2, 0])
+    expect(cluster.requestCount('Metadata')).to.equal(3)
+    expect(cluster.requestCount('Fetch', 1)).to.equal(0)
+    one!.close()
+    two!.close()
+  })
+
   it('tells its versions, and in the oldest form to a client that is ahead of it', async () => {
     const known = await client.call(18, 2, () => {})
     const unknown = await client.call(18, 99, body => body.int8(0))

@@ -54,4 +54,5 @@ const liveNodes = ({ brokers, nodeIds }: FaultTargets): (number | undefined)[] =
   return live.length === 0 ? [undefined] : live
 }
 
-export const brokerFaults = { stopBroker, pauseBroker, moveLeader, lagBehind, changeAddress }
+/** All of them are harmless: the replicas that are left have everything that was acknowledged. */
+export const harmlessBrokerFaults = { stopBroker, pauseBroker, moveLeader, lagBehind, changeAddress }

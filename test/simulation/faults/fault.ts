@@ -28,6 +28,8 @@ export interface Started {
   stop?(): void
   /** Whether anybody has met it so far. Absent: it is met by all, or was the moment it began. */
   isMet?(): boolean
+  /** Resolves when it is met: it lasts as long from then on. Absent: it lasts from its beginning. */
+  readonly firstMet?: Promise<void>
 }
 
 /** One kind of fault: begins it, with whom and how much as chance has it. */

@@ -114,4 +114,6 @@ const killGateway: FaultKind = ({ processes }, random) => {
   return restart === undefined ? nothing(`${process.name} is not there`) : { what: process.name, stop: restart }
 }
 
-export const networkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump, killGateway }
+export const harmlessNetworkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump }
+
+export const networkFaults = { ...harmlessNetworkFaults, killGateway }

@@ -1,92 +1,9 @@
 import type { ApiName, FaultAction } from '../../../src/broker/embedded-cluster.js'
 import { errorCodes, type KafkaErrorName } from '../../../src/wire/error-codes.js'
 import type { SeededRandom } from '../../support/random.js'
-import type { FaultKind, FaultTargets } from './fault.js'
-
-/** What Kafka may answer instead of doing what it was asked. */
-const refusals: Partial<Record<ApiName, readonly KafkaErrorName[]>> = {
-  Produce: [
-    'UNKNOWN_SERVER_ERROR',
-    'CORRUPT_MESSAGE',
-    'UNKNOWN_TOPIC_OR_PARTITION',
-    'NOT_LEADER_OR_FOLLOWER',
-    'REQUEST_TIMED_OUT',
-    'NOT_ENOUGH_REPLICAS',
-    'KAFKA_STORAGE_ERROR',
-    'THROTTLING_QUOTA_EXCEEDED'
-  ],
-  Fetch: [
-    'UNKNOWN_SERVER_ERROR',
-    'UNKNOWN_TOPIC_OR_PARTITION',
-    'NOT_LEADER_OR_FOLLOWER',
-    'REPLICA_NOT_AVAILABLE',
-    'KAFKA_STORAGE_ERROR',
-    'FENCED_LEADER_EPOCH',
-    'UNKNOWN_LEADER_EPOCH',
-    'OFFSET_NOT_AVAILABLE',
-    'UNKNOWN_TOPIC_ID',
-    'INCONSISTENT_TOPIC_ID'
-  ],
-  ListOffsets: [
-    'UNKNOWN_SERVER_ERROR',
-    'UNKNOWN_TOPIC_OR_PARTITION',
-    'NOT_LEADER_OR_FOLLOWER',
-    'LEADER_NOT_AVAILABLE',
-    'KAFKA_STORAGE_ERROR',
-    'OFFSET_NOT_AVAILABLE'
-  ],
-  Metadata: ['UNKNOWN_SERVER_ERROR', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION', 'LISTENER_NOT_FOUND'],
-  OffsetCommit: [
-    'UNKNOWN_SERVER_ERROR',
-    'COORDINATOR_LOAD_IN_PROGRESS',
-    'COORDINATOR_NOT_AVAILABLE',
-    'NOT_COORDINATOR',
-    'REQUEST_TIMED_OUT'
-  ],
-  OffsetFetch: ['COORDINATOR_LOAD_IN_PROGRESS', 'COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR'],
-  FindCoordinator: ['COORDINATOR_NOT_AVAILABLE', 'UNKNOWN_SERVER_ERROR'],
-  InitProducerId: ['COORDINATOR_LOAD_IN_PROGRESS', 'COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR'],
-  JoinGroup: ['COORDINATOR_LOAD_IN_PROGRESS', 'COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR', 'UNKNOWN_MEMBER_ID'],
-  SyncGroup: ['COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR', 'REBALANCE_IN_PROGRESS', 'UNKNOWN_MEMBER_ID'],
-  Heartbeat: [
-    'COORDINATOR_NOT_AVAILABLE',
-    'NOT_COORDINATOR',
-    'REBALANCE_IN_PROGRESS',
-    'UNKNOWN_MEMBER_ID',
-    'ILLEGAL_GENERATION'
-  ]
-}
-
-/** What Kafka may answer although it has done what it was asked. */
-const halfTruths: Partial<Record<ApiName, readonly KafkaErrorName[]>> = {
-  Produce: [
-    'REQUEST_TIMED_OUT',
-    'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
-    'NOT_LEADER_OR_FOLLOWER',
-    'KAFKA_STORAGE_ERROR',
-    'UNKNOWN_SERVER_ERROR',
-    'DUPLICATE_SEQUENCE_NUMBER'
-  ],
-  OffsetCommit: ['COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR', 'REQUEST_TIMED_OUT', 'UNKNOWN_SERVER_ERROR']
-}
-
-/** What Kafka says of single records it will not take, now or later. */
-const refusalsOfRecords: readonly KafkaErrorName[] = [
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
-  'INVALID_TIMESTAMP',
-  'INVALID_RECORD',
-  'POLICY_VIOLATION'
-]
-
-/** What Kafka says when it has lost the state of a producer. */
-const forgetting: readonly KafkaErrorName[] = [
-  'OUT_OF_ORDER_SEQUENCE_NUMBER',
-  'UNKNOWN_PRODUCER_ID',
-  'INVALID_PRODUCER_EPOCH',
-  'INVALID_PRODUCER_ID_MAPPING',
-  'PRODUCER_FENCED'
-]
+import { someCallsInUse } from './calls-in-use.js'
+import { type FaultKind, type FaultTargets, nothing, type Started } from './fault.js'
+import { forgetting, halfTruths, refusals, refusalsOfRecords } from './protocol-errors.js'
 
 /**
  * Where the throttle time of a response stands, in the version that Castellan speaks with this broker: from the start of
@@ -100,81 +17,103 @@ const throttlePlaces: Partial<Record<ApiName, number>> = {
   OffsetCommit: 8,
   OffsetFetch: 8,
   FindCoordinator: 8,
-  InitProducerId: 8
+  InitProducerId: 8,
+  JoinGroup: 8,
+  SyncGroup: 8,
+  Heartbeat: 8,
+  LeaveGroup: 8,
+  DescribeGroups: 8,
+  ListGroups: 9,
+  DescribeConfigs: 8,
+  CreateTopics: 8
 }
 
-/** What is done most, and can go most wrong, is harmed most. */
-const favourites: readonly ApiName[] = ['Produce', 'Produce', 'Produce', 'Fetch', 'OffsetCommit']
+const apisOf = (table: Partial<Record<ApiName, unknown>>): readonly ApiName[] => Object.keys(table) as ApiName[]
 
-const oneOf = (apis: Partial<Record<ApiName, unknown>>, random: SeededRandom): ApiName => {
-  const names = Object.keys(apis) as ApiName[]
-  return random.pick([...names, ...favourites.filter(name => names.includes(name))])
-}
-
-const someApi = (random: SeededRandom): ApiName => oneOf({ ...refusals, ApiVersions: [] }, random)
+const refusable = apisOf(refusals)
+const allApis: readonly ApiName[] = [...refusable, 'ApiVersions']
 
 /** Sometimes one call, sometimes every call for as long as the fault lasts. */
 const someCount = (random: SeededRandom): number =>
   random.pick([1, 1, 2, 5, 30, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY])
 
-/** Orders it of one node. */
-function order(targets: FaultTargets, random: SeededRandom, api: ApiName, action: FaultAction, what: string) {
-  const nodeId = random.pick(targets.nodeIds)
-  const count = someCount(random)
+/** What happens to calls of one API. */
+interface Harm {
+  readonly action: FaultAction
+  readonly what: string
+  /** Calls that have to be met before anything is done to one. Default 1. */
+  readonly least?: number
+}
+
+/** Orders it of one node, for calls of one of these APIs that it has had. */
+function order(
+  targets: FaultTargets,
+  random: SeededRandom,
+  apis: readonly ApiName[],
+  harmTo: (api: ApiName) => Harm
+): Started {
+  const calls = someCallsInUse(targets, random, apis)
+  if (calls === undefined) return nothing(`nobody has called ${apis}`)
+  const { api, nodeId } = calls
+  const { action, what, least = 1 } = harmTo(api)
+  const count = Math.max(least, someCount(random))
   const fault = targets.brokers.cluster.faults.add({ api, nodeId, count, skip: random.pick([0, 0, 1, 3]) }, action)
-  const isMet = (): boolean => fault.fired > 0
-  return { what: `${what} to ${count} ${api} at broker-${nodeId}`, stop: () => fault.remove(), isMet }
+  return {
+    what: `${what} to ${count} ${api} at broker-${nodeId}`,
+    stop: () => fault.remove(),
+    isMet: () => fault.fired >= least,
+    firstMet: fault.whenFired(least)
+  }
 }
 
-const refuse: FaultKind = (targets, random) => {
-  const api = oneOf(refusals, random)
-  const name = random.pick(refusals[api]!)
-  return order(targets, random, api, { type: 'error', errorCode: errorCodes[name] }, name)
-}
+const error = (name: KafkaErrorName): Harm => ({
+  action: { type: 'error', errorCode: errorCodes[name] },
+  what: name
+})
 
-const doAndRefuse: FaultKind = (targets, random) => {
-  const api = oneOf(halfTruths, random)
-  const name = random.pick(halfTruths[api]!)
-  return order(targets, random, api, { type: 'errorAfter', errorCode: errorCodes[name] }, `done, but ${name}`)
-}
+const errorAfter = (name: KafkaErrorName): Harm => ({
+  action: { type: 'errorAfter', errorCode: errorCodes[name] },
+  what: `done, but ${name}`
+})
+
+const refuse: FaultKind = (targets, random) =>
+  order(targets, random, refusable, api => error(random.pick(refusals[api]!)))
+
+const doAndRefuse: FaultKind = (targets, random) =>
+  order(targets, random, apisOf(halfTruths), api => errorAfter(random.pick(halfTruths[api]!)))
 
 /** Commits are refused or not answered; some of them have been stored all the same. */
-const troubleCommits: FaultKind = (targets, random) => {
-  const api = 'OffsetCommit'
-  const refusal = random.pick(refusals[api]!)
-  const halfTruth = random.pick(halfTruths[api]!)
-  const refused = [{ type: 'error', errorCode: errorCodes[refusal] } as const, refusal] as const
-  const [action, what] = random.pick<readonly [FaultAction, string]>([
-    refused,
-    refused,
-    refused,
-    [{ type: 'errorAfter', errorCode: errorCodes[halfTruth] }, `done, but ${halfTruth}`],
-    [{ type: 'delay', delayMs: 700, afterWork: true }, '700 ms late'],
-    [{ type: 'close', afterWork: false }, 'the connection is closed'],
-    [{ type: 'dropResponse' }, 'done, but nothing is answered']
-  ])
-  return order(targets, random, api, action, what)
-}
+const troubleCommits: FaultKind = (targets, random) =>
+  order(targets, random, ['OffsetCommit'], api => {
+    const refused = error(random.pick(refusals[api]!))
+    return random.pick<Harm>([
+      refused,
+      refused,
+      refused,
+      errorAfter(random.pick(halfTruths[api]!)),
+      { action: { type: 'delay', delayMs: 700, afterWork: true }, what: '700 ms late' },
+      { action: { type: 'close', afterWork: false }, what: 'the connection is closed' },
+      { action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }
+    ])
+  })
 
-const answerLate: FaultKind = (targets, random) => {
-  const delayMs = random.pick([10, 200, 1_000, 4_900, 5_100, 12_000])
-  const api = someApi(random)
-  // Whatever a broker waits for, it does the work of one group, and of one partition, in the order of the requests.
-  const afterWork = api === 'OffsetCommit' || random.between(0, 1) === 1
-  return order(
-    targets,
-    random,
-    api,
-    { type: 'delay', delayMs, afterWork },
-    `${delayMs} ms late${afterWork ? ' after the work' : ''}`
-  )
-}
+/** Whatever a broker waits for, it does the work of one group, and of one partition, in the order of the requests. */
+const inOrder: ReadonlySet<ApiName> = new Set(['OffsetCommit', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGroup'])
 
-const answerTwice: FaultKind = (targets, random) => {
-  const api = someApi(random)
-  const mutate = (frame: Buffer): Buffer => Buffer.concat([frame, frame])
-  return order(targets, random, api, { type: 'corrupt', mutate }, 'two answers')
-}
+const answerLate: FaultKind = (targets, random) =>
+  order(targets, random, allApis, api => {
+    const delayMs = random.pick([10, 200, 1_000, 4_900, 5_100, 12_000])
+    const isAfter = random.between(0, 1) === 1
+    const afterWork = isAfter || inOrder.has(api)
+    const what = `${delayMs} ms late${afterWork ? ' after the work' : ''}`
+    return { action: { type: 'delay', delayMs, afterWork }, what }
+  })
+
+const answerTwice: FaultKind = (targets, random) =>
+  order(targets, random, allApis, () => {
+    const mutate = (frame: Buffer): Buffer => Buffer.concat([frame, frame])
+    return { action: { type: 'corrupt', mutate }, what: 'two answers' }
+  })
 
 /** Behind the length of the frame. */
 const CORRELATION_ID_AT = 4
@@ -183,74 +122,68 @@ const CORRELATION_ID_AT = 4
  * Before each answer comes the one before it once more, when the next request is already on its way. It may be of another
  * connection, so only one with a lower correlation id stands for a second answer to something that was answered.
  */
-const answerAgain: FaultKind = (targets, random) => {
-  let before: Buffer | undefined
-  const mutate = (frame: Buffer): Buffer => {
-    const isOlder = before !== undefined && idOf(before) < idOf(frame)
-    const both = isOlder ? Buffer.concat([before!, frame]) : frame
-    before = frame
-    return both
-  }
-  const idOf = (answer: Buffer): number => answer.readInt32BE(CORRELATION_ID_AT)
-  return order(targets, random, someApi(random), { type: 'corrupt', mutate }, 'the answer before, and the right one')
-}
+const answerAgain: FaultKind = (targets, random) =>
+  order(targets, random, allApis, () => {
+    let before: Buffer | undefined
+    const mutate = (frame: Buffer): Buffer => {
+      const isOlder = before !== undefined && idOf(before) < idOf(frame)
+      const both = isOlder ? Buffer.concat([before!, frame]) : frame
+      before = frame
+      return both
+    }
+    const idOf = (answer: Buffer): number => answer.readInt32BE(CORRELATION_ID_AT)
+    return { action: { type: 'corrupt', mutate }, what: 'the answer before, and the right one', least: 2 }
+  })
 
-const answerInPart: FaultKind = (targets, random) => {
-  const bytes = random.between(0, 40)
-  return order(targets, random, someApi(random), { type: 'truncate', bytes }, `${bytes} bytes and the end`)
-}
+const answerInPart: FaultKind = (targets, random) =>
+  order(targets, random, allApis, () => {
+    const bytes = random.between(0, 40)
+    return { action: { type: 'truncate', bytes }, what: `${bytes} bytes and the end` }
+  })
 
 const dropRequest: FaultKind = (targets, random) =>
-  order(targets, random, someApi(random), { type: 'dropRequest' }, 'nothing is done or answered')
+  order(targets, random, allApis, () => ({ action: { type: 'dropRequest' }, what: 'nothing is done or answered' }))
 
 const dropResponse: FaultKind = (targets, random) =>
-  order(targets, random, someApi(random), { type: 'dropResponse' }, 'done, but nothing is answered')
+  order(targets, random, allApis, () => ({ action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }))
 
-const hangUp: FaultKind = (targets, random) => {
-  const afterWork = random.between(0, 1) === 1
-  const what = afterWork ? 'done, but the connection is closed' : 'the connection is closed'
-  return order(targets, random, someApi(random), { type: 'close', afterWork }, what)
-}
+const hangUp: FaultKind = (targets, random) =>
+  order(targets, random, allApis, () => {
+    const afterWork = random.between(0, 1) === 1
+    const what = afterWork ? 'done, but the connection is closed' : 'the connection is closed'
+    return { action: { type: 'close', afterWork }, what }
+  })
 
 /** Nothing may be written for a while. */
-const refuseForGood: FaultKind = (targets, random) => {
-  const name = 'TOPIC_AUTHORIZATION_FAILED'
-  return order(targets, random, 'Produce', { type: 'error', errorCode: errorCodes[name] }, name)
-}
+const refuseForGood: FaultKind = (targets, random) =>
+  order(targets, random, ['Produce'], () => error('TOPIC_AUTHORIZATION_FAILED'))
 
 /**
  * What is allowed in a batch has changed: one that was written without an answer is refused when it is sent again. It is
  * halved under the next epoch, since it may as well not have been written, and then a record may be there twice.
  */
-const refuseRecords: FaultKind = (targets, random) => {
-  const name = random.pick(refusalsOfRecords)
-  return order(targets, random, 'Produce', { type: 'error', errorCode: errorCodes[name] }, name)
-}
+const refuseRecords: FaultKind = (targets, random) =>
+  order(targets, random, ['Produce'], () => error(random.pick(refusalsOfRecords)))
 
-const forgetProducer: FaultKind = (targets, random) => {
-  const name = random.pick(forgetting)
-  return order(targets, random, 'Produce', { type: 'error', errorCode: errorCodes[name] }, name)
-}
+const forgetProducer: FaultKind = (targets, random) =>
+  order(targets, random, ['Produce'], () => error(random.pick(forgetting)))
 
 /** A quota is used up: the broker asks for a pause with each answer. */
-const throttle: FaultKind = (targets, random) => {
-  const api = oneOf(throttlePlaces, random)
-  const throttleTimeMs = random.pick([1, 50, 500, 3_000])
-  const mutate = (frame: Buffer): Buffer => {
-    const place = throttlePlaces[api]!
-    frame.writeInt32BE(throttleTimeMs, place < 0 ? frame.length + place : place)
-    return frame
-  }
-  return order(targets, random, api, { type: 'corrupt', mutate }, `a pause of ${throttleTimeMs} ms`)
-}
+const throttle: FaultKind = (targets, random) =>
+  order(targets, random, apisOf(throttlePlaces), api => {
+    const throttleTimeMs = random.pick([1, 50, 500, 3_000])
+    const mutate = (frame: Buffer): Buffer => {
+      const place = throttlePlaces[api]!
+      frame.writeInt32BE(throttleTimeMs, place < 0 ? frame.length + place : place)
+      return frame
+    }
+    return { action: { type: 'corrupt', mutate }, what: `a pause of ${throttleTimeMs} ms` }
+  })
 
-export const protocolFaults = {
-  refuseForGood,
-  refuseRecords,
-  forgetProducer,
+/** Each of them may be a moment's trouble. */
+export const harmlessProtocolFaults = {
   throttle,
   refuse,
-  troubleCommits,
   doAndRefuse,
   answerLate,
   answerTwice,
@@ -259,4 +192,13 @@ export const protocolFaults = {
   dropRequest,
   dropResponse,
   hangUp
+}
+
+/** Those of commits are among the others already. */
+export const protocolFaults = {
+  ...harmlessProtocolFaults,
+  troubleCommits,
+  refuseForGood,
+  refuseRecords,
+  forgetProducer
 }

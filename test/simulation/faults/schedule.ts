@@ -17,6 +17,8 @@ export interface ScheduledFault {
 const FIRST_MS = 1_000
 const SHORTEST_MS = 20
 const LONGEST_MS = 20_000
+/** What happens to a call waits so long for one. */
+const PATIENCE_MS = 20_000
 
 /**
  * The faults of a seed, whatever the length of the run: a shorter run has the first of them.
@@ -78,7 +80,15 @@ export class FaultRunner {
     if (started.isMet === undefined) this.met.add(id)
     this.#running.set(id, started)
     if (started.stop === undefined) return
-    this.#world.time.schedule(durationMs, undefined, 'fault ends', () => this.#stop(id))
+    if (started.firstMet === undefined) this.#after(durationMs, () => this.#stop(id))
+    else {
+      this.#after(PATIENCE_MS, () => started.isMet?.() !== true && this.#stop(id))
+      void started.firstMet.then(() => this.#after(durationMs, () => this.#stop(id)))
+    }
+  }
+
+  #after(ms: number, action: () => void): void {
+    this.#world.time.schedule(ms, undefined, 'fault ends', action)
   }
 
   #stop(id: number): void {
