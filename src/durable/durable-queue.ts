@@ -4,6 +4,7 @@ import type { Logger } from '../model.js'
 import type { DestinationBacklog } from '../wal/backlog.js'
 import { whyNotToTake } from '../wal/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../wal/durable-log.js'
+import { entrySizeBytes } from '../wal/entry.js'
 import { type Refusal, refuse } from '../wal/log-error.js'
 import { loggedRecordBytes } from '../wal/logged-record.js'
 import { type DurableLogDeps, holdsRecords, type OpenDurableLog, openDurableLog } from '../wal/open-durable-log.js'
@@ -171,7 +172,7 @@ export class DurableQueue {
   /** @returns a refusal when too much waits already */
   #wait(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
     const { maxWaitingBytes } = this.#options.settings
-    const bytes = entries.reduce((sum, { record }) => sum + loggedRecordBytes(record), 0)
+    const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
     if (this.#waitingBytes + bytes > maxWaitingBytes) {
       return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (wal.maxWaitingBytes)`)
     }
@@ -317,6 +318,10 @@ const nothingStored = (refusal: Refusal): AppendResult => ({
   refusal,
   bytes: Buffer.alloc(0)
 })
+
+/** What the log counts for it: records that may wait here fit there. */
+const sizeInLog = ({ destination, record }: NewEntry): number =>
+  entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
 
 const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
 

@@ -3,14 +3,14 @@ import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/setti
 import { DurableDelivery } from '../../src/durable/durable-delivery.js'
 import { DurableQueue } from '../../src/durable/durable-queue.js'
 import type { DurableTicket } from '../../src/durable/durable-ticket.js'
-import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { defaultLogger, type MetricsLogger } from '../../src/metrics/metrics-logger.js'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
 import type { RouterMessage } from '../../src/operations.js'
 import { DeadLetters } from '../../src/wal/dead-letters.js'
 import { DurableLog } from '../../src/wal/durable-log.js'
 import { InlineLogHost, type LogHost } from '../../src/wal/log-host.js'
 import { LogStore } from '../../src/wal/log-store.js'
-import type { OpenDurableLog } from '../../src/wal/open-durable-log.js'
+import type { DurableLogDeps, OpenDurableLog } from '../../src/wal/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/wal/settings.js'
 import { storeOptions } from '../wal/fixtures.js'
 import { FakeRouter } from './fake-router.js'
@@ -21,6 +21,8 @@ export interface DurableHarnessOptions {
   readonly delivery?: Partial<DeliverySettings>
   readonly wal?: Partial<WalSettings>
   readonly log?: Logger
+  readonly metrics?: MetricsLogger
+  readonly holdsRecords?: (directory: string) => boolean
 }
 
 /** What the log's thread answers late; the rest is for starts and checks. */
@@ -42,6 +44,20 @@ export class DurableHarness {
   drainsLater = false
   /** How long answers of the log's thread are on their way. */
   hostLatencyMs = 0
+  /** What the log's thread fails to do. */
+  readonly failing = new Set<keyof LogHost>()
+  /** Starts do not open the log: the first record does, or the test. */
+  opensLater = false
+  /** What the next attempts to open the log fail with. */
+  readonly openErrors: Error[] = []
+  /** Times that opening was tried. */
+  opens = 0
+  /** What was told when the log broke. */
+  readonly broken: Error[] = []
+  /** Says that the log is broken. */
+  breakLog: (error: Error) => void = () => undefined
+  /** Why no broker can be reached. */
+  awayBecause: Error | undefined
   readonly #options: DurableHarnessOptions
   #isAlive = { now: false }
 
@@ -52,19 +68,18 @@ export class DurableHarness {
 
   /** A process starts. */
   async start(): Promise<void> {
-    const { delivery, wal, log = silentLogger } = this.#options
+    const { delivery, wal, log = silentLogger, metrics = defaultLogger, holdsRecords } = this.#options
     const isAlive = { now: true }
     this.#isAlive = isAlive
     this.queue = new DurableQueue({
       settings: { ...walSettings.parse({}), slabBytes: 64 * 1024, ...wal },
       log,
-      metrics: defaultLogger,
+      metrics,
       now: () => Date.now(),
       drainsLater: this.drainsLater,
-      onBroken: error => {
-        throw error
-      },
-      open: async settings => this.#open(settings, isAlive)
+      onBroken: error => this.broken.push(error),
+      open: async (settings, deps) => this.#open(settings, deps, isAlive),
+      holdsRecords
     })
     const tell = (message: RouterMessage): void => {
       if (isAlive.now) this.router.tell(message)
@@ -78,10 +93,11 @@ export class DurableHarness {
       now: () => Date.now(),
       random: () => 0.5,
       log,
-      metrics: defaultLogger
+      metrics,
+      awayBecause: () => this.awayBecause
     })
     this.delivery.clusterChanged({ before: undefined, now: this.clusterId })
-    await this.queue.open()
+    if (!this.opensLater) await this.queue.open()
   }
 
   /** The process is gone at once: what it has told brokers arrives there, what it has written to files is there. */
@@ -95,7 +111,11 @@ export class DurableHarness {
     await this.start()
   }
 
-  #open(settings: WalSettings, isAlive: { readonly now: boolean }): OpenDurableLog {
+  #open(settings: WalSettings, deps: DurableLogDeps, isAlive: { readonly now: boolean }): OpenDurableLog {
+    this.opens++
+    const error = this.openErrors.shift()
+    if (error !== undefined) throw error
+    this.breakLog = deps.onBroken
     const reports: { fields: object; message: string }[] = []
     const { directory: _, ...limits } = settings
     const options = storeOptions(this.disk, reports, { ...limits, syncPuts: true, now: () => Date.now() })
@@ -107,6 +127,7 @@ export class DurableHarness {
         return (...args: unknown[]) => {
           if (!isAlive.now) return name === 'memory' ? inline.memory(args[0] as number) : never
           if (name === 'read') this.reads++
+          if (this.failing.has(name)) return Promise.reject(new Error('EIO'))
           const answer = method.apply(target, args)
           if (!(answer instanceof Promise) || !LATE.has(name) || this.hostLatencyMs === 0) return answer
           return answer.then(
@@ -115,7 +136,8 @@ export class DurableHarness {
         }
       }
     })
-    const log = new DurableLog({ ...settings, syncPuts: true, host, now: () => Date.now() })
+    const { onTaken } = deps
+    const log = new DurableLog({ ...settings, syncPuts: true, host, now: () => Date.now(), onTaken })
     const { recovered: report, notes } = store
     return { log, path: '/simulated', report, notes, close: () => log.close() }
   }
@@ -140,8 +162,10 @@ export class DurableHarness {
     await this.clock.tickAsync(milliseconds)
   }
 
+  /** Fails the test when the log broke and the test did not take note of it. */
   restore(): void {
     this.clock.restore()
+    if (this.broken.length > 0) throw this.broken[0]
   }
 }
 
