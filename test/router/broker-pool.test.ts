@@ -17,6 +17,7 @@ class FakeProxy {
   unsent: string[] = []
   controlLoad = 0
   isStopped = false
+  tidiedAt: number | undefined
   readonly node: BrokerNode
 
   constructor(node: BrokerNode) {
@@ -31,6 +32,9 @@ class FakeProxy {
   stop(): string[] {
     this.isStopped = true
     return [...this.drain(), ...this.inFlight.splice(0)]
+  }
+  tidy(now: number): void {
+    this.tidiedAt = now
   }
 }
 
@@ -106,6 +110,12 @@ describe('broker pool', () => {
       expect(pool.nodeIds(), 'it counts anew').to.deep.equal([1, 2])
     })
 
+    it('keeps its pause where every answer has named it', () => {
+      pool.failed(proxyOf(2), 0)
+      pool.apply([node(1), node(2)])
+      expect([pool.isUp(2, 99), pool.isUp(2, 100)]).to.deep.equal([false, true])
+    })
+
     it('is kept by an answer that names no broker at all', () => {
       for (let answers = 0; answers < 5; answers++) pool.apply([])
       expect(pool.nodeIds()).to.deep.equal([1, 2])
@@ -171,6 +181,13 @@ describe('broker pool', () => {
     expect(first.slice(2)).to.deep.equal(['seed', 'broker-2'])
     const begun = new Set([first[0], asked()[0], asked()[0]])
     expect(begun, 'in turn').to.deep.equal(new Set(['broker-1', 'broker-3']))
+  })
+
+  it('has every broker look through its connections, up or down', () => {
+    pool.apply([node(1), node(2)])
+    pool.failed(proxyOf(2), 0)
+    pool.tidy(7)
+    expect(created.map(({ tidiedAt }) => tidiedAt)).to.deep.equal([7, 7])
   })
 
   it('hands over all requests when it stops', () => {

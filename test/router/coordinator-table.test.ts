@@ -43,4 +43,22 @@ describe('coordinator table', () => {
     table.endSearch('never begun', 0)
     expect(table.searches).to.equal(2)
   })
+
+  it('forgets the coordinators that were found longest ago, and found again counts as found', () => {
+    const table = new CoordinatorTable()
+    for (let group = 0; group < 10_000; group++) table.found(`group-${group}`, 1)
+    table.found('group-0', 2)
+    table.found('one more', 1)
+    expect(table.nodeOf('group-0')).to.equal(2)
+    expect(table.nodeOf('group-1')).to.equal(undefined)
+  })
+
+  it('forgets all coordinators and no search, when another cluster is connected', () => {
+    const table = new CoordinatorTable()
+    table.found('billing', 1)
+    table.beginSearch('audit', 0)
+    table.forgetAll()
+    expect(table.nodeOf('billing')).to.equal(undefined)
+    expect(table.beginSearch('audit', 1), 'is still on').to.equal(undefined)
+  })
 })

@@ -69,4 +69,42 @@ describe('router: topics that delivery follows', () => {
     expect(told).to.deep.equal([])
     expect(followed.has('orders')).to.equal(false)
   })
+
+  it('house 5: tells everybody who follows a topic, each in one call, until they are told that it is refused', () => {
+    const others: TopicNews[][] = []
+    const other = { topicsTold: (news: readonly TopicNews[]) => others.push([...news]) }
+    follow(['orders', 'secret'])
+    followed.follow({ type: 'followTopics', topics: ['orders', 'secret', 'audit'], follower: other }, 0)
+    followed.unfollow({ type: 'unfollowTopics', topics: ['audit'], follower })
+    const secret: TopicNews = { type: 'refused', topic: 'secret', errorCode: 29, until: 9 }
+    known.set('secret', secret)
+    const [orders, audit] = [is('orders'), is('audit')]
+    followed.lookedUp(['orders', 'secret', 'audit'], 1)
+    expect([told, others]).to.deep.equal([[[orders, secret]], [[orders, secret, audit]]])
+    expect(followed.has('secret')).to.equal(false)
+    followed.unfollow({ type: 'unfollowTopics', topics: ['orders'], follower })
+    followed.lookedUp(['orders', 'secret'], 2)
+    expect([told.length, others.slice(1)]).to.deep.equal([1, [[orders]]])
+  })
+
+  it('house 5: does not follow what is missing or refused, and says so, also to who wants it looked up anew', () => {
+    const missing: TopicNews = { type: 'missing', topic: 'gone', until: 9 }
+    const refused: TopicNews = { type: 'refused', topic: 'secret', errorCode: 29, until: 9 }
+    for (const news of [missing, refused]) known.set(news.topic, news)
+    for (const anew of [false, true]) follow(['gone', 'secret'], anew)
+    expect(told).to.deep.equal([
+      [missing, refused],
+      [missing, refused]
+    ])
+    expect([wanted, followed.has('gone'), followed.has('secret')]).to.deep.equal([[], false, false])
+  })
+
+  it('house 5: tells nothing and looks nothing up of a topic that nobody follows, or of the cluster before', () => {
+    follow(['orders'])
+    wanted = []
+    followed.clear()
+    is('orders', true)
+    followed.lookedUp(['orders', 'audit'], 1)
+    expect([told, wanted, followed.has('orders')]).to.deep.equal([[], [], false])
+  })
 })

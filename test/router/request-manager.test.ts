@@ -21,7 +21,7 @@ const plain = (type: 'noMessages' | 'timedOut' | 'offsetOutOfRange', offset: num
 })
 
 /** An actor's view: what it asked the Router, what its handlers saw. Messages to itself are checked at once. */
-function anActor(timeoutsMs: { fetchData?: number; fetchTopicMetadata?: number } = {}) {
+function anActor(timeoutsMs: { fetchData?: number; fetchTopicMetadata?: number } = {}, random = () => 0) {
   const asked: RouterRequest[] = []
   const seen: string[] = []
   const retries: number[] = []
@@ -42,7 +42,7 @@ function anActor(timeoutsMs: { fetchData?: number; fetchTopicMetadata?: number }
     tellSelf: (message: FromRouter) => manager.checkResult(message, handlers),
     timeoutsMs,
     onRetry: (_, tryNumber) => retries.push(tryNumber),
-    random: () => 0
+    random
   })
   const answer = (index: number, result: RouterResult): void =>
     (asked[index] as { requester: { reply(result: RouterResult): void } }).requester.reply(result)
@@ -122,6 +122,43 @@ describe('request manager', () => {
     expect(asked).to.have.length(2)
     answer(1, success(7))
     expect(seen).to.deep.equal(['success 7'])
+  })
+
+  for (const [lot, expected] of [
+    [0, [100, 200, 400, 800, 1_600, 2_500, 2_500]],
+    [0.5, [150, 300, 600, 1_200, 2_400, 3_750, 3_750]]
+  ] as const) {
+    it(`castle 9.16-D1 waits longer after each timedOut, up to a bound, where chance says ${lot}`, () => {
+      const { manager, asked, answer } = anActor({}, () => lot)
+      manager.sendRequestToRouter(askAt(7))
+      const pauses: number[] = []
+      for (const _ of expected) {
+        answer(asked.length - 1, plain('timedOut', 7))
+        const [before, since] = [asked.length, clock.now]
+        clock.next()
+        expect(asked).to.have.length(before + 1)
+        pauses.push(clock.now - since)
+      }
+      expect(pauses).to.deep.equal(expected)
+      manager.close()
+    })
+  }
+
+  it('castle 9.16-D1 needs nobody who hears of its tries, and spreads them by itself', () => {
+    const asked: RouterRequest[] = []
+    const told: FromRouter[] = []
+    const manager = new RequestManager<'fetchData'>({
+      router: { path: 'router', tell: message => void asked.push(message as RouterRequest), stop() {} },
+      tellSelf: message => told.push(message)
+    })
+    manager.sendRequestToRouter(askAt(7))
+    ;(asked[0] as { requester: { reply(result: RouterResult): void } }).requester.reply(plain('timedOut', 7))
+    manager.checkResult(told[0]!, {} as ResultHandlers<'fetchData'>)
+    clock.tick(99)
+    expect(asked).to.have.length(1)
+    clock.tick(101)
+    expect(asked).to.have.length(2)
+    manager.close()
   })
 
   it('castle 9.16-D1 each operation has its own book and its own time-out', () => {
