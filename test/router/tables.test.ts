@@ -245,6 +245,8 @@ describe('leader table', () => {
     expect(table.stale(30_000, 25_000, 24_000)).to.deep.equal([])
     expect(table.stale(30_000, 25_000, 25_000)).to.deep.equal(['orders'])
     expect(table.stale(30_000, 25_000, 60_000)).to.deep.equal([])
+    table.forgetUnused(300_000, 320_000)
+    expect(table.topicCount).to.equal(1)
     table.forgetUnused(300_000, 320_001)
     expect(table.topicCount).to.equal(0)
     expect(recreated).to.deep.equal(['orders/0'])
