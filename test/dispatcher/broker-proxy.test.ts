@@ -22,12 +22,16 @@ describe('connections to one broker', () => {
   let calls: Call[]
   let closed: string[]
   let reported: string[]
+  let opened: unknown[]
+  let answered: BrokerProxy[]
   beforeEach(() => {
     system = new ActorSystem()
     harness = new ProcessorHarness()
     calls = []
     closed = []
     reported = []
+    opened = []
+    answered = []
     const report = (kind: string) => (_: unknown, detail: unknown) =>
       void reported.push(
         detail instanceof Error ? kind : `${kind} ${(detail as { reason: string }[])[0]?.reason ?? ''}`
@@ -43,13 +47,16 @@ describe('connections to one broker', () => {
       produce: {},
       admitCreations: () => [],
       maxQueued: 10,
-      createClient: (_: unknown, purpose: string) => clientOf(purpose),
-      expectedClusterId: () => undefined,
+      createClient: (address: unknown, purpose: string, expected: () => string) => {
+        opened.push([address, purpose, expected()])
+        return clientOf(purpose)
+      },
+      expectedClusterId: () => 'this cluster',
       reports: {
         returned: report('returned'),
         unreachable: report('unreachable'),
         crashed: report('crashed'),
-        answered: () => {},
+        answered: (from: BrokerProxy) => answered.push(from),
         metadata: () => {}
       }
     } as never)
@@ -195,5 +202,47 @@ describe('connections to one broker', () => {
     expect(closed).to.have.members(['control', 'member', 'member'])
     expect(proxy.held).to.equal(0)
     expect(proxy.controlLoad).to.equal(0)
+  })
+
+  it('are opened to its address, by the first call, and take the cluster along that is expected there', async () => {
+    expect(opened).to.deep.equal([])
+    await askOffset('orders')
+    await askOffset('payments')
+    expect(opened).to.deep.equal([[{ host: 'mock-1', port: 8000 }, 'control', 'this cluster']])
+  })
+
+  it('give back what was not sent, of every role, and go on with what was', async () => {
+    for (const topic of ['orders', 'payments']) await askOffset(topic)
+    await beat('a')
+    await beat('a')
+    const waits = proxy.drain()
+    expect(waits.map(({ kind }) => kind)).to.deep.equal(['fetchOffset', 'heartbeat'])
+    expect(proxy.held).to.equal(2)
+    await answer(0)
+    await answer(1)
+    expect(proxy.held).to.equal(0)
+  })
+
+  it('are replaced when their dispatcher met a bug, which others do not feel', async () => {
+    await beat('a')
+    await askOffset('orders')
+    await submit(harness.accept('fetchOffset', {} as never))
+    expect(reported).to.deep.equal(['crashed'])
+    expect(closed).to.deep.equal(['control'])
+    await askOffset('orders')
+    await answer(calls.length - 1)
+    await answer(0)
+    expect([reported, proxy.held], 'an answer without the partition').to.deep.equal([
+      ['crashed', 'returned retryLater'],
+      0
+    ])
+    expect(calls.map(({ purpose }) => purpose)).to.deep.equal(['member', 'control', 'control'])
+  })
+
+  it('tell of every answer which broker gave it', async () => {
+    await askOffset('orders')
+    expect(answered).to.deep.equal([])
+    await answer(0)
+    expect(answered).to.deep.equal([proxy])
   })
 })

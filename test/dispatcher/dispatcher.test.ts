@@ -3,63 +3,14 @@ import { ActorSystem } from '../../src/actor/actor.js'
 import { Dispatcher, type DispatcherOptions } from '../../src/dispatcher/dispatcher.js'
 import { KafkaError, TimedOutError, UnavailableError } from '../../src/errors.js'
 import type { MetricTags } from '../../src/metrics/metrics-logger.js'
-import type { QueueProcessor, ReturnReason } from '../../src/processors/queue-processor.js'
+import type { QueueProcessor } from '../../src/processors/queue-processor.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { turns } from '../support/turns.js'
+import { Broker, Queue } from './fake-broker.js'
 
 type Measure = readonly [kind: string, name: string, value: number, tags: MetricTags]
-
-/** A broker that answers one call at a time, when the test says so. */
-class Broker {
-  isConnected = false
-  closed = 0
-  /** Connecting fails. */
-  refusal: Error | undefined
-  readonly calls: { answer(response: object): void; fail(error: Error): void }[] = []
-
-  async connect(): Promise<void> {
-    if (this.refusal) throw this.refusal
-    this.isConnected = true
-  }
-  async close(): Promise<void> {
-    this.closed++
-  }
-  call(): Promise<object> {
-    return new Promise((answer, fail) => this.calls.push({ answer, fail }))
-  }
-}
-
-/** Sends its requests one by one; with a reason to return them, answers do not settle them. */
-class Queue {
-  readonly name = 'queue'
-  readonly requests: AnyAccepted[] = []
-  reasonToReturn: ReturnReason | undefined
-  topicsInDoubt: readonly string[] = []
-
-  get isEmpty(): boolean {
-    return this.requests.length === 0
-  }
-  nextCall(): AnyAccepted | undefined {
-    return this.requests.shift()
-  }
-  send(client: BrokerClient): Promise<object> {
-    return (client as unknown as Broker).call()
-  }
-  processResponse(request: AnyAccepted): object[] {
-    if (this.reasonToReturn) return [{ reason: this.reasonToReturn, requests: [request] }]
-    const { answer } = request as { answer(result: object): boolean }
-    answer.call(request, { operation: 'fetchOffset', type: 'success', offset: 7 })
-    return []
-  }
-  callFailed(request: AnyAccepted): readonly AnyAccepted[] {
-    return [request]
-  }
-  topicsOf(): readonly string[] {
-    return this.topicsInDoubt
-  }
-}
 
 describe('dispatcher of a broker', () => {
   let system: ActorSystem
@@ -360,14 +311,5 @@ describe('dispatcher of a broker', () => {
     expect(dispatcher.drain()).to.deep.equal([justCame, waits])
     expect(dispatcher.held).to.equal(2)
     expect(dispatcher.drain()).to.deep.equal([])
-  })
-
-  it('rests between two calls as long as the broker asks', async () => {
-    const dispatcher = start()
-    await submit(dispatcher)
-    await submit(dispatcher)
-    await answer(0, { throttleTimeMs: 5 })
-    expect(broker.calls).to.have.length(1)
-    while (broker.calls.length < 2) await new Promise(resolve => setTimeout(resolve, 1))
   })
 })

@@ -1,0 +1,53 @@
+import type { ReturnReason } from '../../src/processors/queue-processor.js'
+import type { AnyAccepted } from '../../src/requests/accepted.js'
+import type { BrokerClient } from '../../src/wire/broker-client.js'
+
+/** A broker that answers one call at a time, when the test says so. */
+export class Broker {
+  isConnected = false
+  closed = 0
+  /** Connecting fails. */
+  refusal: Error | undefined
+  readonly calls: { answer(response: object): void; fail(error: Error): void }[] = []
+
+  async connect(): Promise<void> {
+    if (this.refusal) throw this.refusal
+    this.isConnected = true
+  }
+  async close(): Promise<void> {
+    this.closed++
+  }
+  call(): Promise<object> {
+    return new Promise((answer, fail) => this.calls.push({ answer, fail }))
+  }
+}
+
+/** Sends its requests one by one; with a reason to return them, answers do not settle them. */
+export class Queue {
+  readonly name = 'queue'
+  readonly requests: AnyAccepted[] = []
+  reasonToReturn: ReturnReason | undefined
+  topicsInDoubt: readonly string[] = []
+
+  get isEmpty(): boolean {
+    return this.requests.length === 0
+  }
+  nextCall(): AnyAccepted | undefined {
+    return this.requests.shift()
+  }
+  send(client: BrokerClient): Promise<object> {
+    return (client as unknown as Broker).call()
+  }
+  processResponse(request: AnyAccepted): object[] {
+    if (this.reasonToReturn) return [{ reason: this.reasonToReturn, requests: [request] }]
+    const { answer } = request as { answer(result: object): boolean }
+    answer.call(request, { operation: 'fetchOffset', type: 'success', offset: 7 })
+    return []
+  }
+  callFailed(request: AnyAccepted): readonly AnyAccepted[] {
+    return [request]
+  }
+  topicsOf(): readonly string[] {
+    return this.topicsInDoubt
+  }
+}
