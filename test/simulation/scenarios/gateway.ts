@@ -1,9 +1,12 @@
 import { History } from '../../support/history-checker.js'
+import { AcceptedRecords } from '../accepted-records.js'
 import type { GatewayDisk } from '../gateway-disk.js'
 import { HttpGateway } from '../http-gateway.js'
 import type { Setting } from '../scenario.js'
+import { idOf } from '../workloads/producer.js'
 import { type Manners, Pusher, type PusherOptions } from '../workloads/pusher.js'
 import type { Host } from '../world/host.js'
+import { logOf } from './library.js'
 
 const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
   polite: [20, 300],
@@ -30,11 +33,13 @@ export async function openGateway(
   disk?: GatewayDisk
 ): Promise<PushedGateway> {
   const history = new History()
-  const killedAt: number[] = []
+  const accepted = new AcceptedRecords()
   const onKilled = (host: Host): void => {
-    killedAt.push(world.time.now)
+    accepted.ended(world.time.now)
     answers.forget(host)
   }
+  let idsInKafka: ReadonlySet<string | undefined> | undefined
+  const isInKafka = (id: string): boolean => (idsInKafka ??= new Set(logOf(brokers).map(idOf))).has(id)
   const gateway = await HttpGateway.start(world, 'gateway', { bootstrap: brokers.bootstrap, settings, onKilled, disk })
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
@@ -48,7 +53,8 @@ export async function openGateway(
         trace: world.trace,
         random: random(name),
         now: () => world.time.now,
-        wasKilledSince: atMs => killedAt.some(at => at >= atMs)
+        accepted,
+        isInKafka
       }
     )
   }

@@ -100,8 +100,9 @@ export const kafboy: Scenario = {
 
 export const pixy: Scenario = {
   name: 'pixy',
-  about: "the gateway and clients of Kafka-Pixy's API that produce; network and brokers fail",
+  about:
+    "the gateway and clients of Kafka-Pixy's API that produce; network and brokers fail, and the gateway is killed and comes back",
   topics,
   build: buildPixy,
-  faults: { ...harmed, kinds: harmlessFaults, meanPauseMs: 3_000 }
+  faults: { ...harmed, kinds: [...harmlessFaults, 'killGateway', 'killGateway', 'killGateway'], meanPauseMs: 3_000 }
 }

@@ -1,5 +1,6 @@
 import type { History, Outcome } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
+import type { AcceptedRecords } from '../accepted-records.js'
 import type { Answers } from '../answers.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
 import type { SimulatedProcess } from '../process.js'
@@ -9,6 +10,7 @@ import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
 import type { Trace } from '../world/trace.js'
+import { certaintiesIn, neverRead, PERSISTED } from './certainties.js'
 import { HttpConnection, type HttpResponse } from './http-connection.js'
 import type { ClientRecord, ProduceApi, ToldRecord } from './produce-api.js'
 
@@ -53,18 +55,30 @@ export interface PusherDeps {
   readonly random: SeededRandom
   /** Simulated milliseconds. */
   now(): number
-  /** Whether a gateway process was killed since. */
-  wasKilledSince(atMs: number): boolean
+  /** What the gateway has in memory, or had when it ended. */
+  readonly accepted: AcceptedRecords
+  isInKafka(id: string): boolean
+}
+
+interface SentRecord {
+  readonly id: string
+  /** Its topic and key. */
+  readonly lane: string
 }
 
 interface Request {
-  readonly ids: readonly string[]
+  readonly records: readonly SentRecord[]
   readonly isSync: boolean
   readonly sentAt: number
+  /** The process that has it, and for how long it had stood still when it was sent. */
+  readonly gateway: Host
+  readonly heldUpMs: number
+  /** All of it has been sent. */
+  isWhole: boolean
+  /** Told when the answer comes; undefined: nobody waits for it yet, since the request before it has none. */
   answered: (() => boolean) | undefined
 }
 
-const PERSISTED = 'x-castellan-persisted'
 const RECONNECT_MS = 200
 const MOST_PIPELINED = 6
 /** A client that does not read goes away after so long. */
@@ -81,8 +95,8 @@ export class Pusher implements Workload {
   readonly #violations: Violation[] = []
   /** Without an answer, in order. */
   #open: Request[] = []
-  /** Accepted, with nobody waiting for what becomes of them: id => when they were sent. */
-  readonly #pending = new Map<string, number>()
+  /** Accepted, with nobody waiting for what becomes of them. */
+  readonly #pending: string[] = []
   #connection: HttpConnection | undefined
   #isSending = false
   #isStopped = false
@@ -110,12 +124,9 @@ export class Pusher implements Workload {
   }
 
   check(): readonly Violation[] {
-    const { isDurable = false } = this.#options
-    for (const [id, at] of this.#pending) {
-      const isGone = !isDurable && this.#deps.wasKilledSince(at)
-      this.#complete(id, isGone ? { type: 'unknown', answered: true } : { type: 'ok' })
-    }
-    this.#pending.clear()
+    const { accepted, isInKafka } = this.#deps
+    const outcomes = accepted.outcomes(isInKafka)
+    for (const id of this.#pending.splice(0)) this.#complete(id, outcomes.get(id) ?? { type: 'ok' })
     return this.#violations
   }
 
@@ -132,9 +143,9 @@ export class Pusher implements Workload {
   #pushAlone(topic: string, then: (isTaken: boolean) => void): void {
     const { api, syncPercent } = this.#options
     const isSync = syncPercent > 0
-    const ids: string[] = []
-    const text = api.requestOf([this.#record(ids, topic)], isSync)
-    const request = { ids, isSync, sentAt: this.#deps.now() }
+    const records: SentRecord[] = []
+    const text = api.requestOf([this.#record(records, topic)], isSync)
+    const request = this.#requestWith(records, isSync)
     let isTaken: boolean | undefined
     const connection = new HttpConnection('127.0.0.1', GATEWAY_PORT, {
       onResponse: response => {
@@ -142,7 +153,7 @@ export class Pusher implements Workload {
         connection.end()
       },
       onClose: () => {
-        if (isTaken === undefined) this.#complete(ids[0]!, { type: 'unknown', answered: false })
+        if (isTaken === undefined) this.#complete(records[0]!.id, { type: 'unknown', answered: false })
         then(isTaken ?? false)
       }
     })
@@ -185,10 +196,10 @@ export class Pusher implements Workload {
     if (this.#connection !== connection) return
     this.#connection = undefined
     this.#isSending = false
-    for (const { ids, answered } of this.#open.splice(0)) {
+    for (const { records, answered } of this.#open.splice(0)) {
       answered?.()
-      this.counts['cut off']! += ids.length
-      for (const id of ids) this.#complete(id, { type: 'unknown', answered: false })
+      this.counts['cut off']! += records.length
+      for (const { id } of records) this.#complete(id, { type: 'unknown', answered: false })
     }
   }
 
@@ -196,44 +207,60 @@ export class Pusher implements Workload {
     const { random } = this.#deps
     const { manners, syncPercent, api } = this.#options
     const isSync = percent(random, syncPercent)
-    const ids: string[] = []
-    const text = api.requestOf(this.#records(ids), isSync)
+    const records: SentRecord[] = []
+    const text = api.requestOf(this.#records(records), isSync)
     this.counts.requests!++
-    if (manners === 'cutting' && percent(random, 30)) return void this.#cutOff(text, ids)
-    const answered = manners === 'polite' ? this.#ask(ids, isSync) : undefined
-    this.#open.push({ ids, isSync, sentAt: this.#deps.now(), answered })
-    if (manners === 'slow') this.#sendInPieces(text)
+    if (manners === 'cutting' && percent(random, 30)) return void this.#cutOff(text, records)
+    const request = this.#requestWith(records, isSync)
+    this.#open.push(request)
+    if (manners === 'slow') this.#sendInPieces(text, request)
     else this.#connection!.send(text)
+    this.#awaitFirst()
   }
 
-  #ask(ids: readonly string[], isSync: boolean): () => boolean {
-    const { answers, gateway } = this.#deps
+  #requestWith(records: readonly SentRecord[], isSync: boolean): Request {
+    const { host } = this.#deps.gateway
+    const isWhole = this.#options.manners !== 'slow'
+    const { heldUpMs } = host
+    return { records, isSync, sentAt: this.#deps.now(), gateway: host, heldUpMs, isWhole, answered: undefined }
+  }
+
+  /**
+   * The time of a request has begun when it was sent, whatever was before it on its connection. But its answer comes
+   * behind the others.
+   */
+  #awaitFirst(): void {
+    const [first] = this.#open
+    if (first === undefined || !first.isWhole || first.answered !== undefined) return
+    if (this.#options.manners === 'deaf') return
     const { answeredWithinMs = Number.POSITIVE_INFINITY, acceptedWithinMs = 0 } = this.#options
-    const timeoutMs = isSync ? answeredWithinMs : acceptedWithinMs
-    return answers.ask(`${this.name} ${ids[0]}`, timeoutMs, gateway.host)
+    const { records, isSync, sentAt, gateway, heldUpMs } = first
+    const sinceMs = this.#deps.now() - sentAt - (gateway.heldUpMs - heldUpMs)
+    const timeoutMs = (isSync ? answeredWithinMs : acceptedWithinMs) - sinceMs
+    first.answered = this.#deps.answers.ask(`${this.name} ${records[0]!.id}`, Math.max(0, timeoutMs), gateway)
   }
 
-  #records(ids: string[]): ClientRecord[] {
+  #records(sent: SentRecord[]): ClientRecord[] {
     const { random } = this.#deps
     const { api, maxRecords, topics } = this.#options
     const topic = random.pick(topics)
     const length = api.takes === 'one' ? 1 : random.between(1, maxRecords)
-    return Array.from({ length }, () => this.#record(ids, api.takes === 'several' ? random.pick(topics) : topic))
+    return Array.from({ length }, () => this.#record(sent, api.takes === 'several' ? random.pick(topics) : topic))
   }
 
-  #record(ids: string[], topic: string): ClientRecord {
+  #record(sent: SentRecord[], topic: string): ClientRecord {
     const { random, history } = this.#deps
     const { api, keys, maxValueBytes } = this.#options
     const id = `${this.name}.${++this.counts.records!}`
     const key = `${this.name}-key-${random.between(1, keys)}`
     const value = `${id}|${filler(random.between(0, maxValueBytes), api.carriesText)}`
-    ids.push(id)
+    sent.push({ id, lane: `${topic}/${key}` })
     history.invoke({ id, topic, key, value })
     return { topic, key, data: value }
   }
 
   /** Sends a part, or all of it, and is gone. A request that never came whole is never written. */
-  #cutOff(text: string, ids: readonly string[]): void {
+  #cutOff(text: string, records: readonly SentRecord[]): void {
     const { random } = this.#deps
     const bytes = percent(random, 30) ? text.length : random.between(0, text.length - 1)
     const connection = this.#connection!
@@ -241,17 +268,21 @@ export class Pusher implements Workload {
     this.#connection = undefined
     connection.send(text.slice(0, bytes))
     setTimeout(() => connection.destroy(), random.between(0, 3))
-    for (const id of ids) this.#complete(id, isWhole ? { type: 'unknown', answered: false } : { type: 'fail' })
+    for (const { id } of records) this.#complete(id, isWhole ? { type: 'unknown', answered: false } : { type: 'fail' })
   }
 
-  #sendInPieces(text: string): void {
+  #sendInPieces(text: string, request: Request): void {
     const connection = this.#connection!
     this.#isSending = true
     const next = (from: number): void => {
       if (this.#connection !== connection) return
       connection.send(text.slice(from, from + PIECE_BYTES))
       if (from + PIECE_BYTES < text.length) setTimeout(() => next(from + PIECE_BYTES), this.#deps.random.between(1, 60))
-      else this.#isSending = false
+      else {
+        this.#isSending = false
+        request.isWhole = true
+        this.#awaitFirst()
+      }
     }
     next(0)
   }
@@ -261,33 +292,43 @@ export class Pusher implements Workload {
     if (request === undefined) return void this.#violated('answered twice', `${response.status} to nothing`)
     request.answered?.()
     this.#told(request, response)
+    this.#awaitFirst()
   }
 
   /** @returns whether all records are in Kafka, or were accepted for it */
-  #told({ ids, isSync, sentAt }: Omit<Request, 'answered'>, { status, headers, body }: HttpResponse): boolean {
+  #told({ records, isSync, sentAt }: Request, { status, headers, body }: HttpResponse): boolean {
     const persisted = headers.get(PERSISTED)
+    const { id } = records[0]!
     this.#count(`${status} ${isSync ? 'sync' : 'async'}`)
-    this.#deps.trace.say(this.name, `${ids[0]}…${ids.length} ${status} persisted ${persisted} ${body}`)
+    this.#deps.trace.say(this.name, `${id}…${records.length} ${status} persisted ${persisted} ${body}`)
     if (persisted === undefined) {
-      if (!neverRead.has(status)) this.#violated('no certainty told', `${status} to ${ids[0]}: ${body}`)
-      for (const id of ids) this.#complete(id, { type: 'fail' })
+      if (!neverRead.has(status)) this.#violated('no certainty told', `${status} to ${id}: ${body}`)
+      for (const record of records) this.#complete(record.id, { type: 'fail' })
       return false
     }
-    const certainties = certaintiesIn(persisted, ids.length)
-    if (certainties === undefined) this.#violated('no certainty told', `${persisted} for ${ids.length} records`)
-    const told = isSync ? this.#options.api.toldIn(status, body, ids.length) : []
-    ids.forEach((id, index) => {
+    const certainties = certaintiesIn(persisted, records.length)
+    if (certainties === undefined) this.#violated('no certainty told', `${persisted} for ${records.length} records`)
+    const told = isSync ? this.#options.api.toldIn(status, body, records.length) : []
+    records.forEach((record, index) => {
       const certainty = certainties?.[index] ?? 'unknown'
       const place = told[index]
       if (place !== undefined && place.isInKafka !== (certainty === 'yes'))
-        this.#violated('untrue', `${status} ${body} with ${persisted} to ${id}`)
-      this.#settle(id, certainty, sentAt, place)
+        this.#violated('untrue', `${status} ${body} with ${persisted} to ${record.id}`)
+      this.#settle(record, certainty, sentAt, place)
     })
     return certainties?.every(certainty => certainty === (isSync ? 'yes' : 'pending')) ?? false
   }
 
-  #settle(id: string, certainty: string, sentAt: number, { partition, offset = -1 }: Partial<ToldRecord> = {}): void {
-    if (certainty === 'pending') this.#pending.set(id, sentAt)
+  #settle(
+    { id, lane }: SentRecord,
+    certainty: string,
+    sentAt: number,
+    { partition, offset = -1 }: Partial<ToldRecord> = {}
+  ): void {
+    const isPending = certainty === 'pending'
+    // What the durable log has is nobody's to lose.
+    if (this.#options.isDurable !== true) this.#deps.accepted.answered({ id, lane, sentAt, isPending })
+    if (isPending) this.#pending.push(id)
     // -1: Kafka has it and has not said where.
     else if (certainty === 'yes')
       this.#complete(id, offset < 0 ? { type: 'ok' } : { type: 'ok', partition: partition!, offset })
@@ -306,16 +347,4 @@ export class Pusher implements Workload {
   #violated(rule: string, what: string): void {
     this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
-}
-
-/** Statuses of requests that were given up before they were whole: they have no headers of ours. */
-const neverRead: ReadonlySet<number> = new Set([400, 408])
-
-const words: Readonly<Record<string, string>> = { y: 'yes', n: 'no', u: 'unknown', p: 'pending' }
-
-/** One word for all records, or a letter for each. `undefined`: neither. */
-function certaintiesIn(persisted: string, records: number): readonly string[] | undefined {
-  if (Object.values(words).includes(persisted)) return new Array<string>(records).fill(persisted)
-  const certainties = [...persisted].flatMap(letter => words[letter] ?? [])
-  return persisted.length === records && certainties.length === records ? certainties : undefined
 }

@@ -1,0 +1,70 @@
+import type { Outcome } from '../support/history-checker.js'
+
+/** A record that a gateway has answered, whatever the answer was. */
+export interface AnsweredRecord {
+  readonly id: string
+  /** Topic and key: records of one lane keep their order. */
+  readonly lane: string
+  /** Simulated milliseconds. */
+  readonly sentAt: number
+  /** It was accepted into memory, with nobody waiting for what becomes of it. */
+  readonly isPending: boolean
+}
+
+interface End {
+  readonly atMs: number
+  /** Of all records that were in memory then, so many may be lost. */
+  readonly mostLost: number
+}
+
+/**
+ * Records that a gateway has accepted into its memory, and what may have become of them when its process ended. A
+ * record that is lost may have been in memory then when it was sent before the end, and no later record of its lane
+ * that the same process took is in Kafka.
+ */
+export class AcceptedRecords {
+  /** In the order in which they were sent, within their lane. */
+  readonly #lanes = new Map<string, AnsweredRecord[]>()
+  readonly #ends: End[] = []
+
+  answered(record: AnsweredRecord): void {
+    const lane = this.#lanes.get(record.lane)
+    if (lane === undefined) this.#lanes.set(record.lane, [record])
+    else lane.push(record)
+  }
+
+  /** The process has ended. @param mostLost records that it may have taken along */
+  ended(atMs: number, mostLost = Number.POSITIVE_INFINITY): void {
+    this.#ends.push({ atMs, mostLost })
+  }
+
+  /** What is known of each pending record when everything is over: `ok` where it has to be in Kafka. */
+  outcomes(isInKafka: (id: string) => boolean): Map<string, Outcome> {
+    const outcomes = new Map<string, Outcome>()
+    const lost = new Map<End, string[]>()
+    for (const lane of this.#lanes.values()) {
+      lane.forEach((record, index) => {
+        if (!record.isPending) return
+        outcomes.set(record.id, { type: 'ok' })
+        const end = isInKafka(record.id) ? undefined : this.#endOf(record)
+        if (end === undefined || isOvertaken(lane, index, end, isInKafka)) return
+        lost.set(end, [...(lost.get(end) ?? []), record.id])
+      })
+    }
+    for (const [{ mostLost }, ids] of lost)
+      for (const id of ids.slice(0, mostLost)) outcomes.set(id, { type: 'unknown', answered: true })
+    return outcomes
+  }
+
+  /** The end of the process that has taken it; undefined: that lived until everything was over. */
+  #endOf({ sentAt }: AnsweredRecord): End | undefined {
+    return this.#ends.find(({ atMs }) => atMs >= sentAt)
+  }
+}
+
+const isOvertaken = (
+  lane: readonly AnsweredRecord[],
+  index: number,
+  { atMs }: End,
+  isInKafka: (id: string) => boolean
+): boolean => lane.slice(index + 1).some(({ id, sentAt }) => sentAt <= atMs && isInKafka(id))
