@@ -56,7 +56,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
   readonly #topics: OpenTopics
-  readonly #usedAt = new WeakMap<DurableTopic, number>()
+  /** When topics were in use, and behind which entry. */
+  readonly #lastUse = new WeakMap<DurableTopic, { readonly atMs: number; readonly end: number }>()
   readonly #follower: TopicFollower
   readonly #notes: BatchNotes
   readonly #deadLettering: DeadLettering
@@ -323,9 +324,11 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#forgottenAt = nowMs
     const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
     for (const topic of this.#topics.all) {
-      if (!topic.isIdle) this.#usedAt.set(topic, nowMs)
-      else if (nowMs - (this.#usedAt.get(topic) ?? nowMs) >= unusedMs) this.#forget(topic)
-      else if (!this.#usedAt.has(topic)) this.#usedAt.set(topic, nowMs)
+      const lastUse = this.#lastUse.get(topic)
+      // A record that came and went since the last look is a use, too.
+      const isInUse = !topic.isIdle || lastUse === undefined || lastUse.end < topic.end
+      if (isInUse) this.#lastUse.set(topic, { atMs: nowMs, end: topic.end })
+      else if (nowMs - lastUse.atMs >= unusedMs) this.#forget(topic)
     }
   }
 

@@ -118,6 +118,11 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return isThrough && this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
   }
 
+  /** Behind its last entry that this process has appended or read. */
+  get end(): number {
+    return this.#end
+  }
+
   /** Its first entry that no lane has taken, or an entry before it. */
   get lowest(): number {
     return this.#flows.lowest
