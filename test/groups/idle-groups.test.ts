@@ -10,6 +10,11 @@ import { defaultRouterSettings } from '../../src/router/settings.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 
 const TOPIC = 'quiet'
+/**
+ * Of one partition at one offset, whatever the number of groups: groups that begin before they know the id of the topic
+ * share one, all others another.
+ */
+const READS_AT_MOST = 2
 
 /** Groups over a Router whose requests are counted. */
 class CountedGroups {
@@ -84,7 +89,7 @@ describe('groups without messages', function () {
     counted = new CountedGroups(router)
     await counted.reads(partitions)
     await counted.wait(20, 1_000)
-    expect(counted.count('fetchData')).to.equal(partitions)
+    expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
     const fetched = counted.count('fetchData')
     const polls = Array.from({ length: 20 }, (_, at) => counted.groups.consume(`g${at}`, TOPIC, 10_000))
     await router.write(TOPIC, 2, ['for all'])
@@ -106,7 +111,7 @@ describe('groups without messages', function () {
     // The beginning of a new group is committed.
     expect(counted.count('commitConsumerOffset')).to.be.at.most(partitions * groups)
     expect(cluster.requestCount('Heartbeat')).to.be.at.most(groups)
-    expect(counted.count('fetchData')).to.equal(partitions)
+    expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
   })
 
   it('whether topics have got more partitions is asked once for all groups', async () => {
