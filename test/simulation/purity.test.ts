@@ -15,7 +15,6 @@ const strangers: readonly (readonly [string, RegExp])[] = [
   ['waiting in place', /Atomics\.wait/],
   ['time limits of signals', /AbortSignal\.timeout/],
   ['names looked up', /from 'node:dns/],
-  ['what the garbage collector does', /new WeakRef/],
   ['datagrams', /from 'node:(dgram|http2|quic)'/]
 ]
 
@@ -29,7 +28,6 @@ const outside: Readonly<Record<string, string>> = {
   'dialects/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',
   'access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
   'wire/token-request.ts': 'asks such an issuer for a token',
-  'wire/decompressed-memory.ts': 'holds what was compressed, and no record of a simulated world is',
   'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
   'main/worker.ts': 'is the process of such a worker',
   'http/listener.ts': 'asks whether it is a worker, and is none in a simulated world',

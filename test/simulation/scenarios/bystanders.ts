@@ -1,6 +1,7 @@
 import { History } from '../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
+import { usualReads } from '../settings.js'
 import { Bystander } from '../workloads/bystander.js'
 import { Inventor } from '../workloads/inventor.js'
 import { Producer } from '../workloads/producer.js'
@@ -17,7 +18,10 @@ const BOUND_MS = 500
 
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, log } = setting
-  const service = await openService(setting, 'service', { delivery: { maxBytes: 2_000_000, maxLaneBytes: 100_000 } })
+  const service = await openService(setting, 'service', {
+    delivery: { maxBytes: 2_000_000, maxLaneBytes: 100_000 },
+    router: usualReads
+  })
   const history = new History()
   const deps = depsOf(setting, service, history)
   const usual = { topics: ['orders'], keys: 4, pauseMs: [20, 300] as const, maxOpen: 20 }

@@ -2,6 +2,7 @@ import { History } from '../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
+import { someGatewaySettings } from '../settings.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { PixyConsumer } from '../workloads/pixy-consumer.js'
 import { Producer } from '../workloads/producer.js'
@@ -25,11 +26,18 @@ async function build(setting: Setting): Promise<Cast> {
     'consumer.sessionTimeoutMs': '6000',
     'consumer.heartbeatIntervalMs': '1000',
     'consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
-    'consumer.maxPendingMessages': String(draw.pick([5, 300]))
+    'consumer.maxPendingMessages': String(draw.pick([5, 300])),
+    'consumer.handOverMs': String(draw.pick([0, 1_000, 5_000])),
+    'consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))
   }
   const onKilled = answers.forget.bind(answers)
   const member = (name: string, port: number): Promise<HttpGateway> =>
-    HttpGateway.start(world, name, { bootstrap: brokers.bootstrap, settings, onKilled, port })
+    HttpGateway.start(world, name, {
+      bootstrap: brokers.bootstrap,
+      settings: { ...someGatewaySettings(random(`settings of ${name}`)), ...settings },
+      onKilled,
+      port
+    })
   const members = [await member('left', GATEWAY_PORT), await member('right', GATEWAY_PORT + PORTS_APART)]
   const bench = await openService(setting, 'bench')
   const deps = depsOf(setting, bench, history)

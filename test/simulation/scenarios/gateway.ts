@@ -3,6 +3,7 @@ import { AcceptedRecords } from '../accepted-records.js'
 import type { GatewayDisk } from '../gateway-disk.js'
 import { HttpGateway } from '../http-gateway.js'
 import type { Setting } from '../scenario.js'
+import { someGatewaySettings, someLogSettings } from '../settings.js'
 import { idOf } from '../workloads/producer.js'
 import { type Manners, Pusher, type PusherOptions } from '../workloads/pusher.js'
 import type { Host } from '../world/host.js'
@@ -40,7 +41,10 @@ export async function openGateway(
   }
   let idsInKafka: ReadonlySet<string | undefined> | undefined
   const isInKafka = (id: string): boolean => (idsInKafka ??= new Set(logOf(brokers).map(idOf))).has(id)
-  const gateway = await HttpGateway.start(world, 'gateway', { bootstrap: brokers.bootstrap, settings, onKilled, disk })
+  const drawn = random('settings of the gateway')
+  const all = { ...someGatewaySettings(drawn), ...(disk && someLogSettings(drawn)), ...settings }
+  const options = { bootstrap: brokers.bootstrap, settings: all, onKilled, disk }
+  const gateway = await HttpGateway.start(world, 'gateway', options)
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
     return new Pusher(

@@ -3,10 +3,11 @@ import { History } from '../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
+import { someSettings } from '../settings.js'
 import { GroupConsumer } from '../workloads/group-consumer.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { Producer } from '../workloads/producer.js'
-import { depsOf, events, logOf, openService, orders, someSettings, steady } from './library.js'
+import { depsOf, events, logOf, openService, orders, steady } from './library.js'
 
 const GROUP = 'workers'
 
@@ -22,7 +23,8 @@ async function build(setting: Setting): Promise<Cast> {
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: draw.pick([3_000, 10_000]),
     handOverMs: draw.pick([0, 1_000]),
-    maxPendingMessages: draw.pick([5, 300])
+    maxPendingMessages: draw.pick([5, 300]),
+    bufferMaxBytes: draw.pick([1_000, 67_108_864])
   } as const
   const member = (name: string): Promise<Service> =>
     Service.open(world, name, {

@@ -3,11 +3,11 @@ import type { DeliverySettings } from '../../../src/delivery/settings.js'
 import { silentLogger } from '../../../src/model.js'
 import type { RouterSettingsOverrides } from '../../../src/router/settings.js'
 import { History, type Logged, type Rule } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
+import { someSettings, usualReads } from '../settings.js'
 import { Committer } from '../workloads/committer.js'
 import { Inventor } from '../workloads/inventor.js'
 import { Producer, type ProducerOptions, type ServiceDeps } from '../workloads/producer.js'
@@ -24,22 +24,6 @@ export const events: SimulatedTopic = {
     ['max.message.bytes', '1500']
   ])
 }
-
-/** Limits of all sizes: what is rare with large ones is common with small ones. */
-export const someSettings = (random: SeededRandom): Omit<OpenCastellanOptions, 'brokers'> => ({
-  connection: { requestTimeoutMs: random.pick([1_000, 5_000, 10_000]) },
-  router: {
-    produceConnections: random.pick([1, 1, 2]),
-    cacheMaxBytes: random.pick([4_096, 65_536, 1_048_576]),
-    callTimeoutMs: random.pick([1_000, 5_000])
-  },
-  delivery: {
-    batchMaxBytes: random.pick([300, 2_000, 1_000_000]),
-    maxBytes: random.pick([20_000, 1_000_000]),
-    timeoutMs: random.pick([3_000, 30_000, 120_000]),
-    createTopics: false
-  }
-})
 
 /** What a scenario wants of a service; the rest is drawn. */
 export interface OwnSettings {
@@ -158,7 +142,7 @@ export const library: Scenario = {
 const MOVED_BOUND_MS = 2_000
 
 async function buildMoves(setting: Setting): Promise<Cast> {
-  const service = await openService(setting, 'service')
+  const service = await openService(setting, 'service', { router: usualReads })
   const history = new History()
   const deps = depsOf(setting, service, history)
   const reader = (name: string, topic: string, partition: number): Reader =>

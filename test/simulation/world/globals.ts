@@ -46,7 +46,7 @@ const values = (functions: Readonly<Record<string, unknown>>): Properties =>
 export function replaceGlobals(time: SimulatedTime, network: Network, random: SeededRandom): () => void {
   const killed = new KilledProcesses()
   const replacements = [
-    new Replacement(globalThis, values({ ...timersOf(time), FinalizationRegistry: NothingIsCollected })),
+    new Replacement(globalThis, values({ ...timersOf(time), FinalizationRegistry: NothingIsCollected, WeakRef: Kept })),
     new Replacement(Date, values({ now: () => Math.floor(time.now + time.wallOffsetMs) })),
     new Replacement(performance, values({ now: () => time.now, eventLoopUtilization: () => NO_LOAD })),
     new Replacement(process, values({ hrtime: hrtimeOf(time) })),
@@ -77,6 +77,19 @@ class NothingIsCollected {
   register(): void {}
   unregister(): boolean {
     return false
+  }
+}
+
+/** So that what is dropped for lack of room does not depend on it either. */
+class Kept<Target extends WeakKey> {
+  readonly #target: Target
+
+  constructor(target: Target) {
+    this.#target = target
+  }
+
+  deref(): Target {
+    return this.#target
   }
 }
 

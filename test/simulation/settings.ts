@@ -1,0 +1,62 @@
+import type { OpenCastellanOptions } from '../../src/app/open-castellan.js'
+import type { SeededRandom } from '../support/random.js'
+
+const MIB = 1_048_576
+
+/**
+ * Limits and times of all sizes, and each way to compress: what is rare with large ones is common with small ones. Whatever is
+ * drawn, the contract holds. (zstd is loaded by way of other threads where Node has none of its own.)
+ */
+export const someSettings = (random: SeededRandom) =>
+  ({
+    connection: { requestTimeoutMs: random.pick([1_000, 5_000, 10_000]) },
+    router: {
+      produceConnections: random.pick([1, 1, 2]),
+      cacheMaxBytes: random.pick([4_096, 65_536, MIB]),
+      callTimeoutMs: random.pick([1_000, 5_000]),
+      decompressedMaxBytes: random.pick([2_000, 128 * MIB]),
+      fetchMaxBytes: random.pick([3_000, 16 * MIB]),
+      fetchBufferBytes: random.pick([500, MIB]),
+      fetchMaxWaitMs: random.pick([20, 100, 500]),
+      isolationLevel: random.pick(['readUncommitted', 'readCommitted'] as const),
+      produceRequestMaxBytes: random.pick([1_500, 8 * MIB]),
+      produceBrokerTimeoutMs: random.pick([200, 1_500]),
+      produceParkMs: random.pick([300, 5_000]),
+      metadataMaxAgeMs: random.pick([400, 10_000])
+    },
+    delivery: {
+      batchMaxBytes: random.pick([300, 2_000, 1_000_000]),
+      maxBytes: random.pick([20_000, 1_000_000]),
+      timeoutMs: random.pick([3_000, 30_000, 120_000]),
+      answerTimeoutMs: random.pick([2_500, 60_000]),
+      retryBackoffMs: random.pick([10, 100]),
+      compression: random.pick(['none', 'none', 'gzip', 'snappy', 'lz4'] as const),
+      createTopics: false
+    }
+  }) satisfies Omit<OpenCastellanOptions, 'brokers'>
+
+/** Where answers to readers have a bound. */
+export const usualReads = { fetchMaxBytes: 16 * MIB, fetchBufferBytes: MIB, fetchMaxWaitMs: 100 } as const
+
+/** The same for a gateway, by their names in the configuration. */
+export function someGatewaySettings(random: SeededRandom): Record<string, string> {
+  const { connection, router, delivery } = someSettings(random)
+  const { cacheMaxBytes, decompressedMaxBytes, ...calls } = router
+  return {
+    ...named('clusters.default', connection),
+    ...named('cache', { maxBytes: cacheMaxBytes, decompressedMaxBytes }),
+    ...named('router', calls),
+    ...named('delivery', delivery)
+  }
+}
+
+/** Of the durable log: memory for a few records or for all, and what may be synced later. */
+export const someLogSettings = (random: SeededRandom): Record<string, string> =>
+  named('wal', {
+    readAheadBytes: random.pick([4_000, 64 * MIB]),
+    maxWaitingBytes: random.pick([20_000, 64 * MIB]),
+    fsyncTakes: random.pick([true, false])
+  })
+
+const named = (section: string, settings: Readonly<Record<string, unknown>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(settings).map(([name, value]) => [`${section}.${name}`, String(value)]))
