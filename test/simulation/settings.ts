@@ -14,7 +14,7 @@ export const someSettings = (random: SeededRandom) =>
       produceConnections: random.pick([1, 1, 2]),
       cacheMaxBytes: random.pick([4_096, 65_536, MIB]),
       callTimeoutMs: random.pick([1_000, 5_000]),
-      decompressedMaxBytes: random.pick([2_000, 128 * MIB]),
+      decompressedMaxBytes: random.pick([500_000, 128 * MIB]),
       fetchMaxBytes: random.pick([3_000, 16 * MIB]),
       fetchBufferBytes: random.pick([500, MIB]),
       fetchMaxWaitMs: random.pick([20, 100, 500]),
@@ -35,8 +35,19 @@ export const someSettings = (random: SeededRandom) =>
     }
   }) satisfies Omit<OpenCastellanOptions, 'brokers'>
 
-/** Where answers to readers have a bound. */
-export const usualReads = { fetchMaxBytes: 16 * MIB, fetchBufferBytes: MIB, fetchMaxWaitMs: 100 } as const
+/** A batch is no larger than what may be decompressed, and that is what two of them take. */
+export const littleDecompressed = {
+  delivery: { batchMaxBytes: 2_000 },
+  router: { decompressedMaxBytes: 6_000 }
+} as const
+
+/** Where answers to readers have a bound: a reader waits for metadata that is not too old. */
+export const usualReads = {
+  fetchMaxBytes: 16 * MIB,
+  fetchBufferBytes: MIB,
+  fetchMaxWaitMs: 100,
+  metadataMaxAgeMs: 10_000
+} as const
 
 /** The same for a gateway, by their names in the configuration. */
 export function someGatewaySettings(random: SeededRandom): Record<string, string> {

@@ -8,7 +8,8 @@ import { WebsocketPusher } from '../workloads/websocket-pusher.js'
 import { openGateway } from './gateway.js'
 import { events, logOf, orders } from './library.js'
 
-const usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
+/** Of clients of a gateway that keeps records on disk. */
+export const usualOfLog: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
   api: arionApi,
   topics: ['orders', 'events'],
   keys: 3,
@@ -21,7 +22,7 @@ const usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
 }
 
 /** Small slabs, so that there are several, and some are removed. */
-const walSettings = {
+export const walSettings = {
   'wal.directory': '/simulated/wal',
   'wal.slabBytes': '65536',
   'wal.minFreeBytes': '0'
@@ -33,21 +34,23 @@ const LOG_BYTES = [262_144, 4_194_304]
  * @param tolerates what becomes of records that were on their way to Kafka when the process died
  * @param mayLose whether the log may lose what it says that it has lost
  * @param mayBeRefused whether Kafka refuses records for good
+ * @param losesPower whether the disk may lose what is not synced; otherwise records need not be
  */
 const build =
-  (tolerates: readonly Rule[], { mayLose = false, mayBeRefused = false } = {}) =>
+  (tolerates: readonly Rule[], { mayLose = false, mayBeRefused = false, losesPower = false } = {}) =>
   async (setting: Setting): Promise<Cast> => {
     const { brokers, random } = setting
     const disk = new GatewayDisk(random('disk'))
     const settings = {
       ...walSettings,
       'wal.maxBytes': String(random('settings').pick(LOG_BYTES)),
+      'wal.fsyncPuts': String(losesPower || random('syncs').pick([true, false])),
       'dialects.kprf.durability': 'disk',
       'dialects.kafboy.durability': 'disk',
       'dialects.kafboy.payload': 'fields',
       'dialects.kafboy.partitionStrategy': 'custom'
     }
-    const { gateway, history, pusher } = await openGateway(setting, settings, usual, disk)
+    const { gateway, history, pusher } = await openGateway(setting, settings, usualOfLog, disk)
     const workloads = [
       pusher({ manners: 'polite' }),
       pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
@@ -66,12 +69,12 @@ async function buildArion(setting: Setting): Promise<Cast> {
   const disk = new GatewayDisk(setting.random('disk'))
   // Some messages of websockets are given up, which ends the websocket.
   const settings = { ...walSettings, 'delivery.timeoutMs': String(setting.random('settings').pick([500, 2_000])) }
-  const { gateway, history, pusher } = await openGateway(setting, settings, { ...usual, syncPercent: 50 }, disk)
+  const { gateway, history, pusher } = await openGateway(setting, settings, { ...usualOfLog, syncPercent: 50 }, disk)
   const websocket = (name: string, cutPercent: number): WebsocketPusher => {
     const { world, random } = setting
     const options = {
       name,
-      topics: usual.topics,
+      topics: usualOfLog.topics,
       pauseMs: [20, 400] as const,
       maxMessages: 4,
       maxValueBytes: 300,
@@ -103,7 +106,7 @@ export const durable: Scenario = {
     'APIs that answer when a record is on disk; the gateway is killed, its power is cut, its disk fails or is full: what was accepted gets to Kafka',
   topics,
   // What was sent last is not known any more, and sent once more.
-  build: build(['duplicated']),
+  build: build(['duplicated'], { losesPower: true }),
   faults: {
     ...harmed,
     kinds: [

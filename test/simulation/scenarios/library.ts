@@ -7,7 +7,7 @@ import type { Brokers, SimulatedTopic } from '../brokers.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
-import { someSettings, usualReads } from '../settings.js'
+import { littleDecompressed, someSettings, usualReads } from '../settings.js'
 import { Committer } from '../workloads/committer.js'
 import { Inventor } from '../workloads/inventor.js'
 import { Producer, type ProducerOptions, type ServiceDeps } from '../workloads/producer.js'
@@ -74,10 +74,14 @@ export const steady: Omit<ProducerOptions, 'name'> = {
   deadlineMs: [5_000, 30_000]
 }
 
+/** Written to so seldom that it is forgotten in between, where metadata is not to be old. */
+const seldom: SimulatedTopic = { name: 'seldom', partitions: 1 }
+
 const build =
   (tolerates: readonly Rule[] = []) =>
   async (setting: Setting): Promise<Cast> => {
-    const service = await openService(setting, 'service')
+    const own = setting.random('memory for readers').pick([littleDecompressed, {}])
+    const service = await openService(setting, 'service', own)
     const history = new History()
     const deps = depsOf(setting, service, history)
     const { log } = setting
@@ -91,6 +95,7 @@ const build =
         { ...usual, name: 'hasty', maxRecordsPerCall: 10, maxValueBytes: 1_000, deadlineMs: [50, 2_000] },
         deps('hasty')
       ),
+      new Producer({ ...steady, name: 'seldom', topics: [seldom.name], pauseMs: [500, 9_000] }, deps('seldom')),
       new Reader({ name: 'tail', topic: 'orders', partition: 0 }, deps('tail'), log),
       new Reader({ name: 'other', topic: 'events', partition: 1 }, deps('other'), log),
       new Reader({ name: 'again', topic: 'orders', partition: 0, againAfter: 50 }, deps('again'), log),
@@ -116,6 +121,7 @@ export const logOf = (brokers: Brokers): readonly Logged[] =>
   brokers.topics.flatMap(topic => brokers.livesOf(topic)[0]!.records)
 
 const topics = [orders, events]
+const withSeldom = [...topics, seldom]
 const harmed = { topics: ['orders', 'events'], nodeIds: [1, 2, 3] }
 
 /** What a topic has held, life by life. */
@@ -125,7 +131,7 @@ export const recordsOf = (brokers: Brokers, topic: string): readonly (readonly L
 export const calm: Scenario = {
   name: 'calm',
   about: 'Castellan as a library, and nothing goes wrong',
-  topics,
+  topics: withSeldom,
   build: build(),
   faults: { ...harmed, kinds: [], meanPauseMs: 1 }
 }
@@ -133,7 +139,7 @@ export const calm: Scenario = {
 export const library: Scenario = {
   name: 'library',
   about: 'Castellan as a library; network and brokers fail in every way that destroys nothing',
-  topics,
+  topics: withSeldom,
   build: build(),
   faults: { ...harmed, kinds: [...harmlessFaults, 'refuseForGood'], meanPauseMs: 2_500 }
 }
@@ -205,7 +211,7 @@ export const forgetful: Scenario = {
   name: 'forgetful',
   about:
     'the same, and brokers have lost the state of the producer or refuse what they had taken; then a record may be there twice',
-  topics,
+  topics: withSeldom,
   build: build(['duplicated']),
   faults: {
     ...harmed,

@@ -8,6 +8,7 @@ import { fair } from './fair.js'
 import { groups } from './groups.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { kafboy, killed, pixy, push } from './push.js'
+import { switched } from './switched.js'
 import { topics } from './topics.js'
 
 const scenarios: readonly Scenario[] = [
@@ -31,19 +32,27 @@ const scenarios: readonly Scenario[] = [
   consumers,
   refused,
   flipped,
-  pixy
+  pixy,
+  switched
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
 
-/** Those that seeds take in turn. That of Kafka-Pixy's API has every other turn of kafboy's, which it is much like. */
-const inTurn = scenarioNames.filter(name => name !== pixy.name)
+/** Those that have every other turn of another one, which they are much like. */
+const sharing: ReadonlyMap<string, string> = new Map([
+  [kafboy.name, pixy.name],
+  [elsewhere.name, switched.name]
+])
+const sharers = new Set(sharing.values())
+
+/** Those that seeds take in turn. */
+const inTurn = scenarioNames.filter(name => !sharers.has(name))
 
 /** The scenario of a seed when none is named. */
 export function scenarioOfSeed(seed: number): string {
   const name = inTurn[seed % inTurn.length]!
   const isOddRound = Math.floor(seed / inTurn.length) % 2 === 1
-  return name === kafboy.name && isOddRound ? pixy.name : name
+  return (isOddRound ? sharing.get(name) : undefined) ?? name
 }
 
 export const aboutScenarios = scenarios.map(({ name, about }) => [name, about] as const)

@@ -133,7 +133,8 @@ export class Committer implements Workload {
     const offset = result.type === 'success' ? result.offsetAndMetadata.offset : -1
     this.#deps.trace.say(this.name, `sees ${offset}`)
     if (offset < atLeast) this.#violated('commit lost', `sees ${offset} after ${atLeast} was stored`)
-    if (offset > this.#asked) this.#violated('commit invented', `sees ${offset}, asked for ${this.#asked}`)
+    const isInvented = offset > this.#asked || offset === 0
+    if (isInvented) this.#violated('commit invented', `sees ${offset}, asked for 1 to ${this.#asked}`)
     // Looks may be answered in another order than they were asked, so only one at a time says something about order.
     if (then !== undefined && offset < this.#seen) this.#violated('commit went back', `${offset} after ${this.#seen}`)
     this.#seen = Math.max(this.#seen, offset)

@@ -127,15 +127,14 @@ export class Producer implements Workload {
     const answered = answers.ask(`produce ${ids[0]}…${ids.length} by ${this.name}`, deadlineMs)
     this.#open++
     this.counts.calls++
-    service.gateway
-      .produce(records, options)
-      .outcomes()
-      .then(outcomes => {
-        this.#open--
-        if (!answered()) return
-        outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))
-        then?.(outcomes)
-      })
+    const ticket = service.gateway.produce(records, options)
+    overwrite(records)
+    ticket.outcomes().then(outcomes => {
+      this.#open--
+      if (!answered()) return
+      outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))
+      then?.(outcomes)
+    })
   }
 
   #record(ids: string[]): ProduceRecord {
@@ -164,6 +163,12 @@ export class Producer implements Workload {
     history.complete(id, known)
     trace.say(this.name, `${id} ${describe(outcome)}`)
   }
+}
+
+/** Their memory is the caller's again: nothing of it may be needed any more. */
+function overwrite(records: readonly ProduceRecord[]): void {
+  for (const { value, headers = [] } of records)
+    for (const bytes of [value, ...headers.map(header => header.value)]) if (Buffer.isBuffer(bytes)) bytes.fill('!')
 }
 
 const describe = (outcome: RecordOutcome): string =>
