@@ -49,15 +49,16 @@ export const usualReads = {
   metadataMaxAgeMs: 10_000
 } as const
 
-/** The same for a gateway, by their names in the configuration. */
+/** The same for a gateway, by their names in the configuration. Nobody hears of it when it gives up what it has accepted. */
 export function someGatewaySettings(random: SeededRandom): Record<string, string> {
   const { connection, router, delivery } = someSettings(random)
   const { cacheMaxBytes, decompressedMaxBytes, ...calls } = router
+  const { timeoutMs: _, ...writing } = delivery
   return {
     ...named('clusters.default', connection),
     ...named('cache', { maxBytes: cacheMaxBytes, decompressedMaxBytes }),
     ...named('router', calls),
-    ...named('delivery', delivery)
+    ...named('delivery', writing)
   }
 }
 
