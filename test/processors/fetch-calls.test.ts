@@ -1,0 +1,220 @@
+import { expect } from 'chai'
+import { TimedOutError, UnavailableError } from '../../src/errors.js'
+import type { FetchDataResult } from '../../src/operations.js'
+import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
+import { descriptorOf } from '../../src/processors/operations.js'
+import { ReadersAtEnd } from '../../src/processors/readers-at-end.js'
+import type { Accepted, AnyAccepted } from '../../src/requests/accepted.js'
+import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
+import { errorCodes } from '../../src/wire/error-codes.js'
+import { fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
+import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
+import { ProcessorHarness } from './harness.js'
+
+const LARGEST = 1_000_000
+const SMALLEST = 64 * 1024
+
+/** What the next call of a slot would ask for. */
+async function callOf(
+  harness: FetchHarness,
+  slot: 'catchUp' | 'tail' = 'catchUp'
+): Promise<[FetchDataCall, FetchCall]> {
+  const asked: FetchCall[] = []
+  const client = { fetch: async (call: FetchCall) => asked.push(call) } as unknown as BrokerClient
+  const call = harness.issue(slot)
+  await harness.fetch[slot].send(client, call)
+  return [call, asked[0]!]
+}
+
+describe('fetch data processor: its calls', () => {
+  it('ask without waiting for records that exist, and let the broker wait at the end of the log', async () => {
+    const harness = new FetchHarness(100)
+    harness.identity = { topicId: 'id', leaderEpoch: 3 }
+    harness.ask(50)
+    const [call, catchUp] = await callOf(harness)
+    expect(catchUp).to.deep.include({
+      maxWaitMs: 0,
+      minBytes: 0,
+      maxBytes: LARGEST,
+      isolationLevel: 'readUncommitted',
+      timeoutMs: 5_000,
+      partitions: [{ ...T16, topicId: 'id', fetchOffset: 50, maxBytes: 498_452, currentLeaderEpoch: 3 }]
+    })
+    harness.answer(call, { 'perf/16@50': {} })
+    const [, tail] = await callOf(harness, 'tail')
+    expect(tail).to.include({ maxWaitMs: 100, minBytes: 1, timeoutMs: 5_100 })
+    expect(harness.metrics.of('fetches')).to.equal(2)
+  })
+
+  it('are named for their slots', () => {
+    const { catchUp, tail } = new FetchHarness().fetch
+    expect([catchUp.name, tail.name]).to.deep.equal(['catchUp', 'tail'])
+  })
+
+  it('ask for a quarter after a time-out, down to 64 KiB, and for twice as much after each answer', async () => {
+    const harness = new FetchHarness()
+    const sizes: number[] = []
+    for (const isAnswered of [false, false, false, true, true, true, true, true, true]) {
+      harness.ask(1)
+      const [call, { maxBytes }] = await callOf(harness)
+      sizes.push(maxBytes)
+      if (isAnswered) harness.answer(call, { 'perf/16@1': { highWatermark: 1 } })
+      else harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
+    }
+    const grown = [1, 2, 4, 8].map(times => times * SMALLEST)
+    expect(sizes).to.deep.equal([LARGEST, LARGEST / 4, SMALLEST, ...grown, LARGEST, LARGEST])
+  })
+
+  it('ask for as much as before after a lost connection', async () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    const [call] = await callOf(harness)
+    const lost = new UnavailableError('brokerUnreachable', 'cut')
+    expect(harness.fetch.catchUp.callFailed(call, lost, true)).to.have.length(1)
+    harness.ask(1)
+    const [, { maxBytes }] = await callOf(harness)
+    expect(maxBytes).to.equal(LARGEST)
+  })
+
+  it('give all who wait for them back when they fail, but those who were answered, and nobody joins them then', () => {
+    const harness = new FetchHarness()
+    harness.ask(1)
+    const call = harness.issue()
+    const joined = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
+    const answered = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
+    for (const one of [joined, answered]) harness.fetch.addToQueue(one as AnyAccepted)
+    answered.settled = true
+    const back = harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
+    expect([back.length, back.includes(joined as AnyAccepted)]).to.deep.equal([2, true])
+    harness.ask(1)
+    expect(harness.fetch.catchUp.isEmpty, 'asked by a call of its own').to.equal(false)
+  })
+
+  it('count the bytes that came, and requests that shared a call', () => {
+    const harness = new FetchHarness()
+    for (let reader = 0; reader < 2; reader++) harness.ask(1)
+    const call = harness.issue()
+    for (let reader = 0; reader < 3; reader++) harness.ask(1)
+    harness.answer(call, { 'perf/16@1': { batches: [fakeBatch(1, [5])] } })
+    const counts = ['bytes_fetched', 'batched_requests', 'avoided_fetches', 'cache_hits', 'invalid_messages']
+    expect(counts.map(name => harness.metrics.of(name))).to.deep.equal([100, 2, 3, 0, 0])
+    harness.hit(1)
+    expect(harness.metrics.of('cache_hits')).to.equal(1)
+    harness.ask(9)
+    harness.answer(harness.issue(), { 'perf/16@9': { errorCode: errorCodes.CORRUPT_MESSAGE } })
+    expect(harness.metrics.of('invalid_messages')).to.equal(1)
+    harness.ask(9)
+    harness.answer(harness.issue(), { 'perf/16@9': { errorCode: 3 } })
+    expect(harness.metrics.of('unknown_topic_or_partition_responses')).to.equal(1)
+  })
+
+  describe('are answered', () => {
+    const settle = (harness: FetchHarness, call: FetchDataCall, response: Partial<FetchResponse>) =>
+      harness.fetch[call.slot].processResponse(call, {
+        throttleTimeMs: 0,
+        errorCode: 0,
+        sizeBytes: 0,
+        partitions: [],
+        ...response
+      })
+
+    it('with a partition left out: it is asked for again', () => {
+      const harness = new FetchHarness()
+      const results = harness.ask(1)
+      const [back] = settle(harness, harness.issue(), {})
+      expect([back?.reason, back?.requests.length, results]).to.deep.equal(['retryLater', 1, []])
+    })
+
+    it('with an error of the whole call: it is that of every partition', () => {
+      const harness = new FetchHarness()
+      const answers = [harness.ask(1), harness.ask(1, B)]
+      settle(harness, harness.issue(), { errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+      for (const [answer] of answers) expect(answer).to.include({ type: 'failed', errorCode: 31 })
+    })
+  })
+
+  it('answer all who want a refused offset, in the queue as well, and nobody else', () => {
+    const harness = new FetchHarness()
+    const first = harness.ask(5)
+    const call = harness.issue()
+    harness.identity = { topicId: undefined, leaderEpoch: 0 }
+    const [same, other] = [harness.ask(5), harness.ask(6)]
+    harness.answer(call, { 'perf/16@5': { errorCode: errorCodes.OFFSET_OUT_OF_RANGE } })
+    expect([first, same, other].map(([one]) => one?.type)).to.deep.equal([
+      'offsetOutOfRange',
+      'offsetOutOfRange',
+      undefined
+    ])
+  })
+
+  it('answer queued requests from the batch that came, up to its last record', () => {
+    const harness = new FetchHarness()
+    harness.ask(10)
+    const call = harness.issue()
+    const [before, last, behind] = [harness.ask(9), harness.ask(14), harness.ask(15)]
+    harness.answer(call, { 'perf/16@10': { batches: [fakeBatchOf(10, 5, 50)] } })
+    expect([before, last, behind].map(([one]) => offsetsOf(one))).to.deep.equal([undefined, [14], undefined])
+  })
+
+  it('are possible for whole offsets only', () => {
+    const problemOf = (offset: number, partition = 0): string | undefined => {
+      const request = { topicPartition: { topic: 'orders', partition }, offset }
+      return (descriptorOf('fetchData').problemOf(request as never) as { code?: string } | undefined)?.code
+    }
+    expect([problemOf(0), problemOf(1.5), problemOf(0, -1)]).to.deep.equal([
+      undefined,
+      'invalidRequest',
+      'invalidRequest'
+    ])
+  })
+})
+
+describe('readers at the end of a log', () => {
+  let harness: ProcessorHarness
+  let readers: ReadersAtEnd
+  beforeEach(() => {
+    harness = new ProcessorHarness()
+    readers = new ReadersAtEnd()
+  })
+  const reader = (results: FetchDataResult[] = []): Accepted<'fetchData'> => {
+    const one = harness.accept('fetchData', { topicPartition: T16, offset: 5 }, results)
+    readers.add([one])
+    return one
+  }
+
+  it('give way after a second, one at a time, the first one first', () => {
+    const [first, second]: FetchDataResult[][] = [[], []]
+    reader(first)
+    harness.now = 1
+    reader(second)
+    readers.giveWay(999)
+    expect([first, second]).to.deep.equal([[], []])
+    readers.giveWay(1_001)
+    expect([first!.map(({ type }) => type), second]).to.deep.equal([['noMessages'], []])
+    readers.giveWay(1_001)
+    expect(second!.map(({ type }) => type)).to.deep.equal(['noMessages'])
+    readers.giveWay(9_000)
+    expect([first!.length, second!.length]).to.deep.equal([1, 1])
+  })
+
+  it('keep their places when they go on waiting, and are passed over when they were answered', () => {
+    const [first, second]: FetchDataResult[][] = [[], []]
+    const one = reader(first)
+    const answered = reader()
+    answered.settled = true
+    reader(second)
+    readers.add([one])
+    readers.giveWay(1_000)
+    expect([first!.length, second!.length]).to.deep.equal([1, 0])
+    readers.giveWay(1_000)
+    expect(second).to.have.length(1)
+  })
+
+  it('are found behind thousands who have left', () => {
+    const results: FetchDataResult[] = []
+    reader(results)
+    for (let left = 0; left < 5_000; left++) reader().settled = true
+    readers.giveWay(1_000)
+    expect(results).to.have.length(1)
+  })
+})
