@@ -10,6 +10,11 @@ export class FakeTime {
 
   readonly now = (): number => this.#timers.now
 
+  /** Timers that are waiting. */
+  get timers(): number {
+    return this.#timers.countTimers()
+  }
+
   /** Lets time pass in small steps, and everybody do in each what there is to do. */
   async pass(ms: number, stepMs = 5): Promise<void> {
     for (let passed = 0; passed < ms; passed += stepMs) {
