@@ -62,6 +62,58 @@ describe('frame reader', () => {
     expect(reader.space().length).to.equal(64 * 1024)
   })
 
+  it('takes memory for a large frame as its bytes arrive, whatever its length says', () => {
+    const MIB = 1024 * 1024
+    const frames: number[] = []
+    const reader = new FrameReader(200 * MIB, frame => frames.push(frame.length))
+    const begin = (length: number): void => {
+      const bytes = Buffer.alloc(8)
+      bytes.writeInt32BE(length)
+      feed(reader, bytes)
+    }
+    begin(100 * MIB)
+    expect(reader.space().length).to.equal(MIB - 4)
+    reader.received(MIB - 5)
+    expect(reader.space().length).to.equal(1)
+    reader.received(1)
+    expect(reader.space().length, 'twice as much').to.equal(MIB)
+    reader.received(MIB)
+    expect(reader.space().length).to.equal(2 * MIB)
+    expect(frames).to.deep.equal([])
+  })
+
+  it('keeps the memory of a large frame for the next one, unless it is very large', () => {
+    const MIB = 1024 * 1024
+    const sizes: number[] = []
+    const reader = new FrameReader(200 * MIB, frame => sizes.push(frame.length))
+    const beginningOf = (length: number): void => {
+      const bytes = Buffer.alloc(8)
+      bytes.writeInt32BE(length)
+      feed(reader, bytes)
+    }
+    const rest = (length: number): void => {
+      for (let left = length - 4; left > 0; ) {
+        const count = Math.min(left, reader.space().length)
+        reader.received(count)
+        left -= count
+      }
+    }
+    const spaceFor = (length: number): number => {
+      beginningOf(length)
+      const { length: space } = reader.space()
+      rest(length)
+      return space
+    }
+    expect(spaceFor(3 * MIB)).to.equal(MIB - 4)
+    expect(spaceFor(3 * MIB), 'kept').to.equal(3 * MIB - 4)
+    expect(spaceFor(2 * MIB), 'no more than the frame has').to.equal(2 * MIB - 4)
+    expect(spaceFor(9 * MIB)).to.equal(3 * MIB - 4)
+    expect(spaceFor(9 * MIB), 'the largest that is kept').to.equal(9 * MIB - 4)
+    expect(spaceFor(9 * MIB + 1)).to.equal(9 * MIB - 4)
+    expect(spaceFor(9 * MIB), 'not kept').to.equal(MIB - 4)
+    expect(sizes.map(size => Math.floor(size / MIB))).to.deep.equal([3, 3, 2, 9, 9, 9, 9])
+  })
+
   it('refuses lengths that cannot be, and says which protocol they are the beginning of', () => {
     const beginning = (bytes: Buffer): Error | undefined => {
       try {

@@ -37,13 +37,6 @@ export class ResponseReader {
     return this.#bytes.readInt32BE(this.#pass(4))
   }
 
-  /** @throws ProtocolError when it is no safe integer: beyond 2^53 */
-  int64(): number {
-    const value = this.roundedInt64()
-    if (!Number.isSafeInteger(value)) throw new ProtocolError(`a response has a number of ${value}`)
-    return value
-  }
-
   /**
    * `undefined` when it is no safe integer. For fields of one partition: a wrong value only concerns that partition, while an
    * error would fail all partitions of the response.
