@@ -296,4 +296,16 @@ describe('durable: what is told of the log now and then', () => {
     expect(metrics.gaugeOf('lanes_backing_off')).to.equal(1)
     expect(metrics.of('retried_batches')).to.be.above(1)
   })
+
+  it('is told a last time when delivery is closed', async () => {
+    await harness.pass(2_000)
+    harness.router.isAway = true
+    harness.send([record('orders', 'A'), record('orders', 'B')])
+    await harness.pass(10)
+    expect(metrics.of('accepted_records')).to.equal(0)
+    const closing = harness.delivery.close(0)
+    await harness.pass(1)
+    await closing
+    expect(metrics.of('accepted_records')).to.equal(2)
+  })
 })

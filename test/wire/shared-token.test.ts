@@ -61,4 +61,30 @@ describe('the token that connections of a cluster share', () => {
     shared.refused(token)
     expect(await shared.get()).to.equal('token2')
   })
+
+  it('front door 17: is none when it had ended before it came, or ends in the moment of the login', async () => {
+    const slow = new SharedToken(
+      async () => {
+        now += LIFETIME_MS
+        return { token: 'late', lifetimeMs: LIFETIME_MS }
+      },
+      () => now
+    )
+    expect(await errorOf(slow.get())).to.equal('the token had ended when it came')
+    await shared.get()
+    failure = new Error('no token')
+    now += LIFETIME_MS
+    expect(await errorOf(shared.get())).to.equal('no token')
+  })
+
+  it('front door 17: is asked for again a second after that failed, and not sooner', async () => {
+    failure = new Error('no token')
+    await errorOf(shared.get())
+    now += 999
+    await errorOf(shared.get())
+    expect(asked).to.equal(1)
+    now += 1
+    await errorOf(shared.get())
+    expect(asked).to.equal(2)
+  })
 })

@@ -62,6 +62,26 @@ describe('a token by client credentials', () => {
     })
   })
 
+  it('front door 17: only what the client did wrong is a refusal, not that it asked too often', async () => {
+    endpoint = await TokenEndpoint.start(good)
+    const codes: [number, string][] = []
+    for (const status of [399, 400, 404, 428, 429, 430, 499, 500, 503]) {
+      codes.push([status, (await errorOf(answering({}, status))).code])
+    }
+    const refusals = codes.filter(([, code]) => code === 'authenticationFailed').map(([status]) => status)
+    expect(refusals).to.deep.equal([400, 404, 428, 430, 499])
+    expect(codes.every(([, code]) => code === 'authenticationFailed' || code === 'issuerUnreachable')).to.equal(true)
+  })
+
+  it('front door 17: reads an answer of 64 KiB, and no byte more', async () => {
+    endpoint = await TokenEndpoint.start(good)
+    const json = JSON.stringify({ access_token: 'a', expires_in: 1, padding: '' })
+    const padded = (bytes: number): string => json.replace('""', `"${'x'.repeat(bytes - json.length)}"`)
+    endpoint.answer = response => response.end(padded(65_536))
+    expect(await requestToken(credentials(), TIMEOUT_MS)).to.deep.equal({ token: 'a', lifetimeMs: 1_000 })
+    expect((await errorOf(response => response.end(padded(65_537)))).message).to.contain('larger than 65536 bytes')
+  })
+
   const odd: [string, TokenAnswer, RegExp][] = [
     ['no token', answering({ token_type: 'bearer' }), /has no access_token/],
     [
