@@ -17,6 +17,9 @@ const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
   deaf: [200, 2_000]
 }
 
+/** So long records wait for room in memory: `http.admissionWaitMs`. */
+const ROOM_WAIT_MS = 1_000
+
 type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 
 /** A gateway, those who push records to it, and what they know of them. */
@@ -48,7 +51,7 @@ export async function openGateway(
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
     return new Pusher(
-      { ...usual, pauseMs: pauses[own.manners], ...own, name },
+      { acceptedWithinMs: ROOM_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name },
       {
         host: world.host(`client-${name}`),
         gateway,

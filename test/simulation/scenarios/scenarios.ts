@@ -6,6 +6,7 @@ import { arion, durable, flipped, refused, restarted } from './durable.js'
 import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { groups } from './groups.js'
+import { grown } from './grown.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { kafboy, killed, pixy, push } from './push.js'
 import { switched } from './switched.js'
@@ -33,7 +34,8 @@ const scenarios: readonly Scenario[] = [
   refused,
   flipped,
   pixy,
-  switched
+  switched,
+  grown
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -41,7 +43,8 @@ export const scenarioNames = scenarios.map(({ name }) => name)
 /** Those that have every other turn of another one, which they are much like. */
 const sharing: ReadonlyMap<string, string> = new Map([
   [kafboy.name, pixy.name],
-  [elsewhere.name, switched.name]
+  [elsewhere.name, switched.name],
+  [topics.name, grown.name]
 ])
 const sharers = new Set(sharing.values())
 
