@@ -1,0 +1,185 @@
+import { expect } from 'chai'
+import { UnavailableError } from '../../src/errors.js'
+import type { ListGroupsResult } from '../../src/operations/group-description.js'
+import type { BatchAnswer, InitProducerIdResult, RouterMessage } from '../../src/operations.js'
+import { CastleRouter, Inbox } from '../support/castle-router.js'
+import { FakeTime } from '../support/fake-time.js'
+import { listOffsetsReply, metadataOf, ScriptedCluster, type ScriptedTopic } from '../support/scripted-client.js'
+
+const LATEST = -1
+const at = { topic: 'orders', partition: 0 }
+
+describe('router: where requests go', () => {
+  let time: FakeTime
+  let cluster: ScriptedCluster
+  let castle: CastleRouter
+  let topics: Record<string, ScriptedTopic>
+  beforeEach(async () => {
+    time = new FakeTime()
+    cluster = new ScriptedCluster([1, 2])
+    topics = { orders: { partitions: { 0: { leaderId: 1 } } } }
+    cluster.always(0, 'metadata', call => {
+      const named = (call.topics ?? []).map(topic => [topic, topics[topic] ?? { errorCode: 3 }] as const)
+      return metadataOf(cluster.nodes, Object.fromEntries(named))
+    })
+    for (const nodeId of [1, 2]) {
+      cluster.always(nodeId, 'listGroups', () => ({ throttleTimeMs: 0, errorCode: 0, groups: [] }))
+      cluster.always(nodeId, 'listOffsets', listOffsetsReply(cluster, LATEST, 0, 7))
+      cluster.always(nodeId, 'initProducerId', () => ({
+        throttleTimeMs: 0,
+        errorCode: 0,
+        producerId: BigInt(nodeId),
+        producerEpoch: 0
+      }))
+    }
+    const settings = { connectAtStart: true, metadataMaxAgeMs: 100_000, brokerBackoffMs: 400, retryBackoffMs: 100 }
+    castle = new CastleRouter(cluster, settings, [...cluster.nodes], time.now)
+    await time.pass(20)
+  })
+  afterEach(async () => {
+    await castle.stop()
+    time.restore()
+  })
+
+  /** An operation that only other parts of Castellan ask for. */
+  const tell = <Result>(request: object): { readonly results: Result[] } => {
+    const results: Result[] = []
+    const requester = { reply: (result: Result) => void results.push(result) }
+    castle.router.ref.tell({ ...request, timeoutMs: 20_000, requester } as unknown as RouterMessage)
+    return { results }
+  }
+  const listGroups = (nodeId: number) => tell<ListGroupsResult>({ type: 'listGroups', nodeId })
+  const latest = (timeoutMs = 20_000): Inbox<'fetchOffset'> => {
+    const inbox = new Inbox<'fetchOffset'>()
+    castle.tell(inbox, { type: 'fetchOffset', topicPartition: at, offsetType: 'latest', timeoutMs })
+    return inbox
+  }
+  const typesOf = ({ results }: { readonly results: readonly { readonly type: string }[] }): string[] =>
+    results.map(({ type }) => type)
+  /** Nobody can connect to it, and what it was asked fails. */
+  const lose = (nodeId: number): void => {
+    cluster.refused.add(nodeId)
+    cluster.cut(nodeId, new UnavailableError('brokerUnreachable', 'cut'))
+  }
+
+  describe('for one broker', () => {
+    it('are asked of it, and refused where the cluster has no such broker', async () => {
+      const [one, none] = [listGroups(2), listGroups(9)]
+      await time.pass(20)
+      expect([typesOf(one), cluster.countOf(1, 'listGroups'), cluster.countOf(2, 'listGroups')]).to.deep.equal([
+        ['success'],
+        0,
+        1
+      ])
+      const failure = { type: 'failed', code: 'brokerUnreachable', retriable: true }
+      expect(none.results[0]).to.include({ ...failure, message: 'the cluster has no broker 9 now' })
+    })
+
+    it('wait for it while it is away, and go there when its pause is over', async () => {
+      lose(2)
+      const waits = listGroups(2)
+      await time.pass(250)
+      expect(typesOf(waits)).to.deep.equal([])
+      expect(castle.router.stats()).to.include({ parked: 1, brokersUp: 1, brokersKnown: 2 })
+      cluster.refused.clear()
+      await time.pass(40)
+      expect(typesOf(waits), 'three quarters of 400 ms').to.deep.equal([])
+      await time.pass(50)
+      expect(typesOf(waits)).to.deep.equal(['success'])
+    })
+  })
+
+  it('for any broker go to one that is up, or wait until one is', async () => {
+    const idOf = async (passMs: number): Promise<bigint | undefined> => {
+      const { results } = tell<InitProducerIdResult>({ type: 'initProducerId' })
+      await time.pass(passMs)
+      const [result] = results
+      return result?.type === 'success' ? result.producerId : undefined
+    }
+    lose(1)
+    const ids = [await idOf(200), await idOf(20), await idOf(20)]
+    expect(new Set(ids)).to.deep.equal(new Set([2n]))
+    lose(2)
+    expect(await idOf(200)).to.equal(undefined)
+    expect(castle.router.stats()).to.include({ brokersUp: 0, parked: 1, open: 1 })
+    cluster.refused.clear()
+    await time.pass(3_000)
+    expect(castle.router.stats()).to.include({ parked: 0, open: 0 })
+  })
+
+  it('for names that are known to be missing are answered at once, unless they may be created', async () => {
+    const askFor = async (names: readonly string[], allowAutoTopicCreation = false): Promise<number> => {
+      const before = cluster.countOf(0, 'metadata')
+      const inbox = new Inbox<'fetchTopicMetadata'>()
+      castle.tell(inbox, { type: 'fetchTopicMetadata', requestId: 1, topics: names, allowAutoTopicCreation })
+      await time.pass(20)
+      const [result] = inbox.results
+      expect(result?.type === 'success' && [...result.topics.values()].map(({ errorCode }) => errorCode)).to.deep.equal(
+        names.map(name => (topics[name] ? 0 : 3))
+      )
+      expect(result?.type === 'success' && result.brokers.map(({ nodeId }) => nodeId)).to.deep.equal([1, 2])
+      return cluster.countOf(0, 'metadata') - before
+    }
+    const inbox = new Inbox<'fetchOffset'>()
+    const nowhere = { topic: 'invented', partition: 0 }
+    castle.tell(inbox, { type: 'fetchOffset', topicPartition: nowhere, offsetType: 'latest', timeoutMs: 20_000 })
+    await time.pass(1_000)
+    expect(typesOf(inbox)).to.deep.equal(['unknownTopicOrPartition'])
+    expect(await askFor(['invented'])).to.equal(0)
+    expect(await askFor(['invented', 'orders'])).to.equal(1)
+    expect(await askFor(['invented'], true)).to.be.at.least(1)
+  })
+
+  it('that a broker was lost with tell why when their time is up, and batches tell it as it happens', async () => {
+    await latest().take(1)
+    lose(1)
+    const reasons: string[] = []
+    const answers: BatchAnswer[] = []
+    const batch = {
+      ...at,
+      bytes: Buffer.alloc(70),
+      delayed: (reason: string) => void reasons.push(reason),
+      answer: (answer: BatchAnswer) => void answers.push(answer)
+    }
+    castle.router.ref.tell({ type: 'produceBatches', batches: [batch] })
+    const late = latest(1_000)
+    await time.pass(1_100)
+    expect(late.results[0]).to.include({ type: 'timedOut', reason: 'mock-1 refuses' })
+    expect(reasons[0]).to.equal('mock-1 refuses')
+    await time.pass(5_000)
+    expect(answers[0]).to.include({ type: 'notSent', reason: 'brokerUnreachable' })
+    expect(castle.metrics.of('retries')).to.be.at.least(2)
+  })
+
+  it('wait for a second at least where a broker refuses the credentials: that could lock the account', async () => {
+    await latest().take(1)
+    cluster.on(1, 'listOffsets', 2, () => {
+      throw new UnavailableError('authenticationFailed', 'wrong password')
+    })
+    const waits = latest()
+    await time.pass(740)
+    expect(typesOf(waits)).to.deep.equal([])
+    await time.pass(100)
+    expect(typesOf(waits)).to.deep.equal(['success'])
+  })
+
+  it('that may succeed at the same broker soon rest for a pause that doubles, and the topic is looked up if in doubt', async () => {
+    await latest().take(1)
+    const lookUps = (): number => cluster.countOf(0, 'metadata')
+    const before = lookUps()
+    for (const number of [2, 3]) cluster.on(1, 'listOffsets', number, listOffsetsReply(cluster, LATEST, 7))
+    const first = latest()
+    await time.pass(70)
+    expect(cluster.countOf(1, 'listOffsets')).to.equal(2)
+    await time.pass(20)
+    expect(cluster.countOf(1, 'listOffsets')).to.equal(3)
+    await time.pass(130)
+    expect(cluster.countOf(1, 'listOffsets')).to.equal(3)
+    await time.pass(30)
+    expect([typesOf(first), lookUps() - before]).to.deep.equal([['success'], 0])
+    cluster.on(1, 'listOffsets', 5, listOffsetsReply(cluster, LATEST, 56))
+    const doubtful = latest()
+    await time.pass(100)
+    expect([typesOf(doubtful), lookUps() - before]).to.deep.equal([['success'], 1])
+  })
+})
