@@ -395,9 +395,9 @@ export class Lane implements ScheduledLane {
     this.#becomeReady()
   }
 
-  /** Lets go of everything; what the Router has may still be written. */
+  /** Lets go of everything; what the Router has may still be written, unless it can be taken back. */
   close(failureOf: (maybeWritten: boolean) => RecordFailure): void {
-    if (this.#state === 'awaiting') this.#head!.maybeWritten = true
+    if (this.#state === 'awaiting' && !this.#answer.recall()) this.#head!.maybeWritten = true
     this.#answer.forget()
     this.#state = 'ready'
     this.failWaiting(failureOf)

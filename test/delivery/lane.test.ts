@@ -221,6 +221,23 @@ describe('delivery: a lane', () => {
     expect([await outcomesOf(ticket), stage.lane.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
   })
 
+  it('is closed while the Router has its batch: what can have left may be written, and what it can take back is not', async () => {
+    for (const [isBack, persisted] of [
+      [true, 'no'],
+      [false, 'unknown'],
+      [undefined, 'unknown']
+    ] as const) {
+      start()
+      const ticket = stage.append('A')
+      const batch = stage.requireBatch()
+      if (isBack !== undefined) batch.recall = () => isBack
+      stage.lane.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+      expect(await outcomesOf(ticket)).to.deep.equal([`shuttingDown, ${persisted}`])
+      expect([stage.counters.failed, stage.budget.usedBytes]).to.deep.equal([1, 0])
+      stage.restore()
+    }
+  })
+
   it('waits for the answer of the Router as long as the setting says, then tries again', async () => {
     start({ answerTimeoutMs: 3_000 })
     stage.append('A')

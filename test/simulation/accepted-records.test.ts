@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { AcceptedRecords } from './accepted-records.js'
 
-const LOST = { type: 'unknown', answered: true }
+const LOST = { type: 'unknown', answered: true, isAssumed: true }
 const THERE = { type: 'ok' }
 
 function recordsOf(...sent: readonly (readonly [id: string, lane: string, sentAt: number])[]): AcceptedRecords {

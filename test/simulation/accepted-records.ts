@@ -52,7 +52,7 @@ export class AcceptedRecords {
       })
     }
     for (const [{ mostLost }, ids] of lost)
-      for (const id of ids.slice(0, mostLost)) outcomes.set(id, { type: 'unknown', answered: true })
+      for (const id of ids.slice(0, mostLost)) outcomes.set(id, { type: 'unknown', answered: true, isAssumed: true })
     return outcomes
   }
 

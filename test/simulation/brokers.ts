@@ -157,9 +157,9 @@ export class Brokers {
   *#loggedOf(topic: string): Iterable<StoredRecord> {
     for (let partition = 0; partition < this.partitionsOf(topic); partition++) {
       for (const record of this.cluster.records(topic, partition)) {
-        const { offset, key, value, headers } = record
+        const { offset, key, value, headers, timestampMs } = record
         const logged = { key: bytesText(key), value: valueText(bytesText(value), headers) }
-        yield { topic, partition, offset, ...logged, text: recordText(record) }
+        yield { topic, partition, offset, timestampMs, ...logged, text: recordText(record) }
       }
     }
   }

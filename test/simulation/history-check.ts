@@ -1,6 +1,7 @@
 import type { History, Logged, Rule } from '../support/history-checker.js'
+import type { Departures } from './departures.js'
+import { idOf } from './record-text.js'
 import type { Violation } from './violation.js'
-import { idOf } from './workloads/producer.js'
 
 /** What is known to have been written where, and what may happen there. */
 export interface HistoryCheck {
@@ -13,6 +14,10 @@ export interface HistoryCheck {
   setAside?(): readonly Logged[]
   /** Kafka refuses records for good: otherwise none may be set aside. */
   readonly mayBeRefused?: boolean
+  /** A record that the disk has refused may be on it, and be sent after a restart. */
+  readonly mayBeOnDisk?: boolean
+  /** Nothing goes wrong and there is room for everything: each record is in Kafka. */
+  readonly isCalm?: boolean
   /** So many records may be lost, since somebody was told. */
   lossesTold?(): number
 }
@@ -25,7 +30,7 @@ const OVER_LIVES: readonly Rule[] = ['duplicated', 'reordered', 'split', 'mispla
 const WRONG_WHEREVER: readonly Rule[] = ['invented', 'damaged', 'ghost']
 
 /** Each life by itself is as strict as a log that lives for ever, and together they hold everything. */
-export function checkHistory(check: HistoryCheck): Violation[] {
+export function checkHistory(check: HistoryCheck, departures: Departures): Violation[] {
   const { history, setAside, lossesTold, mayBeRefused = false } = check
   const kept = setAside?.() ?? []
   const keptIds = new Set(kept.map(idOf))
@@ -34,7 +39,24 @@ export function checkHistory(check: HistoryCheck): Violation[] {
   const isTold = lost <= (lossesTold?.() ?? 0)
   const wrongAside = violationsIn(history, kept, []).filter(({ rule }) => WRONG_WHEREVER.includes(rule as Rule))
   const aside = mayBeRefused ? [] : kept.map(({ value }) => ({ rule: 'set aside', what: value.slice(0, 40) }))
-  return [...inLog.filter(({ rule }) => rule !== 'lost' || !isTold), ...wrongAside, ...aside]
+  const shown = inLog.filter(({ rule }) => rule !== 'lost' || !isTold)
+  return [...shown, ...wrongAside, ...aside, ...checkAnswers(check, departures)]
+}
+
+/** Whether those who were told of a failure were told what was certain. */
+function checkAnswers(
+  { history, isCalm = false, mayBeOnDisk = false }: HistoryCheck,
+  departures: Departures
+): Violation[] {
+  const violations: Violation[] = []
+  for (const { id, outcome } of history.sent) {
+    const isUnknown = outcome?.type === 'unknown' && outcome.answered && !outcome.isAssumed
+    // What was never sent is certain not to be there.
+    if (isUnknown && !mayBeOnDisk && departures.of(id).length === 0)
+      violations.push({ rule: 'unknown though unsent', what: id })
+    if (isCalm && outcome?.type !== 'ok') violations.push({ rule: 'failed', what: `${id}: ${outcome?.type}` })
+  }
+  return violations
 }
 
 function checkLogs({ history, lives, tolerates }: HistoryCheck): Violation[] {

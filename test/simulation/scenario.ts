@@ -1,6 +1,7 @@
 import type { SeededRandom } from '../support/random.js'
 import type { Answers } from './answers.js'
 import type { Brokers, SimulatedTopic } from './brokers.js'
+import type { Departures } from './departures.js'
 import type { FaultName } from './faults/catalogue.js'
 import type { HistoryCheck } from './history-check.js'
 import type { SimulatedProcess } from './process.js'
@@ -37,6 +38,7 @@ export interface Setting {
   readonly brokers: Brokers
   readonly answers: Answers
   readonly log: LogEnd
+  readonly departures: Departures
   random(purpose: string): SeededRandom
 }
 

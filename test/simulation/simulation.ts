@@ -1,5 +1,6 @@
 import { Answers } from './answers.js'
 import { Brokers } from './brokers.js'
+import { Departures } from './departures.js'
 import { drawSchedule, FaultRunner, type ScheduledFault } from './faults/schedule.js'
 import { checkHistory } from './history-check.js'
 import type { SimulatedProcess } from './process.js'
@@ -108,12 +109,14 @@ class Simulation {
 
   async #play(): Promise<void> {
     const world = this.#world
+    const departures = new Departures(world)
     const brokers = await Brokers.start(world, NODES, this.#scenario.topics)
     const cast = await this.#scenario.build({
       world,
       brokers,
       answers: this.#answers,
       log: logEnd(brokers),
+      departures,
       random: purpose => world.random.for(purpose)
     })
     this.#workloads = cast.workloads
@@ -133,7 +136,7 @@ class Simulation {
     await world.pass(QUIET_MS)
     for (const process of processes) this.#checkLeft(process)
     const seen = cast.workloads.flatMap(workload => workload.check())
-    this.#violations.push(...seen, ...cast.histories.flatMap(checkHistory))
+    this.#violations.push(...seen, ...cast.histories.flatMap(check => checkHistory(check, departures)))
     await brokers.close()
     await cast.standby?.close()
   }

@@ -57,6 +57,30 @@ describe('history checker', () => {
     expect(rulesOf(history, log)).to.deep.equal(['invented', 'invented'])
   })
 
+  it('catches another time than was asked for or told', () => {
+    const timed = (told: number, logged: number): Rule[] => {
+      const history = new History()
+      const record = { topic: 'orders', key: 'k', value: 'id1 payload' }
+      history.invoke({ ...record, id: 'id1', timestampMs: 5 })
+      history.complete('id1', { type: 'ok', timestampMs: told })
+      return rulesOf(history, [{ ...record, partition: 0, offset: 0, timestampMs: logged }])
+    }
+    expect([timed(5, 5), timed(6, 5), timed(5, 6)]).to.deep.equal([[], ['mistimed'], ['mistimed']])
+  })
+
+  it('lets a record that has no order lie anywhere', () => {
+    for (const isUnordered of [true, false]) {
+      const history = new History()
+      const log = [1, 0].map((offset, index): Logged => {
+        const record = { topic: 'orders', key: '', value: `id${index} payload` }
+        history.invoke({ ...record, id: `id${index}`, isUnordered })
+        history.complete(`id${index}`, { type: 'ok' })
+        return { ...record, partition: 0, offset }
+      })
+      expect(rulesOf(history, log)).to.deep.equal(isUnordered ? [] : ['reordered'])
+    }
+  })
+
   it('catches a changed value, key and topic', () => {
     for (const change of [{ value: 'id2 PAYLOAD' }, { key: 'other' }, { topic: 'others' }]) {
       const { history, log } = healthy()

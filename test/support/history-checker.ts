@@ -6,11 +6,15 @@ import { createHash } from 'node:crypto'
  * The rules are those of Jepsen's Kafka checker, as far as a producer's side goes.
  */
 
-/** What a client knows about a record it sent. `unknown`: answered so (`answered`), or the connection was lost. */
+/**
+ * What a client knows about a record it sent. `unknown`: answered so (`answered`), or the connection was lost. `isAssumed`: what was
+ * answered said less, or was true only as long as the process lived.
+ */
 export type Outcome =
-  | { readonly type: 'ok'; readonly partition?: number; readonly offset?: number }
+  /** `timestampMs`: the time that it was said to have in the log. */
+  | { readonly type: 'ok'; readonly partition?: number; readonly offset?: number; readonly timestampMs?: number }
   | { readonly type: 'fail' }
-  | { readonly type: 'unknown'; readonly answered: boolean }
+  | { readonly type: 'unknown'; readonly answered: boolean; readonly isAssumed?: boolean }
 
 /** One record that was sent. Its place in the history is the order of its sending among those of its key. */
 export interface Sent {
@@ -25,10 +29,14 @@ export interface Sent {
   outcome?: Outcome
   /** Which one it was sent over; absent: none. */
   connection?: number
+  /** The time it has to have in the log. Absent: any. */
+  readonly timestampMs?: number | undefined
+  /** It has no key that decides about its partition, so it may lie before or behind any other. */
+  readonly isUnordered?: boolean | undefined
 }
 
 /** A record that is about to be sent. */
-export interface Invoked extends Pick<Sent, 'id' | 'topic' | 'key'> {
+export interface Invoked extends Pick<Sent, 'id' | 'topic' | 'key' | 'timestampMs' | 'isUnordered'> {
   readonly value: string
 }
 
@@ -39,6 +47,8 @@ export interface Logged {
   readonly offset: number
   readonly key: string
   readonly value: string
+  /** Absent: it was not read. */
+  readonly timestampMs?: number
 }
 
 export type Rule =
@@ -56,12 +66,17 @@ export type Rule =
   | 'reordered'
   /** Acknowledged for another partition or offset than it has. */
   | 'misplaced'
+  /** In the log with another time than was asked for or acknowledged. */
+  | 'mistimed'
   /** In another partition than earlier records of its key. */
   | 'split'
   /** Answered more than once. */
   | 'answeredTwice'
   /** Never answered. */
   | 'unanswered'
+
+/** What a key, value or header that is null is written as: no byte is this character. */
+export const NULL_TEXT = '∅'
 
 export interface Violation {
   readonly rule: Rule
@@ -111,10 +126,11 @@ export class History {
   }
 
   /** Notes a record before it is sent. Records of one key must be noted in the order they are sent. */
-  invoke({ id, topic, key, value }: Invoked): void {
+  invoke({ value, ...invoked }: Invoked): void {
+    const { id, topic, key } = invoked
     const lane = laneOf({ topic, key })
     const counter = this.#counters.get(lane) ?? 0
-    this.restore({ id, topic, key, counter, hash: hashOf(value) })
+    this.restore({ ...invoked, counter, hash: hashOf(value) })
     this.#counters.set(lane, counter + 1)
     this.#sink?.invoked(this.#sent.get(id)!)
   }
@@ -141,6 +157,11 @@ export class History {
     else sent.outcome = outcome
     if (outcome.type === 'ok') this.#okCount++
     this.#sink?.completed(id, outcome)
+  }
+
+  /** Everything that was sent, in that order. */
+  get sent(): Iterable<Sent> {
+    return this.#sent.values()
   }
 
   /** Records that were acknowledged. */
@@ -184,14 +205,15 @@ export class History {
 interface Found {
   readonly partition: number
   readonly offset: number
+  readonly timestampMs?: number | undefined
   /** What it is instead of what was sent; absent: topic, key and value are the same. */
   readonly damage?: string
 }
 
 const toFound = (record: Logged, sent: Sent): Found => {
-  const { partition, offset } = record
+  const { partition, offset, timestampMs } = record
   const isSame = record.topic === sent.topic && record.key === sent.key && hashOf(record.value) === sent.hash
-  return isSame ? { partition, offset } : { partition, offset, damage: describe(record) }
+  return isSame ? { partition, offset, timestampMs } : { partition, offset, timestampMs, damage: describe(record) }
 }
 
 const placeOf = ({ topic, key }: Sent, { partition, offset }: Found): string =>
@@ -210,6 +232,12 @@ function checkOne(sent: Sent, found: readonly Found[]): Violation[] {
   if (outcome?.type === 'fail' && found.length > 0) say('ghost', `${sent.id}, found ${placeOf(sent, found[0]!)}`)
   if (found.length > 1) say('duplicated', `${sent.id}, found ${found.map(one => placeOf(sent, one)).join(' and ')}`)
   for (const { damage } of found) if (damage !== undefined) say('damaged', `${sent.id}, found ${damage}`)
+  for (const { timestampMs } of found) {
+    const told = outcome?.type === 'ok' ? outcome.timestampMs : undefined
+    const wrong = [sent.timestampMs, told].find(ms => ms !== undefined && ms !== timestampMs)
+    if (timestampMs !== undefined && wrong !== undefined)
+      say('mistimed', `${sent.id}, ${timestampMs} instead of ${wrong}`)
+  }
   if (outcome?.type === 'ok' && found.length > 0 && !found.some(record => isAt(record, outcome))) {
     say(
       'misplaced',
@@ -234,6 +262,7 @@ function checkOrder(
   const violations: Violation[] = []
   const last = new LastOfKeys(areConnectionsOrdered)
   for (const sent of all) {
+    if (sent.isUnordered) continue
     const record = found.get(sent.id)?.reduce((first, other) => (other.offset < first.offset ? other : first))
     const isLost = sent.outcome?.type === 'unknown' && !sent.outcome.answered
     if (!record || (isLost && !areLostOnesOrdered)) continue

@@ -61,7 +61,9 @@ const build =
     ]
     const setAside = () => disk.deadLetters()
     const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
-    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, mayBeRefused, lossesTold }]
+    // Where the power is cut, the disk fails as well.
+    const own = { mayBeRefused, mayBeOnDisk: losesPower }
+    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, lossesTold, ...own }]
     return { processes: [gateway], workloads, histories }
   }
 

@@ -5,6 +5,7 @@ import type { RouterSettingsOverrides } from '../../../src/router/settings.js'
 import { History, type Logged, type Rule } from '../../support/history-checker.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
 import { harmlessFaults } from '../faults/catalogue.js'
+import type { HistoryCheck } from '../history-check.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
 import { littleDecompressed, someSettings, usualReads } from '../settings.js'
@@ -52,10 +53,11 @@ export async function openService(
 }
 
 export const depsOf =
-  ({ world, brokers, answers, random }: Setting, service: Service, history: History) =>
+  ({ world, brokers, answers, departures, random }: Setting, service: Service, history: History) =>
   (purpose: string): ServiceDeps => ({
     service,
     answers,
+    departures,
     history,
     trace: world.trace,
     random: random(purpose),
@@ -78,10 +80,13 @@ export const steady: Omit<ProducerOptions, 'name'> = {
 const seldom: SimulatedTopic = { name: 'seldom', partitions: 1 }
 
 const build =
-  (tolerates: readonly Rule[] = []) =>
+  (tolerates: readonly Rule[] = [], more: Pick<HistoryCheck, 'isCalm'> = {}) =>
   async (setting: Setting): Promise<Cast> => {
-    const own = setting.random('memory for readers').pick([littleDecompressed, {}])
-    const service = await openService(setting, 'service', own)
+    const own = setting.random('memory for readers').pick<OwnSettings>([littleDecompressed, {}])
+    // Where everything has to succeed there is room for it, and time.
+    const roomy = more.isCalm ? { delivery: { ...own.delivery, maxBytes: 1_000_000 } } : {}
+    const service = await openService(setting, 'service', { ...own, ...roomy })
+    const hastyMs: readonly [number, number] = more.isCalm ? [1_000, 2_000] : [50, 2_000]
     const history = new History()
     const deps = depsOf(setting, service, history)
     const { log } = setting
@@ -92,7 +97,7 @@ const build =
         deps('steady')
       ),
       new Producer(
-        { ...usual, name: 'hasty', maxRecordsPerCall: 10, maxValueBytes: 1_000, deadlineMs: [50, 2_000] },
+        { ...usual, name: 'hasty', maxRecordsPerCall: 10, maxValueBytes: 1_000, deadlineMs: hastyMs },
         deps('hasty')
       ),
       new Producer({ ...steady, name: 'seldom', topics: [seldom.name], pauseMs: [500, 9_000] }, deps('seldom')),
@@ -112,7 +117,7 @@ const build =
     return {
       processes: [service],
       workloads,
-      histories: [{ history, lives: () => [logOf(setting.brokers)], tolerates }]
+      histories: [{ history, lives: () => [logOf(setting.brokers)], tolerates, ...more }]
     }
   }
 
@@ -132,7 +137,7 @@ export const calm: Scenario = {
   name: 'calm',
   about: 'Castellan as a library, and nothing goes wrong',
   topics: withSeldom,
-  build: build(),
+  build: build([], { isCalm: true }),
   faults: { ...harmed, kinds: [], meanPauseMs: 1 }
 }
 

@@ -1,3 +1,4 @@
+import type { OffsetAndMetadata } from '../../../src/model.js'
 import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/operations.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
@@ -15,6 +16,15 @@ export interface CommitterOptions {
 const TIMEOUTS_MS = [300, 8_000] as const
 const PERCENT_OF_LOOKS = 30
 const AGAIN_MS = 200
+/** In turn, by offset. Empty is not absent. */
+const METADATA: readonly ((offset: number) => string | undefined)[] = [
+  () => undefined,
+  offset => `of ${offset}`,
+  () => '',
+  offset => `\u00e9 \u{1f600} ${'.'.repeat(offset % 100)}`
+]
+
+const metadataOf = (offset: number): string | undefined => METADATA[offset % METADATA.length]!(offset)
 
 /** Commits ever higher offsets, some before the one before is answered, and looks at what is stored. */
 export class Committer implements Workload {
@@ -86,7 +96,7 @@ export class Committer implements Workload {
       type: 'commitConsumerOffset',
       groupId,
       topicPartition: { topic, partition },
-      offsetAndMetadata: { offset },
+      offsetAndMetadata: { offset, metadata: metadataOf(offset) },
       timeoutMs,
       requester: {
         reply: result => {
@@ -132,6 +142,7 @@ export class Committer implements Workload {
     if (result.type !== 'success' && result.type !== 'notFound') return
     const offset = result.type === 'success' ? result.offsetAndMetadata.offset : -1
     this.#deps.trace.say(this.name, `sees ${offset}`)
+    if (result.type === 'success') this.#checkMetadata(result.offsetAndMetadata)
     if (offset < atLeast) this.#violated('commit lost', `sees ${offset} after ${atLeast} was stored`)
     const isInvented = offset > this.#asked || offset === 0
     if (isInvented) this.#violated('commit invented', `sees ${offset}, asked for 1 to ${this.#asked}`)
@@ -139,6 +150,11 @@ export class Committer implements Workload {
     if (then !== undefined && offset < this.#seen) this.#violated('commit went back', `${offset} after ${this.#seen}`)
     this.#seen = Math.max(this.#seen, offset)
     then?.()
+  }
+
+  #checkMetadata({ offset, metadata }: OffsetAndMetadata): void {
+    const expected = metadataOf(offset)
+    if (metadata !== expected) this.#violated('commit damaged', `${offset} with ${metadata} instead of ${expected}`)
   }
 
   #count(what: string): void {

@@ -111,7 +111,7 @@ export class GroupProgress implements Workload {
       .outcomes()
       .then(([outcome]) => {
         const isThere = outcome!.type === 'delivered'
-        history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true })
+        history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true, isAssumed: true })
         setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), LAST_PAUSE_MS)
       })
   }

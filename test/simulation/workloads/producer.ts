@@ -3,12 +3,13 @@ import type { ProduceRecord, RecordOutcome } from '../../../src/model.js'
 import type { History, Outcome } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
-import { filler, valueText } from '../record-text.js'
+import type { Departures } from '../departures.js'
 import type { Service } from '../service.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import type { Trace } from '../world/trace.js'
+import { someRecord } from './record-shapes.js'
 
 export interface ProducerOptions {
   readonly name: string
@@ -27,6 +28,7 @@ export interface ServiceDeps {
   readonly service: Service
   readonly answers: Answers
   readonly history: History
+  readonly departures: Departures
   readonly trace: Trace
   readonly random: SeededRandom
   /** Simulated milliseconds. */
@@ -37,19 +39,14 @@ export interface ServiceDeps {
   onHost<Result>(action: () => Result): Result
 }
 
-/** Of so many records one has headers. */
-const HEADERS_EVERY = 4
-const NO_VALUE = { key: 'none', value: null }
 const LAST_DEADLINE_MS = 5_000
 const AGAIN_MS = 200
 
-/** The id in a value that a producer wrote. */
-export const idOf = ({ value }: { readonly value: string }): string | undefined => /^[^|]+(?=\|)/.exec(value)?.[0]
-
 const toOutcome = (outcome: RecordOutcome): Outcome => {
   if (outcome.type === 'delivered') {
+    const { partition, offset, timestampMs } = outcome
     // -1: Kafka has it and has not said where.
-    return outcome.offset < 0 ? { type: 'ok' } : { type: 'ok', partition: outcome.partition, offset: outcome.offset }
+    return offset < 0 ? { type: 'ok', timestampMs } : { type: 'ok', partition, offset, timestampMs }
   }
   return outcome.persisted === 'no' ? { type: 'fail' } : { type: 'unknown', answered: true }
 }
@@ -62,6 +59,8 @@ export class Producer implements Workload {
   readonly #options: ProducerOptions
   readonly #deps: ServiceDeps
   #open = 0
+  /** Records of which nothing had left when it was told that they may be in Kafka. */
+  readonly #toldTooSoon: string[] = []
   #isStopped = false
 
   constructor(options: ProducerOptions, deps: ServiceDeps) {
@@ -87,7 +86,7 @@ export class Producer implements Workload {
   }
 
   check(): readonly Violation[] {
-    return []
+    return this.#toldTooSoon.map(id => ({ rule: 'unknown though unsent', what: `${id}, when it was told` }))
   }
 
   /** A record of each key to each topic. */
@@ -148,18 +147,17 @@ export class Producer implements Workload {
     const { random, history } = this.#deps
     const { maxValueBytes } = this.#options
     const id = `${this.name}.${++this.counts.records}`
-    const key = `${this.name}-key-${keyNumber}`
-    const text = `${id}|${filler(random.between(0, maxValueBytes), false)}`
-    const headers = this.counts.records % HEADERS_EVERY === 0 ? [{ key: 'id', value: Buffer.from(id) }, NO_VALUE] : []
+    const { record, invoked } = someRecord({ id, topic, key: `${this.name}-key-${keyNumber}`, maxValueBytes }, random)
     ids.push(id)
-    history.invoke({ id, topic, key, value: valueText(text, headers) })
-    return { topic, key, value: Buffer.from(text, 'latin1'), headers }
+    history.invoke(invoked)
+    return record
   }
 
   #settled(id: string, outcome: RecordOutcome): void {
     const known = toOutcome(outcome)
     this.counts[known.type === 'ok' ? 'ok' : known.type === 'fail' ? 'no' : 'unknown']++
-    const { history, trace } = this.#deps
+    const { history, trace, departures } = this.#deps
+    if (known.type === 'unknown' && departures.of(id).length === 0) this.#toldTooSoon.push(id)
     history.complete(id, known)
     trace.say(this.name, `${id} ${describe(outcome)}`)
   }
@@ -167,8 +165,9 @@ export class Producer implements Workload {
 
 /** Their memory is the caller's again: nothing of it may be needed any more. */
 function overwrite(records: readonly ProduceRecord[]): void {
-  for (const { value, headers = [] } of records)
-    for (const bytes of [value, ...headers.map(header => header.value)]) if (Buffer.isBuffer(bytes)) bytes.fill('!')
+  for (const { key, value, headers = [] } of records)
+    for (const bytes of [key, value, ...headers.map(header => header.value)])
+      if (Buffer.isBuffer(bytes)) bytes.fill('!')
 }
 
 const describe = (outcome: RecordOutcome): string =>

@@ -64,6 +64,8 @@ export class Network {
   readonly #delays = new Map<string, { readonly delayMs: number; readonly overAt: number }>()
   /** By `from>to`. */
   readonly #tries = new Map<string, Tries>()
+  /** Told of all that is written into a connection to a broker, whether it arrives or not. */
+  onSent: ((from: Host, to: Host, bytes: Buffer) => void) | undefined
   #connected = 0
   #ports = FIRST_EPHEMERAL_PORT
 
@@ -229,6 +231,7 @@ export class Network {
     const nature = isOnlooker ? PLAIN : this.nature
     const there = new Pipe(`${kind}#${id} ${client.host.name}>${host.name}`, client, accepted, nature, world)
     const back = new Pipe(`${kind}#${id} ${host.name}>${client.host.name}`, accepted, client, nature, world)
+    if (kind === 'kafka') there.onWrite = bytes => this.onSent?.(client.host, host, bytes)
     there.opposite = back
     back.opposite = there
     there.tries = this.triesOf(client.host, host)

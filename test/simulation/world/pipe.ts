@@ -46,6 +46,8 @@ export class Pipe {
   opposite: Pipe | undefined
   /** What all pipes from the one host to the other have sent, together. */
   tries = { count: 0 }
+  /** Told of all that is written. */
+  onWrite: ((bytes: Buffer) => void) | undefined
   /** On top of the latency, while the link is slow. */
   #delayMs = 0
   /** What was sent while the link was slow is not overtaken, by no connection. */
@@ -95,6 +97,7 @@ export class Pipe {
   }
 
   write(bytes: Buffer, done?: () => void): void {
+    this.onWrite?.(bytes)
     if (this.#isOver) return void done?.()
     this.#waiting.push({ bytes, done })
     this.#pump()
