@@ -189,6 +189,28 @@ export class Brokers {
     this.#then(nodeId, () => this.cluster.startNode(nodeId, port === undefined ? {} : { port }))
   }
 
+  /** Both end. @returns starts each of them at the address that the other had */
+  exchangeAddresses(one: number, other: number): () => void {
+    const [portOfOne, portOfOther] = [this.#portOf(one), this.#portOf(other)]
+    this.stop(one)
+    this.stop(other)
+    const bothEnded = Promise.all([this.#changes.get(one), this.#changes.get(other)])
+    return () => {
+      this.#startAt(one, portOfOther, bothEnded)
+      this.#startAt(other, portOfOne, bothEnded)
+    }
+  }
+
+  #portOf(nodeId: number): number {
+    return this.cluster.nodes.find(node => node.nodeId === nodeId)!.port
+  }
+
+  #startAt(nodeId: number, port: number, condition: Promise<unknown>): void {
+    this.#world.network.own({ host: this.#host, port }, this.hostOf(nodeId))
+    this.#stopped.delete(nodeId)
+    this.#then(nodeId, () => condition.then(() => this.cluster.startNode(nodeId, { port })))
+  }
+
   /** A port at which no node has listened so far; it belongs to the node's host. */
   newPortFor(nodeId: number): number {
     const port = FIRST_PORT + this.hosts.length + this.#newPorts++

@@ -1,12 +1,16 @@
 import type { ApiName } from '../../../src/broker/embedded-cluster.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { FaultTargets } from './fault.js'
+import { shuffled } from './shuffled.js'
 
-/** Calls of one API to one node. */
+/** Calls of one API to one node, or to the first of several that has one. */
 export interface CallsInUse {
   readonly api: ApiName
-  readonly nodeId: number
+  readonly nodeIds: readonly number[]
 }
+
+/** Whoever waits for a call that comes less often waits for it at all nodes. */
+const RARE_MS = 5_000
 
 /** What is done most, and can go most wrong, is harmed most. */
 const favourites: readonly ApiName[] = ['Produce', 'Produce', 'Produce', 'Fetch', 'OffsetCommit']
@@ -17,25 +21,17 @@ const favourites: readonly ApiName[] = ['Produce', 'Produce', 'Produce', 'Fetch'
  * out, and what is drawn afterwards does not change at all.
  */
 export function someCallsInUse(
-  { brokers, nodeIds }: FaultTargets,
+  { world, brokers: { cluster }, nodeIds }: FaultTargets,
   random: SeededRandom,
   apis: readonly ApiName[]
 ): CallsInUse | undefined {
   const wishes = shuffled([...apis, ...favourites.filter(api => apis.includes(api))], random)
   const nodes = shuffled(nodeIds, random)
   for (const api of wishes) {
-    const nodeId = nodes.find(nodeId => brokers.cluster.requestCount(api, nodeId) > 0)
-    if (nodeId !== undefined) return { api, nodeId }
+    const nodeId = nodes.find(nodeId => cluster.requestCount(api, nodeId) > 0)
+    if (nodeId === undefined) continue
+    const isRare = nodes.reduce((sum, id) => sum + cluster.requestCount(api, id), 0) * RARE_MS < world.time.now
+    return { api, nodeIds: isRare ? nodes : [nodeId] }
   }
   return undefined
-}
-
-/** Fisher and Yates. */
-function shuffled<Item>(items: readonly Item[], random: SeededRandom): Item[] {
-  const all = [...items]
-  for (let last = all.length - 1; last > 0; last--) {
-    const other = random.between(0, last)
-    ;[all[last], all[other]] = [all[other]!, all[last]!]
-  }
-  return all
 }

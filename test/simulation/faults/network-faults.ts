@@ -2,19 +2,26 @@ import type { SeededRandom } from '../../support/random.js'
 import type { Host } from '../world/host.js'
 import type { Pipe } from '../world/pipe.js'
 import { type FaultKind, type FaultTargets, nothing } from './fault.js'
+import { shuffled } from './shuffled.js'
 
 const someGateway = ({ processes }: FaultTargets, random: SeededRandom): Host => random.pick(processes).host
 
 const someBroker = ({ brokers, nodeIds }: FaultTargets, random: SeededRandom): Host =>
   brokers.hostOf(random.pick(nodeIds))
 
-/** A direction of a connection that stands between Castellan and a broker. */
+/** Some connections wait for an occasion that may never come. */
+const IN_USE_MS = 2_000
+
+/** A direction of a connection that stands between Castellan and a broker; of one that is in use if there is any. */
 function somePipe({ world, brokers, nodeIds }: FaultTargets, random: SeededRandom): Pipe | undefined {
   const hosts = new Set(nodeIds.map(nodeId => brokers.hostOf(nodeId)))
-  const wires = world.network.wires.filter(({ server }) => hosts.has(server.host))
-  if (wires.length === 0) return undefined
-  const { there, back } = random.pick(wires)
-  return random.pick([there, back])
+  const wires = shuffled(
+    world.network.wires.filter(({ server }) => hosts.has(server.host)),
+    random
+  )
+  const isThere = random.between(0, 1) === 1
+  const pipes = wires.map(({ there, back }) => (isThere ? there : back))
+  return pipes.find(({ lastArrival }) => lastArrival > world.time.now - IN_USE_MS) ?? pipes[0]
 }
 
 const NOTHING_THERE = nothing('there is no connection')

@@ -111,6 +111,23 @@ export const halfTruths: ErrorsByApi = {
   LeaveGroup: ['COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR']
 }
 
+/** What Kafka says to who may not do it, now or later. */
+export const denials: ErrorsByApi = {
+  Produce: ['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED'],
+  Fetch: ['TOPIC_AUTHORIZATION_FAILED'],
+  ListOffsets: ['TOPIC_AUTHORIZATION_FAILED'],
+  Metadata: ['TOPIC_AUTHORIZATION_FAILED'],
+  DescribeConfigs: ['TOPIC_AUTHORIZATION_FAILED'],
+  InitProducerId: ['CLUSTER_AUTHORIZATION_FAILED'],
+  FindCoordinator: ['GROUP_AUTHORIZATION_FAILED'],
+  OffsetCommit: ['GROUP_AUTHORIZATION_FAILED', 'TOPIC_AUTHORIZATION_FAILED'],
+  OffsetFetch: ['GROUP_AUTHORIZATION_FAILED', 'TOPIC_AUTHORIZATION_FAILED'],
+  JoinGroup: ['GROUP_AUTHORIZATION_FAILED'],
+  SyncGroup: ['GROUP_AUTHORIZATION_FAILED'],
+  Heartbeat: ['GROUP_AUTHORIZATION_FAILED'],
+  LeaveGroup: ['GROUP_AUTHORIZATION_FAILED']
+}
+
 /** What Kafka says of single records it will not take, now or later. */
 export const refusalsOfRecords: readonly KafkaErrorName[] = [
   'MESSAGE_TOO_LARGE',

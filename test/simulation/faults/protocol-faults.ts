@@ -1,9 +1,10 @@
 import type { ApiName, FaultAction } from '../../../src/broker/embedded-cluster.js'
 import { errorCodes, type KafkaErrorName } from '../../../src/wire/error-codes.js'
 import type { SeededRandom } from '../../support/random.js'
+import type { World } from '../world/world.js'
 import { someCallsInUse } from './calls-in-use.js'
 import { type FaultKind, type FaultTargets, nothing, type Started } from './fault.js'
-import { forgetting, halfTruths, refusals, refusalsOfRecords } from './protocol-errors.js'
+import { denials, forgetting, halfTruths, refusals, refusalsOfRecords } from './protocol-errors.js'
 
 /**
  * Where the throttle time of a response stands, in the version that Castellan speaks with this broker: from the start of
@@ -54,15 +55,20 @@ function order(
 ): Started {
   const calls = someCallsInUse(targets, random, apis)
   if (calls === undefined) return nothing(`nobody has called ${apis}`)
-  const { api, nodeId } = calls
+  const { api, nodeIds } = calls
+  const { faults } = targets.brokers.cluster
   const { action, what, least = 1 } = harmTo(api)
   const count = Math.max(least, someCount(random))
-  const fault = targets.brokers.cluster.faults.add({ api, nodeId, count, skip: random.pick([0, 0, 1, 3]) }, action)
+  const skip = random.pick([0, 0, 1, 3])
+  const armed = nodeIds.map(nodeId => faults.add({ api, nodeId, count, skip }, action))
+  const firstMet = Promise.race(armed.map(fault => fault.whenFired(least))).then(() => {
+    for (const fault of armed) if (fault.fired < least) fault.remove()
+  })
   return {
-    what: `${what} to ${count} ${api} at broker-${nodeId}`,
-    stop: () => fault.remove(),
-    isMet: () => fault.fired >= least,
-    firstMet: fault.whenFired(least)
+    what: `${what} to ${count} ${api} at ${nodeIds.map(nodeId => `broker-${nodeId}`).join(' or ')}`,
+    stop: () => armed.forEach(fault => fault.remove()),
+    isMet: () => armed.some(fault => fault.fired >= least),
+    firstMet
   }
 }
 
@@ -93,6 +99,31 @@ const troubleCommits: FaultKind = (targets, random) =>
       errorAfter(random.pick(halfTruths[api]!)),
       { action: { type: 'delay', delayMs: 700, afterWork: true }, what: '700 ms late' },
       { action: { type: 'close', afterWork: false }, what: 'the connection is closed' },
+      { action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }
+    ])
+  })
+
+const groupApis: readonly ApiName[] = [
+  'FindCoordinator',
+  'JoinGroup',
+  'SyncGroup',
+  'Heartbeat',
+  'LeaveGroup',
+  'OffsetFetch',
+  'OffsetCommit'
+]
+
+/** What members of groups ask for is refused, done and refused, or not answered. */
+const troubleGroups: FaultKind = (targets, random) =>
+  order(targets, random, groupApis, api => {
+    const refused = error(random.pick(refusals[api]!))
+    return random.pick<Harm>([
+      refused,
+      refused,
+      refused,
+      halfTruths[api] === undefined ? refused : errorAfter(random.pick(halfTruths[api])),
+      { action: { type: 'delay', delayMs: 2_000, afterWork: true }, what: '2 s late' },
+      { action: { type: 'close', afterWork: true }, what: 'done, but the connection is closed' },
       { action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }
     ])
   })
@@ -154,6 +185,48 @@ const hangUp: FaultKind = (targets, random) =>
     return { action: { type: 'close', afterWork }, what }
   })
 
+/** What no client may believe: a length, or the number of a question that nobody asked. */
+const garbles: readonly (readonly [what: string, place: number, value: (id: number) => number])[] = [
+  ['another correlation id', CORRELATION_ID_AT, id => id ^ 0x40_00_00_00],
+  ['no length', 0, () => 0],
+  ['a negative length', 0, () => -1],
+  ['a length without end', 0, () => 0x7f_ff_ff_ff]
+]
+
+const answerGarbled: FaultKind = (targets, random) =>
+  order(targets, random, allApis, () => {
+    const [what, place, value] = random.pick(garbles)
+    const mutate = (frame: Buffer): Buffer => {
+      frame.writeInt32BE(value(frame.readInt32BE(CORRELATION_ID_AT)), place)
+      return frame
+    }
+    return { action: { type: 'corrupt', mutate }, what }
+  })
+
+/** Behind the records of the last partition stand the tags of the partition, of its topic and of the response. */
+const LAST_BYTE_OF_RECORDS = -4
+/** What is damaged twice is damaged in the log, for who reads it; by then nobody who has met the one before still asks. */
+const BETWEEN_DAMAGES_MS = 20_000
+const damagedAt = new WeakMap<World, number>()
+
+/** One bit of fetched records is not as it was sent. It is the last one: where there are no records, the length of none. */
+const damageRecords: FaultKind = (targets, random) =>
+  order(targets, random, ['Fetch'], () => {
+    const { world } = targets
+    const mutate = (frame: Buffer): Buffer => {
+      const { now } = world.time
+      if (now - (damagedAt.get(world) ?? Number.NEGATIVE_INFINITY) < BETWEEN_DAMAGES_MS) return frame
+      damagedAt.set(world, now)
+      frame[frame.length + LAST_BYTE_OF_RECORDS]! ^= 0x40
+      return frame
+    }
+    return { action: { type: 'corrupt', mutate }, what: 'a flipped bit, once,' }
+  })
+
+/** Somebody has taken away a right, and gives it back later. */
+const forbid: FaultKind = (targets, random) =>
+  order(targets, random, apisOf(denials), api => error(random.pick(denials[api]!)))
+
 /** Nothing may be written for a while. */
 const refuseForGood: FaultKind = (targets, random) =>
   order(targets, random, ['Produce'], () => error('TOPIC_AUTHORIZATION_FAILED'))
@@ -191,13 +264,17 @@ export const harmlessProtocolFaults = {
   answerInPart,
   dropRequest,
   dropResponse,
-  hangUp
+  hangUp,
+  answerGarbled,
+  damageRecords
 }
 
-/** Those of commits are among the others already. */
+/** Those of commits and groups are among the others already. */
 export const protocolFaults = {
   ...harmlessProtocolFaults,
   troubleCommits,
+  troubleGroups,
+  forbid,
   refuseForGood,
   refuseRecords,
   forgetProducer

@@ -62,7 +62,7 @@ export const groups: Scenario = {
   topics: [orders, events],
   build,
   faults: {
-    kinds: [...harmlessFaults, 'stall', 'partition', 'refuse', 'refuse', 'dropResponse'],
+    kinds: [...harmlessFaults, 'stall', 'partition', 'troubleGroups', 'troubleGroups', 'troubleGroups'],
     meanPauseMs: 3_000,
     topics: ['orders', 'events'],
     nodeIds: [1, 2, 3]

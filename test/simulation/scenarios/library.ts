@@ -146,7 +146,7 @@ export const library: Scenario = {
   about: 'Castellan as a library; network and brokers fail in every way that destroys nothing',
   topics: withSeldom,
   build: build(),
-  faults: { ...harmed, kinds: [...harmlessFaults, 'refuseForGood'], meanPauseMs: 2_500 }
+  faults: { ...harmed, kinds: [...harmlessFaults, 'refuseForGood', 'forbid', 'forbid'], meanPauseMs: 2_500 }
 }
 
 /** A reader's request is answered by then although the leader moves: `fetchMaxWaitMs`, and looking for the new one. */

@@ -86,6 +86,11 @@ export class Pipe {
     return this.#sentSegments
   }
 
+  /** When the last of it arrives, or has arrived. */
+  get lastArrival(): number {
+    return this.#lastArrival
+  }
+
   /** {@link cutAfter} has come true. */
   get isCut(): boolean {
     return this.#isCut
