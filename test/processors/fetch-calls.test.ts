@@ -133,6 +133,85 @@ describe('fetch data processor: its calls', () => {
     })
   })
 
+  describe('bring no records', () => {
+    /** Settles a call for offset 10, of which the broker tells this. */
+    const settle = (harness: FetchHarness, slot: 'catchUp' | 'tail', records: object, highWatermark = 20) => {
+      const partition = {
+        ...T16,
+        errorCode: 0,
+        highWatermark,
+        lastStableOffset: highWatermark,
+        logStartOffset: 0,
+        preferredReadReplica: -1,
+        records: { sizeBytes: 0, batches: [], nextOffset: 10, hasPartialBatch: false, isLeftOut: false, ...records }
+      } as unknown as FetchResponse['partitions'][number]
+      const response = { throttleTimeMs: 0, errorCode: 0, sizeBytes: 0, partitions: [partition] }
+      return harness.fetch[slot].processResponse(harness.issue(slot), response)
+    }
+    const unavailable = (offset: number) => ({ unavailable: { offset, reason: 'no such codec here' } })
+
+    it('where their compression is not known here: that is told, and reading goes on before such a batch', () => {
+      const harness = new FetchHarness()
+      const results = harness.ask(10)
+      settle(harness, 'catchUp', { ...unavailable(12), nextOffset: 12 })
+      expect(results).to.deep.equal([])
+      expect([...harness.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
+      const another = new FetchHarness()
+      const told = another.ask(10)
+      settle(another, 'catchUp', unavailable(10))
+      expect(told[0]).to.include({ type: 'failed', code: 'protocol', message: 'no such codec here', retriable: false })
+    })
+
+    it('where what comes first is compacted away, before one that is damaged or too large', () => {
+      for (const records of [
+        { corruption: { offset: 12, nextOffset: 15, reason: 'crc' } },
+        { tooLarge: { offset: 12, nextOffset: 15, maxBytes: 1_000 } }
+      ]) {
+        const harness = new FetchHarness()
+        const results = harness.ask(10)
+        expect(settle(harness, 'catchUp', { ...records, nextOffset: 12 })).to.deep.equal([])
+        expect(results).to.deep.equal([])
+        expect([...harness.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
+      }
+    })
+
+    it('to a long poll although there are some: they are asked for without waiting, by who waits still', () => {
+      const harness = new FetchHarness(100)
+      const results = harness.ask(10)
+      settle(harness, 'catchUp', {}, 10)
+      expect(settle(harness, 'tail', {}, 20)).to.deep.equal([])
+      expect(results).to.deep.equal([])
+      expect([...harness.issue().partitions.keys()]).to.deep.equal(['perf/16'])
+      expect(harness.fetch.tail.isEmpty).to.equal(true)
+    })
+
+    it('and nobody waits any more: nothing is asked again', () => {
+      const harness = new FetchHarness()
+      const request = harness.accept('fetchData', { topicPartition: T16, offset: 10 })
+      harness.fetch.addToQueue(request as AnyAccepted)
+      harness.ask(1, B)
+      const call = harness.issue()
+      request.settled = true
+      harness.answer(call, { 'perf/16@10': { highWatermark: 20 }, 'api/17@1': { highWatermark: 1 } })
+      expect(harness.fetch.catchUp.isEmpty).to.equal(true)
+    })
+  })
+
+  for (const [passedMs, polled] of [
+    [99, ['perf/16', 'api/17']],
+    [100, ['perf/16']]
+  ] as const) {
+    it(`are for ${polled.length} of two partitions ${passedMs} ms after the readers of one were answered`, () => {
+      const harness = new FetchHarness(100)
+      harness.ask(50)
+      harness.ask(7, B)
+      harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+      harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+      harness.now += passedMs
+      expect([...harness.issue('tail').partitions.keys()]).to.deep.equal(polled)
+    })
+  }
+
   it('answer all who want a refused offset, in the queue as well, and nobody else', () => {
     const harness = new FetchHarness()
     const first = harness.ask(5)
