@@ -245,4 +245,15 @@ describe('connections to one broker', () => {
     await answer(0)
     expect(answered).to.deep.equal([proxy])
   })
+
+  it('are full at a limit, which the refusal tells with the broker and the role', async () => {
+    const refused: { code?: string; message?: string }[] = []
+    const request = { topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest' }
+    for (let count = 0; count <= 10; count++) {
+      await submit(harness.accept('fetchOffset', request as never, refused as never))
+    }
+    expect(refused).to.have.length(1)
+    expect(refused[0]).to.include({ code: 'overloaded' })
+    expect(refused[0]!.message).to.match(/^broker-1-control\S* is full \(limit 10 requests\)$/)
+  })
 })

@@ -104,4 +104,17 @@ describe('router: coordinators of groups', () => {
     expect(typesOf(moved)).to.deep.equal(['success'])
     expect(cluster.countOf(1, 'offsetFetch')).to.equal(1)
   })
+
+  it('that cannot be told are none of the business of a topic that is called like the group', async () => {
+    answer = { nodeId: 2, errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED }
+    const waits = new Inbox<'fetchOffset'>()
+    const topicPartition = { topic: 'group:billing', partition: 0 }
+    cluster.always(0, 'metadata', () => metadataOf(cluster.nodes, { 'group:billing': { partitions: { 0: {} } } }))
+    castle.tell(waits, { type: 'fetchOffset', topicPartition, offsetType: 'latest', timeoutMs: 5_000 })
+    await time.pass(20)
+    const refused = ask('billing')
+    await time.pass(100)
+    expect([typesOf(refused), waits.results]).to.deep.equal([['failed'], []])
+    expect(castle.router.stats().parked).to.equal(1)
+  })
 })

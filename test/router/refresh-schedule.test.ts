@@ -123,4 +123,17 @@ describe('router: when topics are looked up', () => {
     schedule.want('b', false, now)
     expect(schedule.start(now)!.topics).to.deep.equal(['b'])
   })
+
+  it('counts the look-ups of the list of brokers from zero after a pause of ten seconds, and not before', () => {
+    const askForBrokers = (now: number): number => {
+      schedule.wantBrokers()
+      const at = Math.max(now, schedule.nextAt(now)!)
+      expect(schedule.start(at)!.topics).to.deep.equal([])
+      schedule.succeeded()
+      return at
+    }
+    const from = 60_000
+    const asked = [from, from, from, from + 10_300, from + 10_300, from + 22_000, from + 22_000].map(askForBrokers)
+    expect(asked.map(at => at - from)).to.deep.equal([0, 100, 300, 10_300, 11_100, 22_000, 22_100])
+  })
 })

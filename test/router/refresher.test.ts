@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type BrokerAddress, silentLogger } from '../../src/model.js'
+import { type BrokerAddress, type Logger, silentLogger } from '../../src/model.js'
 import type { RouterNotice } from '../../src/router/messages.js'
 import type { RefreshPlan } from '../../src/router/refresh-schedule.js'
 import { Refresher } from '../../src/router/refresher.js'
@@ -20,6 +20,7 @@ describe('router: refreshes of metadata', () => {
   let closed: number
   /** Of the calls to come; `undefined`: they are answered. */
   let failure: Error | undefined
+  let logged: string[]
   let refresher: Refresher
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
@@ -28,6 +29,9 @@ describe('router: refreshes of metadata', () => {
     calls = []
     closed = 0
     failure = undefined
+    logged = []
+    const note = (_: object, message: string): void => void logged.push(message)
+    const log: Logger = { ...silentLogger, info: note, warn: note }
     refresher = new Refresher({
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
@@ -46,7 +50,7 @@ describe('router: refreshes of metadata', () => {
       metadataTimeoutMs: 1_500,
       addresses: () => [address],
       metrics,
-      log: silentLogger,
+      log,
       self: { path: 'router', tell: notice => void told.push(notice), stop() {} }
     })
   })
@@ -134,6 +138,7 @@ describe('router: refreshes of metadata', () => {
     want('payments', 100)
     await pump(100)
     expect(refresher.answered(address), 'nobody was away').to.equal(false)
+    expect(logged).to.deep.equal(['no broker answers', 'Kafka answers'])
   })
 
   it('drop the connections to the cluster before, and go on over new ones', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { UnavailableError } from '../../src/errors.js'
 import type { ListGroupsResult } from '../../src/operations/group-description.js'
 import type { BatchAnswer, InitProducerIdResult, RouterMessage } from '../../src/operations.js'
@@ -133,6 +134,7 @@ describe('router: where requests go', () => {
   it('that a broker was lost with tell why when their time is up, and batches tell it as it happens', async () => {
     await latest().take(1)
     lose(1)
+    const count = sinon.spy(castle.metrics, 'count')
     const reasons: string[] = []
     const answers: BatchAnswer[] = []
     const batch = {
@@ -148,7 +150,9 @@ describe('router: where requests go', () => {
     expect(reasons[0]).to.equal('mock-1 refuses')
     await time.pass(5_000)
     expect(answers[0]).to.include({ type: 'notSent', reason: 'brokerUnreachable' })
-    expect(castle.metrics.of('retries')).to.be.at.least(2)
+    const retries = count.getCalls().filter(({ args }) => args[1] === 'retries')
+    expect(retries.length).to.be.at.least(2)
+    for (const { args } of retries) expect(args).to.deep.equal(['router', 'retries', { reason: 'unreachable' }])
   })
 
   it('wait for a second at least where a broker refuses the credentials: that could lock the account', async () => {
@@ -181,5 +185,15 @@ describe('router: where requests go', () => {
     const doubtful = latest()
     await time.pass(100)
     expect([typesOf(doubtful), lookUps() - before]).to.deep.equal([['success'], 1])
+  })
+
+  it('that go to a broker in any case go by metadata of any age, without waiting for newer', async () => {
+    await latest().take(1)
+    await time.pass(250_000, 500)
+    cluster.calls.length = 0
+    const answer = latest()
+    await time.pass(20)
+    expect(typesOf(answer)).to.deep.equal(['success'])
+    expect(cluster.calls.map(({ api }) => api)).to.deep.equal(['listOffsets'])
   })
 })
