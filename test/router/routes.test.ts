@@ -4,10 +4,18 @@ import { UnavailableError } from '../../src/errors.js'
 import type { ListGroupsResult } from '../../src/operations/group-description.js'
 import type { BatchAnswer, InitProducerIdResult, RouterMessage } from '../../src/operations.js'
 import { CastleRouter, Inbox } from '../support/castle-router.js'
+import { fakeBatch } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
-import { listOffsetsReply, metadataOf, ScriptedCluster, type ScriptedTopic } from '../support/scripted-client.js'
+import {
+  fetchReply,
+  listOffsetsReply,
+  metadataOf,
+  ScriptedCluster,
+  type ScriptedTopic
+} from '../support/scripted-client.js'
 
 const LATEST = -1
+const MAX_AGE_MS = 100_000
 const at = { topic: 'orders', partition: 0 }
 
 describe('router: where requests go', () => {
@@ -33,7 +41,7 @@ describe('router: where requests go', () => {
         producerEpoch: 0
       }))
     }
-    const settings = { connectAtStart: true, metadataMaxAgeMs: 100_000, brokerBackoffMs: 400, retryBackoffMs: 100 }
+    const settings = { connectAtStart: true, metadataMaxAgeMs: MAX_AGE_MS, brokerBackoffMs: 400, retryBackoffMs: 100 }
     castle = new CastleRouter(cluster, settings, [...cluster.nodes], time.now)
     await time.pass(20)
   })
@@ -195,5 +203,49 @@ describe('router: where requests go', () => {
     await time.pass(20)
     expect(typesOf(answer)).to.deep.equal(['success'])
     expect(cluster.calls.map(({ api }) => api)).to.deep.equal(['listOffsets'])
+  })
+
+  for (const [olderMs, lookUps] of [
+    [0, 0],
+    [5, 1]
+  ] as const) {
+    it(`that read make ${lookUps} look-ups where the metadata is ${olderMs} ms older than allowed`, async () => {
+      const lookedUpAt: number[] = []
+      cluster.always(1, 'fetch', fetchReply(cluster, { 'orders/0@0': { batches: [fakeBatch(0, [1])] } }))
+      cluster.always(0, 'metadata', call => {
+        const isLookedUp = call.topics?.includes('orders') === true
+        if (isLookedUp) lookedUpAt.push(time.now())
+        return metadataOf(cluster.nodes, isLookedUp ? topics : {})
+      })
+      const read = async (): Promise<void> => {
+        const inbox = new Inbox<'fetchData'>()
+        castle.tell(inbox, { type: 'fetchData', topicPartition: at, offset: 0, timeoutMs: 20_000 })
+        await time.pass(20)
+        expect(typesOf(inbox)).to.deep.equal(['success'])
+      }
+      await read()
+      // The topic is in use until then, so it is looked up once more, and then not again.
+      await time.pass(170_000, 500)
+      await time.pass(lookedUpAt.at(-1)! + MAX_AGE_MS + olderMs - time.now())
+      expect(time.now() - lookedUpAt.at(-1)!).to.equal(MAX_AGE_MS + olderMs)
+      const before = lookedUpAt.length
+      await read()
+      expect(lookedUpAt.length - before).to.equal(lookUps)
+    })
+  }
+
+  it('that are asked again since their topic is in doubt have no topic created, although look-ups miss it', async () => {
+    await latest().take(1)
+    const created: boolean[] = []
+    cluster.always(0, 'metadata', call => {
+      created.push(call.allowAutoTopicCreation)
+      return metadataOf(cluster.nodes, { orders: { errorCode: 3 } })
+    })
+    cluster.always(1, 'listOffsets', listOffsetsReply(cluster, LATEST, 56))
+    const doubtful = latest(3_000)
+    await time.pass(3_100)
+    expect(typesOf(doubtful)).to.deep.equal(['timedOut'])
+    expect(created.length).to.be.at.least(3)
+    expect(created).not.to.include(true)
   })
 })
