@@ -56,12 +56,13 @@ export class Castellan {
   /** Asks on until there are `count` records, by offset. What a reader of a moving partition does. */
   async read(topic: string, partition: number, count: number, offset: Offset = 0): Promise<Map<Offset, KafkaRecord>> {
     const records = new Map<Offset, KafkaRecord>()
-    const deadline = performance.now() + answerTimeoutMs
+    let deadline = performance.now() + answerTimeoutMs
     while (records.size < count) {
       const result = await this.fetchData(topic, partition, offset)
       if (result.type === 'success') {
         for (const record of result.batch) records.set(record.offset, record)
         offset = result.batch.nextOffset
+        deadline = performance.now() + answerTimeoutMs
       } else if (result.type !== 'noMessages' && result.type !== 'timedOut') {
         throw new Error(`${topic}/${partition}@${offset} was answered ${JSON.stringify(result)}`)
       }
