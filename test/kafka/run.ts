@@ -48,6 +48,8 @@ async function runMocha(): Promise<{ passed: number; failed: number }> {
       const skipped = runner.stats?.pending ?? 0
       done({ passed: runner.stats?.passes ?? 0, failed: failures + skipped })
     })
+    // Told at once: a run that is ended by its limit never gets to mocha's list of failures.
+    runner.on('fail', (test, error: Error) => console.log(`FAILED: ${test.fullTitle()}\n${error.stack}`))
   })
 }
 
