@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
 import type { Host } from './host.js'
@@ -163,6 +164,35 @@ describe('simulation: a network in memory in the place of sockets', () => {
     await world.pass(10_000)
     expect(isTaken).to.equal(true)
     expect(text()).to.match(/^a+b+$/)
+  })
+
+  it('what comes while an HTTP server does not read is read in a later turn than the one in which it goes on', async () => {
+    const log: string[] = []
+    const http = world.on(there, () =>
+      createHttpServer({}, request => void log.push(request.url!)).listen(PORT + 1, 'there')
+    )
+    let connection: Socket | undefined
+    http.once('connection', (socket: Socket) => {
+      connection = socket
+    })
+    await world.pass(1)
+    const client = world.on(here, () => connect({ host: 'there', port: PORT + 1 }))
+    await world.until('connecting', once(client, 'connect'), 100)
+    const ask = async (path: string): Promise<void> => {
+      client.write(`GET ${path} HTTP/1.1\r\nhost: there\r\n\r\n`)
+      await world.pass(50)
+    }
+    await ask('/first')
+    connection!.pause()
+    await ask('/second')
+    const later = (ticks: number): void => {
+      log.push('tick')
+      if (ticks > 1) process.nextTick(() => later(ticks - 1))
+    }
+    connection!.resume()
+    process.nextTick(() => later(5))
+    await world.pass(50)
+    expect(log).to.deep.equal(['/first', 'tick', 'tick', 'tick', 'tick', 'tick', '/second'])
   })
 
   it('a server closes when its last connection has ended', async () => {

@@ -47,6 +47,7 @@ export class SimulatedSocket extends Socket {
       bytesWritten: { get: () => this.#bytesWritten },
       connecting: { value: false, writable: true }
     })
+    this.on('resume', () => this.#in?.wanted())
   }
 
   /** Gives it the other end and its addresses. */
@@ -99,7 +100,15 @@ export class SimulatedSocket extends Socket {
   }
 
   get isReading(): boolean {
-    return this.#wantsToRead || this.#onRead !== undefined
+    return this.#onRead !== undefined || (this.#wantsToRead && !this.#isStopped)
+  }
+
+  /**
+   * Node's HTTP server listens to the pause, and stops reading from the operating system; other sockets read on until
+   * their buffer is full.
+   */
+  get #isStopped(): boolean {
+    return this.isPaused() && this.listenerCount('pause') > 0
   }
 
   override _read(): void {
