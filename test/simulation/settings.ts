@@ -30,6 +30,7 @@ export const someSettings = (random: SeededRandom) =>
       timeoutMs: random.pick([3_000, 30_000, 120_000]),
       answerTimeoutMs: random.pick([2_500, 60_000]),
       retryBackoffMs: random.pick([10, 100]),
+      metadataMaxAgeMs: random.pick([300, 10_000]),
       compression: random.pick(['none', 'none', 'gzip', 'snappy', 'lz4'] as const),
       createTopics: false
     }
@@ -53,7 +54,7 @@ export const usualReads = {
 export function someGatewaySettings(random: SeededRandom): Record<string, string> {
   const { connection, router, delivery } = someSettings(random)
   const { cacheMaxBytes, decompressedMaxBytes, ...calls } = router
-  const { timeoutMs: _, ...writing } = delivery
+  const { timeoutMs: _, metadataMaxAgeMs: __, ...writing } = delivery
   return {
     ...named('clusters.default', connection),
     ...named('cache', { maxBytes: cacheMaxBytes, decompressedMaxBytes }),
