@@ -49,6 +49,30 @@ describe('durable: partitions that are not there', () => {
     expect((await harness.queue.log!.look()).openEntries).to.equal(0)
   })
 
+  for (const reason of ['unknownTopic', 'unknownPartition'] as const) {
+    it(`send a batch once that may be written, when the Router knows no place for it for a while (${reason})`, async () => {
+      await start(1)
+      harness.send(to(0, 'A'))
+      await harness.pass(100)
+      const partition = harness.router.partition('orders', 0)
+      partition.script.push({ type: 'loseResponse' }, { type: 'notSent', reason }, { type: 'notSent', reason })
+      harness.send(to(0, 'B'))
+      await harness.pass(600)
+      harness.send(to(0, 'C'))
+      await harness.pass(20_000)
+      expect(partition.values).to.deep.equal(['A', 'B', 'C'])
+      const numbers = partition.attempts.map(({ baseSequence, count }) => [baseSequence, count])
+      expect(numbers, 'the same batch under the same number').to.deep.equal([
+        [0, 1],
+        [1, 1],
+        [1, 1],
+        [1, 1],
+        [1, 1],
+        [2, 1]
+      ])
+    })
+  }
+
   it('leave no timer when delivery is closed while they are missing', async () => {
     await start(2)
     harness.router.partition('orders', 1).script.push(...Array(20).fill({ type: 'notSent', reason: 'noLeader' }))
