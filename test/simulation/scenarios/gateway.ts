@@ -50,8 +50,11 @@ export async function openGateway(
   const gateway = await HttpGateway.start(world, 'gateway', options)
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
+    const all = { acceptedWithinMs: ROOM_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name }
+    const { answeredWithinMs = Number.POSITIVE_INFINITY } = all
     return new Pusher(
-      { acceptedWithinMs: ROOM_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name },
+      // The time within which Kafka has to answer begins when there was room for the request.
+      { ...all, answeredWithinMs: answeredWithinMs + ROOM_WAIT_MS },
       {
         host: world.host(`client-${name}`),
         gateway,
