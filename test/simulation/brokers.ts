@@ -1,4 +1,4 @@
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
+import type { EmbeddedCluster, Fault, FaultAction, FaultMatch } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { Logged } from '../support/history-checker.js'
 import { bytesText, recordText, valueText } from './record-text.js'
@@ -40,6 +40,8 @@ export class Brokers {
   /** Logs as they were before their topic was deleted or their end was lost, by topic. */
   readonly #past = new Map<string, Life[]>()
   readonly #stopped = new Set<number>()
+  readonly #refusedAt: number[] = []
+  readonly #changedAt: number[] = []
   #newPorts = 0
   readonly #changes = new Map<number, Promise<void>>()
 
@@ -118,6 +120,30 @@ export class Brokers {
     this.cluster.truncate(name, partition, offset)
   }
 
+  /** Has calls harmed. */
+  order(match: FaultMatch, action: FaultAction): Fault {
+    const fault = this.cluster.faults.add(match, action)
+    if (match.api === 'Produce' && action.type === 'error') this.#noteRefusals(fault, 1)
+    return fault
+  }
+
+  #noteRefusals(fault: Fault, times: number): void {
+    void fault.whenFired(times).then(() => {
+      this.#refusedAt.push(this.#world.time.now)
+      this.#noteRefusals(fault, times + 1)
+    })
+  }
+
+  /** When records were refused because somebody has ordered it. Simulated milliseconds, like all times here. */
+  get refusedAt(): readonly number[] {
+    return this.#refusedAt
+  }
+
+  /** When these brokers took the place of others, and gave it back. */
+  get changedAt(): readonly number[] {
+    return this.#changedAt
+  }
+
   /** From now on the clients find these brokers where they look for the others. @returns gives their place back */
   takeOver(clients: readonly Host[]): () => void {
     const { network } = this.#world
@@ -129,6 +155,7 @@ export class Brokers {
       }
     }
     const detour = (to?: string): void => {
+      this.#changedAt.push(this.#world.time.now)
       for (const client of clients) {
         for (const { port } of this.cluster.nodes) {
           network.detour(client, { host: HOST, port }, to === undefined ? undefined : { host: to, port })

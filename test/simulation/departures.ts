@@ -14,6 +14,19 @@ export interface Departure {
   readonly numbers: string
 }
 
+/**
+ * Whether a record may be there twice: it was sent under other numbers than before, and in between something happened that
+ * allows it.
+ */
+export const isRenumberedFor =
+  (allowedAt: () => readonly number[]) =>
+  (departures: readonly Departure[]): boolean =>
+    departures.some((departure, index) => {
+      const before = departures[index - 1]
+      if (before === undefined || before.numbers === departure.numbers) return false
+      return allowedAt().some(atMs => before.atMs <= atMs && atMs <= departure.atMs)
+    })
+
 /** Leader epoch and magic number of a batch as producers send it. */
 const MARK = Buffer.from('ffffffff02', 'hex')
 const NUMBERS = [layout.AT_PRODUCER_ID, layout.AT_RECORD_COUNT] as const

@@ -1,5 +1,5 @@
 import type { History, Logged, Rule } from '../support/history-checker.js'
-import type { Departures } from './departures.js'
+import type { Departure, Departures } from './departures.js'
 import { idOf } from './record-text.js'
 import type { Violation } from './violation.js'
 
@@ -10,6 +10,8 @@ export interface HistoryCheck {
   lives(): readonly (readonly Logged[])[]
   /** What Kafka itself does there. */
   readonly tolerates: readonly Rule[]
+  /** Whether a record that was sent so may be there twice. Absent: none may. */
+  mayDouble?(departures: readonly Departure[]): boolean
   /** Records that are kept elsewhere instead, because Kafka refused them. */
   setAside?(): readonly Logged[]
   /** Kafka refuses records for good: otherwise none may be set aside. */
@@ -34,7 +36,7 @@ export function checkHistory(check: HistoryCheck, departures: Departures): Viola
   const { history, setAside, lossesTold, mayBeRefused = false } = check
   const kept = setAside?.() ?? []
   const keptIds = new Set(kept.map(idOf))
-  const inLog = checkLogs(check).filter(({ rule, what }) => rule !== 'lost' || !keptIds.has(what))
+  const inLog = checkLogs(check, departures).filter(({ rule, what }) => rule !== 'lost' || !keptIds.has(what))
   const lost = inLog.filter(({ rule }) => rule === 'lost').length
   const isTold = lost <= (lossesTold?.() ?? 0)
   const wrongAside = violationsIn(history, kept, []).filter(({ rule }) => WRONG_WHEREVER.includes(rule as Rule))
@@ -59,10 +61,18 @@ function checkAnswers(
   return violations
 }
 
-function checkLogs({ history, lives, tolerates }: HistoryCheck): Violation[] {
+function checkLogs(check: HistoryCheck, departures: Departures): Violation[] {
+  const { mayDouble } = check
+  const all = violationsOverLives(check)
+  if (mayDouble === undefined) return all
+  return all.filter(({ rule, what }) => rule !== 'duplicated' || !mayDouble(departures.of(what.split(',')[0]!)))
+}
+
+function violationsOverLives({ history, lives, tolerates, mayDouble }: HistoryCheck): Violation[] {
   const logs = lives()
   const isOne = logs.length === 1
-  const together = violationsIn(history, logs.flat(), [...tolerates, ...(isOne ? [] : OVER_LIVES)])
+  const overLives = OVER_LIVES.filter(rule => rule !== 'duplicated' || mayDouble === undefined)
+  const together = violationsIn(history, logs.flat(), [...tolerates, ...(isOne ? [] : overLives)])
   if (isOne) return together
   const apart = logs.flatMap(log => violationsIn(history, log, [...tolerates, ...PER_LIFE]))
   return [...together, ...apart]

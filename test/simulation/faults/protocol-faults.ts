@@ -56,11 +56,10 @@ function order(
   const calls = someCallsInUse(targets, random, apis)
   if (calls === undefined) return nothing(`nobody has called ${apis}`)
   const { api, nodeIds } = calls
-  const { faults } = targets.brokers.cluster
   const { action, what, least = 1 } = harmTo(api)
   const count = Math.max(least, someCount(random))
   const skip = random.pick([0, 0, 1, 3])
-  const armed = nodeIds.map(nodeId => faults.add({ api, nodeId, count, skip }, action))
+  const armed = nodeIds.map(nodeId => targets.brokers.order({ api, nodeId, count, skip }, action))
   const firstMet = Promise.race(armed.map(fault => fault.whenFired(least))).then(() => {
     for (const fault of armed) if (fault.fired < least) fault.remove()
   })

@@ -1,4 +1,4 @@
-import type { Rule } from '../../support/history-checker.js'
+import { isRenumberedFor } from '../departures.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import { GatewayDisk } from '../gateway-disk.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
@@ -31,13 +31,13 @@ export const walSettings = {
 const LOG_BYTES = [262_144, 4_194_304]
 
 /**
- * @param tolerates what becomes of records that were on their way to Kafka when the process died
+ * @param forgets whether what was sent last may not be known any more when the process has died
  * @param mayLose whether the log may lose what it says that it has lost
  * @param mayBeRefused whether Kafka refuses records for good
  * @param losesPower whether the disk may lose what is not synced; otherwise records need not be
  */
 const build =
-  (tolerates: readonly Rule[], { mayLose = false, mayBeRefused = false, losesPower = false } = {}) =>
+  (forgets: boolean, { mayLose = false, mayBeRefused = false, losesPower = false } = {}) =>
   async (setting: Setting): Promise<Cast> => {
     const { brokers, random } = setting
     const disk = new GatewayDisk(random('disk'))
@@ -50,7 +50,7 @@ const build =
       'dialects.kafboy.payload': 'fields',
       'dialects.kafboy.partitionStrategy': 'custom'
     }
-    const { gateway, history, pusher } = await openGateway(setting, settings, usualOfLog, disk)
+    const { gateway, history, killedAt, pusher } = await openGateway(setting, settings, usualOfLog, disk)
     const workloads = [
       pusher({ manners: 'polite' }),
       pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
@@ -63,7 +63,10 @@ const build =
     const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
     // Where the power is cut, the disk fails as well.
     const own = { mayBeRefused, mayBeOnDisk: losesPower }
-    const histories = [{ history, lives: () => [logOf(brokers)], tolerates, setAside, lossesTold, ...own }]
+    const mayDouble = isRenumberedFor(() => [...brokers.refusedAt, ...(forgets ? killedAt : [])])
+    const histories = [
+      { history, lives: () => [logOf(brokers)], tolerates: [], mayDouble, setAside, lossesTold, ...own }
+    ]
     return { processes: [gateway], workloads, histories }
   }
 
@@ -108,7 +111,7 @@ export const durable: Scenario = {
     'APIs that answer when a record is on disk; the gateway is killed, its power is cut, its disk fails or is full: what was accepted gets to Kafka',
   topics,
   // What was sent last is not known any more, and sent once more.
-  build: build(['duplicated'], { losesPower: true }),
+  build: build(true, { losesPower: true }),
   faults: {
     ...harmed,
     kinds: [
@@ -135,7 +138,7 @@ export const restarted: Scenario = {
   name: 'restarted',
   about: 'the same, and the gateway is killed and nothing else happens to its disk: no record gets to Kafka twice',
   topics,
-  build: build([]),
+  build: build(false),
   faults: {
     ...harmed,
     kinds: [
@@ -156,7 +159,7 @@ export const refused: Scenario = {
   name: 'refused',
   about: 'the same, and Kafka refuses records for good: each is in Kafka or among the dead letters of the log',
   topics,
-  build: build(['duplicated'], { mayBeRefused: true }),
+  build: build(false, { mayBeRefused: true }),
   faults: {
     ...harmed,
     kinds: ['refuseRecords', 'refuseRecords', 'refuseRecords', 'killGateway', 'stopBroker', 'slowDisk', 'partition'],
@@ -170,7 +173,7 @@ export const flipped: Scenario = {
     'the same, and bits of the log flip while the gateway is dead: nothing false gets to Kafka, and no loss is silent',
   topics,
   // What the progress journal said is forgotten, and sent again.
-  build: build(['duplicated'], { mayLose: true }),
+  build: build(true, { mayLose: true }),
   faults: {
     ...harmed,
     kinds: ['flipBits', 'flipBits', 'partition', 'partition', 'pauseBroker', 'stopBroker', 'slowDisk'],

@@ -1,5 +1,6 @@
 import { History } from '../../support/history-checker.js'
 import { Brokers } from '../brokers.js'
+import { isRenumberedFor } from '../departures.js'
 import { recordText } from '../record-text.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Producer } from '../workloads/producer.js'
@@ -49,7 +50,7 @@ async function build(setting: Setting): Promise<Cast> {
     others: [native],
     workloads,
     standby,
-    histories: [{ history, lives, tolerates: ['duplicated'] }]
+    histories: [{ history, lives, tolerates: [], mayDouble: isRenumberedFor(() => standby.changedAt) }]
   }
 }
 

@@ -26,6 +26,8 @@ type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 export interface PushedGateway {
   readonly gateway: HttpGateway
   readonly history: History
+  /** When its process ended. Simulated milliseconds. */
+  readonly killedAt: readonly number[]
   pusher(own: OwnOptions): Pusher
 }
 
@@ -38,7 +40,9 @@ export async function openGateway(
 ): Promise<PushedGateway> {
   const history = new History()
   const accepted = new AcceptedRecords()
+  const killedAt: number[] = []
   const onKilled = (host: Host): void => {
+    killedAt.push(world.time.now)
     accepted.ended(world.time.now)
     answers.forget(host)
   }
@@ -68,5 +72,5 @@ export async function openGateway(
       }
     )
   }
-  return { gateway, history, pusher }
+  return { gateway, history, killedAt, pusher }
 }

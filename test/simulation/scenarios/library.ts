@@ -2,10 +2,10 @@ import type { OpenCastellanOptions } from '../../../src/app/open-castellan.js'
 import type { DeliverySettings } from '../../../src/delivery/settings.js'
 import { silentLogger } from '../../../src/model.js'
 import type { RouterSettingsOverrides } from '../../../src/router/settings.js'
-import { History, type Logged, type Rule } from '../../support/history-checker.js'
+import { History, type Logged } from '../../support/history-checker.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
+import { isRenumberedFor } from '../departures.js'
 import { harmlessFaults } from '../faults/catalogue.js'
-import type { HistoryCheck } from '../history-check.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
 import { littleDecompressed, someSettings, usualReads } from '../settings.js'
@@ -80,13 +80,13 @@ export const steady: Omit<ProducerOptions, 'name'> = {
 const seldom: SimulatedTopic = { name: 'seldom', partitions: 1 }
 
 const build =
-  (tolerates: readonly Rule[] = [], more: Pick<HistoryCheck, 'isCalm'> = {}) =>
+  ({ isCalm = false, canRenumber = false } = {}) =>
   async (setting: Setting): Promise<Cast> => {
     const own = setting.random('memory for readers').pick<OwnSettings>([littleDecompressed, {}])
     // Where everything has to succeed there is room for it, and time.
-    const roomy = more.isCalm ? { delivery: { ...own.delivery, maxBytes: 1_000_000 } } : {}
+    const roomy = isCalm ? { delivery: { ...own.delivery, maxBytes: 1_000_000 } } : {}
     const service = await openService(setting, 'service', { ...own, ...roomy })
-    const hastyMs: readonly [number, number] = more.isCalm ? [1_000, 2_000] : [50, 2_000]
+    const hastyMs: readonly [number, number] = isCalm ? [1_000, 2_000] : [50, 2_000]
     const history = new History()
     const deps = depsOf(setting, service, history)
     const { log } = setting
@@ -114,11 +114,10 @@ const build =
       ),
       new Inventor({ name: 'inventor', pauseMs: [50, 2_000] }, deps('inventor'))
     ]
-    return {
-      processes: [service],
-      workloads,
-      histories: [{ history, lives: () => [logOf(setting.brokers)], tolerates, ...more }]
-    }
+    const { brokers } = setting
+    const doubling = canRenumber ? { mayDouble: isRenumberedFor(() => brokers.refusedAt) } : {}
+    const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [], isCalm, ...doubling }]
+    return { processes: [service], workloads, histories }
   }
 
 /** Everything that is in the logs of topics that live for ever. */
@@ -137,7 +136,7 @@ export const calm: Scenario = {
   name: 'calm',
   about: 'Castellan as a library, and nothing goes wrong',
   topics: withSeldom,
-  build: build([], { isCalm: true }),
+  build: build({ isCalm: true }),
   faults: { ...harmed, kinds: [], meanPauseMs: 1 }
 }
 
@@ -217,7 +216,7 @@ export const forgetful: Scenario = {
   about:
     'the same, and brokers have lost the state of the producer or refuse what they had taken; then a record may be there twice',
   topics: withSeldom,
-  build: build(['duplicated']),
+  build: build({ canRenumber: true }),
   faults: {
     ...harmed,
     kinds: [

@@ -1,4 +1,5 @@
 import { Brokers } from '../brokers.js'
+import { isRenumberedFor } from '../departures.js'
 import { GatewayDisk } from '../gateway-disk.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { kprfApi } from '../workloads/produce-api.js'
@@ -29,7 +30,7 @@ async function build(setting: Setting): Promise<Cast> {
     others: [native],
     workloads,
     standby,
-    histories: [{ history, lives, tolerates: ['duplicated'] }]
+    histories: [{ history, lives, tolerates: [], mayDouble: isRenumberedFor(() => standby.changedAt) }]
   }
 }
 
