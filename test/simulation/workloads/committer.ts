@@ -112,6 +112,7 @@ export class Committer implements Workload {
     this.#open--
     this.#count(`commit ${result.type}`)
     this.#deps.trace.say(this.name, `commit ${offset}: ${result.type}`)
+    if (result.type === 'superseded') this.#checkSuperseded(offset, result.supersededBy)
     if (result.type === 'success') this.#stored = Math.max(this.#stored, offset)
   }
 
@@ -150,6 +151,12 @@ export class Committer implements Workload {
     if (then !== undefined && offset < this.#seen) this.#violated('commit went back', `${offset} after ${this.#seen}`)
     this.#seen = Math.max(this.#seen, offset)
     then?.()
+  }
+
+  /** A higher one has taken its place. */
+  #checkSuperseded(offset: number, by: OffsetAndMetadata): void {
+    const isAsked = by.offset <= this.#asked && by.metadata === metadataOf(by.offset)
+    if (by.offset <= offset || !isAsked) this.#violated('commit dropped', `${offset} for ${by.offset}`)
   }
 
   #checkMetadata({ offset, metadata }: OffsetAndMetadata): void {

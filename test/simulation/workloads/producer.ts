@@ -1,5 +1,5 @@
 import type { ProduceOptions } from '../../../src/gateway/gateway.js'
-import type { ProduceRecord, RecordOutcome } from '../../../src/model.js'
+import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../../src/model.js'
 import type { History, Outcome } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
@@ -59,8 +59,7 @@ export class Producer implements Workload {
   readonly #options: ProducerOptions
   readonly #deps: ServiceDeps
   #open = 0
-  /** Records of which nothing had left when it was told that they may be in Kafka. */
-  readonly #toldTooSoon: string[] = []
+  readonly #violations: Violation[] = []
   #isStopped = false
 
   constructor(options: ProducerOptions, deps: ServiceDeps) {
@@ -86,7 +85,7 @@ export class Producer implements Workload {
   }
 
   check(): readonly Violation[] {
-    return this.#toldTooSoon.map(id => ({ rule: 'unknown though unsent', what: `${id}, when it was told` }))
+    return this.#violations
   }
 
   /** A record of each key to each topic. */
@@ -156,10 +155,22 @@ export class Producer implements Workload {
   #settled(id: string, outcome: RecordOutcome): void {
     const known = toOutcome(outcome)
     this.counts[known.type === 'ok' ? 'ok' : known.type === 'fail' ? 'no' : 'unknown']++
-    const { history, trace, departures } = this.#deps
-    if (known.type === 'unknown' && departures.of(id).length === 0) this.#toldTooSoon.push(id)
+    const { history, trace } = this.#deps
+    if (outcome.type === 'failed') this.#checkFailure(id, outcome)
     history.complete(id, known)
     trace.say(this.name, `${id} ${describe(outcome)}`)
+  }
+
+  #checkFailure(id: string, { code, persisted, retriable, errorCode, message }: RecordFailure): void {
+    const isUnsent = this.#deps.departures.of(id).length === 0
+    if (persisted !== 'no' && isUnsent) this.#violated('unknown though unsent', `${id}, when it was told`)
+    // What may pass is tried again, for as long as there is time.
+    const isGivenUp = retriable && errorCode !== undefined && code !== 'unknownTopic'
+    if (isGivenUp) this.#violated('given up', `${id}: ${message}`)
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what })
   }
 }
 
