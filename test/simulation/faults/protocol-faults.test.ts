@@ -22,7 +22,7 @@ function targetsWith(
 ): FaultTargets & { readonly faults: FaultTable } {
   const faults = new FaultTable()
   const requestCount = (api: ApiName, nodeId: number): number => (nodesOf[api]?.includes(nodeId) ? 1 : 0)
-  const brokers = { cluster: { faults, requestCount } }
+  const brokers = { order: faults.add.bind(faults), cluster: { requestCount } }
   return { world, brokers, nodeIds: NODES, processes: [], faults } as unknown as ReturnType<typeof targetsWith>
 }
 
