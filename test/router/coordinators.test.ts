@@ -63,7 +63,7 @@ describe('router: coordinators of groups', () => {
   it('are searched for again when they moved, at once the first time and then after a growing pause', async () => {
     for (const number of [1, 2, 3, 4, 5]) refuse(2, number)
     const moved = ask()
-    await time.pass(2_000, 1)
+    await time.pass(2_000, 5)
     expect(typesOf(moved)).to.deep.equal(['success'])
     const pauses = searches.slice(1).map((when, before) => when - searches[before]!)
     expect(pauses).to.have.length(5)

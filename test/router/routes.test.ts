@@ -112,7 +112,7 @@ describe('router: where requests go', () => {
     expect(await idOf(200)).to.equal(undefined)
     expect(castle.router.stats()).to.include({ brokersUp: 0, parked: 1, open: 1 })
     cluster.refused.clear()
-    await time.pass(3_000)
+    await time.pass(3_000, 50)
     expect(castle.router.stats()).to.include({ parked: 0, open: 0 })
   })
 
@@ -156,7 +156,7 @@ describe('router: where requests go', () => {
     await time.pass(1_100)
     expect(late.results[0]).to.include({ type: 'timedOut', reason: 'mock-1 refuses' })
     expect(reasons[0]).to.equal('mock-1 refuses')
-    await time.pass(5_000)
+    await time.pass(5_000, 50)
     expect(answers[0]).to.include({ type: 'notSent', reason: 'brokerUnreachable' })
     const retries = count.getCalls().filter(({ args }) => args[1] === 'retries')
     expect(retries.length).to.be.at.least(2)
@@ -197,7 +197,7 @@ describe('router: where requests go', () => {
 
   it('that go to a broker in any case go by metadata of any age, without waiting for newer', async () => {
     await latest().take(1)
-    await time.pass(250_000, 500)
+    await time.pass(250_000, 5_000)
     cluster.calls.length = 0
     const answer = latest()
     await time.pass(20)
@@ -225,8 +225,9 @@ describe('router: where requests go', () => {
       }
       await read()
       // The topic is in use until then, so it is looked up once more, and then not again.
-      await time.pass(170_000, 500)
-      await time.pass(lookedUpAt.at(-1)! + MAX_AGE_MS + olderMs - time.now())
+      await time.pass(170_000, 5_000)
+      const leftMs = lookedUpAt.at(-1)! + MAX_AGE_MS + olderMs - time.now()
+      await time.pass(leftMs, leftMs)
       expect(time.now() - lookedUpAt.at(-1)!).to.equal(MAX_AGE_MS + olderMs)
       const before = lookedUpAt.length
       await read()
@@ -243,7 +244,7 @@ describe('router: where requests go', () => {
     })
     cluster.always(1, 'listOffsets', listOffsetsReply(cluster, LATEST, 56))
     const doubtful = latest(3_000)
-    await time.pass(3_100)
+    await time.pass(3_100, 20)
     expect(typesOf(doubtful)).to.deep.equal(['timedOut'])
     expect(created.length).to.be.at.least(3)
     expect(created).not.to.include(true)

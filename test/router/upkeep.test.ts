@@ -62,9 +62,9 @@ describe('router: what it does by itself', () => {
     await time.pass(100)
     expect(typesOf(read)).to.deep.equal(['success'])
     expect(castle.router.stats()).to.include({ topicsKnown: 1, cacheEntries: 1, open: 0, accepted: 1 })
-    await time.pass(28_500, 100)
+    await time.pass(28_500, 500)
     expect(castle.router.stats()).to.include({ topicsKnown: 1, cacheEntries: 1 })
-    await time.pass(3_000, 100)
+    await time.pass(3_000, 500)
     expect(castle.router.stats()).to.include({ topicsKnown: 0, cacheEntries: 0, cacheBytes: 0 })
   })
 
@@ -74,7 +74,7 @@ describe('router: what it does by itself', () => {
     await time.pass(2_000, 50)
     expect([typesOf(found), typesOf(missing)]).to.deep.equal([['success'], ['unknownTopicOrPartition']])
     expect(castle.router.stats()).to.include({ topicsWanted: 1, topicsMissing: 1 })
-    await time.pass(12_000, 100)
+    await time.pass(12_000, 500)
     expect(castle.router.stats()).to.include({ topicsWanted: 0, topicsMissing: 0 })
   })
 
