@@ -212,6 +212,17 @@ describe('fetch data processor: its calls', () => {
     })
   }
 
+  it('are for partitions whose readers were answered just now at the end of the log only', () => {
+    const harness = new FetchHarness(100)
+    harness.ask(50)
+    harness.ask(7, B)
+    harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+    harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+    harness.ask(1, { topic: 'many', partition: 0 })
+    expect([...harness.issue().partitions.keys()]).to.deep.equal(['many/0'])
+    expect([...harness.issue('tail').partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
+  })
+
   it('answer all who want a refused offset, in the queue as well, and nobody else', () => {
     const harness = new FetchHarness()
     const first = harness.ask(5)

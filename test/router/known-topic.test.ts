@@ -54,6 +54,27 @@ describe('a topic that brokers have named', () => {
     expect(leaders()).to.deep.equal([1, 1])
   })
 
+  it('stays as it was after an answer of an error, whatever partitions that names', () => {
+    found(led([1, 0]))
+    found({ errorCode: errorCodes.LEADER_NOT_AVAILABLE, ...led([9, 7], [9, 7]) })
+    expect([leaders(), topic.partitionCount.value]).to.deep.equal([[1], 1])
+  })
+
+  it('has a number of partitions in doubt while that belongs to another life than the one that is known', () => {
+    const ofLife = (topicId: string, partitions: number): ScriptedTopic => ({
+      topicId,
+      ...led(...Array.from({ length: partitions }, (): [number, number] => [1, 0]))
+    })
+    found(ofLife('one', 2))
+    expect(topic.isCountDoubted).to.equal(false)
+    found(ofLife('two', 1))
+    expect(topic.isCountDoubted).to.equal(true)
+    found(ofLife('one', 2))
+    expect(topic.isCountDoubted, 'a broker that lags tells of the former life').to.equal(true)
+    for (let times = 0; times < 3; times++) found(ofLife('two', 1))
+    expect([topic.isCountDoubted, topic.partitionCount.value]).to.deep.equal([false, 1])
+  })
+
   describe('its leaders', () => {
     it('follow from epochs where brokers tell them: what was read under the former one is kept', () => {
       found(led([1, 3]))

@@ -13,8 +13,10 @@ const addressOf = (port: number): BrokerAddress => ({ host: 'broker', port })
 describe('metadata source', () => {
   let clock: sinon.SinonFakeTimers
   let asked: number[]
+  let closed: number[]
   beforeEach(() => {
     asked = []
+    closed = []
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   })
   afterEach(() => {
@@ -30,7 +32,7 @@ describe('metadata source', () => {
         if (behaviour === 'answers') return Promise.resolve(response)
         return behaviour === 'fails' ? Promise.reject(new Error(`${address.port} is away`)) : new Promise(() => {})
       }
-      return { metadata, close: async () => {} } as unknown as BrokerClient
+      return { metadata, close: async () => void closed.push(address.port) } as unknown as BrokerClient
     }, 1_500)
   const ask = (source: MetadataSource, count: number) =>
     source.ask(
@@ -72,6 +74,22 @@ describe('metadata source', () => {
     await ask(source, 3)
     await ask(source, 3)
     expect(asked).to.deep.equal([0, 1, 1])
+  })
+
+  it('keeps three connections, and closes the one that was opened first for a fourth', async () => {
+    const source = sourceOf(['answers', 'answers', 'answers', 'answers'])
+    for (const port of [0, 1, 2, 0]) await source.ask(plan, [addressOf(port)], 0)
+    expect(closed).to.deep.equal([])
+    await source.ask(plan, [addressOf(3)], 0)
+    expect(closed).to.deep.equal([0])
+    source.close()
+    expect(closed).to.deep.equal([0, 1, 2, 3])
+  })
+
+  it('closes the connection on which a call failed', async () => {
+    const source = sourceOf(['fails', 'answers'])
+    await ask(source, 2)
+    expect(closed).to.deep.equal([0])
   })
 
   it('asks nobody more once it is closed', async () => {

@@ -7,6 +7,8 @@ import { CastleRouter, Inbox } from '../support/castle-router.js'
 import { fakeBatch } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
 import {
+  commitReply,
+  coordinatorReply,
   fetchReply,
   listOffsetsReply,
   metadataOf,
@@ -235,18 +237,52 @@ describe('router: where requests go', () => {
     })
   }
 
-  it('that are asked again since their topic is in doubt have no topic created, although look-ups miss it', async () => {
-    await latest().take(1)
-    const created: boolean[] = []
-    cluster.always(0, 'metadata', call => {
-      created.push(call.allowAutoTopicCreation)
-      return metadataOf(cluster.nodes, { orders: { errorCode: 3 } })
+  describe('to a topic that is known, while look-ups miss it,', () => {
+    let created: boolean[]
+    beforeEach(async () => {
+      await latest().take(1)
+      created = []
+      cluster.always(0, 'metadata', call => {
+        created.push(call.allowAutoTopicCreation)
+        return metadataOf(cluster.nodes, { orders: { errorCode: 3 } })
+      })
     })
-    cluster.always(1, 'listOffsets', listOffsetsReply(cluster, LATEST, 56))
-    const doubtful = latest(3_000)
-    await time.pass(3_100, 20)
-    expect(typesOf(doubtful)).to.deep.equal(['timedOut'])
-    expect(created.length).to.be.at.least(3)
-    expect(created).not.to.include(true)
+    const expectNoneCreated = (): void => {
+      expect(created.length).to.be.at.least(3)
+      expect(created).not.to.include(true)
+    }
+
+    for (const errorCode of [56, 6]) {
+      it(`are asked again after ${errorCode} until their time is up, and nobody creates it`, async () => {
+        cluster.always(1, 'listOffsets', listOffsetsReply(cluster, LATEST, errorCode))
+        const doubtful = latest(3_000)
+        await time.pass(3_100, 20)
+        expect(typesOf(doubtful)).to.deep.equal(['timedOut'])
+        expectNoneCreated()
+      })
+    }
+
+    it('are answered where their coordinator does not know it, and nobody creates it', async () => {
+      cluster.always(1, 'findCoordinator', coordinatorReply(cluster, 1))
+      cluster.always(2, 'findCoordinator', coordinatorReply(cluster, 1))
+      cluster.always(1, 'offsetCommit', commitReply(cluster, 'billing', { 'orders/0=7': 3 }))
+      for (let commits = 0; commits < 3; commits++) {
+        const inbox = new Inbox<'commitConsumerOffset'>()
+        const commit = { groupId: 'billing', topicPartition: at, offsetAndMetadata: { offset: 7 } }
+        castle.tell(inbox, { type: 'commitConsumerOffset', ...commit })
+        await time.pass(1_000, 20)
+        expect(typesOf(inbox)).to.deep.equal(['unknownTopicOrPartition'])
+      }
+      expectNoneCreated()
+    })
+  })
+
+  it('follow the metadata however often a broker says that it does not lead', async () => {
+    await latest().take(1)
+    for (let number = 2; number <= 6; number++)
+      cluster.on(1, 'listOffsets', number, listOffsetsReply(cluster, LATEST, 6))
+    const waits = latest()
+    await time.pass(5_000, 20)
+    expect(typesOf(waits)).to.deep.equal(['success'])
   })
 })
