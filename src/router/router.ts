@@ -92,6 +92,15 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     }
   })
   const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings), onUnusable }, actor)
+  const stop = (): Promise<void> =>
+    (stopping ??= new Promise<void>(resolve => {
+      if (over) return resolve()
+      // A message, so that requests told before it are accepted and answered like all others.
+      actor.tell({ type: 'stop', onStopped: resolve })
+    }).then(() => {
+      over ??= { failure: ownFailure('shuttingDown', 'the router is shutting down', true) }
+      actor.stop()
+    }))
   return {
     ref: {
       path: actor.path,
@@ -100,7 +109,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
         else if (over) core.parts.intake.refuse(message, over.failure)
         else actor.tell(message)
       },
-      stop: () => actor.stop()
+      stop: () => void stop()
     },
     get isReady() {
       return over === undefined && core.isReady
@@ -110,15 +119,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     },
     stats: () => statsOf(core.parts, options.clock()),
     resizeCache: bytes => core.parts.cache.resize(bytes),
-    stop: () =>
-      (stopping ??= new Promise<void>(resolve => {
-        if (over) return resolve()
-        // A message, so that requests told before it are accepted and answered like all others.
-        actor.tell({ type: 'stop', onStopped: resolve })
-      }).then(() => {
-        over ??= { failure: ownFailure('shuttingDown', 'the router is shutting down', true) }
-        actor.stop()
-      }))
+    stop
   }
 }
 

@@ -85,7 +85,8 @@ describe('listGroups', () => {
     const groups = [{ groupId: 'billing', protocolType: 'consumer' }]
     expect(await asked.settle({ errorCode: 0, groups })).to.deep.equal([])
     expect(asked.told.map(([told]) => told!.groups)).to.deep.equal([groups, groups])
-    const [{ call }] = asked.sent as unknown as [{ call: { states: string[] } }]
+    const [{ call }] = asked.sent as unknown as [{ call: { states: string[]; timeoutMs: number } }]
+    expect(call.timeoutMs).to.equal(CALL_TIMEOUT_MS)
     expect(call.states).to.include.members(['Stable', 'PreparingRebalance', 'CompletingRebalance'])
     expect(call.states).not.to.include.members(['Empty', 'Dead'])
   })
@@ -141,9 +142,10 @@ describe('describeTopicConfigs', () => {
     asked.ask({ topics: ['payments'] })
     await asked.next()
     await asked.next()
-    expect(asked.sent.map(({ call }) => (call as { topics: string[] }).topics)).to.deep.equal([
-      ['orders'],
-      ['payments']
+    const common = { names: null, timeoutMs: CALL_TIMEOUT_MS }
+    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
+      { topics: ['orders'], ...common },
+      { topics: ['payments'], ...common }
     ])
     expect(await asked.next()).to.equal(undefined)
   })
@@ -171,6 +173,8 @@ describe('initProducerId', () => {
     asked.ask({})
     await asked.settle({ errorCode: 0, producerId: 0n, producerEpoch: 0 })
     await asked.settle({ errorCode: 0, producerId: 8n, producerEpoch: 1 })
+    const call = { api: 'initProducerId', call: { timeoutMs: CALL_TIMEOUT_MS } }
+    expect(asked.sent).to.deep.equal([call, call])
     expect(asked.told).to.deep.equal([
       [{ type: 'success', producerId: 0n, producerEpoch: 0 }],
       [{ type: 'success', producerId: 8n, producerEpoch: 1 }]
@@ -210,6 +214,8 @@ describe('findCoordinator', () => {
     asked.ask({ groupId: 'audit' })
     asked.ask({ groupId: 'billing' })
     expect(await asked.settle({ errorCode: 0, coordinator: node })).to.deep.equal([])
+    const [sent] = asked.sent
+    expect(sent).to.deep.equal({ api: 'findCoordinator', call: { groupId: 'billing', timeoutMs: CALL_TIMEOUT_MS } })
     expect(asked.told.map(({ length }) => length)).to.deep.equal([1, 0, 1])
     expect(asked.told[0]![0]).to.deep.equal({ type: 'success', coordinator: node })
     expect(asked.processor.drain()).to.have.length(1)

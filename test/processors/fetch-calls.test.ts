@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../src/errors.js'
 import type { FetchDataResult } from '../../src/operations.js'
@@ -8,6 +10,7 @@ import type { Accepted, AnyAccepted } from '../../src/requests/accepted.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
+import { turns } from '../support/turns.js'
 import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
 import { ProcessorHarness } from './harness.js'
 
@@ -298,6 +301,22 @@ describe('readers at the end of a log', () => {
     expect([first!.length, second!.length]).to.deep.equal([1, 0])
     readers.giveWay(1_000)
     expect(second).to.have.length(1)
+  })
+
+  it('are held no longer than they wait: those who have left are dropped when there are thousands', async () => {
+    const left = Array.from({ length: 2_000 }, () => {
+      const one = reader()
+      one.settled = true
+      return new WeakRef(one)
+    })
+    for (let wave = 0; wave < 2; wave++) for (let waits = 0; waits < 1_000; waits++) reader().settled = true
+    // What a weak reference points to is kept until the turn in which that was made is over.
+    await turns(2)
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    collectGarbage()
+    expect(left.filter(one => one.deref() !== undefined)).to.deep.equal([])
+    expect(readers).to.be.instanceOf(ReadersAtEnd)
   })
 
   it('are found behind thousands who have left', () => {

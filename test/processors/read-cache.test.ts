@@ -31,9 +31,10 @@ describe('read cache', () => {
 
   it('keeps what it has under the same identity, whoever brings it', () => {
     keepFive()
-    cache.meet(KEY, identity(3))
+    const now = identity(3)
+    cache.meet(KEY, now)
     expect(cached()).to.deep.equal(all)
-    expect(cache.endOf(KEY)).to.equal(10)
+    expect([cache.endOf(KEY), cache.identityOf(KEY) === now]).to.deep.equal([10, true])
     expect(metrics.gaugeOf('cache_bytes')).to.equal(cache.cache.sizeBytes)
   })
 

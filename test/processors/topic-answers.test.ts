@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Returned } from '../../src/processors/queue-processor.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
-import { Asked, type Told } from './asked.js'
+import { Asked, CALL_TIMEOUT_MS, type Told } from './asked.js'
 
 describe('fetchTopicMetadata', () => {
   const found = (topic: string, errorCode = 0): object => ({ topic, errorCode, partitions: [], isInternal: false })
@@ -47,6 +47,20 @@ describe('fetchTopicMetadata', () => {
     asked.ask({ topics: names(2_001, 'd') })
     for (let call = 0; call < 3; call++) await asked.next()
     expect([0, 1, 2].map(call => (namesOf(call) as string[]).length)).to.deep.equal([2_000, 1, 2_001])
+  })
+
+  it('makes no call when everybody was answered meanwhile, and gives back who was not', async () => {
+    asked.ask({ topics: ['orders'] }).settled = true
+    asked.ask({}).settled = true
+    expect(await asked.next()).to.equal(undefined)
+    expect(asked.processor.isEmpty).to.equal(true)
+    asked.ask({ topics: ['orders'] }).settled = true
+    const open = asked.ask({ topics: ['payments'] })
+    expect([asked.processor.drain(), asked.processor.drain()]).to.deep.equal([[open], []])
+    asked.processor.addToQueue(open)
+    const call = await asked.next()
+    expect(asked.sent[0]!.call).to.include({ timeoutMs: CALL_TIMEOUT_MS })
+    expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([open])
   })
 
   it('has missing topics created only for who may, only as many as are admitted, after the answer', async () => {

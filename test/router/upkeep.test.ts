@@ -122,4 +122,18 @@ describe('router: what it does by itself', () => {
     expect(time.timers, 'timers').to.equal(0)
     expect(castle.router.stop(), 'stopping again').to.equal(castle.router.stop())
   })
+
+  it('answers what is open when its reference is stopped, as when it is stopped itself, and refuses what comes later', async () => {
+    start({ connectAtStart: true })
+    isAway = true
+    const waits = ask('orders')
+    await time.pass(50)
+    castle.router.ref.stop()
+    await time.pass(50)
+    expect(waits.results.map(result => result.type === 'failed' && result.code)).to.deep.equal(['shuttingDown'])
+    const late = ask('orders')
+    await time.pass(50)
+    expect(late.results.map(result => result.type === 'failed' && result.code)).to.deep.equal(['shuttingDown'])
+    await castle.router.stop()
+  })
 })
