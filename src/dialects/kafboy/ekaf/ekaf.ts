@@ -47,6 +47,7 @@ export class Ekaf {
   readonly #workers: Workers | undefined
   readonly #sync: Omit<ProduceOptions, 'partitioner'>
   readonly #async: Omit<ProduceOptions, 'partitioner'>
+  readonly #batch: Omit<ProduceOptions, 'partitioner'>
   /** Batches that a hook has in its hands. */
   #massaged = 0
   #whenMassaged: (() => void) | undefined
@@ -75,6 +76,8 @@ export class Ekaf {
     const { durability, asyncTimeoutMs } = settings
     // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
     this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
+    // Their requests have been answered: a batch waits for room as long as it would wait for Kafka.
+    this.#batch = { ...this.#async, roomWaitMs: asyncTimeoutMs }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 
@@ -180,12 +183,17 @@ export class Ekaf {
   }
 
   #handOn(topic: string, { records, partitioner, refusals }: Placed, mode: EkafMode): ProduceTicket {
-    const options = { partitioner, ...(mode === 'sync' ? this.#sync : this.#async) }
+    const options = { partitioner, ...this.#optionsOf(mode) }
     this.#downtime.began(topic, records.length)
     const handedOn = this.#deps.gateway.produce(records, options)
     const ticket = refusals === undefined ? handedOn : mergedTicket(refusals, handedOn)
     this.#follow(mode, ticket, topic, records.length)
     return ticket
+  }
+
+  #optionsOf(mode: EkafMode): Omit<ProduceOptions, 'partitioner'> {
+    if (mode === 'sync') return this.#sync
+    return mode === 'batch' ? this.#batch : this.#async
   }
 
   /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
