@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { OpenedQueue, QueueMember } from '../../src/durable/durable-queue.js'
+import { type Logger, silentLogger } from '../../src/model.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { record } from '../support/delivery-harness.js'
 import { DurableHarness, type DurableHarnessOptions } from '../support/durable-harness.js'
@@ -125,7 +126,9 @@ describe('durable: the log is opened', () => {
   })
 
   it('a second after it could not be, and refuses records with the reason until then', async () => {
-    await unopened()
+    const lines: string[] = []
+    const error = (_: object, message: string): number => lines.push(message)
+    await unopened({ log: { ...silentLogger, error } as unknown as Logger })
     harness.openErrors.push(new Error('no such disk'))
     const first = harness.send([record('orders', 'A'), record('orders', 'B')], 1_000)
     expect(first.refused).to.equal(undefined)
@@ -134,6 +137,7 @@ describe('durable: the log is opened', () => {
     expect(first.lateRefusals?.[0]).to.include({ code: 'logUnavailable', persisted: 'no', retriable: true })
     expect(first.outcomes?.map(({ type }) => type)).to.deep.equal(['failed', 'failed'])
     expect([metrics.gaugeOf('writable'), metrics.of('refused_records')]).to.deep.equal([0, 2])
+    expect(lines).to.deep.equal(['no such disk'])
     await harness.pass(999)
     const second = harness.send(record('orders', 'C'))
     expect(second.refused?.[0]?.message).to.equal('no such disk')
@@ -162,12 +166,15 @@ describe('durable: the log is opened', () => {
 
   it('never in a place that is no directory, which is told without trying', async () => {
     const file = join(directory, 'file')
-    writeFileSync(file, '')
     await unopened({ wal: { directory: join(file, 'wal') } })
+    harness.openErrors.push(new Error('another release wrote it'))
+    await harness.queue.open().catch(() => undefined)
+    writeFileSync(file, '')
+    const before = harness.opens
     expect(await harness.queue.whyUnusable()).to.match(
       /the durable log cannot use .*file.wal \(wal\.directory\): ENOTDIR/
     )
-    expect([metrics.gaugeOf('writable'), harness.opens]).to.deep.equal([0, 0])
+    expect([metrics.gaugeOf('writable'), harness.opens]).to.deep.equal([0, before])
   })
 
   it('and tells each cluster what an earlier process has left for it', async () => {
