@@ -14,9 +14,9 @@ describe('durable: after a crash', () => {
       count
     }))
   /** A batch whose answer never comes, and a process that dies. */
-  const crashAfterSending = async (written: boolean): Promise<void> => {
+  const crashAfterSending = async (written: boolean, topicId: string | undefined): Promise<void> => {
     harness = new DurableHarness({ topics: { orders: 1 } })
-    harness.router.topicIds.set('orders', 'life-1')
+    if (topicId !== undefined) harness.router.topicIds.set('orders', topicId)
     await harness.start()
     harness.send(record('orders', 'A'))
     await harness.pass(100)
@@ -30,7 +30,7 @@ describe('durable: after a crash', () => {
 
   for (const written of [true, false]) {
     it(`durable-queue: sends the identical batch again, which Kafka ${written ? 'had written' : 'had not'}`, async () => {
-      await crashAfterSending(written)
+      await crashAfterSending(written, 'life-1')
       await harness.start()
       harness.send(record('orders', 'D'))
       await harness.pass(1_000)
@@ -45,7 +45,7 @@ describe('durable: after a crash', () => {
   }
 
   it('durable-queue: takes a new identity when another cluster answers', async () => {
-    await crashAfterSending(true)
+    await crashAfterSending(true, 'life-1')
     harness.clusterId = 'cluster-2'
     harness.router.wipe({ orders: 1 })
     await harness.start()
@@ -56,7 +56,7 @@ describe('durable: after a crash', () => {
   })
 
   it('durable-queue: takes a new identity when the topic was made anew', async () => {
-    await crashAfterSending(true)
+    await crashAfterSending(true, 'life-1')
     harness.router.topics.delete('orders')
     harness.router.create('orders', 1)
     harness.router.topicIds.set('orders', 'life-2')
@@ -66,8 +66,26 @@ describe('durable: after a crash', () => {
     expect(harness.router.partition('orders', 0).values).to.deep.equal(['B', 'C'])
   })
 
+  for (const [before, after] of [
+    [undefined, 'life-1'],
+    ['life-1', undefined]
+  ] as const) {
+    it(`durable-queue: sends the identical batch again when brokers tell ${after === undefined ? 'no id of the topic any more' : 'an id of the topic since'}`, async () => {
+      await crashAfterSending(true, before)
+      if (after === undefined) harness.router.topicIds.clear()
+      else harness.router.topicIds.set('orders', after)
+      await harness.start()
+      await harness.pass(1_000)
+      expect(attempts().slice(1)).to.deep.equal([
+        { producerId: 1n, epoch: 0, baseSequence: 1, count: 2 },
+        { producerId: 1n, epoch: 0, baseSequence: 1, count: 2 }
+      ])
+      expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B', 'C'])
+    })
+  }
+
   it('durable-queue: sends a batch again, at the cost of a copy, when Kafka has forgotten its producer', async () => {
-    await crashAfterSending(true)
+    await crashAfterSending(true, 'life-1')
     harness.router.partition('orders', 0).forgetProducers()
     await harness.start()
     await harness.pass(5_000)
@@ -78,7 +96,7 @@ describe('durable: after a crash', () => {
     let isAllThere = false
     for (let at = 64; !isAllThere; at++) {
       harness?.restore()
-      await crashAfterSending(false)
+      await crashAfterSending(false, 'life-1')
       const slab = harness.disk.directory.list().find(name => name.endsWith('.slab'))!
       harness.disk.patch(slab, bytes => {
         isAllThere = at >= bytes.length
