@@ -46,7 +46,7 @@ describe('the room for records that wait for the disk', () => {
     })
 
   it('is used by what waits, before the log is open and after, and tells when it is free again', async () => {
-    expect(queue.room).to.include({ maxBytes: 64 * KIB, usedBytes: 0, stuckBytes: 0 })
+    expect(queue.room).to.include({ maxBytes: 64 * KIB, usedBytes: 0, stuckBytes: 0, setting: 'wal.maxWaitingBytes' })
     let freed = 0
     queue.room.onFreed(() => freed++)
     for (const when of ['before it is open', 'after']) {

@@ -47,6 +47,7 @@ describe('durable: memory for records that were read from the log', () => {
     expect(clock.countTimers(), 'nobody waits').to.equal(0)
     memory.starve(starvedAs('c'))
     memory.hold(5)
+    memory.hold(0)
     expect(clock.countTimers(), 'nothing was given back').to.equal(0)
   })
 

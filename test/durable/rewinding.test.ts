@@ -62,4 +62,23 @@ describe('durable: records that are read again', () => {
     await harness.pass(5_000)
     expect(numbersOf()).to.deep.equal([6, 0, 1, 2, 3, 4, 5])
   })
+
+  it('durable-queue: send no record twice that is on its way behind more than one read of others', async () => {
+    count = 0
+    harness = new DurableHarness({ topics: { orders: 2 }, wal: { slabBytes: 8 * KIB * KIB } })
+    await harness.start()
+    for (const partition of [0, 1]) harness.router.partition('orders', partition).script.push({ type: 'hold' })
+    harness.send(next(null, 0))
+    await harness.pass(100)
+    for (let at = 0; at < 28; at++) harness.send({ ...next(null, 0), value: `${count - 1} ${'x'.repeat(64 * KIB)}` })
+    harness.send(next(null, 1))
+    await harness.pass(100)
+    expect(harness.router.partition('orders', 1).attempts).to.have.length(1)
+    growTo(3)
+    await harness.pass(500)
+    harness.router.release()
+    await harness.pass(5_000)
+    expect(numbersOf().sort((one, other) => one - other)).to.deep.equal(Array.from({ length: 30 }, (_, at) => at))
+    expect(harness.router.partition('orders', 1).attempts, 'sent once').to.have.length(1)
+  })
 })
