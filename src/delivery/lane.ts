@@ -367,7 +367,9 @@ export class Lane implements ScheduledLane {
   #giveUpWaiting(head: Batch): void {
     const error = new Error('the router did not answer')
     this.#log.notAnswered(error)
-    this.#answered(head, { type: 'unanswered', error })
+    const isUnsent = this.#answer.recall()
+    const notSent = { type: 'notSent', reason: 'noLeader', message: error.message } as const
+    this.#answered(head, isUnsent ? notSent : { type: 'unanswered', error })
   }
 
   #expireHead(head: Batch): void {

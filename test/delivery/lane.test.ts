@@ -252,6 +252,21 @@ describe('delivery: a lane', () => {
     expect(stage.counters.delivered, 'a late answer is not heard').to.equal(0)
   })
 
+  it('knows that nothing was written when it takes a batch back that the Router did not answer', async () => {
+    for (const [isBack, persisted] of [
+      [true, 'no'],
+      [false, 'unknown']
+    ] as const) {
+      start({ answerTimeoutMs: 3_000, timeoutMs: 3_000 })
+      const ticket = stage.append('A')
+      stage.requireBatch().recall = () => isBack
+      await stage.pass(3_000)
+      stage.tick()
+      expect(await outcomesOf(ticket)).to.deep.equal([`timedOut, ${persisted}`])
+      stage.restore()
+    }
+  })
+
   it('gives a batch up when its time is over, and fences it where it may turn up', async () => {
     for (const isLost of [true, false]) {
       start({ timeoutMs: 2_000 })
