@@ -4,6 +4,7 @@ import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { Demand } from './demand.js'
 import { GroupMember } from './group-member.js'
+import { HandOvers } from './hand-overs.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
@@ -56,8 +57,7 @@ export class GroupConsumer {
   readonly #refusals: Refusals
   #isEnded = false
   #stopping = false
-  /** Looks whether the hand-over that is under way can go on. */
-  #checkHandOver: () => void = () => {}
+  readonly #handOvers = new HandOvers()
 
   constructor(options: GroupConsumerOptions) {
     const { hands, settings } = options
@@ -121,6 +121,7 @@ export class GroupConsumer {
       consumer.stop(failure)
     }
     this.#topics.clear()
+    this.#handOvers.cancel()
     this.#committer.stop()
     this.#member.leave(() => {})
   }
@@ -183,7 +184,7 @@ export class GroupConsumer {
       submit: source => this.#committer.submit(topicPartition, source),
       demand,
       onRefused: failure => this.#refuseTopic(topicPartition.topic, failure),
-      onSettled: () => this.#checkHandOver()
+      onSettled: () => this.#handOvers.check()
     })
   }
 
@@ -226,25 +227,15 @@ export class GroupConsumer {
     const { hands, settings } = this.#options
     const consumers = this.#consumers
     for (const consumer of consumers) consumer.pause()
-    const commit = (): void => {
-      this.#checkHandOver = () => {}
-      grace.cancel()
-      let isOver = false
-      const once = (): void => {
-        if (isOver) return
-        isOver = true
-        limit.cancel()
-        ready()
-      }
-      const limit = hands.after(settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE, once)
-      this.#committer.flush(once)
-    }
     const waitMs = Math.max(0, ...consumers.map(consumer => consumer.waitMs()))
-    const grace = hands.after(Math.min(graceMs, waitMs), commit)
-    this.#checkHandOver = () => {
-      if (consumers.every(consumer => consumer.pending === 0)) commit()
-    }
-    this.#checkHandOver()
+    this.#handOvers.begin({
+      hands,
+      graceMs: Math.min(graceMs, waitMs),
+      commitLimitMs: settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE,
+      isSettled: () => consumers.every(consumer => consumer.pending === 0),
+      commit: done => this.#committer.flush(done),
+      ready
+    })
   }
 
   get #consumers(): readonly TopicConsumer[] {
@@ -307,6 +298,7 @@ export class GroupConsumer {
     this.#member.leave(() => {
       if (this.#topics.size > 0 || this.#stopping) return
       this.#isEnded = true
+      this.#handOvers.cancel()
       this.#options.onEnded()
     })
   }
@@ -335,6 +327,7 @@ export class GroupConsumer {
   /** A static member does not leave: when it comes back in time, it keeps its partitions. */
   #leaveForGood(onStopped: () => void): void {
     for (const [name, topic] of [...this.#topics]) this.#remove(name, topic)
+    this.#handOvers.cancel()
     this.#committer.stop()
     if (this.#options.settings.instanceId === undefined) this.#member.leave(onStopped)
     else {

@@ -368,6 +368,34 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.world.newly('fetchData'), harness.world.newly('joinGroup')]).to.deep.equal([0, 0])
   })
 
+  const harnessInRebalance = (handOverMs: number): { harness: GroupHarness; message: ConsumedMessage } => {
+    const harness = new GroupHarness({ handOverMs })
+    const message = harness.next()
+    const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
+    harness.world.answers.push({ kind: 'heartbeat', result: rebalancing })
+    harness.world.pass(defaultConsumerSettings.heartbeatIntervalMs)
+    return { harness, message }
+  }
+
+  it('leaves no timer behind when it stops in the middle of a rebalance', () => {
+    const { harness } = harnessInRebalance(ACK_MS)
+    harness.stop(10)
+    harness.world.pass(10)
+    expect(harness.stoppedAt).not.to.equal(undefined)
+    expect(harness.world.timersLeft).to.equal(0)
+  })
+
+  it('stops with the last ack, also when a rebalance has waited for it in vain', () => {
+    const { harness, message } = harnessInRebalance(100)
+    harness.stop(1_000)
+    harness.world.pass(200)
+    expect(harness.stoppedAt).to.equal(undefined)
+    message.ack()
+    harness.world.pass(1)
+    expect(harness.stoppedAt).not.to.equal(undefined)
+    expect(harness.world.committed?.offset).to.equal(1)
+  })
+
   it('answers requests with the reason when it cannot be joined', () => {
     const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
     const reason = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false, message: 'no' }

@@ -66,6 +66,10 @@ export class GroupWorld implements GroupHands {
   })
   readonly watchTopics: GroupHands['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
 
+  get timersLeft(): number {
+    return this.#timers.length
+  }
+
   write(...offsets: readonly Offset[]): void {
     this.offsets.push(...offsets)
     this.logEnd = Math.max(this.logEnd, ...offsets.map(offset => offset + 1))
