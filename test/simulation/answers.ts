@@ -66,6 +66,12 @@ export class Answers {
     }
   }
 
+  /** What a process has been asked before and has not answered. */
+  openOf(host: Host, beforeMs: number): readonly string[] {
+    const open = [...this.#open].filter(question => question.host === host && question.askedAt < beforeMs)
+    return open.map(({ what }) => what)
+  }
+
   /** Notes what has no answer and should have one by now. */
   checkOpen(): void {
     for (const { what, dueAt, askedAt } of this.#open) {

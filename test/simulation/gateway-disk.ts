@@ -39,6 +39,8 @@ export class GatewayDisk {
   /** Of each start; the last one is in use. */
   readonly #stores: LogStore[] = []
   #options: (LogStoreOptions & WalSettings) | undefined
+  /** Files that earlier processes had open when they were killed. */
+  #filesOfKilled = 0
   /** Records that were not in Kafka when bits flipped, all flips together. */
   #mayBeDamaged = 0
 
@@ -57,6 +59,11 @@ export class GatewayDisk {
   /** In the log, and not in Kafka as far as the log knows. */
   get openRecords(): number {
     return this.#stores.at(-1)?.stats.openEntries ?? 0
+  }
+
+  /** Of the process that is there, or was the last one. */
+  get filesLeftOpen(): number {
+    return this.disk.openFiles - this.#filesOfKilled
   }
 
   boundsProblem(): string | undefined {
@@ -146,6 +153,7 @@ export class GatewayDisk {
       newSalt: () => this.#random.between(0, 2 ** 32 - 1),
       report: () => undefined
     }
+    this.#filesOfKilled = this.disk.openFiles
     const store = new LogStore(options)
     this.#options = options
     this.#stores.push(store)

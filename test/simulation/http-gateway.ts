@@ -2,6 +2,7 @@ import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/model.js'
 import type { GatewayDisk } from './gateway-disk.js'
+import type { Outages } from './outages.js'
 import type { SimulatedProcess } from './process.js'
 import { HttpConnection, requestText } from './workloads/http-connection.js'
 import type { Host } from './world/host.js'
@@ -10,6 +11,7 @@ import type { World } from './world/world.js'
 export const GATEWAY_PORT = 8_080
 const START_LIMIT_MS = 5_000
 const RESTART_MS = 1_000
+const DEFAULT_GRACE_MS = 10_000
 
 /** Counts the request that asks for it, too. */
 const IN_FLIGHT = 'castellan_http_requests_in_flight'
@@ -31,8 +33,10 @@ export interface HttpGatewayOptions {
   readonly disk?: GatewayDisk | undefined
   /** The one behind it is that of management. Default {@link GATEWAY_PORT}. */
   readonly port?: number
-  /** Told when the process has ended without having been asked to. */
-  onKilled(host: Host): void
+  /** Told when it is killed, stops and starts. */
+  readonly outages: Outages
+  /** Told when the process has ended. @param mostLost records that it says it takes along; absent: it was killed */
+  onEnded?(mostLost?: number): void
 }
 
 /** The whole gateway with its HTTP ports, in a process of its own that can be killed and comes back. */
@@ -72,6 +76,11 @@ export class HttpGateway implements SimulatedProcess {
     return this.#host
   }
 
+  /** It has started, and has not been asked to stop since. */
+  get isThere(): boolean {
+    return this.#app !== undefined
+  }
+
   async held(): Promise<Record<string, number>> {
     if (this.#app === undefined) return { 'its start': 1 }
     const text = await this.#world.start(this.#scraper, () => scrape(this.port + 1))
@@ -93,9 +102,30 @@ export class HttpGateway implements SimulatedProcess {
 
   kill(): (() => void) | undefined {
     if (this.#isDead) return undefined
-    this.#options.onKilled(this.#host)
+    this.#options.outages.killed(this.#host)
+    this.#options.onEnded?.()
     this.#bury()
     return () => void this.#start()
+  }
+
+  shutDown(): (() => void) | undefined {
+    if (this.#app === undefined) return undefined
+    const ended = this.#shutDown(this.#app)
+    this.#app = undefined
+    return () => void ended.then(() => this.#start())
+  }
+
+  /** Resolves when the process has ended; never when it is killed before. */
+  async #shutDown(app: App): Promise<void> {
+    const { outages, disk, settings, onEnded } = this.#options
+    const host = this.#host
+    const graceMs = Number(settings['shutdown.graceMs'] ?? DEFAULT_GRACE_MS)
+    outages.stops(host, { graceMs, drainMs: Number(settings['shutdown.drainMs'] ?? 0) })
+    const { lostRecords } = await this.#world.start(host, () => app.stop())
+    await outages.stopped(host, lostRecords, disk)
+    if (host !== this.#host) return new Promise(() => undefined)
+    onEnded?.(lostRecords)
+    this.#bury()
   }
 
   #bury(): void {
@@ -129,6 +159,7 @@ export class HttpGateway implements SimulatedProcess {
     await starting.then(
       app => {
         this.#app = app
+        this.#options.outages.started()
       },
       error => this.#failed(host, error)
     )

@@ -20,4 +20,10 @@ export interface SimulatedProcess {
    * @returns starts a new one; undefined: it has ended before
    */
   kill?(): (() => void) | undefined
+  /**
+   * Asks the process to stop, as SIGTERM does. Absent: it is not made for that.
+   *
+   * @returns starts a new one, as soon as it has ended; undefined: it is not there, or stops already
+   */
+  shutDown?(): (() => void) | undefined
 }

@@ -45,6 +45,8 @@ export class SimulatedDisk {
   operationsLeft = Number.POSITIVE_INFINITY
   syncs = 0
   readBytes = 0
+  /** Those of dead processes count, too. */
+  openFiles = 0
   readonly #root = newFolder()
 
   get directory(): LogDirectory {
@@ -199,6 +201,7 @@ class SimulatedFile implements LogFile {
     this.#disk = disk
     this.#inode = inode
     this.#name = name
+    disk.openFiles++
   }
 
   get sizeBytes(): number {
@@ -265,6 +268,7 @@ class SimulatedFile implements LogFile {
   close(): void {
     this.#check()
     this.#isOpen = false
+    this.#disk.openFiles--
   }
 
   #check(): void {

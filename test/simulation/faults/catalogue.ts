@@ -2,10 +2,18 @@ import { harmlessBrokerFaults } from './broker-faults.js'
 import { diskFaults } from './disk-faults.js'
 import type { FaultKind } from './fault.js'
 import { harmlessNetworkFaults, networkFaults } from './network-faults.js'
+import { processFaults } from './process-faults.js'
 import { harmlessProtocolFaults, protocolFaults } from './protocol-faults.js'
 import { topicFaults } from './topic-faults.js'
 
-const all = { ...networkFaults, ...harmlessBrokerFaults, ...protocolFaults, ...topicFaults, ...diskFaults }
+const all = {
+  ...networkFaults,
+  ...harmlessBrokerFaults,
+  ...protocolFaults,
+  ...topicFaults,
+  ...diskFaults,
+  ...processFaults
+}
 
 export type FaultName = keyof typeof all
 

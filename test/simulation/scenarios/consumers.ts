@@ -1,6 +1,7 @@
 import { History } from '../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
+import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { someGatewaySettings } from '../settings.js'
 import { GroupProgress } from '../workloads/group-progress.js'
@@ -30,12 +31,11 @@ async function build(setting: Setting): Promise<Cast> {
     'consumer.handOverMs': String(draw.pick([0, 1_000, 5_000])),
     'consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))
   }
-  const onKilled = answers.forget.bind(answers)
   const member = (name: string, port: number): Promise<HttpGateway> =>
     HttpGateway.start(world, name, {
       bootstrap: brokers.bootstrap,
       settings: { ...someGatewaySettings(random(`settings of ${name}`)), ...settings },
-      onKilled,
+      outages: new Outages(world, answers, name),
       port
     })
   const members = [await member('left', GATEWAY_PORT), await member('right', GATEWAY_PORT + PORTS_APART)]
@@ -56,6 +56,8 @@ async function build(setting: Setting): Promise<Cast> {
       progress,
       random: random(name),
       trace: world.trace,
+      now: () => world.time.now,
+      mayHangUp: () => true,
       onHost
     })
   }

@@ -2,11 +2,12 @@ import { History } from '../../support/history-checker.js'
 import { AcceptedRecords } from '../accepted-records.js'
 import type { GatewayDisk } from '../gateway-disk.js'
 import { HttpGateway } from '../http-gateway.js'
+import { Outages } from '../outages.js'
 import { idOf } from '../record-text.js'
 import type { Setting } from '../scenario.js'
 import { someGatewaySettings, someLogSettings } from '../settings.js'
-import { type Manners, Pusher, type PusherOptions } from '../workloads/pusher.js'
-import type { Host } from '../world/host.js'
+import { Pusher } from '../workloads/pusher.js'
+import type { Manners, PusherOptions } from '../workloads/pusher-options.js'
 import { logOf } from './library.js'
 
 const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
@@ -25,6 +26,7 @@ type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 /** A gateway, those who push records to it, and what they know of them. */
 export interface PushedGateway {
   readonly gateway: HttpGateway
+  readonly outages: Outages
   readonly history: History
   /** When its process ended. Simulated milliseconds. */
   readonly killedAt: readonly number[]
@@ -41,16 +43,16 @@ export async function openGateway(
   const history = new History()
   const accepted = new AcceptedRecords()
   const killedAt: number[] = []
-  const onKilled = (host: Host): void => {
+  const outages = new Outages(world, answers, 'gateway')
+  const onEnded = (mostLost?: number): void => {
     killedAt.push(world.time.now)
-    accepted.ended(world.time.now)
-    answers.forget(host)
+    accepted.ended(world.time.now, mostLost)
   }
   let idsInKafka: ReadonlySet<string | undefined> | undefined
   const isInKafka = (id: string): boolean => (idsInKafka ??= new Set(logOf(brokers).map(idOf))).has(id)
   const drawn = random('settings of the gateway')
   const all = { ...someGatewaySettings(drawn), ...(disk && someLogSettings(drawn)), ...settings }
-  const options = { bootstrap: brokers.bootstrap, settings: all, onKilled, disk }
+  const options = { bootstrap: brokers.bootstrap, settings: all, outages, onEnded, disk }
   const gateway = await HttpGateway.start(world, 'gateway', options)
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
@@ -68,9 +70,10 @@ export async function openGateway(
         random: random(name),
         now: () => world.time.now,
         accepted,
-        isInKafka
+        isInKafka,
+        mayHangUp: sentAt => outages.mayHangUp(sentAt)
       }
     )
   }
-  return { gateway, history, killedAt, pusher }
+  return { gateway, outages, history, killedAt, pusher }
 }

@@ -9,6 +9,7 @@ import { groups } from './groups.js'
 import { grown } from './grown.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { kafboy, killed, pixy, push } from './push.js'
+import { stopping } from './stopping.js'
 import { switched } from './switched.js'
 import { topics } from './topics.js'
 
@@ -35,7 +36,8 @@ const scenarios: readonly Scenario[] = [
   flipped,
   pixy,
   switched,
-  grown
+  grown,
+  stopping
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -46,10 +48,11 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [elsewhere.name, switched.name],
   [topics.name, grown.name]
 ])
-const sharers = new Set(sharing.values())
+/** Those that have no turn of their own, or are run by their name only. */
+const others: ReadonlySet<string> = new Set([...sharing.values(), stopping.name])
 
 /** Those that seeds take in turn. */
-const inTurn = scenarioNames.filter(name => !sharers.has(name))
+const inTurn = scenarioNames.filter(name => !others.has(name))
 
 /** The scenario of a seed when none is named. */
 export function scenarioOfSeed(seed: number): string {

@@ -10,19 +10,24 @@ export interface GroupProgressOptions {
   readonly groupId: string
   readonly topic: string
   readonly partitions: number
+  /** Written in the end, when the group is at rest. Default: some, one soon after the other. */
+  readonly last?: { readonly records: number; readonly pauseMs: number }
+  /** Members come and go meanwhile in order: what was not acknowledged by then is offered again. */
+  readonly moves?: boolean
 }
 
 const LOOK_EVERY_MS = 300
 const TIMEOUT_MS = 5_000
 /** Members that are gone are forgotten by then, and those that stayed have shared the partitions. */
 const REST_MS = 20_000
-const LAST_RECORDS = 20
-const LAST_PAUSE_MS = 30
+const LAST = { records: 20, pauseMs: 30 }
 
 interface Progress {
   /** What was offered, by offset. */
   readonly offered: Map<number, string>
   readonly acked: Set<number>
+  /** Of which the gateway has said so. */
+  readonly confirmed: Set<number>
   /** Everything below is acknowledged. */
   ackedUpTo: number
   /** Seen last at the coordinator. */
@@ -57,6 +62,7 @@ export class GroupProgress implements Workload {
     this.#partitions = Array.from({ length: options.partitions }, () => ({
       offered: new Map(),
       acked: new Set(),
+      confirmed: new Set(),
       ackedUpTo: 0,
       committed: -1,
       lastRoundFrom: Number.POSITIVE_INFINITY
@@ -70,10 +76,12 @@ export class GroupProgress implements Workload {
 
   /** @returns whether it was offered before */
   offered(partition: number, offset: number, value: string): boolean {
-    const { offered, lastRoundFrom } = this.#partitions[partition]!
+    const { offered, confirmed, lastRoundFrom } = this.#partitions[partition]!
     const before = offered.get(offset)
     if (before !== undefined && before !== value) this.#violated('misread', `${partition}@${offset} is two records`)
-    if (before !== undefined && offset >= lastRoundFrom) this.#violated('offered twice', `${partition}@${offset}`)
+    const isDone = this.#options.moves !== true || confirmed.has(offset)
+    if (before !== undefined && offset >= lastRoundFrom && isDone)
+      this.#violated('offered twice', `${partition}@${offset}`)
     offered.set(offset, value)
     return before !== undefined
   }
@@ -82,6 +90,11 @@ export class GroupProgress implements Workload {
     const progress = this.#partitions[partition]!
     progress.acked.add(offset)
     while (progress.acked.has(progress.ackedUpTo)) progress.ackedUpTo++
+  }
+
+  /** The gateway has said that it has the acknowledgement. */
+  confirmed(partition: number, offset: number): void {
+    this.#partitions[partition]!.confirmed.add(offset)
   }
 
   /** The acknowledgement of every record that is there has been seen as a committed offset. */
@@ -96,7 +109,7 @@ export class GroupProgress implements Workload {
     setTimeout(() => {
       this.#partitions.forEach((progress, partition) => (progress.lastRoundFrom = this.#endOf(partition)))
       this.#lastRound = 'written'
-      this.#writeUntil(LAST_RECORDS, succeeded)
+      this.#writeUntil((this.#options.last ?? LAST).records, succeeded)
     }, REST_MS)
   }
 
@@ -112,7 +125,7 @@ export class GroupProgress implements Workload {
       .then(([outcome]) => {
         const isThere = outcome!.type === 'delivered'
         history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true, isAssumed: true })
-        setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), LAST_PAUSE_MS)
+        setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), (this.#options.last ?? LAST).pauseMs)
       })
   }
 

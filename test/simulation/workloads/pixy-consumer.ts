@@ -28,6 +28,9 @@ export interface PixyConsumerDeps {
   readonly progress: GroupProgress
   readonly random: SeededRandom
   readonly trace: Trace
+  now(): number
+  /** Whether a request that was sent then may lose its connection now. */
+  mayHangUp(sentAt: number): boolean
   /** Does something on the client's host. */
   onHost(action: () => void): void
 }
@@ -65,6 +68,7 @@ export class PixyConsumer implements Workload {
   #connection: HttpConnection | undefined
   #onAnswer: Answered | undefined
   #onTime: (() => boolean) | undefined
+  #sentAt = 0
   #isBusy = false
   #isStopped = false
 
@@ -115,10 +119,11 @@ export class PixyConsumer implements Workload {
     if (done !== undefined) progress.acked(done.partition, done.offset)
     this.counts.asked!++
     const path = `/pixy/topics/${topic}/messages?group=${groupId}&timestamp&${ack}`
-    this.#send('consumes', requestText('GET', path), longPollMs, response => this.#consumed(response))
+    this.#send('consumes', requestText('GET', path), longPollMs, response => this.#consumed(response, done))
   }
 
-  #consumed({ status, body }: HttpResponse): void {
+  #consumed({ status, body }: HttpResponse, done: Message | undefined): void {
+    if (done !== undefined && (status === OK || status === NOTHING_CAME)) this.#confirmed(done)
     this.counts[status] = (this.counts[status] ?? 0) + 1
     if (status !== OK) return void this.#consumeIn(status === NOTHING_CAME ? 0 : AGAIN_AFTER_FAILURE_MS)
     const { random, progress, trace } = this.#deps
@@ -140,8 +145,13 @@ export class PixyConsumer implements Workload {
     const path = `/pixy/topics/${topic}/acks?group=${groupId}&partition=${partition}&offset=${offset}`
     this.#send('acknowledges', requestText('POST', path, ''), ACK_TIMEOUT_MS, ({ status }) => {
       this.counts[`ack ${status}`] = (this.counts[`ack ${status}`] ?? 0) + 1
+      if (status === OK) this.#confirmed(message)
       this.#consume()
     })
+  }
+
+  #confirmed({ partition, offset }: Message): void {
+    this.#deps.progress.confirmed(partition, offset)
   }
 
   #consumeIn(pauseMs: number): void {
@@ -153,6 +163,7 @@ export class PixyConsumer implements Workload {
     if (this.#connection === undefined) this.#connect()
     this.#onAnswer = onAnswer
     this.#onTime = answers.ask(`${this.name} ${what}`, timeoutMs, gateway.host)
+    this.#sentAt = this.#deps.now()
     this.#connection!.send(text)
   }
 
@@ -169,8 +180,7 @@ export class PixyConsumer implements Workload {
   #answered(response: HttpResponse): void {
     const onAnswer = this.#onAnswer
     this.#onAnswer = undefined
-    if (onAnswer === undefined)
-      this.#violations.push({ rule: 'answered twice', what: `${this.name} ${response.status}` })
+    if (onAnswer === undefined) this.#violated('answered twice', `${response.status}`)
     else if (this.#onTime!()) onAnswer(response)
   }
 
@@ -181,7 +191,12 @@ export class PixyConsumer implements Workload {
     if (this.#onAnswer === undefined) return
     this.#onAnswer = undefined
     this.#onTime!()
+    if (!this.#deps.mayHangUp(this.#sentAt)) this.#violated('hung up', `asked at ${this.#sentAt}`)
     this.#consumeIn(RECONNECT_MS)
+  }
+
+  #violated(rule: string, what: string): void {
+    this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
 }
 

@@ -21,6 +21,8 @@ export interface ProduceApi {
   readonly takes: 'one' | 'several' | 'severalOfOneTopic'
   /** What it carries are characters in UTF-8, not bytes of any kind. */
   readonly carriesText: boolean
+  /** A connection on which nothing was sent for so long is closed, also while a request waits. Absent: it is not. */
+  readonly silenceLimitMs?: number
   /** @param waits the answer comes when Kafka has answered */
   requestOf(records: readonly ClientRecord[], waits: boolean): string
   /** What the answer to a request that waits says of each of so many records, beside its headers. */
@@ -59,7 +61,11 @@ export const kprfApi: ProduceApi = {
   }
 }
 
+/** Its silence is looked at in intervals. */
+const ARION_SILENCE_MS = 15_000 * 0.9
+
 export const arionApi: ProduceApi = {
+  silenceLimitMs: ARION_SILENCE_MS,
   takes: 'one',
   carriesText: false,
   requestOf: ([record], waits) => {

@@ -1,64 +1,14 @@
-import type { History, Outcome } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
-import type { AcceptedRecords } from '../accepted-records.js'
-import type { Answers } from '../answers.js'
+import type { Outcome } from '../../support/history-checker.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
-import type { SimulatedProcess } from '../process.js'
 import { filler } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
-import type { Trace } from '../world/trace.js'
 import { certaintiesIn, neverRead, PERSISTED } from './certainties.js'
 import { HttpConnection, type HttpResponse } from './http-connection.js'
-import type { ClientRecord, ProduceApi, ToldRecord } from './produce-api.js'
-
-/** How a client behaves besides pushing. */
-export type Manners =
-  /** One request at a time, read to the end. */
-  | 'polite'
-  /** Several requests without waiting for answers. */
-  | 'pipelining'
-  /** A few bytes at a time. */
-  | 'slow'
-  /** Leaves in the middle of a request, or before its answer. */
-  | 'cutting'
-  /** Sends and does not read. */
-  | 'deaf'
-
-export interface PusherOptions {
-  readonly name: string
-  readonly manners: Manners
-  readonly api: ProduceApi
-  readonly topics: readonly string[]
-  readonly keys: number
-  readonly pauseMs: readonly [number, number]
-  readonly maxRecords: number
-  readonly maxValueBytes: number
-  /** Of a hundred requests. */
-  readonly syncPercent: number
-  /** A synchronous request has its answer by then. Absent: when Kafka has the record, whenever that is. */
-  readonly answeredWithinMs?: number
-  /** An asynchronous request has its answer by then. */
-  readonly acceptedWithinMs?: number
-  /** What is accepted survives the death of the gateway. */
-  readonly isDurable?: boolean
-}
-
-export interface PusherDeps {
-  readonly host: Host
-  readonly gateway: SimulatedProcess
-  readonly answers: Answers
-  readonly history: History
-  readonly trace: Trace
-  readonly random: SeededRandom
-  /** Simulated milliseconds. */
-  now(): number
-  /** What the gateway has in memory, or had when it ended. */
-  readonly accepted: AcceptedRecords
-  isInKafka(id: string): boolean
-}
+import type { ClientRecord, ToldRecord } from './produce-api.js'
+import type { PusherDeps, PusherOptions } from './pusher-options.js'
 
 interface SentRecord {
   readonly id: string
@@ -69,10 +19,11 @@ interface SentRecord {
 interface Request {
   readonly records: readonly SentRecord[]
   readonly isSync: boolean
-  readonly sentAt: number
-  /** The process that has it, and for how long it had stood still when it was sent. */
+  /** When the last of it was sent, as far as it was. */
+  sentAt: number
+  /** The process that has it, and for how long it had stood still then. */
   readonly gateway: Host
-  readonly heldUpMs: number
+  heldUpMs: number
   /** All of it has been sent. */
   isWhole: boolean
   /** Told when the answer comes; undefined: nobody waits for it yet, since the request before it has none. */
@@ -196,11 +147,18 @@ export class Pusher implements Workload {
     if (this.#connection !== connection) return
     this.#connection = undefined
     this.#isSending = false
-    for (const { records, answered } of this.#open.splice(0)) {
+    for (const { records, answered, isWhole, sentAt } of this.#open.splice(0)) {
       answered?.()
+      const isOurDoing = this.#options.manners === 'deaf' || !isWhole || this.#options.seesHangUps !== true
+      if (!isOurDoing && !this.#mayHangUp(sentAt)) this.#violated('hung up', `${records[0]!.id}, sent at ${sentAt}`)
       this.counts['cut off']! += records.length
       for (const { id } of records) this.#complete(id, { type: 'unknown', answered: false })
     }
+  }
+
+  #mayHangUp(sentAt: number): boolean {
+    const { silenceLimitMs = Number.POSITIVE_INFINITY } = this.#options.api
+    return this.#deps.mayHangUp(sentAt) || this.#deps.now() - sentAt >= silenceLimitMs
   }
 
   #push(): void {
@@ -281,6 +239,8 @@ export class Pusher implements Workload {
       else {
         this.#isSending = false
         request.isWhole = true
+        request.sentAt = this.#deps.now()
+        request.heldUpMs = request.gateway.heldUpMs
         this.#awaitFirst()
       }
     }

@@ -8,6 +8,8 @@ export class Task {
   readonly what: string
   /** Undefined: it was cancelled, or has run. */
   run: (() => void) | undefined
+  /** It keeps its process alive. */
+  isRef = true
 
   constructor(at: number, order: number, host: Host | undefined, what: string, run: () => void) {
     this.at = at

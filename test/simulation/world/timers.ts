@@ -28,12 +28,10 @@ export class SimulatedTimer {
   }
 
   ref(): this {
-    this.#isRef = true
-    return this
+    return this.#setRef(true)
   }
   unref(): this {
-    this.#isRef = false
-    return this
+    return this.#setRef(false)
   }
   hasRef(): boolean {
     return this.#isRef
@@ -52,8 +50,15 @@ export class SimulatedTimer {
     this.close()
   }
 
+  #setRef(isRef: boolean): this {
+    this.#isRef = isRef
+    if (this.#task !== undefined) this.#task.isRef = isRef
+    return this
+  }
+
   #start(): void {
     this.#task = this.#time.scheduleTimer(this.#delayMs, this.#host, () => this.#fire())
+    this.#task.isRef = this.#isRef
   }
 
   #fire(): void {
