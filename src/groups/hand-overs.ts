@@ -56,7 +56,7 @@ export class HandOvers {
     for (const handOver of [...this.#open]) handOver.check()
   }
 
-  /** The member has gone: nobody waits any more. */
+  /** Ends all of them without a word: the member has left the group. */
   cancel(): void {
     for (const handOver of this.#open) handOver.cancel()
     this.#open.clear()
