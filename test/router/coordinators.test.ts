@@ -3,7 +3,14 @@ import type { FetchConsumerOffsetResult } from '../../src/operations.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { CastleRouter, Inbox } from '../support/castle-router.js'
 import { FakeTime } from '../support/fake-time.js'
-import { coordinatorReply, metadataOf, offsetFetchReply, ScriptedCluster } from '../support/scripted-client.js'
+import {
+  coordinatorReply,
+  listOffsetsReply,
+  metadataOf,
+  offsetFetchReply,
+  ScriptedCluster,
+  type ScriptedTopic
+} from '../support/scripted-client.js'
 
 const at = { topic: 'orders', partition: 0 }
 
@@ -116,5 +123,21 @@ describe('router: coordinators of groups', () => {
     await time.pass(100)
     expect([typesOf(refused), waits.results]).to.deep.equal([['failed'], []])
     expect(castle.router.stats().parked).to.equal(1)
+  })
+
+  it('that nobody waits for any more are no reason to give up a topic that is called like the group', async () => {
+    answer = { nodeId: -1, errorCode: errorCodes.COORDINATOR_NOT_AVAILABLE }
+    let told: ScriptedTopic = { errorCode: errorCodes.LEADER_NOT_AVAILABLE }
+    cluster.always(0, 'metadata', () => metadataOf(cluster.nodes, { billing: told }))
+    cluster.always(1, 'listOffsets', listOffsetsReply(cluster, -1, 0, 7))
+    const waits = new Inbox<'fetchOffset'>()
+    const topicPartition = { topic: 'billing', partition: 0 }
+    castle.tell(waits, { type: 'fetchOffset', topicPartition, offsetType: 'latest', timeoutMs: 5_000 })
+    const late = ask('billing', 300)
+    await time.pass(400)
+    expect([typesOf(late), waits.results]).to.deep.equal([['timedOut'], []])
+    told = { partitions: { 0: { leaderId: 1 } } }
+    await time.pass(2_000, 20)
+    expect(waits.results.map(({ type }) => type)).to.deep.equal(['success'])
   })
 })

@@ -115,6 +115,14 @@ describe('missing topics', () => {
       expect(newsAt(TIMEOUT_MS, true)).to.equal('missing')
     })
 
+    it('stay missing for a while although they are asked for once more meanwhile', () => {
+      miss(0, true)
+      miss(TIMEOUT_MS, true)
+      miss(TIMEOUT_MS + 10, true)
+      expect(missing.admitCreation('orders', 2 * TIMEOUT_MS)).to.equal(true)
+      expect(isMissing(2 * TIMEOUT_MS, true)).to.equal(true)
+    })
+
     it('begin a new try after the last one was believed and forgotten, or lies far back', () => {
       miss(0, true)
       miss(TIMEOUT_MS, true)

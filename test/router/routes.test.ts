@@ -285,4 +285,20 @@ describe('router: where requests go', () => {
     await time.pass(5_000, 20)
     expect(typesOf(waits)).to.deep.equal(['success'])
   })
+
+  it('for a partition that there is not are told so at once, also while a broker contradicts the number of partitions', async () => {
+    topics.orders = { partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } }
+    await latest().take(1)
+    topics.orders = { partitions: { 0: { leaderId: 1 } } }
+    const lookUp = castle.ask({ type: 'fetchTopicMetadata', requestId: 1, topics: ['orders'] })
+    await time.pass(20)
+    expect((await lookUp).type).to.equal('success')
+    const before = cluster.countOf(0, 'metadata')
+    const nowhere = new Inbox<'fetchOffset'>()
+    const topicPartition = { topic: 'orders', partition: 9 }
+    castle.tell(nowhere, { type: 'fetchOffset', topicPartition, offsetType: 'latest', timeoutMs: 20_000 })
+    await time.pass(20)
+    expect(typesOf(nowhere)).to.deep.equal(['unknownTopicOrPartition'])
+    expect(cluster.countOf(0, 'metadata') - before, 'look-ups').to.equal(0)
+  })
 })
