@@ -27,6 +27,11 @@ export interface ProduceOptions {
    * Default 0: they are refused at once.
    */
   readonly roomWaitMs?: number | undefined
+  /**
+   * Behind the first record in memory that finds no room all others of the call are refused, too: what was refused may be
+   * handed in again in its order. Default false.
+   */
+  readonly stopsWhereFull?: boolean | undefined
   /** Default: `memory`. */
   readonly durability?: Durability | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */

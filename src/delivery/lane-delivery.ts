@@ -95,12 +95,13 @@ export class LaneDelivery implements Delivery, ClusterState {
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const { roomWaitMs = 0 } = options
     const ticket = new MemoryTicket(records.length, nowMs + this.#waitMsOf(options), nowMs, nowMs + roomWaitMs)
-    const refusal = noDurableLog(options)
+    let refusal = noDurableLog(options)
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure =
         refusal ?? checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
       if (failure === undefined) continue
+      if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
       this.#deps.counters.refused++
       ticket.refuse(index, failure)
     }

@@ -77,6 +77,20 @@ describe('delivery: records that wait for room in their lane', () => {
     expect(harness.router.partition('orders', 0).values.at(-1)).to.equal('small')
   })
 
+  it('are the last of a call that stops where it is full: all behind the first without room are refused', async () => {
+    await start()
+    const values = Array.from({ length: 90 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
+    const fitting = record('orders', 'elsewhere', 1)
+    const options = { partitioner: 'murmur2', deadlineMs: 30_000, roomWaitMs: WAIT_MS } as const
+    const refusedOf = (stopsWhereFull: boolean) =>
+      harness.delivery.accept([...values, fitting], { ...options, stopsWhereFull }).refused!.map(failure => failure?.code)
+    const codes = refusedOf(true)
+    const first = codes.indexOf('overloaded')
+    expect(first).to.be.within(1, 89)
+    expect(codes.slice(first)).to.deep.equal(Array(91 - first).fill('overloaded'))
+    expect(refusedOf(false).at(-1)).to.equal(undefined)
+  })
+
   it('hold up no other partition', async () => {
     await start()
     flood(4)

@@ -44,8 +44,8 @@ export async function kafboyPlugin(
   const { ekaf, hooks, answers } = parts
   explainWithoutEffect(context)
   consultLoadBalancer(context)
-  lifetime.onStop(async () => {
-    await ekaf.flush()
+  lifetime.onStop(async remainingMs => {
+    await ekaf.flush(remainingMs)
     ekaf.close()
     await hooks?.close()
   })

@@ -14,23 +14,27 @@ export interface BatchLimits {
 export interface BatchBuffersDeps {
   /** All batches together. */
   readonly maxBytes: number
-  /** Takes the records of a batch, which the caller then owns. */
-  readonly flush: (topic: string, records: readonly Content[]) => void
+  /** Takes the records of a batch, which the caller then owns; they count until it has called `taken`. */
+  readonly flush: (topic: string, records: readonly Content[], taken: () => void) => void
 }
 
 interface Batch {
   records: Content[]
   sizeBytes: number
   readonly timer: NodeJS.Timeout
+  /** Its time is over, or it is full: it goes as soon as the batch before it is taken. */
+  isDue: boolean
 }
 
 /**
  * Records of the batch routes, by topic, until there are enough of them or their time is over, whichever comes first.
- * Only topics with records that wait take memory.
+ * A batch is handed on when the one before it of the same topic is taken. Only topics with records that wait take memory.
  */
 export class BatchBuffers {
   readonly #deps: BatchBuffersDeps
   readonly #byTopic = new Map<string, Batch>()
+  /** Bytes of batches that are handed on and not taken yet. */
+  readonly #inHand = new Map<string, number>()
   #sizeBytes = 0
 
   constructor(deps: BatchBuffersDeps) {
@@ -53,7 +57,7 @@ export class BatchBuffers {
    */
   add(topic: string, records: readonly Content[], limits: BatchLimits): number | undefined {
     const sizeBytes = sizeOf(records)
-    if (this.#sizeBytes + sizeBytes > this.#deps.maxBytes) return undefined
+    if (sizeBytes > this.#roomOf(topic)) return undefined
     const batch = this.#byTopic.get(topic) ?? this.#open(topic, limits.bufferTtlMs)
     for (const { key, value } of records) batch.records.push({ key: copied(key), value: copied(value) })
     batch.sizeBytes += sizeBytes
@@ -68,8 +72,15 @@ export class BatchBuffers {
     for (const topic of [...this.#byTopic.keys()]) this.#flush(topic)
   }
 
+  /** A topic that does not get on may hold no more than it leaves to the others. */
+  #roomOf(topic: string): number {
+    const free = this.#deps.maxBytes - this.#sizeBytes
+    const inHand = this.#inHand.get(topic)
+    return inHand === undefined ? free : free - inHand - (this.#byTopic.get(topic)?.sizeBytes ?? 0)
+  }
+
   #open(topic: string, ttlMs: number): Batch {
-    const batch = { records: [], sizeBytes: 0, timer: setTimeout(() => this.#flush(topic), ttlMs) }
+    const batch = { records: [], sizeBytes: 0, timer: setTimeout(() => this.#flush(topic), ttlMs), isDue: false }
     this.#byTopic.set(topic, batch)
     return batch
   }
@@ -78,9 +89,17 @@ export class BatchBuffers {
     const batch = this.#byTopic.get(topic)
     if (batch === undefined) return
     clearTimeout(batch.timer)
+    batch.isDue = true
+    if (this.#inHand.has(topic)) return
     this.#byTopic.delete(topic)
-    this.#sizeBytes -= batch.sizeBytes
-    this.#deps.flush(topic, batch.records)
+    this.#inHand.set(topic, batch.sizeBytes)
+    this.#deps.flush(topic, batch.records, () => this.#taken(topic))
+  }
+
+  #taken(topic: string): void {
+    this.#sizeBytes -= this.#inHand.get(topic)!
+    this.#inHand.delete(topic)
+    if (this.#byTopic.get(topic)?.isDue === true) this.#flush(topic)
   }
 }
 

@@ -6,6 +6,7 @@ import type { HookDesk } from '../hooks/hook-desk.js'
 import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'
 import type { KafboySettings } from '../settings.js'
 import { BatchBuffers } from './batch-buffers.js'
+import { BatchHandover, takenBefore } from './batch-handover.js'
 import { Downtime } from './downtime.js'
 import { ekafFailures } from './failures.js'
 import { PartitionCounts } from './partition-counts.js'
@@ -48,6 +49,7 @@ export class Ekaf {
   readonly #sync: Omit<ProduceOptions, 'partitioner'>
   readonly #async: Omit<ProduceOptions, 'partitioner'>
   readonly #batch: Omit<ProduceOptions, 'partitioner'>
+  readonly #handover: BatchHandover
   /** Batches that a hook has in its hands. */
   #massaged = 0
   #whenMassaged: (() => void) | undefined
@@ -64,6 +66,12 @@ export class Ekaf {
       picker: hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
     })
     this.#buffers = new BatchBuffers({ maxBytes: settings.maxBufferBytes, flush: (...batch) => this.#flush(...batch) })
+    this.#handover = new BatchHandover({
+      clock,
+      timeoutMs: settings.asyncTimeoutMs,
+      produce: (topic, contents, begun) => this.#offer(topic, contents, begun),
+      onGivenUp: (failure, records) => deps.onSettled('batch', new Array<RecordFailure>(records).fill(failure))
+    })
     const isReady = (): boolean => gateway.isReady
     const tell = (event: KafboyEvent): void => hooks?.event(event)
     this.#downtime = new Downtime({ isReady, tell })
@@ -76,12 +84,12 @@ export class Ekaf {
     const { durability, asyncTimeoutMs } = settings
     // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
     this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
-    // Their requests have been answered: a batch waits for room as long as it would wait for Kafka.
-    this.#batch = { ...this.#async, roomWaitMs: asyncTimeoutMs }
+    // They were accepted when they came.
+    this.#batch = { deadlineMs: asyncTimeoutMs, roomWaitMs: asyncTimeoutMs, stopsWhereFull: true }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 
-  /** Bytes of records that wait for a batch. */
+  /** Bytes of records that wait for a batch, and of batches that wait for room. */
   get bufferedBytes(): number {
     return this.#buffers.sizeBytes
   }
@@ -91,13 +99,15 @@ export class Ekaf {
    * free. Where a partition has to be found first they are copied.
    */
   produce(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
-    const options = this.#options.of(topic)
-    const refusal = this.#downtime.refusalOf(topic, contents.length, options.maxDowntimeRecords)
-    if (refusal !== undefined) {
-      begun(this.#refused(mode, contents.length, refusal))
-      return
-    }
+    const { maxDowntimeRecords } = this.#options.of(topic)
+    const refusal = this.#downtime.refusalOf(topic, contents.length, maxDowntimeRecords)
+    if (refusal === undefined) this.#place(topic, contents, mode, begun)
+    else begun(this.#refused(mode, contents.length, refusal))
+  }
+
+  #place(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
     this.#workers?.used(topic)
+    const options = this.#options.of(topic)
     const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
     if (!isPlaced) begun(this.#refused(mode, contents.length, ekafFailures.tooManyWaiting()))
   }
@@ -130,7 +140,8 @@ export class Ekaf {
    */
   batch(topic: string, contents: readonly Content[]): ProduceTicket['refused'] {
     const options = this.#options.of(topic)
-    const refusal = this.#downtime.refusalOf(topic, contents.length, options.maxDowntimeRecords)
+    const records = this.#buffers.recordsOf(topic) + contents.length
+    const refusal = this.#downtime.refusalOf(topic, records, options.maxDowntimeRecords)
     if (refusal === undefined && this.#buffers.add(topic, contents, options) !== undefined) return undefined
     const failure = refusal ?? ekafFailures.batchBufferFull(this.#deps.settings.maxBufferBytes)
     return this.#refused('batch', contents.length, failure).refused
@@ -166,14 +177,19 @@ export class Ekaf {
     )
   }
 
-  /** Hands on everything that waits for a batch. Resolves when nothing is in the hands of a hook any more. */
-  async flush(): Promise<void> {
+  /**
+   * Hands on everything that waits for a batch. Resolves when a hook has nothing of it any more, and all has found room or
+   * the time is over.
+   */
+  async flush(timeoutMs: number): Promise<void> {
     this.#buffers.flushAll()
     if (this.#massaged > 0) await new Promise<void>(resolve => (this.#whenMassaged = resolve))
+    await this.#handover.idle(timeoutMs)
   }
 
   close(): void {
     this.#workers?.close()
+    this.#handover.close()
   }
 
   #refused(mode: EkafMode, records: number, failure: RecordFailure): ProduceTicket {
@@ -196,34 +212,45 @@ export class Ekaf {
     return mode === 'batch' ? this.#batch : this.#async
   }
 
-  /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
+  /**
+   * Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. What of a
+   * batch is offered again has no outcome yet.
+   */
   #follow(mode: EkafMode, ticket: ProduceTicket, topic?: string, handedOn = 0): void {
     void ticket.outcomes().then(outcomes => {
       if (topic !== undefined) this.#downtime.ended(topic, handedOn)
-      this.#deps.onSettled(mode, outcomes)
+      const settled = mode === 'batch' ? outcomes.slice(0, takenBefore(ticket, outcomes.length)) : outcomes
+      if (settled.length > 0) this.#deps.onSettled(mode, settled)
     })
   }
 
-  #flush(topic: string, contents: readonly Content[]): void {
+  #flush(topic: string, contents: readonly Content[], taken: () => void): void {
     const { hooks } = this.#deps
     if (!hooks?.has('massageBuffer')) {
-      this.#produceBatch(topic, contents)
+      this.#produceBatch(topic, contents, taken)
       return
     }
     this.#massaged++
     hooks.massage(topic, contents, massaged => {
-      this.#produceBatch(topic, massaged ?? contents)
+      this.#produceBatch(topic, massaged ?? contents, taken)
       if (--this.#massaged === 0) this.#whenMassaged?.()
     })
   }
 
-  #produceBatch(topic: string, contents: readonly Content[]): void {
+  #produceBatch(topic: string, contents: readonly Content[], taken: () => void): void {
+    if (contents.length === 0) taken()
+    else this.#handover.handOn(topic, contents, taken)
+  }
+
+  #offer(topic: string, contents: readonly Content[], begun: (ticket: ProduceTicket) => void): void {
     const { hooks } = this.#deps
-    const records = contents.length
-    if (records === 0) return
-    this.produce(topic, contents, 'batch', ticket => {
-      hooks?.event({ name: 'ekaf_callback_flush', topic, records })
-      void ticket.outcomes().then(() => hooks?.event({ name: 'ekaf_callback_flushed_replied', topic, records }))
+    this.#place(topic, contents, 'batch', ticket => {
+      const records = takenBefore(ticket, contents.length)
+      if (records > 0) {
+        hooks?.event({ name: 'ekaf_callback_flush', topic, records })
+        void ticket.outcomes().then(() => hooks?.event({ name: 'ekaf_callback_flushed_replied', topic, records }))
+      }
+      begun(ticket)
     })
   }
 

@@ -18,10 +18,14 @@ describe('ekaf: records that wait for a batch', () => {
   })
   afterEach(() => clock.restore())
 
-  const buffersOf = (maxBytes = MIB): BatchBuffers =>
+  /** Batches are taken at once, or as `onFlush` likes. */
+  const buffersOf = (maxBytes = MIB, onFlush = (taken: () => void): void => taken()): BatchBuffers =>
     new BatchBuffers({
       maxBytes,
-      flush: (topic, records) => flushed.push(`${topic}: ${records.map(({ value }) => value).join()}`)
+      flush: (topic, records, taken) => {
+        flushed.push(`${topic}: ${records.map(({ value }) => value).join()}`)
+        onFlush(taken)
+      }
     })
 
   it('are counted with their keys and what each costs, and say how many of the topic wait', () => {
@@ -90,5 +94,43 @@ describe('ekaf: records that wait for a batch', () => {
     value.fill(0)
     buffers.flushAll()
     expect(taken).to.deep.equal([{ key: Buffer.from('key'), value: Buffer.from('value') }])
+  })
+
+  describe('and whose batch before them is not taken yet', () => {
+    let takers: (() => void)[]
+    let buffers: BatchBuffers
+    beforeEach(() => {
+      takers = []
+      buffers = buffersOf(10 * OVERHEAD, taken => takers.push(taken))
+      buffers.add('t', [record(''), record(''), record('')], LIMITS)
+    })
+
+    it('go when it is, however many there are or how long they have waited', () => {
+      buffers.add('t', [record('a'), record('b'), record('c')], { ...LIMITS, maxBufferRecords: 2 })
+      clock.tick(LIMITS.bufferTtlMs)
+      expect(flushed).to.deep.equal(['t: ,,'])
+      takers[0]!()
+      expect(flushed).to.deep.equal(['t: ,,', 't: a,b,c'])
+      takers[1]!()
+      expect(buffers.sizeBytes).to.equal(0)
+    })
+
+    it('wait for others as long as they may when it is taken before', () => {
+      buffers.add('t', [record('a')], LIMITS)
+      clock.tick(LIMITS.bufferTtlMs - 1)
+      takers[0]!()
+      expect(flushed).to.deep.equal(['t: ,,'])
+      clock.tick(1)
+      expect(flushed).to.deep.equal(['t: ,,', 't: a'])
+    })
+
+    it('have no more room than they leave to other topics, and what is not taken counts', () => {
+      expect(buffers.sizeBytes).to.equal(3 * OVERHEAD)
+      const ofOne = { ...LIMITS, maxBufferRecords: 1 }
+      expect(buffers.add('t', [record(''), record('')], ofOne)).to.equal(2)
+      expect(buffers.add('t', [record('')], ofOne)).to.equal(undefined)
+      expect(buffers.add('u', [record(''), record(''), record(''), record(''), record('')], ofOne)).to.equal(5)
+      expect(buffers.add('v', [record('')], ofOne)).to.equal(undefined)
+    })
   })
 })

@@ -146,8 +146,35 @@ describe('ekaf: batches', () => {
     const { ekaf, gateway } = setUp()
     ekaf.batch('t', contents('a'))
     ekaf.batch('u', contents('b'))
-    await ekaf.flush()
+    await ekaf.flush(1_000)
     expect(valuesIn(gateway)).to.deep.equal(['a', 'b'])
+  })
+
+  it('wait for room in their order when they are handed on: they were accepted', async () => {
+    let hasRoom = false
+    const gateway = new FakeGateway({ refuse: () => (hasRoom ? undefined : failure('overloaded')) })
+    const { ekaf, settled, events } = setUp({ maxBufferRecords: 2, asyncTimeoutMs: 60_000 }, { gateway })
+    for (const value of ['a', 'b', 'c', 'd', 'e']) expect(ekaf.batch('t', contents(value))).to.equal(undefined)
+    clock.tick(10_000)
+    await turn()
+    expect([settled, events.filter(({ name }) => name.includes('flush'))]).to.deep.equal([[], []])
+    expect(gateway.calls[0]!.options).to.deep.include({ roomWaitMs: 60_000, stopsWhereFull: true })
+    gateway.calls.length = 0
+    hasRoom = true
+    clock.tick(100)
+    await turn()
+    expect(valuesIn(gateway)).to.deep.equal(['a', 'b', 'c', 'd', 'e'])
+    expect(settled.flatMap(([, outcomes]) => outcomes)).to.deep.equal(Array(5).fill('delivered'))
+    expect(ekaf.bufferedBytes).to.equal(0)
+  })
+
+  it('are counted as given up when there was no room in all their time', async () => {
+    const gateway = new FakeGateway({ refuse: () => failure('overloaded') })
+    const { ekaf, settled } = setUp({ maxBufferRecords: 2, asyncTimeoutMs: 1_000 }, { gateway })
+    ekaf.batch('t', contents('a', 'b'))
+    clock.tick(1_000)
+    await turn()
+    expect([settled, ekaf.bufferedBytes]).to.deep.equal([[['batch', ['failed', 'failed']]], 0])
   })
 
   it('10,000 topics take no memory once their batches are produced', () => {
@@ -165,7 +192,7 @@ describe('ekaf: massaging a batch', () => {
   it('ekaf 13: two records of a batch become one', async () => {
     const { ekaf, gateway } = setUp({}, { massage: asOne })
     ekaf.batch('t', contents('1', '2'))
-    await ekaf.flush()
+    await ekaf.flush(1_000)
     expect(valuesIn(gateway)).to.deep.equal(['[1,2]'])
   })
 
@@ -173,7 +200,7 @@ describe('ekaf: massaging a batch', () => {
     for (const massage of [undefined, () => undefined]) {
       const { ekaf, gateway } = setUp({}, massage && { massage })
       ekaf.batch('t', contents('1', '2'))
-      await ekaf.flush()
+      await ekaf.flush(1_000)
       expect(valuesIn(gateway)).to.deep.equal(['1', '2'])
     }
   })

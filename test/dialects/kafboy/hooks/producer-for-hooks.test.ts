@@ -40,7 +40,7 @@ describe('kafboy: what hooks produce by themselves', () => {
     expect(gateway.calls.map(({ options }) => options.deadlineMs)).to.deep.equal([90])
     producerForHooks(ekaf, 't', 'batchAsync', contents('b', 'c'), undefined)
     expect([gateway.calls.length, ekaf.bufferedBytes > 0]).to.deep.equal([1, true])
-    await ekaf.flush()
+    await ekaf.flush(1_000)
     expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['a', 'b', 'c'])
   })
 
