@@ -125,7 +125,7 @@ export const kafboySettings = z
     maxBufferBytes: bytes
       .default(16 * MIB)
       .describe(
-        'Bytes of all records of batch routes that wait for others; a topic whose batch has 1 MiB does not wait'
+        'Bytes of all records of batch routes that wait for others, or for room; a topic whose batch has 1 MiB does not wait for others'
       ),
     topics: z
       .array(oneTopic)

@@ -42,9 +42,7 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
     // Hashes the key, where there is no hook that picks the partition.
     'dialects.kafboy.partitionStrategy': 'custom',
     'dialects.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
-    'dialects.kafboy.maxBufferRecords': String(draw.pick([5, 100])),
-    // Records of the batch routes are accepted before it is known whether there is room for their batch.
-    'delivery.maxBytes': '1000000'
+    'dialects.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
   }
   const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)

@@ -52,7 +52,11 @@ describe('ekaf: batches that were accepted', () => {
   })
 
   it('are offered again from the first that found no room on, in their order, until all are taken', () => {
-    refusals = [[undefined, full, full], [full, full], [undefined, full]]
+    refusals = [
+      [undefined, full, full],
+      [full, full],
+      [undefined, full]
+    ]
     let taken = 0
     handover.handOn('t', contents('abc'), () => taken++)
     clock.tick(300)
