@@ -83,7 +83,9 @@ describe('delivery: records that wait for room in their lane', () => {
     const fitting = record('orders', 'elsewhere', 1)
     const options = { partitioner: 'murmur2', deadlineMs: 30_000, roomWaitMs: WAIT_MS } as const
     const refusedOf = (stopsWhereFull: boolean) =>
-      harness.delivery.accept([...values, fitting], { ...options, stopsWhereFull }).refused!.map(failure => failure?.code)
+      harness.delivery
+        .accept([...values, fitting], { ...options, stopsWhereFull })
+        .refused!.map(failure => failure?.code)
     const codes = refusedOf(true)
     const first = codes.indexOf('overloaded')
     expect(first).to.be.within(1, 89)
