@@ -66,7 +66,7 @@ export class BatchHandover {
         else if (this.#deps.clock() >= until) this.#giveUp(ticket.refused![end]!, contents.length - end, over)
         else this.#after(RETRY_MS, () => this.#offer(topic, contents.slice(end), until, over))
       }
-      // Whoever waits already is not overtaken by the rest.
+      // The rest must not overtake those that wait already.
       if (ticket.isWaiting === true) void ticket.accepted().then(rest)
       else rest()
     })
