@@ -18,8 +18,8 @@ const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
   deaf: [200, 2_000]
 }
 
-/** So long records wait for room in memory: `http.admissionWaitMs`. */
-const ROOM_WAIT_MS = 1_000
+/** So long requests wait to be admitted, and then their records for room: `http.admissionWaitMs` each. */
+const ROOM_WAIT_MS = 2_000
 
 type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 
