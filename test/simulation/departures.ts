@@ -15,8 +15,8 @@ export interface Departure {
 }
 
 /**
- * Whether a record may be there twice: it was sent under other numbers than before, and in between something happened that
- * allows it.
+ * Whether a record may be there twice: it was sent under other numbers than before, and since it was sent first something
+ * happened that allows it. A note that is too old first makes a process send it under numbers that Kafka refuses.
  */
 export const isRenumberedFor =
   (allowedAt: () => readonly number[]) =>
@@ -24,7 +24,7 @@ export const isRenumberedFor =
     departures.some((departure, index) => {
       const before = departures[index - 1]
       if (before === undefined || before.numbers === departure.numbers) return false
-      return allowedAt().some(atMs => before.atMs <= atMs && atMs <= departure.atMs)
+      return allowedAt().some(atMs => departures[0]!.atMs <= atMs && atMs <= departure.atMs)
     })
 
 /** Leader epoch and magic number of a batch as producers send it. */

@@ -38,8 +38,6 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
   const syncTimeoutMs = draw.pick([300, 2_000, 5_000])
   const settings = {
     'dialects.kafboy.syncTimeoutMs': String(syncTimeoutMs),
-    // Nobody is told when there is no room for a batch whose records were accepted.
-    'delivery.maxBytes': '1000000',
     'dialects.kafboy.payload': 'fields',
     // Hashes the key, where there is no hook that picks the partition.
     'dialects.kafboy.partitionStrategy': 'custom',
