@@ -15,17 +15,22 @@ export interface Departure {
 }
 
 /**
- * Whether a record may be there twice: it was sent under other numbers than before, and since it was sent first something
- * happened that allows it. A note that is too old first makes a process send it under numbers that Kafka refuses.
+ * Whether a record may be there twice: it was sent to two clusters, or under other numbers than before, and in between
+ * something happened that allows it. Kafka may refuse the old numbers first.
  */
 export const isRenumberedFor =
   (allowedAt: () => readonly number[]) =>
-  (departures: readonly Departure[]): boolean =>
-    departures.some((departure, index) => {
-      const before = departures[index - 1]
-      if (before === undefined || before.numbers === departure.numbers) return false
-      return allowedAt().some(atMs => departures[0]!.atMs <= atMs && atMs <= departure.atMs)
-    })
+  (departures: readonly Departure[]): boolean => {
+    const clusters = new Set(departures.map(({ to }) => clusterOf(to)))
+    return clusters.size > 1 || allowedAt().some(atMs => areRenumberedSince(atMs, departures))
+  }
+
+const clusterOf = (broker: string): string => broker.replace(/-\d+$/, '')
+
+function areRenumberedSince(atMs: number, departures: readonly Departure[]): boolean {
+  const before = new Set(departures.filter(one => one.atMs <= atMs).map(({ numbers }) => numbers))
+  return before.size > 0 && departures.some(one => one.atMs >= atMs && !before.has(one.numbers))
+}
 
 /** Leader epoch and magic number of a batch as producers send it. */
 const MARK = Buffer.from('ffffffff02', 'hex')
