@@ -26,6 +26,9 @@ export class DurabilityCheck {
   readonly #told = new Set<string>()
   readonly #timer: NodeJS.Timeout
   #looking: Promise<void> | undefined
+  /** That of the check that is under way. */
+  #client: BrokerClient | undefined
+  #isStopped = false
 
   constructor(createClient: BrokerClientFactory, addresses: readonly BrokerAddress[], log: Logger) {
     this.#createClient = createClient
@@ -43,19 +46,25 @@ export class DurabilityCheck {
     return this.#looking
   }
 
+  /** Ends a check that is under way. */
   stop(): void {
+    this.#isStopped = true
     clearInterval(this.#timer)
+    void this.#client?.close()
   }
 
   async #askFirstThatAnswers(): Promise<void> {
     for (const address of this.#addresses) {
+      if (this.#isStopped) return
       const client = this.#createClient(address, 'durability-check')
+      this.#client = client
       try {
         this.#tell(await thinTopics(client))
         return
       } catch (error) {
-        this.#log.debug({ err: error }, `could not look at ${SETTING}`)
+        if (!this.#isStopped) this.#log.debug({ err: error }, `could not look at ${SETTING}`)
       } finally {
+        this.#client = undefined
         await client.close()
       }
     }

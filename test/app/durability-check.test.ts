@@ -44,4 +44,26 @@ describe('DurabilityCheck', () => {
     check.stop()
     expect(lines.map(({ level }) => level)).to.deep.equal(['debug'])
   })
+
+  it('ends with a check that no broker answers: nothing of it is left, and no other broker is asked', async () => {
+    const cluster = await startEmbeddedCluster()
+    cluster.createTopic('thin', withMinimum('1'))
+    const silence = cluster.faults.add({ api: 'DescribeConfigs' }, { type: 'dropResponse' })
+    const patient = createBrokerClientFactory({
+      clientId: 'test',
+      connectTimeoutMs: 60_000,
+      requestTimeoutMs: 60_000,
+      log: silentLogger
+    })
+    const lines: LogLine[] = []
+    const check = new DurabilityCheck(patient, [...cluster.nodes, ...cluster.nodes], recordingLogger(lines))
+    const looked = check.look()
+    await silence.whenFired(1)
+    check.stop()
+    await looked
+    expect([cluster.requestCount('DescribeConfigs'), lines]).to.deep.equal([1, []])
+    await check.look()
+    expect(cluster.requestCount('DescribeConfigs')).to.equal(1)
+    await cluster.close()
+  })
 })

@@ -46,10 +46,11 @@ export const scenarioNames = scenarios.map(({ name }) => name)
 const sharing: ReadonlyMap<string, string> = new Map([
   [kafboy.name, pixy.name],
   [elsewhere.name, switched.name],
-  [topics.name, grown.name]
+  [topics.name, grown.name],
+  [killed.name, stopping.name]
 ])
-/** Those that have no turn of their own, or are run by their name only. */
-const others: ReadonlySet<string> = new Set([...sharing.values(), stopping.name])
+/** Those that have no turn of their own. */
+const others: ReadonlySet<string> = new Set(sharing.values())
 
 /** Those that seeds take in turn. */
 const inTurn = scenarioNames.filter(name => !others.has(name))
