@@ -1,5 +1,6 @@
 import http, { type ServerOptions } from 'node:http'
 import { createRequire } from 'node:module'
+import { closeInOrder } from './connection-order.js'
 import type { Network } from './network.js'
 
 /** Where nact keeps every system of actors that was not stopped. */
@@ -33,6 +34,7 @@ export class KilledProcesses {
   /** Takes the place of Node's: its server looks for late heads and bodies by the real clock, where nothing is late. */
   readonly createServer = (options: ServerOptions, ...rest: []): http.Server => {
     const server = realCreateServer({ ...options, connectionsCheckingInterval: NEVER_MS }, ...rest)
+    closeInOrder(server)
     this.#servers.push(server)
     return server
   }

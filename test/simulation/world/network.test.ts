@@ -166,6 +166,25 @@ describe('simulation: a network in memory in the place of sockets', () => {
     expect(text()).to.match(/^a+b+$/)
   })
 
+  it('an HTTP server closes its connections in the order in which they came', async () => {
+    const http = world.on(there, () => createHttpServer({}, () => undefined).listen(PORT + 1, 'there'))
+    let count = 0
+    const closed: number[] = []
+    http.on('connection', (socket: Socket) => {
+      const place = ++count
+      socket.once('close', () => closed.push(place))
+    })
+    await world.pass(1)
+    const clients = Array.from({ length: 50 }, () => world.on(here, () => connect({ host: 'there', port: PORT + 1 })))
+    await world.pass(100)
+    // Those that have asked last come first, for Node.
+    for (const client of clients.slice(0, 25)) client.write('GET / HTTP/1.1\r\nhost: there\r\n\r\n')
+    await world.pass(100)
+    world.on(there, () => http.closeAllConnections())
+    await world.pass(100)
+    expect(closed).to.deep.equal(clients.map((_, at) => at + 1))
+  })
+
   it('what comes while an HTTP server does not read is read in a later turn than the one in which it goes on', async () => {
     const log: string[] = []
     const http = world.on(there, () =>
