@@ -36,6 +36,7 @@ export class BatchBuffers {
   /** Bytes of batches that are handed on and not taken yet. */
   readonly #inHand = new Map<string, number>()
   #sizeBytes = 0
+  #whenAllTaken: (() => void) | undefined
 
   constructor(deps: BatchBuffersDeps) {
     this.#deps = deps
@@ -72,6 +73,18 @@ export class BatchBuffers {
     for (const topic of [...this.#byTopic.keys()]) this.#flush(topic)
   }
 
+  /** Resolves when all batches that were handed on are taken, or the time is over. */
+  async allTaken(timeoutMs: number): Promise<void> {
+    if (this.#inHand.size === 0) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#whenAllTaken = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
   /** A topic that does not get on may hold no more than it leaves to the others. */
   #roomOf(topic: string): number {
     const free = this.#deps.maxBytes - this.#sizeBytes
@@ -100,6 +113,7 @@ export class BatchBuffers {
     this.#sizeBytes -= this.#inHand.get(topic)!
     this.#inHand.delete(topic)
     if (this.#byTopic.get(topic)?.isDue === true) this.#flush(topic)
+    if (this.#inHand.size === 0) this.#whenAllTaken?.()
   }
 }
 

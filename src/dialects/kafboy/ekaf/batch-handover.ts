@@ -23,8 +23,6 @@ export interface BatchHandoverDeps {
 export class BatchHandover {
   readonly #deps: BatchHandoverDeps
   readonly #timers = new Set<NodeJS.Timeout>()
-  #open = 0
-  #whenIdle: (() => void) | undefined
 
   constructor(deps: BatchHandoverDeps) {
     this.#deps = deps
@@ -32,24 +30,7 @@ export class BatchHandover {
 
   /** @param taken called when nothing of it waits here any more; mostly at once */
   handOn(topic: string, contents: readonly Content[], taken: () => void): void {
-    this.#open++
-    const until = this.#deps.clock() + this.#deps.timeoutMs
-    this.#offer(topic, contents, until, () => {
-      taken()
-      if (--this.#open === 0) this.#whenIdle?.()
-    })
-  }
-
-  /** Resolves when nothing waits here, or the time is over. */
-  async idle(timeoutMs: number): Promise<void> {
-    if (this.#open === 0) return
-    await new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, timeoutMs)
-      this.#whenIdle = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+    this.#offer(topic, contents, this.#deps.clock() + this.#deps.timeoutMs, taken)
   }
 
   /** What waits is forgotten. */

@@ -34,6 +34,14 @@ export interface EkafDeps {
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
 }
 
+/** What the gateway was given. */
+interface HandedOn {
+  readonly topic: string
+  readonly records: number
+  /** Outcomes that count, the first ones. Absent: all. */
+  readonly settled: number | undefined
+}
+
 const LOOK_UP_TIMEOUT_MS = 5_000
 /** Topics that hooks may look up at a time. */
 const MAX_INFO_CALLS = 100
@@ -50,9 +58,6 @@ export class Ekaf {
   readonly #async: Omit<ProduceOptions, 'partitioner'>
   readonly #batch: Omit<ProduceOptions, 'partitioner'>
   readonly #handover: BatchHandover
-  /** Batches that a hook has in its hands. */
-  #massaged = 0
-  #whenMassaged: (() => void) | undefined
   #infoCalls = 0
 
   constructor(deps: EkafDeps) {
@@ -109,7 +114,10 @@ export class Ekaf {
     this.#workers?.used(topic)
     const options = this.#options.of(topic)
     const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
-    if (!isPlaced) begun(this.#refused(mode, contents.length, ekafFailures.tooManyWaiting()))
+    if (isPlaced) return
+    const failure = ekafFailures.tooManyWaiting()
+    // A batch is offered again, so this is no outcome of its records.
+    begun(mode === 'batch' ? refusedTicket(contents.length, failure) : this.#refused(mode, contents.length, failure))
   }
 
   /**
@@ -183,8 +191,7 @@ export class Ekaf {
    */
   async flush(timeoutMs: number): Promise<void> {
     this.#buffers.flushAll()
-    if (this.#massaged > 0) await new Promise<void>(resolve => (this.#whenMassaged = resolve))
-    await this.#handover.idle(timeoutMs)
+    await this.#buffers.allTaken(timeoutMs)
   }
 
   close(): void {
@@ -203,7 +210,9 @@ export class Ekaf {
     this.#downtime.began(topic, records.length)
     const handedOn = this.#deps.gateway.produce(records, options)
     const ticket = refusals === undefined ? handedOn : mergedTicket(refusals, handedOn)
-    this.#follow(mode, ticket, topic, records.length)
+    // What of a batch is offered again has no outcome yet.
+    const settled = mode === 'batch' ? takenBefore(ticket, refusals?.length ?? records.length) : undefined
+    this.#follow(mode, ticket, { topic, records: records.length, settled })
     return ticket
   }
 
@@ -212,14 +221,11 @@ export class Ekaf {
     return mode === 'batch' ? this.#batch : this.#async
   }
 
-  /**
-   * Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. What of a
-   * batch is offered again has no outcome yet.
-   */
-  #follow(mode: EkafMode, ticket: ProduceTicket, topic?: string, handedOn = 0): void {
+  /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
+  #follow(mode: EkafMode, ticket: ProduceTicket, handedOn?: HandedOn): void {
     void ticket.outcomes().then(outcomes => {
-      if (topic !== undefined) this.#downtime.ended(topic, handedOn)
-      const settled = mode === 'batch' ? outcomes.slice(0, takenBefore(ticket, outcomes.length)) : outcomes
+      if (handedOn !== undefined) this.#downtime.ended(handedOn.topic, handedOn.records)
+      const settled = handedOn?.settled === undefined ? outcomes : outcomes.slice(0, handedOn.settled)
       if (settled.length > 0) this.#deps.onSettled(mode, settled)
     })
   }
@@ -230,11 +236,7 @@ export class Ekaf {
       this.#produceBatch(topic, contents, taken)
       return
     }
-    this.#massaged++
-    hooks.massage(topic, contents, massaged => {
-      this.#produceBatch(topic, massaged ?? contents, taken)
-      if (--this.#massaged === 0) this.#whenMassaged?.()
-    })
+    hooks.massage(topic, contents, massaged => this.#produceBatch(topic, massaged ?? contents, taken))
   }
 
   #produceBatch(topic: string, contents: readonly Content[], taken: () => void): void {

@@ -7,6 +7,7 @@ const MIB = 1024 * 1024
 /** What a record counts beside its bytes. */
 const OVERHEAD = 128
 const LIMITS = { maxBufferRecords: 3, bufferTtlMs: 1_000 }
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 const record = (value: string, key: Content['key'] = null): Content => ({ key, value })
 
 describe('ekaf: records that wait for a batch', () => {
@@ -131,6 +132,30 @@ describe('ekaf: records that wait for a batch', () => {
       expect(buffers.add('t', [record('')], ofOne)).to.equal(undefined)
       expect(buffers.add('u', [record(''), record(''), record(''), record(''), record('')], ofOne)).to.equal(5)
       expect(buffers.add('v', [record('')], ofOne)).to.equal(undefined)
+    })
+
+    it('are waited for by who stops, as long as there is time', async () => {
+      let waited = 0
+      const wait = (): void => void buffers.allTaken(500).then(() => waited++)
+      buffers.add('t', [record('a')], LIMITS)
+      buffers.flushAll()
+      wait()
+      takers[0]!()
+      await turn()
+      expect([flushed, waited]).to.deep.equal([['t: ,,', 't: a'], 0])
+      takers[1]!()
+      await turn()
+      expect([waited, clock.countTimers()]).to.deep.equal([1, 0])
+      await buffers.allTaken(500)
+      buffers.add('t', [record('b')], LIMITS)
+      buffers.flushAll()
+      wait()
+      clock.tick(499)
+      await turn()
+      expect(waited).to.equal(1)
+      clock.tick(1)
+      await turn()
+      expect(waited).to.equal(2)
     })
   })
 })

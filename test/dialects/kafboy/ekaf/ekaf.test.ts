@@ -133,6 +133,26 @@ describe('ekaf: batches', () => {
     expect(gateway.records.length).to.equal(refused.filter(one => one === undefined).length)
   })
 
+  it('what is refused because batches are full counts as failed', async () => {
+    const { ekaf, settled } = setUp({ maxBufferBytes: 200 })
+    expect(ekaf.batch('t', contents('x'.repeat(100), 'y'))).to.have.length(2)
+    await turn()
+    expect(settled).to.deep.equal([['batch', ['failed', 'failed']]])
+  })
+
+  it('what has waited for room in vain counts as failed, and what comes behind it as what it is', async () => {
+    const gateway = new FakeGateway({ outcome: 'by hand' })
+    const taken = gateway.produce.bind(gateway)
+    let refused: ProduceTicket['refused']
+    gateway.produce = (...call) => Object.defineProperty({ ...taken(...call) }, 'refused', { get: () => refused })
+    const { ekaf, settled } = setUp({ maxBufferRecords: 2 }, { gateway })
+    ekaf.batch('t', contents('a', 'b'))
+    refused = [failure('overloaded'), undefined]
+    gateway.calls[0]!.settle([failure('overloaded'), delivered()])
+    await turn()
+    expect(settled).to.deep.equal([['batch', ['failed', 'delivered']]])
+  })
+
   it('the bytes of a record are its own', () => {
     const { ekaf, gateway } = setUp()
     const [record] = contents('before')
