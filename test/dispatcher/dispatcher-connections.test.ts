@@ -9,7 +9,7 @@ import { answerTimedOut } from '../../src/requests/answers.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { turns } from '../support/turns.js'
-import { Broker, Queue } from './fake-broker.js'
+import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 
 const lost = (): UnavailableError => new UnavailableError('brokerUnreachable', 'closed the connection')
 const late = (): TimedOutError => new TimedOutError('ListOffsets', 100)
@@ -51,12 +51,7 @@ describe('connections of a dispatcher', () => {
       intake: intakeOf(),
       connections: [{ purpose: 'control', processors: [processor(queue)] }],
       createClient: () => broker as unknown as BrokerClient,
-      reports: {
-        returned: groups => reported.push(['returned', ...groups]),
-        unreachable: (error, requests) => reported.push(['unreachable', error, requests]),
-        spoiled: (error, requests) => reported.push(['spoiled', error, requests]),
-        crashed: (error, requests) => reported.push(['crashed', error, requests])
-      },
+      reports: reportsTo(reported),
       metrics: harness.metrics,
       tags: { broker_host: 'mock-1' },
       maxQueued: 10,
@@ -68,20 +63,10 @@ describe('connections of a dispatcher', () => {
     const asked = { topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest' as const }
     return harness.accept('fetchOffset', asked, results) as AnyAccepted
   }
-  const submit = async (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> => {
-    const submitted = request(results)
-    dispatcher.submit(submitted)
-    await turns(4)
-    return submitted
-  }
-  const answer = async (call: number, response: object = {}): Promise<void> => {
-    broker.calls[call]!.answer(response)
-    await turns(4)
-  }
-  const fail = async (call: number, error: unknown): Promise<void> => {
-    broker.calls[call]!.fail(error as Error)
-    await turns(4)
-  }
+  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> =>
+    submitTo(dispatcher, request(results))
+  const answer = answering(() => broker)
+  const fail = failing(() => broker)
 
   describe('when the broker asks for a pause', () => {
     it('make none before it is over, and one right afterwards', async () => {

@@ -8,7 +8,7 @@ import type { AnyAccepted } from '../../src/requests/accepted.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { turns } from '../support/turns.js'
-import { Broker, Queue } from './fake-broker.js'
+import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 
 type Measure = readonly [kind: string, name: string, value: number, tags: MetricTags]
 
@@ -18,7 +18,7 @@ describe('dispatcher of a broker', () => {
   let broker: Broker
   let queue: Queue
   let measured: Measure[]
-  let reported: unknown[]
+  let reported: [kind: string, ...unknown[]][]
   /** Adding a request fails with this, which is a bug of the dispatcher. */
   let bug: Error | undefined
   beforeEach(() => {
@@ -48,12 +48,7 @@ describe('dispatcher of a broker', () => {
       },
       connections: [{ purpose: 'control', processors: [queue as unknown as QueueProcessor] }],
       createClient: () => broker as unknown as BrokerClient,
-      reports: {
-        returned: groups => reported.push(['returned', ...groups]),
-        unreachable: (error, requests) => reported.push(['unreachable', error, requests]),
-        spoiled: (error, requests) => reported.push(['spoiled', error, requests]),
-        crashed: (error, requests) => reported.push(['crashed', error, requests])
-      },
+      reports: reportsTo(reported),
       metrics: {
         count: (component, name, tags, value = 1) =>
           measured.push(['count', `${component} ${name}`, value, tags ?? {}]),
@@ -73,20 +68,10 @@ describe('dispatcher of a broker', () => {
       results
     )
 
-  const submit = async (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> => {
-    const submitted = request(results)
-    dispatcher.submit(submitted)
-    await turns(4)
-    return submitted
-  }
-  const answer = async (call: number, response: object = {}): Promise<void> => {
-    broker.calls[call]!.answer(response)
-    await turns(4)
-  }
-  const fail = async (call: number, error: Error): Promise<void> => {
-    broker.calls[call]!.fail(error)
-    await turns(4)
-  }
+  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> =>
+    submitTo(dispatcher, request(results))
+  const answer = answering(() => broker)
+  const fail = failing(() => broker)
   const sumsOf = (kind: string): Record<string, number> => {
     const sums: Record<string, number> = {}
     for (const [, name, value] of measured.filter(([of]) => of === kind)) sums[name] = (sums[name] ?? 0) + value

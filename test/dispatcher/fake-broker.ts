@@ -1,6 +1,11 @@
+import type { Dispatcher, DispatcherOptions } from '../../src/dispatcher/dispatcher.js'
 import type { ReturnReason } from '../../src/processors/queue-processor.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
+import { turns } from '../support/turns.js'
+
+/** So many turns a call takes to get to the broker, or its answer back. */
+const TURNS = 4
 
 /** A broker that answers one call at a time, when the test says so. */
 export class Broker {
@@ -50,4 +55,32 @@ export class Queue {
   topicsOf(): readonly string[] {
     return this.topicsInDoubt
   }
+}
+
+/** Keeps what a dispatcher reports as `[kind, …arguments]`. */
+export const reportsTo = (reported: [kind: string, ...unknown[]][]): DispatcherOptions['reports'] => ({
+  returned: groups => reported.push(['returned', ...groups]),
+  unreachable: (error, requests) => reported.push(['unreachable', error, requests]),
+  spoiled: (error, requests) => reported.push(['spoiled', error, requests]),
+  crashed: (error, requests) => reported.push(['crashed', error, requests])
+})
+
+/** Gives a dispatcher a request, which then is on its way. */
+export async function submitTo(dispatcher: Dispatcher, request: AnyAccepted): Promise<AnyAccepted> {
+  dispatcher.submit(request)
+  await turns(TURNS)
+  return request
+}
+
+/** Answers calls of a broker by their number. */
+export const answering =
+  (broker: () => Broker) =>
+  async (call: number, response: object = {}) => {
+    broker().calls[call]!.answer(response)
+    await turns(TURNS)
+  }
+
+export const failing = (broker: () => Broker) => async (call: number, error: unknown) => {
+  broker().calls[call]!.fail(error as Error)
+  await turns(TURNS)
 }

@@ -5,15 +5,22 @@ import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { someGatewaySettings } from '../settings.js'
 import { GroupProgress } from '../workloads/group-progress.js'
-import { PixyConsumer } from '../workloads/pixy-consumer.js'
 import { Producer } from '../workloads/producer.js'
 import { depsOf, events, logOf, openService, orders, steady } from './library.js'
+import { pixyConsumersOf } from './pixy-consumers.js'
 
 const GROUP = 'workers'
 const LONG_POLL_MS = 1_000
 /** Each has a port for management, too. */
 const PORTS_APART = 10
-const HANDS = 3
+const consuming = {
+  groupId: GROUP,
+  topic: 'orders',
+  longPollMs: LONG_POLL_MS,
+  pauseMs: [0, 60],
+  hands: 3,
+  mayHangUp: () => true
+} as const
 
 async function build(setting: Setting): Promise<Cast> {
   const { world, brokers, answers, random, log } = setting
@@ -43,25 +50,7 @@ async function build(setting: Setting): Promise<Cast> {
   const deps = depsOf(setting, bench, history)
   const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3 }
   const progress = new GroupProgress(audit, deps('auditor'), log)
-  const consumerOf = (gateway: HttpGateway, hand: number): PixyConsumer => {
-    const name = `${gateway.name}-${hand}`
-    const host = world.host(`client-${name}`)
-    const { port } = gateway
-    const options = { name, groupId: GROUP, topic: 'orders', port, longPollMs: LONG_POLL_MS, pauseMs: [0, 60] as const }
-    const onHost = (action: () => void): void => world.on(host, action)
-    return new PixyConsumer(options, {
-      host,
-      gateway,
-      answers,
-      progress,
-      random: random(name),
-      trace: world.trace,
-      now: () => world.time.now,
-      mayHangUp: () => true,
-      onHost
-    })
-  }
-  const hands = members.flatMap(gateway => Array.from({ length: HANDS }, (_, hand) => consumerOf(gateway, hand)))
+  const hands = members.flatMap(gateway => pixyConsumersOf(setting, gateway, progress, consuming))
   const workloads = [
     new Producer({ ...steady, name: 'steady', topics: ['orders'] }, deps('steady')),
     ...hands,

@@ -4,7 +4,6 @@ import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { GroupProgress } from '../workloads/group-progress.js'
-import { PixyConsumer } from '../workloads/pixy-consumer.js'
 import { arionApi, kafboyApi, kprfApi, pixyApi } from '../workloads/produce-api.js'
 import type { PusherOptions } from '../workloads/pusher-options.js'
 import { RollingUpgrade } from '../workloads/rolling-upgrade.js'
@@ -12,13 +11,14 @@ import { WebsocketPusher } from '../workloads/websocket-pusher.js'
 import { walSettings } from './durable.js'
 import { openGateway, type PushedGateway } from './gateway.js'
 import { depsOf, events, logOf, openService, orders } from './library.js'
+import { pixyConsumersOf } from './pixy-consumers.js'
 
 const GROUP = 'workers'
 const LONG_POLL_MS = 1_000
 const SYNC_TIMEOUT_MS = 2_000
 /** Each has a port for management, too. */
 const PORTS_APART = 10
-const HANDS = 2
+const consuming = { groupId: GROUP, topic: 'orders', longPollMs: LONG_POLL_MS, pauseMs: [10, 100], hands: 2 } as const
 /** While both gateways are upgraded, one after the other. */
 const LAST = { records: 60, pauseMs: 150 }
 
@@ -83,39 +83,6 @@ function websocketOf({ world, random }: Setting, history: History): WebsocketPus
   return new WebsocketPusher(options, { host, history, random: random('websocket'), trace: world.trace })
 }
 
-/** Those who consume over one of the gateways. */
-function consumersOf(
-  { world, answers, random }: Setting,
-  gateway: HttpGateway,
-  outages: Outages,
-  progress: GroupProgress
-) {
-  return Array.from({ length: HANDS }, (_, hand) => {
-    const name = `${gateway.name}-${hand}`
-    const host = world.host(`client-${name}`)
-    const { port } = gateway
-    const options = {
-      name,
-      groupId: GROUP,
-      topic: 'orders',
-      port,
-      longPollMs: LONG_POLL_MS,
-      pauseMs: [10, 100] as const
-    }
-    return new PixyConsumer(options, {
-      host,
-      gateway,
-      answers,
-      progress,
-      random: random(name),
-      trace: world.trace,
-      now: () => world.time.now,
-      mayHangUp: sentAt => outages.mayHangUp(sentAt),
-      onHost: action => world.on(host, action)
-    })
-  })
-}
-
 async function build(setting: Setting): Promise<Cast> {
   const { world, brokers, answers, random, log } = setting
   const settings = settingsOf(setting)
@@ -135,8 +102,8 @@ async function build(setting: Setting): Promise<Cast> {
   const workloads = [
     ...pushersOf(pusher, settings['dialects.kafka-pixy.durability'] === 'disk'),
     websocketOf(setting, history),
-    ...consumersOf(setting, gateway, outages, progress),
-    ...consumersOf(setting, other, others, progress),
+    ...pixyConsumersOf(setting, gateway, progress, { ...consuming, mayHangUp: at => outages.mayHangUp(at) }),
+    ...pixyConsumersOf(setting, other, progress, { ...consuming, mayHangUp: at => others.mayHangUp(at) }),
     progress,
     new RollingUpgrade(world.host('supervisor'), [gateway, other], progress),
     outages,
