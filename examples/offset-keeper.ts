@@ -11,6 +11,7 @@
  * after a restart billing goes on at 30 (invoice run of May)
  * ```
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { askRouter, type Castellan, openCastellan, startEmbeddedCluster } from 'castellan'
 
 const topicPartition = { topic: 'invoices', partition: 0 }
@@ -29,11 +30,20 @@ async function placeOf({ router }: Castellan, groupId: string) {
   }
 }
 
-/** Resolves with what became of this commit. */
+const ATTEMPTS = 10
+
+/**
+ * Resolves with what became of this commit. A coordinator that was just started may not know the partition yet: that passes,
+ * where the topic was not deleted.
+ */
 async function commit({ router }: Castellan, groupId: string, offset: number, metadata: string): Promise<string> {
   const offsetAndMetadata = { offset, metadata }
   const request = { type: 'commitConsumerOffset', groupId, topicPartition, offsetAndMetadata } as const
-  const result = await askRouter(router.ref, request)
+  let result = await askRouter(router.ref, request)
+  for (let attempt = 1; result.type === 'unknownTopicOrPartition' && attempt < ATTEMPTS; attempt++) {
+    await sleep(100 * attempt)
+    result = await askRouter(router.ref, request)
+  }
   return result.type === 'superseded' ? `superseded by ${result.supersededBy.offset}` : result.type
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
 import { decodeAcks } from '../groups/ack-encoding.js'
@@ -7,6 +8,10 @@ import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
 import { TimeLimit } from './time-limit.js'
+
+/** Pauses between attempts to commit for a partition that a coordinator does not know although it exists. */
+const FIRST_PAUSE_MS = 100
+const MAX_PAUSE_MS = 1_000
 
 /** Requests at a time: a large topic or many groups must not take the places of all waiting requests. */
 const ITEMS_AT_ONCE = 250
@@ -68,7 +73,24 @@ export class GroupOffsets {
     throw this.#errorOf(result)
   }
 
+  /** A coordinator whose metadata lags does not know a partition that exists: the commit is made again while there is time. */
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      const outcome = await this.#tryToCommit(topicPartition, offsetAndMetadata)
+      if (outcome !== 'unknownTopicOrPartition' || this.#limit.remainingMs <= pauseMs) return outcome
+      if (!(await this.#exists(topicPartition))) return outcome
+      await sleep(pauseMs)
+    }
+  }
+
+  async #exists({ topic, partition }: TopicPartition): Promise<boolean> {
+    const request = { requestId: 0, topics: [topic], timeoutMs: this.#limit.remainingMs }
+    const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...request })
+    const partitions = result.type === 'success' ? result.topics.get(topic)?.partitions : undefined
+    return partitions?.some(one => one.partition === partition) === true
+  }
+
+  async #tryToCommit(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
     const request = { ...AS_STORED, groupId: this.#groupId, topicPartition, offsetAndMetadata, replacesWaiting: true }
     const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'commitConsumerOffset', ...request, timeoutMs })

@@ -1,11 +1,16 @@
 import type { OffsetAndMetadata } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { TimedOut } from '../operations/request.js'
-import type { Failure, GroupMembership } from '../operations.js'
+import type { CommitConsumerOffsetResult, Failure, GroupMembership } from '../operations.js'
 import type { SetOffsetsResult } from './consume-result.js'
-import type { GroupHands } from './hands.js'
+import type { GroupHands, GroupRequest } from './hands.js'
 import type { OffsetCommitter } from './offset-committer.js'
+import { partitionNow } from './partition-now.js'
 import type { TopicConsumer } from './topic-consumer.js'
+
+/** Pauses between attempts to commit for a partition that the coordinator does not know although it exists. */
+const FIRST_PAUSE_MS = 100
+const MAX_PAUSE_MS = 1_000
 
 export interface OffsetChange {
   readonly hands: GroupHands
@@ -35,7 +40,7 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
     // A commit of what was acknowledged may wait in the Router, with a higher offset.
     const asItIs = { ...AS_STORED, replacesWaiting: true }
     const request = { groupId: hands.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
-    hands.ask('commitConsumerOffset', request, result => {
+    commitWhere(hands, request, result => {
       if (result.type === 'unknownTopicOrPartition') outcomes.set(partition, result.type)
       else if (result.type === 'failed' || result.type === 'timedOut') failure ??= result
       else outcomes.set(partition, 'committed')
@@ -44,4 +49,29 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
       onResult(failure ?? { type: 'set', outcomes })
     })
   }
+}
+
+type Commit = GroupRequest<'commitConsumerOffset'>
+
+/** Commits. A coordinator whose metadata lags does not know a partition that exists: it is asked again while there is time. */
+function commitWhere(
+  hands: GroupHands,
+  request: Commit & { readonly timeoutMs: number },
+  onResult: (result: CommitConsumerOffsetResult) => void
+): void {
+  const endsAt = hands.clock() + request.timeoutMs
+  const attempt = (pauseMs: number): void => {
+    const timeoutMs = Math.max(1, endsAt - hands.clock())
+    hands.ask('commitConsumerOffset', { ...request, timeoutMs }, result => {
+      if (result.type !== 'unknownTopicOrPartition' || endsAt - hands.clock() <= pauseMs) {
+        onResult(result)
+        return
+      }
+      partitionNow(hands, request.topicPartition, undefined, now => {
+        if (now === 'gone') onResult(result)
+        else hands.after(pauseMs, () => attempt(Math.min(2 * pauseMs, MAX_PAUSE_MS)))
+      })
+    })
+  }
+  attempt(FIRST_PAUSE_MS)
 }

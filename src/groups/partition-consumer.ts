@@ -46,6 +46,9 @@ export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
   readonly #name: string
   #tracker: OffsetTracker | undefined
+  /** The position of the tracker, for commits. */
+  #source: PositionSource | undefined
+  readonly #finder: PositionFinder
   readonly #reader: LogReader
   #staged: KafkaRecord | undefined
   /** Messages to be offered before all others: clients did not get them, or did not acknowledge them in time. */
@@ -60,6 +63,7 @@ export class PartitionConsumer {
     this.#name = topicPartitionKey(topic, partition)
     const hands = { ...options.hands, ask: this.#ask }
     const finder = new PositionFinder({ ...options, hands })
+    this.#finder = finder
     const beginAnew = (position: TrackedPosition): void => {
       this.#begin(position)
       this.#submit()
@@ -165,10 +169,12 @@ export class PartitionConsumer {
   }
 
   #begin(position: TrackedPosition): void {
-    this.#tracker = new OffsetTracker(position, this.#options.tracker)
+    const tracker = new OffsetTracker(position, this.#options.tracker)
+    this.#tracker = tracker
+    this.#source = sourceOf(tracker, this.#finder)
     this.#staged = undefined
     this.#givenBack = []
-    this.#reader.begin(this.#tracker.nextNotAcked(position.offset))
+    this.#reader.begin(tracker.nextNotAcked(position.offset))
     if (this.#isWanted) this.#stage()
     else this.#options.demand.rests()
   }
@@ -268,7 +274,7 @@ export class PartitionConsumer {
   }
 
   #submit(): void {
-    this.#options.submit(this.#tracker!)
+    this.#options.submit(this.#source!)
   }
 
   /** Asks the Router; an answer that comes after the end is dropped. */
@@ -277,5 +283,19 @@ export class PartitionConsumer {
     this.#options.hands.ask(kind, request, result => {
       if (!this.#isStopped) onResult(result)
     })
+  }
+}
+
+/** @param finder knows the topic; a position that was found in another life of the topic has another tracker */
+const sourceOf = (tracker: OffsetTracker, finder: PositionFinder): PositionSource => {
+  let topicId = finder.topicId
+  return {
+    get position() {
+      return tracker.position
+    },
+    // At the start the id may come later than the position.
+    get topicId() {
+      return (topicId ??= finder.topicId)
+    }
   }
 }

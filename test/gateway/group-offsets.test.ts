@@ -67,6 +67,14 @@ describe('house 3: the gateway tells and sets where groups stand', () => {
     ])
   })
 
+  it('what was set although a coordinator does not know the partition at first', async () => {
+    const unknown = { type: 'error', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION } as const
+    const fault = stack.cluster.faults.add({ api: 'OffsetCommit', count: 3 }, unknown)
+    expect([...(await commit(1, 2))]).to.deep.equal([[1, 'committed']])
+    expect(fault.fired).to.equal(3)
+    expect((await offsets())![1]!.committed!.offset).to.equal(2)
+  })
+
   it('topics of many partitions, without taking the places of all waiting requests', async () => {
     stack.cluster.createTopic('wide', { partitions: 600 })
     const found = (await offsets('wide'))!

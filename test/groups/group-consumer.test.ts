@@ -181,6 +181,21 @@ describe('a group, as one process takes part in it', () => {
     harness.world.settle()
     expect(told.splice(0)).to.deep.equal([refused])
     expect([harness.next().offset, harness.world.committed!.offset]).to.deep.equal([50, 50])
+    // A coordinator that does not know the partition at first.
+    const unknown = { kind: 'commitConsumerOffset', result: { type: 'unknownTopicOrPartition' } } as const
+    harness.world.answers.push(unknown, unknown)
+    setOffsets(0, 60)
+    harness.world.pass(300)
+    expect(told.splice(0)).to.deep.equal([{ type: 'set', outcomes: new Map([[0, 'committed']]) }])
+    expect(harness.world.committed!.offset).to.equal(60)
+    const missing = {
+      type: 'success',
+      topics: new Map([['orders', { errorCode: 3, topic: 'orders', partitions: [] }]])
+    }
+    harness.world.answers.push(unknown, { kind: 'fetchTopicMetadata', result: missing })
+    setOffsets(0, 70)
+    harness.world.settle()
+    expect(told).to.deep.equal([{ type: 'set', outcomes: new Map([[0, 'unknownTopicOrPartition']]) }])
   })
 
   it('commits the offset alone where brokers take no metadata as long as what was acknowledged above it', () => {

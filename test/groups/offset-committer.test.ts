@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { OffsetCommitter, type PositionSource } from '../../src/groups/offset-committer.js'
 import type { GroupMembership } from '../../src/operations.js'
+import { kafkaFailure } from '../../src/requests/failures.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { GroupWorld } from './group-world.js'
 
@@ -31,6 +32,14 @@ class Harness {
           request as never as { topicPartition: { partition: number }; offsetAndMetadata: { offset: number } }
       )
       .map(({ topicPartition, offsetAndMetadata }) => `${topicPartition.partition}@${offsetAndMetadata.offset}`)
+  }
+
+  /** The commits that were sent since, without questions about the topic. */
+  commits(): string[] {
+    const isCommit = ({ kind }: { kind: string }): boolean => kind === 'commitConsumerOffset'
+    const others = this.world.asked.filter(asked => !isCommit(asked))
+    for (const other of others) this.world.asked.splice(this.world.asked.indexOf(other), 1)
+    return this.sent()
   }
 
   answer(result: unknown): void {
@@ -136,6 +145,141 @@ describe('the commits of a group', () => {
     harness.world.pass(1)
     expect(harness.sent()).to.deep.equal(['0@1'])
     expect(harness.world.metrics.of('failed_commits')).to.equal(1)
+  })
+
+  const unknown = { type: 'unknownTopicOrPartition' }
+  const metadata = (topicId: string, partitions: number[]) => ({
+    type: 'success',
+    topics: new Map([
+      ['orders', { errorCode: 0, topic: 'orders', topicId, partitions: partitions.map(partition => ({ partition })) }]
+    ])
+  })
+  const missing = { type: 'success', topics: new Map([['orders', { errorCode: 3, topic: 'orders', partitions: [] }]]) }
+
+  it('are made again after pauses that grow while a coordinator does not know a partition that exists', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    for (let times = 0; times < 9; times++) harness.answer(unknown)
+    committer.submit(orders(0), at(1))
+    world.pass(0)
+    expect(harness.commits()).to.deep.equal(['0@1'])
+    expect(committer.isIdle, 'a flush has to wait for it').to.equal(false)
+    for (const pauseMs of [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]) {
+      world.pass(pauseMs - 1)
+      expect(harness.commits(), `before ${pauseMs}`).to.deep.equal([])
+      world.pass(1)
+      expect(harness.commits()).to.deep.equal(['0@1'])
+    }
+    expect(world.committed, 'nothing else has made it go on').to.equal(undefined)
+    world.pass(5_000)
+    expect(world.committed).to.deep.equal({ offset: 1, metadata: 'm1' })
+    expect([committer.isIdle, world.metrics.of('failed_commits')]).to.deep.equal([true, 0])
+  })
+
+  it('of a partition that the coordinator does not know yield to newer ones, and delay no other partition', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    harness.answer(unknown)
+    committer.submit(orders(0), at(1))
+    world.pass(0)
+    committer.submit(orders(0), at(4))
+    committer.submit(orders(0), at(5))
+    committer.submit(orders(1), at(7))
+    world.pass(RETRY_MS - 1)
+    expect(harness.commits()).to.deep.equal(['0@1'])
+    world.pass(INTERVAL_MS)
+    expect(harness.commits().sort()).to.deep.equal(['0@5', '1@7'])
+    world.pass(60_000)
+    expect([harness.commits(), committer.isIdle]).to.deep.equal([[], true])
+  })
+
+  it('of a topic that is gone hold no flush up, are counted, and are made again every five seconds until it is dropped', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    for (let times = 0; times < 3; times++) {
+      harness.answer(unknown)
+      world.answers.push({ kind: 'fetchTopicMetadata', result: missing })
+    }
+    committer.submit(orders(0), at(1))
+    world.pass(0)
+    expect([committer.isIdle, world.metrics.of('failed_commits'), world.errors.length]).to.deep.equal([true, 1, 1])
+    world.pass(9_999)
+    expect(harness.commits()).to.deep.equal(['0@1', '0@1'])
+    world.pass(1)
+    expect(harness.commits()).to.deep.equal(['0@1'])
+    expect(world.errors, 'it is said once').to.have.length(1)
+    committer.drop(orders(0))
+    world.pass(60_000)
+    expect(harness.commits()).to.deep.equal([])
+  })
+
+  it('of a partition that its topic does not have any more are such, too', () => {
+    const harness = new Harness()
+    harness.answer(unknown)
+    harness.world.answers.push({ kind: 'fetchTopicMetadata', result: metadata('a', [1]) })
+    harness.committer.submit(orders(0), at(1))
+    harness.world.pass(0)
+    expect([harness.committer.isIdle, harness.world.metrics.of('failed_commits')]).to.deep.equal([true, 1])
+  })
+
+  it('are not made in a topic that was created anew: the offset is of a log that is gone', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    harness.answer(unknown)
+    world.answers.push({ kind: 'fetchTopicMetadata', result: metadata('b', [0]) })
+    committer.submit(orders(0), { position: { offset: 1, metadata: '' }, topicId: 'a' })
+    const flushed = harness.flush()
+    world.pass(60_000)
+    expect([harness.commits(), flushed.isOver]).to.deep.equal([['0@1'], true])
+    committer.submit(orders(0), { position: { offset: 2, metadata: '' }, topicId: 'b' })
+    world.pass(0)
+    expect(harness.commits(), 'the positions in the new log are').to.deep.equal(['0@2'])
+  })
+
+  it('are made again while brokers cannot tell whether the topic is still the same', () => {
+    for (const result of [{ type: 'timedOut' }, metadata(undefined as never, [0])]) {
+      const harness = new Harness()
+      harness.answer(unknown)
+      harness.world.answers.push({ kind: 'fetchTopicMetadata', result })
+      harness.committer.submit(orders(0), { position: { offset: 1, metadata: '' }, topicId: 'a' })
+      harness.world.pass(0)
+      expect(harness.committer.isIdle).to.equal(false)
+      harness.world.pass(RETRY_MS)
+      expect(harness.commits()).to.deep.equal(['0@1', '0@1'])
+    }
+  })
+
+  it('are made again when a commit in no member’s name took their place', () => {
+    const harness = new Harness()
+    harness.answer({ type: 'superseded', supersededBy: { offset: 9 } })
+    harness.committer.submit(orders(0), at(1))
+    const flushed = harness.flush()
+    harness.world.pass(0)
+    expect(flushed.isOver).to.equal(false)
+    harness.world.pass(RETRY_MS)
+    expect([harness.commits(), flushed.isOver]).to.deep.equal([['0@1', '0@1'], true])
+  })
+
+  for (const code of [errorCodes.OFFSET_METADATA_TOO_LARGE, errorCodes.INVALID_COMMIT_OFFSET_SIZE]) {
+    it(`are made without metadata when it is too large for Kafka (${code})`, () => {
+      const harness = new Harness()
+      harness.answer({ type: 'failed', errorCode: code, retriable: false })
+      harness.committer.submit(orders(0), at(1))
+      harness.world.pass(INTERVAL_MS)
+      expect(harness.world.committed).to.deep.equal({ offset: 1, metadata: '' })
+      expect(harness.world.metrics.of('failed_commits')).to.equal(0)
+    })
+  }
+
+  it('are made again whatever Kafka answers, until they are accepted, with nothing else to trigger it', () => {
+    for (let errorCode = -1; errorCode <= 140; errorCode++) {
+      if (errorCode === errorCodes.NONE) continue
+      const harness = new Harness()
+      harness.answer(kafkaFailure(errorCode))
+      harness.committer.submit(orders(0), at(1))
+      harness.world.pass(5_000)
+      expect(harness.world.committed?.offset, `after code ${errorCode}`).to.equal(1)
+    }
   })
 
   it('wait while the process is no member, and go on when it is one again', () => {
