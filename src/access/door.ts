@@ -95,14 +95,14 @@ export class Door implements Access {
     { maxRequests }: QuotaAccount
   ): Promise<CastellanError | undefined> {
     const { quotas, metrics } = this.#deps
-    const isEntered = await sharing.enter(principal, maxRequests).catch(error => {
+    const leave = await sharing.enter(principal, maxRequests).catch(error => {
       throw new OverloadedError(`the quotas of all workers cannot be asked: ${(error as Error).message}`)
     })
-    if (!isEntered) return quotas.tooManyInFlight
+    if (leave === undefined) return quotas.tooManyInFlight
     metrics.requestsInFlight.value++
     visit.onEnd(() => {
       metrics.requestsInFlight.value--
-      sharing.leave(principal)
+      leave()
     })
     return undefined
   }

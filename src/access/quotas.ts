@@ -19,9 +19,13 @@ export interface QuotaSharing {
   spent(kind: AccountKind, name: string, records: number, bytes: number): void
   /** Told of what accounts have spent at the others. */
   onSpentElsewhere(listener: (kind: AccountKind, name: string, records: number, bytes: number) => void): void
-  /** Counts a request of a principal as in flight, whichever process it came to; false when there are so many. */
-  enter(principal: string, maxRequests: number): Promise<boolean>
-  leave(principal: string): void
+  /**
+   * Counts a request of a principal as in flight, whichever process it came to.
+   *
+   * @returns what to call when it has ended; `undefined`: there are so many
+   * @throws Error when the others cannot be asked; then it is not counted
+   */
+  enter(principal: string, maxRequests: number): Promise<(() => void) | undefined>
 }
 
 export type AccountKind = 'principal' | 'address'

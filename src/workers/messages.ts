@@ -39,7 +39,12 @@ export interface PeerMessage {
 export interface Entering {
   readonly principal: string
   readonly maxRequests: number
+  /** Of the request, unique at its worker. */
+  readonly id: number
 }
+
+/** A request of a principal has ended, or its worker has not waited for the answer whether it may begin. */
+export type Leaving = Pick<Entering, 'principal' | 'id'>
 
 /** A question of a dialect to what it has once for all workers. */
 export interface SharedQuestion {
@@ -81,8 +86,7 @@ export type ParentServes = {
   gathered: Asked<undefined, MetricsSnapshot>
   shared: Asked<SharedQuestion, unknown>
   enter: Asked<Entering, boolean>
-  /** A request of the principal has ended. */
-  leave: Told<string>
+  leave: Told<Leaving>
   /** Ask the worker `to`. */
   peer: Asked<PeerMessage & { readonly to: number; readonly timeoutMs?: number | undefined }, unknown>
   /** Tell all others. */

@@ -17,6 +17,7 @@ export class SharedQuotas implements QuotaSharing {
   /** By kind and name: what is not told yet. */
   #spent = new Map<string, { kind: AccountKind; name: string; records: number; bytes: number }>()
   #timer: NodeJS.Timeout | undefined
+  #lastId = 0
 
   constructor(peers: Peers) {
     this.#peers = peers
@@ -39,12 +40,18 @@ export class SharedQuotas implements QuotaSharing {
     })
   }
 
-  enter(principal: string, maxRequests: number): Promise<boolean> {
-    return this.#peers.parent.call('enter', { principal, maxRequests }, ENTER_TIMEOUT_MS)
-  }
-
-  leave(principal: string): void {
-    this.#peers.parent.tell('leave', principal)
+  async enter(principal: string, maxRequests: number): Promise<(() => void) | undefined> {
+    const { parent } = this.#peers
+    const id = ++this.#lastId
+    const leave = (): void => parent.tell('leave', { principal, id })
+    try {
+      const isEntered = await parent.call('enter', { principal, maxRequests, id }, ENTER_TIMEOUT_MS)
+      return isEntered ? leave : undefined
+    } catch (error) {
+      // A parent that stood still counts the request when it goes on; it hears of its end after that.
+      leave()
+      throw error
+    }
   }
 
   #tell(): void {

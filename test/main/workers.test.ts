@@ -397,6 +397,23 @@ describe('castellan serve --workers', function () {
     for (const client of clients) client.close()
   })
 
+  it('workers 15: a quota of requests in flight is whole again after the first process stood still', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'quotas.perPrincipal.maxRequestsInFlight=2'])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 4)
+    // Each has its connection now: nobody hands out new ones in the meantime.
+    for (const client of clients) expect((await client.push('m')).status).to.equal(200)
+    const { process: parent } = gateway.child
+    parent.kill('SIGSTOP')
+    // The processes that serve stop asking after some seconds.
+    const refused = await Promise.all(clients.map(client => client.push('m')))
+    parent.kill('SIGCONT')
+    expect(refused.map(({ status }) => status)).to.deep.equal(new Array(4).fill(503))
+    await gateway.until(200)
+    for (const client of clients) expect((await client.push('m')).status).to.equal(200)
+    for (const client of clients) client.close()
+  })
+
   it('workers 12: statistics of an API are those of all processes, whichever is asked', async () => {
     const datagrams: string[] = []
     const statsd = createSocket('udp4').on('message', message => datagrams.push(message.toString()))
