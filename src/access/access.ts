@@ -30,6 +30,11 @@ export interface Caller {
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
   refusalOf(operation: Operation, target?: Target): ForbiddenError | undefined
+  /**
+   * The same for what concerns no topic in particular, such as statistics of an API: refused when no rule at all is about
+   * this client.
+   */
+  refusalOfUnruled(): ForbiddenError | undefined
   /** The same for many records: refused when any of their topics is refused. */
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
   /**
@@ -58,6 +63,7 @@ const openCaller: Caller = {
   principal: ANONYMOUS,
   allows: () => true,
   refusalOf: () => undefined,
+  refusalOfUnruled: () => undefined,
   refusalOfTopics: () => undefined,
   charge: () => undefined
 }
@@ -69,6 +75,7 @@ export const deniedCaller: Caller = {
   principal: 'unknown',
   allows: () => false,
   refusalOf: notAdmitted,
+  refusalOfUnruled: notAdmitted,
   refusalOfTopics: notAdmitted,
   charge: () => undefined
 }

@@ -54,6 +54,17 @@ export class RequestCaller implements Caller {
     return allowed ? undefined : this.#forbidden(operation)
   }
 
+  refusalOfUnruled(): ForbiddenError | undefined {
+    if (this.#grants === undefined || this.#grants.isAny) return undefined
+    const { audit, metrics } = this.#deps
+    const { principal, method } = this.#identity
+    const { peer: address, requestId } = this.#visit
+    const reason = 'no rule is about this principal'
+    if (audit.wants(false)) audit.write({ allowed: false, principal, method, address, reason, requestId })
+    metrics.refused('forbidden')
+    return new ForbiddenError(`${principal} may not do this: no rule is about it (access.rules)`)
+  }
+
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined {
     const denied = this.#deniedTopic(operation, records)
     const allowed = denied === undefined

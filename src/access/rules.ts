@@ -23,6 +23,8 @@ interface Rule {
 
 /** The permissions of one principal. */
 export interface Grants {
+  /** Whether anything at all is allowed. */
+  readonly isAny: boolean
   allows(operation: Operation, target: Target): boolean
   /** The same for a topic and no group; remembers its answers. */
   allowsTopic(operation: Operation, topic: string): boolean
@@ -65,6 +67,10 @@ class PrincipalGrants implements Grants {
 
   constructor(rules: readonly Rule[]) {
     this.#rules = rules
+  }
+
+  get isAny(): boolean {
+    return this.#rules.length > 0
   }
 
   allows(operation: Operation, { topic, group }: Target): boolean {

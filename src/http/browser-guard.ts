@@ -18,6 +18,11 @@ export interface BrowserSettings {
   readonly allowedOrigins: readonly string[]
 }
 
+/** What only browsers accept: pages, and what pages embed. */
+const OF_BROWSERS = /text\/html|text\/css|image\/|audio\/|video\//i
+/** What Java's own HTTP client sends where nothing else is said. */
+const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
+
 /**
  * Refuses requests that a browser sends on behalf of a web page of another site. A browser can reach addresses that
  * only its own machine can reach; it names the page by `Origin` and `Sec-Fetch-Site`. A page can also give its own
@@ -27,6 +32,7 @@ export interface BrowserSettings {
  *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
  *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
  *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an `Origin`
+ *   Referer          the page of a request without `Origin`: as that
  */
 export class BrowserGuard {
   readonly #boundHost: string | undefined
@@ -49,14 +55,31 @@ export class BrowserGuard {
 
   /** The reason to refuse a request with these headers. */
   refusalOf(headers: IncomingHttpHeaders): ForbiddenError | undefined {
-    const { host, origin } = headers
+    const { host, origin, referer } = headers
     const site = headers['sec-fetch-site']
     if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
       return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
     }
-    if (origin === undefined && site === undefined) return undefined
-    if (this.#isAllowedVisitor(origin, site, host)) return undefined
+    if (origin === undefined && site === undefined && referer === undefined) return undefined
+    if (this.#isAllowedVisitor(origin, site, host) && (origin !== undefined || this.#isAllowedPage(referer, host))) {
+      return undefined
+    }
     return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
+  }
+
+  /**
+   * The reason to refuse a GET that does more than read, for one that {@link refusalOf} has let through: any page can
+   * have its visitor's browser send such a request, and need not be named in it. A bearer token tells that it is no such
+   * one, for a page cannot add it, and so does a page that a setting names.
+   */
+  refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined {
+    const { authorization = '', origin, referer } = headers
+    if (!looksLikeBrowser(headers) || /^bearer /i.test(authorization)) return undefined
+    const page = origin ?? (referer && originOf(referer))
+    if (page !== undefined && this.#isNamed(page.toLowerCase())) return undefined
+    return new ForbiddenError(
+      'browsers are not served what a GET changes, since any web page could ask for it; http.allowedOrigins can allow pages, and a bearer token shows that it is none'
+    )
   }
 
   /** HTTP/1.0 allows requests without `Host`; browsers always send it. */
@@ -86,6 +109,14 @@ export class BrowserGuard {
       : isOwnPage && (site === undefined || site === 'same-origin')
   }
 
+  /** @param referer empty: its page wants to be unknown */
+  #isAllowedPage(referer: string | undefined, host: string | undefined): boolean {
+    if (referer === undefined || referer === '') return true
+    const origin = originOf(referer)?.toLowerCase()
+    if (origin === undefined) return false
+    return this.#isNamed(origin) || (this.#isHostCertain && isOriginOf(origin, host))
+  }
+
   #isNamed(origin: string): boolean {
     return this.#allowedOrigins.has(origin) || this.#allowedOrigins.has(ANY)
   }
@@ -93,6 +124,20 @@ export class BrowserGuard {
 
 const isOriginOf = (origin: string, host = ''): boolean =>
   host !== '' && (origin === `http://${host.toLowerCase()}` || origin === `https://${host.toLowerCase()}`)
+
+/** `https://app.example/page?a=b` is `https://app.example`. */
+const originOf = (url: string): string | undefined => /^https?:\/\/[^/?#@]+(?=[/?#]|$)/i.exec(url)?.[0]
+
+/**
+ * Node's own `fetch` sends `Sec-Fetch-Mode: cors` and nothing else of the kind; browsers say where a request comes from and
+ * what it is for as well.
+ */
+function looksLikeBrowser(headers: IncomingHttpHeaders): boolean {
+  const { accept = '' } = headers
+  if (OF_BROWSERS.test(accept) && !OF_JAVA.test(accept)) return true
+  const told = Object.keys(headers).filter(name => name.startsWith('sec-fetch-'))
+  return told.length > 1 || (told.length === 1 && headers['sec-fetch-mode'] !== 'cors')
+}
 
 /** `localhost:8080` is `localhost`, `[::1]:8080` is `::1`. */
 function toHostName(host: string): string {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Door } from '../access/door.js'
 import type { Visit } from '../access/identity.js'
 import { refusalHeaders, refusalStatus } from '../access/refusals.js'
@@ -71,6 +71,12 @@ export function requireManagement(
     done(isOpen(request) ? undefined : door.callerOf(request.raw).refusalOf('management'))
   })
 }
+
+/** For routes that name no topic: refuses clients that no rule is about. To be added after the door. */
+export const requireRule =
+  (door: Door | undefined): onRequestHookHandler =>
+  (request, _, done) =>
+    done(door?.callerOf(request.raw).refusalOfUnruled())
 
 /** Answers refusals outside of the dialects; those have error formats of their own. */
 export function answerRefusal(

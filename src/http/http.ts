@@ -167,15 +167,16 @@ const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => s
 
 async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
   const app = createHttpServer(context)
-  addFrontPage(app, dialects)
+  addFrontPage(app, dialects, context.door)
   addDescriptions(
     app,
     status.version,
-    dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations }))
+    dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
+    context.door
   )
   for (const { name, listeners } of dialects) {
     for (const { prefix, operations } of listeners) {
-      if (operations !== undefined) addPartDescription(app, status.version, { name, prefix, operations })
+      if (operations !== undefined) addPartDescription(app, status.version, { name, prefix, operations }, context.door)
     }
   }
   for (const { name, prefix, plugin, maxBodyBytes } of dialects) {

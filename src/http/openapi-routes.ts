@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import type { Door } from '../access/door.js'
 import { type DescribedApi, OPENAPI_PATH, toDocument } from '../openapi/document.js'
 import { json, listOf, type Operation, object, oneOf, text } from '../openapi/operation.js'
+import { requireRule } from './door-hooks.js'
 
 /** The front page of the shared port, and the description that every port has. */
 const description: Operation = {
@@ -66,24 +68,36 @@ const management: readonly Operation[] = [
 const own = (...operations: Operation[]): DescribedApi => ({ name: 'castellan', prefix: '', operations })
 
 /** Serves the description of everything on the shared port, and of each dialect on its own ports. */
-export function addDescriptions(app: FastifyInstance, version: string, apis: readonly DescribedApi[]): void {
+export function addDescriptions(
+  app: FastifyInstance,
+  version: string,
+  apis: readonly DescribedApi[],
+  door?: Door
+): void {
+  const onRequest = requireRule(door)
   const shared = JSON.stringify(toDocument('Castellan', version, [own(frontPage, description), ...apis]))
-  app.get(OPENAPI_PATH, (_, reply) => void reply.type('application/json').send(shared))
+  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type('application/json').send(shared))
   for (const api of apis) {
     const alone = JSON.stringify(
       toDocument(`Castellan: ${api.name}`, version, [own(description), { ...api, prefix: '' }])
     )
-    app.get(`${api.prefix}${OPENAPI_PATH}`, (request, reply) => {
+    app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
       reply.type('application/json').send(isOnOwnPort(request.raw) ? alone : shared)
     })
   }
 }
 
 /** Serves the description of a port that serves one part of a dialect only; `prefix` is added to its paths. */
-export function addPartDescription(app: FastifyInstance, version: string, { prefix, ...part }: DescribedApi): void {
+export function addPartDescription(
+  app: FastifyInstance,
+  version: string,
+  { prefix, ...part }: DescribedApi,
+  door?: Door
+): void {
   const apis = [own(description), { ...part, prefix: '' }]
   const document = JSON.stringify(toDocument(`Castellan: ${part.name}`, version, apis))
-  app.get(`${prefix}${OPENAPI_PATH}`, (_, reply) => void reply.type('application/json').send(document))
+  const answer = { onRequest: requireRule(door) }
+  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type('application/json').send(document))
 }
 
 /** A dialect's own port adds the prefix of the dialect and keeps the URL as it was sent. */

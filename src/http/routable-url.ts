@@ -5,10 +5,11 @@
  *
  *   /push       /push
  *   /%zz?a=%b   /%25zz?a=%b
+ *   /push;%zz   /push;%25zz
  */
 export function routableUrl(url: string): string {
   if (!url.includes('%')) return url
-  const [path] = /^[^?#;]*/.exec(url)!
+  const [path] = /^[^?#]*/.exec(url)!
   return isDecodable(path) ? url : path.replaceAll('%', '%25') + url.slice(path.length)
 }
 

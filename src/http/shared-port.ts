@@ -1,4 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import type { Door } from '../access/door.js'
+import { requireRule } from './door-hooks.js'
 
 /** What the front page and the 404 tell about a dialect. */
 export interface MountedDialect {
@@ -8,13 +10,13 @@ export interface MountedDialect {
 }
 
 /** Answers `/`, and with 404 every path outside of the dialects, by listing the dialects. */
-export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDialect[]): void {
+export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDialect[], door?: Door): void {
   const help = {
     name: 'castellan',
     dialects: dialects.map(({ name, prefix, source }) => ({ name, prefix, source })),
     documentation: 'docs/ of the package, and castellan --help'
   }
-  app.get('/', (_, reply) => {
+  app.get('/', { onRequest: requireRule(door) }, (_, reply) => {
     reply.type('application/json; charset=utf-8').send(`${JSON.stringify(help, null, 2)}\n`)
   })
   const prefixes = dialects.map(({ prefix }) => prefix)

@@ -39,6 +39,10 @@ class FakeCaller implements Caller {
     return this.allows(operation, target) ? undefined : new ForbiddenError('shop may not do this')
   }
 
+  refusalOfUnruled(): ForbiddenError | undefined {
+    return undefined
+  }
+
   refusalOfTopics(operation: string, records: readonly { readonly topic: string }[]): ForbiddenError | undefined {
     return records.map(record => this.refusalOf(operation, record)).find(refusal => refusal !== undefined)
   }

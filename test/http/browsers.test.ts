@@ -155,6 +155,62 @@ describe('BrowserGuard', () => {
     })
   }
 
+  const referers: [string, string | undefined, string, boolean][] = [
+    ['of another site', '127.0.0.1', 'http://evil.example/page', false],
+    ['of another port', '127.0.0.1', 'http://localhost:3000/', false],
+    ['of ours', '127.0.0.1', 'http://localhost:8080/openapi.json', true],
+    ['of ours, in capitals', '127.0.0.1', 'HTTP://LOCALHOST:8080', true],
+    ['that only begins like ours', '127.0.0.1', 'http://localhost:8080.evil.example/', false],
+    ['with our name as a user', '127.0.0.1', 'http://localhost:8080@evil.example/', false],
+    ['of an app', '127.0.0.1', 'android-app://com.example', false],
+    ['that wants to be unknown', '127.0.0.1', '', true],
+    ['of our host where that is not checked', '0.0.0.0', 'http://localhost:8080/', false],
+    ['of our host at a unix socket', undefined, 'http://localhost:8080/', true]
+  ]
+  for (const [name, bound, referer, served] of referers) {
+    it(`${served ? 'serves' : 'refuses'} a page ${name} that is named by Referer alone`, () => {
+      expect(isServed(bound, { host, referer })).to.equal(served)
+    })
+  }
+
+  it('serves a page by its Referer when a setting names it, and goes by Origin where there is one', () => {
+    const settings = { allowedOrigins: ['https://app.example'] }
+    expect(isServed('127.0.0.1', { host, referer: 'https://app.example/a' }, settings)).to.equal(true)
+    expect(isServed('127.0.0.1', { host, referer: 'https://app.example.org/a' }, settings)).to.equal(false)
+    const origin = 'https://app.example'
+    expect(isServed('127.0.0.1', { host, origin, referer: 'https://elsewhere.example' }, settings)).to.equal(true)
+  })
+
+  const CHROME = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
+  const askers: [string, Record<string, string>, boolean][] = [
+    ['curl', { accept: '*/*', 'user-agent': 'curl/8.5.0' }, true],
+    ['PHP', {}, true],
+    ['axios', { accept: 'application/json, text/plain, */*' }, true],
+    ['a client in Go', { 'user-agent': 'Go-http-client/1.1', 'accept-encoding': 'gzip' }, true],
+    ["Node's fetch", { accept: '*/*', 'accept-language': '*', 'sec-fetch-mode': 'cors', 'user-agent': 'node' }, true],
+    ["Java's HttpURLConnection", { accept: 'text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2' }, true],
+    ['a program with a bearer token', { accept: 'text/html', authorization: 'Bearer x' }, true],
+    ['a page that is opened', { accept: CHROME }, false],
+    ['an image', { accept: 'image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8' }, false],
+    ['a style sheet', { accept: 'text/css,*/*;q=0.1' }, false],
+    ['an address typed by the user', { accept: '*/*', 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate' }, false],
+    ['a script', { accept: '*/*', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }, false],
+    ['a browser that tells one thing', { accept: '*/*', 'sec-fetch-dest': 'script' }, false],
+    ['a mode that no program has', { accept: '*/*', 'sec-fetch-mode': 'no-cors' }, false],
+    ['a browser that remembers a password', { accept: CHROME, authorization: 'Basic YTpi' }, false],
+    ['a page that a setting names', { accept: CHROME, origin: 'https://app.example' }, true],
+    ['an image on a page that a setting names', { accept: 'image/*', referer: 'https://app.example/a' }, true],
+    ['an image on another page', { accept: 'image/*', referer: 'https://evil.example/a' }, false]
+  ]
+  for (const bound of ['127.0.0.1', '0.0.0.0', undefined]) {
+    it(`lets no browser change anything by a GET on ${bound ?? 'a unix socket'}, and hurts no other client`, () => {
+      const guard = new BrowserGuard(bound, { ...none, allowedOrigins: ['https://app.example'] })
+      for (const [name, headers, served] of askers) {
+        expect(guard.refusalOfEffect({ host, ...headers }) === undefined, name).to.equal(served)
+      }
+    })
+  }
+
   it('walls 5: serves pages that a setting names, and none by its own host where that is not checked', () => {
     const origin = 'https://app.example'
     expect(

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Access } from '../../access/access.js'
 import { OverloadedError } from '../../errors.js'
 import { collectBody } from '../../exchange/body-collector.js'
+import { browserRefusalOf } from '../../exchange/browser-refusal.js'
 import { BufferPool } from '../../exchange/buffer-pool.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import { sentUrlOf } from '../../exchange/sent-url.js'
@@ -103,6 +104,11 @@ export class ArionEndpoint {
   }
 
   #stats(exchange: Exchange): void {
+    const refusal = this.#parts.access.callerOf(exchange.request).refusalOfUnruled()
+    if (refusal !== undefined) {
+      this.#parts.answers.notAdmitted(exchange, refusal)
+      return
+    }
     this.#parts.stats().then(
       body => this.#parts.answers.json(exchange, 200, body),
       error => this.#broken(exchange, error)
@@ -112,12 +118,14 @@ export class ArionEndpoint {
   #produce(exchange: Exchange, mode: Mode, destination: Destination): void {
     const { access, answers, producer, websockets } = this.#parts
     const caller = access.callerOf(exchange.request)
-    const refusal = caller.refusalOf('produce', destination)
+    const { request } = exchange
+    const isPlainGet = request.method === 'GET' && mode !== 'websocket'
+    const refusal = (isPlainGet ? browserRefusalOf(request) : undefined) ?? caller.refusalOf('produce', destination)
     if (refusal !== undefined) {
       answers.notAdmitted(exchange, refusal)
       return
     }
-    const upgrade = mode === 'websocket' ? upgradeOf(exchange.request) : undefined
+    const upgrade = mode === 'websocket' ? upgradeOf(request) : undefined
     if (upgrade !== undefined) {
       websockets.open(exchange, upgrade, destination, caller)
       return

@@ -60,8 +60,11 @@ export async function kafboyPlugin(
       const route = routeOf(exchange.request)
       if (route?.type === 'produce') {
         endpoint.receive({ exchange, topic: route.topic, mode: route.mode, startedAt: clock() })
-      } else if (route?.type === 'disco') disco.receive(exchange)
-      else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
+      } else if (route?.type === 'disco') {
+        const refusal = context.access.callerOf(exchange.request).refusalOfUnruled()
+        if (refusal === undefined) disco.receive(exchange)
+        else endpoint.refuse(exchange, refusal)
+      } else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
     }
     const atOnce = byHand(receive)
     const whenRoom = byHand(receive, context.admission)

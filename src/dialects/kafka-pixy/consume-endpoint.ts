@@ -1,4 +1,5 @@
 import type { CastellanError } from '../../errors.js'
+import { browserRefusalOf } from '../../exchange/browser-refusal.js'
 import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
 import { sizeOfRecord } from '../../model.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
@@ -45,7 +46,7 @@ export class ConsumeEndpoint {
       const groupId = groupOf(query.values)
       const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
       const count = this.#countOf(query.values)
-      const refusal = this.#refusalOf(request, groupId)
+      const refusal = browserRefusalOf(exchange.request) ?? this.#refusalOf(request, groupId)
       if (refusal !== undefined) answers.refuse(exchange, refusal, true)
       else if (this.#settings.consumerDisabled) answers.error(exchange, 503, DISABLED)
       else this.#poll(request, groupId, ack, count)

@@ -1,4 +1,5 @@
 import { CastellanError } from '../../errors.js'
+import { browserRefusalOf } from '../../exchange/browser-refusal.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Offset } from '../../model.js'
 import { ParameterError } from './consume-parameters.js'
@@ -36,7 +37,8 @@ export class TailEndpoint {
     const { exchange, topic } = request
     const { consumerDisabled, maxTails } = this.#settings
     const options = this.#optionsOf(request)
-    const refusal = access.callerOf(exchange.request).refusalOf('consume', { topic })
+    const refusal =
+      browserRefusalOf(exchange.request) ?? access.callerOf(exchange.request).refusalOf('consume', { topic })
     if (typeof options === 'string') answers.error(exchange, 400, options)
     else if (refusal !== undefined) answers.refuse(exchange, refusal, true)
     else if (consumerDisabled) answers.error(exchange, 503, DISABLED)

@@ -28,9 +28,11 @@ export class TopicsEndpoint {
   }
 
   list(request: PixyRequest): void {
+    const caller = this.#parts.access.callerOf(request.exchange.request)
     this.#answer(request, {}, async ({ gateway, query: { values, flaw } }) => {
       if (flaw !== undefined) throw new ParameterError(flaw)
-      const topics = await gateway.topics('all', this.#timeoutMs)
+      const all = await gateway.topics('all', this.#timeoutMs)
+      const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
       if (!values.has('withPartitions') && !values.has('withConfig')) return [...topics.keys()].sort(byBytes)
       const configs = values.has('withConfig') ? await this.#configs(gateway, [...topics.keys()]) : undefined
       const described = [...topics.values()].map((topic): [string, Json] => [

@@ -56,6 +56,7 @@ describe('arion: a session of a websocket', () => {
         principal: 'shop',
         allows: () => true,
         refusalOf: () => undefined,
+        refusalOfUnruled: () => undefined,
         refusalOfTopics: () => undefined,
         charge: (records, bytes) => {
           charges.push(`${records} ${bytes}`)

@@ -13,6 +13,8 @@ export interface Call {
   onCancelled(cancelled: () => void): void
   /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
   onAnswered(answered: (isSent: boolean) => void): void
+  /** Whether the client may be told of a topic. */
+  readonly mayAdminister: (topic: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
   charge(records: number, bytes: number): void
 }

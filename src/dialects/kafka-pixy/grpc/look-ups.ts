@@ -44,8 +44,14 @@ export class LookUps {
     return {}
   }
 
-  async listTopics(gateway: Gateway, { with_partitions }: ListTopicRq): Promise<ListTopicRs> {
-    const topics = await gateway.topics('all', this.#timeoutMs)
+  /** @param isListed whether the client may be told of a topic */
+  async listTopics(
+    gateway: Gateway,
+    { with_partitions }: ListTopicRq,
+    isListed: (topic: string) => boolean
+  ): Promise<ListTopicRs> {
+    const all = await gateway.topics('all', this.#timeoutMs)
+    const topics = new Map([...all].filter(([topic]) => isListed(topic)))
     const configs = await this.#configs(gateway, [...topics.keys()])
     const described = [...topics].map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
     return { topics: Object.fromEntries(described) }

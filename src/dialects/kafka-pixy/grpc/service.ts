@@ -145,6 +145,7 @@ const callOf = (call: ServerUnaryCall<unknown, unknown>, caller: Caller, answere
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
   onAnswered: run => (answered.tell = run),
+  mayAdminister: topic => caller.allows('admin', { topic }),
   charge: (records, bytes) => void caller.charge(records, bytes)
 })
 
@@ -177,7 +178,7 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
   ListTopics: {
     operation: 'admin',
     target: () => ({}),
-    run: (gateway, request) => lookUps.listTopics(gateway, request)
+    run: (gateway, request, { mayAdminister }) => lookUps.listTopics(gateway, request, mayAdminister)
   },
   ListConsumers: {
     operation: 'admin',

@@ -1,0 +1,26 @@
+import { expect } from 'chai'
+import type { Caller } from '../../../src/access/access.js'
+import { KafkaPixyService } from '../../../src/dialects/kafka-pixy/grpc/service.js'
+import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
+import { silentLogger } from '../../../src/model.js'
+import { LookUpGateway, topic, topics } from './look-up-gateway.js'
+
+describe("lists of Kafka-Pixy's gRPC service", () => {
+  it('tell a client of the topics that it administers, and of no others', async () => {
+    const gateway = new LookUpGateway()
+    gateway.metadata = topics(topic('a'), topic('b'), topic('secret'))
+    const caller = {
+      refusalOf: () => undefined,
+      allows: (operation, target) => operation === 'admin' && target?.topic !== 'secret'
+    } as Partial<Caller> as Caller
+    const parts = { callerOf: () => caller, gateways: new Map([['', gateway]]), log: silentLogger }
+    const { ListTopics } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
+    const call = { request: { cluster: '', with_partitions: false }, metadata: {}, cancelled: false }
+    const serve = ListTopics as unknown as (asked: object, answered: (error: unknown, answer: unknown) => void) => void
+    const answer = await new Promise<{ topics: object }>((resolve, reject) =>
+      serve(call, (error, said) => (error ? reject(error) : resolve(said as { topics: object })))
+    )
+    expect(Object.keys(answer.topics)).to.deep.equal(['a', 'b'])
+    expect(gateway.asked).to.deep.include(['configs', ['a', 'b'], 10_000])
+  })
+})
