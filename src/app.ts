@@ -293,6 +293,7 @@ class Rooms {
         metrics: this.#metrics,
         statsd,
         now: Date.now,
+        clock: () => performance.now(),
         shutdown: this.#shutdown,
         drainSteps
       }),

@@ -59,18 +59,23 @@ export class Clusters {
     this.#deps = deps
     const settings = config.wal
     const drainsLater = true
+    const clock = (): number => performance.now()
     this.#queue = new DurableQueue({
       settings,
       log,
       metrics,
       now: Date.now,
+      clock,
       onBroken,
       worker,
       drainsLater,
       ...logStorage
     })
-    this.#left = new LeftLogs(deps.leftDirectories, { settings, log, metrics, now: Date.now, worker })
-    this.#logWatch = new DurableLogWatch(() => this.#queue.whyUnusable(), deps.log)
+    this.#left = new LeftLogs(deps.leftDirectories, { settings, log, metrics, now: Date.now, clock, worker })
+    const isKept = namesOfKeepers(config, deps.dialects).length > 0
+    const whyUnusable = (): Promise<string | undefined> =>
+      isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
+    this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
   }
 
   /** Those that have been started, in the order of the configuration. */
@@ -103,7 +108,7 @@ export class Clusters {
     await this.#queue.openIfNotEmpty()
     const { config, dialects, log } = this.#deps
     await announceDurableLog(config, this.#queue, dialects, log)
-    if (namesOfKeepers(config, dialects).length > 0) await this.#logWatch.start()
+    await this.#logWatch.start()
   }
 
   /** Delivers what an earlier process has left in the durable log. */
@@ -114,7 +119,7 @@ export class Clusters {
 
   /**
    * Why requests cannot be served: clusters that requests can reach and of which no broker answers, and a durable log that
-   * cannot be used although an API keeps its records there.
+   * cannot be used although an API keeps its records there, or a record was to be kept there.
    */
   unreadyReasons(): string[] {
     const { problem } = this.#logWatch

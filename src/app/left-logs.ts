@@ -8,7 +8,7 @@ import { TaggedMetricsLogger } from '../metrics/tagged-metrics-logger.js'
 /** How often a log is looked at: whether it is empty, and whether one that could not be opened can be opened now. */
 const LOOK_EVERY_MS = 2_000
 
-export type LeftLogOptions = Pick<DurableQueueOptions, 'settings' | 'log' | 'metrics' | 'now' | 'worker'>
+export type LeftLogOptions = Pick<DurableQueueOptions, 'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker'>
 
 /** What the deliveries of all clusters need to take part in a log that was left. */
 export interface LeftLog {
@@ -39,14 +39,14 @@ export class LeftLogs {
   readonly #told = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(directories: readonly string[], { settings, log, metrics, now, worker }: LeftLogOptions) {
+  constructor(directories: readonly string[], { settings, log, metrics, now, clock, worker }: LeftLogOptions) {
     this.#log = log
     this.all = directories.map(directory => {
       const tagged = (of: MetricsLogger): MetricsLogger => new TaggedMetricsLogger(of, { log: basename(directory) })
       // When its thread ends, what is left waits for the next start.
       const onBroken = (error: Error): void => log.error({ directory, err: error }, 'a log that was left has failed')
       const own = { ...settings, directory }
-      const queue = new DurableQueue({ settings: own, log, metrics: tagged(metrics), now, worker, onBroken })
+      const queue = new DurableQueue({ settings: own, log, metrics: tagged(metrics), now, clock, worker, onBroken })
       return { queue, metrics: tagged, deliveries: [] }
     })
   }

@@ -139,8 +139,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   const awayBecause = (): Error | undefined => router.awayBecause
   const deliveryDeps = { ...shared, router: router.ref, settings: settings.delivery, now: Date.now, awayBecause }
   delivery = startDelivery(deliveryDeps)
-  const own =
-    settings.wal && new DurableQueue({ settings: settings.wal, log, metrics, now: Date.now, onBroken: onFatal })
+  const own = settings.wal && new DurableQueue({ ...shared, settings: settings.wal, now: Date.now, onBroken: onFatal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
   for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, deliveryDeps))

@@ -7,7 +7,7 @@ import type { SilenceLimit } from '../exchange/silence.js'
 import type { Durability, Gateway } from '../gateway/gateway.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { StatsdSources } from '../metrics/statsd/statsd-reporter.js'
-import type { Logger } from '../model.js'
+import type { Logger, MonotonicClock } from '../model.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Assignment } from '../settings/assignment.js'
 import type { DialectSettings } from './common-settings.js'
@@ -29,6 +29,8 @@ export interface DialectContext<Settings> {
   readonly metrics: PrometheusMetrics
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** For durations: the other one may be set back. */
+  readonly clock: MonotonicClock
   readonly lifetime: Lifetime
   /** Where the dialect adds what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources

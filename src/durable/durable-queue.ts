@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger } from '../model.js'
+import type { Logger, MonotonicClock } from '../model.js'
 import type { DestinationBacklog } from '../wal/backlog.js'
 import { whyNotToTake } from '../wal/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../wal/durable-log.js'
@@ -43,6 +43,7 @@ export interface DurableQueueOptions {
   readonly metrics: MetricsLogger
   /** Epoch milliseconds. */
   readonly now: () => number
+  readonly clock: MonotonicClock
   /** The log can do nothing any more; another process may have it. */
   readonly onBroken: (error: Error) => void
   /** What an earlier process has left waits for {@link DurableQueue.drain}. Default: it is delivered at once. */
@@ -143,6 +144,11 @@ export class DurableQueue {
     return why
   }
 
+  /** The same for a log that opening was tried of and has failed; `undefined` as long as nobody needed it. */
+  async whyNotOpened(): Promise<string | undefined> {
+    return this.#lastError === '' ? undefined : this.whyUnusable()
+  }
+
   async #whyNotToOpen(): Promise<string | undefined> {
     await this.#opening?.catch(() => undefined)
     if (this.#opened !== undefined) return undefined
@@ -163,7 +169,7 @@ export class DurableQueue {
   append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#opened !== undefined) return this.#opened.log.append(entries, settle)
-    if (this.#opening === undefined && this.#options.now() - this.#failedAt < RETRY_MS) {
+    if (this.#opening === undefined && this.#options.clock() - this.#failedAt < RETRY_MS) {
       return refuse('failed', this.#lastError)
     }
     return this.#wait(entries, settle)
@@ -189,7 +195,7 @@ export class DurableQueue {
   }
 
   async #tryToOpen(): Promise<void> {
-    const { settings, log, now, onBroken, worker, open = openDurableLog } = this.#options
+    const { settings, log, now, clock, onBroken, worker, open = openDurableLog } = this.#options
     try {
       const broken = (error: Error): void => {
         void this.#feed?.stop()
@@ -199,7 +205,7 @@ export class DurableQueue {
       const backlog = await opened.log.backlog()
       this.#use(opened, backlog)
     } catch (error) {
-      this.#failedAt = now()
+      this.#failedAt = clock()
       this.#metrics.writable(false)
       this.#lastError = (error as Error).message
       this.#drainWaiting(({ settle }) => settle(nothingStored(refuse('failed', this.#lastError))))
@@ -210,6 +216,7 @@ export class DurableQueue {
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
     const { log } = opened
     this.#opened = opened
+    this.#lastError = ''
     this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
     this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)

@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../model.js'
 import { isFullDisk, type Refusal, refuse } from './log-error.js'
 
 export type LogState = 'ok' | 'full' | 'failed' | 'closed'
@@ -7,13 +8,13 @@ const RETRY_AFTER_FAILURE_MS = 10_000
 
 /** Whether the log takes appends now; after a failure it is tried again after a while. */
 export class Availability {
-  readonly #now: () => number
+  readonly #clock: MonotonicClock
   #state: LogState = 'ok'
   #retryAt = 0
   #lastError = ''
 
-  constructor(now: () => number) {
-    this.#now = now
+  constructor(clock: MonotonicClock) {
+    this.#clock = clock
   }
 
   get state(): LogState {
@@ -23,7 +24,7 @@ export class Availability {
   /** Why nothing is even tried. */
   get refusal(): Refusal | undefined {
     if (this.#state === 'closed') return refuse('closed', 'the durable log is closed')
-    if (this.#state === 'ok' || this.#now() >= this.#retryAt) return undefined
+    if (this.#state === 'ok' || this.#clock() >= this.#retryAt) return undefined
     return refuse(this.#state, this.#lastError)
   }
 
@@ -37,7 +38,7 @@ export class Availability {
   pause(error: unknown): void {
     const isFull = isFullDisk(error)
     this.#state = isFull ? 'full' : 'failed'
-    this.#retryAt = this.#now() + (isFull ? RETRY_AFTER_FULL_MS : RETRY_AFTER_FAILURE_MS)
+    this.#retryAt = this.#clock() + (isFull ? RETRY_AFTER_FULL_MS : RETRY_AFTER_FAILURE_MS)
   }
 
   resume(): void {

@@ -11,7 +11,7 @@ import {
   statSync,
   unlinkSync
 } from 'node:fs'
-import { connect, createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, LogUnusableError } from './log-error.js'
 
@@ -156,21 +156,33 @@ function listen(path: string): Promise<Server> {
     const server = createServer(socket => socket.destroy())
     server.unref()
     server.once('error', error => reject(unusable(path, error)))
-    // Binding and connecting happen in the call itself.
-    withShortPath(path, name => server.listen({ path: name }, () => resolve(server)))
+    // Binding and connecting happen in the call itself. Without `exclusive` a worker would have its parent bind the socket,
+    // for which the short path means another file, and which would hold the lock for the worker.
+    withShortPath(path, name => server.listen({ path: name, exclusive: true }, () => resolve(server)))
   })
 }
 
 /** Whether a process listens; also when it cannot be asked, because it is stopped and too many have asked before. */
 function isListenedOn(path: string): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = withShortPath(path, name => connect({ path: name }))
+    const socket = tryToConnect(path)
+    if (socket === undefined) return resolve(false)
     socket.once('connect', () => {
       socket.destroy()
       resolve(true)
     })
     socket.once('error', error => resolve(!DEAD.has(codeOf(error))))
   })
+}
+
+/** @returns `undefined`: the directory is not there. @throws when it cannot be opened */
+function tryToConnect(path: string): Socket | undefined {
+  try {
+    return withShortPath(path, name => connect({ path: name }))
+  } catch (error) {
+    if (DEAD.has(codeOf(error))) return undefined
+    throw error
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../model.js'
 import { Availability } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { type DestinationSearch, type FoundDestinations, searchDestinations } from './destination-search.js'
@@ -39,6 +40,8 @@ export interface LogStoreOptions {
   readonly maxIndexBytes?: number | undefined
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** For pauses: the other one may be set back. */
+  readonly clock: MonotonicClock
   /** A 32-bit number that no other slab of this process has, random at start. */
   readonly newSalt: () => number
   /** Something an operator should know. */
@@ -99,10 +102,10 @@ export class LogStore {
    * @throws LogUnusableError when the directory belongs to another release or cannot be read
    */
   constructor(options: LogStoreOptions) {
-    const { directory, now } = options
+    const { directory, clock } = options
     this.#options = options
     this.#directory = directory
-    checkFormat(directory)
+    const isFormatDamaged = checkFormat(directory)
     const found = recover(directory, () => directory.directory('quarantine'))
     this.recovered = found.report
     this.#tellDamage()
@@ -111,13 +114,13 @@ export class LogStore {
     this.#nextSlabId = found.nextSlabId
     this.#enqueued = found.report.openEntries
     this.#damagedEntries = found.report.damagedEntries
-    this.#availability = new Availability(now)
+    this.#availability = new Availability(clock)
     const last = found.slabs.at(-1)
     this.#previous = { id: last?.id ?? 0, endBytes: last?.endBytes ?? 0 }
     const onDamaged = (slab: Slab): void => this.#damaged(slab)
     this.#indexes = new SlabIndexes(directory, onDamaged, options.maxIndexBytes)
     for (const [slab, index] of found.indexes) this.#indexes.keep(slab, index)
-    this.#spares = new SpareSlabs(directory, now)
+    this.#spares = new SpareSlabs(directory, clock)
     this.#slabs = new SlabList({
       directory,
       slabs: found.slabs,
@@ -132,6 +135,7 @@ export class LogStore {
     this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     const isEmpty = found.slabs.length + found.journalIds.length === 0
     if (!isEmpty && tryTo(() => this.#progress.renew())) this.#slabs.removeFinished()
+    if (isFormatDamaged) this.#mendFormat()
   }
 
   /** Values by key, as they were last noted. */
@@ -404,6 +408,16 @@ export class LogStore {
       this.#availability.pause(failure)
       return isCut
     }
+  }
+
+  #mendFormat(): void {
+    const message =
+      'the file FORMAT of the durable log is damaged: its other files tell their format, and nothing is lost'
+    this.#options.report({ directory: this.#directory.path }, message)
+    tryTo(() => {
+      writeFormat(this.#directory)
+      this.#directory.sync()
+    })
   }
 
   /** What was lost before this process. */

@@ -25,6 +25,7 @@ try {
     ...settings,
     directory: new NodeDirectory(path),
     now: Date.now,
+    clock: () => performance.now(),
     newSalt: () => (salt = (salt + SALT_STEP) >>> 0),
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }

@@ -6,6 +6,7 @@ import type { LogDirectory } from './files.js'
 import { LogUnusableError } from './log-error.js'
 import type { LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
+import { holdsRecords } from './open-durable-log.js'
 import { discardDeadLetters, type RedriveResult, replayDeadLetters, type Selection } from './redrive.js'
 import type { WalSettings } from './settings.js'
 
@@ -16,7 +17,7 @@ import type { WalSettings } from './settings.js'
  */
 export function existingLog({ directory }: Pick<WalSettings, 'directory'>): LogDirectory {
   const path = resolve(directory)
-  if (existsSync(join(path, 'FORMAT'))) return new NodeDirectory(path)
+  if (existsSync(join(path, 'FORMAT')) || holdsRecords(path)) return new NodeDirectory(path)
   throw new LogUnusableError(`there is no durable log in ${path}; --directory DIR names another directory`)
 }
 
@@ -36,11 +37,12 @@ export const discard = (settings: WalSettings, which: Selection, report: Report)
 async function withOwnLog<T>(settings: WalSettings, report: Report, use: (options: LogStoreOptions) => T): Promise<T> {
   const directory = existingLog(settings)
   const lock = await DirectoryLock.take(directory.path, () => undefined)
+  const clock = (): number => performance.now()
   let salt = randomBytes(4).readUInt32BE(0)
   try {
     const { fsyncPuts: syncPuts, fsyncTakes: syncTakes } = settings
     const newSalt = (): number => (salt = (salt + 1) >>> 0)
-    return use({ ...settings, directory, syncPuts, syncTakes, now: Date.now, newSalt, report })
+    return use({ ...settings, directory, syncPuts, syncTakes, now: Date.now, clock, newSalt, report })
   } finally {
     lock.release()
   }

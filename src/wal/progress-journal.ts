@@ -93,6 +93,12 @@ export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
   return { progress, damagedBytes: isTorn(bytes, offset, salt) ? 0 : bytes.length - offset }
 }
 
+/** Whether its header is whole, and of this release. */
+export function isJournalOfOurs(file: LogFile): boolean {
+  const header = file.read(0, HEADER_BYTES)
+  return isHeaded(header) && header.readUInt16BE(8) === VERSION
+}
+
 const isHeaded = (bytes: Buffer): boolean =>
   bytes.length >= HEADER_BYTES &&
   bytes.subarray(0, 8).equals(MAGIC) &&

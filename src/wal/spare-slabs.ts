@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../model.js'
 import { spareName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import type { Slab } from './slab.js'
@@ -19,13 +20,13 @@ interface Spare {
  */
 export class SpareSlabs {
   readonly #directory: LogDirectory
-  readonly #now: () => number
+  readonly #clock: MonotonicClock
   #spares: Spare[] = []
   #usedAt = 0
 
-  constructor(directory: LogDirectory, now: () => number) {
+  constructor(directory: LogDirectory, clock: MonotonicClock) {
     this.#directory = directory
-    this.#now = now
+    this.#clock = clock
   }
 
   get sizeBytes(): number {
@@ -47,7 +48,7 @@ export class SpareSlabs {
    * @returns `undefined` when there is none, or it cannot be used
    */
   reuse(name: string, header: Buffer): LogFile | undefined {
-    this.#usedAt = this.#now()
+    this.#usedAt = this.#clock()
     const spare = this.#spares.pop()
     if (!spare) return undefined
     let file: LogFile | undefined
@@ -65,7 +66,7 @@ export class SpareSlabs {
 
   /** Removes spares that were not needed for a while. */
   tick(): void {
-    if (this.#now() - this.#usedAt >= KEPT_FOR_MS) this.drop()
+    if (this.#clock() - this.#usedAt >= KEPT_FOR_MS) this.drop()
   }
 
   /** Removes all of them. */

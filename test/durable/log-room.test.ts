@@ -22,6 +22,7 @@ describe('the room for records that wait for the disk', () => {
       log: silentLogger,
       metrics: defaultLogger,
       now: Date.now,
+      clock: () => performance.now(),
       onBroken,
       worker: logWorker
     })

@@ -63,6 +63,30 @@ describe('durable: the log is opened', () => {
     expect(values()).to.deep.equal(['A', 'B', 'C'])
   })
 
+  it('again soon after it could not be, whatever happens to the clock of the machine meanwhile', async () => {
+    await unopened()
+    harness.openErrors.push(new Error('no directory'))
+    const refused = harness.send(record('orders', 'A'), 1_000)
+    await harness.pass(100)
+    expect(refused.lateRefusals?.[0]?.message).to.contain('no directory')
+    harness.setBackMs = 3_600_000
+    await harness.pass(1_000)
+    const sent = harness.send(record('orders', 'B'), 1_000)
+    await harness.pass(100)
+    expect([sent.isAccepted, values()]).to.deep.equal([true, ['B']])
+  })
+
+  it('and says so where it could not be, once somebody needed it', async () => {
+    await unopened()
+    expect(await harness.queue.whyNotOpened()).to.equal(undefined)
+    for (const _ of [1, 2]) harness.openErrors.push(new Error('no directory'))
+    harness.send(record('orders', 'A'), 1_000)
+    await harness.pass(100)
+    expect(await harness.queue.whyNotOpened()).to.equal('no directory')
+    expect(await harness.queue.whyNotOpened(), 'it is tried again').to.equal(undefined)
+    expect(harness.queue.log).to.not.equal(undefined)
+  })
+
   it('at the start where an earlier process has left something', async () => {
     const asked: string[] = []
     let isEmpty = true

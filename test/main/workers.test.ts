@@ -474,4 +474,24 @@ describe('castellan serve --workers', function () {
     expect(pids.filter(isAlive)).to.deep.equal([])
     expect(await second.child.stop()).to.equal(0)
   })
+
+  it('workers 15: keeps records in a directory with a long path, which each worker has for itself', async () => {
+    const wal = join(mkdtempSync(join(tmpdir(), 'workers-')), 'x'.repeat(60), 'y'.repeat(60))
+    const [port] = await freePorts(1)
+    const flags = ['--workers', '2', '--brokers', `127.0.0.1:${port}`, '--set', `wal.directory=${wal}`]
+    const gateway = await Gateway.start(children, flags)
+    const seen = new Set<string>()
+    for (let n = 0; seen.size < 2; n++) {
+      const client = new Client(gateway.url)
+      const answer = await client.post('/arion/async/orders/k', { n })
+      expect(answer.status, answer.text).to.equal(202)
+      seen.add(answer.worker)
+      client.close()
+    }
+    expect([1, 2].map(number => readdirSync(join(wal, `worker-${number}`)).includes('LOCK'))).to.deep.equal([
+      true,
+      true
+    ])
+    await gateway.child.stop()
+  })
 })

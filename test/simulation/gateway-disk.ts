@@ -150,6 +150,7 @@ export class GatewayDisk {
       syncPuts: settings.fsyncPuts,
       syncTakes: settings.fsyncTakes,
       now: Date.now,
+      clock: () => performance.now(),
       newSalt: () => this.#random.between(0, 2 ** 32 - 1),
       report: () => undefined
     }

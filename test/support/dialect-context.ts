@@ -18,6 +18,7 @@ export const contextFor = <Settings>(
   log: silentLogger,
   metrics: createPrometheusMetrics(),
   now: Date.now,
+  clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {} },
   silence: new SilenceLimit(),
   statsd: { add: () => {} },

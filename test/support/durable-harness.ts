@@ -38,6 +38,8 @@ export class DurableHarness {
   clusterId = 'cluster-1'
   delivery!: DurableDelivery
   queue!: DurableQueue
+  /** How far the clock of the machine was set back. */
+  setBackMs = 0
   /** Reads of the log. */
   reads = 0
   /** What an earlier process has left waits for `queue.drain()`. */
@@ -75,7 +77,8 @@ export class DurableHarness {
       settings: { ...walSettings.parse({}), slabBytes: 64 * 1024, ...wal },
       log,
       metrics,
-      now: () => Date.now(),
+      now: () => Date.now() - this.setBackMs,
+      clock: () => performance.now(),
       drainsLater: this.drainsLater,
       onBroken: error => this.broken.push(error),
       open: async (settings, deps) => this.#open(settings, deps, isAlive),
@@ -118,7 +121,7 @@ export class DurableHarness {
     this.breakLog = deps.onBroken
     const reports: { fields: object; message: string }[] = []
     const { directory: _, ...limits } = settings
-    const options = storeOptions(this.disk, reports, { ...limits, syncPuts: true, now: () => Date.now() })
+    const options = storeOptions(this.disk, reports, { ...limits, syncPuts: true, clock: () => performance.now() })
     const store = new LogStore(options)
     const inline = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = new Proxy<LogHost>(inline, {

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { expect } from 'chai'
 import { DirectoryLock, isLocked, whyNotToTake } from '../../src/wal/directory-lock.js'
 import { codeOf } from '../../src/wal/log-error.js'
@@ -148,7 +150,63 @@ describe('the lock of a directory', () => {
       process.chdir(before)
     }
   })
+
+  it('is not held in a directory with a long path that is not there', async () => {
+    const long = join(directory, 'x'.repeat(60), 'y'.repeat(60))
+    expect(await isLocked(long)).to.equal(false)
+    expect(await isLocked(join(directory, 'LOCK', 'z'.repeat(120)))).to.equal(false)
+  })
+
+  it('belongs to the worker that has taken it, also in directories with long paths', async () => {
+    for (const path of [directory, join(directory, 'x'.repeat(60), 'y'.repeat(60))]) {
+      await inWorker(path, async end => {
+        expect((await failureOf(DirectoryLock.take(path, () => undefined)))?.message).to.match(/another process/)
+        await end()
+        const lock = await DirectoryLock.take(path, () => undefined)
+        lock.release()
+      })
+    }
+  })
 })
+
+/** A process whose parent shares ports with it owns the directory while `use` runs. */
+async function inWorker(path: string, use: (end: () => Promise<void>) => Promise<void>): Promise<void> {
+  const module = JSON.stringify(new URL('../../src/wal/directory-lock.ts', import.meta.url).href)
+  const code = `
+    import cluster from 'node:cluster'
+    if (cluster.isPrimary) {
+      const worker = cluster.fork()
+      worker.on('message', said => console.log(said))
+      worker.on('exit', () => console.log('worker ended'))
+      process.stdin.on('data', () => worker.process.kill('SIGKILL'))
+      process.stdin.on('end', () => process.exit())
+    } else {
+      const { DirectoryLock } = await import(${module})
+      const said = await DirectoryLock.take(${JSON.stringify(path)}, () => undefined).then(() => 'owner', String)
+      process.send(said)
+      setInterval(() => undefined, 1000)
+    }`
+  const parts = mkdtempSync(join(tmpdir(), 'castellan-worker-'))
+  const file = join(parts, 'parent.mjs')
+  writeFileSync(file, code)
+  const parent = spawn(process.execPath, ['--import', createRequire(import.meta.url).resolve('tsx'), file], {
+    stdio: ['pipe', 'pipe', 'inherit']
+  })
+  const lines = createInterface({ input: parent.stdout! })
+  const nextLine = async (): Promise<string> => ((await once(lines, 'line')) as [string])[0]
+  try {
+    expect(await nextLine()).to.equal('owner')
+    await use(async () => {
+      const ended = nextLine()
+      parent.stdin!.write('end')
+      expect(await ended).to.equal('worker ended')
+    })
+  } finally {
+    parent.stdin!.end()
+    parent.kill('SIGKILL')
+    rmSync(parts, { recursive: true, force: true })
+  }
+}
 
 /** A process that owns the directory while `use` runs. */
 async function ownedByChild(directory: string, use: (child: ChildProcess) => Promise<void>): Promise<void> {

@@ -157,13 +157,57 @@ describe('the file that names the format', () => {
   }
 
   it('of another format keeps the directory from being used', () => {
-    for (const text of ['castellan-log 2\n', 'castellan-log 1\nand more', 'castellan-log', '\u0000x']) {
+    for (const text of [
+      'castellan-log 2\n',
+      'castellan-log 3\n',
+      'castellan-log 1\nand more',
+      'castellan-log',
+      '\u0000x'
+    ]) {
       const disk = withFormat(text)
       expect(() => checkFormat(disk.directory), JSON.stringify(text)).to.throw(
         '/simulated holds a log of another format: "'
       )
       expect(disk.files().get('FORMAT')?.toString()).to.equal(text)
     }
+  })
+
+  it('of another release keeps the directory from being used also where there are slabs', () => {
+    const disk = new SimulatedDisk()
+    openStore(disk).store.commit(group(['a']))
+    disk.patch('FORMAT', () => Buffer.from('castellan-log 2\n'))
+    const before = disk.files()
+    expect(() => openStore(disk)).to.throw('holds a log of another format')
+    expect(disk.files()).to.deep.equal(before)
+  })
+
+  it('with any one bit flipped is told to be damaged, written again, and keeps nothing from being read', () => {
+    for (let bit = 0; bit < 8 * 'castellan-log 1\n'.length; bit++) {
+      const disk = new SimulatedDisk()
+      openStore(disk).store.commit(group(['a', 'b']))
+      disk.patch('FORMAT', bytes => {
+        bytes[bit >> 3]! ^= 1 << (bit & 7)
+        return bytes
+      })
+      const { store, reports } = openStore(disk)
+      expect(readAll(store), `bit ${bit}`).to.deep.equal(['a', 'b'])
+      expect(reports.map(({ message }) => message)).to.deep.equal([
+        'the file FORMAT of the durable log is damaged: its other files tell their format, and nothing is lost'
+      ])
+      expect(disk.durableFiles().get('FORMAT')?.toString()).to.equal('castellan-log 1\n')
+      expect(openStore(disk).reports).to.deep.equal([])
+    }
+  })
+
+  it('that is damaged is told by a journal where all slabs are gone', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(['a']))
+    store.complete([{ first: 1, count: 1 }])
+    store.close()
+    disk.patch('FORMAT', bytes => bytes.fill('x', 3, 5))
+    expect([...disk.files().keys()].filter(name => name.endsWith('.slab'))).to.deep.equal([])
+    expect(openStore(disk).reports).to.have.length(1)
   })
 
   it('is written again where a power cut has left it empty', () => {

@@ -37,6 +37,7 @@ export function storeOptions(
     syncPuts: true,
     syncTakes: false,
     now: () => 0,
+    clock: () => 0,
     newSalt: () => (salt = (salt * 1_664_525 + 1_013_904_223) >>> 0),
     report: (fields, message) => reports.push({ fields, message }),
     ...overrides

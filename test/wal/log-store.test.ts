@@ -148,7 +148,7 @@ describe('the durable log', () => {
   it('says that the outcome is unknown when neither the failed write can be taken back nor a new slab be opened', () => {
     const disk = new SimulatedDisk()
     let clock = 0
-    const { store } = openStore(disk, { now: () => clock })
+    const { store } = openStore(disk, { clock: () => clock })
     store.commit(group(['kept']))
     disk.faults.before = operation => {
       if (operation !== 'read') throw eio()
@@ -161,10 +161,26 @@ describe('the durable log', () => {
     expect(readAll(store)).to.deep.equal(['kept', 'later'])
   })
 
+  it('takes appends again soon after a failed write, whatever happens to the clock of the machine meanwhile', () => {
+    const disk = new SimulatedDisk()
+    let [wallMs, elapsedMs] = [7_200_000, 50]
+    const { store } = openStore(disk, { now: () => wallMs, clock: () => elapsedMs })
+    store.commit(group(['kept']))
+    disk.faults.before = operation => {
+      if (operation !== 'read') throw eio()
+    }
+    expect(store.commit(group(['refused'])).refusal).to.include({ kind: 'failed' })
+    delete disk.faults.before
+    wallMs -= 3_600_000
+    elapsedMs += 10_000
+    expect(store.commit(group(['later'])).refusal).to.equal(undefined)
+    expect(readAll(store)).to.deep.equal(['kept', 'later'])
+  })
+
   it('is full while the disk is, still completes, and recovers by itself', () => {
     const disk = new SimulatedDisk()
     let clock = 0
-    const { store } = openStore(disk, { now: () => clock })
+    const { store } = openStore(disk, { clock: () => clock })
     for (let index = 0; index < 40; index++) store.commit(group(['x'.repeat(100)]))
     disk.capacityBytes = disk.usedBytes + 150
     let taken = 40

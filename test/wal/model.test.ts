@@ -149,7 +149,7 @@ class Run {
   }
 
   get #options() {
-    return { syncPuts: this.#syncPuts, now: () => this.#clock, maxIndexBytes: 20_000, maxWastedBytes: 0 }
+    return { syncPuts: this.#syncPuts, clock: () => this.#clock, maxIndexBytes: 20_000, maxWastedBytes: 0 }
   }
 
   #open(): LogStore {

@@ -59,7 +59,7 @@ describe('slabs whose files are used again', () => {
   it('give their room back when the log is full, and when no slab was needed for a while', () => {
     const disk = new SimulatedDisk()
     let clock = 0
-    const { store } = openStore(disk, { maxBytes: 5_000, now: () => clock })
+    const { store } = openStore(disk, { maxBytes: 5_000, clock: () => clock })
     for (let at = 0; at < 24; at++) store.commit(group([body(at)]))
     store.complete([{ first: 1, count: 21 }])
     expect(namesOf(disk, '.spare')).to.have.length(2)

@@ -149,7 +149,7 @@ describe('slabs of the durable log', () => {
     for (const operation of ['write', 'sync', 'syncDirectory'] as const) {
       const disk = new SimulatedDisk()
       let clock = 0
-      const { store } = openStore(disk, { now: () => clock })
+      const { store } = openStore(disk, { clock: () => clock })
       commit(store, 0, 2)
       const isAt = operation === 'syncDirectory' ? '/simulated' : '0000000000000002.slab'
       disk.faults.before = (current, name) => {
@@ -192,7 +192,7 @@ describe('slabs of the durable log', () => {
     const { store } = openStore(disk)
     commit(store, 0, 2)
     let clock = 0
-    const again = openStore(disk, { now: () => clock }).store
+    const again = openStore(disk, { clock: () => clock }).store
     disk.faults.before = (operation, name) => {
       if (operation === 'write' && name.endsWith('.progress')) throw eio()
     }
@@ -281,7 +281,7 @@ describe('a write that failed', () => {
   it('because the disk is full opens no other slab, and one is opened once there is room', () => {
     const disk = new SimulatedDisk()
     let clock = 0
-    const { store } = openStore(disk, { slabBytes: 100_000, now: () => clock })
+    const { store } = openStore(disk, { slabBytes: 100_000, clock: () => clock })
     store.commit(group(['kept']))
     failing(disk, ['write'], enospc)
     expect(store.commit(group(['refused'])).refusal).to.include({ kind: 'full', isCertain: true })

@@ -24,7 +24,7 @@ describe('what the durable log refuses', () => {
     it(`is tried again ${name}, and until then the disk is left alone`, () => {
       const disk = new SimulatedDisk()
       let clock = 5_000
-      const { store, reports } = openStore(disk, { now: () => clock })
+      const { store, reports } = openStore(disk, { clock: () => clock })
       store.commit(group(['kept']))
       expect(store.stats.state).to.equal('ok')
       const counted = broken(disk, error)

@@ -21,7 +21,7 @@ export const kprf: Dialect<KprfSettings, 'kprf'> = {
   ],
   implied: ({ compat = {} }, originOf) => translateCompat(compat, path => originOf(['compat', ...path])).settings,
   listeners: metricsListeners,
-  shared: settings => limitsOfAll(settings, Date.now),
+  shared: settings => limitsOfAll(settings, () => performance.now()),
   operations: kprfOperations,
   plugin: async context => (await import('./plugin.js')).kprfPlugin(context)
 }

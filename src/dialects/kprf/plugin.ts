@@ -45,9 +45,8 @@ function createEndpoint(
   counted: KprfMetrics,
   maxBodyBytes: number
 ): PushEndpoint {
-  const { gateway, access, settings, log, now } = context
-  const clock = (): number => performance.now()
-  const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, now)
+  const { gateway, access, settings, log, now, clock } = context
+  const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, clock)
   const options = { ...settings, roomWaitMs: roomWaitMsOf(context) }
   const push = new Push(gateway, limits, new Following(counted, log), options, clock)
   const answers = new Answers(now)

@@ -20,13 +20,15 @@ export interface ServeOptions {
   readonly settings?: NonNullable<z.input<typeof kprfSettings>>
   readonly log?: Logger
   readonly now?: () => number
+  readonly clock?: () => number
   readonly prefix?: string
   readonly prepare?: (app: FastifyInstance) => void
 }
 
 /** kprf over a fake gateway, in a Fastify that names requests but does nothing else. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const { gateway = new FakeGateway(), log = silentLogger, now = Date.now, prefix = kprf.prefix } = options
+  const { gateway = new FakeGateway(), log = silentLogger, prefix = kprf.prefix } = options
+  const { now = Date.now, clock = () => performance.now() } = options
   const metrics = createPrometheusMetrics()
   const app = fastify({
     logger: false,
@@ -35,7 +37,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   })
   options.prepare?.(app)
   const settings = kprfSettings.parse(options.settings ?? {})
-  const addRoutes = await kprf.plugin(contextFor(gateway, settings, { log, metrics, now }))
+  const addRoutes = await kprf.plugin(contextFor(gateway, settings, { log, metrics, now, clock }))
   await app.register(async scope => addRoutes(scope), { prefix })
   return { app, gateway, metrics }
 }

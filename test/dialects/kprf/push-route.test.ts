@@ -176,7 +176,7 @@ describe('kprf POST /push', () => {
     const settings = { ratelimit: { enabled: true, rules: [{ topic: 'slow', maxPerMinute: 1 }] } }
 
     it('answers ratelimit in sync and sends the other records on', async () => {
-      const { app, gateway } = await serve({ settings, now: () => 0 })
+      const { app, gateway } = await serve({ settings, clock: () => 0 })
       const payload = pushOf(['slow', 'slow', 'fast'], true)
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
       expect(answer.statusCode).to.equal(500)
@@ -186,7 +186,7 @@ describe('kprf POST /push', () => {
 
     it('drops in async, and keeps the order of what it tells besides', async () => {
       const gateway = new FakeGateway({ refuse: ({ topic }) => (topic === 'full' ? failure('overloaded') : undefined) })
-      const { app } = await serve({ settings, now: () => 0, gateway })
+      const { app } = await serve({ settings, clock: () => 0, gateway })
       const payload = pushOf(['slow', 'slow', 'full'], false)
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
       expect(answer.json().errors).to.deep.equal([fine, fine, failed(QUEUE_FULL)])
@@ -218,7 +218,7 @@ describe('kprf POST /push', () => {
     for (const isSync of [true, false]) {
       it(`counts the records of a request one by one, and says when to come again (${isSync ? 'sync' : 'async'})`, async () => {
         let nowMs = 10_000
-        const { app, gateway } = await serve({ settings, now: () => nowMs })
+        const { app, gateway } = await serve({ settings, clock: () => nowMs })
         expect((await push(app, ['slow', 'fast'], isSync)).statusCode).to.equal(200)
         nowMs += 20_500
         const limited = await push(app, ['slow', 'fast', '__proto__', '__proto__', '__proto__'], isSync)
@@ -242,7 +242,7 @@ describe('kprf POST /push', () => {
     }
 
     it('names the topic as it is after decoding', async () => {
-      const { app } = await serve({ settings, now: () => 0 })
+      const { app } = await serve({ settings, clock: () => 0 })
       const payload = (name: string) => `{"records":[{"topic":"${name}","data":"d"}]}`
       const statuses = []
       for (const name of ['slow', 's\\u006cow', '\\u0073low']) {
