@@ -5,6 +5,8 @@ import { advanced, type Numbering, raised } from './numbering.js'
 export class LaneNumbering {
   readonly #numbers: Numbers
   #current: Numbering | undefined
+  /** A broker may have seen a batch under the current number. */
+  #isSeen = false
 
   constructor(numbers: Numbers) {
     this.#numbers = numbers
@@ -21,18 +23,39 @@ export class LaneNumbering {
     return this.#current
   }
 
-  /** Goes on where another process stopped; `undefined`: it is not known where. */
+  /**
+   * Goes on where another process, or this lane, has stopped; `undefined`: it is not known where, and the batch gets a number
+   * that no batch of this lane has had.
+   */
   resume(numbering: Numbering | undefined): void {
-    this.#current = numbering
+    if (numbering === undefined) this.raise()
+    else this.#current = numbering
+    this.#isSeen = numbering !== undefined
+  }
+
+  /** A batch with the current number was on its way to a broker. */
+  seen(): void {
+    this.#isSeen = true
+  }
+
+  /**
+   * The next batch with the current number has other records than the last one. Where a broker may have seen the last one, the
+   * epoch is raised, even if the broker said that it had not written it: if it had after all, it would answer that the other
+   * records are written, and drop them.
+   */
+  changeRecords(): void {
+    if (this.#isSeen) this.raise()
   }
 
   /** A batch was appended. Says nothing when another cluster has taken the place of the one that answered. */
   advance(recordCount: number): void {
+    this.#isSeen = false
     if (this.#current !== undefined) this.#current = advanced(this.#current, recordCount)
   }
 
   /** Takes the next epoch, which fences late copies of everything that was sent before. */
   raise(): void {
+    this.#isSeen = false
     const used = this.#current
     if (used === undefined) return
     this.#current = raised(used)
@@ -41,6 +64,7 @@ export class LaneNumbering {
 
   /** Another cluster: the producer id is void there, and a broker could take it for another producer's. */
   forget(): void {
+    this.#isSeen = false
     this.#current = undefined
   }
 }

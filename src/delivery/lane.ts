@@ -110,6 +110,7 @@ export class Lane implements ScheduledLane {
       this.#becomeIdle()
       return undefined
     }
+    if (this.#head === undefined) this.#numbering.changeRecords()
     const numbering = this.#numbering.start(this)
     if (numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
@@ -144,6 +145,7 @@ export class Lane implements ScheduledLane {
     this.#answer.forget()
     const nowMs = this.#deps.clock()
     this.#trouble.answered(answer)
+    if (answer.type !== 'notSent') this.#numbering.seen()
     const facts = {
       topic: this.topic,
       partition: this.partition,
@@ -345,7 +347,9 @@ export class Lane implements ScheduledLane {
       if (this.#answer.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
     }
-    this.#countWithdrawn(head.expire(nowMs, !head.maybeWritten, this.#trouble.tooLate))
+    const withdrawn = head.expire(nowMs, !head.maybeWritten, this.#trouble.tooLate)
+    if (withdrawn > 0) this.#numbering.changeRecords()
+    this.#countWithdrawn(withdrawn)
     if (head.isEmpty) this.#settled(head)
     else if (nowMs >= head.expiresAt) this.#expireHead(head)
   }

@@ -144,7 +144,7 @@ export class DurableQueue {
     return why
   }
 
-  /** The same for a log that opening was tried of and has failed; `undefined` as long as nobody needed it. */
+  /** The same once an attempt to open the log has failed; `undefined` before. */
   async whyNotOpened(): Promise<string | undefined> {
     return this.#lastError === '' ? undefined : this.whyUnusable()
   }

@@ -78,7 +78,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     expect([stage.lane.state, stage.isReady, stage.lane.takeBackSent()]).to.deep.equal(['suspended', false, []])
     await decide(true)
     const next = stage.requireBatch()
-    expect(contentsOf(next)).to.deep.equal({ epoch: 0, sequence: 1, values: ['next'] })
+    expect(contentsOf(next)).to.deep.equal({ epoch: 3, sequence: 0, values: ['next'] })
     await answer(next, appended(1))
     expect(await outcomesOf(ticket)).to.deep.equal(['at 0', 'recordRejected, no', 'at 1'])
     expect([stage.counters.failed, stage.budget.records]).to.deep.equal([1, 0])

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { failures } from '../../src/delivery/failures.js'
+import { MemoryTicket } from '../../src/delivery/ticket.js'
 import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
+import { record } from '../support/delivery-harness.js'
 import { appended, contentsOf, LaneStage, outcomesOf, rejected, unanswered } from '../support/lane-stage.js'
 
 const OUT_OF_ORDER = 45
@@ -92,7 +94,7 @@ describe('delivery: a lane', () => {
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['A'] })
   })
 
-  it('raises the epoch before halves go where the whole may still turn up, and only then', async () => {
+  it('raises the epoch before halves go, whether the whole is known to be refused or may still turn up', async () => {
     for (const isLost of [true, false]) {
       start()
       const ticket = stage.append(['good', 'bad'])
@@ -101,15 +103,15 @@ describe('delivery: a lane', () => {
         await stage.pass(1_000)
       }
       await answer(stage.requireBatch(), rejected(INVALID_RECORD))
-      const [good, epoch] = [stage.requireBatch(), isLost ? 1 : 0]
-      expect(contentsOf(good)).to.deep.equal({ epoch, sequence: 0, values: ['good'] })
+      const good = stage.requireBatch()
+      expect(contentsOf(good)).to.deep.equal({ epoch: 1, sequence: 0, values: ['good'] })
       await answer(good, appended(4))
       const bad = stage.requireBatch()
-      expect(contentsOf(bad)).to.deep.equal({ epoch, sequence: 1, values: ['bad'] })
+      expect(contentsOf(bad)).to.deep.equal({ epoch: 1, sequence: 1, values: ['bad'] })
       await answer(bad, rejected(INVALID_RECORD))
       const persisted = isLost ? 'unknown' : 'no'
       expect(await outcomesOf(ticket)).to.deep.equal(['at 4', `recordRejected, ${persisted}`])
-      expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([1, isLost ? 2 : 0])
+      expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([1, isLost ? 2 : 1])
       expect([stage.budget.usedBytes, stage.budget.records]).to.deep.equal([0, 0])
       if (isLost) stage.restore()
     }
@@ -267,7 +269,7 @@ describe('delivery: a lane', () => {
     }
   })
 
-  it('gives a batch up when its time is over, and fences it where it may turn up', async () => {
+  it('gives a batch up when its time is over, and fences it, for it may turn up', async () => {
     for (const isLost of [true, false]) {
       start({ timeoutMs: 2_000 })
       const ticket = stage.append('A', 1_000)
@@ -284,7 +286,7 @@ describe('delivery: a lane', () => {
       stage.tick()
       expect([stage.lane.isIdle, stage.counters.failed, stage.clock.countTimers()]).to.deep.equal([true, 1, 0])
       stage.append('B')
-      expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: isLost ? 1 : 0, sequence: 0, values: ['B'] })
+      expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
       if (isLost) stage.restore()
     }
   })
@@ -308,14 +310,63 @@ describe('delivery: a lane', () => {
     expect(contentsOf(stage.requireBatch()), 'the lost one may turn up').to.include({ epoch: 1, sequence: 0 })
   })
 
-  it('keeps its epoch when what failed with its topic was certainly not written', async () => {
+  it('raises the epoch also where a broker said that it had not written what failed with its topic', async () => {
     start()
     stage.append('A')
     await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
     stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
     stage.take()
     stage.append('B')
+    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
+  })
+
+  it('keeps its epoch where no broker has got what failed with its topic', async () => {
+    start()
+    stage.append('A')
+    await answer(stage.requireBatch(), { type: 'notSent', reason: 'noLeader', message: 'no leader' })
+    stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
+    stage.take()
+    stage.append('B')
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 0, values: ['B'] })
+  })
+
+  it('raises the epoch when a record is taken out of a batch that a broker says it has not written, once per attempt', async () => {
+    start()
+    stage.append('impatient', 50)
+    stage.append('also', 60)
+    stage.append('patient')
+    await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
+    for (const milliseconds of [55, 10]) {
+      await stage.clock.tickAsync(milliseconds)
+      stage.tick()
+    }
+    expect(stage.counters.withdrawn).to.equal(2)
+    await stage.pass(1_000)
+    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['patient'] })
+  })
+
+  it('sends the same batch again under the same number, whatever was said of it', async () => {
+    start()
+    const first = stage.append('A')
+    for (const said of [rejected(NOT_ENOUGH_REPLICAS), unanswered]) {
+      await answer(stage.requireBatch(), said)
+      await stage.pass(2_000)
+    }
+    const again = stage.requireBatch()
+    expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A'] })
+    await answer(again, appended(3))
+    expect(await outcomesOf(first)).to.deep.equal(['at 3'])
+    stage.append('B')
+    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 1, values: ['B'] })
+  })
+
+  it('gives a batch that comes back without a number one that none of its batches has had', async () => {
+    start()
+    stage.append('A')
+    await answer(stage.requireBatch(), appended(0))
+    const ticket = new MemoryTicket(1, 60_000, 0)
+    stage.lane.resume([{ record: record('orders', 'B'), timestampMs: 1, index: 0 }], ticket, undefined)
+    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
   })
 
   it('lets go of everything when it is closed; what the Router has may be written', async () => {
@@ -345,7 +396,7 @@ describe('delivery: a lane', () => {
       ['notAuthorized, no'],
       ['notAuthorized, unknown', 'notAuthorized, unknown']
     ])
-    expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([3, 1])
+    expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([3, 2])
   })
 
   it('forgets its number with the cluster that gave it, and asks for a new one when it has no epoch left', async () => {
