@@ -33,8 +33,8 @@ export interface FetchData extends Request<FetchDataResult> {
   /** Asked after each long poll beyond the Router's `fetchMaxWaitMs`: false ends the wait. Default: it is wanted. */
   readonly isWanted?: (() => boolean) | undefined
   /**
-   * The id of the topic in whose log `offset` was found, as its metadata has it. Where the topic was created anew since, an
-   * offset behind the first record is `offsetOutOfRange`. Default: whichever topic has the name.
+   * The id of the topic in whose log `offset` was found, as its metadata has it. Where the topic was created anew since, every
+   * offset is `offsetOutOfRange`. Default: whichever topic has the name.
    */
   readonly topicId?: string | undefined
 }

@@ -37,7 +37,7 @@ export async function read(line: Command, process: Process): Promise<number> {
     const readers = choosePartitions(metadata, chosen).map(partition =>
       readPartition(
         client.system,
-        { topicPartition: { topic, partition }, start, follow },
+        { topicPartition: { topic, partition }, topicId: metadata.topicId, start, follow },
         {
           router: client.router,
           requestTimeoutMs: REQUEST_TIMEOUT_MS,

@@ -243,10 +243,17 @@ export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
 export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
   topicIdAsked !== undefined && topicIdAsked !== topicId
 
-/** Refuses offsets that were meant for a former log, unless they are at the start of this one and skip no record. */
+/**
+ * Refuses offsets that were meant for a former log. A request that named no topic id is served at the start of the new log,
+ * where it skips no record. One that named the former id is refused there too: its reader has to learn the new id, or it
+ * would read the first records twice.
+ */
 function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
   for (const waiter of waiters) {
-    if (isMeantForAnother(waiter, read) && waiter.position > start) reply(waiter, { type: 'offsetOutOfRange' })
+    const isPinned = waiter.request.topicId !== undefined
+    if (isMeantForAnother(waiter, read) && (isPinned || waiter.position > start)) {
+      reply(waiter, { type: 'offsetOutOfRange' })
+    }
   }
 }
 

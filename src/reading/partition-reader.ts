@@ -1,7 +1,13 @@
 import type { ActorRef, ActorSystem, Step } from '../actor/actor.js'
 import type { ErrorCode } from '../errors.js'
-import type { Offset, RecordBatch, TopicPartition } from '../model.js'
-import type { FetchDataResult, FetchOffsetResult, OffsetType, RouterMessage } from '../operations.js'
+import { lifeOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../model.js'
+import type {
+  FetchDataResult,
+  FetchOffsetResult,
+  FetchTopicMetadataResult,
+  OffsetType,
+  RouterMessage
+} from '../operations.js'
 
 /** Where reading begins. `last`: so many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
@@ -14,13 +20,16 @@ type Message =
   | { readonly type: 'begin' }
   | { readonly type: 'offset'; readonly result: FetchOffsetResult }
   | { readonly type: 'data'; readonly result: FetchDataResult }
+  | { readonly type: 'topic'; readonly result: FetchTopicMetadataResult }
   /** The records are out; `more`: the output wants further ones. */
   | { readonly type: 'written'; readonly more: boolean }
   | { readonly type: 'again' }
 
 type Effect =
   | { readonly type: 'askOffset'; readonly offsetType: OffsetType }
-  | { readonly type: 'askData'; readonly offset: Offset }
+  /** `topicId`: the topic in whose log the offset is. */
+  | { readonly type: 'askData'; readonly offset: Offset; readonly topicId: string | undefined }
+  | { readonly type: 'askTopic' }
   /** Records before `end` only. */
   | { readonly type: 'write'; readonly batch: RecordBatch; readonly end: Offset }
   | { readonly type: 'waitThenAgain' }
@@ -38,6 +47,8 @@ export interface ReadProblem {
 /** What a reader is told once. */
 export interface ReaderPlan {
   readonly topicPartition: TopicPartition
+  /** The topic that is read; `undefined`: brokers do not tell. */
+  readonly topicId: string | undefined
   readonly start: ReadStart
   readonly follow: boolean
 }
@@ -70,6 +81,8 @@ export function transition(state: State, message: Message): Step<State, Effect> 
       return onOffset(state, message.result)
     case 'data':
       return onData(state, message.result)
+    case 'topic':
+      return onTopic(state, message.result)
     case 'written':
       return message.more ? proceed(state) : finish(state)
   }
@@ -89,7 +102,7 @@ function proceed(state: State): Step<State, Effect> {
     return proceed({ ...state, offset: 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0) })
   }
   if (!plan.follow && offset >= end) return finish(state)
-  return [state, [{ type: 'askData', offset }]]
+  return [state, [{ type: 'askData', offset, topicId: plan.topicId }]]
 }
 
 function onOffset(state: State, result: FetchOffsetResult): Step<State, Effect> {
@@ -109,17 +122,47 @@ function onData(state: State, result: FetchDataResult): Step<State, Effect> {
       return [{ ...state, failures: 0, offset: batch.nextOffset }, [{ type: 'write', batch, end }]]
     }
     case 'noMessages':
-      // What is left below the end belongs to a transaction that is open, or was compacted away.
-      return state.plan.follow ? proceed({ ...state, failures: 0 }) : finish(state)
+      return state.plan.follow ? proceed({ ...state, failures: 0 }) : onShortLog(state)
     case 'corruptMessage': {
       const lost = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
       const [next, effects] = proceed({ ...state, offset: result.nextOffset })
       return [next, [{ type: 'warn', message: lost }, ...effects]]
     }
     case 'offsetOutOfRange':
-      return onOutOfRange(state)
+      // The name may belong to another topic by now.
+      return [state, [{ type: 'askTopic' }]]
     default:
       return onTrouble(state, result)
+  }
+}
+
+/**
+ * The log ends before the end that was found at the start. After a change of leaders, that passes: the new leader tells the
+ * former end as soon as its followers have caught up. When the log was cut, it does not.
+ */
+function onShortLog(state: State): Step<State, Effect> {
+  const message = `${nameOf(state)} ends at offset ${state.offset} now, and ended at ${state.end} when reading began`
+  return tryAgain(state, { code: 'kafka', message, retriable: true })
+}
+
+function onTopic(state: State, result: FetchTopicMetadataResult): Step<State, Effect> {
+  if (result.type !== 'success') return onTrouble(state, result)
+  const { topicPartition, topicId, follow } = state.plan
+  const found = result.topics.get(topicPartition.topic)?.topicId
+  switch (lifeOfTopic(topicId, found)) {
+    case 'same':
+      return onOutOfRange({ ...state, plan: { ...state.plan, topicId: found ?? topicId } })
+    case 'unclear':
+      return tryAgain(state, { code: 'unknownTopic', message: `${nameOf(state)} does not exist`, retriable: true })
+    case 'another': {
+      if (!follow) {
+        const message = `${nameOf(state)} was deleted and created anew while it was read`
+        return finish(state, { code: 'kafka', message, retriable: true })
+      }
+      const plan = { ...state.plan, topicId: found, start: 'earliest' as const }
+      const message = `${nameOf(state)} was created anew, and is read from its beginning`
+      return prepend({ type: 'warn', message }, proceed({ ...state, failures: 0, offset: undefined, plan }))
+    }
   }
 }
 
@@ -131,32 +174,31 @@ function onOutOfRange(state: State): Step<State, Effect> {
     return finish(state, { code: 'invalidRequest', message, retriable: false })
   }
   const restarted = { ...state, offset: undefined, plan: { ...state.plan, start: 'earliest' as const } }
-  const [next, effects] = proceed(restarted)
-  return [
-    next,
-    [
-      {
-        type: 'warn',
-        message: `records of ${nameOf(state)} from offset ${asked} on are gone; going on at the earliest`
-      },
-      ...effects
-    ]
-  ]
+  const message = `records of ${nameOf(state)} from offset ${asked} on are gone; going on at the earliest`
+  return prepend({ type: 'warn', message }, proceed(restarted))
 }
 
-type Trouble = Exclude<
-  FetchOffsetResult | FetchDataResult,
-  { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
->
+/** What went wrong with a request, whichever it was. */
+type Trouble =
+  | Pick<Extract<FetchDataResult, { type: 'failed' }>, 'type' | 'code' | 'message' | 'retriable'>
+  | Pick<Extract<FetchDataResult, { type: 'timedOut' }>, 'type' | 'reason'>
+  | Pick<Extract<FetchDataResult, { type: 'unknownTopicOrPartition' }>, 'type'>
 
-function onTrouble(state: State, result: Trouble): Step<State, Effect> {
-  const problem = toProblem(nameOf(state), result)
+const onTrouble = (state: State, result: Trouble): Step<State, Effect> =>
+  tryAgain(state, toProblem(nameOf(state), result))
+
+/** Asks again after a pause, if that may help; a reader that does not follow gives up in the end. */
+function tryAgain(state: State, problem: ReadProblem): Step<State, Effect> {
   const failures = state.failures + 1
   if (!problem.retriable || (!state.plan.follow && failures >= MAX_FAILURES)) return finish(state, problem)
   const waiting: Step<State, Effect> = [{ ...state, failures }, [{ type: 'waitThenAgain' }]]
-  if (failures > 1) return waiting
-  return [waiting[0], [{ type: 'warn', message: `${problem.message}; trying again` }, ...waiting[1]]]
+  return failures > 1 ? waiting : prepend({ type: 'warn', message: `${problem.message}; trying again` }, waiting)
 }
+
+const prepend = (effect: Effect, [state, effects]: Step<State, Effect>): Step<State, Effect> => [
+  state,
+  [effect, ...effects]
+]
 
 function toProblem(name: string, result: Trouble): ReadProblem {
   switch (result.type) {
@@ -222,7 +264,14 @@ export function readPartition(
         }
         case 'askData': {
           const requester = { reply: (result: FetchDataResult): void => self.tell({ type: 'data', result }) }
-          hands.router.tell({ type: 'fetchData', topicPartition, offset: effect.offset, requester, timeoutMs })
+          const { offset, topicId } = effect
+          hands.router.tell({ type: 'fetchData', topicPartition, offset, topicId, requester, timeoutMs })
+          break
+        }
+        case 'askTopic': {
+          const requester = { reply: (result: FetchTopicMetadataResult): void => self.tell({ type: 'topic', result }) }
+          const topics = [topicPartition.topic]
+          hands.router.tell({ type: 'fetchTopicMetadata', requestId: 0, topics, requester, timeoutMs })
           break
         }
         case 'write':

@@ -16,7 +16,10 @@ const CLOSED: ReadProblem = { code: 'shuttingDown', message: 'castellan was clos
 export interface ReadOptions {
   /** Where each partition begins; default `earliest`. */
   readonly from?: ReadStart | undefined
-  /** True: waits for further records at the end. Default: each partition ends where its log ended at the start. */
+  /**
+   * True: waits for further records at the end, and reads a topic that is created anew from its beginning. Default: each
+   * partition ends where its log ended at the start; if its log does not reach that far any more, the loop throws.
+   */
   readonly follow?: boolean | undefined
   /** Default: all partitions that the topic has at the start. */
   readonly partitions?: readonly number[] | undefined
@@ -72,7 +75,8 @@ export async function* readRecords(
   }
   try {
     for (const partition of partitions) {
-      const plan = { topicPartition: { topic, partition }, start: from, follow }
+      const { topicId } = metadata
+      const plan = { topicPartition: { topic, partition }, topicId, start: from, follow }
       void readPartition(system, plan, hands).then(problem => feed.ended(problem))
     }
     yield* recordsOf(feed)
