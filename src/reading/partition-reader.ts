@@ -12,7 +12,7 @@ import type {
 /** Where reading begins. `last`: so many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
 
-/** How often a failure that may pass is asked again before a reader that does not follow gives up. */
+/** How often in a row a reader that does not follow asks again after a failure, and one that follows after a missing topic. */
 const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
 
@@ -190,7 +190,11 @@ const onTrouble = (state: State, result: Trouble): Step<State, Effect> =>
 /** Asks again after a pause, if that may help; a reader that does not follow gives up in the end. */
 function tryAgain(state: State, problem: ReadProblem): Step<State, Effect> {
   const failures = state.failures + 1
-  if (!problem.retriable || (!state.plan.follow && failures >= MAX_FAILURES)) return finish(state, problem)
+  const { follow } = state.plan
+  // A topic that was there and is missing may be about to be created anew. A reader that follows waits for that, for a while.
+  const isGone = problem.code === 'unknownTopic' && follow
+  if (!(problem.retriable || isGone)) return finish(state, problem)
+  if (failures >= MAX_FAILURES && (!follow || isGone)) return finish(state, problem)
   const waiting: Step<State, Effect> = [{ ...state, failures }, [{ type: 'waitThenAgain' }]]
   return failures > 1 ? waiting : prepend({ type: 'warn', message: `${problem.message}; trying again` }, waiting)
 }

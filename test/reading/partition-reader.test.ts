@@ -208,4 +208,14 @@ describe('partition reader', () => {
       { type: 'finish', problem: { code: 'unknownTopic', message: 'orders/0 does not exist', retriable: false } }
     ])
   })
+
+  it('gives a topic that it follows ten seconds to be created anew', () => {
+    const unknown = data(0, { type: 'unknownTopicOrPartition' })
+    let { state, effects } = having(plan({ offset: 0 }, true), offsetIs('latest', 5), unknown)
+    expect(effects.map(({ type }) => type)).to.deep.equal(['warn', 'waitThenAgain'])
+    for (let i = 0; i < 19; i++) [state, effects] = transition(state, unknown)
+    expect(effects).to.deep.equal([
+      { type: 'finish', problem: { code: 'unknownTopic', message: 'orders/0 does not exist', retriable: false } }
+    ])
+  })
 })
