@@ -167,7 +167,7 @@ export interface Produce extends Request<ProduceResult> {
 export type ProduceResult = {
   readonly operation: 'produce'
   readonly type: 'completed'
-  /** One per record, in order. */
+  /** One per record, in order; a single failure where `records` is no list. */
   readonly outcomes: readonly RecordOutcome[]
 }
 

@@ -23,6 +23,7 @@ import { type CompressionCodec, requireCodec } from '../wire/compression.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../wire/create-broker-client-factory.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
 import { toBrokerAddress } from './broker-address.js'
+import { watchKafka } from './kafka-watch.js'
 import { joinLeft, type LeftLog } from './left-logs.js'
 import { openOptions } from './open-options.js'
 
@@ -46,7 +47,7 @@ export interface OpenCastellanOptions {
   readonly wal?: Partial<WalSettings> | undefined
   /** Default: nothing is counted. */
   readonly metrics?: MetricsLogger | undefined
-  /** Default: nothing is said. */
+  /** Default: nothing is said, but for a warning of the process (`process.emitWarning`) while no broker answers. */
   readonly log?: Logger | undefined
   /** The actor system to use; default: one of its own, which `close` stops. */
   readonly system?: ActorSystem | undefined
@@ -100,7 +101,36 @@ export interface Castellan {
  * @throws ConfigError naming every option that is wrong; or the package that the compression needs and that is missing
  * @throws LogUnusableError when records were left in the directory of the durable log, and it cannot be used
  */
-export const openCastellan = (options: OpenCastellanOptions): Promise<Castellan> => openCluster(options)
+export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
+  const castellan = await openCluster(options)
+  const watch = warnWhileAway(castellan, options)
+  return {
+    ...castellan,
+    close: timeoutMs => {
+      watch.stop()
+      return castellan.close(timeoutMs)
+    }
+  }
+}
+
+/** Without a logger of its own, a program that waits for brokers in vain learns why by a warning of the process. */
+function warnWhileAway({ gateway, router }: Castellan, { brokers, log = processWarnings }: OpenCastellanOptions) {
+  const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
+  const watched = {
+    name: addresses.map(address => address.trim()).join(', '),
+    brokers: addresses,
+    isReady: () => gateway.isReady,
+    awayBecause: () => router.awayBecause,
+    onAppear: () => undefined
+  }
+  return watchKafka(watched, log)
+}
+
+/** Node prints it on stderr, once per outage; `process.on('warning', …)` sees it too. */
+const processWarnings: Logger = {
+  ...silentLogger,
+  warn: (_, message) => process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_NO_BROKER' })
+}
 
 /** A durable log that several clusters of the process share, and the name of one of them in it. */
 export interface PlaceInLog {
@@ -143,7 +173,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
   for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, deliveryDeps))
-  const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer })
+  const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({ system, delivery, durable, groups, router: router.ref, isReady })
   const closed = new AbortController()

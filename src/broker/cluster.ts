@@ -12,6 +12,7 @@ import type { SaslExchange } from './sasl/sasl-exchange.js'
 import type { EmbeddedLimits } from './settings.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
+import { toTopicConfig } from './topics/topic-config.js'
 import { type ClusterImage, frozen, imageOf } from './topics/topic-image.js'
 import { type Topic, TopicTable } from './topics/topic-table.js'
 import { TransactionCoordinator } from './transactions/transaction-coordinator.js'
@@ -189,7 +190,7 @@ export class Cluster {
     return this.createAssignedTopic(
       name,
       Array.from({ length: partitions }, (_, index) => this.assignReplicas(index, count)),
-      options.config
+      toTopicConfig(options.config)
     )
   }
 

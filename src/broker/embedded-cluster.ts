@@ -61,8 +61,11 @@ export interface TopicOptions {
   /** Default: the cluster's `defaultPartitions`. */
   readonly partitions?: number
   readonly replicationFactor?: number
-  readonly config?: ReadonlyMap<string, string>
+  /** Topic settings by Kafka's names: `{ 'cleanup.policy': 'compact', 'retention.ms': 60_000 }`, or a Map. */
+  readonly config?: TopicConfigOptions
 }
+
+export type TopicConfigOptions = ReadonlyMap<string, string> | Readonly<Record<string, string | number | boolean>>
 
 export interface EmbeddedClusterOptions {
   /** Default 1. */

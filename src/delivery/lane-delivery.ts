@@ -13,6 +13,7 @@ import { laneFull } from './lane-full.js'
 import { LaneSchedule } from './lane-schedule.js'
 import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
+import { checkProduceCall } from './produce-call.js'
 import { ProducerIdentity } from './producer-identity.js'
 import { checkRecord } from './record-checks.js'
 import { RoomQueues } from './room-queues.js'
@@ -89,6 +90,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   }
 
   accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
@@ -164,8 +166,11 @@ export class LaneDelivery implements Delivery, ClusterState {
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
-    this.accept(Array.isArray(records) ? records : [], { partitioner: 'murmur2', deadlineMs: timeoutMs })
-      .outcomes()
+    // An actor is answered, whatever it sent: one failure stands for what is no list of records.
+    const outcomes = Array.isArray(records)
+      ? this.accept(records, { partitioner: 'murmur2', deadlineMs: timeoutMs }).outcomes()
+      : Promise.resolve([failures.invalid('records have to be a list')])
+    outcomes
       .then(outcomes => requester.reply({ operation: 'produce', type: 'completed', outcomes }))
       .catch(error => this.#deps.log.error({ err: error }, 'a requester threw when it was answered'))
   }

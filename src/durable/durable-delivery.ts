@@ -4,6 +4,7 @@ import { failures } from '../delivery/failures.js'
 import type { Lane } from '../delivery/lane.js'
 import type { ClusterState, Keeper, ScheduledLane } from '../delivery/lane-deps.js'
 import { LaneSchedule } from '../delivery/lane-schedule.js'
+import { checkProduceCall } from '../delivery/produce-call.js'
 import { ProducerIdentity } from '../delivery/producer-identity.js'
 import { checkRecord } from '../delivery/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../delivery/settings.js'
@@ -139,6 +140,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   /** Takes records in order and copies their bytes; see ProduceTicket. */
   accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
     const ticket = new DurableTicket(records.length, nowMs + deadlineMs)

@@ -49,7 +49,8 @@ export class KafkaGateway implements Gateway {
 
   produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
     const { delivery, durable } = this.#deps
-    return ((options.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
+    // Untyped callers may pass no options; delivery refuses them.
+    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
   }
 
   async durableLog(): Promise<DurableLogStats | undefined> {

@@ -23,7 +23,7 @@ import type { GroupMessage } from './messages.js'
 import { lookUpPartitions } from './partition-counts.js'
 import type { ConsumerSettings } from './settings.js'
 import { SharedReads } from './shared-reads.js'
-import { WaitingRequest } from './waiting-request.js'
+import { type AwayBecause, WaitingRequest } from './waiting-request.js'
 import { WatchedTopics } from './watched-topics.js'
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
@@ -40,6 +40,8 @@ export interface ConsumerGroupsDeps {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
+  /** Why no broker can be reached, if none can; requests that time out say it. Default: nothing is known. */
+  readonly awayBecause?: AwayBecause | undefined
 }
 
 type Read = Omit<FetchData, 'type' | 'requester'>
@@ -96,7 +98,11 @@ export class ConsumerGroups {
     timeoutMs: number | undefined,
     requester: Requester<ConsumeResult>
   ): () => void {
-    return this.#ask(groupId, topic, new WaitingRequest(this.#deadlineOf(timeoutMs), requester))
+    return this.#ask(
+      groupId,
+      topic,
+      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, undefined, this.#deps.awayBecause)
+    )
   }
 
   /**
@@ -110,7 +116,11 @@ export class ConsumerGroups {
     timeoutMs: number | undefined,
     requester: Requester<ConsumeManyResult>
   ): () => void {
-    return this.#ask(groupId, topic, new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits))
+    return this.#ask(
+      groupId,
+      topic,
+      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits, this.#deps.awayBecause)
+    )
   }
 
   /** The same as a promise. */

@@ -2,20 +2,35 @@ import type { Requester } from '../actor/requester.js'
 import type { Due } from '../requests/deadlines.js'
 import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'
 
+/** Why no broker can be reached, if none can. */
+export type AwayBecause = () => Error | undefined
+
 /** A client waits for a message of a topic, or for several. It gets exactly one answer. */
 export class WaitingRequest implements Due {
   readonly deadlineAt: number
   /** `undefined`: it is answered with one message, otherwise with as many as there are within these limits. */
   readonly limits: MessageLimits | undefined
   readonly #requester: Requester<ConsumeResult | ConsumeManyResult>
+  readonly #awayBecause: AwayBecause
   next: Due | undefined
   previous: Due | undefined
   settled = false
 
-  constructor(deadlineAt: number, requester: Requester<ConsumeResult>)
-  constructor(deadlineAt: number, requester: Requester<ConsumeManyResult>, limits: MessageLimits)
-  constructor(deadlineAt: number, requester: Requester<never>, limits?: MessageLimits) {
+  constructor(deadlineAt: number, requester: Requester<ConsumeResult>, limits?: undefined, awayBecause?: AwayBecause)
+  constructor(
+    deadlineAt: number,
+    requester: Requester<ConsumeManyResult>,
+    limits: MessageLimits,
+    awayBecause?: AwayBecause
+  )
+  constructor(
+    deadlineAt: number,
+    requester: Requester<never>,
+    limits?: MessageLimits,
+    awayBecause: AwayBecause = () => undefined
+  ) {
     this.deadlineAt = deadlineAt
+    this.#awayBecause = awayBecause
     this.limits = limits
     this.#requester = requester as Requester<ConsumeResult | ConsumeManyResult>
   }
@@ -29,7 +44,8 @@ export class WaitingRequest implements Due {
   }
 
   onDue(): void {
-    this.answer({ type: 'timedOut' })
+    const reason = this.#awayBecause()?.message
+    this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
   }
 
   /** Its client went away; nothing is answered any more. */

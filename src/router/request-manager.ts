@@ -38,8 +38,11 @@ export interface RequestManagerOptions {
   readonly tellSelf: (message: FromRouter) => void
   /** Per operation; default 60 s each. */
   readonly timeoutsMs?: Partial<Record<OperationName, number>>
-  /** Called before each repeated try. */
-  readonly onRetry?: (operation: OperationName, tryNumber: number) => void
+  /**
+   * Called before each repeated try. `reason`: why the former one was not answered in time, as far as the Router knows.
+   * Default: the second try of a question, and each tenth from then on, is a warning of the process.
+   */
+  readonly onRetry?: (operation: OperationName, tryNumber: number, reason: string | undefined) => void
   /** Returns numbers in [0, 1), which spread repeated tries in time. */
   readonly random?: () => number
 }
@@ -49,6 +52,7 @@ const DEFAULT_TIMEOUT_MS = 60_000
 const OWN_TIMER_MARGIN_MS = 1_000
 const RETRY_DELAY_STEP_MS = 100
 const RETRY_DELAY_MAX_MS = 5_000
+const RETRIES_PER_WARNING = 10
 
 interface Outstanding {
   readonly requestId: number
@@ -99,9 +103,9 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     if (outstanding?.requestId !== message.requestId) return
     const { news } = message
     if (news.type === 'timer') {
-      if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0)
+      if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0, 'the Router did not answer')
     } else if (news.result.type === 'timedOut') {
-      this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber))
+      this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber), news.result.reason)
     } else {
       this.#forget(message.operation)
       const handle = handlers[message.operation as Operation] as unknown as Record<
@@ -124,13 +128,14 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     this.#outstanding.delete(operation)
   }
 
-  #tryAgain(outstanding: Outstanding, delayMs: number): void {
+  #tryAgain(outstanding: Outstanding, delayMs: number, reason: string | undefined): void {
     const { question, requestId } = outstanding
     clearTimeout(outstanding.timer)
     const tryNumber = ++outstanding.tryNumber
     const send = (): void => {
       outstanding.timer = this.#startTimer(question, requestId, tryNumber)
-      this.#options.onRetry?.(question.type, tryNumber)
+      const { onRetry = warnOfRetry } = this.#options
+      onRetry(question.type, tryNumber, reason)
       this.#send(question, requestId)
     }
     if (delayMs === 0) send()
@@ -167,4 +172,11 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     }
     this.#options.router.tell({ ...question, timeoutMs: this.#timeoutMsOf(question), requester } as RouterMessage)
   }
+}
+
+/** A question that is asked again and again must not be silent. */
+function warnOfRetry(operation: OperationName, tryNumber: number, reason = 'no answer in time'): void {
+  if (tryNumber !== 2 && tryNumber % RETRIES_PER_WARNING !== 0) return
+  const message = `${operation} is asked again (try ${tryNumber}): ${reason}`
+  process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_RETRY' })
 }

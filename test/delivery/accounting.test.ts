@@ -139,7 +139,8 @@ describe('delivery: what it accepts', () => {
     expect(results[0]!.outcomes[0]).to.deep.include({ type: 'delivered', partition })
     produce('no list')
     await harness.pass(0)
-    expect(results[1]!.outcomes).to.deep.equal([])
+    expect(results[1]!.outcomes).to.have.length(1)
+    expect(results[1]!.outcomes[0]).to.deep.include({ type: 'failed', code: 'invalidRequest', persisted: 'no' })
     harness.router.isAway = true
     produce([record('orders', 'B')], 500)
     produce([record('orders', 'C')])

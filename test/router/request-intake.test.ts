@@ -121,7 +121,7 @@ describe('router: messages from outside', () => {
     }
     expect(told.map(([, answer]) => answer)).to.deep.equal([
       { operation: 'produce', type: 'completed', outcomes: [outcome, outcome] },
-      { operation: 'produce', type: 'completed', outcomes: [] }
+      { operation: 'produce', type: 'completed', outcomes: [outcome] }
     ])
   })
 

@@ -161,6 +161,39 @@ describe('request manager', () => {
     manager.close()
   })
 
+  it('tells why it asks again: by the reason of the Router, or as a warning of the process', () => {
+    const reasons: (string | undefined)[] = []
+    const warn = sinon.stub(process, 'emitWarning')
+    try {
+      for (const onRetry of [
+        (_: string, __: number, reason: string | undefined) => void reasons.push(reason),
+        undefined
+      ]) {
+        const asked: RouterRequest[] = []
+        const tellSelf = (message: FromRouter): void => manager.checkResult(message, {} as never)
+        const router = {
+          path: 'router',
+          tell: (message: RouterMessage) => void asked.push(message as never),
+          stop() {}
+        }
+        const manager = new RequestManager({ router, tellSelf, random: () => 0, ...(onRetry && { onRetry }) })
+        manager.sendRequestToRouter(askAt(7))
+        for (let tries = 0; tries < 10; tries++) {
+          asked.at(-1)!.requester.reply({ ...plain('timedOut', 7), reason: 'ECONNREFUSED' } as never)
+          clock.tick(10_000)
+        }
+        manager.close()
+      }
+    } finally {
+      warn.restore()
+    }
+    expect(reasons).to.deep.equal(Array.from({ length: 10 }, () => 'ECONNREFUSED'))
+    expect(warn.args.map(([message]) => message)).to.deep.equal([
+      'fetchData is asked again (try 2): ECONNREFUSED',
+      'fetchData is asked again (try 10): ECONNREFUSED'
+    ])
+  })
+
   it('castle 9.16-D1 each operation has its own book and its own time-out', () => {
     const { manager, asked, seen, answer } = anActor({ fetchData: 500, fetchTopicMetadata: 9_000 })
     manager.sendRequestToRouter(askAt(7))

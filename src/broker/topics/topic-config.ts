@@ -1,3 +1,6 @@
+import { InvalidRequestError } from '../../errors.js'
+import type { TopicConfigOptions } from '../embedded-cluster.js'
+
 /** The settings that DescribeConfigs returns for a topic, and the defaults of those that have an effect here. */
 const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['cleanup.policy', 'delete'],
@@ -93,4 +96,19 @@ export class TopicConfig {
     this.isCompacted = this.get('cleanup.policy')!.includes('compact')
     this.retentionBytes = Number(this.get('retention.bytes'))
   }
+}
+
+/**
+ * Settings of a topic as the library takes them, checked.
+ *
+ * @throws InvalidRequestError a name or a value that Kafka would refuse
+ */
+export function toTopicConfig(given: TopicConfigOptions = {}): ReadonlyMap<string, string> {
+  const entries = given instanceof Map ? [...given] : Object.entries(given)
+  const config = new Map(entries.map(([name, value]) => [name, String(value)]))
+  for (const [name, value] of config) {
+    const problem = TopicConfig.problem(name, value)
+    if (problem !== undefined) throw new InvalidRequestError(problem)
+  }
+  return config
 }
