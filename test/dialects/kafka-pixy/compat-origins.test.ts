@@ -44,7 +44,6 @@ const keysOfCluster: [path: string, given: unknown, setting: string, value: unkn
 ]
 /** Every key of the first cluster that sets something for the process. */
 const keysOfProcess: [path: string, given: unknown, setting: string, value: unknown][] = [
-  ['client_id', 'c', 'consumer.instanceId', 'c'],
   ['kafka.version', '1.0.0', `${PIXY}.messageHeaders`, true],
   ['producer.max_message_bytes', 5, `${PIXY}.maxMessageBytes`, 5],
   ['producer.compression', 'gzip', 'delivery.compression', 'gzip'],
@@ -115,8 +114,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       `clusters.one.brokers = ["localhost:9092"] ${DEFAULT}`,
       'clusters.one.clientId = "a" (f.yaml, proxies.one.client_id)',
       BROKERS,
-      'clusters.default.clientId = "b" (f.yaml, proxies.two.client_id)',
-      'consumer.instanceId = "b" (f.yaml, proxies.two.client_id)'
+      'clusters.default.clientId = "b" (f.yaml, proxies.two.client_id)'
     ])
   })
 

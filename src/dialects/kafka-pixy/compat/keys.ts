@@ -60,7 +60,6 @@ export const CLUSTER_KEYS: readonly ClusterKey[] = [
 
 /** Of the first cluster, for all: these settings hold for the process. */
 export const PROCESS_KEYS: readonly ClusterKey[] = [
-  { path: 'client_id', setting: 'consumer.instanceId' },
   { path: 'kafka.version', setting: 'dialects.kafka-pixy.messageHeaders', convert: oldVersion },
   { path: 'producer.channel_buffer_size', note: 'the buffer is bounded in bytes: delivery.maxBytes' },
   { path: 'producer.max_message_bytes', setting: 'dialects.kafka-pixy.maxMessageBytes' },

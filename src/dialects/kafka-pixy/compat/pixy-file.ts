@@ -149,7 +149,7 @@ function translateSasl(found: Findings, sasl: Section, cluster: string, origin: 
 function explainShared(found: Findings, name: string, proxy: Section, main: Section): void {
   for (const { path, setting } of PROCESS_KEYS) {
     const value = valueAt(proxy, path)
-    if (setting === undefined || path === 'client_id' || value === undefined || value === valueAt(main, path)) continue
+    if (setting === undefined || value === undefined || value === valueAt(main, path)) continue
     found.notes.push(`proxies.${name}.${path} has no effect: ${setting} is that of all clusters`)
   }
 }
