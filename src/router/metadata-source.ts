@@ -1,5 +1,6 @@
 import type { BrokerAddress } from '../model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
+import { AutoCreation } from './auto-creation.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 
 // Brokers are asked in turn, because a single one may lag. More connections than this would tell nothing more.
@@ -24,11 +25,18 @@ export class MetadataSource {
   readonly #timeoutMs: number
   readonly #clients = new Map<string, BrokerClient>()
   readonly #failedAt = new Map<string, number>()
+  readonly #autoCreation: AutoCreation
   #isClosed = false
 
   constructor(createClient: BrokerClientFactory, timeoutMs: number) {
     this.#createClient = createClient
     this.#timeoutMs = timeoutMs
+    this.#autoCreation = new AutoCreation(timeoutMs)
+  }
+
+  /** True when brokers have said that they create no topic that they are asked for. */
+  get createsNone(): boolean {
+    return this.#autoCreation.isOff
   }
 
   /**
@@ -71,7 +79,10 @@ export class MetadataSource {
   ): Promise<MetadataAnswer> {
     try {
       const call = { topics, allowAutoTopicCreation, timeoutMs: this.#timeoutMs }
-      return { response: await this.#client(address).metadata(call), address }
+      const client = this.#client(address)
+      const response = await client.metadata(call)
+      if (allowAutoTopicCreation) this.#autoCreation.wasAsked(client, address, response, now)
+      return { response, address }
     } catch (error) {
       this.#drop(address)
       this.#failedAt.set(nameOf(address), now)
@@ -93,6 +104,7 @@ export class MetadataSource {
 
   /** Closes all connections; the next call opens new ones. */
   disconnect(): void {
+    this.#autoCreation.clear()
     for (const client of this.#clients.values()) void client.close()
     this.#clients.clear()
   }

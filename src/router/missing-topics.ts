@@ -9,7 +9,11 @@ interface Missing {
   missedAt: number
   /** Until when it counts as missing for readers, without being looked up. */
   missingUntil: number
-  /** Until when it counts as missing for writers. They are told later than readers, after a longer time of misses. */
+  /**
+   * Until when it counts as missing for writers. They are told later than readers: after several misses over a while where
+   * it will not be created, and only after a longer time of misses where brokers may create it.
+   */
+  confirmedUntil: number
   missedLongUntil: number
   /** True when it existed before, and counts as deleted. */
   isGone: boolean
@@ -25,6 +29,8 @@ export interface MissingTopicsOptions {
   readonly unknownTopicRefreshes: number
   readonly unknownTopicTimeoutMs: number
   readonly unknownTopicRememberedMs: number
+  /** Brokers have said that they create no topic that they are asked for. Default: they may. */
+  readonly createsNone?: () => boolean
 }
 
 /** What is remembered about a name; `ask`: it has to be looked up. */
@@ -37,6 +43,11 @@ export type MissingLookup =
 const MAX_NAMES = 10_000
 /** Brokers take some 100 ms to create a topic. Asking again meanwhile would only use up the budget of other topics. */
 export const CREATION_PAUSE_MS = 1_000
+/**
+ * Brokers learn of a new topic one after another, mostly within 400 ms. Look-ups that missed a topic for so long are believed
+ * by writers where brokers do not create it.
+ */
+const CONFIRMED_AFTER_MS = 500
 const ASK: MissingLookup = { type: 'ask' }
 const UNKNOWN_TOPIC: MissingLookup = { type: 'unknownTopic' }
 
@@ -79,13 +90,18 @@ export class MissingTopics {
       ? this.#untilForCreators(missing)
       : missing.isGone
         ? missingUntil
-        : missing.missedLongUntil
+        : untilForWriters(missing)
     return until > now ? { type: 'missing', topic, until } : { type: 'denied', topic }
   }
 
   /** A request that has waited long enough is answered even if brokers were never asked, because of a flood of other names. */
-  #untilForCreators({ creation, uncreatableUntil, missedLongUntil }: Missing): number {
-    return creation === undefined ? missedLongUntil : uncreatableUntil
+  #untilForCreators(missing: Missing): number {
+    if (missing.creation !== undefined) return missing.uncreatableUntil
+    return this.#createsNone ? untilForWriters(missing) : missing.missedLongUntil
+  }
+
+  get #createsNone(): boolean {
+    return this.#options.createsNone?.() ?? false
   }
 
   /** True when a look-up missed it lately. */
@@ -101,12 +117,15 @@ export class MissingTopics {
     missing.misses++
     missing.missedAt = now
     if (couldBeCreated) this.#creationAsked(missing, now)
+    const until = now + unknownTopicRememberedMs
     const isLong = now - missing.since >= unknownTopicTimeoutMs
-    if (isLong) missing.missedLongUntil = now + unknownTopicRememberedMs
-    if (isLong || missing.misses >= unknownTopicRefreshes) missing.missingUntil = now + unknownTopicRememberedMs
-    if (missing.creation && now - missing.creation.since >= unknownTopicTimeoutMs) {
-      missing.uncreatableUntil = now + unknownTopicRememberedMs
-    }
+    const isOften = missing.misses >= unknownTopicRefreshes
+    const confirmedAfterMs = isOften ? Math.min(CONFIRMED_AFTER_MS, unknownTopicTimeoutMs) : unknownTopicTimeoutMs
+    if (now - missing.since >= confirmedAfterMs) missing.confirmedUntil = until
+    if (isLong) missing.missedLongUntil = until
+    if (isLong || isOften) missing.missingUntil = until
+    const uncreatableAfterMs = this.#createsNone ? confirmedAfterMs : unknownTopicTimeoutMs
+    if (missing.creation && now - missing.creation.since >= uncreatableAfterMs) missing.uncreatableUntil = until
   }
 
   /** Whether brokers may be asked to create it now. If so, it counts as asked. */
@@ -175,11 +194,15 @@ export class MissingTopics {
   }
 }
 
+const untilForWriters = ({ confirmedUntil, missedLongUntil }: Missing): number =>
+  Math.max(confirmedUntil, missedLongUntil)
+
 const blank = (now: number): Missing => ({
   misses: 0,
   since: now,
   missedAt: now,
   missingUntil: 0,
+  confirmedUntil: 0,
   missedLongUntil: 0,
   isGone: false,
   creation: undefined,

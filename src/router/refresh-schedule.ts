@@ -25,6 +25,8 @@ export interface RefreshScheduleOptions {
   readonly isKnown: (topic: string) => boolean
   /** A broker has lately said that there is no such topic. */
   readonly isMissing: (topic: string) => boolean
+  /** No broker creates a missing topic, so that a few look-ups decide about it. Default: brokers may. */
+  readonly cannotBeCreated?: () => boolean
   /** Limits how many topics brokers are asked to create. */
   readonly creations: TokenBucket
 }
@@ -35,6 +37,8 @@ export interface RefreshPlan {
   readonly allowAutoTopicCreation: boolean
 }
 
+/** Longest pause between two look-ups that confirm that a topic is missing which no broker creates: its writers wait for them. */
+const CONFIRMATION_PAUSE_MS = 250
 /** After a pause of this length the look-ups of a topic are counted from zero again. */
 const FORGET_AFTER_MS = 10_000
 const MAX_KNOWN_PER_CALL = 2_000
@@ -251,7 +255,9 @@ export class RefreshSchedule {
   #notBefore(entry: Entry, now: number): number {
     if (now - entry.startedAt > FORGET_AFTER_MS) entry.attempts = 0
     if (entry.attempts === 0) return now
-    const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
-    return entry.startedAt + backoffMs(entry.attempts - 1, refreshBackoffMs, refreshBackoffMaxMs, random)
+    const { refreshBackoffMs, refreshBackoffMaxMs, random, isKnown, isMissing, cannotBeCreated } = this.#options
+    const isConfirming = !isKnown(entry.topic) && isMissing(entry.topic) && cannotBeCreated?.() === true
+    const maxMs = isConfirming ? Math.min(refreshBackoffMaxMs, CONFIRMATION_PAUSE_MS) : refreshBackoffMaxMs
+    return entry.startedAt + backoffMs(entry.attempts - 1, refreshBackoffMs, maxMs, random)
   }
 }

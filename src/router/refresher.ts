@@ -51,6 +51,11 @@ export class Refresher {
     this.#wakeAt(this.schedule.nextAt(now) ?? Number.POSITIVE_INFINITY, now)
   }
 
+  /** True when brokers have said that they create no topic that they are asked for. */
+  get createsNone(): boolean {
+    return this.#source.createsNone
+  }
+
   /** Called after every message, so a timer that is already right is kept. */
   #wakeAt(at: number, now: number): void {
     if (at === this.#wakesAt) return

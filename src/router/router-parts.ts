@@ -66,7 +66,11 @@ export class RouterParts {
     this.ledger = new Ledger({ now: clock, metrics, log, onExpired })
     this.cache = this.#createCache()
     this.readCache = this.#createReadCache()
-    this.leaders = new LeaderTable({ ...settings, onRecreated: key => this.readCache.forget(key) })
+    this.leaders = new LeaderTable({
+      ...settings,
+      createsNone: () => this.refresher.createsNone,
+      onRecreated: key => this.readCache.forget(key)
+    })
     this.pool = this.#createPool()
     this.refresher = this.#createRefresher()
     const { schedule } = this.refresher
@@ -129,6 +133,7 @@ export class RouterParts {
       random,
       isKnown: topic => this.leaders.isKnown(topic),
       isMissing: topic => this.leaders.isMissing(topic),
+      cannotBeCreated: () => !settings.allowAutoTopicCreation || this.refresher.createsNone,
       creations: this.#creations,
       addresses: now => this.pool.addresses(now, bootstrap),
       metrics,

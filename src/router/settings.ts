@@ -79,7 +79,7 @@ const section = z.strictObject({
   unknownTopicTimeoutMs: milliseconds
     .default(5_000)
     .describe(
-      'Longest time until a missing topic counts as unknown: for those who read, after fewer look-ups too; for those who write, and for a topic that was known before, never sooner. Where it may be created, the time begins again with the first attempt'
+      'Longest time until a missing topic counts as unknown. It does sooner for those who read, after `unknownTopicRefreshes`, and for those who write after as many and half a second where it will not be created: by `delivery.createTopics`, or as brokers say by `auto.create.topics.enable`. A topic that was known before never does. Where it may be created, the time begins again with the first attempt'
     ),
   unknownTopicRememberedMs: milliseconds.default(5_000).describe('How long it is remembered that a topic is unknown'),
   unknownTopicLookUpsPerSecond: count

@@ -2,7 +2,7 @@ import type { CallOptions } from './calls.js'
 import type { Api } from './protocol/api.js'
 import { createTopicsV3 } from './protocol/create-topics.js'
 import { deleteTopicsV1 } from './protocol/delete-topics.js'
-import { describeConfigsV2 } from './protocol/describe-configs.js'
+import { describeBrokerConfigsV2, describeConfigsV2 } from './protocol/describe-configs.js'
 import { describeGroupsV4 } from './protocol/describe-groups.js'
 import { fetchV13 } from './protocol/fetch.js'
 import { findCoordinatorV2 } from './protocol/find-coordinator.js'
@@ -35,6 +35,7 @@ export const apis = {
   listGroups: listGroupsV4,
   initProducerId: initProducerIdV1,
   describeTopicConfigs: describeConfigsV2,
+  describeBrokerConfigs: describeBrokerConfigsV2,
   createTopics: createTopicsV3,
   deleteTopics: deleteTopicsV1
 } as const

@@ -203,6 +203,18 @@ export interface DescribeTopicConfigsResponse {
   }[]
 }
 
+/** Settings of the broker that is asked; it answers for itself only. */
+export interface DescribeBrokerConfigsCall extends CallOptions {
+  readonly nodeId: number
+  readonly names: readonly string[]
+}
+export interface DescribeBrokerConfigsResponse {
+  readonly throttleTimeMs: number
+  readonly errorCode: number
+  /** Empty where there is an error. */
+  readonly configs: ReadonlyMap<string, string | null>
+}
+
 /** The controller creates and deletes topics; every broker passes these calls on. For the command line and tests. */
 export interface CreateTopicsCall extends CallOptions {
   readonly topics: readonly {

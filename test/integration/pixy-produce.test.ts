@@ -130,7 +130,22 @@ describe('pixy: produce', function () {
     expect(brief(await stage.pixy.produce(path('sync'), 'm'))).to.equal(`404 {"error":"${NO_SUCH_TOPIC}"}`)
     expect(brief(await stage.pixy.produce(path(), 'm'))).to.equal('200 {}')
   })
+
+  it('a topic that nobody creates is missing after a few look-ups, and not at the end of a wait', async () => {
+    const other = await stage.another({ 'router.unknownTopicTimeoutMs': NEVER_MS })
+    topic = `${topic}-gone`
+    expect(brief(await other.produce(path('sync'), 'm'))).to.equal(`404 {"error":"${NO_SUCH_TOPIC}"}`)
+  })
+
+  it('a topic that brokers create is waited for: its first message is delivered', async () => {
+    const other = await stage.another({ 'router.unknownTopicTimeoutMs': NEVER_MS, 'delivery.createTopics': 'true' })
+    topic = `${topic}-new`
+    expect((await other.produce(path('sync'), 'm')).status).to.equal(200)
+  })
 })
+
+/** Longer than any test, and than `syncTimeoutMs`. */
+const NEVER_MS = '600000'
 
 /** A POST whose body is sent piece by piece. */
 function upload(url: URL, length: number) {

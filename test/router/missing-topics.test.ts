@@ -4,15 +4,20 @@ import { errorCodes } from '../../src/wire/error-codes.js'
 
 const TIMEOUT_MS = 5_000
 const REMEMBERED_MS = 10_000
+const CONFIRMED_MS = 500
 const REFUSED = errorCodes.TOPIC_AUTHORIZATION_FAILED
 
 describe('missing topics', () => {
   let missing: MissingTopics
+  /** Brokers have said that they create no topic. */
+  let createsNone: boolean
   beforeEach(() => {
+    createsNone = false
     missing = new MissingTopics({
       unknownTopicRefreshes: 3,
       unknownTopicTimeoutMs: TIMEOUT_MS,
-      unknownTopicRememberedMs: REMEMBERED_MS
+      unknownTopicRememberedMs: REMEMBERED_MS,
+      createsNone: () => createsNone
     })
   })
   const miss = (now: number, couldBeCreated = false): void => missing.missed('orders', couldBeCreated, now)
@@ -41,17 +46,27 @@ describe('missing topics', () => {
     expect(isMissing(TIMEOUT_MS)).to.equal(true)
   })
 
-  it('tells writers only after five seconds of misses, until when; before, that it was denied', () => {
-    for (const now of [0, 1, 2]) miss(now)
-    expect(newsAt(2)).to.equal('denied')
-    miss(TIMEOUT_MS)
-    expect(missing.newsOf('orders', false, TIMEOUT_MS)).to.deep.equal({
+  it('tells writers only after half a second of three or more misses, until when; before, that it was denied', () => {
+    for (const now of [0, 1, CONFIRMED_MS - 1]) miss(now)
+    expect(newsAt(CONFIRMED_MS - 1)).to.equal('denied')
+    miss(CONFIRMED_MS)
+    expect(missing.newsOf('orders', false, CONFIRMED_MS)).to.deep.equal({
       type: 'missing',
       topic: 'orders',
-      until: TIMEOUT_MS + REMEMBERED_MS
+      until: CONFIRMED_MS + REMEMBERED_MS
     })
-    expect(newsAt(TIMEOUT_MS + REMEMBERED_MS)).to.equal('denied')
+    expect(newsAt(CONFIRMED_MS + REMEMBERED_MS)).to.equal('denied')
     expect(missing.newsOf('unheard-of', false, 0)).to.equal(undefined)
+  })
+
+  it('tells writers after two misses only when these are five seconds apart', () => {
+    miss(0)
+    miss(TIMEOUT_MS - 1)
+    expect(newsAt(TIMEOUT_MS - 1)).to.equal('denied')
+    missing.found('orders')
+    miss(0)
+    miss(TIMEOUT_MS)
+    expect(newsAt(TIMEOUT_MS)).to.equal('missing')
   })
 
   it('tells everybody at once of a topic that existed and is gone', () => {
@@ -106,6 +121,32 @@ describe('missing topics', () => {
       expect(isMissing(100 + TIMEOUT_MS, true)).to.equal(true)
       expect(newsAt(100 + TIMEOUT_MS, true)).to.equal('missing')
       expect(isMissing(100 + TIMEOUT_MS + REMEMBERED_MS, true)).to.equal(false)
+    })
+
+    it('are missing half a second after they were asked for where brokers create none, and three misses say so', () => {
+      miss(0)
+      miss(0, true)
+      createsNone = true
+      miss(CONFIRMED_MS - 1)
+      expect([isMissing(CONFIRMED_MS - 1, true), newsAt(CONFIRMED_MS - 1, true)]).to.deep.equal([false, 'denied'])
+      miss(CONFIRMED_MS)
+      expect([isMissing(CONFIRMED_MS, true), newsAt(CONFIRMED_MS, true)]).to.deep.equal([true, 'missing'])
+      expect(isMissing(CONFIRMED_MS + REMEMBERED_MS, true)).to.equal(false)
+    })
+
+    it('are waited for as long as ever when brokers turn out to create topics', () => {
+      createsNone = true
+      for (const now of [0, 100, 200]) miss(now, true)
+      createsNone = false
+      miss(CONFIRMED_MS)
+      expect([isMissing(CONFIRMED_MS, true), newsAt(CONFIRMED_MS, true)]).to.deep.equal([false, 'denied'])
+    })
+
+    it('are missing for writers although nobody could ask for them: soon where brokers create none', () => {
+      for (const now of [0, 100, CONFIRMED_MS]) miss(now)
+      expect(newsAt(CONFIRMED_MS, true)).to.equal('denied')
+      createsNone = true
+      expect(newsAt(CONFIRMED_MS, true)).to.equal('missing')
     })
 
     it('are missing for writers who waited long enough although nobody could ask for them', () => {

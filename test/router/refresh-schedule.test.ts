@@ -6,7 +6,9 @@ describe('router: when topics are looked up', () => {
   const known = new Set<string>()
   const missing = new Set<string>()
   let schedule: RefreshSchedule
+  let cannotBeCreated: boolean
   beforeEach(() => {
+    cannotBeCreated = false
     known.clear()
     missing.clear()
     schedule = new RefreshSchedule({
@@ -15,6 +17,7 @@ describe('router: when topics are looked up', () => {
       random: () => 1,
       isKnown: topic => known.has(topic),
       isMissing: topic => missing.has(topic),
+      cannotBeCreated: () => cannotBeCreated,
       creations: new TokenBucket(2, 0)
     })
   })
@@ -34,6 +37,19 @@ describe('router: when topics are looked up', () => {
     expect(askFor('a', 10_300), 'the pause of the fourth in a row').to.equal(11_100)
     expect(askFor('a', 21_101)).to.equal(21_101)
     expect(askFor('a', 21_101), 'the pause of the second one').to.equal(21_201)
+  })
+
+  it('pauses for a quarter of a second at most while look-ups confirm that a topic is missing which nobody creates', () => {
+    cannotBeCreated = true
+    const asked: number[] = [askFor('a', 0)]
+    missing.add('a')
+    while (asked.length < 6) asked.push(askFor('a', asked.at(-1)!))
+    expect(asked).to.deep.equal([0, 100, 300, 550, 800, 1_050])
+    cannotBeCreated = false
+    expect(askFor('a', 1_050), 'it may be created').to.equal(2_050)
+    cannotBeCreated = true
+    known.add('a')
+    expect(askFor('a', 2_050), 'it was known before').to.equal(3_050)
   })
 
   it('says that the first look-up of a topic is due now', () => {

@@ -45,6 +45,8 @@ export class ScriptedCluster {
 
   constructor(nodeIds: readonly number[]) {
     this.nodes = nodeIds.map(nodeId => ({ nodeId, host: `mock-${nodeId}`, port: 8000, rack: null }))
+    // As brokers whose settings the client may not see: topics may be created.
+    for (const nodeId of nodeIds) this.always(nodeId, 'describeBrokerConfigs', () => FORBIDDEN)
   }
 
   /** Answers call `number` of an API; metadata is counted over all brokers (`nodeId` 0). */
@@ -112,6 +114,8 @@ export class ScriptedCluster {
     return reply(call as never)
   }
 }
+
+const FORBIDDEN = { throttleTimeMs: 0, errorCode: 31, configs: new Map<string, string | null>() }
 
 const scriptName = (nodeId: number, api: ScriptedApi): string => (api === 'metadata' ? api : `${nodeId} ${api}`)
 

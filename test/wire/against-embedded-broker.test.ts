@@ -149,6 +149,11 @@ describe('every call, against the embedded broker', () => {
   it('DescribeConfigs and DeleteTopics', async () => {
     const { topics } = await client.describeTopicConfigs({ topics: ['orders'], names: ['min.insync.replicas'] })
     expect(topics[0]!.configs.get('min.insync.replicas')).to.be.a('string')
+    const setting = 'auto.create.topics.enable'
+    const broker = await client.describeBrokerConfigs({ nodeId: cluster.nodes[0]!.nodeId, names: [setting] })
+    expect(broker).to.deep.include({ errorCode: 0, configs: new Map([[setting, 'false']]) })
+    const nobody = await client.describeBrokerConfigs({ nodeId: 77, names: [setting] })
+    expect(nobody).to.deep.include({ errorCode: 42, configs: new Map() })
     const deleted = await client.deleteTopics({ topics: ['orders', 'none'], brokerTimeoutMs: 1000 })
     expect(deleted.topics.map(({ topic, errorCode }) => [topic, errorCode])).to.have.deep.members([
       ['orders', 0],

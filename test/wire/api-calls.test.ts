@@ -31,6 +31,7 @@ describe('the calls of a broker', () => {
       '16 ListGroups 4 flexible, 2',
       '22 InitProducerId 1',
       '32 DescribeConfigs 2',
+      '32 DescribeConfigs 2',
       '19 CreateTopics 3',
       '20 DeleteTopics 1'
     ])

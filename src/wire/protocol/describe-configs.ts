@@ -1,8 +1,15 @@
-import type { DescribeTopicConfigsCall, DescribeTopicConfigsResponse } from '../calls.js'
+import type {
+  DescribeBrokerConfigsCall,
+  DescribeBrokerConfigsResponse,
+  DescribeTopicConfigsCall,
+  DescribeTopicConfigsResponse
+} from '../calls.js'
+import { errorCodes } from '../error-codes.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'
 
 const TOPIC = 2
+const BROKER = 4
 /** The source of a setting that a topic has for itself. */
 const OF_TOPIC = 1
 
@@ -37,6 +44,34 @@ export const describeConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopicConfi
     })
   })
 }
+
+/** The same for the settings of one broker. */
+export const describeBrokerConfigsV2: Api<DescribeBrokerConfigsCall, DescribeBrokerConfigsResponse> = {
+  key: 32,
+  version: 2,
+  name: 'DescribeConfigs',
+  encode(writer, { nodeId, names }) {
+    writer.array([String(nodeId)], node => {
+      writer.int8(BROKER)
+      writer.string(node)
+      writer.array(names, name => writer.string(name))
+    })
+    writer.boolean(false)
+  },
+  decode(reader) {
+    const throttleTimeMs = reader.int32()
+    const [described] = reader.array(11, () => {
+      const errorCode = reader.int16()
+      reader.nullableString()
+      reader.int8()
+      reader.string()
+      return { errorCode, configs: readConfigs(reader).configs }
+    })
+    return { throttleTimeMs, ...(described ?? NOTHING) }
+  }
+}
+
+const NOTHING = { errorCode: errorCodes.NONE, configs: new Map<string, string | null>() }
 
 function readConfigs(reader: ResponseReader): {
   configs: ReadonlyMap<string, string | null>
