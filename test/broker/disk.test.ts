@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/broker/embedded-cluster.js'
 import { startClusterOn } from '../../src/broker/start-embedded-cluster.js'
 import type { FileSystem } from '../../src/broker/storage/file-system.js'
@@ -126,6 +127,28 @@ describe('broker: a disk that fails', () => {
     }
     while (topics() === 0) await new Promise(resolve => setTimeout(resolve, 10))
     expect(topics()).to.equal(1)
+  })
+
+  it('nothing is written or tried again after closing, however many changes a full disk has refused', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const timers: number[] = []
+    disk.isFull = true
+    for (const topic of ['orders', 'users', 'views']) {
+      cluster.createTopic(topic, { partitions: 1 })
+      await nextTurn()
+      await nextTurn()
+    }
+    timers.push(clock.countTimers())
+    await stop()
+    timers.push(clock.countTimers())
+    const warned = warnings.length
+    clock.tick(10_000)
+    timers.push(clock.countTimers())
+    clock.restore()
+    disk.isFull = false
+    await start()
+    expect(timers, 'one for all that was refused, none afterwards').to.deep.equal([1, 0, 0])
+    expect(warnings).to.have.length(warned)
   })
 
   it('walls 11: commits and producer ids are refused while they cannot be written, and work again after', async () => {

@@ -46,6 +46,7 @@ export class DirectoryStorage implements Storage {
   #savedTopicIds: ReadonlySet<string> = new Set()
   #saving: NodeJS.Immediate | undefined
   #retry: NodeJS.Timeout | undefined
+  #isClosed = false
 
   constructor(directory: string, { maxOpenFiles, warn, files = nodeFileSystem }: DirectoryOptions) {
     this.#directory = directory
@@ -76,6 +77,7 @@ export class DirectoryStorage implements Storage {
   }
 
   saveTopics(describe: () => readonly TopicDescription[]): void {
+    if (this.#isClosed) return
     this.#describe = describe
     this.#saving ??= setImmediate(() => this.#saveOrRetry())
   }
@@ -135,6 +137,7 @@ export class DirectoryStorage implements Storage {
   }
 
   close(): void {
+    this.#isClosed = true
     clearTimeout(this.#retry)
     try {
       this.#write()
@@ -193,6 +196,8 @@ export class DirectoryStorage implements Storage {
       this.#write()
     } catch (error) {
       if (!this.#retry) this.#warn(`${this.#path} cannot be written and is tried again: ${(error as Error).message}`)
+      // Changes that fail one after another share one timer: one that is set over another could not be stopped any more.
+      clearTimeout(this.#retry)
       this.#retry = setTimeout(() => this.#saveOrRetry(), RETRY_MS).unref()
     }
   }
