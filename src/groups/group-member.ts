@@ -4,7 +4,7 @@ import type { Failure, GroupMembership } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
 import { decodeAssignment, encodeSubscription } from '../wire/protocol/consumer-protocol.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
-import type { GroupHands } from './hands.js'
+import type { GroupHands, Timer } from './hands.js'
 import { Heartbeats } from './heartbeats.js'
 
 /** The only way of assigning that every client knows. */
@@ -59,6 +59,8 @@ export class GroupMember {
   readonly #options: GroupMemberOptions
   readonly #leader: GroupLeader
   readonly #heartbeats: Heartbeats
+  /** Until it joins again. */
+  #pause: Timer | undefined
   #phase: Phase = 'out'
   #memberId = ''
   #generation: Generation | undefined
@@ -317,12 +319,14 @@ export class GroupMember {
     this.#phase = 'pausing'
     const attempt = ++this.#attempt
     this.#stopTimers()
-    this.#options.hands.after(delayMs, () => {
+    this.#pause = this.#options.hands.after(delayMs, () => {
       if (attempt === this.#attempt) this.#join()
     })
   }
 
   #stopTimers(): void {
+    this.#pause?.cancel()
+    this.#pause = undefined
     this.#heartbeats.stop()
     this.#leader.stop()
   }

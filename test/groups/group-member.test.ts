@@ -56,6 +56,17 @@ describe('a member of a group', () => {
     expect([member.isStable, world.newly('joinGroup'), harness.lost]).to.deep.equal([true, 1, 1])
   })
 
+  it('leaves no timer behind when it ends while it waits to join again', () => {
+    const { member, world } = new MemberHarness()
+    const denied = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false }
+    world.answers.push({ kind: 'joinGroup', result: denied })
+    member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
+    world.settle()
+    expect(world.timersLeft).to.equal(1)
+    member.abandon()
+    expect(world.timersLeft).to.equal(0)
+  })
+
   const refusals = [
     { kind: 'joinGroup', result: { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false } },
     { kind: 'joinGroup', result: { type: 'memberIdRequired', memberId: 'another' } },
