@@ -158,6 +158,7 @@ export class Http {
     const drained = Promise.all(listeners.map(listener => listener.drain()))
     for (const listener of listeners) listener.cut()
     await drained
+    this.#context.strain.close()
     await Promise.all(this.#apps.map(app => app.close()))
   }
 }

@@ -64,6 +64,7 @@ describe('connections to one broker', () => {
   afterEach(() => {
     proxy.stop()
     system.stop()
+    harness.ledger.deadlines.stop()
   })
 
   /** Every call of it waits until the test answers. */

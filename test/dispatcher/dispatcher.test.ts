@@ -30,7 +30,10 @@ describe('dispatcher of a broker', () => {
     reported = []
     bug = undefined
   })
-  afterEach(() => system.stop())
+  afterEach(() => {
+    system.stop()
+    harness.ledger.deadlines.stop()
+  })
 
   const start = (options: Partial<DispatcherOptions> = {}): Dispatcher =>
     new Dispatcher({

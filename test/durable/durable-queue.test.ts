@@ -1,6 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { type FeedTarget, LogFeed } from '../../src/durable/log-feed.js'
 import { silentLogger } from '../../src/model.js'
@@ -11,6 +13,9 @@ import { walSettings } from '../../src/wal/settings.js'
 
 const DESTINATION = 'default/orders'
 const MIB = 1024 * 1024
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 /** Takes one entry after another, and keeps what it is told. */
 class Reader implements FeedTarget {
@@ -93,7 +98,11 @@ describe('durable-queue', () => {
       const { entries } = await log.read({ fromSequence: from, maxBytes: 8 * MIB })
       expect(entries.map(({ sequence }) => sequence)).to.deep.equal([from, from + 1, from + 2, from + 3])
       log.complete(from, 4)
-      largestBytes = Math.max(largestBytes, process.memoryUsage().arrayBuffers)
+      // What is held counts, and not what is not collected yet: other tests of the process leave garbage, too.
+      if (from % 40 === 1) {
+        collectGarbage()
+        largestBytes = Math.max(largestBytes, process.memoryUsage().arrayBuffers)
+      }
       slabs = Math.max(slabs, readdirSync(join(directory, 'wal')).filter(name => name.endsWith('.slab')).length)
     }
     expect(largestBytes).to.be.below(256 * MIB)

@@ -13,6 +13,11 @@ import { GroupWorld, run } from './group-world.js'
 const SUBSCRIPTION_MS = 1_000
 const ACK_MS = 4_000
 
+const watched: Deadlines[] = []
+afterEach(() => {
+  for (const deadlines of watched.splice(0)) deadlines.stop()
+})
+
 /** A group with one topic of one partition, whose member is alone unless the test says otherwise. */
 class GroupHarness {
   readonly world = new GroupWorld(run(0, 100))
@@ -22,6 +27,7 @@ class GroupHarness {
   stoppedAt: number | undefined
 
   constructor(settings: Partial<ConsumerSettings> = {}) {
+    watched.push(this.#deadlines)
     this.world.committed = { offset: 0, metadata: '' }
     this.consumer = new GroupConsumer({
       hands: this.world,

@@ -67,10 +67,15 @@ describe('the lock of a directory', () => {
   })
 
   it('tells its owner when somebody removed it', async () => {
+    let owner: DirectoryLock | undefined
     const lost = new Promise<void>(resolve => {
-      void take(resolve).then(() => rmSync(join(directory, 'LOCK')))
+      void take(resolve).then(lock => {
+        rmSync(join(directory, 'LOCK'))
+        owner = lock
+      })
     })
     await lost
+    owner!.release()
   })
 
   it('keeps nobody who asks whether it is held', async () => {

@@ -91,6 +91,11 @@ const toOffered = (groupId: string, topic: string, offset: number): OfferedMessa
   retries: 0
 })
 
+const links: { close(because: string): void }[] = []
+afterEach(() => {
+  for (const link of links.splice(0)) link.close('the test has ended')
+})
+
 /** Workers in this process, and what passes their calls on. */
 function workersOf(count: number) {
   const parentEnds = new Map<number, ParentLink>()
@@ -113,6 +118,7 @@ function workersOf(count: number) {
       )
     )
     parentEnds.set(number, parentEnd)
+    links.push(parentEnd, workerEnd)
     const own = new GroupsByHand()
     workers.push({ own, gateway: workerGateway(own, 'default', new Peers(workerEnd, number, count), 3_000) })
   }

@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import {
@@ -8,6 +8,12 @@ import {
   type Resolve
 } from '../../../src/dialects/kafboy/load-balancer.js'
 import { silentLogger } from '../../../src/model.js'
+
+/** Writes until the client has gone. */
+function writeEvery(pauseMs: number, text: string, response: ServerResponse): void {
+  const writing = setInterval(() => response.write(text), pauseMs)
+  response.once('close', () => clearInterval(writing))
+}
 
 /** For those that never answer. */
 const SHORT_MS = 100
@@ -164,18 +170,9 @@ describe('kafboy: the load balancer', () => {
     ],
     ['an error', (_, response) => response.writeHead(500).end('node'), /status 500/],
     ['a huge answer', (_, response) => response.end('x'.repeat(5_000)), /longer than 4096/],
-    [
-      'an endless answer',
-      (_, response) => void setInterval(() => response.write('x'.repeat(999)), 1).unref(),
-      /longer|within/
-    ],
+    ['an endless answer', (_, response) => writeEvery(1, 'x'.repeat(999), response), /longer|within/],
     ['silence', () => {}, /no answer within 100 ms/, SHORT_MS],
-    [
-      'a slow answer',
-      (_, response) => void setInterval(() => response.write('x'), 20).unref(),
-      /no answer within 100 ms/,
-      SHORT_MS
-    ],
+    ['a slow answer', (_, response) => writeEvery(20, 'x', response), /no answer within 100 ms/, SHORT_MS],
     ['an answer that is no name', (_, response) => response.end('<html>'), /name of a node/],
     ['an empty answer', (_, response) => response.end(), /name of a node/],
     ['a cut connection', ({ socket }) => socket.destroy(), /hang up/]

@@ -17,6 +17,11 @@ const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 type Pick = (topic: string, count: number, records: readonly Content[]) => readonly number[] | undefined
 type Massage = (records: readonly Content[]) => readonly Content[] | undefined
 
+const opened: Ekaf[] = []
+afterEach(() => {
+  for (const ekaf of opened.splice(0)) ekaf.close()
+})
+
 function setUp(
   settings: Partial<Record<keyof KafboySettings, unknown>> = {},
   { gateway = new FakeGateway(), pick, massage }: { gateway?: FakeGateway; pick?: Pick; massage?: Massage } = {}
@@ -44,6 +49,7 @@ function setUp(
     random: () => random.next(),
     onSettled: (mode, outcomes) => settled.push([mode, outcomes.map(({ type }) => type)])
   })
+  opened.push(ekaf)
   const produce = (topic: string, values: Content[], mode: EkafMode = 'async'): Promise<ProduceTicket> =>
     new Promise(resolve => ekaf.produce(topic, values, mode, resolve))
   return {
