@@ -78,7 +78,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10],
-  // One process serves here; several are started in test/main/workers.test.ts.
+  // One process serves here; several are started in test/main/workers.system.test.ts.
   ['workers.count', 2],
   ['service.pidFile', 'castellan.pid']
 ])
