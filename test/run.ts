@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { SeededRandom } from './support/random.js'
+import { shuffled } from './support/random.js'
 import { countOption, seedOption, toolOptions, usageError } from './support/tool-options.js'
 
 interface Options {
@@ -33,18 +33,14 @@ const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => all || name.endsWith('.system.test.ts') === system)
   .map(name => join('test', name))
   .sort()
+const ordered = shuffled(files, seed)
 if (files.length === 0) usageError(command, 'no test files; run it from the root of the project')
-const random = new SeededRandom(seed)
-for (let last = files.length - 1; last > 0; last--) {
-  const other = random.between(0, last)
-  ;[files[last], files[other]] = [files[other]!, files[last]!]
-}
 
 const told = `${files.length} files in the order of seed ${seed}; again: npm ${system ? 'run test:system' : 'test'} -- --seed ${seed}`
 process.stdout.write(`${told}\n`)
 const mocha = spawn(
   process.execPath,
-  ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', String(jobs), ...command.args, ...files],
+  ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', String(jobs), ...command.args, ...ordered],
   { stdio: 'inherit' }
 )
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => mocha.kill(signal))

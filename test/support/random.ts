@@ -25,3 +25,10 @@ export class SeededRandom {
     return item
   }
 }
+
+/** The same items in the order of a seed. */
+export function shuffled<Item>(items: readonly Item[], seed: number): Item[] {
+  const random = new SeededRandom(seed)
+  const rest = [...items]
+  return items.map(() => rest.splice(random.between(0, rest.length - 1), 1)[0]!)
+}
