@@ -70,6 +70,8 @@ export interface App {
   readonly metrics: PrometheusMetrics
   /** Why requests cannot be served; empty: they can. */
   unreadyReasons(): readonly string[]
+  /** Records in memory: those that wait for Kafka, and those that were accepted and are lost. */
+  memoryRecords(): { readonly waiting: number; readonly lost: number }
   /** Reads certificates and keys of token issuers again, and opens the audit file again. */
   reload(): Promise<void>
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
@@ -82,7 +84,7 @@ export interface StopOptions {
 }
 
 export interface StopResult {
-  /** Records that had been accepted into memory and are not known to be in Kafka. */
+  /** Records that had been accepted into memory since the start and are not known to be in Kafka. */
   readonly lostRecords: number
 }
 
@@ -215,6 +217,7 @@ class Rooms {
       crashed: this.crashed,
       metrics: this.#metrics,
       unreadyReasons,
+      memoryRecords: () => this.#clusters.memoryRecords(),
       reload: async () => {
         accessLog?.reopen()
         await doors.reload()

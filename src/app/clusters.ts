@@ -162,9 +162,19 @@ export class Clusters {
     await this.#queue.close()
   }
 
-  /** Records that were in memory only and could not be written before the stop. */
+  /** Records that had been accepted into memory and are lost, since the start. Known when everything is written. */
   get lostRecords(): number {
     return this.#lostRecords
+  }
+
+  /** Of all clusters, so far. */
+  memoryRecords(): { waiting: number; lost: number } {
+    const sum = { waiting: 0, lost: 0 }
+    for (const { delivery, losses } of this.#clusters) {
+      sum.waiting += delivery.stats().bufferedRecords
+      sum.lost += losses.records
+    }
+    return sum
   }
 
   async stop(): Promise<void> {

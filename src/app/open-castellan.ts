@@ -1,5 +1,6 @@
 import { ActorSystem } from '../actor/actor.js'
 import type { Delivery } from '../delivery/delivery.js'
+import { Losses } from '../delivery/losses.js'
 import { type DeliverySettings, topicSettingsOf } from '../delivery/settings.js'
 import { startDelivery } from '../delivery/start-delivery.js'
 import { DurableDelivery } from '../durable/durable-delivery.js'
@@ -65,6 +66,8 @@ export interface Castellan {
   readonly system: ActorSystem
   readonly router: RouterHandle
   readonly delivery: Delivery
+  /** Records that were accepted and are lost. */
+  readonly losses: Pick<Losses, 'records'>
   /** Delivery from the durable log; `undefined` without one. */
   readonly durable: DurableDelivery | undefined
   readonly gateway: Gateway
@@ -89,7 +92,7 @@ export interface Castellan {
    * Writes what is left and leaves the consumer groups, then stops. Idempotent.
    *
    * @param timeoutMs how long that may take; default 10 s
-   * @returns records that had been accepted and are not known to be in Kafka
+   * @returns records that had been accepted since {@link openCastellan} and are not known to be in Kafka
    */
   close(timeoutMs?: number): Promise<number>
 }
@@ -167,7 +170,15 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
     onFatal
   })
   const awayBecause = (): Error | undefined => router.awayBecause
-  const deliveryDeps = { ...shared, router: router.ref, settings: settings.delivery, now: Date.now, awayBecause }
+  const losses = new Losses(shared)
+  const deliveryDeps = {
+    ...shared,
+    losses,
+    router: router.ref,
+    settings: settings.delivery,
+    now: Date.now,
+    awayBecause
+  }
   delivery = startDelivery(deliveryDeps)
   const own = settings.wal && new DurableQueue({ ...shared, settings: settings.wal, now: Date.now, onBroken: onFatal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
@@ -175,7 +186,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, deliveryDeps))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const isReady = (): boolean => router.isReady
-  const gateway = new KafkaGateway({ system, delivery, durable, groups, router: router.ref, isReady })
+  const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady })
   const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {
@@ -196,6 +207,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
     system,
     router,
     delivery,
+    losses,
     durable,
     gateway,
     groups,
@@ -209,7 +221,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
 /**
  * Waits until everything is in Kafka, then closes.
  *
- * @returns the number of records that are lost
+ * @returns the number of records that were lost since the start
  */
 export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
   const endsAt = performance.now() + timeoutMs

@@ -100,6 +100,8 @@ class Parent {
   readonly #startedAt = performance.now()
   /** What dialects have once for all workers, by their names. */
   readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
+  /** Records that are lost of workers that have ended unexpectedly. */
+  #lostByEnded = 0
   #embeddedBootstrap: string | undefined
   #phase: string | undefined = 'starting'
 
@@ -123,6 +125,7 @@ class Parent {
       onEnded: number => {
         this.#supervisor.tellAll(link => link.tell('gone', number))
         this.#inFlight.gone(number)
+        this.#recordsOfEnded(number)
         this.#reports.delete(number)
         void this.#gathered.ended(number)
       },
@@ -170,9 +173,27 @@ class Parent {
     const { graceMs } = this.#config.shutdown
     const said = await this.#supervisor.stop(graceMs)
     await this.closeAll()
-    const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, 0)
+    const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, this.#lostByEnded)
     this.#deps.log.info({ lostRecords }, 'all workers have stopped')
     return { lostRecords }
+  }
+
+  /** What a worker has lost that ended without a word is known as of its last report. */
+  #recordsOfEnded(number: number): void {
+    const report = this.#reports.get(number)
+    // One that stops in order says it itself.
+    if (report === undefined || this.#phase !== undefined) return
+    const { lostRecords, waitingRecords, at } = report
+    this.#lostByEnded += lostRecords
+    const agoMs = Math.round(performance.now() - at)
+    const known =
+      waitingRecords === 0
+        ? `no record waited in the memory of worker ${number}`
+        : `${waitingRecords} records waited in the memory of worker ${number}, and it is not known which of them are in Kafka`
+    this.#deps.log.error(
+      { worker: number, waitingRecords, lostRecords, agoMs },
+      `${known}; later ones are not known of`
+    )
   }
 
   kill(): void {

@@ -148,9 +148,15 @@ export class Batch {
    * Ends the wait of those whose deadline is over: takes their records out if no broker can have written them, else says
    * that they may come.
    *
+   * @param topic named where records are lost by that
    * @returns how many were taken out
    */
-  expire(nowMs: number, canWithdraw: boolean, failureOf: (persisted: Persisted) => RecordFailure): number {
+  expire(
+    nowMs: number,
+    canWithdraw: boolean,
+    failureOf: (persisted: Persisted) => RecordFailure,
+    topic?: string
+  ): number {
     if (this.earliestDeadlineAt > nowMs) return 0
     const withdrawnBefore = this.#withdrawn
     const failure = failureOf(persistedOf(!canWithdraw))
@@ -162,10 +168,12 @@ export class Batch {
         if (ticket.deadlineAt < earliest) earliest = ticket.deadlineAt
         continue
       }
-      const wasSettled = ticket.isSettled(this.#indexes[at]!)
-      ticket.settle(this.#indexes[at]!, failure)
       // Who was told "unknown" before is better served by one more try than by a certainty that is not one.
-      if (!canWithdraw || wasSettled) continue
+      if (!canWithdraw || ticket.isSettled(this.#indexes[at]!)) {
+        ticket.settle(this.#indexes[at]!, failure)
+        continue
+      }
+      ticket.fail(this.#indexes[at]!, failure, topic)
       this.#tickets[at] = undefined
       this.#withdrawn++
     }
@@ -191,8 +199,9 @@ export class Batch {
     return this.#bytes
   }
 
-  fail(failure: RecordFailure): void {
-    for (let at = 0; at < this.#tickets.length; at++) this.#tickets[at]?.settle(this.#indexes[at]!, failure)
+  /** No record of it is tried any more. @param topic named where records are lost by that */
+  fail(failure: RecordFailure, topic?: string): void {
+    for (let at = 0; at < this.#tickets.length; at++) this.#tickets[at]?.fail(this.#indexes[at]!, failure, topic)
   }
 
   /** Two closed batches with the same records in the same order and the same history. Needs at least two records. */

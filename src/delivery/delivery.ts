@@ -4,6 +4,7 @@ import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../mo
 import type { Produce, RouterMessage } from '../operations.js'
 import type { BufferRoom } from './budget.js'
 import type { DeliveryCounters } from './lane-deps.js'
+import type { Losses } from './losses.js'
 import type { PartitionerName } from './partitioners.js'
 import type { DeliverySettings } from './settings.js'
 import type { ProduceTicket } from './ticket.js'
@@ -34,6 +35,12 @@ export interface ProduceOptions {
   readonly stopsWhereFull?: boolean | undefined
   /** Default: `memory`. */
   readonly durability?: Durability | undefined
+  /**
+   * The API that answers its client as soon as the records are accepted, and not when their outcomes are known. Those that do
+   * not reach Kafka are lost, and are counted for it; with `stopsWhereFull` it has answered before, so that each record counts
+   * that is refused for another reason, or after having waited for room. Absent: the caller waits for the outcomes, and is told by them.
+   */
+  readonly answeredBy?: string | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
 }
@@ -48,6 +55,8 @@ export interface DeliveryDeps {
   readonly random: () => number
   readonly log: Logger
   readonly metrics: MetricsLogger
+  /** Counts records that were accepted and are lost. Default: an account of its own. */
+  readonly losses?: Losses | undefined
   /** Why no broker can be reached, if none can. Default: nothing is known. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }
@@ -79,6 +88,10 @@ export interface Delivery {
   stats(): DeliveryStats
   /** Resolves when nothing is held any more, or after `timeoutMs`, with the records that are held then. */
   flush(timeoutMs: number): Promise<number>
-  /** Takes nothing more, flushes, and fails what is left. @returns the records that are lost by that */
+  /**
+   * Takes nothing more, flushes, and fails what is left.
+   *
+   * @returns the records that had been accepted since the start and were lost, those included that are failed now
+   */
   close(timeoutMs: number): Promise<number>
 }

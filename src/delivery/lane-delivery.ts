@@ -11,6 +11,7 @@ import type { Lane } from './lane.js'
 import type { ClusterState } from './lane-deps.js'
 import { laneFull } from './lane-full.js'
 import { LaneSchedule } from './lane-schedule.js'
+import { Losses } from './losses.js'
 import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import { checkProduceCall } from './produce-call.js'
@@ -40,6 +41,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   readonly #rooms: RoomQueues
   readonly #schedule: LaneSchedule
   readonly #metrics: DeliveryMetrics
+  readonly #losses: Losses
   #ticker: NodeJS.Timeout | undefined
   #lastTopic: Topic | undefined
   #isClosed = false
@@ -83,6 +85,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     }
     this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)
+    this.#losses = deps.losses ?? new Losses(deps)
   }
 
   get room(): BufferRoom {
@@ -96,16 +99,24 @@ export class LaneDelivery implements Delivery, ClusterState {
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const { roomWaitMs = 0 } = options
-    const ticket = new MemoryTicket(records.length, nowMs + this.#waitMsOf(options), nowMs, nowMs + roomWaitMs)
+    const ticket = new MemoryTicket(
+      records.length,
+      nowMs + this.#waitMsOf(options),
+      nowMs,
+      nowMs + roomWaitMs,
+      this.#losses,
+      options
+    )
     let refusal = noDurableLog(options)
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure =
         refusal ?? checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
       if (failure === undefined) continue
-      if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
       this.#deps.counters.refused++
-      ticket.refuse(index, failure)
+      if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
+      if (refusal === undefined) ticket.refuseLate(index, failure)
+      else ticket.refuse(index, failure)
     }
     if (ticket.isWaiting) this.#startTicking()
     return ticket
@@ -248,7 +259,8 @@ export class LaneDelivery implements Delivery, ClusterState {
 
   async close(timeoutMs: number): Promise<number> {
     this.#isClosed = true
-    const lost = await this.flush(timeoutMs)
+    const held = await this.flush(timeoutMs)
+    const lostBefore = this.#losses.records
     this.#topics.close()
     this.#identity.close()
     for (const topic of this.#topics.values()) {
@@ -261,9 +273,14 @@ export class LaneDelivery implements Delivery, ClusterState {
     }
     clearInterval(this.#ticker)
     this.#metrics.report(this.stats())
-    if (lost > 0)
-      this.#deps.log.error({ records: lost }, 'records in memory were lost: kafka did not take them in time')
-    return lost
+    this.#losses.close()
+    const lost = this.#losses.records - lostBefore
+    // Callers that wait are told themselves, where they can still be reached.
+    const told = Math.max(0, held - lost)
+    if (told > 0) {
+      this.#deps.log.error({ records: told }, 'records in memory were given up: kafka did not take them in time')
+    }
+    return this.#losses.records + told
   }
 }
 

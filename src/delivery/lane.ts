@@ -213,7 +213,7 @@ export class Lane implements ScheduledLane {
     this.#deps.counters.failed += head.recordCount
     this.#log.notDelivered(head.recordCount, failure)
     this.#settled(head)
-    head.fail(failure)
+    head.fail(failure, this.topic)
   }
 
   /** The head is done with; `parts` take its place. */
@@ -338,16 +338,17 @@ export class Lane implements ScheduledLane {
 
   /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
   tick(nowMs: number): void {
-    this.#countWithdrawn(this.#waiting.expire(nowMs, this.#trouble.tooLate, batch => this.#release(batch)))
+    const { tooLate } = this.#trouble
+    this.#countWithdrawn(this.#waiting.expire(nowMs, tooLate, batch => this.#release(batch), this.topic))
     const head = this.#head
     if (head === undefined) return
     if (nowMs - this.#headSince >= STUCK_AFTER_MS) this.#becomeStuck()
     if (this.#state === 'awaiting' && !this.#recall(head, nowMs)) {
-      head.expire(nowMs, false, this.#trouble.tooLate)
+      head.expire(nowMs, false, tooLate)
       if (this.#answer.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
       return
     }
-    const withdrawn = head.expire(nowMs, !head.maybeWritten, this.#trouble.tooLate)
+    const withdrawn = head.expire(nowMs, !head.maybeWritten, tooLate, this.topic)
     if (withdrawn > 0) this.#numbering.changeRecords()
     this.#countWithdrawn(withdrawn)
     if (head.isEmpty) this.#settled(head)
@@ -413,6 +414,6 @@ export class Lane implements ScheduledLane {
   #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {
     this.#deps.counters.failed += batch.recordCount
     this.#release(batch)
-    batch.fail(failureOf(batch.maybeWritten))
+    batch.fail(failureOf(batch.maybeWritten), this.topic)
   }
 }

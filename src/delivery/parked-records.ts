@@ -82,7 +82,9 @@ export class ParkedRecords {
   expire(nowMs: number, failure: RecordFailure): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
     const before = this.#parked.length
-    for (const { ticket, index } of this.#parked) if (ticket.deadlineAt <= nowMs) ticket.settle(index, failure)
+    for (const { ticket, index, record } of this.#parked) {
+      if (ticket.deadlineAt <= nowMs) ticket.fail(index, failure, record.topic)
+    }
     this.#keep(this.#parked.filter(parked => parked.ticket.deadlineAt > nowMs))
     return before - this.#parked.length
   }

@@ -42,7 +42,7 @@ export class ParkingQueue {
       this.#onHeld(-sizeOf(arrival))
       const failure = enter(arrival)
       if (failure !== undefined) {
-        arrival.ticket.refuse(arrival.index, failure)
+        arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
         refused++
       }
       arrival.ticket.waited()

@@ -59,6 +59,11 @@ export abstract class RequestOutcomes {
     if (--this.#open === 0) this.#resolveOutcomes?.(this.#outcomes as RecordOutcome[])
   }
 
+  /** A caller has asked for the outcomes. */
+  protected get isAwaited(): boolean {
+    return this.#outcomesPromise !== undefined
+  }
+
   isSettled(index: number): boolean {
     return this.#outcomes[index] !== undefined
   }

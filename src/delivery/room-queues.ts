@@ -95,7 +95,7 @@ export class RoomQueues {
 
   #refuse(lane: Lane, arrivals: readonly Arrival[], failure: RecordFailure): number {
     for (const arrival of arrivals) {
-      arrival.ticket.refuse(arrival.index, failure)
+      arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
       this.#left(lane, arrival)
     }
     return arrivals.length

@@ -212,7 +212,7 @@ export class Topic implements UnknownTopic {
     const count = this.#partitionCount
     if (partition !== undefined && partition >= count) {
       this.#deps.counters.failed++
-      ticket.settle(index, failures.unknownPartition(this.name, partition))
+      ticket.fail(index, failures.unknownPartition(this.name, partition), this.name)
       return
     }
     this.#lastUsedAt = nowMs
@@ -288,6 +288,6 @@ export class Topic implements UnknownTopic {
   failParked(failure: RecordFailure): void {
     this.#deps.counters.failed += this.#parked.recordCount
     this.#deps.counters.refused += this.#queue.enterAll(() => failure)
-    for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.settle(index, failure)
+    for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.fail(index, failure, this.name)
   }
 }

@@ -80,11 +80,17 @@ export class WaitingBatches {
    * Ends the waits that are over; see {@link Batch.expire}.
    *
    * @param onEmpty called for a batch that lost its last record by that, and is dropped
+   * @param topic named where records are lost
    * @returns how many records were taken out
    */
-  expire(nowMs: number, failureOf: (persisted: Persisted) => RecordFailure, onEmpty: (batch: Batch) => void): number {
+  expire(
+    nowMs: number,
+    failureOf: (persisted: Persisted) => RecordFailure,
+    onEmpty: (batch: Batch) => void,
+    topic?: string
+  ): number {
     let withdrawn = 0
-    for (const batch of this.#batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf)
+    for (const batch of this.#batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf, topic)
     if (withdrawn === 0) return 0
     for (const batch of this.#batches) if (batch.isEmpty) onEmpty(batch)
     this.#batches = this.#batches.filter(batch => !batch.isEmpty)

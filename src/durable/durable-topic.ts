@@ -319,6 +319,10 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return false
   }
 
+  fail(sequence: number, failure: RecordFailure): void {
+    this.settle(sequence, failure)
+  }
+
   settle(sequence: number, outcome: RecordOutcome): void {
     if (outcome.type === 'delivered') this.#deps.delivered(sequence, outcome)
     else if (!this.#deps.settleDeadLetter(sequence, outcome)) {

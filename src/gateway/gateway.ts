@@ -1,5 +1,6 @@
 import type { Requester } from '../actor/requester.js'
 import type { ProduceOptions } from '../delivery/delivery.js'
+import type { Loss } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
@@ -7,6 +8,7 @@ import type { Following, FollowSink } from '../reading/topic-follower.js'
 import type { TopicMetadata } from '../wire/calls.js'
 
 export type { Durability, ProduceOptions } from '../delivery/delivery.js'
+export type { Loss } from '../delivery/losses.js'
 export type { PartitionerName } from '../delivery/partitioners.js'
 export type { ProduceTicket } from '../delivery/ticket.js'
 export type {
@@ -97,6 +99,13 @@ export interface Gateway {
    * Records of one partition keep the order of the calls, awaited or not.
    */
   produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
+  /**
+   * Counts records as lost that an API has told its client are accepted, and that never came as far as {@link produce}, or were
+   * refused by it afterwards.
+   *
+   * @param api as in {@link ProduceOptions.answeredBy}
+   */
+  lost(api: string, loss: Loss, records: number): void
   /**
    * What brokers say of topics; a topic that does not exist has an error code. Asking never creates one.
    *

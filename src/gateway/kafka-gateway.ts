@@ -1,6 +1,7 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
+import type { Loss, Losses } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import { InvalidRequestError, KafkaError } from '../errors.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
@@ -21,6 +22,8 @@ import { StartOffsets } from './start-offsets.js'
 
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'>
+  /** Counts records that were accepted and are lost. Absent: they are not counted. */
+  readonly losses?: Pick<Losses, 'add'> | undefined
   /** For records that are kept on disk. Absent: delivery refuses them. */
   readonly durable?: (Pick<Delivery, 'accept'> & { logStats(): Promise<DurableLogStats | undefined> }) | undefined
   readonly router: ActorRef<RouterMessage>
@@ -51,6 +54,10 @@ export class KafkaGateway implements Gateway {
     const { delivery, durable } = this.#deps
     // Untyped callers may pass no options; delivery refuses them.
     return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
+  }
+
+  lost(api: string, loss: Loss, records: number): void {
+    this.#deps.losses?.add(api, loss, records)
   }
 
   async durableLog(): Promise<DurableLogStats | undefined> {

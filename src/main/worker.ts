@@ -56,10 +56,11 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
     statsd: () => statsd.values()
   }
   link.serveAll(served)
-  tellStatus(app)
+  const report = tellStatus(app)
   void Promise.race([app.crashed, crashed]).then(async error => {
     log.error({ err: error }, 'something has broken that only a new process can mend')
     await stop(true)
+    report()
     process.exit(EXIT_FAILURE)
   })
   process.on('disconnect', () => {
@@ -76,11 +77,16 @@ async function untilFree(directory: string, timeoutMs: number): Promise<void> {
   while (performance.now() < endsAt && (await isLocked(directory))) await sleep(LOCK_LOOK_MS)
 }
 
-function tellStatus(app: App): void {
-  const report = (): void => link.tell('report', { unreadyReasons: app.unreadyReasons() })
+/** @returns tells it once more, now */
+function tellStatus(app: App): () => void {
+  const report = (): void => {
+    const { waiting: waitingRecords, lost: lostRecords } = app.memoryRecords()
+    link.tell('report', { unreadyReasons: app.unreadyReasons(), waitingRecords, lostRecords })
+  }
   report()
   setInterval(report, REPORT_EVERY_MS).unref()
   setInterval(() => {
     void takeSnapshot(app.metrics.registry).then(snapshot => link.tell('counted', snapshot))
   }, COUNTED_EVERY_MS).unref()
+  return report
 }

@@ -32,6 +32,10 @@ const counted: readonly (readonly [string, string])[] = [
   ['delivery.delivered_records', 'Records that are in Kafka'],
   ['delivery.failed_records', 'Records Kafka refused, or that were given up'],
   ['delivery.withdrawn_records', 'Records taken back at the deadline of their request, before anything was sent'],
+  [
+    'delivery.lost_records',
+    'Records that were accepted and are lost: their client was not told, and they are not known to be in Kafka'
+  ],
   ['delivery.refused_records', 'Records that were not accepted: full, too large, no such topic'],
   ['delivery.retried_batches', 'Batches that were sent again'],
   ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],

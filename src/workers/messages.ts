@@ -21,12 +21,17 @@ export interface WorkerGreeting {
 
 /** What it says when it has stopped. */
 export interface WorkerFarewell {
+  /** Records that it had accepted into memory since its start and that are lost. */
   readonly lostRecords: number
 }
 
 /** What it says of itself several times a second. */
 export interface WorkerReport {
   readonly unreadyReasons: readonly string[]
+  /** Records that wait in its memory for Kafka. */
+  readonly waitingRecords: number
+  /** Records that it had accepted into memory since its start and that are lost. */
+  readonly lostRecords: number
 }
 
 /** A message of one worker to another, or to all others. Their names belong to those who use {@link Peers}. */

@@ -58,6 +58,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
   const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.number
   return {
     produce: (records, options) => own.produce(records, options),
+    lost: (api, loss, records) => own.lost(api, loss, records),
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
     offsets: (groupId, topic, timeoutMs) => own.offsets(groupId, topic, timeoutMs),

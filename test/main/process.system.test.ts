@@ -127,6 +127,17 @@ describe('castellan as a process', function () {
     await gateway.child.line(/"lostRecords":3,.*3 records that were in memory only are lost/)
   })
 
+  it('exits with 1 when accepted records were lost long before the end', async () => {
+    const late = ['--set', 'dialects.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
+    const gateway = await Gateway.start(children, ['--brokers', '127.0.0.1:1', ...late])
+    expect((await gateway.push({ records: [order('k', 'a'), order('k', 'b')] })).status).to.equal(200)
+    await gateway.child.line(
+      /"records":2,"api":"kprf","reason":"timedOut","topic":"orders".*2 records that kprf had accepted are lost/
+    )
+    expect(await gateway.child.stop()).to.equal(1)
+    await gateway.child.line(/"lostRecords":2,.*stopped/)
+  })
+
   it('delivers what it has accepted before it ends', async () => {
     const broker = children.start(['broker', '--port', '0'])
     const [brokers] = await broker.line(/^127\.0\.0\.1:\d+$/)

@@ -234,6 +234,62 @@ describe('castellan serve --workers', function () {
     await new Promise(resolve => server.close(resolve))
   })
 
+  it('workers 15: exits with 1 and the sum of what its processes have lost', async () => {
+    const late = [
+      '--brokers',
+      '127.0.0.1:1',
+      '--set',
+      'dialects.kprf.asyncTimeoutMs=200',
+      '--set',
+      'shutdown.graceMs=500'
+    ]
+    const gateway = await Gateway.start(children, [...TWO, ...late])
+    const clients = clientsOf(gateway.url, 8)
+    const workers = await Promise.all(clients.map(client => client.push('lost', false)))
+    expect(new Set(workers.map(({ worker }) => worker)).size).to.equal(2)
+    for (const client of clients) client.close()
+    const lost = 'castellan_delivery_lost_records_total'
+    const sum = async (): Promise<number> =>
+      (await metricsOf(gateway))
+        .split('\n')
+        .filter(line => line.startsWith(`${lost}{api="kprf",reason="timedOut"}`))
+        .reduce((total, line) => total + Number(line.split(' ').at(-1)), 0)
+    while ((await sum()) < 8) await new Promise(resolve => setTimeout(resolve, 50))
+    expect(await gateway.child.stop()).to.equal(1)
+    const farewell = gateway.child.lines.find(line => line.includes('all workers have stopped'))
+    expect(JSON.parse(farewell!)).to.deep.include({ lostRecords: 8 })
+  })
+
+  it('workers 16: says what is known of the records of a process that was killed, and counts what it had lost', async () => {
+    const flags = ['--brokers', '127.0.0.1:1', '--set', 'dialects.kprf.asyncTimeoutMs=200']
+    const gateway = await Gateway.start(children, [...TWO, ...flags, '--set', 'shutdown.graceMs=500'])
+    const clients = clientsOf(gateway.url, 8)
+    await Promise.all(clients.map(client => client.push('lost', false)))
+    for (const client of clients) client.close()
+    await gateway.child.line(/"worker":1,"records":\d+,"api":"kprf"/)
+    await gateway.child.line(/"worker":2,"records":\d+,"api":"kprf"/)
+    for (let index = 0; index < 8; index++) {
+      // Each over a connection of its own, so that both workers get some.
+      const headers = { 'content-type': 'text/plain', connection: 'close' }
+      const url = `${gateway.url}/pixy/topics/orders/messages`
+      expect((await fetch(url, { method: 'POST', headers, body: 'waits' })).status).to.equal(200)
+    }
+    const waiting = async (): Promise<number> =>
+      sampleOf(await metricsOf(gateway), 'castellan_delivery_buffered_records') ?? 0
+    while ((await waiting()) < 8) await new Promise(resolve => setTimeout(resolve, 50))
+    await new Promise(resolve => setTimeout(resolve, 1_000))
+    process.kill((await pidsOf(gateway))[0]!, 'SIGKILL')
+    const [, known] = await gateway.child.line(
+      /"waitingRecords":(\d+),.*records? waited in the memory of worker 1, and it is not known/
+    )
+    expect(Number(known)).to.be.within(1, 7)
+    expect(await gateway.child.stop()).to.equal(1)
+    const farewell = gateway.child.lines.find(line => line.includes('all workers have stopped'))
+    // All 8 that both had lost before, and those that waited in the other worker.
+    const { lostRecords } = JSON.parse(farewell!) as { lostRecords: number }
+    expect(lostRecords).to.be.within(9, 16 - Number(known))
+  })
+
   it('workers 4: ends its processes with itself, however it ends', async () => {
     const gateway = await Gateway.start(children, TWO)
     const pids = await pidsOf(gateway)

@@ -9,7 +9,9 @@ export class CountingMetrics implements MetricsLogger {
   readonly #times = new Map<string, number>()
   readonly #milliseconds = new Map<string, number>()
 
-  count(_component: string, metricName: string, _tags?: MetricTags, value = 1): void {
+  count(_component: string, metricName: string, tags: MetricTags = {}, value = 1): void {
+    const tagged = keyOf(metricName, tags)
+    if (tagged !== metricName) this.#counts.set(tagged, this.of(tagged) + value)
     this.#counts.set(metricName, this.of(metricName) + value)
   }
 
@@ -26,6 +28,10 @@ export class CountingMetrics implements MetricsLogger {
   of(metricName: string): number {
     return this.#counts.get(metricName) ?? 0
   }
+  /** Value of a counter with these tags. */
+  ofTagged(metricName: string, tags: MetricTags): number {
+    return this.of(keyOf(metricName, tags))
+  }
   gaugeOf(metricName: string): number | undefined {
     return this.#gauges.get(metricName)
   }
@@ -38,3 +44,11 @@ export class CountingMetrics implements MetricsLogger {
     return this.#times.get(metricName) ?? 0
   }
 }
+
+const keyOf = (metricName: string, tags: MetricTags): string =>
+  [
+    metricName,
+    ...Object.keys(tags)
+      .toSorted()
+      .map(name => `${name}=${tags[name]}`)
+  ].join(' ')

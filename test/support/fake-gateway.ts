@@ -5,6 +5,7 @@ import type {
   Gateway,
   GroupOffset,
   GroupReader,
+  Loss,
   ProduceOptions,
   ProduceTicket,
   TopicMetadata
@@ -58,6 +59,8 @@ export class FakeGateway implements Gateway {
   /** By `GROUP TOPIC/PARTITION`. */
   readonly committed = new Map<string, OffsetAndMetadata>()
   readonly calls: TakenCall[] = []
+  /** `API CODE COUNT` of records that are lost. */
+  readonly losses: string[] = []
   readonly #refuse: (record: ProduceRecord, index: number) => RecordFailure | undefined
   readonly #outcome: ((record: ProduceRecord, index: number) => RecordOutcome) | 'by hand'
 
@@ -74,6 +77,10 @@ export class FakeGateway implements Gateway {
 
   get records(): TakenRecord[] {
     return this.calls.flatMap(({ records }) => records)
+  }
+
+  lost(api: string, { code }: Loss, records: number): void {
+    this.losses.push(`${api} ${code} ${records}`)
   }
 
   async durableLog(): Promise<undefined> {

@@ -11,6 +11,8 @@ import type { QueueCounts } from './queue-counts.js'
 import type { ArionSettings } from './settings.js'
 import type { Destination } from './target.js'
 
+/** Counts messages that are lost. */
+const API = 'arion'
 /** Room for keys beside the largest message: as long as a request line may be. */
 const KEY_BYTES = 64 * 1024
 
@@ -55,7 +57,7 @@ export class Producer {
     this.#limitBytes = settings.maxMessageBytes
     const { roomWaitMs } = parts
     this.#sync = { ...produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY), roomWaitMs }
-    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), roomWaitMs }
+    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), roomWaitMs, answeredBy: API }
     this.#parts = parts
   }
 

@@ -8,6 +8,9 @@ const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], Partitione
   roundrobin: 'roundRobin'
 }
 
+/** Counts messages that are lost. */
+export const API = 'kafka-pixy'
+
 /** Why an asynchronous request that was refused is told so: the same message may be taken later. */
 export const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded', 'shuttingDown', 'logUnavailable'])
 
@@ -26,6 +29,12 @@ export function produceOptionsOf(
   const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
   return {
     sync: { partitioner, deadlineMs: syncTimeoutMs, roomWaitMs },
-    async: { partitioner, durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
+    async: {
+      partitioner,
+      durability,
+      deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs,
+      roomWaitMs,
+      answeredBy: API
+    }
   }
 }

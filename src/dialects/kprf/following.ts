@@ -27,6 +27,8 @@ export class Following {
   readonly #log: Logger
   #loggedAt = Number.NEGATIVE_INFINITY
   #unlogged = 0
+  /** The last failure. */
+  #last: { readonly topic: string; readonly error: string; readonly cause: string } | undefined
 
   constructor(metrics: KprfMetrics, log: Logger) {
     this.#metrics = metrics
@@ -60,20 +62,26 @@ export class Following {
       topic.duration.observe(now - startedAt)
       // The durable log has it, and brings it to Kafka.
       if (outcome.type === 'failed' && outcome.persisted === 'pending') continue
-      if (outcome.type === 'failed') this.#failed(topic.topic, outcome, now)
+      if (outcome.type === 'failed') this.#failed(topic.topic, outcome)
       else {
         this.#metrics.deliveredInAll.value++
         this.#metrics.deliveredBytesInAll.value += typeof sizes === 'number' ? sizes : sizes[i]!
       }
     }
+    this.#tell(now)
   }
 
-  #failed(topic: string, failure: RecordFailure, now: number): void {
+  #failed(topic: string, failure: RecordFailure): void {
     const error = toClientError(failure)
     this.#metrics.failed(topic, error)
     this.#unlogged++
-    if (now - this.#loggedAt < LOG_INTERVAL_MS) return
-    this.#log.warn({ records: this.#unlogged, topic, error: error.text, cause: failure.message }, 'records failed')
+    this.#last = { topic, error: error.text, cause: failure.message }
+  }
+
+  /** After all records of a push, so that the number is theirs. */
+  #tell(now: number): void {
+    if (this.#unlogged === 0 || now - this.#loggedAt < LOG_INTERVAL_MS) return
+    this.#log.warn({ records: this.#unlogged, ...this.#last }, 'records failed')
     this.#loggedAt = now
     this.#unlogged = 0
   }

@@ -19,6 +19,8 @@ export interface PushResult {
   readonly retryAfterSeconds?: number
 }
 
+/** Counts records that are lost. */
+const API = 'kprf'
 const allDelivered: PushResult = { errors: undefined, persisted: persistedText(['yes']) }
 const allPending: PushResult = { errors: undefined, persisted: persistedText(['pending']) }
 
@@ -62,7 +64,7 @@ export class Push {
     this.#async =
       durability === 'disk'
         ? { partitioner: 'crc32', deadlineMs: 0, durability }
-        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, roomWaitMs }
+        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, roomWaitMs, answeredBy: API }
     this.#clock = clock
   }
 

@@ -108,7 +108,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     await served.post('/async/t', 'a=1')
     expect(served.gateway.calls.map(({ options }) => options)).to.deep.equal([
       { partitioner: 'random', deadlineMs: 70, roomWaitMs: 0 },
-      { partitioner: 'random', durability: 'memory', deadlineMs: 90, roomWaitMs: 0 }
+      { partitioner: 'random', durability: 'memory', deadlineMs: 90, roomWaitMs: 0, answeredBy: 'kafboy' }
     ])
   })
 

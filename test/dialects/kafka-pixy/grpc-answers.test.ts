@@ -190,7 +190,8 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
       partitioner: 'fnv1a',
       durability: 'memory',
       deadlineMs: 22,
-      roomWaitMs: 0
+      roomWaitMs: 0,
+      answeredBy: 'kafka-pixy'
     })
   })
 

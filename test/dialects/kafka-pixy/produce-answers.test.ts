@@ -150,10 +150,19 @@ describe('pixy: a message that is produced', () => {
     }
     const [sync, async] = await optionsWith({ syncTimeoutMs: 11, asyncTimeoutMs: 22 })
     expect(sync).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, roomWaitMs: 0 })
-    expect(async).to.deep.equal({ partitioner: 'fnv1a', durability: 'memory', deadlineMs: 22, roomWaitMs: 0 })
+    expect(async).to.deep.equal({
+      partitioner: 'fnv1a',
+      durability: 'memory',
+      deadlineMs: 22,
+      roomWaitMs: 0,
+      answeredBy: 'kafka-pixy'
+    })
     const disk = await optionsWith({ durability: 'disk', partitioner: 'random' })
     expect(disk[0]).to.deep.equal({ partitioner: 'random', deadlineMs: 60_000, roomWaitMs: 0 })
-    expect(disk[1]).to.deep.equal({ partitioner: 'random', durability: 'disk', deadlineMs: 0, roomWaitMs: 0 })
+    expect(disk[1]).to.deep.equal({
+      ...{ partitioner: 'random', durability: 'disk', deadlineMs: 0, roomWaitMs: 0 },
+      answeredBy: 'kafka-pixy'
+    })
     const room = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
     const waiting = await optionsWith({ partitioner: 'roundrobin' }, room)
     expect(waiting.map(({ partitioner, roomWaitMs }) => [partitioner, roomWaitMs])).to.deep.equal([

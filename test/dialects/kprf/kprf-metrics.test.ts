@@ -128,7 +128,7 @@ describe('kprf metrics', () => {
       [
         'records failed',
         {
-          records: 1,
+          records: 2,
           topic: 't',
           error: 'MessageTimedOut (Local: Message timed out)',
           cause: 'made up for a test: timedOut'

@@ -27,7 +27,12 @@ describe('kprf POST /push', () => {
       { topic: 't', partition: undefined, key: Buffer.from('k'), value: Buffer.from('é') },
       { topic: 'u', partition: undefined, key: null, value: Buffer.alloc(0) }
     ])
-    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 120_000, roomWaitMs: 0 })
+    expect(gateway.calls[0]!.options).to.deep.equal({
+      partitioner: 'crc32',
+      deadlineMs: 120_000,
+      roomWaitMs: 0,
+      answeredBy: 'kprf'
+    })
   })
 
   it('gives all records to the gateway in one call and waits for all their outcomes', async () => {

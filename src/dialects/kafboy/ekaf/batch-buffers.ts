@@ -73,6 +73,14 @@ export class BatchBuffers {
     for (const topic of [...this.#byTopic.keys()]) this.#flush(topic)
   }
 
+  /** Forgets what was not handed on. @returns how many records of which topics */
+  close(): readonly { readonly topic: string; readonly records: number }[] {
+    for (const { timer } of this.#byTopic.values()) clearTimeout(timer)
+    const waiting = [...this.#byTopic].map(([topic, { records }]) => ({ topic, records: records.length }))
+    this.#byTopic.clear()
+    return waiting
+  }
+
   /** Resolves when all batches that were handed on are taken, or the time is over. */
   async allTaken(timeoutMs: number): Promise<void> {
     if (this.#inHand.size === 0) return

@@ -5,6 +5,12 @@ import type { Content } from '../content.js'
 /** After this it is looked again whether there is room. */
 const RETRY_MS = 100
 
+/** Records of a batch that the gateway has not taken. */
+interface WaitingBatch {
+  readonly topic: string
+  records: number
+}
+
 export interface BatchHandoverDeps {
   /** Monotonic milliseconds. */
   readonly clock: () => number
@@ -13,7 +19,7 @@ export interface BatchHandoverDeps {
   /** Hands records on in order, up to the first for which there is no room. */
   readonly produce: (topic: string, contents: readonly Content[], begun: (ticket: ProduceTicket) => void) => void
   /** Told of records that have found no room in time. */
-  readonly onGivenUp: (failure: RecordFailure, records: number) => void
+  readonly onGivenUp: (topic: string, failure: RecordFailure, records: number) => void
 }
 
 /**
@@ -23,6 +29,8 @@ export interface BatchHandoverDeps {
 export class BatchHandover {
   readonly #deps: BatchHandoverDeps
   readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #waiting = new Set<WaitingBatch>()
+  #isClosed = false
 
   constructor(deps: BatchHandoverDeps) {
     this.#deps = deps
@@ -30,22 +38,32 @@ export class BatchHandover {
 
   /** @param taken called when nothing of it waits here any more; mostly at once */
   handOn(topic: string, contents: readonly Content[], taken: () => void): void {
-    this.#offer(topic, contents, this.#deps.clock() + this.#deps.timeoutMs, taken)
+    const waiting = { topic, records: contents.length }
+    this.#waiting.add(waiting)
+    this.#offer(waiting, contents, this.#deps.clock() + this.#deps.timeoutMs, () => {
+      this.#waiting.delete(waiting)
+      taken()
+    })
   }
 
-  /** What waits is forgotten. */
-  close(): void {
+  /** Offers nothing any more. @returns what waits and is forgotten */
+  close(): readonly WaitingBatch[] {
+    this.#isClosed = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
+    return [...this.#waiting].filter(({ records }) => records > 0)
   }
 
-  #offer(topic: string, contents: readonly Content[], until: number, over: () => void): void {
+  #offer(waiting: WaitingBatch, contents: readonly Content[], until: number, over: () => void): void {
+    const { topic } = waiting
     this.#deps.produce(topic, contents, ticket => {
       const end = takenBefore(ticket, contents.length)
+      waiting.records = contents.length - end
       const rest = (): void => {
+        if (this.#isClosed) return
         if (end === contents.length) over()
-        else if (this.#deps.clock() >= until) this.#giveUp(ticket.refused![end]!, contents.length - end, over)
-        else this.#after(RETRY_MS, () => this.#offer(topic, contents.slice(end), until, over))
+        else if (this.#deps.clock() >= until) this.#giveUp(topic, ticket.refused![end]!, contents.length - end, over)
+        else this.#after(RETRY_MS, () => this.#offer(waiting, contents.slice(end), until, over))
       }
       // The rest must not overtake those that wait already.
       if (ticket.isWaiting === true) void ticket.accepted().then(rest)
@@ -53,8 +71,8 @@ export class BatchHandover {
     })
   }
 
-  #giveUp(failure: RecordFailure, records: number, over: () => void): void {
-    this.#deps.onGivenUp(failure, records)
+  #giveUp(topic: string, failure: RecordFailure, records: number, over: () => void): void {
+    this.#deps.onGivenUp(topic, failure, records)
     over()
   }
 

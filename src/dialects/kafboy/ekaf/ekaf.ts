@@ -42,6 +42,8 @@ interface HandedOn {
   readonly settled: number | undefined
 }
 
+/** Counts records that are lost. */
+const API = 'kafboy'
 const LOOK_UP_TIMEOUT_MS = 5_000
 /** Topics that hooks may look up at a time. */
 const MAX_INFO_CALLS = 100
@@ -58,7 +60,10 @@ export class Ekaf {
   readonly #async: Omit<ProduceOptions, 'partitioner'>
   readonly #batch: Omit<ProduceOptions, 'partitioner'>
   readonly #handover: BatchHandover
+  /** Records of batches that the hook `massageBuffer` has, by topic. */
+  readonly #atHook = new Map<string, number>()
   #infoCalls = 0
+  #isClosed = false
 
   constructor(deps: EkafDeps) {
     const { settings, hooks, gateway, clock } = deps
@@ -75,7 +80,7 @@ export class Ekaf {
       clock,
       timeoutMs: settings.asyncTimeoutMs,
       produce: (topic, contents, begun) => this.#offer(topic, contents, begun),
-      onGivenUp: (failure, records) => deps.onSettled('batch', new Array<RecordFailure>(records).fill(failure))
+      onGivenUp: (topic, failure, records) => this.#givenUp(topic, failure, records)
     })
     const isReady = (): boolean => gateway.isReady
     const tell = (event: KafboyEvent): void => hooks?.event(event)
@@ -88,9 +93,9 @@ export class Ekaf {
     this.#sync = { deadlineMs: settings.syncTimeoutMs, roomWaitMs }
     const { durability, asyncTimeoutMs } = settings
     // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
-    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs }
+    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs, answeredBy: API }
     // They were accepted when they came.
-    this.#batch = { deadlineMs: asyncTimeoutMs, roomWaitMs: asyncTimeoutMs, stopsWhereFull: true }
+    this.#batch = { deadlineMs: asyncTimeoutMs, roomWaitMs: asyncTimeoutMs, stopsWhereFull: true, answeredBy: API }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 
@@ -194,9 +199,20 @@ export class Ekaf {
     await this.#buffers.allTaken(timeoutMs)
   }
 
+  /** Records of batches that the gateway has not got by now are lost. */
   close(): void {
+    this.#isClosed = true
     this.#workers?.close()
-    this.#handover.close()
+    const atHook = [...this.#atHook].map(([topic, records]) => ({ topic, records }))
+    for (const { topic, records } of [...atHook, ...this.#handover.close(), ...this.#buffers.close()]) {
+      this.#givenUp(topic, ekafFailures.stopped(), records)
+    }
+  }
+
+  #givenUp(topic: string, failure: RecordFailure, records: number): void {
+    const { gateway, onSettled } = this.#deps
+    gateway.lost(API, { code: failure.code, message: failure.message, topic }, records)
+    onSettled('batch', new Array<RecordFailure>(records).fill(failure))
   }
 
   #refused(mode: EkafMode, records: number, failure: RecordFailure): ProduceTicket {
@@ -213,7 +229,15 @@ export class Ekaf {
     // What of a batch is offered again has no outcome yet.
     const settled = mode === 'batch' ? takenBefore(ticket, refusals?.length ?? records.length) : undefined
     this.#follow(mode, ticket, { topic, records: records.length, settled })
+    if (mode === 'batch') this.#countRefused(topic, refusals)
     return ticket
+  }
+
+  /** Records that a hook has refused after their client was answered. */
+  #countRefused(topic: string, refusals: Placed['refusals']): void {
+    for (const refusal of refusals ?? []) {
+      if (refusal !== undefined) this.#deps.gateway.lost(API, { ...refusal, topic }, 1)
+    }
   }
 
   #optionsOf(mode: EkafMode): Omit<ProduceOptions, 'partitioner'> {
@@ -236,7 +260,13 @@ export class Ekaf {
       this.#produceBatch(topic, contents, taken)
       return
     }
-    hooks.massage(topic, contents, massaged => this.#produceBatch(topic, massaged ?? contents, taken))
+    this.#atHook.set(topic, contents.length)
+    hooks.massage(topic, contents, massaged => {
+      // After the end they were counted as lost.
+      if (this.#isClosed) return
+      this.#atHook.delete(topic)
+      this.#produceBatch(topic, massaged ?? contents, taken)
+    })
   }
 
   #produceBatch(topic: string, contents: readonly Content[], taken: () => void): void {

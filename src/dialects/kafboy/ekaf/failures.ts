@@ -22,6 +22,7 @@ export const ekafFailures = {
       'overloaded',
       `the records of batch routes that wait are full (limit ${limit}; dialects.kafboy.maxBufferBytes)`
     ),
+  stopped: () => failure('shuttingDown', 'the process stopped before there was room for the record'),
   tooManyWaiting: () => failure('overloaded', 'too many records wait until the partitions of their topics are known'),
   notPicked: (topic: string) => failure('unknownPartition', `the hook pickPartition has refused a record of ${topic}`)
 } as const

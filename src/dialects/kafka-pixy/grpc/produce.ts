@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js'
-import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
+import type { Gateway, Loss, ProduceOptions } from '../../../gateway/gateway.js'
 import type { ProduceRecord, RecordFailure } from '../../../model.js'
 import { TOO_LARGE } from '../failure-texts.js'
 import { messageSizeOf } from '../message-size.js'
-import { NO_HEADERS_YET, PASSING, produceOptionsOf } from '../produce-options.js'
+import { API, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../produce-options.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ProdRq, ProdRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
@@ -31,7 +31,7 @@ export class Producer {
     if (headers.length > 0 && !messageHeaders) throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
     const isTooLarge = messageSizeOf(value, key, headers) > maxMessageBytes
     // Without waiting, a message that can never be written is accepted, and dropped.
-    if (isTooLarge && async_mode) return NO_PLACE
+    if (isTooLarge && async_mode) return dropped(gateway, topic, { code: 'recordTooLarge', message: TOO_LARGE })
     if (isTooLarge) throw new StatusError(status.INTERNAL, TOO_LARGE)
     const record = { topic, key, value, headers }
     return async_mode ? this.#produceAsync(gateway, record) : this.#produceSync(gateway, record)
@@ -44,13 +44,20 @@ export class Producer {
   }
 
   async #produceAsync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
+    const { topic } = record
     const ticket = gateway.produce([record], this.#async)
     const refused = this.#async.durability === 'disk' ? (await ticket.accepted())?.[0] : ticket.refused?.[0]
     if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)
-    return NO_PLACE
+    return refused === undefined ? NO_PLACE : dropped(gateway, topic, refused)
   }
 
   #refusal({ isReady }: Gateway, refused: RecordFailure): StatusError {
     return statusOf(refused, status.INVALID_ARGUMENT, isReady)
   }
+}
+
+/** The answer has no word for a message that was not taken. */
+function dropped(gateway: Gateway, topic: string, { code, message }: Loss): ProdRs {
+  gateway.lost(API, { code, message, topic }, 1)
+  return NO_PLACE
 }

@@ -30,7 +30,7 @@ describe('ekaf: batches that were accepted', () => {
         offers.push(`${topic}: ${records.map(({ value }) => value).join('')}`)
         begun(ticketWith(refusals.shift()))
       },
-      onGivenUp: ({ code }, records) => givenUp.push([code, records])
+      onGivenUp: (_topic, { code }, records) => givenUp.push([code, records])
     })
   })
   afterEach(() => clock.restore())
