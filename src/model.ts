@@ -52,6 +52,11 @@ export interface OffsetAndMetadata {
   readonly offset: Offset
   /** Absent or `undefined`: none. */
   readonly metadata?: string | undefined
+  /**
+   * The leader epoch of the last record before the offset, or a later one in which that record was still in the log: by it a
+   * group finds out that the end of the log was lost (KIP-320). Absent or `undefined`: unknown.
+   */
+  readonly leaderEpoch?: number | undefined
 }
 
 /** `orders/3`: used as a Map key, in logs and in test names. Unambiguous, because a topic name has no slash. */
@@ -136,6 +141,12 @@ export interface KafkaRecord {
   readonly headers: readonly RecordHeader[]
 }
 
+/** From `offset` on records were written in this leader epoch, until the next one begins. */
+export interface EpochStart {
+  readonly offset: Offset
+  readonly leaderEpoch: number
+}
+
 /**
  * Consecutive records of one partition, never empty, possibly with holes (compaction). Lazy: records are decoded
  * when asked for. Read-only and shared by many readers.
@@ -150,6 +161,11 @@ export interface RecordBatch extends Iterable<KafkaRecord> {
   readonly recordCount: number
   /** Bytes on the wire, after decompression. */
   readonly sizeBytes: number
+  /**
+   * The leader epochs in which its records were written: from `offset` on `leaderEpoch`, ascending. The first one may begin
+   * before the batch. Absent: not known.
+   */
+  readonly leaderEpochs?: readonly EpochStart[]
   /** Memory that is held as long as this batch: a slice holds all of the batch it was cut from. Absent: not known. */
   readonly heapBytes?: number
   at(index: number): KafkaRecord

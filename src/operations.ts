@@ -38,15 +38,16 @@ export interface FetchData extends Request<FetchDataResult> {
    */
   readonly topicId?: string | undefined
 }
+/** `leaderEpoch` is that of the leader that was read from, which is not older than those of its records. Absent: unknown. */
 export type FetchDataResult = {
   readonly operation: 'fetchData'
   readonly topicPartition: TopicPartition
   /** The offset that was asked for. */
   readonly offset: Offset
 } & (
-  | { readonly type: 'success'; readonly batch: RecordBatch }
+  | { readonly type: 'success'; readonly batch: RecordBatch; readonly leaderEpoch?: number }
   /** The offset exists but nothing has been written there yet. */
-  | { readonly type: 'noMessages' }
+  | { readonly type: 'noMessages'; readonly leaderEpoch?: number }
   | { readonly type: 'offsetOutOfRange' }
   | { readonly type: 'unknownTopicOrPartition' }
   /** The batch at `offset` is damaged; reading may go on at `nextOffset`, which skips the whole batch. */

@@ -7,6 +7,7 @@ import type { BatchHolder, HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
 import { isForbidden } from './refusals.js'
+import { TruncationCheck } from './truncation-check.js'
 import { UnknownPartition } from './unknown-partition.js'
 
 /** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
@@ -41,6 +42,8 @@ export interface LogReaderOptions {
   readonly onSkipped: () => void
   /** The log is another one than before, or has lost its end: everything begins anew there. */
   readonly onStartOver: (position: TrackedPosition) => void
+  /** The log was cut at this offset, and others may have been written from there on. What is before it stays as it is. */
+  readonly onCut: (offset: Offset) => void
 }
 
 /** Reads the log of one partition for a group, one fetch at a time, and only when it is told to. */
@@ -53,11 +56,17 @@ export class LogReader implements BatchHolder {
   #isFetchingAgain = false
   /** A position above the end of the log is believed to be where the group stopped; once it has read, it is not. */
   #hasRead = false
+  readonly #check: TruncationCheck
 
   constructor(options: LogReaderOptions) {
     this.#options = options
     this.#unknown = new UnknownPartition(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
+    this.#check = new TruncationCheck({
+      ...options,
+      position: () => this.#cursor.position,
+      onCut: (offset, epochs) => this.#cutAt(offset, epochs)
+    })
   }
 
   /** A fetch is in flight, or there is a pause after it. */
@@ -70,10 +79,11 @@ export class LogReader implements BatchHolder {
     return this.#isFetchingAgain
   }
 
-  /** Reads from `offset` on. */
-  begin(offset: Offset): void {
+  /** Reads from the first offset on that is not acknowledged. */
+  begin(tracker: OffsetTracker): void {
     this.stop()
-    this.#cursor.position = offset
+    this.#cursor.position = tracker.nextNotAcked(tracker.offset)
+    this.#check.begin()
   }
 
   /** The memory is needed; what was not walked through is fetched again. */
@@ -101,13 +111,24 @@ export class LogReader implements BatchHolder {
   /** Fetches what comes next. */
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
+    this.#check.beforeRead(tracker, () => this.#fetch(tracker))
+  }
+
+  #fetch(tracker: OffsetTracker): void {
     const { hands, topicPartition, isWanted, finder } = this.#options
     const askedAt = hands.clock()
     const wait = { maxWaitMs: MAX_WAIT_MS, isWanted, timeoutMs: TIMEOUT_MS }
     const { topicId } = finder
-    hands.ask('fetchData', { topicPartition, offset: this.#cursor.position, topicId, ...wait }, result =>
-      this.#fetched(result, tracker, askedAt)
-    )
+    const offset = this.#cursor.position
+    hands.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
+      // The log was cut meanwhile, or memory was needed.
+      if (offset !== this.#cursor.position) this.#ready()
+      else
+        this.#check.afterRead(tracker, result, isSure => {
+          if (isSure) this.#fetched(result, tracker, askedAt)
+          else this.#ready()
+        })
+    })
   }
 
   /**
@@ -116,14 +137,19 @@ export class LogReader implements BatchHolder {
    * @param onFetched called with nothing when the record is not in the log any more
    * @param onFailed it cannot be read now
    */
-  fetchAgain(offset: Offset, onFetched: (record: KafkaRecord | undefined) => void, onFailed: () => void): void {
+  fetchAgain(
+    tracker: OffsetTracker,
+    offset: Offset,
+    onFetched: (record: KafkaRecord | undefined) => void,
+    onFailed: () => void
+  ): void {
     this.#isFetchingAgain = true
     const { hands, topicPartition, finder, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       onReady()
     }
-    hands.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
+    const take = (result: FetchDataResult): void => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
       if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
@@ -134,6 +160,15 @@ export class LogReader implements BatchHolder {
         return
       }
       over()
+    }
+    hands.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
+      this.#check.afterRead(tracker, result, isSure => {
+        if (isSure) take(result)
+        else {
+          onFailed()
+          over()
+        }
+      })
     })
   }
 
@@ -152,12 +187,14 @@ export class LogReader implements BatchHolder {
     switch (result.type) {
       case 'success':
         this.#hasRead = true
+        tracker.epochs.read(result.batch.leaderEpochs ?? [])
         this.#cursor.take(result.batch)
         batches.hold(this, result.batch.sizeBytes)
         this.#ready()
         break
       case 'noMessages':
         this.#hasRead = true
+        if (result.leaderEpoch !== undefined) tracker.epochs.begin(result.leaderEpoch)
         if (hands.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
@@ -187,6 +224,7 @@ export class LogReader implements BatchHolder {
           break
         case 'lost':
           this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
+          this.#options.hands.metrics.count('groups', 'truncated_logs')
           this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
           this.#ready()
           break
@@ -200,6 +238,17 @@ export class LogReader implements BatchHolder {
           this.#readyAfter(this.#options.retryBackoffMs)
       }
     })
+  }
+
+  #cutAt(offset: Offset, epochs: object): void {
+    const { hands, batches, onCut } = this.#options
+    const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
+    hands.log.warn(fields, 'the end of the log was lost; the group goes on where the logs part')
+    hands.metrics.count('groups', 'truncated_logs')
+    this.#cursor.drop()
+    batches.release(this)
+    this.#cursor.position = Math.min(this.#cursor.position, offset)
+    onCut(offset)
   }
 
   #skipTo(offset: Offset, tracker: OffsetTracker, why: string): void {

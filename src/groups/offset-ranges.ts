@@ -52,6 +52,14 @@ export class OffsetRanges {
       .map(range => (range.from < offset ? { from: offset, to: range.to } : range))
   }
 
+  /** Removes all offsets from `offset` on. */
+  dropFrom(offset: Offset): void {
+    if ((this.#ranges.at(-1)?.to ?? offset) <= offset) return
+    this.#ranges = this.#ranges
+      .filter(range => range.from < offset)
+      .map(range => (range.to > offset ? { from: range.from, to: offset } : range))
+  }
+
   #at(offset: Offset): OffsetRange | undefined {
     const range = this.#ranges[this.#firstEndingAtOrAfter(offset + 1)]
     return range && range.from <= offset ? range : undefined

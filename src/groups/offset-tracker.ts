@@ -1,5 +1,6 @@
 import type { Offset } from '../model.js'
 import { decodeAcks, encodeAcksWithin } from './ack-encoding.js'
+import { EpochHistory } from './epoch-history.js'
 import { OffsetRanges } from './offset-ranges.js'
 
 /** Kafka takes 4,096 bytes by default. Acknowledgements that do not fit are forgotten with the process. */
@@ -15,6 +16,8 @@ export interface OffsetTrackerOptions {
 export interface TrackedPosition {
   readonly offset: Offset
   readonly metadata: string
+  /** Of the last record that is acknowledged, or a later one in which it was in the log. Absent: not known. */
+  readonly leaderEpoch?: number | undefined
 }
 
 /** A message that was offered and is not acknowledged. */
@@ -33,14 +36,17 @@ export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
   #offset: Offset
+  /** Of what was read. */
+  readonly epochs: EpochHistory
   /** Sorted by offset. */
   readonly #offers: Offer[] = []
   /** No offer has an earlier deadline. While this one is not over, no offer has to be looked at. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
   /** Starts at a committed offset. Metadata that does not list acknowledgements is ignored. */
-  constructor({ offset, metadata }: TrackedPosition, options: OffsetTrackerOptions) {
+  constructor({ offset, metadata, leaderEpoch }: TrackedPosition, options: OffsetTrackerOptions) {
     this.#options = options
+    this.epochs = new EpochHistory(leaderEpoch)
     this.#offset = offset
     this.#acked = new OffsetRanges(decodeAcks(offset, metadata))
   }
@@ -50,9 +56,15 @@ export class OffsetTracker {
     return this.#offset
   }
 
+  /** Behind the last offset that is acknowledged. */
+  get ackedEnd(): Offset {
+    return this.#acked.all.at(-1)?.to ?? this.#offset
+  }
+
   get position(): TrackedPosition {
     const metadata = encodeAcksWithin(MAX_METADATA_LENGTH, this.#offset, this.#acked.all)
-    return { offset: this.#offset, metadata }
+    const leaderEpoch = this.epochs.before(this.ackedEnd)
+    return { offset: this.#offset, metadata, ...(leaderEpoch !== undefined && { leaderEpoch }) }
   }
 
   /** Messages that were offered and are not acknowledged. */
@@ -99,7 +111,16 @@ export class OffsetTracker {
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
     this.#offset = this.#acked.nextMissing(this.#offset)
     this.#acked.dropBelow(this.#offset)
+    this.epochs.dropBelow(this.#offset)
     return true
+  }
+
+  /** The log was cut here: what was offered and acknowledged from this offset on is gone, and others are written there. */
+  cutAt(offset: Offset): void {
+    this.#offset = Math.min(this.#offset, offset)
+    this.#acked.dropFrom(offset)
+    this.#offers.splice(this.#indexOf(offset))
+    this.epochs.cutAt(offset)
   }
 
   /** The client did not get the message: it may be offered again at once, which is no retry. */

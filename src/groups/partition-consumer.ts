@@ -76,7 +76,8 @@ export class PartitionConsumer {
       unstage: () => this.#unstage(),
       onReady: () => this.#stage(),
       onSkipped: () => this.#submit(),
-      onStartOver: beginAnew
+      onStartOver: beginAnew,
+      onCut: offset => this.#cutAt(offset)
     })
     finder.findStart((position, isNew) => {
       if (isNew) beginAnew(position)
@@ -174,9 +175,21 @@ export class PartitionConsumer {
     this.#source = sourceOf(tracker, this.#finder)
     this.#staged = undefined
     this.#givenBack = []
-    this.#reader.begin(tracker.nextNotAcked(position.offset))
+    this.#reader.begin(tracker)
     if (this.#isWanted) this.#stage()
     else this.#options.demand.rests()
+  }
+
+  /** The log was cut: messages from this offset on do not exist any more, and their acknowledgements mean nothing. */
+  #cutAt(offset: Offset): void {
+    this.#tracker!.cutAt(offset)
+    this.#givenBack = this.#givenBack.filter(record => record.offset < offset)
+    if ((this.#staged?.offset ?? -1) >= offset) {
+      this.#staged = undefined
+      this.#options.demand.rests()
+    }
+    this.#submit()
+    this.#options.onSettled()
   }
 
   #rest(): void {
@@ -243,6 +256,7 @@ export class PartitionConsumer {
     const { hands, retryBackoffMs, tracker: settings } = this.#options
     const pauseMs = Math.min(settings.ackTimeoutMs, RETRY_PAUSES * retryBackoffMs)
     this.#reader.fetchAgain(
+      tracker,
       offset,
       record => this.#fetchedAgain(tracker, offset, record),
       () => tracker.notOfferedAgain(offset, hands.clock() + pauseMs)

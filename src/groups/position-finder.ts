@@ -95,8 +95,8 @@ export class PositionFinder {
   #startOf(result: FetchConsumerOffsetResult): TrackedPosition | 'latest' | 'earliest' | undefined {
     if (result.type === 'notFound') return this.#options.start
     if (result.type !== 'success') return undefined
-    const { offset, metadata = '' } = result.offsetAndMetadata
-    if (offset >= 0) return { offset, metadata }
+    const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
+    if (offset >= 0) return { offset, metadata, leaderEpoch }
     return offset === STORED_EARLIEST ? 'earliest' : 'latest'
   }
 

@@ -27,6 +27,7 @@ const counted: readonly (readonly [string, string])[] = [
   ['groups.retried_messages', 'Messages offered again because they were not acknowledged in time'],
   ['groups.given_up_messages', 'Messages that were offered as often as allowed, and count as acknowledged'],
   ['groups.skipped_batches', 'Damaged batches that groups had to skip'],
+  ['groups.truncated_logs', 'Times that the end of a log was lost, and a group went on where the logs part'],
   ['groups.failed_commits', 'Commits of groups that Kafka refused for good'],
   ['groups.exclusions', 'Times that a group went on without this member, which had to join again'],
   ['delivery.delivered_records', 'Records that are in Kafka'],

@@ -22,6 +22,7 @@ const counters: readonly (readonly [component: string, metricName: string, tags:
   ['groups', 'retried_messages', UNLABELLED],
   ['groups', 'given_up_messages', UNLABELLED],
   ['groups', 'skipped_batches', UNLABELLED],
+  ['groups', 'truncated_logs', UNLABELLED],
   ['groups', 'failed_commits', UNLABELLED],
   ['groups', 'exclusions', UNLABELLED],
   ['durable', 'accepted_records', UNLABELLED],

@@ -1,4 +1,4 @@
-import type { BrokerNode, Offset } from '../model.js'
+import type { BrokerNode, Offset, TopicPartition } from '../model.js'
 import type { GroupDescriptionOperations } from './group-description.js'
 import type { MembershipOperations } from './membership.js'
 import type { Failure, Request, TimedOut } from './request.js'
@@ -63,6 +63,31 @@ export type InitProducerIdResult =
   | TimedOut
   | Failure
 
+/**
+ * Internal, from readers: where a leader epoch ends in the log of the leader. A log that ends an epoch before a position
+ * that was read in that epoch has lost its end.
+ */
+export interface FetchEpochEnd extends Request<FetchEpochEndResult> {
+  readonly type: 'fetchEpochEnd'
+  readonly topicPartition: TopicPartition
+  readonly leaderEpoch: number
+}
+export type FetchEpochEndResult =
+  | {
+      readonly type: 'success'
+      /** The newest epoch of the log that is not above the one asked for. */
+      readonly leaderEpoch: number
+      /** Behind the last record of that epoch. */
+      readonly endOffset: Offset
+      /** The epoch of the leader that has answered; -1: unknown. */
+      readonly currentLeaderEpoch: number
+    }
+  /** The log knows no such epoch, or the broker cannot tell. */
+  | { readonly type: 'notFound'; readonly currentLeaderEpoch: number }
+  | { readonly type: 'unknownTopicOrPartition' }
+  | TimedOut
+  | Failure
+
 /** Internal, from the Router itself: which broker coordinates a group? Any broker can tell. */
 export interface FindCoordinator extends Request<FindCoordinatorResult> {
   readonly type: 'findCoordinator'
@@ -74,4 +99,5 @@ export type FindCoordinatorResult = { readonly type: 'success'; readonly coordin
 export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations, TopicConfigOperations {
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
+  fetchEpochEnd: { request: FetchEpochEnd; result: FetchEpochEndResult }
 }

@@ -89,6 +89,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
       partitions: Array.from(
         partitions.values(),
         ({ request: { topicPartition, offsetAndMetadata, rawMetadata } }) => ({
+          ...(offsetAndMetadata.leaderEpoch !== undefined && { leaderEpoch: offsetAndMetadata.leaderEpoch }),
           topic: topicPartition.topic,
           partition: topicPartition.partition,
           offset: offsetAndMetadata.offset,

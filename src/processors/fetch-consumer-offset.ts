@@ -102,7 +102,7 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
   }
 
   #process(groupId: string, waiters: readonly Waiter[], answer: PartitionAnswer): readonly Returned[] {
-    const { errorCode, offset, metadata } = answer
+    const { errorCode, offset, metadata, leaderEpoch } = answer
     const action = groupAction(errorCode)
     const hasValue = offset !== undefined && offset >= 0
     if (action !== 'success' && !(action === 'corrupt' && hasValue)) {
@@ -118,7 +118,11 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
         continue
       }
       const shown = fromStoredMetadata(metadata, waiter.request.rawMetadata === true)
-      const offsetAndMetadata = shown === undefined ? { offset } : { offset, metadata: shown }
+      const offsetAndMetadata = {
+        offset,
+        ...(shown !== undefined && { metadata: shown }),
+        ...(leaderEpoch >= 0 && { leaderEpoch })
+      }
       reply(waiter, { type: 'success', offsetAndMetadata })
     }
     return []

@@ -79,7 +79,7 @@ export class FetchIntake implements Intake {
     const batch = this.#readCache.recall(waiter.key, waiter.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
-    succeed(waiter, batch)
+    succeed(waiter, batch, this.#readCache.identityOf(waiter.key) ?? waiter.identity)
     return true
   }
 

@@ -1,4 +1,3 @@
-import { topicPartitionKey } from '../model.js'
 import type { OffsetType } from '../operations.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { replyAll } from '../requests/answers.js'
@@ -16,6 +15,7 @@ import { partitionAction } from './error-actions.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
+import { settlePartitions } from './settle-partitions.js'
 
 const NO_OFFSET = -1
 /** A time of the protocol has 64 bits, enough for producers that write nanoseconds. */
@@ -76,17 +76,7 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
   }
 
   processResponse(call: FetchOffsetCall, response: ListOffsetsResponse): readonly Returned[] {
-    const unanswered = new Map(call)
-    const back: Returned[] = []
-    for (const answer of response.partitions) {
-      const key = topicPartitionKey(answer.topic, answer.partition)
-      const wanted = unanswered.get(key)
-      if (!wanted) continue
-      unanswered.delete(key)
-      back.push(...this.#process(key, wanted, answer))
-    }
-    for (const { waiters } of unanswered.values()) back.push(...returned('retryLater', waiters))
-    return back
+    return settlePartitions(call, response.partitions, (...settled) => this.#process(...settled))
   }
 
   callFailed(call: FetchOffsetCall): readonly AnyAccepted[] {

@@ -106,8 +106,8 @@ export class FetchSettlement {
     // Records of a former leader may be missing in the log of the current one.
     if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
     this.#countShared(wanted)
-    for (const waiter of wanted.waiters) succeed(waiter, batch)
-    for (const waiter of wanted.joined) succeed(waiter, batch)
+    for (const waiter of wanted.waiters) succeed(waiter, batch, wanted.identity)
+    for (const waiter of wanted.joined) succeed(waiter, batch, wanted.identity)
     this.#serveQueued(key, wanted, batch)
     if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, now())
   }
@@ -119,7 +119,7 @@ export class FetchSettlement {
       const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
       this.#context.count('avoided_fetches', waiters.length)
       refuseFormerOffsets(waiters, identity, this.#context.readCache.startOf(key))
-      for (const waiter of waiters) succeed(waiter, slice)
+      for (const waiter of waiters) succeed(waiter, slice, identity)
     }
   }
 
@@ -159,7 +159,8 @@ export class FetchSettlement {
     readersAtEnd.add(patient)
     if (patient.length < waiters.length) this.#countShared(wanted)
     const done = waiters.filter(waiter => !isPatient(waiter))
-    replyAll(done, { type: 'noMessages' })
+    const { leaderEpoch } = wanted.identity
+    replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
     if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
   }
 
@@ -234,9 +235,11 @@ export class FetchSettlement {
 const waitsLonger = ({ request: { maxWaitMs = 0, isWanted } }: FetchWaiter, waitedMs: number): boolean =>
   waitedMs < maxWaitMs && (isWanted === undefined || isWanted())
 
-export function succeed(waiter: FetchWaiter, batch: RecordBatch): void {
+/** @param read the life of the partition that the batch was read from */
+export function succeed(waiter: FetchWaiter, batch: RecordBatch, { leaderEpoch }: PartitionIdentity): void {
   const { topicPartition, offset } = waiter.request
-  waiter.answer({ operation: 'fetchData', topicPartition, offset, type: 'success', batch })
+  const result = { operation: 'fetchData', topicPartition, offset, type: 'success', batch } as const
+  waiter.answer(leaderEpoch >= 0 ? { ...result, leaderEpoch } : result)
 }
 
 /** True when the topic was created anew since the request was made, so that its offset was meant for the former log. */

@@ -5,6 +5,7 @@ import { describeGroup } from './describe-group.js'
 import { describeTopicConfigs } from './describe-topic-configs.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
+import { fetchEpochEnd } from './fetch-epoch-end.js'
 import { fetchOffset } from './fetch-offset.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
 import { findCoordinator } from './find-coordinator.js'
@@ -23,6 +24,7 @@ import { syncGroup } from './sync-group.js'
 export const operations = {
   fetchData,
   fetchOffset,
+  fetchEpochEnd,
   fetchConsumerOffset,
   commitConsumerOffset,
   fetchTopicMetadata,

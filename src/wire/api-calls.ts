@@ -14,7 +14,8 @@ import { listGroupsV4 } from './protocol/list-groups.js'
 import { listOffsetsV3 } from './protocol/list-offsets.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { offsetCommitV7 } from './protocol/offset-commit.js'
-import { offsetFetchV4 } from './protocol/offset-fetch.js'
+import { offsetFetchV5 } from './protocol/offset-fetch.js'
+import { offsetForLeaderEpochV3 } from './protocol/offset-for-leader-epoch.js'
 import { produceV7 } from './protocol/produce.js'
 import { syncGroupV3 } from './protocol/sync-group.js'
 
@@ -24,9 +25,10 @@ export const apis = {
   produce: produceV7,
   fetch: fetchV13,
   listOffsets: listOffsetsV3,
+  offsetForLeaderEpoch: offsetForLeaderEpochV3,
   findCoordinator: findCoordinatorV2,
   offsetCommit: offsetCommitV7,
-  offsetFetch: offsetFetchV4,
+  offsetFetch: offsetFetchV5,
   joinGroup: joinGroupV5,
   syncGroup: syncGroupV3,
   heartbeat: heartbeatV3,

@@ -153,6 +153,8 @@ export interface OffsetCommitCall extends CallOptions {
     readonly partition: number
     readonly offset: Offset
     readonly metadata: string | null
+    /** Of the last record before the offset. Default -1: unknown. */
+    readonly leaderEpoch?: number | undefined
   }[]
 }
 export interface OffsetCommitResponse {
@@ -174,7 +176,32 @@ export interface OffsetFetchResponse {
     readonly errorCode: number
     /** -1: none stored; `undefined`: beyond 2^53. */
     readonly offset: Offset | undefined
+    /** As it was committed; -1: unknown. */
+    readonly leaderEpoch: number
     readonly metadata: string | null
+  }[]
+}
+
+export interface OffsetForLeaderEpochCall extends CallOptions {
+  readonly partitions: readonly {
+    readonly topic: string
+    readonly partition: number
+    /** -1: do not check. */
+    readonly currentLeaderEpoch: number
+    /** The epoch whose end is asked for. */
+    readonly leaderEpoch: number
+  }[]
+}
+export interface OffsetForLeaderEpochResponse {
+  readonly throttleTimeMs: number
+  readonly partitions: readonly {
+    readonly topic: string
+    readonly partition: number
+    readonly errorCode: number
+    /** The newest epoch of the log that is not above the one asked for; -1: the log knows no such epoch. */
+    readonly leaderEpoch: number
+    /** Behind the last record of that epoch; -1: not known; `undefined`: beyond 2^53. */
+    readonly endOffset: Offset | undefined
   }[]
 }
 

@@ -1,4 +1,4 @@
-import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
+import type { EpochStart, KafkaRecord, Offset, RecordBatch } from '../model.js'
 
 /**
  * Joins batches of one partition, each of which begins at or after the end of the one before, without copying bytes. A single
@@ -47,6 +47,15 @@ class JoinedRecordBatch implements RecordBatch {
     this.recordCount = recordCount
     this.sizeBytes = sizeBytes
     this.heapBytes = heapBytes
+  }
+
+  /** One entry for each part that begins another epoch. */
+  get leaderEpochs(): readonly EpochStart[] {
+    const starts: EpochStart[] = []
+    for (const { leaderEpochs = [] } of this.parts) {
+      for (const start of leaderEpochs) if (start.leaderEpoch !== starts.at(-1)?.leaderEpoch) starts.push(start)
+    }
+    return starts
   }
 
   at(index: number): KafkaRecord {

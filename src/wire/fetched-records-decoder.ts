@@ -157,6 +157,7 @@ function batchOf(
   const context: BatchContext = {
     source,
     baseOffset,
+    leaderEpoch: bytes.readInt32BE(start + layout.AT_LEADER_EPOCH),
     baseTimestampMs: layout.readInt64(bytes, start + layout.AT_BASE_TIMESTAMP),
     logAppendTimeMs: attributes & layout.LOG_APPEND_TIME_FLAG ? maxTimestampMs : undefined
   }

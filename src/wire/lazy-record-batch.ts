@@ -1,4 +1,4 @@
-import type { KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
+import type { EpochStart, KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
 import type { OpenRecords } from './decompressed-memory.js'
 import type { RecordSource } from './packed-records.js'
 import { RecordFields } from './record-fields.js'
@@ -12,6 +12,8 @@ export interface BatchContext {
   /** They have been checked by `indexRecords`. */
   readonly source: RecordSource
   readonly baseOffset: Offset
+  /** -1: unknown. */
+  readonly leaderEpoch: number
   readonly baseTimestampMs: number
   /** The time of all records where the topic uses LogAppendTime. */
   readonly logAppendTimeMs: number | undefined
@@ -46,6 +48,11 @@ export class LazyRecordBatch implements RecordBatch {
 
   get nextOffset(): Offset {
     return this.#nextOffset
+  }
+
+  get leaderEpochs(): readonly EpochStart[] {
+    const { baseOffset: offset, leaderEpoch } = this.#context
+    return [{ offset, leaderEpoch }]
   }
 
   /** Memory that this batch keeps alive: the whole batch, as it came, even if the view is a part of it. */

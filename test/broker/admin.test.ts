@@ -130,6 +130,23 @@ describe('broker: admin', () => {
     other.close()
   })
 
+  it('tells where a leader epoch ended in a log that was cut, and of one before all that it knows', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    for (const name of ['a', 'b', 'c', 'd']) await produce(client, 'orders', 0, batchOf([name]))
+    cluster.truncate('orders', 0, 3)
+    expect(await endOfEpoch(client, 'orders', 0)).to.deep.equal({ errorCode: 0, leaderEpoch: 0, endOffset: 3 })
+    for (const name of ['e', 'f']) await produce(client, 'orders', 0, batchOf([name]))
+    expect(await endOfEpoch(client, 'orders', 0)).to.deep.equal({ errorCode: 0, leaderEpoch: 0, endOffset: 3 })
+    cluster.truncate('orders', 0, 0)
+    expect(await endOfEpoch(client, 'orders', 0)).to.deep.equal({ errorCode: 0, leaderEpoch: 0, endOffset: 0 })
+    await produce(client, 'orders', 0, batchOf(['g']))
+    expect(await endOfEpoch(client, 'orders', 1), 'older than all').to.deep.equal({
+      errorCode: 0,
+      leaderEpoch: 1,
+      endOffset: 0
+    })
+  })
+
   it('brings leadership back to the preferred replica: 84 where it is, 80 while that is away', async () => {
     cluster.createTopic('orders', { partitions: 2, replicationFactor: 2 })
     cluster.moveLeader('orders', 0, 2)

@@ -29,9 +29,11 @@ export class GroupWorld implements GroupHands {
   /** Offsets in the log; holes are compacted. */
   offsets: Offset[] = []
   logStart = 0
+  /** By offset of their first record: the leader epochs of the log. */
+  epochs: { leaderEpoch: number; from: Offset }[] = []
   logEnd = 0
   batchSize = 100
-  committed: { offset: Offset; metadata: string } | undefined
+  committed: { offset: Offset; metadata: string; leaderEpoch?: number } | undefined
   /** Answers for questions of a kind, given before the usual ones. */
   readonly answers: { kind: AskedKind; result: unknown }[] = []
   readonly asked: { kind: AskedKind; request: Record<string, unknown> }[] = []
@@ -130,10 +132,45 @@ export class GroupWorld implements GroupHands {
         return { type: 'success' }
       case 'fetchTopicMetadata':
         return { type: 'success', topics: new Map((request['topics'] as unknown as string[]).map(this.#metadataOf)) }
+      case 'fetchEpochEnd':
+        return this.#epochEnd(request['leaderEpoch'] as unknown as number)
       case 'fetchOffset':
         return { type: 'success', offset: request['offsetType'] === 'earliest' ? this.logStart : this.logEnd }
       default:
         throw new Error(`nobody answers ${kind}`)
+    }
+  }
+
+  /** Of the leader; `undefined`: brokers tell no epochs. */
+  get leaderEpoch(): number | undefined {
+    return this.epochs.at(-1)?.leaderEpoch
+  }
+
+  /** As in an unclean election: the log ends at `end`, and another leader writes from there on. */
+  cut(end: Offset): void {
+    this.offsets = this.offsets.filter(offset => offset < end)
+    this.logEnd = end
+    this.epochs = this.epochs.filter(({ from }) => from < end)
+    this.electLeader()
+  }
+
+  electLeader(leaderEpoch = (this.leaderEpoch ?? -1) + 1): void {
+    this.epochs.push({ leaderEpoch, from: this.logEnd })
+    // Reads that wait at the end are asked of the new leader.
+    this.#questions.push(...this.#polls.splice(0))
+  }
+
+  /** As Kafka tells it. */
+  #epochEnd(leaderEpoch: number): unknown {
+    const currentLeaderEpoch = this.leaderEpoch ?? -1
+    if (leaderEpoch > currentLeaderEpoch) return { type: 'notFound', currentLeaderEpoch }
+    const above = this.epochs.find(one => one.leaderEpoch > leaderEpoch)
+    const below = this.epochs.findLast(one => one.leaderEpoch <= leaderEpoch)
+    return {
+      type: 'success',
+      leaderEpoch: below?.leaderEpoch ?? leaderEpoch,
+      endOffset: above?.from ?? this.logEnd,
+      currentLeaderEpoch
     }
   }
 
@@ -162,8 +199,16 @@ export class GroupWorld implements GroupHands {
     else {
       const found = this.offsets.filter(one => one >= offset && one >= this.logStart).slice(0, this.batchSize)
       if (found.length === 0) this.#polls.push(question)
-      else question.answer({ type: 'success', batch: batchOf(found, this.#nextOf(found)) })
+      else question.answer({ type: 'success', batch: this.#batchOf(found), leaderEpoch: this.leaderEpoch })
     }
+  }
+
+  #batchOf(found: readonly Offset[]): FakeBatch {
+    const starts = this.epochs.map(({ leaderEpoch, from: offset }) => ({ leaderEpoch, offset }))
+    const first = starts.findLastIndex(({ offset }) => offset <= found[0]!)
+    return Object.assign(batchOf(found, this.#nextOf(found)), {
+      leaderEpochs: starts.slice(Math.max(0, first)).filter(({ offset }) => offset <= found.at(-1)!)
+    })
   }
 
   /** A batch goes as far as the next record, or the end. */

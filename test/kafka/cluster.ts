@@ -136,6 +136,35 @@ export class KafkaCluster {
     })
   }
 
+  /**
+   * Loses what `write` writes by an unclean election: the other replica is down meanwhile, and leads when it is back while the
+   * one that has the records is down. The third node keeps the quorum.
+   */
+  async loseEnd(topic: string, partition: number, write: () => Promise<unknown>): Promise<void> {
+    await this.admin.ask('setTopicConfig', topic, 'unclean.leader.election.enable', 'true')
+    await this.admin.ask('setTopicConfig', topic, 'min.insync.replicas', '1')
+    const [holder, heir] = this.nodeIds as [number, number]
+    await this.admin.ask('reassign', topic, partition, `${holder},${heir}`)
+    const isSo = async (what: string, holds: (state: PartitionState) => boolean): Promise<void> =>
+      this.waitFor(what, async () => holds((await this.partitions(topic))[partition]!))
+    await isSo('two replicas', ({ replicas, inSync }) => replicas.length === 2 && inSync.length === 2)
+    await this.waitFor(`${topic}/${partition} to be led by ${holder}`, async () => {
+      await this.admin.ask('electPreferred', topic, partition)
+      return (await this.partitions(topic))[partition]?.leaderId === holder
+    })
+    await this.signal(heir, 'SIGKILL')
+    await isSo('one replica in sync', ({ inSync }) => inSync.length === 1)
+    await write()
+    await this.signal(holder, 'SIGKILL')
+    this.startNode(heir)
+    await isSo(`${heir} to lead`, ({ leaderId }) => leaderId === heir)
+    this.startNode(holder)
+    await this.waitFor('all nodes to be back', async () => {
+      const [nodes, states] = await Promise.all([this.admin.ask('nodes'), this.partitions(topic)])
+      return nodes.split(',').length === this.ports.length && states[partition]!.inSync.length === 2
+    })
+  }
+
   /** Resolves when every node is registered, un-fenced and in the in-sync set of the given topics. */
   async healed(...topics: string[]): Promise<void> {
     await this.waitFor('all nodes to be back', async () => {

@@ -32,6 +32,7 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
     },
     leaderOf: async (topic, partition) => (await cluster.partitions(topic))[partition]?.leaderId ?? -1,
     moveLeader: (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
+    loseEnd: (topic, partition, write) => cluster.loseEnd(topic, partition, write),
     killNode: nodeId => cluster.signal(nodeId, 'SIGKILL'),
     reviveNode: async nodeId => {
       cluster.startNode(nodeId)

@@ -15,7 +15,8 @@ import { listGroupsV2, listGroupsV4 } from '../../src/wire/protocol/list-groups.
 import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
-import { offsetFetchV4 } from '../../src/wire/protocol/offset-fetch.js'
+import { offsetFetchV4, offsetFetchV5 } from '../../src/wire/protocol/offset-fetch.js'
+import { offsetForLeaderEpochV3 } from '../../src/wire/protocol/offset-for-leader-epoch.js'
 import { produceV7 } from '../../src/wire/protocol/produce.js'
 import { syncGroupV3 } from '../../src/wire/protocol/sync-group.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/wire/record-batch-writer.js'
@@ -202,6 +203,31 @@ function listOffsets(): Buffer {
       .int64(partition + 40)
   )
   return builder.payload
+}
+
+function epochEnds(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  inTopics(builder, ['a'], partition =>
+    builder
+      .int16(partition)
+      .int32(partition)
+      .int32(partition + 7)
+      .int64(partition + 40)
+  )
+  return builder.payload
+}
+
+function offsetFetchWithEpochs(): Buffer {
+  const builder = new ResponseBuilder().int32(5)
+  inTopics(builder, ['a'], partition =>
+    builder
+      .int32(partition)
+      .int64(partition + 9)
+      .int32(partition - 1)
+      .string('note')
+      .int16(0)
+  )
+  return builder.int16(0).payload
 }
 
 function offsetFetch(): Buffer {
@@ -396,12 +422,34 @@ export const samples: readonly Sample[] = [
       { topic: 'b', partition: 1, errorCode: 25 }
     ]
   }),
+  sample(offsetFetchV5, { groupId: 'g', partitions: null }, offsetFetchWithEpochs(), {
+    throttleTimeMs: 5,
+    errorCode: 0,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0, offset: 9, leaderEpoch: -1, metadata: 'note' },
+      { topic: 'a', partition: 1, errorCode: 0, offset: 10, leaderEpoch: 0, metadata: 'note' }
+    ]
+  }),
+  sample(
+    offsetForLeaderEpochV3,
+    {
+      partitions: [0, 1].map(partition => ({ topic: 'a', partition, currentLeaderEpoch: 9, leaderEpoch: 8 }))
+    },
+    epochEnds(),
+    {
+      throttleTimeMs: 5,
+      partitions: [
+        { topic: 'a', partition: 0, errorCode: 0, leaderEpoch: 7, endOffset: 40 },
+        { topic: 'a', partition: 1, errorCode: 1, leaderEpoch: 8, endOffset: 41 }
+      ]
+    }
+  ),
   sample(offsetFetchV4, { groupId: 'g', partitions: null }, offsetFetch(), {
     throttleTimeMs: 5,
     errorCode: 16,
     partitions: [
-      { topic: 'a', partition: 0, errorCode: 0, offset: -1, metadata: null },
-      { topic: 'a', partition: 1, errorCode: 0, offset: 0, metadata: 'note' }
+      { topic: 'a', partition: 0, errorCode: 0, offset: -1, leaderEpoch: -1, metadata: null },
+      { topic: 'a', partition: 1, errorCode: 0, offset: 0, leaderEpoch: -1, metadata: 'note' }
     ]
   }),
   sample(

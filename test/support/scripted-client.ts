@@ -284,7 +284,7 @@ export const offsetFetchReply =
   call => ({
     throttleTimeMs: 0,
     errorCode: 0,
-    partitions: (call.partitions ?? []).map(at => ({ ...at, errorCode, offset, metadata }))
+    partitions: (call.partitions ?? []).map(at => ({ ...at, errorCode, offset, leaderEpoch: -1, metadata }))
   })
 
 /** Answers ListOffsets with the same for all its partitions; `timestamp` is what must have been asked. */

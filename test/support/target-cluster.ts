@@ -19,6 +19,11 @@ export interface TargetCluster {
   leaderOf(topic: string, partition: number): Promise<number>
   /** Resolves when the node leads. */
   moveLeader(topic: string, partition: number, nodeId: number): Promise<void>
+  /**
+   * Writes to a partition, and loses it again: the log ends where it did before, and a new leader goes on there, as after an
+   * unclean election.
+   */
+  loseEnd(topic: string, partition: number, write: () => Promise<unknown>): Promise<void>
   /** Ends a node without warning. */
   killNode(nodeId: number): Promise<void>
   /** Starts it again; resolves when it takes part. */
@@ -57,6 +62,11 @@ async function embeddedTarget(): Promise<TargetCluster> {
     deleteRecords: (topic, partition, beforeOffset) => deleteRecords(cluster.bootstrap, topic, partition, beforeOffset),
     leaderOf: async (topic, partition) => cluster.leaderOf(topic, partition),
     moveLeader: async (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
+    loseEnd: async (topic, partition, write) => {
+      const end = cluster.highWatermark(topic, partition)
+      await write()
+      cluster.truncate(topic, partition, end)
+    },
     killNode: nodeId => cluster.stopNode(nodeId),
     reviveNode: nodeId => cluster.startNode(nodeId),
     pauseNode: async nodeId => {

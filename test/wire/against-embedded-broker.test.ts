@@ -117,6 +117,31 @@ describe('every call, against the embedded broker', () => {
     expect(byTime.partitions[0]!.offset).to.equal(-1)
   })
 
+  it('OffsetForLeaderEpoch tells where epochs end, OffsetCommit and OffsetFetch keep them, and batches have theirs', async () => {
+    cluster.createTopic('elected', { partitions: 1 })
+    const topicPartition = { topic: 'elected', partition: 0 }
+    const write = (value: string) =>
+      client.produce({ acks: -1, brokerTimeoutMs: 1000, partitions: [{ ...topicPartition, batch: sealed([value]) }] })
+    await write('a')
+    await write('b')
+    cluster.truncate('elected', 0, 1)
+    await write('c')
+    const ask = (leaderEpoch: number) => ({ ...topicPartition, currentLeaderEpoch: 1, leaderEpoch })
+    const ends = await client.offsetForLeaderEpoch({ partitions: [ask(0)] })
+    expect(ends.partitions).to.deep.equal([{ ...topicPartition, errorCode: 0, leaderEpoch: 0, endOffset: 1 }])
+    const stale = await client.offsetForLeaderEpoch({ partitions: [{ ...ask(0), currentLeaderEpoch: 0 }] })
+    expect(stale.partitions[0]).to.include({ errorCode: 74, endOffset: -1 })
+    const { records } = await fetch('elected', 0, 0)
+    expect(records.batches.flatMap(({ leaderEpochs }) => leaderEpochs)).to.deep.equal([
+      { offset: 0, leaderEpoch: 0 },
+      { offset: 1, leaderEpoch: 1 }
+    ])
+    const committed = [{ ...topicPartition, offset: 2, leaderEpoch: 1, metadata: '' }]
+    await client.offsetCommit({ groupId: 'epochs', generationId: -1, memberId: '', partitions: committed })
+    const found = await client.offsetFetch({ groupId: 'epochs', partitions: [topicPartition] })
+    expect(found.partitions[0]).to.include({ offset: 2, leaderEpoch: 1 })
+  })
+
   it('FindCoordinator, OffsetCommit and OffsetFetch keep an offset with its note', async () => {
     const { coordinator } = await client.findCoordinator({ groupId: 'g' })
     expect(coordinator.port).to.equal(cluster.nodes[0]!.port)

@@ -6,17 +6,21 @@ export class LeaderEpochs {
     if ((this.#starts.at(-1)?.epoch ?? -1) < epoch) this.#starts.push({ epoch, startOffset: offset })
   }
 
-  /** Where the newest epoch not above `epoch` ended; -1 and -1 when nothing is known. */
+  /**
+   * Where the newest epoch not above `epoch` ended, as Kafka's leaders tell it: an epoch older than all that are known ended
+   * where the first of those began. -1 and -1: the epoch is newer than the leader's.
+   */
   endOf(
     epoch: number,
     currentEpoch: number,
     nextOffset: number
   ): { readonly epoch: number; readonly endOffset: number } {
     if (epoch === currentEpoch) return { epoch, endOffset: nextOffset }
+    if (epoch < 0 || epoch > currentEpoch) return { epoch: -1, endOffset: -1 }
     const above = this.#starts.findIndex(entry => entry.epoch > epoch)
-    if (epoch < 0 || epoch > currentEpoch || above === 0 || this.#starts.length === 0)
-      return { epoch: -1, endOffset: -1 }
-    if (above < 0) return { epoch: this.#starts.at(-1)!.epoch, endOffset: nextOffset }
-    return { epoch: this.#starts[above - 1]!.epoch, endOffset: this.#starts[above]!.startOffset }
+    // A leader begins its epoch at the end of its log, before it writes.
+    const endOffset = this.#starts[above]?.startOffset ?? nextOffset
+    const below = above < 0 ? this.#starts.at(-1) : this.#starts[above - 1]
+    return { epoch: below?.epoch ?? epoch, endOffset }
   }
 }

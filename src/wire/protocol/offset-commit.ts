@@ -3,11 +3,11 @@ import { type Api, byTopic } from './api.js'
 
 const UNKNOWN_LEADER_EPOCH = -1
 
-/** From version 7 on a static member names itself. */
+/** From version 7 on a static member names itself, and leader epochs are stored with offsets. */
 const INSTANCE_SINCE_VERSION = 7
 
 /**
- * Version 5 without, version 7 with the instance id of a static member.
+ * Version 5 without, version 7 with the instance id of a static member and leader epochs.
  *
  * Request: `group_id, generation_id i32, member_id, (7: group_instance_id?,) [topic, [partition i32, offset i64,
  *   (7: leader_epoch i32,) metadata?]]`
@@ -29,10 +29,10 @@ const create = (
     if (version >= INSTANCE_SINCE_VERSION) writer.nullableString(instanceId ?? null)
     writer.array(byTopic(partitions), ([topic, ofTopic]) => {
       writer.string(topic)
-      writer.array(ofTopic, ({ partition, offset, metadata }) => {
+      writer.array(ofTopic, ({ partition, offset, metadata, leaderEpoch }) => {
         writer.int32(partition)
         writer.int64(offset)
-        if (version >= INSTANCE_SINCE_VERSION) writer.int32(UNKNOWN_LEADER_EPOCH)
+        if (version >= INSTANCE_SINCE_VERSION) writer.int32(leaderEpoch ?? UNKNOWN_LEADER_EPOCH)
         writer.nullableString(metadata)
       })
     })

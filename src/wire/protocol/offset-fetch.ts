@@ -5,16 +5,26 @@ import { atMost, noMoreThanAsked } from './most.js'
 // As many as metadata may name.
 const MAX_PARTITIONS = 1_000_000
 
+const UNKNOWN_LEADER_EPOCH = -1
+
+/** From version 5 (Kafka 2.1) on leader epochs are told. */
+const EPOCHS_SINCE_VERSION = 5
+
 /**
- * Version 4.
+ * Version 4 without, version 5 with leader epochs.
  *
  * Request: `group_id, [topic, [partition i32]]?`; topics null: all
- * Response: `throttle_time_ms i32, [topic, [partition i32, offset i64, metadata?, error_code i16]], error_code i16`
+ * Response: `throttle_time_ms i32, [topic, [partition i32, offset i64, (5: leader_epoch i32,) metadata?, error_code i16]],
+ *   error_code i16`
  */
-export const offsetFetchV4: Api<OffsetFetchCall, OffsetFetchResponse> = {
+const create = (
+  version: 4 | 5,
+  older?: Api<OffsetFetchCall, OffsetFetchResponse>
+): Api<OffsetFetchCall, OffsetFetchResponse> => ({
   key: 9,
-  version: 4,
+  version,
   name: 'OffsetFetch',
+  ...(older && { older }),
   encode(writer, { groupId, partitions }) {
     writer.string(groupId)
     if (partitions === null) {
@@ -35,11 +45,15 @@ export const offsetFetchV4: Api<OffsetFetchCall, OffsetFetchResponse> = {
       const readPartition = (): void => {
         const partition = reader.int32()
         const offset = reader.safeInt64()
+        const leaderEpoch = version >= EPOCHS_SINCE_VERSION ? reader.int32() : UNKNOWN_LEADER_EPOCH
         const metadata = reader.nullableString()
-        partitions.push({ topic, partition, offset, metadata, errorCode: reader.int16() })
+        partitions.push({ topic, partition, offset, leaderEpoch, metadata, errorCode: reader.int16() })
       }
-      reader.array(16, readPartition, inAll)
+      reader.array(version >= EPOCHS_SINCE_VERSION ? 20 : 16, readPartition, inAll)
     })
     return { throttleTimeMs, partitions, errorCode: reader.int16() }
   }
-}
+})
+
+export const offsetFetchV4 = create(4)
+export const offsetFetchV5 = create(5, offsetFetchV4)

@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { askRouter } from '../../src/index.js'
+import { GroupInstance } from '../support/group-instance.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
+
+describe('a log that was cut by an unclean election', function () {
+  this.timeout(240_000)
+  let cluster: TargetCluster
+  let topic: string
+  let group: string
+  const instances: GroupInstance[] = []
+  before(async () => (cluster = await targetCluster()))
+  after(async () => await cluster.close())
+  beforeEach(async () => {
+    topic = freshTopic('orders')
+    group = freshTopic('billing')
+    await cluster.createTopic(topic, 1)
+  })
+  afterEach(async () => {
+    await Promise.all(instances.splice(0).map(instance => instance.stop()))
+  })
+
+  const start = async (): Promise<GroupInstance> => {
+    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', retryBackoffMs: 50 })
+    instances.push(instance)
+    return instance
+  }
+  const stop = async (instance: GroupInstance): Promise<void> => {
+    instances.splice(instances.indexOf(instance), 1)
+    await instance.stop()
+  }
+  const take = async (instance: GroupInstance, count: number): Promise<string[]> =>
+    (await instance.take(group, topic, count)).map(({ value }) => String(value))
+
+  // The log ends below what the group has committed, there, and beyond it.
+  for (const written of [20, 40, 80]) {
+    it(`costs a group that comes back none of the ${written} records that were written behind the cut`, async () => {
+      const writer = await start()
+      const before = await start()
+      await writer.produce(topic, 0, numbered('kept', 60))
+      await cluster.loseEnd(topic, 0, async () => {
+        await writer.produce(topic, 0, numbered('lost', 40))
+        expect(await take(before, 100)).to.deep.equal([...numbered('kept', 60), ...numbered('lost', 40)])
+        while ((await before.committed(group, topic, 0)) !== '100') await sleep(20)
+        await stop(before)
+      })
+      await writer.produce(topic, 0, numbered('new', written))
+      const after = await start()
+      expect(await take(after, written)).to.deep.equal(numbered('new', written))
+      await stop(after)
+      const last = await start()
+      expect(await last.committed(group, topic, 0)).to.equal(`${60 + written}`)
+      await writer.produce(topic, 0, ['next'])
+      expect(await take(last, 1)).to.deep.equal(['next'])
+    })
+  }
+
+  it('costs a group that reads meanwhile none of the records that were written behind the cut', async () => {
+    const writer = await start()
+    const reader = await start()
+    await writer.produce(topic, 0, numbered('kept', 60))
+    await cluster.loseEnd(topic, 0, async () => {
+      await writer.produce(topic, 0, numbered('lost', 40))
+      expect(await take(reader, 100)).to.have.length(100)
+    })
+    const taken = take(reader, 80)
+    await writer.produce(topic, 0, numbered('new', 80))
+    expect(await taken).to.deep.equal(numbered('new', 80))
+  })
+
+  it('does not touch what somebody has set beyond the end, which has no epoch', async () => {
+    const writer = await start()
+    await writer.produce(topic, 0, numbered('kept', 10))
+    await writer.castellan.gateway.commit(group, topic, new Map([[0, { offset: 13 }]]), 10_000)
+    const reader = await start()
+    const taken = take(reader, 2)
+    await writer.produce(topic, 0, numbered('new', 5))
+    expect(await taken).to.deep.equal(['new3', 'new4'])
+  })
+
+  it('stays as it was for groups where an election loses nothing', async () => {
+    const writer = await start()
+    const reader = await start()
+    await writer.produce(topic, 0, numbered('a', 10))
+    expect(await take(reader, 10)).to.deep.equal(numbered('a', 10))
+    const others = cluster.nodeIds.filter(id => id !== undefined)
+    const leader = await cluster.leaderOf(topic, 0)
+    await cluster.moveLeader(topic, 0, others.find(id => id !== leader)!)
+    await writer.produce(topic, 0, numbered('b', 10))
+    expect(await take(reader, 10)).to.deep.equal(numbered('b', 10))
+    await stop(reader)
+    const request = { type: 'fetchConsumerOffset', groupId: group, topicPartition: { topic, partition: 0 } } as const
+    const committed = await askRouter(writer.castellan.router.ref, { ...request, rawMetadata: true })
+    const { offset, leaderEpoch } = (committed as { offsetAndMetadata: { offset: number; leaderEpoch?: number } })
+      .offsetAndMetadata
+    expect(offset).to.equal(20)
+    expect(leaderEpoch, 'is committed, and is that of the second leader').to.be.greaterThan(0)
+  })
+})
