@@ -38,7 +38,7 @@ export interface LogReaderOptions {
   readonly onRefused: (failure: Failure) => void
   /** A read is over: there may be records, or it may be tried again. */
   readonly onReady: () => void
-  /** Records were skipped, so there is a new position to commit. */
+  /** There is a new position to commit: records were skipped, or its leader epoch became known. */
   readonly onSkipped: () => void
   /** The log is another one than before, or has lost its end: everything begins anew there. */
   readonly onStartOver: (position: TrackedPosition) => void
@@ -194,7 +194,7 @@ export class LogReader implements BatchHolder {
         break
       case 'noMessages':
         this.#hasRead = true
-        if (result.leaderEpoch !== undefined) tracker.epochs.begin(result.leaderEpoch)
+        if (this.#isFirstEpoch(result.leaderEpoch, tracker)) this.#options.onSkipped()
         if (hands.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
@@ -209,6 +209,18 @@ export class LogReader implements BatchHolder {
         if (isForbidden(result)) this.#options.onRefused(result)
         this.#readyAfter(pauseMs)
     }
+  }
+
+  /**
+   * Nothing has told an epoch yet, and all before the position is in the log of this one: the offset was committed without, at
+   * the start or by a client that has set it. An offset beyond the end is not in any log.
+   */
+  #isFirstEpoch(leaderEpoch: number | undefined, tracker: OffsetTracker): boolean {
+    const { position } = this.#cursor
+    if (leaderEpoch === undefined || tracker.offset > position || tracker.epochs.before(position) !== undefined)
+      return false
+    tracker.epochs.begin(leaderEpoch)
+    return position > 0
   }
 
   #outOfRange(tracker: OffsetTracker): void {

@@ -8,6 +8,7 @@ import type {
   OffsetType,
   RouterMessage
 } from '../operations.js'
+import { CheckedReads, type LogCut } from './checked-reads.js'
 
 /** Where reading begins. `last`: so many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
@@ -19,7 +20,7 @@ const RETRY_DELAY_MS = 500
 type Message =
   | { readonly type: 'begin' }
   | { readonly type: 'offset'; readonly result: FetchOffsetResult }
-  | { readonly type: 'data'; readonly result: FetchDataResult }
+  | { readonly type: 'data'; readonly result: FetchDataResult | LogCut }
   | { readonly type: 'topic'; readonly result: FetchTopicMetadataResult }
   /** The records are out; `more`: the output wants further ones. */
   | { readonly type: 'written'; readonly more: boolean }
@@ -114,7 +115,7 @@ function onOffset(state: State, result: FetchOffsetResult): Step<State, Effect> 
   return proceed({ ...known, offset: result.offset })
 }
 
-function onData(state: State, result: FetchDataResult): Step<State, Effect> {
+function onData(state: State, result: FetchDataResult | LogCut): Step<State, Effect> {
   switch (result.type) {
     case 'success': {
       const { batch } = result
@@ -127,6 +128,10 @@ function onData(state: State, result: FetchDataResult): Step<State, Effect> {
       const lost = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
       const [next, effects] = proceed({ ...state, offset: result.nextOffset })
       return [next, [{ type: 'warn', message: lost }, ...effects]]
+    }
+    case 'cut': {
+      const message = `the end of ${nameOf(state)} was lost from offset ${result.cutAt} on; going on there`
+      return prepend({ type: 'warn', message }, proceed({ ...state, failures: 0, offset: result.cutAt }))
     }
     case 'offsetOutOfRange':
       // The name may belong to another topic by now.
@@ -237,6 +242,7 @@ export function readPartition(
   hands: ReaderHands
 ): Promise<ReadProblem | undefined> {
   const { topicPartition } = plan
+  const reads = new CheckedReads(hands.router, topicPartition)
   return new Promise(resolve => {
     const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
       initial: initialState(plan),
@@ -267,9 +273,8 @@ export function readPartition(
           break
         }
         case 'askData': {
-          const requester = { reply: (result: FetchDataResult): void => self.tell({ type: 'data', result }) }
           const { offset, topicId } = effect
-          hands.router.tell({ type: 'fetchData', topicPartition, offset, topicId, requester, timeoutMs })
+          reads.read({ offset, topicId, timeoutMs }, result => self.tell({ type: 'data', result }))
           break
         }
         case 'askTopic': {

@@ -7,6 +7,7 @@ import type {
   OffsetType,
   RouterMessage
 } from '../operations.js'
+import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { ReadProblem } from './partition-reader.js'
 
 /** A request waits so long at the end of the log; that of a reader that has gone away ends with the long poll it is in. */
@@ -46,7 +47,7 @@ export interface Following {
 type Message =
   | { readonly type: 'begin' | 'resume' }
   | { readonly type: 'again'; readonly partition: number }
-  | { readonly type: 'data'; readonly partition: number; readonly result: FetchDataResult }
+  | { readonly type: 'data'; readonly partition: number; readonly result: FetchDataResult | LogCut }
   | { readonly type: 'topic'; readonly partition: number; readonly result: FetchTopicMetadataResult }
   | { readonly type: 'bound'; readonly partition: number; readonly result: FetchOffsetResult }
 
@@ -69,6 +70,7 @@ class TopicFollower {
   readonly #positions: Map<number, Offset>
   /** By partition: the topic in whose log its position is. */
   readonly #topicIds: Map<number, string | undefined>
+  readonly #reads = new Map<number, CheckedReads>()
   /** Partitions that wait for room in the sink. */
   readonly #paused = new Set<number>()
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -122,22 +124,27 @@ class TopicFollower {
 
   /** Asks for the next records, once the sink has room for them. */
   #goOn(partition: number): void {
-    const { router, topic, sink } = this.#options
-    if (sink.isFull) {
+    if (this.#options.sink.isFull) {
       this.#paused.add(partition)
       return
     }
-    const reply = (result: FetchDataResult): void => this.#self().tell({ type: 'data', partition, result })
-    router.tell({
-      type: 'fetchData',
-      topicPartition: { topic, partition },
+    const request = {
       offset: this.#positions.get(partition)!,
       topicId: this.#topicIds.get(partition),
       maxWaitMs: MAX_WAIT_MS,
       isWanted: () => !this.#isOver,
-      timeoutMs: TIMEOUT_MS,
-      requester: { reply }
-    })
+      timeoutMs: TIMEOUT_MS
+    }
+    this.#readsOf(partition).read(request, result => this.#self().tell({ type: 'data', partition, result }))
+  }
+
+  #readsOf(partition: number): CheckedReads {
+    let reads = this.#reads.get(partition)
+    if (!reads) {
+      reads = new CheckedReads(this.#options.router, { topic: this.#options.topic, partition })
+      this.#reads.set(partition, reads)
+    }
+    return reads
   }
 
   #goOnAfter(partition: number, delayMs: number): void {
@@ -148,7 +155,7 @@ class TopicFollower {
     this.#timers.add(timer)
   }
 
-  #fetched(partition: number, result: FetchDataResult): void {
+  #fetched(partition: number, result: FetchDataResult | LogCut): void {
     switch (result.type) {
       case 'success':
         this.#hand(partition, result.batch)
@@ -159,6 +166,13 @@ class TopicFollower {
         break
       case 'corruptMessage':
         this.#skipTo(partition, result.nextOffset, 'are damaged and were skipped')
+        break
+      case 'cut':
+        this.#positions.set(partition, result.cutAt)
+        this.#options.sink.warn(
+          `the end of ${this.#nameOf(partition)} was lost from ${result.cutAt} on, and is read from there`
+        )
+        this.#goOn(partition)
         break
       case 'offsetOutOfRange':
         this.#askTopic(partition)

@@ -15,6 +15,7 @@ class CutLog {
   readonly warnings: object[] = []
   consumer!: PartitionConsumer
   position: TrackedPosition | undefined
+  startOf: 'latest' | 'earliest' = 'earliest'
 
   constructor(count: number) {
     this.world = new GroupWorld()
@@ -29,7 +30,7 @@ class CutLog {
       topicPartition: TOPIC_PARTITION,
       hands: this.world,
       batches: new HeldBatches(1_000_000),
-      start: 'earliest',
+      start: this.startOf,
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
@@ -195,6 +196,23 @@ describe('a group whose log was cut', () => {
       if (log.consumer.isStaged) seen.push(log.consumer.take())
     }
     expect(seen.map(one => (one as { offset: number }).offset).slice(-5)).to.deep.equal(run(60, 5))
+  })
+
+  it('knows the epoch of its start at the end of the log, though it has acknowledged nothing', () => {
+    for (const committed of [undefined, { offset: 100, metadata: '' }]) {
+      const log = new CutLog(100)
+      log.startOf = 'latest'
+      log.start(committed)
+      expect(log.next()).to.equal(undefined)
+      log.world.answers.push({ kind: 'fetchData', result: { type: 'noMessages', leaderEpoch: 0 } })
+      log.world.write()
+      log.world.pass(100)
+      expect(log.position).to.deep.equal({ offset: 100, metadata: '', leaderEpoch: 0 })
+      log.consumer.stop()
+      log.cut(60, 80)
+      log.start(log.position)
+      expect(log.process(80)).to.deep.equal(run(60, 80))
+    }
   })
 
   it('goes on in the log of an election that has lost nothing', () => {

@@ -71,6 +71,48 @@ describe('a log that was cut by an unclean election', function () {
     expect(await taken).to.deep.equal(numbered('new', 80))
   })
 
+  it('costs readers that follow none of the records that were written behind the cut, which they are told of', async () => {
+    const writer = await start()
+    const reader = await start()
+    await writer.produce(topic, 0, numbered('kept', 60))
+    const warnings: string[] = []
+    const read: string[] = []
+    const followed: string[] = []
+    const stop = new AbortController()
+    const reading = (async () => {
+      const options = { follow: true, signal: stop.signal, onWarning: (text: string) => void warnings.push(text) }
+      for await (const { value } of reader.castellan.read(topic, options)) read.push(String(value))
+    })()
+    const following = await reader.castellan.gateway.follow(
+      topic,
+      { from: 'earliest', partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
+      {
+        begins: () => undefined,
+        take: (_, { value }) => void followed.push(String(value)),
+        flush: () => undefined,
+        isFull: false,
+        warn: text => void warnings.push(text),
+        ended: ({ message }) => void warnings.push(message)
+      }
+    )
+    const both = async (count: number): Promise<void> => {
+      while (read.length < count || followed.length < count) await sleep(20)
+    }
+    await cluster.loseEnd(topic, 0, async () => {
+      await writer.produce(topic, 0, numbered('lost', 40))
+      await both(100)
+    })
+    await writer.produce(topic, 0, numbered('new', 80))
+    await both(180)
+    following.stop()
+    stop.abort()
+    await reading
+    for (const values of [read, followed]) {
+      expect(values).to.deep.equal([...numbered('kept', 60), ...numbered('lost', 40), ...numbered('new', 80)])
+    }
+    expect(warnings.filter(text => /was lost from/.test(text))).to.have.length(2)
+  })
+
   it('does not touch what somebody has set beyond the end, which has no epoch', async () => {
     const writer = await start()
     await writer.produce(topic, 0, numbered('kept', 10))
