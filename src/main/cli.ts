@@ -3,6 +3,7 @@ import { CastellanError, ConfigError } from '../errors.js'
 import { printable, printableLines } from '../printable.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
 import { commands } from './commands.js'
+import { settingsOf } from './options.js'
 import { toProgram } from './program.js'
 import { flush } from './standard-output.js'
 import { CommandError, UsageError } from './usage-error.js'
@@ -67,9 +68,21 @@ function requireCommand(name: string, program: Command): void {
 /** `castellan read`, `castellan wal inspect` */
 const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
 
-function runCommand({ run, survivesCrash }: CommandDescription, line: Command, process: Process): Promise<number> {
+async function runCommand(
+  { run, survivesCrash }: CommandDescription,
+  line: Command,
+  process: Process
+): Promise<number> {
+  await warnOfSecrets(line, process)
   const running = run!(line, process)
   return survivesCrash ? running : Promise.race([running, rejectWith(process.crashed)])
+}
+
+async function warnOfSecrets(line: Command, { stderr }: Process): Promise<void> {
+  const flags = settingsOf(line)
+  if (flags.length === 0) return
+  const { warningsAboutSecrets } = await import('./secret-flags.js')
+  for (const warning of warningsAboutSecrets(flags)) stderr.write(`${nameOf(line)}: warning: ${printable(warning)}\n`)
 }
 
 const rejectWith = async (crashed: Promise<unknown>): Promise<never> => {

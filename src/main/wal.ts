@@ -2,8 +2,7 @@ import type { Command } from 'commander'
 import { loadConfig } from '../config/config.js'
 import { printable, printableJson } from '../printable.js'
 import type { DeadLetter } from '../wal/dead-letters.js'
-import type { LogDirectory } from '../wal/files.js'
-import { inspectLog, readDeadLetters, type SlabReport, verifyLog } from '../wal/inspect.js'
+import { inspectLog, type LogReport, readDeadLetters, type SlabReport, verifyLog } from '../wal/inspect.js'
 import { readLoggedRecord } from '../wal/logged-record.js'
 import * as operator from '../wal/operator.js'
 import type { RedriveResult } from '../wal/redrive.js'
@@ -24,50 +23,102 @@ interface WalFlags {
 /** `castellan wal ls` */
 export async function listLog(line: Command, process: Process): Promise<number> {
   const { format, topics } = line.opts<WalFlags>()
-  const directory = operator.existingLog(walSettings(line, process))
-  const { slabs, backlog, deadLetters, quarantined } = inspectLog(directory)
-  const waiting = [...backlog].map(([destination, { openEntries, firstSequence }]) => ({
+  const logs = operator.existingLogs(walSettings(line, process))
+  const reports = logs.map(log => ({ log, ...inspectLog(log.directory) }))
+  if (topics) writeRows(process, format, logs, TOPIC_COLUMNS, reports.map(toTopicRows))
+  else
+    writeRows(
+      process,
+      format,
+      logs,
+      SLAB_COLUMNS,
+      reports.map(({ slabs }) => slabs.map(toSlabRow))
+    )
+  if (format === 'json') return EXIT_OK
+  process.stdout.write('\n')
+  for (const report of reports) process.stdout.write(`${prefixOf(report.log, logs)}${await summaryOf(report)}\n`)
+  return EXIT_OK
+}
+
+type FoundLog = LogReport & { readonly log: operator.ExistingLog }
+
+const toTopicRows = ({ backlog }: LogReport) =>
+  [...backlog].map(([destination, { openEntries, firstSequence }]) => ({
     ...toPlace(destination),
     waiting: openEntries,
     firstSequence
   }))
-  if (topics) writeTable(process.stdout, format, TOPIC_COLUMNS, waiting)
-  else writeTable(process.stdout, format, SLAB_COLUMNS, slabs.map(toSlabRow))
-  if (format === 'json') return EXIT_OK
+
+async function summaryOf({ log, slabs, backlog, deadLetters, quarantined }: FoundLog): Promise<string> {
   const total = slabs.reduce((sum, { openEntries }) => sum + openEntries, 0)
-  const owner = (await operator.isInUse(directory)) ? 'in use by a running process' : 'not in use'
-  process.stdout.write(
-    `\n${total} records wait for ${waiting.length} topics; ${deadLetters} dead letters; ` +
-      `${quarantined.length} damaged files set aside; ${owner}\n`
+  const owner = (await operator.isInUse(log.directory)) ? 'in use by a running process' : 'not in use'
+  return (
+    `${total} records wait for ${backlog.size} topics; ${deadLetters} dead letters; ` +
+    `${quarantined.length} damaged files set aside; ${owner}`
   )
-  return EXIT_OK
+}
+
+/** Whether it has to be told which log something is in. */
+const areNamed = (logs: readonly operator.ExistingLog[]): boolean => logs.length > 1 || logs[0]!.name !== '.'
+
+const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.ExistingLog[]): string =>
+  areNamed(logs) ? `${name}: ` : ''
+
+/** Writes the rows of each log. With logs of workers the first column says whose they are. */
+function writeRows<Row extends object>(
+  { stdout }: Process,
+  format: WalFlags['format'],
+  logs: readonly operator.ExistingLog[],
+  columns: readonly Column<Row>[],
+  rows: readonly (readonly Row[])[]
+): void {
+  if (!areNamed(logs)) writeTable(stdout, format, columns, rows.flat())
+  else {
+    const named = rows.flatMap((own, at) => own.map(row => ({ log: logs[at]!.name, ...row })))
+    writeTable(stdout, format, ['log', ...columns] as readonly Column<{ log: string } & Row>[], named)
+  }
 }
 
 /** `castellan wal verify` */
 export async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
-  const directory = operator.existingLog(walSettings(line, process))
-  const slabs = verifyLog(directory)
-  writeTable(process.stdout, format, SLAB_COLUMNS, slabs.map(toSlabRow))
-  const damaged = slabs.reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
+  const settings = walSettings(line, process)
+  const logs = operator.existingLogs(settings)
+  const slabs = logs.map(({ directory }) => verifyLog(directory))
+  writeRows(
+    process,
+    format,
+    logs,
+    SLAB_COLUMNS,
+    slabs.map(own => own.map(toSlabRow))
+  )
+  const damaged = slabs.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
   if (damaged === 0) return EXIT_OK
-  throw new CommandError(`${damaged} records in ${printable(directory.path)} are damaged; the others are delivered`)
+  throw new CommandError(`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`)
 }
 
 /** `castellan wal dead-letters` */
 export async function listDead(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
-  const directory = operator.existingLog(walSettings(line, process))
-  if (format === 'json') writeDeadAsJson(directory, process)
-  else writeTable(process.stdout, format, DEAD_COLUMNS, [...readDeadLetters(directory)].map(toDeadRow))
+  const logs = operator.existingLogs(walSettings(line, process))
+  if (format === 'json') for (const log of logs) writeDeadAsJson(log, areNamed(logs), process)
+  else
+    writeRows(
+      process,
+      format,
+      logs,
+      DEAD_COLUMNS,
+      logs.map(({ directory }) => [...readDeadLetters(directory)].map(toDeadRow))
+    )
   return EXIT_OK
 }
 
 /** One by one: all of them may not fit into memory. */
-function writeDeadAsJson(directory: LogDirectory, { stdout }: Process): void {
+function writeDeadAsJson({ name, directory }: operator.ExistingLog, isNamed: boolean, { stdout }: Process): void {
   for (const letter of readDeadLetters(directory)) {
     const { key, value, headers, partition, timestampMs } = readLoggedRecord(letter.body)
     const full = {
+      ...(isNamed && { log: name }),
       ...toDeadRow(letter),
       partition,
       timestampMs,
@@ -99,7 +150,19 @@ async function redrive(
   if ((all === true) === (which !== undefined)) throw new UsageError('name sequences of dead letters, or --all')
   const report = (_: object, message: string): unknown =>
     process.stderr.write(`${line.name()}: ${printable(message)}\n`)
-  const { count, refusal }: RedriveResult = await act(walSettings(line, process), which, report)
+  const settings = walSettings(line, process)
+  const logs = operator.existingLogs(settings)
+  if (which !== undefined && logs.length > 1) {
+    const directories = logs.map(({ directory }) => printable(directory.path)).join(' or ')
+    throw new UsageError(`each log has sequences of its own: name the log by --directory ${directories}`)
+  }
+  let count = 0
+  let refusal: RedriveResult['refusal']
+  for (const log of logs) {
+    const result = await act(log, settings, which, report)
+    count += result.count
+    refusal ??= result.refusal
+  }
   process.stdout.write(`${say(count)}\n`)
   if (refusal) throw new CommandError(`the others stay dead: ${refusal.message}`)
   if (which && count < which.size) {

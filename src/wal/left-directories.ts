@@ -14,14 +14,16 @@ export const directoriesOf = (root: string, workers: number): string[] =>
 /** Directories with a log that no worker has any more, since there were more of them, or fewer, before. */
 export function leftDirectories(root: string, workers: number): string[] {
   const owned = directoriesOf(root, workers).map(directory => resolve(directory))
-  return [root, ...namesIn(root).map(name => join(root, name))].filter(
+  return [root, ...workerNamesIn(root).map(name => join(root, name))].filter(
     directory => !owned.includes(resolve(directory)) && holdsRecords(directory)
   )
 }
 
-function namesIn(root: string): string[] {
+/** The names of directories of workers' logs, in the order of their numbers. */
+export function workerNamesIn(root: string): string[] {
   try {
-    return readdirSync(resolve(root)).filter(name => WORKER.test(name))
+    const names = readdirSync(resolve(root)).filter(name => WORKER.test(name))
+    return names.sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))
   } catch {
     return []
   }

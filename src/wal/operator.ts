@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DirectoryLock, isLocked } from './directory-lock.js'
 import type { LogDirectory } from './files.js'
+import { workerNamesIn } from './left-directories.js'
 import { LogUnusableError } from './log-error.js'
 import type { LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
@@ -10,15 +11,26 @@ import { holdsRecords } from './open-durable-log.js'
 import { discardDeadLetters, type RedriveResult, replayDeadLetters, type Selection } from './redrive.js'
 import type { WalSettings } from './settings.js'
 
+/** One of the logs in a directory: that of a process which is alone, or of a worker. */
+export interface ExistingLog {
+  /** `worker-1`; `.` is the directory itself. */
+  readonly name: string
+  readonly directory: LogDirectory
+}
+
 /**
- * The directory of a log that a command looks at.
+ * The logs that a command looks at: the one in the directory itself, and those of workers below it.
  *
+ * @returns at least one
  * @throws LogUnusableError when there is none; looking at it does not make one
  */
-export function existingLog({ directory }: Pick<WalSettings, 'directory'>): LogDirectory {
-  const path = resolve(directory)
-  if (existsSync(join(path, 'FORMAT')) || holdsRecords(path)) return new NodeDirectory(path)
-  throw new LogUnusableError(`there is no durable log in ${path}; --directory DIR names another directory`)
+export function existingLogs({ directory }: Pick<WalSettings, 'directory'>): readonly ExistingLog[] {
+  const root = resolve(directory)
+  const logs = ['.', ...workerNamesIn(root)]
+    .map(name => ({ name, path: join(root, name) }))
+    .filter(({ path }) => existsSync(join(path, 'FORMAT')) || holdsRecords(path))
+  if (logs.length > 0) return logs.map(({ name, path }) => ({ name, directory: new NodeDirectory(path) }))
+  throw new LogUnusableError(`there is no durable log in ${root}; --directory DIR names another directory`)
 }
 
 /** Whether a running process has the log open. */
@@ -26,16 +38,30 @@ export const isInUse = ({ path }: LogDirectory): Promise<boolean> => isLocked(pa
 
 type Report = LogStoreOptions['report']
 
-/** @throws LogUnusableError when another process has the log open, or there is none */
-export const replay = (settings: WalSettings, which: Selection, report: Report): Promise<RedriveResult> =>
-  withOwnLog(settings, report, options => replayDeadLetters(options, settings.maxDeadLetterBytes, which))
+/** @throws LogUnusableError when another process has the log open */
+export const replay = (
+  log: ExistingLog,
+  settings: WalSettings,
+  which: Selection,
+  report: Report
+): Promise<RedriveResult> =>
+  withOwnLog(log, settings, report, options => replayDeadLetters(options, settings.maxDeadLetterBytes, which))
 
-/** @throws LogUnusableError when another process has the log open, or there is none */
-export const discard = (settings: WalSettings, which: Selection, report: Report): Promise<RedriveResult> =>
-  withOwnLog(settings, report, options => discardDeadLetters(options, settings.maxDeadLetterBytes, which))
+/** @throws LogUnusableError when another process has the log open */
+export const discard = (
+  log: ExistingLog,
+  settings: WalSettings,
+  which: Selection,
+  report: Report
+): Promise<RedriveResult> =>
+  withOwnLog(log, settings, report, options => discardDeadLetters(options, settings.maxDeadLetterBytes, which))
 
-async function withOwnLog<T>(settings: WalSettings, report: Report, use: (options: LogStoreOptions) => T): Promise<T> {
-  const directory = existingLog(settings)
+async function withOwnLog<T>(
+  { directory }: ExistingLog,
+  settings: WalSettings,
+  report: Report,
+  use: (options: LogStoreOptions) => T
+): Promise<T> {
   const lock = await DirectoryLock.take(directory.path, () => undefined)
   const clock = (): number => performance.now()
   let salt = randomBytes(4).readUInt32BE(0)

@@ -165,6 +165,27 @@ describe('castellan', () => {
       ])
     })
 
+    it('warns of secrets on the command line, without repeating them, and of nothing else', async () => {
+      const secret = 'clusters.default.sasl.password'
+      const args = [
+        'topics',
+        '--set',
+        `${secret}=hunter2`,
+        '--set',
+        'http.port=0',
+        '--set',
+        'auth.tokens=[{"token":"hunter2"}]'
+      ]
+      const { stderr } = await castellan([...args, '--brokers', 'nonsense'])
+      const warned = stderr.split('\n').filter(line => line.includes('warning: '))
+      expect(warned.map(line => line.split(' is a secret')[0])).to.deep.equal([
+        `castellan topics: warning: ${secret}`,
+        'castellan topics: warning: auth.tokens'
+      ])
+      expect(warned[0]).to.contain('use CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE, CASTELLAN_')
+      expect(warned.join()).to.not.contain('hunter2')
+    })
+
     it('includes the embedded broker in production, and addresses of others without authentication', async () => {
       const production = await castellan([], { NODE_ENV: 'production' })
       expect([production.code, production.stderr.split('\n').length]).to.deep.equal([2, 2])

@@ -71,6 +71,52 @@ describe('castellan wal', () => {
     expect((await wal('ls')).stdout).to.match(/; not in use\n$/)
   })
 
+  describe('with workers', () => {
+    /** Of two workers: the first has two records, the second three, one of which is dead. */
+    beforeEach(async () => {
+      const root = directory
+      directory = join(root, 'worker-1')
+      const first = await open()
+      await append(first, 'orders', ['one', 'two'])
+      await first.close()
+      directory = join(root, 'worker-10')
+      await (await filled()).close()
+      directory = root
+    })
+
+    it('lists files and topics of each, and says whose they are', async () => {
+      const files = await wal('ls')
+      expect(files).to.include({ code: 0, stderr: '' })
+      expect(files.stdout).to.match(/^LOG +SLAB .*\nworker-1 +0+1\.slab +2 +2 .*\nworker-10 +0+1\.slab +3 +2 /)
+      expect(files.stdout).to.match(/\nworker-1: 2 records wait for 1 topics; 0 dead letters;/)
+      expect(files.stdout).to.match(/\nworker-10: 2 records wait for 2 topics; 1 dead letters;/)
+      const topics = await wal('ls', '--topics', '--format', 'json')
+      const [topic] = topics.stdout.split('\n')
+      expect(JSON.parse(topic!)).to.deep.equal({
+        log: 'worker-1',
+        cluster: 'default',
+        topic: 'orders',
+        waiting: 2,
+        firstSequence: 1
+      })
+    })
+
+    it('finds dead letters and damage of each', async () => {
+      expect((await wal('dead-letters')).stdout).to.match(/^LOG +SEQUENCE .*\nworker-10 +1 +default +orders /)
+      const json = JSON.parse((await wal('dead-letters', '--format', 'json')).stdout) as object
+      expect(json).to.deep.include({ log: 'worker-10', sequence: 1, value: 'two' })
+      expect(await wal('verify')).to.include({ code: 0 })
+    })
+
+    it('puts all dead letters back, and single ones of the log that is named', async () => {
+      const refused = await wal('replay', '1')
+      expect(refused.code).to.equal(2)
+      expect(refused.stderr).to.contain(`--directory ${join(directory, 'worker-1')} or ${join(directory, 'worker-10')}`)
+      expect(await wal('replay', '--all')).to.include({ code: 0, stdout: '1 dead letters are back in the log\n' })
+      expect((await wal('dead-letters', '--format', 'json')).stdout).to.equal('')
+    })
+  })
+
   it('finds damage, and says so by its exit code', async () => {
     await (await filled()).close()
     expect(await wal('verify')).to.include({ code: 0, stderr: '' })

@@ -1,0 +1,16 @@
+import type { FlagSetting } from '../config/config.js'
+import { describeSettings } from '../config/schema.js'
+import { environmentName } from '../config/sources.js'
+
+/** One line for each secret that stands on a command line, where other users of the machine can read it. */
+export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
+  const secrets = describeSettings().leaves.filter(({ isSecret }) => isSecret)
+  const isSecret = ({ path }: FlagSetting): boolean =>
+    secrets.some(
+      leaf => leaf.path.length === path.length && leaf.path.every((part, at) => part === '*' || part === path[at])
+    )
+  return flags.filter(isSecret).map(({ path }) => {
+    const variable = environmentName(path)
+    return `${path.join('.')} is a secret: on the command line every user of this machine can read it in the list of processes; use ${variable}_FILE, ${variable}, or the file of --config`
+  })
+}
