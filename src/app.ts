@@ -72,6 +72,8 @@ export interface App {
   unreadyReasons(): readonly string[]
   /** Records in memory: those that wait for Kafka, and those that were accepted and are lost. */
   memoryRecords(): { readonly waiting: number; readonly lost: number }
+  /** What an operator should know although requests are served. */
+  warnings(): readonly string[]
   /** Reads certificates and keys of token issuers again, and opens the audit file again. */
   reload(): Promise<void>
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
@@ -218,6 +220,7 @@ class Rooms {
       metrics: this.#metrics,
       unreadyReasons,
       memoryRecords: () => this.#clusters.memoryRecords(),
+      warnings: () => this.#clusters.warnings(),
       reload: async () => {
         accessLog?.reopen()
         await doors.reload()
@@ -336,7 +339,8 @@ class Rooms {
       version: this.#version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()]
+      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
+      warnings: () => this.#clusters.warnings()
     }
   }
 

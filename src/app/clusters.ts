@@ -126,6 +126,13 @@ export class Clusters {
     return [...this.#clustersAway(), ...(problem === undefined ? [] : [problem])]
   }
 
+  /** What should be known of records in the durable log although requests are served. */
+  warnings(): string[] {
+    const left = this.#left.all.flatMap(({ deliveries }) => deliveries)
+    const all = [...this.#clusters.flatMap(({ durable }) => durable ?? []), ...left]
+    return [...new Set(all.flatMap(({ warnings }) => warnings))]
+  }
+
   #clustersAway(): string[] {
     return this.#clusters
       .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.dialects))

@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
-import type { DeliveryDeps } from '../delivery/delivery.js'
-import { DurableDelivery } from '../durable/durable-delivery.js'
+import { DurableDelivery, type DurableDeliveryDeps } from '../durable/durable-delivery.js'
 import { DurableQueue, type DurableQueueOptions } from '../durable/durable-queue.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import { TaggedMetricsLogger } from '../metrics/tagged-metrics-logger.js'
@@ -21,7 +20,7 @@ export interface LeftLog {
 export function joinLeft(
   { queue, metrics, deliveries }: LeftLog,
   cluster: string,
-  deps: DeliveryDeps
+  deps: Omit<DurableDeliveryDeps, 'cluster' | 'queue'>
 ): DurableDelivery {
   const delivery = new DurableDelivery({ ...deps, metrics: metrics(deps.metrics), queue, cluster })
   deliveries.push(delivery)

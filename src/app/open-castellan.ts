@@ -5,6 +5,7 @@ import { type DeliverySettings, topicSettingsOf } from '../delivery/settings.js'
 import { startDelivery } from '../delivery/start-delivery.js'
 import { DurableDelivery } from '../durable/durable-delivery.js'
 import { DurableQueue } from '../durable/durable-queue.js'
+import { askForRetention } from '../durable/topic-retention.js'
 import { ConfigError } from '../errors.js'
 import type { Gateway } from '../gateway/gateway.js'
 import { KafkaGateway } from '../gateway/kafka-gateway.js'
@@ -182,8 +183,9 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
   delivery = startDelivery(deliveryDeps)
   const own = settings.wal && new DurableQueue({ ...shared, settings: settings.wal, now: Date.now, onBroken: onFatal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
-  durable = place && new DurableDelivery({ ...deliveryDeps, ...place })
-  for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, deliveryDeps))
+  const retentionOf = askForRetention(router.ref)
+  durable = place && new DurableDelivery({ ...deliveryDeps, ...place, retentionOf })
+  for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, { ...deliveryDeps, retentionOf }))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady })

@@ -261,7 +261,8 @@ class Parent {
       version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      unreadyReasons: () => this.#unreadyReasons()
+      unreadyReasons: () => this.#unreadyReasons(),
+      warnings: () => [...new Set([...this.#reports.values()].flatMap(({ warnings }) => warnings))]
     }
   }
 

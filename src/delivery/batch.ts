@@ -25,6 +25,9 @@ export const overheadOf = (index: number): number =>
 /** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
 const LONE_RECORD_SLACK_BYTES = 256
 
+/** A batch gets the time of sending anew when it is sent so much later than it says. */
+const STAMP_AFTER_MS = 1_000
+
 /** `timeoutMs`: how long a batch is tried; infinite: until Kafka has it. */
 export type BatchOptions = Pick<LaneSettings, 'compression' | 'timeoutMs'>
 
@@ -38,6 +41,8 @@ export class Batch {
   readonly #tickets: (Ticket | undefined)[] = []
   readonly #indexes: number[] = []
   readonly #timestampsMs: number[] = []
+  /** The places of records whose time the caller has given; most batches have none. */
+  #given: boolean[] = []
   readonly #options: BatchOptions
   #withdrawn = 0
   #bytes: Buffer | undefined
@@ -107,6 +112,7 @@ export class Batch {
       return 0
     }
     this.#remember(timestampMs, ticket, index)
+    if (record.timestampMs !== undefined) this.#given[this.#tickets.length - 1] = true
     const charge = writer.sizeBytes - before + overheadOf(index)
     this.chargedBytes += charge
     return charge
@@ -119,10 +125,15 @@ export class Batch {
     if (ticket.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = ticket.deadlineAt
   }
 
-  /** The bytes to send under a number: the same ones as long as number and records are the same. */
-  bytesFor(numbering: Numbering): Buffer {
+  /**
+   * The bytes to send under a number: the same ones as long as number and records are the same, and their times.
+   *
+   * @param sentAtMs becomes the time of all records but those whose caller has given one; absent: times stay what they are
+   */
+  bytesFor(numbering: Numbering, sentAtMs?: number): Buffer {
     this.#isClosed = true
-    if (this.#withdrawn > 0) this.#compact()
+    const isStamped = sentAtMs !== undefined && this.#stamp(sentAtMs)
+    if (this.#withdrawn > 0 || isStamped) this.#compact()
     if (this.#bytes !== undefined && this.#numbering === numbering) return this.#bytes
     const producer = {
       producerId: numbering.producerId,
@@ -135,6 +146,15 @@ export class Batch {
         : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
+  }
+
+  /** @returns whether a record has another time now */
+  #stamp(sentAtMs: number): boolean {
+    const isOld = (at: number): boolean =>
+      this.#given[at] !== true && Math.abs(sentAtMs - this.#timestampsMs[at]!) >= STAMP_AFTER_MS
+    if (!this.#timestampsMs.some((_, at) => isOld(at))) return false
+    for (let at = 0; at < this.#timestampsMs.length; at++) if (!this.#given[at]) this.#timestampsMs[at] = sentAtMs
+    return true
   }
 
   /** The writer of a sealed batch, which has no use for it any more. */
@@ -216,19 +236,26 @@ export class Batch {
     const records = readBack(this.#rawBytes())
     for (let at = from; at < to; at++) {
       const { key, value, headers } = records[at]!
-      part.append({ topic: '', key, value, headers }, this.#timestampsMs[at]!, this.#tickets[at]!, this.#indexes[at]!)
+      const timestampMs = this.#given[at] ? this.#timestampsMs[at] : undefined
+      part.append(
+        { topic: '', key, value, headers, timestampMs },
+        this.#timestampsMs[at]!,
+        this.#tickets[at]!,
+        this.#indexes[at]!
+      )
     }
     part.maybeWritten = this.maybeWritten
     part.#isClosed = true
     return part
   }
 
-  /** Writes the records anew without those that were withdrawn. Offsets inside a batch have no holes. */
+  /** Writes the records anew, with their present times and without those that were withdrawn. Offsets inside a batch have no holes. */
   #compact(): void {
     const records = readBack(this.#rawBytes())
     const writer = boundlessWriter()
     this.#bytes = undefined
     this.#writer = writer
+    const given: boolean[] = []
     let kept = 0
     for (let at = 0; at < this.#tickets.length; at++) {
       const ticket = this.#tickets[at]
@@ -236,10 +263,12 @@ export class Batch {
       const { key, value, headers } = records[at]!
       writer.append(key, value, headers, this.#timestampsMs[at]!)
       this.#tickets[kept] = ticket
+      if (this.#given[at]) given[kept] = true
       this.#indexes[kept] = this.#indexes[at]!
       this.#timestampsMs[kept++] = this.#timestampsMs[at]!
     }
     this.#tickets.length = this.#indexes.length = this.#timestampsMs.length = kept
+    this.#given = given
     this.#withdrawn = 0
   }
 

@@ -88,6 +88,8 @@ export interface LaneDeps {
   readonly budget: LaneBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
+  /** Epoch milliseconds: the time that records get when they are sent. Absent: they keep the one that they came with. */
+  readonly sendTimeMs?: (() => number) | undefined
   /** Told when a batch is given to the Router for the first time: how long its oldest record has waited for that. */
   readonly waitedInLane?: ((waitedMs: number) => void) | undefined
   /** Absent: what is lost is lost, and the requests that wait are told. */

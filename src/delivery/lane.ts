@@ -115,7 +115,7 @@ export class Lane implements ScheduledLane {
     if (numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
     const { clock, cluster } = this.#deps
-    const bytes = head.bytesFor(numbering)
+    const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
     this.#waiting.giveWriter(head.takeWriter())
     this.#attempts++
     this.#state = 'awaiting'

@@ -25,18 +25,23 @@ import type { DurableTopicDeps } from './durable-topic-deps.js'
 import { refusalFor } from './log-share.js'
 import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
+import { RetentionWatch, type WatchedTopic } from './retention-watch.js'
 import { TopicFollower } from './topic-follower.js'
+import type { TopicRetention } from './topic-retention.js'
 import { Waiters } from './waiters.js'
 
 export interface DurableDeliveryDeps extends DeliveryDeps {
   /** Its name in the configuration: destinations in the log begin with it. */
   readonly cluster: string
   readonly queue: DurableQueue
+  /** How long Kafka keeps the records of a topic. Absent: nothing tells when records have waited too long. */
+  readonly retentionOf?: ((topic: string) => Promise<TopicRetention>) | undefined
 }
 
 /** Deadlines are kept to this. */
 const TICK_MS = 50
 const REPORT_EVERY_MS = 1_000
+const LOOK_AT_AGES_EVERY_MS = 5_000
 /** How often topics are searched for some that are not used. */
 const FORGET_EVERY_MS = 10_000
 /** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
@@ -63,6 +68,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #notes: BatchNotes
   readonly #deadLettering: DeadLettering
   readonly #metrics: DurableMetrics
+  readonly #retention: RetentionWatch | undefined
   readonly #topicDeps: DurableTopicDeps
   readonly #schedule: LaneSchedule
   readonly #identity: ProducerIdentity
@@ -76,6 +82,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #pauses = new Set<NodeJS.Timeout>()
   #forgottenAt = 0
   #reportedAt = 0
+  #lookedAtAgesAt = 0
   #isClosed = false
   #whenSettled: (() => void) | undefined
 
@@ -109,6 +116,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       onShelved: topic => this.#shelved(topic)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
+    this.#retention = deps.retentionOf && !queue.stampsWhenSent ? this.#watchRetention(deps.retentionOf) : undefined
     this.#topicDeps = {
       settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
       clock,
@@ -121,6 +129,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       schedule: this.#schedule,
       numbers: this.#identity,
       keeper: this,
+      sendTimeMs: queue.stampsWhenSent ? deps.now : undefined,
       readAhead: queue.readAhead,
       maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
       want: topic => this.#openedQueue!.feed.want(topic),
@@ -134,6 +143,18 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       flushCompletions: () => this.#openedQueue!.log.flushCompletions()
     }
     queue.join(this)
+  }
+
+  #watchRetention(retentionOf: (topic: string) => Promise<TopicRetention>): RetentionWatch {
+    const { clock, now, log } = this.#deps
+    const topics = (): WatchedTopic[] =>
+      [...this.#topics.all].filter(({ topicId, partitionCount }) => topicId !== '' || partitionCount > 0)
+    return new RetentionWatch({ topics, retentionOf, logOf: () => this.#openedQueue!.log, clock, now, log })
+  }
+
+  /** What should be known of records that wait, though they can be served; one sentence each. */
+  get warnings(): readonly string[] {
+    return this.#retention?.warnings ?? []
   }
 
   // ---- into the log
@@ -313,8 +334,14 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#follower.tick(nowMs)
     this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
+    if (nowMs - this.#lookedAtAgesAt >= LOOK_AT_AGES_EVERY_MS) this.#lookAtAges(nowMs)
     if (this.#isClosed && this.#isSettled) this.#whenSettled?.()
     if (nowMs - this.#forgottenAt >= FORGET_EVERY_MS) this.#forgetUnused(nowMs)
+  }
+
+  #lookAtAges(nowMs: number): void {
+    this.#lookedAtAgesAt = nowMs
+    if (!this.#isClosed) void this.#retention?.look()
   }
 
   #report(nowMs: number): void {
@@ -351,7 +378,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       deadLettered: this.#deadLettering.count,
       topics: this.#topics.size,
       lanes: lanes.length,
-      lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length
+      lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length,
+      retentionShare: this.#retention?.share ?? 0
     }
   }
 

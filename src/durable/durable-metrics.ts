@@ -13,6 +13,8 @@ export interface DurableStats extends Readonly<DeliveryCounters> {
   readonly topics: number
   readonly lanes: number
   readonly lanesBackingOff: number
+  /** How long the record that has waited longest has waited, as a share of how long its topic keeps it; 1: too long. */
+  readonly retentionShare: number
 }
 
 const DELIVERY = 'durable'
@@ -26,7 +28,12 @@ const counted = {
   deadLettered: 'dead_lettered_records',
   retries: 'retried_batches'
 } as const
-const gauged = { topics: 'topics', lanes: 'lanes', lanesBackingOff: 'lanes_backing_off' } as const
+const gauged = {
+  topics: 'topics',
+  lanes: 'lanes',
+  lanesBackingOff: 'lanes_backing_off',
+  retentionShare: 'backlog_retention_ratio'
+} as const
 const logGauges = {
   openEntries: 'open_records',
   deadLetters: 'dead_letters',

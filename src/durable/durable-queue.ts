@@ -115,6 +115,11 @@ export class DurableQueue {
     return this.#opened?.log
   }
 
+  /** Records get the time at which they are sent. */
+  get stampsWhenSent(): boolean {
+    return this.#options.settings.timestamps === 'sent'
+  }
+
   /** Of `wal.maxBytes`, as of the last look at the disk. */
   get usedShare(): number {
     return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes

@@ -6,7 +6,7 @@ import { TopicLanes } from '../delivery/topic-lanes.js'
 import type { RecordFailure, RecordOutcome } from '../model.js'
 import type { TopicNews } from '../operations.js'
 import type { StoredEntry } from '../wal/entry.js'
-import { readLoggedRecord } from '../wal/logged-record.js'
+import { type LoggedRecord, readLoggedRecord } from '../wal/logged-record.js'
 import type { BatchNote } from './batch-note.js'
 import type { DurableTopicDeps } from './durable-topic-deps.js'
 import { FlowRoom } from './flow-room.js'
@@ -284,7 +284,12 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     if (!this.#flows.isNext(flow, sequence)) return
     const lane = this.#choice.laneFor(record, flow)
     if (lane === undefined) this.#flows.stall(flow, sequence)
-    else lane.append(toProduceRecord(record), record.timestampMs, this, sequence)
+    else lane.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
+  }
+
+  /** Stamped here already, a batch that is sent soon need not be written anew. */
+  #timeOf({ timestampMs, isTimeGiven }: LoggedRecord): number {
+    return isTimeGiven ? timestampMs : (this.#deps.sendTimeMs?.() ?? timestampMs)
   }
 
   offered(sequence: number, isAtEnd: boolean): void {

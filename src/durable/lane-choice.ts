@@ -62,9 +62,10 @@ export class LaneChoice {
 const partitionerOf = ({ partitioner }: LoggedRecord): Partitioner => partitioners[partitionerOfNumber(partitioner)]
 
 /** The topic is that of the lane. */
-export const toProduceRecord = ({ key, value, headers }: LoggedRecord): ProduceRecord => ({
+export const toProduceRecord = ({ key, value, headers, timestampMs, isTimeGiven }: LoggedRecord): ProduceRecord => ({
   topic: '',
   key,
   value,
-  headers
+  headers,
+  timestampMs: isTimeGiven ? timestampMs : undefined
 })

@@ -12,5 +12,6 @@ export const toLoggedRecord = (record: ProduceRecord, partitioner: PartitionerNa
   key: toBuffer(record.key),
   value: toBuffer(record.value),
   headers: record.headers ?? [],
-  timestampMs: record.timestampMs ?? nowMs
+  timestampMs: record.timestampMs ?? nowMs,
+  isTimeGiven: record.timestampMs !== undefined
 })

@@ -8,6 +8,8 @@ export interface ProcessStatus {
   uptimeSeconds(): number
   /** Reasons for not being ready; empty: ready. */
   unreadyReasons(): readonly string[]
+  /** What an operator should know although requests are served. */
+  warnings(): readonly string[]
 }
 
 /** What `/metrics` answers, computed when it is asked. */
@@ -30,7 +32,9 @@ export function addManagementRoutes(app: FastifyInstance, status: ProcessStatus,
   }))
   app.get('/ready', (_, reply) => {
     const reasons = status.unreadyReasons()
-    reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+    reply
+      .code(reasons.length === 0 ? 200 : 503)
+      .send({ ready: reasons.length === 0, reasons, warnings: status.warnings() })
   })
   app.get('/metrics', async (_, reply) => {
     reply.type(registry.contentType)

@@ -51,7 +51,7 @@ const management: readonly Operation[] = [
         status,
         {
           description: status === 200 ? 'Ready' : 'Not ready, with the reasons',
-          content: json(object({ ready: { type: 'boolean' }, reasons: listOf(text) }))
+          content: json(object({ ready: { type: 'boolean' }, reasons: listOf(text), warnings: listOf(text) }))
         }
       ])
     )

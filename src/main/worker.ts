@@ -81,7 +81,7 @@ async function untilFree(directory: string, timeoutMs: number): Promise<void> {
 function tellStatus(app: App): () => void {
   const report = (): void => {
     const { waiting: waitingRecords, lost: lostRecords } = app.memoryRecords()
-    link.tell('report', { unreadyReasons: app.unreadyReasons(), waitingRecords, lostRecords })
+    link.tell('report', { unreadyReasons: app.unreadyReasons(), warnings: app.warnings(), waitingRecords, lostRecords })
   }
   report()
   setInterval(report, REPORT_EVERY_MS).unref()

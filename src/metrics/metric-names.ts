@@ -86,6 +86,11 @@ const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
   ],
   ['durable.lanes', 'sum', 'Partitions that records from the durable log are written to'],
   ['durable.lanes_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  [
+    'durable.backlog_retention_ratio',
+    'max',
+    'How long records of a topic have waited in the durable log, divided by `retention.ms` of the topic, of the topic where it is most. Above 1 Kafka deletes the oldest ones as soon as it has them. 0 with `wal.timestamps` `sent`'
+  ],
   ['wal.open_records', 'sum', 'Records of the durable log that are not in Kafka yet'],
   [
     'wal.oldest_record_age_seconds',

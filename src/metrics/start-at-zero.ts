@@ -45,7 +45,8 @@ const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['groups', 'groups'],
   ['durable', 'topics'],
   ['durable', 'lanes'],
-  ['durable', 'lanes_backing_off']
+  ['durable', 'lanes_backing_off'],
+  ['durable', 'backlog_retention_ratio']
 ]
 /** Counters that every broker has. */
 const brokerCounters = [

@@ -10,6 +10,8 @@ export type DescribeTopicConfigsResult =
       readonly type: 'success'
       /** Setting -> value, by topic. A topic that does not exist is absent. */
       readonly overrides: ReadonlyMap<string, ReadonlyMap<string, string>>
+      /** The same with those that topics have from their broker. `null`: Kafka keeps the value to itself. */
+      readonly configs: ReadonlyMap<string, ReadonlyMap<string, string | null>>
     }
   | TimedOut
   | Failure

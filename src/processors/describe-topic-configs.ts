@@ -43,7 +43,8 @@ export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, Des
     const problem = topics.find(({ errorCode }) => !IS_ANSWER.has(errorCode))
     if (problem === undefined) {
       const overrides = new Map(found.map(topic => [topic.topic, overridesOf(topic)]))
-      reply(waiter, { type: 'success', overrides })
+      const configs = new Map(found.map(topic => [topic.topic, topic.configs]))
+      reply(waiter, { type: 'success', overrides, configs })
     } else if (kafkaErrorOf(problem.errorCode).retriable) return returned('retryLater', [waiter])
     else reply(waiter, kafkaFailure(problem.errorCode))
     return []

@@ -11,6 +11,8 @@ export interface LoggedRecord {
   readonly value: Buffer | null
   readonly headers: readonly RecordHeader[]
   readonly timestampMs: number
+  /** The caller has given the time. Absent: it is that of acceptance. */
+  readonly isTimeGiven?: boolean | undefined
 }
 
 /**
@@ -19,13 +21,15 @@ export interface LoggedRecord {
  *   version u8 = 1 | flags u8 | headers u16 | partition i32 | timestampMs u64 | keyBytes u32 | valueBytes u32 |
  *   key | value | per header: keyBytes u32 | valueBytes i32, -1 for null | key | value
  *
- * Flags: 1 key present, 2 value present, 4 partition present; without the last one `partition` is the partitioner.
+ * Flags: 1 key present, 2 value present, 4 partition present, 8 the time was given by the caller; without 4 `partition` is the
+ * partitioner.
  */
 const FIXED_BYTES = 24
 const VERSION = 1
 const HAS_KEY = 1
 const HAS_VALUE = 2
 const HAS_PARTITION = 4
+const IS_TIME_GIVEN = 8
 const HEADER_LENGTHS_BYTES = 8
 
 export function loggedRecordBytes({ key, value, headers }: LoggedRecord): number {
@@ -40,7 +44,7 @@ export function loggedRecordBytes({ key, value, headers }: LoggedRecord): number
 export function writeLoggedRecord(target: Buffer, offset: number, record: LoggedRecord): void {
   const { key, value, headers, partition, partitioner = 0, timestampMs } = record
   target[offset] = VERSION
-  target[offset + 1] = (key ? HAS_KEY : 0) | (value ? HAS_VALUE : 0) | (partition === undefined ? 0 : HAS_PARTITION)
+  target[offset + 1] = flagsOf(record)
   target.writeUInt16BE(headers.length, offset + 2)
   target.writeInt32BE(partition ?? partitioner, offset + 4)
   writeUInt64(target, timestampMs, offset + 8)
@@ -50,6 +54,12 @@ export function writeLoggedRecord(target: Buffer, offset: number, record: Logged
   at = writeBytes(target, at, value)
   for (const header of headers) at = writeHeader(target, at, header)
 }
+
+const flagsOf = ({ key, value, partition, isTimeGiven }: LoggedRecord): number =>
+  (key ? HAS_KEY : 0) |
+  (value ? HAS_VALUE : 0) |
+  (partition === undefined ? 0 : HAS_PARTITION) |
+  (isTimeGiven ? IS_TIME_GIVEN : 0)
 
 function writeBytes(target: Buffer, at: number, bytes: Buffer | null): number {
   if (!bytes) return at
@@ -89,6 +99,7 @@ export function readLoggedRecord(body: Buffer): LoggedRecord {
     key: flags & HAS_KEY ? body.subarray(FIXED_BYTES, keyEnd) : null,
     value: flags & HAS_VALUE ? body.subarray(keyEnd, valueEnd) : null,
     headers,
-    timestampMs: readUInt64(body, 8)
+    timestampMs: readUInt64(body, 8),
+    ...(flags & IS_TIME_GIVEN ? { isTimeGiven: true } : {})
   }
 }

@@ -41,6 +41,12 @@ const section = z
       .describe(
         'Memory for records that were read from the log and wait for Kafka, all partitions of all clusters together. The rest of a backlog stays on disk'
       ),
+    timestamps: z
+      .enum(['accepted', 'sent'])
+      .default('accepted')
+      .describe(
+        'The time that a record from the log has in Kafka: when it was accepted, or when it was sent. Kafka counts `retention.ms` from it: with `accepted`, records that have waited longer than that are deleted as soon as Kafka has them. A time that the caller has given stays. Has no effect on topics with `message.timestamp.type=LogAppendTime`'
+      ),
     fsyncPuts: z
       .boolean()
       .default(true)

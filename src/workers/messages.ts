@@ -32,6 +32,7 @@ export interface WorkerReport {
   readonly waitingRecords: number
   /** Records that it had accepted into memory since its start and that are lost. */
   readonly lostRecords: number
+  readonly warnings: readonly string[]
 }
 
 /** A message of one worker to another, or to all others. Their names belong to those who use {@link Peers}. */

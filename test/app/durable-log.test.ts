@@ -61,7 +61,7 @@ describe('the durable log of the gateway', () => {
     expect(reasons.join()).to.match(/^the durable log cannot use .*not a directory/)
     await app.stop()
     app = await startTestApp(cluster.bootstrap, { ...settings, 'dialects.arion.durability': 'memory' })
-    expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [] })
+    expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [], warnings: [] })
   })
 
   it('tells metrics and log that a directory cannot be used, with the setting that names it', async () => {

@@ -133,7 +133,7 @@ describe('the library', () => {
       }
       const ready = await fetch(`${app.urls.management}/ready`)
       // Without Kafka-Pixy's API no request can go to the second cluster, so it does not count that no broker of it answers.
-      expect(await ready.json()).to.deep.equal({ ready: true, reasons: [] })
+      expect(await ready.json()).to.deep.equal({ ready: true, reasons: [], warnings: [] })
       const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
       expect(metrics).to.match(/^castellan_router_metadata_refreshes_total\{cluster="second"\} \d+$/m)
     } finally {

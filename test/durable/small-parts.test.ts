@@ -152,7 +152,8 @@ describe('durable: a record as the log keeps it', () => {
       key: Buffer.from('ключ'),
       value: null,
       headers: [],
-      timestampMs: 77
+      timestampMs: 77,
+      isTimeGiven: false
     })
     const headers = [{ key: 'h', value: null }]
     const full = { ...record, key: '', value: Buffer.from('v'), partition: 0, headers, timestampMs: 0 }
@@ -162,7 +163,8 @@ describe('durable: a record as the log keeps it', () => {
       key: Buffer.alloc(0),
       value: Buffer.from('v'),
       headers,
-      timestampMs: 0
+      timestampMs: 0,
+      isTimeGiven: true
     })
   })
 
@@ -267,11 +269,17 @@ describe('durable: what metrics are told', () => {
       withdrawn: 0,
       topics: 4,
       lanes: 8,
+      retentionShare: 0,
       lanesBackingOff: 1
     }
     const reporting = new DurableMetrics(metrics)
     reporting.report(stats)
-    const gauges = ['durable.topics 4', 'durable.lanes 8', 'durable.lanes_backing_off 1']
+    const gauges = [
+      'durable.topics 4',
+      'durable.lanes 8',
+      'durable.lanes_backing_off 1',
+      'durable.backlog_retention_ratio 0'
+    ]
     expect(told).to.have.members([
       'durable.accepted_records +5',
       'durable.delivered_records +3',

@@ -116,7 +116,13 @@ describe('http: addresses to listen at', () => {
         management: { ...management, port },
         metrics,
         shown: { registry: { contentType: metrics.registry.contentType, metrics: async () => 'shown 1\n' } },
-        status: { version: '1.2.3', brokerMode: 'kafka', uptimeSeconds: () => 5, unreadyReasons: () => [] },
+        status: {
+          version: '1.2.3',
+          brokerMode: 'kafka',
+          uptimeSeconds: () => 5,
+          unreadyReasons: () => [],
+          warnings: () => []
+        },
         log: silentLogger,
         now: () => performance.now(),
         idPrefix: 'test'

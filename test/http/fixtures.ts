@@ -152,7 +152,13 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         : [])
     ],
     metrics,
-    status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 5.7, unreadyReasons: () => reasons },
+    status: {
+      version: '1.2.3',
+      brokerMode: 'embedded',
+      uptimeSeconds: () => 5.7,
+      unreadyReasons: () => reasons,
+      warnings: () => []
+    },
     log: recordingLogger(lines),
     now: settings.now ?? (() => performance.now()),
     idPrefix: 'test',

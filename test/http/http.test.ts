@@ -244,12 +244,12 @@ describe('http', () => {
     it('is ready without reasons against it', async () => {
       const { http, reasons } = await start()
       const ready = await fetch(`${http.urls.management}/ready`)
-      expect([ready.status, await ready.json()]).to.deep.equal([200, { ready: true, reasons: [] }])
+      expect([ready.status, await ready.json()]).to.deep.equal([200, { ready: true, reasons: [], warnings: [] }])
       reasons.push('no broker answers')
       const unready = await fetch(`${http.urls.management}/ready`)
       expect([unready.status, await unready.json()]).to.deep.equal([
         503,
-        { ready: false, reasons: ['no broker answers'] }
+        { ready: false, reasons: ['no broker answers'], warnings: [] }
       ])
     })
 

@@ -346,7 +346,13 @@ describe('house 7: upgrades where clients must say who they are', () => {
       metrics,
       door: doors.door,
       certificates: doors.certificates,
-      status: { version: '1', brokerMode: 'embedded', uptimeSeconds: () => 1, unreadyReasons: () => [] },
+      status: {
+        version: '1',
+        brokerMode: 'embedded',
+        uptimeSeconds: () => 1,
+        unreadyReasons: () => [],
+        warnings: () => []
+      },
       log: recordingLogger([]),
       now: () => performance.now(),
       idPrefix: 'test'

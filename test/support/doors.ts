@@ -106,7 +106,13 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
     door: doors.door,
     certificates: doors.certificates,
     managementCertificates: doors.managementCertificates,
-    status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 1, unreadyReasons: () => [] },
+    status: {
+      version: '1.2.3',
+      brokerMode: 'embedded',
+      uptimeSeconds: () => 1,
+      unreadyReasons: () => [],
+      warnings: () => []
+    },
     log,
     now: () => performance.now(),
     idPrefix: 'test'

@@ -3,6 +3,7 @@ import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/setti
 import { DurableDelivery } from '../../src/durable/durable-delivery.js'
 import { DurableQueue } from '../../src/durable/durable-queue.js'
 import type { DurableTicket } from '../../src/durable/durable-ticket.js'
+import type { TopicRetention } from '../../src/durable/topic-retention.js'
 import { defaultLogger, type MetricsLogger } from '../../src/metrics/metrics-logger.js'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/model.js'
 import type { RouterMessage } from '../../src/operations.js'
@@ -23,6 +24,7 @@ export interface DurableHarnessOptions {
   readonly log?: Logger
   readonly metrics?: MetricsLogger
   readonly holdsRecords?: (directory: string) => boolean
+  readonly retentionOf?: (topic: string) => Promise<TopicRetention>
 }
 
 /** What the log's thread answers late; the rest is for starts and checks. */
@@ -70,7 +72,7 @@ export class DurableHarness {
 
   /** A process starts. */
   async start(): Promise<void> {
-    const { delivery, wal, log = silentLogger, metrics = defaultLogger, holdsRecords } = this.#options
+    const { delivery, wal, log = silentLogger, metrics = defaultLogger, holdsRecords, retentionOf } = this.#options
     const isAlive = { now: true }
     this.#isAlive = isAlive
     this.queue = new DurableQueue({
@@ -97,7 +99,8 @@ export class DurableHarness {
       random: () => 0.5,
       log,
       metrics,
-      awayBecause: () => this.awayBecause
+      awayBecause: () => this.awayBecause,
+      retentionOf
     })
     this.delivery.clusterChanged({ before: undefined, now: this.clusterId })
     if (!this.opensLater) await this.queue.open()

@@ -67,7 +67,13 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
       }
     ],
     metrics,
-    status: { version: '1.2.3', brokerMode: 'embedded', uptimeSeconds: () => 1, unreadyReasons: () => [] },
+    status: {
+      version: '1.2.3',
+      brokerMode: 'embedded',
+      uptimeSeconds: () => 1,
+      unreadyReasons: () => [],
+      warnings: () => []
+    },
     log,
     now: () => performance.now(),
     idPrefix: 'test'

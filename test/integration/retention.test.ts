@@ -1,0 +1,117 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { Kafka, logLevel } from 'kafkajs'
+import { silentLogger } from '../../src/model.js'
+import { openDurableLog } from '../../src/wal/open-durable-log.js'
+import { walSettings } from '../../src/wal/settings.js'
+import { Children, Gateway } from '../main/child.js'
+import { logWorker } from '../support/built.js'
+import { type Castellan, startCastellan } from '../support/castellan.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const PATIENCE_MS = 60_000
+const RECORDS = 100
+
+describe('records that have waited long in the durable log', function () {
+  this.timeout(180_000)
+  const children = new Children()
+  let cluster: TargetCluster
+  let castellan: Castellan
+  let folder: string
+  before(async () => {
+    cluster = await targetCluster()
+    castellan = await startCastellan(cluster.bootstrap)
+  })
+  after(async () => {
+    await castellan?.close()
+    await cluster?.close()
+  })
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-retention-'))
+  })
+  afterEach(async () => {
+    await children.stopAll()
+    rmSync(folder, { recursive: true })
+  })
+
+  async function createTopic(topic: string, retentionMs: number): Promise<void> {
+    const admin = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    const configEntries = [{ name: 'retention.ms', value: String(retentionMs) }]
+    await admin.createTopics({
+      topics: [{ topic, numPartitions: 1, replicationFactor: 3, configEntries }],
+      waitForLeaders: true
+    })
+    await admin.disconnect()
+  }
+
+  /** What a gateway has left that accepted records an hour ago. */
+  async function leave(topic: string, partition: number, count: number): Promise<void> {
+    const acceptedAt = Date.now() - HOUR_MS
+    const { log, close } = await openDurableLog(walSettings.parse({ directory: folder }), {
+      log: silentLogger,
+      now: () => acceptedAt,
+      onBroken: error => expect.fail(String(error)),
+      worker: logWorker
+    })
+    const entries = Array.from({ length: count }, (_, at) => ({
+      destination: `default/${topic}`,
+      record: { partition, key: null, value: Buffer.from(`${at}`), headers: [], timestampMs: acceptedAt }
+    }))
+    await new Promise(resolve => log.append(entries, resolve))
+    await close()
+  }
+
+  const startGateway = (timestamps: 'accepted' | 'sent'): Promise<Gateway> => {
+    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder, 'wal.timestamps': timestamps }
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+    return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
+  }
+
+  it('are named by /ready, which stays 200, by a metric and in the log when their topic will not keep them for long', async () => {
+    const topic = freshTopic('waits')
+    await createTopic(topic, 1.5 * HOUR_MS)
+    await leave(topic, 7, 1)
+    const gateway = await startGateway('accepted')
+    const giveUpAt = performance.now() + PATIENCE_MS
+    let warnings: string[] = []
+    while (warnings.length === 0 && performance.now() < giveUpAt) {
+      await sleep(200)
+      const response = await gateway.until(200)
+      ;({ warnings } = (await response.json()) as { warnings: string[] })
+    }
+    expect(warnings).to.have.length(1)
+    expect(warnings[0]).to.match(new RegExp(`^records of ${topic} have waited 1\\.0 h .* for 1\\.5 h `))
+    await gateway.child.line(new RegExp(`records of ${topic} have waited 1.0 h in the durable log`))
+    const metricOf = async (): Promise<number> => {
+      const metrics = await (await fetch(`${gateway.management}/metrics`)).text()
+      return Number(metrics.match(/^castellan_durable_backlog_retention_ratio (\S+)$/m)?.[1])
+    }
+    while ((await metricOf()) === 0 && performance.now() < giveUpAt) await sleep(200)
+    expect(await metricOf()).to.be.within(0.66, 0.75)
+  })
+
+  for (const timestamps of ['accepted', 'sent'] as const) {
+    it(`have the time at which they were ${timestamps} in Kafka where the settings say so`, async () => {
+      const topic = freshTopic(timestamps)
+      // Kafka deletes what is older; without it the times themselves can be looked at.
+      await createTopic(topic, timestamps === 'sent' ? HOUR_MS / 2 : -1)
+      await leave(topic, 0, RECORDS)
+      const startedAt = Date.now()
+      await startGateway(timestamps)
+      const giveUpAt = performance.now() + PATIENCE_MS
+      let all = await castellan.readAll(topic, 0)
+      for (; all.length < RECORDS && performance.now() < giveUpAt; all = await castellan.readAll(topic, 0))
+        await sleep(200)
+      expect(all.map(({ value }) => Number(value))).to.deep.equal(Array.from({ length: RECORDS }, (_, at) => at))
+      const times = all.map(({ timestampMs }) => timestampMs)
+      if (timestamps === 'sent') expect(Math.min(...times)).to.be.at.least(startedAt - 1_000)
+      else expect(Math.max(...times)).to.be.below(startedAt - HOUR_MS + MINUTE_MS)
+    })
+  }
+})
