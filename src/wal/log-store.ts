@@ -85,6 +85,8 @@ export class LogStore {
   readonly #availability: Availability
   #writer: SlabWriter | undefined
   #group: Group | undefined
+  /** By id of the slab: behind its last entry that was synced, of all slabs there are. */
+  readonly #synced: Map<number, number>
   /** Of the next entry when there is no {@link #writer}. */
   #nextSequence: number
   #nextSlabId: number
@@ -110,6 +112,7 @@ export class LogStore {
     this.recovered = found.report
     this.#tellDamage()
     this.#notes = found.notes
+    this.#synced = new Map(found.synced)
     this.#nextSequence = found.nextSequence
     this.#nextSlabId = found.nextSlabId
     this.#enqueued = found.report.openEntries
@@ -180,6 +183,7 @@ export class LogStore {
     const { firstSequence, refusal } = this.#group!
     this.#group = undefined
     const failure = this.#settle()
+    if (this.#options.syncPuts && failure === undefined) this.#noteSynced(this.#writer?.slab)
     const committedCount = this.#endSequence - firstSequence
     this.#enqueued += committedCount
     return { firstSequence, committedCount, refusal: refusal ?? failure }
@@ -227,6 +231,7 @@ export class LogStore {
     this.#progress.sync()
     try {
       this.#writer?.sync()
+      this.#noteSynced(this.#writer?.slab)
       return true
     } catch (error) {
       this.#options.report({ err: error }, 'entries acknowledged without a sync may be lost at a power cut')
@@ -320,11 +325,19 @@ export class LogStore {
     const writer = this.#writer
     if (!writer) return
     writer.settle(true)
+    this.#noteSynced(writer.slab)
     this.#leave(writer)
     if (!writer.seal()) {
       this.#options.report({ slab: writer.slab.name }, 'a slab of the durable log could not be sealed')
     }
     this.#indexes.closed(writer.slab)
+  }
+
+  /** A file that is cut later tells nothing of what it held. */
+  #noteSynced(slab: Slab | undefined): void {
+    if (slab === undefined || this.#synced.get(slab.id) === slab.endSequence || slab.entryCount === 0) return
+    this.#synced.set(slab.id, slab.endSequence)
+    this.#progress.mark({ type: 'synced', sequence: slab.endSequence, slabId: slab.id })
   }
 
   /** Nothing is written to this slab any more. */
@@ -423,8 +436,11 @@ export class LogStore {
   /** What was lost before this process. */
   #tellDamage(): void {
     const { report } = this.#options
-    const { quarantinedFiles: files, damagedEntries, damagedJournalBytes: bytes } = this.recovered
+    const { quarantinedFiles: files, cutEntries, damagedJournalBytes: bytes } = this.recovered
+    const damagedEntries = this.recovered.damagedEntries - cutEntries
     if (files.length > 0) report({ files }, 'files of the durable log are damaged: what they hold cannot be delivered')
+    if (cutEntries > 0)
+      report({ cutEntries }, 'files of the durable log were cut: acknowledged entries at their ends are lost')
     if (damagedEntries > 0) report({ damagedEntries }, 'entries of the durable log are damaged and cannot be delivered')
     if (bytes > 0) report({ bytes }, 'a progress journal is damaged: records that Kafka has may be delivered again')
   }
@@ -443,6 +459,12 @@ export class LogStore {
     for (const slab of this.#slabs.all) {
       for (const range of slab.completed()) yield { type: 'completed', range }
     }
+    const ids = new Set(this.#slabs.all.map(({ id }) => id))
+    for (const [slabId, sequence] of this.#synced) {
+      if (ids.has(slabId)) yield { type: 'synced', sequence, slabId }
+      else this.#synced.delete(slabId)
+    }
+    for (const { cutCount: count, id: slabId } of this.#slabs.all) if (count > 0) yield { type: 'cut', count, slabId }
     for (const [key, value] of this.#notes) yield { type: 'note', key, value }
   }
 }

@@ -11,6 +11,10 @@ export type Progress =
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
   /** The lowest sequence and the lowest id of a slab that were never used. */
   | { readonly type: 'next'; readonly sequence: number; readonly slabId: number }
+  /** All entries of a slab before this sequence have been synced. */
+  | { readonly type: 'synced'; readonly sequence: number; readonly slabId: number }
+  /** So many entries at the end of a slab are lost, since it was cut; they count as completed. */
+  | { readonly type: 'cut'; readonly count: number; readonly slabId: number }
 
 const MAGIC = Buffer.from('CASTPROG')
 const VERSION = 1
@@ -20,7 +24,9 @@ const FRAME_HEADER_BYTES = 8
 const COMPLETED = 1
 const NOTE = 2
 const NEXT = 3
-const KNOWN_TYPES: readonly number[] = [COMPLETED, NOTE, NEXT]
+const SYNCED = 4
+const CUT = 5
+const KNOWN_TYPES: readonly number[] = [COMPLETED, NOTE, NEXT, SYNCED, CUT]
 
 /** An open progress journal that this process created: frames are appended, and synced when asked. */
 export class ProgressJournal {
@@ -150,14 +156,21 @@ function encodePayload(progress: Progress): Buffer {
       head.writeUInt16BE(key.length, 1)
       return Buffer.concat([head, key, progress.value])
     }
-    case 'next': {
-      const payload = Buffer.alloc(17)
-      payload[0] = NEXT
-      writeUInt64(payload, progress.sequence, 1)
-      writeUInt64(payload, progress.slabId, 9)
-      return payload
-    }
+    case 'next':
+      return encodeNumbers(NEXT, progress.sequence, progress.slabId)
+    case 'synced':
+      return encodeNumbers(SYNCED, progress.sequence, progress.slabId)
+    case 'cut':
+      return encodeNumbers(CUT, progress.count, progress.slabId)
   }
+}
+
+function encodeNumbers(type: number, first: number, slabId: number): Buffer {
+  const payload = Buffer.alloc(17)
+  payload[0] = type
+  writeUInt64(payload, first, 1)
+  writeUInt64(payload, slabId, 9)
+  return payload
 }
 
 /** `undefined` for a type that a later release may have written. */
@@ -171,6 +184,10 @@ function decodePayload(payload: Buffer): Progress | undefined {
     }
     case NEXT:
       return { type: 'next', sequence: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
+    case SYNCED:
+      return { type: 'synced', sequence: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
+    case CUT:
+      return { type: 'cut', count: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
     default:
       return undefined
   }

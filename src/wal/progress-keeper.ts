@@ -61,6 +61,16 @@ export class ProgressKeeper {
     }
   }
 
+  /** Writes what need not be kept: nothing is undone or reported when it could not be written. */
+  mark(progress: Progress): void {
+    const journal = this.#journal
+    if (journal === undefined) return
+    tryTo(() => {
+      journal.append([progress])
+      if (journal.sizeBytes > this.#maxBytes) this.renew()
+    })
+  }
+
   /** Makes everything written survive a power cut. */
   sync(): boolean {
     if (!this.#journal) return false

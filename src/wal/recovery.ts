@@ -19,6 +19,8 @@ export interface Recovered {
   /** Of slabs that had to be scanned. */
   readonly indexes: ReadonlyMap<Slab, SlabIndex>
   readonly notes: Map<string, Buffer>
+  /** By id of the slab: behind its last entry that was synced, where a journal tells. */
+  readonly synced: ReadonlyMap<number, number>
   readonly nextSequence: number
   readonly nextSlabId: number
   /** Rising. */
@@ -31,6 +33,8 @@ export interface RecoveryReport {
   /** Entries found that are still to be delivered. */
   readonly openEntries: number
   readonly damagedEntries: number
+  /** Of these, entries that are missing at the end of slabs, which were cut. */
+  readonly cutEntries: number
   /** Bytes behind the last good entry of slabs that a crash left in the middle of an append: they were never acknowledged. */
   readonly tornBytes: number
   /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
@@ -59,7 +63,12 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
   const journals = journalIds.map(id => readProgress(directory, journalName(id)))
   const { headed, damagedNames, leftovers } = readHeaders(directory, names)
-  const read = headed.map((one, index) => readSlab(directory, one, headed[index + 1]?.header))
+  const progress = journals.flatMap(one => one.progress)
+  const synced = syncedEnds(progress)
+  const read = headed.map((one, index) => {
+    const end = { synced: synced.get(one.header.id) ?? 0, progress }
+    return readSlab(directory, one, headed[index + 1]?.header, end)
+  })
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
   const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
@@ -69,15 +78,13 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     directory.sync()
   }
   const slabs = read.map(({ slab }) => slab)
-  const { notes, nextSequence, nextSlabId } = applyProgress(
-    slabs,
-    journals.flatMap(({ progress }) => progress)
-  )
+  const { notes, nextSequence, nextSlabId } = applyProgress(slabs, progress)
   const usedIds = names.flatMap(name => slabIdOf(name) ?? spareIdOf(name) ?? [])
   return {
     slabs,
     indexes: new Map(read.flatMap(({ slab, index }) => (index ? [[slab, index] as const] : []))),
     notes,
+    synced,
     // What cannot be read may be entries whose sequences notes still name: these are never used again either.
     nextSequence:
       slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence) + mostEntriesIn(unreadBytes),
@@ -86,12 +93,22 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     report: {
       openEntries: sum(slabs.map(({ openCount }) => openCount)),
       damagedEntries: sum(slabs.map(({ damagedCount }) => damagedCount)),
+      cutEntries: sum(read.map(({ cutEntries }) => cutEntries)),
       tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
       tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
       quarantinedFiles: damagedNames,
       damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
     }
   }
+}
+
+/** Up to which sequence the entries of slabs have been synced once. */
+function syncedEnds(progress: readonly Progress[]): Map<number, number> {
+  const ends = new Map<number, number>()
+  for (const one of progress) {
+    if (one.type === 'synced') ends.set(one.slabId, Math.max(ends.get(one.slabId) ?? 0, one.sequence))
+  }
+  return ends
 }
 
 const sizeIn =
@@ -157,23 +174,58 @@ interface ReadSlab {
   readonly index: SlabIndex | undefined
   readonly tornBytes: number
   readonly tornEntries: number
+  readonly cutEntries: number
 }
 
-function readSlab(directory: LogDirectory, { header, name }: Headed, next: SlabHeader | undefined): ReadSlab {
+/** What journals tell of the end of a slab. */
+interface KnownEnd {
+  /** Behind the last entry that was synced; 0: not known. */
+  readonly synced: number
+  readonly progress: readonly Progress[]
+}
+
+const WHOLE = { tornBytes: 0, tornEntries: 0, cutEntries: 0 }
+
+function readSlab(
+  directory: LogDirectory,
+  { header, name }: Headed,
+  next: SlabHeader | undefined,
+  end: KnownEnd
+): ReadSlab {
   return withFile(directory, name, file => {
     if (header.mergedUpTo !== undefined) return readMerged(file, header)
     const extent = readTrailer(file, header.salt)
-    if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, tornBytes: 0, tornEntries: 0 }
+    if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, ...WHOLE }
     const isCut = next?.previousId === header.id
     const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
     // What the last process wrote may not be on the disk yet, and no later call will sync this file.
     file.sync()
     const { index, damaged, torn, tornBytes, ...found } = scanSlab(file, { ...header, endBytes })
+    const cutFrom = header.firstSequence + index.count
+    while (header.firstSequence + index.count < end.synced) index.addLost()
     const slab = closed(new Slab(header, { endBytes: found.endBytes, entryCount: index.count }))
     for (const sequence of damaged) slab.damaged(sequence)
+    const cutEntries = loseCutEntries(slab, [cutFrom, ...torn.filter(sequence => sequence < end.synced)], end)
     for (const sequence of torn) slab.complete(sequence)
-    return { slab, index, tornBytes, tornEntries: torn.length }
+    return { slab, index, tornBytes, tornEntries: torn.length, cutEntries }
   })
+}
+
+/** Those that were completed are not missed. Returns how many are. */
+function loseCutEntries(slab: Slab, [cutFrom, ...holes]: readonly number[], { progress, synced }: KnownEnd): number {
+  if (holes.length === 0 && cutFrom! >= synced) return 0
+  // Found at an earlier start.
+  const before = progress.reduce(
+    (most, one) => (one.type === 'cut' && one.slabId === slab.id ? Math.max(most, one.count) : most),
+    0
+  )
+  slab.damagedCount += before
+  for (const one of progress) if (one.type === 'completed') completeRange([slab], one.range)
+  let lost = 0
+  for (const sequence of holes) if (slab.damaged(sequence)) lost++
+  for (let sequence = cutFrom!; sequence < synced; sequence++) if (slab.damaged(sequence)) lost++
+  slab.cutCount = before + lost
+  return slab.cutCount
 }
 
 /** It was synced before it got its name: whatever is missing is damage. */
@@ -181,12 +233,12 @@ function readMerged(file: LogFile, header: SlabHeader): ReadSlab {
   const sealed = readSealedSequences(file, header.salt)
   if (sealed) {
     const slab = closed(new Slab(header, sealed, sealed.sequences))
-    return { slab, index: undefined, tornBytes: 0, tornEntries: 0 }
+    return { slab, index: undefined, ...WHOLE }
   }
   const { index, sequences, endBytes, lostCount, tornBytes } = scanMerged(file, header.salt, file.sizeBytes)
   const slab = closed(new Slab(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences)))
   slab.damagedCount = lostCount
-  return { slab, index, tornBytes, tornEntries: 0 }
+  return { slab, index, tornBytes, tornEntries: 0, cutEntries: 0 }
 }
 
 const closed = (slab: Slab): Slab => {
@@ -203,10 +255,12 @@ function applyProgress(
   let nextSequence = 1
   let nextSlabId = 1
   for (const one of progress) {
+    if (one.type === 'cut') continue
     if (one.type === 'note') {
       if (one.value.length === 0) notes.delete(one.key)
       else notes.set(one.key, one.value)
-    } else if (one.type === 'next') {
+    } else if (one.type === 'synced') nextSequence = Math.max(nextSequence, one.sequence)
+    else if (one.type === 'next') {
       nextSequence = Math.max(nextSequence, one.sequence)
       nextSlabId = Math.max(nextSlabId, one.slabId)
     } else {

@@ -16,6 +16,8 @@ export class Slab {
   isClosed = false
   /** Entries that cannot be read, and are counted as completed. */
   damagedCount = 0
+  /** Of these, entries at its end that were cut off. */
+  cutCount = 0
   /** Of a merged slab: the sequence of each entry, rising, with gaps. Of others they have none. */
   readonly sequences: Float64Array | undefined
 

@@ -103,17 +103,63 @@ describe('damage to the durable log', () => {
     })
   }
 
+  for (const isSealed of [false, true]) {
+    it(`tells at any length how many acknowledged entries ${isSealed ? 'a sealed slab' : 'the open slab'} lacks that was cut`, () => {
+      const { disk, slab } = written(isSealed)
+      const whole = disk.files().get(slab)!
+      for (let length = 64; length < whole.length; length++) {
+        const copy = copyOf(disk)
+        copy.patch(slab, () => whole.subarray(0, length))
+        const { store, reports } = openStore(copy)
+        const read = readAll(store)
+        expect(read, `length ${length}`).to.deep.equal(BODIES.slice(0, read.length))
+        const cutEntries = BODIES.length - read.length
+        expect(store.recovered, `length ${length}`).to.include({ cutEntries, damagedEntries: cutEntries })
+        expect(store.stats.damagedEntries).to.equal(cutEntries)
+        const line = 'files of the durable log were cut: acknowledged entries at their ends are lost'
+        expect(reports.map(toText)).to.deep.equal(cutEntries === 0 ? [] : [line])
+        expect(store.commit(group(['later'])).firstSequence, 'never used again').to.be.above(BODIES.length)
+      }
+    })
+  }
+
+  it('misses nothing that was delivered before a slab was cut, and tells of it as long as the slab is there', () => {
+    const { disk, slab } = written(false)
+    const { store } = openStore(disk, { slabBytes: 100_000 })
+    store.complete([{ first: 10, count: 2 }])
+    disk.patch(slab, bytes => bytes.subarray(0, bytes.indexOf('body-8')))
+    for (const _ of ['at once', 'and later']) {
+      const { store: cut } = openStore(disk)
+      expect(cut.recovered).to.include({ cutEntries: 2, damagedEntries: 2, openEntries: 8 })
+      expect(readAll(cut)).to.deep.equal(BODIES.slice(0, 8))
+    }
+  })
+
+  it('misses nothing of an append that was never acknowledged', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 100_000 })
+    store.commit(group(BODIES.slice(0, 6)))
+    store.stage(group(BODIES.slice(6)))
+    const { store: again, reports } = openStore(disk)
+    expect([again.recovered.cutEntries, reports]).to.deep.equal([0, []])
+  })
+
   it('tells damage to what was durable from holes in the append that a power cut interrupted', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { slabBytes: 100_000 })
     store.commit(group(BODIES.slice(0, 6)))
+    const journal = '0000000000000001.progress'
+    const before = disk.files().get(journal)!
     store.commit(group(BODIES.slice(6)))
     const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
-    for (const [hit, found] of [
-      ['body-3', { damagedEntries: 1, tornEntries: 0 }],
-      ['body-9', { damagedEntries: 0, tornEntries: 1 }]
+    for (const [hit, isInterrupted, found] of [
+      ['body-3', true, { damagedEntries: 1, tornEntries: 0 }],
+      ['body-9', true, { damagedEntries: 0, tornEntries: 1 }],
+      ['body-9', false, { damagedEntries: 1 }]
     ] as const) {
       const copy = copyOf(disk)
+      // The journal tells that the append was synced.
+      if (isInterrupted) copy.patch(journal, () => before)
       copy.patch(slab, bytes => {
         bytes[bytes.indexOf(hit)]! ^= 1
         return bytes

@@ -59,6 +59,7 @@ describe('the durable log', () => {
     expect(store.recovered).to.deep.equal({
       openEntries: 2,
       damagedEntries: 0,
+      cutEntries: 0,
       tornBytes: 0,
       tornEntries: 0,
       quarantinedFiles: [],

@@ -186,6 +186,7 @@ describe('what a start tells about damage', () => {
     expect(report).to.deep.equal({
       openEntries: 6,
       damagedEntries: 2,
+      cutEntries: 0,
       tornBytes: 30,
       tornEntries: 0,
       quarantinedFiles: [],

@@ -43,11 +43,17 @@ describe('the steps of the durable log', () => {
       'syncDirectory /simulated',
       'write 1.slab',
       'write 1.slab',
-      'sync 1.slab'
+      'sync 1.slab',
+      'write 1.progress'
     ])
     steps.length = 0
     store.commit(group(['b']))
-    expect(steps, 'entries, and the mark behind them').to.deep.equal(['write 1.slab', 'write 1.slab', 'sync 1.slab'])
+    expect(steps, 'entries, the mark behind them, and how far they are synced').to.deep.equal([
+      'write 1.slab',
+      'write 1.slab',
+      'sync 1.slab',
+      'write 1.progress'
+    ])
   })
 
   it('sync what was noted before a slab goes: notes tell why records are missing in the log', () => {
