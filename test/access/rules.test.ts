@@ -35,9 +35,10 @@ describe('walls 7: patterns', () => {
 
   it('take little time however many stars there are', () => {
     const matches = toMatcher(`${'*a'.repeat(120)}b`)
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(matches('a'.repeat(100_000))).to.equal(false)
-    expect(performance.now() - startedAt).to.be.below(1_000)
+    // Of the process alone: on a busy machine much more time may pass.
+    expect(process.cpuUsage(before).user / 1_000).to.be.below(1_000)
   })
 })
 

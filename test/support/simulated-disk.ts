@@ -15,6 +15,23 @@ interface Folder {
   readonly folders: Map<string, Folder>
 }
 
+/** What lies behind a buffer that has grown: the room of the newest one only. */
+const rooms = new WeakMap<Buffer, Buffer>()
+
+/** The same bytes and zeros behind them. A file that is appended to many times is copied a few times only. */
+function extended(bytes: Buffer, length: number): Buffer {
+  if (bytes.length >= length) return bytes
+  let room = rooms.get(bytes)
+  rooms.delete(bytes)
+  if (room === undefined || room.length < length) {
+    room = Buffer.alloc(Math.max(length, 2 * bytes.length))
+    bytes.copy(room)
+  }
+  const longer = room.subarray(0, length)
+  rooms.set(longer, room)
+  return longer
+}
+
 const newFolder = (): Folder => ({ now: new Map(), durable: new Map(), folders: new Map() })
 const newInode = (): Inode => ({ now: Buffer.alloc(0), durable: Buffer.alloc(0), unsynced: [], openCount: 0 })
 
@@ -103,11 +120,11 @@ export class SimulatedDisk {
 }
 
 function tear(inode: Inode, random: () => number): void {
-  let bytes = Buffer.from(inode.durable)
+  let bytes: Buffer = Buffer.from(inode.durable)
   for (const { position, bytes: written } of inode.unsynced) {
     if (random() < 0.4) continue
     const end = position + written.length
-    if (bytes.length < end) bytes = Buffer.concat([bytes, Buffer.alloc(end - bytes.length)])
+    bytes = extended(bytes, end)
     for (let at = 0; at < written.length; at += SECTOR_BYTES) {
       if (random() < 0.7) written.copy(bytes, position + at, at, at + SECTOR_BYTES)
     }
@@ -223,7 +240,7 @@ class SimulatedFile implements LogFile {
   #put(bytes: Buffer, position: number): void {
     const inode = this.#inode
     const end = position + bytes.length
-    if (inode.now.length < end) inode.now = Buffer.concat([inode.now, Buffer.alloc(end - inode.now.length)])
+    inode.now = extended(inode.now, end)
     bytes.copy(inode.now, position)
     inode.unsynced.push({ position, bytes })
   }
@@ -246,9 +263,7 @@ class SimulatedFile implements LogFile {
     this.#disk.meet('sync', this.#name)
     for (const { position, bytes } of unsynced) {
       const end = position + bytes.length
-      if (this.#inode.durable.length < end) {
-        this.#inode.durable = Buffer.concat([this.#inode.durable, Buffer.alloc(end - this.#inode.durable.length)])
-      }
+      this.#inode.durable = extended(this.#inode.durable, end)
       bytes.copy(this.#inode.durable, position)
     }
     if (this.#inode.durable.length > this.#inode.now.length) {

@@ -98,9 +98,10 @@ describe('arion targets', () => {
 
   it('takes any path in time that grows with its length only', () => {
     for (const path of [`/sync/t/${'%41'.repeat(5_000)}`, `/${'a'.repeat(16_000)}|`, '/'.repeat(16_000)]) {
-      const startedAt = performance.now()
+      const before = process.cpuUsage()
       post(path)
-      expect(performance.now() - startedAt).to.be.below(500)
+      // Of the process alone: on a busy machine much more time may pass.
+      expect(process.cpuUsage(before).user / 1_000).to.be.below(500)
     }
   })
 })

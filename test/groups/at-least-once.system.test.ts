@@ -43,11 +43,11 @@ class Consumer {
   /** As kill -9: nothing is committed any more, and nobody is told. */
   async kill(): Promise<void> {
     this.#stop.abort()
-    const { router, system, groups } = this.instance.castellan
+    const { router, system } = this.instance.castellan
     await router.stop()
     system.stop()
     // A process that is killed takes its timers along.
-    await groups.stop(0, 0)
+    await this.instance.castellan.close(0)
   }
 }
 
