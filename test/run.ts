@@ -38,9 +38,11 @@ if (files.length === 0) usageError(command, 'no test files; run it from the root
 
 const told = `${files.length} files in the order of seed ${seed}; again: npm ${system ? 'run test:system' : 'test'} -- --seed ${seed}`
 process.stdout.write(`${told}\n`)
+/** Long tests take several times as long on a busy machine. */
+const timeout = system || all ? ['--timeout', '180000'] : []
 const mocha = spawn(
   process.execPath,
-  ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', String(jobs), ...command.args, ...ordered],
+  ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', String(jobs), ...timeout, ...command.args, ...ordered],
   { stdio: 'inherit' }
 )
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => mocha.kill(signal))

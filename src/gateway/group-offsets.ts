@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
 import { decodeAcks } from '../groups/ack-encoding.js'
@@ -79,7 +78,7 @@ export class GroupOffsets {
       const outcome = await this.#tryToCommit(topicPartition, offsetAndMetadata)
       if (outcome !== 'unknownTopicOrPartition' || this.#limit.remainingMs <= pauseMs) return outcome
       if (!(await this.#exists(topicPartition))) return outcome
-      await sleep(pauseMs)
+      await new Promise(resolve => setTimeout(resolve, pauseMs))
     }
   }
 

@@ -1002,6 +1002,8 @@ const deviations: ReadonlyMap<string, [status: number, error: string]> = new Map
 const asGo = (value: unknown): string =>
   JSON.stringify(value, null, 2).replace(/[<>&]/g, letter => `\\u00${letter.charCodeAt(0).toString(16)}`)
 
+const NO_MESSAGE = `408 ${asGo({ error: 'long polling timeout' })}`
+
 describe('pixy: what Kafka-Pixy answered', function () {
   this.timeout(120_000)
   let cluster: TargetCluster
@@ -1032,7 +1034,10 @@ describe('pixy: what Kafka-Pixy answered', function () {
       const body = error === undefined ? said : { error }
       const expected = `${instead} ${typeof body === 'string' ? body : asGo(body)}`
       let answer = await request(ask, details)
-      for (const endsAt = Date.now() + 20_000; details.isSoon && answer.said !== expected && Date.now() < endsAt; ) {
+      // On a busy machine a long poll of a quarter of a second may end before the message has come. It changes nothing.
+      const isEarly = (): boolean => status === 200 && answer.said === NO_MESSAGE
+      const isAskedAgain = (): boolean => answer.said !== expected && (details.isSoon === true || isEarly())
+      for (const endsAt = Date.now() + 20_000; isAskedAgain() && Date.now() < endsAt; ) {
         await new Promise(resolve => setTimeout(resolve, 20))
         answer = await request(ask, details)
       }

@@ -5,7 +5,7 @@ import { isBuilt, PROJECT } from '../support/built.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 
 /** Longest a child may take to say something; far more than it needs on a machine that is busy. */
-const PATIENCE_MS = 40_000
+const PATIENCE_MS = 90_000
 
 /** The built command starts in a third of the time; the sources are run when they are newer. */
 const COMMAND = isBuilt ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']

@@ -17,7 +17,7 @@ describe('kprf: after 1,000 requests of known kinds', function () {
     app = await startTestApp(cluster.bootstrap, {
       'dialects.kprf.metricsPort': '0',
       'http.admissionWaitMs': '30000',
-      'dialects.kprf.asyncTimeoutMs': '2000',
+      'dialects.kprf.asyncTimeoutMs': '60000',
       'dialects.kprf.ratelimit.enabled': 'true',
       'dialects.kprf.ratelimit.rules': JSON.stringify([{ topic: 'slow', maxPerMinute: 42 }]),
       'delivery.createTopics': 'false',
