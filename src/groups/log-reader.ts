@@ -224,7 +224,10 @@ export class LogReader implements BatchHolder {
   }
 
   #outOfRange(tracker: OffsetTracker): void {
-    this.#options.finder.recover(this.#cursor.position, this.#hasRead, recovery => {
+    const { position } = this.#cursor
+    // An offset that was committed with an epoch was read; one that a client has set has none.
+    const hasRead = this.#hasRead || tracker.epochs.before(position) !== undefined
+    this.#options.finder.recover(position, hasRead, recovery => {
       switch (recovery.type) {
         case 'deleted':
           this.#skipTo(recovery.offset, tracker, 'records were deleted before the group has read them')

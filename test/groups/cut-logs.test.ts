@@ -256,6 +256,15 @@ describe('a group whose log was cut', () => {
     expect(log.process(1)).to.deep.equal([15])
   })
 
+  it('goes on at the end of a shorter log that knows nothing of the epoch of its offset: nobody has set that', () => {
+    const log = new CutLog(10).start({ offset: 13, metadata: '', leaderEpoch: 7 })
+    log.next()
+    expect(log.position!.offset).to.equal(10)
+    log.world.write(...run(10, 5))
+    expect(log.process(5)).to.deep.equal(run(10, 5))
+    expect(log.truncations).to.equal(1)
+  })
+
   it('reads as ever where brokers do not tell epochs, or cannot be asked for them', () => {
     const silent = new CutLog(10)
     silent.world.epochs = []
