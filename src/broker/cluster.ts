@@ -68,7 +68,7 @@ export class Cluster {
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({
-      openLog(topic, partition, { logStartOffset, leaderEpoch }, isNew) {
+      openLog(topic, partition, { logStartOffset, leaderEpoch, endOffset, isCompacted }, isNew) {
         const { open, baseOffsets, rollsAtGaps, quarantine } = storage.openLog(topic, partition, isNew)
         const log = new PartitionLog({ open, segmentBytes, rollsAtGaps })
         const damaged: Recovery['damaged'] = ({ position, sizeBytes, fromOffset, toOffset }, baseOffset, bytes) => {
@@ -76,7 +76,11 @@ export class Cluster {
           const lost = `offsets ${fromOffset} to ${toOffset - 1} of ${topic}/${partition} cannot be read`
           options.warn(`${sizeBytes} damaged bytes at ${position} in ${where}: ${lost}`)
         }
-        log.recover({ baseOffsets, logStartOffset, newestEpoch: leaderEpoch, damaged })
+        const missing: Recovery['missing'] = (fromOffset, toOffset) => {
+          const lost = `offsets ${fromOffset} to ${toOffset - 1} of ${topic}/${partition} are missing`
+          options.warn(`${lost}: a file of the log is gone, or was cut; they are lost`)
+        }
+        log.recover({ baseOffsets, logStartOffset, endOffset, isCompacted, newestEpoch: leaderEpoch, damaged, missing })
         return log
       },
       removeLog(topic, partition, log) {
@@ -136,13 +140,14 @@ export class Cluster {
   /** Restores the state from the directory. The nodes exist already. */
   restore(): void {
     for (const { partitions, ...topic } of this.options.storage.topics()) {
-      const restored = partitions.map(({ replicas, leaderEpoch, logStartOffset }, index) => {
+      const restored = partitions.map(({ replicas, leaderEpoch, logStartOffset, endOffset }, index) => {
         const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
         // There are fewer nodes than last time: a live one becomes replica and leader, with a new leader epoch.
         return {
           replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
           leaderEpoch: leaderEpoch + 1,
-          logStartOffset
+          logStartOffset,
+          endOffset
         }
       })
       this.topics.add({ ...topic, partitions: restored }, false)

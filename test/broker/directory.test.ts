@@ -91,13 +91,11 @@ describe('broker: a directory', () => {
   for (const [title, damage] of [
     ['half a batch', (path: string) => appendFileSync(path, batchOf(['torn']).subarray(0, 65))],
     ['half a header', (path: string) => appendFileSync(path, batchOf(['torn']).subarray(0, 20))],
-    ['zeros', (path: string) => appendFileSync(path, Buffer.alloc(100))],
-    ['a cut last batch', (path: string) => truncateSync(path, 2 * batchOf(['a']).length + 64)]
+    ['zeros', (path: string) => appendFileSync(path, Buffer.alloc(100))]
   ] as const) {
     it(`cuts a torn tail: ${title}`, async () => {
       cluster.createTopic('orders', { partitions: 1 })
       for (const value of ['a', 'b']) await produce(client, 'orders', 0, batchOf([value]))
-      if (title === 'a cut last batch') await produce(client, 'orders', 0, batchOf(['c']))
       await stop()
       damage(join(directory, 'logs', 'orders-0', segments().at(-1)!))
       await start()
@@ -145,6 +143,73 @@ describe('broker: a directory', () => {
     expect(cluster.logStartOffset('orders', 0)).to.equal(logStart)
     expect(cluster.highWatermark('orders', 0)).to.equal(40)
     expect(values()).to.have.length(40 - logStart)
+  })
+
+  describe('that lost files, or parts of them', () => {
+    /** Three segments or more, of 100 records. */
+    async function fill(policy = 'delete'): Promise<string[]> {
+      await restart({ retentionBytes: 64 * 1024 })
+      cluster.createTopic('orders', { partitions: 1, config: new Map([['cleanup.policy', policy]]) })
+      for (let round = 0; round < 10; round++) {
+        const values = Array.from({ length: 10 }, (_, at) => ({
+          key: Buffer.from(`${round}`),
+          value: Buffer.alloc(100, `${at}`)
+        }))
+        await produce(client, 'orders', 0, batchOf(values))
+      }
+      await stop()
+      expect(segments().length).to.be.at.least(3)
+      return segments().map(name => join(directory, 'logs', 'orders-0', name))
+    }
+    const firstOf = (path: string): number => Number(path.slice(-24, -4))
+    async function warnings(): Promise<string[]> {
+      const lines: string[] = []
+      await start({ retentionBytes: 64 * 1024, warn: line => void lines.push(line) })
+      return lines
+    }
+    const missing = (from: number, to: number): string =>
+      `offsets ${from} to ${to} of orders/0 are missing: a file of the log is gone, or was cut; they are lost`
+
+    it('says at the start which offsets a file had that is gone', async () => {
+      const [first, second, third] = await fill()
+      rmSync(second!)
+      expect(await warnings()).to.deep.equal([missing(firstOf(second!), firstOf(third!) - 1)])
+      await stop()
+      rmSync(first!)
+      expect(await warnings()).to.deep.equal([missing(0, firstOf(third!) - 1)])
+      expect(values()).to.have.length(100 - firstOf(third!))
+    })
+
+    it('says at the start which offsets a file had that was cut, and uses none of them again', async () => {
+      const files = await fill()
+      const last = files.at(-1)!
+      truncateSync(last, 0)
+      expect(await warnings()).to.deep.equal([missing(firstOf(last), 99)])
+      expect((await produce(client, 'orders', 0, batchOf(['next']))).baseOffset).to.equal(100)
+      expect(values().at(-1)).to.equal('next')
+    })
+
+    it('says so of a batch that was acknowledged and is cut in the middle', async () => {
+      cluster.createTopic('orders', { partitions: 1 })
+      for (const value of ['a', 'b', 'c']) await produce(client, 'orders', 0, batchOf([value]))
+      await stop()
+      truncateSync(join(directory, 'logs', 'orders-0', segments().at(-1)!), 2 * batchOf(['a']).length + 64)
+      expect(await warnings()).to.deep.equal([missing(2, 2)])
+      expect(values()).to.deep.equal(['a', 'b'])
+      expect((await produce(client, 'orders', 0, batchOf(['d']))).baseOffset).to.equal(3)
+    })
+
+    it('says so when all are gone', async () => {
+      for (const file of await fill()) rmSync(file)
+      expect(await warnings()).to.deep.equal([missing(0, 99)])
+      expect((await produce(client, 'orders', 0, batchOf(['next']))).baseOffset).to.equal(100)
+    })
+
+    it('says nothing of what compaction left out', async () => {
+      const [, second] = await fill('compact')
+      rmSync(second!)
+      expect(await warnings()).to.deep.equal([])
+    })
   })
 
   it('removes the files of a deleted topic', async () => {

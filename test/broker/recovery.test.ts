@@ -27,6 +27,8 @@ function recover(stored: Buffer, baseOffset = 0): Found {
   const open = (base: number) => (base === baseOffset ? bytes : new MemoryBytes(0))
   const log = new PartitionLog({ open, segmentBytes: 1_000_000, rollsAtGaps: true })
   log.recover({
+    isCompacted: false,
+    missing: () => undefined,
     baseOffsets: [baseOffset],
     logStartOffset: baseOffset,
     newestEpoch: NEWEST_EPOCH,

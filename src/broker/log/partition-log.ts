@@ -19,9 +19,15 @@ export interface Recovery {
   /** Of the segments, oldest first. */
   readonly baseOffsets: readonly number[]
   readonly logStartOffset: number
+  /** Behind the last record that there was for certain; absent: not known. */
+  readonly endOffset?: number | undefined
+  /** Compaction leaves gaps between the offsets. */
+  readonly isCompacted: boolean
   readonly newestEpoch: number
   /** Called for bytes that cannot be read. */
   readonly damaged: (range: DamagedRange, baseOffset: number, bytes: Buffer) => void
+  /** Called for offsets that no file has. @param toOffset the first one behind them */
+  readonly missing: (fromOffset: number, toOffset: number) => void
 }
 
 /** Bytes of the log, cut anywhere; empty when the limit does not let the first batch through. */
@@ -192,7 +198,8 @@ export class PartitionLog {
   }
 
   /** Takes over segments found on disk, oldest first, rebuilding what their headers tell. */
-  recover({ baseOffsets, logStartOffset, newestEpoch, damaged }: Recovery): void {
+  recover({ baseOffsets, logStartOffset, endOffset = 0, isCompacted, newestEpoch, damaged, missing }: Recovery): void {
+    let expected = logStartOffset
     for (const [index, baseOffset] of baseOffsets.entries()) {
       const segment = new Segment(baseOffset, this.#options.open(baseOffset, 0))
       const isLast = index === baseOffsets.length - 1
@@ -201,9 +208,15 @@ export class PartitionLog {
       segment.close()
       this.#segments.push(segment)
       this.#sizeBytes += segment.sizeBytes
+      if (baseOffset > expected && !isCompacted) missing(expected, baseOffset)
+      expected = Math.max(expected, segment.nextOffset)
     }
     this.producers.forgetAllButLast()
     this.#logStartOffset = Math.max(logStartOffset, this.#segments[0]?.baseOffset ?? 0)
+    if (endOffset <= expected) return
+    missing(expected, endOffset)
+    // Their offsets are not used again: who has read so far would not see what comes under them.
+    this.#roll(endOffset)
   }
 
   close(): void {

@@ -74,9 +74,10 @@ function parseSetting(entry: unknown, where: string): readonly [string, string] 
 
 function parsePartition(partition: unknown, where: string): TopicDescription['partitions'][number] {
   require(isFields(partition), `${where} must be an object`)
-  const { replicas, leaderEpoch, logStartOffset } = partition
+  const { replicas, leaderEpoch, logStartOffset, endOffset } = partition
   require(isCountArray(replicas), `${where}.replicas must be a list of node ids`)
   require(isCount(leaderEpoch) && leaderEpoch < 2 ** 31 - 1, `${where}.leaderEpoch must be a whole number`)
   require(isCount(logStartOffset), `${where}.logStartOffset must be a whole number`)
-  return { replicas, leaderEpoch, logStartOffset }
+  require(endOffset === undefined || isCount(endOffset), `${where}.endOffset must be a whole number`)
+  return { replicas, leaderEpoch, logStartOffset, ...(endOffset !== undefined && { endOffset }) }
 }

@@ -25,13 +25,15 @@ export interface PartitionDescription {
   readonly replicas: readonly number[]
   readonly leaderEpoch: number
   readonly logStartOffset: number
+  /** Behind the last record when this was stored. Absent for a new partition, and in directories written before it was stored. */
+  readonly endOffset?: number | undefined
 }
 
 export interface TopicTableOptions {
   readonly openLog: (
     topic: string,
     partition: number,
-    description: PartitionDescription,
+    description: PartitionDescription & { readonly isCompacted: boolean },
     isNew: boolean
   ) => PartitionLog
   readonly removeLog: (topic: string, partition: number, log: PartitionLog) => void
@@ -110,7 +112,8 @@ export class TopicTable {
   addPartition(topic: Topic, description: PartitionDescription, isNew: boolean): Partition {
     const index = topic.partitions.length
     const { replicas, leaderEpoch } = description
-    const log = this.#options.openLog(topic.name, index, description, isNew)
+    const { isCompacted } = topic.config
+    const log = this.#options.openLog(topic.name, index, { ...description, isCompacted }, isNew)
     const partition = new Partition(topic.name, index, replicas, leaderEpoch, log)
     topic.partitions.push(partition)
     this.#partitionCount++
@@ -136,7 +139,8 @@ export class TopicTable {
       partitions: topic.partitions.map(({ replicas, leaderEpoch, log }) => ({
         replicas,
         leaderEpoch,
-        logStartOffset: log.logStartOffset
+        logStartOffset: log.logStartOffset,
+        endOffset: log.highWatermark
       }))
     }))
   }
