@@ -2,8 +2,9 @@ import type { TopicPartition } from '../model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
+import { CommitLookUp } from './commit-look-up.js'
 import type { Demand } from './demand.js'
-import { GroupMember } from './group-member.js'
+import { type AssignedToMember, GroupMember } from './group-member.js'
 import { HandOvers } from './hand-overs.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
@@ -11,14 +12,20 @@ import type { GroupMessage } from './messages.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
+import { lookUpPartitions } from './partition-counts.js'
 import { lookForForbidden, Refusals } from './refusals.js'
 import type { ConsumerSettings } from './settings.js'
-import { TopicConsumer } from './topic-consumer.js'
+import { decisionOn } from './start-messages.js'
+import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
+import { TopicStart } from './topic-start.js'
 
 /** How often a topic that is given up looks whether all messages are acknowledged. */
 const SAFE_CHECK_MS = 100
 /** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
 const COMMIT_SHARE_OF_REBALANCE = 0.5
+
+/** When joining takes longer, it is looked up whether the group has begun to read before, so that clients need not wait. */
+const SLOW_JOIN_MS = 2_000
 
 /** What is refused when the group is; no topic has this name. */
 const GROUP = ''
@@ -39,10 +46,13 @@ export interface GroupConsumerOptions {
 
 interface Topic {
   readonly consumer: TopicConsumer
+  readonly start: TopicStart
   /** Brokers do not show its partitions to this process. */
   refusal: Failure | undefined
   askedAt: number
   timer: Timer | undefined
+  /** Until it begins: what is done when that takes long. */
+  beginTimer: Timer | undefined
 }
 
 /**
@@ -67,8 +77,9 @@ export class GroupConsumer {
       ...settings,
       hands,
       instanceId: settings.instanceId ?? null,
-      onAssigned: (partitions, isNext) => this.#assigned(partitions, isNext),
-      onLost: () => this.#assigned([], false),
+      begun: topic => this.#topics.get(topic)?.start.excludesLatest === true,
+      onAssigned: assigned => this.#assigned(assigned),
+      onLost: () => this.#assigned({ partitions: [], isNext: false, topics: new Set(), starts: undefined }),
       onRebalance: (cause, ready) => this.#handOver(cause === 'others' ? settings.handOverMs : 0, ready),
       onRefused: failure => this.#refuseWaiting(failure)
     })
@@ -116,8 +127,10 @@ export class GroupConsumer {
 
   /** After a bug: answers all requests that wait, and leaves the group without committing. */
   abandon(failure: Failure): void {
-    for (const { consumer, timer } of this.#topics.values()) {
+    for (const { consumer, start, timer, beginTimer } of this.#topics.values()) {
       timer?.cancel()
+      beginTimer?.cancel()
+      start.stop()
       consumer.stop(failure)
     }
     this.#topics.clear()
@@ -155,40 +168,60 @@ export class GroupConsumer {
 
   #add(name: string): Topic {
     const { hands, settings, deadlines, tell } = this.#options
+    const start = new TopicStart(settings.start, new CommitLookUp(hands, name, settings.retryBackoffMs))
     const consumer = new TopicConsumer({
       topic: name,
       groupId: hands.groupId,
       metrics: hands.metrics,
       deadlines,
+      start,
       maxWaitingRequests: settings.maxWaitingRequests,
-      createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, demand),
+      createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
       ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
       ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
       giveBackAll: records => tell({ type: 'giveBackAll', topic: name, records })
     })
-    const topic: Topic = { consumer, refusal: undefined, askedAt: hands.clock(), timer: undefined }
+    const rest = { refusal: undefined, askedAt: hands.clock(), timer: undefined, beginTimer: undefined }
+    const topic: Topic = { consumer, start, ...rest }
     this.#topics.set(name, topic)
+    topic.beginTimer = hands.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.release()))
+    // Joining may take seconds, in which the topic may be created.
+    if (settings.start === 'latest') this.#noteMissing(name, start)
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
     this.#member.subscribe([...this.#topics.keys()])
     return topic
   }
 
-  #createPartition(topicPartition: TopicPartition, demand: Demand): PartitionConsumer {
+  #noteMissing(name: string, start: TopicStart): void {
+    lookUpPartitions(
+      (...question) => this.#options.hands.ask('fetchTopicMetadata', ...question),
+      [name],
+      (found, unclear) => {
+        if (found?.(name).length === 0 && unclear.length === 0) start.missing()
+      }
+    )
+  }
+
+  #createPartition(topicPartition: TopicPartition, { start, consumer }: Topic, demand: Demand): PartitionConsumer {
     const { hands, settings, batches } = this.#options
     return new PartitionConsumer({
       ...settings,
       topicPartition,
       hands,
       batches,
+      start: onStart => start.find(topicPartition.partition, onStart),
       tracker: settings,
       submit: source => this.#committer.submit(topicPartition, source),
       demand,
       onRefused: failure => this.#refuseTopic(topicPartition.topic, failure),
-      onSettled: () => this.#handOvers.check()
+      onSettled: () => {
+        this.#handOvers.check()
+        consumer.beginIfFixed()
+      }
     })
   }
 
-  #assigned(partitions: readonly TopicPartition[], isNext: boolean): void {
+  #assigned({ partitions, isNext, topics, starts }: AssignedToMember): void {
     const byTopic = new Map([...this.#topics.keys()].map(name => [name, [] as number[]]))
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
     for (const [name, topic] of this.#topics) {
@@ -200,9 +233,11 @@ export class GroupConsumer {
         if (!kept.has(partition)) this.#committer.drop({ topic: name, partition })
       }
       if (!isNext) consumer.assign([])
+      topic.start.decided(decisionOn(starts, name))
       consumer.assign(assigned)
       if (this.#member.isStable && !this.#stopping) consumer.resume()
       else consumer.pause()
+      if (topics.has(name)) this.#begin(topic, assigned.length > 0 || decisionOn(starts, name) !== undefined)
     }
     this.#committer.resume()
     if (!this.#member.isStable) return
@@ -214,6 +249,17 @@ export class GroupConsumer {
       if (!topic || topic.consumer.partitions.length > 0) return
       topic.refusal = failure
       this.#refuseTopic(name, failure)
+    })
+  }
+
+  /** @param isDecided not: brokers do not tell of the topic, or another client assigns, so that partitions may come yet */
+  #begin(topic: Topic, isDecided: boolean): void {
+    const { consumer, start } = topic
+    if (isDecided) consumer.beginIfFixed()
+    topic.beginTimer?.cancel()
+    if (start.isBegun) return
+    topic.beginTimer = this.#options.hands.after(LONGEST_HOLD_MS, () => {
+      if (this.#member.isStable && !this.#stopping) consumer.begin()
     })
   }
 
@@ -306,6 +352,8 @@ export class GroupConsumer {
   #remove(name: string, topic: Topic): void {
     for (const partition of topic.consumer.partitions) this.#committer.drop({ topic: name, partition })
     topic.timer?.cancel()
+    topic.beginTimer?.cancel()
+    topic.start.stop()
     topic.consumer.stop(SHUTTING_DOWN)
     this.#topics.delete(name)
     this.#refusals.forget(name)
@@ -317,8 +365,9 @@ export class GroupConsumer {
       return
     }
     this.#stopping = true
-    for (const { consumer, timer } of this.#topics.values()) {
+    for (const { consumer, timer, beginTimer } of this.#topics.values()) {
       timer?.cancel()
+      beginTimer?.cancel()
       consumer.refuseWaiting(SHUTTING_DOWN)
     }
     this.#handOver(graceMs, () => this.#leaveForGood(onStopped))

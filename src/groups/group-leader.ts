@@ -1,7 +1,9 @@
-import { decodeSubscription, encodeAssignment } from '../wire/protocol/consumer-protocol.js'
+import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../wire/protocol/consumer-protocol.js'
+import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
+import { decodeBegun, encodeStarts, type GroupStarts } from './start-messages.js'
 
 /** A member as the coordinator describes it to the leader. */
 export interface JoinedMember {
@@ -19,9 +21,16 @@ export interface Assignment {
 /** How soon topics are looked up again of which brokers could not tell anything. */
 const UNCLEAR_CHECK_MS = 1_000
 
+/** A member, and what it has told. */
+interface Subscription extends Subscriber {
+  /** Topics that the member has begun to read. */
+  readonly begun: readonly string[]
+}
+
 /** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
 export class GroupLeader {
   readonly #hands: GroupHands
+  readonly #start: 'latest' | 'earliest'
   /** How many partitions the topics of the group had when they were assigned. */
   #counts: ReadonlyMap<string, number> = new Map()
   /** Of them, those whose partitions brokers could not tell; they keep the ones they had. */
@@ -29,22 +38,43 @@ export class GroupLeader {
   #watch: Timer | undefined
   #recheck: Timer | undefined
 
-  constructor(hands: GroupHands) {
+  /** @param start where this process begins without a committed offset */
+  constructor(hands: GroupHands, start: 'latest' | 'earliest') {
     this.#hands = hands
+    this.#start = start
   }
 
-  /** Calls back with the assignments of all members, or with `undefined` when no broker tells about the topics. */
-  assign(members: readonly JoinedMember[], onAssigned: (assignments: readonly Assignment[] | undefined) => void): void {
-    const subscribers = members.map(member => ({ ...member, topics: topicsOf(member.metadata) }))
+  /**
+   * Calls back with the assignments of all members, or with `undefined` when no broker tells about the topics.
+   *
+   * @param begun whether a member of this process has begun to read a topic, since it joined too
+   */
+  assign(
+    members: readonly JoinedMember[],
+    begun: (topic: string) => boolean,
+    onAssigned: (assignments: readonly Assignment[] | undefined) => void
+  ): void {
+    const subscribers = members.map(subscriptionOf)
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    this.#lookUp(topics, (found, unclear) => {
+    this.#lookUp(topics, (found, unclear, idOf) => {
       const before = this.#counts
       const isUnclear = new Set(unclear)
       const partitionsOf: PartitionsOf | undefined =
         found && (topic => (isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found(topic)))
-      if (partitionsOf) this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
+      if (!partitionsOf) {
+        onAssigned(undefined)
+        return
+      }
+      this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
-      onAssigned(partitionsOf && encodeAll(subscribers, partitionsOf))
+      const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
+      const first = topics
+        .filter(topic => !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0)
+        .map((topic): FirstAssigned => ({ topic, topicId: idOf(topic), partitions: partitionsOf(topic) }))
+      const decided = ({ undecided, ends }: GroupStarts): void =>
+        onAssigned(encodeAll(subscribers, partitionsOf, { undecided: new Set([...undecided, ...unclear]), ends }))
+      if (this.#start === 'latest') decideStarts(this.#hands, first, decided)
+      else decided({ undecided: new Set(first.map(({ topic }) => topic)), ends: new Map() })
     })
   }
 
@@ -87,16 +117,24 @@ export class GroupLeader {
 const firstOf = (count: number): readonly number[] => Array.from({ length: count }, (_, partition) => partition)
 
 /** Members of other clients may send what cannot be read; they get nothing, and the others are assigned all the same. */
-function topicsOf(metadata: Buffer): readonly string[] {
+function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subscription {
+  let topics: readonly string[] = []
+  let begun: readonly string[] = []
   try {
-    return decodeSubscription(metadata)
+    topics = decodeSubscription(metadata)
+    begun = decodeBegun(userDataOfSubscription(metadata), topics)
   } catch {
-    return []
+    // What could be read counts.
   }
+  return { memberId, instanceId, topics, begun }
 }
 
-const encodeAll = (subscribers: readonly Subscriber[], partitionsOf: PartitionsOf): readonly Assignment[] =>
+const encodeAll = (
+  subscribers: readonly Subscriber[],
+  partitionsOf: PartitionsOf,
+  starts: GroupStarts
+): readonly Assignment[] =>
   Array.from(assignRanges(subscribers, partitionsOf), ([memberId, partitions]) => ({
     memberId,
-    assignment: encodeAssignment(partitions)
+    assignment: encodeAssignment(partitions, encodeStarts(starts, partitions))
   }))

@@ -2,10 +2,11 @@ import { type TopicPartition, topicPartitionKey } from '../model.js'
 import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
 import type { Failure, GroupMembership } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
-import { decodeAssignment, encodeSubscription } from '../wire/protocol/consumer-protocol.js'
+import { decodeAssignment, encodeSubscription, userDataOfAssignment } from '../wire/protocol/consumer-protocol.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupHands, Timer } from './hands.js'
 import { Heartbeats } from './heartbeats.js'
+import { decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
 
 /** The only way of assigning that every client knows. */
 const PROTOCOL = 'range'
@@ -23,13 +24,11 @@ export interface GroupMemberOptions {
   readonly heartbeatIntervalMs: number
   readonly rebalanceTimeoutMs: number
   readonly retryBackoffMs: number
-  /**
-   * The partitions of a new generation.
-   *
-   * @param isNext it follows the last generation of the member immediately: no other member has read in between what the
-   *   member keeps
-   */
-  readonly onAssigned: (partitions: readonly TopicPartition[], isNext: boolean) => void
+  /** Where this process begins without a committed offset. */
+  readonly start: 'latest' | 'earliest'
+  /** Whether the member has begun to read a topic, which it tells the leader. */
+  readonly begun: (topic: string) => boolean
+  readonly onAssigned: (assigned: AssignedToMember) => void
   /** The member is not in the group any more, and others may read its partitions. */
   readonly onLost: () => void
   /** The member is about to join again: to be called back once it has committed what others will go on from. */
@@ -44,6 +43,17 @@ export interface GroupMemberOptions {
  * `pausing`: after a failure, before the next attempt to join.
  */
 type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'handingOver' | 'pausing'
+
+/** What a member is told in a new generation. */
+export interface AssignedToMember {
+  readonly partitions: readonly TopicPartition[]
+  /** It follows the last generation of the member immediately: no other member has read in between what the member keeps. */
+  readonly isNext: boolean
+  /** Topics for which the member has joined. */
+  readonly topics: ReadonlySet<string>
+  /** `undefined`: the leader is of another client. */
+  readonly starts: GroupStarts | undefined
+}
 
 interface Generation {
   readonly id: number
@@ -80,7 +90,7 @@ export class GroupMember {
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
-    this.#leader = new GroupLeader(options.hands)
+    this.#leader = new GroupLeader(options.hands, options.start)
     this.#heartbeats = new Heartbeats({
       ...options,
       onRebalance: () => this.#handOver('others'),
@@ -159,12 +169,17 @@ export class GroupMember {
       instanceId,
       sessionTimeoutMs,
       rebalanceTimeoutMs,
-      protocols: [{ name: PROTOCOL, metadata: encodeSubscription(this.#joinedTopics) }],
+      protocols: [{ name: PROTOCOL, metadata: this.#subscription() }],
       timeoutMs: 2 * rebalanceTimeoutMs
     }
     hands.ask('joinGroup', request, result => {
       if (attempt === this.#attempt) this.#joined(result)
     })
+  }
+
+  #subscription(): Buffer {
+    const topics = this.#joinedTopics
+    return encodeSubscription(topics, encodeBegun(topics, this.#options.begun))
   }
 
   #identity() {
@@ -212,7 +227,7 @@ export class GroupMember {
 
   #assign(members: readonly JoinedMember[]): void {
     const attempt = this.#attempt
-    this.#leader.assign(members, assignments => {
+    this.#leader.assign(members, this.#options.begun, assignments => {
       if (attempt !== this.#attempt) return
       if (!assignments) this.#joinAfter(this.#options.retryBackoffMs)
       else {
@@ -242,27 +257,27 @@ export class GroupMember {
     else if (result.type === 'failed') {
       if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#joinSoon()
       else this.#excluded(result.errorCode)
-    } else this.#stable(this.#partitionsOf(result.assignment))
+    } else this.#stable(...this.#assignmentOf(result.assignment))
   }
 
   /** The leader may be another client, with a mistake in it. */
-  #partitionsOf(assignment: Buffer): readonly TopicPartition[] {
+  #assignmentOf(assignment: Buffer): [readonly TopicPartition[], GroupStarts | undefined] {
     try {
-      return possible(decodeAssignment(assignment))
+      return [possible(decodeAssignment(assignment)), startsIn(assignment)]
     } catch (error) {
       this.#options.hands.log.error({ err: error }, 'the assignment of the leader cannot be read')
-      return []
+      return [[], undefined]
     }
   }
 
-  #stable(partitions: readonly TopicPartition[]): void {
+  #stable(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
     const { onAssigned } = this.#options
     const isNext = this.#lastStable !== undefined && isSameOrNext(this.#generation!.id, this.#lastStable.id)
     this.#phase = 'stable'
     this.#stableSince = this.#options.hands.clock()
     this.#lastStable = this.#generation
     this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id })
-    onAssigned(partitions, isNext)
+    onAssigned({ partitions, isNext, topics: new Set(this.#joinedTopics), starts })
     this.#joinAgainIfChanged()
   }
 
@@ -329,6 +344,15 @@ export class GroupMember {
     this.#pause = undefined
     this.#heartbeats.stop()
     this.#leader.stop()
+  }
+}
+
+/** User data of other clients need not be readable. */
+function startsIn(assignment: Buffer): GroupStarts | undefined {
+  try {
+    return decodeStarts(userDataOfAssignment(assignment))
+  } catch {
+    return undefined
   }
 }
 

@@ -22,6 +22,8 @@ export interface PositionSource {
   readonly position: TrackedPosition
   /** The topic in whose log the position is; absent: not known. */
   readonly topicId?: string | undefined
+  /** Kafka has taken a commit of the partition, or has refused it. */
+  readonly answered?: () => void
 }
 
 interface Submitted {
@@ -236,7 +238,10 @@ export class OffsetCommitter {
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
       this.#keep(key, submitted)
       this.#nextAt = hands.clock() + retryBackoffMs
-    } else if (result.type === 'success') this.#forgetRefusal(key, submitted.topicPartition)
+    } else if (result.type === 'success') {
+      this.#forgetRefusal(key, submitted.topicPartition)
+      submitted.source.answered?.()
+    }
     // By a commit in no member's name, which a coordinator takes from a group without members only.
     else if (result.type === 'superseded') this.#delay(key, submitted, retryBackoffMs, true)
     else this.#wasRefused(key, submitted, result)

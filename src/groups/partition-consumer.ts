@@ -8,6 +8,7 @@ import { LogReader } from './log-reader.js'
 import type { PositionSource } from './offset-committer.js'
 import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
+import type { FindStart } from './topic-start.js'
 
 /** Pauses until a message is tried again that could not be read once more: others that are due go first. */
 const RETRY_PAUSES = 10
@@ -16,7 +17,8 @@ export interface PartitionConsumerOptions {
   readonly topicPartition: TopicPartition
   readonly hands: GroupHands
   readonly batches: HeldBatches
-  readonly start: 'latest' | 'earliest'
+  /** Where to begin without a committed offset. */
+  readonly start: FindStart
   readonly tracker: OffsetTrackerOptions
   readonly maxPendingMessages: number
   readonly retryBackoffMs: number
@@ -25,7 +27,7 @@ export interface PartitionConsumerOptions {
   readonly demand: Demand
   /** The group may not read; it is tried again while messages are wanted. */
   readonly onRefused: (failure: Failure) => void
-  /** The number of messages that wait for an acknowledgement may be smaller than before. */
+  /** The number of messages that wait for an acknowledgement may be smaller than before, or the start is fixed now. */
   readonly onSettled: () => void
 }
 
@@ -56,13 +58,14 @@ export class PartitionConsumer {
   #isWanted = false
   #timer: Timer | undefined
   #isStopped = false
+  #isStartFixed = false
 
   constructor(options: PartitionConsumerOptions) {
     this.#options = options
     const { topic, partition } = options.topicPartition
     this.#name = topicPartitionKey(topic, partition)
     const hands = { ...options.hands, ask: this.#ask }
-    const finder = new PositionFinder({ ...options, hands })
+    const finder = new PositionFinder({ ...options, hands, onEarliest: () => this.#startIsFixed() })
     this.#finder = finder
     const beginAnew = (position: TrackedPosition): void => {
       this.#begin(position)
@@ -81,8 +84,19 @@ export class PartitionConsumer {
     })
     finder.findStart((position, isNew) => {
       if (isNew) beginAnew(position)
-      else this.#begin(position)
+      else {
+        this.#begin(position)
+        this.#startIsFixed()
+      }
     })
+  }
+
+  /**
+   * Where the group begins does not change any more, whatever becomes of this process: an offset is committed, its commit was
+   * refused, or the group begins at the earliest record.
+   */
+  get isStartFixed(): boolean {
+    return this.#isStartFixed
   }
 
   get partition(): number {
@@ -172,7 +186,7 @@ export class PartitionConsumer {
   #begin(position: TrackedPosition): void {
     const tracker = new OffsetTracker(position, this.#options.tracker)
     this.#tracker = tracker
-    this.#source = sourceOf(tracker, this.#finder)
+    this.#source = this.#sourceOf(tracker)
     this.#staged = undefined
     this.#givenBack = []
     this.#reader.begin(tracker)
@@ -291,25 +305,28 @@ export class PartitionConsumer {
     this.#options.submit(this.#source!)
   }
 
+  /** A position that was found in another incarnation of the topic has another tracker. */
+  #sourceOf(tracker: OffsetTracker): PositionSource {
+    return {
+      topicId: this.#finder.topicId,
+      get position() {
+        return tracker.position
+      },
+      answered: () => this.#startIsFixed()
+    }
+  }
+
+  #startIsFixed(): void {
+    if (this.#isStartFixed) return
+    this.#isStartFixed = true
+    this.#options.onSettled()
+  }
+
   /** Asks the Router; an answer that comes after the end is dropped. */
   readonly #ask: GroupHands['ask'] = (kind, request, onResult) => {
     if (this.#isStopped) return
     this.#options.hands.ask(kind, request, result => {
       if (!this.#isStopped) onResult(result)
     })
-  }
-}
-
-/** @param finder knows the topic; a position that was found in another life of the topic has another tracker */
-const sourceOf = (tracker: OffsetTracker, finder: PositionFinder): PositionSource => {
-  let topicId = finder.topicId
-  return {
-    get position() {
-      return tracker.position
-    },
-    // At the start the id may come later than the position.
-    get topicId() {
-      return (topicId ??= finder.topicId)
-    }
   }
 }

@@ -8,8 +8,15 @@ const TIMEOUT_MS = 10_000
 /** The partitions of a topic; none when there is no such topic. */
 export type PartitionsOf = (topic: string) => readonly number[]
 
-/** @param unclear topics of which brokers cannot tell anything at the moment; they are without partitions */
-export type OnPartitions = (partitionsOf: PartitionsOf | undefined, unclear: readonly string[]) => void
+/**
+ * @param unclear topics of which brokers cannot tell anything at the moment; they are without partitions
+ * @param idOf the incarnation of a topic; `undefined`: brokers do not tell, or there is no such topic
+ */
+export type OnPartitions = (
+  partitionsOf: PartitionsOf | undefined,
+  unclear: readonly string[],
+  idOf: (topic: string) => string | undefined
+) => void
 
 type AskMetadata = (
   request: Omit<FetchTopicMetadata, 'type' | 'requester'>,
@@ -23,10 +30,11 @@ type AskMetadata = (
 export function lookUpPartitions(ask: AskMetadata, topics: readonly string[], onFound: OnPartitions): void {
   const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
   ask(request, result => {
-    if (result.type !== 'success') onFound(undefined, [])
+    if (result.type !== 'success') onFound(undefined, [], () => undefined)
     else {
       const unclear = topics.filter(topic => isUnclear(result.topics.get(topic)))
-      onFound(topic => partitionsIn(result.topics.get(topic)), unclear)
+      const idOf = (topic: string): string | undefined => result.topics.get(topic)?.topicId
+      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, idOf)
     }
   })
 }

@@ -1,16 +1,20 @@
 import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
-import type { Failure, FetchConsumerOffsetResult, OffsetType } from '../operations.js'
+import type { Failure, OffsetType } from '../operations.js'
+import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { isForbidden } from './refusals.js'
+import type { FindStart, Start } from './topic-start.js'
 import { UnknownPartition } from './unknown-partition.js'
 
 export interface PositionFinderOptions {
   readonly topicPartition: TopicPartition
   readonly hands: GroupHands
   /** Where to begin without a committed offset. */
-  readonly start: 'latest' | 'earliest'
+  readonly start: FindStart
+  /** The group begins at the earliest record, whenever that can be asked for: nothing has to be committed first. */
+  readonly onEarliest: () => void
   readonly retryBackoffMs: number
   /** Kafka's ACLs do not allow it. It is tried again. */
   readonly onRefused: (failure: Failure) => void
@@ -51,21 +55,52 @@ export class PositionFinder {
 
   /** Tries until it is known. `isNew`: the position is not committed yet. */
   findStart(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
-    // Nothing waits for the answer. Where it comes late, the topic that it tells of may be a later one than the position's.
-    this.#idOfTopic(topicId => (this.#topicId ??= topicId))
-    this.#findPosition(onFound)
+    const missing = (): void => {
+      this.#options.onEarliest()
+      this.#afterPause('unknownTopicOrPartition', () => this.findStart(onFound))
+    }
+    // The incarnation is known before the position, which is in its log or in that of a later one.
+    this.#idOfTopic((topicId, isThere) => {
+      this.#topicId = topicId
+      if (isThere) this.#findPosition(onFound, missing)
+      else missing()
+    })
   }
 
-  #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
+  #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void, onMissing: () => void): void {
     const { hands, topicPartition } = this.#options
     const request = { groupId: hands.groupId, topicPartition, ...AS_STORED }
+    const begin = (offset: Offset): void => onFound({ offset, metadata: '' }, true)
     hands.ask('fetchConsumerOffset', request, result => {
-      const start = this.#startOf(result)
       if (isForbidden(result)) this.#options.onRefused(result)
-      if (start === undefined) this.#again(() => this.#findPosition(onFound))
-      else if (typeof start === 'object') onFound(start, false)
-      else this.#bound(start, offset => onFound({ offset, metadata: '' }, true))
+      if (result.type === 'notFound') this.#findNewStart(begin, onMissing)
+      else if (result.type !== 'success') this.#again(() => this.#findPosition(onFound, onMissing))
+      else {
+        const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
+        if (offset >= 0) onFound({ offset, metadata, leaderEpoch }, false)
+        else this.#bound(offset === STORED_EARLIEST ? 'earliest' : 'latest', begin, onMissing)
+      }
     })
+  }
+
+  /** Where the group has no committed offset. */
+  #findNewStart(begin: (offset: Offset) => void, onMissing: () => void): void {
+    this.#options.start(start => {
+      if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
+      else if (start === 'earliest' || this.#isOfAnother(start)) {
+        this.#options.onEarliest()
+        this.#bound('earliest', begin, onMissing)
+      } else begin(start.offset)
+    })
+  }
+
+  /** While the end was asked for, requests may have been answered, and records written that the group is to be offered. */
+  #beginAtEnd(end: Offset, begin: (offset: Offset) => void, onMissing: () => void): void {
+    this.#options.start(start => (start === 'latest' ? begin(end) : this.#findNewStart(begin, onMissing)))
+  }
+
+  #isOfAnother(start: Start): boolean {
+    return typeof start === 'object' && lifeOfTopic(start.topicId, this.#topicId) === 'another'
   }
 
   /** @param hasRead the group has read up to the position, so it was in the log */
@@ -91,34 +126,34 @@ export class PositionFinder {
     })
   }
 
-  /** `undefined`: not known yet. */
-  #startOf(result: FetchConsumerOffsetResult): TrackedPosition | 'latest' | 'earliest' | undefined {
-    if (result.type === 'notFound') return this.#options.start
-    if (result.type !== 'success') return undefined
-    const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
-    if (offset >= 0) return { offset, metadata, leaderEpoch }
-    return offset === STORED_EARLIEST ? 'earliest' : 'latest'
-  }
-
   /** Tries until a broker has answered. A topic that does not exist now has no id. */
-  #idOfTopic(onKnown: (topicId: string | undefined) => void): void {
+  #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
     const { hands, topicPartition } = this.#options
     const { topic } = topicPartition
     hands.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
-      if (result.type === 'success') onKnown(result.topics.get(topic)?.topicId)
-      else this.#again(() => this.#idOfTopic(onKnown))
+      if (result.type !== 'success') this.#again(() => this.#idOfTopic(onKnown))
+      else {
+        const { topicId, errorCode } = result.topics.get(topic) ?? {}
+        onKnown(topicId, errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+      }
     })
   }
 
-  #bound(offsetType: OffsetType, onOffset: (offset: Offset) => void): void {
+  /** @param onMissing called when the partition does not exist; without it, the partition is looked for again */
+  #bound(offsetType: OffsetType, onOffset: (offset: Offset) => void, onMissing?: () => void): void {
     const { hands, topicPartition } = this.#options
     hands.ask('fetchOffset', { topicPartition, offsetType }, result => {
       if (result.type === 'success') onOffset(result.offset)
       else {
         if (isForbidden(result)) this.#options.onRefused(result)
-        hands.after(this.#unknown.pauseMs(result.type), () => this.#bound(offsetType, onOffset))
+        if (result.type === 'unknownTopicOrPartition' && onMissing) onMissing()
+        else this.#afterPause(result.type, () => this.#bound(offsetType, onOffset, onMissing))
       }
     })
+  }
+
+  #afterPause(type: string, attempt: () => void): void {
+    this.#options.hands.after(this.#unknown.pauseMs(type), attempt)
   }
 
   #again(attempt: () => void): void {

@@ -8,7 +8,7 @@ const section = z.strictObject({
     .enum(['latest', 'earliest'])
     .default('latest')
     .describe(
-      'Where a group begins to read a partition of which it has no committed offset. The offset is committed at once'
+      'Where a group begins to read a topic in which it has committed nothing. That is committed at once; partitions that come later are read from their beginning'
     ),
   subscriptionTimeoutMs: milliseconds
     .default(15_000)

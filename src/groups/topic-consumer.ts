@@ -6,8 +6,15 @@ import { ownFailure } from '../requests/failures.js'
 import type { ConsumedMessage, ConsumedMessages, MessageLimits, OfferedMessage } from './consume-result.js'
 import type { Demand } from './demand.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
+import type { TopicStart } from './topic-start.js'
 import { TurnOrder } from './turn-order.js'
 import type { WaitingRequest } from './waiting-request.js'
+
+/**
+ * How much longer than asked the first requests of a group wait, until it is fixed where the group begins. An answer promises
+ * that every record written after it is offered to the group.
+ */
+export const LONGEST_HOLD_MS = 5_000
 
 export interface TopicConsumerOptions {
   readonly topic: string
@@ -15,6 +22,7 @@ export interface TopicConsumerOptions {
   readonly deadlines: Deadlines
   readonly metrics: MetricsLogger
   readonly maxWaitingRequests: number
+  readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   /** Acknowledgement of messages, and their return, in a turn of the group's actor. */
   readonly ack: (partition: number, offset: Offset) => void
@@ -73,6 +81,7 @@ export class TopicConsumer {
       request.answer(ownFailure('overloaded', `too many requests wait (${limit})`, true))
       return
     }
+    if (!this.#options.start.isFixed) request.hold(LONGEST_HOLD_MS)
     this.#queue.push(request)
     this.#serve()
     if (!request.settled) deadlines.add(request)
@@ -129,6 +138,30 @@ export class TopicConsumer {
     this.#partitions.set(partition, consumer)
   }
 
+  /** Answers requests from now on, if where the group begins is fixed in all partitions. */
+  beginIfFixed(): void {
+    if (this.#isPaused || this.#options.start.isBegun) return
+    for (const partition of this.#partitions.values()) if (!partition.isStartFixed) return
+    this.begin()
+  }
+
+  /** Answers requests from now on. */
+  begin(): void {
+    this.#options.start.begin()
+    this.release()
+    this.#serve()
+  }
+
+  /** Tells requests whose time is over that there is nothing yet, from now on. */
+  release(): void {
+    const { deadlines } = this.#options
+    for (const request of this.#queue) {
+      deadlines.remove(request)
+      request.release()
+      if (!request.settled) deadlines.add(request)
+    }
+  }
+
   /** Offers nothing. Requests wait, and acknowledgements are taken. */
   pause(): void {
     this.#isPaused = true
@@ -169,7 +202,7 @@ export class TopicConsumer {
   }
 
   #serve(): void {
-    if (this.#isServing || this.#isPaused) return
+    if (this.#isServing || this.#isPaused || !this.#options.start.isBegun) return
     this.#isServing = true
     for (let request = this.#first(); request; request = this.#first()) {
       // All of them, so that a partition that has much to offer does not keep the others from fetching.

@@ -1,5 +1,7 @@
 import type { Requester } from '../actor/requester.js'
 import type { Due } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import type { Failure } from '../operations.js'
 import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'
 
 /** Why no broker can be reached, if none can. */
@@ -7,7 +9,7 @@ export type AwayBecause = () => Error | undefined
 
 /** A client waits for a message of a topic, or for several. It gets exactly one answer. */
 export class WaitingRequest implements Due {
-  readonly deadlineAt: number
+  deadlineAt: number
   /** `undefined`: it is answered with one message, otherwise with as many as there are within these limits. */
   readonly limits: MessageLimits | undefined
   readonly #requester: Requester<ConsumeResult | ConsumeManyResult>
@@ -15,6 +17,7 @@ export class WaitingRequest implements Due {
   next: Due | undefined
   previous: Due | undefined
   settled = false
+  #heldMs = 0
 
   constructor(deadlineAt: number, requester: Requester<ConsumeResult>, limits?: undefined, awayBecause?: AwayBecause)
   constructor(
@@ -45,7 +48,19 @@ export class WaitingRequest implements Due {
 
   onDue(): void {
     const reason = this.#awayBecause()?.message
-    this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
+    if (this.#heldMs > 0) this.answer(notBegun(reason))
+    else this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
+  }
+
+  /** It may not be answered `timedOut` until it is released; it fails when that takes `graceMs` longer than it waits. */
+  hold(graceMs: number): void {
+    this.deadlineAt += graceMs
+    this.#heldMs += graceMs
+  }
+
+  release(): void {
+    this.deadlineAt -= this.#heldMs
+    this.#heldMs = 0
   }
 
   /** Its client went away; nothing is answered any more. */
@@ -53,3 +68,6 @@ export class WaitingRequest implements Due {
     this.settled = true
   }
 }
+
+const notBegun = (reason = 'joining it takes long'): Failure =>
+  ownFailure('timedOut', `the group has not begun to read the topic yet: ${reason}`, true)

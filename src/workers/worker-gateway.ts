@@ -12,6 +12,7 @@ import type {
   NoMessage
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
+import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
 import { shortened } from '../printable.js'
 import { ownFailure } from '../requests/failures.js'
 import {
@@ -33,6 +34,9 @@ const ACK_TIMEOUT_MS = 10_000
 const MARGIN_MS = 500
 /** Time limit of what the owner is told, for which no client waits. */
 const TELL_TIMEOUT_MS = 10_000
+
+/** Not `timedOut`, which would promise that the group is offered what is written from now on. */
+const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
 type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
 
@@ -126,10 +130,13 @@ class OtherOwners {
       reply(result)
     }
     const withdraw = (): void => this.#tell(asked.groupId, 'cancel', { id })
-    const late = setTimeout(() => {
-      end({ type: 'timedOut' })
-      withdraw()
-    }, timeoutMs + MARGIN_MS)
+    const late = setTimeout(
+      () => {
+        end(AWAY)
+        withdraw()
+      },
+      timeoutMs + LONGEST_HOLD_MS + MARGIN_MS
+    )
     const ask = async (): Promise<void> => {
       const body: AskedOfOwner = { ...asked, id, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) }
       try {
@@ -141,7 +148,7 @@ class OtherOwners {
         if (isOver) return
         if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, asked.groupId), true))
         else if (performance.now() + RETRY_MS < endsAt) setTimeout(() => isOver || void ask(), RETRY_MS)
-        else end({ type: 'timedOut' })
+        else end(AWAY)
       }
     }
     void ask()

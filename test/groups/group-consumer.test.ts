@@ -257,7 +257,8 @@ describe('a group, as one process takes part in it', () => {
     first.ack()
     harness.world.pass(1_000)
     expect(harness.world.committed!.offset).to.equal(2)
-    expect(harness.world.newly('fetchConsumerOffset')).to.equal(1)
+    // The leader asks before it assigns the partition, and the member before it reads it: both once.
+    expect(harness.world.newly('fetchConsumerOffset')).to.equal(2)
   })
 
   it('starts from the committed offset when a generation was missed: others may have read in between', () => {

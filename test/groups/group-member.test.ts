@@ -16,7 +16,9 @@ class MemberHarness {
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: 60_000,
     retryBackoffMs: 100,
-    onAssigned: (partitions, isNext) => this.assigned.push({ partitions, isNext }),
+    start: 'latest',
+    begun: () => false,
+    onAssigned: ({ partitions, isNext }) => void this.assigned.push({ partitions, isNext }),
     onLost: () => this.lost++,
     onRebalance: (_cause, ready) => ready(),
     onRefused: () => {}

@@ -41,10 +41,13 @@ class CountedGroups {
     return this.asked.get(type) ?? 0
   }
 
-  /** Each of so many groups asks once, and is told that there is nothing. */
-  async wait(groups: number, timeoutMs: number): Promise<void> {
+  /** Each of so many groups asks once, and is told that there is nothing, or that it could not be joined in time. */
+  async wait(groups: number, timeoutMs: number, unjoined = 0): Promise<void> {
     const polls = Array.from({ length: groups }, (_, at) => this.groups.consume(`g${at}`, TOPIC, timeoutMs))
-    expect((await Promise.all(polls)).map(({ type }) => type)).to.deep.equal(polls.map(() => 'timedOut'))
+    const types = (await Promise.all(polls)).map(({ type }) => type)
+    const failed = types.filter(type => type === 'failed').length
+    expect(failed).to.be.at.most(unjoined)
+    expect(types.filter(type => type === 'timedOut')).to.have.lengthOf(groups - failed)
   }
 
   /** Until a group reads so many partitions: each has been asked for by then. */
@@ -89,7 +92,7 @@ describe('groups without messages', function () {
     counted = new CountedGroups(router)
     await counted.reads(partitions)
     // A new group begins at the end of the log, and commits where that was.
-    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 300)
+    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 3_000)
     expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
     const fetched = counted.count('fetchData')
     const polls = Array.from({ length: groups }, (_, at) => counted.groups.consume(`g${at}`, TOPIC, 10_000))
@@ -104,11 +107,12 @@ describe('groups without messages', function () {
     const [partitions, groups] = [2, 100]
     router.cluster.createTopic(TOPIC, { partitions })
     counted = new CountedGroups(router, { heartbeatIntervalMs: 20_000, sessionTimeoutMs: 60_000 })
-    while (counted.count('fetchConsumerOffset') < partitions * groups) await counted.wait(groups, 300)
+    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 3_000)
     const { cluster } = router
     expect(cluster.requestCount('JoinGroup')).to.be.at.most(2 * groups)
     expect(cluster.requestCount('SyncGroup')).to.equal(groups)
-    expect(counted.count('fetchConsumerOffset')).to.equal(partitions * groups)
+    // The leader asks before it assigns partitions, a member before it reads, and while joining takes long.
+    expect(counted.count('fetchConsumerOffset')).to.be.at.most(3 * partitions * groups)
     // The beginning of a new group is committed.
     expect(counted.count('commitConsumerOffset')).to.be.at.most(partitions * groups)
     expect(cluster.requestCount('Heartbeat')).to.be.at.most(groups)
@@ -119,7 +123,7 @@ describe('groups without messages', function () {
     const [groups, partitionCheckMs] = [100, 200]
     router.cluster.createTopic(TOPIC, { partitions: 1 })
     counted = new CountedGroups(router, { partitionCheckMs })
-    while (counted.count('fetchConsumerOffset') < groups) await counted.wait(groups, 300)
+    while (counted.count('commitConsumerOffset') < groups) await counted.wait(groups, 300)
     const startedAt = performance.now()
     const [asked, calls] = [counted.count('fetchTopicMetadata'), router.cluster.requestCount('Metadata')]
     while (counted.count('fetchTopicMetadata') < asked + 5) await counted.wait(groups, 300)
@@ -135,17 +139,17 @@ describe('groups without messages', function () {
 })
 
 describe('groups of which some find no connection', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
 
   it('do not make the Router ask for the list of brokers again and again', async () => {
     const [groups, heartbeats] = [20, 5]
     const router = await startEmbeddedRouter({ autoCreateTopics: false, limits: { maxConnections: 12 } })
     router.cluster.createTopic(TOPIC, { partitions: 1 })
     const counted = new CountedGroups(router, { heartbeatIntervalMs: 400 })
-    await counted.wait(groups, 1_000)
+    await counted.wait(groups, 1_000, groups)
     const [startedAt, calls] = [performance.now(), router.cluster.requestCount('Metadata')]
     const beats = router.cluster.requestCount('Heartbeat')
-    while (router.cluster.requestCount('Heartbeat') < beats + heartbeats) await counted.wait(groups, 400)
+    while (router.cluster.requestCount('Heartbeat') < beats + heartbeats) await counted.wait(groups, 400, groups)
     const leastPauseMs = defaultRouterSettings.refreshBackoffMs / 2
     const most = 1 + (performance.now() - startedAt) / leastPauseMs
     expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(most)

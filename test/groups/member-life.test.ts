@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { GroupMember, type GroupMemberOptions } from '../../src/groups/group-member.js'
+import { encodeBegun } from '../../src/groups/start-messages.js'
 import type { Failure } from '../../src/operations.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
@@ -27,7 +28,9 @@ class Life {
       heartbeatIntervalMs: 1_000,
       rebalanceTimeoutMs: 60_000,
       retryBackoffMs: RETRY_MS,
-      onAssigned: (partitions, isNext) =>
+      start: 'latest',
+      begun: () => false,
+      onAssigned: ({ partitions, isNext }) =>
         this.told.push(
           `assigned ${partitions.map(({ topic, partition }) => `${topic}/${partition}`)}${isNext ? ' next' : ''}`
         ),
@@ -84,7 +87,8 @@ describe('a member that joins', () => {
   it('says who it is, what it reads, and how long it may take', () => {
     const life = new Life({ instanceId: 'static-1' })
     life.subscribe('orders', 'audit')
-    const [join, , sync] = life.world.asked
+    const [join] = life.world.asked
+    const sync = life.world.asked.find(({ kind }) => kind === 'syncGroup')
     expect(join).to.deep.equal({
       kind: 'joinGroup',
       request: {
@@ -94,11 +98,18 @@ describe('a member that joins', () => {
         instanceId: 'static-1',
         sessionTimeoutMs: SESSION_MS,
         rebalanceTimeoutMs: 60_000,
-        protocols: [{ name: 'range', metadata: encodeSubscription(['audit', 'orders']) }],
+        protocols: [
+          {
+            name: 'range',
+            metadata: encodeSubscription(
+              ['audit', 'orders'],
+              encodeBegun([], () => false)
+            )
+          }
+        ],
         timeoutMs: 120_000
       }
     })
-    expect(sync!.kind).to.equal('syncGroup')
     expect(sync!.request).to.include({ memberId: 'm', instanceId: 'static-1', generationId: 1, timeoutMs: 120_000 })
     expect(life.newly()).to.deep.equal(['assigned audit/0,orders/0'])
     expect(life.member.membership).to.deep.equal({ memberId: 'm', generationId: 1, instanceId: 'static-1' })
@@ -387,6 +398,8 @@ describe('a member that goes', () => {
         heartbeatIntervalMs: 1_000,
         rebalanceTimeoutMs: 60_000,
         retryBackoffMs: RETRY_MS,
+        start: 'latest',
+        begun: () => false,
         onAssigned: () => life.told.push('assigned'),
         onLost: () => life.told.push('lost'),
         onRebalance: () => life.told.push('hand over'),

@@ -21,7 +21,7 @@ class PartitionHarness {
       topicPartition: { topic: 'test.1', partition: 0 },
       hands: world,
       batches: this.batches,
-      start: 'latest',
+      start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: options.maxRetries ?? -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
@@ -71,7 +71,7 @@ describe('one partition of a group', () => {
   it('a new group begins at the oldest record where it is told to', () => {
     const world = new GroupWorld(run(0, 10))
     world.logStart = 4
-    const harness = new PartitionHarness(world, { start: 'earliest' })
+    const harness = new PartitionHarness(world, { start: onStart => onStart('earliest') })
     expect([harness.position?.offset, harness.next()]).to.deep.equal([4, 4])
   })
 
@@ -199,6 +199,7 @@ describe('one partition of a group', () => {
     world.committed = { offset: 0, metadata: '' }
     let settled = 0
     const harness = new PartitionHarness(world, { maxRetries: 0, onSettled: () => settled++ })
+    settled = 0
     expect(harness.nextFew(2)).to.deep.equal([0, 1])
     expect(harness.position).to.equal(undefined)
     expect(settled).to.equal(0)
@@ -210,7 +211,7 @@ describe('one partition of a group', () => {
 
   it('a retry for which the record cannot be read is none: the message is offered as often as it may be', () => {
     const world = new GroupWorld([0])
-    const harness = new PartitionHarness(world, { start: 'earliest', maxRetries: 2 })
+    const harness = new PartitionHarness(world, { start: onStart => onStart('earliest'), maxRetries: 2 })
     expect(harness.next()).to.equal(0)
     const leaderIsAway = { type: 'failed', code: 'kafka', errorCode: 5, message: '', retriable: true }
     const outage = Array.from({ length: 10 }, () => ({ kind: 'fetchData', result: leaderIsAway }) as const)
@@ -547,7 +548,7 @@ describe('one partition of a group', () => {
       const world = new GroupWorld()
       world.committed = committed
       for (let looks = 0; looks < 15; looks++) world.answers.push({ kind, result: { type: 'unknownTopicOrPartition' } })
-      const { consumer } = new PartitionHarness(world, { start: 'earliest' })
+      const { consumer } = new PartitionHarness(world, { start: onStart => onStart('earliest') })
       consumer.want()
       world.pass(1_000)
       expect(world.newly(kind), 'in the first second').to.be.within(3, 5)

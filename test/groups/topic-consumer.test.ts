@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { CommitLookUp } from '../../src/groups/commit-look-up.js'
 import type {
   ConsumedMessages,
   ConsumeManyResult,
@@ -11,6 +12,7 @@ import type { Demand } from '../../src/groups/demand.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
 import { TopicConsumer } from '../../src/groups/topic-consumer.js'
+import { TopicStart } from '../../src/groups/topic-start.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { defaultLogger } from '../../src/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../src/model.js'
@@ -21,6 +23,13 @@ import { FakeTime } from '../support/fake-time.js'
 import { GroupWorld, run } from './group-world.js'
 
 const LONG_POLL_MS = 3_000
+
+/** A topic that the group has begun to read. */
+function begun(): TopicStart {
+  const start = new TopicStart('latest', new CommitLookUp(new GroupWorld(), 'test.4', 100))
+  start.begin()
+  return start
+}
 
 /** A topic whose partitions are in worlds of their own; requests write down what they get. */
 class TopicHarness {
@@ -47,6 +56,7 @@ class TopicHarness {
       metrics: defaultLogger,
       deadlines: this.#deadlines,
       maxWaitingRequests,
+      start: begun(),
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       ack: () => {},
       ackAll: offsets => this.consumer.ackAll(offsets),
@@ -61,7 +71,7 @@ class TopicHarness {
       topicPartition: { topic: 'test.4', partition },
       hands: this.worlds[partition]!,
       batches: this.#batches,
-      start: 'latest',
+      start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,

@@ -21,23 +21,35 @@ const NULL_LENGTH = -1
 
 export const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
-export function encodeSubscription(topics: readonly string[]): Buffer {
-  return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.flatMap(text), int32(NULL_LENGTH)])
+/** @param userData what members of the same kind tell each other; others ignore it */
+export function encodeSubscription(topics: readonly string[], userData?: Buffer): Buffer {
+  return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.flatMap(text), ...nullableBytes(userData)])
 }
 
 /** @throws ProtocolError when the bytes are no subscription, ResponseTooLargeError when they name too many topics */
 export function decodeSubscription(bytes: Buffer): readonly string[] {
-  const reader = startOf(bytes, 'subscription')
-  return reader.array(2, () => reader.string(), atMost(MAX_TOPICS, 'topics'))
+  return readTopics(startOf(bytes, 'subscription'))
 }
 
-export function encodeAssignment(partitions: readonly TopicPartition[]): Buffer {
+/**
+ * The user data of a subscription; no bytes when there is none.
+ *
+ * @throws ProtocolError as above
+ */
+export function userDataOfSubscription(bytes: Buffer): Buffer {
+  const reader = startOf(bytes, 'subscription')
+  readTopics(reader)
+  return reader.bytes()
+}
+
+/** @param userData as in a subscription */
+export function encodeAssignment(partitions: readonly TopicPartition[], userData?: Buffer): Buffer {
   const topics = byTopic(partitions).flatMap(([topic, ofTopic]) => [
     ...text(topic),
     int32(ofTopic.length),
     ...ofTopic.map(({ partition }) => int32(partition))
   ])
-  return Buffer.concat([int16(VERSION), int32(byTopic(partitions).length), ...topics, int32(NULL_LENGTH)])
+  return Buffer.concat([int16(VERSION), int32(byTopic(partitions).length), ...topics, ...nullableBytes(userData)])
 }
 
 /**
@@ -46,8 +58,25 @@ export function encodeAssignment(partitions: readonly TopicPartition[]): Buffer 
  * @throws ProtocolError when the bytes are no assignment, ResponseTooLargeError when they name too many partitions
  */
 export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
-  if (bytes.length === 0) return []
+  return bytes.length === 0 ? [] : readPartitions(startOf(bytes, 'assignment'))
+}
+
+/**
+ * The user data of an assignment; no bytes when there is none.
+ *
+ * @throws ProtocolError as above
+ */
+export function userDataOfAssignment(bytes: Buffer): Buffer {
+  if (bytes.length === 0) return bytes
   const reader = startOf(bytes, 'assignment')
+  readPartitions(reader)
+  return reader.bytes()
+}
+
+const readTopics = (reader: ResponseReader): readonly string[] =>
+  reader.array(2, () => reader.string(), atMost(MAX_TOPICS, 'topics'))
+
+function readPartitions(reader: ResponseReader): readonly TopicPartition[] {
   const partitions = atMost(MAX_PARTITIONS, 'partitions')
   const readTopic = (): readonly TopicPartition[] => {
     const topic = reader.string()
@@ -72,4 +101,6 @@ const int32 = (value: number): Buffer => {
   bytes.writeInt32BE(value)
   return bytes
 }
+const nullableBytes = (bytes: Buffer | undefined): Buffer[] =>
+  bytes === undefined ? [int32(NULL_LENGTH)] : [int32(bytes.length), bytes]
 const text = (value: string): Buffer[] => [int16(Buffer.byteLength(value)), Buffer.from(value)]

@@ -1,0 +1,112 @@
+import type { TopicPartition } from '../model.js'
+import { AS_STORED } from '../operations/as-stored.js'
+import type { GroupHands, Timer } from './hands.js'
+import { lookUpPartitions } from './partition-counts.js'
+
+/** Requests to the Router at a time, so that a large topic does not take the places of all waiting requests. */
+const AT_ONCE = 250
+const TIMEOUT_MS = 5_000
+
+/** Whether the group has a committed offset in any of some partitions. */
+type Committed = 'some' | 'none' | 'unclear'
+
+/** Asks about every item, a limited number of them at a time, until `ask` says that it is enough. */
+export function inPortions<Item>(
+  items: readonly Item[],
+  ask: (item: Item, answered: (isEnough?: boolean) => void) => void,
+  onOver: () => void
+): void {
+  let next = 0
+  let open = 0
+  let isEnough = false
+  let isAsking = false
+  const askMore = (): void => {
+    if (isAsking) return
+    isAsking = true
+    while (!isEnough && open < AT_ONCE && next < items.length) {
+      open++
+      ask(items[next++]!, enough => {
+        open--
+        isEnough ||= enough === true
+        askMore()
+      })
+    }
+    isAsking = false
+    if (open === 0) onOver()
+  }
+  askMore()
+}
+
+export function findCommitted(
+  { groupId, ask }: GroupHands,
+  partitions: readonly TopicPartition[],
+  onFound: (committed: Committed) => void
+): void {
+  let committed: Committed = 'none'
+  inPortions(
+    partitions,
+    (topicPartition, answered) =>
+      ask('fetchConsumerOffset', { groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED }, ({ type }) => {
+        if (type === 'success') committed = 'some'
+        else if (type !== 'notFound' && committed === 'none') committed = 'unclear'
+        answered(committed === 'some')
+      }),
+    () => onFound(committed)
+  )
+}
+
+/** Looks up whether the group has a committed offset in any partition of one topic. */
+export class CommitLookUp {
+  readonly #hands: GroupHands
+  readonly #topic: string
+  readonly #retryBackoffMs: number
+  #waiting: ((hasCommitted: boolean) => void)[] = []
+  #timer: Timer | undefined
+  #isStopped = false
+
+  constructor(hands: GroupHands, topic: string, retryBackoffMs: number) {
+    this.#hands = hands
+    this.#topic = topic
+    this.#retryBackoffMs = retryBackoffMs
+  }
+
+  /** Tries until it is known. Those who ask at the same time share the answer. */
+  hasCommitted(onKnown: (hasCommitted: boolean) => void): void {
+    this.#waiting.push(onKnown)
+    if (this.#waiting.length === 1) this.#look()
+  }
+
+  /** Nobody is told any more. */
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+  }
+
+  #look(): void {
+    const topic = this.#topic
+    lookUpPartitions(
+      (...question) => this.#hands.ask('fetchTopicMetadata', ...question),
+      [topic],
+      partitionsOf => {
+        if (!partitionsOf) this.#again()
+        else {
+          const partitions = partitionsOf(topic).map(partition => ({ topic, partition }))
+          findCommitted(this.#hands, partitions, committed => {
+            if (committed === 'unclear') this.#again()
+            else this.#known(committed === 'some')
+          })
+        }
+      }
+    )
+  }
+
+  #again(): void {
+    if (!this.#isStopped) this.#timer = this.#hands.after(this.#retryBackoffMs, () => this.#look())
+  }
+
+  #known(hasCommitted: boolean): void {
+    const waiting = this.#isStopped ? [] : this.#waiting
+    this.#waiting = []
+    for (const tell of waiting) tell(hasCommitted)
+  }
+}

@@ -1,0 +1,88 @@
+import type { Offset, TopicPartition } from '../model.js'
+
+/**
+ * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
+ * Members of other clients ignore it, and write something else or nothing there.
+ *
+ *   subscription   {"castellan":1,"begun":[0,2]}                                     indexes of topics
+ *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]]]]}
+ */
+const FORMAT = 1
+const MARK = Buffer.from(`{"castellan":${FORMAT},`)
+
+/** The ends of a topic's partitions when the group was assigned the topic for the first time. */
+export interface TopicEnds {
+  /** The incarnation of the topic; `undefined`: brokers do not tell. */
+  readonly topicId: string | undefined
+  /** By partition. One that is missing begins at its earliest record. */
+  readonly offsets: ReadonlyMap<number, Offset>
+}
+
+/**
+ * Where members begin in partitions without a committed offset, as the leader has decided for all: at the `ends` of topics that
+ * the group is assigned for the first time, and at the earliest record of all other partitions.
+ */
+export interface GroupStarts {
+  /** Topics of which the leader could not decide: each member decides alone. */
+  readonly undecided: ReadonlySet<string>
+  readonly ends: ReadonlyMap<string, TopicEnds>
+}
+
+/** @param begun which of the topics the group has begun to read: it begins nowhere at the end any more */
+export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean): Buffer {
+  return encode({ begun: topics.flatMap((topic, at) => (begun(topic) ? [at] : [])) })
+}
+
+/** The topics that the member has begun to read; none when it is of another client. */
+export function decodeBegun(userData: Buffer, topics: readonly string[]): readonly string[] {
+  const { begun } = decode(userData) ?? {}
+  return listOf(begun).flatMap(at => (typeof at === 'number' ? (topics[at] ?? []) : []))
+}
+
+/** For one member: of the ends, those of its partitions. */
+export function encodeStarts({ undecided, ends }: GroupStarts, partitions: readonly TopicPartition[]): Buffer {
+  const ofMember = new Map<string, [partition: number, offset: Offset][]>()
+  for (const { topic, partition } of partitions) {
+    const offset = ends.get(topic)?.offsets.get(partition)
+    if (offset === undefined) continue
+    const ofTopic = ofMember.get(topic)
+    if (ofTopic) ofTopic.push([partition, offset])
+    else ofMember.set(topic, [[partition, offset]])
+  }
+  const told = Array.from(ofMember, ([topic, offsets]) => [topic, ends.get(topic)!.topicId ?? null, offsets])
+  return encode({ undecided: [...undecided], ends: told })
+}
+
+/** What the leader has decided about a topic. */
+export function decisionOn(starts: GroupStarts | undefined, topic: string): TopicEnds | 'earliest' | undefined {
+  return starts === undefined || starts.undecided.has(topic) ? undefined : (starts.ends.get(topic) ?? 'earliest')
+}
+
+/** `undefined`: the leader is of another client, which decides nothing. */
+export function decodeStarts(userData: Buffer): GroupStarts | undefined {
+  const found = decode(userData)
+  if (!found) return undefined
+  const ends = new Map<string, TopicEnds>()
+  for (const [topic, topicId, offsets] of listOf(found['ends']).map(listOf)) {
+    const known = listOf(offsets).map(listOf).filter(isOffsetOfPartition)
+    if (typeof topic !== 'string') continue
+    ends.set(topic, { topicId: typeof topicId === 'string' ? topicId : undefined, offsets: new Map(known) })
+  }
+  return { undecided: new Set(listOf(found['undecided']) as string[]), ends }
+}
+
+const encode = (what: object): Buffer => Buffer.from(JSON.stringify({ castellan: FORMAT, ...what }))
+
+function decode(userData: Buffer): Record<string, unknown> | undefined {
+  if (!userData.subarray(0, MARK.length).equals(MARK)) return undefined
+  try {
+    return JSON.parse(String(userData)) as Record<string, unknown>
+  } catch {
+    return undefined
+  }
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
+const isOffsetOfPartition = (pair: readonly unknown[]): pair is [number, Offset] =>
+  pair.length === 2 && pair.every(value => Number.isSafeInteger(value) && (value as number) >= 0)

@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { ConsumedMessage } from '../../src/groups/consume-result.js'
+import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
+import { GroupInstance } from '../support/group-instance.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const QUICK: ConsumerSettingsOverrides = { start: 'latest', partitionCheckMs: 300, retryBackoffMs: 100 }
+const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
+
+describe('where a group begins to read', function () {
+  this.timeout(120_000)
+  let cluster: TargetCluster
+  let instances: GroupInstance[]
+  let topic: string
+  let group: string
+  before(async () => (cluster = await targetCluster()))
+  after(async () => await cluster.close())
+  beforeEach(() => {
+    instances = []
+    topic = freshTopic('orders')
+    group = freshTopic('billing')
+  })
+  afterEach(async () => {
+    await Promise.all(instances.map(instance => instance.stop()))
+  })
+
+  const start = async (settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> => {
+    const instance = await GroupInstance.start(cluster.bootstrap, { ...QUICK, ...settings })
+    instances.push(instance)
+    return instance
+  }
+
+  /** Asks once, and is told that there is nothing. */
+  async function begin(instance: GroupInstance, timeoutMs = 500): Promise<void> {
+    expect((await instance.consume(group, topic, timeoutMs)).type).to.equal('timedOut')
+  }
+
+  /** What the readers are offered until they have all of the values, each acknowledged; what comes twice counts once. */
+  async function offered(readers: readonly GroupInstance[], expected: readonly string[]): Promise<Set<string>> {
+    const seen = new Set<string>()
+    const missing = new Set(expected)
+    const endsAt = performance.now() + 45_000
+    const read = async (reader: GroupInstance): Promise<void> => {
+      while (missing.size > 0 && performance.now() < endsAt) {
+        const result = await reader.consume(group, topic, 300)
+        if (result.type !== 'message') continue
+        take(result.message)
+      }
+    }
+    const take = (message: ConsumedMessage): void => {
+      message.ack()
+      seen.add(String(message.value))
+      missing.delete(String(message.value))
+    }
+    await Promise.all(readers.map(read))
+    expect([...missing], 'never offered').to.deep.equal([])
+    return seen
+  }
+
+  /** Written by a process of its own, one record after another to each partition in turn. */
+  async function write(name: string, count: number, partitions: number): Promise<string[]> {
+    const writer = await start()
+    const values = numbered(name, count)
+    for (const [at, value] of values.entries()) await writer.produce(topic, at % partitions, [value])
+    return values
+  }
+
+  async function recreate(partitions: number, meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+    await cluster.deleteTopic(topic)
+    await meanwhile()
+    // Kafka takes a moment to forget the name.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await cluster.createTopic(topic, partitions)
+        return
+      } catch (error) {
+        if (attempt === 50) throw error
+        await sleep(100)
+      }
+    }
+  }
+
+  it('a group that asked before the topic existed is offered its first records', async () => {
+    const reader = await start()
+    await begin(reader)
+    await cluster.createTopic(topic, 2)
+    await offered([reader], await write('m', 20, 2))
+  })
+
+  it('a group that asked before the topic existed is offered the record that creates it', async () => {
+    const reader = await start()
+    await begin(reader)
+    const writer = await start()
+    const [outcome] = await writer.castellan.gateway
+      .produce([{ topic, key: null, value: 'first' }], { partitioner: 'crc32', deadlineMs: 20_000 })
+      .outcomes()
+    expect(outcome?.type).to.equal('delivered')
+    await offered([reader], ['first'])
+  })
+
+  it('a group is offered every record of partitions that are added to its topic', async () => {
+    await cluster.createTopic(topic, 2)
+    const reader = await start()
+    await begin(reader)
+    await cluster.growTopic(topic, 6)
+    await offered([reader], await write('m', 60, 6))
+  })
+
+  it('a group begins at the end of a topic, and is offered what is written after its first answer', async () => {
+    await cluster.createTopic(topic, 3)
+    await write('old', 9, 3)
+    const reader = await start()
+    await begin(reader)
+    const seen = await offered([reader], await write('m', 9, 3))
+    expect([...seen].filter(value => value.startsWith('old'))).to.deep.equal([])
+  })
+
+  it('a process that joins when the topic exists offers what was written for a process that asked before', async () => {
+    const first = await start()
+    await begin(first)
+    await cluster.createTopic(topic, 2)
+    const values = await write('m', 20, 2)
+    // Both are asked at the same time: the second may join before the first has noticed the topic.
+    const second = await start()
+    await offered([first, second], values)
+  })
+
+  it('processes that join together begin at the end of each partition', async () => {
+    await cluster.createTopic(topic, 4)
+    await write('old', 8, 4)
+    const readers = await Promise.all([start(), start(), start()])
+    await Promise.all(readers.map(reader => begin(reader, 1_500)))
+    const seen = await offered(readers, await write('m', 40, 4))
+    expect([...seen].filter(value => value.startsWith('old'))).to.deep.equal([])
+  })
+
+  it('a process that takes over at once goes on from where the group began', async () => {
+    await cluster.createTopic(topic, 2)
+    await write('old', 4, 2)
+    const first = await start()
+    await begin(first)
+    // Ends without a word, as in a crash, just after its first answer.
+    void first.castellan.groups.stop(0, 0)
+    const values = await write('m', 10, 2)
+    const seen = await offered([await start()], values)
+    expect([...seen].filter(value => value.startsWith('old'))).to.deep.equal([])
+  })
+
+  it('a topic created anew is read from its beginning when a process has joined meanwhile', async () => {
+    await cluster.createTopic(topic, 2)
+    const [first, second] = [await start(), await start()]
+    await begin(first)
+    await offered([first], await write('old', 60, 2))
+    await recreate(2, () => begin(second, 2_000))
+    await offered([first, second], await write('new', 60, 2))
+  })
+
+  it('a topic created anew with more partitions is read from its beginning', async () => {
+    await cluster.createTopic(topic, 2)
+    const reader = await start()
+    await begin(reader)
+    await offered([reader], await write('old', 10, 2))
+    await recreate(6)
+    await offered([reader], await write('new', 60, 6))
+  })
+
+  it('a topic created anew with fewer partitions is read from its beginning', async () => {
+    await cluster.createTopic(topic, 4)
+    const reader = await start()
+    await begin(reader)
+    await offered([reader], await write('old', 10, 4))
+    await recreate(1)
+    await offered([reader], await write('new', 20, 1))
+  })
+})
