@@ -81,7 +81,7 @@ export class TopicConsumer {
       request.answer(ownFailure('overloaded', `too many requests wait (${limit})`, true))
       return
     }
-    if (!this.#options.start.isFixed) request.hold(LONGEST_HOLD_MS)
+    if (!this.#options.start.isFixed) request.hold(LONGEST_HOLD_MS, () => deadlines.add(request))
     this.#queue.push(request)
     this.#serve()
     if (!request.settled) deadlines.add(request)

@@ -1,11 +1,12 @@
 import type { Requester } from '../actor/requester.js'
 import type { Due } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { Failure } from '../operations.js'
 import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'
 
 /** Why no broker can be reached, if none can. */
 export type AwayBecause = () => Error | undefined
+
+const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
 
 /** A client waits for a message of a topic, or for several. It gets exactly one answer. */
 export class WaitingRequest implements Due {
@@ -17,7 +18,7 @@ export class WaitingRequest implements Due {
   next: Due | undefined
   previous: Due | undefined
   settled = false
-  #heldMs = 0
+  #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
 
   constructor(deadlineAt: number, requester: Requester<ConsumeResult>, limits?: undefined, awayBecause?: AwayBecause)
   constructor(
@@ -48,19 +49,29 @@ export class WaitingRequest implements Due {
 
   onDue(): void {
     const reason = this.#awayBecause()?.message
-    if (this.#heldMs > 0) this.answer(notBegun(reason))
-    else this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
+    if (reason !== undefined) this.answer({ type: 'timedOut', reason })
+    else if (this.#hold === undefined) this.answer({ type: 'timedOut' })
+    else if (this.#hold.isOver) this.answer(NOT_BEGUN)
+    else {
+      this.#hold.isOver = true
+      this.deadlineAt += this.#hold.graceMs
+      this.#hold.wait()
+    }
   }
 
-  /** It may not be answered `timedOut` until it is released; it fails when that takes `graceMs` longer than it waits. */
-  hold(graceMs: number): void {
-    this.deadlineAt += graceMs
-    this.#heldMs += graceMs
+  /**
+   * It may not be answered that there is no message until it is released. It fails when that takes `graceMs` longer than it
+   * waits.
+   *
+   * @param wait has it become due once more
+   */
+  hold(graceMs: number, wait: () => void): void {
+    this.#hold = { graceMs, wait, isOver: false }
   }
 
   release(): void {
-    this.deadlineAt -= this.#heldMs
-    this.#heldMs = 0
+    if (this.#hold?.isOver) this.deadlineAt -= this.#hold.graceMs
+    this.#hold = undefined
   }
 
   /** Its client went away; nothing is answered any more. */
@@ -68,6 +79,3 @@ export class WaitingRequest implements Due {
     this.settled = true
   }
 }
-
-const notBegun = (reason = 'joining it takes long'): Failure =>
-  ownFailure('timedOut', `the group has not begun to read the topic yet: ${reason}`, true)
