@@ -47,10 +47,12 @@ export interface GroupOffset {
   /** Offset of the next record to be written. */
   readonly latest: Offset
   /**
-   * `undefined`: the group has committed none. Metadata is as it was stored, by whichever client; a negative offset, too,
-   * which has a meaning for that client only.
+   * `undefined`: the group has committed none in this topic, or only in a former one of its name. Metadata is as it was stored,
+   * by whichever client, without Castellan's mark of the topic; a negative offset, too, which has a meaning for that client only.
    */
   readonly committed: OffsetAndMetadata | undefined
+  /** Nothing is committed, and the group reads the partition from its earliest record: all of it is to be read. */
+  readonly beginsAtEarliest?: boolean | undefined
   /** Acknowledged above the committed offset, where the metadata says so: from `from` to the one before `to`. */
   readonly acknowledged: readonly { readonly from: Offset; readonly to: Offset }[]
 }

@@ -1,10 +1,11 @@
 import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
-import { decodeAcks } from '../groups/ack-encoding.js'
+import { acksIn, isOfAnother, markIn, withoutMark } from '../groups/incarnation-mark.js'
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
+import type { TopicMetadata } from '../wire/broker-client.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
 import { TimeLimit } from './time-limit.js'
 
@@ -14,6 +15,11 @@ const MAX_PAUSE_MS = 1_000
 
 /** Requests at a time: a large topic or many groups must not take the places of all waiting requests. */
 const ITEMS_AT_ONCE = 250
+
+/** `isVoid`: what is committed belongs to a former incarnation of the topic. */
+interface FoundOffset extends GroupOffset {
+  readonly isVoid: boolean
+}
 
 /** Reads and commits the offsets of groups by requests to the Router, all of them within one time limit. */
 export class GroupOffsets {
@@ -27,10 +33,22 @@ export class GroupOffsets {
     this.#limit = new TimeLimit(timeoutMs, clock)
   }
 
-  /** @returns `undefined`: the topic has been deleted meanwhile */
-  async read(topic: string, partitions: readonly number[]): Promise<readonly GroupOffset[] | undefined> {
-    const offsets = await inPortions(partitions, partition => this.#readOne({ topic, partition }))
-    return offsets.every(offset => offset !== undefined) ? offsets : undefined
+  /**
+   * @param hasBegun the group has begun to read the topic, or has asked for it before it existed
+   * @returns `undefined`: the topic has been deleted meanwhile
+   */
+  async read(
+    { topic, topicId, partitions }: Pick<TopicMetadata, 'topic' | 'topicId' | 'partitions'>,
+    hasBegun: boolean
+  ): Promise<readonly GroupOffset[] | undefined> {
+    const numbers = partitions.map(({ partition }) => partition)
+    const offsets = await inPortions(numbers, partition => this.#readOne({ topic, partition }, topicId))
+    const found = offsets.filter(offset => offset !== undefined)
+    if (found.length < offsets.length) return undefined
+    const beginsAtEarliest = hasBegun || found.some(({ committed, isVoid }) => committed !== undefined || isVoid)
+    return found.map(({ isVoid: _, ...offset }) =>
+      offset.committed === undefined ? { ...offset, beginsAtEarliest } : offset
+    )
   }
 
   async commit(
@@ -44,16 +62,24 @@ export class GroupOffsets {
     return new Map(outcomes)
   }
 
-  async #readOne(topicPartition: TopicPartition): Promise<GroupOffset | undefined> {
-    const [earliest, latest, committed] = await Promise.all([
+  async #readOne(topicPartition: TopicPartition, topicId: string | undefined): Promise<FoundOffset | undefined> {
+    const [earliest, latest, stored] = await Promise.all([
       this.#limitOf(topicPartition, 'earliest'),
       this.#limitOf(topicPartition, 'latest'),
       this.#committedOf(topicPartition)
     ])
     if (earliest === undefined || latest === undefined) return undefined
-    const { offset, metadata } = committed ?? {}
-    const acknowledged = offset === undefined || metadata === undefined ? [] : (decodeAcks(offset, metadata) ?? [])
-    return { partition: topicPartition.partition, earliest, latest, committed, acknowledged }
+    const { partition } = topicPartition
+    if (stored?.metadata === undefined) {
+      return { partition, earliest, latest, committed: stored, acknowledged: [], isVoid: false }
+    }
+    const position = { offset: stored.offset, metadata: stored.metadata }
+    if (isOfAnother(markIn(position), topicId)) {
+      return { partition, earliest, latest, committed: undefined, acknowledged: [], isVoid: true }
+    }
+    const { metadata } = withoutMark(position)
+    const committed = metadata === '' ? { offset: stored.offset } : { ...stored, metadata }
+    return { partition, earliest, latest, committed, acknowledged: acksIn(position) ?? [], isVoid: false }
   }
 
   async #limitOf(topicPartition: TopicPartition, offsetType: 'earliest' | 'latest'): Promise<Offset | undefined> {

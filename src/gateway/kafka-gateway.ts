@@ -30,7 +30,10 @@ export interface KafkaGatewayDeps {
   /** For readers that follow topics. */
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
-  readonly groups?: Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> | undefined
+  readonly groups?:
+    | (Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> &
+        Partial<Pick<ConsumerGroups, 'hasBegun'>>)
+    | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: that of the process. */
@@ -90,10 +93,7 @@ export class KafkaGateway implements Gateway {
     const { name, message, retriable } = kafkaErrorOf(found.errorCode)
     if (found.errorCode !== errorCodes.NONE)
       throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
-    return group.read(
-      topic,
-      found.partitions.map(({ partition }) => partition)
-    )
+    return group.read(found, this.#deps.groups?.hasBegun?.(groupId, topic) === true)
   }
 
   async commit(

@@ -1,4 +1,4 @@
-import { decodeAcks } from '../groups/ack-encoding.js'
+import { acksIn } from '../groups/incarnation-mark.js'
 import type { OffsetAndMetadata } from '../model.js'
 
 /**
@@ -9,6 +9,6 @@ import type { OffsetAndMetadata } from '../model.js'
  * The empty string where nothing is, and where the metadata says something else.
  */
 export function sparseAcksOf({ offset, metadata = '' }: OffsetAndMetadata): string {
-  const ranges = metadata === '' ? [] : (decodeAcks(offset, metadata) ?? [])
+  const ranges = metadata === '' ? [] : (acksIn({ offset, metadata }) ?? [])
   return ranges.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
 }

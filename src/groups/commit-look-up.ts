@@ -76,7 +76,7 @@ export class CommitLookUp {
     if (this.#waiting.length === 1) this.#look()
   }
 
-  /** Nobody is told any more. */
+  /** Tells those who wait nothing any more. */
   stop(): void {
     this.#isStopped = true
     this.#timer?.cancel()

@@ -128,6 +128,11 @@ export class ConsumerGroups {
     return new Promise(resolve => this.request(groupId, topic, timeoutMs, { reply: resolve }))
   }
 
+  /** Whether the group has begun to read the topic, or has asked for it before it existed, as far as this process knows. */
+  hasBegun(groupId: string, topic: string): boolean {
+    return this.#groups.get(groupId)?.consumer.hasBegun(topic) === true
+  }
+
   /** Acknowledges a message by its place, for clients that do not hold it any more. */
   ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     const group = this.#groups.get(groupId)

@@ -19,7 +19,7 @@ import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
 import { TopicStart } from './topic-start.js'
 
-/** How often a topic that is given up looks whether all messages are acknowledged. */
+/** How often a topic that is given up looks whether all messages are acknowledged, and nobody waits for one. */
 const SAFE_CHECK_MS = 100
 /** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
 const COMMIT_SHARE_OF_REBALANCE = 0.5
@@ -77,7 +77,7 @@ export class GroupConsumer {
       ...settings,
       hands,
       instanceId: settings.instanceId ?? null,
-      begun: topic => this.#topics.get(topic)?.start.excludesLatest === true,
+      begun: topic => this.hasBegun(topic),
       onAssigned: assigned => this.#assigned(assigned),
       onLost: () => this.#assigned({ partitions: [], isNext: false, topics: new Set(), starts: undefined }),
       onRebalance: (cause, ready) => this.#handOver(cause === 'others' ? settings.handOverMs : 0, ready),
@@ -93,6 +93,11 @@ export class GroupConsumer {
 
   get topicCount(): number {
     return this.#topics.size
+  }
+
+  /** Nothing begins at the end of the topic any more. */
+  hasBegun(topic: string): boolean {
+    return this.#topics.get(topic)?.start.excludesLatest === true
   }
 
   receive(message: GroupMessage): void {
@@ -298,10 +303,10 @@ export class GroupConsumer {
     topic.timer = this.#options.hands.after(inMs, () => {
       const { hands, settings } = this.#options
       const idleMs = hands.clock() - topic.askedAt
-      if (topic.consumer.waiting > 0) this.#watch(name, topic, settings.subscriptionTimeoutMs)
-      else if (idleMs < settings.subscriptionTimeoutMs)
-        this.#watch(name, topic, settings.subscriptionTimeoutMs - idleMs)
-      else if (topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs) this.#watch(name, topic, SAFE_CHECK_MS)
+      const leftMs = settings.subscriptionTimeoutMs - idleMs
+      const mayBeAcked = topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs
+      if (leftMs > 0) this.#watch(name, topic, leftMs)
+      else if (topic.consumer.waiting > 0 || mayBeAcked) this.#watch(name, topic, SAFE_CHECK_MS)
       else this.#giveUp(name, topic)
     })
   }
@@ -329,8 +334,9 @@ export class GroupConsumer {
   /** A request that came while offsets were committed keeps the topic. */
   #isAskedAgain(name: string, topic: Topic): boolean {
     const { hands, settings } = this.#options
-    const isAsked = hands.clock() - topic.askedAt < settings.subscriptionTimeoutMs || topic.consumer.waiting > 0
-    if (isAsked) this.#watch(name, topic, settings.subscriptionTimeoutMs)
+    const leftMs = settings.subscriptionTimeoutMs - (hands.clock() - topic.askedAt)
+    const isAsked = leftMs > 0 || topic.consumer.waiting > 0
+    if (isAsked) this.#watch(name, topic, Math.max(leftMs, SAFE_CHECK_MS))
     return isAsked || this.#stopping
   }
 

@@ -1,6 +1,7 @@
 import type { Offset } from '../model.js'
-import { decodeAcks, encodeAcksWithin } from './ack-encoding.js'
+import { encodeAcksWithin } from './ack-encoding.js'
 import { EpochHistory } from './epoch-history.js'
+import { acksIn } from './incarnation-mark.js'
 import { OffsetRanges } from './offset-ranges.js'
 
 /** Kafka takes 4,096 bytes by default. Acknowledgements that do not fit are forgotten with the process. */
@@ -44,11 +45,11 @@ export class OffsetTracker {
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
   /** Starts at a committed offset. Metadata that does not list acknowledgements is ignored. */
-  constructor({ offset, metadata, leaderEpoch }: TrackedPosition, options: OffsetTrackerOptions) {
+  constructor(position: TrackedPosition, options: OffsetTrackerOptions) {
     this.#options = options
-    this.epochs = new EpochHistory(leaderEpoch)
-    this.#offset = offset
-    this.#acked = new OffsetRanges(decodeAcks(offset, metadata))
+    this.epochs = new EpochHistory(position.leaderEpoch)
+    this.#offset = position.offset
+    this.#acked = new OffsetRanges(acksIn(position))
   }
 
   /** Everything below is acknowledged. */

@@ -4,6 +4,7 @@ import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { HeldBatches } from './held-batches.js'
+import { withMark } from './incarnation-mark.js'
 import { LogReader } from './log-reader.js'
 import type { PositionSource } from './offset-committer.js'
 import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
@@ -307,10 +308,11 @@ export class PartitionConsumer {
 
   /** A position that was found in another incarnation of the topic has another tracker. */
   #sourceOf(tracker: OffsetTracker): PositionSource {
+    const { topicId } = this.#finder
     return {
-      topicId: this.#finder.topicId,
+      topicId,
       get position() {
-        return tracker.position
+        return withMark(tracker.position, topicId)
       },
       answered: () => this.#startIsFixed()
     }

@@ -1,8 +1,9 @@
-import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
+import { lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, OffsetType } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands } from './hands.js'
+import { isOfAnother, markIn } from './incarnation-mark.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { isForbidden } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
@@ -36,6 +37,9 @@ export type Recovery =
 /** As Kafka-Pixy stores it: begin at the oldest record. */
 const STORED_EARLIEST = -2
 const METADATA_TIMEOUT_MS = 10_000
+
+const CREATED_ANEW =
+  'an offset was committed in a former topic of this name; the group reads the new one from its beginning'
 
 /** Finds where in a partition a group reads: at the start, and when its position is not in the log any more. */
 export class PositionFinder {
@@ -77,17 +81,36 @@ export class PositionFinder {
       else if (result.type !== 'success') this.#again(() => this.#findPosition(onFound, onMissing))
       else {
         const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
-        if (offset >= 0) onFound({ offset, metadata, leaderEpoch }, false)
-        else this.#bound(offset === STORED_EARLIEST ? 'earliest' : 'latest', begin, onMissing)
+        if (offset < 0) this.#bound(offset === STORED_EARLIEST ? 'earliest' : 'latest', begin, onMissing)
+        else if (!isOfAnother(markIn({ offset, metadata }), this.#topicId)) onFound({ offset, metadata, leaderEpoch }, false)
+        else
+          this.#confirm(
+            () => this.#beginAnew(offset, begin, onMissing),
+            () => this.findStart(onFound)
+          )
       }
     })
+  }
+
+  /** A broker whose metadata lags names the former incarnation: what is committed is believed to be void when it is told twice. */
+  #confirm(isSame: () => void, isAnother: () => void): void {
+    this.#again(() => this.#idOfTopic(topicId => (topicId === this.#topicId ? isSame() : isAnother())))
+  }
+
+  /** The committed offset belongs to a former incarnation of the topic. */
+  #beginAnew(offset: Offset, begin: (offset: Offset) => void, onMissing: () => void): void {
+    const { hands, topicPartition, onEarliest } = this.#options
+    const partition = topicPartitionKey(topicPartition.topic, topicPartition.partition)
+    hands.log.warn({ partition, committed: offset }, CREATED_ANEW)
+    onEarliest()
+    this.#bound('earliest', begin, onMissing)
   }
 
   /** Where the group has no committed offset. */
   #findNewStart(begin: (offset: Offset) => void, onMissing: () => void): void {
     this.#options.start(start => {
       if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
-      else if (start === 'earliest' || this.#isOfAnother(start)) {
+      else if (start === 'earliest' || this.#isInAnother(start)) {
         this.#options.onEarliest()
         this.#bound('earliest', begin, onMissing)
       } else begin(start.offset)
@@ -99,7 +122,7 @@ export class PositionFinder {
     this.#options.start(start => (start === 'latest' ? begin(end) : this.#findNewStart(begin, onMissing)))
   }
 
-  #isOfAnother(start: Start): boolean {
+  #isInAnother(start: Start): boolean {
     return typeof start === 'object' && lifeOfTopic(start.topicId, this.#topicId) === 'another'
   }
 

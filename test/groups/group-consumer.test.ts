@@ -101,6 +101,38 @@ describe('a group, as one process takes part in it', () => {
     expect(harness.world.committed).to.deep.equal({ offset: 2, metadata: '' })
   })
 
+  it('leaves as long after the start of the last request as the subscription lasts, whoever waited when it looked', () => {
+    const harness = new GroupHarness()
+    harness.world.offsets = []
+    harness.world.logEnd = 0
+    const poll = (): WaitingRequest => {
+      const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined })
+      harness.consumer.receive({ type: 'consume', topic: 'orders', request })
+      harness.world.pass(1)
+      return request
+    }
+    poll().cancel()
+    harness.world.pass(SUBSCRIPTION_MS - 100)
+    const startedAt = harness.world.now
+    const last = poll()
+    harness.world.pass(300)
+    last.cancel()
+    while (!harness.hasEnded) harness.world.pass(10)
+    expect(harness.world.now - startedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
+  })
+
+  it('leaves soon after a request that waited for longer than the subscription lasts', () => {
+    const harness = new GroupHarness()
+    harness.world.offsets = []
+    harness.world.logEnd = 0
+    const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined })
+    harness.consumer.receive({ type: 'consume', topic: 'orders', request })
+    harness.world.pass(SUBSCRIPTION_MS + 50)
+    request.cancel()
+    harness.world.pass(200)
+    expect(harness.hasEnded).to.equal(true)
+  })
+
   it('pixy T5 stays for as long as an ack may come', () => {
     const harness = new GroupHarness()
     harness.next()

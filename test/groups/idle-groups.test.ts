@@ -92,7 +92,7 @@ describe('groups without messages', function () {
     counted = new CountedGroups(router)
     await counted.reads(partitions)
     // A new group begins at the end of the log, and commits where that was.
-    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000)
+    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000, groups)
     expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
     const fetched = counted.count('fetchData')
     const polls = Array.from({ length: groups }, (_, at) => counted.groups.consume(`g${at}`, TOPIC, 10_000))
@@ -107,7 +107,7 @@ describe('groups without messages', function () {
     const [partitions, groups] = [2, 100]
     router.cluster.createTopic(TOPIC, { partitions })
     counted = new CountedGroups(router, { heartbeatIntervalMs: 20_000, sessionTimeoutMs: 60_000 })
-    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000)
+    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000, groups)
     const { cluster } = router
     expect(cluster.requestCount('JoinGroup')).to.be.at.most(2 * groups)
     expect(cluster.requestCount('SyncGroup')).to.equal(groups)
@@ -123,7 +123,7 @@ describe('groups without messages', function () {
     const [groups, partitionCheckMs] = [100, 200]
     router.cluster.createTopic(TOPIC, { partitions: 1 })
     counted = new CountedGroups(router, { partitionCheckMs })
-    while (counted.count('commitConsumerOffset') < groups) await counted.wait(groups, 300)
+    while (counted.count('commitConsumerOffset') < groups) await counted.wait(groups, 300, groups)
     const startedAt = performance.now()
     const [asked, calls] = [counted.count('fetchTopicMetadata'), router.cluster.requestCount('Metadata')]
     while (counted.count('fetchTopicMetadata') < asked + 5) await counted.wait(groups, 300)

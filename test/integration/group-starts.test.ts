@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ConsumedMessage } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
+import { askRouter } from '../../src/index.js'
+import { AS_STORED } from '../../src/operations/as-stored.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -154,6 +156,41 @@ describe('where a group begins to read', function () {
     await offered([first], await write('old', 60, 2))
     await recreate(2, () => begin(second, 2_000))
     await offered([first, second], await write('new', 60, 2))
+  })
+
+  it('what was committed in a former topic of the name is not applied to the one that was created anew', async () => {
+    await cluster.createTopic(topic, 1)
+    const before = await start()
+    await begin(before)
+    await offered([before], await write('old', 30, 1))
+    await before.stop()
+    const ofGroup = { groupId: group, topicPartition: { topic, partition: 0 }, ...AS_STORED }
+    const { router } = (await start()).castellan
+    const last = await askRouter(router.ref, { type: 'fetchConsumerOffset', ...ofGroup })
+    if (last.type !== 'success') throw new Error(JSON.stringify(last))
+    expect(last.offsetAndMetadata.offset).to.equal(30)
+    await recreate(1)
+    const values = await write('new', 40, 1)
+    // A commit that comes late, as from a process that has not heard of the deletion.
+    const { offsetAndMetadata } = last
+    for (let type = ''; type !== 'success'; await sleep(100)) {
+      type = (await askRouter(router.ref, { type: 'commitConsumerOffset', ...ofGroup, offsetAndMetadata })).type
+    }
+    const after = await start()
+    const [place] = (await after.castellan.gateway.offsets(group, topic, 10_000))!
+    expect(place).to.deep.include({ committed: undefined, beginsAtEarliest: true, acknowledged: [] })
+    await offered([after], values)
+  })
+
+  it('all of a topic is to be read by a group that asked before it existed', async () => {
+    const reader = await start({ partitionCheckMs: 60_000 })
+    await begin(reader)
+    await cluster.createTopic(topic, 1)
+    await write('m', 3, 1)
+    const [place] = (await reader.castellan.gateway.offsets(group, topic, 10_000))!
+    expect(place).to.deep.include({ earliest: 0, latest: 3, committed: undefined, beginsAtEarliest: true })
+    const [ofNew] = (await reader.castellan.gateway.offsets(`${group}-new`, topic, 10_000))!
+    expect(ofNew).to.deep.include({ committed: undefined, beginsAtEarliest: false })
   })
 
   it('a topic created anew with more partitions is read from its beginning', async () => {

@@ -1,5 +1,5 @@
-import { decodeAcks } from '../../src/groups/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
+import { acksIn } from '../../src/groups/incarnation-mark.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
 import { askRouter, type Castellan, openCastellan } from '../../src/index.js'
 
@@ -65,7 +65,7 @@ export class GroupInstance {
     if (result.type === 'notFound') return 'none'
     if (result.type !== 'success') throw new Error(JSON.stringify(result))
     const { offset, metadata = '' } = result.offsetAndMetadata
-    const ranges = decodeAcks(offset, metadata)!.map(({ from, to }) => `${from - offset}-${to - offset}`)
+    const ranges = acksIn({ offset, metadata })!.map(({ from, to }) => `${from - offset}-${to - offset}`)
     return `${offset} ${ranges.join()}`.trim()
   }
 

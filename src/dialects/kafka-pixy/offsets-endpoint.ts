@@ -5,15 +5,15 @@ import { type AnyFailure, CONSUMED, isConsumedByOthers } from './failure-texts.j
 import type { ReadBody } from './form-reader.js'
 import { goJson, type Json } from './go-json.js'
 import { GoJsonError } from './go-json-check.js'
+import { lagOf } from './lag.js'
 import { offsetChangesOf } from './offset-changes.js'
 import { merged } from './parameters.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const UNKNOWN_TOPIC = 'Unknown topic'
-/** What a group that has committed nothing has for an offset, and the name of the first offset that there is. */
+/** What a group that has committed nothing has for an offset. */
 const NONE = -1
-const OLDEST = -2
 
 /** `GET` and `POST /topics/{topic}/offsets`. */
 export class OffsetsEndpoint {
@@ -86,7 +86,8 @@ const hasUnknown = (outcomes: ReadonlyMap<number, CommitOutcome>): boolean =>
   [...outcomes.values()].includes('unknownTopicOrPartition')
 
 /** A group's place in a partition, as Kafka-Pixy writes it. */
-function toJson({ partition, earliest: begin, latest: end, committed, acknowledged }: GroupOffset): Json {
+function toJson(place: GroupOffset): Json {
+  const { partition, earliest: begin, latest: end, committed, acknowledged } = place
   const { offset = NONE, metadata } = committed ?? {}
   const sparse = acknowledged.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
   return {
@@ -95,7 +96,7 @@ function toJson({ partition, earliest: begin, latest: end, committed, acknowledg
     end,
     count: end - begin,
     offset,
-    lag: offset === NONE ? 0 : offset === OLDEST ? end - begin : end - offset,
+    lag: lagOf(place),
     metadata: metadata || undefined,
     sparse_acks: sparse || undefined
   }

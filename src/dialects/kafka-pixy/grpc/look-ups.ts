@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import type { Gateway, GroupOffset, GroupReader, TopicMetadata } from '../../../gateway/gateway.js'
 import { sparseAcksOf } from '../../../gateway/sparse-acks.js'
 import { errorCodes } from '../../../wire/error-codes.js'
+import { lagOf } from '../lag.js'
 import type {
   GetOffsetsRs,
   GetTopicMetadataRq,
@@ -16,9 +17,8 @@ import type {
 import { StatusError } from './statuses.js'
 
 const UNKNOWN_TOPIC = 'Unknown topic'
-/** What a group that has committed nothing has for an offset, and the name of the first offset that there is. */
+/** What a group that has committed nothing has for an offset. */
 const NONE = -1
-const OLDEST = -2
 /** Of the document in which Kafka-Pixy found the settings of a topic. */
 const CONFIG_VERSION = 1
 
@@ -86,9 +86,10 @@ type Configs = ReadonlyMap<string, ReadonlyMap<string, string>>
 const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
 const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
 
-function toPartitionOffset({ partition, earliest: begin, latest: end, committed }: GroupOffset): PartitionOffset {
+function toPartitionOffset(place: GroupOffset): PartitionOffset {
+  const { partition, earliest: begin, latest: end, committed } = place
   const { offset = NONE, metadata = '' } = committed ?? {}
-  const lag = offset === NONE ? 0 : offset === OLDEST ? end - begin : end - offset
+  const lag = lagOf(place)
   const sparse_acks = sparseAcksOf({ offset, metadata })
   return { partition, begin, end, count: end - begin, offset, lag, metadata, sparse_acks }
 }
