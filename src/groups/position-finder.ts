@@ -82,7 +82,8 @@ export class PositionFinder {
       else {
         const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
         if (offset < 0) this.#bound(offset === STORED_EARLIEST ? 'earliest' : 'latest', begin, onMissing)
-        else if (!isOfAnother(markIn({ offset, metadata }), this.#topicId)) onFound({ offset, metadata, leaderEpoch }, false)
+        else if (!isOfAnother(markIn({ offset, metadata }), this.#topicId))
+          onFound({ offset, metadata, leaderEpoch }, false)
         else
           this.#confirm(
             () => this.#beginAnew(offset, begin, onMissing),

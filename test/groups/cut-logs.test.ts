@@ -30,7 +30,7 @@ class CutLog {
       topicPartition: TOPIC_PARTITION,
       hands: this.world,
       batches: new HeldBatches(1_000_000),
-      start: this.startOf,
+      start: onStart => onStart(this.startOf),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
