@@ -19,7 +19,7 @@ import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
 import { TopicStart } from './topic-start.js'
 
-/** How often a topic that is given up looks whether all messages are acknowledged, and nobody waits for one. */
+/** How often a topic that is given up looks whether requests and messages without an acknowledgement are left. */
 const SAFE_CHECK_MS = 100
 /** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
 const COMMIT_SHARE_OF_REBALANCE = 0.5

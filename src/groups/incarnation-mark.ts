@@ -1,7 +1,12 @@
 import type { Offset } from '../model.js'
 import { decodeAcks, encodeAcks } from './ack-encoding.js'
 import type { OffsetRange } from './offset-ranges.js'
-import type { TrackedPosition } from './offset-tracker.js'
+
+/** What is committed of a partition. */
+interface CommittedPosition {
+  readonly offset: Offset
+  readonly metadata: string
+}
 
 /**
  * The incarnation of a topic whose log a committed offset belongs to, kept in the metadata of the commit: as one more
@@ -23,11 +28,14 @@ export function markOf(topicId: string | undefined): Offset | undefined {
 }
 
 /** The mark in the metadata of a commit; `undefined`: another client has committed, or brokers did not tell the topic id. */
-export const markIn = ({ offset, metadata }: TrackedPosition): Offset | undefined =>
+export const markIn = ({ offset, metadata }: CommittedPosition): Offset | undefined =>
   decodeAcks(offset, metadata)?.find(isMark)?.from
 
 /** Adds the mark of a topic to a position that has none. */
-export function withMark(position: TrackedPosition, topicId: string | undefined): TrackedPosition {
+export function withMark<Position extends CommittedPosition>(
+  position: Position,
+  topicId: string | undefined
+): Position {
   const mark = markOf(topicId)
   if (mark === undefined) return position
   const last = decodeAcks(position.offset, position.metadata)?.at(-1)?.to ?? position.offset
@@ -39,11 +47,11 @@ export const isOfAnother = (mark: Offset | undefined, topicId: string | undefine
   mark !== undefined && topicId !== undefined && mark !== markOf(topicId)
 
 /** What the metadata lists as acknowledged, without the mark; `undefined`: it says something else. */
-export const acksIn = ({ offset, metadata }: TrackedPosition): readonly OffsetRange[] | undefined =>
+export const acksIn = ({ offset, metadata }: CommittedPosition): readonly OffsetRange[] | undefined =>
   decodeAcks(offset, metadata)?.filter(range => !isMark(range))
 
 /** The position as Kafka-Pixy would have committed it. */
-export const withoutMark = (position: TrackedPosition): TrackedPosition =>
+export const withoutMark = (position: CommittedPosition): CommittedPosition =>
   markIn(position) === undefined
     ? position
     : { ...position, metadata: encodeAcks(position.offset, acksIn(position) ?? []) }
