@@ -37,7 +37,7 @@ export interface KafkaCluster extends Castellan {
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
   const { config, queue, left, ...rest } = deps
-  const { router, delivery, consumer, cache, clusters } = config
+  const { router, delivery, consumer, cache, clusters, http } = config
   const options = {
     ...rest,
     brokers,
@@ -51,6 +51,8 @@ export async function startCluster(name: string, brokers: readonly string[], dep
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs },
     consumer
   }
-  const castellan = await openCluster(options, queue && { queue, cluster: name, left })
+  // Bodies count until their requests are answered, so that records which wait for room are no more than this.
+  const waitingMaxBytes = http.maxBodiesInFlightBytes
+  const castellan = await openCluster(options, queue && { queue, cluster: name, left }, waitingMaxBytes)
   return { ...castellan, name }
 }

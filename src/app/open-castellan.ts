@@ -144,8 +144,17 @@ export interface PlaceInLog {
   readonly left?: readonly LeftLog[] | undefined
 }
 
-/** The same for one of several clusters. @param sharedPlace instead of a log of its own */
-export async function openCluster(options: OpenCastellanOptions, sharedPlace?: PlaceInLog): Promise<Castellan> {
+/**
+ * The same for one of several clusters.
+ *
+ * @param sharedPlace instead of a log of its own
+ * @param waitingMaxBytes memory for records that wait for room; default: as much as `delivery.maxBytes`
+ */
+export async function openCluster(
+  options: OpenCastellanOptions,
+  sharedPlace?: PlaceInLog,
+  waitingMaxBytes?: number
+): Promise<Castellan> {
   const settings = parseOptions(openOptions, options, 'openCastellan')
   checkCompression(settings.delivery.compression)
   const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
@@ -180,7 +189,7 @@ export async function openCluster(options: OpenCastellanOptions, sharedPlace?: P
     now: Date.now,
     awayBecause
   }
-  delivery = startDelivery(deliveryDeps)
+  delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
   const own = settings.wal && new DurableQueue({ ...shared, settings: settings.wal, now: Date.now, onBroken: onFatal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   const retentionOf = askForRetention(router.ref)

@@ -48,6 +48,12 @@ export interface ProduceOptions {
 export interface DeliveryDeps {
   readonly router: ActorRef<RouterMessage>
   readonly settings?: Partial<DeliverySettings> | undefined
+  /**
+   * Memory for records that wait for room, beside `delivery.maxBytes`. Default, and least: as much as that. Where requests
+   * are counted elsewhere until they are answered, it is what they may hold together: a single request may then be larger
+   * than the whole buffer, and its records wait for the room that its earlier ones free.
+   */
+  readonly waitingMaxBytes?: number | undefined
   readonly clock: MonotonicClock
   /** Epoch milliseconds, for records without a timestamp. */
   readonly now: () => number

@@ -54,7 +54,8 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#now = deps.now
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
-    this.#rooms = new RoomQueues(settings.maxBytes, ({ ticket }) =>
+    const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
+    this.#rooms = new RoomQueues(waitingMaxBytes, ({ ticket }) =>
       this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
     )
     this.#schedule = new LaneSchedule({ router, log })
@@ -71,6 +72,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     )
     this.#deps = {
       settings,
+      waitingMaxBytes,
       clock,
       random,
       log,

@@ -27,7 +27,7 @@ export class TopicTable implements TopicFollower {
   constructor(router: ActorRef<RouterMessage>, deps: MemoryDeps, onForgotten: (topic: Topic) => void) {
     this.#router = router
     this.#onForgotten = onForgotten
-    this.#unknown = new UnknownTopics(deps.settings, topic => this.#forget(topic))
+    this.#unknown = new UnknownTopics(deps.settings, deps.waitingMaxBytes, topic => this.#forget(topic))
     this.#deps = {
       ...deps,
       unknown: this.#unknown,

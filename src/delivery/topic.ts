@@ -24,6 +24,8 @@ export interface MemoryDeps extends LaneDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
   readonly rooms: RoomQueues
+  /** Memory of all records that wait for room. */
+  readonly waitingMaxBytes: number
 }
 
 /** What topics share. */
@@ -42,7 +44,7 @@ export class Topic implements UnknownTopic {
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   readonly #lanes: TopicLanes
   readonly #parked = new ParkedRecords()
-  /** Waits for room among the parked ones; empty when nothing is parked. */
+  /** Waits for room among the parked ones, or in the whole buffer. */
   readonly #queue: ParkingQueue
   /** 0: not known. */
   #partitionCount = 0
@@ -71,6 +73,11 @@ export class Topic implements UnknownTopic {
   /** When the oldest record that waits for its partitions was accepted; infinite: none waits. */
   get oldestParkedAt(): number {
     return this.#parked.oldestAt
+  }
+
+  /** Records wait until its partitions are known. */
+  get #isWaitedFor(): boolean {
+    return this.#parked.recordCount > 0 || !this.#queue.isEmpty
   }
 
   get hasLanes(): boolean {
@@ -124,7 +131,7 @@ export class Topic implements UnknownTopic {
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
     this.#remembered = undefined
-    const isFirst = this.#parked.recordCount === 0
+    const isFirst = !this.#isWaitedFor
     const isDenied = this.#isDenied(nowMs)
     if (isFirst) {
       const refusal = isDenied ? undefined : this.#deps.unknown.refusal(arrival.ticket)
@@ -134,11 +141,12 @@ export class Topic implements UnknownTopic {
     }
     const refusal = this.#parkingRefusal(arrival, isDenied)
     if (refusal !== undefined || !this.#queue.isEmpty) {
-      if (isFirst) this.#deps.unknown.leave(this, nowMs)
-      else if (this.#mayQueue(arrival, nowMs)) {
+      if (this.#mayQueue(arrival, nowMs)) {
         this.#queue.add(arrival)
+        if (isFirst) this.#deps.follow(this, this.isKnown)
         return undefined
       }
+      if (isFirst) this.#deps.unknown.leave(this, nowMs)
       return refusal ?? this.#noRoom(isDenied)
     }
     const charge = this.#parked.add(arrival)
@@ -184,7 +192,7 @@ export class Topic implements UnknownTopic {
         break
       case 'denied':
         this.#deniedAt = nowMs
-        if (this.#parked.recordCount > 0) this.#deps.unknown.enter(this, 'missing')
+        if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
         this.#missing(news.until)
@@ -199,7 +207,7 @@ export class Topic implements UnknownTopic {
     this.#toldAt = nowMs
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
-    if (this.#parked.recordCount === 0) return
+    if (!this.#isWaitedFor) return
     for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
       this.put(record, partitioner, timestampMs, ticket, index, nowMs)
@@ -239,12 +247,13 @@ export class Topic implements UnknownTopic {
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
     counters.refused += this.#queue.refuseOver(nowMs, () => this.#noRoom(this.#isDenied(nowMs)))
     const expired = this.#parked.expire(nowMs, failure)
-    if (expired === 0) return
-    counters.withdrawn += expired
-    budget.park(this.#parked.chargedBytes - bytes, -expired)
-    unknown.grew(this, this.#parked.chargedBytes - bytes)
-    if (this.#parked.recordCount > 0) return
-    counters.refused += this.#queue.enterAll(() => failure)
+    if (expired > 0) {
+      counters.withdrawn += expired
+      budget.park(this.#parked.chargedBytes - bytes, -expired)
+      unknown.grew(this, this.#parked.chargedBytes - bytes)
+      if (this.#parked.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
+    }
+    if (this.#isWaitedFor) return
     if (!this.isKnown) this.#deps.unfollow(this)
     unknown.leave(this, nowMs)
   }
@@ -269,13 +278,13 @@ export class Topic implements UnknownTopic {
     this.#partitionCount = 0
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
-    if (this.#parked.recordCount > 0) this.#deps.follow(this, false)
+    if (this.#isWaitedFor) this.#deps.follow(this, false)
     for (const lane of this.#lanes.all) lane?.clusterChanged()
   }
 
   /** No request has produced to it for so long, and nothing of it is on its way. */
   isUnused(forMs: number, nowMs: number): boolean {
-    if (this.#parked.recordCount > 0 || nowMs - this.#lastUsedAt < forMs) return false
+    if (this.#isWaitedFor || nowMs - this.#lastUsedAt < forMs) return false
     return this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
   }
 

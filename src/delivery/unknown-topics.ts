@@ -3,7 +3,10 @@ import { failures } from './failures.js'
 import type { DeliverySettings } from './settings.js'
 import type { MemoryTicket } from './ticket.js'
 
-/** Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. */
+/**
+ * Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. Of the
+ * memory for records that wait for room: what those may take for which there is none beside them.
+ */
 const SHARE_OF_WAITING = 1 / 4
 /** Of the places: what one request may take, so that a request with very many names leaves places to others. */
 const SHARE_OF_A_REQUEST = 1 / 4
@@ -40,6 +43,7 @@ class Pool<Topic> {
  */
 export class UnknownTopics<Topic extends UnknownTopic> {
   readonly #settings: DeliverySettings
+  readonly #waitingMaxBytes: number
   readonly #onForgotten: (topic: Topic) => void
   readonly #pools: Record<WaitingAs, Pool<Topic>> = { pending: new Pool(), missing: new Pool() }
   /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
@@ -47,9 +51,13 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** Of records for which there was no room beside those that wait. */
   #queuedBytes = 0
 
-  /** @param onForgotten called for an unknown topic that nothing waits for and of which nothing is remembered */
-  constructor(settings: DeliverySettings, onForgotten: (topic: Topic) => void) {
+  /**
+   * @param waitingMaxBytes memory of all records that wait for room
+   * @param onForgotten called for an unknown topic that nothing waits for and of which nothing is remembered
+   */
+  constructor(settings: DeliverySettings, waitingMaxBytes: number, onForgotten: (topic: Topic) => void) {
     this.#settings = settings
+    this.#waitingMaxBytes = waitingMaxBytes
     this.#onForgotten = onForgotten
   }
 
@@ -77,7 +85,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
 
   /** So many bytes more may wait for room among the records that wait. */
   mayQueue(bytes: number): boolean {
-    return this.#queuedBytes + bytes <= this.#maxBytes
+    return this.#queuedBytes + bytes <= this.#waitingMaxBytes * SHARE_OF_WAITING
   }
 
   /** So many bytes more wait for room or, negative, fewer. */

@@ -36,10 +36,8 @@ describe('delivery: the places of topics that are not known', () => {
   const open = (settings: Partial<DeliverySettings> = {}): void => {
     forgotten = []
     gaveWay = []
-    table = new UnknownTopics<FakeTopic>(
-      { maxPendingTopics: 8, maxUnknownTopics: 3, maxBytes: 4_000, ...settings } as DeliverySettings,
-      topic => forgotten.push(topic.name)
-    )
+    const all = { maxPendingTopics: 8, maxUnknownTopics: 3, maxBytes: 4_000, ...settings } as DeliverySettings
+    table = new UnknownTopics<FakeTopic>(all, all.maxBytes, topic => forgotten.push(topic.name))
   }
   beforeEach(() => open())
   const waiting = (name: string, bytes = 0, as: 'pending' | 'missing' = 'pending'): FakeTopic => {

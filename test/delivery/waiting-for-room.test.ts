@@ -111,6 +111,56 @@ describe('delivery: records that wait for room in their lane', () => {
     expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
   })
 
+  it('take as much as requests may hold where those are counted elsewhere, and the lane its half of it', async () => {
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxLaneBytes: 50 * KIB }, undefined, 800 * KIB)
+    await harness.warmUp('orders', 0)
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const values = Array.from({ length: 60 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
+    const sent = harness.send(values, 30_000, WAIT_MS)
+    const isTaken = (at: number): boolean => sent.refused?.[at] === undefined
+    expect([isTaken(40), isTaken(59)]).to.deep.equal([true, false])
+    expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(100 * KIB)
+    await harness.pass(10)
+    harness.router.release()
+    await harness.pass(100)
+    const taken = values.flatMap(({ value }, at) => (isTaken(at) ? [String(value)] : []))
+    expect(harness.router.partition('orders', 0).values.slice(1)).to.deep.equal(taken)
+  })
+
+  it('may be the first of their topic: the buffer is full of others, and its partitions are looked up meanwhile', async () => {
+    harness = new DeliveryHarness({ orders: 1, audit: 1 }, { maxBytes: 100 * KIB })
+    await harness.warmUp('orders', 0)
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const full = Array.from({ length: 9 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
+    const sent = harness.send(
+      [...full, record('audit', 'a'.repeat(20 * KIB), 0), record('audit', 'b', 0)],
+      30_000,
+      WAIT_MS
+    )
+    expect(sent.refused).to.equal(undefined)
+    expect(sent.ticket.isWaiting).to.equal(true)
+    await harness.pass(200)
+    expect(sent.outcomes, 'the buffer is still full').to.equal(undefined)
+    harness.router.release()
+    await harness.pass(200)
+    expect(resultsOf(sent)).to.deep.equal(Array(11).fill('delivered'))
+    expect(harness.router.partition('audit', 0).values.map(value => value![0])).to.deep.equal(['a', 'b'])
+  })
+
+  it('are refused in time although their topic was never found, and leave nothing behind', async () => {
+    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB, unknownTopicWaitMs: 60_000 })
+    await harness.warmUp('orders', 0)
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    harness.send(Array.from({ length: 9 }, () => record('orders', 'x'.repeat(10 * KIB), 0)))
+    const sent = harness.send(record('none', 'a'.repeat(20 * KIB)), 30_000, WAIT_MS)
+    expect(sent.refused).to.equal(undefined)
+    await harness.pass(WAIT_MS + 100)
+    expect(resultsOf(sent)).to.deep.equal(['overloaded, no'])
+    harness.router.release()
+    await harness.pass(10_000)
+    expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, unknownTopics: 0 })
+  })
+
   it('keep no bytes of their caller', async () => {
     await start()
     flood(0)

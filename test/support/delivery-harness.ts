@@ -23,13 +23,15 @@ export class DeliveryHarness {
   constructor(
     topics: Record<string, number>,
     settings: Partial<DeliverySettings> = {},
-    random: () => number = () => 0.5
+    random: () => number = () => 0.5,
+    waitingMaxBytes?: number
   ) {
     const { metadataMaxAgeMs = defaultRouterSettings.metadataMaxAgeMs } = settings
     this.router = new FakeRouter(topics, { ...topicSettingsOf(settings), metadataMaxAgeMs })
     this.delivery = startDelivery({
       router: this.router,
       settings,
+      waitingMaxBytes,
       clock: () => performance.now(),
       now: () => Date.now(),
       random,

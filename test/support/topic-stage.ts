@@ -27,7 +27,9 @@ export class TopicStage {
   constructor(settings: Partial<DeliverySettings> = {}) {
     this.settings = toDeliverySettings(settings)
     this.budget = new Budget(this.settings.maxBytes, () => undefined)
-    this.unknown = new UnknownTopics(this.settings, topic => this.asked.push(`forgotten ${topic.name}`))
+    this.unknown = new UnknownTopics(this.settings, this.settings.maxBytes, topic =>
+      this.asked.push(`forgotten ${topic.name}`)
+    )
     this.rooms = new RoomQueues(this.settings.maxBytes, () => undefined)
   }
 
@@ -38,6 +40,7 @@ export class TopicStage {
       counters,
       budget,
       rooms,
+      waitingMaxBytes: settings.maxBytes,
       clock: () => this.nowMs,
       random: () => 0,
       log: silentLogger,
