@@ -20,17 +20,19 @@ export class PartitionChoice {
   of(key: Bytes, partitioner: Partitioner, partitionCount: number): number {
     const choice = partitioner(key, partitionCount, this.#topic)
     if (typeof choice === 'number') return choice
-    if (choice === 'random') return this.#any(partitionCount)
-    if (choice === 'roundRobin') return this.#rotation++ % partitionCount
-    if (this.#sticky < 0 || this.#sticky >= partitionCount) this.#sticky = this.#nextSticky(partitionCount)
+    if (choice === 'random') return this.#healthyFrom(this.#any(partitionCount), partitionCount)
+    if (choice === 'roundRobin') return this.#healthyFrom(this.#rotation++ % partitionCount, partitionCount)
+    if (this.#sticky < 0 || this.#sticky >= partitionCount) this.#sticky = this.#lightest(partitionCount)
     return this.#sticky
   }
 
-  /** The partition for such records has no room: the next one is chosen. False where a record may not go elsewhere. */
-  moveOn(key: Bytes, partitioner: Partitioner, partitionCount: number): boolean {
-    if (partitioner(key, partitionCount, this.#topic) !== 'sticky') return false
-    this.#sticky = -1
-    return true
+  /** Another partition, for a record whose first one has no room. `undefined`: the record may not go elsewhere. */
+  elsewhere(key: Bytes, partitioner: Partitioner, partitionCount: number): number | undefined {
+    const choice = partitioner(key, partitionCount, this.#topic)
+    if (typeof choice === 'number') return undefined
+    const lightest = this.#lightest(partitionCount)
+    if (choice === 'sticky') this.#sticky = lightest
+    return lightest
   }
 
   /** Sticky until its batch is sealed or full, or the partition in trouble. */
@@ -42,11 +44,21 @@ export class PartitionChoice {
     return Math.floor(this.#random() * partitionCount)
   }
 
+  /** The first partition from this one on that is not backing off or stuck; this one when all of them are. */
+  #healthyFrom(start: number, partitionCount: number): number {
+    for (let step = 0; step < partitionCount; step++) {
+      const partition = (start + step) % partitionCount
+      const lane = this.#lanes[partition]
+      if (lane === undefined || !isInTrouble(lane)) return partition
+    }
+    return start
+  }
+
   /**
    * The partition with the fewest bytes to send, a random one of several. Skips partitions that are backing off or stuck, unless
    * all of them are.
    */
-  #nextSticky(partitionCount: number): number {
+  #lightest(partitionCount: number): number {
     const start = this.#any(partitionCount)
     let best = start
     let bestLoad = Number.POSITIVE_INFINITY

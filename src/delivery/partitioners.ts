@@ -25,15 +25,16 @@ const signedModuloThenAbs = (hash: number, count: number): number => Math.abs((h
 const floorMod = (hash: number, count: number): number => ((hash % count) + count) % count
 
 /**
- * Records the original spreads at random are `sticky` here: they stay on one partition until its batch is sealed, which
- * is as even over time and makes batches. Only an explicit `random` draws for every record.
+ * Records that librdkafka, Java's client and Arion spread are `sticky` here: they stay on one partition until its batch is
+ * sealed, which is as even over time and makes batches. Sarama draws a partition for every record without a key, so that
+ * already the first few are spread, and `random` does for all.
  *
  * An empty key is a key, except for librdkafka. kafboy's default picker hashes the topic where there is no key.
  */
 export const partitioners: Readonly<Record<PartitionerName, Partitioner>> = {
   murmur2: (key, count) => (key === null ? 'sticky' : (murmur2(bytes(key)) & 0x7fffffff) % count),
   crc32: (key, count) => (key === null || key.length === 0 ? 'sticky' : crc32(key) % count),
-  fnv1a: (key, count) => (key === null ? 'sticky' : signedModuloThenAbs(fnv1a(bytes(key)), count)),
+  fnv1a: (key, count) => (key === null ? 'random' : signedModuloThenAbs(fnv1a(bytes(key)), count)),
   javaHashCode: (key, count) => (key === null ? 'sticky' : floorMod(javaHashCode(text(key)), count)),
   phash2: (key, count, topic) => phash2(bytes(key ?? topic)) % count,
   random: () => 'random',

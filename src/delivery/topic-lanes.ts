@@ -40,8 +40,9 @@ export class TopicLanes {
     const lane = this.of(this.partitionOf(record, partitioner, count))
     const bytes = roughSizeOf(record)
     if (lane.charge.allows(bytes, ticket)) return lane
-    if (partition !== undefined || !this.#choice.moveOn(key, partitioner, count)) return undefined
-    const other = this.of(this.#choice.of(key, partitioner, count))
+    const elsewhere = partition === undefined ? this.#choice.elsewhere(key, partitioner, count) : undefined
+    if (elsewhere === undefined) return undefined
+    const other = this.of(elsewhere)
     return other.charge.allows(bytes, ticket) ? other : undefined
   }
 }

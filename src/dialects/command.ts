@@ -11,6 +11,8 @@ export interface DialectCommand {
   readonly summary: string
   /** Flags of the imitated system. One that Castellan has too means what it means there. */
   readonly flags: readonly DialectFlag[]
+  /** Its flags are those of Go's package `flag`: with one dash or two. Default: two. */
+  readonly takesGoFlags?: boolean
   /** Further lines of its help: which variables it reads, for instance. */
   readonly notes?: string
   /** At least one. */

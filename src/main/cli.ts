@@ -3,6 +3,7 @@ import { CastellanError, ConfigError } from '../errors.js'
 import { printable, printableLines } from '../printable.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
 import { commands } from './commands.js'
+import { fromGoFlags } from './go-flags.js'
 import { settingsOf } from './options.js'
 import { toProgram } from './program.js'
 import { flush } from './standard-output.js'
@@ -56,7 +57,13 @@ function complete(args: readonly string[], program: Command): readonly string[] 
   if (first === '' || first.startsWith('-')) return [commands[0]!.name, ...args]
   if (first !== 'help') requireCommand(first, program)
   else if (rest[0] !== undefined) requireCommand(rest[0], program)
-  return args
+  return [first, ...spelledOut(first, rest)]
+}
+
+/** The flags of a command as commander takes them. */
+function spelledOut(name: string, args: readonly string[]): readonly string[] {
+  const description = commands.find(command => command.name === name)
+  return description?.goFlags === undefined ? args : fromGoFlags(args, description.options, description.goFlags)
 }
 
 /** Checked here because commander answers `sreve --help` with the list of commands. */

@@ -33,6 +33,8 @@ export interface CommandDescription {
   readonly isHidden?: boolean
   /** Every argument is handed on as it is, `--help` included: the command has a command line of another program. */
   readonly takesEverything?: boolean
+  /** Flags, without dashes, that may be written as Go's package `flag` takes them: with one dash, for example. */
+  readonly goFlags?: ReadonlySet<string>
   /** Stops in order by itself after an error that was not caught; other commands end at once. */
   readonly survivesCrash?: boolean
   /** `castellan wal inspect`: commands below this one. A command with commands below it does not run itself. */

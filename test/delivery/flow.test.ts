@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { ProduceRecord } from '../../src/model.js'
 import type { ProduceResult } from '../../src/operations.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf } from '../support/delivery-harness.js'
+import { SeededRandom } from '../support/random.js'
 
 describe('delivery: flow', () => {
   let harness: DeliveryHarness
@@ -32,6 +33,18 @@ describe('delivery: flow', () => {
     harness.router.release()
     await harness.pass(20)
     expect(harness.router.partition('orders', 0).attempts.map(({ count }) => count)).to.deep.equal([1, 1, 9])
+  })
+
+  it('spreads records without a key as Sarama does: one by one, also the first ones of a topic', async () => {
+    const random = new SeededRandom(7)
+    harness.restore()
+    harness = new DeliveryHarness({ orders: 4 }, {}, () => random.next())
+    const records = Array.from({ length: 40 }, (_, at) => record('orders', String(at)))
+    harness.delivery.accept(records, { partitioner: 'fnv1a', deadlineMs: 30_000 })
+    await harness.pass(200)
+    const counts = [0, 1, 2, 3].map(partition => harness.router.partition('orders', partition).values.length)
+    expect(counts.reduce((sum, count) => sum + count)).to.equal(40)
+    for (const count of counts) expect(count).to.be.within(4, 20)
   })
 
   it('keeps records without a key together, and moves on with the next batch', async () => {

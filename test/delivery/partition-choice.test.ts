@@ -63,12 +63,22 @@ describe('delivery: where records without a partition go', () => {
     const choice = choiceOf([])
     choice.of(null, sticky, 4)
     drawn = 0.5
-    for (const other of [always(0), always('random'), always('roundRobin')]) {
-      expect(choice.moveOn('key', other, 4)).to.equal(false)
+    expect(choice.elsewhere('key', always(0), 4)).to.equal(undefined)
+    for (const other of [always('random'), always('roundRobin')]) {
+      expect(choice.elsewhere('key', other, 4)).to.equal(2)
     }
     expect(choice.of(null, sticky, 4)).to.equal(0)
-    expect(choice.moveOn(null, sticky, 4)).to.equal(true)
-    expect(choice.of(null, sticky, 4)).to.equal(2)
+    expect(choice.elsewhere(null, sticky, 4)).to.equal(2)
+    expect(choice.of(null, sticky, 4), 'and stays').to.equal(2)
+  })
+
+  it('is the next one without trouble for records that are spread one by one', () => {
+    const lanes = [laneOf(0, { isStuck: true }), laneOf(9), laneOf(0, { state: 'backingOff' })]
+    const choice = choiceOf(lanes)
+    expect(choice.of(null, always('random'), 3)).to.equal(1)
+    expect([1, 2, 3].map(() => choice.of(null, always('roundRobin'), 3))).to.deep.equal([1, 1, 1])
+    const [stuck] = lanes
+    expect(choiceOf([stuck, stuck]).of(null, always('random'), 2), 'all of them are').to.equal(0)
   })
 
   it('is chosen anew when the topic has fewer partitions than that one needs', () => {

@@ -20,9 +20,11 @@ export const kafkaPixyCommand: DialectCommand = {
     { flags: '--insecureTLS', description: 'does not check the certificates of the first cluster' },
     { flags: '--embedded', description: 'the embedded broker, and not kafka.seed_peers' }
   ],
+  takesGoFlags: true,
   notes:
     "The file has Kafka-Pixy's keys and defaults. The API is on port 19092, on 127.0.0.1 only, unless clients can\n" +
-    'authenticate or --allow-anonymous is given. What has no effect is said at the start.',
+    'authenticate or --allow-anonymous is given. What has no effect is said at the start. Flags of Kafka-Pixy may have\n' +
+    'one dash, and their values a =, as Go takes them: -config=config.yaml',
   examples: [
     'castellan kafka-pixy --config config.yaml --allow-anonymous',
     'castellan kafka-pixy --kafkaPeers kafka-1:9092,kafka-2:9092 --unixAddr /run/kafka-pixy.sock',

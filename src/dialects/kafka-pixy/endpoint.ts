@@ -31,6 +31,10 @@ export interface EndpointParts {
   readonly roomWaitMs: number
 }
 
+/** The original gives a profile of its heap in the format of Go's tool pprof. */
+const NO_HEAP_PROFILE =
+  'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
+
 type Serve = (request: PixyRequest) => void
 type Routes = ReadonlyMap<RouteName, ReadonlyMap<string, Serve>>
 
@@ -105,6 +109,7 @@ export class Endpoint {
         break
       case 'route':
         if (target.name === 'ping') this.#ping(exchange)
+        else if (target.name === 'heap') this.#heap(exchange)
         else this.#route(exchange, target, query)
     }
   }
@@ -112,6 +117,12 @@ export class Endpoint {
   #ping(exchange: Exchange): void {
     if (exchange.request.method === 'GET') this.#parts.answers.pong(exchange)
     else this.#parts.answers.methodNotAllowed(exchange)
+  }
+
+  #heap(exchange: Exchange): void {
+    const { answers } = this.#parts
+    if (exchange.request.method === 'GET') answers.error(exchange, 501, NO_HEAP_PROFILE)
+    else answers.methodNotAllowed(exchange)
   }
 
   #route(exchange: Exchange, { name, cluster, topic }: Target & { type: 'route' }, query: string): void {

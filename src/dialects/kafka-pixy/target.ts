@@ -1,5 +1,5 @@
 /** What a path asks for. */
-export type RouteName = 'ping' | 'messages' | 'acks' | 'offsets' | 'tail' | 'consumers' | 'topics' | 'topic'
+export type RouteName = 'ping' | 'heap' | 'messages' | 'acks' | 'offsets' | 'tail' | 'consumers' | 'topics' | 'topic'
 
 export type Target =
   | {
@@ -37,6 +37,7 @@ export function nameOf(target: Target): string | undefined {
   if (target.type !== 'route') return undefined
   const { name, cluster } = target
   if (name === 'ping') return '/_ping'
+  if (name === 'heap') return '/pprof/heap'
   const below = cluster === undefined ? '/topics' : '/clusters/:cluster/topics'
   if (name === 'topics') return below
   return name === 'topic' ? `${below}/:topic` : `${below}/:topic/${name}`
@@ -44,8 +45,9 @@ export function nameOf(target: Target): string | undefined {
 
 function ofSegments([first, ...rest]: readonly string[]): Target {
   if (first === 'clusters' && rest[0]) return below(rest[0], rest.slice(1))
-  return first === '_ping' && rest.length === 0
-    ? { type: 'route', name: 'ping', cluster: undefined, topic: '' }
+  if (first === '_ping' && rest.length === 0) return { type: 'route', name: 'ping', cluster: undefined, topic: '' }
+  return first === 'pprof' && rest[0] === 'heap' && rest.length === 1
+    ? { type: 'route', name: 'heap', cluster: undefined, topic: '' }
     : below(undefined, first === undefined ? [] : [first, ...rest])
 }
 

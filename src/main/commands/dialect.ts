@@ -15,7 +15,7 @@ const castellanConfig = new Option(
 
 /** A command of its own for a dialect: `castellan serve` with the flags and variables of the imitated system. */
 export function describeDialectCommand(command: DialectCommand): CommandDescription {
-  const { name, summary, flags, notes, examples } = command
+  const { name, summary, flags, takesGoFlags = false, notes, examples } = command
   const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))
   const isTaken = ({ long, short }: Option): boolean =>
     own.some(option => option.long === long || (short !== undefined && option.short === short))
@@ -29,6 +29,7 @@ export function describeDialectCommand(command: DialectCommand): CommandDescript
     notes: notes === undefined ? NOTES : `${notes}\n\n${NOTES}`,
     examples,
     survivesCrash: true,
+    ...(takesGoFlags && { goFlags: new Set(own.map(option => option.name())) }),
     run: async (line, process) => (await import('../serve.js')).serveAs(command, line, process)
   }
 }

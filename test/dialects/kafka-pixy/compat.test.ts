@@ -180,6 +180,21 @@ logging: [{ name: json, severity: warning }, { name: syslog }]
     }
   })
 
+  it('time limits of 0 are taken: there is none in Kafka-Pixy, and the default here', async () => {
+    const { config, notes } = await load(
+      'proxies: { main: { net: { dial_timeout: 0s, read_timeout: 0 }, producer: { shutdown_timeout: 0 } } }'
+    )
+    expect(config.clusters.default).to.deep.include({ connectTimeoutMs: 3_000, requestTimeoutMs: 10_000 })
+    expect(config.shutdown.graceMs, 'time to leave groups').to.equal(1_000)
+    expect(notes.filter(note => note.startsWith('pixy.yaml, '))).to.deep.equal([
+      'pixy.yaml, proxies.main.net.dial_timeout: 0 is no time limit in Kafka-Pixy; here clusters.<name>.connectTimeoutMs (3 s) stays',
+      'pixy.yaml, proxies.main.net.read_timeout: 0 is no time limit in Kafka-Pixy; here clusters.<name>.requestTimeoutMs (10 s) stays',
+      'pixy.yaml, proxies.main.producer.shutdown_timeout: a stop may take 1000 ms: groups are left and offsets committed in it'
+    ])
+    expect(await refusal('proxies: { main: { producer: { shutdown_timeout: -1s } } }')).to.include('shutdown.graceMs')
+    expect(await refusal('proxies: { main: { consumer: { ack_timeout: 0s } } }')).to.include('ackTimeoutMs')
+  })
+
   it('flags win over the file', async () => {
     const { config, pixy, notes } = await load(
       'tcp_addr: 127.0.0.1:1\nproxies: { main: { kafka: { seed_peers: [k1] } } }',

@@ -41,7 +41,8 @@ describe('pixy: values in its file', () => {
   const keyOf = (keys: readonly ClusterKey[], path: string): ClusterKey => keys.find(key => key.path === path)!
   const shownOf = (key: ClusterKey, value: unknown): unknown => {
     const converted = convertedBy(key, value)
-    return 'value' in converted ? converted.value : converted.problem
+    if ('problem' in converted) return converted.problem
+    return 'value' in converted ? converted.value : converted.note
   }
 
   it('are versions of Kafka, of which those before 0.11 had no headers', () => {

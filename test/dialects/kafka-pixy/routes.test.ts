@@ -22,6 +22,9 @@ describe('pixy: routes', function () {
   const rest: [method: string, path: string, said: string][] = [
     ['POST', '/_ping', NOT_ALLOWED],
     ['GET', '/_ping/', NOT_FOUND],
+    ['POST', '/pprof/heap', NOT_ALLOWED],
+    ['GET', '/pprof', NOT_FOUND],
+    ['GET', '/pprof/heap/', NOT_FOUND],
     ['GET', '/', NOT_FOUND],
     ['GET', '/nope', NOT_FOUND],
     ['GET', '/topics/t/', NOT_FOUND],
@@ -40,6 +43,12 @@ describe('pixy: routes', function () {
       expect(answer.headers['x-content-type-options']).to.equal(answer.status === 404 ? 'nosniff' : undefined)
     })
   }
+
+  it('a heap profile of Go is named as missing', async () => {
+    const answer = await pixy.get('/pprof/heap')
+    expect(answer.status).to.equal(501)
+    expect(JSON.parse(answer.body).error).to.match(/^heap profiles of Go are not served; .*heap snapshot of Node$/)
+  })
 
   it('a path that could be shorter is moved, with its query', async () => {
     const own = await pixy.get('//topics/./x?withPartitions')

@@ -20,6 +20,7 @@ function said(path: string): string {
 describe('pixy: paths', () => {
   const paths: [path: string, said: string][] = [
     ['/_ping', 'ping'],
+    ['/pprof/heap', 'heap'],
     ['/_ping/', 'unknown'],
     ['/', 'unknown'],
     ['', 'moved to /'],
@@ -52,6 +53,9 @@ describe('pixy: paths', () => {
     ['/topics/t/offsets', 'offsets t'],
     ['/topics/t/messages/more', 'unknown'],
     ['/_ping/more', 'unknown'],
+    ['/pprof', 'unknown'],
+    ['/pprof/heap/more', 'unknown'],
+    ['/clusters/c/pprof/heap', 'unknown'],
     ['/clusters//topics', 'moved to /clusters/topics'],
     ['/clusters/c/topics/t', 'topic of c t'],
     ['/clusters/c/topics/t/messages/more', 'unknown'],
@@ -68,6 +72,7 @@ describe('pixy: paths', () => {
 describe('pixy: names of routes in the logs', () => {
   for (const [path, expected] of [
     ['/_ping', '/_ping'],
+    ['/pprof/heap', '/pprof/heap'],
     ['/topics', '/topics'],
     ['/topics/t', '/topics/:topic'],
     ['/topics/t/messages', '/topics/:topic/messages'],

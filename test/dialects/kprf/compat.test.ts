@@ -155,6 +155,56 @@ describe('castellan kprf: the configuration file of kprf', () => {
     })
   }
 
+  it('takes keys in upper and lower case alike, as kprf does', async () => {
+    const text =
+      'Kafka: { BROKERS: [a:1], Message_Timeout_Ms: 7 }\nHTTP: { Port: 8 }\nRatelimit: { Enabled: true, Rules: [{ Topic_Name: Orders, Max_Requests_Per_Minute: 9 }] }\nKafko: 1'
+    const { config, notes } = load(await translate(text))
+    expect(config.clusters.default!.brokers).to.deep.equal(['a:1'])
+    expect(config.dialects.kprf).to.include({ port: 8, messageTimeoutMs: 7 })
+    expect(config.dialects.kprf.ratelimit.rules).to.deep.equal([{ topic: 'Orders', maxPerMinute: 9 }])
+    expect(notes).to.include('config.yaml: Kafko is no setting of kprf and is ignored; did you mean kafka?')
+  })
+
+  it('waits for a message as long as delivery does where message_timeout_ms is 0, which is no limit', async () => {
+    const { config } = load(await translate('kafka: { brokers: [a:1], message_timeout_ms: 0 }'))
+    expect(config.dialects.kprf.messageTimeoutMs).to.be.greaterThan(config.delivery.timeoutMs)
+  })
+
+  describe('named without its ending', () => {
+    const files = new Map<string, string>()
+    beforeEach(() => files.clear())
+    const named = (config: string) => {
+      const readFile = (name: string): string => {
+        const text = files.get(name)
+        if (text === undefined) throw new ConfigError(`cannot read ${name} (ENOENT)`)
+        return text
+      }
+      return Promise.resolve(kprfCommand.translate({ flags: new Map([['config', config]]), environment: {}, readFile }))
+    }
+
+    it('is the file beside it that has one', async () => {
+      files.set('/etc/kprf/config.toml', '[kafka]\nbrokers = ["a:1"]')
+      const { settings } = await named('/etc/kprf/config')
+      expect(settings.find(({ value }) => String(value) === 'a:1')?.origin).to.equal(
+        '/etc/kprf/config.toml, kafka.brokers'
+      )
+    })
+
+    it('is that with another ending than one that kprf does not know', async () => {
+      files.set('kprf.hjson', '{ kafka: { brokers: ["a:1"] } }')
+      expect((await named('kprf.conf')).settings).to.be.an('array')
+    })
+
+    it('is said to be missing when there is none, and a file without an ending is not guessed at', async () => {
+      expect(await refusal(named('config'))).to.equal(
+        'cannot read config: there is no such file, nor one that ends with .yaml, .yml, .json, .toml, .ini, .hjson'
+      )
+      files.set('config', 'kafka: { brokers: [a:1] }')
+      files.set('config.yaml', 'kafka: { brokers: [b:2] }')
+      expect(await refusal(named('config'))).to.include('config: cannot be read: name a .yaml')
+    })
+  })
+
   it('takes numbers and switches in quotes, ignores what kprf ignores, and skips empty sections', async () => {
     const text =
       'kafka:\n  brokers: [a:1]\n  retries: "3"\n  speed: fast\nhttp:\nratelimit: { enabled: "true", rules: [] }\nmore: 1'

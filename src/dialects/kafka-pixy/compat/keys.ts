@@ -1,7 +1,11 @@
 import { goDurationMs } from './go-duration.js'
 
 /** What a key of Kafka-Pixy's file becomes: a value of a setting, or the reason why it cannot be one. */
-export type Converted = { readonly value: unknown } | { readonly problem: string }
+export type Converted =
+  | { readonly value: unknown; readonly note?: string }
+  | { readonly problem: string }
+  /** It sets nothing, and why. */
+  | { readonly note: string }
 type Convert = (value: unknown) => Converted
 
 /** A key of a cluster: what it sets here, or why it has no effect. `*` in a setting stands for the cluster. */
@@ -17,6 +21,30 @@ const given: Convert = value => ({ value })
 export const duration: Convert = value => {
   const durationMs = typeof value === 'string' || typeof value === 'number' ? goDurationMs(String(value)) : undefined
   return durationMs === undefined ? { problem: 'write a duration as 250ms, 15s or 5m' } : { value: durationMs }
+}
+
+/** 0 is no time limit in Go. Every wait has one here, so that the default stays. */
+const durationOrNone =
+  (byDefault: string): Convert =>
+  value => {
+    const converted = duration(value)
+    return 'value' in converted && converted.value === 0
+      ? { note: `0 is no time limit in Kafka-Pixy; here ${byDefault} stays` }
+      : converted
+  }
+
+/** What a stop needs at least: groups are left and offsets committed within it, too. */
+const LEAST_GRACE_MS = 1_000
+
+/** Kafka-Pixy limits with it how long its producer may take, and nothing else; 0: messages are not waited for. */
+const grace: Convert = value => {
+  const converted = duration(value)
+  if (!('value' in converted) || (converted.value as number) >= LEAST_GRACE_MS || (converted.value as number) < 0)
+    return converted
+  return {
+    value: LEAST_GRACE_MS,
+    note: `a stop may take ${LEAST_GRACE_MS} ms: groups are left and offsets committed in it`
+  }
 }
 
 const negated: Convert = value => ({ value: value !== true })
@@ -49,8 +77,16 @@ export const CLUSTER_KEYS: readonly ClusterKey[] = [
   { path: 'kafka.client_certificate_file', setting: 'clusters.*.tls.certFile' },
   { path: 'kafka.client_key_file', setting: 'clusters.*.tls.keyFile' },
   { path: 'kafka.insecure', setting: 'clusters.*.tls.rejectUnauthorized', convert: negated },
-  { path: 'net.dial_timeout', setting: 'clusters.*.connectTimeoutMs', convert: duration },
-  { path: 'net.read_timeout', setting: 'clusters.*.requestTimeoutMs', convert: duration },
+  {
+    path: 'net.dial_timeout',
+    setting: 'clusters.*.connectTimeoutMs',
+    convert: durationOrNone('clusters.<name>.connectTimeoutMs (3 s)')
+  },
+  {
+    path: 'net.read_timeout',
+    setting: 'clusters.*.requestTimeoutMs',
+    convert: durationOrNone('clusters.<name>.requestTimeoutMs (10 s)')
+  },
   { path: 'net.write_timeout', note: 'net.read_timeout limits a whole call' },
   { path: 'net.sasl.handshake', note: 'the handshake is always made' },
   { path: 'zoo_keeper.seed_peers', note: ZOO_KEEPER },
@@ -69,7 +105,7 @@ export const PROCESS_KEYS: readonly ClusterKey[] = [
   { path: 'producer.retry_backoff', note: RETRIES },
   { path: 'producer.retry_max', note: RETRIES },
   { path: 'producer.required_acks', note: 'all in-sync replicas acknowledge a message' },
-  { path: 'producer.shutdown_timeout', setting: 'shutdown.graceMs', convert: duration },
+  { path: 'producer.shutdown_timeout', setting: 'shutdown.graceMs', convert: grace },
   { path: 'producer.partitioner', setting: 'dialects.kafka-pixy.partitioner' },
   { path: 'producer.timeout', note: 'clusters.default.requestTimeoutMs limits a call' },
   { path: 'consumer.disabled', setting: 'dialects.kafka-pixy.consumerDisabled' },

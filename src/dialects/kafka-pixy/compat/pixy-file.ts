@@ -134,7 +134,10 @@ function translateKeys(
     }
     const converted = convertedBy(key, value)
     if ('problem' in converted) found.problems.push(`${origin(key.path)}: ${converted.problem}`)
-    else found.set(key.setting.replace('*', cluster), converted.value, origin(key.path))
+    else {
+      if ('value' in converted) found.set(key.setting.replace('*', cluster), converted.value, origin(key.path))
+      if (converted.note !== undefined) found.notes.push(`${origin(key.path)}: ${converted.note}`)
+    }
   }
 }
 

@@ -13,6 +13,11 @@ const parsers = new Map<string, Parse>([
   ['.hjson', async text => (await import('hjson')).default.parse(text)]
 ])
 
+/** Endings of the names of files that kprf reads. */
+export const ENDINGS: readonly string[] = [...parsers.keys()]
+
+export const hasKnownEnding = (name: string): boolean => parsers.has(extname(name).toLowerCase())
+
 /**
  * The content of a file; its ending tells the format.
  *

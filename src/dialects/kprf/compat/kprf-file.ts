@@ -1,6 +1,8 @@
+import { join, parse } from 'node:path'
 import { ConfigError } from '../../../errors.js'
 import type { Assignment } from '../../../settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
+import { ENDINGS, hasKnownEnding } from './formats.js'
 import { type KprfFile, readKprfFile, type UnknownKey } from './read-file.js'
 import { translateCompat } from './translate.js'
 
@@ -26,11 +28,12 @@ const DEFAULTS: readonly Assignment[] = [
 
 /** Translates the configuration file of kprf. */
 export async function translateKprf({ flags, environment, readFile }: ForeignConfiguration): Promise<Translation> {
-  const name = flags.get('config')
-  if (typeof name !== 'string') {
+  const config = flags.get('config')
+  if (typeof config !== 'string') {
     throw new ConfigError('--config is missing: name the configuration file of kprf, for example --config config.yaml')
   }
-  const file = await readKprfFile(name, readFile(name))
+  const { name, text } = findFile(config, readFile)
+  const file = await readKprfFile(name, text)
   const given = brokersOf(flags)
   if (!hasBrokers(file) && given.length === 0 && !isNamedBy(environment)) {
     throw new ConfigError(`${name}: kafka.brokers: is missing${whyMissing(name, file)}`)
@@ -39,6 +42,36 @@ export async function translateKprf({ flags, environment, readFile }: ForeignCon
   return {
     settings: [...DEFAULTS, ...settings, ...given],
     notes: [...notes, ...file.unknown.map(unknown => `${name}: ${ignored(unknown)}`)]
+  }
+}
+
+/**
+ * The file of a name. One without a known ending names the file beside it that has one, as in kprf: `config` is `config.yaml`.
+ *
+ * @throws ConfigError when there is none
+ */
+function findFile(name: string, readFile: ForeignConfiguration['readFile']): { name: string; text: string } {
+  if (hasKnownEnding(name)) return { name, text: readFile(name) }
+  const { dir, name: base, ext } = parse(name)
+  // Where the path itself is a file, kprf does not look for another one, and cannot tell its format.
+  const found = textOf(name, readFile)
+  if (found !== undefined) return { name, text: found }
+  for (const candidate of ENDINGS.map(ending => join(dir, base + ending))) {
+    const text = textOf(candidate, readFile)
+    if (text !== undefined) return { name: candidate, text }
+  }
+  throw new ConfigError(
+    `cannot read ${name}: there is no such file, nor one that ends with ${ENDINGS.join(', ')}${ext && ` instead of ${ext}`}`
+  )
+}
+
+/** `undefined`: there is no such file. */
+function textOf(name: string, readFile: ForeignConfiguration['readFile']): string | undefined {
+  try {
+    return readFile(name)
+  } catch (error) {
+    if (error instanceof ConfigError && error.message.includes('(ENOENT)')) return undefined
+    throw error
   }
 }
 

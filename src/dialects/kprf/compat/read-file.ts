@@ -18,7 +18,7 @@ export interface UnknownKey {
 }
 
 /**
- * Reads a configuration file of kprf; its ending tells the format.
+ * Reads a configuration file of kprf; its ending tells the format. As in kprf, upper and lower case of keys are the same.
  *
  * @throws ConfigError naming every value that cannot be used, one per line
  */
@@ -58,9 +58,10 @@ const compatShape: Shape = {
 
 function knownOf(content: Record<string, unknown>, shape: Shape, prefix: string, unknown: UnknownKey[]): object {
   const known: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(content)) {
+  for (const [written, value] of Object.entries(content)) {
+    const key = written.toLowerCase()
     const expected = Object.hasOwn(shape, key) ? shape[key] : undefined
-    if (expected === undefined) unknown.push({ key: prefix + key, hint: suggestion(key, Object.keys(shape)) })
+    if (expected === undefined) unknown.push({ key: prefix + written, hint: suggestion(key, Object.keys(shape)) })
     else if (value !== null) known[key] = knownValue(value, expected, prefix + key, unknown)
   }
   return known

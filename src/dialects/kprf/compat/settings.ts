@@ -18,7 +18,9 @@ const kafka = z
     queue_buffering_max_ms: zeroOrMore.optional().describe('No effect: a record is sent as soon as its broker is free'),
     queue_buffering_max_kbytes: atLeastOne.optional().describe('`delivery.maxBytes`, in KiB'),
     retries: zeroOrMore.optional().describe('No effect: records are tried until their time is over'),
-    message_timeout_ms: atLeastOne.optional().describe('`dialects.kprf.messageTimeoutMs`, of synchronous requests'),
+    message_timeout_ms: zeroOrMore
+      .optional()
+      .describe('`dialects.kprf.messageTimeoutMs`, of synchronous requests; 0: as long as `delivery.timeoutMs`'),
     request_timeout_ms: atLeastOne.optional().describe('No effect: `clusters.default.requestTimeoutMs` limits a call'),
     request_required_acks: whole.optional().describe('No effect: all in-sync replicas acknowledge'),
     statistics_interval_ms: zeroOrMore.optional().describe('No effect: metrics are calculated when they are asked for')

@@ -4,6 +4,7 @@ import type { CompatSettings } from './settings.js'
 
 const KIB = 1024
 const DEFAULT_BROKER_PORT = 9_092
+const NO_LIMIT_MS = 2 ** 31 - 1
 const STDOUT = '/dev/stdout'
 
 /** A key of kprf: what it sets here, or why it has no effect. */
@@ -33,7 +34,12 @@ const KEYS: readonly Key[] = [
     toValue: (kibibytes: number) => kibibytes * KIB
   },
   { path: ['kafka', 'retries'], note: 'records are tried until their time is over' },
-  { path: ['kafka', 'message_timeout_ms'], setting: 'dialects.kprf.messageTimeoutMs' },
+  {
+    path: ['kafka', 'message_timeout_ms'],
+    setting: 'dialects.kprf.messageTimeoutMs',
+    // In librdkafka 0 is no limit; delivery has one of its own.
+    toValue: (timeoutMs: number) => (timeoutMs === 0 ? NO_LIMIT_MS : timeoutMs)
+  },
   { path: ['kafka', 'request_timeout_ms'], note: 'clusters.default.requestTimeoutMs limits a call' },
   { path: ['kafka', 'request_required_acks'], note: ALL_ACKS },
   { path: ['kafka', 'statistics_interval_ms'], note: 'metrics are calculated when they are asked for' },

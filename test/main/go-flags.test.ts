@@ -1,0 +1,52 @@
+import { expect } from 'chai'
+import { Option } from 'commander'
+import { parse } from 'yaml'
+import { commandsOfDialects } from '../../src/main/commands/dialect.js'
+import { fromGoFlags } from '../../src/main/go-flags.js'
+import { runCommand } from './run-command.js'
+
+describe("flags as Go's package flag takes them", () => {
+  const options = ['--config <FILE>', '--kafkaPeers <LIST>', '--tls', '--set <NAME=VALUE>', '-p, --port <PORT>'].map(
+    flags => new Option(flags)
+  )
+  const names = new Set(['config', 'kafkaPeers', 'tls'])
+  const cases: [given: string, taken: string][] = [
+    ['-config a.yaml', '--config a.yaml'],
+    ['--config a.yaml', '--config a.yaml'],
+    ['-config=a.yaml', '--config=a.yaml'],
+    ['--config=a=b', '--config=a=b'],
+    ['-kafkaPeers k1:9092,k2:9092 -tls', '--kafkaPeers k1:9092,k2:9092 --tls'],
+    ['-config -tls', '--config -tls'],
+    ['-tls=true --tls=1 -tls=T', '--tls --tls --tls'],
+    ['-tls=false -tls=0', ''],
+    ['-tls=perhaps', '-tls=perhaps'],
+    ['-p 80 --port -config', '-p 80 --port -config'],
+    ['--set -config -config b', '--set -config --config b'],
+    ['-port 80', '-port 80'],
+    ['-nope x', '-nope x'],
+    ['-config a -- -config b', '--config a -- -config b'],
+    ['-config', '--config']
+  ]
+  for (const [given, taken] of cases) {
+    it(`${given} is ${taken || 'nothing'}`, () => {
+      expect(fromGoFlags(given.split(' '), options, names).join(' ')).to.equal(taken)
+    })
+  }
+
+  it('are read so by castellan kafka-pixy, and by no other command', async () => {
+    const flags = ['-tcpAddr=127.0.0.1:7', '-kafkaPeers', 'k1,k2:1', '-tls=true']
+    const { code, stdout, stderr } = await runCommand(['kafka-pixy', ...flags, '--print-config'])
+    expect([code, stderr]).to.deep.equal([0, ''])
+    const printed = parse(stdout) as { clusters: { default: object }; dialects: Record<string, object> }
+    expect(printed.clusters.default).to.deep.include({ brokers: ['k1:9092', 'k2:1'] })
+    expect(printed.dialects['kafka-pixy']).to.include({ port: 7 })
+    expect((await runCommand(['serve', '-host', '127.0.0.1'])).code).to.equal(2)
+  })
+
+  it('are those of Kafka-Pixy, all of them', () => {
+    const all = commandsOfDialects.flatMap(({ name, goFlags }) => (goFlags ? [[name, [...goFlags].sort()]] : []))
+    const flags = ['caCertFile', 'clientCertFile', 'clientCertKeyFile', 'config', 'embedded', 'grpcAddr', 'insecureTLS']
+    const more = ['kafkaPeers', 'logging', 'pidFile', 'tcpAddr', 'tls', 'unixAddr', 'zookeeperPeers']
+    expect(all).to.deep.equal([['kafka-pixy', [...flags, ...more]]])
+  })
+})
