@@ -40,11 +40,20 @@ export class BrowserGuard {
   readonly #allowedOrigins: ReadonlySet<string>
   readonly #checksHost: boolean
   readonly #isHostCertain: boolean
+  readonly #onForeignHost: (host: string) => void
   /** Consecutive requests mostly name the same host. */
   #lastHost: string | undefined
 
-  /** @param boundHost listening address; `undefined` for a unix socket, which no browser can reach */
-  constructor(boundHost: string | undefined, { allowedHosts, allowedOrigins }: BrowserSettings) {
+  /**
+   * @param boundHost listening address; `undefined` for a unix socket, which no browser can reach
+   * @param onForeignHost told of the host of each request that is refused for it
+   */
+  constructor(
+    boundHost: string | undefined,
+    { allowedHosts, allowedOrigins }: BrowserSettings,
+    onForeignHost: (host: string) => void = () => undefined
+  ) {
+    this.#onForeignHost = onForeignHost
     this.#boundHost = boundHost === undefined ? undefined : toHostName(boundHost.toLowerCase())
     this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
     this.#allowedOrigins = new Set(allowedOrigins.map(origin => origin.toLowerCase()))
@@ -58,6 +67,7 @@ export class BrowserGuard {
     const { host, origin, referer } = headers
     const site = headers['sec-fetch-site']
     if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
+      this.#onForeignHost(host!)
       return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
     }
     if (origin === undefined && site === undefined && referer === undefined) return undefined

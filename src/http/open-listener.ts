@@ -19,9 +19,10 @@ export type Open = (
 
 /** @param opened where every listener is added that listens */
 export const openerOf =
-  ({ connections, settings }: HttpContext, opened: Listener[]): Open =>
+  ({ connections, settings, foreignHosts }: HttpContext, opened: Listener[]): Open =>
   async (handler, address, certificates, silence) => {
-    const guard = new BrowserGuard('host' in address ? address.host : undefined, settings)
+    const boundHost = 'host' in address ? address.host : undefined
+    const guard = new BrowserGuard(boundHost, settings, host => foreignHosts.refused(host))
     const listener = new Listener(settings, handler, { connections, guard, silence }, certificates)
     const url = await listener.listen(address)
     opened.push(listener)

@@ -11,6 +11,7 @@ import { BodyBudget } from './body-budget.js'
 import type { AddressesElsewhere } from './client-addresses.js'
 import { Connections } from './connections.js'
 import { addDoor, answerRefusal } from './door-hooks.js'
+import { ForeignHosts } from './foreign-hosts.js'
 import { HttpMetrics } from './http-metrics.js'
 import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
@@ -27,6 +28,7 @@ export interface HttpContext {
   readonly metrics: HttpMetrics
   readonly connections: Connections
   readonly requestLog: RequestLog
+  readonly foreignHosts: ForeignHosts
   /** Whether the process can bear more requests. */
   readonly strain: Strain
   /** `undefined`: there is none. */
@@ -62,6 +64,7 @@ export function createHttpContext(options: {
     accessLog: options.accessLog,
     strain: new Strain(http, { metrics: options.metrics, log, clock: now }),
     requestLog: new RequestLog(log, http.slowRequestMs, now),
+    foreignHosts: new ForeignHosts(log),
     nextRequestId: requestIds(options.idPrefix),
     now,
     door: options.door,

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { BrowserGuard } from '../../src/http/browser-guard.js'
+import { ForeignHosts } from '../../src/http/foreign-hosts.js'
+import { silentLogger } from '../../src/model.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { askRaw } from '../support/raw-socket.js'
 import { type Started, type StartSettings, startHttp } from './fixtures.js'
@@ -17,6 +19,20 @@ describe('BrowserGuard', () => {
   ): boolean => new BrowserGuard(boundHost, { ...none, ...settings }).refusalOf(headers) === undefined
 
   for (const boundHost of ['0.0.0.0', '::']) {
+    it('names each host that is refused once in the log, and not without an end', () => {
+      const lines: unknown[] = []
+      const hosts = new ForeignHosts({ ...silentLogger, warn: fields => void lines.push(fields) })
+      const guard = new BrowserGuard('127.0.0.1', none, host => hosts.refused(host))
+      for (const host of ['gateway:8080', 'localhost', 'gateway:8080', 'evil\u001b[2J', 'gateway:8080']) {
+        guard.refusalOf({ host })
+      }
+      expect(lines).to.deep.equal([{ host: 'gateway:8080' }, { host: 'evil\\u001b[2J' }])
+      for (let at = 0; at < 100; at++) guard.refusalOf({ host: `${'x'.repeat(1_000)}${at}` })
+      for (let at = 0; at < 100; at++) guard.refusalOf({ host: `invented-${at}` })
+      expect(lines).to.have.length(20)
+      expect(lines[2]).to.deep.equal({ host: 'x'.repeat(255) })
+    })
+
     it(`walls 5: on ${boundHost} probes that ask by an address are served, whatever hosts are allowed`, () => {
       const guard = new BrowserGuard(boundHost, { allowedHosts: ['gateway.example.com'], allowedOrigins: [] })
       const isServed = (host: string): boolean => guard.refusalOf({ host }) === undefined

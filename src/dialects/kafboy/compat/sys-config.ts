@@ -1,0 +1,155 @@
+import { ConfigError } from '../../../errors.js'
+import type { Assignment } from '../../../settings/assignment.js'
+import { suggestion } from '../../../settings/suggestion.js'
+import type { ForeignConfiguration, Translation } from '../../command.js'
+import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
+
+const KAFBOY = 'dialects.kafboy'
+const COMMAND = 'castellan kafboy'
+const DEFAULT_PORT = 8_000
+const DEFAULT_BROKER = 'localhost:9091'
+
+/** A key of kafboy or ekaf: the setting that it becomes, or why it has no effect. */
+interface Key {
+  readonly setting?: string
+  /** It may be a list of `{Topic, Value}`; the setting of a topic has the same name. */
+  readonly byTopic?: boolean
+  readonly note?: string
+}
+
+const HOOKS = 'modules of Erlang cannot be called; see the hooks in docs/compatibility/kafboy.md'
+const OF_ERLANG = 'it is about the Erlang machine'
+
+const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
+  ['kafboy_http_port', { setting: 'port' }],
+  ['kafboy_sync_url', { setting: 'syncUrl' }],
+  ['kafboy_async_url', { setting: 'asyncUrl' }],
+  ['kafboy_routes_sync', { setting: 'routesSync' }],
+  ['kafboy_routes_async', { setting: 'routesAsync' }],
+  ['kafboy_routes_async_batch', { setting: 'routesAsyncBatch' }],
+  ['kafboy_load_balancer', { setting: 'loadBalancer' }],
+  ['kafboy_master', { setting: 'master' }],
+  ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with dialects.kafboy.callbackEditJson` }],
+  ['kafboy_callback_auth', { note: 'kafboy does not call it either' }],
+  ['kafboy_enable_safetyvalve', { note: 'requests wait for room, and are refused where there is none in time' }],
+  ['kafboy_fresh', { note: OF_ERLANG }],
+  ['kafboy_set_cookie', { note: OF_ERLANG }],
+  ['kafboy_profiling_apps', { note: OF_ERLANG }],
+  ['kafboy_enable_trace', { note: OF_ERLANG }],
+  ['enable_logging', { note: 'the log goes to stdout, or to log.file' }],
+  ['ekaf_bootstrap_topics', { setting: 'bootstrapTopics' }],
+  ['ekaf_per_partition_workers', { setting: 'perPartitionWorkers' }],
+  ['ekaf_per_partition_workers_max', { setting: 'perPartitionWorkersMax' }],
+  ['ekaf_max_buffer_size', { setting: 'maxBufferRecords', byTopic: true }],
+  ['ekaf_buffer_ttl', { setting: 'bufferTtlMs', byTopic: true }],
+  ['ekaf_partition_strategy', { setting: 'partitionStrategy', byTopic: true }],
+  ['ekaf_sticky_partition_buffer_size', { setting: 'stickyPartitionRecords', byTopic: true }],
+  ['ekaf_max_downtime_buffer_size', { setting: 'maxDowntimeRecords', byTopic: true }],
+  ['ekaf_push_to_statsd_enabled', { note: 'metrics are exported for all topics: statsd.host' }]
+])
+const BROKER_KEY = 'ekaf_bootstrap_broker'
+const SECTIONS: ReadonlySet<string> = new Set(['kafboy', 'ekaf'])
+
+/** Settings and notes as they are found. */
+class Findings {
+  readonly settings: Assignment[] = []
+  readonly notes: string[] = []
+  /** What single topics have for themselves. */
+  readonly topics = new Map<string, Record<string, unknown>>()
+
+  set(setting: string, value: unknown, origin: string): void {
+    this.settings.push({ path: setting.split('.'), value, origin })
+  }
+}
+
+/**
+ * Translates a configuration file of kafboy and ekaf, and the flags.
+ *
+ * @throws ConfigError when the file cannot be read
+ */
+export function translateKafboy({ flags, readFile }: ForeignConfiguration): Translation {
+  const found = new Findings()
+  // kafboy listens on every address. Its clients use its own port; the shared one must not be in the way of another process.
+  found.set(`${KAFBOY}.host`, '0.0.0.0', COMMAND)
+  found.set('http.port', 0, COMMAND)
+  found.set(`${KAFBOY}.port`, DEFAULT_PORT, 'default of kafboy')
+  if (!flags.has('embedded')) found.set('clusters.default.brokers', [DEFAULT_BROKER], 'default of ekaf')
+  const file = flags.get('config')
+  if (typeof file === 'string') translateFile(found, file, readFile(file), flags.has('embedded'))
+  if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
+  const port = flags.get('port')
+  if (typeof port === 'string') found.set(`${KAFBOY}.port`, /^\d+$/.test(port) ? Number(port) : port, '--port')
+  return { settings: found.settings, notes: found.notes }
+}
+
+function translateFile(found: Findings, file: string, text: string, isEmbedded: boolean): void {
+  const sections = read(file, text)
+  for (const [section, content] of pairsOf(sections)) {
+    // Other applications of the same Erlang machine.
+    if (!SECTIONS.has(section)) continue
+    for (const [key, value] of pairsOf(content)) {
+      const origin = `${file}, ${key}`
+      if (key !== BROKER_KEY) translateKey(found, key, value, origin)
+      else if (!isEmbedded) found.set('clusters.default.brokers', [brokerOf(value, origin)], origin)
+    }
+  }
+  if (found.topics.size === 0) return
+  const topics = [...found.topics].map(([topic, own]) => ({ topic, ...own }))
+  found.set(`${KAFBOY}.topics`, topics, `${file}, ekaf`)
+}
+
+function read(file: string, text: string): Term {
+  try {
+    return parseTerm(text)
+  } catch (error) {
+    throw new ConfigError(`${file}: ${(error as Error).message}`)
+  }
+}
+
+function translateKey(found: Findings, key: string, value: Term, origin: string): void {
+  const known = KEYS.get(key)
+  if (known === undefined) {
+    const isHook = key.startsWith('ekaf_callback_')
+    const why = isHook ? `has no effect: ${HOOKS}` : `is no key of kafboy and is ignored${hintOf(key)}`
+    found.notes.push(`${key} ${why}`)
+  } else if (known.setting === undefined) found.notes.push(`${key} has no effect: ${known.note}`)
+  else if (known.byTopic && Array.isArray(value)) translateTopics(found, key, known.setting, value, origin)
+  else found.set(`${KAFBOY}.${known.setting}`, plain(value), origin)
+}
+
+const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY])
+
+/** `[{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]`: the key itself stands for all other topics. */
+function translateTopics(found: Findings, key: string, setting: string, value: Term, origin: string): void {
+  for (const [topic, own] of pairsOf(value)) {
+    if (topic === key) found.set(`${KAFBOY}.${setting}`, plain(own), origin)
+    else found.topics.set(topic, { ...found.topics.get(topic), [setting]: plain(own) })
+  }
+}
+
+/** Pairs of a list of `{Key, Value}`; an atom alone is `{Atom, true}`. Anything else is none. */
+function pairsOf(term: Term): [key: string, value: Term][] {
+  if (!Array.isArray(term)) return []
+  return (term as readonly Term[]).flatMap((member): [string, Term][] => {
+    if (member instanceof Atom) return [[member.name, new Atom('true')]]
+    if (!(member instanceof Tuple) || member.members.length !== 2) return []
+    const [key, value] = member.members as [Term, Term]
+    const name = key instanceof Atom ? key.name : key
+    return typeof name === 'string' ? [[name, value]] : []
+  })
+}
+
+/** @throws ConfigError when it is no `{"HOST", PORT}` */
+function brokerOf(value: Term, origin: string): string {
+  const [host, port] = value instanceof Tuple ? value.members : []
+  const name = host instanceof Atom ? host.name : host
+  if (typeof name !== 'string' || typeof port !== 'number') throw new ConfigError(`${origin}: write {"HOST", PORT}`)
+  return `${name}:${port}`
+}
+
+/** As settings have it: atoms are words, `true` and `false` switches. */
+function plain(term: Term): unknown {
+  if (term instanceof Atom) return term.name === 'true' ? true : term.name === 'false' ? false : term.name
+  if (term instanceof Tuple) return term.members.map(plain)
+  return Array.isArray(term) ? (term as readonly Term[]).map(plain) : term
+}
