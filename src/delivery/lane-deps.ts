@@ -50,6 +50,8 @@ export interface Numbers {
 export interface Keeper {
   /** Kafka refuses this record for good. Resolves when it is among the dead letters; false: it cannot be, try again. */
   deadLetter(index: number, failure: RecordFailure): Promise<boolean>
+  /** Kafka refuses records of the topic, which stay where they are. */
+  refused?(topic: string, failure: RecordFailure): void
   /** The lane waits before it tries again. */
   delayed(lane: ScheduledLane): void
   /** The lane waits until it is woken: there is nowhere to send its records. */

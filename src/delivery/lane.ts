@@ -170,6 +170,7 @@ export class Lane implements ScheduledLane {
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten
+        if (verdict.refusal !== undefined) this.#deps.keeper?.refused?.(this.topic, verdict.refusal)
         this.#backOff(verdict.reason, verdict.soon)
         return
       case 'restart':

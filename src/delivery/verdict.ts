@@ -23,7 +23,14 @@ export type Verdict =
   /** `baseOffset` -1: Kafka knows that it has the batch, but not at which offset. */
   | { readonly type: 'delivered'; readonly baseOffset: number; readonly logAppendTimeMs: number }
   /** Send the same bytes again. `soon`: a new leader has to be found, so there is no reason to wait. */
-  | { readonly type: 'retry'; readonly soon: boolean; readonly maybeWritten: boolean; readonly reason: string }
+  | {
+      readonly type: 'retry'
+      readonly soon: boolean
+      readonly maybeWritten: boolean
+      readonly reason: string
+      /** Kafka refuses records of the topic, until an operator does something about it. */
+      readonly refusal?: RecordFailure
+    }
   /** Send the same records under the next epoch, from sequence 0: the broker has lost the state of the producer. */
   | { readonly type: 'restart'; readonly reason: string }
   /** Send two halves, one after the other. `tooLarge`: other batches of that size would be refused as well. */
@@ -108,7 +115,9 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
 function refusedForGood(head: HeadFacts, failure: RecordFailure): Verdict {
   if (!head.isDurable) return fail(head, failure)
   const { maybeWritten, recordCount } = head
-  if (failure.code === 'notAuthorized') return { type: 'retry', soon: false, maybeWritten, reason: failure.message }
+  if (failure.code === 'notAuthorized') {
+    return { type: 'retry', soon: false, maybeWritten, reason: failure.message, refusal: failure }
+  }
   return recordCount > 1 ? { type: 'split', renumber: maybeWritten, tooLarge: false } : fail(head, failure)
 }
 

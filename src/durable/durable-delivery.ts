@@ -138,6 +138,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
         this.#openedQueue!.log.complete(sequence)
         this.#waiters.settle(sequence, outcome)
       },
+      refused: (topic, failure) => this.refused(topic, failure),
       settleDeadLetter: (sequence, failure) => this.#settleDeadLetter(sequence, failure),
       recall: (topic, batch) => this.#notes.recall(topic, batch),
       flushCompletions: () => this.#openedQueue!.log.flushCompletions()
@@ -155,6 +156,16 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   /** What should be known of records that wait, though they can be served; one sentence each. */
   get warnings(): readonly string[] {
     return this.#retention?.warnings ?? []
+  }
+
+  /** Records of the topic stay in the log until their right is granted. Their requests need not wait for that. */
+  refused(topic: string, failure: RecordFailure): void {
+    const { code, message } = failure
+    this.#deps.log.warn(
+      { topic, code },
+      `records stay in the durable log, because kafka refuses to take them: ${message}`
+    )
+    this.#waiters.settleAll(`${this.cluster}/${topic}`, { ...failure, persisted: 'pending' })
   }
 
   // ---- into the log
@@ -207,7 +218,10 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     const refusal = this.#deps.queue.append(entries, result => {
       this.#stored(ticket, entries, indexes, result, isAwaited)
     })
-    if (refusal !== undefined) for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
+    if (refusal !== undefined) {
+      this.#deps.queue.refused(refusal)
+      for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
+    }
     ticket.handedOn()
     if (refusal !== undefined) ticket.stored()
     if (refusal !== undefined) this.#reportUnopened()
@@ -231,13 +245,16 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       if (at >= storedCount) this.#refuse(ticket, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
-        if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!)
+        if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)
       }
     }
     ticket.stored()
-    if (refusal !== undefined) this.#reportUnopened()
+    if (refusal !== undefined) {
+      this.#deps.queue.refused(refusal)
+      this.#reportUnopened()
+    }
     if (!isAwaited) ticket.letGo('its outcome was not asked for')
   }
 

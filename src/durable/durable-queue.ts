@@ -73,6 +73,8 @@ interface Waiting {
 /** After opening has failed, for so long nothing is tried. */
 const RETRY_MS = 1_000
 const REPORT_EVERY_MS = 2_000
+/** A log without room for an entry counts as full for so long: clients try again. */
+const FULL_COUNTS_FOR_MS = 5_000
 
 /** A cluster's name may hold slashes, a topic's may not. */
 export const clusterOf = (destination: string): string => destination.slice(0, destination.lastIndexOf('/'))
@@ -92,6 +94,8 @@ export class DurableQueue {
   #left: Left | undefined
   #opening: Promise<void> | undefined
   #failedAt = Number.NEGATIVE_INFINITY
+  /** Until then the log counts as full. */
+  #fullUntil = Number.NEGATIVE_INFINITY
   #lastError = ''
   #isClosed = false
   #isDraining: boolean
@@ -237,7 +241,15 @@ export class DurableQueue {
     const { stats } = log
     if (stats === undefined) return
     const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log).catch(() => undefined)
-    if (oldestAgeMs !== undefined) this.#metrics.report(stats, oldestAgeMs, this.readAhead.bytes)
+    if (oldestAgeMs === undefined) return
+    this.#metrics.report(stats, oldestAgeMs, this.readAhead.bytes)
+    if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
+  }
+
+  /** The log did not take entries. Its limit is no state of the log itself: smaller entries may still have room. */
+  refused({ kind, message }: Refusal): void {
+    if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
+    if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)
   }
 
   async #oldestAgeMs(log: DurableLog): Promise<number> {

@@ -13,6 +13,8 @@ export interface DurableTopicDeps extends LaneDeps {
   want(topic: FeedTarget): void
   /** Has the Router tell what there is to know about the topic, after `pauseMs`. */
   follow(topic: { readonly name: string }, pauseMs: number): void
+  /** Brokers refuse the topic itself; its records stay in the log. */
+  refused(topic: string, failure: RecordFailure): void
   /** The record is in Kafka's log: it need not be kept. */
   delivered(sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void
   /** Tells who waits for the record that it is a dead letter. False: it is none, so it must be sent again. */

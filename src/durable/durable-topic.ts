@@ -1,4 +1,5 @@
 import { boundless } from '../delivery/budget.js'
+import { failures } from '../delivery/failures.js'
 import type { Lane, SentRecord } from '../delivery/lane.js'
 import type { ScheduledLane } from '../delivery/lane-deps.js'
 import type { Ticket } from '../delivery/ticket.js'
@@ -167,8 +168,11 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
         break
       case 'denied':
         break
-      case 'missing':
       case 'refused':
+        this.#deps.refused(this.name, failures.rejected(news.errorCode, 'pending'))
+        this.#lost(news.until - nowMs)
+        break
+      case 'missing':
         this.#lost(news.until - nowMs)
     }
   }

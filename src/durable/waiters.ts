@@ -4,6 +4,7 @@ import type { DurableTicket } from './durable-ticket.js'
 interface Waiter {
   readonly ticket: DurableTicket
   readonly index: number
+  readonly destination: string
 }
 
 /** Who waits until records of the log are in Kafka. Most records have no waiter. */
@@ -16,8 +17,8 @@ export class Waiters {
     return this.#tickets.size
   }
 
-  add(sequence: number, ticket: DurableTicket, index: number): void {
-    this.#bySequence.set(sequence, { ticket, index })
+  add(sequence: number, ticket: DurableTicket, index: number, destination = ''): void {
+    this.#bySequence.set(sequence, { ticket, index, destination })
     const sequences = this.#tickets.get(ticket)
     if (sequences) sequences.push(sequence)
     else this.#tickets.set(ticket, [sequence])
@@ -29,6 +30,12 @@ export class Waiters {
     this.#bySequence.delete(sequence)
     waiter.ticket.settle(waiter.index, outcome)
     if (waiter.ticket.isComplete) this.#tickets.delete(waiter.ticket)
+  }
+
+  /** Ends the waits for all records of a destination. */
+  settleAll(destination: string, outcome: RecordOutcome): void {
+    const sequences = [...this.#bySequence].filter(([, waiter]) => waiter.destination === destination)
+    for (const [sequence] of sequences) this.settle(sequence, outcome)
   }
 
   /** Ends the waits whose time is over. */
