@@ -1,6 +1,8 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import { PERSISTED_HEADER, persistedText } from '../gateway/persisted.js'
+import type { RecordFailure } from '../model.js'
+import { noteFailure } from './failure-codes.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -11,6 +13,10 @@ import {
 } from './modern-answers.js'
 
 const REQUEST_ID = 'x-request-id'
+
+/** The first record that failed. */
+export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
+  known.find((one): one is RecordFailure => one !== 'pending' && one.type === 'failed')
 
 /** What every answer to a produce request says in its headers. */
 export interface AnswerHeaders {
@@ -51,6 +57,7 @@ export class Answers {
     further?: Readonly<Record<string, string>>
   ): void {
     if (response.headersSent || response.destroyed) return
+    noteFailure(response, cause?.code)
     const isProblem = persisted !== undefined && status >= 400 && wantsModern(response.req)
     if (isProblem) ({ type, body } = problemAnswer(status, body, persisted, cause))
     const headers: Record<string, string | number> = { ...further }
@@ -65,6 +72,7 @@ export class Answers {
   /** The modern answer to a produce request, whatever its API. */
   outcomes({ response, requestId }: Answered, known: readonly Known[]): void {
     const { status, type, body } = outcomesAnswer(known)
+    noteFailure(response, firstFailureOf(known)?.code)
     this.send(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })
   }
 }

@@ -2,6 +2,8 @@ import { type Cell, counterFamily, type Durations, durationFamily, gaugeFamily }
 import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js'
 
 const MILLISECONDS_PER_SECOND = 1_000
+/** Methods whose requests are timed apart: those that produce, and those that may wait for a message. */
+const TIMED_METHODS: ReadonlySet<string> = new Set(['GET', 'POST'])
 
 /** The counters of requests with the same labels. */
 interface Series {
@@ -78,7 +80,7 @@ export class HttpMetrics {
     let series = this.#series.get(key)
     if (!series) {
       const cell = this.#requests.series({ dialect: mount, method, status: String(status) })
-      const durations = this.#durations.series({ dialect: mount })
+      const durations = this.#durations.series({ dialect: mount, method: TIMED_METHODS.has(method) ? method : 'other' })
       const bodies = this.#bodies.series({ dialect: mount })
       this.#series.set(key, (series = { mount, method, status, cell, durations, bodies }))
     }

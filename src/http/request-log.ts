@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.js'
 import type { Logger } from '../model.js'
 
 /**
@@ -15,6 +16,8 @@ export interface RequestFields {
   readonly route: string | undefined
   readonly status: number
   readonly durationMs: number
+  /** Why it failed, in a code of docs/errors.md; absent: it did not, or no reason was noted. */
+  readonly err?: { readonly code: ErrorCode } | undefined
 }
 
 /** Logs requests that failed or were slow; reports the number of suppressed lines when there were too many. */

@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
 import { routeNameOf } from '../dialects/route-names.js'
-import { type CastellanError, OverloadedError } from '../errors.js'
+import { type CastellanError, type ErrorCode, OverloadedError } from '../errors.js'
+import { failureCodeOf } from '../exchange/failure-codes.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
@@ -13,6 +14,7 @@ import { Connections } from './connections.js'
 import { addDoor, answerRefusal } from './door-hooks.js'
 import { ForeignHosts } from './foreign-hosts.js'
 import { HttpMetrics } from './http-metrics.js'
+import { isProbe } from './management.js'
 import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
 import { RequestLog } from './request-log.js'
@@ -153,7 +155,10 @@ function follow(
   }
   received.whenOver(() => {
     if (received.isUpgraded) metrics.upgradedConnections.value--
-    else answered(context, request, response.writableFinished ? response.statusCode : 'aborted', startedAt)
+    else {
+      const status = response.writableFinished ? response.statusCode : 'aborted'
+      answered(context, request, status, startedAt, failureCodeOf(response))
+    }
   })
 }
 
@@ -161,7 +166,8 @@ function answered(
   { metrics, requestLog, accessLog, now }: HttpContext,
   request: FastifyRequest,
   status: number | 'aborted',
-  startedAt: number
+  startedAt: number,
+  code?: ErrorCode
 ): void {
   metrics.requestsInFlight.value--
   const durationMs = now() - startedAt
@@ -175,7 +181,10 @@ function answered(
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
     const { id: requestId, method } = request
-    requestLog.answered({ requestId, method, route: routeNameOf(request), status, durationMs })
+    const route = routeNameOf(request)
+    // Not to be ready is what a probe asks for, and no failure.
+    if (dialect === 'none' && isProbe(route)) return
+    requestLog.answered({ requestId, method, route, status, durationMs, ...(code !== undefined && { err: { code } }) })
   }
 }
 

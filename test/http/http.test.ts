@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { Answers } from '../../src/exchange/answers.js'
 import { ListenError } from '../../src/listen-error.js'
 import { type Gate, gate, loudDialect, type Started, sendRaw, startHttp } from './fixtures.js'
 
@@ -162,6 +163,31 @@ describe('http', () => {
       })
       expect(JSON.stringify(lines)).to.not.match(/secret-topic|hush/)
     })
+
+    it('logs why a request failed, by its code', async () => {
+      const { http, lines } = await start({
+        plugin: async app => {
+          app.get('/denied', (_, reply) => {
+            new Answers(Date.now).send(reply.raw, 500, 'text/plain', 'no', {
+              requestId: 'mine',
+              persisted: undefined,
+              cause: { code: 'notAuthorized', retriable: false }
+            })
+          })
+        }
+      })
+      await fetch(`${http.urls.shared}/loud/denied`)
+      await started!.http.close()
+      expect(lines[0]!.fields).to.deep.include({ status: 500, err: { code: 'notAuthorized' } })
+    })
+
+    it('does not log probes that are told what they ask for', async () => {
+      const { http, lines, reasons } = await start()
+      reasons.push('no broker answers')
+      expect((await fetch(`${http.urls.management}/ready`)).status).to.equal(503)
+      await started!.http.close()
+      expect(lines).to.deep.equal([])
+    })
   })
 
   describe('bodies in flight', () => {
@@ -263,7 +289,7 @@ describe('http', () => {
       const text = await response.text()
       expect(text).to.contain('castellan_http_requests_total{dialect="loud",method="GET",status="200"} 2\n')
       expect(text).to.contain('castellan_http_requests_total{dialect="none",method="GET",status="404"} 1\n')
-      expect(text).to.contain('castellan_http_request_seconds_count{dialect="loud"} 2\n')
+      expect(text).to.contain('castellan_http_request_seconds_count{dialect="loud",method="GET"} 2\n')
     })
 
     it('has nothing else, and nothing of it stands on the shared port', async () => {

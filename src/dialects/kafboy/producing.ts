@@ -1,3 +1,5 @@
+import { firstFailureOf } from '../../exchange/answers.js'
+import { noteFailure } from '../../exchange/failure-codes.js'
 import { type Known, wantsModern } from '../../exchange/modern-answers.js'
 import type { ProduceTicket } from '../../gateway/gateway.js'
 import { type Certainty, persistedText } from '../../gateway/persisted.js'
@@ -78,7 +80,10 @@ export class Producing {
     }
     const certainties = Array.from({ length: records }, (_, at): Certainty => refused[at]?.persisted ?? 'pending')
     if (this.#whenFull === 'drop' || !refused.some(isFull)) replies.ok(request, OK_BODY, persistedText(certainties))
-    else replies.send(request, 503, `{"error":"${FULL}"}`, persistedText(certainties), { 'retry-after': '1' })
+    else {
+      noteFailure(request.exchange.response, refused.find(isFull)?.code)
+      replies.send(request, 503, `{"error":"${FULL}"}`, persistedText(certainties), { 'retry-after': '1' })
+    }
   }
 
   #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed }: Produce): void {
@@ -89,6 +94,7 @@ export class Producing {
           replies.outcomes(request, outcomes)
           return
         }
+        noteFailure(request.exchange.response, firstFailureOf(outcomes)?.code)
         const { status, body, persisted } = syncAnswerOf(outcomes, isKeyed, isReady())
         if (status === 200 || this.#failureStatus === 'original') replies.ok(request, body, persisted)
         else replies.send(request, status, body, persisted, status === 503 ? { 'retry-after': '1' } : undefined)

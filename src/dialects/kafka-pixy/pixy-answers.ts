@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import type { CastellanError } from '../../errors.js'
 import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
+import { noteFailure } from '../../exchange/failure-codes.js'
 import type { Known } from '../../exchange/modern-answers.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
@@ -70,6 +71,7 @@ export class PixyAnswers {
    */
   failure(asked: Asked, failure: AnyFailure, isReady: boolean): void {
     const { status, text } = failureAnswerOf(failure, isReady)
+    noteFailure(asked.response, failure.code)
     this.error(asked, status, text)
   }
 

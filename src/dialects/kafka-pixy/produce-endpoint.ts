@@ -1,6 +1,7 @@
 import { OverloadedError } from '../../errors.js'
 import { collectBody } from '../../exchange/body-collector.js'
 import type { BufferPool } from '../../exchange/buffer-pool.js'
+import { noteFailure } from '../../exchange/failure-codes.js'
 import { wantsModern } from '../../exchange/modern-answers.js'
 import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
@@ -139,6 +140,7 @@ export class ProduceEndpoint {
 
   #failed(exchange: PixyRequest['exchange'], { isReady }: Gateway, failure: RecordFailure): void {
     const { status, text } = produceFailureOf(failure, isReady)
+    noteFailure(exchange.response, failure.code)
     this.#parts.answers.error(exchange, status, text, { persisted: persistedText([certaintyOf(failure)]) })
   }
 

@@ -6,6 +6,7 @@ import { collectBody } from '../../exchange/body-collector.js'
 import { BufferPool } from '../../exchange/buffer-pool.js'
 import { isJsonContentType } from '../../exchange/content-type.js'
 import type { Exchange } from '../../exchange/exchange.js'
+import { noteFailure } from '../../exchange/failure-codes.js'
 import { wantsModern } from '../../exchange/modern-answers.js'
 import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import { persistedText } from '../../gateway/persisted.js'
@@ -211,6 +212,7 @@ export class PushEndpoint {
     if (response.destroyed) return
     const retryAfter = retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }
     if (errors !== undefined) {
+      noteFailure(response, result.code)
       this.#answers.send(response, status, JSON_TYPE, this.#failures(errors), headers, retryAfter)
     }
     // Outcomes arrive in bulk and are answered one after another in any case.

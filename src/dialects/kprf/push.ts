@@ -1,3 +1,5 @@
+import type { ErrorCode } from '../../errors.js'
+import { firstFailureOf } from '../../exchange/answers.js'
 import type { Known } from '../../exchange/modern-answers.js'
 import type { Durability, Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
@@ -13,6 +15,8 @@ import type { KprfSettings } from './settings.js'
 export interface PushResult {
   /** `undefined`: no record failed. Otherwise one text per record, `undefined` for records without an error. */
   readonly errors: readonly (string | undefined)[] | undefined
+  /** Why the first of the records failed. */
+  readonly code?: ErrorCode | undefined
   /** The value of the header that says whether the records are in Kafka's log. */
   readonly persisted: string
   /** Present: records were beyond a limit, which is to be answered 429. */
@@ -91,7 +95,8 @@ export class Push {
     if (!isFullTold && retryAfterSeconds === undefined) return { errors: undefined, persisted }
     const texts = Array.from(records, (_, at) => textOfFull(refused?.[at]))
     const errors = inRequestOrder(refusals, texts, refusal => (retryAfterSeconds === undefined ? undefined : refusal))
-    return { errors, persisted, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) }
+    const code = refused?.find(isFull)?.code
+    return { errors, persisted, code, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) }
   }
 
   /**
@@ -155,7 +160,8 @@ function toResult(refusals: LimitCheck['refusals'], outcomes: readonly RecordOut
   if (refusals === undefined && outcomes.every(isDelivered)) return allDelivered
   return {
     errors: inRequestOrder(refusals, outcomes.map(toText), refusal => refusal),
-    persisted: persistedText(inRequestOrder(refusals, outcomes.map(certaintyOf), () => 'no'))
+    persisted: persistedText(inRequestOrder(refusals, outcomes.map(certaintyOf), () => 'no')),
+    code: firstFailureOf(outcomes)?.code
   }
 }
 
