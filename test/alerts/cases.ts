@@ -1,0 +1,115 @@
+import { lengthOf, namesOfRecordings, type Recording, recordingOf } from './recording.js'
+
+/** What a gateway exports, and the alerts that it makes fire, and no other. */
+export interface Case extends Omit<Recording, 'recordedWith'> {
+  readonly name: string
+  readonly seconds: number
+  readonly fires: readonly string[]
+}
+
+/** By recording of `test/kafka/record-alerts.ts`. */
+const firesIn: Readonly<Record<string, readonly string[]>> = {
+  healthy: [],
+  'broker-killed': ['CastellanBrokerDown'],
+  'brokers-paused': [
+    'CastellanBrokerDown',
+    'CastellanBufferFillsUp',
+    'CastellanNotReady',
+    'CastellanRecordsFail',
+    'CastellanRecordsLost',
+    'CastellanRecordsRefused',
+    'CastellanRecordsWait',
+    'CastellanServerErrors'
+  ],
+  // A broker is down besides at the end of this one and the next three.
+  denied: [
+    'CastellanBrokerDown',
+    'CastellanDeadLetters',
+    'CastellanGroupCommitsFail',
+    'CastellanRecordsFail',
+    'CastellanRecordsLost',
+    'CastellanRecordsRefused',
+    'CastellanServerErrors'
+  ],
+  'group-stuck': ['CastellanBrokerDown', 'CastellanGroupMessagesComeAgain'],
+  'log-full': [
+    'CastellanBrokerDown',
+    'CastellanDurableLogFillsUp',
+    'CastellanDurableRecordsRefused',
+    'CastellanDurableRecordsWait',
+    'CastellanNotReady',
+    'CastellanServerErrors'
+  ],
+  'worker-killed': ['CastellanBrokerDown', 'CastellanNotReady', 'CastellanWorkerDown', 'CastellanWorkerRestarted'],
+  'log-fills-up': [
+    'CastellanDurableLogFailed',
+    'CastellanDurableLogFillsUp',
+    'CastellanDurableRecordsRefused',
+    'CastellanNotReady',
+    'CastellanServerErrors'
+  ],
+  'no-kafka': ['CastellanDown', 'CastellanNotReady']
+}
+
+/** What no honest trouble makes happen within minutes. */
+const madeUp: readonly Case[] = [
+  {
+    name: 'bug',
+    about: 'A consumer group meets a bug.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { castellan_groups_unexpected_failures_total: '0x11 1x12' },
+    fires: ['CastellanBug']
+  },
+  {
+    name: 'dispatcher-bug',
+    about: 'A dispatcher meets a bug; its counter begins with it.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { 'castellan_kafka_dispatcher_unexpected_failures_total{broker_id="1"}': '_x12 1x11' },
+    fires: ['CastellanBug']
+  },
+  {
+    name: 'busy',
+    about: 'The event loop is nearly always busy.',
+    intervalSeconds: 5,
+    seconds: 700,
+    series: { castellan_event_loop_utilization_ratio: '0.95x140' },
+    fires: ['CastellanBusy']
+  },
+  {
+    name: 'overloaded',
+    about: 'A burst of requests is refused, then none.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { castellan_http_shed_requests_total: '0x5 40x18' },
+    fires: ['CastellanOverloaded']
+  },
+  {
+    name: 'probes-only',
+    about: 'Probes are answered 503, and clients are served.',
+    intervalSeconds: 5,
+    seconds: 900,
+    series: {
+      'castellan_http_requests_total{dialect="none",method="GET",status="503"}': '0+1x180',
+      'castellan_http_requests_total{dialect="kprf",method="POST",status="200"}': '0+1x180'
+    },
+    fires: []
+  }
+]
+
+function firesOf(name: string): readonly string[] {
+  const fires = firesIn[name]
+  if (fires === undefined) throw new Error(`nothing says which alerts the recording ${name} makes fire`)
+  return fires
+}
+
+export const cases = (): Case[] => [
+  ...namesOfRecordings().map(name => {
+    const recording = recordingOf(name)
+    const scrapes = Math.max(...Object.values(recording.series).map(lengthOf))
+    const seconds = (scrapes - 1) * recording.intervalSeconds
+    return { ...recording, name, seconds, fires: firesOf(name) }
+  }),
+  ...madeUp
+]
