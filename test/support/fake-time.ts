@@ -3,10 +3,13 @@ import { turns } from './turns.js'
 
 /** Timers and a clock that stand still until told to go on; turns of the event loop are real. */
 export class FakeTime {
-  readonly #timers = sinon.useFakeTimers({
-    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
-    now: 1_000
-  })
+  readonly #timers: sinon.SinonFakeTimers
+
+  /** @param more what stands still as well, for those that are not given a clock */
+  constructor(...more: readonly 'performance'[]) {
+    const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', ...more] as const
+    this.#timers = sinon.useFakeTimers({ toFake: [...toFake], now: 1_000 })
+  }
 
   readonly now = (): number => this.#timers.now
 

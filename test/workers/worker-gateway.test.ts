@@ -265,7 +265,7 @@ describe('consumer groups of several workers', () => {
   })
 
   it('wait for an owner that has ended, and say in time that it does not answer, not that there is no message', async () => {
-    const time = new FakeTime()
+    const time = new FakeTime('performance')
     try {
       const { workers, end } = workersOf(2)
       const group = groupOf(2)
@@ -288,7 +288,7 @@ describe('consumer groups of several workers', () => {
   })
 
   it('say in time that their owner does not answer while it stands still, and lose no message when it goes on', async () => {
-    const time = new FakeTime()
+    const time = new FakeTime('performance')
     try {
       const { workers, standStill, goOn } = workersOf(2)
       const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
