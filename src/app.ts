@@ -74,8 +74,15 @@ export interface App {
   memoryRecords(): { readonly waiting: number; readonly lost: number }
   /** What an operator should know although requests are served. */
   warnings(): readonly string[]
-  /** Reads certificates and keys of token issuers again, and opens the audit file again. */
-  reload(): Promise<void>
+  /**
+   * Reads certificates and keys of token issuers again, and opens the audit file again.
+   *
+   * @param config what can change while the process runs counts as it stands there; absent: as before
+   * @throws ConfigError when a file cannot be used; what it was read for stays as it was
+   */
+  reload(config?: Config): Promise<void>
+  /** Opens the audit file and the access log again, as {@link reload} does. */
+  reopenLogs(): void
   /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
   stop(options?: StopOptions): Promise<StopResult>
 }
@@ -213,6 +220,7 @@ class Rooms {
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
     // A large backlog would take the time that the listeners need.
     this.#clusters.drainDurableLog()
+    let running = this.#config
     return {
       urls,
       embeddedBootstrap,
@@ -221,9 +229,16 @@ class Rooms {
       unreadyReasons,
       memoryRecords: () => this.#clusters.memoryRecords(),
       warnings: () => this.#clusters.warnings(),
-      reload: async () => {
+      reload: async (config = running) => {
+        running = config
         accessLog?.reopen()
-        await doors.reload()
+        // Who may come in is not to wait for brokers.
+        await doors.reload(config)
+        this.#clusters.renewLogins(config.clusters)
+      },
+      reopenLogs: () => {
+        accessLog?.reopen()
+        doors.reopen()
       },
       stop: options => this.stop(options)
     }

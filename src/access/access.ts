@@ -30,13 +30,20 @@ export interface Caller {
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
   refusalOf(operation: Operation, target?: Target): ForbiddenError | undefined
+  /** The same for many records: refused when any of their topics is refused. */
+  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
   /**
    * The same for what concerns no topic in particular, such as statistics of an API: refused when no rule at all is about
    * this client.
    */
   refusalOfUnruled(): ForbiddenError | undefined
-  /** The same for many records: refused when any of their topics is refused. */
-  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
+  /**
+   * For what goes on long after it was admitted, such as a websocket: looks again every minute whether it may, when the
+   * credentials expire, and when the settings have changed. To be called once per request at most; it ends with it.
+   *
+   * @param onRefused called once, when it may not go on
+   */
+  watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void
   /**
    * Charges records and bytes to the quotas; to be called once they are known. The error is to be answered with 429,
    * and the request not carried out. A dialect that has already carried it out (a read) ignores the result.
@@ -64,6 +71,7 @@ const openCaller: Caller = {
   allows: () => true,
   refusalOf: () => undefined,
   refusalOfUnruled: () => undefined,
+  watch: () => undefined,
   refusalOfTopics: () => undefined,
   charge: () => undefined
 }
@@ -76,6 +84,7 @@ export const deniedCaller: Caller = {
   allows: () => false,
   refusalOf: notAdmitted,
   refusalOfUnruled: notAdmitted,
+  watch: () => undefined,
   refusalOfTopics: notAdmitted,
   charge: () => undefined
 }

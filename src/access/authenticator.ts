@@ -1,17 +1,14 @@
+import { createHash } from 'node:crypto'
 import { OverloadedError, UnauthenticatedError } from '../errors.js'
 import { ANONYMOUS } from './access.js'
 import { BearerTokens } from './bearer-tokens.js'
 import { Certificates } from './certificates.js'
-import { type Arrival, type Authentication, type Identity, isRefusal } from './identity.js'
+import { type Arrival, type Authentication, type AuthRefusal, type Identity, isRefusal } from './identity.js'
 import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import { type Remembered, RememberedCredentials } from './remembered-credentials.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
-import { parseLogin, Users } from './users.js'
+import { type Login, parseLogin, Users } from './users.js'
 import { VerificationQueue } from './verification-queue.js'
-
-/**
- * How many verified credentials are remembered, so that a client pays for verifying a password or signature only once.
- */
-const MAX_REMEMBERED = 10_000
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
 
@@ -24,121 +21,149 @@ export interface AuthenticatorDeps {
   readonly now: () => number
 }
 
+type Verified = Remembered | AuthRefusal
+
+/** What the settings say, in the form in which it is asked. */
+class Known {
+  readonly settings: AuthSettings
+  readonly tokens: JsonWebTokens
+  readonly challenge: string
+  readonly bearerTokens: BearerTokens
+  readonly users: Users
+  readonly certificates: Certificates
+
+  constructor(settings: AuthSettings, tokens: JsonWebTokens) {
+    this.settings = settings
+    this.tokens = tokens
+    this.challenge = toChallenge(settings)
+    this.bearerTokens = new BearerTokens(settings.tokens)
+    this.users = new Users(settings.users)
+    this.certificates = new Certificates(settings.certificates)
+  }
+}
+
 /**
  * Finds out who a client is, before its body is read. An `Authorization` header alone decides when there is one;
  * without it the client certificate counts, then the unix socket.
  */
 export class Authenticator {
-  readonly #deps: AuthenticatorDeps
-  readonly #isRequired: boolean
-  readonly #challenge: string
-  readonly #bearerTokens: BearerTokens
-  readonly #users: Users
-  readonly #certificates: Certificates
+  readonly #allowAnonymous: boolean
+  readonly #now: () => number
   readonly #queue = new VerificationQueue()
+  readonly #remembered = new RememberedCredentials()
   /**
-   * Verified credentials by the whole header. Only verified ones are remembered, so guesses cannot evict them. The
-   * hashes of a Map are seeded per process, so the time of a look-up tells nothing about other headers.
+   * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in the
+   * order in which they came.
    */
-  readonly #remembered = new Map<string, Identity>()
-  /**
-   * Verifications in progress, by the whole header: a client that opens many connections at once pays for one, and its
-   * requests continue in the order in which they came.
-   */
-  readonly #verifying = new Map<string, Promise<Authentication>>()
+  #verifying = new Map<string, Promise<Authentication>>()
+  #known: Known
+  #isRequired: boolean
 
-  constructor(deps: AuthenticatorDeps) {
-    const { settings } = deps
-    this.#deps = deps
+  constructor({ settings, tokens, allowAnonymous, now }: AuthenticatorDeps) {
+    this.#allowAnonymous = allowAnonymous
+    this.#now = now
+    this.#known = new Known(settings, tokens)
     this.#isRequired = requiresCredentials(settings)
-    this.#challenge = toChallenge(settings)
-    this.#bearerTokens = new BearerTokens(settings.tokens)
-    this.#users = new Users(settings.users)
-    this.#certificates = new Certificates(settings.certificates)
   }
 
   /**
-   * Forgets all verified credentials and fetches the keys of issuers again: called when the operator says that they
-   * have changed.
+   * Goes by other settings from now on, and fetches the keys of issuers again. Verified passwords of users that have not
+   * changed are remembered, everything else is verified anew. Credentials that were needed once are needed until the end: the
+   * last token that is taken away must not let all clients in.
    */
-  forget(): void {
-    this.#remembered.clear()
-    this.#deps.tokens.expireKeys()
+  replace(settings: AuthSettings, tokens: JsonWebTokens): void {
+    this.#known = new Known(settings, tokens)
+    this.#isRequired ||= requiresCredentials(settings)
+    this.#remembered.keep(({ user }) => user !== undefined && this.#known.users.has(user))
+    this.#verifying = new Map()
+    tokens.expireKeys()
   }
 
   authenticate(arrival: Arrival): Authentication | Promise<Authentication> {
     const { authorization } = arrival
     if (!this.#isRequired) return anonymous
     if (authorization === undefined) return this.#withoutHeader(arrival)
-    const known = this.#remembered.get(authorization)
-    if (known !== undefined) {
-      if (known.validUntil === Number.POSITIVE_INFINITY || known.validUntil > this.#deps.now()) return known
-      this.#remembered.delete(authorization)
-    }
-    const verifying = this.#verifying.get(authorization)
-    if (verifying !== undefined) return verifying
     const [, scheme = '', credentials = ''] = authorization.match(/^([A-Za-z]+) +(\S+)$/) ?? []
-    if (scheme.toLowerCase() === 'bearer') return this.#bearer(authorization, credentials)
-    if (scheme.toLowerCase() === 'basic') return this.#basic(authorization, credentials, arrival.address)
+    if (scheme.toLowerCase() === 'bearer') return this.#bearer(credentials)
+    if (scheme.toLowerCase() === 'basic') return this.#basic(credentials, arrival.address)
     return this.#refusal('the Authorization header is neither Bearer nor Basic')
   }
 
   #withoutHeader({ socket, isUnixSocket }: Arrival): Authentication {
-    const owner = this.#certificates.ownerOf(socket)
+    const { certificates, settings } = this.#known
+    const owner = certificates.ownerOf(socket)
     if (owner === 'unknown') return this.#refusal('the client certificate is not known')
     if (owner !== 'none') {
-      return owner.validUntil > this.#deps.now() ? owner : this.#refusal('the client certificate has expired')
+      return owner.validUntil > this.#now() ? owner : this.#refusal('the client certificate has expired')
     }
-    const { unixSocketPrincipal } = this.#deps.settings
+    const { unixSocketPrincipal } = settings
     if (isUnixSocket && unixSocketPrincipal !== undefined) {
       return { principal: unixSocketPrincipal, method: 'unixSocket', validUntil: Number.POSITIVE_INFINITY }
     }
-    return this.#deps.allowAnonymous ? anonymous : this.#refusal('credentials are missing')
+    return this.#allowAnonymous ? anonymous : this.#refusal('credentials are missing')
   }
 
-  #bearer(authorization: string, token: string): Authentication | Promise<Authentication> {
-    const identity = this.#bearerTokens.find(token)
-    if (identity) return this.#accepted(authorization, identity)
-    if (this.#deps.settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
-    return this.#verify(authorization, this.#verifyJwt(token))
+  #bearer(token: string): Authentication | Promise<Authentication> {
+    const { bearerTokens, settings } = this.#known
+    const identity = bearerTokens.find(token)
+    if (identity) return this.#valid(identity)
+    if (settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
+    return this.#verified(`bearer ${digestOf(token)}`, () => this.#verifyJwt(token))
   }
 
-  async #verifyJwt(token: string): Promise<Authentication> {
-    const result = await this.#deps.tokens.verify(token)
-    return typeof result === 'string' ? this.#refusal(JWT_REFUSALS[result]) : result
+  async #verifyJwt(token: string): Promise<Verified> {
+    const result = await this.#known.tokens.verify(token)
+    if (typeof result === 'string') return this.#refusal(JWT_REFUSALS[result])
+    return isRefusal(result) ? result : { identity: result }
   }
 
-  #basic(authorization: string, credentials: string, address: string): Authentication | Promise<Authentication> {
-    const login = this.#deps.settings.users.length > 0 ? parseLogin(credentials) : undefined
+  #basic(credentials: string, address: string): Authentication | Promise<Authentication> {
+    const login = this.#known.settings.users.length > 0 ? parseLogin(credentials) : undefined
     if (!login) return this.#refusal(WRONG_LOGIN)
-    const identity = this.#queue.run(address, () => this.#users.verify(login))
-    if (!identity) return new OverloadedError('too many passwords are being verified')
-    return this.#verify(
-      authorization,
-      identity.then(found => found ?? this.#refusal(WRONG_LOGIN))
-    )
+    // Base64 has several ways to write the same bytes, and Unicode the same characters.
+    const key = `basic ${digestOf(`${login.username}:${login.password.normalize('NFC')}`)}`
+    return this.#verified(key, () => this.#verifyLogin(login, address))
+  }
+
+  /** @returns an error at once when too many wait */
+  #verifyLogin(login: Login, address: string): Promise<Verified> | OverloadedError {
+    const { users } = this.#known
+    const found = this.#queue.run(address, () => users.verify(login))
+    if (!found) return new OverloadedError('too many passwords are being verified')
+    return found.then(loggedIn => loggedIn ?? this.#refusal(WRONG_LOGIN))
   }
 
   /** Everyone waiting gets the same promise, so that requests continue in their order. */
-  #verify(authorization: string, result: Promise<Authentication>): Promise<Authentication> {
+  #verified(key: string, verify: () => Promise<Verified> | OverloadedError): Authentication | Promise<Authentication> {
+    const known = this.#remembered.find(key, this.#now()) ?? this.#verifying.get(key)
+    if (known !== undefined) return known
+    const result = verify()
+    if (result instanceof OverloadedError) return result
+    const all = this.#verifying
     const verifying = result
-      .then(found => (isRefusal(found) ? found : this.#accepted(authorization, found)))
-      .finally(() => this.#verifying.delete(authorization))
-    this.#verifying.set(authorization, verifying)
+      .then(found => (isRefusal(found) ? found : this.#accepted(key, found, all)))
+      .finally(() => all.delete(key))
+    all.set(key, verifying)
     return verifying
   }
 
-  #accepted(authorization: string, identity: Identity): Authentication {
-    if (identity.validUntil <= this.#deps.now()) return this.#refusal('the token has expired')
-    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!)
-    this.#remembered.set(authorization, identity)
-    return identity
+  /** @param asked those that were verified together; what was verified by former settings is not remembered */
+  #accepted(key: string, verified: Remembered, asked: ReadonlyMap<string, unknown>): Authentication {
+    const accepted = this.#valid(verified.identity)
+    if (!isRefusal(accepted) && asked === this.#verifying) this.#remembered.add(key, verified)
+    return accepted
+  }
+
+  #valid(identity: Identity): Authentication {
+    return identity.validUntil > this.#now() ? identity : this.#refusal('the token has expired')
   }
 
   #refusal(message: string): UnauthenticatedError {
-    return new UnauthenticatedError(message, this.#challenge)
+    return new UnauthenticatedError(message, this.#known.challenge)
   }
 }
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('base64')
 
 const WRONG_LOGIN = 'the user name or the password is wrong'
 const JWT_REFUSALS = { expired: 'the token has expired', invalid: 'the token is not valid' } as const

@@ -1,16 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import { type CastellanError, OverloadedError } from '../errors.js'
 import type { MonotonicClock } from '../model.js'
-import { type Access, type Caller, deniedCaller } from './access.js'
+import { type Access, type Caller, deniedCaller, type Operation, type Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
 import { type Authentication, isRefusal, type Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import { type QuotaSharing, Quotas } from './quotas.js'
-import { RequestCaller } from './request-caller.js'
+import { type CallerDeps, RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
+import { Watches } from './watches.js'
 
 const CALLER = Symbol('caller')
 type Called = IncomingMessage & { [CALLER]?: Caller }
@@ -22,6 +23,8 @@ export interface DoorDeps {
   readonly quotas: Quotas
   readonly audit: Audit
   readonly metrics: AccessMetrics
+  /** Epoch milliseconds. */
+  readonly now: () => number
 }
 
 /**
@@ -30,9 +33,43 @@ export interface DoorDeps {
  */
 export class Door implements Access {
   readonly #deps: DoorDeps
+  readonly #watches: Watches
+  readonly #callerDeps: CallerDeps
+  #rules: Rules | undefined
 
   constructor(deps: DoorDeps) {
+    const { authenticator, audit, metrics, quotas, now } = deps
     this.#deps = deps
+    this.#rules = deps.rules
+    this.#watches = new Watches({
+      authenticate: visit => authenticator.authenticate(visit),
+      allows: (principal, operation, target) => this.#allows(principal, operation, target),
+      onEnded: ({ visit, identity, operation, target }, error) => {
+        const { peer: address, requestId } = visit
+        const { principal, method } = identity
+        const line = { allowed: false, principal, method, address, operation, ...target, reason: error.message }
+        if (audit.wants(false)) audit.write({ ...line, requestId })
+        this.#counted(error)
+      },
+      clock: () => quotas.now(),
+      now
+    })
+    this.#callerDeps = { quotas, audit, metrics, watches: this.#watches }
+  }
+
+  /** Goes by other rules from now on. Where rules were needed, they are needed until the end. */
+  replaceRules(access: AccessSettings, isAuthenticated: boolean): void {
+    const isOpen = this.#rules === undefined && !hasRules(access, isAuthenticated)
+    this.#rules = isOpen ? undefined : new Rules(access.rules)
+  }
+
+  /** Ends what is open and may not go on, as credentials and rules are now. */
+  checkAll(): void {
+    this.#watches.checkAll()
+  }
+
+  #allows(principal: string, operation: Operation, target: Target): boolean {
+    return this.#rules?.grantsOf(principal).allows(operation, target) ?? true
   }
 
   /**
@@ -70,14 +107,14 @@ export class Door implements Access {
       done(this.#refused(visit, authentication))
       return
     }
-    const { quotas, rules } = this.#deps
+    const { quotas } = this.#deps
     const { principal } = authentication
     const byPrincipal = quotas.ofPrincipal(principal, now)
     const admitted = (tooMany?: CastellanError): void => {
       if (tooMany === undefined) {
-        const grants = rules?.grantsOf(principal)
+        const grants = this.#rules?.grantsOf(principal)
         const request: Called = visit.request
-        request[CALLER] = new RequestCaller(this.#deps, visit, authentication, grants, byAddress, byPrincipal)
+        request[CALLER] = new RequestCaller(this.#callerDeps, visit, authentication, grants, byAddress, byPrincipal)
       }
       done(tooMany && this.#counted(tooMany))
     }
@@ -151,13 +188,17 @@ export function createDoor(
     readonly metrics: AccessMetrics
     readonly auditSink: AuditSink
     readonly clock: MonotonicClock
+    /** Epoch milliseconds. */
+    readonly now: () => number
     readonly sharing?: QuotaSharing | undefined
   }
 ): Door | undefined {
-  const { authenticator, isAuthenticated, metrics, auditSink, clock, sharing } = deps
+  const { authenticator, isAuthenticated, metrics, auditSink, clock, now, sharing } = deps
   const quotas = new Quotas(quotaSettings, clock, sharing)
-  const hasRules = isAuthenticated || access.rules.length > 0
-  if (!hasRules && !quotas.isActive && access.audit === 'off') return undefined
-  const rules = hasRules ? new Rules(access.rules) : undefined
-  return new Door({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink) })
+  const rules = hasRules(access, isAuthenticated) ? new Rules(access.rules) : undefined
+  if (rules === undefined && !quotas.isActive && access.audit === 'off') return undefined
+  return new Door({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })
 }
+
+/** Otherwise everything is allowed: nothing about access is configured. */
+const hasRules = ({ rules }: AccessSettings, isAuthenticated: boolean): boolean => isAuthenticated || rules.length > 0

@@ -39,5 +39,4 @@ export interface Visit extends Arrival {
   onEnd(ended: () => void): void
 }
 
-export const isRefusal = (authentication: Authentication): authentication is AuthRefusal =>
-  authentication instanceof Error
+export const isRefusal = (authentication: object): authentication is AuthRefusal => authentication instanceof Error

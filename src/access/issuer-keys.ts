@@ -45,7 +45,8 @@ export class IssuerKeys {
   readonly get: JWTVerifyGetKey = async (header, token) => {
     if (this.#isOutdated || this.#ageMs >= this.#settings.jwksRefreshMs) {
       const fetching = this.#fetch()
-      if (this.#keys === undefined || this.#ageMs >= this.#settings.jwksMaxAgeMs) await fetching
+      const isUsable = !this.#isOutdated && this.#keys !== undefined && this.#ageMs < this.#settings.jwksMaxAgeMs
+      if (!isUsable) await fetching
     }
     try {
       return await this.#current(header, token)
@@ -58,7 +59,8 @@ export class IssuerKeys {
   }
 
   /**
-   * Makes the next token fetch the keys again, regardless of the cooldown: the operator says that they have changed.
+   * Makes the next token fetch the keys again, regardless of the cooldown, and wait for them: the operator says that they have
+   * changed.
    */
   expire(): void {
     this.#isOutdated = true

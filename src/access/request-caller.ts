@@ -1,4 +1,4 @@
-import { ForbiddenError, type QuotaExceededError } from '../errors.js'
+import { type CastellanError, ForbiddenError, type QuotaExceededError } from '../errors.js'
 import type { Caller, Operation, Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { type Audit, namedTopics } from './audit.js'
@@ -6,12 +6,14 @@ import type { Identity, Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import type { Quotas } from './quotas.js'
 import type { Grants } from './rules.js'
+import type { Watches } from './watches.js'
 
 /** What all callers share. */
 export interface CallerDeps {
   readonly quotas: Quotas
   readonly audit: Audit
   readonly metrics: AccessMetrics
+  readonly watches: Watches
 }
 
 /** The caller of one request. One is made per request, so it only references what exists already. */
@@ -72,6 +74,10 @@ export class RequestCaller implements Caller {
       this.#audit(operation, allowed, allowed ? { topics: namedTopics(records) } : { topics: [denied] })
     }
     return allowed ? undefined : this.#forbidden(operation)
+  }
+
+  watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
+    this.#deps.watches.add({ visit: this.#visit, identity: this.#identity, operation, target, onRefused })
   }
 
   charge(records: number, bytes: number): QuotaExceededError | undefined {

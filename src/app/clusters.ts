@@ -143,6 +143,15 @@ export class Clusters {
       )
   }
 
+  /**
+   * Certificates and passwords for connections to brokers that are opened from now on.
+   *
+   * @throws ConfigError when a file cannot be read; its cluster goes on with what it had
+   */
+  renewLogins(clusters: Config['clusters']): void {
+    for (const { name, connection } of this.#clusters) connection.renew(clusters[name]!)
+  }
+
   stopWatching(): void {
     this.#logWatch.stop()
     for (const stop of this.#stopWatching) stop()

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
 import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-client-factory.js'
 import type { ClusterSettings } from '../wire/settings.js'
@@ -10,16 +11,53 @@ import { requestToken } from '../wire/token-request.js'
  */
 const TOKEN_SHARE_OF_CONNECTING = 0.7
 
+type Connection = Omit<ConnectionSettings, 'log'>
+
 /**
  * How to connect to the brokers of a cluster.
  *
  * @throws ConfigError when a certificate cannot be read
  */
-export function connectionOf(name: string, settings: ClusterSettings): Omit<ConnectionSettings, 'log'> {
+export function connectionOf(name: string, settings: ClusterSettings): Connection {
   const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = settings
   const times = { connectTimeoutMs, requestTimeoutMs, maxThrottleMs }
   return { clientId, ...times, tls: toTls(name, settings.tls), sasl: toSasl(name, settings) }
 }
+
+/** The same for a process that goes on while its certificates and passwords are replaced. */
+export class ClusterConnection {
+  readonly #name: string
+  #current: Connection
+  #loginMadeOf: unknown
+
+  /** @throws ConfigError when a certificate cannot be read */
+  constructor(name: string, settings: ClusterSettings) {
+    this.#name = name
+    this.#current = connectionOf(name, settings)
+    this.#loginMadeOf = loginParts(name, settings)
+  }
+
+  /** For connections that are opened now. */
+  get current(): Connection {
+    return this.#current
+  }
+
+  /**
+   * Reads the files again; connections that are open stay.
+   *
+   * @throws ConfigError when a certificate cannot be read; then nothing changes
+   */
+  renew(settings: ClusterSettings): void {
+    const next = connectionOf(this.#name, settings)
+    const madeOf = loginParts(this.#name, settings)
+    // A token that is good for some time yet need not be asked for again.
+    const isLoginSame = isDeepStrictEqual(madeOf, this.#loginMadeOf)
+    this.#current = isLoginSame ? { ...next, sasl: this.#current.sasl } : next
+    this.#loginMadeOf = madeOf
+  }
+}
+
+const loginParts = (name: string, { sasl }: ClusterSettings): unknown => [sasl, sasl && readTokenCaFile(name, sasl)]
 
 function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {
   if (!tls.enabled) return undefined

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { AccessMetrics } from '../access/access-metrics.js'
 import { Authenticator } from '../access/authenticator.js'
 import { createDoor, type Door } from '../access/door.js'
@@ -19,8 +20,15 @@ export interface Doors {
   readonly door: Door | undefined
   readonly certificates: Certificates | undefined
   readonly managementCertificates: Certificates | undefined
-  /** Reads certificates and keys of issuers again, and opens the audit file again. */
-  reload(): Promise<void>
+  /**
+   * Reads certificates and keys of issuers again, opens the audit file again, and ends what is open and may not go on.
+   *
+   * @param config whose `auth` and `access.rules` count from now on; absent: those before
+   * @throws ConfigError naming the setting whose file cannot be used; those before count then
+   */
+  reload(config?: Pick<Config, 'auth' | 'access'>): Promise<void>
+  /** Opens the audit file again. */
+  reopen(): void
   close(): void
 }
 
@@ -40,7 +48,8 @@ export async function openDoors(
   const managementCertificates =
     config.management.port === 'off' ? undefined : await openCertificates('management.tls', config.management.tls, log)
   const audit = openAuditLog(config.access, log)
-  const tokens = await createTokens(config.auth, log)
+  let current: Pick<Config, 'auth' | 'access'> = config
+  let tokens = await createTokens(config.auth, log)
   const authenticator = new Authenticator({
     settings: config.auth,
     tokens,
@@ -53,20 +62,40 @@ export async function openDoors(
     metrics: new AccessMetrics(metrics),
     auditSink: line => audit.write(line),
     clock: () => performance.now(),
+    now: Date.now,
     sharing
   })
-  const reload = async (): Promise<void> => {
-    authenticator.forget()
+  const replace = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<void> => {
+    // The keys that are known go on being used while the issuer cannot be reached.
+    if (!isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))) tokens = await createTokens(auth, log)
+    current = { auth, access }
+    authenticator.replace(auth, tokens)
+    door?.replaceRules(access, requiresCredentials(auth))
+    door?.checkAll()
+    if (door === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
+      log.warn({}, 'authentication and rules count after a restart: there were none at the start')
+    }
+  }
+  const reload = async (next: Pick<Config, 'auth' | 'access'> = current): Promise<void> => {
     audit.reopen()
-    await Promise.all([certificates?.reload(), managementCertificates?.reload()])
+    const reloads = [replace(next), certificates?.reload(), managementCertificates?.reload()]
+    const failed = (await Promise.allSettled(reloads)).find(({ status }) => status === 'rejected')
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
   }
   return {
     door,
     certificates,
     managementCertificates,
     reload,
+    reopen: () => audit.reopen(),
     close: () => closeAll(certificates, managementCertificates, audit)
   }
+}
+
+/** What the keys of issuers are made of. */
+function issuersOf({ issuers, clockToleranceMs, ...rest }: Config['auth']): unknown[] {
+  const { jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs } = rest
+  return [issuers, clockToleranceMs, jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs]
 }
 
 function closeAll(

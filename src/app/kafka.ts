@@ -5,7 +5,7 @@ import type { DurableQueue } from '../durable/durable-queue.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { Logger } from '../model.js'
 import type { DecompressedMemory } from '../wire/decompressed-memory.js'
-import { connectionOf } from './connections.js'
+import { ClusterConnection } from './connections.js'
 import type { LeftLog } from './left-logs.js'
 import { type Castellan, openCluster } from './open-castellan.js'
 
@@ -27,6 +27,7 @@ export interface KafkaDeps {
 /** One cluster of the configuration. */
 export interface KafkaCluster extends Castellan {
   readonly name: string
+  readonly connection: ClusterConnection
 }
 
 /**
@@ -38,10 +39,11 @@ export interface KafkaCluster extends Castellan {
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
   const { config, queue, left, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http } = config
+  const connection = new ClusterConnection(name, clusters[name]!)
   const options = {
     ...rest,
     brokers,
-    connection: connectionOf(name, clusters[name]!),
+    connection: connection.current,
     router: {
       ...router,
       cacheMaxBytes: cache.maxBytes,
@@ -53,6 +55,7 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   }
   // Bodies count until their requests are answered, so that records which wait for room are no more than this.
   const waitingMaxBytes = http.maxBodiesInFlightBytes
-  const castellan = await openCluster(options, queue && { queue, cluster: name, left }, waitingMaxBytes)
-  return { ...castellan, name }
+  const place = queue && { queue, cluster: name, left }
+  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current)
+  return { ...castellan, name, connection }
 }

@@ -149,16 +149,19 @@ export interface PlaceInLog {
  *
  * @param sharedPlace instead of a log of its own
  * @param waitingMaxBytes memory for records that wait for room; default: as much as `delivery.maxBytes`
+ * @param login asked for each connection, instead of `tls` and `sasl` of the options
  */
 export async function openCluster(
   options: OpenCastellanOptions,
   sharedPlace?: PlaceInLog,
-  waitingMaxBytes?: number
+  waitingMaxBytes?: number,
+  login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
 ): Promise<Castellan> {
   const settings = parseOptions(openOptions, options, 'openCastellan')
   checkCompression(settings.delivery.compression)
   const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
-  const createClient = createBrokerClientFactory({ ...settings.connection, log })
+  const connection = { ...settings.connection, log }
+  const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
   const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
   // The Router passes Produce to delivery, and delivery writes through the Router; delivery is created second.
   let delivery: Delivery | undefined
@@ -241,6 +244,19 @@ export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Pr
   while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
   return delivery.close(remainingMs())
 }
+
+const loggingIn = (
+  connection: ConnectionSettings,
+  login: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
+): ConnectionSettings => ({
+  ...connection,
+  get tls() {
+    return login().tls
+  },
+  get sasl() {
+    return login().sasl
+  }
+})
 
 function checkCompression(codec: CompressionCodec = 'none'): void {
   try {

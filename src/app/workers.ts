@@ -21,7 +21,7 @@ import { Supervisor } from '../workers/supervisor.js'
 import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledDialects } from './dialects.js'
-import { openDoors } from './doors.js'
+import { type Doors, openDoors } from './doors.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { registerReadiness } from './scraped-metrics.js'
 import { Shutdown } from './shutdown.js'
@@ -54,7 +54,10 @@ export interface Workers {
   readonly urls: HttpUrls
   /** Of the processes that serve. */
   readonly pids: readonly number[]
-  reload(): Promise<void>
+  /** @param config that counts from now on, for workers that are started later as well; absent: as before */
+  reload(config?: Config): Promise<void>
+  /** Opens the audit file and the access log again, as {@link reload} does. */
+  reopenLogs(): void
   /** Stops all, within `shutdown.graceMs`. */
   stop(): Promise<WorkerFarewell>
   /** Ends the workers at once. */
@@ -89,7 +92,9 @@ function sharedPartsOf(config: Config): Map<string, (question: unknown) => unkno
 }
 
 class Parent {
-  readonly #config: Config
+  /** As it counts now. */
+  #config: Config
+  #isReloaded = false
   readonly #deps: WorkersDeps
   readonly #metrics: PrometheusMetrics = createPrometheusMetrics()
   readonly #gathered: GatheredMetrics
@@ -121,7 +126,11 @@ class Parent {
       fork,
       orderFor: number => this.#orderFor(number),
       onLink: (number, link) => link.serveAll(this.#handlersOf(number)),
-      onStarted: () => deps.onStarted?.(),
+      onStarted: number => {
+        // It may have been starting when the others were told.
+        if (this.#isReloaded) this.#tellReload(number)
+        deps.onStarted?.()
+      },
       onEnded: number => {
         this.#supervisor.tellAll(link => link.tell('gone', number))
         this.#inFlight.gone(number)
@@ -145,7 +154,7 @@ class Parent {
     this.#embeddedBootstrap = await startBrokerOfGateway(config, log, this.#shutdown)
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
-    const { reload, url } = await this.#openManagement()
+    const { doors, url } = await this.#openManagement()
     const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
     statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
@@ -159,9 +168,16 @@ class Parent {
     return {
       urls,
       pids: workers.map(({ pid }) => pid!),
-      reload: async () => {
+      reload: async next => {
+        this.#config = next ?? this.#config
+        // For those that are being started, too.
+        this.#isReloaded = true
+        for (const { number } of this.#supervisor.workers) this.#tellReload(number)
+        await doors.reload(this.#config)
+      },
+      reopenLogs: () => {
         this.#supervisor.tellAll(link => link.tell('reload'))
-        await reload()
+        doors.reopen()
       },
       stop: () => this.stop(),
       kill: () => this.kill()
@@ -204,6 +220,10 @@ class Parent {
     return this.#shutdown.run(CLOSE_MS)
   }
 
+  #tellReload(number: number): void {
+    this.#supervisor.workers[number - 1]?.link?.tell('reload', configOfWorker(this.#config, number))
+  }
+
   #orderFor(number: number): WorkerOrder {
     const { logStyle, drainMs, umask } = this.#deps
     const place = {
@@ -235,7 +255,7 @@ class Parent {
     }
   }
 
-  async #openManagement(): Promise<{ reload: () => Promise<void>; url: string | undefined }> {
+  async #openManagement(): Promise<{ doors: Doors; url: string | undefined }> {
     const { log } = this.#deps
     const { http, management } = this.#config
     const doors = await openDoors(this.#config, this.#metrics, log)
@@ -253,7 +273,7 @@ class Parent {
       idPrefix: randomBytes(4).toString('hex')
     })
     this.#shutdown.addFirst('closing the management port', () => port.close())
-    return { reload: () => doors.reload(), url: port.url }
+    return { doors, url: port.url }
   }
 
   #status(): ProcessStatus {

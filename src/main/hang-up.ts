@@ -1,12 +1,25 @@
 import type { AppLogger } from '../app/logger.js'
+import type { Config } from '../config/config.js'
+import { reloaded } from '../config/reload.js'
+import { ConfigError } from '../errors.js'
+import { printable } from '../printable.js'
 
 interface Reloading {
-  reload(): Promise<unknown>
+  reload(config: Config): Promise<unknown>
+  reopenLogs(): void
+}
+
+/** Where the configuration comes from. */
+export interface ConfigSource {
+  /** That with which the process was started. */
+  readonly config: Config
+  /** Reads it again from the same sources. @throws ConfigError */
+  readonly read: () => Config | Promise<Config>
 }
 
 /**
  * What a gateway does at SIGHUP. The listener is added before the start: without one the signal ends the process.
- * The log is opened again at once; certificates and keys are read again as soon as the gateway has started.
+ * The log is opened again at once; settings, certificates and keys are read again as soon as the gateway has started.
  *
  * @param starting when it rejects, nothing is read again, and the caller has to report the error
  * @param reopen opens the file of the log again
@@ -15,20 +28,48 @@ export function reloadAtHangUp(
   onHangUp: (listener: () => void) => void,
   starting: Promise<Reloading>,
   log: AppLogger,
+  source: ConfigSource,
   reopen: () => void = () => log.reopen()
 ): void {
+  let running = source.config
+  const reload = async (): Promise<void> => {
+    const started = await starting.catch(() => undefined)
+    if (started === undefined) return
+    try {
+      const next = await readAgain(source, running, log)
+      if (next === undefined) started.reopenLogs()
+      else await started.reload((running = next))
+    } catch (error) {
+      log.error(...toReloadError(error))
+    }
+  }
+  // One after the other, so that the last one counts.
+  let last: Promise<void> = Promise.resolve()
   onHangUp(() => {
     reopen()
-    log.info({}, 'SIGHUP: reading certificates and keys again')
-    void reloadOnceStarted(starting, log)
+    log.info({}, 'SIGHUP: reading certificates and keys again, and settings')
+    last = last.then(reload)
   })
 }
 
-async function reloadOnceStarted(starting: Promise<Reloading>, log: AppLogger): Promise<void> {
-  const started = await starting.catch(() => undefined)
+/** @returns `undefined`: the settings cannot be used, and those before count */
+async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger): Promise<Config | undefined> {
   try {
-    await started?.reload()
+    const { config, needRestart } = reloaded(running, await read())
+    if (needRestart.length > 0) {
+      log.warn({ settings: needRestart }, `SIGHUP: changed, and counts after a restart: ${needRestart.join(', ')}`)
+    }
+    return config
   } catch (error) {
-    log.error({ err: error }, 'reading certificates and keys again has failed')
+    if (!(error instanceof ConfigError)) throw error
+    const problems = error.message.split('\n').join('; ')
+    log.error({}, `SIGHUP: the settings cannot be used, and those before count: ${problems}`)
+    return undefined
   }
+}
+
+/** The line that tells of it. */
+export function toReloadError(error: unknown): [fields: object, message: string] {
+  if (!(error instanceof ConfigError)) return [{ err: error }, 'SIGHUP: reading again has failed']
+  return [{}, `SIGHUP: a file cannot be used, and what was read before counts: ${printable(error.message)}`]
 }

@@ -3,12 +3,11 @@ import { fileURLToPath } from 'node:url'
 import { unixSocketsOf } from '../app/dialects.js'
 import type { AppLogger } from '../app/logger.js'
 import { startWorkers } from '../app/workers.js'
-import type { Config } from '../config/config.js'
 import { dialects } from '../dialects/dialects.js'
 import { threadModule } from '../thread-module.js'
 import { workerForker } from '../workers/worker-process.js'
 import { EXIT_FAILURE, type Process } from './command.js'
-import { reloadAtHangUp } from './hang-up.js'
+import { type ConfigSource, reloadAtHangUp } from './hang-up.js'
 import { untilEnd } from './until-end.js'
 import { version } from './version.js'
 
@@ -22,11 +21,12 @@ const PRIVATE = 0o177
  * @returns the exit code
  */
 export async function serveWithWorkers(
-  config: Config,
+  source: ConfigSource,
   { stopped, crashed, onHangUp, stdout, stderr }: Process,
   log: AppLogger,
   { style, drainMs }: { style: { pretty: boolean; colors: boolean }; drainMs: number }
 ): Promise<number> {
+  const { config } = source
   const sockets = unixSocketsOf(dialects, config)
   // This process binds the sockets of all workers.
   const umask = sockets.length === 0 ? process.umask() : process.umask(PRIVATE)
@@ -43,7 +43,7 @@ export async function serveWithWorkers(
       for (const { path, mode } of sockets) chmodSync(path, Number.parseInt(mode, 8))
     }
   })
-  reloadAtHangUp(onHangUp, starting, log, () => withUmask(umask, () => log.reopen()))
+  reloadAtHangUp(onHangUp, starting, log, source, () => withUmask(umask, () => log.reopen()))
   const workers = await starting
   // A second signal ends this process at once, and its workers with it.
   process.once('exit', () => workers.kill())

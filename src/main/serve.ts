@@ -3,7 +3,13 @@ import { type Command, Option } from 'commander'
 import { unixSocketsOf } from '../app/dialects.js'
 import { createLogger } from '../app/logger.js'
 import { startApp } from '../app.js'
-import { type Config, explainConfig, type FlagSetting, translateConfig } from '../config/config.js'
+import {
+  type Config,
+  explainConfig,
+  type FlagSetting,
+  type TranslatedConfig,
+  translateConfig
+} from '../config/config.js'
 import { toYaml } from '../config/print.js'
 import { readText } from '../config/read-text.js'
 import type { DialectCommand } from '../dialects/command.js'
@@ -11,7 +17,7 @@ import { dialects } from '../dialects/dialects.js'
 import { ConfigError } from '../errors.js'
 import { workerCountOf } from '../workers/settings.js'
 import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
-import { reloadAtHangUp } from './hang-up.js'
+import { type ConfigSource, reloadAtHangUp } from './hang-up.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
 import { claimSocketPath } from './unix-socket.js'
@@ -34,26 +40,27 @@ interface ServeFlags {
 /** Runs the gateway until it is stopped, or prints its configuration. */
 export async function serve(line: Command, process: Process): Promise<number> {
   const { config: file, printConfig } = line.opts<ServeFlags>()
-  const { config, originOf } = explainConfig({ file, environment: process.environment, flags: settingFlags(line) })
+  const sources = { file, environment: process.environment, flags: settingFlags(line) }
+  const { config, originOf } = explainConfig(sources)
   if (printConfig) {
     process.stdout.write(toYaml(config, originOf))
     return EXIT_OK
   }
-  return runGateway(config, process)
+  return runGateway({ config, read: () => explainConfig(sources).config }, process)
 }
 
 /** The same with the configuration of an imitated system. */
 export async function serveAs(command: DialectCommand, line: Command, process: Process): Promise<number> {
   const { environment, stdout } = process
   const { castellanConfig: file, printConfig } = line.opts<ServeFlags>()
-  const translation = await command.translate({
-    flags: ownFlags(command, line),
-    environment,
-    readFile: name => readText(name)
-  })
   const sources = { file, environment, flags: settingFlags(line) }
-  const { config, originOf, notes } = translateConfig(sources, translation, command.name)
-  if (!printConfig) return runGateway(config, process, notes)
+  const read = async (): Promise<TranslatedConfig> => {
+    const flags = ownFlags(command, line)
+    const translation = await command.translate({ flags, environment, readFile: name => readText(name) })
+    return translateConfig(sources, translation, command.name)
+  }
+  const { config, originOf, notes } = await read()
+  if (!printConfig) return runGateway({ config, read: async () => (await read()).config }, process, notes)
   stdout.write(toYaml(config, originOf))
   return EXIT_OK
 }
@@ -91,7 +98,8 @@ function settingFlags(line: Command): FlagSetting[] {
   return flags
 }
 
-async function runGateway(config: Config, process: Process, notes: readonly string[] = []): Promise<number> {
+async function runGateway(source: ConfigSource, process: Process, notes: readonly string[] = []): Promise<number> {
+  const { config } = source
   const { stopped, crashed, onHangUp, stdout } = process
   const style = prettiness(config, process)
   const drainMs = stdout.isTTY ? 0 : DRAIN_MS
@@ -102,10 +110,10 @@ async function runGateway(config: Config, process: Process, notes: readonly stri
   writePidFile(config.service.pidFile)
   if (workerCountOf(config.workers) > 1) {
     const { serveWithWorkers } = await import('./serve-workers.js')
-    return serveWithWorkers(config, process, log, { style, drainMs })
+    return serveWithWorkers(source, process, log, { style, drainMs })
   }
   const starting = startApp(config, { log, version: version(), drainMs })
-  reloadAtHangUp(onHangUp, starting, log)
+  reloadAtHangUp(onHangUp, starting, log, source)
   const app = await starting
   const code = await untilEnd(Promise.race([app.crashed, crashed]), stopped, log)
   const { lostRecords } = await app.stop({ isBroken: code !== EXIT_OK })

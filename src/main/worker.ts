@@ -10,6 +10,7 @@ import { type Handlers, Link } from '../workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../workers/messages.js'
 import { Peers } from '../workers/peers.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
+import { toReloadError } from './hang-up.js'
 import { version } from './version.js'
 
 /** What is served before the worker is started, and by its {@link Peers}. */
@@ -48,9 +49,10 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
       exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
       return { lostRecords }
     },
-    reload: () => {
+    reload: next => {
       log.reopen()
-      void app.reload().catch((error: unknown) => log.error({ err: error }, 'reading certificates and keys has failed'))
+      if (next === undefined) app.reopenLogs()
+      else void app.reload(next as WorkerOrder['config']).catch((error: unknown) => log.error(...toReloadError(error)))
     },
     metrics: () => takeSnapshot(app.metrics.registry),
     statsd: () => statsd.values()

@@ -66,8 +66,8 @@ export type WorkerServes = {
   stop: Asked<undefined, WorkerFarewell>
   /** It has stopped, and may end. */
   exit: Told
-  /** Read certificates and keys anew, and open the log anew. */
-  reload: Told
+  /** Read certificates and keys anew, and open the log anew. The body is the `Config` that counts from now on; absent: the log only. */
+  reload: Told<unknown>
   /** What it has counted, now. */
   metrics: Asked<undefined, MetricsSnapshot>
   /** What its dialects report by StatsD. */

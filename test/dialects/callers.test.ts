@@ -43,6 +43,8 @@ class FakeCaller implements Caller {
     return undefined
   }
 
+  watch(): void {}
+
   refusalOfTopics(operation: string, records: readonly { readonly topic: string }[]): ForbiddenError | undefined {
     return records.map(record => this.refusalOf(operation, record)).find(refusal => refusal !== undefined)
   }

@@ -59,5 +59,6 @@ export class WebsocketDoor {
     this.#server.handleUpgrade(request, socket as Duplex, head, (websocket: WebSocket) =>
       session.start(websocket, upgraded)
     )
+    caller.watch('produce', destination, error => session.refused(error))
   }
 }

@@ -1,5 +1,6 @@
 import type { RawData, WebSocket } from 'ws'
 import type { Caller } from '../../access/access.js'
+import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../errors.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../exchange/upgrade.js'
 import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../model.js'
@@ -92,6 +93,12 @@ export class WebsocketSession implements UpgradeOwner {
 
   silent(): void {
     this.#close(closeCodes.goingAway, 'idle')
+  }
+
+  /** The client may not go on. */
+  refused(error: CastellanError): void {
+    const isForGood = error instanceof UnauthenticatedError || error instanceof ForbiddenError
+    this.#close(isForGood ? closeCodes.policy : closeCodes.tryAgainLater, error.message)
   }
 
   #discard(): void {

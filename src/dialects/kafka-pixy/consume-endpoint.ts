@@ -108,6 +108,10 @@ export class ConsumeEndpoint {
       onOver: () => this.#polls.delete(poll)
     })
     this.#polls.add(poll)
+    const { access, answers } = this.#parts
+    access.callerOf(exchange.request).watch('consume', { topic, group: groupId }, error => {
+      poll.endWith(() => answers.refuse(exchange, error, true))
+    })
   }
 
   #answer(

@@ -47,10 +47,15 @@ export class Poll {
 
   /** Ends it without a message. */
   end(reason: NoMessage): void {
+    this.endWith(() => this.#options.fail(reason))
+  }
+
+  /** The same with another answer. */
+  endWith(answer: () => void): void {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#cancel()
-    this.#options.fail(reason)
+    answer()
   }
 
   #ask(): () => void {

@@ -78,14 +78,21 @@ export class TailEndpoint {
   #open(request: PixyRequest, options: Follow): void {
     const { exchange, gateway, topic, query } = request
     const { tailHeartbeatMs: heartbeatMs, tailStallMs: stallMs } = this.#settings
+    const { access, answers } = this.#parts
+    const caller = access.callerOf(exchange.request)
     const tail = new Tail(exchange, {
-      caller: this.#parts.access.callerOf(exchange.request),
+      caller,
       message: messageOptionsOf(query.values),
       heartbeatMs,
       stallMs,
       onOver: () => this.#tails.delete(tail)
     })
     this.#tails.set(tail, request)
+    caller.watch('consume', { topic }, error => {
+      tail.ended(error)
+      // Does nothing where it has begun.
+      answers.refuse(exchange, error, true)
+    })
     gateway.follow(topic, options, tail).then(
       following => tail.follows(following),
       error => this.#failed(request, error)

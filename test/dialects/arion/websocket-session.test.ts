@@ -57,6 +57,7 @@ describe('arion: a session of a websocket', () => {
         allows: () => true,
         refusalOf: () => undefined,
         refusalOfUnruled: () => undefined,
+        watch: () => undefined,
         refusalOfTopics: () => undefined,
         charge: (records, bytes) => {
           charges.push(`${records} ${bytes}`)

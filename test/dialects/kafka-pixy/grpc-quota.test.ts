@@ -24,6 +24,7 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
     const charged: unknown[] = []
     const caller = {
       refusalOf: () => undefined,
+      watch: () => undefined,
       charge: (...counts: unknown[]) => void charged.push(counts)
     } as unknown as Caller
     const gateway = {

@@ -13,6 +13,8 @@ export interface Call {
   onCancelled(cancelled: () => void): void
   /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
   onAnswered(answered: (isSent: boolean) => void): void
+  /** Calls back when the client may not go on, while the call waits. */
+  readonly watch: (onRefused: (error: StatusError) => void) => void
   /** Whether the client may be told of a topic. */
   readonly mayAdminister: (topic: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
@@ -89,6 +91,7 @@ export class Consumer {
       }
       this.#waiting.add(end)
       const cancel = gateway.consume(group, topic, undefined, { reply })
+      call.watch(end)
       call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))
     })
   }

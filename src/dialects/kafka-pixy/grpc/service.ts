@@ -119,7 +119,9 @@ export class KafkaPixyService {
     if (refusal) throw refusal
     const quota = method.bytes && caller.charge(1, method.bytes(request))
     if (quota) throw quota
-    return method.run(gateway, request, callOf(call, caller, answered))
+    const watch: Call['watch'] = onRefused =>
+      caller.watch(method.operation, method.target(request), error => onRefused(statusOfError(error, true)!))
+    return method.run(gateway, request, callOf(call, caller, answered, watch))
   }
 
   #statusOf(
@@ -139,7 +141,13 @@ class Answered {
   tell: (isSent: boolean) => void = () => undefined
 }
 
-const callOf = (call: ServerUnaryCall<unknown, unknown>, caller: Caller, answered: Answered): Call => ({
+const callOf = (
+  call: ServerUnaryCall<unknown, unknown>,
+  caller: Caller,
+  answered: Answered,
+  watch: Call['watch']
+): Call => ({
+  watch,
   get cancelled() {
     return call.cancelled
   },
