@@ -1,8 +1,14 @@
-import type { Requester } from '../actor/requester.js'
 import type { ProduceOptions } from '../delivery/delivery.js'
 import type { Loss } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
+import type {
+  AckResult,
+  Asker,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits
+} from '../groups/consume-result.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { Following, FollowSink } from '../reading/topic-follower.js'
 import type { TopicMetadata } from '../wire/calls.js'
@@ -13,6 +19,7 @@ export type { PartitionerName } from '../delivery/partitioners.js'
 export type { ProduceTicket } from '../delivery/ticket.js'
 export type {
   AckResult,
+  Asker,
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
@@ -159,19 +166,14 @@ export interface Gateway {
    * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns what to call when the client has gone away
    */
-  consume(
-    groupId: string,
-    topic: string,
-    timeoutMs: number | undefined,
-    requester: Requester<ConsumeResult>
-  ): () => void
+  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void
   /** The same for several messages at once: those that are there when there is one, within the limits. */
   consumeMany(
     groupId: string,
     topic: string,
     limits: MessageLimits,
     timeoutMs: number | undefined,
-    requester: Requester<ConsumeManyResult>
+    requester: Asker<ConsumeManyResult>
   ): () => void
   /** Acknowledges a message that this process has offered to the group. */
   ack(groupId: string, message: MessageId): Promise<AckResult>

@@ -1,10 +1,17 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { ask, type Requester } from '../actor/requester.js'
+import { ask } from '../actor/requester.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { Loss, Losses } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
 import { InvalidRequestError, KafkaError } from '../errors.js'
-import type { AckResult, ConsumeManyResult, ConsumeResult, MessageId, MessageLimits } from '../groups/consume-result.js'
+import type {
+  AckResult,
+  Asker,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits
+} from '../groups/consume-result.js'
 import type { ConsumerGroups } from '../groups/consumer-groups.js'
 import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
@@ -117,12 +124,7 @@ export class KafkaGateway implements Gateway {
     return new GroupReaders(this.#deps.router, timeoutMs, this.#clock).read(groups)
   }
 
-  consume(
-    groupId: string,
-    topic: string,
-    timeoutMs: number | undefined,
-    requester: Requester<ConsumeResult>
-  ): () => void {
+  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
     const { groups } = this.#deps
     if (groups) return groups.request(groupId, topic, timeoutMs, requester)
     requester.reply(NO_GROUPS)
@@ -134,7 +136,7 @@ export class KafkaGateway implements Gateway {
     topic: string,
     limits: MessageLimits,
     timeoutMs: number | undefined,
-    requester: Requester<ConsumeManyResult>
+    requester: Asker<ConsumeManyResult>
   ): () => void {
     const { groups } = this.#deps
     if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)

@@ -1,5 +1,12 @@
+import type { Requester } from '../actor/requester.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../model.js'
 import type { Failure, TimedOut } from '../operations/request.js'
+
+/** Who asks for messages. */
+export interface Asker<in Result> extends Requester<Result> {
+  /** Whom a group counts towards that is begun for it, so that one client cannot take all. Absent: towards none. */
+  readonly client?: string | undefined
+}
 
 /** A message that was offered to a client, with its record. */
 export interface OfferedMessage extends KafkaRecord, TopicPartition {

@@ -1,3 +1,4 @@
+import { Shares } from '../access/shares.js'
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
@@ -8,6 +9,7 @@ import { ownFailure } from '../requests/failures.js'
 import { problemOfGroup } from '../requests/problems.js'
 import type {
   AckResult,
+  Asker,
   ConsumeManyResult,
   ConsumeResult,
   MessageId,
@@ -47,6 +49,8 @@ export interface ConsumerGroupsDeps {
 type Read = Omit<FetchData, 'type' | 'requester'>
 
 interface Group {
+  /** It counts no more towards its client. */
+  readonly release: () => void
   readonly actor: ActorRef<GroupMessages>
   readonly inbox: GroupInbox
   readonly consumer: GroupConsumer
@@ -63,10 +67,12 @@ export class ConsumerGroups {
   readonly #reads: SharedReads
   readonly #topics: WatchedTopics
   readonly #groups = new Map<string, Group>()
+  readonly #shares: Shares
   #isStopped = false
 
   constructor(deps: ConsumerGroupsDeps) {
     this.#deps = deps
+    this.#shares = new Shares(deps.settings.maxGroups)
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
     this.#reads = new SharedReads(deps.router)
@@ -92,16 +98,12 @@ export class ConsumerGroups {
    * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns what to call when no answer is wanted any more
    */
-  request(
-    groupId: string,
-    topic: string,
-    timeoutMs: number | undefined,
-    requester: Requester<ConsumeResult>
-  ): () => void {
+  request(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
     return this.#ask(
       groupId,
       topic,
-      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, undefined, this.#deps.awayBecause)
+      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, undefined, this.#deps.awayBecause),
+      requester.client
     )
   }
 
@@ -114,12 +116,13 @@ export class ConsumerGroups {
     topic: string,
     limits: MessageLimits,
     timeoutMs: number | undefined,
-    requester: Requester<ConsumeManyResult>
+    requester: Asker<ConsumeManyResult>
   ): () => void {
     return this.#ask(
       groupId,
       topic,
-      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits, this.#deps.awayBecause)
+      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits, this.#deps.awayBecause),
+      requester.client
     )
   }
 
@@ -177,8 +180,8 @@ export class ConsumerGroups {
     return this.#deps.clock() + (timeoutMs ?? this.#deps.settings.longPollMs)
   }
 
-  #ask(groupId: string, topic: string, request: WaitingRequest): () => void {
-    this.#tellGroup(groupId, { type: 'consume', topic, request })
+  #ask(groupId: string, topic: string, request: WaitingRequest, client: string | undefined): () => void {
+    this.#tellGroup(groupId, { type: 'consume', topic, request }, client)
     return () => {
       this.#deadlines.remove(request)
       request.cancel()
@@ -188,7 +191,7 @@ export class ConsumerGroups {
   async #leave(groupId: string, { actor, inbox }: Group, graceMs: number): Promise<void> {
     await new Promise<void>(resolve => inbox.tell({ type: 'stop', graceMs, onStopped: resolve }))
     actor.stop()
-    this.#groups.delete(groupId)
+    this.#forget(groupId)
   }
 
   #abandonRest(): void {
@@ -201,32 +204,36 @@ export class ConsumerGroups {
       consumer.abandon(SHUTTING_DOWN)
       actor.stop()
     }
-    this.#groups.clear()
+    for (const groupId of [...this.#groups.keys()]) this.#forget(groupId)
   }
 
-  #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }): void {
+  #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }, client?: string): void {
     const { maxGroups } = this.#deps.settings
     const problem = problemOfGroup(groupId)
-    const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId)
+    const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.inbox.tell(message)
     else if (problem) message.request.answer(problem)
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
-    else
-      message.request.answer(ownFailure('overloaded', `too many groups (limit ${maxGroups}; consumer.maxGroups)`, true))
+    else {
+      const whose = this.#shares.problemOf(client) === 'greedy' ? ' of one client' : ''
+      const text = `too many groups${whose} (limit ${maxGroups}; consumer.maxGroups)`
+      message.request.answer(ownFailure('overloaded', text, true))
+    }
   }
 
-  #groupFor(groupId: string): Group | undefined {
+  /** @returns `undefined`: there are too many, or too many of the client */
+  #groupFor(groupId: string, client: string | undefined): Group | undefined {
     const known = this.#groups.get(groupId)
     if (known) return known
-    const { settings, metrics } = this.#deps
-    if (this.#groups.size >= settings.maxGroups) return undefined
-    const group = this.#start(groupId)
+    if (this.#shares.problemOf(client) !== undefined) return undefined
+    const { metrics } = this.#deps
+    const group = this.#start(groupId, client)
     this.#groups.set(groupId, group)
     metrics.gauge('groups', 'groups', {}, this.#groups.size)
     return group
   }
 
-  #start(groupId: string): Group {
+  #start(groupId: string, client: string | undefined): Group {
     const { system, settings, metrics } = this.#deps
     const log = logOfGroup(this.#deps.log, groupId)
     const actor = system.spawnOwner<GroupMessages>(`group-${groupId}`, {
@@ -255,13 +262,18 @@ export class ConsumerGroups {
         // Behind the messages that were told before: requests among them go to the successor.
         inbox.tell({ type: 'happened', run: () => actor.stop() })
       },
-      onLate: message => this.#tellGroup(groupId, message)
+      onLate: message => this.#tellGroup(groupId, message, client)
     })
-    return { actor, inbox, consumer }
+    return { actor, inbox, consumer, release: this.#shares.take(client) }
+  }
+
+  #forget(groupId: string): void {
+    this.#groups.get(groupId)?.release()
+    this.#groups.delete(groupId)
   }
 
   #ended(groupId: string): void {
-    this.#groups.delete(groupId)
+    this.#forget(groupId)
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
 

@@ -64,7 +64,9 @@ const section = z.strictObject({
     ),
   maxGroups: count
     .default(5_000)
-    .describe('Most groups at a time; a request for another one is refused as `overloaded`'),
+    .describe(
+      'Most groups at a time; a request for another one is refused as `overloaded`, and so is one of a client that has begun more than are free'
+    ),
   maxTopicsPerGroup: count
     .default(1_000)
     .describe('Most topics that a group reads at a time; a request for another one is refused as `overloaded`'),

@@ -35,6 +35,8 @@ export interface AskedOfOwner {
   readonly topic: string
   readonly limits: MessageLimits | undefined
   readonly timeoutMs: number
+  /** Whom a new group counts towards. */
+  readonly client?: string | undefined
   /** The number of the request there, for its withdrawal. */
   readonly id: number
 }
@@ -105,9 +107,13 @@ export class GroupOwner {
     })
   }
 
-  #ask({ groupId, topic, limits, timeoutMs }: AskedOfOwner, reply: (result: ConsumeManyResult) => void): () => void {
-    if (limits !== undefined) return this.#gateway.consumeMany(groupId, topic, limits, timeoutMs, { reply })
+  #ask(
+    { groupId, topic, limits, timeoutMs, client }: AskedOfOwner,
+    reply: (result: ConsumeManyResult) => void
+  ): () => void {
+    if (limits !== undefined) return this.#gateway.consumeMany(groupId, topic, limits, timeoutMs, { reply, client })
     return this.#gateway.consume(groupId, topic, timeoutMs, {
+      client,
       reply: result => reply(result.type === 'message' ? together(result.message) : result)
     })
   }

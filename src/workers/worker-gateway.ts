@@ -38,7 +38,7 @@ const TELL_TIMEOUT_MS = 10_000
 /** Not `timedOut`, which would promise that the group is offered what is written from now on. */
 const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
-type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits'>
+type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits' | 'client'>
 
 /**
  * Which worker reads on behalf of a group: the same for all, as long as their number is.
@@ -74,13 +74,13 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     consume: (groupId, topic, timeoutMs, requester) =>
       isOwn(groupId)
         ? own.consume(groupId, topic, timeoutMs, requester)
-        : others.consume({ groupId, topic, limits: undefined }, timeoutMs, {
+        : others.consume({ groupId, topic, limits: undefined, client: requester.client }, timeoutMs, {
             reply: result => requester.reply(single(result))
           }),
     consumeMany: (groupId, topic, limits, timeoutMs, requester) =>
       isOwn(groupId)
         ? own.consumeMany(groupId, topic, limits, timeoutMs, requester)
-        : others.consume({ groupId, topic, limits }, timeoutMs, requester),
+        : others.consume({ groupId, topic, limits, client: requester.client }, timeoutMs, requester),
     ack: (groupId, message) => (isOwn(groupId) ? own.ack(groupId, message) : others.ack(groupId, message)),
     durableLog: async () => {
       const answers = await peers.callOthers(durableLog, undefined, STATS_TIMEOUT_MS)

@@ -307,6 +307,24 @@ describe('consumer groups on a cluster with faults', function () {
     ])
   })
 
+  it('one client cannot take all groups, and has its share back when they are left', async () => {
+    const instance = await start({ maxGroups: 10, subscriptionTimeoutMs: 400 })
+    const { groups } = instance.castellan
+    const ask = (group: string, client: string | undefined): Promise<string> =>
+      new Promise(resolve => {
+        const reply = (result: ConsumeResult): void => resolve(result.type === 'failed' ? result.message : result.type)
+        groups.request(group, 'orders', 100, { reply, client })
+      })
+    const greedy = await Promise.all(Array.from({ length: 10 }, (_, n) => ask(`greedy-${n}`, 'greedy')))
+    const refusal = 'too many groups of one client (limit 10; consumer.maxGroups)'
+    expect(greedy).to.deep.equal([...new Array(6).fill('timedOut'), ...new Array(4).fill(refusal)])
+    while (groups.size > 0) await new Promise(resolve => setTimeout(resolve, 20))
+    expect(await ask('greedy-9', 'greedy')).to.equal('timedOut')
+    // Those that count towards no client, as in the library, take what there is.
+    const all = await Promise.all(Array.from({ length: 9 }, (_, n) => ask(`x${n}`, undefined)))
+    expect(all.filter(said => said === 'timedOut')).to.have.length.above(7)
+  })
+
   it('a name that Kafka cannot take becomes no group, and is not logged', async () => {
     const instance = await start()
     const result = await instance.consume('x'.repeat(8_001), 'orders', 30_000)

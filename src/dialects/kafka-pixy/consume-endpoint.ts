@@ -1,5 +1,6 @@
 import type { CastellanError } from '../../errors.js'
 import { browserRefusalOf } from '../../exchange/browser-refusal.js'
+import { clientOf } from '../../exchange/client-of.js'
 import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
 import { sizeOfRecord } from '../../model.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
@@ -97,10 +98,13 @@ export class ConsumeEndpoint {
     const options = messageOptionsOf(query.values)
     // It comes before the request for a message; the answer does not say what became of it.
     if (typeof ack !== 'string') void gateway.ack(groupId, { topic, ...ack }).catch(() => undefined)
+    const { access, answers } = this.#parts
+    const caller = access.callerOf(exchange.request)
     const poll = new Poll(exchange, {
       gateway,
       groupId,
       topic,
+      client: clientOf(exchange.request, caller),
       limits: count === undefined ? undefined : { maxMessages: count, maxBytes: this.#settings.maxAnswerBytes },
       isAutoAck: ack === 'auto',
       answer: messages => this.#answer(request, messages, options, count !== undefined),
@@ -108,8 +112,7 @@ export class ConsumeEndpoint {
       onOver: () => this.#polls.delete(poll)
     })
     this.#polls.add(poll)
-    const { access, answers } = this.#parts
-    access.callerOf(exchange.request).watch('consume', { topic, group: groupId }, error => {
+    caller.watch('consume', { topic, group: groupId }, error => {
       poll.endWith(() => answers.refuse(exchange, error, true))
     })
   }

@@ -12,6 +12,8 @@ export interface PollOptions {
   readonly gateway: Gateway
   readonly groupId: string
   readonly topic: string
+  /** Whom a new group counts towards; absent: none. */
+  readonly client?: string | undefined
   /** `undefined`: one message. */
   readonly limits: MessageLimits | undefined
   /** Whether the client acknowledges messages by getting them. */
@@ -59,14 +61,16 @@ export class Poll {
   }
 
   #ask(): () => void {
-    const { gateway, groupId, topic, limits } = this.#options
+    const { gateway, groupId, topic, limits, client } = this.#options
     const atDefault = undefined
     if (limits !== undefined) {
       return gateway.consumeMany(groupId, topic, limits, atDefault, {
+        client,
         reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
       })
     }
     return gateway.consume(groupId, topic, atDefault, {
+      client,
       reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
     })
   }

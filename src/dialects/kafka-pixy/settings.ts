@@ -68,7 +68,9 @@ export const kafkaPixySettings = z
       .describe('Answers every request for a message with 503 (`disabled` of a consumer)'),
     maxTails: count
       .default(100)
-      .describe('Most clients that follow a topic by `GET /topics/TOPIC/tail`; the next one is answered 429'),
+      .describe(
+        'Most clients that follow a topic by `GET /topics/TOPIC/tail`; the next one is answered 429, and so is a client that has more tails than are free'
+      ),
     maxTailPartitions: count
       .max(500)
       .default(200)

@@ -1,5 +1,7 @@
+import { Shares } from '../../access/shares.js'
 import { CastellanError } from '../../errors.js'
 import { browserRefusalOf } from '../../exchange/browser-refusal.js'
+import { clientOf } from '../../exchange/client-of.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Offset } from '../../model.js'
 import { ParameterError } from './consume-parameters.js'
@@ -20,10 +22,12 @@ export class TailEndpoint {
   readonly #settings: KafkaPixySettings
   readonly #parts: RouteParts
   readonly #tails = new Map<Tail, PixyRequest>()
+  readonly #shares: Shares
   #isStopped = false
 
   constructor(settings: KafkaPixySettings, parts: RouteParts) {
     this.#settings = settings
+    this.#shares = new Shares(settings.maxTails)
     this.#parts = parts
   }
 
@@ -43,8 +47,12 @@ export class TailEndpoint {
     else if (refusal !== undefined) answers.refuse(exchange, refusal, true)
     else if (consumerDisabled) answers.error(exchange, 503, DISABLED)
     else if (this.#isStopped) answers.error(exchange, 503, SHUTTING_DOWN)
-    else if (this.#tails.size >= maxTails) answers.error(exchange, 429, `too many tails (limit ${maxTails}: maxTails)`)
-    else this.#open(request, options)
+    else {
+      const problem = this.#shares.problemOf(this.#clientOf(request))
+      const whose = problem === 'greedy' ? ' of one client' : ''
+      if (problem === undefined) this.#open(request, options)
+      else answers.error(exchange, 429, `too many tails${whose} (limit ${maxTails}: maxTails)`)
+    }
   }
 
   /** Ends all tails; their clients connect again, to another process. */
@@ -75,7 +83,12 @@ export class TailEndpoint {
     }
   }
 
+  #clientOf({ exchange: { request } }: PixyRequest): string | undefined {
+    return clientOf(request, this.#parts.access.callerOf(request))
+  }
+
   #open(request: PixyRequest, options: Follow): void {
+    const release = this.#shares.take(this.#clientOf(request))
     const { exchange, gateway, topic, query } = request
     const { tailHeartbeatMs: heartbeatMs, tailStallMs: stallMs } = this.#settings
     const { access, answers } = this.#parts
@@ -85,7 +98,10 @@ export class TailEndpoint {
       message: messageOptionsOf(query.values),
       heartbeatMs,
       stallMs,
-      onOver: () => this.#tails.delete(tail)
+      onOver: () => {
+        this.#tails.delete(tail)
+        release()
+      }
     })
     this.#tails.set(tail, request)
     caller.watch('consume', { topic }, error => {

@@ -37,7 +37,7 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
     const parts = { callerOf: () => caller, gateways: new Map([['', gateway]]), log: silentLogger }
     const { ConsumeNAck } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
     const request = { cluster: '', topic: 'orders', group: 'billing', no_ack: true }
-    const call = { request, metadata: {}, cancelled: false, once: () => undefined }
+    const call = { request, metadata: {}, cancelled: false, once: () => undefined, getPeer: () => '127.0.0.1:1' }
     const serve = ConsumeNAck as unknown as (asked: object, answered: () => void) => void
     await new Promise<void>(resolve => serve(call, resolve))
     expect(charged).to.deep.equal([[1, 1_003]])

@@ -13,6 +13,8 @@ export interface Call {
   onCancelled(cancelled: () => void): void
   /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
   onAnswered(answered: (isSent: boolean) => void): void
+  /** Whom a new group counts towards. */
+  readonly client: string | undefined
   /** Calls back when the client may not go on, while the call waits. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
   /** Whether the client may be told of a topic. */
@@ -90,7 +92,7 @@ export class Consumer {
         } else resolve(result.message)
       }
       this.#waiting.add(end)
-      const cancel = gateway.consume(group, topic, undefined, { reply })
+      const cancel = gateway.consume(group, topic, undefined, { reply, client: call.client })
       call.watch(end)
       call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))
     })

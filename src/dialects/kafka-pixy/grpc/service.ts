@@ -7,6 +7,7 @@ import {
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
 import type { Caller, Operation, Target } from '../../../access/access.js'
+import { clientAt } from '../../../exchange/client-of.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Logger } from '../../../model.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
@@ -16,6 +17,7 @@ import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
 import { StatusError, statusOfError } from './statuses.js'
+import { hostOf } from './visit.js'
 
 /** Calls at a time; each of them holds its request, and a long poll a place in the queue of its group as well. */
 const MAX_CALLS = 10_000
@@ -148,6 +150,7 @@ const callOf = (
   watch: Call['watch']
 ): Call => ({
   watch,
+  client: clientAt(hostOf(call.getPeer()), caller),
   get cancelled() {
     return call.cancelled
   },

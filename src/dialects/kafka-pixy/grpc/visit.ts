@@ -68,4 +68,4 @@ export async function admit(access: Access, head: CallHead, requestId: string): 
 }
 
 /** `127.0.0.1:4711` => `127.0.0.1`; `[::1]:4711` => `::1` */
-const hostOf = (peer: string): string => peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+export const hostOf = (peer: string): string => peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')

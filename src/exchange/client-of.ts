@@ -1,0 +1,21 @@
+import type { IncomingMessage } from 'node:http'
+import { ANONYMOUS, type Caller } from '../access/access.js'
+
+/** A request that came to a listener, which has a key for its address: an IPv6 /64 is one. */
+interface Addressed extends IncomingMessage {
+  readonly holder?: { readonly address: { readonly key: string } }
+}
+
+/**
+ * Whom counts towards whom, where one client may not take all: the principal, and of anonymous clients the address.
+ *
+ * @returns `undefined`: it has no address, since it came by a unix socket
+ */
+export const clientOf = (request: IncomingMessage, caller: Caller): string | undefined =>
+  clientAt((request as Addressed).holder?.address.key, caller)
+
+/** @param address as quotas count it */
+export const clientAt = (address: string | undefined, { principal }: Caller): string | undefined => {
+  if (principal !== ANONYMOUS) return `principal ${principal}`
+  return address ? `address ${address}` : undefined
+}
