@@ -25,6 +25,7 @@ import type { Gateway } from './gateway/gateway.js'
 import type { AccessLog } from './http/access-log.js'
 import { Http, type HttpUrls } from './http/http.js'
 import type { ProcessStatus } from './http/management.js'
+import { createClientCounts } from './http/server.js'
 import { registerProcessMetrics } from './metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
 import { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
@@ -297,6 +298,13 @@ class Rooms {
     const drainSteps = new DrainSteps(this.#log)
     const gateways = this.#gateways()
     const { peers } = this.#worker ?? {}
+    const counts = createClientCounts({
+      http,
+      metrics: this.#metrics,
+      log: this.#log,
+      now: () => performance.now(),
+      elsewhere: peers && new SharedAddresses(peers)
+    })
     const server = await Http.start({
       http,
       management,
@@ -306,6 +314,7 @@ class Rooms {
         // By the room for records of the cluster `default`, the one that they are produced to.
         admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
+        calls: counts.calls,
         access: doors.door ?? openAccess,
         tls: doors.certificates,
         shared: peers && ((dialect, question) => peers.parent.call('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
@@ -319,7 +328,7 @@ class Rooms {
         drainSteps
       }),
       door: doors.door,
-      elsewhere: peers && new SharedAddresses(peers),
+      counts,
       accessLog,
       certificates: doors.certificates,
       managementCertificates: doors.managementCertificates,

@@ -11,7 +11,17 @@ import type { Shutdown } from './shutdown.js'
 export interface DialectsDeps
   extends Pick<
     DialectContext<unknown>,
-    'admission' | 'diskAdmission' | 'gateway' | 'gateways' | 'log' | 'metrics' | 'statsd' | 'now' | 'clock' | 'tls'
+    | 'admission'
+    | 'diskAdmission'
+    | 'calls'
+    | 'gateway'
+    | 'gateways'
+    | 'log'
+    | 'metrics'
+    | 'statsd'
+    | 'now'
+    | 'clock'
+    | 'tls'
   > {
   readonly access: Access
   /** Asks what a dialect has once for several processes; absent: there are none. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { z } from 'zod'
 import type { Access } from '../access/access.js'
 import type { Admission } from '../exchange/admission.js'
+import type { CountedCalls } from '../exchange/counted-calls.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { Durability, Gateway } from '../gateway/gateway.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
@@ -22,6 +23,8 @@ export interface DialectContext<Settings> {
   readonly diskAdmission?: Admission | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
+  /** Where calls are counted that come over a listener of the dialect's own, by another protocol than HTTP/1.1. */
+  readonly calls: CountedCalls
   /** Gives the caller of a request; every dialect asks it for permission to use topics and groups. */
   readonly access: Access
   readonly settings: Settings

@@ -4,10 +4,9 @@ import type { SilenceLimit } from '../exchange/silence.js'
 import type { Cell } from '../metrics/family.js'
 import type { MonotonicClock } from '../model.js'
 import type { BodyBudget } from './body-budget.js'
-import { type AddressesElsewhere, type AddressLimits, ClientAddresses } from './client-addresses.js'
+import { type AddressesElsewhere, type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection, type ConnectionHost } from './connection.js'
-import type { PaceLimits } from './pace.js'
-import type { ReceivedRequest } from './received-request.js'
+import type { Pace, PaceLimits } from './pace.js'
 import { LoopTurns } from './request-turns.js'
 import { RestingConnections } from './resting-connections.js'
 
@@ -43,6 +42,20 @@ export interface ConnectionLimits {
   readonly pace: PaceLimits
 }
 
+/** What holds bytes of a body. */
+export interface BodyHolder {
+  readonly address: AddressUse
+  /** Counted already. */
+  readonly heldBytes: number
+}
+
+/** A body whose end has not come. */
+export interface ReceivingBody extends BodyHolder {
+  readonly isSlow: boolean
+  /** Gives back all that it holds; nothing more of it is kept. */
+  refuse(refusal: OverloadedError): void
+}
+
 /** All connections of all listeners, and what they hold together. Room for bodies is granted here only. */
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTurns()
@@ -53,6 +66,8 @@ export class Connections implements ConnectionHost {
   readonly #addresses: ClientAddresses
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
+  /** Of calls that are no requests of HTTP/1.1. */
+  readonly #otherBodies = new Set<ReceivingBody>()
   readonly #resting: RestingConnections
   /** Held by requests that wait to be admitted. */
   #waitingBytes = 0
@@ -102,13 +117,34 @@ export class Connections implements ConnectionHost {
     }
   }
 
-  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
-    const { address } = request.holder
+  /**
+   * Counts a connection of another protocol until it closes; one whose address has too many is destroyed. Connections of
+   * HTTP are counted by {@link of}.
+   */
+  enter(socket: Socket): AddressUse {
+    const address = this.#addresses.enter(socket.remoteAddress)
+    socket.once('close', () => this.#addresses.leave(address))
+    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    return address
+  }
+
+  /** The body of a call of another protocol begins to come. */
+  receives(body: ReceivingBody): void {
+    this.#otherBodies.add(body)
+  }
+
+  /** Its end has come, or nothing more of it will. */
+  hasReceived(body: ReceivingBody): void {
+    this.#otherBodies.delete(body)
+  }
+
+  take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
+    const { address, heldBytes } = holder
     const refusal = this.#addresses.bodyRefusal(address, sizeBytes)
     if (refusal !== undefined) return refusal
-    if (this.#budget.take(sizeBytes, request.heldBytes)) return undefined
-    this.#makeRoom(request, sizeBytes)
-    return this.#budget.take(sizeBytes, request.heldBytes) ? undefined : this.#budget.error
+    if (this.#budget.take(sizeBytes, heldBytes)) return undefined
+    this.#makeRoom(holder, sizeBytes)
+    return this.#budget.take(sizeBytes, heldBytes) ? undefined : this.#budget.error
   }
 
   give(sizeBytes: number): void {
@@ -142,8 +178,8 @@ export class Connections implements ConnectionHost {
   }
 
   /** The error when the address of a new request has too many already. */
-  requestRefusal({ holder }: ReceivedRequest): QuotaExceededError | undefined {
-    return this.#addresses.requestRefusal(holder.address)
+  requestRefusal({ address }: Pick<BodyHolder, 'address'>): QuotaExceededError | undefined {
+    return this.#addresses.requestRefusal(address)
   }
 
   closed(connection: Connection): void {
@@ -198,26 +234,34 @@ export class Connections implements ConnectionHost {
    * Refuses unfinished bodies that hold more than the one that finds no room, slow ones first, then the largest, until
    * there is room. So a few large bodies cannot keep out small ones.
    */
-  #makeRoom(forRequest: ReceivedRequest, sizeBytes: number): void {
+  #makeRoom(holder: BodyHolder, sizeBytes: number): void {
     const now = this.#now()
-    const leastBytes = PRESSED_FACTOR * (forRequest.heldBytes + sizeBytes)
+    const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
     if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
-    const unfinished = [...this.#open].filter(
-      ({ isReceiving, receiving }) => isReceiving && receiving!.heldBytes >= leastBytes
-    )
+    const unfinished = [...this.#unfinished()].filter(({ heldBytes }) => heldBytes >= leastBytes)
     if (unfinished.length === 0) {
       this.#searchedInVainAt = now
       this.#searchedInVainBytes = leastBytes
     }
-    for (const { receiving } of unfinished.sort(bySlownessAndSize)) {
-      if (this.#budget.hasRoom(sizeBytes, forRequest.heldBytes)) return
-      receiving!.refuse(this.#budget.error)
+    for (const body of unfinished.sort(bySlownessAndSize)) {
+      if (this.#budget.hasRoom(sizeBytes, holder.heldBytes)) return
+      body.refuse(this.#budget.error)
+    }
+  }
+
+  *#unfinished(): Generator<ReceivingBody> {
+    yield* this.#otherBodies
+    for (const connection of this.#open) {
+      const { receiving, pace } = connection
+      if (!connection.isReceiving) continue
+      const { address, heldBytes } = receiving!
+      yield { address, heldBytes, isSlow: isSlow(pace), refuse: refusal => receiving!.refuse(refusal) }
     }
   }
 }
 
-const bySlownessAndSize = (a: Connection, b: Connection): number =>
-  Number(isSlow(b)) - Number(isSlow(a)) || b.receiving!.heldBytes - a.receiving!.heldBytes
+const bySlownessAndSize = (a: ReceivingBody, b: ReceivingBody): number =>
+  Number(b.isSlow) - Number(a.isSlow) || b.heldBytes - a.heldBytes
 
-const isSlow = ({ pace: { recentBytes } }: Connection): boolean =>
+const isSlow = ({ recentBytes }: Pace): boolean =>
   recentBytes !== undefined && recentBytes < (PRESSED_BYTES_PER_SECOND * LOOK_INTERVAL_MS) / 1_000

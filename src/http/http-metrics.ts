@@ -34,7 +34,7 @@ export class HttpMetrics {
   constructor({ registry }: PrometheusMetrics) {
     const bodies = gaugeFamily(
       'castellan_http_bodies_in_flight_bytes',
-      'Bytes of request bodies that have come and whose requests are not answered',
+      'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
       'sum'
     )
     const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients', 'sum')

@@ -17,7 +17,7 @@ import type { ProcessStatus } from './management.js'
 import { createManagementApp, openManagement } from './management-port.js'
 import { handlerOf, type Open, openerOf } from './open-listener.js'
 import { addDescriptions, addPartDescription } from './openapi-routes.js'
-import { createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
+import { type ClientCounts, createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addFrontPage, type MountedDialect } from './shared-port.js'
 
@@ -63,6 +63,8 @@ export interface HttpOptions {
   readonly accessLog?: AccessLog | undefined
   /** What clients hold at other processes that serve the same ports. */
   readonly elsewhere?: AddressesElsewhere | undefined
+  /** Where clients are counted that the dialects serve by themselves as well. Default: of its own. */
+  readonly counts?: ClientCounts | undefined
   /** TLS of the shared port and the dialects' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined

@@ -115,6 +115,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     return (this as { [ASKED]?: boolean | null })[ASKED] === true
   }
 
+  /** That of its connection. */
+  get address(): AddressUse {
+    return this.holder.address
+  }
+
   get hasBody(): boolean {
     const { 'content-length': length, 'transfer-encoding': coding } = this.headers
     return (length !== undefined && length !== '0') || coding !== undefined

@@ -3,12 +3,14 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Door } from '../access/door.js'
 import { routeNameOf } from '../dialects/route-names.js'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../errors.js'
+import type { CountedCalls } from '../exchange/counted-calls.js'
 import { failureCodeOf } from '../exchange/failure-codes.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../model.js'
 import type { AccessLog } from './access-log.js'
 import { BodyBudget } from './body-budget.js'
+import { CallCounts } from './call-counts.js'
 import type { AddressesElsewhere } from './client-addresses.js'
 import { Connections } from './connections.js'
 import { addDoor, answerRefusal } from './door-hooks.js'
@@ -47,6 +49,29 @@ export interface HttpContext {
   isLeaving: boolean
 }
 
+/** What counts the clients of all ports, those of other protocols included. */
+export interface ClientCounts {
+  readonly metrics: HttpMetrics
+  readonly connections: Connections
+  readonly strain: Strain
+  readonly calls: CountedCalls
+}
+
+export function createClientCounts(options: {
+  readonly http: HttpSettings
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly now: MonotonicClock
+  readonly elsewhere?: AddressesElsewhere | undefined
+}): ClientCounts {
+  const { http, log, now, elsewhere } = options
+  const metrics = new HttpMetrics(options.metrics)
+  const connections = createConnections(http, metrics, now, elsewhere)
+  const strain = new Strain(http, { metrics: options.metrics, log, clock: now })
+  const calls = new CallCounts({ connections, strain, maxHeaderBytes: http.maxHeaderBytes, now })
+  return { metrics, connections, strain, calls }
+}
+
 export function createHttpContext(options: {
   readonly http: HttpSettings
   readonly metrics: PrometheusMetrics
@@ -56,15 +81,17 @@ export function createHttpContext(options: {
   readonly door?: Door | undefined
   readonly accessLog?: AccessLog | undefined
   readonly elsewhere?: AddressesElsewhere | undefined
+  /** Default: of its own. */
+  readonly counts?: ClientCounts | undefined
 }): HttpContext {
   const { http, log, now } = options
-  const metrics = new HttpMetrics(options.metrics)
+  const { metrics, connections, strain } = options.counts ?? createClientCounts(options)
   return {
     settings: http,
     metrics,
-    connections: createConnections(http, metrics, now, options.elsewhere),
+    connections,
     accessLog: options.accessLog,
-    strain: new Strain(http, { metrics: options.metrics, log, clock: now }),
+    strain,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
     nextRequestId: requestIds(options.idPrefix),

@@ -71,7 +71,7 @@ export const httpSettings = z
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'Most bytes of all request bodies that are being received or answered, counted as they arrive. A request without room is refused as overload, unless much larger unfinished bodies can be refused instead'
+        'Most bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request without room is refused as overload, unless much larger unfinished bodies can be refused instead'
       ),
     maxBodyBytesPerConnection: bytes
       .default(16 * MIB)

@@ -1,8 +1,11 @@
 import { openAccess } from '../../src/access/access.js'
 import type { DialectContext } from '../../src/dialects/dialect.js'
+import type { CountedCalls } from '../../src/exchange/counted-calls.js'
 import { SilenceLimit } from '../../src/exchange/silence.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
-import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
+import { createClientCounts } from '../../src/http/server.js'
+import { httpSettings } from '../../src/http/settings.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
 import { silentLogger } from '../../src/model.js'
 
 /** What a dialect is given in a process that serves one cluster to everybody, and never stops. */
@@ -13,6 +16,7 @@ export const contextFor = <Settings>(
 ): DialectContext<Settings> => ({
   gateway,
   gateways: new Map([['default', gateway]]),
+  calls: callCounts(),
   access: openAccess,
   settings,
   log: silentLogger,
@@ -24,3 +28,12 @@ export const contextFor = <Settings>(
   statsd: { add: () => {} },
   ...overrides
 })
+
+/** Counts calls by the settings that HTTP has, defaults apart from those given. */
+export const callCounts = (
+  http: Record<string, unknown> = {},
+  metrics: PrometheusMetrics = createPrometheusMetrics()
+): CountedCalls => {
+  const settings = httpSettings.parse(http)
+  return createClientCounts({ http: settings, metrics, log: silentLogger, now: () => performance.now() }).calls
+}
