@@ -31,7 +31,11 @@ export const kafkaPixySettings = z
       .enum(['inherit', 'off'])
       .default('inherit')
       .describe('TLS of that port: `inherit` as in `http.tls`, `off` for clients that cannot speak it'),
-    grpcMaxConnections: count.default(1_000).describe('Most connections of that port; further ones are closed at once'),
+    grpcMaxConnections: count
+      .default(1_000)
+      .describe(
+        'Most connections of that port; beyond it a new one takes the place of one that does nothing, or is closed'
+      ),
     defaultCluster: z
       .string()
       .min(1)

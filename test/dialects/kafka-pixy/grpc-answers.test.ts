@@ -6,6 +6,7 @@ import type { AckResult, NoMessage, ProduceOptions, ProduceTicket } from '../../
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/model.js'
 import { failure } from '../../support/fake-gateway.js'
 import { turns } from '../../support/turns.js'
+import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
 import { PlayedAccess } from './play.js'
 
@@ -13,7 +14,6 @@ const bytes = (text: string): Buffer => Buffer.from(text)
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 const TOO_LARGE = 'kafka server: Message was too large, server rejected it to avoid allocation error.'
 const UNKNOWN = 'kafka server: Request was for a topic or partition that does not exist on this broker.'
-const MIB = 1024 * 1024
 
 class GrpcGateway extends LookUpGateway {
   readonly produced: unknown[] = []
@@ -47,11 +47,11 @@ class PlayedCall {
   #cancel: () => void = () => undefined
   readonly answer: Promise<unknown>
 
-  constructor(service: KafkaPixyService, name: string, request: object) {
+  constructor({ service, access }: GrpcPlay, name: string, request: object) {
     const isCancelled = () => this.isCancelled
+    const bytes = encodedRequest(name, { cluster: '', topic: 't', ...DEFAULTS[name], ...request })
     const call = {
-      request: { cluster: '', topic: 't', ...DEFAULTS[name], ...request },
-      metadata: {},
+      request: { bytes, caller: access.callerOf(), address: '127.0.0.1', hold: () => undefined },
       get cancelled() {
         return isCancelled()
       },
@@ -78,12 +78,12 @@ class GrpcPlay {
 
   constructor(settings: object = {}) {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
-    const parts = { callerOf: () => this.access.callerOf(), gateways: new Map([['', this.gateway]]), log }
+    const parts = { gateways: new Map([['', this.gateway]]), log }
     this.service = new KafkaPixyService(kafkaPixySettings.parse({ lookUpTimeoutMs: 77, ...settings }), parts)
   }
 
   call(name: string, request: object = {}): PlayedCall {
-    return new PlayedCall(this.service, name, request)
+    return new PlayedCall(this, name, request)
   }
 
   ask(name: string, request: object = {}): Promise<unknown> {
@@ -139,22 +139,6 @@ describe("Kafka-Pixy's gRPC service: each call", () => {
     expect(new Set(await Promise.all(waiting))).to.deep.equal(new Set(['14: service is shutting down']))
     await turns(1)
     expect(play.service.openCalls).to.equal(0)
-  })
-
-  it('holds with the others 64 MiB of messages that are being produced', async () => {
-    const play = new GrpcPlay({ maxMessageBytes: 70 * MIB })
-    let settle: (outcomes: []) => void = () => undefined
-    play.gateway.ticket = { outcomes: () => new Promise(resolve => (settle = resolve)) }
-    const half = { message: Buffer.alloc(32 * MIB - 1), key_value: bytes('k') }
-    const held = [play.ask('Produce', half), play.ask('Produce', half)]
-    const one = { message: bytes('m') }
-    expect(await play.ask('Produce', one)).to.equal('8: too many calls at a time')
-    expect(await play.ask('Ack')).to.deep.equal({})
-    settle([])
-    await held[1]
-    await turns(1)
-    play.gateway.ticket = {}
-    expect(await play.ask('Produce', one)).to.deep.equal({ partition: 0, offset: 0 })
   })
 })
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { GrpcPort } from '../../../src/dialects/kafka-pixy/grpc/port.js'
 import { ListenError } from '../../../src/listen-error.js'
+import { callCounts } from '../../support/dialect-context.js'
 
 describe('kafka-pixy: the port of gRPC', () => {
   const ports: GrpcPort[] = []
@@ -9,7 +10,13 @@ describe('kafka-pixy: the port of gRPC', () => {
   })
 
   const listen = (host: string, port: number): Promise<number> => {
-    const opened = new GrpcPort({ maxConnections: 10, tls: undefined, accept: () => undefined })
+    const opened = new GrpcPort({
+      maxConnections: 10,
+      prefaceMs: 10_000,
+      calls: callCounts(),
+      tls: undefined,
+      accept: () => undefined
+    })
     return opened.listen(host, port).then(bound => {
       ports.push(opened)
       return bound

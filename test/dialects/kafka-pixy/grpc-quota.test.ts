@@ -4,6 +4,7 @@ import { KafkaPixyService } from '../../../src/dialects/kafka-pixy/grpc/service.
 import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { silentLogger } from '../../../src/model.js'
+import { encodedRequest } from './grpc-messages.js'
 
 const message = {
   topic: 'orders',
@@ -34,10 +35,14 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
         return () => undefined
       }
     } as Partial<Gateway> as Gateway
-    const parts = { callerOf: () => caller, gateways: new Map([['', gateway]]), log: silentLogger }
+    const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
     const { ConsumeNAck } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
-    const request = { cluster: '', topic: 'orders', group: 'billing', no_ack: true }
-    const call = { request, metadata: {}, cancelled: false, once: () => undefined, getPeer: () => '127.0.0.1:1' }
+    const bytes = encodedRequest('ConsumeNAck', { topic: 'orders', group: 'billing', no_ack: true })
+    const call = {
+      request: { bytes, caller, address: '127.0.0.1', hold: () => undefined },
+      cancelled: false,
+      once: () => undefined
+    }
     const serve = ConsumeNAck as unknown as (asked: object, answered: () => void) => void
     await new Promise<void>(resolve => serve(call, resolve))
     expect(charged).to.deep.equal([[1, 1_003]])

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { type Access, openAccess } from '../../../src/access/access.js'
@@ -9,50 +8,73 @@ import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
 import { type CastellanError, UnauthenticatedError } from '../../../src/errors.js'
 import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
 import { silentLogger } from '../../../src/model.js'
-import { contextFor } from '../../support/dialect-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { callCounts, contextFor } from '../../support/dialect-context.js'
+import { delivered, FakeGateway } from '../../support/fake-gateway.js'
+import {
+  answerOf,
+  callWith,
+  closed,
+  connectHttp2,
+  EMPTY_SETTINGS,
+  lengthField,
+  openCall,
+  PREFACE,
+  pinged
+} from '../../support/raw-grpc.js'
 
-const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000 }
+const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000, prefaceMs: 20_000 }
 /** What HTTP/2 lets a peer send before it is read. */
 const WINDOW_BYTES = 65_535
 /** What Node reads of a stream before anybody asks for it: 16 KiB, and 64 KiB from Node 22 on. */
 const READ_AHEAD_BYTES = 65_536
 const MIB = 1024 * 1024
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-const EMPTY_SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
 const PING = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
 /** `Produce` of a message `m` to the topic `t`, as gRPC frames it. */
 const PRODUCE = Buffer.from([0, 0, 0, 0, 6, 0x12, 1, 0x74, 0x2a, 1, 0x6d])
 
 /** The service alone, and clients that know nothing of gRPC. */
 class RawService {
-  readonly gateway = new FakeGateway()
+  readonly gateway: FakeGateway
   readonly metrics = createPrometheusMetrics()
   readonly #steps: LifetimeStep[] = []
   readonly #sessions: ClientHttp2Session[] = []
   port = 0
 
+  private constructor(gateway: FakeGateway) {
+    this.gateway = gateway
+  }
+
   static async start(
-    { limits = LIMITS, access = openAccess, grpcMaxConnections = 1_000 } = {} as Partial<{
+    {
+      limits = LIMITS,
+      access = openAccess,
+      http = {},
+      grpcHost = '127.0.0.1',
+      gateway = new FakeGateway(),
+      ...own
+    } = {} as Partial<{
       limits: typeof LIMITS
       access: Access
+      http: object
+      gateway: FakeGateway
+      grpcHost: string
       grpcMaxConnections: number
     }>
   ): Promise<RawService> {
-    const service = new RawService()
-    const settings = kafkaPixySettings.parse({ grpcPort: 0, grpcMaxConnections })
+    const service = new RawService(gateway)
+    const settings = kafkaPixySettings.parse({ grpcPort: 0, grpcHost, ...own })
     const add = (step: LifetimeStep): void => void service.#steps.push(step)
     const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
     const lifetime = { onDrain: add, onStop: add }
-    await startGrpc(contextFor(service.gateway, settings, { access, log, lifetime, metrics: service.metrics }), limits)
+    const { metrics } = service
+    const calls = callCounts({ ...http }, metrics)
+    await startGrpc(contextFor(service.gateway, settings, { access, log, lifetime, metrics, calls }), limits)
     return service
   }
 
-  async connect(settings = {}): Promise<ClientHttp2Session> {
-    const session = connect(`http://127.0.0.1:${this.port}`, { settings })
-    session.on('error', () => undefined)
+  async connect(settings = {}, host = '127.0.0.1'): Promise<ClientHttp2Session> {
+    const session = await connectHttp2(this.port, settings, host)
     this.#sessions.push(session)
-    await once(session, 'connect')
     return session
   }
 
@@ -60,8 +82,21 @@ class RawService {
     return connectTcp(this.port, '127.0.0.1').on('error', () => undefined)
   }
 
-  async openCalls(): Promise<string | undefined> {
-    return /^kafka_pixy_open_calls (\d+)/m.exec(await this.metrics.registry.metrics())?.[1]
+  openCalls(): Promise<string | undefined> {
+    return this.metric('kafka_pixy_open_calls')
+  }
+
+  async metric(name: string): Promise<string | undefined> {
+    const metrics = await this.metrics.registry.metrics()
+    return metrics
+      .split('\n')
+      .find(line => line.startsWith(`${name} `))
+      ?.slice(name.length + 1)
+  }
+
+  /** Resolves when the metric has the value. */
+  async until(name: string, value: string): Promise<void> {
+    while ((await this.metric(name)) !== value) await new Promise(resolve => setTimeout(resolve, 5))
   }
 
   async stop(): Promise<void> {
@@ -70,22 +105,10 @@ class RawService {
   }
 }
 
-function call(session: ClientHttp2Session, headers: Record<string, string> = {}): ClientHttp2Stream {
-  const fixed = { ':method': 'POST', ':path': '/KafkaPixy/Produce', 'content-type': 'application/grpc', te: 'trailers' }
-  const stream = session.request({ ...fixed, ...headers }, { endStream: false })
-  stream.on('error', () => undefined)
-  return stream.resume()
-}
-
-/** `16`, from the headers where there is no answer, else from the trailers. */
-function statusOf(stream: ClientHttp2Stream): Promise<string> {
-  return new Promise(resolve => {
-    const look = (headers: Record<string, unknown>): void => {
-      if (headers['grpc-status'] !== undefined) resolve(String(headers['grpc-status']))
-    }
-    stream.on('response', look).on('trailers', look)
-    stream.on('close', () => resolve(`closed ${stream.rstCode}`))
-  })
+const call = openCall
+const statusOf = async (stream: ClientHttp2Stream): Promise<string> => {
+  const { status } = await answerOf(stream)
+  return status
 }
 
 const answered = async (session: ClientHttp2Session): Promise<string> => {
@@ -93,13 +116,6 @@ const answered = async (session: ClientHttp2Session): Promise<string> => {
   stream.end(PRODUCE)
   return statusOf(stream)
 }
-
-/** Errors before do not count. */
-const closed = (what: NodeJS.EventEmitter): Promise<unknown> => new Promise(resolve => what.once('close', resolve))
-
-/** Everything that was sent before has been read, as far as the server reads. */
-const pinged = (session: ClientHttp2Session): Promise<void> =>
-  new Promise((resolve, reject) => session.ping(error => (error ? reject(error) : resolve())))
 
 describe("the walls of Kafka-Pixy's gRPC port", function () {
   this.timeout(60_000)
@@ -155,16 +171,29 @@ describe("the walls of Kafka-Pixy's gRPC port", function () {
     expect(await answered(session)).to.equal('0')
   })
 
-  it('only so many requests may be arriving at a time', async () => {
-    service = await RawService.start({ limits: { ...LIMITS, maxArriving: 3 } })
-    const session = await service.connect()
-    const first = [call(session), call(session), call(session)]
-    await pinged(session)
-    expect(await answered(session)).to.equal('8')
-    first[0]!.close(constants.NGHTTP2_CANCEL)
-    first[1]!.end(PRODUCE)
-    expect(await statusOf(first[1]!)).to.equal('0')
-    expect(await answered(session)).to.equal('0')
+  it('of too many calls that do not arrive, the connection with most of them loses its oldest', async () => {
+    service = await RawService.start({ limits: { ...LIMITS, maxArriving: 5 } })
+    const [one, most] = [await service.connect(), await service.connect()]
+    const alone = call(one)
+    const [oldest, ...younger] = [call(most), call(most), call(most), call(most)]
+    await pinged(most)
+    const told = statusOf(oldest!)
+    await service.until('kafka_pixy_arriving_calls', '5')
+    expect(await answered(await service.connect())).to.equal('0')
+    expect(await told).to.equal('8')
+    expect(await service.metric('kafka_pixy_displaced_total{what="call"}')).to.equal('1')
+    for (const stream of [alone, ...younger]) stream.end(PRODUCE)
+    expect(await Promise.all([alone, ...younger].map(statusOf))).to.deep.equal(['0', '0', '0', '0'])
+  })
+
+  it('a thousand half-open calls of four connections keep nobody out', async () => {
+    service = await RawService.start()
+    for (let at = 0; at < 4; at++) {
+      const session = await service.connect()
+      for (let of = 0; of < 250; of++) call(session)
+    }
+    await service.until('kafka_pixy_arriving_calls', '1000')
+    for (let at = 0; at < 10; at++) expect(await answered(await service.connect())).to.equal('0')
   })
 
   it('a client that does not take its answer loses its connection', async () => {
@@ -176,19 +205,90 @@ describe("the walls of Kafka-Pixy's gRPC port", function () {
     expect(await answered(await service.connect())).to.equal('0')
   })
 
-  it('connections beyond the limit are closed, and places become free again', async () => {
-    service = await RawService.start({ grpcMaxConnections: 2 })
-    const first = await service.connect()
-    const silent = service.connectTcp()
-    await once(silent, 'connect')
-    await pinged(first)
-    const third = service.connectTcp()
-    await closed(third.resume())
-    silent.destroy()
-    for (let status = ''; status !== '0'; ) {
-      const again = await service.connect().catch(() => undefined)
-      status = again ? await answered(again) : ''
+  it('a new connection takes the place of one that does nothing, the quietest first', async () => {
+    service = await RawService.start({ grpcMaxConnections: 4, gateway: new FakeGateway({ outcome: 'by hand' }) })
+    const served = await service.connect()
+    const waiting = call(served)
+    waiting.end(PRODUCE)
+    await service.until('kafka_pixy_open_calls', '1')
+    const idle = await service.connect()
+    await pinged(idle)
+    const halfOpen = await service.connect()
+    call(halfOpen)
+    await service.until('kafka_pixy_arriving_calls', '1')
+    const silent = service.connectTcp().resume()
+    await service.until('kafka_pixy_grpc_connections', '4')
+    for (const quietest of [silent, idle, halfOpen]) {
+      const ended = closed(quietest)
+      const another = await service.connect()
+      const stream = call(another)
+      stream.end(PRODUCE)
+      await ended
+      await service.until('kafka_pixy_arriving_calls', quietest === halfOpen ? '0' : '1')
     }
+    await service.until('kafka_pixy_open_calls', '4')
+    const fifth = service.connectTcp()
+    await closed(fifth.resume())
+    expect(await service.metric('kafka_pixy_displaced_total{what="connection"}')).to.equal('3')
+    service.gateway.calls[0]!.settle([delivered()])
+    expect(await statusOf(waiting)).to.equal('0')
+  })
+
+  it('a thousand silent sockets keep nobody out', async () => {
+    service = await RawService.start()
+    const silent = Array.from({ length: 1_100 }, () => service.connectTcp())
+    await service.until('kafka_pixy_grpc_connections', '1000')
+    for (let at = 0; at < 10; at++) expect(await answered(await service.connect())).to.equal('0')
+    for (const socket of silent) socket.destroy()
+  })
+
+  it('a connection has to speak HTTP/2 in time', async () => {
+    service = await RawService.start({ limits: { ...LIMITS, prefaceMs: 200 } })
+    const speaking = await service.connect()
+    await pinged(speaking)
+    const [silent, slow] = [service.connectTcp(), service.connectTcp()]
+    slow.write(PREFACE.subarray(0, 10))
+    await Promise.all([silent, slow].map(socket => closed(socket.resume())))
+    expect(await answered(speaking)).to.equal('0')
+  })
+
+  it('connections and calls of an address have the limits that HTTP has', async () => {
+    const perAddress = { maxConnections: 2, maxRequestsInFlight: 3, maxBodiesInFlightBytes: 100_000 }
+    service = await RawService.start({ http: { perAddress }, grpcHost: '::' })
+    const [first, second] = [await service.connect(), await service.connect({}, '::ffff:127.0.0.1')]
+    await closed(service.connectTcp().resume())
+    const other = await service.connect({}, '::1')
+    for (const session of [first, first, second]) call(session)
+    await service.until('kafka_pixy_arriving_calls', '3')
+    expect(await answered(second)).to.equal('8')
+    expect(await answered(other)).to.equal('0')
+    const stream = call(other)
+    stream.write(Buffer.concat([Buffer.from([0, 0, 2, 0, 0]), Buffer.alloc(120_000)]))
+    expect((await answerOf(stream)).details).to.contain('http.perAddress.maxBodiesInFlightBytes')
+  })
+
+  it('IPv6 addresses are counted by their network, as quotas of HTTP count them', async () => {
+    const addresses: string[] = []
+    const enter: Access['enter'] = ({ address }, done) => {
+      addresses.push(address)
+      done()
+    }
+    service = await RawService.start({ access: { ...openAccess, enter }, grpcHost: '::' })
+    for (const host of ['127.0.0.1', '::ffff:127.0.0.1', '::1']) await answered(await service.connect({}, host))
+    expect(addresses).to.deep.equal(['127.0.0.1', '127.0.0.1', '0:0:0:0'])
+  })
+
+  it('the room for bodies is shared with HTTP, and a large message that is not complete gives way to a small one', async () => {
+    service = await RawService.start({ http: { maxBodiesInFlightBytes: 270_000 } })
+    const large = call(await service.connect())
+    const told = answerOf(large)
+    large.write(Buffer.concat([Buffer.from([0, 0, 4, 0, 0]), Buffer.alloc(200_000)]))
+    const held = async () => Number(await service.metric('castellan_http_bodies_in_flight_bytes'))
+    while ((await held()) < 200_000) await new Promise(setImmediate)
+    const small = Buffer.concat([lengthField(2, 't'), lengthField(5, Buffer.alloc(20_000))])
+    expect(await callWith(await service.connect(), small)).to.include({ status: '0' })
+    expect((await told).details).to.contain('http.maxBodiesInFlightBytes')
+    await service.until('castellan_http_bodies_in_flight_bytes', '0')
   })
 
   it('streams that are reset at once do not stay, and hold up nobody', async () => {
@@ -232,6 +332,10 @@ describe("the walls of Kafka-Pixy's gRPC port", function () {
     const session = await service.connect()
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`x-${at}`, 'v'.repeat(1_000)]))
     expect(await statusOf(call(session, many))).to.match(/^closed/)
+    const sixteen = Object.fromEntries(Array.from({ length: 17 }, (_, at) => [`x-${at}`, 'v'.repeat(1_000)]))
+    const again = await service.connect()
+    expect(await statusOf(call(again, sixteen))).to.equal('8')
+    expect(await answered(again)).to.equal('0')
     expect(await answered(other)).to.equal('0')
   })
 })

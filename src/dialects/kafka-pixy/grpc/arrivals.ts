@@ -1,14 +1,11 @@
-import type { Socket } from 'node:net'
-import {
-  type Metadata,
-  ServerInterceptingCall,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
-  type ServerListener,
-  status
-} from '@grpc/grpc-js'
+import type { ServerHttp2Stream } from 'node:http2'
+import { Metadata, type ServerInterceptingCallInterface, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { Access, Caller } from '../../../access/access.js'
-import { type StatusError, statusOfError } from './statuses.js'
+import type { OverloadedError } from '../../../errors.js'
+import type { CountedCall } from '../../../exchange/counted-calls.js'
+import type { GrpcConnection } from './connections.js'
+import { MessageIntake } from './message-intake.js'
+import { StatusError, statusOfError } from './statuses.js'
 import { type Admission, admit } from './visit.js'
 
 export interface ArrivalLimits {
@@ -18,15 +15,34 @@ export interface ArrivalLimits {
   readonly arrivalMs: number
   /** How long the client may take for the answer. */
   readonly answerMs: number
+  /** How long a new connection may take until it speaks HTTP/2. */
+  readonly prefaceMs: number
 }
 
 export interface ArrivalsOptions {
   readonly access: Access
   readonly limits: ArrivalLimits
-  readonly socketOf: (peer: string) => Socket | undefined
+  readonly maxHeaderBytes: number
+  readonly maxMessageBytes: number
+  /** `undefined`: the connection has ended. */
+  readonly connectionOf: (peer: string) => GrpcConnection | undefined
   /** A bug; gives the status to answer. */
   readonly broken: (error: unknown) => StatusError
 }
+
+/** A request that has arrived, as its bytes. */
+export interface ReceivedRequest {
+  readonly bytes: Buffer
+  readonly caller: Caller
+  /** The key under which the address of the client is counted. */
+  readonly address: string
+  /** Counts further memory that the call takes until its end, or refuses the call. @throws StatusError */
+  hold(sizeBytes: number): void
+}
+
+type Answer = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
+/** What its own listener is told of a call by grpc-js. */
+type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
 
 /**
  * Calls on their way in and out. Nothing of a request but its headers is read before its client is admitted; then it has
@@ -34,12 +50,16 @@ export interface ArrivalsOptions {
  *
  *   headers ── admitted ──▶ arriving ── whole request ──▶ served ── answer ──▶ taken by the client
  *      └───── refused           └─── too late                         └─── too late: the connection is cut
+ *
+ * Where too many calls arrive, the connection that has most of them, of the address that has most, loses its oldest: so no
+ * client can keep others out by calls that never arrive.
  */
 export class Arrivals {
   readonly #options: ArrivalsOptions
-  readonly #callers = new WeakMap<Metadata, Caller>()
-  #arriving = 0
+  readonly #arriving = new Set<Arrival>()
   #seen = 0
+  /** Told of each call that was refused to make place for another one. */
+  onDisplaced: () => void = () => undefined
 
   constructor(options: ArrivalsOptions) {
     this.#options = options
@@ -47,132 +67,286 @@ export class Arrivals {
 
   /** Calls whose request has not arrived. */
   get arriving(): number {
-    return this.#arriving
-  }
-
-  /** Who has sent a request that has arrived. */
-  callerOf(metadata: Metadata): Caller {
-    return this.#callers.get(metadata)!
+    return this.#arriving.size
   }
 
   readonly interceptor: ServerInterceptor = (_, call) => {
-    const arrival = new Arrival(this.#options, call, {
-      enter: () => this.#enter(),
-      leave: () => this.#arriving--,
-      admitted: (metadata, caller) => this.#callers.set(metadata, caller),
-      id: () => `grpc-${++this.#seen}`
-    })
-    return new ServerInterceptingCall(call, {
-      start: next => next(arrival.listener),
-      sendMessage: (message, next) => {
-        arrival.answers()
-        next(message)
-      }
-    })
+    const connection = this.#options.connectionOf(call.getPeer())
+    // grpc-js has no class for a call that is not read by itself.
+    return new Arrival(this.#options, call, connection, this) as unknown as ReturnType<ServerInterceptor>
   }
 
-  /** False: too many arrive. */
-  #enter(): boolean {
-    if (this.#arriving >= this.#options.limits.maxArriving) return false
-    this.#arriving++
-    return true
+  nextId(): string {
+    return `grpc-${++this.#seen}`
+  }
+
+  enter(arrival: Arrival): void {
+    if (this.#arriving.size >= this.#options.limits.maxArriving) this.#displace()
+    this.#arriving.add(arrival)
+  }
+
+  leave(arrival: Arrival): void {
+    this.#arriving.delete(arrival)
+  }
+
+  #displace(): void {
+    const byAddress = new Map<string, number>()
+    const byConnection = new Map<GrpcConnection | undefined, number>()
+    for (const { connection } of this.#arriving) {
+      const address = connection?.address ?? ''
+      byAddress.set(address, (byAddress.get(address) ?? 0) + 1)
+      byConnection.set(connection, (byConnection.get(connection) ?? 0) + 1)
+    }
+    const most = Math.max(...byAddress.values())
+    let victim: Arrival | undefined
+    for (const arrival of this.#arriving) {
+      const { connection } = arrival
+      if (byAddress.get(connection?.address ?? '') !== most) continue
+      if (victim === undefined || byConnection.get(connection)! > byConnection.get(victim.connection)!) victim = arrival
+    }
+    this.onDisplaced()
+    victim!.displace()
   }
 }
 
-interface Hall {
-  enter(): boolean
-  leave(): void
-  admitted(metadata: Metadata, caller: Caller): void
-  id(): string
-}
-
-class Arrival {
+/** One call. It reads its stream by itself: grpc-js would hold all of a message, and decode it, before anybody is asked. */
+class Arrival implements ServerInterceptingCallInterface {
+  readonly connection: GrpcConnection | undefined
   readonly #options: ArrivalsOptions
   readonly #call: ServerInterceptingCallInterface
-  readonly #hall: Hall
+  readonly #stream: ServerHttp2Stream
+  readonly #arrivals: Arrivals
+  #counted: CountedCall | undefined
+  #listener: Listener | undefined
   #admission: Admission | undefined
+  #intake: MessageIntake | undefined
   #timer: NodeJS.Timeout | undefined
   #isArriving = false
+  #isServed = false
+  #isRefused = false
   #isOver = false
 
-  constructor(options: ArrivalsOptions, call: ServerInterceptingCallInterface, hall: Hall) {
+  constructor(
+    options: ArrivalsOptions,
+    call: ServerInterceptingCallInterface,
+    connection: GrpcConnection | undefined,
+    arrivals: Arrivals
+  ) {
     this.#options = options
     this.#call = call
-    this.#hall = hall
+    this.connection = connection
+    this.#arrivals = arrivals
+    // It has no method for that.
+    this.#stream = (call as unknown as { stream: ServerHttp2Stream }).stream
   }
 
-  readonly listener: ServerListener = {
-    onReceiveMetadata: (metadata, next) => this.#begin(metadata, next),
-    onReceiveMessage: (message, next) => next(message),
-    onReceiveHalfClose: next => {
-      this.#arrived()
-      next()
-    },
-    onCancel: () => this.#end()
+  start(listener: Listener): void {
+    this.#listener = listener
+    this.#call.start({
+      onReceiveMetadata: metadata => this.#begin(metadata),
+      onReceiveMessage: () => undefined,
+      onReceiveHalfClose: () => undefined,
+      onCancel: () => {
+        this.#end()
+        listener.onCancel()
+      }
+    })
   }
 
-  /** An answer is being sent. The stream ends when the client has taken it. */
-  answers(): void {
-    const { limits, socketOf } = this.#options
-    if (this.#isOver) return
-    this.#timer = setTimeout(() => socketOf(this.#call.getPeer())?.destroy(), limits.answerMs)
+  /** The whole request is read at once. */
+  startRead(): void {}
+
+  sendMetadata(metadata: Metadata): void {
+    this.#call.sendMetadata(metadata)
   }
 
-  #begin(metadata: Metadata, next: (metadata: Metadata) => void): void {
-    const { access, limits, socketOf, broken } = this.#options
-    if (!this.#hall.enter()) {
-      this.#refuse(status.RESOURCE_EXHAUSTED, 'too many calls arrive at a time')
+  /** The stream ends when the client has taken the answer. */
+  sendMessage(message: unknown, callback: () => void): void {
+    if (!this.#isOver) {
+      const { limits } = this.#options
+      this.#timer = setTimeout(() => this.connection?.cut(), limits.answerMs)
+    }
+    this.#call.sendMessage(message, callback)
+  }
+
+  sendStatus(answer: Answer): void {
+    this.#call.sendStatus(answer)
+  }
+
+  getPeer = () => this.#call.getPeer()
+  getDeadline = () => this.#call.getDeadline()
+  getHost = () => this.#call.getHost()
+  getAuthContext = () => this.#call.getAuthContext()
+  getConnectionInfo = () => this.#call.getConnectionInfo()
+  getMetricsRecorder = () => this.#call.getMetricsRecorder()
+
+  /** Another call needs the place. */
+  displace(): void {
+    this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls arrive at a time'))
+  }
+
+  #begin(metadata: Metadata): void {
+    const { limits, maxHeaderBytes, maxMessageBytes } = this.#options
+    this.#isArriving = true
+    this.#arrivals.enter(this)
+    if (this.connection === undefined) {
+      this.#refuse(new StatusError(status.UNAVAILABLE, 'the connection has ended'))
       return
     }
-    this.#isArriving = true
+    this.connection.began(this.#stream.session)
+    this.#counted = this.connection.counted.begin(refusal => this.#refuse(exhausted(refusal)))
+    this.#intake = new MessageIntake(maxMessageBytes, encodingOf(this.#call), this.#counted)
+    this.#readAlong()
     this.#timer = setTimeout(() => {
-      this.#refuse(status.DEADLINE_EXCEEDED, `the request did not arrive within ${limits.arrivalMs} ms`)
+      this.#refuse(
+        new StatusError(status.DEADLINE_EXCEEDED, `the request did not arrive within ${limits.arrivalMs} ms`)
+      )
     }, limits.arrivalMs)
-    const peer = this.#call.getPeer()
-    admit(access, { metadata, peer, socket: socketOf(peer) }, this.#hall.id()).then(
+    const headerBytes = sizeOf(metadata)
+    const refusal = this.#counted.refusal()
+    const noRoom = refusal ?? this.#counted.take(headerBytes)
+    if (headerBytes > maxHeaderBytes) {
+      this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, `the headers have more than ${maxHeaderBytes} bytes`))
+    } else if (noRoom !== undefined) this.#refuseBy(noRoom)
+    else this.#admit(metadata)
+  }
+
+  #admit(metadata: Metadata): void {
+    const { access } = this.#options
+    const { socket, address } = this.connection!
+    const head = { metadata, peer: this.#call.getPeer(), socket, address }
+    admit(access, head, this.#arrivals.nextId()).then(
       admission => {
-        if (this.#isOver) admission.end()
+        if (this.#isOver || this.#isRefused) admission.end()
         else {
           this.#admission = admission
-          this.#hall.admitted(metadata, admission.caller)
-          next(metadata)
+          this.#listener!.onReceiveMetadata(new Metadata())
+          this.#stream.resume()
         }
       },
-      error => {
-        const { code, message } = statusOfError(error, true) ?? broken(error)
-        this.#refuse(code, message)
-      }
+      error => this.#refuseBy(error)
     )
   }
 
-  #refuse(code: status, details: string): void {
-    if (!this.#isOver) this.#call.sendStatus({ code, details })
+  /** Counts what comes before it waits in the stream, and reads it when the stream flows. */
+  #readAlong(): void {
+    const stream = this.#stream
+    const push = stream.push.bind(stream)
+    stream.push = (chunk: Buffer | null, encoding) => {
+      if (chunk === null) return push(chunk, encoding)
+      if (!this.#isArriving) return true
+      return this.#orRefuse(() => this.#intake!.arrived(chunk)) ? push(separate(chunk), encoding) : true
+    }
+    stream.removeAllListeners('data')
+    stream.on('data', chunk => {
+      if (this.#isArriving) this.#orRefuse(() => this.#intake!.read(chunk as Buffer))
+    })
+    stream.on('end', () => {
+      if (this.#isArriving) void this.#arrive()
+    })
   }
 
-  #arrived(): void {
+  #orRefuse(run: () => void): boolean {
+    try {
+      run()
+      return true
+    } catch (error) {
+      this.#refuseBy(error)
+      return false
+    }
+  }
+
+  async #arrive(): Promise<void> {
+    try {
+      const bytes = await this.#intake!.end()
+      if (!this.#isArriving) return
+      this.#leave()
+      this.connection!.serves(1)
+      this.#isServed = true
+      if (bytes !== undefined) this.#listener!.onReceiveMessage(this.#received(bytes))
+      this.#listener!.onReceiveHalfClose()
+    } catch (error) {
+      this.#refuseBy(error)
+    }
+  }
+
+  #received(bytes: Buffer): ReceivedRequest {
+    const { caller } = this.#admission!
+    const hold = (sizeBytes: number): void => {
+      const refusal = this.#counted!.take(sizeBytes)
+      if (refusal !== undefined) throw exhausted(refusal)
+    }
+    return { bytes, caller, address: this.connection!.address, hold }
+  }
+
+  #refuseBy(error: unknown): void {
+    this.#refuse(statusOfError(error, true) ?? this.#options.broken(error))
+  }
+
+  #refuse({ code, message: details }: StatusError): void {
+    if (this.#isOver || this.#isRefused) return
+    this.#isRefused = true
+    this.#leave()
+    this.#release()
+    this.#call.sendStatus({ code, details })
+    this.#refuseRest()
+  }
+
+  /** The request has arrived, or will not. */
+  #leave(): void {
     clearTimeout(this.#timer)
-    if (this.#isArriving) this.#hall.leave()
+    if (!this.#isArriving) return
     this.#isArriving = false
+    this.#intake = undefined
+    this.#arrivals.leave(this)
+    this.#counted?.received()
   }
 
   /** The stream has ended, or its last frame has been sent. */
   #end(): void {
+    if (this.#isOver) return
     this.#isOver = true
-    if (this.#isArriving) refuseRest(this.#call)
-    this.#arrived()
+    if (this.#isArriving) this.#refuseRest()
+    this.#leave()
+    this.#release()
+  }
+
+  #release(): void {
+    if (this.#counted !== undefined) this.connection!.ended()
+    if (this.#isServed) this.connection!.serves(-1)
+    this.#isServed = false
+    this.#counted?.end()
+    this.#counted = undefined
     this.#admission?.end()
     this.#admission = undefined
   }
+
+  /**
+   * Closes the stream of a call that was answered before its request had come: grpc-js would read and discard whatever the
+   * client goes on to send. Node sends the answer at the end of this turn; from Node 22 on a reset in the same turn would
+   * overtake it.
+   */
+  #refuseRest(): void {
+    setImmediate(() => {
+      if (!this.#stream.destroyed) this.#stream.close()
+    })
+  }
 }
 
-/**
- * Closes the stream of a call that was answered before its request had come: grpc-js would read and discard whatever the
- * client goes on to send. It has no method for that, so its stream is used. Node sends the answer at the end of this turn;
- * from Node 22 on a reset in the same turn would overtake it.
- */
-function refuseRest(call: ServerInterceptingCallInterface): void {
-  const { stream } = call as unknown as { stream?: { readonly destroyed: boolean; close(): void } }
-  setImmediate(() => {
-    if (stream?.destroyed === false) stream.close()
-  })
+const exhausted = ({ message }: OverloadedError): StatusError => new StatusError(status.RESOURCE_EXHAUSTED, message)
+
+/** grpc-js has taken the header out of the metadata. */
+const encodingOf = (call: ServerInterceptingCallInterface): string =>
+  (call as unknown as { incomingEncoding: string }).incomingEncoding
+
+/** A chunk that shares its memory with much else that came from the socket would keep all of that. */
+const separate = (chunk: Buffer): Buffer => (2 * chunk.length < chunk.buffer.byteLength ? Buffer.from(chunk) : chunk)
+
+/** As HTTP/2 counts headers (RFC 9113 6.5.2), more or less. */
+function sizeOf(metadata: Metadata): number {
+  let sizeBytes = 0
+  for (const name of Object.keys(metadata.getMap())) {
+    for (const value of metadata.get(name)) sizeBytes += name.length + value.length + 32
+  }
+  return sizeBytes
 }

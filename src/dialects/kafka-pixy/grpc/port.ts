@@ -1,7 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import type { CountedCalls } from '../../../exchange/counted-calls.js'
 import { toListenError } from '../../../listen-error.js'
 import type { SharedTls } from '../../dialect.js'
+import { type GrpcConnection, GrpcConnections } from './connections.js'
 
 /** Time limit of the TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
@@ -10,6 +12,10 @@ const SETTINGS = { hostSetting: 'dialects.kafka-pixy.grpcHost', portSetting: 'di
 
 export interface GrpcPortOptions {
   readonly maxConnections: number
+  /** How long a new connection may take until it speaks HTTP/2. */
+  readonly prefaceMs: number
+  /** Where connections and calls are counted. */
+  readonly calls: CountedCalls
   /** Absent: the port does not speak TLS. */
   readonly tls: SharedTls | undefined
   /** Serves HTTP/2 on a connection, after its handshake. */
@@ -21,29 +27,23 @@ export interface GrpcPortOptions {
  * while it serves.
  */
 export class GrpcPort {
+  readonly connections: GrpcConnections
   readonly #server: Server
-  readonly #options: GrpcPortOptions
-  /** Connections that speak HTTP/2, by address and port of the peer as grpc-js writes them. */
-  readonly #byPeer = new Map<string, Socket>()
-  readonly #open = new Set<Socket>()
+  readonly #accept: (socket: Socket) => void
+  /** By address and port of the peer as grpc-js writes them. */
+  readonly #byPeer = new Map<string, GrpcConnection>()
+  readonly #isSecure: boolean
 
-  constructor(options: GrpcPortOptions) {
-    this.#options = options
-    const { tls } = options
-    this.#server = tls ? secureServer(tls, socket => this.#accept(socket)) : createServer({ noDelay: true })
-    this.#server.on('connection', (socket: Socket) => {
-      this.#count(socket)
-      if (!tls && !socket.destroyed) this.#accept(socket)
-    })
-  }
-
-  /** Connections, those during the handshake included. */
-  get connections(): number {
-    return this.#open.size
+  constructor({ maxConnections, prefaceMs, calls, tls, accept }: GrpcPortOptions) {
+    this.connections = new GrpcConnections(maxConnections, prefaceMs, calls)
+    this.#accept = accept
+    this.#isSecure = tls !== undefined
+    this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
+    this.#server.on('connection', (socket: Socket) => this.#arrived(socket))
   }
 
   /** The connection of a call. */
-  socketOf(peer: string): Socket | undefined {
+  connectionOf(peer: string): GrpcConnection | undefined {
     return this.#byPeer.get(peer)
   }
 
@@ -58,33 +58,40 @@ export class GrpcPort {
   /** Accepts no further connection, and ends those that do not speak HTTP/2 yet. */
   drain(): void {
     this.#server.close()
-    const speaking = new Set(this.#byPeer.keys())
-    for (const socket of this.#open) if (!speaking.has(peerOf(socket))) socket.destroy()
+    for (const connection of this.connections) if (!connection.hasSpoken) connection.cut()
   }
 
   /** Cuts all connections. */
   cut(): void {
-    for (const socket of [...this.#byPeer.values(), ...this.#open]) socket.destroy()
+    for (const connection of this.connections) connection.cut()
   }
 
-  #count(socket: Socket): void {
+  #arrived(socket: Socket): void {
     // Without a listener an error of a connection would end the process.
     socket.on('error', () => undefined)
-    if (this.#open.size >= this.#options.maxConnections) {
+    const connection = this.connections.add(socket)
+    if (connection === undefined) return
+    const peer = peerOf(socket)
+    this.#byPeer.set(peer, connection)
+    socket.once('close', () => {
+      if (this.#byPeer.get(peer) === connection) this.#byPeer.delete(peer)
+    })
+    if (!this.#isSecure) this.#speak(connection)
+  }
+
+  #secured(socket: Socket): void {
+    const connection = this.#byPeer.get(peerOf(socket))
+    if (connection === undefined) {
       socket.destroy()
       return
     }
-    this.#open.add(socket)
-    socket.once('close', () => this.#open.delete(socket))
+    connection.secured(socket)
+    this.#speak(connection)
   }
 
-  #accept(socket: Socket): void {
-    const peer = peerOf(socket)
-    this.#byPeer.set(peer, socket)
-    socket.once('close', () => {
-      if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer)
-    })
-    this.#options.accept(socket)
+  #speak(connection: GrpcConnection): void {
+    this.connections.awaitPreface(connection)
+    this.#accept(connection.socket)
   }
 }
 

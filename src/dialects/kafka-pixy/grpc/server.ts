@@ -2,13 +2,15 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import {
   loadPackageDefinition,
-  type Metadata,
   Server,
   ServerCredentials,
   type ServiceClientConstructor,
+  type ServiceDefinition,
   status
 } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import { counterFamily } from '../../../metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../../metrics/prometheus.js'
 import { registerScrapedGauge } from '../../../metrics/scraped-gauge.js'
 import type { DialectContext } from '../../dialect.js'
 import { DEFAULT_CLUSTER, withAlias } from '../clusters.js'
@@ -31,12 +33,20 @@ const PING_INTERVAL_MS = 20_000
 const PING_TIMEOUT_MS = 10_000
 /** A connection without calls is closed; clients of gRPC open another one when they need it. */
 const IDLE_MS = 300_000
-const LIMITS: ArrivalLimits = { maxArriving: 1_000, arrivalMs: 10_000, answerMs: 60_000 }
+const LIMITS: ArrivalLimits = { maxArriving: 1_000, arrivalMs: 10_000, answerMs: 60_000, prefaceMs: 10_000 }
 
 /** The constructor of clients, which holds the definition of the service. */
 export function loadDefinition(): ServiceClientConstructor {
   const definition = loadSync(PROTO_FILE, { keepCase: true, longs: Number, defaults: true, objects: true })
   return loadPackageDefinition(definition)['KafkaPixy'] as ServiceClientConstructor
+}
+
+/** The same for the server, where requests stay bytes until they were looked through. */
+function loadServerDefinition(): ServiceDefinition {
+  const methods = Object.entries(loadDefinition().service)
+  return Object.fromEntries(
+    methods.map(([name, method]) => [name, { ...method, requestDeserialize: (bytes: Buffer) => bytes }])
+  )
 }
 
 /**
@@ -45,17 +55,16 @@ export function loadDefinition(): ServiceClientConstructor {
  * @throws ListenError when the address cannot be used
  */
 export async function startGrpc(context: DialectContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
-  const { settings, log, lifetime, metrics } = context
+  const { settings, log, lifetime } = context
   const { grpcPort, grpcHost } = settings
   if (grpcPort === undefined) return
-  const { port, server, service } = createService(context, limits)
+  const service = createService(context, limits)
+  const { port, server } = service
   const bound = await port.listen(grpcHost, grpcPort)
   log.info({ host: grpcHost, port: bound }, "Kafka-Pixy's gRPC service listens")
-  registerScrapedGauge(metrics.registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', 'sum', () => [
-    { labels: {}, value: service.openCalls }
-  ])
+  registerMetrics(context.metrics, service)
   lifetime.onDrain(() => {
-    service.stop()
+    service.service.stop()
     port.drain()
     return new Promise<void>(resolve => server.tryShutdown(() => resolve()))
   })
@@ -65,30 +74,60 @@ export async function startGrpc(context: DialectContext<KafkaPixySettings>, limi
   })
 }
 
+type Service = ReturnType<typeof createService>
+
+function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, service }: Service): void {
+  const gauge = (name: string, help: string, value: () => number): void =>
+    registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
+  gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
+  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => arrivals.arriving)
+  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections.size)
+  const displaced = counterFamily(
+    'kafka_pixy_displaced_total',
+    'Connections and calls of the gRPC port that did nothing and were ended to make place for others'
+  )
+  registerFamily(registry, displaced)
+  const [connections, calls] = [displaced.series({ what: 'connection' }), displaced.series({ what: 'call' })]
+  port.connections.onDisplaced = () => connections.value++
+  arrivals.onDisplaced = () => calls.value++
+}
+
 function createService(context: DialectContext<KafkaPixySettings>, limits: ArrivalLimits) {
-  const { settings, access, log, tls } = context
+  const { settings, access, calls, log, tls } = context
   const { grpcMaxConnections: maxConnections, grpcTls, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
-  const port = new GrpcPort({ maxConnections, tls: grpcTls === 'inherit' ? tls : undefined, accept })
+  const { prefaceMs } = limits
+  const port = new GrpcPort({
+    maxConnections,
+    prefaceMs,
+    calls,
+    tls: grpcTls === 'inherit' ? tls : undefined,
+    accept
+  })
   const broken = (error: unknown): StatusError => {
     log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
     return new StatusError(status.INTERNAL, 'internal error')
   }
-  const arrivals = new Arrivals({ access, limits, broken, socketOf: peer => port.socketOf(peer) })
-  const callerOf = (metadata: Metadata) => arrivals.callerOf(metadata)
-  const service = new KafkaPixyService(settings, { callerOf, log, gateways: gatewaysOf(context) })
+  const arrivals = new Arrivals({
+    access,
+    limits,
+    maxHeaderBytes: calls.maxHeaderBytes,
+    maxMessageBytes: Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES),
+    broken,
+    connectionOf: peer => port.connectionOf(peer)
+  })
+  const service = new KafkaPixyService(settings, { log, gateways: gatewaysOf(context) })
   const server = new Server({
     interceptors: [arrivals.interceptor],
-    'grpc.max_receive_message_length': Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES),
     'grpc.max_concurrent_streams': MAX_STREAMS,
     'grpc.keepalive_time_ms': PING_INTERVAL_MS,
     'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
     'grpc.max_connection_idle_ms': IDLE_MS
   })
-  server.addService(loadDefinition().service, service.handlers)
+  server.addService(loadServerDefinition(), service.handlers)
   // TLS, where there is any, has been dealt with before.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
-  return { port, server, service }
+  return { port, arrivals, server, service }
 }
 
 /** The default cluster has the empty name, too. */

@@ -6,26 +6,24 @@ import {
   status,
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
-import type { Caller, Operation, Target } from '../../../access/access.js'
+import type { Operation, Target } from '../../../access/access.js'
 import { clientAt } from '../../../exchange/client-of.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Logger } from '../../../model.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
+import type { ReceivedRequest } from './arrivals.js'
 import { type Call, Consumer } from './consume.js'
 import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
+import { type ScannedRequest, scanRequest } from './requests.js'
 import { StatusError, statusOfError } from './statuses.js'
-import { hostOf } from './visit.js'
 
 /** Calls at a time; each of them holds its request, and a long poll a place in the queue of its group as well. */
 const MAX_CALLS = 10_000
-/** Bytes of messages that are being produced. */
-const MAX_HELD_BYTES = 64 * 1024 * 1024
 
 export interface ServiceParts {
-  readonly callerOf: (metadata: Metadata) => Caller
   /** By the name of the cluster; the empty name is the default one. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
@@ -33,13 +31,15 @@ export interface ServiceParts {
 
 interface Method<Name extends MethodName> {
   readonly operation: Operation
-  target(request: Methods[Name][0]): Target
-  /** Records and bytes to charge to quotas before the method runs. */
-  bytes?(request: Methods[Name][0]): number
+  target(names: { readonly topic: string; readonly group: string }): Target
+  /** Its requests bring a record, which counts against quotas. */
+  readonly isProduce?: boolean
   run(gateway: Gateway, request: Methods[Name][0], call: Call): Promise<Methods[Name][1]>
 }
 
 type Implementation = { readonly [Name in MethodName]: Method<Name> }
+/** The request is made of its bytes when it is known that it may be served. */
+type UnaryCall<Name extends MethodName> = ServerUnaryCall<ReceivedRequest, Methods[Name][1]>
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
 export class KafkaPixyService {
@@ -47,7 +47,6 @@ export class KafkaPixyService {
   readonly #methods: Implementation
   readonly #consumer: Consumer
   #calls = 0
-  #heldBytes = 0
   #isStopping = false
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
@@ -73,30 +72,32 @@ export class KafkaPixyService {
     this.#consumer.stop()
   }
 
-  #handler<Name extends MethodName>(name: Name): handleUnaryCall<Methods[Name][0], Methods[Name][1]> {
+  #handler<Name extends MethodName>(name: Name): handleUnaryCall<ReceivedRequest, Methods[Name][1]> {
     return (call, callback) => {
-      const bytes = this.#methods[name].bytes?.(call.request as never) ?? 0
       this.#calls++
-      this.#heldBytes += bytes
-      this.#serve(name, call, callback).finally(() => {
-        this.#calls--
-        this.#heldBytes -= bytes
-      })
+      this.#serve(name, call, callback).finally(() => this.#calls--)
     }
   }
 
   async #serve<Name extends MethodName>(
     name: Name,
-    call: ServerUnaryCall<Methods[Name][0], Methods[Name][1]>,
+    call: UnaryCall<Name>,
     callback: sendUnaryData<Methods[Name][1]>
   ): Promise<void> {
-    const gateway = this.#parts.gateways.get(call.request.cluster)
+    let gateway: Gateway | undefined
     const answered = new Answered()
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN)
-      if (this.#calls > MAX_CALLS || this.#heldBytes > MAX_HELD_BYTES)
-        throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
-      const result = await this.#run(name, gateway, this.#parts.callerOf(call.metadata), call, answered)
+      if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
+      const scanned = scanRequest(name, call.request.bytes)
+      gateway = this.#parts.gateways.get(scanned.cluster)
+      if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${scanned.cluster}\` does not exist`)
+      this.#admit(name, scanned, call.request)
+      const method = this.#methods[name] as unknown as Method<Name>
+      const target = method.target(scanned)
+      const watch: Call['watch'] = onRefused =>
+        call.request.caller.watch(method.operation, target, error => onRefused(statusOfError(error, true)!))
+      const result = await method.run(gateway, scanned.read(), callOf(call, answered, watch))
       // Afterwards a call counts as cancelled, too, because its stream has closed.
       const isSent = !call.cancelled
       callback(null, result)
@@ -106,24 +107,14 @@ export class KafkaPixyService {
     }
   }
 
-  #run<Name extends MethodName>(
-    name: Name,
-    gateway: Gateway | undefined,
-    caller: Caller,
-    call: ServerUnaryCall<Methods[Name][0], Methods[Name][1]>,
-    answered: Answered
-  ): Promise<Methods[Name][1]> {
-    const { request } = call
-    const method = this.#methods[name] as unknown as Method<Name>
-    const { cluster } = request
-    if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${cluster}\` does not exist`)
-    const refusal = caller.refusalOf(method.operation, method.target(request))
+  /** Nothing is made of a request before its client may send it, and there is room for what becomes of it. */
+  #admit<Name extends MethodName>(name: Name, scanned: ScannedRequest<Name>, { caller, hold }: ReceivedRequest): void {
+    const { operation, target, isProduce } = this.#methods[name]
+    const refusal = caller.refusalOf(operation, target(scanned))
     if (refusal) throw refusal
-    const quota = method.bytes && caller.charge(1, method.bytes(request))
+    const quota = isProduce && caller.charge(1, scanned.recordBytes)
     if (quota) throw quota
-    const watch: Call['watch'] = onRefused =>
-      caller.watch(method.operation, method.target(request), error => onRefused(statusOfError(error, true)!))
-    return method.run(gateway, request, callOf(call, caller, answered, watch))
+    hold(scanned.objectBytes)
   }
 
   #statusOf(
@@ -143,21 +134,16 @@ class Answered {
   tell: (isSent: boolean) => void = () => undefined
 }
 
-const callOf = (
-  call: ServerUnaryCall<unknown, unknown>,
-  caller: Caller,
-  answered: Answered,
-  watch: Call['watch']
-): Call => ({
+const callOf = (call: ServerUnaryCall<ReceivedRequest, unknown>, answered: Answered, watch: Call['watch']): Call => ({
   watch,
-  client: clientAt(hostOf(call.getPeer()), caller),
+  client: clientAt(call.request.address, call.request.caller),
   get cancelled() {
     return call.cancelled
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
   onAnswered: run => (answered.tell = run),
-  mayAdminister: topic => caller.allows('admin', { topic }),
-  charge: (records, bytes) => void caller.charge(records, bytes)
+  mayAdminister: topic => call.request.caller.allows('admin', { topic }),
+  charge: (records, bytes) => void call.request.caller.charge(records, bytes)
 })
 
 const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
@@ -167,7 +153,7 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
   Produce: {
     operation: 'produce',
     target: topicOf,
-    bytes: ({ message, key_value }) => message.length + key_value.length,
+    isProduce: true,
     run: (gateway, request) => producer.produce(gateway, request)
   },
   ConsumeNAck: {

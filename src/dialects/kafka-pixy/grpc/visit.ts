@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Metadata } from '@grpc/grpc-js'
 import type { Access, Caller } from '../../../access/access.js'
 import type { Visit } from '../../../access/identity.js'
@@ -10,8 +10,9 @@ export interface CallHead {
   readonly metadata: Metadata
   /** Address and port. */
   readonly peer: string
-  /** `undefined`: the connection has ended. */
-  readonly socket: Socket | undefined
+  /** The key under which quotas count the address. */
+  readonly address: string
+  readonly socket: Socket
 }
 
 /** A call that was let in. */
@@ -20,9 +21,6 @@ export interface Admission {
   /** It is not in flight any more. */
   end(): void
 }
-
-/** Of a connection that has ended. */
-const NO_SOCKET = new Socket()
 
 /** A call that asks to be admitted, as a request over HTTP is. */
 class CallVisit implements Visit {
@@ -36,13 +34,13 @@ class CallVisit implements Visit {
   readonly isUnixSocket = false
   readonly #ends: (() => void)[] = []
 
-  constructor({ metadata, peer, socket = NO_SOCKET }: CallHead, requestId: string) {
+  constructor({ metadata, peer, address, socket }: CallHead, requestId: string) {
     const [authorization] = metadata.get('authorization')
     this.requestId = requestId
     this.authorization = authorization === undefined ? undefined : String(authorization)
     this.peer = peer
     this.socket = socket
-    this.address = hostOf(this.peer)
+    this.address = address
     const headers: IncomingHttpHeaders = {}
     this.request = { headers } as Visit['request']
   }
@@ -66,6 +64,3 @@ export async function admit(access: Access, head: CallHead, requestId: string): 
   if (refusal !== undefined) throw refusal
   return { caller: access.callerOf(visit.request), end: () => visit.end() }
 }
-
-/** `127.0.0.1:4711` => `127.0.0.1`; `[::1]:4711` => `::1` */
-export const hostOf = (peer: string): string => peer.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
