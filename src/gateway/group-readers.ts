@@ -1,6 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock, TopicPartition } from '../model.js'
 import type {
   DescribeGroup,
   DescribeGroupResult,
@@ -16,6 +17,10 @@ import { TimeLimit } from './time-limit.js'
 
 /** Brokers that come and go change who has to be asked. */
 const LISTING_ATTEMPTS = 3
+/** Most partitions of one group that are told: as many as a cluster of Kafka has. Members beyond are told without any. */
+const MAX_PARTITIONS_OF_GROUP = 200_000
+/** Members and partitions that are read in one turn of the event loop; a member that has more is read at once. */
+const MAX_PER_TURN = 10_000
 // The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
 const MARGIN_MS = 1_000
 
@@ -76,7 +81,7 @@ export class GroupReaders {
     const result = await this.#ask<DescribeGroup, DescribeGroupResult>({ type: 'describeGroup', groupId })
     if (result.type === 'notFound') return []
     if (result.type === 'success') {
-      return result.protocolType === CONSUMER_PROTOCOL_TYPE ? result.members.map(toReader) : []
+      return result.protocolType === CONSUMER_PROTOCOL_TYPE ? readersFrom(result.members) : []
     }
     if (omitsForbidden && result.type === 'failed' && result.code === 'notAuthorized') return []
     throw toError(result, `the members of group ${groupId}`, this.#limit.timeoutMs)
@@ -92,13 +97,31 @@ export class GroupReaders {
   }
 }
 
-function toReader({ memberId, instanceId, clientId, clientHost, assignment }: DescribedMember): GroupReader {
+/** Any client can be a member, and write whatever it likes: as little at a time, and no more in all, is made of it. */
+async function readersFrom(members: readonly DescribedMember[]): Promise<readonly GroupReader[]> {
+  const readers: GroupReader[] = []
+  let [inAll, inTurn] = [0, 0]
+  for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
+    const assigned = inAll < MAX_PARTITIONS_OF_GROUP ? assignedBy(assignment) : []
+    inAll += assigned.length
+    inTurn += 1 + assigned.length
+    readers.push({ memberId, instanceId, clientId, clientHost, partitions: byNumber(assigned) })
+    if (inTurn < MAX_PER_TURN) continue
+    inTurn = 0
+    await nextTurn()
+  }
+  return readers
+}
+
+function byNumber(assigned: readonly TopicPartition[]): ReadonlyMap<string, readonly number[]> {
   const partitions = new Map<string, number[]>()
-  for (const { topic, partition } of assignedBy(assignment)) {
-    partitions.set(topic, [...(partitions.get(topic) ?? []), partition])
+  for (const { topic, partition } of assigned) {
+    const ofTopic = partitions.get(topic)
+    if (ofTopic === undefined) partitions.set(topic, [partition])
+    else ofTopic.push(partition)
   }
   for (const ofTopic of partitions.values()) ofTopic.sort((one, other) => one - other)
-  return { memberId, instanceId, clientId, clientHost, partitions }
+  return partitions
 }
 
 /** Clients may write what cannot be read: such a member reads nothing that we know of. */

@@ -6,6 +6,7 @@ import { decodeAssignment, encodeSubscription, userDataOfAssignment } from '../w
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupHands, Timer } from './hands.js'
 import { Heartbeats } from './heartbeats.js'
+import { lookUpPartitions } from './partition-counts.js'
 import { decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
 
 /** The only way of assigning that every client knows. */
@@ -14,6 +15,8 @@ const PROTOCOL = 'range'
 const REFUSED_PAUSE_MS = 5_000
 /** Attempts to join that follow the failure of one before at once; further ones follow after a pause. */
 const HASTY_JOINS = 3
+/** Most partitions that are read on the word of another leader alone; those that do not exist are asked for again and again. */
+const MAX_BELIEVED = 100
 /** The coordinator forgets the member by itself if this is not answered. */
 const LEAVE_TIMEOUT_MS = 5_000
 
@@ -73,6 +76,9 @@ export class GroupMember {
   #pause: Timer | undefined
   #phase: Phase = 'out'
   #memberId = ''
+  #isLeader = false
+  /** While partitions are left out that another leader has assigned. */
+  #unknownWatch: Timer | undefined
   #generation: Generation | undefined
   /** The last generation in which it was told its partitions, while it has not lost them. */
   #lastStable: Generation | undefined
@@ -197,7 +203,8 @@ export class GroupMember {
         this.#memberId = result.memberId
         this.#generation = { id: result.generationId, memberId: result.memberId }
         this.#phase = 'syncing'
-        if (result.leaderId === result.memberId) this.#assign(result.members)
+        this.#isLeader = result.leaderId === result.memberId
+        if (this.#isLeader) this.#assign(result.members)
         else this.#sync([])
         break
       case 'timedOut':
@@ -257,17 +264,55 @@ export class GroupMember {
     else if (result.type === 'failed') {
       if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#joinSoon()
       else this.#excluded(result.errorCode)
-    } else this.#stable(...this.#assignmentOf(result.assignment))
+    } else {
+      const [partitions, starts] = this.#assignmentOf(result.assignment)
+      if (this.#isLeader || partitions.length <= MAX_BELIEVED) this.#stable(partitions, starts)
+      else this.#check(partitions, starts)
+    }
   }
 
-  /** The leader may be another client, with a mistake in it. */
+  /** The leader may be another client, with a mistake in it. Topics that the member did not join for do not count. */
   #assignmentOf(assignment: Buffer): [readonly TopicPartition[], GroupStarts | undefined] {
     try {
-      return [possible(decodeAssignment(assignment)), startsIn(assignment)]
+      return [possible(decodeAssignment(assignment), new Set(this.#joinedTopics)), startsIn(assignment)]
     } catch (error) {
       this.#options.hands.log.error({ err: error }, 'the assignment of the leader cannot be read')
       return [[], undefined]
     }
+  }
+
+  /** Partitions that do not exist cost as much as others, and another leader may assign any number of them. */
+  #check(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
+    const { hands, retryBackoffMs } = this.#options
+    const attempt = this.#attempt
+    const topics = [...new Set(partitions.map(({ topic }) => topic))]
+    lookUpPartitions(
+      (...question) => hands.ask('fetchTopicMetadata', ...question),
+      topics,
+      partitionsOf => {
+        if (attempt !== this.#attempt) return
+        if (partitionsOf === undefined) this.#joinAfter(retryBackoffMs)
+        else
+          this.#stableWithout(partitions, starts, new Map(topics.map(topic => [topic, new Set(partitionsOf(topic))])))
+      }
+    )
+  }
+
+  /** Joins again when there are more partitions: what is left out now may be among them. */
+  #stableWithout(
+    partitions: readonly TopicPartition[],
+    starts: GroupStarts | undefined,
+    existing: ReadonlyMap<string, ReadonlySet<number>>
+  ): void {
+    const { hands } = this.#options
+    const found = partitions.filter(({ topic, partition }) => existing.get(topic)!.has(partition))
+    const unknown = partitions.length - found.length
+    if (unknown > 0) {
+      hands.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
+      const counts = new Map(Array.from(existing, ([topic, ofTopic]) => [topic, ofTopic.size]))
+      this.#unknownWatch = hands.watchTopics(counts, () => this.#handOver('others'))
+    }
+    this.#stable(found, starts)
   }
 
   #stable(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
@@ -344,6 +389,8 @@ export class GroupMember {
     this.#pause = undefined
     this.#heartbeats.stop()
     this.#leader.stop()
+    this.#unknownWatch?.cancel()
+    this.#unknownWatch = undefined
   }
 }
 
@@ -359,11 +406,11 @@ function startsIn(assignment: Buffer): GroupStarts | undefined {
 /** One that is lower is of a coordinator that has lost the group, which others may have read meanwhile. */
 const isSameOrNext = (generation: number, last: number): boolean => generation === last || generation === last + 1
 
-/** Those whose numbers a partition can have, each once. */
-const possible = (partitions: readonly TopicPartition[]): readonly TopicPartition[] => [
+/** Those of the topics whose numbers a partition can have, each once. */
+const possible = (partitions: readonly TopicPartition[], topics: ReadonlySet<string>): readonly TopicPartition[] => [
   ...new Map(
     partitions
-      .filter(({ partition }) => partition >= 0)
+      .filter(({ topic, partition }) => partition >= 0 && topics.has(topic))
       .map(one => [topicPartitionKey(one.topic, one.partition), one] as const)
   ).values()
 ]

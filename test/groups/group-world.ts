@@ -21,7 +21,13 @@ export class GroupWorld implements GroupHands {
   readonly groupId = 'foo'
   /** Fields of the errors in the log. */
   readonly errors: object[] = []
-  readonly log = { ...silentLogger, error: (fields: object) => void this.errors.push(fields) }
+  /** Those of the warnings. */
+  readonly warnings: object[] = []
+  readonly log = {
+    ...silentLogger,
+    error: (fields: object) => void this.errors.push(fields),
+    warn: (fields: object) => void this.warnings.push(fields)
+  }
   /** Topics that brokers do not show. */
   readonly forbidden = new Set<string>()
   readonly metrics = new CountingMetrics()

@@ -7,6 +7,7 @@ import { NO_SUCH_TOPIC } from './failure-texts.js'
 import { goJson, type Json, withNumbersOnOneLine } from './go-json.js'
 import { textOf, type Values } from './parameters.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
+import { partitionsByClient } from './reader-names.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** Kept for old clients, although nothing is asked of ZooKeeper. */
@@ -143,22 +144,8 @@ function consumersOf(
   groups: ReadonlyMap<string, readonly GroupReader[]>,
   topic: string
 ): ReadonlyMap<string, ReadonlyMap<string, Json>> {
-  const found = [...groups].map(([group, readers]): [string, ReadonlyMap<string, Json>] => [
-    group,
-    new Map(readers.flatMap(reader => readingOf(reader, readers, topic)))
-  ])
+  const found = [...groups].map(([group, readers]) => [group, partitionsByClient(readers, topic)] as const)
   return new Map(found.filter(([, clients]) => clients.size > 0))
-}
-
-function readingOf(reader: GroupReader, all: readonly GroupReader[], topic: string): [client: string, Json][] {
-  const partitions = reader.partitions.get(topic) ?? []
-  return partitions.length === 0 ? [] : [[nameOf(reader, all), partitions]]
-}
-
-/** Clients of one group may have the same name; then the coordinator's one tells them apart. */
-function nameOf({ instanceId, clientId, memberId }: GroupReader, all: readonly GroupReader[]): string {
-  const isUnique = all.filter(other => other.clientId === clientId).length === 1
-  return instanceId ?? (isUnique ? clientId : memberId)
 }
 
 const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))

@@ -3,6 +3,7 @@ import type { Gateway, GroupOffset, GroupReader, TopicMetadata } from '../../../
 import { sparseAcksOf } from '../../../gateway/sparse-acks.js'
 import { errorCodes } from '../../../wire/error-codes.js'
 import { lagOf } from '../lag.js'
+import { partitionsByClient } from '../reader-names.js'
 import type {
   GetOffsetsRs,
   GetTopicMetadataRq,
@@ -106,15 +107,7 @@ const toMetadata = (
     : []
 })
 
-function consumersOf(readers: readonly GroupReader[], topic: string) {
-  const reading = readers.filter(reader => reader.partitions.has(topic))
-  return Object.fromEntries(
-    reading.map(reader => [nameOf(reader, readers), { partitions: reader.partitions.get(topic)! }])
+const consumersOf = (readers: readonly GroupReader[], topic: string) =>
+  Object.fromEntries(
+    [...partitionsByClient(readers, topic)].map(([name, partitions]) => [name, { partitions }] as const)
   )
-}
-
-/** Clients of one group may have the same name; then the coordinator's one tells them apart. */
-function nameOf({ instanceId, clientId, memberId }: GroupReader, all: readonly GroupReader[]): string {
-  const isUnique = all.filter(other => other.clientId === clientId).length === 1
-  return instanceId ?? (isUnique ? clientId : memberId)
-}
