@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../src/errors.js'
 import { BodyBudget } from '../../src/http/body-budget.js'
+import type { AddressUse } from '../../src/http/client-addresses.js'
 import type { Connection } from '../../src/http/connection.js'
 import { type ConnectionLimits, Connections } from '../../src/http/connections.js'
 import type { ReceivedRequest } from '../../src/http/received-request.js'
@@ -65,6 +66,9 @@ export class FakeRequest {
     holder.begin(this.asReceived)
   }
 
+  get address(): AddressUse {
+    return this.holder.address
+  }
   get asReceived(): ReceivedRequest {
     return this as unknown as ReceivedRequest
   }

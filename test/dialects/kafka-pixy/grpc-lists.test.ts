@@ -3,6 +3,7 @@ import type { Caller } from '../../../src/access/access.js'
 import { KafkaPixyService } from '../../../src/dialects/kafka-pixy/grpc/service.js'
 import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
 import { silentLogger } from '../../../src/model.js'
+import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, topic, topics } from './look-up-gateway.js'
 
 describe("lists of Kafka-Pixy's gRPC service", () => {
@@ -13,9 +14,10 @@ describe("lists of Kafka-Pixy's gRPC service", () => {
       refusalOf: () => undefined,
       allows: (operation, target) => operation === 'admin' && target?.topic !== 'secret'
     } as Partial<Caller> as Caller
-    const parts = { callerOf: () => caller, gateways: new Map([['', gateway]]), log: silentLogger }
+    const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
     const { ListTopics } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
-    const call = { request: { cluster: '', with_partitions: false }, metadata: {}, cancelled: false }
+    const bytes = encodedRequest('ListTopics', { with_partitions: false })
+    const call = { request: { bytes, caller, hold: () => undefined }, cancelled: false }
     const serve = ListTopics as unknown as (asked: object, answered: (error: unknown, answer: unknown) => void) => void
     const answer = await new Promise<{ topics: object }>((resolve, reject) =>
       serve(call, (error, said) => (error ? reject(error) : resolve(said as { topics: object })))

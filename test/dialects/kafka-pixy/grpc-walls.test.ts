@@ -187,7 +187,7 @@ describe("the walls of Kafka-Pixy's gRPC port", function () {
   })
 
   it('a thousand half-open calls of four connections keep nobody out', async () => {
-    service = await RawService.start()
+    service = await RawService.start({ limits: { ...LIMITS, arrivalMs: 300_000 } })
     for (let at = 0; at < 4; at++) {
       const session = await service.connect()
       for (let of = 0; of < 250; of++) call(session)
