@@ -5,6 +5,9 @@ const HELD = [
   'castellan_http_bodies_in_flight_bytes',
   'castellan_http_requests_in_flight',
   'castellan_http_connections',
+  'kafka_pixy_grpc_connections',
+  'kafka_pixy_arriving_calls',
+  'kafka_pixy_open_calls',
   'castellan_delivery_buffered_records',
   'castellan_delivery_buffered_bytes'
 ] as const
@@ -15,9 +18,12 @@ export class GatewayUnderAttack {
   readonly broker: { readonly host: string; readonly port: number }
   peakRssBytes = 0
 
-  private constructor(gateway: Gateway, broker: { host: string; port: number }) {
+  readonly grpcPort: number
+
+  private constructor(gateway: Gateway, broker: { host: string; port: number }, grpcPort: number) {
     this.gateway = gateway
     this.broker = broker
+    this.grpcPort = grpcPort
   }
 
   static async start(children: Children, evilBroker: string): Promise<GatewayUnderAttack> {
@@ -25,10 +31,13 @@ export class GatewayUnderAttack {
       '--embedded-port',
       '0',
       '--set',
+      'dialects.kafka-pixy.grpcPort=0',
+      '--set',
       `clusters.evil.brokers=${evilBroker}`
     ])
     const [, host, port] = await gateway.child.line(/embedded broker on ([0-9.]+):(\d+)/)
-    return new GatewayUnderAttack(gateway, { host: host!, port: Number(port) })
+    const [, grpcPort] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC service listens"/)
+    return new GatewayUnderAttack(gateway, { host: host!, port: Number(port) }, Number(grpcPort))
   }
 
   /** Looks at the memory of the process. */
@@ -57,7 +66,7 @@ export class GatewayUnderAttack {
 }
 
 /** Asking takes a connection and a request. */
-const ownShare = (name: string): number => (/connections|requests/.test(name) ? 1 : 0)
+const ownShare = (name: string): number => (/http_(connections|requests)/.test(name) ? 1 : 0)
 
 /** All series of a metric together. */
 function sumOf(metrics: string, name: string): number {

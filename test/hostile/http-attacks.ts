@@ -5,6 +5,8 @@ import { RawSocket } from '../support/raw-socket.js'
 export interface Targets {
   readonly url: string
   readonly management: string
+  /** Of Kafka-Pixy's service. */
+  readonly grpcPort: number
   /** Of the embedded broker. */
   readonly broker: { readonly host: string; readonly port: number }
 }

@@ -10,6 +10,7 @@ import { countOption, seedOption, toolOptions, usageError } from '../support/too
 import { brokerAttacks } from './broker-attacks.js'
 import { startEvilBroker } from './evil-broker.js'
 import { GatewayUnderAttack } from './gateway-process.js'
+import { grpcAttacks } from './grpc-attacks.js'
 import { type Attack, httpAttacks, type Targets } from './http-attacks.js'
 import type { PoliteReport } from './polite-client.js'
 
@@ -26,7 +27,7 @@ const { seconds, seed, only } = toolOptions<{
   readonly seed: number
   readonly only: string
 }>(command)
-const attacks = Object.entries<Attack>({ ...httpAttacks, ...brokerAttacks })
+const attacks = Object.entries<Attack>({ ...httpAttacks, ...grpcAttacks, ...brokerAttacks })
 const chosen = attacks.filter(([name]) => name.includes(only))
 if (chosen.length === 0)
   usageError(
@@ -85,7 +86,12 @@ async function run(children: Children): Promise<void> {
   const random = new SeededRandom(seed)
   const evil = await startEvilBroker(random)
   const under = await GatewayUnderAttack.start(children, `127.0.0.1:${evil.address.port}`)
-  const targets = { url: under.gateway.url, management: under.gateway.management, broker: under.broker }
+  const targets = {
+    url: under.gateway.url,
+    management: under.gateway.management,
+    grpcPort: under.grpcPort,
+    broker: under.broker
+  }
   const polite = fork(join(import.meta.dirname, 'polite-process.ts'), [targets.url], { execArgv: ['--import', 'tsx'] })
   const ask = async (word: 'report' | 'stop'): Promise<PoliteReport> => {
     polite.send(word)
