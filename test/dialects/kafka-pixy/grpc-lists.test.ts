@@ -17,7 +17,7 @@ describe("lists of Kafka-Pixy's gRPC service", () => {
     const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
     const { ListTopics } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
     const bytes = encodedRequest('ListTopics', { with_partitions: false })
-    const call = { request: { bytes, caller, hold: () => undefined }, cancelled: false }
+    const call = { request: { bytes, caller, address: '127.0.0.1', hold: () => undefined }, cancelled: false }
     const serve = ListTopics as unknown as (asked: object, answered: (error: unknown, answer: unknown) => void) => void
     const answer = await new Promise<{ topics: object }>((resolve, reject) =>
       serve(call, (error, said) => (error ? reject(error) : resolve(said as { topics: object })))
