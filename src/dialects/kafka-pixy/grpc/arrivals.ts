@@ -109,7 +109,7 @@ export class Arrivals {
   }
 }
 
-/** One call. It reads its stream by itself: grpc-js would hold all of a message, and decode it, before anybody is asked. */
+/** One call. It reads its stream by itself: grpc-js would hold and decode a whole message before its limits apply. */
 class Arrival implements ServerInterceptingCallInterface {
   readonly connection: GrpcConnection | undefined
   readonly #options: ArrivalsOptions

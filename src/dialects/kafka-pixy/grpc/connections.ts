@@ -86,7 +86,7 @@ export class GrpcConnection {
 /**
  * The connections of the gRPC port. Where there are too many, a new one takes the place of one that is not being served:
  * first of those that have not spoken HTTP/2, then of those without calls, then of those whose calls have not arrived;
- * among them the oldest one of the address that has most. So nobody can keep others out by connections that do nothing.
+ * among them the oldest one of the address that has most. Connections that do nothing keep no others out.
  */
 export class GrpcConnections {
   readonly #max: number
