@@ -27,6 +27,16 @@ export interface FetchDataOptions {
 
 const DISPATCHER = 'kafka_dispatcher'
 const SMALLEST_MAX_BYTES = 64 * 1024
+/**
+ * A long poll names each of its partitions, so many idle ones are asked for less often: a poll takes a millisecond for each
+ * two partitions, at most this long. A reader that comes during a poll may learn of a record so much later.
+ */
+const PARTITIONS_PER_MS = 2
+/** A long poll brings few records, and a partition that it leaves out is not watched: it names so many times more of them. */
+const TAIL_CALLS_IN_ONE = 10
+const LONGEST_POLL_MS = 1_000
+/** Readers that are this patient do not mind. */
+const PATIENT_MS = 5_000
 
 /**
  * Reads records. Two slots on two connections:
@@ -112,7 +122,8 @@ export class FetchIntake implements Intake {
       },
       nextCall: () => {
         const { maxPartitionsPerCall, fetchMaxWaitMs, now } = this.#options
-        return queues.takeCall(slot, maxPartitionsPerCall, now() - fetchMaxWaitMs)
+        const most = slot === 'tail' ? maxPartitionsPerCall * TAIL_CALLS_IN_ONE : maxPartitionsPerCall
+        return queues.takeCall(slot, most, now() - fetchMaxWaitMs)
       },
       send: (client, call) => this.#send(client, call),
       processResponse: (call, response) => this.#processResponse(call, response),
@@ -122,7 +133,8 @@ export class FetchIntake implements Intake {
 
   #send(client: BrokerClient, call: FetchDataCall): Promise<FetchResponse> {
     const { fetchMaxWaitMs, fetchBufferBytes, callTimeoutMs } = this.#options
-    const maxWaitMs = call.slot === 'tail' ? fetchMaxWaitMs : 0
+    const isAll = this.#queues.isEmpty('tail')
+    const maxWaitMs = call.slot === 'tail' ? pollMs(call, isAll, fetchMaxWaitMs) : 0
     this.#count('fetches', 1)
     return client.fetch({
       maxWaitMs,
@@ -164,6 +176,19 @@ export class FetchIntake implements Intake {
   #count(name: string, value: number): void {
     this.#options.metrics.count(DISPATCHER, name, this.#options.tags, value)
   }
+}
+
+/**
+ * How long the broker holds a long poll while no record comes. Where some readers have little patience, or wait for the next
+ * poll, it is a short one.
+ */
+function pollMs({ partitions }: FetchDataCall, isAll: boolean, fetchMaxWaitMs: number): number {
+  const stretchedMs = Math.min(LONGEST_POLL_MS, partitions.size / PARTITIONS_PER_MS)
+  if (!isAll || fetchMaxWaitMs === 0 || stretchedMs <= fetchMaxWaitMs) return fetchMaxWaitMs
+  for (const { waiters } of partitions.values()) {
+    for (const { request } of waiters) if ((request.maxWaitMs ?? 0) < PATIENT_MS) return fetchMaxWaitMs
+  }
+  return Math.ceil(stretchedMs)
 }
 
 export const fetchData = describeOperation('fetchData', {

@@ -33,7 +33,8 @@ export interface Unserved {
 // Each time all queued requests are checked once.
 const ADDED_BEFORE_DROPPING = 20_000
 
-export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] => stillOpen([...waiters, ...joined])
+export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] =>
+  stillOpen(joined.length === 0 ? waiters : [...waiters, ...joined])
 
 /**
  * Which requests wait for which offset of which partition, in which slot: two queues, the calls in flight, and the

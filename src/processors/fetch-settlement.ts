@@ -154,13 +154,17 @@ export class FetchSettlement {
       const waitedMs = now - waiter.acceptedAt
       return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
     }
-    const patient = waiters.filter(isPatient)
+    // One look at each: there may be thousands of idle partitions, each with one reader.
+    const patient: FetchWaiter[] = []
+    const done: FetchWaiter[] = []
+    for (const waiter of waiters) (isPatient(waiter) ? patient : done).push(waiter)
     queues.addAtTail(key, wanted.position, patient)
     readersAtEnd.add(patient)
-    if (patient.length < waiters.length) this.#countShared(wanted)
-    const done = waiters.filter(waiter => !isPatient(waiter))
-    const { leaderEpoch } = wanted.identity
-    replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
+    if (done.length > 0) {
+      const { leaderEpoch } = wanted.identity
+      this.#countShared(wanted)
+      replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
+    }
     if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
   }
 

@@ -49,6 +49,48 @@ describe('fetch data processor: its calls', () => {
     expect(harness.metrics.of('fetches')).to.equal(2)
   })
 
+  const PATIENT_MS = 10_000
+
+  /** The long poll of a partition each, all at the end of their logs. */
+  async function longPollOf(harness: FetchHarness, partitions: number, maxWaitMs?: number): Promise<FetchCall> {
+    const end = { highWatermark: 50 }
+    const names = Array.from({ length: partitions }, (_, partition) => ({ topic: 'perf', partition }))
+    for (const name of names) harness.ask(50, name, [], maxWaitMs)
+    for (let left = partitions; left > 0; ) {
+      const call = harness.issue()
+      harness.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, end])))
+      left -= call.partitions.size
+    }
+    return (await callOf(harness, 'tail'))[1]
+  }
+
+  it('poll many idle partitions less often, a second apart at most, where their readers are patient', async () => {
+    const polls = [
+      [100, PATIENT_MS],
+      [600, PATIENT_MS],
+      [5_000, PATIENT_MS],
+      [5_000, 200]
+    ] as const
+    const lengths: number[] = []
+    for (const [partitions, maxWaitMs] of polls) {
+      const call = await longPollOf(new FetchHarness(100, 'readUncommitted', 2_000), partitions, maxWaitMs)
+      expect(call.partitions).to.have.length(partitions)
+      lengths.push(call.maxWaitMs)
+    }
+    expect(lengths).to.deep.equal([100, 300, 1_000, 100])
+  })
+
+  it('poll briefly while readers wait for the next long poll', async () => {
+    const call = await longPollOf(new FetchHarness(100, 'readUncommitted', 100), 1_001, PATIENT_MS)
+    expect([call.partitions.length, call.maxWaitMs]).to.deep.equal([1_000, 100])
+  })
+
+  it('never wait where the Router does not', async () => {
+    const harness = new FetchHarness(0, 'readUncommitted', 2_000)
+    harness.ask(50, T16, [], PATIENT_MS)
+    expect((await callOf(harness))[1].maxWaitMs).to.equal(0)
+  })
+
   it('are named for their slots', () => {
     const { catchUp, tail } = new FetchHarness().fetch
     expect([catchUp.name, tail.name]).to.deep.equal(['catchUp', 'tail'])
