@@ -8,6 +8,7 @@ import { fair } from './fair.js'
 import { groups } from './groups.js'
 import { grown } from './grown.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
+import { promised } from './promised.js'
 import { kafboy, killed, pixy, push } from './push.js'
 import { stopping } from './stopping.js'
 import { switched } from './switched.js'
@@ -37,7 +38,8 @@ const scenarios: readonly Scenario[] = [
   pixy,
   switched,
   grown,
-  stopping
+  stopping,
+  promised
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -47,7 +49,8 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [kafboy.name, pixy.name],
   [elsewhere.name, switched.name],
   [topics.name, grown.name],
-  [killed.name, stopping.name]
+  [killed.name, stopping.name],
+  [groups.name, promised.name]
 ])
 /** Those that have no turn of their own. */
 const others: ReadonlySet<string> = new Set(sharing.values())

@@ -1,0 +1,264 @@
+import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import type { Brokers } from '../brokers.js'
+import type { Violation } from '../violation.js'
+import type { Workload } from '../workload.js'
+import type { Host } from '../world/host.js'
+import type { ServiceDeps } from './producer.js'
+
+/**
+ * The promise that each acknowledged record is offered to every group whose first request for its topic was answered before
+ * the record was written. Records that a topic lost with its deletion, or with the end of its log, are nobody's any more.
+ */
+export class GroupPromise {
+  readonly #brokers: Brokers
+  /** By id: when it was written, in simulated milliseconds, and whether it was acknowledged. */
+  readonly #written = new Map<string, { readonly at: number; isAcknowledged: boolean }>()
+  /** By group and topic: when the first request was answered. */
+  readonly #answeredAt = new Map<string, number>()
+  /** By group and topic: the ids that were offered. */
+  readonly #offered = new Map<string, Set<string>>()
+
+  constructor(brokers: Brokers) {
+    this.#brokers = brokers
+  }
+
+  written(id: string, now: number): void {
+    this.#written.set(id, { at: now, isAcknowledged: false })
+  }
+
+  acknowledged(id: string): void {
+    this.#written.get(id)!.isAcknowledged = true
+  }
+
+  /** A request of the group was answered, with a message or without one. */
+  answered(groupId: string, topic: string, now: number): void {
+    const name = `${groupId} ${topic}`
+    if (!this.#answeredAt.has(name)) this.#answeredAt.set(name, now)
+  }
+
+  /** @returns whether it was offered before */
+  offered(groupId: string, topic: string, id: string): boolean {
+    const name = `${groupId} ${topic}`
+    const ids = this.#offered.get(name)
+    if (ids === undefined) this.#offered.set(name, new Set([id]))
+    else if (ids.has(id)) return true
+    else ids.add(id)
+    return false
+  }
+
+  /** What is in the log, should have been offered to the group, and was not. */
+  missing(groupId: string, topic: string): string[] {
+    if (!this.#brokers.has(topic)) return []
+    const name = `${groupId} ${topic}`
+    const since = this.#answeredAt.get(name) ?? Number.POSITIVE_INFINITY
+    const offered = this.#offered.get(name)
+    const { records } = this.#brokers.livesOf(topic).at(-1)!
+    return records
+      .filter(({ value }) => {
+        const written = this.#written.get(idIn(value))
+        return written?.isAcknowledged === true && written.at > since && offered?.has(idIn(value)) !== true
+      })
+      .map(({ partition, offset, value }) => `${partition}@${offset} ${idIn(value)}`)
+  }
+}
+
+/** The value is the id, and headers may follow. */
+const idIn = (value: string): string => value.split('|')[0]!
+
+const PRODUCE_DEADLINE_MS = 10_000
+const BEHIND_FAILURE_MS = 200
+
+export interface PromiseWriterOptions {
+  readonly name: string
+  readonly topic: string
+  readonly pauseMs: readonly [number, number]
+}
+
+/** Writes records one after another, whether their topic is there or not. */
+export class PromiseWriter implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts = { records: 0, delivered: 0 }
+  readonly #options: PromiseWriterOptions
+  readonly #deps: ServiceDeps
+  readonly #promise: GroupPromise
+  #isOpen = false
+  #isStopped = false
+
+  constructor(options: PromiseWriterOptions, deps: ServiceDeps, promise: GroupPromise) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+    this.#promise = promise
+  }
+
+  start(): void {
+    if (!this.#isStopped) this.#write(isThere => this.#next(isThere))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  get isFinished(): boolean {
+    return !this.#isOpen
+  }
+
+  check(): readonly Violation[] {
+    return []
+  }
+
+  /** Some more, which are offered to everybody: the groups have been answered long ago. */
+  tryOnceMore(succeeded: () => void, open = 5): void {
+    if (open === 0) return void succeeded()
+    this.#write(isThere => {
+      setTimeout(() => this.tryOnceMore(succeeded, isThere ? open - 1 : open), BEHIND_FAILURE_MS)
+    })
+  }
+
+  #next(isThere: boolean): void {
+    const pauseMs = this.#deps.random.between(...this.#options.pauseMs)
+    setTimeout(() => this.start(), isThere ? pauseMs : BEHIND_FAILURE_MS)
+  }
+
+  #write(then: (isThere: boolean) => void): void {
+    const { service, now, trace, answers, history } = this.#deps
+    const id = `${this.name}.${++this.counts.records}`
+    const record = { topic: this.#options.topic, key: id, value: `${id}|` }
+    this.#isOpen = true
+    this.#promise.written(id, now())
+    history.invoke({ id, ...record })
+    const answered = answers.ask(`${this.name} writes`, PRODUCE_DEADLINE_MS)
+    const options = { partitioner: 'crc32', deadlineMs: PRODUCE_DEADLINE_MS } as const
+    service.gateway
+      .produce([record], options)
+      .outcomes()
+      .then(([outcome]) => {
+        this.#isOpen = false
+        if (!answered()) return
+        const isThere = outcome!.type === 'delivered'
+        if (isThere) {
+          this.counts.delivered++
+          this.#promise.acknowledged(id)
+        }
+        history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true, isAssumed: true })
+        trace.say(this.name, `${id} ${JSON.stringify(outcome)}`)
+        then(isThere)
+      })
+  }
+}
+
+export interface PromiseConsumerOptions {
+  readonly name: string
+  readonly groupId: string
+  readonly topic: string
+  /** It begins so much later than the others. */
+  readonly afterMs: number
+}
+
+const TIMEOUTS_MS = [200, 3_000] as const
+const PROCESSING_MS = [0, 60] as const
+
+/** Takes the messages of a topic on behalf of a group, one after another, and acknowledges each. */
+export class PromiseConsumer implements Workload {
+  readonly name: string
+  readonly host: Host
+  readonly counts: Record<string, number> = { asked: 0, message: 0, again: 0 }
+  readonly #options: PromiseConsumerOptions
+  readonly #deps: ServiceDeps
+  readonly #promise: GroupPromise
+  #isBusy = false
+  #isStopped = false
+
+  constructor(options: PromiseConsumerOptions, deps: ServiceDeps, promise: GroupPromise) {
+    this.name = options.name
+    this.host = deps.service.host
+    this.#options = options
+    this.#deps = deps
+    this.#promise = promise
+  }
+
+  start(): void {
+    this.#isBusy = true
+    setTimeout(() => this.#ask(), this.#options.afterMs)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Goes on until its group has been offered everything. */
+  get isFinished(): boolean {
+    if (this.#missing().length === 0) return !this.#isBusy
+    if (!this.#isBusy) this.#deps.onHost(() => this.#goOn())
+    return false
+  }
+
+  /** Waits for messages again. */
+  tryOnceMore(succeeded: () => void): void {
+    if (!this.#isBusy) this.#goOn()
+    succeeded()
+  }
+
+  check(): readonly Violation[] {
+    return this.#missing().map(what => ({ rule: 'never offered', what: `${this.#options.groupId}: ${what}` }))
+  }
+
+  #missing(): string[] {
+    return this.#promise.missing(this.#options.groupId, this.#options.topic)
+  }
+
+  #goOn(): void {
+    this.#isBusy = true
+    setTimeout(() => this.#ask(), 1)
+  }
+
+  #ask(): void {
+    if (this.#isStopped && this.#missing().length === 0) {
+      this.#isBusy = false
+      return
+    }
+    const { random, answers, service } = this.#deps
+    const { groupId, topic } = this.#options
+    const timeoutMs = random.between(...TIMEOUTS_MS)
+    const answered = answers.ask(`${this.name} consumes`, timeoutMs)
+    this.counts.asked!++
+    service.gateway.consume(groupId, topic, timeoutMs, {
+      reply: result => {
+        if (answered()) this.#answered(result)
+      }
+    })
+  }
+
+  #answered(result: ConsumeResult): void {
+    const { now, trace } = this.#deps
+    const { groupId, topic } = this.#options
+    this.counts[result.type] = (this.counts[result.type] ?? 0) + 1
+    if (result.type === 'message') {
+      this.#promise.answered(groupId, topic, now())
+      this.#take(result.message)
+      return
+    }
+    trace.say(this.name, JSON.stringify(result))
+    if (result.type === 'timedOut') {
+      this.#promise.answered(groupId, topic, now())
+      this.#ask()
+    } else setTimeout(() => this.#ask(), BEHIND_FAILURE_MS)
+  }
+
+  #take(message: ConsumedMessage): void {
+    const { random, trace } = this.#deps
+    const { groupId, topic } = this.#options
+    const id = idIn(String(message.value))
+    trace.say(this.name, `takes ${message.partition}@${message.offset} ${id}`)
+    if (this.#promise.offered(groupId, topic, id)) this.counts.again!++
+    setTimeout(
+      () => {
+        message.ack()
+        this.#ask()
+      },
+      random.between(...PROCESSING_MS)
+    )
+  }
+}
