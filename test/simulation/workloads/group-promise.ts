@@ -159,6 +159,8 @@ export interface PromiseConsumerOptions {
 
 const TIMEOUTS_MS = [200, 3_000] as const
 const PROCESSING_MS = [0, 60] as const
+/** An answer waits so much longer while it is not fixed where the group begins. */
+const FIRST_ANSWER_MS = 5_000
 
 /** Takes the messages of a topic on behalf of a group, one after another, and acknowledges each. */
 export class PromiseConsumer implements Workload {
@@ -222,7 +224,7 @@ export class PromiseConsumer implements Workload {
     const { random, answers, service } = this.#deps
     const { groupId, topic } = this.#options
     const timeoutMs = random.between(...TIMEOUTS_MS)
-    const answered = answers.ask(`${this.name} consumes`, timeoutMs)
+    const answered = answers.ask(`${this.name} consumes`, timeoutMs + FIRST_ANSWER_MS)
     this.counts.asked!++
     service.gateway.consume(groupId, topic, timeoutMs, {
       reply: result => {
