@@ -35,7 +35,9 @@ const section = z.strictObject({
     .describe(
       'Largest part of one partition in a fetch response; a single batch is returned whole even when it is larger'
     ),
-  fetchMaxPartitions: count.default(2_000).describe('Most partitions in one fetch call; a long poll at the ends of logs takes ten times as many'),
+  fetchMaxPartitions: count
+    .default(2_000)
+    .describe('Most partitions in one fetch call; a long poll at the ends of logs takes ten times as many'),
   fetchMaxDecompressedBytes: bytes
     .default(64 * MIB)
     .describe(
