@@ -12,7 +12,7 @@ const SETTLE_MS = 15_000
 const GROUP_PARTITIONS = 5_000
 const GROUP_SETTLE_MS = 25_000
 
-/** What it costs to wait: a gateway that nobody uses, and one whose only client polls for a group on many idle partitions. */
+/** The cost of waiting: of an unused gateway, and of one whose only client polls for a group on many idle partitions. */
 export async function idle({ seconds }: BenchOptions): Promise<readonly Row[]> {
   return [await idleGateway(seconds), await idleGroup(seconds)]
 }
