@@ -48,7 +48,9 @@ export function settingsOf(line: Command): FlagSetting[] {
     .filter(isSetting)
     .filter(option => line.getOptionValueSource(option.attributeName()) === 'cli')
     .map(option => ({ flag: option.long!, path: option.path, value: line.getOptionValue(option.attributeName()) }))
-  return [...direct, ...(line.opts<{ set?: readonly FlagSetting[] }>().set ?? [])]
+  const { set } = line.opts<{ set?: readonly FlagSetting[] | string }>()
+  // A command may have a `--set` of its own, as `castellan pixy offsets` has.
+  return [...direct, ...(typeof set === 'string' ? [] : (set ?? []))]
 }
 
 function toSetting(text: string): FlagSetting {

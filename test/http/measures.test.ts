@@ -88,7 +88,7 @@ describe('http: metrics of requests', () => {
     expect(requests('dialect="kprf"', 'method="GET"')).to.equal(1)
     expect(requests('status="aborted"')).to.equal(2)
     expect(requests('dialect="arion"')).to.equal(1)
-    const [durations, bodies] = [...text.matchAll(/^(\S+_seconds)_sum\{dialect="kprf"\} (\S+)$/gm)]
+    const [durations, bodies] = [...text.matchAll(/^(\S+_seconds)_sum\{dialect="kprf"(?:,method="POST")?\} (\S+)$/gm)]
       .map(([, name, sum]) => [name, Number(sum)])
       .sort((a, b) => Number(b[1]) - Number(a[1]))
     expect([durations![1], bodies![1]]).to.deep.equal([2, 0.25])

@@ -18,7 +18,8 @@ describe('the settings of the durable log', () => {
       maxWaitingBytes: 64 * MIB,
       readAheadBytes: 64 * MIB,
       fsyncPuts: true,
-      fsyncTakes: false
+      fsyncTakes: false,
+      timestamps: 'accepted'
     })
   })
 
