@@ -56,7 +56,9 @@ async function inCopy(seeds: number, change: (folder: string) => Promise<unknown
   const folder = await copyProject('mutant', COPIED)
   try {
     await change(folder)
-    await run(join('node_modules', '.bin', 'tsc'), ['-p', 'test/simulation/tsconfig.json'], { cwd: folder })
+    // A bug that does not compile would be noticed at once, by names that are not there.
+    const compile = ['-p', 'test/simulation/tsconfig.json', '--noCheck', 'false']
+    await run(join('node_modules', '.bin', 'tsc'), compile, { cwd: folder })
     return await seedsNeeded(folder, seeds)
   } finally {
     await removeCopy(folder)
@@ -82,10 +84,10 @@ let missed = 0
 let mostSeeds = 1
 console.log('| bug | seeds needed | noticed as |\n|---|---|---|')
 for (const name of wanted) {
-  const { about, seeds, by } = await tryMutant(name).catch((error: Error) => ({
+  const { about, seeds, by } = await tryMutant(name).catch((error: Error & { readonly stdout?: string }) => ({
     about: name,
     seeds: undefined,
-    by: error.message.split('\n').slice(0, 3).join(' ')
+    by: `${error.message.trim()}\n${error.stdout ?? ''}`.split('\n').slice(0, 3).join(' ')
   }))
   if (seeds === undefined) missed++
   mostSeeds = Math.max(mostSeeds, seeds ?? 0)
