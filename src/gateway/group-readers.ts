@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
 import type { MonotonicClock, TopicPartition } from '../model.js'
@@ -132,3 +131,6 @@ function assignedBy(assignment: Buffer): ReturnType<typeof decodeAssignment> {
     return []
   }
 }
+
+/** Of the event loop. */
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

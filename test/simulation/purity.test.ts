@@ -29,6 +29,8 @@ const outside: Readonly<Record<string, string>> = {
   'access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
   'wire/token-request.ts': 'asks such an issuer for a token',
   'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
+  'dialects/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
+  'dialects/kafka-pixy/grpc/connections.ts': 'belongs to that port',
   'main/worker.ts': 'is the process of such a worker',
   'http/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'main/pixy/consume.ts': 'a client of a gateway, in a process of its own'
