@@ -233,7 +233,7 @@ class Rooms {
       reload: async (config = running) => {
         running = config
         accessLog?.reopen()
-        // Who may come in is not to wait for brokers.
+        // Credentials and rules do not wait for brokers.
         await doors.reload(config)
         this.#clusters.renewLogins(config.clusters)
       },

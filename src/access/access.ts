@@ -33,13 +33,13 @@ export interface Caller {
   /** The same for many records: refused when any of their topics is refused. */
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
   /**
-   * The same for what concerns no topic in particular, such as statistics of an API: refused when no rule at all is about
+   * The reason to refuse a request that concerns no topic, such as one for the statistics of an API: no rule applies to
    * this client.
    */
   refusalOfUnruled(): ForbiddenError | undefined
   /**
-   * For what goes on long after it was admitted, such as a websocket: looks again every minute whether it may, when the
-   * credentials expire, and when the settings have changed. To be called once per request at most; it ends with it.
+   * For a request that stays open, such as a websocket: checks credentials and rules again every minute, when the
+   * credentials expire, and when the settings have changed. To be called once per request at most; ends with the request.
    *
    * @param onRefused called once, when it may not go on
    */

@@ -2,7 +2,7 @@ import type { Identity } from './identity.js'
 
 /** How many verified credentials are remembered, so that a client pays for verifying a password or signature only once. */
 const MAX_REMEMBERED = 10_000
-/** Those of one principal: an issuer may make any number of tokens for it, and others are not to be forgotten for them. */
+/** Limit for one principal: its issuer may make any number of tokens, and they must not evict those of others. */
 const MAX_PER_PRINCIPAL = 100
 
 /** Credentials that have been verified. */

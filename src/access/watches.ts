@@ -10,7 +10,7 @@ const LOOK_MS = 1_000
 /** Credentials that cannot be verified for so long, since keys of their issuer are missing or too much is verified, are not good any more. */
 const UNVERIFIED_MS = 60_000
 
-/** What goes on after it was admitted: a websocket, a stream, a request that waits. */
+/** A websocket, a stream or a waiting request: something that stays open after it was admitted. */
 export interface Watched {
   readonly visit: Visit
   readonly identity: Identity
@@ -21,7 +21,7 @@ export interface Watched {
 }
 
 interface Watch extends Watched {
-  /** Of the clock. */
+  /** Time of the monotonic clock. */
   checkAt: number
   verifiedAt: number
 }
@@ -30,7 +30,7 @@ export interface WatchesDeps {
   readonly authenticate: (visit: Visit) => Authentication | Promise<Authentication>
   /** Whether rules allow it. */
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
-  /** It is ended, for this reason. */
+  /** It was ended for this reason. */
   readonly onEnded: (watched: Watched, error: CastellanError) => void
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
@@ -55,7 +55,7 @@ export class Watches {
     return this.#all.size
   }
 
-  /** Until its request is over. */
+  /** Watches it until its request is over. */
   add(watched: Watched): void {
     const verifiedAt = this.#deps.clock()
     const watch = { ...watched, verifiedAt, checkAt: this.#nextCheckOf(watched.identity) }

@@ -100,7 +100,7 @@ export class RetentionWatch {
     return known
   }
 
-  /** What was known stays so while no broker answers. */
+  /** Keeps the last known retention while no broker answers. */
   async #ask(name: string, known: Known): Promise<void> {
     const retention = await this.#options.retentionOf(name)
     if (retention.type === 'unknown') return

@@ -7,7 +7,7 @@ interface Addressed extends IncomingMessage {
 }
 
 /**
- * Whom counts towards whom, where one client may not take all: the principal, and of anonymous clients the address.
+ * The client to which a limited thing, such as a group or a tail, is counted: the principal, or the address of an anonymous client.
  *
  * @returns `undefined`: it has no address, since it came by a unix socket
  */

@@ -2,9 +2,9 @@ import type { Requester } from '../actor/requester.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../model.js'
 import type { Failure, TimedOut } from '../operations/request.js'
 
-/** Who asks for messages. */
+/** The requester of messages. */
 export interface Asker<in Result> extends Requester<Result> {
-  /** Whom a group counts towards that is begun for it, so that one client cannot take all. Absent: towards none. */
+  /** The client whose share of `consumer.maxGroups` a group takes that is begun by this request. Absent: none. */
   readonly client?: string | undefined
 }
 

@@ -49,7 +49,7 @@ export interface ConsumerGroupsDeps {
 type Read = Omit<FetchData, 'type' | 'requester'>
 
 interface Group {
-  /** It counts no more towards its client. */
+  /** Gives its share of `maxGroups` back to its client. */
   readonly release: () => void
   readonly actor: ActorRef<GroupMessages>
   readonly inbox: GroupInbox

@@ -25,7 +25,7 @@ export class EpochHistory {
     return this.#starts.findLast(start => start.offset < offset)?.leaderEpoch
   }
 
-  /** Nothing is known, and everything before the offset is in the log of the leader of this epoch. */
+  /** Takes the epoch for all records before those that are read next, where no epoch is known yet. */
   begin(leaderEpoch: number): void {
     if (this.#starts.length === 0) this.#starts = [{ offset: 0, leaderEpoch }]
   }

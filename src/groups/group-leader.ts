@@ -124,7 +124,7 @@ function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subsc
     topics = decodeSubscription(metadata)
     begun = decodeBegun(userDataOfSubscription(metadata), topics)
   } catch {
-    // What could be read counts.
+    // What was decoded before the error counts.
   }
   return { memberId, instanceId, topics, begun }
 }

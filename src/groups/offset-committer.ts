@@ -81,7 +81,7 @@ export class OffsetCommitter {
   readonly #delayed = new Map<string, Delayed>()
   #delayedTimer: Timer | undefined
   #delayEndsAt = Number.POSITIVE_INFINITY
-  /** Of the delayed, those that a flush waits for. */
+  /** The number of delayed commits that a flush waits for. */
   #hopeful = 0
   /** How often in a row the coordinator did not know a partition. */
   readonly #denials = new Map<string, number>()

@@ -13,7 +13,7 @@ export type Progress =
   | { readonly type: 'next'; readonly sequence: number; readonly slabId: number }
   /** All entries of a slab before this sequence have been synced. */
   | { readonly type: 'synced'; readonly sequence: number; readonly slabId: number }
-  /** So many entries at the end of a slab are lost, since it was cut; they count as completed. */
+  /** The slab was cut: this many entries at its end are lost. They count as completed. */
   | { readonly type: 'cut'; readonly count: number; readonly slabId: number }
 
 const MAGIC = Buffer.from('CASTPROG')

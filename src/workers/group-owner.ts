@@ -35,7 +35,7 @@ export interface AskedOfOwner {
   readonly topic: string
   readonly limits: MessageLimits | undefined
   readonly timeoutMs: number
-  /** Whom a new group counts towards. */
+  /** The client whose share of `consumer.maxGroups` a new group takes. */
   readonly client?: string | undefined
   /** The number of the request there, for its withdrawal. */
   readonly id: number

@@ -12,7 +12,7 @@ export interface PollOptions {
   readonly gateway: Gateway
   readonly groupId: string
   readonly topic: string
-  /** Whom a new group counts towards; absent: none. */
+  /** The client whose share of `consumer.maxGroups` a new group takes; absent: none. */
   readonly client?: string | undefined
   /** `undefined`: one message. */
   readonly limits: MessageLimits | undefined

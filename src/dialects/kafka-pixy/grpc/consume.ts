@@ -13,7 +13,7 @@ export interface Call {
   onCancelled(cancelled: () => void): void
   /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
   onAnswered(answered: (isSent: boolean) => void): void
-  /** Whom a new group counts towards. */
+  /** The client whose share of `consumer.maxGroups` a new group takes. */
   readonly client: string | undefined
   /** Calls back when the client may not go on, while the call waits. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
