@@ -37,6 +37,8 @@ const TAIL_CALLS_IN_ONE = 10
 const LONGEST_POLL_MS = 1_000
 /** Readers that are this patient do not mind. */
 const PATIENT_MS = 5_000
+/** Another reader that came so recently may come again, during a poll; until then all polls are short. */
+const IMPATIENT_FOR_MS = 60_000
 
 /**
  * Reads records. Two slots on two connections:
@@ -64,6 +66,8 @@ export class FetchIntake implements Intake {
    * after a response of which batches were left out because all of them decompressed would have been too large.
    */
   #maxBytes: number
+  /** When a reader without much patience came last. */
+  #impatientAt = Number.NEGATIVE_INFINITY
 
   constructor(readCache: ReadCache, options: FetchDataOptions) {
     this.#readCache = readCache
@@ -96,6 +100,7 @@ export class FetchIntake implements Intake {
   addToQueue(request: AnyAccepted): void {
     const waiter = request as FetchWaiter
     this.#meet(waiter)
+    if ((waiter.request.maxWaitMs ?? 0) < PATIENT_MS) this.#impatientAt = this.#options.now()
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.position
     this.#queues.add(waiter, isAtEnd)
   }
@@ -132,9 +137,8 @@ export class FetchIntake implements Intake {
   }
 
   #send(client: BrokerClient, call: FetchDataCall): Promise<FetchResponse> {
-    const { fetchMaxWaitMs, fetchBufferBytes, callTimeoutMs } = this.#options
-    const isAll = this.#queues.isEmpty('tail')
-    const maxWaitMs = call.slot === 'tail' ? pollMs(call, isAll, fetchMaxWaitMs) : 0
+    const { fetchBufferBytes, callTimeoutMs } = this.#options
+    const maxWaitMs = call.slot === 'tail' ? this.#pollMs(call) : 0
     this.#count('fetches', 1)
     return client.fetch({
       maxWaitMs,
@@ -152,6 +156,19 @@ export class FetchIntake implements Intake {
         currentLeaderEpoch: identity.leaderEpoch
       }))
     })
+  }
+
+  /**
+   * How long the broker holds a long poll while no record comes. Where readers have little patience, or wait for the next
+   * poll, it is a short one.
+   */
+  #pollMs({ partitions }: FetchDataCall): number {
+    const { fetchMaxWaitMs, now } = this.#options
+    const stretchedMs = Math.min(LONGEST_POLL_MS, partitions.size / PARTITIONS_PER_MS)
+    const isAll = this.#queues.isEmpty('tail')
+    const arePatient = now() - this.#impatientAt >= IMPATIENT_FOR_MS
+    const mayStretch = isAll && arePatient && fetchMaxWaitMs > 0 && stretchedMs > fetchMaxWaitMs
+    return mayStretch ? Math.ceil(stretchedMs) : fetchMaxWaitMs
   }
 
   #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
@@ -176,19 +193,6 @@ export class FetchIntake implements Intake {
   #count(name: string, value: number): void {
     this.#options.metrics.count(DISPATCHER, name, this.#options.tags, value)
   }
-}
-
-/**
- * How long the broker holds a long poll while no record comes. Where some readers have little patience, or wait for the next
- * poll, it is a short one.
- */
-function pollMs({ partitions }: FetchDataCall, isAll: boolean, fetchMaxWaitMs: number): number {
-  const stretchedMs = Math.min(LONGEST_POLL_MS, partitions.size / PARTITIONS_PER_MS)
-  if (!isAll || fetchMaxWaitMs === 0 || stretchedMs <= fetchMaxWaitMs) return fetchMaxWaitMs
-  for (const { waiters } of partitions.values()) {
-    for (const { request } of waiters) if ((request.maxWaitMs ?? 0) < PATIENT_MS) return fetchMaxWaitMs
-  }
-  return Math.ceil(stretchedMs)
 }
 
 export const fetchData = describeOperation('fetchData', {

@@ -80,6 +80,18 @@ describe('fetch data processor: its calls', () => {
     expect(lengths).to.deep.equal([100, 300, 1_000, 100])
   })
 
+  it('poll briefly for a minute after a reader without much patience, which may come again during a poll', async () => {
+    const lengths: number[] = []
+    for (const laterMs of [59_999, 60_000]) {
+      const harness = new FetchHarness(100, 'readUncommitted', 2_000)
+      harness.ask(7, B)
+      harness.answer(harness.issue(), { 'api/17@7': { batches: [fakeBatch(7, [10])], highWatermark: 8 } })
+      harness.now += laterMs
+      lengths.push((await longPollOf(harness, 1_000, PATIENT_MS)).maxWaitMs)
+    }
+    expect(lengths).to.deep.equal([100, 500])
+  })
+
   it('poll briefly while readers wait for the next long poll', async () => {
     const call = await longPollOf(new FetchHarness(100, 'readUncommitted', 100), 1_001, PATIENT_MS)
     expect([call.partitions.length, call.maxWaitMs]).to.deep.equal([1_000, 100])
