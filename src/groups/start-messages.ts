@@ -9,6 +9,9 @@ import type { Offset, TopicPartition } from '../model.js'
  */
 const FORMAT = 1
 const MARK = Buffer.from(`{"castellan":${FORMAT},`)
+/** Any member of a group may write these bytes, and a client chooses how many: more than this are not parsed. */
+const MAX_SUBSCRIPTION_BYTES = 64 * 1024
+const MAX_ASSIGNMENT_BYTES = 4 * 1024 * 1024
 
 /** The ends of a topic's partitions when the group was assigned the topic for the first time. */
 export interface TopicEnds {
@@ -35,8 +38,10 @@ export function encodeBegun(topics: readonly string[], begun: (topic: string) =>
 
 /** The topics that the member has begun to read; none when it is of another client. */
 export function decodeBegun(userData: Buffer, topics: readonly string[]): readonly string[] {
-  const { begun } = decode(userData) ?? {}
-  return listOf(begun).flatMap(at => (typeof at === 'number' ? (topics[at] ?? []) : []))
+  const { begun } = decode(userData, MAX_SUBSCRIPTION_BYTES) ?? {}
+  return listOf(begun)
+    .slice(0, topics.length)
+    .flatMap(at => (typeof at === 'number' ? (topics[at] ?? []) : []))
 }
 
 /** For one member: of the ends, those of its partitions. */
@@ -60,7 +65,7 @@ export function decisionOn(starts: GroupStarts | undefined, topic: string): Topi
 
 /** `undefined`: the leader is of another client, which decides nothing. */
 export function decodeStarts(userData: Buffer): GroupStarts | undefined {
-  const found = decode(userData)
+  const found = decode(userData, MAX_ASSIGNMENT_BYTES)
   if (!found) return undefined
   const ends = new Map<string, TopicEnds>()
   for (const [topic, topicId, offsets] of listOf(found['ends']).map(listOf)) {
@@ -73,8 +78,8 @@ export function decodeStarts(userData: Buffer): GroupStarts | undefined {
 
 const encode = (what: object): Buffer => Buffer.from(JSON.stringify({ castellan: FORMAT, ...what }))
 
-function decode(userData: Buffer): Record<string, unknown> | undefined {
-  if (!userData.subarray(0, MARK.length).equals(MARK)) return undefined
+function decode(userData: Buffer, maxBytes: number): Record<string, unknown> | undefined {
+  if (userData.length > maxBytes || !userData.subarray(0, MARK.length).equals(MARK)) return undefined
   try {
     return JSON.parse(String(userData)) as Record<string, unknown>
   } catch {

@@ -1,7 +1,10 @@
+import { connect, performServerHandshake } from 'node:http2'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { GrpcPort } from '../../../src/dialects/kafka-pixy/grpc/port.js'
 import { ListenError } from '../../../src/listen-error.js'
 import { callCounts } from '../../support/dialect-context.js'
+import { TestAuthority } from '../../support/doors.js'
 
 describe('kafka-pixy: the port of gRPC', () => {
   const ports: GrpcPort[] = []
@@ -41,5 +44,23 @@ describe('kafka-pixy: the port of gRPC', () => {
     expect((await failure('192.0.2.1', 0)).message).to.equal(
       'cannot listen on 192.0.2.1 (EADDRNOTAVAIL); choose another address with dialects.kafka-pixy.grpcHost'
     )
+  })
+
+  it('leaves a client over TLS alone that speaks HTTP/2 and asks nothing', async () => {
+    const authority = new TestAuthority()
+    const options = authority.issue({ commonName: 'gateway', alternativeNames: ['IP:127.0.0.1'] })
+    const secure = new GrpcPort({
+      maxConnections: 10,
+      prefaceMs: 200,
+      calls: callCounts(),
+      tls: { options, serve: () => undefined },
+      accept: socket => void performServerHandshake(socket)
+    })
+    ports.push(secure)
+    const client = connect(`https://127.0.0.1:${await secure.listen('127.0.0.1', 0)}`, { ca: authority.cert })
+    await new Promise((resolve, reject) => client.once('remoteSettings', resolve).once('error', reject))
+    await sleep(500)
+    expect([client.destroyed, [...secure.connections].map(({ hasSpoken }) => hasSpoken)]).to.deep.equal([false, [true]])
+    client.destroy()
   })
 })

@@ -13,8 +13,6 @@ export class GrpcConnection {
   readonly #raw: Socket
   #secure: Socket | undefined
   #session: Http2Session | undefined
-  /** Of the handshake. */
-  #bytesBefore = 0
   #calls = 0
   #served = 0
 
@@ -36,7 +34,6 @@ export class GrpcConnection {
   /** The handshake is over. */
   secured(socket: Socket): void {
     this.#secure = socket
-    this.#bytesBefore = this.#raw.bytesRead
   }
 
   /** A call begins; {@link ended} follows. */
@@ -63,7 +60,8 @@ export class GrpcConnection {
   }
 
   get hasSpoken(): boolean {
-    return this.#session !== undefined || this.#raw.bytesRead - this.#bytesBefore >= PREFACE_BYTES
+    // Over TLS the bytes are those after decryption: the preface may have come together with the end of the handshake.
+    return this.#session !== undefined || this.socket.bytesRead >= PREFACE_BYTES
   }
 
   cut(): void {
