@@ -8,7 +8,7 @@ const AT_ONCE = 250
 const TIMEOUT_MS = 5_000
 
 /** Whether the group has a committed offset in any of some partitions. */
-type Committed = 'some' | 'none' | 'unclear'
+export type Committed = 'some' | 'none' | 'unclear'
 
 /** Asks about every item, a limited number of them at a time, until `ask` says that it is enough. */
 export function inPortions<Item>(
@@ -37,20 +37,29 @@ export function inPortions<Item>(
   askMore()
 }
 
+/** @param leftMs how long the next answer is waited for; 0 or less: no more is asked */
 export function findCommitted(
   { groupId, ask }: GroupHands,
   partitions: readonly TopicPartition[],
-  onFound: (committed: Committed) => void
+  onFound: (committed: Committed) => void,
+  leftMs: () => number = () => TIMEOUT_MS
 ): void {
   let committed: Committed = 'none'
   inPortions(
     partitions,
-    (topicPartition, answered) =>
-      ask('fetchConsumerOffset', { groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED }, ({ type }) => {
+    (topicPartition, answered) => {
+      const timeoutMs = leftMs()
+      if (timeoutMs <= 0) {
+        if (committed === 'none') committed = 'unclear'
+        answered(true)
+        return
+      }
+      ask('fetchConsumerOffset', { groupId, topicPartition, timeoutMs, ...AS_STORED }, ({ type }) => {
         if (type === 'success') committed = 'some'
         else if (type !== 'notFound' && committed === 'none') committed = 'unclear'
         answered(committed === 'some')
-      }),
+      })
+    },
     () => onFound(committed)
   )
 }

@@ -1,10 +1,16 @@
-import type { Offset, TopicPartition } from '../model.js'
-import { findCommitted, inPortions } from './commit-look-up.js'
+import type { Offset } from '../model.js'
+import { type Committed, findCommitted, inPortions } from './commit-look-up.js'
 import type { GroupHands } from './hands.js'
 import type { GroupStarts, TopicEnds } from './start-messages.js'
 
-/** A partition whose end is not told by then has no leader, or an ailing one. */
-const TIMEOUT_MS = 5_000
+/**
+ * How long one answer is waited for. All topics of the group stand still meanwhile, so an ailing leader of one partition must
+ * not take long. A healthy broker tells an end within 300 ms of the first connection: this is several times as much, with
+ * room for a change of leaders, so that a group of a merely slow cluster does not begin at its earliest records.
+ */
+const ANSWER_MS = 1_500
+/** How long all answers are waited for, when there are so many partitions that they are asked about in portions. */
+const DECISION_MS = 3_000
 /** Most partitions whose ends fit into an assignment; members find the rest alone. */
 const MAX_PARTITIONS = 20_000
 
@@ -13,6 +19,8 @@ export interface FirstAssigned {
   /** Looked up before the partitions' ends, which are those of this incarnation or of a later one. */
   readonly topicId: string | undefined
   readonly partitions: readonly number[]
+  /** Of them, those without a leader: nobody can tell their ends. */
+  readonly leaderless: ReadonlySet<number>
 }
 
 /**
@@ -20,7 +28,8 @@ export interface FirstAssigned {
  * before any member can answer a request; at the earliest records where the group has committed before.
  *
  * A partition whose end cannot be learnt begins at its earliest record as well: by the time that it can, records may have been
- * written that the group was to be offered.
+ * written that the group was to be offered. Each answer is waited for 1.5 s, and all of them for 3 s, less than first answers
+ * wait for the group to begin.
  */
 export function decideStarts(
   hands: GroupHands,
@@ -30,6 +39,8 @@ export function decideStarts(
   const undecided = new Set<string>()
   const ends = new Map<string, TopicEnds>()
   let room = MAX_PARTITIONS
+  const decisionEndsAt = hands.clock() + DECISION_MS
+  const leftMs = (): number => Math.min(ANSWER_MS, decisionEndsAt - hands.clock())
   inPortions(
     topics,
     (first, answered) => {
@@ -40,13 +51,14 @@ export function decideStarts(
         answered()
         return
       }
-      findCommitted(hands, partitions, committed => {
-        if (committed === 'none') findEnds(hands, first.topic, partitions, found)
+      const onCommitted = (committed: Committed): void => {
+        if (committed === 'none') findEnds(hands, first, leftMs, found)
         else {
           if (committed === 'unclear') undecided.add(first.topic)
           answered()
         }
-      })
+      }
+      findCommitted(hands, partitions, onCommitted, leftMs)
       const found = (offsets: ReadonlyMap<number, Offset> | undefined): void => {
         if (offsets) ends.set(first.topic, { topicId: first.topicId, offsets })
         else undecided.add(first.topic)
@@ -60,20 +72,26 @@ export function decideStarts(
 /** `undefined`: the ends cannot be asked for, so each member looks for those of its partitions. */
 function findEnds(
   hands: GroupHands,
-  topic: string,
-  partitions: readonly TopicPartition[],
+  { topic, partitions, leaderless }: FirstAssigned,
+  leftMs: () => number,
   onFound: (ends: ReadonlyMap<number, Offset> | undefined) => void
 ): void {
   const ends = new Map<number, Offset>()
   let isRefused = false
   inPortions(
-    partitions,
-    (topicPartition, answered) =>
-      hands.ask('fetchOffset', { topicPartition, offsetType: 'latest', timeoutMs: TIMEOUT_MS }, result => {
-        if (result.type === 'success') ends.set(topicPartition.partition, result.offset)
+    partitions.filter(partition => !leaderless.has(partition)),
+    (partition, answered) => {
+      const timeoutMs = leftMs()
+      if (timeoutMs <= 0) {
+        answered()
+        return
+      }
+      hands.ask('fetchOffset', { topicPartition: { topic, partition }, offsetType: 'latest', timeoutMs }, result => {
+        if (result.type === 'success') ends.set(partition, result.offset)
         else if (result.type === 'failed') isRefused = true
         answered()
-      }),
+      })
+    },
     () => {
       const unknown = partitions.length - ends.size
       if (!isRefused && unknown > 0) {

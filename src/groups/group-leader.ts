@@ -56,7 +56,7 @@ export class GroupLeader {
   ): void {
     const subscribers = members.map(subscriptionOf)
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    this.#lookUp(topics, (found, unclear, idOf) => {
+    this.#lookUp(topics, (found, unclear, idOf, leaderlessIn) => {
       const before = this.#counts
       const isUnclear = new Set(unclear)
       const partitionsOf: PartitionsOf | undefined =
@@ -70,7 +70,10 @@ export class GroupLeader {
       const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
       const first = topics
         .filter(topic => !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0)
-        .map((topic): FirstAssigned => ({ topic, topicId: idOf(topic), partitions: partitionsOf(topic) }))
+        .map((topic): FirstAssigned => {
+          const leaderless = leaderlessIn(topic)
+          return { topic, topicId: idOf(topic), partitions: partitionsOf(topic), leaderless }
+        })
       const decided = ({ undecided, ends }: GroupStarts): void =>
         onAssigned(encodeAll(subscribers, partitionsOf, { undecided: new Set([...undecided, ...unclear]), ends }))
       if (this.#start === 'latest') decideStarts(this.#hands, first, decided)

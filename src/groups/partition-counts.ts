@@ -4,6 +4,7 @@ import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 const TIMEOUT_MS = 10_000
+const NO_LEADER = -1
 
 /** The partitions of a topic; none when there is no such topic. */
 export type PartitionsOf = (topic: string) => readonly number[]
@@ -11,11 +12,13 @@ export type PartitionsOf = (topic: string) => readonly number[]
 /**
  * @param unclear topics of which brokers cannot tell anything at the moment; they are without partitions
  * @param idOf the incarnation of a topic; `undefined`: brokers do not tell, or there is no such topic
+ * @param leaderlessIn partitions of a topic that have no leader at the moment
  */
 export type OnPartitions = (
   partitionsOf: PartitionsOf | undefined,
   unclear: readonly string[],
-  idOf: (topic: string) => string | undefined
+  idOf: (topic: string) => string | undefined,
+  leaderlessIn: (topic: string) => ReadonlySet<number>
 ) => void
 
 type AskMetadata = (
@@ -30,17 +33,27 @@ type AskMetadata = (
 export function lookUpPartitions(ask: AskMetadata, topics: readonly string[], onFound: OnPartitions): void {
   const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
   ask(request, result => {
-    if (result.type !== 'success') onFound(undefined, [], () => undefined)
+    if (result.type !== 'success')
+      onFound(
+        undefined,
+        [],
+        () => undefined,
+        () => new Set()
+      )
     else {
       const unclear = topics.filter(topic => isUnclear(result.topics.get(topic)))
       const idOf = (topic: string): string | undefined => result.topics.get(topic)?.topicId
-      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, idOf)
+      const leaderlessIn = (topic: string): ReadonlySet<number> => withoutLeader(result.topics.get(topic))
+      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, idOf, leaderlessIn)
     }
   })
 }
 
 const partitionsIn = (metadata: TopicMetadata | undefined): readonly number[] =>
   metadata?.errorCode === errorCodes.NONE ? metadata.partitions.map(({ partition }) => partition) : []
+
+const withoutLeader = (metadata: TopicMetadata | undefined): ReadonlySet<number> =>
+  new Set(metadata?.partitions.filter(({ leaderId }) => leaderId === NO_LEADER).map(({ partition }) => partition))
 
 /** That there is no such topic is clear: others need not wait until there is one. */
 const isUnclear = (metadata: TopicMetadata | undefined): boolean =>

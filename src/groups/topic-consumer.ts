@@ -12,7 +12,7 @@ import type { WaitingRequest } from './waiting-request.js'
 
 /**
  * How much longer than asked the first requests of a group wait, until it is fixed where the group begins. An answer promises
- * that every record written after it is offered to the group.
+ * that every record written after it is offered to the group. It is more than a leader takes to decide about starts (3 s).
  */
 export const LONGEST_HOLD_MS = 5_000
 

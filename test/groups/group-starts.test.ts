@@ -1,6 +1,7 @@
 import { expect } from 'chai'
-import { decideStarts } from '../../src/groups/first-assignment.js'
+import { decideStarts, type FirstAssigned } from '../../src/groups/first-assignment.js'
 import { GroupLeader } from '../../src/groups/group-leader.js'
+import type { GroupHands } from '../../src/groups/hands.js'
 import {
   decisionOn,
   decodeBegun,
@@ -9,6 +10,7 @@ import {
   encodeStarts,
   type GroupStarts
 } from '../../src/groups/start-messages.js'
+import { LONGEST_HOLD_MS } from '../../src/groups/topic-consumer.js'
 import {
   decodeAssignment,
   encodeAssignment,
@@ -81,13 +83,81 @@ describe('where members begin, as their leader decides', () => {
 
   it('ends of no more than 20,000 partitions are in an assignment', () => {
     const world = new GroupWorld([0])
-    const topicOf = (topic: string, count: number) => ({ topic, topicId: undefined, partitions: run(0, count) })
     let starts: GroupStarts | undefined
     decideStarts(world, [topicOf('a', 19_999), topicOf('b', 2), topicOf('c', 1)], decided => (starts = decided))
     world.settle()
     expect(starts!.ends.get('a')!.offsets.size).to.equal(19_999)
     expect([...starts!.undecided]).to.deep.equal(['b', 'c'])
   })
+
+  it('a partition without a leader is not asked for its end, and is read from its beginning', () => {
+    const world = new GroupWorld(run(0, 7))
+    const partitions = [
+      { partition: 0, leaderId: -1 },
+      { partition: 1, leaderId: 3 }
+    ]
+    const found = { errorCode: 0, topic: 'orders', topicId: 'a', partitions }
+    world.answers.push({
+      kind: 'fetchTopicMetadata',
+      result: { type: 'success', topics: new Map([['orders', found]]) }
+    })
+    const starts = decide(world, [[]])
+    expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: 'a', offsets: new Map([[1, 7]]) })
+    const asked = world.asked.filter(({ kind }) => kind === 'fetchOffset')
+    expect(asked.map(({ request }) => request['topicPartition'])).to.deep.equal([{ topic: 'orders', partition: 1 }])
+  })
+})
+
+const topicOf = (topic: string, count: number): FirstAssigned => ({
+  topic,
+  topicId: undefined,
+  partitions: run(0, count),
+  leaderless: new Set()
+})
+
+/** What is decided, and after how long, when questions of this kind about these topics have no answer. */
+function decideWithout(
+  kind: 'fetchConsumerOffset' | 'fetchOffset',
+  silent: readonly string[],
+  topics: readonly FirstAssigned[]
+): { readonly starts: GroupStarts; readonly afterMs: number } {
+  const world = new GroupWorld(run(0, 7))
+  const ask: GroupHands['ask'] = (asked, request, onResult) => {
+    const { topicPartition, timeoutMs } = request as { topicPartition?: { topic: string }; timeoutMs: number }
+    if (asked !== kind || !silent.includes(topicPartition!.topic)) world.ask(asked, request, onResult)
+    else world.after(timeoutMs, () => onResult({ type: 'timedOut' } as never))
+  }
+  const hands: GroupHands = Object.assign(Object.create(world), { ask, after: world.after, clock: world.clock })
+  const begunAt = world.now
+  let decided: { starts: GroupStarts; afterMs: number } | undefined
+  decideStarts(hands, topics, starts => (decided = { starts, afterMs: world.now - begunAt }))
+  world.pass(60_000)
+  return decided!
+}
+
+describe('the decision where a group begins, when nothing is told about a topic', () => {
+  it('waits for its ends for a second and a half, and gives other topics theirs', () => {
+    const topics = [topicOf('bad', 2), topicOf('good', 1), topicOf('worse', 1)]
+    const { starts, afterMs } = decideWithout('fetchOffset', ['bad', 'worse'], topics)
+    expect(afterMs).to.equal(1_500)
+    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, offsets: new Map([[0, 7]]) })
+    expect(decisionOn(starts, 'bad')).to.deep.equal({ topicId: undefined, offsets: new Map() })
+  })
+
+  it('leaves the topic to each member when it is not known whether the group has committed there', () => {
+    const { starts, afterMs } = decideWithout('fetchConsumerOffset', ['bad'], [topicOf('bad', 2), topicOf('good', 1)])
+    expect([afterMs, [...starts.undecided]]).to.deep.equal([1_500, ['bad']])
+    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, offsets: new Map([[0, 7]]) })
+  })
+
+  for (const kind of ['fetchConsumerOffset', 'fetchOffset'] as const) {
+    it(`is made before first answers have waited as long as they may, however many partitions there are (${kind})`, () => {
+      for (const topics of [[topicOf('bad', 19_000)], Array.from({ length: 1_900 }, () => topicOf('bad', 10))]) {
+        const { afterMs } = decideWithout(kind, ['bad'], topics)
+        expect(afterMs).to.equal(3_000).and.to.be.below(LONGEST_HOLD_MS)
+      }
+    })
+  }
 })
 
 describe('what members tell each other about where they begin', () => {
