@@ -275,14 +275,14 @@ export class GroupConsumer {
 
   /** Offers nothing more, waits for acknowledgements as long as it may, and commits. */
   #handOver(graceMs: number, ready: () => void): void {
-    const { hands, settings } = this.#options
+    const { hands } = this.#options
     const consumers = this.#consumers
     for (const consumer of consumers) consumer.pause()
     const waitMs = Math.max(0, ...consumers.map(consumer => consumer.waitMs()))
     this.#handOvers.begin({
       hands,
       graceMs: Math.min(graceMs, waitMs),
-      commitLimitMs: settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE,
+      commitLimitMs: this.#commitLimitMs,
       isSettled: () => consumers.every(consumer => consumer.pending === 0),
       commit: done => this.#committer.flush(done),
       ready
@@ -324,11 +324,22 @@ export class GroupConsumer {
       this.#handOver(0, () => this.#leaveIfIdle(name, topic))
       return
     }
-    this.#committer.flush(() => {
-      if (this.#isAskedAgain(name, topic)) return
-      this.#remove(name, topic)
-      this.#member.subscribe([...this.#topics.keys()])
+    this.#handOvers.begin({
+      hands,
+      graceMs: 0,
+      commitLimitMs: this.#commitLimitMs,
+      isSettled: () => true,
+      commit: done => this.#committer.flush(done),
+      ready: () => {
+        if (this.#isAskedAgain(name, topic)) return
+        this.#remove(name, topic)
+        this.#member.subscribe([...this.#topics.keys()])
+      }
     })
+  }
+
+  get #commitLimitMs(): number {
+    return this.#options.settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE
   }
 
   /** A request that came while offsets were committed keeps the topic. */

@@ -42,6 +42,15 @@ interface Delayed {
   readonly isHopeful: boolean
 }
 
+/** How often in a row, and since when, the coordinator has not known a partition. */
+interface Denials {
+  readonly times: number
+  readonly since: number
+}
+
+/** A coordinator whose metadata lags knows the partition by then, or nobody can say when it will. */
+const HOPE_MS = 2_000
+
 /** A commit that was refused may be accepted later, after a change of permissions or settings. */
 const REFUSED_PAUSE_MS = 5_000
 
@@ -67,7 +76,7 @@ const tooLargeCodes: ReadonlySet<number> = new Set([
  * sent at once, the next ones `commitIntervalMs` after the one before. A commit that fails is made again until it works,
  * until the partition is dropped, or until the topic was created anew: the position belongs to a log that is gone then. So
  * the last acknowledgement before a quiet time is committed, too. A flush does not wait for commits that were refused, or
- * whose topic is gone.
+ * whose topic is gone, or that have been denied for two seconds: one topic must not hold the others up.
  *
  * A coordinator whose metadata lags answers `UNKNOWN_TOPIC_OR_PARTITION` for a partition that exists, so brokers are asked
  * for the topic before the commit is made again.
@@ -83,8 +92,7 @@ export class OffsetCommitter {
   #delayEndsAt = Number.POSITIVE_INFINITY
   /** The number of delayed commits that a flush waits for. */
   #hopeful = 0
-  /** How often in a row the coordinator did not know a partition. */
-  readonly #denials = new Map<string, number>()
+  readonly #denials = new Map<string, Denials>()
   readonly #refusals: Refusals
   /** Length of metadata that was too large for brokers: without it, the offset at least is committed. */
   readonly #tooLong = new Map<string, number>()
@@ -206,17 +214,23 @@ export class OffsetCommitter {
           hands.log.warn({ partition: key, offset: source.position.offset }, POSITION_IS_VOID)
           return
         }
-        const pauseMs = this.#pauseAfterDenial(key)
-        if (now === 'gone') this.#wasRefused(key, submitted, result)
-        else this.#delay(key, submitted, pauseMs, true)
+        const { times, since } = this.#countDenial(key)
+        if (now === 'gone') {
+          this.#wasRefused(key, submitted, result)
+          return
+        }
+        const pauseMs = Math.min(REFUSED_PAUSE_MS, this.#options.retryBackoffMs * 2 ** (times - 1))
+        const isHopeful = times === 1 || hands.clock() + pauseMs <= since + HOPE_MS
+        this.#delay(key, submitted, pauseMs, isHopeful)
       })
     })
   }
 
-  #pauseAfterDenial(key: string): number {
-    const denials = this.#denials.get(key) ?? 0
-    this.#denials.set(key, denials + 1)
-    return Math.min(REFUSED_PAUSE_MS, this.#options.retryBackoffMs * 2 ** denials)
+  #countDenial(key: string): Denials {
+    const { times, since } = this.#denials.get(key) ?? { times: 0, since: this.#options.hands.clock() }
+    const denials = { times: times + 1, since }
+    this.#denials.set(key, denials)
+    return denials
   }
 
   #answered(

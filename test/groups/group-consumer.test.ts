@@ -547,6 +547,25 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
   })
 
+  it('gives one topic up although commits have no answer, after half of the time that a rebalance may take', () => {
+    const harness = new GroupHarness({ rebalanceTimeoutMs: 20_000 })
+    const { world } = harness
+    harness.next('audit').ack()
+    harness.next().ack()
+    world.pass(100)
+    for (let times = 0; times < 1_000; times++) {
+      world.answers.push({ kind: 'commitConsumerOffset', result: { type: 'timedOut' } })
+    }
+    harness.next('audit').ack()
+    while (world.now < 11_500) {
+      world.pass(SUBSCRIPTION_MS / 2)
+      harness.next('audit').ack()
+    }
+    expect(harness.consumer.topicCount).to.equal(2)
+    world.pass(SUBSCRIPTION_MS * 0.9)
+    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([1, false])
+  })
+
   it('after a bug leaves without a commit, and answers what waits', () => {
     const harness = new GroupHarness()
     harness.next().ack()

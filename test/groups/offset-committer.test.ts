@@ -15,13 +15,17 @@ class Harness {
   readonly world = new GroupWorld()
   readonly fenced: [number, GroupMembership][] = []
   membership: GroupMembership | undefined = member
-  readonly committer = new OffsetCommitter({
-    hands: this.world,
-    commitIntervalMs: INTERVAL_MS,
-    retryBackoffMs: RETRY_MS,
-    membership: () => this.membership,
-    onFenced: (errorCode, who) => this.fenced.push([errorCode, who])
-  })
+  readonly committer: OffsetCommitter
+
+  constructor(retryBackoffMs = RETRY_MS) {
+    this.committer = new OffsetCommitter({
+      hands: this.world,
+      commitIntervalMs: INTERVAL_MS,
+      retryBackoffMs,
+      membership: () => this.membership,
+      onFenced: (errorCode, who) => this.fenced.push([errorCode, who])
+    })
+  }
 
   /** What was sent since: `partition@offset`. */
   sent(): string[] {
@@ -364,6 +368,47 @@ describe('a flush of the commits of a group', () => {
     expect(dropped.isOver).to.equal(false)
     committer.drop(orders(0))
     expect(dropped.isOver).to.equal(true)
+  })
+
+  it('waits for a commit that is denied while that is new, and not for one that is denied again and again', () => {
+    const harness = new Harness()
+    const { committer, world } = harness
+    for (let times = 0; times < 100; times++) harness.answer({ type: 'unknownTopicOrPartition' })
+    committer.submit(orders(0), at(1))
+    const first = harness.flush()
+    world.pass(1_000)
+    expect(first.isOver, 'the coordinator may know the partition soon').to.equal(false)
+    world.pass(1_000)
+    expect(first.isOver, 'two seconds are enough').to.equal(true)
+    world.pass(60_000)
+    const [before, later] = [harness.commits().length, harness.flush()]
+    world.pass(0)
+    expect([before > 10, harness.commits(), later.isOver]).to.deep.equal([true, ['0@1'], true])
+    committer.submit(orders(0), at(2))
+    const newer = harness.flush()
+    world.pass(0)
+    expect([harness.commits(), newer.isOver], 'what is newer waits no longer').to.deep.equal([['0@2'], true])
+    world.answers.length = 0
+    world.pass(5_000)
+    expect(world.committed, 'it has gone on being made').to.deep.equal({ offset: 2, metadata: 'm2' })
+    harness.answer({ type: 'unknownTopicOrPartition' })
+    committer.submit(orders(0), at(3))
+    const anew = harness.flush()
+    world.pass(0)
+    expect(anew.isOver, 'what was denied before it was stored does not count').to.equal(false)
+    world.pass(RETRY_MS)
+    expect([anew.isOver, world.committed!.offset]).to.deep.equal([true, 3])
+  })
+
+  it('waits for a commit that is denied for the first time, however long the pause is', () => {
+    const harness = new Harness(3_000)
+    harness.answer({ type: 'unknownTopicOrPartition' })
+    harness.committer.submit(orders(0), at(1))
+    const flushed = harness.flush()
+    harness.world.pass(2_999)
+    expect(flushed.isOver).to.equal(false)
+    harness.world.pass(1)
+    expect([flushed.isOver, harness.world.committed!.offset]).to.deep.equal([true, 1])
   })
 
   it('is never over once the commits are stopped, and nothing is sent any more', () => {
