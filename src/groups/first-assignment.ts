@@ -19,7 +19,7 @@ export interface FirstAssigned {
   /** Looked up before the partitions' ends, which are those of this incarnation or of a later one. */
   readonly topicId: string | undefined
   readonly partitions: readonly number[]
-  /** Of them, those without a leader: nobody can tell their ends. */
+  /** Of them, those without a leader, whose ends no broker can tell. */
   readonly leaderless: ReadonlySet<number>
 }
 

@@ -48,7 +48,7 @@ interface Denials {
   readonly since: number
 }
 
-/** A coordinator whose metadata lags knows the partition by then, or nobody can say when it will. */
+/** How long a denied commit is likely to be accepted soon: a coordinator whose metadata merely lags catches up by then. */
 const HOPE_MS = 2_000
 
 /** A commit that was refused may be accepted later, after a change of permissions or settings. */
