@@ -189,9 +189,11 @@ export class GroupConsumer {
     const rest = { refusal: undefined, askedAt: hands.clock(), timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, ...rest }
     this.#topics.set(name, topic)
-    topic.beginTimer = hands.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.release()))
-    // Joining may take seconds, in which the topic may be created.
-    if (settings.start === 'latest') this.#noteMissing(name, start)
+    if (settings.start === 'latest') {
+      topic.beginTimer = hands.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.release()))
+      // Joining may take seconds, in which the topic may be created.
+      this.#noteMissing(name, start)
+    }
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
     this.#member.subscribe([...this.#topics.keys()])
     return topic

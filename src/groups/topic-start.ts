@@ -18,12 +18,13 @@ export type LeadersDecision = TopicEnds | 'earliest' | undefined
 /**
  * Where a member begins to read one topic. `latest` holds only until the group has begun: once a request for the topic may be
  * answered, every partition without a committed offset begins at its earliest record, because records may have been written
- * since.
+ * since. That holds after commits are gone, which Kafka deletes with their topic. With `earliest` it holds from the outset.
  */
 export class TopicStart {
   readonly #setting: 'latest' | 'earliest'
   readonly #lookUp: CommitLookUp
   #isBegun = false
+  /** The group had a committed offset in the topic while joining took long, so requests may be answered. */
   #hasCommitted = false
   #wasMissing = false
   #byLeader: LeadersDecision
@@ -41,12 +42,12 @@ export class TopicStart {
 
   /** Requests for the topic may be answered: whatever is written from now on is offered to the group. */
   get isFixed(): boolean {
-    return this.#isBegun || this.#hasCommitted
+    return this.#setting === 'earliest' || this.#isBegun || this.#hasCommitted
   }
 
-  /** The group has begun with the topic, or has asked for it before it existed: nothing begins at the end any more. */
+  /** Requests may be answered, or the group has asked for the topic before it existed: nothing begins at the end any more. */
   get excludesLatest(): boolean {
-    return this.#isBegun || this.#wasMissing
+    return this.isFixed || this.#wasMissing
   }
 
   begin(): void {
@@ -71,9 +72,12 @@ export class TopicStart {
     })
   }
 
-  /** What the leader has decided for the present generation. */
+  /**
+   * What the leader has decided for the present generation. It knows what the member told when it joined: a request that was
+   * answered since may be followed by records before the ends that the leader has found.
+   */
   decided(byLeader: LeadersDecision): void {
-    this.#byLeader = byLeader
+    this.#byLeader = this.#hasCommitted ? 'earliest' : byLeader
   }
 
   /** Where a partition of the topic begins. */
@@ -83,7 +87,7 @@ export class TopicStart {
     else if (byLeader) {
       const offset = byLeader.offsets.get(partition)
       onStart(offset === undefined ? 'earliest' : { offset, topicId: byLeader.topicId })
-    } else if (this.#isBegun) onStart('earliest')
-    else this.#lookUp.hasCommitted(has => onStart(has || this.#isBegun ? 'earliest' : 'latest'))
+    } else if (this.isFixed) onStart('earliest')
+    else this.#lookUp.hasCommitted(has => onStart(has || this.isFixed ? 'earliest' : 'latest'))
   }
 }

@@ -3,11 +3,12 @@ import type { ConsumedMessage, ConsumeResult, SetOffsetsResult } from '../../src
 import { GroupConsumer } from '../../src/groups/group-consumer.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups/settings.js'
+import { decodeBegun } from '../../src/groups/start-messages.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
 import { kafkaFailure } from '../../src/requests/failures.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
-import { decodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { decodeSubscription, userDataOfSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const SUBSCRIPTION_MS = 1_000
@@ -150,6 +151,40 @@ describe('a group, as one process takes part in it', () => {
     harness.world.pass(ACK_MS - 100)
     expect(harness.hasEnded).to.equal(false)
   })
+
+  /** As if others took so long to join. */
+  const joinsInVain = (harness: GroupHarness, times: number): void => {
+    for (let time = 0; time < times; time++)
+      harness.world.answers.push({ kind: 'joinGroup', result: { type: 'timedOut' } })
+  }
+
+  it('tells the leader that a topic is begun when a request may have been answered while joining took long', () => {
+    const harness = new GroupHarness({ retryBackoffMs: 300, subscriptionTimeoutMs: 60_000 })
+    joinsInVain(harness, 10)
+    harness.ask()
+    harness.world.pass(4_000)
+    const begun = harness.world.asked
+      .filter(({ kind }) => kind === 'joinGroup')
+      .map(({ request }) => (request['protocols'] as [{ metadata: Buffer }])[0].metadata)
+      .map(metadata => decodeBegun(userDataOfSubscription(metadata), ['orders']))
+    expect([begun[0], begun.at(-1)]).to.deep.equal([[], ['orders']])
+  })
+
+  for (const [start, answer] of [
+    ['earliest', { type: 'timedOut' }],
+    ['latest', undefined]
+  ] as const) {
+    it(`${answer ? 'answers a request in its time' : 'holds a request'} while it joins where groups begin at ${start}`, () => {
+      const harness = new GroupHarness({ start, retryBackoffMs: 300 })
+      joinsInVain(harness, 3)
+      let answered: ConsumeResult | undefined
+      const request = new WaitingRequest(harness.world.now, { reply: result => void (answered = result) })
+      harness.consumer.receive({ type: 'consume', topic: 'orders', request })
+      harness.world.pass(1)
+      request.onDue()
+      expect(answered).to.deep.equal(answer)
+    })
+  }
 
   it('pixy T7 a stop waits for acks only as long as it is given', () => {
     const harness = new GroupHarness()

@@ -158,6 +158,24 @@ describe('where a group begins to read', function () {
     await offered([first, second], await write('new', 60, 2))
   })
 
+  it('a topic created anew after an answer during a slow join is read from its beginning', async () => {
+    await cluster.createTopic(topic, 1)
+    const first = await start()
+    await begin(first)
+    await first.stop()
+    // The group waits for the hand-over of a process that reads another topic and holds a message of it.
+    const other = freshTopic('other')
+    await cluster.createTopic(other, 1)
+    const busy = await start({ handOverMs: 6_000, heartbeatIntervalMs: 500 })
+    expect((await busy.consume(group, other, 500)).type).to.equal('timedOut')
+    await busy.produce(other, 0, ['held'])
+    expect((await busy.consume(group, other, 10_000)).type).to.equal('message')
+    const second = await start()
+    await begin(second, 2_500)
+    await recreate(1)
+    await offered([second], await write('new', 5, 1))
+  })
+
   it('what was committed in a former topic of the name is not applied to the one that was created anew', async () => {
     await cluster.createTopic(topic, 1)
     const before = await start()

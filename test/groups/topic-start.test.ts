@@ -1,0 +1,76 @@
+import { expect } from 'chai'
+import { CommitLookUp } from '../../src/groups/commit-look-up.js'
+import { type Start, TopicStart } from '../../src/groups/topic-start.js'
+import { GroupWorld, run } from './group-world.js'
+
+const ENDS = { topicId: 'anew', offsets: new Map([[0, 5]]) }
+
+class StartHarness {
+  readonly world = new GroupWorld(run(0, 7))
+  readonly start: TopicStart
+  releases = 0
+
+  constructor(setting: 'latest' | 'earliest' = 'latest') {
+    this.start = new TopicStart(setting, new CommitLookUp(this.world, 'orders', 100))
+  }
+
+  /** Joining takes long, so it is looked up whether requests may be answered. */
+  joinTakesLong(): void {
+    this.start.whenCommitted(() => this.releases++)
+    this.world.settle()
+  }
+
+  find(): Start | undefined {
+    let found: Start | undefined
+    this.start.find(0, start => (found = start))
+    this.world.settle()
+    return found
+  }
+}
+
+describe('where a member begins to read a topic', () => {
+  for (const [decision, name] of [
+    [ENDS, 'at its end'],
+    [undefined, 'nothing']
+  ] as const) {
+    it(`is its beginning when a request was answered during a slow join, the topic was created anew, and the leader decides ${name}`, () => {
+      const harness = new StartHarness()
+      harness.world.committed = { offset: 3, metadata: '' }
+      harness.joinTakesLong()
+      expect(harness.releases).to.equal(1)
+      // Its commits are gone with the former topic.
+      harness.world.committed = undefined
+      harness.start.decided(decision)
+      expect(harness.find()).to.equal('earliest')
+    })
+  }
+
+  it('is told to the leader as begun when a request may have been answered during a slow join', () => {
+    const harness = new StartHarness()
+    expect(harness.start.excludesLatest).to.equal(false)
+    harness.world.committed = { offset: 3, metadata: '' }
+    harness.joinTakesLong()
+    expect(harness.start.excludesLatest).to.equal(true)
+  })
+
+  it('is where the leader decided when no request may be answered before', () => {
+    const harness = new StartHarness()
+    harness.joinTakesLong()
+    expect([harness.releases, harness.start.excludesLatest]).to.deep.equal([0, false])
+    harness.start.decided(ENDS)
+    expect(harness.find()).to.deep.equal({ offset: 5, topicId: 'anew' })
+  })
+
+  it('is where the leader decided when the group is known to have committed only after that', () => {
+    const harness = new StartHarness()
+    harness.start.decided(ENDS)
+    harness.world.committed = { offset: 5, metadata: '' }
+    harness.joinTakesLong()
+    expect(harness.find()).to.deep.equal({ offset: 5, topicId: 'anew' })
+  })
+
+  it('is fixed from the outset, and told to the leader, where groups begin at the beginning', () => {
+    const { start } = new StartHarness('earliest')
+    expect([start.isFixed, start.excludesLatest, start.isBegun]).to.deep.equal([true, true, false])
+  })
+})
