@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { expect } from 'chai'
-import { type Access, openAccess } from '../../../src/access/access.js'
+import { type Access, deniedCaller, openAccess } from '../../../src/access/access.js'
 import type { LifetimeStep } from '../../../src/dialects/dialect.js'
 import { startGrpc } from '../../../src/dialects/kafka-pixy/grpc/server.js'
 import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
@@ -150,6 +150,16 @@ describe("the walls of Kafka-Pixy's gRPC port", function () {
     await isClosed
     await pinged(session)
     expect(session.socket.bytesWritten).to.be.below(2 * MIB)
+  })
+
+  it('a client that no rule allows anything is refused before its message has come', async () => {
+    service = await RawService.start({ access: { ...openAccess, callerOf: () => deniedCaller } })
+    const session = await service.connect()
+    const stream = call(session)
+    stream.write(PRODUCE.subarray(0, 7))
+    expect(await statusOf(stream)).to.equal('7')
+    await pinged(session)
+    expect(service.gateway.calls).to.have.length(0)
   })
 
   it('a message that claims to be too large is refused before it has come', async () => {

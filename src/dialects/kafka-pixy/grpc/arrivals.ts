@@ -217,6 +217,9 @@ class Arrival implements ServerInterceptingCallInterface {
     const head = { metadata, peer: this.#call.getPeer(), socket, address }
     admit(access, head, this.#arrivals.nextId()).then(
       admission => {
+        // Who may do nothing is told so before a message is received, decompressed and looked through.
+        const refusal = this.#isOver || this.#isRefused ? undefined : admission.caller.refusalOfUnruled()
+        if (refusal) this.#refuseBy(refusal)
         if (this.#isOver || this.#isRefused) admission.end()
         else {
           this.#admission = admission
