@@ -154,7 +154,14 @@ describe('records that were answered as accepted and are lost', () => {
 
   it('are none while Kafka takes everything', async () => {
     const topic = await newTopic('fine')
-    await start()
+    // Real brokers that stood still a moment ago need some seconds until they take everything.
+    await start({
+      'shutdown.graceMs': '30000',
+      'delivery.timeoutMs': '60000',
+      'dialects.kprf.asyncTimeoutMs': '60000',
+      'dialects.kafboy.asyncTimeoutMs': '60000'
+    })
+    expect(await push(topic, 1, true)).to.equal('yes')
     expect(await push(topic, 20)).to.equal('pending')
     expect(await post(`/kafboy/batch/async/${topic}`, 'b=1', 'application/x-www-form-urlencoded')).to.equal('pending')
     expect(await app!.stop()).to.deep.equal({ lostRecords: 0 })
