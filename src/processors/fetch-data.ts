@@ -32,9 +32,9 @@ const SMALLEST_MAX_BYTES = 64 * 1024
  * two partitions, at most this long. A reader that comes during a poll may learn of a record so much later.
  */
 const PARTITIONS_PER_MS = 2
+const LONGEST_POLL_MS = 1_000
 /** A long poll brings few records, and a partition that it leaves out is not watched: it names so many times more of them. */
 const TAIL_CALLS_IN_ONE = 10
-const LONGEST_POLL_MS = 1_000
 /** Readers that are this patient do not mind. */
 const PATIENT_MS = 5_000
 /** Another reader that came so recently may come again, during a poll; until then all polls are short. */

@@ -125,9 +125,8 @@ function onData(state: State, result: FetchDataResult | LogCut): Step<State, Eff
     case 'noMessages':
       return state.plan.follow ? proceed({ ...state, failures: 0 }) : onShortLog(state)
     case 'corruptMessage': {
-      const lost = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
-      const [next, effects] = proceed({ ...state, offset: result.nextOffset })
-      return [next, [{ type: 'warn', message: lost }, ...effects]]
+      const message = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
+      return prepend({ type: 'warn', message }, proceed({ ...state, offset: result.nextOffset }))
     }
     case 'cut': {
       const message = `the end of ${nameOf(state)} was lost from offset ${result.cutAt} on; going on there`
