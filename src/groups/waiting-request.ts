@@ -49,8 +49,9 @@ export class WaitingRequest implements Due {
 
   onDue(): void {
     const reason = this.#awayBecause()?.message
-    if (reason !== undefined) this.answer({ type: 'timedOut', reason })
-    else if (this.#hold === undefined) this.answer({ type: 'timedOut' })
+    if (this.#hold === undefined)
+      this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
+    else if (reason !== undefined) this.answer(ownFailure('brokerUnreachable', reason, true))
     else if (this.#hold.isOver) this.answer(NOT_BEGUN)
     else {
       this.#hold.isOver = true
@@ -61,7 +62,7 @@ export class WaitingRequest implements Due {
 
   /**
    * It may not be answered that there is no message until it is released. It fails when that takes `graceMs` longer than it
-   * waits.
+   * waits, and as soon as its time is over while no broker can be reached.
    *
    * @param wait has it become due once more
    */

@@ -86,10 +86,10 @@ describe('waiting for brokers that do not answer', () => {
     expect(warning.message).to.match(/^no broker of cluster 127\.0\.0\.1:1 answers \(.*ECONNREFUSED.*trying again/)
   })
 
-  it('gives requests of a consumer group the reason when their time is over', async () => {
+  it('fails requests of a consumer group that has not begun, with the reason, when their time is over', async () => {
     castellan = await openCastellan({ brokers, log: { debug() {}, info() {}, warn() {}, error() {} } })
     const result = await castellan.groups.consume('billing', 'orders', 1_000)
-    expect(result.type).to.equal('timedOut')
-    expect(result).to.have.property('reason').that.contains('ECONNREFUSED')
+    expect(result).to.include({ type: 'failed', code: 'brokerUnreachable', retriable: true })
+    expect(result).to.have.property('message').that.contains('ECONNREFUSED')
   })
 })
