@@ -47,6 +47,19 @@ export interface ClusterChange {
  */
 export type Offset = number
 
+/** A place in a log. */
+export interface LogPosition {
+  readonly offset: Offset
+  /** An epoch of the leader in whose log all was that is before the offset. Absent or `undefined`: unknown. */
+  readonly leaderEpoch?: number | undefined
+}
+
+/** The position in an answer, or in anything else with these fields. */
+export const positionIn = ({ offset, leaderEpoch }: LogPosition): LogPosition => ({
+  offset,
+  ...(leaderEpoch !== undefined && { leaderEpoch })
+})
+
 /** A committed offset, and the metadata that was committed with it. */
 export interface OffsetAndMetadata {
   readonly offset: Offset

@@ -64,12 +64,13 @@ export interface FetchOffset extends Request<FetchOffsetResult> {
   readonly topicPartition: TopicPartition
   readonly offsetType: OffsetType
 }
+/** `leaderEpoch` of `latest` is that of the leader; otherwise that of the record at the offset. */
 export type FetchOffsetResult = {
   readonly operation: 'fetchOffset'
   readonly topicPartition: TopicPartition
   readonly offsetType: OffsetType
 } & (
-  | { readonly type: 'success'; readonly offset: Offset }
+  | { readonly type: 'success'; readonly offset: Offset; readonly leaderEpoch?: number | undefined }
   | { readonly type: 'unknownTopicOrPartition' }
   | TimedOut
   | Failure

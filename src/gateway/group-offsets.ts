@@ -4,6 +4,7 @@ import { acksIn, isOfAnother, markIn, withoutMark } from '../groups/incarnation-
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, RouterMessage } from '../operations.js'
+import { mapInPortions } from '../requests/portions.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import type { CommitOutcome, GroupOffset } from './gateway.js'
@@ -12,9 +13,6 @@ import { TimeLimit } from './time-limit.js'
 /** Pauses between attempts to commit for a partition that a coordinator does not know although it exists. */
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000
-
-/** Requests at a time: a large topic or many groups must not take the places of all waiting requests. */
-const ITEMS_AT_ONCE = 250
 
 /** `isVoid`: what is committed belongs to a former incarnation of the topic. */
 interface FoundOffset extends GroupOffset {
@@ -42,7 +40,7 @@ export class GroupOffsets {
     hasBegun: boolean
   ): Promise<readonly GroupOffset[] | undefined> {
     const numbers = partitions.map(({ partition }) => partition)
-    const offsets = await inPortions(numbers, partition => this.#readOne({ topic, partition }, topicId))
+    const offsets = await mapInPortions(numbers, partition => this.#readOne({ topic, partition }, topicId))
     const found = offsets.filter(offset => offset !== undefined)
     if (found.length < offsets.length) return undefined
     const beginsAtEarliest = hasBegun || found.some(({ committed, isVoid }) => committed !== undefined || isVoid)
@@ -55,7 +53,7 @@ export class GroupOffsets {
     topic: string,
     offsets: ReadonlyMap<number, OffsetAndMetadata>
   ): Promise<ReadonlyMap<number, CommitOutcome>> {
-    const outcomes = await inPortions([...offsets], async ([partition, offsetAndMetadata]) => {
+    const outcomes = await mapInPortions([...offsets], async ([partition, offsetAndMetadata]) => {
       const outcome = await this.#commitOne({ topic, partition }, offsetAndMetadata)
       return [partition, outcome] as const
     })
@@ -138,17 +136,4 @@ export function toError(result: Unanswered, what: string, timeoutMs: number): Ca
   return code === 'kafka' && errorCode !== undefined
     ? new KafkaError(errorCode, message, retriable)
     : new CastellanError(code, message, retriable)
-}
-
-/** Works on many items, a limited number of them at a time. */
-export async function inPortions<Item, Result>(
-  items: readonly Item[],
-  work: (item: Item) => Promise<Result>
-): Promise<Result[]> {
-  const results: Result[] = []
-  for (let start = 0; start < items.length; start += ITEMS_AT_ONCE) {
-    const portion = items.slice(start, start + ITEMS_AT_ONCE)
-    results.push(...(await Promise.all(portion.map(work))))
-  }
-  return results
 }

@@ -8,10 +8,11 @@ import type {
   ListGroupsResult
 } from '../operations/group-description.js'
 import type { RouterMessage } from '../operations.js'
+import { mapInPortions } from '../requests/portions.js'
 import { askRouter } from '../router/ask-router.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment } from '../wire/protocol/consumer-protocol.js'
 import type { GroupReader } from './gateway.js'
-import { inPortions, toError } from './group-offsets.js'
+import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'
 
 /** Brokers that come and go change who has to be asked. */
@@ -37,7 +38,7 @@ export class GroupReaders {
 
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
     const groupIds = groups === 'all' ? await this.#allGroups() : [...new Set(groups)]
-    const described = await inPortions(groupIds, async groupId => {
+    const described = await mapInPortions(groupIds, async groupId => {
       return [groupId, await this.#readersOf(groupId, groups === 'all')] as const
     })
     return new Map(described.filter(([, readers]) => readers.length > 0))

@@ -1,8 +1,9 @@
 import type { ActorRef } from '../actor/actor.js'
-import type { MonotonicClock, Offset } from '../model.js'
+import { type LogPosition, type MonotonicClock, type Offset, positionIn } from '../model.js'
 import type { RouterMessage } from '../operations.js'
+import { mapInPortions } from '../requests/portions.js'
 import { askRouter } from '../router/ask-router.js'
-import { inPortions, toError } from './group-offsets.js'
+import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'
 
 /** Finds where reading of partitions begins, by requests to the Router, all of them within one time limit. */
@@ -25,18 +26,19 @@ export class StartOffsets {
     partitions: readonly number[],
     from: 'earliest' | 'latest',
     known: ReadonlyMap<number, Offset>
-  ): Promise<ReadonlyMap<number, Offset>> {
-    const offsets = await inPortions(partitions, async partition => {
-      return [partition, known.get(partition) ?? (await this.#bound(topic, partition, from))] as const
+  ): Promise<ReadonlyMap<number, LogPosition>> {
+    const offsets = await mapInPortions(partitions, async partition => {
+      const offset = known.get(partition)
+      return [partition, offset === undefined ? await this.#bound(topic, partition, from) : { offset }] as const
     })
     return new Map(offsets)
   }
 
-  async #bound(topic: string, partition: number, offsetType: 'earliest' | 'latest'): Promise<Offset> {
+  async #bound(topic: string, partition: number, offsetType: 'earliest' | 'latest'): Promise<LogPosition> {
     const topicPartition = { topic, partition }
     const timeoutMs = this.#limit.remainingMs
     const result = await askRouter(this.#router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
-    if (result.type === 'success') return result.offset
+    if (result.type === 'success') return positionIn(result)
     const answer = result.type === 'unknownTopicOrPartition' ? ({ type: 'timedOut' } as const) : result
     throw toError(answer, `where ${topic}/${partition} begins`, this.#limit.timeoutMs)
   }

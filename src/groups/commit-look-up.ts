@@ -1,41 +1,13 @@
 import type { TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
+import { inPortions } from '../requests/portions.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions } from './partition-counts.js'
 
-/** Requests to the Router at a time, so that a large topic does not take the places of all waiting requests. */
-const AT_ONCE = 250
 const TIMEOUT_MS = 5_000
 
 /** Whether the group has a committed offset in any of some partitions. */
 export type Committed = 'some' | 'none' | 'unclear'
-
-/** Asks about every item, a limited number of them at a time, until `ask` says that it is enough. */
-export function inPortions<Item>(
-  items: readonly Item[],
-  ask: (item: Item, answered: (isEnough?: boolean) => void) => void,
-  onOver: () => void
-): void {
-  let next = 0
-  let open = 0
-  let isEnough = false
-  let isAsking = false
-  const askMore = (): void => {
-    if (isAsking) return
-    isAsking = true
-    while (!isEnough && open < AT_ONCE && next < items.length) {
-      open++
-      ask(items[next++]!, enough => {
-        open--
-        isEnough ||= enough === true
-        askMore()
-      })
-    }
-    isAsking = false
-    if (open === 0) onOver()
-  }
-  askMore()
-}
 
 /** @param leftMs how long the next answer is waited for; 0 or less: no more is asked */
 export function findCommitted(

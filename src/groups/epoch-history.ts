@@ -20,6 +20,11 @@ export class EpochHistory {
     this.#starts = leaderEpoch === undefined ? [] : [{ offset: 0, leaderEpoch }]
   }
 
+  /** No epoch is known. */
+  get isEmpty(): boolean {
+    return this.#starts.length === 0
+  }
+
   /** The epoch of the last record before the offset; `undefined`: not known. */
   before(offset: Offset): number | undefined {
     return this.#starts.findLast(start => start.offset < offset)?.leaderEpoch

@@ -1,5 +1,6 @@
-import type { Offset } from '../model.js'
-import { type Committed, findCommitted, inPortions } from './commit-look-up.js'
+import { type LogPosition, positionIn } from '../model.js'
+import { inPortions } from '../requests/portions.js'
+import { type Committed, findCommitted } from './commit-look-up.js'
 import type { GroupHands } from './hands.js'
 import type { GroupStarts, TopicEnds } from './start-messages.js'
 
@@ -59,8 +60,8 @@ export function decideStarts(
         }
       }
       findCommitted(hands, partitions, onCommitted, leftMs)
-      const found = (offsets: ReadonlyMap<number, Offset> | undefined): void => {
-        if (offsets) ends.set(first.topic, { topicId: first.topicId, offsets })
+      const found = (ofTopic: ReadonlyMap<number, LogPosition> | undefined): void => {
+        if (ofTopic) ends.set(first.topic, { topicId: first.topicId, ends: ofTopic })
         else undecided.add(first.topic)
         answered()
       }
@@ -74,9 +75,9 @@ function findEnds(
   hands: GroupHands,
   { topic, partitions, leaderless }: FirstAssigned,
   leftMs: () => number,
-  onFound: (ends: ReadonlyMap<number, Offset> | undefined) => void
+  onFound: (ends: ReadonlyMap<number, LogPosition> | undefined) => void
 ): void {
-  const ends = new Map<number, Offset>()
+  const ends = new Map<number, LogPosition>()
   let isRefused = false
   inPortions(
     partitions.filter(partition => !leaderless.has(partition)),
@@ -87,7 +88,7 @@ function findEnds(
         return
       }
       hands.ask('fetchOffset', { topicPartition: { topic, partition }, offsetType: 'latest', timeoutMs }, result => {
-        if (result.type === 'success') ends.set(partition, result.offset)
+        if (result.type === 'success') ends.set(partition, positionIn(result))
         else if (result.type === 'failed') isRefused = true
         answered()
       })

@@ -1,4 +1,4 @@
-import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPartitionKey } from '../model.js'
 import type { Failure, FetchDataResult } from '../operations.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
@@ -234,13 +234,13 @@ export class LogReader implements BatchHolder {
           break
         case 'recreated':
           this.#say('the topic was created anew; the group reads it from its beginning', recovery.offset)
-          this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
+          this.#options.onStartOver({ ...positionIn(recovery), metadata: '' })
           this.#ready()
           break
         case 'lost':
           this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
           this.#options.hands.metrics.count('groups', 'truncated_logs')
-          this.#options.onStartOver({ offset: recovery.offset, metadata: '' })
+          this.#options.onStartOver({ ...positionIn(recovery), metadata: '' })
           this.#ready()
           break
         case 'notYet':

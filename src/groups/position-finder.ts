@@ -1,4 +1,11 @@
-import { lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import {
+  type LogPosition,
+  lifeOfTopic,
+  type Offset,
+  positionIn,
+  type TopicPartition,
+  topicPartitionKey
+} from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, OffsetType } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'
@@ -26,9 +33,9 @@ export type Recovery =
   /** Records up to `offset` were deleted. */
   | { readonly type: 'deleted'; readonly offset: Offset }
   /** The topic was created anew, and its log begins at `offset`. The group has read nothing of it. */
-  | { readonly type: 'recreated'; readonly offset: Offset }
+  | ({ readonly type: 'recreated' } & LogPosition)
   /** The end of the log was lost; it ends at `offset` now. */
-  | { readonly type: 'lost'; readonly offset: Offset }
+  | ({ readonly type: 'lost' } & LogPosition)
   /** The group has committed an offset beyond the end, which is at `offset`, and begins there. */
   | { readonly type: 'notYet'; readonly offset: Offset }
   /** It is inside again. */
@@ -74,7 +81,7 @@ export class PositionFinder {
   #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void, onMissing: () => void): void {
     const { hands, topicPartition } = this.#options
     const request = { groupId: hands.groupId, topicPartition, ...AS_STORED }
-    const begin = (offset: Offset): void => onFound({ offset, metadata: '' }, true)
+    const begin = (position: LogPosition): void => onFound({ ...position, metadata: '' }, true)
     hands.ask('fetchConsumerOffset', request, result => {
       if (isForbidden(result)) this.#options.onRefused(result)
       if (result.type === 'notFound') this.#findNewStart(begin, onMissing)
@@ -99,7 +106,7 @@ export class PositionFinder {
   }
 
   /** The committed offset belongs to a former incarnation of the topic. */
-  #beginAnew(offset: Offset, begin: (offset: Offset) => void, onMissing: () => void): void {
+  #beginAnew(offset: Offset, begin: (position: LogPosition) => void, onMissing: () => void): void {
     const { hands, topicPartition, onEarliest } = this.#options
     const partition = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     hands.log.warn({ partition, committed: offset }, CREATED_ANEW)
@@ -108,18 +115,18 @@ export class PositionFinder {
   }
 
   /** Where the group has no committed offset. */
-  #findNewStart(begin: (offset: Offset) => void, onMissing: () => void): void {
+  #findNewStart(begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => {
       if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
       else if (start === 'earliest' || this.#isInAnother(start)) {
         this.#options.onEarliest()
         this.#bound('earliest', begin, onMissing)
-      } else begin(start.offset)
+      } else begin(positionIn(start))
     })
   }
 
   /** While the end was asked for, requests may have been answered, and records written that the group is to be offered. */
-  #beginAtEnd(end: Offset, begin: (offset: Offset) => void, onMissing: () => void): void {
+  #beginAtEnd(end: LogPosition, begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => (start === 'latest' ? begin(end) : this.#findNewStart(begin, onMissing)))
   }
 
@@ -134,17 +141,18 @@ export class PositionFinder {
       this.#topicId = topicId ?? this.#topicId
       if (life === 'same') this.#recoverInLog(position, hasRead, onFound)
       else if (life === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
-      else this.#bound('earliest', offset => onFound({ type: 'recreated', offset }))
+      else this.#bound('earliest', earliest => onFound({ type: 'recreated', ...earliest }))
     })
   }
 
   #recoverInLog(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#bound('earliest', earliest => {
-      if (position < earliest) onFound({ type: 'deleted', offset: earliest })
+      if (position < earliest.offset) onFound({ type: 'deleted', offset: earliest.offset })
       else {
         this.#bound('latest', latest => {
-          if (position <= latest) onFound({ type: 'inRange' })
-          else onFound({ type: hasRead ? 'lost' : 'notYet', offset: latest })
+          if (position <= latest.offset) onFound({ type: 'inRange' })
+          else if (hasRead) onFound({ type: 'lost', ...latest })
+          else onFound({ type: 'notYet', offset: latest.offset })
         })
       }
     })
@@ -164,14 +172,14 @@ export class PositionFinder {
   }
 
   /** @param onMissing called when the partition does not exist; without it, the partition is looked for again */
-  #bound(offsetType: OffsetType, onOffset: (offset: Offset) => void, onMissing?: () => void): void {
+  #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing?: () => void): void {
     const { hands, topicPartition } = this.#options
     hands.ask('fetchOffset', { topicPartition, offsetType }, result => {
-      if (result.type === 'success') onOffset(result.offset)
+      if (result.type === 'success') onFound(positionIn(result))
       else {
         if (isForbidden(result)) this.#options.onRefused(result)
         if (result.type === 'unknownTopicOrPartition' && onMissing) onMissing()
-        else this.#afterPause(result.type, () => this.#bound(offsetType, onOffset, onMissing))
+        else this.#afterPause(result.type, () => this.#bound(offsetType, onFound, onMissing))
       }
     })
   }

@@ -1,11 +1,12 @@
-import type { Offset, TopicPartition } from '../model.js'
+import type { LogPosition, Offset, TopicPartition } from '../model.js'
 
 /**
  * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
  * Members of other clients ignore it, and write something else or nothing there.
  *
  *   subscription   {"castellan":1,"begun":[0,2]}                                     indexes of topics
- *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]]]]}
+ *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]],[4,null]]]}
+ *                  the last list are the leader epochs of these ends; null: not known
  */
 const FORMAT = 1
 const MARK = Buffer.from(`{"castellan":${FORMAT},`)
@@ -18,7 +19,7 @@ export interface TopicEnds {
   /** The incarnation of the topic; `undefined`: brokers do not tell. */
   readonly topicId: string | undefined
   /** By partition. One that is missing begins at its earliest record. */
-  readonly offsets: ReadonlyMap<number, Offset>
+  readonly ends: ReadonlyMap<number, LogPosition>
 }
 
 /**
@@ -46,15 +47,18 @@ export function decodeBegun(userData: Buffer, topics: readonly string[]): readon
 
 /** For one member: of the ends, those of its partitions. */
 export function encodeStarts({ undecided, ends }: GroupStarts, partitions: readonly TopicPartition[]): Buffer {
-  const ofMember = new Map<string, [partition: number, offset: Offset][]>()
+  const ofMember = new Map<string, { offsets: [partition: number, offset: Offset][]; epochs: (number | null)[] }>()
   for (const { topic, partition } of partitions) {
-    const offset = ends.get(topic)?.offsets.get(partition)
-    if (offset === undefined) continue
-    const ofTopic = ofMember.get(topic)
-    if (ofTopic) ofTopic.push([partition, offset])
-    else ofMember.set(topic, [[partition, offset]])
+    const end = ends.get(topic)?.ends.get(partition)
+    if (end === undefined) continue
+    const ofTopic = ofMember.get(topic) ?? { offsets: [], epochs: [] }
+    ofMember.set(topic, ofTopic)
+    ofTopic.offsets.push([partition, end.offset])
+    ofTopic.epochs.push(end.leaderEpoch ?? null)
   }
-  const told = Array.from(ofMember, ([topic, offsets]) => [topic, ends.get(topic)!.topicId ?? null, offsets])
+  const told = Array.from(ofMember, ([topic, { offsets, epochs }]) => {
+    return [topic, ends.get(topic)!.topicId ?? null, offsets, epochs]
+  })
   return encode({ undecided: [...undecided], ends: told })
 }
 
@@ -68,10 +72,10 @@ export function decodeStarts(userData: Buffer): GroupStarts | undefined {
   const found = decode(userData, MAX_ASSIGNMENT_BYTES)
   if (!found) return undefined
   const ends = new Map<string, TopicEnds>()
-  for (const [topic, topicId, offsets] of listOf(found['ends']).map(listOf)) {
-    const known = listOf(offsets).map(listOf).filter(isOffsetOfPartition)
+  for (const [topic, topicId, offsets, epochs] of listOf(found['ends']).map(listOf)) {
     if (typeof topic !== 'string') continue
-    ends.set(topic, { topicId: typeof topicId === 'string' ? topicId : undefined, offsets: new Map(known) })
+    const ofTopic = endsIn(listOf(offsets), listOf(epochs))
+    ends.set(topic, { topicId: typeof topicId === 'string' ? topicId : undefined, ends: ofTopic })
   }
   return { undecided: new Set(listOf(found['undecided']) as string[]), ends }
 }
@@ -89,5 +93,15 @@ function decode(userData: Buffer, maxBytes: number): Record<string, unknown> | u
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-const isOffsetOfPartition = (pair: readonly unknown[]): pair is [number, Offset] =>
-  pair.length === 2 && pair.every(value => Number.isSafeInteger(value) && (value as number) >= 0)
+function endsIn(offsets: readonly unknown[], epochs: readonly unknown[]): ReadonlyMap<number, LogPosition> {
+  const ends = new Map<number, LogPosition>()
+  for (const [at, pair] of offsets.map(listOf).entries()) {
+    const [partition, offset] = pair
+    const leaderEpoch = epochs[at]
+    if (pair.length !== 2 || !isCount(partition) || !isCount(offset)) continue
+    ends.set(partition, { offset, ...(isCount(leaderEpoch) && { leaderEpoch }) })
+  }
+  return ends
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { LogPosition } from '../model.js'
 import type { CommitLookUp } from './commit-look-up.js'
 import type { TopicEnds } from './start-messages.js'
 
@@ -7,7 +7,7 @@ export type Start =
   | 'latest'
   | 'earliest'
   /** `topicId`: the incarnation of the topic in whose log the offset is; another one is read from its earliest record. */
-  | { readonly offset: Offset; readonly topicId: string | undefined }
+  | (LogPosition & { readonly topicId: string | undefined })
 
 /** Calls back once it is known. It may be asked again, and then say something else. */
 export type FindStart = (onStart: (start: Start) => void) => void
@@ -85,8 +85,8 @@ export class TopicStart {
     const byLeader = this.#byLeader
     if (this.#setting === 'earliest' || byLeader === 'earliest' || this.#wasMissing) onStart('earliest')
     else if (byLeader) {
-      const offset = byLeader.offsets.get(partition)
-      onStart(offset === undefined ? 'earliest' : { offset, topicId: byLeader.topicId })
+      const end = byLeader.ends.get(partition)
+      onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })
     } else if (this.isFixed) onStart('earliest')
     else this.#lookUp.hasCommitted(has => onStart(has || this.isFixed ? 'earliest' : 'latest'))
   }

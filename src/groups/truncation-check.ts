@@ -1,12 +1,10 @@
 import type { Offset, TopicPartition } from '../model.js'
 import type { FetchDataResult } from '../operations.js'
 import type { GroupHands } from './hands.js'
+import { checkLog } from './log-check.js'
 import type { OffsetTracker } from './offset-tracker.js'
-import { partitionNow } from './partition-now.js'
 import type { PositionFinder } from './position-finder.js'
 import { UnknownPartition } from './unknown-partition.js'
-
-const TIMEOUT_MS = 10_000
 
 export interface TruncationCheckOptions {
   readonly topicPartition: TopicPartition
@@ -64,7 +62,7 @@ export class TruncationCheck {
     }
     const leaderEpoch = result.type === 'success' || result.type === 'noMessages' ? result.leaderEpoch : undefined
     if (leaderEpoch === undefined || leaderEpoch === this.#checkedIn) onDone(true)
-    else if (this.#isImpossible || this.#epochToCheck(tracker) === undefined) {
+    else if (this.#isImpossible || tracker.epochs.before(this.#topOf(tracker)) === undefined) {
       this.#checkedIn = leaderEpoch
       onDone(true)
     } else this.#check(tracker, () => onDone(false))
@@ -72,68 +70,45 @@ export class TruncationCheck {
 
   /** @param onDone `wasCut`: everything else that was read before is not to be used */
   #check(tracker: OffsetTracker, onDone: (wasCut: boolean) => void): void {
-    const { hands, topicPartition, retryBackoffMs } = this.#options
-    const leaderEpoch = this.#epochToCheck(tracker)
+    const { hands, topicPartition, finder, retryBackoffMs, onCut } = this.#options
     const beginning = this.#beginnings
-    if (leaderEpoch === undefined || this.#isImpossible) {
+    if (this.#isImpossible) {
       onDone(false)
       return
     }
-    const again = (pauseMs: number): void => {
-      hands.after(pauseMs, () => this.#check(tracker, onDone))
-    }
-    hands.ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: TIMEOUT_MS }, result => {
+    const read = { topicPartition, topicId: finder.topicId, epochs: tracker.epochs, end: this.#topOf(tracker) }
+    checkLog(hands, read, now => {
       if (beginning !== this.#beginnings) {
         onDone(true)
         return
       }
-      switch (result.type) {
-        case 'success': {
-          const cut = tracker.epochs.partsAt(result)
-          if (cut < this.#topOf(tracker)) {
-            this.#confirm(cut, { leaderEpoch, currentLeaderEpoch: result.currentLeaderEpoch }, onDone, again)
-            break
-          }
-          this.#checkedIn = result.currentLeaderEpoch
+      switch (now.type) {
+        case 'kept':
+          this.#checkedIn = now.currentLeaderEpoch
           onDone(false)
+          break
+        case 'cut': {
+          const { offset, leaderEpoch, currentLeaderEpoch } = now
+          this.#checkedIn = currentLeaderEpoch
+          onCut(offset, { leaderEpoch, currentLeaderEpoch })
+          onDone(true)
           break
         }
-        case 'notFound':
-          this.#checkedIn = result.currentLeaderEpoch
+        case 'unclear': {
+          const pauseMs = now.cause === 'failed' ? retryBackoffMs : this.#unknown.pauseMs(now.cause)
+          hands.after(pauseMs, () => this.#check(tracker, onDone))
+          break
+        }
+        case 'impossible':
+          this.#isImpossible = read.epochs.before(read.end) !== undefined
           onDone(false)
           break
-        case 'failed':
-          if (result.retriable) again(retryBackoffMs)
-          else {
-            this.#isImpossible = true
-            onDone(false)
-          }
-          break
-        default:
-          again(this.#unknown.pauseMs(result.type))
+        case 'another':
+          onDone(false)
       }
     })
   }
 
-  /** In a topic that was created anew the epochs of the former one mean nothing: the read itself finds that out. */
-  #confirm(
-    cut: Offset,
-    epochs: { readonly leaderEpoch: number; readonly currentLeaderEpoch: number },
-    onDone: (wasCut: boolean) => void,
-    again: (pauseMs: number) => void
-  ): void {
-    const { hands, topicPartition, finder, retryBackoffMs, onCut } = this.#options
-    const beginning = this.#beginnings
-    partitionNow(hands, topicPartition, finder.topicId, now => {
-      if (beginning !== this.#beginnings) onDone(true)
-      else if (now === 'unclear') again(retryBackoffMs)
-      else if (now === 'same') {
-        this.#checkedIn = epochs.currentLeaderEpoch
-        onCut(cut, epochs)
-        onDone(true)
-      } else onDone(false)
-    })
-  }
   /**
    * Behind the last record that is known: what is acknowledged may lie behind the next one to read. Where it begins behind it,
    * the offset was set beyond the end of the log, and says nothing.
@@ -141,9 +116,5 @@ export class TruncationCheck {
   #topOf(tracker: OffsetTracker): Offset {
     const position = this.#options.position()
     return tracker.offset > position ? position : Math.max(position, tracker.ackedEnd)
-  }
-
-  #epochToCheck(tracker: OffsetTracker): number | undefined {
-    return tracker.epochs.before(this.#topOf(tracker))
   }
 }

@@ -18,6 +18,7 @@ import { RequestQueue } from './request-queue.js'
 import { settlePartitions } from './settle-partitions.js'
 
 const NO_OFFSET = -1
+const NO_EPOCH = -1
 /** A time of the protocol has 64 bits, enough for producers that write nanoseconds. */
 const LAST_TIMESTAMP = 2 ** 62
 
@@ -87,12 +88,14 @@ export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, Lis
     return stillOpen(this.#queue.drain())
   }
 
-  #process(key: string, { timestamp, waiters }: Wanted, { errorCode, offset }: PartitionAnswer): readonly Returned[] {
+  #process(key: string, { timestamp, waiters }: Wanted, answer: PartitionAnswer): readonly Returned[] {
+    const { errorCode, offset, leaderEpoch = NO_EPOCH } = answer
     const action = partitionAction(errorCode)
     switch (action) {
       case 'success':
       case 'corrupt': // Castle takes code 2 with a value as a success
-        if (offset !== undefined && offset >= 0) replyAll(waiters, { type: 'success', offset })
+        if (offset !== undefined && offset >= 0)
+          replyAll(waiters, { type: 'success', offset, ...(leaderEpoch > NO_EPOCH && { leaderEpoch }) })
         else if (offset === NO_OFFSET && timestamp >= 0) this.#askForLatest(key, waiters)
         else if (errorCode !== errorCodes.NONE) return returned('retryLater', waiters)
         else replyAll(waiters, oddOffset(offset))

@@ -1,15 +1,17 @@
 import type { ActorRef } from '../actor/actor.js'
 import { EpochHistory } from '../groups/epoch-history.js'
+import type { GroupHands } from '../groups/hands.js'
+import { checkLog, type LogNow } from '../groups/log-check.js'
 import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
-import type { FetchData, FetchDataResult, FetchEpochEndResult, RouterMessage } from '../operations.js'
-import { askRouter } from '../router/ask-router.js'
-
-const TIMEOUT_MS = 10_000
+import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 
 /** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */
 export type LogCut = { readonly type: 'cut'; readonly cutAt: Offset }
 
-type Read = Omit<FetchData, 'type' | 'topicPartition' | 'requester'>
+interface Read extends Omit<FetchData, 'type' | 'topicPartition' | 'requester'> {
+  /** An epoch of the leader in whose log the position was found; used for the first read of a topic. Absent: not known. */
+  readonly foundIn?: number | undefined
+}
 
 /**
  * Reads a partition, and notices when its log loses its end (KIP-320): when another leader epoch answers than before, the
@@ -27,16 +29,20 @@ export class CheckedReads {
     this.#topicPartition = topicPartition
   }
 
-  read(request: Read, onResult: (result: FetchDataResult | LogCut) => void): void {
+  read({ foundIn, ...request }: Read, onResult: (result: FetchDataResult | LogCut) => void): void {
     if (request.topicId !== this.#topicId) this.#beginAnew(request.topicId)
-    const requester = {
-      reply: (result: FetchDataResult): void => {
-        if (this.#isSure(request.offset, result)) onResult(this.#noted(result))
-        else void this.#check(request, result).then(onResult)
-      }
+    if (foundIn !== undefined && this.#checkedIn === undefined && this.#history.isEmpty) {
+      this.#history.begin(foundIn)
+      this.#checkedIn = foundIn
     }
-    this.#router.tell({ type: 'fetchData', topicPartition: this.#topicPartition, ...request, requester })
+    this.#ask('fetchData', { topicPartition: this.#topicPartition, ...request }, result => {
+      if (this.#isSure(request.offset, result)) onResult(this.#noted(result))
+      else this.#check(request, result, onResult)
+    })
   }
+
+  readonly #ask: GroupHands['ask'] = (kind, request, reply) =>
+    this.#router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
 
   #beginAnew(topicId: string | undefined): void {
     if (lifeOfTopic(this.#topicId, topicId) !== 'same') {
@@ -61,31 +67,16 @@ export class CheckedReads {
     return result
   }
 
-  async #check({ offset }: Read, result: FetchDataResult): Promise<FetchDataResult | LogCut> {
+  #check({ offset }: Read, result: FetchDataResult, onResult: (result: FetchDataResult | LogCut) => void): void {
     const topicPartition = this.#topicPartition
-    const leaderEpoch = this.#history.before(offset)!
-    const end = await new Promise<FetchEpochEndResult>(reply => {
-      const requester = { reply }
-      this.#router.tell({ type: 'fetchEpochEnd', topicPartition, leaderEpoch, timeoutMs: TIMEOUT_MS, requester })
+    const read = { topicPartition, topicId: this.#topicId, epochs: this.#history, end: offset }
+    checkLog({ ask: this.#ask }, read, (now: LogNow) => {
+      if (now.type === 'unclear') onResult({ operation: 'fetchData', topicPartition, offset, type: 'timedOut' })
+      else if (now.type === 'cut') {
+        this.#history.cutAt(now.offset)
+        this.#checkedIn = undefined
+        onResult({ type: 'cut', cutAt: now.offset })
+      } else onResult(this.#noted(result))
     })
-    if (isPassing(end)) return { operation: 'fetchData', topicPartition, offset, type: 'timedOut' }
-    const cutAt = end.type === 'success' ? this.#history.partsAt(end) : offset
-    if (cutAt >= offset || !(await this.#isSameTopic())) return this.#noted(result)
-    this.#history.cutAt(cutAt)
-    this.#checkedIn = undefined
-    return { type: 'cut', cutAt }
-  }
-
-  /** In a topic that was created anew the epochs of the former one mean nothing. */
-  async #isSameTopic(): Promise<boolean> {
-    const { topic } = this.#topicPartition
-    const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
-    const result = await askRouter(this.#router, request)
-    return result.type === 'success' && lifeOfTopic(this.#topicId, result.topics.get(topic)?.topicId) === 'same'
   }
 }
-
-const isPassing = (result: FetchEpochEndResult): boolean =>
-  result.type === 'timedOut' ||
-  result.type === 'unknownTopicOrPartition' ||
-  (result.type === 'failed' && result.retriable)

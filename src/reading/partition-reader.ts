@@ -29,7 +29,12 @@ type Message =
 type Effect =
   | { readonly type: 'askOffset'; readonly offsetType: OffsetType }
   /** `topicId`: the topic in whose log the offset is. */
-  | { readonly type: 'askData'; readonly offset: Offset; readonly topicId: string | undefined }
+  | {
+      readonly type: 'askData'
+      readonly offset: Offset
+      readonly topicId: string | undefined
+      readonly foundIn?: number
+    }
   | { readonly type: 'askTopic' }
   /** Records before `end` only. */
   | { readonly type: 'write'; readonly batch: RecordBatch; readonly end: Offset }
@@ -57,19 +62,25 @@ export interface ReaderPlan {
 interface State {
   readonly plan: ReaderPlan
   readonly failures: number
-  /** End of the log when reading began; unknown until asked; infinite when following. */
+  /** End of the log when reading began; unknown until asked. */
   readonly end: Offset | undefined
+  /** The leader epoch in which that was the end; unknown where brokers do not tell. */
+  readonly endEpoch: number | undefined
   readonly earliest: Offset | undefined
   /** Next offset to read; unknown until asked. */
   readonly offset: Offset | undefined
+  /** A leader epoch in which the offset was in the log when reading began; `undefined`: not known. */
+  readonly foundIn: number | undefined
 }
 
 export const initialState = (plan: ReaderPlan): State => ({
   plan,
   failures: 0,
   end: undefined,
+  endEpoch: undefined,
   earliest: undefined,
-  offset: undefined
+  offset: undefined,
+  foundIn: undefined
 })
 
 /** Decides what a reader does next. Pure. */
@@ -91,28 +102,29 @@ export function transition(state: State, message: Message): Step<State, Effect> 
 
 /** Asks for whatever is not known yet: the end of the log, its beginning, where to start; then for records. */
 function proceed(state: State): Step<State, Effect> {
-  const { end, earliest, offset, plan } = state
+  const { end, endEpoch, earliest, offset, foundIn, plan } = state
   if (end === undefined) return [state, [{ type: 'askOffset', offsetType: 'latest' }]]
   if (typeof plan.start === 'object' && 'last' in plan.start && earliest === undefined) {
     return [state, [{ type: 'askOffset', offsetType: 'earliest' }]]
   }
   if (offset === undefined) {
     const { start } = plan
-    if (start === 'latest') return proceed({ ...state, offset: end })
+    if (start === 'latest') return proceed({ ...state, offset: end, foundIn: endEpoch })
     if (start === 'earliest' || 'timestampMs' in start) return [state, [{ type: 'askOffset', offsetType: start }]]
-    return proceed({ ...state, offset: 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0) })
+    const first = 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0)
+    return proceed({ ...state, offset: first, foundIn: first <= end ? endEpoch : undefined })
   }
   if (!plan.follow && offset >= end) return finish(state)
-  return [state, [{ type: 'askData', offset, topicId: plan.topicId }]]
+  return [state, [{ type: 'askData', offset, topicId: plan.topicId, ...(foundIn !== undefined && { foundIn }) }]]
 }
 
 function onOffset(state: State, result: FetchOffsetResult): Step<State, Effect> {
   if (result.type !== 'success') return onTrouble(state, result)
   const known = { ...state, failures: 0 }
-  if (result.offsetType === 'latest') return proceed({ ...known, end: result.offset })
+  if (result.offsetType === 'latest') return proceed({ ...known, end: result.offset, endEpoch: result.leaderEpoch })
   if (typeof state.plan.start === 'object' && 'last' in state.plan.start)
     return proceed({ ...known, earliest: result.offset })
-  return proceed({ ...known, offset: result.offset })
+  return proceed({ ...known, offset: result.offset, foundIn: result.leaderEpoch })
 }
 
 function onData(state: State, result: FetchDataResult | LogCut): Step<State, Effect> {
@@ -272,8 +284,8 @@ export function readPartition(
           break
         }
         case 'askData': {
-          const { offset, topicId } = effect
-          reads.read({ offset, topicId, timeoutMs }, result => self.tell({ type: 'data', result }))
+          const { offset, topicId, foundIn } = effect
+          reads.read({ offset, topicId, foundIn, timeoutMs }, result => self.tell({ type: 'data', result }))
           break
         }
         case 'askTopic': {

@@ -1,5 +1,5 @@
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { type KafkaRecord, lifeOfTopic, type Offset, type RecordBatch } from '../model.js'
+import { type KafkaRecord, type LogPosition, lifeOfTopic, type Offset, type RecordBatch } from '../model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,
@@ -56,7 +56,7 @@ interface FollowerOptions {
   readonly topic: string
   /** The topic in whose log the positions are; `undefined`: brokers do not tell. */
   readonly topicId: string | undefined
-  readonly positions: ReadonlyMap<number, Offset>
+  readonly positions: ReadonlyMap<number, LogPosition>
   readonly sink: FollowSink
 }
 
@@ -70,6 +70,8 @@ class TopicFollower {
   readonly #positions: Map<number, Offset>
   /** By partition: the topic in whose log its position is. */
   readonly #topicIds: Map<number, string | undefined>
+  /** By partition: a leader epoch in which the position was in the log when reading began. */
+  readonly #foundIn = new Map<number, number | undefined>()
   readonly #reads = new Map<number, CheckedReads>()
   /** Partitions that wait for room in the sink. */
   readonly #paused = new Set<number>()
@@ -79,7 +81,11 @@ class TopicFollower {
   constructor(options: FollowerOptions, self: () => ActorRef<Message>) {
     this.#options = options
     this.#self = self
-    this.#positions = new Map(options.positions)
+    this.#positions = new Map()
+    for (const [partition, { offset, leaderEpoch }] of options.positions) {
+      this.#positions.set(partition, offset)
+      this.#foundIn.set(partition, leaderEpoch)
+    }
     this.#topicIds = new Map([...options.positions.keys()].map(partition => [partition, options.topicId]))
   }
 
@@ -131,6 +137,7 @@ class TopicFollower {
     const request = {
       offset: this.#positions.get(partition)!,
       topicId: this.#topicIds.get(partition),
+      foundIn: this.#foundIn.get(partition),
       maxWaitMs: MAX_WAIT_MS,
       isWanted: () => !this.#isOver,
       timeoutMs: TIMEOUT_MS
@@ -219,6 +226,7 @@ class TopicFollower {
     this.#topicIds.set(partition, topicId)
     if (life === 'another') {
       this.#positions.set(partition, 0)
+      this.#foundIn.delete(partition)
       this.#options.sink.warn(`${this.#nameOf(partition)} was created anew, and is read from its beginning`)
     }
     this.#askBound(partition, 'earliest')
@@ -243,6 +251,7 @@ class TopicFollower {
         `the log of ${this.#nameOf(partition)} ends at ${result.offset}, before ${position}, and is read from its end`
       )
       this.#positions.set(partition, result.offset)
+      this.#foundIn.set(partition, result.leaderEpoch)
       this.#goOn(partition)
     } else this.#goOnAfter(partition, RETRY_DELAY_MS)
   }

@@ -11,7 +11,7 @@ import { initProducerIdV1 } from './protocol/init-producer-id.js'
 import { joinGroupV5 } from './protocol/join-group.js'
 import { leaveGroupV3 } from './protocol/leave-group.js'
 import { listGroupsV4 } from './protocol/list-groups.js'
-import { listOffsetsV3 } from './protocol/list-offsets.js'
+import { listOffsetsV4 } from './protocol/list-offsets.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { offsetCommitV7 } from './protocol/offset-commit.js'
 import { offsetFetchV5 } from './protocol/offset-fetch.js'
@@ -24,7 +24,7 @@ export const apis = {
   metadata: metadataV12,
   produce: produceV7,
   fetch: fetchV13,
-  listOffsets: listOffsetsV3,
+  listOffsets: listOffsetsV4,
   offsetForLeaderEpoch: offsetForLeaderEpochV3,
   findCoordinator: findCoordinatorV2,
   offsetCommit: offsetCommitV7,

@@ -128,6 +128,8 @@ export interface ListOffsetsResponse {
     readonly timestampMs: number
     /** -1: no such offset (asked by timestamp, nothing that late); `undefined`: beyond 2^53. */
     readonly offset: Offset | undefined
+    /** Of the leader at the end of the log, else of the record that was found. -1: not known; absent: the broker does not tell. */
+    readonly leaderEpoch?: number
   }[]
 }
 

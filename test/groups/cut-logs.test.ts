@@ -4,6 +4,7 @@ import { EpochHistory } from '../../src/groups/epoch-history.js'
 import { HeldBatches } from '../../src/groups/held-batches.js'
 import type { TrackedPosition } from '../../src/groups/offset-tracker.js'
 import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
+import type { Start } from '../../src/groups/topic-start.js'
 import { GroupWorld, run } from './group-world.js'
 
 const ACK_TIMEOUT_MS = 500
@@ -15,7 +16,7 @@ class CutLog {
   readonly warnings: object[] = []
   consumer!: PartitionConsumer
   position: TrackedPosition | undefined
-  startOf: 'latest' | 'earliest' = 'earliest'
+  startOf: Start = 'earliest'
 
   constructor(count: number) {
     this.world = new GroupWorld()
@@ -213,6 +214,28 @@ describe('a group whose log was cut', () => {
       log.start(log.position)
       expect(log.process(80)).to.deep.equal(run(60, 80))
     }
+  })
+
+  it('commits the epoch of its start at the end of the log at once, before anything is read', () => {
+    const log = new CutLog(100)
+    log.startOf = 'latest'
+    log.start()
+    expect(log.position).to.deep.equal({ offset: 100, metadata: '', leaderEpoch: 0 })
+    // A read waits at the end when the log is cut.
+    expect(log.next()).to.equal(undefined)
+    log.cut(60, 80)
+    expect(log.process(80)).to.deep.equal(run(60, 80))
+    expect(log.truncations).to.equal(1)
+  })
+
+  it('that the leader has found the end of for a member goes on where the logs part', () => {
+    const log = new CutLog(100)
+    log.world.cut(60)
+    log.world.write(...run(60, 80))
+    log.startOf = { offset: 100, leaderEpoch: 0, topicId: undefined }
+    log.start()
+    expect(log.process(80)).to.deep.equal(run(60, 80))
+    expect(log.truncations).to.equal(1)
   })
 
   it('goes on in the log of an election that has lost nothing', () => {

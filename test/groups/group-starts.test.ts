@@ -48,7 +48,7 @@ function decide(
 describe('where members begin, as their leader decides', () => {
   it('a topic that nobody has begun to read is read from its end', () => {
     const starts = decide(new GroupWorld(run(0, 7)), [[], []])
-    expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: undefined, offsets: new Map([[0, 7]]) })
+    expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: undefined, ends: new Map([[0, { offset: 7 }]]) })
   })
 
   it('a topic that any member has begun to read is read from its beginning where nothing is committed', () => {
@@ -86,7 +86,7 @@ describe('where members begin, as their leader decides', () => {
     let starts: GroupStarts | undefined
     decideStarts(world, [topicOf('a', 19_999), topicOf('b', 2), topicOf('c', 1)], decided => (starts = decided))
     world.settle()
-    expect(starts!.ends.get('a')!.offsets.size).to.equal(19_999)
+    expect(starts!.ends.get('a')!.ends.size).to.equal(19_999)
     expect([...starts!.undecided]).to.deep.equal(['b', 'c'])
   })
 
@@ -102,7 +102,7 @@ describe('where members begin, as their leader decides', () => {
       result: { type: 'success', topics: new Map([['orders', found]]) }
     })
     const starts = decide(world, [[]])
-    expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: 'a', offsets: new Map([[1, 7]]) })
+    expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: 'a', ends: new Map([[1, { offset: 7 }]]) })
     const asked = world.asked.filter(({ kind }) => kind === 'fetchOffset')
     expect(asked.map(({ request }) => request['topicPartition'])).to.deep.equal([{ topic: 'orders', partition: 1 }])
   })
@@ -140,14 +140,14 @@ describe('the decision where a group begins, when nothing is told about a topic'
     const topics = [topicOf('bad', 2), topicOf('good', 1), topicOf('worse', 1)]
     const { starts, afterMs } = decideWithout('fetchOffset', ['bad', 'worse'], topics)
     expect(afterMs).to.equal(1_500)
-    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, offsets: new Map([[0, 7]]) })
-    expect(decisionOn(starts, 'bad')).to.deep.equal({ topicId: undefined, offsets: new Map() })
+    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, ends: new Map([[0, { offset: 7 }]]) })
+    expect(decisionOn(starts, 'bad')).to.deep.equal({ topicId: undefined, ends: new Map() })
   })
 
   it('leaves the topic to each member when it is not known whether the group has committed there', () => {
     const { starts, afterMs } = decideWithout('fetchConsumerOffset', ['bad'], [topicOf('bad', 2), topicOf('good', 1)])
     expect([afterMs, [...starts.undecided]]).to.deep.equal([1_500, ['bad']])
-    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, offsets: new Map([[0, 7]]) })
+    expect(decisionOn(starts, 'good')).to.deep.equal({ topicId: undefined, ends: new Map([[0, { offset: 7 }]]) })
   })
 
   for (const kind of ['fetchConsumerOffset', 'fetchOffset'] as const) {
@@ -173,9 +173,9 @@ describe('what members tell each other about where they begin', () => {
           '__proto__',
           {
             topicId: 'id',
-            offsets: new Map([
-              [0, 5],
-              [1, 2 ** 40]
+            ends: new Map([
+              [0, { offset: 5 }],
+              [1, { offset: 2 ** 40, leaderEpoch: 7 }]
             ])
           }
         ]
@@ -186,7 +186,10 @@ describe('what members tell each other about where they begin', () => {
       { topic: 'orders', partition: 0 }
     ]
     const read = decodeStarts(userDataOfAssignment(encodeAssignment(mine, encodeStarts(starts, mine))))
-    expect(decisionOn(read, '__proto__')).to.deep.equal({ topicId: 'id', offsets: new Map([[1, 2 ** 40]]) })
+    expect(decisionOn(read, '__proto__')).to.deep.equal({
+      topicId: 'id',
+      ends: new Map([[1, { offset: 2 ** 40, leaderEpoch: 7 }]])
+    })
     expect([decisionOn(read, 'orders'), decisionOn(read, 'ünï')]).to.deep.equal(['earliest', undefined])
   })
 
@@ -232,7 +235,7 @@ describe('what members tell each other about where they begin', () => {
     expect(decodeBegun(told, ['orders'])).to.deep.equal(['orders'])
     expect(decodeStarts(told)).to.deep.equal({
       undecided: new Set(),
-      ends: new Map([['orders', { topicId: 'id', offsets: new Map([[4, 9]]) }]])
+      ends: new Map([['orders', { topicId: 'id', ends: new Map([[4, { offset: 9 }]]) }]])
     })
   })
 })

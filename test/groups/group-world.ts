@@ -141,10 +141,16 @@ export class GroupWorld implements GroupHands {
       case 'fetchEpochEnd':
         return this.#epochEnd(request['leaderEpoch'] as unknown as number)
       case 'fetchOffset':
-        return { type: 'success', offset: request['offsetType'] === 'earliest' ? this.logStart : this.logEnd }
+        return this.#bound(request['offsetType'] === 'earliest')
       default:
         throw new Error(`nobody answers ${kind}`)
     }
+  }
+
+  #bound(isEarliest: boolean): unknown {
+    const { leaderEpoch } = this
+    const offset = isEarliest ? this.logStart : this.logEnd
+    return { type: 'success', offset, ...(leaderEpoch !== undefined && { leaderEpoch }) }
   }
 
   /** Of the leader; `undefined`: brokers tell no epochs. */

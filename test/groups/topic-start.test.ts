@@ -3,7 +3,7 @@ import { CommitLookUp } from '../../src/groups/commit-look-up.js'
 import { type Start, TopicStart } from '../../src/groups/topic-start.js'
 import { GroupWorld, run } from './group-world.js'
 
-const ENDS = { topicId: 'anew', offsets: new Map([[0, 5]]) }
+const ENDS = { topicId: 'anew', ends: new Map([[0, { offset: 5 }]]) }
 
 class StartHarness {
   readonly world = new GroupWorld(run(0, 7))

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { askRouter } from '../../src/index.js'
+import type { Following } from '../../src/reading/topic-follower.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -23,8 +24,8 @@ describe('a log that was cut by an unclean election', function () {
     await Promise.all(instances.splice(0).map(instance => instance.stop()))
   })
 
-  const start = async (): Promise<GroupInstance> => {
-    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', retryBackoffMs: 50 })
+  const start = async (from: 'earliest' | 'latest' = 'earliest'): Promise<GroupInstance> => {
+    const instance = await GroupInstance.start(cluster.bootstrap, { start: from, retryBackoffMs: 50 })
     instances.push(instance)
     return instance
   }
@@ -34,6 +35,38 @@ describe('a log that was cut by an unclean election', function () {
   }
   const take = async (instance: GroupInstance, count: number): Promise<string[]> =>
     (await instance.take(group, topic, count)).map(({ value }) => String(value))
+
+  /** Asks without a pause, so that a read waits at the end of the log all the time. */
+  const takeSteadily = async (instance: GroupInstance, count: number): Promise<string[]> => {
+    const values: string[] = []
+    while (values.length < count) {
+      const result = await instance.consume(group, topic, 30_000)
+      if (result.type === 'message') {
+        result.message.ack()
+        values.push(String(result.message.value))
+      } else if (result.type !== 'timedOut') throw new Error(JSON.stringify(result))
+    }
+    return values
+  }
+
+  const follow = (
+    instance: GroupInstance,
+    from: 'earliest' | 'latest',
+    values: string[],
+    warnings: string[]
+  ): Promise<Following> =>
+    instance.castellan.gateway.follow(
+      topic,
+      { from, partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
+      {
+        begins: () => undefined,
+        take: (_, { value }) => void values.push(String(value)),
+        flush: () => undefined,
+        isFull: false,
+        warn: text => void warnings.push(text),
+        ended: ({ message }) => void warnings.push(message)
+      }
+    )
 
   // The log ends below what the group has committed, there, and beyond it.
   for (const written of [20, 40, 80]) {
@@ -71,6 +104,68 @@ describe('a log that was cut by an unclean election', function () {
     expect(await taken).to.deep.equal(numbered('new', 80))
   })
 
+  for (const written of [20, 80]) {
+    it(`costs a group that has just begun at the end none of the ${written} records that were written behind the cut`, async () => {
+      const writer = await start()
+      const reader = await start('latest')
+      await writer.produce(topic, 0, numbered('kept', 60))
+      let taken: Promise<string[]> | undefined
+      await cluster.loseEnd(topic, 0, async () => {
+        await writer.produce(topic, 0, numbered('lost', 40))
+        expect((await reader.consume(group, topic, 300)).type).to.equal('timedOut')
+        taken = takeSteadily(reader, written)
+      })
+      await writer.produce(topic, 0, numbered('new', written))
+      expect(await taken).to.deep.equal(numbered('new', written))
+    })
+
+    it(`costs a group whose process ended when it had begun at the end none of the ${written} records behind the cut`, async () => {
+      const writer = await start()
+      const before = await start('latest')
+      await writer.produce(topic, 0, numbered('kept', 60))
+      await cluster.loseEnd(topic, 0, async () => {
+        await writer.produce(topic, 0, numbered('lost', 40))
+        // A read without a client would end with its first long poll.
+        const asking = before.consume(group, topic, 60_000)
+        while ((await writer.committed(group, topic, 0)) !== '100') await sleep(20)
+        await stop(before)
+        await asking
+      })
+      await writer.produce(topic, 0, numbered('new', written))
+      expect(await take(await start('latest'), written)).to.deep.equal(numbered('new', written))
+    })
+  }
+
+  it('costs readers that have just begun at the end none of the records that were written behind the cut', async () => {
+    const writer = await start()
+    const reader = await start()
+    await writer.produce(topic, 0, numbered('kept', 60))
+    const read: string[] = []
+    const followed: string[] = []
+    const warnings: string[] = []
+    const stop = new AbortController()
+    let reading: Promise<void> | undefined
+    let following: Following | undefined
+    await cluster.loseEnd(topic, 0, async () => {
+      await writer.produce(topic, 0, numbered('lost', 40))
+      reading = (async () => {
+        const onWarning = (text: string) => void warnings.push(text)
+        const options = { from: 'latest', follow: true, signal: stop.signal, onWarning } as const
+        for await (const { value } of reader.castellan.read(topic, options)) read.push(String(value))
+      })()
+      following = await follow(reader, 'latest', followed, warnings)
+      // Its read waits at the end when the leader is asked for it.
+      await sleep(300)
+    })
+    await writer.produce(topic, 0, numbered('new', 80))
+    while (read.length < 80 || followed.length < 80) await sleep(20)
+    following!.stop()
+    stop.abort()
+    await reading
+    expect([read, followed]).to.deep.equal([numbered('new', 80), numbered('new', 80)])
+    expect(warnings.filter(text => /was lost from/.test(text))).to.have.length(2)
+  })
+
   it('costs readers that follow none of the records that were written behind the cut, which they are told of', async () => {
     const writer = await start()
     const reader = await start()
@@ -83,18 +178,7 @@ describe('a log that was cut by an unclean election', function () {
       const options = { follow: true, signal: stop.signal, onWarning: (text: string) => void warnings.push(text) }
       for await (const { value } of reader.castellan.read(topic, options)) read.push(String(value))
     })()
-    const following = await reader.castellan.gateway.follow(
-      topic,
-      { from: 'earliest', partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
-      {
-        begins: () => undefined,
-        take: (_, { value }) => void followed.push(String(value)),
-        flush: () => undefined,
-        isFull: false,
-        warn: text => void warnings.push(text),
-        ended: ({ message }) => void warnings.push(message)
-      }
-    )
+    const following = await follow(reader, 'earliest', followed, warnings)
     const both = async (count: number): Promise<void> => {
       while (read.length < count || followed.length < count) await sleep(20)
     }

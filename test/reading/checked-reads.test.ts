@@ -5,6 +5,11 @@ import { fakeBatchOf } from '../support/fake-batch.js'
 
 type Question = FetchData | FetchEpochEnd | FetchTopicMetadata
 
+interface Told {
+  readonly asked: unknown[]
+  readonly told: unknown
+}
+
 /** Reads of one partition, with a Router whose part the test plays. */
 class Harness {
   readonly asked: Question[] = []
@@ -15,9 +20,13 @@ class Harness {
   )
 
   /** What is asked for the read, and for its answer, one after another. */
-  async read(offset: number, ...answers: object[]): Promise<{ readonly asked: unknown[]; readonly told: unknown }> {
+  read(offset: number, ...answers: object[]): Promise<Told> {
+    return this.readFound({ offset, topicId: 'a' }, ...answers)
+  }
+
+  async readFound(request: Parameters<CheckedReads['read']>[0], ...answers: object[]): Promise<Told> {
     const asked: unknown[] = []
-    const told = new Promise(resolve => this.reads.read({ offset, topicId: 'a' }, resolve))
+    const told = new Promise(resolve => this.reads.read(request, resolve))
     for (const answer of answers) {
       while (this.asked.length === 0) await new Promise(setImmediate)
       const question = this.asked.shift()!
@@ -38,7 +47,10 @@ const endOf = (leaderEpoch: number, endOffset: number) => ({
   endOffset,
   currentLeaderEpoch: 9
 })
-const topicIs = (topicId: string | undefined) => ({ type: 'success', topics: new Map([['orders', { topicId }]]) })
+const topicIs = (topicId: string | undefined) => {
+  const metadata = { errorCode: 0, topic: 'orders', topicId, partitions: [{ partition: 0 }] }
+  return { type: 'success', topics: new Map([['orders', metadata]]) }
+}
 const outOfRange = { type: 'offsetOutOfRange' }
 
 describe('reads of a log that may lose its end', () => {
@@ -78,7 +90,27 @@ describe('reads of a log that may lose its end', () => {
     const harness = new Harness()
     await harness.read(0, records(0, 100, 3))
     expect((await harness.read(100, outOfRange, endOf(3, 60), topicIs('b'))).told).to.deep.equal(outOfRange)
-    expect((await harness.read(100, outOfRange, endOf(3, 60), topicIs(undefined))).told).to.deep.equal(outOfRange)
+    const gone = { type: 'success', topics: new Map([['orders', { errorCode: 3, partitions: [] }]]) }
+    expect((await harness.read(100, outOfRange, endOf(3, 60), gone)).told).to.deep.equal(outOfRange)
+  })
+
+  it('are asked for again where brokers cannot tell whether the topic is the same', async () => {
+    const harness = new Harness()
+    await harness.read(0, records(0, 100, 3))
+    for (const unclear of [topicIs(undefined), { type: 'timedOut' }]) {
+      const { told } = await harness.read(100, records(100, 40, 4), endOf(3, 60), unclear)
+      expect(told).to.include({ type: 'timedOut' })
+    }
+  })
+
+  it('begin to know with the epoch in which the position was found, of one topic', async () => {
+    const harness = new Harness()
+    const found = { offset: 100, topicId: 'a', foundIn: 3 }
+    expect((await harness.readFound(found, { type: 'noMessages', leaderEpoch: 3 })).asked).to.deep.equal(['fetchData'])
+    const { told } = await harness.readFound(found, records(100, 40, 4), endOf(3, 60), topicIs('a'))
+    expect(told).to.deep.equal({ type: 'cut', cutAt: 60 })
+    const other = await harness.readFound({ ...found, topicId: 'b', foundIn: undefined }, records(100, 40, 4))
+    expect(other.told, 'another topic has epochs of its own').to.include({ type: 'success' })
   })
 
   it('are as ever where no epoch tells', async () => {

@@ -33,7 +33,7 @@ class FollowHarness implements FollowSink {
       router,
       topic: 't',
       topicId: 'id',
-      positions: new Map(positions),
+      positions: new Map(positions.map(([partition, offset]) => [partition, { offset }])),
       sink: this
     })
   }

@@ -12,7 +12,7 @@ import { initProducerIdV1 } from '../../src/wire/protocol/init-producer-id.js'
 import { joinGroupV5 } from '../../src/wire/protocol/join-group.js'
 import { leaveGroupV3 } from '../../src/wire/protocol/leave-group.js'
 import { listGroupsV2, listGroupsV4 } from '../../src/wire/protocol/list-groups.js'
-import { listOffsetsV3 } from '../../src/wire/protocol/list-offsets.js'
+import { listOffsetsV3, listOffsetsV4 } from '../../src/wire/protocol/list-offsets.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'
 import { offsetCommitV5 } from '../../src/wire/protocol/offset-commit.js'
 import { offsetFetchV4, offsetFetchV5 } from '../../src/wire/protocol/offset-fetch.js'
@@ -193,15 +193,16 @@ const produced = (topic: string, partition: number) => ({
   logStartOffset: 3
 })
 
-function listOffsets(): Buffer {
+function listOffsets(version: 3 | 4): Buffer {
   const builder = new ResponseBuilder().int32(5)
-  inTopics(builder, ['a'], partition =>
+  inTopics(builder, ['a'], partition => {
     builder
       .int32(partition)
       .int16(0)
       .int64(-1)
       .int64(partition + 40)
-  )
+    if (version === 4) builder.int32(partition + 7)
+  })
   return builder.payload
 }
 
@@ -395,7 +396,14 @@ export const samples: readonly Sample[] = [
     },
     flexibleFetchPayload(batchAt(10, ['a', 'b']))
   ),
-  sample(listOffsetsV3, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(), {
+  sample(listOffsetsV4, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(4), {
+    throttleTimeMs: 5,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0, timestampMs: -1, offset: 40, leaderEpoch: 7 },
+      { topic: 'a', partition: 1, errorCode: 0, timestampMs: -1, offset: 41, leaderEpoch: 8 }
+    ]
+  }),
+  sample(listOffsetsV3, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(3), {
     throttleTimeMs: 5,
     partitions: [
       { topic: 'a', partition: 0, errorCode: 0, timestampMs: -1, offset: 40 },

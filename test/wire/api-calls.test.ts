@@ -19,7 +19,7 @@ describe('the calls of a broker', () => {
       '3 Metadata 12 flexible, 10 flexible, 7',
       '0 Produce 7',
       '1 Fetch 13 flexible, 11',
-      '2 ListOffsets 3',
+      '2 ListOffsets 4, 3',
       '23 OffsetForLeaderEpoch 3',
       '10 FindCoordinator 2',
       '8 OffsetCommit 7, 5',
