@@ -44,6 +44,11 @@ const MAX_NAMES = 10_000
 /** Brokers take some 100 ms to create a topic. Asking again meanwhile would only use up the budget of other topics. */
 export const CREATION_PAUSE_MS = 1_000
 /**
+ * After a pause of this length the look-ups of a topic are counted from zero again. Those of a topic that is waited for are
+ * closer together, whatever the time-out is.
+ */
+export const FORGET_AFTER_MS = 10_000
+/**
  * Brokers learn of a new topic one after another, mostly within 400 ms. Look-ups that missed a topic for so long are believed
  * by writers where brokers do not create it.
  */
@@ -190,7 +195,7 @@ export class MissingTopics {
   }
 
   #isOld({ missedAt, missingUntil }: Missing, now: number): boolean {
-    return now > missingUntil && now - missedAt > 2 * this.#options.unknownTopicTimeoutMs
+    return now > missingUntil && now - missedAt > Math.max(FORGET_AFTER_MS, 2 * this.#options.unknownTopicTimeoutMs)
   }
 }
 

@@ -1,6 +1,6 @@
 import { backoffMs } from '../backoff.js'
 import { DueHeap } from './due-heap.js'
-import { CREATION_PAUSE_MS } from './missing-topics.js'
+import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 import type { TokenBucket } from './token-bucket.js'
 
 /** A topic that is to be looked up, or was looked up lately. */
@@ -39,8 +39,6 @@ export interface RefreshPlan {
 
 /** Longest pause between two look-ups that confirm that a topic is missing which no broker creates: its writers wait for them. */
 const CONFIRMATION_PAUSE_MS = 250
-/** After a pause of this length the look-ups of a topic are counted from zero again. */
-const FORGET_AFTER_MS = 10_000
 const MAX_KNOWN_PER_CALL = 2_000
 const MAX_UNKNOWN_PER_CALL = 500
 /** Least pause between two calls for unknown names, however many there are. */

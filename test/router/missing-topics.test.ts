@@ -69,6 +69,20 @@ describe('missing topics', () => {
     expect(newsAt(TIMEOUT_MS)).to.equal('missing')
   })
 
+  it('counts look-ups together that are further apart than the time-out, because it is short', () => {
+    const [timeoutMs, pauseMs] = [50, 250]
+    missing = new MissingTopics({
+      unknownTopicRefreshes: 3,
+      unknownTopicTimeoutMs: timeoutMs,
+      unknownTopicRememberedMs: timeoutMs
+    })
+    miss(0)
+    expect(newsAt(0)).to.equal('denied')
+    miss(pauseMs)
+    expect(newsAt(pauseMs)).to.equal('missing')
+    expect(isMissing(pauseMs)).to.equal(true)
+  })
+
   it('tells everybody at once of a topic that existed and is gone', () => {
     missing.gone('orders', 7)
     expect(isMissing(7)).to.equal(true)
