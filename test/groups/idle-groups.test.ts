@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/actor/actor.js'
+import type { ConsumeResult } from '../../src/groups/consume-result.js'
 import { ConsumerGroups } from '../../src/groups/consumer-groups.js'
 import { type ConsumerSettingsOverrides, defaultConsumerSettings } from '../../src/groups/settings.js'
 import { SharedReads } from '../../src/groups/shared-reads.js'
@@ -15,10 +16,13 @@ const TOPIC = 'quiet'
  * share one, all others another.
  */
 const READS_AT_MOST = 2
+/** Longer than any test: what waits so long is ended by its test. */
+const LONG_POLL_MS = 50_000
 
 /** Groups over a Router whose requests are counted. */
 class CountedGroups {
   readonly asked = new Map<string, number>()
+  #onAsked = (): void => undefined
   readonly groups: ConsumerGroups
   readonly #system = new ActorSystem()
 
@@ -26,6 +30,7 @@ class CountedGroups {
     const tell = (message: RouterMessage): void => {
       this.asked.set(message.type, this.count(message.type) + 1)
       router.ref.tell(message)
+      this.#onAsked()
     }
     this.groups = new ConsumerGroups({
       system: this.#system,
@@ -41,10 +46,22 @@ class CountedGroups {
     return this.asked.get(type) ?? 0
   }
 
-  /** Each of so many groups asks once, and is told that there is nothing, or that it could not be joined in time. */
+  /** Until the Router has been asked so often. */
+  async until(type: string, count: number): Promise<void> {
+    await new Promise<void>(resolve => {
+      this.#onAsked = () => this.count(type) >= count && resolve()
+      this.#onAsked()
+    })
+  }
+
+  /** Each of so many groups asks once. */
+  poll(groups: number, timeoutMs: number): Promise<ConsumeResult>[] {
+    return Array.from({ length: groups }, (_, at) => this.groups.consume(`g${at}`, TOPIC, timeoutMs))
+  }
+
+  /** The same; it is told that there is nothing, or that it could not be joined in time. */
   async wait(groups: number, timeoutMs: number, unjoined = 0): Promise<void> {
-    const polls = Array.from({ length: groups }, (_, at) => this.groups.consume(`g${at}`, TOPIC, timeoutMs))
-    const types = (await Promise.all(polls)).map(({ type }) => type)
+    const types = (await Promise.all(this.poll(groups, timeoutMs))).map(({ type }) => type)
     const failed = types.filter(type => type === 'failed').length
     expect(failed).to.be.at.most(unjoined)
     expect(types.filter(type => type === 'timedOut')).to.have.lengthOf(groups - failed)
@@ -55,8 +72,9 @@ class CountedGroups {
     while (this.count('fetchData') < count) await this.wait(1, 100)
   }
 
-  async stop(): Promise<void> {
-    await this.groups.stop(0, 2_000)
+  /** @param timeoutMs for leaving the groups */
+  async stop(timeoutMs = 2_000): Promise<void> {
+    await this.groups.stop(0, timeoutMs)
     this.#system.stop()
   }
 }
@@ -91,11 +109,12 @@ describe('groups without messages', function () {
     router.cluster.createTopic(TOPIC, { partitions })
     counted = new CountedGroups(router)
     await counted.reads(partitions)
+    const polls = counted.poll(groups, LONG_POLL_MS)
     // A new group begins at the end of the log, and commits where that was.
-    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000, groups)
+    await counted.until('commitConsumerOffset', partitions * groups)
+    await counted.wait(groups, 300)
     expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
     const fetched = counted.count('fetchData')
-    const polls = Array.from({ length: groups }, (_, at) => counted.groups.consume(`g${at}`, TOPIC, 10_000))
     await router.write(TOPIC, 2, ['for all'])
     for (const result of await Promise.all(polls)) {
       expect(result.type === 'message' && String(result.message.value)).to.equal('for all')
@@ -107,7 +126,9 @@ describe('groups without messages', function () {
     const [partitions, groups] = [2, 100]
     router.cluster.createTopic(TOPIC, { partitions })
     counted = new CountedGroups(router, { heartbeatIntervalMs: 20_000, sessionTimeoutMs: 60_000 })
-    while (counted.count('commitConsumerOffset') < partitions * groups) await counted.wait(groups, 8_000, groups)
+    void counted.poll(groups, LONG_POLL_MS)
+    await counted.until('commitConsumerOffset', partitions * groups)
+    await counted.wait(groups, 300)
     const { cluster } = router
     expect(cluster.requestCount('JoinGroup')).to.be.at.most(2 * groups)
     expect(cluster.requestCount('SyncGroup')).to.equal(groups)
@@ -148,12 +169,15 @@ describe('groups of which some find no connection', function () {
     const counted = new CountedGroups(router, { heartbeatIntervalMs: 400 })
     await counted.wait(groups, 1_000, groups)
     const [startedAt, calls] = [performance.now(), router.cluster.requestCount('Metadata')]
-    const beats = router.cluster.requestCount('Heartbeat')
-    while (router.cluster.requestCount('Heartbeat') < beats + heartbeats) await counted.wait(groups, 400, groups)
+    const isOver = (): boolean => router.cluster.requestCount('Heartbeat') >= heartbeats
+    const askUntilOver = async (group: string): Promise<void> => {
+      while (!isOver()) await counted.groups.consume(group, TOPIC, 400)
+    }
+    await Promise.all(Array.from({ length: groups }, (_, at) => askUntilOver(`g${at}`)))
     const leastPauseMs = defaultRouterSettings.refreshBackoffMs / 2
     const most = 1 + (performance.now() - startedAt) / leastPauseMs
     expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(most)
-    await counted.stop()
+    await counted.stop(100)
     await router.stop()
   })
 })
