@@ -200,7 +200,7 @@ export async function openCluster(
   for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, { ...deliveryDeps, retentionOf }))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const isReady = (): boolean => router.isReady
-  const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady })
+  const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady, log })
   const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {

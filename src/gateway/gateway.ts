@@ -84,6 +84,14 @@ export interface GroupReader {
   readonly partitions: ReadonlyMap<string, readonly number[]>
 }
 
+/** Which of the readers are asked for. Absent members: all of them. */
+export interface ReadersOnly {
+  /** Partitions of this topic only. Members that read none of it are told as well, without any. */
+  readonly topic?: string | undefined
+  /** Groups that the caller may be told of; no broker is asked about the others. */
+  readonly includes?: ((groupId: string) => boolean) | undefined
+}
+
 /** What the durable log holds, and what went through it since it was opened. */
 export interface DurableLogStats {
   /** Files that hold records. */
@@ -154,11 +162,18 @@ export interface Gateway {
    * Who reads on behalf of consumer groups, as their coordinators say. Groups whose members are of the protocol of KIP-848
    * are not told of.
    *
+   * Groups are described some at a time. Of all groups, those that cannot be read are left out, with a warning.
+   *
    * @param groups `all`: every group that we may see
+   * @param only what is asked for; of everything else nothing is made
    * @returns by group; a group without members is absent
    * @throws CastellanError when a broker does not answer in time
    */
-  consumers(groups: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, readonly GroupReader[]>>
+  consumers(
+    groups: readonly string[] | 'all',
+    timeoutMs: number,
+    only?: ReadersOnly
+  ): Promise<ReadonlyMap<string, readonly GroupReader[]>>
   /**
    * Waits for a message of a topic on behalf of a consumer group. The group is joined for the first request, and left when the
    * topic is not asked for any more. A message that the client does not get is to be given back, so that another one gets it.

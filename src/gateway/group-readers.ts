@@ -1,6 +1,6 @@
 import type { ActorRef } from '../actor/actor.js'
 import { ask } from '../actor/requester.js'
-import type { MonotonicClock, TopicPartition } from '../model.js'
+import type { Logger, MonotonicClock } from '../model.js'
 import type {
   DescribeGroup,
   DescribeGroupResult,
@@ -8,40 +8,67 @@ import type {
   ListGroupsResult
 } from '../operations/group-description.js'
 import type { RouterMessage } from '../operations.js'
-import { mapInPortions } from '../requests/portions.js'
 import { askRouter } from '../router/ask-router.js'
-import { CONSUMER_PROTOCOL_TYPE, decodeAssignment } from '../wire/protocol/consumer-protocol.js'
-import type { GroupReader } from './gateway.js'
+import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../wire/protocol/consumer-protocol.js'
+import type { GroupReader, ReadersOnly } from './gateway.js'
 import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'
 
 /** Brokers that come and go change who has to be asked. */
 const LISTING_ATTEMPTS = 3
-/** Most partitions of one group that are told: as many as a cluster of Kafka has. Members beyond are told without any. */
-const MAX_PARTITIONS_OF_GROUP = 200_000
+/**
+ * Groups that are described at a time. Kafka keeps a group in one record, of 1 MB at most by default: so much of each is in
+ * memory until what is asked for has been made of it.
+ */
+const GROUPS_AT_ONCE = 40
+/** Most partitions that are told at a time: as many as a cluster of Kafka has. Members beyond are told without any. */
+const MAX_PARTITIONS = 200_000
 /** Members and partitions that are read in one turn of the event loop; a member that has more is read at once. */
 const MAX_PER_TURN = 10_000
+/** Of an assignment: a topic that is skipped, or a partition, takes at least so many. */
+const BYTES_OF_ITEM = 6
 // The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
 const MARGIN_MS = 1_000
 
 type DescribedMember = (DescribeGroupResult & { type: 'success' })['members'][number]
 
+export interface GroupReadersDeps {
+  readonly router: ActorRef<RouterMessage>
+  readonly log: Logger
+  readonly timeoutMs: number
+  readonly clock: MonotonicClock
+}
+
 /** Finds who reads what on behalf of consumer groups, by requests to the Router, all of them within one time limit. */
 export class GroupReaders {
   readonly #router: ActorRef<RouterMessage>
+  readonly #log: Logger
   readonly #limit: TimeLimit
+  readonly #only: ReadersOnly
+  #told = 0
+  #inTurn = 0
 
-  constructor(router: ActorRef<RouterMessage>, timeoutMs: number, clock: MonotonicClock) {
+  constructor({ router, log, timeoutMs, clock }: GroupReadersDeps, only: ReadersOnly) {
     this.#router = router
+    this.#log = log
     this.#limit = new TimeLimit(timeoutMs, clock)
+    this.#only = only
   }
 
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    const groupIds = groups === 'all' ? await this.#allGroups() : [...new Set(groups)]
-    const described = await mapInPortions(groupIds, async groupId => {
-      return [groupId, await this.#readersOf(groupId, groups === 'all')] as const
-    })
-    return new Map(described.filter(([, readers]) => readers.length > 0))
+    const isAll = groups === 'all'
+    const { includes = () => true } = this.#only
+    const groupIds = (isAll ? await this.#allGroups() : [...new Set(groups)]).filter(includes)
+    const found = new Map<string, readonly GroupReader[]>()
+    for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
+      const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
+      const described = await Promise.all(portion.map(groupId => this.#membersOf(groupId, isAll)))
+      for (const [at, groupId] of portion.entries()) {
+        const readers = await this.#readersFrom(described[at]!)
+        if (readers.length > 0) found.set(groupId, readers)
+      }
+    }
+    return found
   }
 
   /** Consumer groups with members. Every broker tells those that it coordinates. */
@@ -77,14 +104,34 @@ export class GroupReaders {
     throw toError(result, `the groups of broker ${nodeId}`, this.#limit.timeoutMs)
   }
 
-  async #readersOf(groupId: string, omitsForbidden: boolean): Promise<readonly GroupReader[]> {
+  async #membersOf(groupId: string, isOneOfAll: boolean): Promise<readonly DescribedMember[]> {
     const result = await this.#ask<DescribeGroup, DescribeGroupResult>({ type: 'describeGroup', groupId })
     if (result.type === 'notFound') return []
-    if (result.type === 'success') {
-      return result.protocolType === CONSUMER_PROTOCOL_TYPE ? readersFrom(result.members) : []
+    if (result.type === 'success') return result.protocolType === CONSUMER_PROTOCOL_TYPE ? result.members : []
+    if (!isOneOfAll || result.type === 'timedOut' || result.retriable) {
+      throw toError(result, `the members of group ${groupId}`, this.#limit.timeoutMs)
     }
-    if (omitsForbidden && result.type === 'failed' && result.code === 'notAuthorized') return []
-    throw toError(result, `the members of group ${groupId}`, this.#limit.timeoutMs)
+    if (result.code !== 'notAuthorized') {
+      this.#log.warn({ group: groupId, reason: result.message }, 'a consumer group cannot be read; lists leave it out')
+    }
+    return []
+  }
+
+  /** Any client can be a member, and write whatever it likes: as little at a time, and no more in all, is made of it. */
+  async #readersFrom(members: readonly DescribedMember[]): Promise<readonly GroupReader[]> {
+    const readers: GroupReader[] = []
+    for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
+      const partitions = this.#told < MAX_PARTITIONS ? partitionsIn(assignment, this.#only.topic) : new Map()
+      let count = 0
+      for (const ofTopic of partitions.values()) count += ofTopic.length
+      this.#told += count
+      this.#inTurn += 1 + Math.max(count, assignment.length / BYTES_OF_ITEM)
+      readers.push({ memberId, instanceId, clientId, clientHost, partitions })
+      if (this.#inTurn < MAX_PER_TURN) continue
+      this.#inTurn = 0
+      await nextTurn()
+    }
+    return readers
   }
 
   #ask<Request extends DescribeGroup | ListGroups, Result>(
@@ -97,40 +144,29 @@ export class GroupReaders {
   }
 }
 
-/** Any client can be a member, and write whatever it likes: as little at a time, and no more in all, is made of it. */
-async function readersFrom(members: readonly DescribedMember[]): Promise<readonly GroupReader[]> {
-  const readers: GroupReader[] = []
-  let [inAll, inTurn] = [0, 0]
-  for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
-    const assigned = inAll < MAX_PARTITIONS_OF_GROUP ? assignedBy(assignment) : []
-    inAll += assigned.length
-    inTurn += 1 + assigned.length
-    readers.push({ memberId, instanceId, clientId, clientHost, partitions: byNumber(assigned) })
-    if (inTurn < MAX_PER_TURN) continue
-    inTurn = 0
-    await nextTurn()
-  }
-  return readers
-}
-
-function byNumber(assigned: readonly TopicPartition[]): ReadonlyMap<string, readonly number[]> {
+/**
+ * In ascending order by topic. Clients may write what cannot be read: such a member reads nothing that we know of.
+ *
+ * @param topic `undefined`: all of them
+ */
+function partitionsIn(assignment: Buffer, topic: string | undefined): ReadonlyMap<string, readonly number[]> {
   const partitions = new Map<string, number[]>()
-  for (const { topic, partition } of assigned) {
-    const ofTopic = partitions.get(topic)
-    if (ofTopic === undefined) partitions.set(topic, [partition])
-    else ofTopic.push(partition)
+  try {
+    if (topic !== undefined) {
+      const ofTopic = [...decodeAssignmentOf(assignment, topic)]
+      if (ofTopic.length > 0) partitions.set(topic, ofTopic)
+    } else {
+      for (const one of decodeAssignment(assignment)) {
+        const ofTopic = partitions.get(one.topic)
+        if (ofTopic === undefined) partitions.set(one.topic, [one.partition])
+        else ofTopic.push(one.partition)
+      }
+    }
+  } catch {
+    return new Map()
   }
   for (const ofTopic of partitions.values()) ofTopic.sort((one, other) => one - other)
   return partitions
-}
-
-/** Clients may write what cannot be read: such a member reads nothing that we know of. */
-function assignedBy(assignment: Buffer): ReturnType<typeof decodeAssignment> {
-  try {
-    return decodeAssignment(assignment)
-  } catch {
-    return []
-  }
 }
 
 /** Of the event loop. */

@@ -13,7 +13,7 @@ import type {
   MessageLimits
 } from '../groups/consume-result.js'
 import type { ConsumerGroups } from '../groups/consumer-groups.js'
-import type { MonotonicClock, OffsetAndMetadata, ProduceRecord } from '../model.js'
+import { type Logger, type MonotonicClock, type OffsetAndMetadata, type ProduceRecord, silentLogger } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
 import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
@@ -22,7 +22,15 @@ import { ownFailure } from '../requests/failures.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/calls.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
-import type { CommitOutcome, DurableLogStats, FollowOptions, Gateway, GroupOffset, GroupReader } from './gateway.js'
+import type {
+  CommitOutcome,
+  DurableLogStats,
+  FollowOptions,
+  Gateway,
+  GroupOffset,
+  GroupReader,
+  ReadersOnly
+} from './gateway.js'
 import { GroupOffsets, toError } from './group-offsets.js'
 import { GroupReaders } from './group-readers.js'
 import { StartOffsets } from './start-offsets.js'
@@ -43,6 +51,8 @@ export interface KafkaGatewayDeps {
     | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
+  /** Default: nothing is logged. */
+  readonly log?: Logger | undefined
   /** Default: that of the process. */
   readonly clock?: MonotonicClock | undefined
 }
@@ -119,9 +129,11 @@ export class KafkaGateway implements Gateway {
 
   consumers(
     groups: readonly string[] | 'all',
-    timeoutMs: number
+    timeoutMs: number,
+    only: ReadersOnly = {}
   ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    return new GroupReaders(this.#deps.router, timeoutMs, this.#clock).read(groups)
+    const { router, log = silentLogger } = this.#deps
+    return new GroupReaders({ router, log, timeoutMs, clock: this.#clock }, only).read(groups)
   }
 
   consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {

@@ -1,3 +1,4 @@
+import { ResponseTooLargeError } from '../errors.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { replyAll } from '../requests/answers.js'
 import { kafkaFailure } from '../requests/failures.js'
@@ -11,8 +12,11 @@ import { GroupWaiters } from './group-waiters.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 
-/** Groups per call: a call for more would hold up the calls behind it on the same connection. */
-const MAX_GROUPS_PER_CALL = 100
+/**
+ * Groups per call: a call for more would hold up the calls behind it on the same connection. Kafka keeps a group in one
+ * record, of 1 MB at most by default, so an answer stays well below the limit of a response (100 MB).
+ */
+const MAX_GROUPS_PER_CALL = 20
 /** The state of a group that the coordinator does not know. */
 const NO_SUCH_GROUP = 'Dead'
 
@@ -26,13 +30,15 @@ export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall,
   readonly name = 'describeGroup'
   readonly #callTimeoutMs: number
   readonly #waiting = new GroupWaiters<Waiter>()
+  /** Groups that were too large together; each has a call of its own. */
+  readonly #alone = new GroupWaiters<Waiter>()
 
   constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
     this.#callTimeoutMs = callTimeoutMs
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.isEmpty
+    return this.#waiting.isEmpty && this.#alone.isEmpty
   }
 
   addToQueue(request: Waiter): void {
@@ -40,6 +46,8 @@ export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall,
   }
 
   nextCall(): DescribeGroupCall | undefined {
+    const alone = this.#alone.take()
+    if (alone) return new Map([[alone.groupId, alone.waiters]])
     const call = new Map<string, readonly Waiter[]>()
     while (call.size < MAX_GROUPS_PER_CALL) {
       const next = this.#waiting.take()
@@ -65,12 +73,16 @@ export class DescribeGroupProcessor implements QueueProcessor<DescribeGroupCall,
     return back
   }
 
-  callFailed(call: DescribeGroupCall): readonly AnyAccepted[] {
-    return stillOpen([...call.values()].flat())
+  /** Groups that are too large together are asked about one by one, so that one of them takes none with it. */
+  callFailed(call: DescribeGroupCall, error: Error): readonly AnyAccepted[] {
+    const waiters = stillOpen([...call.values()].flat())
+    if (call.size === 1 || !(error instanceof ResponseTooLargeError)) return waiters
+    for (const waiter of waiters) this.#alone.add(waiter)
+    return []
   }
 
   drain(): AnyAccepted[] {
-    return this.#waiting.drain()
+    return [...this.#alone.drain(), ...this.#waiting.drain()]
   }
 }
 

@@ -69,7 +69,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     commit: async (groupId, topic, offsets, timeoutMs) =>
       (isOwn(groupId) ? undefined : await others.commit({ groupId, topic, offsets: [...offsets], timeoutMs })) ??
       own.commit(groupId, topic, offsets, timeoutMs),
-    consumers: (groups, timeoutMs) => own.consumers(groups, timeoutMs),
+    consumers: (groups, timeoutMs, only) => own.consumers(groups, timeoutMs, only),
     follow: (...asked) => own.follow(...asked),
     consume: (groupId, topic, timeoutMs, requester) =>
       isOwn(groupId)

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import type { ActorRef } from '../../src/actor/actor.js'
+import type { Requester } from '../../src/actor/requester.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
+import { silentLogger } from '../../src/model.js'
 import type { RouterMessage } from '../../src/operations.js'
 import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
 
@@ -21,7 +23,8 @@ function readersOf(assignments: readonly Buffer[]): GroupReaders {
   }))
   const tell = ({ requester }: { requester: { reply(result: object): void } }): void =>
     requester.reply({ type: 'success', protocolType: 'consumer', members })
-  return new GroupReaders({ tell } as unknown as ActorRef<RouterMessage>, 20_000, () => 0)
+  const router = { tell } as unknown as ActorRef<RouterMessage>
+  return new GroupReaders({ router, log: silentLogger, timeoutMs: 20_000, clock: () => 0 }, {})
 }
 
 const turnsDuring = async <Result>(work: Promise<Result>): Promise<[Result, turns: number]> => {
@@ -49,6 +52,33 @@ describe('who reads what on behalf of a group', () => {
     const [groups, turns] = await turnsDuring(readersOf(assignments).read(['g']))
     expect(groups.get('g')).to.have.length(50)
     expect(turns).to.be.at.least(10)
+  })
+
+  it('leaves a group that cannot be read out of all groups, with a warning, and fails where it is asked for by name', async () => {
+    const warned: unknown[] = []
+    const log = { ...silentLogger, warn: (...told: unknown[]) => void warned.push(told) }
+    const answers: Record<string, object> = {
+      fetchTopicMetadata: { type: 'success', brokers: [{ nodeId: 1 }], topics: new Map() },
+      listGroups: { type: 'success', groups: ['g', 'huge'].map(groupId => ({ groupId, protocolType: 'consumer' })) },
+      huge: { type: 'failed', code: 'protocol', message: 'too large', retriable: false },
+      g: {
+        type: 'success',
+        protocolType: 'consumer',
+        members: [{ memberId: 'm', assignment: encodeAssignment([{ topic: 'orders', partition: 0 }]) }]
+      }
+    }
+    const tell = ({ type, groupId, requester }: { type: string; groupId?: string; requester: Requester<object> }) =>
+      requester.reply(answers[groupId ?? type]!)
+    const router = { tell } as unknown as ActorRef<RouterMessage>
+    const readers = () => new GroupReaders({ router, log, timeoutMs: 20_000, clock: () => 0 }, { topic: 'orders' })
+    expect([...(await readers().read('all')).keys()]).to.deep.equal(['g'])
+    expect(warned).to.deep.equal([
+      [{ group: 'huge', reason: 'too large' }, 'a consumer group cannot be read; lists leave it out']
+    ])
+    const error = await readers()
+      .read(['huge'])
+      .catch((thrown: Error) => thrown)
+    expect(error).to.include({ code: 'protocol', message: 'too large' })
   })
 
   it('is told of 200,000 partitions of one group; members beyond are told without any', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { ResponseTooLargeError } from '../../src/errors.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
@@ -33,13 +34,28 @@ describe('describeGroup', () => {
     expect(await asked.next()).to.equal(undefined)
   })
 
-  it('asks for at most 100 groups in one call', async () => {
-    for (let group = 0; group < 101; group++) asked.ask({ groupId: `group-${group}` })
+  it('asks for at most 20 groups in one call', async () => {
+    for (let group = 0; group < 21; group++) asked.ask({ groupId: `group-${group}` })
     await asked.next()
     expect(asked.processor.isEmpty).to.equal(false)
     await asked.next()
     const sizes = asked.sent.map(({ call }) => (call as { groupIds: string[] }).groupIds.length)
-    expect(sizes).to.deep.equal([100, 1])
+    expect(sizes).to.deep.equal([20, 1])
+  })
+
+  it('asks about groups one by one that are too large together, so that one takes none with it', async () => {
+    for (const groupId of ['a', 'b', 'c']) asked.ask({ groupId })
+    const tooLarge = new ResponseTooLargeError('more than 100000 members')
+    const together = await asked.next()
+    expect(asked.processor.callFailed(together, tooLarge, true)).to.deep.equal([])
+    expect(asked.processor.isEmpty).to.equal(false)
+    await asked.settle({ groups: [described('a')] })
+    const alone = asked.processor.callFailed(await asked.next(), tooLarge, true)
+    expect(alone.map(({ request }) => (request as unknown as { groupId: string }).groupId)).to.deep.equal(['b'])
+    await asked.settle({ groups: [described('c')] })
+    expect(asked.told.map(told => told.map(({ type }) => type))).to.deep.equal([['success'], [], ['success']])
+    const sizes = asked.sent.map(({ call }) => (call as { groupIds: string[] }).groupIds)
+    expect(sizes).to.deep.equal([['a', 'b', 'c'], ['a'], ['b'], ['c']])
   })
 
   it('finds no group that is dead, in the words of brokers old and new', async () => {

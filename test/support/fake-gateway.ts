@@ -8,6 +8,7 @@ import type {
   Loss,
   ProduceOptions,
   ProduceTicket,
+  ReadersOnly,
   TopicMetadata
 } from '../../src/gateway/gateway.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageLimits } from '../../src/groups/consume-result.js'
@@ -152,8 +153,12 @@ export class FakeGateway implements Gateway {
   /** By group: what {@link consumers} tells. */
   readonly readers = new Map<string, readonly GroupReader[]>()
 
-  async consumers(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    const asked = groups === 'all' ? [...this.readers.keys()] : groups
+  async consumers(
+    groups: readonly string[] | 'all',
+    _timeoutMs: number,
+    { includes = () => true }: ReadersOnly = {}
+  ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
+    const asked = (groups === 'all' ? [...this.readers.keys()] : groups).filter(includes)
     return new Map(
       asked.map(group => [group, this.readers.get(group) ?? []] as const).filter(([, of]) => of.length > 0)
     )

@@ -107,11 +107,11 @@ export async function syncGroup(
   groupId: string,
   generationId: number,
   memberId: string,
-  assignments: ReadonlyMap<string, string> = new Map()
+  assignments: ReadonlyMap<string, string | Buffer> = new Map()
 ): Promise<{ errorCode: number; assignment: string }> {
   const answer = await client.call(14, 3, body => {
     body.string(groupId).int32(generationId).string(memberId).nullableString(null)
-    body.array(assignments, ([id, assignment]) => body.string(id).bytes(Buffer.from(assignment)))
+    body.array(assignments, ([id, assignment]) => body.string(id).bytes(Buffer.from(assignment as string)))
   })
   answer.int32()
   return { errorCode: answer.int16(), assignment: answer.bytes().toString() }

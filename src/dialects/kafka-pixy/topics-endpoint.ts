@@ -1,6 +1,6 @@
 import type { Target } from '../../access/access.js'
 import { CastellanError } from '../../errors.js'
-import type { Gateway, GroupReader, TopicMetadata } from '../../gateway/gateway.js'
+import type { Gateway, GroupReader, ReadersOnly, TopicMetadata } from '../../gateway/gateway.js'
 import { errorCodes } from '../../wire/error-codes.js'
 import { ParameterError } from './consume-parameters.js'
 import { NO_SUCH_TOPIC } from './failure-texts.js'
@@ -60,12 +60,14 @@ export class TopicsEndpoint {
   consumers(request: PixyRequest): void {
     const { topic, query } = request
     const group = groupAskedFor(query.values)
+    const caller = this.#parts.access.callerOf(request.exchange.request)
+    const only: ReadersOnly = { topic, includes: one => caller.allows('admin', { topic, group: one }) }
     this.#answer(
       request,
       { topic, ...(typeof group === 'string' && { group }) },
       async ({ gateway }) => {
         if (group instanceof ParameterError) throw group
-        const groups = await gateway.consumers(group === undefined ? 'all' : [group], this.#timeoutMs)
+        const groups = await gateway.consumers(group === undefined ? 'all' : [group], this.#timeoutMs, only)
         if (group !== undefined && !groups.has(group)) throw new ParameterError(`unknown consumer group ${group}`)
         const ofTopic = consumersOf(groups, topic)
         if (group !== undefined && ofTopic.size === 0) {

@@ -18,6 +18,7 @@ const VERSION = 0
 const MAX_TOPICS = 100_000
 const MAX_PARTITIONS = 100_000
 const NULL_LENGTH = -1
+const NONE: readonly number[] = []
 
 export const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
@@ -59,6 +60,24 @@ export function encodeAssignment(partitions: readonly TopicPartition[], userData
  */
 export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
   return bytes.length === 0 ? [] : readPartitions(startOf(bytes, 'assignment'))
+}
+
+/**
+ * The partitions of one topic in an assignment, as they stand there; those of other topics are skipped, not read.
+ *
+ * @throws ProtocolError when the bytes are no assignment, ResponseTooLargeError when they name too many partitions of the topic
+ */
+export function decodeAssignmentOf(bytes: Buffer, topic: string): readonly number[] {
+  if (bytes.length === 0) return []
+  const reader = startOf(bytes, 'assignment')
+  const partitions = atMost(MAX_PARTITIONS, 'partitions')
+  const name = Buffer.from(topic)
+  const readTopic = (): readonly number[] => {
+    if (reader.bytesOfString().equals(name)) return reader.array(4, () => reader.int32(), partitions)
+    reader.skip(4 * Math.max(0, reader.int32()))
+    return NONE
+  }
+  return reader.array(6, readTopic, atMost(MAX_TOPICS, 'topics')).flat()
 }
 
 /**

@@ -62,6 +62,17 @@ export class ResponseReader {
     return value
   }
 
+  /** A view of the bytes of a text that is not null. */
+  bytesOfString(): Buffer {
+    const length = this.int16()
+    const at = this.#pass(length)
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  skip(bytes: number): void {
+    this.#pass(bytes)
+  }
+
   /** A name in a list. Null, which brokers should not send, is read as the empty string. */
   name(): string {
     return this.nullableString() ?? ''

@@ -521,13 +521,23 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
         h: { consumers: { 'c-1': { partitions: [1] }, 'c-2': { partitions: [2] }, 'i-3': { partitions: [4] } } }
       }
     })
-    expect(play.gateway.asked).to.deep.equal([['consumers', 'all', 77]])
+    expect(play.gateway.asked).to.deep.equal([['consumers', 'all', 77, 't']])
     expect(await play.ask('ListConsumers', { topic: 'nobody' })).to.deep.equal({ groups: {} })
     expect(await play.ask('ListConsumers', { group: 'gone' })).to.equal('5: unknown consumer group gone')
-    expect(play.gateway.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 77])
+    expect(play.gateway.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 77, 't'])
     play.gateway.members = new Map([['g', play.gateway.members.get('g')!]])
     expect(await play.ask('ListConsumers', { group: 'g' })).to.deep.equal({ groups: { g: one } })
     expect(await play.ask('ListConsumers', { group: 'g', topic: 'u' })).to.equal('5: topic u is not consumed by g')
+  })
+
+  it('tells of no group that the client may not administer', async () => {
+    const play = new GrpcPlay()
+    play.gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
+    play.access.allows = (operation, { topic, group } = {}) =>
+      operation === 'admin' && topic === 't' && group === 'billing'
+    expect(await play.ask('ListConsumers')).to.deep.equal({
+      groups: { billing: { consumers: { one: { partitions: [0] } } } }
+    })
   })
 
   it('says why Kafka cannot tell', async () => {

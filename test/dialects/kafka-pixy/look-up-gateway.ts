@@ -1,4 +1,4 @@
-import type { GroupOffset, GroupReader, TopicMetadata } from '../../../src/gateway/gateway.js'
+import type { GroupOffset, GroupReader, ReadersOnly, TopicMetadata } from '../../../src/gateway/gateway.js'
 import { PlayedGateway } from './play.js'
 
 /** What brokers say is the test's; questions are kept. */
@@ -26,8 +26,13 @@ export class LookUpGateway extends PlayedGateway {
     return this.#answer(['offsets', ...asked], this.standing)
   }
 
-  override consumers(...asked: unknown[]): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    return this.#answer(['consumers', ...asked], this.members)
+  override consumers(
+    groups: readonly string[] | 'all',
+    timeoutMs: number,
+    { topic, includes = () => true }: ReadersOnly = {}
+  ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
+    const told = [...this.members].filter(([group]) => includes(group))
+    return this.#answer(['consumers', groups, timeoutMs, topic], new Map(told))
   }
 }
 

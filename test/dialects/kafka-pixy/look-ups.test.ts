@@ -237,14 +237,21 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     expect((await pixy.get('/topics/t/consumers')).body).to.equal(
       '{\n  "g1": {\n    "c-1": [1],\n    "c-2": [2],\n    "i-3": [4]\n  },\n  "g2": {\n    "one": [0,3]\n  }\n}'
     )
-    expect(gateway.asked).to.deep.equal([['consumers', 'all', 77]])
+    expect(gateway.asked).to.deep.equal([['consumers', 'all', 77, 't']])
     expect((await pixy.get('/topics/nobody/consumers')).body).to.equal('{}')
+  })
+
+  it('consumers of groups are not told that the client may not administer', async () => {
+    gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
+    pixy.access.allows = (operation, { topic, group } = {}) =>
+      operation === 'admin' && topic === 't' && group === 'billing'
+    expect(await json('/topics/t/consumers')).to.deep.equal({ billing: { one: [0] } })
   })
 
   it('consumers of a group are told where it reads the topic', async () => {
     gateway.members = new Map([['ü', [member('one', 'one-1', { t: [0] })]]])
     expect(await json('/topics/t/consumers?group=%C3%BC')).to.deep.equal({ ü: { one: [0] } })
-    expect(gateway.asked).to.deep.equal([['consumers', ['ü'], 77]])
+    expect(gateway.asked).to.deep.equal([['consumers', ['ü'], 77, 't']])
     expect(errorOf(await pixy.get('/topics/u/consumers?group=%C3%BC'))).to.equal('400 topic u is not consumed by ü')
     expect(errorOf(await pixy.get('/topics/t/consumers?group=g'))).to.equal('400 unknown consumer group g')
     gateway.asked.length = 0

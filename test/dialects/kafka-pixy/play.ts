@@ -26,10 +26,13 @@ export class PlayedAccess implements Access {
   readonly charged: [records: number, bytes: number][] = []
   refusal: ForbiddenError | undefined
   quota: QuotaExceededError | undefined
+  /** What lists may name. */
+  allows: Caller['allows'] = () => true
 
   callerOf(): Caller {
     return {
       ...openAccess.callerOf({} as never),
+      allows: (operation, target) => this.allows(operation, target),
       refusalOf: (operation, target) => {
         this.asked.push([operation, target])
         return this.refusal

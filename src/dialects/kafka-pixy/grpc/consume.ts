@@ -17,8 +17,8 @@ export interface Call {
   readonly client: string | undefined
   /** Calls back when the client may not go on, while the call waits. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
-  /** Whether the client may be told of a topic. */
-  readonly mayAdminister: (topic: string) => boolean
+  /** Whether the client may be told of a topic, or of a group that reads it. */
+  readonly mayAdminister: (topic: string, group?: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
   charge(records: number, bytes: number): void
 }

@@ -67,8 +67,14 @@ export class LookUps {
     return toMetadata(found, await this.#configs(gateway, [topic]), with_partitions)
   }
 
-  async listConsumers(gateway: Gateway, { topic, group }: ToGroup): Promise<ListConsumersRs> {
-    const groups = await gateway.consumers(group === '' ? 'all' : [group], this.#timeoutMs)
+  /** @param isListed whether the client may be told of a group that reads the topic */
+  async listConsumers(
+    gateway: Gateway,
+    { topic, group }: ToGroup,
+    isListed: (group: string) => boolean
+  ): Promise<ListConsumersRs> {
+    const only = { topic, includes: isListed }
+    const groups = await gateway.consumers(group === '' ? 'all' : [group], this.#timeoutMs, only)
     if (group !== '' && !groups.has(group)) throw notFound(`unknown consumer group ${group}`)
     const ofTopic = [...groups].map(([name, readers]) => [name, { consumers: consumersOf(readers, topic) }] as const)
     const reading = ofTopic.filter(([, { consumers }]) => Object.keys(consumers).length > 0)

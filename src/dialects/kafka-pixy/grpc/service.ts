@@ -142,7 +142,8 @@ const callOf = (call: ServerUnaryCall<ReceivedRequest, unknown>, answered: Answe
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
   onAnswered: run => (answered.tell = run),
-  mayAdminister: topic => call.request.caller.allows('admin', { topic }),
+  mayAdminister: (topic, group) =>
+    call.request.caller.allows('admin', group === undefined ? { topic } : { topic, group }),
   charge: (records, bytes) => void call.request.caller.charge(records, bytes)
 })
 
@@ -175,12 +176,13 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
   ListTopics: {
     operation: 'admin',
     target: () => ({}),
-    run: (gateway, request, { mayAdminister }) => lookUps.listTopics(gateway, request, mayAdminister)
+    run: (gateway, request, { mayAdminister }) => lookUps.listTopics(gateway, request, topic => mayAdminister(topic))
   },
   ListConsumers: {
     operation: 'admin',
     target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
-    run: (gateway, request) => lookUps.listConsumers(gateway, request)
+    run: (gateway, request, { mayAdminister }) =>
+      lookUps.listConsumers(gateway, request, group => mayAdminister(request.topic, group))
   },
   GetTopicMetadata: {
     operation: 'admin',
