@@ -58,8 +58,8 @@ export interface GroupOffset {
    * by whichever client, without Castellan's mark of the topic; a negative offset, too, which has a meaning for that client only.
    */
   readonly committed: OffsetAndMetadata | undefined
-  /** Nothing is committed, and the group reads the partition from its earliest record: all of it is to be read. */
-  readonly beginsAtEarliest?: boolean | undefined
+  /** Nothing is committed, and the group reads the partition from this offset on. `undefined`: it begins at the end, whenever that is. */
+  readonly beginsAt?: Offset | undefined
   /** Acknowledged above the committed offset, where the metadata says so: from `from` to the one before `to`. */
   readonly acknowledged: readonly { readonly from: Offset; readonly to: Offset }[]
 }

@@ -1,5 +1,6 @@
 import type { ActorRef } from '../actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../errors.js'
+import type { TopicBeginning } from '../groups/consumer-groups.js'
 import { acksIn, isOfAnother, markIn, withoutMark } from '../groups/incarnation-mark.js'
 import type { MonotonicClock, Offset, OffsetAndMetadata, TopicPartition } from '../model.js'
 import { AS_STORED } from '../operations/as-stored.js'
@@ -32,21 +33,23 @@ export class GroupOffsets {
   }
 
   /**
-   * @param hasBegun the group has begun to read the topic, or has asked for it before it existed
+   * @param begins where the group begins in partitions without a committed offset, as far as this process knows
    * @returns `undefined`: the topic has been deleted meanwhile
    */
   async read(
     { topic, topicId, partitions }: Pick<TopicMetadata, 'topic' | 'topicId' | 'partitions'>,
-    hasBegun: boolean
+    begins: TopicBeginning
   ): Promise<readonly GroupOffset[] | undefined> {
     const numbers = partitions.map(({ partition }) => partition)
     const offsets = await mapInPortions(numbers, partition => this.#readOne({ topic, partition }, topicId))
     const found = offsets.filter(offset => offset !== undefined)
     if (found.length < offsets.length) return undefined
-    const beginsAtEarliest = hasBegun || found.some(({ committed, isVoid }) => committed !== undefined || isVoid)
-    return found.map(({ isVoid: _, ...offset }) =>
-      offset.committed === undefined ? { ...offset, beginsAtEarliest } : offset
-    )
+    const atEarliest = begins.atEarliest || found.some(({ committed, isVoid }) => committed !== undefined || isVoid)
+    return found.map(({ isVoid: _, ...offset }) => {
+      if (offset.committed !== undefined) return offset
+      const beginsAt = begins.positions.get(offset.partition) ?? (atEarliest ? offset.earliest : undefined)
+      return beginsAt === undefined ? offset : { ...offset, beginsAt }
+    })
   }
 
   async commit(

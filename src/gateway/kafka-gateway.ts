@@ -12,7 +12,7 @@ import type {
   MessageId,
   MessageLimits
 } from '../groups/consume-result.js'
-import type { ConsumerGroups } from '../groups/consumer-groups.js'
+import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
 import { type Logger, type MonotonicClock, type OffsetAndMetadata, type ProduceRecord, silentLogger } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
@@ -47,7 +47,7 @@ export interface KafkaGatewayDeps {
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:
     | (Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> &
-        Partial<Pick<ConsumerGroups, 'hasBegun'>>)
+        Partial<Pick<ConsumerGroups, 'beginningOf'>>)
     | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
@@ -59,6 +59,8 @@ export interface KafkaGatewayDeps {
 
 // The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
 const MARGIN_MS = 1_000
+
+const UNKNOWN_BEGINNING: TopicBeginning = { atEarliest: false, positions: new Map() }
 
 const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
 
@@ -110,7 +112,7 @@ export class KafkaGateway implements Gateway {
     const { name, message, retriable } = kafkaErrorOf(found.errorCode)
     if (found.errorCode !== errorCodes.NONE)
       throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
-    return group.read(found, this.#deps.groups?.hasBegun?.(groupId, topic) === true)
+    return group.read(found, this.#deps.groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
   }
 
   async commit(

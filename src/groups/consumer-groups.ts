@@ -2,7 +2,7 @@ import { Shares } from '../access/shares.js'
 import type { ActorRef, ActorSystem } from '../actor/actor.js'
 import { ask, type Requester } from '../actor/requester.js'
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock, OffsetAndMetadata } from '../model.js'
+import type { Logger, MonotonicClock, Offset, OffsetAndMetadata } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 import { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -44,6 +44,14 @@ export interface ConsumerGroupsDeps {
   readonly metrics: MetricsLogger
   /** Why no broker can be reached, if none can; requests that time out say it. Default: nothing is known. */
   readonly awayBecause?: AwayBecause | undefined
+}
+
+/** Where a group begins in partitions of a topic without a committed offset. */
+export interface TopicBeginning {
+  /** In those that are not read yet; the group may have asked for the topic before it existed. */
+  readonly atEarliest: boolean
+  /** Of those that are read: everything before is acknowledged, or was there before the group. */
+  readonly positions: ReadonlyMap<number, Offset>
 }
 
 type Read = Omit<FetchData, 'type' | 'requester'>
@@ -131,9 +139,13 @@ export class ConsumerGroups {
     return new Promise(resolve => this.request(groupId, topic, timeoutMs, { reply: resolve }))
   }
 
-  /** Whether the group has begun to read the topic, or has asked for it before it existed, as far as this process knows. */
-  hasBegun(groupId: string, topic: string): boolean {
-    return this.#groups.get(groupId)?.consumer.hasBegun(topic) === true
+  /** Where the group begins in the topic with this id, as far as this process knows. */
+  beginningOf(groupId: string, topic: string, topicId: string | undefined): TopicBeginning {
+    const consumer = this.#groups.get(groupId)?.consumer
+    return {
+      atEarliest: this.#deps.settings.start === 'earliest' || consumer?.hasBegun(topic) === true,
+      positions: consumer?.positionsIn(topic, topicId) ?? new Map()
+    }
   }
 
   /** Acknowledges a message by its place, for clients that do not hold it any more. */

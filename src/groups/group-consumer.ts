@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../model.js'
+import type { Offset, TopicPartition } from '../model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -98,6 +98,11 @@ export class GroupConsumer {
   /** Nothing begins at the end of the topic any more. */
   hasBegun(topic: string): boolean {
     return this.#topics.get(topic)?.start.excludesLatest === true
+  }
+
+  /** By partition that is read: everything before is acknowledged, or was there before the group. */
+  positionsIn(topic: string, topicId: string | undefined): ReadonlyMap<number, Offset> {
+    return this.#topics.get(topic)?.consumer.positionsIn(topicId) ?? new Map()
   }
 
   receive(message: GroupMessage): void {

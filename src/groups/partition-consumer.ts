@@ -1,4 +1,4 @@
-import { type KafkaRecord, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import { type KafkaRecord, lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
 import type { Failure } from '../operations.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
@@ -105,6 +105,10 @@ export class PartitionConsumer {
   }
   get isStaged(): boolean {
     return this.#staged !== undefined
+  }
+  /** Everything before is acknowledged, or was there before the group; `undefined`: not known in the topic with this id. */
+  positionIn(topicId: string | undefined): Offset | undefined {
+    return lifeOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
   }
   /** Messages that are offered and not acknowledged. */
   get pending(): number {

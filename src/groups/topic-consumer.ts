@@ -60,6 +60,15 @@ export class TopicConsumer {
   get partitions(): readonly number[] {
     return [...this.#partitions.keys()].sort((one, other) => one - other)
   }
+  /** By partition whose beginning is found in the log of the topic with this id. */
+  positionsIn(topicId: string | undefined): ReadonlyMap<number, Offset> {
+    const positions = new Map<number, Offset>()
+    for (const [number, partition] of this.#partitions) {
+      const position = partition.positionIn(topicId)
+      if (position !== undefined) positions.set(number, position)
+    }
+    return positions
+  }
   /** Messages that are offered and not acknowledged. */
   get pending(): number {
     let pending = 0

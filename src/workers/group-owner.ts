@@ -5,6 +5,7 @@ import type {
   ConsumedMessages,
   ConsumeManyResult,
   Gateway,
+  GroupOffset,
   MessageId,
   MessageLimits,
   NoMessage,
@@ -47,17 +48,28 @@ export interface AcksOfOwner {
   readonly ids: readonly MessageId[]
 }
 
-/** Offsets that the group is to have, by partition. */
-export interface OffsetsOfOwner {
+export interface TopicOfGroup {
   readonly groupId: string
   readonly topic: string
-  readonly offsets: readonly (readonly [partition: number, OffsetAndMetadata])[]
   readonly timeoutMs: number
 }
 
-export type CommittedByOwner =
-  | { readonly type: 'committed'; readonly outcomes: readonly (readonly [partition: number, CommitOutcome])[] }
-  | Failure
+/** Offsets that the group is to have, by partition. */
+export interface OffsetsOfOwner extends TopicOfGroup {
+  readonly offsets: readonly (readonly [partition: number, OffsetAndMetadata])[]
+}
+
+export interface CommittedByOwner {
+  readonly type: 'committed'
+  readonly outcomes: readonly (readonly [partition: number, CommitOutcome])[]
+}
+
+/** Where a group stands. */
+export interface ToldByOwner {
+  readonly type: 'offsets'
+  /** `undefined`: there is no such topic. */
+  readonly offsets: readonly GroupOffset[] | undefined
+}
 
 interface Kept extends Pick<ConsumedMessages, 'ack' | 'giveBack'> {
   readonly for: number
@@ -83,7 +95,8 @@ export class GroupOwner {
     serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
     serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
-    serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked))
+    serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked).catch(failureIn))
+    serve('offsets', (asked: TopicOfGroup) => this.#offsets(asked).catch(failureIn))
     serve('ackAll', (asked: AcksOfOwner) => this.#ackAll(asked))
     serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
     peers.onGone(number => this.#gone(number))
@@ -119,15 +132,12 @@ export class GroupOwner {
   }
 
   async #commit({ groupId, topic, offsets, timeoutMs }: OffsetsOfOwner): Promise<CommittedByOwner> {
-    try {
-      return {
-        type: 'committed',
-        outcomes: [...(await this.#gateway.commit(groupId, topic, new Map(offsets), timeoutMs))]
-      }
-    } catch (error) {
-      if (error instanceof CastellanError) return failureOf(error)
-      throw error
-    }
+    const outcomes = await this.#gateway.commit(groupId, topic, new Map(offsets), timeoutMs)
+    return { type: 'committed', outcomes: [...outcomes] }
+  }
+
+  async #offsets({ groupId, topic, timeoutMs }: TopicOfGroup): Promise<ToldByOwner> {
+    return { type: 'offsets', offsets: await this.#gateway.offsets(groupId, topic, timeoutMs) }
   }
 
   async #ackAll({ token, groupId, ids }: AcksOfOwner): Promise<void> {
@@ -174,6 +184,12 @@ export class GroupOwner {
     const given = [...this.#kept].filter(([, kept]) => kept.for === number)
     for (const [token] of given.reverse()) this.#take(token)?.giveBack()
   }
+}
+
+/** An error of the gateway, as it is passed on. */
+function failureIn(error: unknown): Failure {
+  if (error instanceof CastellanError) return failureOf(error)
+  throw error
 }
 
 const together = (message: ConsumedMessage): ConsumeManyResult => ({

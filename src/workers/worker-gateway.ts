@@ -13,6 +13,7 @@ import type {
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
 import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
+import type { Failure } from '../operations.js'
 import { shortened } from '../printable.js'
 import { ownFailure } from '../requests/failures.js'
 import {
@@ -21,7 +22,9 @@ import {
   type CommittedByOwner,
   GroupOwner,
   type MessagesOfOwner,
-  type OffsetsOfOwner
+  type OffsetsOfOwner,
+  type ToldByOwner,
+  type TopicOfGroup
 } from './group-owner.js'
 import type { LinkError } from './link.js'
 import { isAway, type Peers } from './peers.js'
@@ -65,7 +68,10 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     lost: (api, loss, records) => own.lost(api, loss, records),
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
-    offsets: (groupId, topic, timeoutMs) => own.offsets(groupId, topic, timeoutMs),
+    offsets: async (groupId, topic, timeoutMs) => {
+      const told = isOwn(groupId) ? undefined : await others.offsets({ groupId, topic, timeoutMs })
+      return told ? told.offsets : own.offsets(groupId, topic, timeoutMs)
+    },
     commit: async (groupId, topic, offsets, timeoutMs) =>
       (isOwn(groupId) ? undefined : await others.commit({ groupId, topic, offsets: [...offsets], timeoutMs })) ??
       own.commit(groupId, topic, offsets, timeoutMs),
@@ -176,16 +182,30 @@ class OtherOwners {
    * @throws CastellanError as the owner's gateway does
    */
   async commit(asked: OffsetsOfOwner): Promise<ReadonlyMap<number, CommitOutcome> | undefined> {
+    const result = await this.#callForOffsets<CommittedByOwner>('commit', asked)
+    return result && new Map(result.outcomes)
+  }
+
+  /**
+   * Only the owner knows where the group begins where it has committed nothing.
+   *
+   * @returns `undefined`: the owner has ended
+   * @throws CastellanError as the owner's gateway does
+   */
+  offsets(asked: TopicOfGroup): Promise<ToldByOwner | undefined> {
+    return this.#callForOffsets<ToldByOwner>('offsets', asked)
+  }
+
+  async #callForOffsets<Result extends object>(verb: string, asked: TopicOfGroup): Promise<Result | undefined> {
     const { groupId, timeoutMs } = asked
     try {
-      const waitMs = timeoutMs + RETRY_MS
-      const result = (await this.#call(groupId, 'commit', asked, waitMs)) as CommittedByOwner
-      if (result.type === 'committed') return new Map(result.outcomes)
+      const result = (await this.#call(groupId, verb, asked, timeoutMs + RETRY_MS)) as Result | Failure
+      if (!isFailure(result)) return result
       throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
     } catch (error) {
       if (error instanceof CastellanError) throw error
       if (isAway(error)) return undefined
-      throw new OverloadedError(reasonOf(error, asked.groupId))
+      throw new OverloadedError(reasonOf(error, groupId))
     }
   }
 
@@ -210,6 +230,8 @@ class OtherOwners {
     return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, timeoutMs)
   }
 }
+
+const isFailure = (result: object): result is Failure => (result as Partial<Failure>).type === 'failed'
 
 /** For the client: what the owner said, or that it has not answered. */
 function reasonOf(error: unknown, groupId: string): string {

@@ -31,8 +31,8 @@ describe('house 3: the gateway tells and sets where groups stand', () => {
   it('every partition, also where nothing is written or committed', async () => {
     await write('a', 'b')
     expect(await offsets()).to.deep.equal([
-      { partition: 0, earliest: 0, latest: 0, committed: undefined, acknowledged: [], beginsAtEarliest: false },
-      { partition: 1, earliest: 0, latest: 2, committed: undefined, acknowledged: [], beginsAtEarliest: false }
+      { partition: 0, earliest: 0, latest: 0, committed: undefined, acknowledged: [] },
+      { partition: 1, earliest: 0, latest: 2, committed: undefined, acknowledged: [] }
     ])
   })
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { lagOf } from '../../src/dialects/kafka-pixy/lag.js'
 import type { ConsumedMessage } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
 import { askRouter } from '../../src/index.js'
@@ -196,7 +197,7 @@ describe('where a group begins to read', function () {
     }
     const after = await start()
     const [place] = (await after.castellan.gateway.offsets(group, topic, 10_000))!
-    expect(place).to.deep.include({ committed: undefined, beginsAtEarliest: true, acknowledged: [] })
+    expect(place).to.deep.include({ committed: undefined, beginsAt: 0, acknowledged: [] })
     await offered([after], values)
   })
 
@@ -206,9 +207,28 @@ describe('where a group begins to read', function () {
     await cluster.createTopic(topic, 1)
     await write('m', 3, 1)
     const [place] = (await reader.castellan.gateway.offsets(group, topic, 10_000))!
-    expect(place).to.deep.include({ earliest: 0, latest: 3, committed: undefined, beginsAtEarliest: true })
+    expect(place).to.deep.include({ earliest: 0, latest: 3, committed: undefined, beginsAt: 0 })
     const [ofNew] = (await reader.castellan.gateway.offsets(`${group}-new`, topic, 10_000))!
-    expect(ofNew).to.deep.include({ committed: undefined, beginsAtEarliest: false })
+    expect(ofNew).to.include({ committed: undefined }).and.not.to.have.property('beginsAt')
+  })
+
+  it('all of a topic is to be read by a group that begins at its earliest record and has never asked', async () => {
+    await cluster.createTopic(topic, 1)
+    await write('m', 3, 1)
+    const instance = await start({ start: 'earliest' })
+    const [place] = (await instance.castellan.gateway.offsets(group, topic, 10_000))!
+    expect(place).to.deep.include({ latest: 3, committed: undefined, beginsAt: 0 })
+    expect(lagOf(place!)).to.equal(3)
+  })
+
+  it('what came after its beginning is to be read by a group that began at the end and has acknowledged nothing', async () => {
+    await cluster.createTopic(topic, 2)
+    await write('old', 4, 2)
+    const reader = await start()
+    await begin(reader)
+    await write('m', 6, 2)
+    const places = (await reader.castellan.gateway.offsets(group, topic, 10_000))!
+    expect(places.map(lagOf)).to.deep.equal([3, 3])
   })
 
   it('a topic created anew with more partitions is read from its beginning', async () => {

@@ -437,6 +437,31 @@ describe('castellan serve --workers', function () {
     expect(await gateway.child.stop()).to.equal(0)
   })
 
+  it('workers 17: what a group has not read is the same from every process before its first commit', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'consumer.partitionCheckMs=60000'])
+    await gateway.until(200)
+    const clients = clientsOf(gateway.url, 8)
+    // Each group has asked before the topic exists.
+    const groups = ['one', 'two', 'three', 'four']
+    await Promise.all(
+      groups.map(async (group, at) => {
+        const asked = await clients[at]!.get(`/pixy/topics/orders/messages?group=${group}`)
+        expect(asked.status, asked.text).to.equal(408)
+      })
+    )
+    const workers = await Promise.all(clients.map((client, at) => client.push(`m${at}`)))
+    expect(new Set(workers.map(({ worker }) => worker)).size).to.equal(2)
+    for (const group of groups) {
+      const told = await Promise.all(clients.map(client => client.get(`/pixy/topics/orders/offsets?group=${group}`)))
+      const lags = told.map(({ text }) =>
+        (JSON.parse(text) as { lag: number }[]).reduce((sum, { lag }) => sum + lag, 0)
+      )
+      expect(lags, group).to.deep.equal(clients.map(() => clients.length))
+    }
+    for (const client of clients) client.close()
+    expect(await gateway.child.stop()).to.equal(0)
+  })
+
   it('workers 11: a quota of requests in flight holds for all processes together', async () => {
     const gateway = await Gateway.start(children, [...TWO, '--set', 'quotas.perPrincipal.maxRequestsInFlight=3'])
     await gateway.until(200)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Requester } from '../../src/actor/requester.js'
-import { KafkaError } from '../../src/errors.js'
+import { KafkaError, OverloadedError } from '../../src/errors.js'
 import type {
   ConsumedMessage,
   ConsumeManyResult,
@@ -243,6 +243,36 @@ describe('consumer groups of several workers', () => {
     asked!.own.partitions.set('orders', 4)
     await asked!.gateway.commit(group, 'orders', offsets, 1_000)
     expect(asked!.own.committed.size).to.equal(1)
+  })
+
+  it('stand where their owner says, whichever worker is asked', async () => {
+    const { workers, end } = workersOf(2)
+    const [asked, owner] = workers
+    const group = groupOf(2)
+    const place = { partition: 0, earliest: 0, latest: 9, committed: undefined, acknowledged: [], beginsAt: 4 }
+    const offsets = (): Promise<unknown> => asked!.gateway.offsets(group, 'orders', 1_000)
+    asked!.own.offsets = async () => []
+    owner!.own.offsets = async () => [place]
+    expect(await offsets()).to.deep.equal([place])
+    owner!.own.offsets = async () => undefined
+    expect(await offsets(), 'there is no such topic').to.equal(undefined)
+    owner!.own.offsets = () => Promise.reject(new KafkaError(30, 'the group may not be seen', false))
+    const refused = await offsets().catch((thrown: unknown) => thrown)
+    expect(refused).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 30 })
+    // Without an owner the worker that is asked knows as much as any other.
+    end(2)
+    expect(await offsets()).to.deep.equal([])
+    const still = workersOf(2)
+    still.standStill(2)
+    const time = new FakeTime('performance')
+    try {
+      const late = still.workers[0]!.gateway.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
+      await time.pass(5_000)
+      expect(await late, 'no other worker knows where it begins').to.be.instanceOf(OverloadedError)
+    } finally {
+      time.restore()
+      still.goOn(2)
+    }
   })
 
   it('do not wait for a client any more that has gone, and get back what was on its way to it', async () => {

@@ -4,8 +4,8 @@ import type { GroupOffset } from '../../gateway/gateway.js'
 const NEWEST = -1
 const OLDEST = -2
 
-/** How many records a group has not read, as Kafka-Pixy counts them; all of those that are to be read from the beginning. */
-export function lagOf({ earliest, latest, committed, beginsAtEarliest }: GroupOffset): number {
-  const offset = committed?.offset ?? (beginsAtEarliest ? OLDEST : NEWEST)
+/** How many records a group has not read, as Kafka-Pixy counts them; where it has committed nothing, since where it begins. */
+export function lagOf({ earliest, latest, committed, beginsAt }: GroupOffset): number {
+  const offset = committed?.offset ?? beginsAt ?? NEWEST
   return offset === NEWEST ? 0 : latest - (offset === OLDEST ? earliest : offset)
 }
