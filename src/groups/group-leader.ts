@@ -3,7 +3,7 @@ import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
-import { decodeBegun, encodeStarts, type GroupStarts } from './start-messages.js'
+import { checksumOf, decodeBegun, encodeStarts, type GroupStarts } from './start-messages.js'
 
 /** A member as the coordinator describes it to the leader. */
 export interface JoinedMember {
@@ -47,14 +47,17 @@ export class GroupLeader {
   /**
    * Calls back with the assignments of all members, or with `undefined` when no broker tells about the topics.
    *
-   * @param begun whether a member of this process has begun to read a topic, since it joined too
+   * @param leaderId the member of this process
+   * @param begun whether it has begun to read a topic, since it joined too
    */
   assign(
     members: readonly JoinedMember[],
+    leaderId: string,
     begun: (topic: string) => boolean,
     onAssigned: (assignments: readonly Assignment[] | undefined) => void
   ): void {
     const subscribers = members.map(subscriptionOf)
+    const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, checksumOf(topics)]))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
     this.#lookUp(topics, (found, unclear, idOf, leaderlessIn) => {
       const before = this.#counts
@@ -75,10 +78,24 @@ export class GroupLeader {
           return { topic, topicId: idOf(topic), partitions: partitionsOf(topic), leaderless }
         })
       const decided = ({ undecided, ends }: GroupStarts): void =>
-        onAssigned(encodeAll(subscribers, partitionsOf, { undecided: new Set([...undecided, ...unclear]), ends }))
+        onAssigned(
+          Array.from(assignRanges(subscribers, partitionsOf), ([memberId, partitions]) => {
+            const topics = topicsOf.get(memberId)!
+            const from = { topics, counts: memberId === leaderId ? this.#counts : undefined }
+            const starts = { undecided: new Set([...undecided, ...unclear]), ends }
+            return { memberId, assignment: encodeAssignment(partitions, encodeStarts(starts, partitions, from)) }
+          })
+        )
       if (this.#start === 'latest') decideStarts(this.#hands, first, decided)
       else decided({ undecided: new Set(first.map(({ topic }) => topic)), ends: new Map() })
     })
+  }
+
+  /** The same for assignments that a former life of this member has made. */
+  resume(counts: ReadonlyMap<string, number>, onChanged: () => void): void {
+    this.#counts = counts
+    this.#unclear = []
+    this.watch(onChanged)
   }
 
   /** Calls back once a topic has got more partitions, or exists now. */
@@ -131,13 +148,3 @@ function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subsc
   }
   return { memberId, instanceId, topics, begun }
 }
-
-const encodeAll = (
-  subscribers: readonly Subscriber[],
-  partitionsOf: PartitionsOf,
-  starts: GroupStarts
-): readonly Assignment[] =>
-  Array.from(assignRanges(subscribers, partitionsOf), ([memberId, partitions]) => ({
-    memberId,
-    assignment: encodeAssignment(partitions, encodeStarts(starts, partitions))
-  }))

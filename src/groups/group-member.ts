@@ -7,7 +7,7 @@ import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.
 import type { GroupHands, Timer } from './hands.js'
 import { Heartbeats } from './heartbeats.js'
 import { lookUpPartitions } from './partition-counts.js'
-import { decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
+import { checksumOf, decodeAssignedFrom, decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
 
 /** The only way of assigning that every client knows. */
 const PROTOCOL = 'range'
@@ -77,6 +77,10 @@ export class GroupMember {
   #phase: Phase = 'out'
   #memberId = ''
   #isLeader = false
+  /** A static member has joined without an id: the coordinator may answer with the assignment of its former life. */
+  #isUnknown = false
+  /** It has joined again, because that one was of other topics. */
+  #isRenewed = false
   /** While partitions are left out that another leader has assigned. */
   #unknownWatch: Timer | undefined
   #generation: Generation | undefined
@@ -160,6 +164,7 @@ export class GroupMember {
     this.#phase = 'out'
     this.#refusal = undefined
     this.#generation = this.#lastStable = undefined
+    this.#isRenewed = false
     this.#stopTimers()
   }
 
@@ -169,6 +174,7 @@ export class GroupMember {
     this.#refusal = undefined
     this.#stopTimers()
     this.#joinedTopics = this.#topics
+    this.#isUnknown = instanceId !== null && this.#memberId === ''
     const attempt = ++this.#attempt
     const request = {
       ...this.#identity(),
@@ -185,7 +191,7 @@ export class GroupMember {
 
   #subscription(): Buffer {
     const topics = this.#joinedTopics
-    return encodeSubscription(topics, encodeBegun(topics, this.#options.begun))
+    return encodeSubscription(topics, encodeBegun(topics, this.#options.begun, this.#isRenewed))
   }
 
   #identity() {
@@ -234,7 +240,7 @@ export class GroupMember {
 
   #assign(members: readonly JoinedMember[]): void {
     const attempt = this.#attempt
-    this.#leader.assign(members, this.#options.begun, assignments => {
+    this.#leader.assign(members, this.#memberId, this.#options.begun, assignments => {
       if (attempt !== this.#attempt) return
       if (!assignments) this.#joinAfter(this.#options.retryBackoffMs)
       else {
@@ -266,7 +272,10 @@ export class GroupMember {
       else this.#excluded(result.errorCode)
     } else {
       const [partitions, starts] = this.#assignmentOf(result.assignment)
-      if (this.#isLeader || partitions.length <= MAX_BELIEVED) this.#stable(partitions, starts)
+      if (this.#isUnknown && !this.#isLeader && !this.#takesUp(result.assignment, partitions)) {
+        this.#isRenewed = true
+        this.#join()
+      } else if (this.#isLeader || partitions.length <= MAX_BELIEVED) this.#stable(partitions, starts)
       else this.#check(partitions, starts)
     }
   }
@@ -274,11 +283,25 @@ export class GroupMember {
   /** The leader may be another client, with a mistake in it. Topics that the member did not join for do not count. */
   #assignmentOf(assignment: Buffer): [readonly TopicPartition[], GroupStarts | undefined] {
     try {
-      return [possible(decodeAssignment(assignment), new Set(this.#joinedTopics)), startsIn(assignment)]
+      return [possible(decodeAssignment(assignment), new Set(this.#joinedTopics)), readable(assignment, decodeStarts)]
     } catch (error) {
       this.#options.hands.log.error({ err: error }, 'the assignment of the leader cannot be read')
       return [[], undefined]
     }
+  }
+
+  /**
+   * Whether a static member can go on with this assignment. The coordinator lets one that has restarted into the generation
+   * that it was in, with its former assignment, also when it asks for other topics now, and does not tell it that it leads.
+   */
+  #takesUp(assignment: Buffer, partitions: readonly TopicPartition[]): boolean {
+    const topics = this.#joinedTopics
+    const from = readable(assignment, decodeAssignedFrom)
+    const assigned = new Set(partitions.map(({ topic }) => topic))
+    // Another client does not say which topics the assignment was made from.
+    const isOfThese = from ? from.topics === checksumOf(topics) : topics.every(topic => assigned.has(topic))
+    if (isOfThese && from?.counts) this.#leader.resume(from.counts, () => this.#handOver('others'))
+    return isOfThese
   }
 
   /** Partitions that do not exist cost as much as others, and another leader may assign any number of them. */
@@ -395,9 +418,9 @@ export class GroupMember {
 }
 
 /** User data of other clients need not be readable. */
-function startsIn(assignment: Buffer): GroupStarts | undefined {
+function readable<Told>(assignment: Buffer, decode: (userData: Buffer) => Told | undefined): Told | undefined {
   try {
-    return decodeStarts(userDataOfAssignment(assignment))
+    return decode(userDataOfAssignment(assignment))
   } catch {
     return undefined
   }

@@ -1,12 +1,14 @@
 import type { LogPosition, Offset, TopicPartition } from '../model.js'
+import { crc32c } from '../wire/crc32c.js'
 
 /**
  * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
  * Members of other clients ignore it, and write something else or nothing there.
  *
- *   subscription   {"castellan":1,"begun":[0,2]}                                     indexes of topics
+ *   subscription   {"castellan":1,"begun":[0,2],"renewed":true}                      indexes of topics
  *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]],[4,null]]]}
  *                  the last list are the leader epochs of these ends; null: not known
+ *                  "topics":3735928559,"counts":[["orders",2],["audit",0]]         see AssignedFrom
  */
 const FORMAT = 1
 const MARK = Buffer.from(`{"castellan":${FORMAT},`)
@@ -32,9 +34,25 @@ export interface GroupStarts {
   readonly ends: ReadonlyMap<string, TopicEnds>
 }
 
-/** @param begun which of the topics the group has begun to read: it begins nowhere at the end any more */
-export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean): Buffer {
-  return encode({ begun: topics.flatMap((topic, at) => (begun(topic) ? [at] : [])) })
+/** What the assignment of a member was made from, which tells a static member that has restarted whether it still holds. */
+export interface AssignedFrom {
+  /** Checksum of the topics that it asked for: {@link checksumOf}. */
+  readonly topics: number
+  /** In the assignment of the leader: how many partitions each topic of the group had. */
+  readonly counts?: ReadonlyMap<string, number> | undefined
+}
+
+export const checksumOf = (topics: readonly string[]): number => crc32c(Buffer.from(topics.join('\0')))
+
+/**
+ * @param begun which of the topics the group has begun to read: it begins nowhere at the end any more
+ * @param isRenewed makes the subscription another one than it was, so that the coordinator has the group join again
+ */
+export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean, isRenewed = false): Buffer {
+  return encode({
+    begun: topics.flatMap((topic, at) => (begun(topic) ? [at] : [])),
+    ...(isRenewed && { renewed: true })
+  })
 }
 
 /** The topics that the member has begun to read; none when it is of another client. */
@@ -46,7 +64,11 @@ export function decodeBegun(userData: Buffer, topics: readonly string[]): readon
 }
 
 /** For one member: of the ends, those of its partitions. */
-export function encodeStarts({ undecided, ends }: GroupStarts, partitions: readonly TopicPartition[]): Buffer {
+export function encodeStarts(
+  { undecided, ends }: GroupStarts,
+  partitions: readonly TopicPartition[],
+  from?: AssignedFrom
+): Buffer {
   const ofMember = new Map<string, { offsets: [partition: number, offset: Offset][]; epochs: (number | null)[] }>()
   for (const { topic, partition } of partitions) {
     const end = ends.get(topic)?.ends.get(partition)
@@ -59,7 +81,12 @@ export function encodeStarts({ undecided, ends }: GroupStarts, partitions: reado
   const told = Array.from(ofMember, ([topic, { offsets, epochs }]) => {
     return [topic, ends.get(topic)!.topicId ?? null, offsets, epochs]
   })
-  return encode({ undecided: [...undecided], ends: told })
+  return encode({
+    undecided: [...undecided],
+    ends: told,
+    ...(from && { topics: from.topics }),
+    ...(from?.counts && { counts: [...from.counts] })
+  })
 }
 
 /** What the leader has decided about a topic. */
@@ -78,6 +105,15 @@ export function decodeStarts(userData: Buffer): GroupStarts | undefined {
     ends.set(topic, { topicId: typeof topicId === 'string' ? topicId : undefined, ends: ofTopic })
   }
   return { undecided: new Set(listOf(found['undecided']) as string[]), ends }
+}
+
+/** `undefined`: the leader is of another client, or of an earlier version. */
+export function decodeAssignedFrom(userData: Buffer): AssignedFrom | undefined {
+  const found = decode(userData, MAX_ASSIGNMENT_BYTES)
+  const topics = found?.['topics']
+  if (!isCount(topics)) return undefined
+  const counts = listOf(found?.['counts']).map(listOf).filter(isCountOfTopic)
+  return { topics, ...(counts.length > 0 && { counts: new Map(counts) }) }
 }
 
 const encode = (what: object): Buffer => Buffer.from(JSON.stringify({ castellan: FORMAT, ...what }))
@@ -105,3 +141,6 @@ function endsIn(offsets: readonly unknown[], epochs: readonly unknown[]): Readon
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
+  typeof pair[0] === 'string' && isCount(pair[1])

@@ -1,30 +1,33 @@
 import { expect } from 'chai'
 import { GroupMember } from '../../src/groups/group-member.js'
+import { checksumOf, encodeStarts, type GroupStarts } from '../../src/groups/start-messages.js'
 import type { TopicPartition } from '../../src/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
-import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
+import { encodeAssignment, userDataOfSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld } from './group-world.js'
 
 class MemberHarness {
   readonly world = new GroupWorld()
   lost = 0
   readonly assigned: { readonly partitions: readonly TopicPartition[]; readonly isNext: boolean }[] = []
-  readonly member = new GroupMember({
-    hands: this.world,
-    instanceId: null,
-    sessionTimeoutMs: 10_000,
-    heartbeatIntervalMs: 1_000,
-    rebalanceTimeoutMs: 60_000,
-    retryBackoffMs: 100,
-    start: 'latest',
-    begun: () => false,
-    onAssigned: ({ partitions, isNext }) => void this.assigned.push({ partitions, isNext }),
-    onLost: () => this.lost++,
-    onRebalance: (_cause, ready) => ready(),
-    onRefused: () => {}
-  })
+  readonly member: GroupMember
 
-  constructor() {
+  constructor(instanceId: string | null = null, answers: GroupWorld['answers'] = []) {
+    this.world.answers.push(...answers)
+    this.member = new GroupMember({
+      hands: this.world,
+      instanceId,
+      sessionTimeoutMs: 10_000,
+      heartbeatIntervalMs: 1_000,
+      rebalanceTimeoutMs: 60_000,
+      retryBackoffMs: 100,
+      start: 'latest',
+      begun: () => false,
+      onAssigned: ({ partitions, isNext }) => void this.assigned.push({ partitions, isNext }),
+      onLost: () => this.lost++,
+      onRebalance: (_cause, ready) => ready(),
+      onRefused: () => {}
+    })
     this.member.subscribe(['orders'])
     this.world.settle()
   }
@@ -56,6 +59,69 @@ describe('a member of a group', () => {
     member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
     world.settle()
     expect([member.isStable, world.newly('joinGroup'), harness.lost]).to.deep.equal([true, 1, 1])
+  })
+
+  describe('that is static and comes back into the generation that it was in', () => {
+    const ORDERS = { topic: 'orders', partition: 0 }
+    const INVOICES = { topic: 'invoices', partition: 0 }
+    const NOTHING: GroupStarts = { undecided: new Set(), ends: new Map() }
+    /** As a coordinator lets it in again: its former life leads, and nobody assigns. */
+    const backIn = (partitions: readonly TopicPartition[], userData?: Buffer): GroupWorld['answers'] => [
+      {
+        kind: 'joinGroup',
+        result: { type: 'success', generationId: 4, memberId: 'pod-1-b', leaderId: 'pod-1-a', members: [] }
+      },
+      { kind: 'syncGroup', result: { type: 'success', assignment: encodeAssignment(partitions, userData) } }
+    ]
+    const from = (topics: readonly string[], counts?: ReadonlyMap<string, number>): Buffer =>
+      encodeStarts(NOTHING, [], { topics: checksumOf(topics), counts })
+    const joins = ({ world }: MemberHarness): string[] =>
+      world.asked.flatMap(({ kind, request }) => {
+        const [offered] = (request['protocols'] ?? []) as { metadata: Buffer }[]
+        return kind === 'joinGroup' ? [String(userDataOfSubscription(offered!.metadata))] : []
+      })
+
+    it('goes on where it was when it asks for the same topics', () => {
+      const harness = new MemberHarness('pod-1', backIn([ORDERS], from(['orders'])))
+      expect(harness.assigned).to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+      expect(joins(harness)).to.have.length(1)
+    })
+
+    it('goes on where it was also without a partition, which another member has', () => {
+      const harness = new MemberHarness('pod-1', backIn([], from(['orders'])))
+      expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 1])
+    })
+
+    for (const [leader, userData] of [
+      ['Castellan', from(['invoices'])],
+      ['another client', undefined]
+    ] as const) {
+      it(`has the group join again when it asks for other topics, and ${leader} leads`, () => {
+        const harness = new MemberHarness('pod-1', [...backIn([INVOICES], userData), ...backIn([ORDERS], userData)])
+        expect(harness.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+        const [first, second, ...more] = joins(harness)
+        expect(second, 'a subscription that is the same changes nothing').not.to.equal(first)
+        expect(more).to.deep.equal([])
+      })
+    }
+
+    it('has the group join again once, when another client leaves it without a partition', () => {
+      const harness = new MemberHarness('pod-1', [...backIn([]), ...backIn([])])
+      harness.world.pass(10_000)
+      expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 2])
+    })
+
+    it('notices partitions that are added to any topic of the group when it has led it', () => {
+      const counts = new Map([
+        ['invoices', 0],
+        ['orders', 1]
+      ])
+      const harness = new MemberHarness('pod-1', backIn([ORDERS], from(['orders'], counts)))
+      expect(joins(harness)).to.have.length(1)
+      // The topic of another member exists now.
+      harness.world.pass(30_000)
+      expect(joins(harness)).to.have.length(2)
+    })
   })
 
   it('leaves no timer behind when it ends while it waits to join again', () => {

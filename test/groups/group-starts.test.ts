@@ -3,7 +3,9 @@ import { decideStarts, type FirstAssigned } from '../../src/groups/first-assignm
 import { GroupLeader } from '../../src/groups/group-leader.js'
 import type { GroupHands } from '../../src/groups/hands.js'
 import {
+  checksumOf,
   decisionOn,
+  decodeAssignedFrom,
   decodeBegun,
   decodeStarts,
   encodeBegun,
@@ -37,7 +39,7 @@ function decide(
     )
   }))
   let starts: GroupStarts | undefined
-  new GroupLeader(world, start).assign(members, NOBODY, assignments => {
+  new GroupLeader(world, start).assign(members, 'm0', NOBODY, assignments => {
     const owner = assignments?.find(({ assignment }) => decodeAssignment(assignment).length > 0)
     starts = owner && decodeStarts(userDataOfAssignment(owner.assignment))
   })
@@ -191,6 +193,19 @@ describe('what members tell each other about where they begin', () => {
       ends: new Map([[1, { offset: 2 ** 40, leaderEpoch: 7 }]])
     })
     expect([decisionOn(read, 'orders'), decisionOn(read, 'ünï')]).to.deep.equal(['earliest', undefined])
+  })
+
+  it('says of an assignment from which topics it was made, and to the leader how many partitions each had', () => {
+    const counts = new Map([
+      ['orders', 2],
+      ['__proto__', 0]
+    ])
+    const starts: GroupStarts = { undecided: new Set(), ends: new Map() }
+    const from = { topics: checksumOf(['__proto__', 'orders']), counts }
+    expect(decodeAssignedFrom(encodeStarts(starts, [], from))).to.deep.equal(from)
+    expect(decodeAssignedFrom(encodeStarts(starts, [], { topics: 7 }))).to.deep.equal({ topics: 7 })
+    expect(decodeAssignedFrom(encodeStarts(starts, [])), 'of an earlier version').to.equal(undefined)
+    expect(checksumOf(['orders'])).not.to.equal(from.topics)
   })
 
   const strange = [
