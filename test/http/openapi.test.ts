@@ -90,7 +90,8 @@ describe('kafboy 4: /openapi.json', function () {
       CASTELLAN_MANAGEMENT_PORT: '0',
       CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_CONSUMER_START: 'earliest',
-      CASTELLAN_CONSUMER_LONG_POLL_MS: '20000'
+      CASTELLAN_CONSUMER_LONG_POLL_MS: '20000',
+      CASTELLAN_SHUTDOWN_GRACE_MS: '200'
     }
     const flags = dialects.flatMap(({ name }) => [
       { flag: '--set', path: ['dialects', name, 'enabled'], value: true },

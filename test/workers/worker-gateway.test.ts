@@ -149,6 +149,12 @@ const groupOf = (owner: number, workers = 2): string => {
 }
 
 describe('consumer groups of several workers', () => {
+  let time: FakeTime
+  beforeEach(() => {
+    time = new FakeTime('performance')
+  })
+  afterEach(() => time.restore())
+
   it('have one owner each, about as many at every worker', () => {
     const counts = [0, 0, 0, 0]
     for (let i = 0; i < 1_000; i++) counts[ownerOf('default', `group ${i}`, 4) - 1]!++
@@ -295,52 +301,42 @@ describe('consumer groups of several workers', () => {
   })
 
   it('wait for an owner that has ended, and say in time that it does not answer, not that there is no message', async () => {
-    const time = new FakeTime('performance')
-    try {
-      const { workers, end } = workersOf(2)
-      const group = groupOf(2)
-      const results: ConsumeResult[] = []
-      const startedAt = performance.now()
-      workers[0]!.gateway.consume(group, 'orders', 300, { reply: result => results.push(result) })
-      await turns(3)
-      end(2)
-      await turns(3)
-      expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
-        type: 'notRead'
-      })
-      expect(results).to.deep.equal([])
-      while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
-      expect(results).to.have.lengthOf(1)
-      expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
-    } finally {
-      time.restore()
-    }
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeResult[] = []
+    const startedAt = performance.now()
+    workers[0]!.gateway.consume(group, 'orders', 300, { reply: result => results.push(result) })
+    await turns(3)
+    end(2)
+    await turns(3)
+    expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+      type: 'notRead'
+    })
+    expect(results).to.deep.equal([])
+    while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
+    expect(results).to.have.lengthOf(1)
+    expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
   })
 
   it('say in time that their owner does not answer while it stands still, and lose no message when it goes on', async () => {
-    const time = new FakeTime('performance')
-    try {
-      const { workers, standStill, goOn } = workersOf(2)
-      const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
-      const results: ConsumeResult[] = []
-      standStill(2)
-      asking.gateway.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
-      for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
-      expect(results).to.have.lengthOf(1)
-      expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
-      // The owner has a message at once, when it gets the request at last.
-      owner.own.consume = (groupId, topic, timeoutMs, requester) => {
-        GroupsByHand.prototype.consume.call(owner.own, groupId, topic, timeoutMs, requester)
-        owner.own.offer(5)
-        return () => undefined
-      }
-      goOn(2)
-      await turns(5)
-      expect(owner.own.givenBack).to.deep.equal([5])
-      expect(results).to.have.length(1)
-    } finally {
-      time.restore()
+    const { workers, standStill, goOn } = workersOf(2)
+    const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
+    const results: ConsumeResult[] = []
+    standStill(2)
+    asking.gateway.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
+    for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
+    expect(results).to.have.lengthOf(1)
+    expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
+    // The owner has a message at once, when it gets the request at last.
+    owner.own.consume = (groupId, topic, timeoutMs, requester) => {
+      GroupsByHand.prototype.consume.call(owner.own, groupId, topic, timeoutMs, requester)
+      owner.own.offer(5)
+      return () => undefined
     }
+    goOn(2)
+    await turns(5)
+    expect(owner.own.givenBack).to.deep.equal([5])
+    expect(results).to.have.length(1)
   })
 
   it('give back what they have handed to a worker that has ended, the first message first', async () => {

@@ -22,5 +22,6 @@ export function closePolitely(websocket: WebSocket, code: number, reason: string
   const text = Buffer.from(reason).subarray(0, MAX_REASON_BYTES).toString()
   // A character that was cut in two is none.
   websocket.close(code, text.replace(/\ufffd+$/, ''))
-  setTimeout(() => websocket.terminate(), PATIENCE_MS).unref()
+  const cut = setTimeout(() => websocket.terminate(), PATIENCE_MS).unref()
+  websocket.once('close', () => clearTimeout(cut))
 }

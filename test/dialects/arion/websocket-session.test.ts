@@ -324,6 +324,14 @@ describe('arion: the close frame of a websocket', () => {
     expect(reasonOf(`${'x'.repeat(117)}€`)).to.equal(`1011 ${'x'.repeat(117)}€`)
   })
 
+  it('is waited for no longer once it was answered', () => {
+    const websocket = new FakeWebsocket()
+    closePolitely(websocket as never, 1_011, 'bye')
+    expect(timers.countTimers()).to.equal(1)
+    websocket.emit('close')
+    expect(timers.countTimers()).to.equal(0)
+  })
+
   it('has a code that says whether to try again', () => {
     const codes = (['overloaded', 'logUnavailable', 'timedOut', 'kafka'] as const).map(code =>
       closeCodeOf(failure(code))
