@@ -5,7 +5,7 @@ import { openAccessLog } from './app/access-log.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
 import { Clusters } from './app/clusters.js'
 import { enabledDialects, mountDialects } from './app/dialects.js'
-import { type Doors, openDoors } from './app/doors.js'
+import { allPrepared, type Doors, openDoors } from './app/doors.js'
 import { DrainSteps } from './app/drain-steps.js'
 import { startBrokerOfGateway } from './app/embedded.js'
 import { boundHeapGrowth } from './app/heap-growth.js'
@@ -79,7 +79,7 @@ export interface App {
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
    * @param config what can change while the process runs counts as it stands there; absent: as before
-   * @throws ConfigError when a file cannot be used; what it was read for stays as it was
+   * @throws ConfigError with all problems when a file cannot be used; then settings and files stay as they were
    */
   reload(config?: Config): Promise<void>
   /** Opens the audit file and the access log again, as {@link reload} does. */
@@ -222,6 +222,13 @@ class Rooms {
     // A large backlog would take the time that the listeners need.
     this.#clusters.drainDurableLog()
     let running = this.#config
+    const reload = async (config: Config): Promise<void> => {
+      const use = await allPrepared([doors.prepare(config), this.#clusters.prepareLogins(config.clusters)])
+      use()
+      running = config
+    }
+    // One after the other, so that the last one counts.
+    let last: Promise<void> = Promise.resolve()
     return {
       urls,
       embeddedBootstrap,
@@ -230,12 +237,11 @@ class Rooms {
       unreadyReasons,
       memoryRecords: () => this.#clusters.memoryRecords(),
       warnings: () => this.#clusters.warnings(),
-      reload: async (config = running) => {
-        running = config
+      reload: config => {
         accessLog?.reopen()
-        // Credentials and rules do not wait for brokers.
-        await doors.reload(config)
-        this.#clusters.renewLogins(config.clusters)
+        const reloading = last.then(() => reload(config ?? running))
+        last = reloading.catch(() => undefined)
+        return reloading
       },
       reopenLogs: () => {
         accessLog?.reopen()

@@ -23,6 +23,8 @@ export class IssuerKeys {
   #hasFailed = false
   #isOutdated = true
   #fetching: Promise<void> | undefined
+  /** How often the keys have been declared outdated: a fetch that began before may have got the former ones. */
+  #declared = 0
 
   constructor(
     issuer: string,
@@ -47,6 +49,8 @@ export class IssuerKeys {
       const fetching = this.#fetch()
       const isUsable = !this.#isOutdated && this.#keys !== undefined && this.#ageMs < this.#settings.jwksMaxAgeMs
       if (!isUsable) await fetching
+      // The operator may have declared the keys outdated meanwhile; within the cooldown this does nothing.
+      if (!isUsable && this.#isOutdated) await this.#fetch()
     }
     try {
       return await this.#current(header, token)
@@ -60,10 +64,12 @@ export class IssuerKeys {
 
   /**
    * Makes the next token fetch the keys again, regardless of the cooldown, and wait for them: the operator says that they have
-   * changed.
+   * changed. A fetch that is under way does not count.
    */
   expire(): void {
     this.#isOutdated = true
+    this.#declared++
+    this.#fetching = undefined
     this.#triedAt = Number.NEGATIVE_INFINITY
   }
 
@@ -85,18 +91,23 @@ export class IssuerKeys {
     if (this.#fetching) return this.#fetching
     if (this.#clock() - this.#triedAt < this.#settings.jwksCooldownMs) return Promise.resolve()
     this.#triedAt = this.#clock()
-    this.#fetching = this.#fetchOnce().finally(() => {
-      this.#fetching = undefined
+    const fetching = this.#fetchOnce().finally(() => {
+      if (this.#fetching === fetching) this.#fetching = undefined
     })
-    return this.#fetching
+    this.#fetching = fetching
+    return fetching
   }
 
   async #fetchOnce(): Promise<void> {
+    const declared = this.#declared
     try {
-      this.#keys = createLocalJWKSet((await this.#fetchKeys()) as JSONWebKeySet)
+      const keys = createLocalJWKSet((await this.#fetchKeys()) as JSONWebKeySet)
+      if (declared !== this.#declared) return
+      this.#keys = keys
       this.#fetchedAt = this.#clock()
       this.#hasFailed = this.#isOutdated = false
     } catch (error) {
+      if (declared !== this.#declared) return
       this.#hasFailed = true
       const { name, message } = error as Error
       this.#log.warn({ issuer: this.#issuer, cause: `${name}: ${message}` }, 'the keys of an issuer cannot be fetched')

@@ -144,12 +144,16 @@ export class Clusters {
   }
 
   /**
-   * Certificates and passwords for connections to brokers that are opened from now on.
+   * Reads certificates and passwords towards brokers again, and changes nothing.
    *
-   * @throws ConfigError when a file cannot be read; its cluster goes on with what it had
+   * @returns what to call to use them for connections that are opened from then on
+   * @throws ConfigError when a file cannot be read
    */
-  renewLogins(clusters: Config['clusters']): void {
-    for (const { name, connection } of this.#clusters) connection.renew(clusters[name]!)
+  async prepareLogins(clusters: Config['clusters']): Promise<() => void> {
+    const prepared = this.#clusters.map(({ name, connection }) => connection.prepare(clusters[name]!))
+    return () => {
+      for (const use of prepared) use()
+    }
   }
 
   stopWatching(): void {

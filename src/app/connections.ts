@@ -43,17 +43,20 @@ export class ClusterConnection {
   }
 
   /**
-   * Reads the files again; connections that are open stay.
+   * Reads the files again, and changes nothing.
    *
-   * @throws ConfigError when a certificate cannot be read; then nothing changes
+   * @returns what to call to log in with them; connections that are open stay
+   * @throws ConfigError when a certificate cannot be read
    */
-  renew(settings: ClusterSettings): void {
+  prepare(settings: ClusterSettings): () => void {
     const next = connectionOf(this.#name, settings)
     const madeOf = loginParts(this.#name, settings)
     // A token that is good for some time yet need not be asked for again.
     const isLoginSame = isDeepStrictEqual(madeOf, this.#loginMadeOf)
-    this.#current = isLoginSame ? { ...next, sasl: this.#current.sasl } : next
-    this.#loginMadeOf = madeOf
+    return () => {
+      this.#current = isLoginSame ? { ...next, sasl: this.#current.sasl } : next
+      this.#loginMadeOf = madeOf
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import type { QuotaSharing } from '../access/quotas.js'
 import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
+import { ConfigError } from '../errors.js'
 import { Certificates } from '../http/certificates.js'
 import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Logger } from '../model.js'
@@ -21,12 +22,13 @@ export interface Doors {
   readonly certificates: Certificates | undefined
   readonly managementCertificates: Certificates | undefined
   /**
-   * Reads certificates and keys of issuers again, opens the audit file again, and ends what is open and may not go on.
+   * Opens the audit file again, reads and checks certificates and keys of issuers, and changes nothing else.
    *
-   * @param config whose `auth` and `access.rules` count from now on; absent: those before
-   * @throws ConfigError naming the setting whose file cannot be used; those before count then
+   * @param config whose `auth` and `access.rules` count then; absent: those before
+   * @returns what to call to go by them; it ends what is open and may not go on
+   * @throws ConfigError naming the settings whose files cannot be used
    */
-  reload(config?: Pick<Config, 'auth' | 'access'>): Promise<void>
+  prepare(config?: Pick<Config, 'auth' | 'access'>): Promise<() => void>
   /** Opens the audit file again. */
   reopen(): void
   close(): void
@@ -65,30 +67,49 @@ export async function openDoors(
     now: Date.now,
     sharing
   })
-  const replace = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<void> => {
+  const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
     // The keys that are known go on being used while the issuer cannot be reached.
-    if (!isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))) tokens = await createTokens(auth, log)
-    current = { auth, access }
-    authenticator.replace(auth, tokens)
-    door?.replaceRules(access, requiresCredentials(auth))
-    door?.checkAll()
-    if (door === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
-      log.warn({}, 'authentication and rules count after a restart: there were none at the start')
+    const isSame = isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))
+    const next = await createTokens(auth, log)
+    return () => {
+      if (!isSame) tokens = next
+      current = { auth, access }
+      authenticator.replace(auth, tokens)
+      door?.replaceRules(access, requiresCredentials(auth))
+      door?.checkAll()
+      if (door === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
+        log.warn({}, 'authentication and rules count after a restart: there were none at the start')
+      }
     }
   }
-  const reload = async (next: Pick<Config, 'auth' | 'access'> = current): Promise<void> => {
+  const prepare = (next: Pick<Config, 'auth' | 'access'> = current): Promise<() => void> => {
     audit.reopen()
-    const reloads = [replace(next), certificates?.reload(), managementCertificates?.reload()]
-    const failed = (await Promise.allSettled(reloads)).find(({ status }) => status === 'rejected')
-    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+    return allPrepared([prepareAccess(next), certificates?.prepare(), managementCertificates?.prepare()])
   }
   return {
     door,
     certificates,
     managementCertificates,
-    reload,
+    prepare,
     reopen: () => audit.reopen(),
     close: () => closeAll(certificates, managementCertificates, audit)
+  }
+}
+
+/**
+ * Waits for parts that count together: all of them, or none.
+ *
+ * @returns what to call to use all of them
+ * @throws ConfigError with the problems of every part that cannot be used
+ */
+export async function allPrepared(parts: readonly (Promise<() => void> | undefined)[]): Promise<() => void> {
+  const settled = await Promise.allSettled(parts)
+  const errors = settled.flatMap(part => (part.status === 'rejected' ? [part.reason as unknown] : []))
+  const bug = errors.find(error => !(error instanceof ConfigError))
+  if (bug !== undefined) throw bug
+  if (errors.length > 0) throw new ConfigError(errors.map(error => (error as ConfigError).message).join('\n'))
+  return () => {
+    for (const part of settled) if (part.status === 'fulfilled') part.value?.()
   }
 }
 
@@ -124,10 +145,19 @@ async function createTokens(settings: Config['auth'], log: Logger): Promise<Json
     const fetch = async (): Promise<unknown> =>
       jwksFile === undefined
         ? fetchKeys(jwksUrl!, settings.jwksTimeoutMs)
-        : (JSON.parse(await readTextFile('auth.issuers.jwksFile', jwksFile)) as unknown)
+        : toKeys(await readTextFile('auth.issuers.jwksFile', jwksFile), jwksFile)
     return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, settings, { clock, log }), fetch }
   })
   // A missing file is found at start; an issuer that cannot be reached may be reachable later.
   for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()
   return new JsonWebTokens(issuers, settings.clockToleranceMs, Date.now)
+}
+
+/** @throws ConfigError when the text is no JSON */
+function toKeys(text: string, fileName: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    throw new ConfigError(`auth.issuers.jwksFile: ${fileName} is no JSON`)
+  }
 }

@@ -54,7 +54,10 @@ export interface Workers {
   readonly urls: HttpUrls
   /** Of the processes that serve. */
   readonly pids: readonly number[]
-  /** @param config that counts from now on, for workers that are started later as well; absent: as before */
+  /**
+   * @param config that counts from now on, for workers that are started later as well; absent: as before
+   * @throws ConfigError when a file cannot be used; then nothing has changed, in any worker
+   */
   reload(config?: Config): Promise<void>
   /** Opens the audit file and the access log again, as {@link reload} does. */
   reopenLogs(): void
@@ -165,20 +168,27 @@ class Parent {
     const workers = this.#supervisor.workers.map(({ number, pid }) => ({ number, pid }))
     log.info({ workers }, `${workers.length} workers serve`)
     announceUrls(config, urls, this.#embeddedBootstrap, log, enabled)
+    const reopenLogs = (): void => {
+      this.#supervisor.tellAll(link => link.tell('reload'))
+      doors.reopen()
+    }
     return {
       urls,
       pids: workers.map(({ pid }) => pid!),
       reload: async next => {
-        this.#config = next ?? this.#config
+        const config = next ?? this.#config
+        // Workers read the same files: what this process cannot use is told to none of them.
+        const use = await doors.prepare(config).catch((error: unknown) => {
+          reopenLogs()
+          throw error
+        })
+        this.#config = config
         // For those that are being started, too.
         this.#isReloaded = true
         for (const { number } of this.#supervisor.workers) this.#tellReload(number)
-        await doors.reload(this.#config)
+        use()
       },
-      reopenLogs: () => {
-        this.#supervisor.tellAll(link => link.tell('reload'))
-        doors.reopen()
-      },
+      reopenLogs,
       stop: () => this.stop(),
       kill: () => this.kill()
     }

@@ -65,25 +65,42 @@ export class Certificates {
 
   /** Reads the files now; true when new ones are in use. */
   async reload(): Promise<boolean> {
-    let material: TlsMaterial
     try {
-      material = await this.#source.read()
+      const material = await this.#source.read()
       if (isSame(material, this.#material)) return false
       // The same unusable files are reported once only.
       if (this.#rejected && isSame(material, this.#rejected)) return false
       this.#rejected = material
       check(material, this.#source)
-      const options = toOptions(material, this.#source.settings)
-      for (const server of this.#servers) server.setSecureContext(options)
+      return this.#use(material)
     } catch (error) {
       const { section, log } = this.#source
       log.warn({ err: error }, `the changed files of ${section} cannot be used; the certificate in use stays`)
       return false
     }
-    this.#material = material
+  }
+
+  /**
+   * Reads and checks the files, and changes nothing.
+   *
+   * @returns what to call to use them
+   * @throws ConfigError when they cannot be used
+   */
+  async prepare(): Promise<() => void> {
+    const material = await this.#source.read()
+    check(material, this.#source)
+    return () => void this.#use(material)
+  }
+
+  /** @returns whether they differ from those in use */
+  #use(material: TlsMaterial): boolean {
     this.#rejected = undefined
-    const { validTo } = new X509Certificate(material.cert!)
-    this.#source.log.info({ validTo }, `the changed files of ${this.#source.section} are in use`)
+    if (isSame(material, this.#material)) return false
+    const { section, settings, log } = this.#source
+    const options = toOptions(material, settings)
+    for (const server of this.#servers) server.setSecureContext(options)
+    this.#material = material
+    log.info({ validTo: new X509Certificate(material.cert!).validTo }, `the changed files of ${section} are in use`)
     return true
   }
 

@@ -1,10 +1,11 @@
 import type { AppLogger } from '../app/logger.js'
 import type { Config } from '../config/config.js'
-import { reloaded } from '../config/reload.js'
+import { type Reloaded, reloaded } from '../config/reload.js'
 import { ConfigError } from '../errors.js'
 import { printable } from '../printable.js'
 
 interface Reloading {
+  /** @throws ConfigError when any part cannot be used; then nothing has changed */
   reload(config: Config): Promise<unknown>
   reopenLogs(): void
 }
@@ -37,8 +38,16 @@ export function reloadAtHangUp(
     if (started === undefined) return
     try {
       const next = await readAgain(source, running, log)
-      if (next === undefined) started.reopenLogs()
-      else await started.reload((running = next))
+      if (next === undefined) {
+        started.reopenLogs()
+        return
+      }
+      await started.reload(next.config)
+      running = next.config
+      if (next.needRestart.length > 0) {
+        const names = next.needRestart.join(', ')
+        log.warn({ settings: next.needRestart }, `SIGHUP: changed, and counts after a restart: ${names}`)
+      }
     } catch (error) {
       log.error(...toReloadError(error))
     }
@@ -53,13 +62,9 @@ export function reloadAtHangUp(
 }
 
 /** @returns `undefined`: the settings cannot be used, and those before count */
-async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger): Promise<Config | undefined> {
+async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger): Promise<Reloaded | undefined> {
   try {
-    const { config, needRestart } = reloaded(running, await read())
-    if (needRestart.length > 0) {
-      log.warn({ settings: needRestart }, `SIGHUP: changed, and counts after a restart: ${needRestart.join(', ')}`)
-    }
-    return config
+    return reloaded(running, await read())
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const problems = error.message.split('\n').join('; ')
@@ -71,5 +76,6 @@ async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger
 /** The line that tells of it. */
 export function toReloadError(error: unknown): [fields: object, message: string] {
   if (!(error instanceof ConfigError)) return [{ err: error }, 'SIGHUP: reading again has failed']
-  return [{}, `SIGHUP: a file cannot be used, and what was read before counts: ${printable(error.message)}`]
+  const problems = printable(error.message.split('\n').join('; '))
+  return [{}, `SIGHUP: nothing has changed, and the former settings and files stay: ${problems}`]
 }

@@ -192,4 +192,17 @@ describe('walls 7: the keys of an issuer', () => {
     harness.tokens.expireKeys()
     expect(await harness.verify(young)).to.equal('anna')
   })
+
+  it('that were being fetched when the operator says so are not used', async () => {
+    const [old, young] = [await makeIssuer('k1'), await makeIssuer('k2')]
+    let answer = (_: unknown): void => undefined
+    const harness = new Harness(() => new Promise(resolve => (answer = resolve)))
+    const asked = harness.verify(old)
+    while (harness.fetches === 0) await new Promise(setImmediate)
+    harness.serve = () => Promise.resolve(young.jwks)
+    harness.tokens.expireKeys()
+    answer(old.jwks)
+    expect(await asked, 'a token that waits for them').to.equal('invalid')
+    expect([await harness.verify(old), await harness.verify(young)]).to.deep.equal(['invalid', 'anna'])
+  })
 })

@@ -270,7 +270,9 @@ describe('walls 7: TLS', () => {
       const open = await shake(http.urls.shared)
       write(certificateFor('two'))
       expect(await shownBy(http.urls.shared)).to.equal('one')
-      await doors.reload()
+      const use = await doors.prepare()
+      expect(await shownBy(http.urls.shared)).to.equal('one')
+      use()
       expect(await shownBy(http.urls.shared)).to.equal('two')
       open.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
       const answer = await new Promise<string>(resolve => open.once('data', data => resolve(String(data))))
@@ -298,15 +300,15 @@ describe('walls 7: TLS', () => {
       ]
       for (const [index, stage] of stages.entries()) {
         write(stage)
-        await doors.reload()
-        await doors.reload()
+        await doors.certificates!.reload()
+        await doors.certificates!.reload()
         expect(await shownBy(http.urls.shared), `stage ${index}`).to.equal('one')
         // Said once for each state of the files, and without their content.
         expect(lines).to.have.length(index + 1)
         expect(lines.at(-1)!.message).to.match(/^the changed files of http\.tls cannot be used/)
       }
       write(second)
-      await doors.reload()
+      await doors.certificates!.reload()
       expect(await shownBy(http.urls.shared)).to.equal('two')
       expect(lines.at(-1)).to.deep.include({ level: 'info', message: 'the changed files of http.tls are in use' })
       expect(JSON.stringify(lines)).to.not.contain('PRIVATE KEY')
@@ -316,7 +318,7 @@ describe('walls 7: TLS', () => {
       const { lines } = await startWith(certificateFor('one'))
       for (const text of ['', 'nothing', authority.cert.slice(0, -40)]) {
         folder.write('ca.pem', text)
-        await guarded!.doors.reload()
+        await guarded!.doors.certificates!.reload()
       }
       expect(lines.map(({ level }) => level)).to.deep.equal(['warn', 'warn', 'warn'])
     })
@@ -324,7 +326,7 @@ describe('walls 7: TLS', () => {
     it('may be away for a moment', async () => {
       const { http, doors, lines } = await startWith(certificateFor('one'))
       renameSync(`${folder.path}/cert.pem`, `${folder.path}/away.pem`)
-      await doors.reload()
+      await doors.certificates!.reload()
       expect(await shownBy(http.urls.shared)).to.equal('one')
       expect(lines).to.have.length(1)
     })
