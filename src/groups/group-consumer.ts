@@ -208,8 +208,8 @@ export class GroupConsumer {
     lookUpPartitions(
       (...question) => this.#options.hands.ask('fetchTopicMetadata', ...question),
       [name],
-      (found, unclear) => {
-        if (found?.(name).length === 0 && unclear.length === 0) start.missing()
+      (found, unclear, denied) => {
+        if (found?.(name).length === 0 && unclear.length + denied.length === 0) start.missing()
       }
     )
   }
@@ -271,7 +271,8 @@ export class GroupConsumer {
     topic.beginTimer?.cancel()
     if (start.isBegun) return
     topic.beginTimer = this.#options.hands.after(LONGEST_HOLD_MS, () => {
-      if (this.#member.isStable && !this.#stopping) consumer.begin()
+      // Whether a topic exists that brokers do not show is not known, and its requests are refused.
+      if (this.#member.isStable && !this.#stopping && !topic.refusal) consumer.begin()
     })
   }
 

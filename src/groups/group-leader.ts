@@ -59,7 +59,7 @@ export class GroupLeader {
     const subscribers = members.map(subscriptionOf)
     const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, checksumOf(topics)]))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    this.#lookUp(topics, (found, unclear, idOf, leaderlessIn) => {
+    this.#lookUp(topics, (found, unclear, denied, idOf, leaderlessIn) => {
       const before = this.#counts
       const isUnclear = new Set(unclear)
       const partitionsOf: PartitionsOf | undefined =
@@ -82,7 +82,7 @@ export class GroupLeader {
           Array.from(assignRanges(subscribers, partitionsOf), ([memberId, partitions]) => {
             const topics = topicsOf.get(memberId)!
             const from = { topics, counts: memberId === leaderId ? this.#counts : undefined }
-            const starts = { undecided: new Set([...undecided, ...unclear]), ends }
+            const starts = { undecided: new Set([...undecided, ...unclear, ...denied]), ends }
             return { memberId, assignment: encodeAssignment(partitions, encodeStarts(starts, partitions, from)) }
           })
         )

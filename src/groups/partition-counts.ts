@@ -11,12 +11,14 @@ export type PartitionsOf = (topic: string) => readonly number[]
 
 /**
  * @param unclear topics of which brokers cannot tell anything at the moment; they are without partitions
+ * @param denied topics that brokers do not show to this process: they may exist, and are without partitions
  * @param idOf the incarnation of a topic; `undefined`: brokers do not tell, or there is no such topic
  * @param leaderlessIn partitions of a topic that have no leader at the moment
  */
 export type OnPartitions = (
   partitionsOf: PartitionsOf | undefined,
   unclear: readonly string[],
+  denied: readonly string[],
   idOf: (topic: string) => string | undefined,
   leaderlessIn: (topic: string) => ReadonlySet<number>
 ) => void
@@ -37,14 +39,16 @@ export function lookUpPartitions(ask: AskMetadata, topics: readonly string[], on
       onFound(
         undefined,
         [],
+        [],
         () => undefined,
         () => new Set()
       )
     else {
       const unclear = topics.filter(topic => isUnclear(result.topics.get(topic)))
+      const denied = topics.filter(topic => isDenied(result.topics.get(topic)))
       const idOf = (topic: string): string | undefined => result.topics.get(topic)?.topicId
       const leaderlessIn = (topic: string): ReadonlySet<number> => withoutLeader(result.topics.get(topic))
-      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, idOf, leaderlessIn)
+      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, denied, idOf, leaderlessIn)
     }
   })
 }
@@ -60,3 +64,6 @@ const isUnclear = (metadata: TopicMetadata | undefined): boolean =>
   metadata !== undefined &&
   metadata.errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION &&
   kafkaErrorOf(metadata.errorCode).retriable
+
+const isDenied = (metadata: TopicMetadata | undefined): boolean =>
+  metadata?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED

@@ -540,6 +540,38 @@ describe('a group, as one process takes part in it', () => {
       expect(harness.next().offset).to.equal(0)
     })
 
+    for (const begins of ['latest', 'earliest'] as const) {
+      it(`begins at ${begins} in a topic that brokers show to it later, as it is set`, () => {
+        const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, start: begins })
+        const { world } = harness
+        world.committed = undefined
+        world.forbidden.add('orders')
+        for (let request = 0; request < 3; request++) {
+          expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+          world.pass(10_000)
+        }
+        world.forbidden.clear()
+        const waiting = harness.ask()
+        world.pass(15_000)
+        const end = world.logEnd
+        world.write(end)
+        world.pass(1_000)
+        const answers = [waiting.answer, harness.ask().answer]
+        const offsets = answers.flatMap(answer => (answer?.type === 'message' ? [answer.message.offset] : []))
+        expect(offsets[0]).to.equal(begins === 'latest' ? end : 0)
+      })
+    }
+
+    it('goes on where it has committed in a topic that brokers show to it later', () => {
+      const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, start: 'latest' })
+      harness.world.committed = { offset: 2, metadata: '' }
+      harness.world.forbidden.add('orders')
+      expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+      harness.world.forbidden.clear()
+      harness.world.pass(20_000)
+      expect(harness.next().offset).to.equal(2)
+    })
+
     it('logs once, and not with each attempt, that its offsets cannot be committed', () => {
       const harness = new GroupHarness({ subscriptionTimeoutMs: 1_000_000 })
       harness.world.answers.push(
