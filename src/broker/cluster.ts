@@ -6,6 +6,7 @@ import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import { HeldBytes } from './held-bytes.js'
 import { PartitionLog, type Recovery } from './log/partition-log.js'
+import type { ProducerExpiration } from './log/producer-state.js'
 import { ProducerIds } from './producer-ids.js'
 import { controlBatch } from './protocol/control-batch.js'
 import type { SaslExchange } from './sasl/sasl-exchange.js'
@@ -22,6 +23,7 @@ export interface ClusterOptions {
   readonly autoCreateTopics: boolean
   readonly retentionBytes: number
   readonly minSessionTimeoutMs: number
+  readonly producerExpiration: ProducerExpiration
   readonly limits: EmbeddedLimits
   /** True: each client is told the address at which it has connected. */
   readonly listensEverywhere: boolean

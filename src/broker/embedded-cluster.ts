@@ -89,6 +89,13 @@ export interface EmbeddedClusterOptions {
   readonly retentionBytes?: number
   /** Shortest session a group member may ask for; below it is answered 26. Default 6000, as Kafka's. */
   readonly minSessionTimeoutMs?: number
+  /**
+   * Idempotent producers whose newest record has a timestamp so long ago are forgotten. Default a day, as Kafka's
+   * `producer.id.expiration.ms`.
+   */
+  readonly producerIdExpirationMs?: number
+  /** How often there is a look for such producers. Default 10 minutes, as Kafka's. */
+  readonly producerIdExpirationCheckMs?: number
   /** What is held at most; those not given have their defaults. */
   readonly limits?: Partial<EmbeddedLimits>
   /** Told of problems for the operator: a damaged log, a full disk. Default: a process warning. */

@@ -101,6 +101,8 @@ export const clusterOptions = section.omit({ enabled: true }).extend({
   nodes: count.default(1),
   port: listenPort.default(0),
   minSessionTimeoutMs: millisecondsOrZero.default(6_000),
+  producerIdExpirationMs: milliseconds.default(86_400_000),
+  producerIdExpirationCheckMs: milliseconds.default(600_000),
   warn: given,
   sasl: given,
   tls: given

@@ -44,6 +44,10 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
     retentionBytes: settings.retentionBytes ?? (directory === undefined ? 128 : 1024) * MEBIBYTE,
     saslMechanisms: options.sasl && saslMechanisms(options.sasl),
     minSessionTimeoutMs,
+    producerExpiration: {
+      expirationMs: settings.producerIdExpirationMs,
+      checkIntervalMs: settings.producerIdExpirationCheckMs
+    },
     limits,
     listensEverywhere: advertisedHost === undefined && isWildcard(host),
     warn,

@@ -110,7 +110,8 @@ describe('broker: a directory', () => {
     cluster.createTopic('orders', { partitions: 1 })
     const { producerId } = await initProducerId(client)
     const send = async (baseSequence: number) =>
-      (await produce(client, 'orders', 0, batchOf(['x'], { producerId, baseSequence }))).errorCode
+      (await produce(client, 'orders', 0, batchOf(['x'], { producerId, baseSequence, timestampMs: Date.now() })))
+        .errorCode
     expect([await send(0), await send(1)]).to.deep.equal([0, 0])
     await restart()
     expect([await send(1), await send(0), await send(2)]).to.deep.equal([0, 45, 0])

@@ -38,6 +38,7 @@ const small = {
   'num.network.threads': 2,
   'num.io.threads': 4,
   'log.retention.check.interval.ms': 1000,
+  'producer.id.expiration.check.interval.ms': 1000,
   'log.initial.task.delay.ms': 1000,
   'log.segment.delete.delay.ms': 1000,
   'log.cleaner.backoff.ms': 1000,

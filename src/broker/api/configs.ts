@@ -19,7 +19,8 @@ const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> 
     ['log.retention.bytes', String(options.retentionBytes)],
     ['message.max.bytes', '1048588'],
     ['min.insync.replicas', '1'],
-    ['num.partitions', String(options.defaultPartitions)]
+    ['num.partitions', String(options.defaultPartitions)],
+    ['producer.id.expiration.ms', String(options.producerExpiration.expirationMs)]
   ])
 
 interface Resource {

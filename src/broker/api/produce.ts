@@ -100,6 +100,7 @@ function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, b
   const stamps = topic.config.isLogAppendTime
   const { log, leaderEpoch } = partition
   if (batch.producerId >= 0) {
+    log.producers.expire(Date.now(), cluster.options.producerExpiration, log.transactions.openProducerIds)
     const verdict = log.producers.judge(batch, nodeId)
     if (verdict.type === 'refused') return refusal(verdict.errorCode)
     if (verdict.type === 'duplicate') return stored(verdict.baseOffset, verdict.appendTimeMs)

@@ -20,6 +20,16 @@ interface Producer {
   epoch: number
   /** Oldest first. */
   batches: RememberedBatch[]
+  /** Of the newest record of its last batch. The time of writing does not count. */
+  lastTimestampMs: number
+}
+
+/** How long brokers remember producers. */
+export interface ProducerExpiration {
+  /** `producer.id.expiration.ms`, counted from the timestamp of the newest record. */
+  readonly expirationMs: number
+  /** `producer.id.expiration.check.interval.ms`: how often they look for producers to forget. */
+  readonly checkIntervalMs: number
 }
 
 export type SequenceVerdict =
@@ -43,6 +53,27 @@ const sequenceAfter = (sequence: number, count: number): number => {
  */
 export class ProducerState {
   readonly #producers = new Map<number, Producer>()
+  /** When the next look for producers to forget is due; `undefined`: nothing was written since the start. */
+  #checkAt: number | undefined
+
+  /**
+   * Forgets the producers that have expired, when it is time to look for them. To be called before a batch is judged.
+   *
+   * @param openProducerIds of producers with an open transaction, which do not expire
+   */
+  expire(
+    nowMs: number,
+    { expirationMs, checkIntervalMs }: ProducerExpiration,
+    openProducerIds: readonly number[]
+  ): void {
+    this.#checkAt ??= nowMs + checkIntervalMs
+    if (nowMs < this.#checkAt) return
+    this.#checkAt = nowMs + checkIntervalMs
+    for (const [producerId, { lastTimestampMs }] of this.#producers) {
+      const isExpired = nowMs - lastTimestampMs >= expirationMs
+      if (isExpired && !openProducerIds.includes(producerId)) this.#producers.delete(producerId)
+    }
+  }
 
   /** Judges a batch that has a producer id, as `nodeId` remembers it. */
   judge(batch: BatchView, nodeId: number): SequenceVerdict {
@@ -71,6 +102,7 @@ export class ProducerState {
   /** Remembers an appended batch. */
   appended(batch: BatchView, appendTimeMs: number): void {
     const producer = this.#producer(batch)
+    producer.lastTimestampMs = batch.maxTimestamp
     if (batch.isControl) return
     producer.batches.push({
       firstSequence: batch.baseSequence,
@@ -88,8 +120,9 @@ export class ProducerState {
     }
   }
 
-  /** The whole cluster was restarted. */
+  /** The whole cluster was restarted. Those that have expired are not loaded again. */
   forgetAllButLast(): void {
+    this.#checkAt = Number.NEGATIVE_INFINITY
     for (const producer of this.#producers.values()) producer.batches = producer.batches.slice(-1)
   }
 
@@ -101,7 +134,7 @@ export class ProducerState {
   #producer(batch: BatchView): Producer {
     const known = this.#producers.get(batch.producerId)
     if (known?.epoch === batch.producerEpoch) return known
-    const fresh = { epoch: batch.producerEpoch, batches: [] }
+    const fresh = { epoch: batch.producerEpoch, batches: [], lastTimestampMs: batch.maxTimestamp }
     this.#producers.set(batch.producerId, fresh)
     if (this.#producers.size > REMEMBERED_PRODUCERS) this.#forgetOldest()
     return fresh
