@@ -160,6 +160,17 @@ export interface EpochStart {
   readonly leaderEpoch: number
 }
 
+/** A batch as it was written: who wrote it, and where it is in the log. */
+export interface BatchOrigin {
+  readonly baseOffset: Offset
+  /** As it was written: records in between may be gone. */
+  readonly lastOffset: Offset
+  /** -1: it has none. */
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly baseSequence: number
+}
+
 /**
  * Consecutive records of one partition, never empty, possibly with holes (compaction). Lazy: records are decoded
  * when asked for. Read-only and shared by many readers.
@@ -179,6 +190,8 @@ export interface RecordBatch extends Iterable<KafkaRecord> {
    * before the batch. Absent: not known.
    */
   readonly leaderEpochs?: readonly EpochStart[]
+  /** The written batches that its records come from, ascending; of the first one there may be a part only. Absent: not known. */
+  readonly origins?: readonly BatchOrigin[]
   /** Memory that is held as long as this batch: a slice holds all of the batch it was cut from. Absent: not known. */
   readonly heapBytes?: number
   at(index: number): KafkaRecord

@@ -83,6 +83,11 @@ export class Batch {
     return Number.POSITIVE_INFINITY
   }
 
+  /** Epoch milliseconds: the time of its newest record. */
+  get newestMs(): number {
+    return this.#timestampsMs.reduce((newest, one) => Math.max(newest, one), Number.NEGATIVE_INFINITY)
+  }
+
   /** What its tickets call the records; for records of the durable log, their sequences. */
   get indexes(): readonly number[] {
     return this.#indexes

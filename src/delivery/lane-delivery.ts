@@ -11,6 +11,7 @@ import type { Lane } from './lane.js'
 import type { ClusterState } from './lane-deps.js'
 import { laneFull } from './lane-full.js'
 import { LaneSchedule } from './lane-schedule.js'
+import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
 import { roughSizeOf } from './parked-records.js'
 import { type Partitioner, partitioners } from './partitioners.js'
@@ -39,6 +40,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   readonly #identity: ProducerIdentity
   readonly #budget: Budget
   readonly #rooms: RoomQueues
+  readonly #written: LogSearch
   readonly #schedule: LaneSchedule
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
@@ -58,6 +60,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#rooms = new RoomQueues(waitingMaxBytes, ({ ticket }) =>
       this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
     )
+    this.#written = new LogSearch(deps)
     this.#schedule = new LaneSchedule({ router, log })
     this.#identity = new ProducerIdentity(
       { ...deps, settings },
@@ -78,6 +81,7 @@ export class LaneDelivery implements Delivery, ClusterState {
       log,
       counters: { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 },
       slabs: new SlabPool(SPARE_SLAB_BYTES),
+      written: this.#written,
       cluster: this,
       budget: this.#budget,
       rooms: this.#rooms,
@@ -168,6 +172,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
+    this.#written.clusterChanged()
     for (const topic of this.#topics.values()) topic.clusterChanged()
   }
 
@@ -265,6 +270,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     const lostBefore = this.#losses.records
     this.#topics.close()
     this.#identity.close()
+    this.#written.close()
     for (const topic of this.#topics.values()) {
       topic.failParked(failures.shuttingDown())
       for (const lane of topic.lanes) {

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock, RecordFailure } from '../model.js'
+import type { Logger, MonotonicClock, Offset, RecordFailure } from '../model.js'
 import type { SealedBatch } from '../operations.js'
 import type { SlabPool } from '../wire/slab-pool.js'
 import type { LaneBudget } from './budget.js'
@@ -58,6 +58,42 @@ export interface Keeper {
   suspended(lane: ScheduledLane, failure: RecordFailure): void
 }
 
+/** A batch that a broker may have written, as its header says. */
+export interface SoughtBatch {
+  readonly topic: string
+  readonly partition: number
+  /** Its own: `nextSequence` is the sequence of its first record. */
+  readonly numbering: Numbering
+  readonly recordCount: number
+  /** Epoch milliseconds. Its newest record has this time, or a later one. */
+  readonly sinceMs: number
+  /** It is not before this offset. */
+  readonly from: Offset
+  /** A broker said that it does not know the producer. Otherwise it is asked how long brokers remember producers. */
+  readonly isForgotten: boolean
+}
+export type Finding =
+  /** It is in the log. */
+  | { readonly type: 'found'; readonly baseOffset: Offset }
+  /** It is not in the log, whose end is `end`, or brokers still know its producer and recognise it. */
+  | { readonly type: 'absent'; readonly end: Offset }
+  /** Not known yet. It is not before `from`. */
+  | { readonly type: 'later'; readonly from: Offset; readonly reason: string }
+  /** It cannot be known. */
+  | { readonly type: 'unknown'; readonly reason: string }
+
+/** Looks in the log of a partition for a batch of which no answer has come. */
+export interface WrittenBatches {
+  /** Epoch milliseconds. */
+  now(): number
+  /** Whether brokers may have forgotten a producer whose newest record has this time, so that a look is worth its while. */
+  mayBeForgotten(sinceMs: number): boolean
+  /** Takes at most half a minute, and never rejects. */
+  find(batch: SoughtBatch): Promise<Finding>
+  /** The batch is sent again although it may be in the log. */
+  sentUnknown(batch: Pick<SoughtBatch, 'topic' | 'partition' | 'recordCount'>, reason: string): void
+}
+
 /** What is known of the cluster that lanes write to. */
 export interface ClusterState {
   /** The Kafka cluster that producer ids belong to; `undefined`: no broker has told. */
@@ -94,6 +130,8 @@ export interface LaneDeps {
   readonly sendTimeMs?: (() => number) | undefined
   /** Told when a batch is given to the Router for the first time: how long its oldest record has waited for that. */
   readonly waitedInLane?: ((waitedMs: number) => void) | undefined
+  /** Absent: brokers are trusted to recognise each batch that is sent again. */
+  readonly written?: WrittenBatches | undefined
   /** Absent: what is lost is lost, and the requests that wait are told. */
   readonly keeper?: Keeper | undefined
 }

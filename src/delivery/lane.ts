@@ -1,4 +1,4 @@
-import type { ProduceRecord, RecordFailure } from '../model.js'
+import type { Offset, ProduceRecord, RecordFailure } from '../model.js'
 import type { BatchAnswer, SealedBatch } from '../operations.js'
 import { AwaitedAnswer } from './awaited-answer.js'
 import { type Batch, boundlessBatch } from './batch.js'
@@ -7,6 +7,7 @@ import { LaneCharge } from './lane-charge.js'
 import type { Keeper, LaneDeps, ScheduledLane } from './lane-deps.js'
 import { LaneLog } from './lane-log.js'
 import { LaneNumbering } from './lane-numbering.js'
+import { LaneSearch } from './lane-search.js'
 import { LaneTrouble } from './lane-trouble.js'
 import type { Numbering } from './numbering.js'
 import { retryPauseMs } from './retry-pause.js'
@@ -26,16 +27,20 @@ const STUCK_AFTER_MS = 500
  *                        ▲                 │ not now
  *                        └── time ── backingOff
  *
+ * A batch that may have been written, and that brokers may not recognise any more, is `sought` in the log first.
+ *
  * A lane of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
  * `suspended` instead of failing them.
  */
-export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'suspended'
+export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
 
 /** A record that was in a batch before, and what its ticket calls it. */
 export interface SentRecord {
   readonly record: ProduceRecord
   readonly timestampMs: number
   readonly index: number
+  /** Epoch milliseconds: it was not sent before. */
+  readonly acceptedAtMs: number
 }
 
 /**
@@ -52,6 +57,7 @@ export class Lane implements ScheduledLane {
   readonly #waiting: WaitingBatches
   readonly #charge: LaneCharge
   readonly #numbering: LaneNumbering
+  readonly #search: LaneSearch
   readonly #trouble: LaneTrouble
   readonly #answer = new AwaitedAnswer()
   readonly #log: LaneLog
@@ -76,6 +82,7 @@ export class Lane implements ScheduledLane {
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
     this.#charge = new LaneCharge(deps.budget, deps.settings.maxLaneBytes)
     this.#numbering = new LaneNumbering(deps.numbers)
+    this.#search = new LaneSearch(deps.written, deps.clock)
     this.#trouble = new LaneTrouble(topic, deps.cluster)
     this.#log = new LaneLog(deps.log, this)
   }
@@ -111,9 +118,14 @@ export class Lane implements ScheduledLane {
       return undefined
     }
     if (this.#head === undefined) this.#numbering.changeRecords()
+    else if (this.#head.maybeWritten && this.#search.isDue(this.#head.newestMs)) {
+      void this.#seek(this.#head)
+      return undefined
+    }
     const numbering = this.#numbering.start(this)
     if (numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext()
+    this.#search.sent(numbering)
     const { clock, cluster } = this.#deps
     const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
     this.#waiting.giveWriter(head.takeWriter())
@@ -137,15 +149,45 @@ export class Lane implements ScheduledLane {
     this.#attempts = 0
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
+    this.#search.begin()
     this.#deps.waitedInLane?.(this.#headSince - head.oldestAt)
     return head
+  }
+
+  /** Looks whether the head is in the log, before it is sent again. */
+  async #seek(head: Batch): Promise<void> {
+    this.#enter('sought')
+    const numbering = this.#search.sentAs
+    const finding = await this.#search.look(this.#placeOf(head), head.newestMs)
+    if (this.#head !== head || this.#state !== 'sought' || this.#search.sentAs !== numbering) return
+    if (finding.type === 'found') this.#found(head, finding.baseOffset)
+    else if (finding.type === 'later') this.#backOff(finding.reason, false)
+    else this.#becomeReady()
+  }
+
+  #placeOf({ recordCount }: Batch): { topic: string; partition: number; recordCount: number } {
+    return { topic: this.topic, partition: this.partition, recordCount }
+  }
+
+  /** It is in the log; the answer to it was lost. */
+  #found(head: Batch, baseOffset: Offset): void {
+    // A number that was raised meanwhile has not been used.
+    if (this.#numbering.current === this.#search.sentAs) this.#numbering.advance(head.recordCount)
+    this.#search.acknowledged(baseOffset + head.recordCount)
+    this.#deps.counters.delivered += head.recordCount
+    this.#settled(head)
+    head.deliver(this.partition, baseOffset, -1)
   }
 
   #answered(head: Batch, answer: BatchAnswer): void {
     this.#answer.forget()
     const nowMs = this.#deps.clock()
     this.#trouble.answered(answer)
-    if (answer.type !== 'notSent') this.#numbering.seen()
+    if (answer.type === 'notSent') this.#search.notSent()
+    else {
+      this.#numbering.seen()
+      this.#search.arrived(this.#placeOf(head))
+    }
     const facts = {
       topic: this.topic,
       partition: this.partition,
@@ -163,6 +205,7 @@ export class Lane implements ScheduledLane {
       case 'delivered':
         this.#numbering.advance(head.recordCount)
         this.#deps.counters.delivered += head.recordCount
+        if (verdict.baseOffset >= 0) this.#search.acknowledged(verdict.baseOffset + head.recordCount)
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
         // The bytes of an earlier attempt may still be held by a socket that was given up.
@@ -176,6 +219,7 @@ export class Lane implements ScheduledLane {
       case 'restart':
         this.#log.stateLost(this.#numbering.current?.epoch, verdict.reason)
         this.#numbering.raise()
+        this.#search.forgotten()
         this.#backOff(verdict.reason, false)
         return
       case 'split':
@@ -248,6 +292,7 @@ export class Lane implements ScheduledLane {
     this.#head = head
     this.#headSince = this.#deps.clock()
     this.#numbering.resume(numbering)
+    this.#search.begin(newestAcceptedAt(records), numbering)
     this.#charge.hold(head.chargedBytes, head.recordCount)
     this.#becomeReady()
   }
@@ -291,6 +336,8 @@ export class Lane implements ScheduledLane {
   /** Another cluster: the producer id is void there, and a broker could take it for another producer's. */
   clusterChanged(): void {
     this.#numbering.forget()
+    this.#search.clusterChanged()
+    if (this.#state === 'sought') this.#becomeReady()
   }
 
   /** The Router has a batch of it. */
@@ -418,3 +465,6 @@ export class Lane implements ScheduledLane {
     batch.fail(failureOf(batch.maybeWritten), this.topic)
   }
 }
+
+const newestAcceptedAt = (records: readonly SentRecord[]): number =>
+  records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)

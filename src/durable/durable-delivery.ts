@@ -4,6 +4,7 @@ import { failures } from '../delivery/failures.js'
 import type { Lane } from '../delivery/lane.js'
 import type { ClusterState, Keeper, ScheduledLane } from '../delivery/lane-deps.js'
 import { LaneSchedule } from '../delivery/lane-schedule.js'
+import { LogSearch } from '../delivery/log-search.js'
 import { checkProduceCall } from '../delivery/produce-call.js'
 import { ProducerIdentity } from '../delivery/producer-identity.js'
 import { checkRecord } from '../delivery/record-checks.js'
@@ -72,6 +73,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #topicDeps: DurableTopicDeps
   readonly #schedule: LaneSchedule
   readonly #identity: ProducerIdentity
+  readonly #written: LogSearch
   readonly #waiters = new Waiters()
   readonly #counters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
   #openedQueue: OpenedQueue | undefined
@@ -116,6 +118,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       onShelved: topic => this.#shelved(topic)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
+    this.#written = new LogSearch(deps)
     this.#retention = deps.retentionOf && !queue.stampsWhenSent ? this.#watchRetention(deps.retentionOf) : undefined
     this.#topicDeps = {
       settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
@@ -129,6 +132,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       schedule: this.#schedule,
       numbers: this.#identity,
       keeper: this,
+      written: this.#written,
       sendTimeMs: queue.stampsWhenSent ? deps.now : undefined,
       readAhead: queue.readAhead,
       maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
@@ -294,6 +298,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
+    this.#written.clusterChanged()
     this.#topics.clusterChanged()
     for (const topic of this.#topics.all) topic.clusterChanged()
   }
@@ -420,6 +425,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     if (this.#openedQueue !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
     clearInterval(this.#ticker)
     this.#identity.close()
+    this.#written.close()
     for (const pause of this.#pauses) clearTimeout(pause)
     this.#follower.close()
     for (const topic of this.#topics.all) {

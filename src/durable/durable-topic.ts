@@ -403,7 +403,7 @@ const largest = (sequences: Iterable<number>): number => {
   return most
 }
 
-const toSentRecord = ({ sequence, body }: StoredEntry): SentRecord => {
+const toSentRecord = ({ sequence, body, acceptedAtMs }: StoredEntry): SentRecord => {
   const logged = readLoggedRecord(body)
-  return { record: toProduceRecord(logged), timestampMs: logged.timestampMs, index: sequence }
+  return { record: toProduceRecord(logged), timestampMs: logged.timestampMs, index: sequence, acceptedAtMs }
 }

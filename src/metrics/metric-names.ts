@@ -39,6 +39,8 @@ const counted: readonly (readonly [string, string])[] = [
   ],
   ['delivery.refused_records', 'Records that were not accepted: full, too large, no such topic'],
   ['delivery.retried_batches', 'Batches that were sent again'],
+  ['delivery.found_batches', 'Batches of which no answer had come that were found in the log, and not sent again'],
+  ['delivery.unchecked_batches', 'Batches that may be in the log twice: they were sent again without knowing'],
   ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],
   ['delivery.lane_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
   ['durable.accepted_records', 'Records that the durable log has taken'],

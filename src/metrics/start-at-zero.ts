@@ -17,6 +17,8 @@ const counters: readonly (readonly [component: string, metricName: string, tags:
   ['delivery', 'withdrawn_records', UNLABELLED],
   ['delivery', 'refused_records', UNLABELLED],
   ['delivery', 'retried_batches', UNLABELLED],
+  ['delivery', 'found_batches', UNLABELLED],
+  ['delivery', 'unchecked_batches', UNLABELLED],
   ['groups', 'unexpected_failures', UNLABELLED],
   ['groups', 'offered_messages', UNLABELLED],
   ['groups', 'retried_messages', UNLABELLED],

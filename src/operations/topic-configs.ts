@@ -16,6 +16,22 @@ export type DescribeTopicConfigsResult =
   | TimedOut
   | Failure
 
+/** Internal, from delivery only: settings of one broker. */
+export interface DescribeBrokerConfigs extends Request<DescribeBrokerConfigsResult> {
+  readonly type: 'describeBrokerConfigs'
+  readonly nodeId: number
+  readonly names: readonly string[]
+}
+export type DescribeBrokerConfigsResult =
+  | {
+      readonly type: 'success'
+      /** Setting -> value. A setting that the broker does not have is absent. `null`: Kafka keeps the value to itself. */
+      readonly configs: ReadonlyMap<string, string | null>
+    }
+  | TimedOut
+  | Failure
+
 export interface TopicConfigOperations {
+  describeBrokerConfigs: { request: DescribeBrokerConfigs; result: DescribeBrokerConfigsResult }
   describeTopicConfigs: { request: DescribeTopicConfigs; result: DescribeTopicConfigsResult }
 }

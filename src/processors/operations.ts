@@ -1,6 +1,7 @@
 import type { RoutedKind } from '../operations.js'
 import type { OperationDescriptor } from '../requests/operation.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
+import { describeBrokerConfigs } from './describe-broker-configs.js'
 import { describeGroup } from './describe-group.js'
 import { describeTopicConfigs } from './describe-topic-configs.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
@@ -37,6 +38,7 @@ export const operations = {
   describeGroup,
   listGroups,
   describeTopicConfigs,
+  describeBrokerConfigs,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

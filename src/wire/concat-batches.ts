@@ -1,4 +1,4 @@
-import type { EpochStart, KafkaRecord, Offset, RecordBatch } from '../model.js'
+import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch } from '../model.js'
 
 /**
  * Joins batches of one partition, each of which begins at or after the end of the one before, without copying bytes. A single
@@ -56,6 +56,10 @@ class JoinedRecordBatch implements RecordBatch {
       for (const start of leaderEpochs) if (start.leaderEpoch !== starts.at(-1)?.leaderEpoch) starts.push(start)
     }
     return starts
+  }
+
+  get origins(): readonly BatchOrigin[] {
+    return this.parts.flatMap(({ origins = [] }) => origins)
   }
 
   at(index: number): KafkaRecord {

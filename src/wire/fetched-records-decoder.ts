@@ -158,6 +158,13 @@ function batchOf(
     source,
     baseOffset,
     leaderEpoch: bytes.readInt32BE(start + layout.AT_LEADER_EPOCH),
+    origin: {
+      baseOffset,
+      lastOffset,
+      producerId: layout.readInt64(bytes, start + layout.AT_PRODUCER_ID),
+      producerEpoch: bytes.readInt16BE(start + layout.AT_PRODUCER_EPOCH),
+      baseSequence: bytes.readInt32BE(start + layout.AT_BASE_SEQUENCE)
+    },
     baseTimestampMs: layout.readInt64(bytes, start + layout.AT_BASE_TIMESTAMP),
     logAppendTimeMs: attributes & layout.LOG_APPEND_TIME_FLAG ? maxTimestampMs : undefined
   }

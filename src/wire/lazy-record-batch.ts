@@ -1,4 +1,4 @@
-import type { EpochStart, KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
+import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
 import type { OpenRecords } from './decompressed-memory.js'
 import type { RecordSource } from './packed-records.js'
 import { RecordFields } from './record-fields.js'
@@ -14,6 +14,7 @@ export interface BatchContext {
   readonly baseOffset: Offset
   /** -1: unknown. */
   readonly leaderEpoch: number
+  readonly origin: BatchOrigin
   readonly baseTimestampMs: number
   /** The time of all records where the topic uses LogAppendTime. */
   readonly logAppendTimeMs: number | undefined
@@ -53,6 +54,10 @@ export class LazyRecordBatch implements RecordBatch {
   get leaderEpochs(): readonly EpochStart[] {
     const { baseOffset: offset, leaderEpoch } = this.#context
     return [{ offset, leaderEpoch }]
+  }
+
+  get origins(): readonly BatchOrigin[] {
+    return [this.#context.origin]
   }
 
   /** Memory that this batch keeps alive: the whole batch, as it came, even if the view is a part of it. */

@@ -365,7 +365,7 @@ describe('delivery: a lane', () => {
     stage.append('A')
     await answer(stage.requireBatch(), appended(0))
     const ticket = new MemoryTicket(1, 60_000, 0)
-    stage.lane.resume([{ record: record('orders', 'B'), timestampMs: 1, index: 0 }], ticket, undefined)
+    stage.lane.resume([{ record: record('orders', 'B'), timestampMs: 1, index: 0, acceptedAtMs: 1 }], ticket, undefined)
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
   })
 

@@ -167,7 +167,7 @@ describe('delivery: what is remembered, and for how long', () => {
     harness.router.firstEpoch = 32767
     await harness.warmUp('orders', 0)
     harness.router.producerIdRefusal = 31
-    harness.router.partition('orders', 0).script.push({ type: 'loseResponse' }, { type: 'reject', errorCode: 45 })
+    harness.router.partition('orders', 0).script.push({ type: 'loseRequest' }, { type: 'reject', errorCode: 45 })
     const sent = harness.send(record('orders', 'A', 0))
     await harness.pass(10)
     const behind = harness.send(record('orders', 'B', 0))

@@ -180,6 +180,29 @@ describe('describeTopicConfigs', () => {
   })
 })
 
+describe('describeBrokerConfigs', () => {
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('describeBrokerConfigs')))
+
+  it('tells the settings that are asked for', async () => {
+    asked.ask({ nodeId: 1, names: ['producer.id.expiration.ms'] })
+    const configs = new Map([['producer.id.expiration.ms', '1000']])
+    expect(await asked.settle({ errorCode: 0, configs })).to.deep.equal([])
+    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
+      { nodeId: 1, names: ['producer.id.expiration.ms'], timeoutMs: CALL_TIMEOUT_MS }
+    ])
+    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs }])
+  })
+
+  it('asks again after an error that passes, and tells any other', async () => {
+    asked.ask({ nodeId: 1, names: [] })
+    expect(await asked.settle({ errorCode: errorCodes.REQUEST_TIMED_OUT, configs: new Map() })).to.have.length(1)
+    asked.ask({ nodeId: 1, names: [] })
+    await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, configs: new Map() })
+    expect(asked.told.at(-1)![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+  })
+})
+
 describe('initProducerId', () => {
   let asked: Asked
   beforeEach(() => (asked = new Asked('initProducerId')))

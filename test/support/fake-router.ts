@@ -1,5 +1,13 @@
 import type { ActorRef } from '../../src/actor/actor.js'
-import type { BatchAnswer, InitProducerIdResult, RouterMessage, SealedBatch } from '../../src/operations.js'
+import type { BatchOrigin, RecordBatch } from '../../src/model.js'
+import type {
+  BatchAnswer,
+  FetchData,
+  FetchOffset,
+  InitProducerIdResult,
+  RouterMessage,
+  SealedBatch
+} from '../../src/operations.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { readBack } from '../../src/wire/read-back.js'
 import { type FakeMetadata, type FakeTopicSettings, FakeTopics } from './fake-topics.js'
@@ -49,6 +57,8 @@ export class FakePartition {
     readonly bytes: Buffer
   }[] = []
   readonly #producers = new Map<bigint, ProducerEntry>()
+  /** What the headers of the batches in the log say. */
+  readonly #headers: (BatchOrigin & { readonly newestMs: number; readonly sizeBytes: number })[] = []
   maxBatchBytes = Number.POSITIVE_INFINITY
   /** Told of every record that is appended. */
   onAppend: (key: string | null, value: string | null) => void = () => undefined
@@ -98,12 +108,41 @@ export class FakePartition {
     entry.batches.push({ baseSequence, lastSequence, offset })
     if (entry.batches.length > RETAINED_BATCHES) entry.batches.shift()
     this.#producers.set(producerId, entry)
+    this.#headers.push({
+      baseOffset: offset,
+      lastOffset: offset + count - 1,
+      producerId: Number(producerId),
+      producerEpoch: epoch,
+      baseSequence,
+      newestMs: Number(bytes.readBigInt64BE(35)),
+      sizeBytes: bytes.length
+    })
     for (const record of records) {
       const [key, value] = [record.key?.toString() ?? null, record.value?.toString() ?? null]
       this.log.push({ key, value })
       this.onAppend(key, value)
     }
     return { type: 'appended', baseOffset: offset, logAppendTimeMs: -1 }
+  }
+
+  /** The batch that holds the offset; records of other writers have none. */
+  batchAt(offset: number): RecordBatch | undefined {
+    const header = this.#headers.find(({ lastOffset }) => lastOffset >= offset)
+    if (header === undefined) return undefined
+    const { baseOffset, lastOffset, sizeBytes } = header
+    const nextOffset = lastOffset + 1
+    return {
+      offset: baseOffset,
+      maxOffset: lastOffset,
+      nextOffset,
+      sizeBytes,
+      origins: [header]
+    } as unknown as RecordBatch
+  }
+
+  /** Of the first record that is not older; the end when there is none. */
+  offsetAt(timestampMs: number): number {
+    return this.#headers.find(({ newestMs }) => newestMs >= timestampMs)?.baseOffset ?? this.log.length
   }
 
   get values(): (string | null)[] {
@@ -158,6 +197,10 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Of the producer ids it gives. */
   firstEpoch = 0
   isAway = false
+  /** `producer.id.expiration.ms` of the brokers; `undefined`: they do not tell. */
+  producerIdExpirationMs: number | undefined = 86_400_000
+  /** Kafka's code with which records may not be read, and whether that passes. */
+  readRefusal: { readonly errorCode: number; readonly retriable: boolean } | undefined
   createsTopics = 0
   #producerIds = 0n
   readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
@@ -201,7 +244,27 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     else if (message.type === 'initProducerId') this.#later(() => message.requester.reply(this.#producerId()))
     else if (message.type === 'followTopics') this.tables.follow(message)
     else if (message.type === 'unfollowTopics') this.tables.unfollow(message)
-    else throw new Error(`the fake router does not know ${message.type}`)
+    else if (message.type === 'fetchOffset') this.#later(() => this.#fetchOffset(message))
+    else if (message.type === 'fetchData') this.#later(() => this.#fetchData(message))
+    else if (message.type === 'fetchTopicMetadata') {
+      const { requestId, requester } = message
+      const brokers = [{ nodeId: 1, host: 'fake', port: 9092, rack: null }]
+      const answer = this.isAway
+        ? ({ type: 'timedOut' } as const)
+        : { type: 'success' as const, topics: new Map(), brokers }
+      this.#later(() => requester.reply({ operation: 'fetchTopicMetadata', requestId, ...answer }))
+    } else if (message.type === 'describeBrokerConfigs') {
+      const configs = new Map([['producer.id.expiration.ms', String(this.producerIdExpirationMs)]])
+      const denied = {
+        type: 'failed',
+        errorCode: 31,
+        code: 'notAuthorized',
+        message: 'denied',
+        retriable: false
+      } as const
+      const isTold = this.producerIdExpirationMs !== undefined
+      this.#later(() => message.requester.reply(isTold ? { type: 'success', configs } : denied))
+    } else throw new Error(`the fake router does not know ${message.type}`)
   }
 
   stop(): void {}
@@ -266,6 +329,30 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     const script = partition.script.shift() ?? { type: 'append' }
     if (script.type === 'park') batch.recall = () => this.#recall(batch)
     return play(partition, script, bytes)
+  }
+
+  #fetchOffset({ topicPartition, offsetType, requester }: FetchOffset): void {
+    const operation = 'fetchOffset'
+    const partition = this.partition(topicPartition.topic, topicPartition.partition)
+    if (this.isAway) requester.reply({ operation, topicPartition, offsetType, type: 'timedOut' })
+    else {
+      const offset =
+        typeof offsetType === 'object'
+          ? partition.offsetAt(offsetType.timestampMs)
+          : offsetType === 'latest'
+            ? partition.log.length
+            : 0
+      requester.reply({ operation, topicPartition, offsetType, type: 'success', offset })
+    }
+  }
+
+  #fetchData({ topicPartition, offset, requester }: FetchData): void {
+    const head = { operation: 'fetchData', topicPartition, offset } as const
+    const batch = this.partition(topicPartition.topic, topicPartition.partition).batchAt(offset)
+    if (this.isAway) requester.reply({ ...head, type: 'timedOut' })
+    else if (this.readRefusal !== undefined) {
+      requester.reply({ ...head, type: 'failed', code: 'kafka', message: 'refused', ...this.readRefusal })
+    } else requester.reply(batch === undefined ? { ...head, type: 'noMessages' } : { ...head, type: 'success', batch })
   }
 
   #recall(batch: SealedBatch): boolean {

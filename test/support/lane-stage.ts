@@ -138,5 +138,6 @@ export const sentRecords = (values: readonly string[], firstIndex: number) =>
   values.map((value, at) => ({
     record: record('orders', value) satisfies ProduceRecord,
     timestampMs: 1,
-    index: firstIndex + at
+    index: firstIndex + at,
+    acceptedAtMs: 1
   }))

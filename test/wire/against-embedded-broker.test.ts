@@ -169,6 +169,10 @@ describe('every call, against the embedded broker', () => {
     const first = await produce('__proto__', 1, batch)
     expect(await produce('__proto__', 1, batch)).to.deep.include({ errorCode: 0, baseOffset: first.baseOffset })
     expect(cluster.records('__proto__', 1)).to.have.length(1)
+    const { records } = await fetch('__proto__', 1, 0)
+    expect(records.batches[0]!.origins).to.deep.equal([
+      { baseOffset: 0, lastOffset: 0, producerId: Number(producerId), producerEpoch, baseSequence: 0 }
+    ])
   })
 
   it('DescribeConfigs and DeleteTopics', async () => {

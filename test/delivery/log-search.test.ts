@@ -1,0 +1,179 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import type { SoughtBatch } from '../../src/delivery/lane-deps.js'
+import { LogSearch } from '../../src/delivery/log-search.js'
+import { type BatchOrigin, type Offset, silentLogger } from '../../src/model.js'
+import type { RouterMessage } from '../../src/operations.js'
+import { CountingMetrics } from '../support/counting-metrics.js'
+
+const MIB = 1024 * 1024
+const HOUR_MS = 3_600_000
+const NOW = 1_000 * HOUR_MS
+
+/** One partition: batches of ten records, of another producer each. */
+class Partition {
+  readonly path = 'router'
+  readonly asked: RouterMessage[] = []
+  /** Answers that are still to be given. */
+  readonly open: (() => void)[] = []
+  mostOpen = 0
+  batches = 10
+  batchBytes = 1_000
+  holds = false
+  /** Instead of the records at an offset. */
+  readonly instead = new Map<Offset, object>()
+  readonly stop = (): void => undefined
+  readonly tell = (message: RouterMessage): void => {
+    this.asked.push(message)
+    const { requester, ...request } = message as { requester: { reply(answer: object): void }; type: string }
+    const answer = (): void => requester.reply(this.#answer(request as never))
+    if (!this.holds) answer()
+    else this.mostOpen = Math.max(this.mostOpen, this.open.push(answer))
+  }
+
+  get end(): Offset {
+    return this.batches * 10
+  }
+
+  offsetsRead(): Offset[] {
+    return this.asked.flatMap(message => (message.type === 'fetchData' ? [message.offset] : []))
+  }
+
+  #answer({ type, offset, offsetType }: { type: string; offset: Offset; offsetType: unknown }): object {
+    if (type === 'fetchOffset') return { type: 'success', offset: offsetType === 'latest' ? this.end : 0 }
+    const instead = this.instead.get(offset)
+    if (instead !== undefined) return instead
+    const at = Math.floor(offset / 10)
+    const origin: BatchOrigin = {
+      baseOffset: at * 10,
+      lastOffset: at * 10 + 9,
+      producerId: at,
+      producerEpoch: 2,
+      baseSequence: 70
+    }
+    return { type: 'success', batch: { origins: [origin], nextOffset: at * 10 + 10, sizeBytes: this.batchBytes } }
+  }
+}
+
+describe('delivery: looking for a batch in the log', () => {
+  let partition: Partition
+  let search: LogSearch
+  let nowMs: number
+  beforeEach(() => {
+    partition = new Partition()
+    nowMs = 0
+    search = new LogSearch({
+      router: partition as never,
+      clock: () => nowMs,
+      now: () => NOW,
+      log: silentLogger,
+      metrics: new CountingMetrics()
+    })
+  })
+
+  const sought = (producer: number, more: Partial<SoughtBatch> = {}): SoughtBatch => ({
+    topic: 'orders',
+    partition: 3,
+    numbering: { producerId: BigInt(producer), epoch: 2, nextSequence: 70 },
+    recordCount: 10,
+    sinceMs: NOW - HOUR_MS,
+    from: 0,
+    isForgotten: true,
+    ...more
+  })
+
+  it('takes the batch with its producer, epoch, sequence and number of records, and no other', async () => {
+    expect(await search.find(sought(4))).to.deep.equal({ type: 'found', baseOffset: 40 })
+    const { numbering } = sought(4)
+    for (const other of [
+      { numbering: { ...numbering, epoch: 3 } },
+      { numbering: { ...numbering, nextSequence: 71 } },
+      { recordCount: 9 }
+    ]) {
+      expect(await search.find(sought(4, other))).to.deep.equal({ type: 'absent', end: 100 })
+    }
+  })
+
+  it('begins at the offset behind what was acknowledged, or at the time of the batch, less what clocks may differ', async () => {
+    await search.find(sought(77, { from: 60 }))
+    expect(partition.offsetsRead()).to.deep.equal([60, 70, 80, 90])
+    const types = partition.asked.flatMap(message => (message.type === 'fetchOffset' ? [message.offsetType] : []))
+    expect(types).to.deep.equal(['latest', { timestampMs: NOW - HOUR_MS - 600_000 }])
+  })
+
+  it('begins at the time of the batch in a log that ends before what was acknowledged', async () => {
+    expect(await search.find(sought(4, { from: 5_000 }))).to.deep.equal({ type: 'found', baseOffset: 40 })
+  })
+
+  it('stops after many bytes, and goes on there', async () => {
+    partition.batchBytes = 16 * MIB
+    expect(await search.find(sought(6))).to.deep.equal({
+      type: 'later',
+      from: 40,
+      reason: 'there is more to look through'
+    })
+    expect(await search.find(sought(6, { from: 40 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+  })
+
+  it('stops when it takes long', async () => {
+    partition.instead.set(20, {
+      type: 'success',
+      batch: {
+        origins: [],
+        nextOffset: 30,
+        get sizeBytes() {
+          nowMs += 30_000
+          return 1
+        }
+      }
+    })
+    expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
+  })
+
+  for (const [what, answer, finding] of [
+    ['a broker does not answer', { type: 'timedOut' }, 'later'],
+    ['the partition is not there', { type: 'unknownTopicOrPartition' }, 'later'],
+    ['records are deleted', { type: 'offsetOutOfRange' }, 'later'],
+    ['an error passes', { type: 'failed', message: 'busy', retriable: true }, 'later'],
+    ['records may not be read', { type: 'failed', message: 'denied', retriable: false }, 'unknown'],
+    ['the log is damaged', { type: 'corruptMessage', nextOffset: 40 }, 'unknown']
+  ] as const) {
+    it(`tells ${finding} when ${what}`, async () => {
+      partition.instead.set(30, answer)
+      expect(await search.find(sought(6))).to.include({ type: finding })
+    })
+  }
+
+  it('tells later when a new leader does not know the end yet, absent when there are no records before it', async () => {
+    partition.instead.set(30, { type: 'noMessages' })
+    expect(await search.find(sought(6))).to.deep.equal({ type: 'absent', end: 100 })
+    partition.instead.set(30, {
+      get type() {
+        partition.batches = 3
+        return 'noMessages'
+      }
+    })
+    expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
+  })
+
+  it('reads eight partitions at a time', async () => {
+    const clock = sinon.useFakeTimers()
+    try {
+      partition.holds = true
+      const all = Array.from({ length: 30 }, (_, at) => search.find(sought(at % 10)))
+      let isOver = false
+      const found = Promise.all(all).finally(() => (isOver = true))
+      for (; !isOver; await clock.tickAsync(1)) partition.open.shift()?.()
+      expect((await found).map(({ type }) => type)).to.deep.equal(all.map(() => 'found'))
+      expect(partition.mostOpen).to.equal(8)
+    } finally {
+      clock.restore()
+    }
+  })
+
+  it('asks nothing once it is closed', async () => {
+    search.close()
+    expect(await search.find(sought(4))).to.include({ type: 'later' })
+    expect(partition.asked).to.deep.equal([])
+  })
+})

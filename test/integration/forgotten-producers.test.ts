@@ -1,0 +1,153 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { Numbering } from '../../src/delivery/numbering.js'
+import { encodeBatchNote, noteKeyOf } from '../../src/durable/batch-note.js'
+import { silentLogger } from '../../src/model.js'
+import { openDurableLog } from '../../src/wal/open-durable-log.js'
+import { walSettings } from '../../src/wal/settings.js'
+import { RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
+import { WireSession } from '../kafka/wire-session.js'
+import { Children, Gateway } from '../main/child.js'
+import { logWorker } from '../support/built.js'
+import { type Castellan, startCastellan } from '../support/castellan.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const PATIENCE_MS = 60_000
+/** Kafka forgets a producer a day after the time of its newest record, whenever it was written. */
+const TWO_DAYS_AGO = Date.now() - 2 * 24 * 3_600_000
+const VALUES = ['0', '1', '2', '3', '4']
+/** The records of the batch that was on its way when the gateway ended. */
+const SENT = VALUES.slice(0, 3)
+const CONTROL = 'control'
+
+describe('a batch whose answer was lost, by a producer that Kafka has forgotten', function () {
+  this.timeout(180_000)
+  const children = new Children()
+  let cluster: TargetCluster
+  let castellan: Castellan
+  let folder: string
+  let topic: string
+  let session: WireSession
+  before(async () => {
+    cluster = await targetCluster()
+    castellan = await startCastellan(cluster.bootstrap)
+  })
+  after(async () => {
+    await castellan?.close()
+    await cluster?.close()
+  })
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-forgotten-'))
+    topic = freshTopic('forgotten')
+    await cluster.createTopic(topic, 1)
+    session = await WireSession.open(cluster.bootstrap, topic)
+  })
+  afterEach(async () => {
+    await session.client.close()
+    await children.stopAll()
+    rmSync(folder, { recursive: true })
+  })
+
+  async function newProducer(): Promise<Numbering> {
+    for (;;) {
+      const { errorCode, producerId, producerEpoch } = await session.client.initProducerId({})
+      if (errorCode === 0) return { producerId, epoch: producerEpoch, nextSequence: 7 }
+      await sleep(50)
+    }
+  }
+
+  /** Writes a batch of records of two days ago. Returns where it is. */
+  async function write(values: readonly string[], { producerId, epoch, nextSequence }: Numbering): Promise<number> {
+    const writer = new RecordBatchWriter(10_000)
+    for (const value of values) writer.append(null, value, undefined, TWO_DAYS_AGO)
+    const batch = writer.seal({ producerId, producerEpoch: epoch, baseSequence: nextSequence, codec: 'none' })
+    const { partitions } = await session.client.produce({
+      acks: -1,
+      brokerTimeoutMs: 5_000,
+      partitions: [{ topic, partition: 0, batch }]
+    })
+    expect(partitions[0]!.errorCode).to.equal(0)
+    return partitions[0]!.baseOffset!
+  }
+
+  /** Until Kafka appends the batch of another producer again, which it would recognise if it knew the producer. */
+  async function producersForgotten(): Promise<void> {
+    const control = await newProducer()
+    const first = await write([CONTROL], control)
+    const giveUpAt = performance.now() + PATIENCE_MS
+    while ((await write([CONTROL], control)) === first && performance.now() < giveUpAt) await sleep(200)
+    expect(await write([CONTROL], control)).to.be.above(first)
+  }
+
+  /** What a gateway has left that has accepted all records two days ago, and sent the first ones. */
+  async function leave(numbering: Numbering): Promise<void> {
+    const { clusterId } = await session.client.metadata({ topics: [], allowAutoTopicCreation: false })
+    const { log, close } = await openDurableLog(walSettings.parse({ directory: folder }), {
+      log: silentLogger,
+      now: () => TWO_DAYS_AGO,
+      onBroken: error => expect.fail(String(error)),
+      worker: logWorker
+    })
+    const destination = `default/${topic}`
+    const entries = VALUES.map(value => ({
+      destination,
+      record: { partition: 0, key: null, value: Buffer.from(value), headers: [], timestampMs: TWO_DAYS_AGO }
+    }))
+    const { firstSequence } = await new Promise<{ firstSequence: number }>(resolve => log.append(entries, resolve))
+    const value = encodeBatchNote({
+      clusterId: clusterId ?? '',
+      topicId: '',
+      numbering,
+      partitionCount: 1,
+      sequences: SENT.map((_, at) => firstSequence + at)
+    })
+    await log.note([{ key: noteKeyOf(destination, 0), value }])
+    await close()
+  }
+
+  const startGateway = (): Promise<Gateway> => {
+    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder }
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+    return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
+  }
+
+  /** Values of the topic, once the last one is there and nothing comes behind it. */
+  async function delivered(): Promise<string[]> {
+    const giveUpAt = performance.now() + PATIENCE_MS
+    for (let before = -1; ; ) {
+      const all = (await castellan.readAll(topic, 0)).map(({ value }) => String(value))
+      const values = all.filter(value => value !== CONTROL)
+      if ((values.includes(VALUES.at(-1)!) && all.length === before) || performance.now() > giveUpAt) return values
+      before = all.length
+      await sleep(500)
+    }
+  }
+
+  async function metricOf(gateway: Gateway, name: string): Promise<number> {
+    const metrics = await (await fetch(`${gateway.management}/metrics`)).text()
+    return Number(metrics.match(new RegExp(`^${name} (\\S+)$`, 'm'))?.[1] ?? 0)
+  }
+
+  it('is found in the log, and not written again', async () => {
+    const numbering = await newProducer()
+    await write(SENT, numbering)
+    await producersForgotten()
+    await leave(numbering)
+    const gateway = await startGateway()
+    expect(await delivered()).to.deep.equal(VALUES)
+    await gateway.child.line(/a batch of which no answer had come is in the log/)
+    expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
+  })
+
+  it('is written when it is not in the log', async () => {
+    const numbering = await newProducer()
+    await producersForgotten()
+    await leave(numbering)
+    const gateway = await startGateway()
+    expect(await delivered()).to.deep.equal(VALUES)
+    expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(0)
+  })
+})
