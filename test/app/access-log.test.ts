@@ -10,6 +10,7 @@ import { type AccessFields, toAccessLine } from '../../src/http/access-log.js'
 import { silentLogger } from '../../src/model.js'
 import { type LogLine, recordingLogger, until } from '../http/fixtures.js'
 import { startTestApp } from '../support/app-under-test.js'
+import { LOADER, moduleUrl } from '../support/built.js'
 import { TestFolder } from '../support/doors.js'
 
 const fields: AccessFields = {
@@ -70,13 +71,13 @@ describe('the access log', () => {
 
   it('ends with the process on a full disk', async () => {
     const code = `
-      import { openAccessLog } from ${JSON.stringify(new URL('../../src/app/access-log.ts', import.meta.url).href)}
+      import { openAccessLog } from '${moduleUrl('app/access-log')}'
       const silent = { debug() {}, info() {}, warn() {}, error() {} }
       const log = openAccessLog({ target: '/dev/full', share: 1 }, silent)
       log.write(${JSON.stringify(fields)})
       await log.close()
       console.log('closed')`
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code], {
       stdio: ['ignore', 'inherit', 'inherit']
     })
     try {

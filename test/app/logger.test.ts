@@ -1,17 +1,18 @@
 import { spawnSync } from 'node:child_process'
 import { expect } from 'chai'
+import { LOADER, moduleUrl } from '../support/built.js'
 
 const NAME = 'a\u001b[2J\u009b31m\r\nspoofed: line\u202e'
 
 /** Writes with the logger as processes have it: to a descriptor. */
 function write(look: 'pretty' | 'json', statement: string): string {
   const script = `
-    import { createLogger } from './src/app/logger.ts'
+    import { createLogger } from '${moduleUrl('app/logger')}'
     const NAME = ${JSON.stringify(NAME)}
     const log = createLogger({ level: 'debug', pretty: ${look === 'pretty'}, colors: false, descriptor: 1 })
     ${statement}
   `
-  const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script])
+  const { stdout, stderr } = spawnSync(process.execPath, [...LOADER, '--input-type=module', '-e', script])
   expect(stderr.toString()).to.equal('')
   return stdout.toString()
 }

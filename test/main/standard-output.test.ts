@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { usesColors } from '../../src/main/standard-output.js'
+import { LOADER, moduleUrl } from '../support/built.js'
 import { runCommand } from './run-command.js'
 
 /** A stdout that fails as the operating system would. */
@@ -33,7 +35,7 @@ describe('front door 14: stdout', () => {
       this.skip()
     }
     const full = openSync('/dev/full', 'w')
-    const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts', '--help'], {
+    const { status, stderr } = spawnSync(process.execPath, [...LOADER, fileURLToPath(moduleUrl('main')), '--help'], {
       stdio: ['ignore', full, 'pipe']
     })
     closeSync(full)

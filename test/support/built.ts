@@ -1,5 +1,7 @@
 import { readdirSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 export const PROJECT = join(import.meta.dirname, '../..')
 
@@ -13,6 +15,13 @@ function newestSourceMs(): number {
   )
   return Math.max(...sources.map(({ parentPath, name }) => statSync(join(parentPath, name)).mtimeMs))
 }
+
+/** What a process that loads modules of the project has to be started with. */
+export const LOADER: readonly string[] = isBuilt ? [] : ['--import', createRequire(import.meta.url).resolve('tsx')]
+
+/** Where such a process finds a module, as `wal/directory-lock`. */
+export const moduleUrl = (name: string): string =>
+  pathToFileURL(join(PROJECT, isBuilt ? `dist/${name}.js` : `src/${name}.ts`)).href
 
 /** The thread of the durable log, run from its source where that is newer than what is built. */
 export const logWorker = isBuilt ? undefined : new URL('./log-worker.mjs', import.meta.url)

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { expect } from 'chai'
 import { DirectoryLock, isLocked, whyNotToTake } from '../../src/wal/directory-lock.js'
 import { codeOf } from '../../src/wal/log-error.js'
+import { LOADER, moduleUrl } from '../support/built.js'
 
 describe('the lock of a directory', () => {
   let directory: string
@@ -176,7 +176,6 @@ describe('the lock of a directory', () => {
 
 /** A process whose parent shares ports with it owns the directory while `use` runs. */
 async function inWorker(path: string, use: (end: () => Promise<void>) => Promise<void>): Promise<void> {
-  const module = JSON.stringify(new URL('../../src/wal/directory-lock.ts', import.meta.url).href)
   const code = `
     import cluster from 'node:cluster'
     if (cluster.isPrimary) {
@@ -186,7 +185,7 @@ async function inWorker(path: string, use: (end: () => Promise<void>) => Promise
       process.stdin.on('data', () => worker.process.kill('SIGKILL'))
       process.stdin.on('end', () => process.exit())
     } else {
-      const { DirectoryLock } = await import(${module})
+      const { DirectoryLock } = await import('${moduleUrl('wal/directory-lock')}')
       const said = await DirectoryLock.take(${JSON.stringify(path)}, () => undefined).then(() => 'owner', String)
       process.send(said)
       setInterval(() => undefined, 1000)
@@ -194,9 +193,7 @@ async function inWorker(path: string, use: (end: () => Promise<void>) => Promise
   const parts = mkdtempSync(join(tmpdir(), 'castellan-worker-'))
   const file = join(parts, 'parent.mjs')
   writeFileSync(file, code)
-  const parent = spawn(process.execPath, ['--import', createRequire(import.meta.url).resolve('tsx'), file], {
-    stdio: ['pipe', 'pipe', 'inherit']
-  })
+  const parent = spawn(process.execPath, [...LOADER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: parent.stdout! })
   const nextLine = async (): Promise<string> => ((await once(lines, 'line')) as [string])[0]
   try {
@@ -216,11 +213,11 @@ async function inWorker(path: string, use: (end: () => Promise<void>) => Promise
 /** A process that owns the directory while `use` runs. */
 async function ownedByChild(directory: string, use: (child: ChildProcess) => Promise<void>): Promise<void> {
   const code = `
-    import { DirectoryLock } from ${JSON.stringify(new URL('../../src/wal/directory-lock.ts', import.meta.url).href)}
+    import { DirectoryLock } from '${moduleUrl('wal/directory-lock')}'
     await DirectoryLock.take(${JSON.stringify(directory)}, () => undefined)
     console.log('owner')
     setInterval(() => undefined, 1000)`
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+  const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   try {
