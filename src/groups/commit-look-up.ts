@@ -3,6 +3,7 @@ import { AS_STORED } from '../operations/as-stored.js'
 import { inPortions } from '../requests/portions.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions } from './partition-counts.js'
+import { begunIn } from './start-messages.js'
 
 const TIMEOUT_MS = 5_000
 
@@ -42,7 +43,9 @@ export class CommitLookUp {
   readonly #topic: string
   readonly #retryBackoffMs: number
   #waiting: ((hasCommitted: boolean) => void)[] = []
+  #waitingForMembers: ((hasBegun: boolean) => void)[] = []
   #timer: Timer | undefined
+  #membersTimer: Timer | undefined
   #isStopped = false
 
   constructor(hands: GroupHands, topic: string, retryBackoffMs: number) {
@@ -61,6 +64,40 @@ export class CommitLookUp {
   stop(): void {
     this.#isStopped = true
     this.#timer?.cancel()
+    this.#membersTimer?.cancel()
+  }
+
+  /**
+   * The same, or whether a member of another process says that the group has begun to read the topic. For members whose leader
+   * does not say so.
+   */
+  hasBegun(onKnown: (hasBegun: boolean) => void): void {
+    this.#waitingForMembers.push(onKnown)
+    if (this.#waitingForMembers.length === 1) this.#lookForBegun()
+  }
+
+  #lookForBegun(): void {
+    this.hasCommitted(hasCommitted => {
+      if (hasCommitted) this.#begunIsKnown(true)
+      else this.#askMembers()
+    })
+  }
+
+  #askMembers(): void {
+    const { groupId, ask } = this.#hands
+    ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
+      if (result.type === 'success') {
+        this.#begunIsKnown(result.members.some(({ metadata }) => begunIn(metadata).includes(this.#topic)))
+      } else if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable)) {
+        if (!this.#isStopped) this.#membersTimer = this.#hands.after(this.#retryBackoffMs, () => this.#lookForBegun())
+      } else this.#begunIsKnown(false)
+    })
+  }
+
+  #begunIsKnown(hasBegun: boolean): void {
+    const waiting = this.#isStopped ? [] : this.#waitingForMembers
+    this.#waitingForMembers = []
+    for (const tell of waiting) tell(hasBegun)
   }
 
   #look(): void {

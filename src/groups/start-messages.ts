@@ -1,5 +1,6 @@
 import type { LogPosition, Offset, TopicPartition } from '../model.js'
 import { crc32c } from '../wire/crc32c.js'
+import { decodeSubscription, userDataOfSubscription } from '../wire/protocol/consumer-protocol.js'
 
 /**
  * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
@@ -144,3 +145,12 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
   typeof pair[0] === 'string' && isCount(pair[1])
+
+/** The topics that a member has begun to read, by its whole subscription; none when that cannot be read. */
+export function begunIn(subscription: Buffer): readonly string[] {
+  try {
+    return decodeBegun(userDataOfSubscription(subscription), decodeSubscription(subscription))
+  } catch {
+    return []
+  }
+}

@@ -66,7 +66,7 @@ export class TopicStart {
 
   /** Calls back when the group has a committed offset in the topic, so that only its other partitions are open. */
   whenCommitted(onFixed: () => void): void {
-    this.#lookUp.hasCommitted(has => {
+    this.#lookUp.hasBegun(has => {
       this.#hasCommitted = has
       if (has) onFixed()
     })
@@ -88,6 +88,6 @@ export class TopicStart {
       const end = byLeader.ends.get(partition)
       onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })
     } else if (this.isFixed) onStart('earliest')
-    else this.#lookUp.hasCommitted(has => onStart(has || this.isFixed ? 'earliest' : 'latest'))
+    else this.#lookUp.hasBegun(has => onStart(has || this.isFixed ? 'earliest' : 'latest'))
   }
 }

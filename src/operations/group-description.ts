@@ -1,6 +1,6 @@
 import type { Failure, Request, TimedOut } from './request.js'
 
-/** Internal, from the gateway only: what the coordinator of a group says of it. */
+/** Internal, from the gateway and members of groups only: what the coordinator of a group says of it. */
 export interface DescribeGroup extends Request<DescribeGroupResult> {
   readonly type: 'describeGroup'
   readonly groupId: string
@@ -15,6 +15,8 @@ export type DescribeGroupResult =
         readonly instanceId: string | null
         readonly clientId: string
         readonly clientHost: string
+        /** Its subscription; empty while members join, and where it is longer than 64 KiB. */
+        readonly metadata: Buffer
         readonly assignment: Buffer
       }[]
     }

@@ -28,6 +28,8 @@ export class GroupWorld implements GroupHands {
     error: (fields: object) => void this.errors.push(fields),
     warn: (fields: object) => void this.warnings.push(fields)
   }
+  /** Subscriptions of the members of other processes. */
+  readonly otherMembers: Buffer[] = []
   /** Topics that brokers do not show. */
   readonly forbidden = new Set<string>()
   readonly metrics = new CountingMetrics()
@@ -133,6 +135,8 @@ export class GroupWorld implements GroupHands {
         const [own] = request['assignments'] as unknown as { assignment: Buffer }[]
         return { type: 'success', assignment: own!.assignment }
       }
+      case 'describeGroup':
+        return { type: 'success', protocolType: 'consumer', members: this.otherMembers.map(metadata => ({ metadata })) }
       case 'heartbeat':
       case 'leaveGroup':
         return { type: 'success' }

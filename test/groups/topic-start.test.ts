@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { CommitLookUp } from '../../src/groups/commit-look-up.js'
+import { encodeBegun } from '../../src/groups/start-messages.js'
 import { type Start, TopicStart } from '../../src/groups/topic-start.js'
+import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const ENDS = { topicId: 'anew', ends: new Map([[0, { offset: 5 }]]) }
@@ -67,6 +69,33 @@ describe('where a member begins to read a topic', () => {
     harness.world.committed = { offset: 5, metadata: '' }
     harness.joinTakesLong()
     expect(harness.find()).to.deep.equal({ offset: 5, topicId: 'anew' })
+  })
+
+  it('is its beginning when the leader decides nothing and another member says that the group has begun', () => {
+    for (const [topics, begun, expected] of [
+      [['audit', 'orders'], 'orders', 'earliest'],
+      [['audit', 'orders'], 'audit', 'latest']
+    ] as const) {
+      const harness = new StartHarness()
+      harness.start.decided(undefined)
+      const subscription = encodeSubscription(
+        topics,
+        encodeBegun(topics, topic => topic === begun)
+      )
+      harness.world.otherMembers.push(Buffer.from('not readable'), encodeSubscription(['orders']), subscription)
+      expect(harness.find()).to.equal(expected)
+    }
+  })
+
+  it('is asked of the other members again while the coordinator does not answer', () => {
+    const harness = new StartHarness()
+    const answers = [{ type: 'timedOut' }, { type: 'failed', retriable: true }, { type: 'failed', retriable: false }]
+    for (const result of answers) harness.world.answers.push({ kind: 'describeGroup', result })
+    const found: Start[] = []
+    for (const partition of [0, 1]) harness.start.find(partition, start => void found.push(start))
+    harness.world.pass(1_000)
+    expect(found).to.deep.equal(['latest', 'latest'])
+    expect(harness.world.newly('describeGroup'), 'one question for all partitions').to.equal(3)
   })
 
   it('is fixed from the outset, and told to the leader, where groups begin at the beginning', () => {

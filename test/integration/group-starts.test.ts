@@ -5,6 +5,7 @@ import type { ConsumedMessage } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
 import { askRouter } from '../../src/index.js'
 import { AS_STORED } from '../../src/operations/as-stored.js'
+import { ForeignLeader } from '../support/foreign-leader.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -230,6 +231,32 @@ describe('where a group begins to read', function () {
     await write('m', 6, 2)
     const places = (await reader.castellan.gateway.offsets(group, topic, 10_000))!
     expect(places.map(lagOf)).to.deep.equal([3, 3])
+  })
+
+  it('a group that another client leads is offered the records of a topic that one of its processes asked for before', async () => {
+    const lead = freshTopic('lead')
+    await cluster.createTopic(lead, 1)
+    const leader = await ForeignLeader.join(cluster.bootstrap, group, lead)
+    try {
+      const first = await start()
+      const asked = async (): Promise<string> => (await first.consume(group, topic, 300)).type
+      while ((await asked()) !== 'timedOut');
+      await cluster.createTopic(topic, 2)
+      const values = await write('m', 20, 2)
+      // Joins when the topic exists, and is given all of it.
+      const before = leader.members.map(({ memberId }) => memberId)
+      const second = await start()
+      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.giveBack())
+      while (leader.members.length < 3) await sleep(50)
+      leader.assign(members =>
+        members
+          .filter(({ memberId }) => !before.includes(memberId))
+          .map(({ memberId }) => ({ memberId, partitions: [0, 1].map(partition => ({ topic, partition })) }))
+      )
+      await offered([first, second], values)
+    } finally {
+      await leader.stop()
+    }
   })
 
   it('a topic created anew with more partitions is read from its beginning', async () => {

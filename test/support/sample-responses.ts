@@ -286,6 +286,7 @@ const describedMember = (memberId: string, instanceId: string | null) => ({
   instanceId,
   clientId: 'client',
   clientHost: '/10.0.0.1',
+  metadata: Buffer.from('wants'),
   assignment: Buffer.from('has')
 })
 

@@ -11,6 +11,8 @@ export interface DescribedMember {
   readonly instanceId: string | null
   readonly clientId: string
   readonly clientHost: string
+  /** Its subscription, in the format of the protocol type; empty while members join, and where it is longer than 64 KiB. */
+  readonly metadata: Buffer
   /** What it was given in the last rebalance, in the format of the protocol type; empty while members join. */
   readonly assignment: Buffer
 }
@@ -29,6 +31,9 @@ export interface DescribeGroupsResponse {
 
 // Far more than the groups of one call can have, together.
 const MAX_MEMBERS = 100_000
+/** Any member may send so much that all of them together do not fit into memory. */
+const MAX_METADATA_BYTES = 64 * 1024
+const NOTHING = Buffer.alloc(0)
 /** A code, four texts, and the number of members. */
 const SMALLEST_GROUP_BYTES = 14
 /** Three texts and two lengths. */
@@ -57,8 +62,9 @@ const create = (version: 3 | 4): Api<DescribeGroupsCall, DescribeGroupsResponse>
       const memberId = reader.name()
       const instanceId = version >= 4 ? reader.nullableString() : null
       const [clientId, clientHost] = [reader.name(), reader.name()]
-      reader.bytes()
-      return { memberId, instanceId, clientId, clientHost, assignment: Buffer.from(reader.bytes()) }
+      const told = reader.bytes()
+      const metadata = told.length > MAX_METADATA_BYTES ? NOTHING : Buffer.from(told)
+      return { memberId, instanceId, clientId, clientHost, metadata, assignment: Buffer.from(reader.bytes()) }
     }
     const readGroup = () => {
       const errorCode = reader.int16()
