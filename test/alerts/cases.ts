@@ -48,6 +48,9 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanNotReady',
     'CastellanServerErrors'
   ],
+  'backlog-old': ['CastellanBacklogBeyondRetention', 'CastellanBacklogNearRetention'],
+  // Records whose time is over before there is a leader are withdrawn.
+  'log-cut': ['CastellanGroupLogCut', 'CastellanRecordsFail'],
   'no-kafka': ['CastellanDown', 'CastellanNotReady']
 }
 

@@ -14,13 +14,19 @@ import { Workspace } from './workspace.js'
 
 /**
  * Makes the recordings for the tests of the alert rules: gateways on real Kafka, each in one kind of trouble, are scraped
- * every few seconds. Takes about nine minutes.
+ * every few seconds. Takes about fifteen minutes; `--only NAME` makes one part of the recordings: `without-kafka`, `trouble`, or
+ * `lost-records`.
  */
 
 const INTERVAL_MS = 5_000
 const HEALTHY_SECONDS = 90
 const BROKER_DOWN_SECONDS = 160
 const PAUSED_SECONDS = 130
+/** Twice the retention of their topic, and as long as the alert waits. */
+const WAITING_SECONDS = 150
+/** A group reads what is written. */
+const LOSING_SECONDS = 15
+const AFTER_LOSS_SECONDS = 60
 const main = join(kafkaFolder, '../../dist/main.js')
 
 const GROUP = 3
@@ -28,6 +34,7 @@ const TOPIC = 2
 const READ = 3
 const WRITE = 4
 const DESCRIBE = 8
+const DESCRIBE_CONFIGS = 10
 const DENY = 2
 const ALLOW = 3
 const LITERAL = 3
@@ -132,130 +139,186 @@ async function setAcls(kafka: KafkaCluster, acls: readonly { [field: string]: nu
 const say = sayWithTime()
 endOnSignals()
 const version = `Apache Kafka ${kafkaVersion}, 3 nodes`
-if (process.argv.includes('--without-kafka')) {
-  await recordWithoutKafka()
-  process.exit(0)
+const parts = { 'without-kafka': recordWithoutKafka, trouble: recordTrouble, 'lost-records': recordLostRecords }
+const only = process.argv[process.argv.indexOf('--only') + 1]
+for (const [name, record] of Object.entries(parts)) if (!(only! in parts) || name === only) await record()
+process.exit(0)
+
+/** Kafka with rights, which only `User:alice` lacks. */
+function startKafka(): Promise<KafkaCluster> {
+  return KafkaCluster.start({
+    'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+    'super.users': 'User:ANONYMOUS',
+    'allow.everyone.if.no.acl.found': 'true'
+  })
 }
-await recordWithoutKafka()
-const kafka = await KafkaCluster.start({
-  'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-  'super.users': 'User:ANONYMOUS',
-  'allow.everyone.if.no.acl.found': 'true'
-})
-try {
-  say(`Apache Kafka ${kafka.version} is up`)
-  for (const topic of ['orders', 'denied', 'stuck']) await kafka.createTopic(topic, 3)
-  await kafka.createTopic('small', 1, { 'max.message.bytes': '1000' })
-  // Its partitions may be seen, so records are accepted.
-  const denial = { resourceType: TOPIC, resourceName: 'denied' }
-  await setAcls(kafka, [
-    { ...denial, operation: WRITE, permissionType: DENY },
-    { ...denial, operation: DESCRIBE, permissionType: ALLOW }
-  ])
-  const asAlice = {
+
+/** How a gateway logs in as alice. */
+function loginOf(kafka: KafkaCluster): object {
+  return {
     'clusters.default.tls.enabled': true,
     'clusters.default.tls.caFile': kafka.certificate.certificatePath,
     'clusters.default.sasl.mechanism': 'plain',
     'clusters.default.sasl.username': saslUser.username,
     'clusters.default.sasl.password': saslUser.password
   }
-  const { bootstrap, saslSslBootstrap } = kafka
-  const busy = await Recorded.start(kafka.workspace, 'busy', bootstrap)
-  const denied = await Recorded.start(kafka.workspace, 'denied', saslSslBootstrap, asAlice)
-  const full = await Recorded.start(kafka.workspace, 'full', saslSslBootstrap, {
-    ...asAlice,
-    'wal.maxBytes': 16 * 1024 * 1024,
-    'wal.slabBytes': 1024 * 1024
-  })
-  const stuck = await Recorded.start(kafka.workspace, 'stuck', bootstrap, { 'consumer.ackTimeoutMs': 3_000 })
-  const late = await Recorded.start(kafka.workspace, 'late', bootstrap, {
-    'delivery.maxBytes': 1024 * 1024,
-    'dialects.kprf.asyncTimeoutMs': 20_000
-  })
-  const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
-    'workers.count': 2,
-    'workers.restartPauseMs': 100_000,
-    'workers.maxRestartPauseMs': 100_000
-  })
-  const all = [busy, denied, full, stuck, late, halved]
-  say('all gateways are up')
+}
 
+/** @returns what ends it */
+function scrapeAll(gateways: readonly Recorded[]): () => Promise<void> {
   let isOver = false
   const scraping = (async () => {
     let at = performance.now()
     while (!isOver) {
-      await Promise.all(all.map(gateway => gateway.scrape()))
+      await Promise.all(gateways.map(gateway => gateway.scrape()))
       at += INTERVAL_MS
       await sleep(Math.max(0, at - performance.now()))
     }
   })()
-
-  // Healthy clients, those of the API that answers before Kafka has the record included.
-  for (const gateway of [busy, late, halved]) {
-    gateway.repeat(500, time => gateway.push('orders', 3, time % 2 === 0))
+  return () => {
+    isOver = true
+    return scraping
   }
-  busy.repeat(100, () => busy.poll('orders', 'billing', true))
-  // A client that takes messages and never acknowledges them.
-  stuck.repeat(1_000, () => stuck.push('stuck', 1, true))
-  stuck.repeat(200, () => stuck.poll('stuck', 'slow', false))
-  // A full durable log: its records may not be written.
-  full.repeat(300, () => full.post('/arion/async/denied', 'x'.repeat(100_000)))
-  // One burst of each that ends badly, and clients that wait and are told.
-  denied.repeat(1_000, () => denied.push('denied', 1, true))
-  denied.repeat(200, () => denied.poll('orders', 'denied-later', true))
-  await sleep(30_000)
-  say(`answered as accepted, and to be refused: ${await denied.push('denied', 50, false)}`)
-  say(`refused at once: ${await denied.push('no/topic', 5, true)}`)
-  say(`a record that is too large: ${await denied.post('/arion/async/small', 'x'.repeat(2_000))}`)
-  const [worker] = /"number":1,"pid":(\d+)/.exec(await logOf('halved')) ?? []
-  process.kill(Number(/\d+$/.exec(worker ?? '')?.[0]), 'SIGKILL')
-  say('a worker is killed')
-  await sleep((HEALTHY_SECONDS - 30) * 1_000)
-
-  const broken = busy.scrapes
-  await setAcls(kafka, [{ resourceType: GROUP, resourceName: 'denied-later', operation: READ, permissionType: DENY }])
-  await kafka.signal(3, 'SIGKILL')
-  say('broker 3 is killed')
-  await sleep(BROKER_DOWN_SECONDS * 1_000)
-  const healed = busy.scrapes
-  denied.end()
-  stuck.end()
-  halved.end()
-  busy.end()
-  kafka.startNode(3)
-  await kafka.healed('orders')
-  say('broker 3 is back')
-
-  const paused = late.scrapes
-  await Promise.all(kafka.nodeIds.map(node => kafka.signal(node, 'SIGSTOP')))
-  say(`all brokers stand still; accepted: ${await late.push('orders', 50, false)}`)
-  late.repeat(50, () => late.post('/pixy/topics/orders/messages?key=k', 'x'.repeat(10_000)))
-  await sleep(PAUSED_SECONDS * 1_000)
-  isOver = true
-  await scraping
-  late.end()
-  full.end()
-
-  busy.save('healthy', 'Clients of several APIs and a consumer group; all is well.', version, 0, broken)
-  busy.save('broker-killed', 'One of three brokers is killed.', version, broken - 6, healed)
-  denied.save(
-    'denied',
-    'A topic, and later a group, that may not be used; records that are too large or refused.',
-    version
-  )
-  full.save('log-full', 'The durable log is full of records that may not be written.', version)
-  stuck.save('group-stuck', 'A client takes messages of a group and never acknowledges them.', version)
-  halved.save('worker-killed', 'One of two workers is killed.', version)
-  late.save('brokers-paused', 'All brokers stand still.', version, Math.max(0, paused - 6))
-  say('recorded')
-} finally {
-  await kafka.stop()
 }
-process.exit(0)
 
-async function logOf(name: string): Promise<string> {
+async function recordTrouble(): Promise<void> {
+  const kafka = await startKafka()
+  try {
+    say(`Apache Kafka ${kafka.version} is up`)
+    for (const topic of ['orders', 'denied', 'stuck']) await kafka.createTopic(topic, 3)
+    await kafka.createTopic('small', 1, { 'max.message.bytes': '1000' })
+    // Its partitions may be seen, so records are accepted.
+    const denial = { resourceType: TOPIC, resourceName: 'denied' }
+    await setAcls(kafka, [
+      { ...denial, operation: WRITE, permissionType: DENY },
+      { ...denial, operation: DESCRIBE, permissionType: ALLOW }
+    ])
+    const asAlice = loginOf(kafka)
+    const { bootstrap, saslSslBootstrap } = kafka
+    const busy = await Recorded.start(kafka.workspace, 'busy', bootstrap)
+    const denied = await Recorded.start(kafka.workspace, 'denied', saslSslBootstrap, asAlice)
+    const full = await Recorded.start(kafka.workspace, 'full', saslSslBootstrap, {
+      ...asAlice,
+      'wal.maxBytes': 16 * 1024 * 1024,
+      'wal.slabBytes': 1024 * 1024
+    })
+    const stuck = await Recorded.start(kafka.workspace, 'stuck', bootstrap, { 'consumer.ackTimeoutMs': 3_000 })
+    const late = await Recorded.start(kafka.workspace, 'late', bootstrap, {
+      'delivery.maxBytes': 1024 * 1024,
+      'dialects.kprf.asyncTimeoutMs': 20_000
+    })
+    const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
+      'workers.count': 2,
+      'workers.restartPauseMs': 100_000,
+      'workers.maxRestartPauseMs': 100_000
+    })
+    const all = [busy, denied, full, stuck, late, halved]
+    say('all gateways are up')
+
+    const stopScraping = scrapeAll(all)
+
+    // Healthy clients, those of the API that answers before Kafka has the record included.
+    for (const gateway of [busy, late, halved]) {
+      gateway.repeat(500, time => gateway.push('orders', 3, time % 2 === 0))
+    }
+    busy.repeat(100, () => busy.poll('orders', 'billing', true))
+    // A client that takes messages and never acknowledges them.
+    stuck.repeat(1_000, () => stuck.push('stuck', 1, true))
+    stuck.repeat(200, () => stuck.poll('stuck', 'slow', false))
+    // A full durable log: its records may not be written.
+    full.repeat(300, () => full.post('/arion/async/denied', 'x'.repeat(100_000)))
+    // One burst of each that ends badly, and clients that wait and are told.
+    denied.repeat(1_000, () => denied.push('denied', 1, true))
+    denied.repeat(200, () => denied.poll('orders', 'denied-later', true))
+    await sleep(30_000)
+    say(`answered as accepted, and to be refused: ${await denied.push('denied', 50, false)}`)
+    say(`refused at once: ${await denied.push('no/topic', 5, true)}`)
+    say(`a record that is too large: ${await denied.post('/arion/async/small', 'x'.repeat(2_000))}`)
+    const [worker] = /"number":1,"pid":(\d+)/.exec(await logOf(kafka, 'halved')) ?? []
+    process.kill(Number(/\d+$/.exec(worker ?? '')?.[0]), 'SIGKILL')
+    say('a worker is killed')
+    await sleep((HEALTHY_SECONDS - 30) * 1_000)
+
+    const broken = busy.scrapes
+    await setAcls(kafka, [{ resourceType: GROUP, resourceName: 'denied-later', operation: READ, permissionType: DENY }])
+    await kafka.signal(3, 'SIGKILL')
+    say('broker 3 is killed')
+    await sleep(BROKER_DOWN_SECONDS * 1_000)
+    const healed = busy.scrapes
+    denied.end()
+    stuck.end()
+    halved.end()
+    busy.end()
+    kafka.startNode(3)
+    await kafka.healed('orders')
+    say('broker 3 is back')
+
+    const paused = late.scrapes
+    await Promise.all(kafka.nodeIds.map(node => kafka.signal(node, 'SIGSTOP')))
+    say(`all brokers stand still; accepted: ${await late.push('orders', 50, false)}`)
+    late.repeat(50, () => late.post('/pixy/topics/orders/messages?key=k', 'x'.repeat(10_000)))
+    await sleep(PAUSED_SECONDS * 1_000)
+    await stopScraping()
+    late.end()
+    full.end()
+
+    busy.save('healthy', 'Clients of several APIs and a consumer group; all is well.', version, 0, broken)
+    busy.save('broker-killed', 'One of three brokers is killed.', version, broken - 6, healed)
+    denied.save(
+      'denied',
+      'A topic, and later a group, that may not be used; records that are too large or refused.',
+      version
+    )
+    full.save('log-full', 'The durable log is full of records that may not be written.', version)
+    stuck.save('group-stuck', 'A client takes messages of a group and never acknowledges them.', version)
+    halved.save('worker-killed', 'One of two workers is killed.', version)
+    late.save('brokers-paused', 'All brokers stand still.', version, Math.max(0, paused - 6))
+    say('trouble is recorded')
+  } finally {
+    await kafka.stop()
+  }
+}
+
+/** Records that wait for longer than Kafka keeps their topic, and a group whose log loses its end. */
+async function recordLostRecords(): Promise<void> {
+  const kafka = await startKafka()
+  try {
+    await kafka.createTopic('waits', 1, { 'retention.ms': '60000' })
+    await kafka.createTopic('cut', 1)
+    const denial = { resourceType: TOPIC, resourceName: 'waits' }
+    await setAcls(kafka, [
+      { ...denial, operation: WRITE, permissionType: DENY },
+      { ...denial, operation: DESCRIBE, permissionType: ALLOW },
+      { ...denial, operation: DESCRIBE_CONFIGS, permissionType: ALLOW }
+    ])
+    const waiting = await Recorded.start(kafka.workspace, 'waiting', kafka.saslSslBootstrap, loginOf(kafka))
+    const cut = await Recorded.start(kafka.workspace, 'cut', kafka.bootstrap)
+    const stopScraping = scrapeAll([waiting, cut])
+    waiting.repeat(1_000, () => waiting.post('/arion/async/waits', 'x'))
+    cut.repeat(1_000, () => cut.push('cut', 1, true))
+    cut.repeat(50, () => cut.poll('cut', 'billing', true))
+    await sleep(WAITING_SECONDS * 1_000)
+    waiting.end()
+    waiting.save('backlog-old', 'Records wait in the durable log for longer than Kafka keeps their topic.', version)
+    const from = cut.scrapes
+    await kafka.loseEnd('cut', 0, async () => {
+      say(`to be lost: ${await cut.push('cut', 50, true)}`)
+      await sleep(LOSING_SECONDS * 1_000)
+    })
+    say('the log has lost its end')
+    await sleep(AFTER_LOSS_SECONDS * 1_000)
+    await stopScraping()
+    cut.end()
+    cut.save('log-cut', 'An unclean election loses the end of a log that a consumer group has read.', version, from - 6)
+    say('lost records are recorded')
+  } finally {
+    await kafka.stop()
+  }
+}
+
+async function logOf({ workspace }: KafkaCluster, name: string): Promise<string> {
   const { readFile } = await import('node:fs/promises')
-  return readFile(kafka.workspace.path(`recorded-${name}.log`), 'utf8')
+  return readFile(workspace.path(`recorded-${name}.log`), 'utf8')
 }
 
 /** No broker is there at all: only probes ask one gateway, which is killed at last; the durable log of another fills up. */
