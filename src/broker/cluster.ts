@@ -2,6 +2,7 @@ import { type BrokerNode, isLegalTopicName } from '../model.js'
 import { ConnectionLimit } from './connection-limit.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
+import { FetchSessions } from './fetch-sessions.js'
 import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import { HeldBytes } from './held-bytes.js'
@@ -51,6 +52,7 @@ export class Cluster {
   readonly transactions: TransactionCoordinator
   readonly held: HeldBytes
   readonly framePool = new FramePool()
+  readonly fetchSessions = new FetchSessions()
   readonly connections: ConnectionLimit
   readonly #requestCounts = new Map<ApiName, Map<number, number>>()
   readonly #nodes = new Map<number, BrokerNode>()
@@ -160,6 +162,7 @@ export class Cluster {
 
   nodeStopped(nodeId: number): void {
     this.#alive.delete(nodeId)
+    this.fetchSessions.nodeStopped(nodeId)
     this.groups.restartSessions()
     for (const partition of this.topics.partitions()) {
       if (partition.leaderId === nodeId) this.#electLeader(partition)

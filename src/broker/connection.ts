@@ -184,7 +184,8 @@ export class Connection implements Peer, Holder {
     if (isFlexible) reader.becomeFlexible().tags()
     const request = api.open(reader, version)
     this.#cluster.count(api.name, this.#nodeId)
-    const faults = this.#cluster.faults.judge(api.name, this.#nodeId, () => request.targets(this.#cluster))
+    const targets = () => request.targets(this.#cluster, this.#nodeId)
+    const faults = this.#cluster.faults.judge(api.name, this.#nodeId, targets)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.becomeFlexible()
     // A client that asks for the versions does not know the header version yet: the answer has the oldest form.

@@ -130,16 +130,6 @@ describe('broker: fetch', () => {
     expect(await waiting).to.include({ errorCode: 3 })
   })
 
-  it('makes no session: 0/0 and 0/-1 are answered without one, another epoch with 70', async () => {
-    await produce(producer, 'orders', 0, batchOf(['a']))
-    for (const sessionEpoch of [-1, 0]) {
-      const { errorCode, sessionId, partitions } = await fetch(client, 'orders', [[0, 0]], { sessionEpoch })
-      expect([errorCode, sessionId, partitions[0]!.errorCode]).to.deep.equal([0, 0, 0])
-    }
-    const refused = await fetch(client, 'orders', [[0, 0]], { sessionId: 77, sessionEpoch: 3 })
-    expect(refused).to.deep.equal({ errorCode: 70, sessionId: 0, partitions: [] })
-  })
-
   it('checks the leader epoch: 74 for an old one, 75 for one to come', async () => {
     const three = await startEmbeddedCluster({ nodes: 3 })
     try {

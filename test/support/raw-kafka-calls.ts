@@ -33,6 +33,8 @@ export interface FetchOptions {
   readonly isReadCommitted?: boolean
   readonly sessionId?: number
   readonly sessionEpoch?: number
+  /** Partitions of the topic that leave the session. */
+  readonly forgotten?: readonly number[]
   readonly leaderEpoch?: number
 }
 
@@ -62,17 +64,21 @@ export async function fetch(
       .int32(options.maxBytes ?? 10_000_000)
     body.int8(options.isReadCommitted ? 1 : 0)
     if (version >= 7) body.int32(options.sessionId ?? 0).int32(options.sessionEpoch ?? -1)
-    body
-      .int32(1)
-      .string(topic)
-      .array(wanted, ([partition, offset]) => {
+    body.array(wanted.length > 0 ? [topic] : [], () => {
+      body.string(topic).array(wanted, ([partition, offset]) => {
         body.int32(partition)
         if (version >= 9) body.int32(options.leaderEpoch ?? -1)
         body.int64(offset)
         if (version >= 5) body.int64(-1)
         body.int32(options.partitionMaxBytes ?? 1_000_000)
       })
-    if (version >= 7) body.int32(0)
+    })
+    const { forgotten = [] } = options
+    if (version >= 7) {
+      body.array(forgotten.length > 0 ? [topic] : [], () => {
+        body.string(topic).array(forgotten, partition => body.int32(partition))
+      })
+    }
     if (version >= 11) body.string('')
   })
   answer.int32()

@@ -51,12 +51,12 @@ export interface ApiSpec<Request> {
   readonly flexibleFrom?: number
   read(reader: ProtocolReader, version: number): Request
   /** The parts of a request that faults can match; absent: the call as a whole. */
-  targets?(request: Request, cluster: Cluster): Target[]
+  targets?(request: Request, cluster: Cluster, nodeId: number): Target[]
   answer(request: Request, call: Call): void | Promise<void>
 }
 
 export interface OpenRequest {
-  targets(cluster: Cluster): Target[]
+  targets(cluster: Cluster, nodeId: number): Target[]
   answer(call: Call): Promise<void> | undefined
 }
 
@@ -85,7 +85,7 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
       const request = spec.read(reader, version)
       reader.tags()
       return {
-        targets: cluster => spec.targets?.(request, cluster) ?? [],
+        targets: (cluster, nodeId) => spec.targets?.(request, cluster, nodeId) ?? [],
         answer: call => {
           const work = spec.answer(request, call)
           if (work) return work.then(() => void call.response.tags())

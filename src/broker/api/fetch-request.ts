@@ -1,22 +1,15 @@
+import type { FetchTopic, ForgottenTopics } from '../fetch-sessions.js'
 import type { ProtocolReader } from '../protocol/reader.js'
-import type { ByTopic } from './api.js'
 
-/** The session epoch of a request that neither belongs to a fetch session nor opens one. */
+/** The session epoch of a request that neither belongs to a fetch session nor begins one. It ends the session that it names. */
 export const NO_SESSION = -1
+/** The session epoch of a request that begins a session. It ends the one that it names. */
+export const NEW_SESSION = 0
+/** From this version on there are sessions. */
+export const SESSIONS_SINCE = 7
 /** From this version on topics are named by their ids. */
 export const TOPIC_IDS_SINCE = 13
 
-export interface FetchPartition {
-  readonly partition: number
-  readonly currentLeaderEpoch: number
-  readonly fetchOffset: number
-  readonly maxBytes: number
-}
-/** A topic asked for by its id has its name once it is known here; until then it is called by its id. */
-export interface FetchTopic extends ByTopic<FetchPartition> {
-  /** Undefined: it was asked for by name. */
-  readonly topicId: string | undefined
-}
 export interface FetchRequest {
   readonly maxWaitMs: number
   readonly minBytes: number
@@ -25,6 +18,9 @@ export interface FetchRequest {
   readonly sessionId: number
   readonly sessionEpoch: number
   readonly topics: readonly FetchTopic[]
+  /** Partitions that leave the session. */
+  readonly forgotten: ForgottenTopics
+  readonly usesTopicIds: boolean
 }
 
 export function readFetchRequest(reader: ProtocolReader, version: number): FetchRequest {
@@ -48,16 +44,14 @@ export function readFetchRequest(reader: ProtocolReader, version: number): Fetch
     const topicId = byId ? reader.uuid() : undefined
     return { topic: topicId ?? reader.string(), topicId, partitions: reader.structs(readPartition) }
   })
-  if (version >= 7) skipForgotten(reader, byId)
+  const forgotten = version >= 7 ? readForgotten(reader, byId) : []
   if (version >= 11) reader.nullableString()
-  return { maxWaitMs, minBytes, maxBytes, isReadCommitted, sessionId, sessionEpoch, topics }
+  const session = { sessionId, sessionEpoch, forgotten, usesTopicIds: byId }
+  return { maxWaitMs, minBytes, maxBytes, isReadCommitted, topics, ...session }
 }
 
-/** Sessions are never created, so there is nothing to forget. */
-function skipForgotten(reader: ProtocolReader, byId: boolean): void {
-  reader.structs(() => {
-    if (byId) reader.uuid()
-    else reader.string()
-    reader.array(() => reader.int32())
-  })
-}
+const readForgotten = (reader: ProtocolReader, byId: boolean): ForgottenTopics =>
+  reader.structs(() => ({
+    topic: byId ? reader.uuid() : reader.string(),
+    partitions: reader.array(() => reader.int32())
+  }))

@@ -1,5 +1,6 @@
+import type { FetchPartition } from '../fetch-sessions.js'
 import type { Call } from './api.js'
-import type { FetchPartition, FetchRequest } from './fetch-request.js'
+import type { FetchRequest } from './fetch-request.js'
 
 type ErrorOf = (call: Call, topic: string, asked: FetchPartition) => number
 

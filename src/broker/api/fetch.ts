@@ -1,23 +1,33 @@
 import type { Cluster } from '../cluster.js'
+import type { FetchPartition, FetchSession, FetchTopic, ToldOfPartition } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
 import { errors } from '../protocol/error-codes.js'
 import type { Partition } from '../topics/partition.js'
-import { type ByTopic, type Call, defineApi, targetsByTopic } from './api.js'
+import { type Call, defineApi, targetsByTopic } from './api.js'
 import {
-  type FetchPartition,
   type FetchRequest,
-  type FetchTopic,
+  NEW_SESSION,
   NO_SESSION,
   readFetchRequest,
+  SESSIONS_SINCE,
   TOPIC_IDS_SINCE
 } from './fetch-request.js'
 import { waitForBytes } from './fetch-wait.js'
 
 const NO_RECORDS = Buffer.alloc(0)
-/** Sessions are never created: a request may ask for none or for a new one, and is answered with session 0. */
-const NEW_SESSION = 0
+const NO_SESSION_ID = 0
+const LARGEST_EPOCH = 0x7fffffff
 /** Largest response, whatever a client asks for. */
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
+/** What is said of a session as a whole. Only faults say so of requests that have none. */
+const sessionErrors: ReadonlySet<number> = new Set([
+  errors.fetchSessionIdNotFound,
+  errors.invalidFetchSessionEpoch,
+  errors.fetchSessionTopicIdError
+])
+
+const isIncremental = ({ sessionEpoch }: FetchRequest): boolean =>
+  sessionEpoch !== NO_SESSION && sessionEpoch !== NEW_SESSION
 
 export const fetch = defineApi<FetchRequest>({
   key: 1,
@@ -26,52 +36,113 @@ export const fetch = defineApi<FetchRequest>({
   maxVersion: 17,
   flexibleFrom: 12,
   read: readFetchRequest,
-  targets: ({ topics }, cluster) => targetsByTopic(named(topics, cluster)),
+  targets(request, cluster, nodeId) {
+    const session = isIncremental(request) ? cluster.fetchSessions.get(request.sessionId, nodeId) : undefined
+    const topics = session ? [...session.topics, ...request.topics] : request.topics
+    return targetsByTopic(named(topics, cluster))
+  },
   answer(asked, call) {
-    const request = { ...asked, topics: named(asked.topics, call.cluster) }
-    if (request.sessionEpoch !== NO_SESSION && request.sessionEpoch !== NEW_SESSION) {
-      return writeHeader(call, errors.fetchSessionIdNotFound, [])
-    }
+    const session = sessionOf(asked, call)
+    if (typeof session === 'number') return writeRefusal(call, session)
+    const topics = named(isIncremental(asked) && session ? session.topics : asked.topics, call.cluster)
+    const request = { ...asked, topics }
     const waiting = waitForBytes(request, call, partitionError)
-    if (!waiting) return write(request, call)
-    return waiting.then(() => write(request, call))
+    if (!waiting) return write(request, call, session)
+    return waiting.then(() => write(request, call, session))
   }
 })
+
+/** The session of a request, or the code for which there is none; undefined: it has none. */
+function sessionOf(request: FetchRequest, call: Call): FetchSession | number | undefined {
+  const { sessionId, sessionEpoch, topics, forgotten, usesTopicIds } = request
+  const { nodeId, version, faults } = call
+  const sessions = call.cluster.fetchSessions
+  const now = Date.now()
+  if (!isIncremental(request)) {
+    sessions.end(sessionId, nodeId)
+    if (sessionEpoch === NO_SESSION || version < SESSIONS_SINCE) return undefined
+    return sessions.begin(nodeId, topics, usesTopicIds, now)
+  }
+  const injected = faults.before()
+  if (injected === errors.fetchSessionIdNotFound) sessions.end(sessionId, nodeId)
+  if (sessionErrors.has(injected)) return injected
+  const session = sessions.use(sessionId, nodeId, now)
+  if (!session) return errors.fetchSessionIdNotFound
+  if (session.epoch !== sessionEpoch) return errors.invalidFetchSessionEpoch
+  if (session.usesTopicIds !== usesTopicIds) return errors.fetchSessionTopicIdError
+  if (!sessions.update(session, topics, forgotten)) return errors.fetchSessionIdNotFound
+  session.epoch = session.epoch === LARGEST_EPOCH ? 1 : session.epoch + 1
+  if (session.size > 0) return session
+  sessions.end(sessionId, nodeId)
+  return undefined
+}
 
 function named(topics: readonly FetchTopic[], { topics: table }: Cluster): readonly FetchTopic[] {
   if (topics[0]?.topicId === undefined) return topics
   return topics.map(topic => ({ ...topic, topic: table.byId(topic.topicId!)?.name ?? topic.topicId! }))
 }
 
-function writeHeader({ response, version }: Call, errorCode: number, topics: readonly ByTopic<never>[]): void {
-  response.int32(0)
-  if (version >= 7) response.int16(errorCode).int32(0)
-  response.structs(topics, () => {})
+function writeRefusal({ response }: Call, errorCode: number): void {
+  response.int32(0).int16(errorCode).int32(NO_SESSION_ID)
+  response.structs([], () => {})
 }
 
-function write(request: FetchRequest, call: Call): void {
+interface ReadPartition extends ReadResult {
+  readonly asked: FetchPartition
+  readonly told: ToldOfPartition
+}
+
+function write(request: FetchRequest, call: Call, session: FetchSession | undefined): void {
   const { response, version } = call
   response.int32(0)
-  if (version >= 7) response.int16(errors.none).int32(0)
-  let left = Math.min(request.maxBytes, LARGEST_ANSWER_BYTES)
-  let wholeFirst = true
-  const writePartition = (topic: string, asked: FetchPartition) => {
-    const { records, errorCode, partition, endOffset } = readOne(request, call, topic, asked, left, wholeFirst)
-    left = Math.max(0, left - records.length)
-    if (records.length > 0) wholeFirst = false
-    const log = errorCode ? undefined : partition?.log
-    response.int32(asked.partition).int16(errorCode)
-    response.int64(log?.highWatermark ?? -1).int64(log?.lastStableOffset ?? -1)
-    if (version >= 5) response.int64(log?.logStartOffset ?? -1)
-    writeAborted(request, call, asked, partition, endOffset)
-    if (version >= 11) response.int32(-1)
-    response.bytes(records)
-  }
-  response.structs(request.topics, ({ topic, topicId, partitions }) => {
+  if (version >= SESSIONS_SINCE) response.int16(errors.none).int32(session?.id ?? NO_SESSION_ID)
+  const isPart = isIncremental(request)
+  const read = readAll(request, call)
+  const topics = session ? read.map(topic => ({ ...topic, read: withNews(topic, session, isPart) })) : read
+  const told = isPart ? topics.filter(topic => topic.read.length > 0) : topics
+  response.structs(told, ({ topic: { topic, topicId }, read }) => {
     if (topicId === undefined) response.string(topic)
     else response.uuid(topicId)
-    response.structs(partitions, partition => writePartition(topic, partition))
+    response.structs(read, partition => writePartition(request, call, partition))
   })
+}
+
+interface ReadTopic {
+  readonly topic: FetchTopic
+  readonly read: readonly ReadPartition[]
+}
+
+function withNews({ topic, read }: ReadTopic, session: FetchSession, isPart: boolean): readonly ReadPartition[] {
+  return read.filter(({ asked, told }) => session.isNews(topic, asked.partition, told) || !isPart)
+}
+
+function readAll(request: FetchRequest, call: Call): ReadTopic[] {
+  let left = Math.min(request.maxBytes, LARGEST_ANSWER_BYTES)
+  let wholeFirst = true
+  return request.topics.map(topic => {
+    const read = topic.partitions.map(asked => {
+      const result = readOne(request, call, topic.topic, asked, left, wholeFirst)
+      const { records, errorCode, partition } = result
+      left = Math.max(0, left - records.length)
+      if (records.length > 0) wholeFirst = false
+      const log = errorCode ? undefined : partition?.log
+      const bounds = { highWatermark: log?.highWatermark ?? -1, logStartOffset: log?.logStartOffset ?? -1 }
+      return { ...result, asked, told: { errorCode, hasRecords: records.length > 0, ...bounds } }
+    })
+    return { topic, read }
+  })
+}
+
+function writePartition(request: FetchRequest, call: Call, read: ReadPartition): void {
+  const { response, version } = call
+  const { asked, told, records, partition, endOffset } = read
+  response.int32(asked.partition).int16(told.errorCode)
+  const lastStableOffset = told.errorCode ? -1 : (partition?.log.lastStableOffset ?? -1)
+  response.int64(told.highWatermark).int64(lastStableOffset)
+  if (version >= 5) response.int64(told.logStartOffset)
+  writeAborted(request, call, asked, partition, endOffset)
+  if (version >= 11) response.int32(-1)
+  response.bytes(records)
 }
 
 function writeAborted(
@@ -130,7 +201,7 @@ function readRecords(
 function partitionError(call: Call, topic: string, asked: FetchPartition): number {
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before(topic, asked.partition)
-  if (injected) return injected
+  if (injected && !sessionErrors.has(injected)) return injected
   const partition = cluster.topics.partition(topic, asked.partition)
   if (!partition) return version >= TOPIC_IDS_SINCE ? unknownById(cluster, topic) : errors.unknownTopicOrPartition
   const serves = partition.leaderId === nodeId || (version >= 11 && partition.hasReplicaOn(nodeId))

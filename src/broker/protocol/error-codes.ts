@@ -58,5 +58,6 @@ export const errors = {
   unstableOffsetCommit: 88,
   producerFenced: 90,
   unknownTopicId: 100,
+  fetchSessionTopicIdError: 106,
   unsupportedEndpointType: 115
 } as const

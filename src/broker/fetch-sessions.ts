@@ -1,0 +1,223 @@
+import { randomInt } from 'node:crypto'
+import { errors } from './protocol/error-codes.js'
+
+/** As Kafka's `max.incremental.fetch.session.cache.slots`. */
+const MOST_SESSIONS = 1_000
+/** Most partitions of all sessions together; one with a very long name counts as several. */
+const MOST_PARTITIONS = 100_000
+const CHARACTERS_OF_ONE = 256
+/** As Kafka's `min.incremental.fetch.session.eviction.ms`. */
+const IN_USE_MS = 120_000
+const LARGEST_ID = 0x7fffffff
+
+export interface FetchPartition {
+  readonly partition: number
+  readonly currentLeaderEpoch: number
+  readonly fetchOffset: number
+  readonly maxBytes: number
+}
+
+/** A topic asked for by its id has its name once it is known here; until then it is called by its id. */
+export interface FetchTopic {
+  readonly topic: string
+  /** Undefined: it was asked for by name. */
+  readonly topicId: string | undefined
+  readonly partitions: readonly FetchPartition[]
+}
+
+/** What an answer tells of a partition. */
+export interface ToldOfPartition {
+  readonly errorCode: number
+  readonly highWatermark: number
+  readonly logStartOffset: number
+  readonly hasRecords: boolean
+}
+
+interface Remembered {
+  readonly topic: FetchTopic
+  asked: FetchPartition
+  /** What the client was told last; -1: nothing, or an error. */
+  highWatermark: number
+  logStartOffset: number
+}
+
+export type ForgottenTopics = readonly { readonly topic: string; readonly partitions: readonly number[] }[]
+
+const keyOf = (topic: string, partition: number): string => `${topic}/${partition}`
+const weightOf = ({ topic }: Pick<FetchTopic, 'topic'>): number => 1 + Math.floor(topic.length / CHARACTERS_OF_ONE)
+
+/** The partitions that a client reads again and again, so that a request names only what has changed (KIP-227). */
+export class FetchSession {
+  readonly id: number
+  readonly nodeId: number
+  /** Whether its topics are named by ids. */
+  readonly usesTopicIds: boolean
+  readonly beganAt: number
+  usedAt: number
+  /** Of the next request. */
+  epoch = 1
+  /** Of all its partitions. */
+  weight = 0
+  readonly #partitions = new Map<string, Remembered>()
+  #topics: readonly FetchTopic[] | undefined
+
+  constructor(id: number, nodeId: number, usesTopicIds: boolean, now: number) {
+    this.id = id
+    this.nodeId = nodeId
+    this.usesTopicIds = usesTopicIds
+    this.beganAt = now
+    this.usedAt = now
+  }
+
+  get size(): number {
+    return this.#partitions.size
+  }
+
+  /** Its partitions in the order in which they are served; neighbours of one topic together. */
+  get topics(): readonly FetchTopic[] {
+    this.#topics ??= inOrder(this.#partitions.values())
+    return this.#topics
+  }
+
+  /** Takes in what a request names: new partitions, and others from where they are to be read now. */
+  update(topics: readonly FetchTopic[], forgotten: ForgottenTopics): void {
+    if (topics.length > 0 || forgotten.length > 0) this.#topics = undefined
+    for (const topic of topics) {
+      for (const asked of topic.partitions) {
+        const key = keyOf(topic.topic, asked.partition)
+        const known = this.#partitions.get(key)
+        if (known) known.asked = asked
+        else {
+          this.#partitions.set(key, { topic, asked, highWatermark: -1, logStartOffset: -1 })
+          this.weight += weightOf(topic)
+        }
+      }
+    }
+    for (const { topic, partitions } of forgotten) {
+      for (const partition of partitions) {
+        if (this.#partitions.delete(keyOf(topic, partition))) this.weight -= weightOf({ topic })
+      }
+    }
+  }
+
+  /**
+   * Whether the client has to be told this of a partition: there are records or an error, or it was told something else
+   * before. A partition with records goes behind the others, so that all have their turns.
+   */
+  isNews(topic: FetchTopic, partition: number, told: ToldOfPartition): boolean {
+    const key = keyOf(topic.topicId ?? topic.topic, partition)
+    const known = this.#partitions.get(key)
+    if (!known) return true
+    const { errorCode, highWatermark, logStartOffset, hasRecords } = told
+    const isNews =
+      errorCode !== errors.none ||
+      hasRecords ||
+      known.highWatermark !== highWatermark ||
+      known.logStartOffset !== logStartOffset
+    known.highWatermark = errorCode === errors.none ? highWatermark : -1
+    known.logStartOffset = errorCode === errors.none ? logStartOffset : -1
+    if (hasRecords) {
+      this.#partitions.delete(key)
+      this.#partitions.set(key, known)
+      this.#topics = undefined
+    }
+    return isNews
+  }
+}
+
+/** The sessions of all nodes, the least recently used first. */
+export class FetchSessions {
+  readonly #sessions = new Map<number, FetchSession>()
+  #weight = 0
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** The session of a node; it counts as used now. */
+  use(id: number, nodeId: number, now: number): FetchSession | undefined {
+    const session = this.#sessions.get(id)
+    if (session?.nodeId !== nodeId) return undefined
+    session.usedAt = now
+    this.#sessions.delete(id)
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  /** The session of a node, only looked at. */
+  get(id: number, nodeId: number): FetchSession | undefined {
+    const session = this.#sessions.get(id)
+    return session?.nodeId === nodeId ? session : undefined
+  }
+
+  /** A new session; undefined: there is no room, because too many others are in use. */
+  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean, now: number): FetchSession | undefined {
+    let id = 0
+    while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
+    const session = new FetchSession(id, nodeId, usesTopicIds, now)
+    session.update(topics, [])
+    if (!this.#makeRoomFor(session, now)) return undefined
+    this.#sessions.set(id, session)
+    this.#weight += session.weight
+    return session
+  }
+
+  /** @returns false when there is no room for what the request adds; the session has ended then */
+  update(session: FetchSession, topics: readonly FetchTopic[], forgotten: ForgottenTopics): boolean {
+    const before = session.weight
+    session.update(topics, forgotten)
+    this.#weight += session.weight - before
+    if (this.#weight <= MOST_PARTITIONS) return true
+    this.#remove(session)
+    return false
+  }
+
+  end(id: number, nodeId: number): void {
+    const session = this.get(id, nodeId)
+    if (session) this.#remove(session)
+  }
+
+  /** A node keeps its sessions in memory. */
+  nodeStopped(nodeId: number): void {
+    for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#remove(session)
+  }
+
+  /** As in Kafka: one that was not used for long makes room, or else a smaller one that is no longer new. */
+  #makeRoomFor({ size, weight }: FetchSession, now: number): boolean {
+    for (;;) {
+      const isFull = this.#sessions.size >= MOST_SESSIONS || this.#weight + weight > MOST_PARTITIONS
+      if (!isFull) return true
+      const victim = this.#unused(now) ?? this.#smallest(size, now)
+      if (!victim) return false
+      this.#remove(victim)
+    }
+  }
+
+  #unused(now: number): FetchSession | undefined {
+    const [oldest] = this.#sessions.values()
+    return oldest && now - oldest.usedAt > IN_USE_MS ? oldest : undefined
+  }
+
+  #smallest(belowSize: number, now: number): FetchSession | undefined {
+    let smallest: FetchSession | undefined
+    for (const session of this.#sessions.values()) {
+      if (now - session.beganAt > IN_USE_MS && session.size < (smallest?.size ?? belowSize)) smallest = session
+    }
+    return smallest
+  }
+
+  #remove(session: FetchSession): void {
+    this.#sessions.delete(session.id)
+    this.#weight -= session.weight
+  }
+}
+
+function inOrder(partitions: Iterable<Remembered>): FetchTopic[] {
+  const topics: { topic: string; topicId: string | undefined; partitions: FetchPartition[] }[] = []
+  for (const { topic, asked } of partitions) {
+    const last = topics.at(-1)
+    if (last?.topic === topic.topic) last.partitions.push(asked)
+    else topics.push({ topic: topic.topic, topicId: topic.topicId, partitions: [asked] })
+  }
+  return topics
+}
