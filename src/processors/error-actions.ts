@@ -41,7 +41,7 @@ export function partitionAction(errorCode: number): ErrorAction {
     case errorCodes.NETWORK_EXCEPTION:
     case errorCodes.OFFSET_NOT_AVAILABLE: // right after an election
     case errorCodes.THROTTLING_QUOTA_EXCEEDED:
-    case errorCodes.FETCH_SESSION_ID_NOT_FOUND: // no call of ours belongs to a fetch session
+    case errorCodes.FETCH_SESSION_ID_NOT_FOUND: // for a call that begins a session; see fetch-session.ts
     case errorCodes.INVALID_FETCH_SESSION_EPOCH:
     case errorCodes.FETCH_SESSION_TOPIC_ID_ERROR:
       return 'retryLater'

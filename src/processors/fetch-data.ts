@@ -4,12 +4,15 @@ import type { MonotonicClock } from '../model.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import { describeOperation } from '../requests/operation.js'
 import { invalid, problemOfPartition } from '../requests/problems.js'
-import type { BrokerClient, FetchResponse } from '../wire/broker-client.js'
-import { type FetchDataCall, FetchQueues, type FetchSlot, type FetchWaiter, waitersOf } from './fetch-queues.js'
+import type { BrokerClient, FetchCall, FetchResponse } from '../wire/broker-client.js'
+import { errorCodes } from '../wire/error-codes.js'
+import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
+import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 import { ReadersAtEnd } from './readers-at-end.js'
+import { type FetchWaiter, waitersOf } from './wanted.js'
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock
@@ -59,6 +62,8 @@ export class FetchIntake implements Intake {
   readonly #readCache: ReadCache
   readonly #options: FetchDataOptions
   readonly #queues: FetchQueues
+  /** Of the long polls. Calls that catch up name other offsets each time, and have none. */
+  readonly #session: FetchSession
   readonly #readersAtEnd = new ReadersAtEnd()
   readonly #context: SettlementContext
   /**
@@ -72,7 +77,8 @@ export class FetchIntake implements Intake {
   constructor(readCache: ReadCache, options: FetchDataOptions) {
     this.#readCache = readCache
     this.#options = options
-    this.#queues = new FetchQueues(key => readCache.identityOf(key))
+    this.#queues = new FetchQueues(readCache)
+    this.#session = new FetchSession(options.fetchBufferBytes)
     this.#context = {
       readCache,
       queues: this.#queues,
@@ -128,7 +134,7 @@ export class FetchIntake implements Intake {
       nextCall: () => {
         const { maxPartitionsPerCall, fetchMaxWaitMs, now } = this.#options
         const most = slot === 'tail' ? maxPartitionsPerCall * TAIL_CALLS_IN_ONE : maxPartitionsPerCall
-        return queues.takeCall(slot, most, now() - fetchMaxWaitMs)
+        return queues.takeCall(slot, most, now(), now() - fetchMaxWaitMs)
       },
       send: (client, call) => this.#send(client, call),
       processResponse: (call, response) => this.#processResponse(call, response),
@@ -147,15 +153,13 @@ export class FetchIntake implements Intake {
       isolationLevel: this.#readCache.isolationLevel,
       decompression: this.#readCache.decompression,
       timeoutMs: maxWaitMs + callTimeoutMs,
-      partitions: Array.from(call.partitions.values(), ({ topic, partition, position, identity }) => ({
-        topic,
-        topicId: identity.topicId,
-        partition,
-        fetchOffset: position,
-        maxBytes: fetchBufferBytes,
-        currentLeaderEpoch: identity.leaderEpoch
-      }))
+      ...this.#asked(call, fetchBufferBytes)
     })
+  }
+
+  #asked({ slot, partitions }: FetchDataCall, maxBytes: number): Pick<FetchCall, 'partitions' | 'session'> {
+    if (slot === 'tail') return this.#session.next(partitions, this.#queues.poll.takeChanged())
+    return { partitions: Array.from(partitions.values(), wanted => toAsk(wanted, maxBytes)) }
   }
 
   /**
@@ -165,16 +169,20 @@ export class FetchIntake implements Intake {
   #pollMs({ partitions }: FetchDataCall): number {
     const { fetchMaxWaitMs, now } = this.#options
     const stretchedMs = Math.min(LONGEST_POLL_MS, partitions.size / PARTITIONS_PER_MS)
-    const isAll = this.#queues.isEmpty('tail')
     const arePatient = now() - this.#impatientAt >= IMPATIENT_FOR_MS
-    const mayStretch = isAll && arePatient && fetchMaxWaitMs > 0 && stretchedMs > fetchMaxWaitMs
+    const mayStretch = this.#queues.isPollComplete && arePatient && fetchMaxWaitMs > 0 && stretchedMs > fetchMaxWaitMs
     return mayStretch ? Math.ceil(stretchedMs) : fetchMaxWaitMs
   }
 
   #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
     this.#queues.ended(call)
     if (error instanceof TimedOutError) this.#askForLess(4)
-    return [...call.partitions.values()].flatMap(waitersOf)
+    const waiters = [...call.partitions.values()].flatMap(waitersOf)
+    if (call.slot === 'tail') {
+      this.#session.restart()
+      this.#queues.poll.clear()
+    }
+    return waiters
   }
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
@@ -182,7 +190,20 @@ export class FetchIntake implements Intake {
     if (response.partitions.some(({ records }) => records.isLeftOut)) this.#askForLess(2)
     else this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
-    return new FetchSettlement(this.#context, call).settle(response)
+    const back = this.#settle(call, response)
+    if (response.throttleTimeMs > 0) this.#queues.restPoll()
+    return back
+  }
+
+  #settle(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
+    const settlement = new FetchSettlement(this.#context, call)
+    if (call.slot === 'catchUp') return settlement.settle(response)
+    const { isPartial } = this.#session
+    // The broker has forgotten the session. The same partitions are asked for again, in another one.
+    if (!this.#session.answered(response.errorCode, response.sessionId)) return []
+    return isPartial && response.errorCode === errorCodes.NONE
+      ? settlement.settlePart(response)
+      : settlement.settle(response)
   }
 
   #askForLess(divisor: number): void {

@@ -1,23 +1,10 @@
 import type { Offset, PartitionIdentity } from '../model.js'
-import type { Accepted } from '../requests/accepted.js'
+import { LongPoll } from './long-poll.js'
 import { stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
+import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
-export type FetchWaiter = Accepted<'fetchData'>
 export type FetchSlot = 'catchUp' | 'tail'
-
-/** One partition of a call, with all requests that wait for that offset. */
-export interface Wanted {
-  readonly topic: string
-  readonly partition: number
-  readonly position: Offset
-  /** The identity that the call asks for. An answer of another identity is not for these requests. */
-  readonly identity: PartitionIdentity
-  /** Requests that were queued when the call was sent. Empty: its readers have just been answered and will ask again soon. */
-  readonly waiters: readonly FetchWaiter[]
-  /** Requests for the same offset that came while the call was in flight. */
-  readonly joined: FetchWaiter[]
-}
 
 export interface FetchDataCall {
   readonly slot: FetchSlot
@@ -30,36 +17,48 @@ export interface Unserved {
   readonly wanted: Wanted
 }
 
+const UNSEEN = -1
 // Each time all queued requests are checked once.
 const ADDED_BEFORE_DROPPING = 20_000
 
-export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] =>
-  stillOpen(joined.length === 0 ? waiters : [...waiters, ...joined])
+/** Under which identity each partition is read now. */
+export interface Identities {
+  identityOf(key: string): PartitionIdentity | undefined
+  /** Another number whenever one of them may have changed. */
+  readonly identityVersion: number
+}
 
 /**
- * Which requests wait for which offset of which partition, in which slot: two queues, the calls in flight, and the
- * partitions whose readers are expected to ask again at the tail.
+ * Which requests wait for which offset of which partition, in which slot: two queues, the call in flight that catches up, and
+ * the long poll. In the long poll are also partitions whose readers were just answered and are expected to ask again.
  */
 export class FetchQueues {
   readonly #queues = {
     catchUp: new RequestQueue<Offset, FetchWaiter>(),
     tail: new RequestQueue<Offset, FetchWaiter>()
   }
-  readonly #identityOf: (key: string) => PartitionIdentity | undefined
+  readonly poll = new LongPoll()
+  readonly #identities: Identities
   readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
-  #expected = new Map<string, Wanted>()
-  #expectedAt = 0
+  #expectedAt = Number.NEGATIVE_INFINITY
   #isFirstAlone = false
   /** Requests added since answered ones were dropped last. */
   #added = 0
+  /** When the long poll was compared with them last. */
+  #identityVersion = UNSEEN
 
-  /** @param identityOf the identity under which a partition is read now */
-  constructor(identityOf: (key: string) => PartitionIdentity | undefined) {
-    this.#identityOf = identityOf
+  constructor(identities: Identities) {
+    this.#identities = identities
   }
 
   isEmpty(slot: FetchSlot): boolean {
-    return this.#queues[slot].isEmpty
+    if (!this.#queues[slot].isEmpty) return false
+    return slot === 'catchUp' || this.#inFlight.tail !== undefined || !this.poll.isAwaited
+  }
+
+  /** Whether requests wait for another long poll than the one in flight. */
+  get isPollComplete(): boolean {
+    return this.#queues.tail.isEmpty
   }
 
   /** Adds a request to a call in flight for the same offset, or else to a queue. */
@@ -68,8 +67,9 @@ export class FetchQueues {
     const { key, position } = waiter
     for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
       const wanted = call?.partitions.get(key)
-      if (wanted?.position !== position || wanted.identity !== this.#identityOf(key)) continue
+      if (wanted?.position !== position || wanted.identity !== this.#identities.identityOf(key)) continue
       wanted.joined.push(waiter)
+      if (call!.slot === 'tail') this.poll.lookAt(key, wanted, waiter.acceptedAt)
       return
     }
     // While a long poll is in flight, records that may have been written since are asked for without waiting.
@@ -101,21 +101,85 @@ export class FetchQueues {
   }
 
   /** One call for the oldest offset of each partition; `undefined` when no request waits. */
-  takeCall(slot: FetchSlot, maxPartitions: number, expectedSince: number): FetchDataCall | undefined {
-    const partitions = new Map<string, Wanted>()
-    const limit = slot === 'catchUp' && this.#isFirstAlone ? 1 : maxPartitions
-    if (slot === 'catchUp') this.#isFirstAlone = false
-    while (partitions.size === 0 && !this.#queues[slot].isEmpty) {
-      for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
-        const open = stillOpen(waiters)
-        if (open.length > 0) partitions.set(key, this.#toWanted(key, subkey, open))
-      }
-    }
-    if (partitions.size === 0) return undefined
-    if (slot === 'tail') this.#addExpected(partitions, maxPartitions, expectedSince)
-    const call: FetchDataCall = { slot, partitions }
+  takeCall(slot: FetchSlot, maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
+    const call = slot === 'tail' ? this.#takePoll(maxPartitions, now, expectedSince) : this.#takeCatchUp(maxPartitions)
     this.#inFlight[slot] = call
     return call
+  }
+
+  #takeCatchUp(maxPartitions: number): FetchDataCall | undefined {
+    const limit = this.#isFirstAlone ? 1 : maxPartitions
+    this.#isFirstAlone = false
+    const partitions = new Map<string, Wanted>()
+    while (partitions.size === 0 && !this.#queues.catchUp.isEmpty) {
+      for (const [key, wanted] of this.#takeOpen('catchUp', limit)) partitions.set(key, wanted)
+    }
+    return partitions.size === 0 ? undefined : { slot: 'catchUp', partitions }
+  }
+
+  /** The long poll before, with the requests that have come since. Where not all have room, they take turns. */
+  #takePoll(maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
+    const { poll } = this
+    const queue = this.#queues.tail
+    if (!poll.isAwaited && this.#expectedAt <= expectedSince) poll.clear()
+    this.#renewIdentities(now)
+    if (poll.size + queue.keyCount > maxPartitions) this.restPoll()
+    while (!queue.isEmpty && poll.size < maxPartitions) {
+      for (const [key, wanted] of this.#takeOpen('tail', maxPartitions - poll.size)) this.#addToPoll(key, wanted, now)
+      if (poll.isAwaited) break
+    }
+    return poll.isAwaited ? { slot: 'tail', partitions: poll.partitions } : undefined
+  }
+
+  *#takeOpen(slot: FetchSlot, limit: number): Generator<readonly [string, Wanted]> {
+    for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
+      const open = stillOpen(waiters)
+      if (open.length > 0) yield [key, this.#toWanted(key, subkey, open)]
+    }
+  }
+
+  #addToPoll(key: string, wanted: Wanted, now: number): void {
+    const { poll } = this
+    const before = poll.partitions.get(key)
+    if (before?.position === wanted.position && before.identity === wanted.identity) {
+      poll.join(key, before, wanted.waiters, now)
+      return
+    }
+    if (this.#identities.identityOf(key) !== wanted.identity) this.#identityVersion = UNSEEN
+    if (before?.position === wanted.position) wanted.waiters = [...waitersOf(before), ...wanted.waiters]
+    // Requests for another offset of the partition take turns with these.
+    else if (before) this.addAtTail(key, before.position, waitersOf(before))
+    poll.put(key, wanted, now)
+  }
+
+  #renewIdentities(now: number): void {
+    const { identityVersion } = this.#identities
+    if (identityVersion === this.#identityVersion) return
+    this.#identityVersion = identityVersion
+    for (const [key, wanted] of [...this.poll.outdated(key => this.#identities.identityOf(key))]) {
+      const waiters = waitersOf(wanted)
+      this.poll.drop(key)
+      if (waiters.length > 0) this.#addToPoll(key, this.#toWanted(key, wanted.position, waiters), now)
+    }
+  }
+
+  /** No long poll follows at once, or not with the same partitions: its requests are queued. */
+  restPoll(): void {
+    for (const [key, wanted] of this.poll.partitions) this.addAtTail(key, wanted.position, waitersOf(wanted))
+    this.poll.clear()
+  }
+
+  /** Partitions of the long poll whose topic was created anew, or may have been. They leave it. */
+  takeStrangers(): Wanted[] {
+    if (this.#identities.identityVersion === this.#identityVersion) return []
+    const strangers: Wanted[] = []
+    for (const [key, wanted] of [...this.poll.outdated(key => this.#identities.identityOf(key))]) {
+      const identity = this.#identities.identityOf(key)
+      if (identity !== undefined && identity.topicId === wanted.identity.topicId) continue
+      this.poll.drop(key)
+      strangers.push(wanted)
+    }
+    return strangers
   }
 
   /** The call has ended; no request can join it any more. */
@@ -126,7 +190,12 @@ export class FetchQueues {
   /** The readers of the partition were answered at the tail, and will soon ask for `position`. */
   expect(key: string, { topic, partition, identity }: Wanted, position: Offset, now: number): void {
     this.#expectedAt = now
-    this.#expected.set(key, { topic, partition, identity, position, waiters: [], joined: [] })
+    this.poll.put(key, { topic, partition, identity, position, waiters: [], joined: [] }, now)
+  }
+
+  /** The same of a partition that stays in the long poll. */
+  expectAgain(now: number): void {
+    this.#expectedAt = now
   }
 
   /** Takes out the requests for offsets of the partition that `covers` accepts, by offset in queue order. */
@@ -143,6 +212,7 @@ export class FetchQueues {
   }
 
   drain(): FetchWaiter[] {
+    if (this.#inFlight.tail === undefined) this.restPoll()
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 
@@ -159,15 +229,7 @@ export class FetchQueues {
   #toWanted(key: string, position: Offset, waiters: readonly FetchWaiter[]): Wanted {
     const { request, identity } = waiters.at(-1)!
     const { topic, partition } = request.topicPartition
-    return { topic, partition, position, identity: this.#identityOf(key) ?? identity, waiters, joined: [] }
-  }
-
-  #addExpected(partitions: Map<string, Wanted>, maxPartitions: number, since: number): void {
-    for (const [key, wanted] of this.#expectedAt > since ? this.#expected : []) {
-      if (partitions.size >= maxPartitions) break
-      if (!partitions.has(key) && this.#identityOf(key) === wanted.identity) partitions.set(key, wanted)
-    }
-    this.#expected = new Map()
+    return { topic, partition, position, identity: this.#identities.identityOf(key) ?? identity, waiters, joined: [] }
   }
 }
 

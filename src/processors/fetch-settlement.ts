@@ -11,17 +11,11 @@ import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../w
 import { errorCodes } from '../wire/error-codes.js'
 import type { FetchedRecords } from '../wire/fetched-records.js'
 import { partitionAction } from './error-actions.js'
-import {
-  type FetchDataCall,
-  type FetchQueues,
-  type FetchWaiter,
-  type Unserved,
-  type Wanted,
-  waitersOf
-} from './fetch-queues.js'
+import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 import type { ReadersAtEnd } from './readers-at-end.js'
+import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
 type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
@@ -53,18 +47,69 @@ export class FetchSettlement {
   /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
   settle(response: FetchResponse): readonly Returned[] {
     const unanswered = new Map(this.#call.partitions)
+    if (this.#call.slot === 'tail') this.#context.queues.poll.takeLooks(this.#context.now())
     for (const partition of response.errorCode === errorCodes.NONE ? response.partitions : []) {
       const key = topicPartitionKey(partition.topic, partition.partition)
       const wanted = unanswered.get(key)
       if (!wanted) continue
       unanswered.delete(key)
+      this.#leavePoll(key)
       this.#partition(key, wanted, partition)
     }
     // The code for partitions that the response leaves out.
     const errorCode = response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
-    for (const [key, wanted] of unanswered) this.#error(key, wanted, errorCode)
+    for (const [key, wanted] of unanswered) {
+      this.#leavePoll(key)
+      this.#error(key, wanted, errorCode)
+    }
     this.#giveBackUnserved()
     return this.#returned
+  }
+
+  /** The same of a long poll that is answered in a session: there is no news of partitions that are left out. */
+  settlePart(response: FetchResponse): readonly Returned[] {
+    const { queues, now } = this.#context
+    const { poll } = queues
+    const looks = poll.takeLooks(now())
+    for (const wanted of queues.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
+    const told = new Set<string>()
+    for (const partition of response.partitions) {
+      const key = topicPartitionKey(partition.topic, partition.partition)
+      const wanted = poll.partitions.get(key)
+      if (!wanted || told.has(key)) continue
+      told.add(key)
+      poll.drop(key)
+      this.#partition(key, wanted, partition)
+    }
+    for (const [key, wanted] of looks) if (poll.partitions.get(key) === wanted) this.#look(key, wanted)
+    this.#giveBackUnserved()
+    return this.#returned
+  }
+
+  #leavePoll(key: string): void {
+    if (this.#call.slot === 'tail') this.#context.queues.poll.drop(key)
+  }
+
+  /** There is no news of a partition, whose requests may have waited long enough. */
+  #look(key: string, wanted: Wanted): void {
+    const { queues, readCache, fetchMaxWaitMs } = this.#context
+    const { poll } = queues
+    refuseFormerOffsets(waitersOf(wanted), wanted.identity, readCache.startOf(key))
+    const isExpected = waitersOf(wanted).length > 0
+    const now = this.#context.now()
+    const patient = this.#answerImpatient(wanted, now)
+    if (!isExpected) {
+      poll.drop(key)
+      return
+    }
+    wanted.waiters = patient
+    wanted.joined = []
+    if (patient.length === 0) queues.expectAgain(now)
+    let nextAt = patient.length === 0 ? now : poll.nextLookAt(now)
+    for (const { acceptedAt, request } of patient) {
+      nextAt = Math.min(nextAt, acceptedAt + Math.max(fetchMaxWaitMs, request.maxWaitMs ?? 0))
+    }
+    poll.lookAt(key, wanted, nextAt)
   }
 
   #partition(key: string, wanted: Wanted, response: FetchPartitionResponse): void {
@@ -147,9 +192,19 @@ export class FetchSettlement {
 
   /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
   #end(key: string, wanted: Wanted): void {
-    const { queues, readersAtEnd, fetchMaxWaitMs } = this.#context
-    const waiters = waitersOf(wanted)
+    const { queues } = this.#context
+    const isExpected = waitersOf(wanted).length > 0
     const now = this.#context.now()
+    const patient = this.#answerImpatient(wanted, now)
+    queues.addAtTail(key, wanted.position, patient)
+    if (this.#call.slot === 'tail' && isExpected && patient.length === 0) {
+      queues.expect(key, wanted, wanted.position, now)
+    }
+  }
+
+  /** There are no messages for requests that have waited long enough. Returns the others. */
+  #answerImpatient(wanted: Wanted, now: number): FetchWaiter[] {
+    const { readersAtEnd, fetchMaxWaitMs } = this.#context
     const isPatient = (waiter: FetchWaiter): boolean => {
       const waitedMs = now - waiter.acceptedAt
       return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
@@ -157,15 +212,14 @@ export class FetchSettlement {
     // One look at each: there may be thousands of idle partitions, each with one reader.
     const patient: FetchWaiter[] = []
     const done: FetchWaiter[] = []
-    for (const waiter of waiters) (isPatient(waiter) ? patient : done).push(waiter)
-    queues.addAtTail(key, wanted.position, patient)
+    for (const waiter of waitersOf(wanted)) (isPatient(waiter) ? patient : done).push(waiter)
     readersAtEnd.add(patient)
     if (done.length > 0) {
       const { leaderEpoch } = wanted.identity
       this.#countShared(wanted)
       replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
     }
-    if (this.#call.slot === 'tail' && waiters.length > 0) queues.expect(key, wanted, wanted.position, now)
+    return patient
   }
 
   /** A batch that is damaged once may have been damaged in transit; one that is damaged twice is damaged on the broker's disk. */

@@ -35,6 +35,7 @@ export class ReadCache {
   readonly decompression: DecompressionLimits | undefined
   readonly #metrics: MetricsLogger
   readonly #logs = new Map<string, Log>()
+  #identityVersion = 0
 
   constructor({ cache, isolationLevel, concat, metrics, decompression }: ReadCacheOptions) {
     this.cache = cache
@@ -57,6 +58,11 @@ export class ReadCache {
   /** The identity of the cached records; `undefined`: nothing is known of the partition, or not any more. */
   identityOf(key: string): PartitionIdentity | undefined {
     return this.#logs.get(key)?.identity
+  }
+
+  /** Another number whenever the identity of a partition that was known has changed. */
+  get identityVersion(): number {
+    return this.#identityVersion
   }
 
   /** Cached records from `offset` on. None while it is not known which of the cached records still exist. */
@@ -112,12 +118,14 @@ export class ReadCache {
   /** Drops all of a partition: it was created anew, is gone, or has lost records. */
   forget(key: string): void {
     this.#logs.delete(key)
+    this.#identityVersion++
     this.cache.invalidate(key)
   }
 
   /** Drops everything, because another cluster is connected. */
   forgetAll(): void {
     this.#logs.clear()
+    this.#identityVersion++
     this.cache.clear()
   }
 
@@ -132,6 +140,7 @@ export class ReadCache {
       log.refusedAt = undefined
     }
     log.identity = identity
+    this.#identityVersion++
   }
 
   #end(key: string, log: Log, end: Offset): void {

@@ -1,5 +1,5 @@
 import { reply } from '../requests/answers.js'
-import type { FetchWaiter } from './fetch-queues.js'
+import type { FetchWaiter } from './wanted.js'
 
 /** A reader that has waited so long has had its turn, and gives way to others. */
 const TURN_MS = 1_000

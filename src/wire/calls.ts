@@ -73,6 +73,34 @@ export interface ProduceResponse {
 
 export type IsolationLevel = 'readUncommitted' | 'readCommitted'
 
+export interface FetchPartition {
+  readonly topic: string
+  /** With an id, brokers that know ids do not answer with records of another topic that was created under the same name. */
+  readonly topicId?: string | undefined
+  readonly partition: number
+  readonly fetchOffset: Offset
+  readonly maxBytes: number
+  /** -1: do not check. */
+  readonly currentLeaderEpoch: number
+}
+/**
+ * A fetch session (KIP-227): the broker remembers the partitions of a client, and answers only those with news. A call names
+ * those that are new or are to be read from elsewhere; the first one names all.
+ */
+export interface FetchSessionCall {
+  /** 0: none yet. With epoch 0: the session that ends. */
+  readonly id: number
+  /** 0: a session begins, with the partitions of this call. Later calls count up from 1. */
+  readonly epoch: number
+  /** Whether brokers that know topic ids are asked by ids, the same in all calls of a session. */
+  readonly usesTopicIds: boolean
+  /** Partitions that leave the session. */
+  readonly forgotten: readonly Pick<FetchPartition, 'topic' | 'topicId' | 'partition'>[]
+  /** All partitions of the session by `topic/partition`, as they were asked for last. */
+  readonly partitions: ReadonlyMap<string, FetchPartition>
+  /** The names of the topics of the session by their ids. */
+  readonly names: ReadonlyMap<string | undefined, string>
+}
 export interface FetchCall extends CallOptions {
   readonly maxWaitMs: number
   readonly minBytes: number
@@ -80,17 +108,10 @@ export interface FetchCall extends CallOptions {
   readonly isolationLevel: IsolationLevel
   /** Default: 64 MiB per response. */
   readonly decompression?: DecompressionLimits | undefined
-  /** Served by the broker in this order. */
-  readonly partitions: readonly {
-    readonly topic: string
-    /** With an id, brokers that know ids do not answer with records of another topic that was created under the same name. */
-    readonly topicId?: string | undefined
-    readonly partition: number
-    readonly fetchOffset: Offset
-    readonly maxBytes: number
-    /** -1: do not check. */
-    readonly currentLeaderEpoch: number
-  }[]
+  /** Default: no session. */
+  readonly session?: FetchSessionCall | undefined
+  /** Served by the broker in this order; in a session, behind those that it has already. */
+  readonly partitions: readonly FetchPartition[]
 }
 export interface FetchPartitionResponse {
   readonly topic: string
@@ -106,6 +127,8 @@ export interface FetchPartitionResponse {
 export interface FetchResponse {
   readonly throttleTimeMs: number
   readonly errorCode: number
+  /** The session that has begun or goes on; 0: none. */
+  readonly sessionId: number
   /** Bytes of the whole response frame. */
   readonly sizeBytes: number
   readonly partitions: readonly FetchPartitionResponse[]

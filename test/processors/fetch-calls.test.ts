@@ -7,7 +7,7 @@ import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { descriptorOf } from '../../src/processors/operations.js'
 import { ReadersAtEnd } from '../../src/processors/readers-at-end.js'
 import type { Accepted, AnyAccepted } from '../../src/requests/accepted.js'
-import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
+import type { FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { fakeBatch, fakeBatchOf } from '../support/fake-batch.js'
 import { turns } from '../support/turns.js'
@@ -17,24 +17,12 @@ import { ProcessorHarness } from './harness.js'
 const LARGEST = 1_000_000
 const SMALLEST = 64 * 1024
 
-/** What the next call of a slot would ask for. */
-async function callOf(
-  harness: FetchHarness,
-  slot: 'catchUp' | 'tail' = 'catchUp'
-): Promise<[FetchDataCall, FetchCall]> {
-  const asked: FetchCall[] = []
-  const client = { fetch: async (call: FetchCall) => asked.push(call) } as unknown as BrokerClient
-  const call = harness.issue(slot)
-  await harness.fetch[slot].send(client, call)
-  return [call, asked[0]!]
-}
-
 describe('fetch data processor: its calls', () => {
   it('ask without waiting for records that exist, and let the broker wait at the end of the log', async () => {
     const harness = new FetchHarness(100)
     harness.identity = { topicId: 'id', leaderEpoch: 3 }
     harness.ask(50)
-    const [call, catchUp] = await callOf(harness)
+    const [call, catchUp] = await harness.send()
     expect(catchUp).to.deep.include({
       maxWaitMs: 0,
       minBytes: 0,
@@ -44,7 +32,7 @@ describe('fetch data processor: its calls', () => {
       partitions: [{ ...T16, topicId: 'id', fetchOffset: 50, maxBytes: 498_452, currentLeaderEpoch: 3 }]
     })
     harness.answer(call, { 'perf/16@50': {} })
-    const [, tail] = await callOf(harness, 'tail')
+    const [, tail] = await harness.send('tail')
     expect(tail).to.include({ maxWaitMs: 100, minBytes: 1, timeoutMs: 5_100 })
     expect(harness.metrics.of('fetches')).to.equal(2)
   })
@@ -61,7 +49,7 @@ describe('fetch data processor: its calls', () => {
       harness.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, end])))
       left -= call.partitions.size
     }
-    return (await callOf(harness, 'tail'))[1]
+    return (await harness.send('tail'))[1]
   }
 
   it('poll many idle partitions less often, a second apart at most, where their readers are patient', async () => {
@@ -100,7 +88,7 @@ describe('fetch data processor: its calls', () => {
   it('never wait where the Router does not', async () => {
     const harness = new FetchHarness(0, 'readUncommitted', 2_000)
     harness.ask(50, T16, [], PATIENT_MS)
-    expect((await callOf(harness))[1].maxWaitMs).to.equal(0)
+    expect((await harness.send())[1].maxWaitMs).to.equal(0)
   })
 
   it('are named for their slots', () => {
@@ -113,7 +101,7 @@ describe('fetch data processor: its calls', () => {
     const sizes: number[] = []
     for (const isAnswered of [false, false, false, true, true, true, true, true, true]) {
       harness.ask(1)
-      const [call, { maxBytes }] = await callOf(harness)
+      const [call, { maxBytes }] = await harness.send()
       sizes.push(maxBytes)
       if (isAnswered) harness.answer(call, { 'perf/16@1': { highWatermark: 1 } })
       else harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
@@ -125,11 +113,11 @@ describe('fetch data processor: its calls', () => {
   it('ask for as much as before after a lost connection', async () => {
     const harness = new FetchHarness()
     harness.ask(1)
-    const [call] = await callOf(harness)
+    const [call] = await harness.send()
     const lost = new UnavailableError('brokerUnreachable', 'cut')
     expect(harness.fetch.catchUp.callFailed(call, lost, true)).to.have.length(1)
     harness.ask(1)
-    const [, { maxBytes }] = await callOf(harness)
+    const [, { maxBytes }] = await harness.send()
     expect(maxBytes).to.equal(LARGEST)
   })
 
@@ -170,6 +158,7 @@ describe('fetch data processor: its calls', () => {
       harness.fetch[call.slot].processResponse(call, {
         throttleTimeMs: 0,
         errorCode: 0,
+        sessionId: 0,
         sizeBytes: 0,
         partitions: [],
         ...response
@@ -202,7 +191,7 @@ describe('fetch data processor: its calls', () => {
         preferredReadReplica: -1,
         records: { sizeBytes: 0, batches: [], nextOffset: 10, hasPartialBatch: false, isLeftOut: false, ...records }
       } as unknown as FetchResponse['partitions'][number]
-      const response = { throttleTimeMs: 0, errorCode: 0, sizeBytes: 0, partitions: [partition] }
+      const response = { throttleTimeMs: 0, errorCode: 0, sessionId: 0, sizeBytes: 0, partitions: [partition] }
       return harness.fetch[slot].processResponse(harness.issue(slot), response)
     }
     const unavailable = (offset: number) => ({ unavailable: { offset, reason: 'no such codec here' } })
@@ -265,7 +254,7 @@ describe('fetch data processor: its calls', () => {
       harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
       harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
       harness.now += passedMs
-      expect([...harness.issue('tail').partitions.keys()]).to.deep.equal(polled)
+      expect([...harness.issue('tail').partitions.keys()]).to.have.members(polled)
     })
   }
 
@@ -277,7 +266,7 @@ describe('fetch data processor: its calls', () => {
     harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
     harness.ask(1, { topic: 'many', partition: 0 })
     expect([...harness.issue().partitions.keys()]).to.deep.equal(['many/0'])
-    expect([...harness.issue('tail').partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
+    expect([...harness.issue('tail').partitions.keys()]).to.have.members(['perf/16', 'api/17'])
   })
 
   it('answer all who want a refused offset, in the queue as well, and nobody else', () => {

@@ -6,7 +6,7 @@ import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
 import { ReadCache } from '../../src/processors/read-cache.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
-import type { FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
+import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { FakeBatch } from '../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../support/scripted-client.js'
 import { ProcessorHarness } from './harness.js'
@@ -71,6 +71,30 @@ export class FetchHarness extends ProcessorHarness {
 
   issue(slot: 'catchUp' | 'tail' = 'catchUp'): FetchDataCall {
     return this.fetch[slot].nextCall() as FetchDataCall
+  }
+
+  /** The next call of a slot, and what it asks the broker for. */
+  async send(slot: 'catchUp' | 'tail' = 'catchUp'): Promise<[FetchDataCall, FetchCall]> {
+    const asked: FetchCall[] = []
+    const client = { fetch: async (call: FetchCall) => asked.push(call) } as unknown as BrokerClient
+    const call = this.issue(slot)
+    await this.fetch[slot].send(client, call)
+    return [call, asked[0]!]
+  }
+
+  /** Answers a long poll in a session, with the partitions that the table names by `topic/partition@offset`. */
+  tell(
+    call: FetchDataCall,
+    sessionId: number,
+    table: Readonly<Record<string, ScriptedFetch>> = {},
+    head: Partial<FetchResponse> = {}
+  ) {
+    const partitions = Object.keys(table).map(name => {
+      const [, topic, partition, fetchOffset] = /^(.+)\/(\d+)@(\d+)$/.exec(name)!
+      return { topic, partition: Number(partition), fetchOffset: Number(fetchOffset) }
+    })
+    const response = fetchReply(this.#cluster, table)({ partitions } as unknown as FetchCall) as FetchResponse
+    return this.fetch[call.slot].processResponse(call, { ...response, sessionId, ...head })
   }
 
   answer(call: FetchDataCall, table: Readonly<Record<string, ScriptedFetch>>) {

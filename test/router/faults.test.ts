@@ -181,9 +181,13 @@ describe('router: faults', () => {
       'perf/1@2000': { batches: [fakeBatch(2000, [1])] },
       'api/17@5': { batches: [fakeBatch(5, [1])] }
     }
-    cluster
-      .always(1, 'fetch', fetchReply(cluster, table))
-      .on(1, 'fetch', 1, () => ({ throttleTimeMs: 0, errorCode: 0, sizeBytes: 1, partitions: null as never }))
+    cluster.always(1, 'fetch', fetchReply(cluster, table)).on(1, 'fetch', 1, () => ({
+      throttleTimeMs: 0,
+      errorCode: 0,
+      sessionId: 0,
+      sizeBytes: 1,
+      partitions: null as never
+    }))
     const held = cluster.hold(1, 'fetch', 1)
     castle = new CastleRouter(cluster)
     const inbox = new Inbox<'fetchData'>()
@@ -199,7 +203,13 @@ describe('router: faults', () => {
 
   it('castle 9.16-D11 a request that makes every dispatcher crash is answered in the end', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
-    cluster.always(1, 'fetch', () => ({ throttleTimeMs: 0, errorCode: 0, sizeBytes: 1, partitions: null as never }))
+    cluster.always(1, 'fetch', () => ({
+      throttleTimeMs: 0,
+      errorCode: 0,
+      sessionId: 0,
+      sizeBytes: 1,
+      partitions: null as never
+    }))
     castle = new CastleRouter(cluster)
     expect(await castle.ask(fetchOf(1000))).to.include({ type: 'failed', retriable: false })
     expect(castle.metrics.of('unexpected_failures')).to.equal(3)

@@ -16,6 +16,7 @@ import {
 import type { FetchDataResult } from '../../src/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
+import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 
 const answerTimeoutMs = 60_000
@@ -27,6 +28,8 @@ export interface CastellanOptions {
   readonly log?: Logger
   /** Default 5 s. */
   readonly connectTimeoutMs?: number
+  /** Sees each client of a broker before the Router does. */
+  readonly onClient?: (client: BrokerClient) => void
 }
 
 /** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
@@ -99,16 +102,21 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
   const system = new ActorSystem()
   const common = { clock: () => performance.now(), random: Math.random, log, metrics: defaultLogger }
   const settings = { createTopics, ...options.delivery }
+  const createClient = createBrokerClientFactory({
+    clientId: 'castellan-test',
+    requestTimeoutMs: 10_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    log
+  })
   let delivery: Delivery | undefined
   const router = startRouter({
     ...common,
     system,
-    createClient: createBrokerClientFactory({
-      clientId: 'castellan-test',
-      requestTimeoutMs: 10_000,
-      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
-      log
-    }),
+    createClient: (...of) => {
+      const client = createClient(...of)
+      options.onClient?.(client)
+      return client
+    },
     bootstrap: bootstrap.split(',').map(address => {
       const [host = '', port] = address.split(':')
       return { host, port: Number(port) }

@@ -225,6 +225,7 @@ export const fetchReply =
   call => ({
     throttleTimeMs: 0,
     errorCode: 0,
+    sessionId: 0,
     sizeBytes: 100,
     partitions: call.partitions.map(({ topic, partition, fetchOffset }) => {
       const name = `${topic}/${partition}@${fetchOffset}`

@@ -94,6 +94,35 @@ describe('every call, against the embedded broker', () => {
     expect(sawPartial).to.equal(true)
   })
 
+  for (const usesTopicIds of [true, false]) {
+    it(`a fetch session answers partitions with news only, with topics by their ${usesTopicIds ? 'ids' : 'names'}`, async () => {
+      const { topics } = await client.metadata({ topics: ['orders'], allowAutoTopicCreation: false })
+      const topicId = usesTopicIds ? topics[0]!.topicId : undefined
+      const asked = await Promise.all(
+        [0, 1].map(async partition => {
+          const fetchOffset = (await fetch('orders', partition, 0)).highWatermark!
+          return { topic: 'orders', topicId, partition, fetchOffset, maxBytes: 1_000_000, currentLeaderEpoch: -1 }
+        })
+      )
+      const partitions = new Map(asked.map(ask => [`orders/${ask.partition}`, ask]))
+      const session = { usesTopicIds, forgotten: [], partitions, names: new Map([[topicId, 'orders']]) }
+      const call = { maxWaitMs: 0, minBytes: 0, maxBytes: 1_000_000, isolationLevel: 'readUncommitted' } as const
+      const ask = (id: number, epoch: number, named: typeof asked) =>
+        client.fetch({ ...call, session: { ...session, id, epoch }, partitions: named })
+      const { sessionId: id, ...first } = await ask(0, 0, asked)
+      expect(id).to.be.greaterThan(0)
+      expect(first.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])
+      expect(await ask(id, 1, [])).to.deep.include({ errorCode: 0, sessionId: id, partitions: [] })
+      await produce('orders', 1, sealed(['news']))
+      const { partitions: news } = await ask(id, 2, [])
+      expect(news.map(({ topic, partition, records }) => [topic, partition, records.nextOffset])).to.deep.equal([
+        ['orders', 1, asked[1]!.fetchOffset + 1]
+      ])
+      expect(await ask(id, 2, [])).to.include({ errorCode: 71 })
+      expect(await ask(id + 1, 1, [])).to.include({ errorCode: 70 })
+    })
+  }
+
   it('errors of one partition leave the others their answers', async () => {
     const { partitions } = await client.produce({
       acks: -1,

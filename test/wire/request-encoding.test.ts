@@ -258,6 +258,27 @@ describe('requests', () => {
     expect(fetchV13.canExpress?.({ ...limits, partitions: mixed })).to.equal(false)
   })
 
+  it('Fetch names its session, and which partitions leave it, by id or by name', () => {
+    const topicId = '00112233445566778899aabbccddeeff'
+    const limits = { maxWaitMs: 5, minBytes: 1, maxBytes: 5000, isolationLevel: 'readUncommitted' } as const
+    const gone = [3, 4].map(partition => ({
+      topic: 'orders',
+      topicId: Buffer.from(topicId, 'hex').toString('base64url'),
+      partition
+    }))
+    const session = { id: 7, epoch: 2, usesTopicIds: true, forgotten: gone, partitions: new Map(), names: new Map() }
+    const call = { ...limits, session, partitions: [] }
+    const head = 'ffffffff 00000005 00000001 00001388 00 00000007 00000002'
+    const byId = `${head} 01 02 ${topicId} 03 00000003 00000004 00 01 00`
+    const name = `0006${Buffer.from('orders').toString('hex')}`
+    const byName = `${head} 00000000 00000001 ${name} 00000002 00000003 00000004 0000`
+    const endsWith = (api: typeof fetchV11, body: string) =>
+      encode(api, call).toString('hex').endsWith(body.replaceAll(' ', ''))
+    expect([endsWith(fetchV13, byId), endsWith(fetchV11, byName)]).to.deep.equal([true, true])
+    expect(fetchV13.canExpress?.(call)).to.equal(true)
+    expect(fetchV13.canExpress?.({ ...call, session: { ...session, usesTopicIds: false } })).to.equal(false)
+  })
+
   it('Metadata v12 asks for names and numbers of topics whose lengths take several bytes', () => {
     const topics = Array.from({ length: 300 }, (_, at) => 'x'.repeat(130 + (at % 2)))
     const bytes = encode(metadataV12, { topics, allowAutoTopicCreation: false })

@@ -45,7 +45,7 @@ describe('responses', () => {
   it('Fetch tells offsets, watermarks and size', () => {
     const payload = fetchPayload(null)
     const { partitions, ...head } = decode(fetchV11, payload, fetchCall)
-    expect(head).to.deep.equal({ throttleTimeMs: 5, errorCode: 0, sizeBytes: payload.length })
+    expect(head).to.deep.equal({ throttleTimeMs: 5, errorCode: 0, sessionId: 0, sizeBytes: payload.length })
     expect(partitions[0]).to.deep.include({
       topic: 'orders',
       partition: 3,

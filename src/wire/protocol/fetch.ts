@@ -1,24 +1,22 @@
 import { topicPartitionKey } from '../../model.js'
-import type { FetchCall, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
+import type { FetchCall, FetchPartition, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
 import { decodeFetchedRecords } from '../fetched-records-decoder.js'
 import type { Api } from './api.js'
 import type { RequestWriter } from './request-writer.js'
 import type { ResponseReader } from './response-reader.js'
 
-type FetchPartition = FetchCall['partitions'][number]
-
 export const isolationLevels: Readonly<Record<IsolationLevel, number>> = { readUncommitted: 0, readCommitted: 1 }
 
-/** No session, and no end offset of a follower. */
 const NO_SESSION = { id: 0, epoch: -1 }
 const NO_REPLICA = -1
+/** No end offset of a follower. */
 const NO_LOG_START = -1
 const NO_EPOCH = -1
 const NO_RACK = ''
 
 /**
- * Version 11, without a session.
+ * Version 11.
  *
  * Request: `replica_id i32, max_wait_ms i32, min_bytes i32, max_bytes i32, isolation_level i8, session_id i32,
  *   session_epoch i32, [topic, [partition i32, current_leader_epoch i32, fetch_offset i64, log_start_offset i64,
@@ -43,11 +41,14 @@ export const fetchV11: Api<FetchCall, FetchResponse> = {
         writer.int32(maxBytes)
       })
     })
-    writer.int32(0)
+    writer.array(forgotten(call), partitions => {
+      writer.string(partitions[0]!.topic)
+      writer.array(partitions, ({ partition }) => writer.int32(partition))
+    })
     writer.string(NO_RACK)
   },
   decode(reader, call) {
-    const asked = new Map(call.partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
+    const asked = call.session?.partitions ?? byKey(call.partitions)
     return decodeWith(reader, call, partitions => {
       reader.array(6, () => {
         const topic = reader.name()
@@ -77,7 +78,8 @@ export const fetchV13: Api<FetchCall, FetchResponse> = {
   name: 'Fetch',
   isFlexible: true,
   older: fetchV11,
-  canExpress: ({ partitions }) => partitions.every(({ topicId }) => topicId !== undefined),
+  canExpress: ({ partitions, session }) =>
+    session?.usesTopicIds ?? partitions.every(({ topicId }) => topicId !== undefined),
   encode(writer, call) {
     writeHead(writer, call)
     writer.compactNullableArray(inOrder(call.partitions), partitions => {
@@ -93,15 +95,21 @@ export const fetchV13: Api<FetchCall, FetchResponse> = {
       })
       writer.noTags()
     })
-    writer.compactNullableArray([], () => {})
+    writer.compactNullableArray(forgotten(call), partitions => {
+      writer.uuid(partitions[0]!.topicId!)
+      writer.compactNullableArray(partitions, ({ partition }) => writer.int32(partition))
+      writer.noTags()
+    })
     writer.compactString(NO_RACK)
     writer.noTags()
   },
   decode(reader, call) {
-    const asked = new Map(call.partitions.map(ask => [topicPartitionKey(ask.topicId!, ask.partition), ask]))
+    const asked = call.session?.partitions ?? byKey(call.partitions)
+    const names = call.session?.names ?? new Map(call.partitions.map(({ topicId, topic }) => [topicId, topic]))
     return decodeWith(reader, call, partitions => {
       reader.compactArray(18, () => {
         const topicId = reader.uuid() ?? ''
+        const topic = names.get(topicId)
         reader.compactArray(37, () => {
           const fields = readFields(reader)
           const aborted = reader.compactArray(17, () => {
@@ -110,8 +118,9 @@ export const fetchV13: Api<FetchCall, FetchResponse> = {
             return transaction
           })
           const preferredReadReplica = reader.int32()
-          const ask = asked.get(topicPartitionKey(topicId, fields.partition))
-          partitions.add(ask, { ...fields, preferredReadReplica }, aborted, reader.compactBytes())
+          const ask = topic === undefined ? undefined : asked.get(topicPartitionKey(topic, fields.partition))
+          const isAsked = ask?.topicId === topicId
+          partitions.add(isAsked ? ask : undefined, { ...fields, preferredReadReplica }, aborted, reader.compactBytes())
           reader.skipTags()
         })
         reader.skipTags()
@@ -127,13 +136,19 @@ function writeHead(writer: RequestWriter, call: FetchCall): void {
   writer.int32(call.minBytes)
   writer.int32(call.maxBytes)
   writer.int8(isolationLevels[call.isolationLevel])
-  writer.int32(NO_SESSION.id)
-  writer.int32(NO_SESSION.epoch)
+  const { id, epoch } = call.session ?? NO_SESSION
+  writer.int32(id)
+  writer.int32(epoch)
 }
 
+const byKey = (partitions: readonly FetchPartition[]): ReadonlyMap<string, FetchPartition> =>
+  new Map(partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
+
+const forgotten = ({ session }: FetchCall) => inOrder(session?.forgotten ?? [])
+
 /** Groups neighbours of the same topic. A topic may occur more than once, because brokers serve in this order. */
-function inOrder(partitions: readonly FetchPartition[]): FetchPartition[][] {
-  const groups: FetchPartition[][] = []
+function inOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(partitions: readonly T[]): T[][] {
+  const groups: T[][] = []
   for (const partition of partitions) {
     const last = groups.at(-1)
     if (last !== undefined && last[0]!.topic === partition.topic && last[0]!.topicId === partition.topicId) {
@@ -168,10 +183,10 @@ function decodeWith(
   const sizeBytes = reader.remainingBytes
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
-  reader.int32()
+  const sessionId = reader.int32()
   const list = new PartitionList(call)
   readTopics(list)
-  return { throttleTimeMs, errorCode, sizeBytes, partitions: list.partitions }
+  return { throttleTimeMs, errorCode, sessionId, sizeBytes, partitions: list.partitions }
 }
 
 /** Decodes the partitions of one response. Together they are decompressed to no more than the call allows. */

@@ -1,0 +1,21 @@
+import type { Offset, PartitionIdentity } from '../model.js'
+import type { Accepted } from '../requests/accepted.js'
+import { stillOpen } from './queue-processor.js'
+
+export type FetchWaiter = Accepted<'fetchData'>
+
+/** One partition of a call, with all requests that wait for that offset. */
+export interface Wanted {
+  readonly topic: string
+  readonly partition: number
+  readonly position: Offset
+  /** The identity that the call asks for. An answer of another identity is not for these requests. */
+  readonly identity: PartitionIdentity
+  /** Requests that were queued when the call was sent. Empty: its readers have just been answered and will ask again soon. */
+  waiters: readonly FetchWaiter[]
+  /** Requests for the same offset that came while the call was in flight. */
+  joined: FetchWaiter[]
+}
+
+export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] =>
+  stillOpen(joined.length === 0 ? waiters : [...waiters, ...joined])
