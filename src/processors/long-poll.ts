@@ -11,8 +11,8 @@ const LOOKS_PER_MS = 1
 /**
  * The partitions of the long polls of one broker, with the requests that wait there. They stay from one poll to the next;
  * what a poll costs depends on what has changed, not on how many partitions there are. A partition without news is only
- * looked at when the wait of one of its requests may be over, and from time to time, because nobody may want the record any
- * more.
+ * looked at when the wait of one of its requests may be over, and from time to time, because a client that has left does not
+ * want the record any more.
  */
 export class LongPoll {
   readonly #partitions = new Map<string, Wanted>()
