@@ -60,12 +60,14 @@ export class PartitionConsumer {
   #timer: Timer | undefined
   #isStopped = false
   #isStartFixed = false
+  /** Timers of the finder and the reader. */
+  readonly #pauses = new Set<Timer>()
 
   constructor(options: PartitionConsumerOptions) {
     this.#options = options
     const { topic, partition } = options.topicPartition
     this.#name = topicPartitionKey(topic, partition)
-    const hands = { ...options.hands, ask: this.#ask }
+    const hands = { ...options.hands, ask: this.#ask, after: this.#after }
     const finder = new PositionFinder({ ...options, hands, onEarliest: () => this.#startIsFixed() })
     this.#finder = finder
     const beginAnew = (position: TrackedPosition): void => {
@@ -184,6 +186,7 @@ export class PartitionConsumer {
   stop(): void {
     this.#isStopped = true
     this.#timer?.cancel()
+    for (const pause of this.#pauses) pause.cancel()
     this.#reader.stop()
     this.#staged = undefined
   }
@@ -334,5 +337,20 @@ export class PartitionConsumer {
     this.#options.hands.ask(kind, request, result => {
       if (!this.#isStopped) onResult(result)
     })
+  }
+
+  /** A pause ends with the partition: one for a partition that does not exist may last half a minute, and keeps a process alive. */
+  readonly #after: GroupHands['after'] = (delayMs, run) => {
+    const pause = this.#options.hands.after(delayMs, () => {
+      this.#pauses.delete(pause)
+      run()
+    })
+    this.#pauses.add(pause)
+    return {
+      cancel: () => {
+        this.#pauses.delete(pause)
+        pause.cancel()
+      }
+    }
   }
 }

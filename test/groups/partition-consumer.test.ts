@@ -102,6 +102,29 @@ describe('one partition of a group', () => {
     expect([harness.next(), harness.position?.offset]).to.deep.equal([6, 6])
   })
 
+  it('leaves no timer behind when it stops between two looks for a partition that does not exist', () => {
+    const world = new GroupWorld(run(0, 3))
+    world.committed = { offset: 0, metadata: '' }
+    for (let looks = 0; looks < 8; looks++)
+      world.answers.push({ kind: 'fetchData', result: { type: 'unknownTopicOrPartition' } })
+    const harness = new PartitionHarness(world)
+    harness.next()
+    world.pass(10_000)
+    expect(world.timersLeft).to.equal(1)
+    harness.consumer.stop()
+    expect(world.timersLeft).to.equal(0)
+  })
+
+  it('leaves no timer behind when it stops before it has found where to begin', () => {
+    const world = new GroupWorld(run(0, 3))
+    for (let looks = 0; looks < 8; looks++)
+      world.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })
+    const harness = new PartitionHarness(world)
+    expect(world.timersLeft).to.equal(1)
+    harness.consumer.stop()
+    expect(world.timersLeft).to.equal(0)
+  })
+
   it('pixy P3 stages the next message only when the one before was taken', () => {
     const world = new GroupWorld(run(0, 3))
     world.committed = { offset: 0, metadata: '' }
