@@ -78,6 +78,7 @@ export class GroupConsumer {
       hands,
       instanceId: settings.instanceId ?? null,
       begun: topic => this.hasBegun(topic),
+      isWaiting: () => this.#consumers.some(({ waitsInVain }) => waitsInVain),
       onAssigned: assigned => this.#assigned(assigned),
       onLost: () => this.#assigned({ partitions: [], isNext: false, topics: new Set(), starts: undefined }),
       onRebalance: (cause, ready) => this.#handOver(cause === 'others' ? settings.handOverMs : 0, ready),
@@ -173,7 +174,10 @@ export class GroupConsumer {
     topic.askedAt = this.#options.hands.clock()
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)
-    else topic.consumer.enqueue(request)
+    else {
+      topic.consumer.enqueue(request)
+      if (topic.consumer.waitsInVain) this.#member.hurry()
+    }
   }
 
   #add(name: string): Topic {

@@ -31,6 +31,8 @@ export interface GroupMemberOptions {
   readonly start: 'latest' | 'earliest'
   /** Whether the member has begun to read a topic, which it tells the leader. */
   readonly begun: (topic: string) => boolean
+  /** Whether clients wait for messages of a topic of which the member has no partitions. */
+  readonly isWaiting: () => boolean
   readonly onAssigned: (assigned: AssignedToMember) => void
   /** The member is not in the group any more, and others may read its partitions. */
   readonly onLost: () => void
@@ -81,6 +83,8 @@ export class GroupMember {
   #isUnknown = false
   /** It has joined again, because that one was of other topics. */
   #isRenewed = false
+  /** No other member has partitions that this one may get. */
+  #isAlone = false
   /** While partitions are left out that another leader has assigned. */
   #unknownWatch: Timer | undefined
   #generation: Generation | undefined
@@ -103,6 +107,7 @@ export class GroupMember {
     this.#leader = new GroupLeader(options.hands, options.start)
     this.#heartbeats = new Heartbeats({
       ...options,
+      isWaiting: () => !this.#isAlone && options.isWaiting(),
       onRebalance: () => this.#handOver('others'),
       onExcluded: errorCode => this.#excluded(errorCode),
       onSilence: () => {
@@ -122,6 +127,11 @@ export class GroupMember {
 
   get isStable(): boolean {
     return this.#phase === 'stable'
+  }
+
+  /** Clients wait for messages of a topic of which the member has no partitions: it looks sooner whether another has left. */
+  hurry(): void {
+    if (!this.#isAlone) this.#heartbeats.hurry()
   }
 
   /** Why the group cannot be joined; `undefined` while that is not known, and while the next attempt is under way. */
@@ -210,6 +220,7 @@ export class GroupMember {
         this.#generation = { id: result.generationId, memberId: result.memberId }
         this.#phase = 'syncing'
         this.#isLeader = result.leaderId === result.memberId
+        this.#isAlone = this.#isLeader && result.members.length === 1
         if (this.#isLeader) this.#assign(result.members)
         else this.#sync([])
         break

@@ -44,7 +44,11 @@ const section = z.strictObject({
     .describe(
       'The coordinator removes a member without a heartbeat for this long. Brokers refuse less than 6 s by default'
     ),
-  heartbeatIntervalMs: milliseconds.default(3_000).describe('Pause between two heartbeats of a member'),
+  heartbeatIntervalMs: milliseconds
+    .default(3_000)
+    .describe(
+      'Longest pause between two heartbeats of a member. While clients wait and it has no partitions for them, it is at most 0.5 s'
+    ),
   rebalanceTimeoutMs: milliseconds
     .default(60_000)
     .describe('How long the coordinator waits for all members to join again in a rebalance'),

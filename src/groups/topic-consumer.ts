@@ -57,6 +57,10 @@ export class TopicConsumer {
   get waiting(): number {
     return this.#queue.reduce((open, { settled }) => (settled ? open : open + 1), 0)
   }
+  /** Requests wait, and the member has no partition that could answer them. */
+  get waitsInVain(): boolean {
+    return this.#partitions.size === 0 && this.waiting > 0
+  }
   get partitions(): readonly number[] {
     return [...this.#partitions.keys()].sort((one, other) => one - other)
   }

@@ -23,6 +23,7 @@ class MemberHarness {
       retryBackoffMs: 100,
       start: 'latest',
       begun: () => false,
+      isWaiting: () => false,
       onAssigned: ({ partitions, isNext }) => void this.assigned.push({ partitions, isNext }),
       onLost: () => this.lost++,
       onRebalance: (_cause, ready) => ready(),

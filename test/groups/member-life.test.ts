@@ -30,6 +30,7 @@ class Life {
       retryBackoffMs: RETRY_MS,
       start: 'latest',
       begun: () => false,
+      isWaiting: () => false,
       onAssigned: ({ partitions, isNext }) =>
         this.told.push(
           `assigned ${partitions.map(({ topic, partition }) => `${topic}/${partition}`)}${isNext ? ' next' : ''}`
@@ -400,6 +401,7 @@ describe('a member that goes', () => {
         retryBackoffMs: RETRY_MS,
         start: 'latest',
         begun: () => false,
+        isWaiting: () => false,
         onAssigned: () => life.told.push('assigned'),
         onLost: () => life.told.push('lost'),
         onRebalance: () => life.told.push('hand over'),
