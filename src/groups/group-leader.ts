@@ -3,7 +3,7 @@ import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
-import { checksumOf, decodeBegun, encodeStarts, type GroupStarts } from './start-messages.js'
+import { checksumOf, decodeBegun, encodeStarts, type GroupStarts, isOfCastellan } from './start-messages.js'
 
 /** A member as the coordinator describes it to the leader. */
 export interface JoinedMember {
@@ -25,6 +25,8 @@ const UNCLEAR_CHECK_MS = 1_000
 interface Subscription extends Subscriber {
   /** Topics that the member has begun to read. */
   readonly begun: readonly string[]
+  /** It is a member of this kind, which begins where the leader decides. */
+  readonly isTold: boolean
 }
 
 /** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
@@ -57,7 +59,7 @@ export class GroupLeader {
     onAssigned: (assignments: readonly Assignment[] | undefined) => void
   ): void {
     const subscribers = members.map(subscriptionOf)
-    const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, checksumOf(topics)]))
+    const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, topics]))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
     this.#lookUp(topics, (found, unclear, denied, idOf, leaderlessIn) => {
       const before = this.#counts
@@ -70,22 +72,27 @@ export class GroupLeader {
       }
       this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
+      const told = new Set(subscribers.filter(({ isTold }) => isTold).flatMap(subscriber => subscriber.topics))
       const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
       const first = topics
-        .filter(topic => !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0)
+        .filter(
+          topic => told.has(topic) && !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0
+        )
         .map((topic): FirstAssigned => {
           const leaderless = leaderlessIn(topic)
           return { topic, topicId: idOf(topic), partitions: partitionsOf(topic), leaderless }
         })
-      const decided = ({ undecided, ends }: GroupStarts): void =>
+      const decided = ({ undecided, ends }: GroupStarts): void => {
+        const open = new Set([...undecided, ...unclear, ...denied])
         onAssigned(
           Array.from(assignRanges(subscribers, partitionsOf), ([memberId, partitions]) => {
             const topics = topicsOf.get(memberId)!
-            const from = { topics, counts: memberId === leaderId ? this.#counts : undefined }
-            const starts = { undecided: new Set([...undecided, ...unclear, ...denied]), ends }
+            const from = { topics: checksumOf(topics), counts: memberId === leaderId ? this.#counts : undefined }
+            const starts = { undecided: new Set(topics.filter(topic => open.has(topic))), ends }
             return { memberId, assignment: encodeAssignment(partitions, encodeStarts(starts, partitions, from)) }
           })
         )
+      }
       if (this.#start === 'latest') decideStarts(this.#hands, first, decided)
       else decided({ undecided: new Set(first.map(({ topic }) => topic)), ends: new Map() })
     })
@@ -140,11 +147,14 @@ const firstOf = (count: number): readonly number[] => Array.from({ length: count
 function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subscription {
   let topics: readonly string[] = []
   let begun: readonly string[] = []
+  let isTold = false
   try {
     topics = decodeSubscription(metadata)
-    begun = decodeBegun(userDataOfSubscription(metadata), topics)
+    const userData = userDataOfSubscription(metadata)
+    isTold = isOfCastellan(userData)
+    begun = decodeBegun(userData, topics)
   } catch {
     // What was decoded before the error counts.
   }
-  return { memberId, instanceId, topics, begun }
+  return { memberId, instanceId, topics, begun, isTold }
 }

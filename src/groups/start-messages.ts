@@ -56,6 +56,9 @@ export function encodeBegun(topics: readonly string[], begun: (topic: string) =>
   })
 }
 
+/** Whether the user data of a subscription is of a member that begins where the leader decides. */
+export const isOfCastellan = (userData: Buffer): boolean => userData.subarray(0, MARK.length).equals(MARK)
+
 /** The topics that the member has begun to read; none when it is of another client. */
 export function decodeBegun(userData: Buffer, topics: readonly string[]): readonly string[] {
   const { begun } = decode(userData, MAX_SUBSCRIPTION_BYTES) ?? {}

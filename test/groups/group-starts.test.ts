@@ -83,6 +83,39 @@ describe('where members begin, as their leader decides', () => {
     expect([world.newly('fetchConsumerOffset'), world.newly('fetchOffset')]).to.deep.equal([0, 0])
   })
 
+  it('nothing is asked for topics that only other clients read', () => {
+    const world = new GroupWorld(run(0, 7))
+    const ours = encodeSubscription(['orders'], encodeBegun(['orders'], NOBODY))
+    const members = [ours, encodeSubscription(['audit'])].map((metadata, at) => ({
+      memberId: `m${at}`,
+      instanceId: null,
+      metadata
+    }))
+    new GroupLeader(world, 'latest').assign(members, 'm0', NOBODY, () => {})
+    world.settle()
+    const asked = world.asked.filter(({ kind }) => kind === 'fetchOffset' || kind === 'fetchConsumerOffset')
+    const topics = asked.map(({ request }) => (request['topicPartition'] as { topic: string }).topic)
+    expect([...new Set(topics)]).to.deep.equal(['orders'])
+  })
+
+  it('a member is told of its own topics only', () => {
+    const topics = [['orders'], ['audit', 'orders'], ['audit']]
+    const members = topics.map((ofMember, at) => ({
+      memberId: `m${at}`,
+      instanceId: null,
+      metadata: encodeSubscription(ofMember, encodeBegun(ofMember, NOBODY))
+    }))
+    const told: (readonly string[])[] = []
+    const world = new GroupWorld()
+    new GroupLeader(world, 'earliest').assign(members, 'm0', NOBODY, assignments => {
+      for (const { assignment } of assignments!) {
+        told.push([...decodeStarts(userDataOfAssignment(assignment))!.undecided])
+      }
+    })
+    world.settle()
+    expect(told).to.deep.equal(topics)
+  })
+
   it('ends of no more than 20,000 partitions are in an assignment', () => {
     const world = new GroupWorld([0])
     let starts: GroupStarts | undefined
