@@ -23,6 +23,7 @@ const LONG_POLL_MS = 50_000
 class CountedGroups {
   readonly asked = new Map<string, number>()
   #onAsked = (): void => undefined
+  #isStopped = false
   readonly groups: ConsumerGroups
   readonly #system = new ActorSystem()
 
@@ -46,25 +47,38 @@ class CountedGroups {
     return this.asked.get(type) ?? 0
   }
 
-  /** Until the Router has been asked so often. */
-  async until(type: string, count: number): Promise<void> {
-    await new Promise<void>(resolve => {
-      this.#onAsked = () => this.count(type) >= count && resolve()
-      this.#onAsked()
-    })
+  /** Each of so many groups asks once, and again until something holds. Their last answers. */
+  askUntil(isOver: () => boolean, groups: number, timeoutMs: number): Promise<ConsumeResult>[] {
+    const ask = async (group: string): Promise<ConsumeResult> => {
+      const result = await this.groups.consume(group, TOPIC, timeoutMs)
+      return isOver() || this.#isStopped ? result : ask(group)
+    }
+    return Array.from({ length: groups }, (_, at) => ask(`g${at}`))
   }
 
-  /** Each of so many groups asks once. */
-  poll(groups: number, timeoutMs: number): Promise<ConsumeResult>[] {
-    return Array.from({ length: groups }, (_, at) => this.groups.consume(`g${at}`, TOPIC, timeoutMs))
-  }
-
-  /** The same; it is told that there is nothing, or that it could not be joined in time. */
+  /** Each of so many groups asks once, and is told that there is nothing, or that it could not be joined in time. */
   async wait(groups: number, timeoutMs: number, unjoined = 0): Promise<void> {
-    const types = (await Promise.all(this.poll(groups, timeoutMs))).map(({ type }) => type)
+    const types = (await Promise.all(this.askUntil(() => true, groups, timeoutMs))).map(({ type }) => type)
     const failed = types.filter(type => type === 'failed').length
     expect(failed).to.be.at.most(unjoined)
     expect(types.filter(type => type === 'timedOut')).to.have.lengthOf(groups - failed)
+  }
+
+  /**
+   * Until so many groups have begun: a new one begins at the end of the log, and commits where that was.
+   *
+   * @returns what each is told next
+   */
+  async begin(groups: number, partitions: number): Promise<{ readonly next: Promise<ConsumeResult>[] }> {
+    const haveBegun = (): boolean => this.count('commitConsumerOffset') >= partitions * groups
+    const told = new Promise<void>(resolve => {
+      this.#onAsked = () => haveBegun() && resolve()
+    })
+    const next = this.askUntil(haveBegun, groups, LONG_POLL_MS)
+    await told
+    // For what they would ask beyond that.
+    await this.wait(groups, 300, groups)
+    return { next }
   }
 
   /** Until a group reads so many partitions: each has been asked for by then. */
@@ -74,13 +88,14 @@ class CountedGroups {
 
   /** @param timeoutMs for leaving the groups */
   async stop(timeoutMs = 2_000): Promise<void> {
+    this.#isStopped = true
     await this.groups.stop(0, timeoutMs)
     this.#system.stop()
   }
 }
 
 describe('groups without messages', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let router: EmbeddedRouter
   let counted: CountedGroups
   beforeEach(async () => {
@@ -109,14 +124,11 @@ describe('groups without messages', function () {
     router.cluster.createTopic(TOPIC, { partitions })
     counted = new CountedGroups(router)
     await counted.reads(partitions)
-    const polls = counted.poll(groups, LONG_POLL_MS)
-    // A new group begins at the end of the log, and commits where that was.
-    await counted.until('commitConsumerOffset', partitions * groups)
-    await counted.wait(groups, 300)
+    const { next } = await counted.begin(groups, partitions)
     expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
     const fetched = counted.count('fetchData')
     await router.write(TOPIC, 2, ['for all'])
-    for (const result of await Promise.all(polls)) {
+    for (const result of await Promise.all(next)) {
       expect(result.type === 'message' && String(result.message.value)).to.equal('for all')
     }
     expect(counted.count('fetchData') - fetched).to.be.at.most(groups)
@@ -125,10 +137,11 @@ describe('groups without messages', function () {
   it('a group costs a constant number of calls, however many groups there are', async () => {
     const [partitions, groups] = [2, 100]
     router.cluster.createTopic(TOPIC, { partitions })
-    counted = new CountedGroups(router, { heartbeatIntervalMs: 20_000, sessionTimeoutMs: 60_000 })
-    void counted.poll(groups, LONG_POLL_MS)
-    await counted.until('commitConsumerOffset', partitions * groups)
-    await counted.wait(groups, 300)
+    const heartbeatIntervalMs = 20_000
+    counted = new CountedGroups(router, { heartbeatIntervalMs, sessionTimeoutMs: 60_000 })
+    const startedAt = performance.now()
+    await counted.begin(groups, partitions)
+    const intervals = Math.ceil((performance.now() - startedAt) / heartbeatIntervalMs)
     const { cluster } = router
     expect(cluster.requestCount('JoinGroup')).to.be.at.most(2 * groups)
     expect(cluster.requestCount('SyncGroup')).to.equal(groups)
@@ -136,7 +149,7 @@ describe('groups without messages', function () {
     expect(counted.count('fetchConsumerOffset')).to.be.at.most(6 * partitions * groups)
     // The beginning of a new group is committed.
     expect(counted.count('commitConsumerOffset')).to.be.at.most(partitions * groups)
-    expect(cluster.requestCount('Heartbeat')).to.be.at.most(groups)
+    expect(cluster.requestCount('Heartbeat')).to.be.at.most(intervals * groups)
     expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
   })
 
@@ -170,10 +183,7 @@ describe('groups of which some find no connection', function () {
     await counted.wait(groups, 1_000, groups)
     const [startedAt, calls] = [performance.now(), router.cluster.requestCount('Metadata')]
     const isOver = (): boolean => router.cluster.requestCount('Heartbeat') >= heartbeats
-    const askUntilOver = async (group: string): Promise<void> => {
-      while (!isOver()) await counted.groups.consume(group, TOPIC, 400)
-    }
-    await Promise.all(Array.from({ length: groups }, (_, at) => askUntilOver(`g${at}`)))
+    await Promise.all(counted.askUntil(isOver, groups, 400))
     const leastPauseMs = defaultRouterSettings.refreshBackoffMs / 2
     const most = 1 + (performance.now() - startedAt) / leastPauseMs
     expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(most)
