@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, ForbiddenError, type QuotaExceededError } from '../errors.js'
+import { type CastellanError, ForbiddenError } from '../errors.js'
 import type { Visit } from './identity.js'
 
 /**
@@ -29,9 +29,9 @@ export interface Caller {
    * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. A dialect calls it
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
-  refusalOf(operation: Operation, target?: Target): ForbiddenError | undefined
+  refusalOf(operation: Operation, target?: Target): CastellanError | undefined
   /** The same for many records: refused when any of their topics is refused. */
-  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined
+  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined
   /**
    * The reason to refuse a request that concerns no topic, such as one for the statistics of an API: no rule applies to
    * this client.
@@ -45,10 +45,11 @@ export interface Caller {
    */
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void
   /**
-   * Charges records and bytes to the quotas; to be called once they are known. The error is to be answered with 429,
-   * and the request not carried out. A dialect that has already carried it out (a read) ignores the result.
+   * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The error is
+   * to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were taken away since
+   * the request was admitted. A dialect that has already carried it out (a read) ignores the result.
    */
-  charge(records: number, bytes: number): QuotaExceededError | undefined
+  charge(records: number, bytes: number): CastellanError | undefined
 }
 
 /** Gives a dialect the caller of a request. */

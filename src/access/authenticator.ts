@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { OverloadedError, UnauthenticatedError } from '../errors.js'
+import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../errors.js'
 import { ANONYMOUS } from './access.js'
 import { BearerTokens } from './bearer-tokens.js'
 import { Certificates } from './certificates.js'
@@ -87,6 +87,22 @@ export class Authenticator {
     if (scheme.toLowerCase() === 'bearer') return this.#bearer(credentials)
     if (scheme.toLowerCase() === 'basic') return this.#basic(credentials, arrival.address)
     return this.#refusal('the Authorization header is neither Bearer nor Basic')
+  }
+
+  /**
+   * Why a client that was admitted by former settings may not go on. A signature that would have to be verified is trusted: for
+   * a minute at most it may be one of a key that is not good any more. A password that would have to be verified is not one of
+   * those that have not changed.
+   */
+  refusalSince(arrival: Arrival, { principal, method }: Identity): CastellanError | undefined {
+    const present = this.authenticate(arrival)
+    if (present instanceof Promise) {
+      present.catch(() => undefined)
+      return method === 'password' ? this.#refusal('the password has changed, or its user is gone') : undefined
+    }
+    if (present instanceof UnauthenticatedError) return present
+    if (isRefusal(present) || present.principal === principal) return undefined
+    return new ForbiddenError('the credentials belong to another principal now')
   }
 
   #withoutHeader({ socket, isUnixSocket }: Arrival): Authentication {

@@ -8,7 +8,7 @@ import type { Authenticator } from './authenticator.js'
 import { type Authentication, isRefusal, type Visit } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import { type QuotaSharing, Quotas } from './quotas.js'
-import { type CallerDeps, RequestCaller } from './request-caller.js'
+import { type CallerDeps, type PresentAccess, RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
 import { Watches } from './watches.js'
@@ -36,6 +36,7 @@ export class Door implements Access {
   readonly #watches: Watches
   readonly #callerDeps: CallerDeps
   #rules: Rules | undefined
+  #version = 0
 
   constructor(deps: DoorDeps) {
     const { authenticator, audit, metrics, quotas, now } = deps
@@ -54,7 +55,15 @@ export class Door implements Access {
       clock: () => quotas.now(),
       now
     })
-    this.#callerDeps = { quotas, audit, metrics, watches: this.#watches }
+    const version = (): number => this.#version
+    const present: PresentAccess = {
+      get version() {
+        return version()
+      },
+      refusalOf: (visit, identity) => authenticator.refusalSince(visit, identity),
+      grantsOf: principal => this.#rules?.grantsOf(principal)
+    }
+    this.#callerDeps = { quotas, audit, metrics, watches: this.#watches, present }
   }
 
   /** Goes by other rules from now on. Where rules were needed, they are needed until the end. */
@@ -65,6 +74,7 @@ export class Door implements Access {
 
   /** Ends what is open and may not go on, as credentials and rules are now. */
   checkAll(): void {
+    this.#version++
     this.#watches.checkAll()
   }
 

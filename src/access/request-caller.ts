@@ -1,4 +1,4 @@
-import { type CastellanError, ForbiddenError, type QuotaExceededError } from '../errors.js'
+import { type CastellanError, ForbiddenError } from '../errors.js'
 import type { Caller, Operation, Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { type Audit, namedTopics } from './audit.js'
@@ -14,6 +14,17 @@ export interface CallerDeps {
   readonly audit: Audit
   readonly metrics: AccessMetrics
   readonly watches: Watches
+  readonly present: PresentAccess
+}
+
+/** Credentials and rules as they are now. */
+export interface PresentAccess {
+  /** How often they have been replaced. */
+  readonly version: number
+  /** Why a client that was admitted before may not go on; not where that takes a verification. */
+  refusalOf(visit: Visit, identity: Identity): CastellanError | undefined
+  /** `undefined`: no rules apply. */
+  grantsOf(principal: string): Grants | undefined
 }
 
 /** The caller of one request. One is made per request, so it only references what exists already. */
@@ -21,7 +32,11 @@ export class RequestCaller implements Caller {
   readonly #deps: CallerDeps
   readonly #visit: Visit
   readonly #identity: Identity
-  readonly #grants: Grants | undefined
+  #grants: Grants | undefined
+  /** Credentials and rules as they were when they were looked at last. */
+  #version: number
+  /** What was asked for last, and allowed. */
+  #allowed: { readonly operation: Operation; readonly target: Target } | undefined
   readonly #byAddress: QuotaAccount | undefined
   readonly #byPrincipal: QuotaAccount | undefined
 
@@ -38,6 +53,7 @@ export class RequestCaller implements Caller {
     this.#visit = visit
     this.#identity = identity
     this.#grants = grants
+    this.#version = deps.present.version
     this.#byAddress = byAddress
     this.#byPrincipal = byPrincipal
   }
@@ -50,10 +66,14 @@ export class RequestCaller implements Caller {
     return this.#grants?.allows(operation, target) ?? true
   }
 
-  refusalOf(operation: Operation, target: Target = {}): ForbiddenError | undefined {
+  refusalOf(operation: Operation, target: Target = {}): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
     const allowed = this.allows(operation, target)
     if (this.#deps.audit.wants(allowed)) this.#audit(operation, allowed, target)
-    return allowed ? undefined : this.#forbidden(operation)
+    if (!allowed) return this.#forbidden(operation)
+    this.#allowed = { operation, target }
+    return undefined
   }
 
   refusalOfUnruled(): ForbiddenError | undefined {
@@ -67,7 +87,9 @@ export class RequestCaller implements Caller {
     return new ForbiddenError(`${principal} may not do this: no rule is about it (access.rules)`)
   }
 
-  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): ForbiddenError | undefined {
+  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
     const denied = this.#deniedTopic(operation, records)
     const allowed = denied === undefined
     if (this.#deps.audit.wants(allowed)) {
@@ -80,11 +102,35 @@ export class RequestCaller implements Caller {
     this.#deps.watches.add({ visit: this.#visit, identity: this.#identity, operation, target, onRefused })
   }
 
-  charge(records: number, bytes: number): QuotaExceededError | undefined {
+  charge(records: number, bytes: number): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
     if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
     const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
     if (error) this.#deps.metrics.refused(error.code)
     return error
+  }
+
+  /** Whether it may go on: credentials and rules may have been replaced while its body was under way. */
+  #refusalSince(): CastellanError | undefined {
+    const { present, audit, metrics } = this.#deps
+    if (this.#version === present.version) return undefined
+    const error = present.refusalOf(this.#visit, this.#identity)
+    if (error !== undefined) {
+      const { principal, method } = this.#identity
+      const { peer: address, requestId } = this.#visit
+      if (audit.wants(false)) {
+        audit.write({ allowed: false, principal, method, address, reason: error.message, requestId })
+      }
+      metrics.refused(error.code)
+      return error
+    }
+    this.#version = present.version
+    this.#grants = present.grantsOf(this.principal)
+    const former = this.#allowed
+    if (former === undefined || this.allows(former.operation, former.target)) return undefined
+    if (audit.wants(false)) this.#audit(former.operation, false, former.target)
+    return this.#forbidden(former.operation)
   }
 
   /** The first topic that is refused. Neighbouring records mostly have the same topic. */

@@ -21,7 +21,8 @@ export function fromGoFlags(args: readonly string[], options: readonly Option[],
     const option = names.has(name)
       ? options.find(({ long }) => long === `--${name}`)
       : options.find(({ long, short }) => arg === long || arg === short)
-    if (option === undefined) taken.push(arg)
+    // With one dash, commander would read it as a short flag and its value: -bogus=3 as -b with the value ogus=3.
+    if (option === undefined) taken.push(/^-[^-]{2}/.test(arg) && name.length > 1 ? `-${arg}` : arg)
     else if (option.required) {
       taken.push(names.has(name) ? `--${arg.replace(/^-+/, '')}` : arg)
       // Its value, whatever that looks like.

@@ -22,8 +22,10 @@ describe("flags as Go's package flag takes them", () => {
     ['-tls=perhaps', '-tls=perhaps'],
     ['-p 80 --port -config', '-p 80 --port -config'],
     ['--set -config -config b', '--set -config --config b'],
-    ['-port 80', '-port 80'],
-    ['-nope x', '-nope x'],
+    ['-port 80', '--port 80'],
+    ['-nope x', '--nope x'],
+    ['-bogus=3', '--bogus=3'],
+    ['-p=80', '-p=80'],
     ['-config a -- -config b', '--config a -- -config b'],
     ['-config', '--config']
   ]
@@ -41,6 +43,13 @@ describe("flags as Go's package flag takes them", () => {
     expect(printed.clusters.default).to.deep.include({ brokers: ['k1:9092', 'k2:1'] })
     expect(printed.dialects['kafka-pixy']).to.include({ port: 7 })
     expect((await runCommand(['serve', '-host', '127.0.0.1'])).code).to.equal(2)
+  })
+
+  it('that castellan kafka-pixy does not have are errors that name them', async () => {
+    for (const flag of ['-bogus=3', '-bogus', '-pidfile=x', '-brokers1=a:1']) {
+      const { code, stderr } = await runCommand(['kafka-pixy', flag, '--print-config'])
+      expect([code, stderr.includes(`unknown flag -${flag.replace(/=.*/, '')}`)], stderr).to.deep.equal([2, true])
+    }
   })
 
   it('are those of Kafka-Pixy, all of them', () => {

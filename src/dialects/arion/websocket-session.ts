@@ -1,6 +1,6 @@
 import type { RawData, WebSocket } from 'ws'
 import type { Caller } from '../../access/access.js'
-import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../errors.js'
+import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../errors.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../exchange/upgrade.js'
 import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../model.js'
@@ -170,7 +170,9 @@ export class WebsocketSession implements UpgradeOwner {
     const { gateway, options, caller } = this.#parts
     const tooMuch = caller.charge(records.length, sizeOf(records))
     if (tooMuch !== undefined) {
-      this.#offerAgain(records, tooMuch.retryAfterSeconds * MS_PER_SECOND)
+      // Credentials that are gone end the websocket by itself, within that time.
+      const seconds = tooMuch instanceof QuotaExceededError ? tooMuch.retryAfterSeconds : 1
+      this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
     }
     const ticket = gateway.produce(records, options)

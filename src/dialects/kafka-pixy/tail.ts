@@ -1,4 +1,5 @@
 import type { Caller } from '../../access/access.js'
+import { QuotaExceededError } from '../../errors.js'
 import type { Following, FollowSink } from '../../gateway/gateway.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../model.js'
 import { lineJson, type MessageOptions } from './message-json.js'
@@ -94,7 +95,8 @@ export class Tail implements FollowSink {
     const refusal = this.#options.caller.charge(this.#records, this.#bytes)
     this.#records = 0
     this.#bytes = 0
-    if (refusal === undefined || this.#isOver) return
+    // Credentials that are gone end the tail by itself.
+    if (!(refusal instanceof QuotaExceededError) || this.#isOver) return
     clearTimeout(this.#pause)
     this.#pause = setTimeout(() => this.#quotaRestored(), refusal.retryAfterSeconds * SECOND_MS)
   }

@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { Caller } from '../../../src/access/access.js'
 import { Tail } from '../../../src/dialects/kafka-pixy/tail.js'
+import { QuotaExceededError } from '../../../src/errors.js'
 import type { Following } from '../../../src/gateway/gateway.js'
 import type { KafkaRecord } from '../../../src/model.js'
 
@@ -55,7 +56,7 @@ class TailPlay {
   constructor() {
     const charge = (...counts: number[]) => {
       this.charged.push(counts)
-      return this.retryAfterSeconds && { retryAfterSeconds: this.retryAfterSeconds }
+      return this.retryAfterSeconds && new QuotaExceededError('used up', this.retryAfterSeconds)
     }
     this.tail = new Tail(
       { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
