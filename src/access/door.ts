@@ -97,8 +97,20 @@ export class Door implements Access {
     }
     const authentication = authenticator.authenticate(visit)
     if (authentication instanceof Promise) {
-      authentication.then(result => this.#settle(visit, result, byAddress, quotas.now(), done)).catch(done)
+      this.#byPresent(visit, authentication)
+        .then(result => this.#settle(visit, result, byAddress, quotas.now(), done))
+        .catch(done)
     } else this.#settle(visit, authentication, byAddress, now, done)
+  }
+
+  /** What was verified while credentials were replaced may have been good by the former ones only: it is verified again. */
+  #byPresent(visit: Visit, verifying: Promise<Authentication>): Promise<Authentication> {
+    const version = this.#version
+    return verifying.then(result => {
+      if (version === this.#version) return result
+      const again = this.#deps.authenticator.authenticate(visit)
+      return again instanceof Promise ? this.#byPresent(visit, again) : again
+    })
   }
 
   /** A request that was not admitted may do nothing. */
