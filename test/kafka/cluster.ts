@@ -167,10 +167,19 @@ export class KafkaCluster {
 
   /** Resolves when every node is registered, un-fenced and in the in-sync set of the given topics. */
   async healed(...topics: string[]): Promise<void> {
+    await this.#allInSync(topics, state => state.inSync.length === this.ports.length)
+  }
+
+  /** As {@link healed}, for topics whose partitions may have fewer replicas than there are nodes. */
+  async recovered(...topics: string[]): Promise<void> {
+    await this.#allInSync(topics, state => state.inSync.length === state.replicas.length)
+  }
+
+  async #allInSync(topics: readonly string[], isSo: (state: PartitionState) => boolean): Promise<void> {
     await this.waitFor('all nodes to be back', async () => {
       if ((await this.admin.ask('nodes')).split(',').length !== this.ports.length) return false
       const states = (await Promise.all(topics.map(topic => this.partitions(topic)))).flat()
-      return states.every(state => state.leaderId > 0 && state.inSync.length === this.ports.length)
+      return states.every(state => state.leaderId > 0 && isSo(state))
     })
   }
 

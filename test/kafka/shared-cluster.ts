@@ -43,6 +43,7 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
       await cluster.signal(nodeId, 'SIGCONT')
       await cluster.healed()
     },
+    recovered: topics => cluster.recovered(...topics),
     close: async () => {}
   }
 }

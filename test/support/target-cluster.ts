@@ -31,6 +31,8 @@ export interface TargetCluster {
   /** Makes a node silent: it keeps its connections and answers nothing, until it is told to go on. */
   pauseNode(nodeId: number): Promise<void>
   resumeNode(nodeId: number): Promise<void>
+  /** Resolves when all replicas of all partitions of these topics are in sync, so that losing one loses no records. */
+  recovered(topics: readonly string[]): Promise<void>
   /** Of the embedded cluster; real Kafka takes no orders to misbehave. */
   readonly faults?: Faults
   /** Of a shared cluster: does nothing. */
@@ -50,7 +52,7 @@ export async function targetCluster(): Promise<TargetCluster> {
 }
 
 async function embeddedTarget(): Promise<TargetCluster> {
-  const cluster = await startEmbeddedCluster({ nodes: 3, producerIdExpirationCheckMs: 1_000 })
+  const cluster = await startEmbeddedCluster({ nodes: 3 })
   const silences = new Map<number, readonly Fault[]>()
   return {
     kind: 'embedded',
@@ -76,6 +78,8 @@ async function embeddedTarget(): Promise<TargetCluster> {
     resumeNode: async nodeId => {
       for (const fault of silences.get(nodeId) ?? []) fault.remove()
     },
+    // Replicas of the embedded broker share one log.
+    recovered: async () => {},
     faults: cluster.faults,
     close: () => cluster.close()
   }

@@ -1,64 +1,29 @@
 import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import { OfferCheck } from '../../support/offer-check.js'
 import type { Brokers } from '../brokers.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import type { ServiceDeps } from './producer.js'
 
-/**
- * The promise that each acknowledged record is offered to every group whose first request for its topic was answered before
- * the record was written. Records that a topic lost with its deletion, or with the end of its log, are nobody's any more.
- */
-export class GroupPromise {
+/** The promise of offers, checked against the logs of the simulated brokers. */
+export class GroupPromise extends OfferCheck {
   readonly #brokers: Brokers
-  /** By id: when it was written, in simulated milliseconds, and whether it was acknowledged. */
-  readonly #written = new Map<string, { readonly at: number; isAcknowledged: boolean }>()
-  /** By group and topic: when the first request was answered. */
-  readonly #answeredAt = new Map<string, number>()
-  /** By group and topic: the ids that were offered. */
-  readonly #offered = new Map<string, Set<string>>()
 
   constructor(brokers: Brokers) {
+    super()
     this.#brokers = brokers
   }
 
-  written(id: string, now: number): void {
-    this.#written.set(id, { at: now, isAcknowledged: false })
-  }
-
-  acknowledged(id: string): void {
-    this.#written.get(id)!.isAcknowledged = true
-  }
-
-  /** A request of the group was answered, with a message or without one. */
-  answered(groupId: string, topic: string, now: number): void {
-    const name = `${groupId} ${topic}`
-    if (!this.#answeredAt.has(name)) this.#answeredAt.set(name, now)
-  }
-
-  /** @returns whether it was offered before */
-  offered(groupId: string, topic: string, id: string): boolean {
-    const name = `${groupId} ${topic}`
-    const ids = this.#offered.get(name)
-    if (ids === undefined) this.#offered.set(name, new Set([id]))
-    else if (ids.has(id)) return true
-    else ids.add(id)
-    return false
-  }
-
-  /** What is in the log, should have been offered to the group, and was not. */
-  missing(groupId: string, topic: string): string[] {
+  /** What is in the log now, should have been offered to the group, and was not. */
+  missingNow(groupId: string, topic: string): string[] {
     if (!this.#brokers.has(topic)) return []
-    const name = `${groupId} ${topic}`
-    const since = this.#answeredAt.get(name) ?? Number.POSITIVE_INFINITY
-    const offered = this.#offered.get(name)
     const { records } = this.#brokers.livesOf(topic).at(-1)!
-    return records
-      .filter(({ value }) => {
-        const written = this.#written.get(idIn(value))
-        return written?.isAcknowledged === true && written.at > since && offered?.has(idIn(value)) !== true
-      })
-      .map(({ partition, offset, value }) => `${partition}@${offset} ${idIn(value)}`)
+    return this.missing(
+      groupId,
+      topic,
+      records.map(({ partition, offset, value }) => ({ partition, offset, id: idIn(value) }))
+    )
   }
 }
 
@@ -208,7 +173,7 @@ export class PromiseConsumer implements Workload {
   }
 
   #missing(): string[] {
-    return this.#promise.missing(this.#options.groupId, this.#options.topic)
+    return this.#promise.missingNow(this.#options.groupId, this.#options.topic)
   }
 
   #goOn(): void {
