@@ -1,7 +1,9 @@
 import { PassThrough, Readable } from 'node:stream'
+import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
 import { type App, startApp } from '../../src/app.js'
+import { ConfigError } from '../../src/errors.js'
 import { run } from '../../src/main/cli.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 import {
@@ -155,10 +157,12 @@ describe('walls 8: with every option on', () => {
     expect(await ask(call(`${management}/ready`, { ca, ...credentials.password }))).to.equal(200)
     // A certificate that cannot be used must not be quoted either.
     folder.write('key.pem', `${server.key.slice(0, 100)}`)
-    await app.reload()
+    const refusal: unknown = await app.reload().catch((error: unknown) => error)
+    expect(refusal).to.be.instanceOf(ConfigError)
     folder.write('key.pem', server.key)
 
     const seen = [...lines.map(line => JSON.stringify(line)), ...answers.map(answer => JSON.stringify(answer))]
+    seen.push(inspect(refusal))
     expect(lines.filter(({ message }) => message === 'audit')).to.have.length.above(20)
     expect(secrets.filter(secret => seen.some(text => text.includes(secret)))).to.deep.equal([])
   })

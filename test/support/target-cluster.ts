@@ -52,7 +52,7 @@ export async function targetCluster(): Promise<TargetCluster> {
 }
 
 async function embeddedTarget(): Promise<TargetCluster> {
-  const cluster = await startEmbeddedCluster({ nodes: 3 })
+  const cluster = await startEmbeddedCluster({ nodes: 3, producerIdExpirationCheckMs: 1_000 })
   const silences = new Map<number, readonly Fault[]>()
   return {
     kind: 'embedded',
