@@ -199,7 +199,7 @@ export type RoutedKind = keyof RoutedOperations
 export type AskedKind = Exclude<RoutedKind, 'produceBatch'>
 
 /**
- * Internal, from delivery only: tells a follower what the Router knows of these topics, now and after each look-up. Topics
+ * Internal, from delivery and readers only: tells a follower what the Router knows of these topics, now and after each look-up. Topics
  * that are not known are looked up, and created where that is allowed, until they are found or believed to be missing.
  * That they are missing or refused ends the following.
  */
@@ -209,8 +209,13 @@ export interface FollowTopics {
   readonly follower: TopicFollower
   /** What is known may be out of date: looks the topics up before it tells of them. */
   readonly anew?: boolean | undefined
+  /**
+   * True: nothing is looked up or created that is not known, and only the follower ends the following. Its topics count as in
+   * use, so they are looked up as often as others that are.
+   */
+  readonly isReader?: boolean | undefined
 }
-/** Internal, from delivery only: a follower does not want to know any more. */
+/** Internal, from delivery and readers only: a follower does not want to know any more. */
 export interface UnfollowTopics {
   readonly type: 'unfollowTopics'
   readonly topics: readonly string[]

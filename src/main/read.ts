@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import { CastellanError } from '../errors.js'
 import { printable } from '../printable.js'
-import { type ReadProblem, readPartition } from '../reading/partition-reader.js'
-import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
+import type { ReadProblem } from '../reading/partition-reader.js'
+import { requireTopic } from '../reading/readable-partitions.js'
+import { readTopic } from '../reading/topic-readers.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type Client, type ClientFlags, openClient } from './client.js'
 import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
@@ -34,19 +35,19 @@ export async function read(line: Command, process: Process): Promise<number> {
     const metadata = requireTopicAt(client, topic, await askForTopics(client, [topic]))
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
     const output = new RecordOutput(process.stdout, { format, isTerminal: process.stdout.isTTY }, count, stopped)
-    const readers = choosePartitions(metadata, chosen).map(partition =>
-      readPartition(
-        client.system,
-        { topicPartition: { topic, partition }, topicId: metadata.topicId, start, follow },
-        {
-          router: client.router,
-          requestTimeoutMs: REQUEST_TIMEOUT_MS,
-          write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
-          warn: message => process.stderr.write(`castellan read: ${printable(message)}\n`)
-        }
-      )
-    )
-    return await outcome(readers, output, stopped, process)
+    const problems: ReadProblem[] = []
+    const reading = readTopic(
+      client.system,
+      { metadata, partitions: chosen, start, follow },
+      {
+        router: client.router,
+        requestTimeoutMs: REQUEST_TIMEOUT_MS,
+        write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
+        warn: message => process.stderr.write(`castellan read: ${printable(message)}\n`),
+        onProblem: problem => problems.push(problem)
+      }
+    ).then(() => problems)
+    return await outcome(reading, output, stopped, process)
   } finally {
     await client.stop()
   }
@@ -54,7 +55,7 @@ export async function read(line: Command, process: Process): Promise<number> {
 
 /** Ends when all partitions are read, when enough records are written, on a signal, or when stdout is closed. */
 async function outcome(
-  readers: readonly Promise<ReadProblem | undefined>[],
+  reading: Promise<readonly ReadProblem[]>,
   output: RecordOutput,
   stopped: AbortSignal,
   { stderr }: Process
@@ -63,8 +64,7 @@ async function outcome(
     stopped.addEventListener('abort', () => resolve(undefined), { once: true })
     output.onFull = () => resolve(undefined)
   })
-  const problems = await Promise.race([Promise.all(readers), enough])
-  const named = (problems ?? []).filter(problem => problem !== undefined)
+  const named = (await Promise.race([reading, enough])) ?? []
   for (const { message } of named) stderr.write(`castellan read: ${printable(message)}\n`)
   return named.length > 0 ? EXIT_FAILURE : EXIT_OK
 }

@@ -15,14 +15,10 @@ export interface FedBatch {
 /** Brings the readers of several partitions and one consumer together. Holds one batch per reader. */
 export class BatchFeed {
   #waiting: FedBatch[] = []
-  #readers: number
   #problem: ReadProblem | undefined
+  #isOver = false
   #isClosed = false
   #wake: () => void = () => undefined
-
-  constructor(readers: number) {
-    this.#readers = readers
-  }
 
   /** @returns whether more is wanted, once the consumer has taken the batch */
   write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
@@ -33,10 +29,15 @@ export class BatchFeed {
     })
   }
 
-  /** A reader has ended. */
-  ended(problem: ReadProblem | undefined): void {
-    this.#readers--
+  /** A reader met a problem: the first one ends reading. */
+  failed(problem: ReadProblem): void {
     this.#problem ??= problem
+    this.#wake()
+  }
+
+  /** All readers have ended, and no further one begins. */
+  ended(): void {
+    this.#isOver = true
     this.#wake()
   }
 
@@ -50,7 +51,7 @@ export class BatchFeed {
       if (this.#isClosed) return undefined
       if (this.#problem) throw toError(this.#problem)
       const batch = this.#waiting.shift()
-      if (batch || this.#readers === 0) return batch
+      if (batch || this.#isOver) return batch
       await new Promise<void>(resolve => {
         this.#wake = resolve
       })

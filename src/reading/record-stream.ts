@@ -5,8 +5,9 @@ import type { RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { BatchFeed } from './batch-feed.js'
-import { type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
-import { choosePartitions, requireTopic } from './readable-partitions.js'
+import type { ReadProblem, ReadStart } from './partition-reader.js'
+import { requireTopic } from './readable-partitions.js'
+import { readTopic } from './topic-readers.js'
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 
@@ -14,14 +15,14 @@ const CLOSED: ReadProblem = { code: 'shuttingDown', message: 'castellan was clos
 
 /** How a topic is read; everything has a default. */
 export interface ReadOptions {
-  /** Where each partition begins; default `earliest`. */
+  /** Where each partition begins; default `earliest`. Partitions that are added while it is followed begin there anyway. */
   readonly from?: ReadStart | undefined
   /**
    * True: waits for further records at the end, and reads a topic that is created anew from its beginning. Default: each
    * partition ends where its log ended at the start; if its log does not reach that far any more, the loop throws.
    */
   readonly follow?: boolean | undefined
-  /** Default: all partitions that the topic has at the start. */
+  /** Default: all partitions that the topic has at the start, and with `follow` those, too, that it gets later. */
   readonly partitions?: readonly number[] | undefined
   /** Ends the loop when it is aborted, without an error. */
   readonly signal?: AbortSignal | undefined
@@ -58,27 +59,25 @@ export async function* readRecords(
   const { from = 'earliest', follow = false, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
   if (closed.aborted) throw new CastellanError(CLOSED.code, CLOSED.message, CLOSED.retriable)
   const metadata = await fetchTopic(router, topic, requestTimeoutMs)
-  const partitions = choosePartitions(metadata, options.partitions)
-  const feed = new BatchFeed(partitions.length)
+  const feed = new BatchFeed()
   const stop = new AbortController()
   const close = (): void => {
     stop.abort()
     feed.close()
   }
-  const unlisten = [onAbort(options.signal, close), onAbort(closed, () => feed.ended(CLOSED))]
+  const unlisten = [onAbort(options.signal, close), onAbort(closed, () => feed.failed(CLOSED))]
   const hands = {
     router,
     requestTimeoutMs,
     write: feed.write.bind(feed),
     warn: options.onWarning ?? (() => undefined),
-    stopped: stop.signal
+    stopped: stop.signal,
+    onProblem: feed.failed.bind(feed)
   }
   try {
-    for (const partition of partitions) {
-      const { topicId } = metadata
-      const plan = { topicPartition: { topic, partition }, topicId, start: from, follow }
-      void readPartition(system, plan, hands).then(problem => feed.ended(problem))
-    }
+    void readTopic(system, { metadata, partitions: options.partitions, start: from, follow }, hands).then(() =>
+      feed.ended()
+    )
     yield* recordsOf(feed)
   } finally {
     for (const leave of unlisten) leave()

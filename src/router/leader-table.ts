@@ -146,6 +146,14 @@ export class LeaderTable {
     }
   }
 
+  /** These topics count as asked for. */
+  used(topics: Iterable<string>, now: number): void {
+    for (const name of topics) {
+      const topic = this.#topics.get(name)
+      if (topic) topic.usedAt = now
+    }
+  }
+
   /** All topics in use, once the metadata of one of them is as old as `refreshAgeMs`. In use: asked for within `maxAgeMs`. */
   stale(maxAgeMs: number, refreshAgeMs: number, now: number): string[] {
     const joining: string[] = []

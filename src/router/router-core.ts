@@ -182,6 +182,8 @@ export class RouterCore {
     const { metadataMaxAgeMs } = this.#deps.settings
     const { schedule } = this.parts.refresher
     const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
+    // A reader that is slow asks for nothing, and has to learn of partitions that are added all the same.
+    this.parts.leaders.used(this.parts.followed.read, now)
     for (const topic of this.parts.leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
     if (now - this.#maintainedAt < metadataMaxAgeMs) return
     this.#maintainedAt = now

@@ -20,10 +20,28 @@ describe('castellan.read', () => {
     await cluster?.close()
   })
 
-  async function write(values: readonly string[]): Promise<void> {
-    const records = values.map(value => ({ topic, partition: 0, key: null, value }))
+  async function write(values: readonly string[], partition = 0): Promise<void> {
+    const records = values.map(value => ({ topic, partition, key: null, value }))
     const outcomes = await castellan.gateway.produce(records, { partitioner: 'crc32', deadlineMs: 30_000 }).outcomes()
     for (const { type } of outcomes) expect(type).to.equal('delivered')
+  }
+
+  /** By a process of its own, as soon as that knows the partition: the reader has to find it by itself. */
+  async function writeElsewhere(values: readonly string[], partition: number): Promise<void> {
+    const records = values.map(value => ({ topic, partition, key: null, value }))
+    for (let attempt = 0; ; attempt++) {
+      const other = await openCastellan({ brokers: cluster.bootstrap, delivery: { createTopics: false } })
+      try {
+        const outcomes = await other.gateway.produce(records, { partitioner: 'crc32', deadlineMs: 30_000 }).outcomes()
+        if (outcomes.every(({ type }) => type === 'delivered')) return
+        // A broker that lags denies the partition to all of them.
+        const isDenied = outcomes.every(outcome => outcome.type === 'failed' && outcome.code === 'unknownPartition')
+        if (!isDenied || attempt === 20) expect.fail(JSON.stringify(outcomes))
+      } finally {
+        await other.close(0)
+      }
+      await sleep(100)
+    }
   }
 
   async function read(options: ReadOptions, values: string[] = []): Promise<string[]> {
@@ -31,11 +49,11 @@ describe('castellan.read', () => {
     return values
   }
 
-  async function recreate(): Promise<void> {
+  async function recreate(partitions = 1): Promise<void> {
     await cluster.deleteTopic(topic)
     for (let attempt = 0; ; attempt++) {
       try {
-        await cluster.createTopic(topic, 1)
+        await cluster.createTopic(topic, partitions)
         return
       } catch (error) {
         // Kafka takes a moment to forget the name.
@@ -77,6 +95,86 @@ describe('castellan.read', () => {
       expect(warnings).to.include(`${topic}/0 was created anew, and is read from its beginning`)
     })
   }
+
+  for (const from of ['earliest', 'latest'] as const) {
+    it(`reads partitions that are added from their first records, having begun at the ${from}`, async () => {
+      await write(['before'])
+      const values: string[] = []
+      const controller = new AbortController()
+      const reading = read({ from, follow: true, signal: controller.signal }, values)
+      await (from === 'earliest' ? until(() => values.length === 1) : sleep(500))
+      await cluster.growTopic(topic, 3)
+      const added = numbered('added', 20)
+      await writeElsewhere(added, 2)
+      await writeElsewhere(['idle for long'], 1)
+      await until(() => values.includes('added-19') && values.includes('idle for long'))
+      controller.abort()
+      await reading
+      expect(values.filter(value => value.startsWith('added'))).to.deep.equal(added)
+      expect(values.filter(value => !value.startsWith('added'))).to.have.members([
+        ...(from === 'earliest' ? ['before'] : []),
+        'idle for long'
+      ])
+    })
+  }
+
+  it('reads each record of a topic created anew with more partitions once', async () => {
+    await write(['old'])
+    const values: string[] = []
+    const controller = new AbortController()
+    const reading = read({ follow: true, signal: controller.signal }, values)
+    await until(() => values.length === 1)
+    await recreate(3)
+    const recent = [0, 1, 2].map(partition => numbered(`new${partition}`, 5))
+    for (const [partition, of] of recent.entries()) await writeElsewhere(of, partition)
+    await until(() => values.length >= 16)
+    // What would be read twice comes within the next long poll.
+    await sleep(500)
+    controller.abort()
+    await reading
+    expect(values).to.have.members(['old', ...recent.flat()])
+    for (const [partition, of] of recent.entries())
+      expect(values.filter(value => value.startsWith(`new${partition}`))).to.deep.equal(of)
+  })
+
+  it('goes on with the partitions that are left when a topic is created anew with fewer, and with later ones', async () => {
+    await cluster.growTopic(topic, 3)
+    await write(['old0'])
+    await writeElsewhere(['old2'], 2)
+    const values: string[] = []
+    const warnings: string[] = []
+    const controller = new AbortController()
+    const onWarning = (text: string): void => void warnings.push(text)
+    const reading = read({ follow: true, signal: controller.signal, onWarning }, values)
+    await until(() => values.length === 2)
+    await recreate(1)
+    await writeElsewhere(['new0'], 0)
+    await until(() => warnings.includes(`${topic}/2 is gone: ${topic} has 1 partition now`))
+    await write(['later'])
+    await until(() => values.includes('later'))
+    await cluster.growTopic(topic, 3)
+    await writeElsewhere(['new2'], 2)
+    await until(() => values.includes('new2'))
+    controller.abort()
+    await reading
+    expect(values).to.have.members(['old0', 'old2', 'new0', 'later', 'new2'])
+    expect(warnings).to.include(`${topic}/2 is gone: ${topic} has 1 partition now`)
+  })
+
+  it('reads the partitions that were named, and none that is added', async () => {
+    const values: string[] = []
+    const controller = new AbortController()
+    const reading = read({ follow: true, partitions: [0], signal: controller.signal }, values)
+    await cluster.growTopic(topic, 2)
+    await writeElsewhere(['added'], 1)
+    const all: string[] = []
+    const other = read({ follow: true, signal: controller.signal }, all)
+    await write(['first'])
+    await until(() => values.includes('first') && all.length === 2)
+    controller.abort()
+    await Promise.all([reading, other])
+    expect(values).to.deep.equal(['first'])
+  })
 
   it('reads all records that were acknowledged before, while leaders move', async () => {
     const written: string[] = []

@@ -107,4 +107,59 @@ describe('router: topics that delivery follows', () => {
     followed.lookedUp(['orders', 'audit'], 1)
     expect([told, wanted, followed.has('orders')]).to.deep.equal([[], [], false])
   })
+
+  describe('readers', () => {
+    const read = (topics: string[]) => followed.follow({ type: 'followTopics', topics, follower, isReader: true }, 0)
+
+    it('are told what is known, at once and after each look-up, and have nothing looked up that is not', () => {
+      const orders = is('orders')
+      read(['orders', 'audit'])
+      expect(told).to.deep.equal([[orders]])
+      const audit = is('audit')
+      followed.lookedUp(['orders', 'audit'], 1)
+      expect(told.slice(1)).to.deep.equal([[orders, audit]])
+      expect(wanted).to.deep.equal([])
+      expect([...followed.read]).to.deep.equal(['orders', 'audit'])
+      expect(followed.has('orders'), 'nobody waits for it').to.equal(false)
+    })
+
+    it('have a topic looked up whose number of partitions is in doubt, and never have it created', () => {
+      const asked: unknown[] = []
+      followed = new FollowedTopics({
+        leaders: { newsOf: topic => known.get(topic) },
+        schedule: { want: (topic, mayCreate) => asked.push([topic, mayCreate]) },
+        mayCreate: true
+      })
+      is('orders', true)
+      read(['orders', 'gone'])
+      known.set('gone', { type: 'denied', topic: 'gone' })
+      followed.lookedUp(['orders', 'gone'], 1)
+      expect(asked).to.deep.equal([['orders', false]])
+    })
+
+    it('are told on after a topic was missing, and after another cluster was connected', () => {
+      read(['orders'])
+      known.set('orders', { type: 'missing', topic: 'orders', until: 9 })
+      followed.lookedUp(['orders'], 1)
+      followed.clear()
+      const orders = is('orders')
+      followed.lookedUp(['orders'], 2)
+      expect(told.at(-1)).to.deep.equal([orders])
+    })
+
+    it('are told no more once they have said so', () => {
+      read(['orders'])
+      followed.unfollow({ type: 'unfollowTopics', topics: ['orders'], follower })
+      is('orders')
+      followed.lookedUp(['orders'], 1)
+      expect([told, [...followed.read]]).to.deep.equal([[], []])
+    })
+
+    it('leave to those who write what they need: a topic they follow, too, is looked up as before', () => {
+      read(['orders'])
+      follow(['orders'])
+      followed.lookedUp(['orders'], 1)
+      expect(wanted).to.deep.equal(['orders', 'orders'])
+    })
+  })
 })

@@ -53,6 +53,14 @@ describe('leader table: what it tells of topics', () => {
     expect(table.stale(30_000, 10_000, 40_000)).to.deep.equal([])
   })
 
+  it('counts a topic that is read as in use for as long as it is read', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    table.used(['orders', 'never met'], 40_000)
+    expect(table.stale(30_000, 10_000, 70_000)).to.deep.equal(['orders'])
+    expect(table.stale(30_000, 10_000, 70_001)).to.deep.equal([])
+    expect(table.topicCount).to.equal(1)
+  })
+
   it('counts a topic as looked up by an answer of an error, too, but not by a first miss', () => {
     table.apply(ledBy(2), 0, 0, false)
     lookUp(0, 100)
