@@ -173,7 +173,14 @@ export class KafkaGateway implements Gateway {
     }
     const starts = new StartOffsets(router, timeoutMs, this.#clock)
     const positions = await starts.find(topic, partitions, from, options.positions)
-    return followTopic(system, { router, topic, topicId: metadata.topicId, positions, sink })
+    return followTopic(system, {
+      router,
+      topic,
+      topicId: metadata.topicId,
+      positions,
+      ...(options.partitions === undefined && { maxPartitions }),
+      sink
+    })
   }
 
   get isReady(): boolean {

@@ -5,7 +5,8 @@ import type {
   FetchOffsetResult,
   FetchTopicMetadataResult,
   OffsetType,
-  RouterMessage
+  RouterMessage,
+  TopicNews
 } from '../operations.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { ReadProblem } from './partition-reader.js'
@@ -46,6 +47,7 @@ export interface Following {
 
 type Message =
   | { readonly type: 'begin' | 'resume' }
+  | { readonly type: 'news'; readonly news: readonly TopicNews[] }
   | { readonly type: 'again'; readonly partition: number }
   | { readonly type: 'data'; readonly partition: number; readonly result: FetchDataResult | LogCut }
   | { readonly type: 'topic'; readonly partition: number; readonly result: FetchTopicMetadataResult }
@@ -57,6 +59,8 @@ interface FollowerOptions {
   /** The topic in whose log the positions are; `undefined`: brokers do not tell. */
   readonly topicId: string | undefined
   readonly positions: ReadonlyMap<number, LogPosition>
+  /** Partitions that the topic gets later are followed from their beginning, up to this number in all. `undefined`: they are not. */
+  readonly maxPartitions?: number | undefined
   readonly sink: FollowSink
 }
 
@@ -76,6 +80,13 @@ class TopicFollower {
   /** Partitions that wait for room in the sink. */
   readonly #paused = new Set<number>()
   readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #listener = {
+    topicsTold: (news: readonly TopicNews[]): void => this.#self().tell({ type: 'news', news })
+  }
+  /** How many partitions the topic has; `undefined`: the Router has not told. */
+  #count: number | undefined
+  /** The count that was more than may be followed, and of which the sink was told. */
+  #refusedCount = 0
   #isOver = false
 
   constructor(options: FollowerOptions, self: () => ActorRef<Message>) {
@@ -95,6 +106,10 @@ class TopicFollower {
       case 'begin':
         this.#options.sink.begins(this.#positions)
         for (const partition of this.#positions.keys()) this.#goOn(partition)
+        if (this.#options.maxPartitions !== undefined) this.#listen('followTopics')
+        break
+      case 'news':
+        for (const news of message.news) if (news.type === 'known') this.#grow(news.partitionCount, news.topicId)
         break
       case 'resume': {
         const paused = [...this.#paused]
@@ -117,6 +132,7 @@ class TopicFollower {
   }
 
   stop(): void {
+    if (!this.#isOver && this.#options.maxPartitions !== undefined) this.#listen('unfollowTopics')
     this.#isOver = true
     for (const timer of this.#timers) clearTimeout(timer)
   }
@@ -126,6 +142,39 @@ class TopicFollower {
     this.stop()
     this.#self().stop()
     this.#options.sink.ended(problem)
+  }
+
+  #listen(type: 'followTopics' | 'unfollowTopics'): void {
+    const { router, topic } = this.#options
+    router.tell({ type, topics: [topic], follower: this.#listener, ...(type === 'followTopics' && { isReader: true }) })
+  }
+
+  /** Follows partitions that are new. */
+  #grow(count: number, topicId: string | undefined): void {
+    const { maxPartitions, sink, topic } = this.#options
+    this.#count = count
+    for (let partition = 0; partition < count; partition++) {
+      if (this.#positions.has(partition)) continue
+      if (this.#positions.size >= maxPartitions!) {
+        if (this.#refusedCount === count) return
+        this.#refusedCount = count
+        sink.warn(
+          `${topic} has ${count} partitions now, and ${maxPartitions} may be followed: those from ${partition} on are not read`
+        )
+        return
+      }
+      this.#positions.set(partition, 0)
+      this.#topicIds.set(partition, topicId)
+      this.#goOn(partition)
+    }
+  }
+
+  /** A successor of the topic does not have the partition. */
+  #leave(partition: number): void {
+    this.#options.sink.warn(`${this.#nameOf(partition)} is gone: its topic was created anew with fewer partitions`)
+    this.#positions.delete(partition)
+    this.#foundIn.delete(partition)
+    this.#reads.delete(partition)
   }
 
   /** Asks for the next records, once the sink has room for them. */
@@ -269,7 +318,8 @@ class TopicFollower {
       this.#goOnAfter(partition, RETRY_DELAY_MS)
     else if (result.type === 'failed') {
       this.end({ code: result.code, message: `${name}: ${result.message}`, retriable: false })
-    } else this.end({ code: 'unknownTopic', message: `${name} does not exist`, retriable: false })
+    } else if (partition >= (this.#count ?? Number.POSITIVE_INFINITY)) this.#leave(partition)
+    else this.end({ code: 'unknownTopic', message: `${name} does not exist`, retriable: false })
   }
 
   #nameOf(partition: number): string {

@@ -1,7 +1,14 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/actor/actor.js'
 import type { KafkaRecord } from '../../src/model.js'
-import type { FetchData, FetchDataResult, FetchOffset, FetchOffsetResult, RouterMessage } from '../../src/operations.js'
+import type {
+  FetchData,
+  FetchDataResult,
+  FetchOffset,
+  FetchOffsetResult,
+  RouterMessage,
+  TopicFollower
+} from '../../src/operations.js'
 import { type Following, type FollowSink, followTopic } from '../../src/reading/topic-follower.js'
 import { fakeBatchOf } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
@@ -19,12 +26,17 @@ class FollowHarness implements FollowSink {
   room = Number.POSITIVE_INFINITY
   readonly #following: Following
   #positions: ReadonlyMap<number, number> = new Map()
+  /** Who wants to know how many partitions there are. */
+  listeners: TopicFollower[] = []
 
-  constructor(positions: readonly (readonly [number, number])[]) {
+  constructor(positions: readonly (readonly [number, number])[], maxPartitions?: number) {
     const router = {
       path: 'router',
       tell: (message: RouterMessage) => {
         if (message.type === 'fetchTopicMetadata') message.requester.reply(SAME_TOPIC as never)
+        else if (message.type === 'followTopics') this.listeners.push(message.follower)
+        else if (message.type === 'unfollowTopics')
+          this.listeners = this.listeners.filter(follower => follower !== message.follower)
         else this.asked.push(message as FetchData)
       },
       stop: () => undefined
@@ -34,6 +46,7 @@ class FollowHarness implements FollowSink {
       topic: 't',
       topicId: 'id',
       positions: new Map(positions.map(([partition, offset]) => [partition, { offset }])),
+      maxPartitions,
       sink: this
     })
   }
@@ -73,6 +86,12 @@ class FollowHarness implements FollowSink {
     const question = this.asked.shift()!
     const echo = question.type === 'fetchOffset' ? { offsetType: question.offsetType } : { offset: question.offset }
     question.requester.reply({ ...echo, ...result } as never)
+    await turns(6)
+  }
+
+  async counts(partitionCount: number): Promise<void> {
+    const news = { type: 'known', topic: 't', partitionCount, topicId: 'id', isDoubted: false } as const
+    for (const listener of this.listeners) listener.topicsTold([news])
     await turns(6)
   }
 
@@ -120,6 +139,43 @@ describe('following a topic', () => {
     expect(harness.questions).to.deep.equal(['0@2', '1@0'])
     await harness.answer({ type: 'success', batch: fakeBatchOf(0, 4, 10) })
     expect(harness.newly()).to.deep.equal(['0/2 then 3', '0/3 then 4'])
+  })
+
+  it('follows what is added from its beginning, up to a number, and tells of the rest once', async () => {
+    harness = new FollowHarness([[0, 5]], 3)
+    await turns(6)
+    await harness.counts(2)
+    expect(harness.questions).to.deep.equal(['0@5', '1@0'])
+    for (let times = 0; times < 2; times++) await harness.counts(5)
+    expect(harness.questions).to.deep.equal(['0@5', '1@0', '2@0'])
+    const text = 't has 5 partitions now, and 3 may be followed: those from 3 on are not read'
+    expect(harness.newly()).to.deep.equal([text])
+    harness.stop()
+    expect(harness.listeners).to.deep.equal([])
+  })
+
+  it('goes on without a partition that a successor of the topic does not have, and takes it up when it is back', async () => {
+    harness = new FollowHarness(
+      [
+        [0, 5],
+        [1, 9]
+      ],
+      3
+    )
+    await turns(6)
+    await harness.counts(1)
+    await harness.answer({ type: 'noMessages' })
+    await harness.answer({ type: 'unknownTopicOrPartition' })
+    expect(harness.newly()).to.deep.equal(['t/1 is gone: its topic was created anew with fewer partitions'])
+    await time.pass(25)
+    expect(harness.questions).to.deep.equal(['0@5'])
+    await harness.counts(2)
+    expect(harness.questions).to.deep.equal(['0@5', '1@0'])
+  })
+
+  it('wants to know of nothing that is added where partitions were named', async () => {
+    await follow([0, 5])
+    expect(harness.listeners).to.deep.equal([])
   })
 
   it('asks again when nothing came, without a busy loop', async () => {
