@@ -8,11 +8,14 @@ export interface Answered {
   readonly details: string
 }
 
-export async function connectHttp2(port: number, settings = {}, host = '127.0.0.1'): Promise<ClientHttp2Session> {
-  const session = connect(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, {
-    settings,
-    maxSessionMemory: 1_000
-  })
+export async function connectHttp2(
+  port: number,
+  settings = {},
+  host = '127.0.0.1',
+  localAddress?: string
+): Promise<ClientHttp2Session> {
+  const options = { settings, maxSessionMemory: 1_000, ...(localAddress && { localAddress }) }
+  const session = connect(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, options)
   session.on('error', () => undefined)
   await new Promise((resolve, reject) => session.once('connect', resolve).once('close', reject))
   return session

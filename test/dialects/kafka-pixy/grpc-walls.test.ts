@@ -1,121 +1,27 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { constants } from 'node:http2'
 import { expect } from 'chai'
 import { type Access, deniedCaller, openAccess } from '../../../src/access/access.js'
-import type { LifetimeStep } from '../../../src/dialects/dialect.js'
-import { startGrpc } from '../../../src/dialects/kafka-pixy/grpc/server.js'
-import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
 import { type CastellanError, UnauthenticatedError } from '../../../src/errors.js'
-import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
-import { silentLogger } from '../../../src/model.js'
-import { callCounts, contextFor } from '../../support/dialect-context.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import {
   answerOf,
   callWith,
   closed,
-  connectHttp2,
   EMPTY_SETTINGS,
   lengthField,
   openCall,
   PREFACE,
   pinged
 } from '../../support/raw-grpc.js'
+import { answered, LIMITS, PRODUCE, RawService, statusOf } from './raw-service.js'
 
-const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000, prefaceMs: 20_000 }
 /** What HTTP/2 lets a peer send before it is read. */
 const WINDOW_BYTES = 65_535
 /** What Node reads of a stream before anybody asks for it: 16 KiB, and 64 KiB from Node 22 on. */
 const READ_AHEAD_BYTES = 65_536
 const MIB = 1024 * 1024
 const PING = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-/** `Produce` of a message `m` to the topic `t`, as gRPC frames it. */
-const PRODUCE = Buffer.from([0, 0, 0, 0, 6, 0x12, 1, 0x74, 0x2a, 1, 0x6d])
-
-/** The service alone, and clients that know nothing of gRPC. */
-class RawService {
-  readonly gateway: FakeGateway
-  readonly metrics = createPrometheusMetrics()
-  readonly #steps: LifetimeStep[] = []
-  readonly #sessions: ClientHttp2Session[] = []
-  port = 0
-
-  private constructor(gateway: FakeGateway) {
-    this.gateway = gateway
-  }
-
-  static async start(
-    {
-      limits = LIMITS,
-      access = openAccess,
-      http = {},
-      grpcHost = '127.0.0.1',
-      gateway = new FakeGateway(),
-      ...own
-    } = {} as Partial<{
-      limits: typeof LIMITS
-      access: Access
-      http: object
-      gateway: FakeGateway
-      grpcHost: string
-      grpcMaxConnections: number
-    }>
-  ): Promise<RawService> {
-    const service = new RawService(gateway)
-    const settings = kafkaPixySettings.parse({ grpcPort: 0, grpcHost, ...own })
-    const add = (step: LifetimeStep): void => void service.#steps.push(step)
-    const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
-    const lifetime = { onDrain: add, onStop: add }
-    const { metrics } = service
-    const calls = callCounts({ ...http }, metrics)
-    await startGrpc(contextFor(service.gateway, settings, { access, log, lifetime, metrics, calls }), limits)
-    return service
-  }
-
-  async connect(settings = {}, host = '127.0.0.1'): Promise<ClientHttp2Session> {
-    const session = await connectHttp2(this.port, settings, host)
-    this.#sessions.push(session)
-    return session
-  }
-
-  connectTcp(): Socket {
-    return connectTcp(this.port, '127.0.0.1').on('error', () => undefined)
-  }
-
-  openCalls(): Promise<string | undefined> {
-    return this.metric('kafka_pixy_open_calls')
-  }
-
-  async metric(name: string): Promise<string | undefined> {
-    const metrics = await this.metrics.registry.metrics()
-    return metrics
-      .split('\n')
-      .find(line => line.startsWith(`${name} `))
-      ?.slice(name.length + 1)
-  }
-
-  /** Resolves when the metric has the value. */
-  async until(name: string, value: string): Promise<void> {
-    while ((await this.metric(name)) !== value) await new Promise(resolve => setTimeout(resolve, 5))
-  }
-
-  async stop(): Promise<void> {
-    for (const session of this.#sessions) session.destroy()
-    for (const step of this.#steps) await step(1_000)
-  }
-}
-
 const call = openCall
-const statusOf = async (stream: ClientHttp2Stream): Promise<string> => {
-  const { status } = await answerOf(stream)
-  return status
-}
-
-const answered = async (session: ClientHttp2Session): Promise<string> => {
-  const stream = call(session)
-  stream.end(PRODUCE)
-  return statusOf(stream)
-}
 
 describe("the walls of Kafka-Pixy's gRPC port", function () {
   this.timeout(60_000)
