@@ -34,7 +34,7 @@ export const kafkaPixySettings = z
     grpcMaxConnections: count
       .default(1_000)
       .describe(
-        'Most connections of that port; beyond it a new one takes the place of one that does nothing, or is closed'
+        'Most connections of that port; beyond it a new one takes the place of one that does nothing, or only waits for messages while its address has more, or is closed'
       ),
     defaultCluster: z
       .string()

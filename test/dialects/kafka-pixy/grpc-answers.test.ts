@@ -51,7 +51,13 @@ class PlayedCall {
     const isCancelled = () => this.isCancelled
     const bytes = encodedRequest(name, { cluster: '', topic: 't', ...DEFAULTS[name], ...request })
     const call = {
-      request: { bytes, caller: access.callerOf(), address: '127.0.0.1', hold: () => undefined },
+      request: {
+        bytes,
+        caller: access.callerOf(),
+        address: '127.0.0.1',
+        hold: () => undefined,
+        waits: () => () => undefined
+      },
       get cancelled() {
         return isCancelled()
       },

@@ -39,7 +39,7 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
     const { ConsumeNAck } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
     const bytes = encodedRequest('ConsumeNAck', { topic: 'orders', group: 'billing', no_ack: true })
     const call = {
-      request: { bytes, caller, address: '127.0.0.1', hold: () => undefined },
+      request: { bytes, caller, address: '127.0.0.1', hold: () => undefined, waits: () => () => undefined },
       cancelled: false,
       once: () => undefined
     }

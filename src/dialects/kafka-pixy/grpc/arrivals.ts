@@ -3,7 +3,7 @@ import { Metadata, type ServerInterceptingCallInterface, type ServerInterceptor,
 import type { Access, Caller } from '../../../access/access.js'
 import type { OverloadedError } from '../../../errors.js'
 import type { CountedCall } from '../../../exchange/counted-calls.js'
-import type { GrpcConnection } from './connections.js'
+import type { ConnectedCall, GrpcConnection } from './connections.js'
 import { MessageIntake } from './message-intake.js'
 import { StatusError, statusOfError } from './statuses.js'
 import { type Admission, admit } from './visit.js'
@@ -30,6 +30,9 @@ export interface ArrivalsOptions {
   readonly broken: (error: unknown) => StatusError
 }
 
+const GIVES_WAY =
+  'the connection gives way to one of an address that has fewer (dialects.kafka-pixy.grpcMaxConnections)'
+
 /** A request that has arrived, as its bytes. */
 export interface ReceivedRequest {
   readonly bytes: Buffer
@@ -38,6 +41,13 @@ export interface ReceivedRequest {
   readonly address: string
   /** Counts further memory that the call takes until its end, or refuses the call. @throws StatusError */
   hold(sizeBytes: number): void
+  /**
+   * From now on the call only waits for a message, so its connection may have to give way to another one.
+   *
+   * @param end called at most once, when it has to
+   * @returns to be called when the call waits no longer; further calls do nothing
+   */
+  waits(end: (error: StatusError) => void): () => void
 }
 
 type Answer = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
@@ -110,7 +120,7 @@ export class Arrivals {
 }
 
 /** One call. It reads its stream by itself: grpc-js would hold and decode a whole message before its limits apply. */
-class Arrival implements ServerInterceptingCallInterface {
+class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   readonly connection: GrpcConnection | undefined
   readonly #options: ArrivalsOptions
   readonly #call: ServerInterceptingCallInterface
@@ -123,6 +133,8 @@ class Arrival implements ServerInterceptingCallInterface {
   #timer: NodeJS.Timeout | undefined
   #isArriving = false
   #isServed = false
+  /** It is being served, and only waits for a message. */
+  #endWaiting: ((error: StatusError) => void) | undefined
   #isRefused = false
   #isOver = false
 
@@ -185,15 +197,21 @@ class Arrival implements ServerInterceptingCallInterface {
     this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls arrive at a time'))
   }
 
+  giveWay(): void {
+    const error = new StatusError(status.UNAVAILABLE, GIVES_WAY)
+    if (this.#isArriving) this.#refuse(error)
+    else this.#endWaiting?.(error)
+  }
+
   #begin(metadata: Metadata): void {
     const { limits, maxHeaderBytes, maxMessageBytes } = this.#options
     this.#isArriving = true
     this.#arrivals.enter(this)
-    if (this.connection === undefined) {
+    if (this.connection === undefined || this.connection.givesWay) {
       this.#refuse(new StatusError(status.UNAVAILABLE, 'the connection has ended'))
       return
     }
-    this.connection.began(this.#stream.session)
+    this.connection.began(this.#stream.session, this)
     this.#counted = this.connection.counted.begin(refusal => this.#refuse(exhausted(refusal)))
     this.#intake = new MessageIntake(maxMessageBytes, encodingOf(this.#call), this.#counted)
     this.#readAlong()
@@ -279,7 +297,20 @@ class Arrival implements ServerInterceptingCallInterface {
       const refusal = this.#counted!.take(sizeBytes)
       if (refusal !== undefined) throw exhausted(refusal)
     }
-    return { bytes, caller, address: this.connection!.address, hold }
+    return { bytes, caller, address: this.connection!.address, hold, waits: end => this.#waits(end) }
+  }
+
+  #waits(end: (error: StatusError) => void): () => void {
+    if (!this.#isServed) return () => undefined
+    this.#endWaiting = end
+    this.connection!.waits(1)
+    return () => this.#waitsNoLonger()
+  }
+
+  #waitsNoLonger(): void {
+    if (this.#endWaiting === undefined) return
+    this.#endWaiting = undefined
+    this.connection!.waits(-1)
   }
 
   #refuseBy(error: unknown): void {
@@ -315,7 +346,8 @@ class Arrival implements ServerInterceptingCallInterface {
   }
 
   #release(): void {
-    if (this.#counted !== undefined) this.connection!.ended()
+    if (this.#counted !== undefined) this.connection!.ended(this)
+    this.#waitsNoLonger()
     if (this.#isServed) this.connection!.serves(-1)
     this.#isServed = false
     this.#counted?.end()

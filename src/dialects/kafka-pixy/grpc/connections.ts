@@ -7,14 +7,32 @@ const PREFACE_BYTES = 24 + 9
 /** How long a connection may take to end whose place another one needs. */
 const CLOSING_MS = 1_000
 
+/**
+ * Calls that wait end in favour of an address that has so many connections fewer. With a difference of one the two would
+ * only change places, and again when the client comes back.
+ */
+const FAIR_DIFFERENCE = 2
+
+/** A call, as far as its connection has to know of it. */
+export interface ConnectedCall {
+  /** Its connection has to give way: it is answered that it may be made again, unless it is being served by more than waiting. */
+  giveWay(): void
+}
+
+/** What connections are doing, from what gives way last to what gives way first. */
+const DOING = { waiting: 0, halfOpen: 1, idle: 2, silent: 3 }
+const KINDS = Object.keys(DOING).length
+
 /** A connection of the gRPC port, those during the TLS handshake included. */
 export class GrpcConnection {
   readonly counted: CountedConnection
   readonly #raw: Socket
   #secure: Socket | undefined
   #session: Http2Session | undefined
-  #calls = 0
+  readonly #calls = new Set<ConnectedCall>()
   #served = 0
+  #waiting = 0
+  #givesWay = false
 
   constructor(raw: Socket, counted: CountedConnection) {
     this.#raw = raw
@@ -37,13 +55,13 @@ export class GrpcConnection {
   }
 
   /** A call begins; {@link ended} follows. */
-  began(session: Http2Session | undefined): void {
+  began(session: Http2Session | undefined, call: ConnectedCall): void {
     this.#session = session
-    this.#calls++
+    this.#calls.add(call)
   }
 
-  ended(): void {
-    this.#calls--
+  ended(call: ConnectedCall): void {
+    this.#calls.delete(call)
   }
 
   /** So many more, or fewer, of its calls are being served: their requests have arrived. */
@@ -51,12 +69,22 @@ export class GrpcConnection {
     this.#served += more
   }
 
-  get isServed(): boolean {
-    return this.#served > 0
+  /** So many more, or fewer, of the calls that are being served only wait for a message. */
+  waits(more: 1 | -1): void {
+    this.#waiting += more
   }
 
-  get hasCalls(): boolean {
-    return this.#calls > 0
+  /** Its place has been given to another connection; further calls on it are refused. */
+  get givesWay(): boolean {
+    return this.#givesWay
+  }
+
+  /** @returns `undefined`: something is being done for it, such as to produce a message */
+  get doing(): number | undefined {
+    if (this.#served > this.#waiting) return undefined
+    if (this.#waiting > 0) return DOING.waiting
+    if (this.#calls.size > 0) return DOING.halfOpen
+    return this.hasSpoken ? DOING.idle : DOING.silent
   }
 
   get hasSpoken(): boolean {
@@ -69,12 +97,14 @@ export class GrpcConnection {
     this.#raw.destroy()
   }
 
-  /** Ends it; where nothing is asked of it, so that its client knows that nothing was lost. */
-  close(): void {
-    if (this.#session === undefined || this.#session.destroyed || this.hasCalls) {
+  /** Ends its calls and then itself, so that its client knows that nothing was lost. */
+  giveWay(): void {
+    this.#givesWay = true
+    if (this.#session === undefined || this.#session.destroyed) {
       this.cut()
       return
     }
+    for (const call of [...this.#calls]) call.giveWay()
     this.#session.close()
     const timer = setTimeout(() => this.cut(), CLOSING_MS)
     this.#raw.once('close', () => clearTimeout(timer))
@@ -82,9 +112,13 @@ export class GrpcConnection {
 }
 
 /**
- * The connections of the gRPC port. Where there are too many, a new one takes the place of one that is not being served:
- * first of those that have not spoken HTTP/2, then of those without calls, then of those whose calls have not arrived;
- * among them the oldest one of the address that has most. Connections that do nothing keep no others out.
+ * The connections of the gRPC port. One client may have all of them while nobody else comes. Where there are too many, a new
+ * one takes the place of one of the address that has most, by what that one does:
+ *
+ *   has not spoken HTTP/2 ─▶ no calls ─▶ calls that have not arrived ─▶ calls that only wait for a message ─▶ stays
+ *
+ * the oldest of those first. Of addresses that do not have more than its own it takes none, so clients that have few keep
+ * theirs. Connections that do nothing but wait keep no others out.
  */
 export class GrpcConnections {
   readonly #max: number
@@ -112,14 +146,17 @@ export class GrpcConnections {
 
   /** @returns `undefined`: there is no place; the socket is destroyed */
   add(socket: Socket): GrpcConnection | undefined {
-    if (this.#open.size >= this.#max && !this.#makePlace()) {
+    const counted = this.#calls.connection(socket)
+    // Its address may have too many: then nobody has to give way to it.
+    if (socket.destroyed) return undefined
+    if (this.#open.size >= this.#max && !this.#makePlace(counted.addressKey)) {
       socket.destroy()
       return undefined
     }
-    const connection = new GrpcConnection(socket, this.#calls.connection(socket))
+    const connection = new GrpcConnection(socket, counted)
     this.#open.add(connection)
     socket.once('close', () => this.#open.delete(connection))
-    return socket.destroyed ? undefined : connection
+    return connection
   }
 
   /** HTTP/2 has to be spoken now. */
@@ -130,20 +167,27 @@ export class GrpcConnections {
     connection.socket.once('close', () => clearTimeout(timer))
   }
 
-  #makePlace(): boolean {
+  /** @param address of the new connection, which is not among the others yet */
+  #makePlace(address: string): boolean {
     const byAddress = new Map<string, number>()
     for (const { address } of this.#open) byAddress.set(address, (byAddress.get(address) ?? 0) + 1)
-    const rankOf = ({ address, hasSpoken, hasCalls }: GrpcConnection): number =>
-      byAddress.get(address)! + this.#open.size * (hasSpoken ? (hasCalls ? 0 : 1) : 2)
-    let [victim, highest] = [undefined as GrpcConnection | undefined, 0]
+    const own = byAddress.get(address) ?? 0
+    let [victim, highest] = [undefined as GrpcConnection | undefined, -1]
     for (const connection of this.#open) {
-      const rank = connection.isServed ? 0 : rankOf(connection)
+      const { address: owner, doing } = connection
+      const held = byAddress.get(owner)!
+      if (doing === undefined || !mayTake(doing, held - own, owner === address)) continue
+      const rank = KINDS * held + doing
       if (rank > highest) [victim, highest] = [connection, rank]
     }
     if (victim === undefined) return false
     this.onDisplaced()
     this.#open.delete(victim)
-    victim.close()
+    victim.giveWay()
     return true
   }
 }
+
+/** @param surplus how many connections its address has more than that of the new one */
+const mayTake = (doing: number, surplus: number, isOwn: boolean): boolean =>
+  doing === DOING.waiting ? surplus >= FAIR_DIFFERENCE : isOwn || surplus > 0

@@ -17,6 +17,11 @@ export interface Call {
   readonly client: string | undefined
   /** Calls back when the client may not go on, while the call waits. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
+  /**
+   * The call only waits from now on, until what is returned is called. It is ended where its connection has to give way to
+   * another one.
+   */
+  readonly waits: (end: (error: StatusError) => void) => () => void
   /** Whether the client may be told of a topic, or of a group that reads it. */
   readonly mayAdminister: (topic: string, group?: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
@@ -80,10 +85,12 @@ export class Consumer {
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
+        waitsNoLonger()
         this.#waiting.delete(end)
         reject(error)
       }
       const reply = (result: ConsumeResult): void => {
+        waitsNoLonger()
         this.#waiting.delete(end)
         if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
         else if (call.cancelled) {
@@ -92,6 +99,7 @@ export class Consumer {
         } else resolve(result.message)
       }
       this.#waiting.add(end)
+      const waitsNoLonger = call.waits(end)
       const cancel = gateway.consume(group, topic, undefined, { reply, client: call.client })
       call.watch(end)
       call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))

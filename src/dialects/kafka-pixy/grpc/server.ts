@@ -84,7 +84,7 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, serv
   gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections.size)
   const displaced = counterFamily(
     'kafka_pixy_displaced_total',
-    'Connections and calls of the gRPC port that did nothing and were ended to make place for others'
+    'Connections and calls of the gRPC port that did nothing, or only waited, and were ended to make place for others'
   )
   registerFamily(registry, displaced)
   const [connections, calls] = [displaced.series({ what: 'connection' }), displaced.series({ what: 'call' })]

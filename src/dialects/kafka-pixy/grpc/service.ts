@@ -142,6 +142,7 @@ const callOf = (call: ServerUnaryCall<ReceivedRequest, unknown>, answered: Answe
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
   onAnswered: run => (answered.tell = run),
+  waits: end => call.request.waits(end),
   mayAdminister: (topic, group) =>
     call.request.caller.allows('admin', group === undefined ? { topic } : { topic, group }),
   charge: (records, bytes) => void call.request.caller.charge(records, bytes)
