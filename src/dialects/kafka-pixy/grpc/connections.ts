@@ -112,7 +112,7 @@ export class GrpcConnection {
 }
 
 /**
- * The connections of the gRPC port. One client may have all of them while nobody else comes. Where there are too many, a new
+ * The connections of the gRPC port. One client may have all of them while no other client comes. Where there are too many, a new
  * one takes the place of one of the address that has most, by what that one does:
  *
  *   has not spoken HTTP/2 ─▶ no calls ─▶ calls that have not arrived ─▶ calls that only wait for a message ─▶ stays
@@ -147,7 +147,7 @@ export class GrpcConnections {
   /** @returns `undefined`: there is no place; the socket is destroyed */
   add(socket: Socket): GrpcConnection | undefined {
     const counted = this.#calls.connection(socket)
-    // Its address may have too many: then nobody has to give way to it.
+    // The limit per address may have refused it: then no other connection has to give way.
     if (socket.destroyed) return undefined
     if (this.#open.size >= this.#max && !this.#makePlace(counted.addressKey)) {
       socket.destroy()
