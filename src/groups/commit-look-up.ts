@@ -3,12 +3,20 @@ import { AS_STORED } from '../operations/as-stored.js'
 import { inPortions } from '../requests/portions.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions } from './partition-counts.js'
-import { begunIn } from './start-messages.js'
+import { hasBegunIn } from './start-messages.js'
 
 const TIMEOUT_MS = 5_000
+/** The state of a group whose coordinator tells what members have told. In others they join, and it tells nothing of them. */
+const STABLE = 'Stable'
+/** How long who asks what members have begun is kept waiting while they join. A member learns of that from a heartbeat, much sooner. */
+const JOINING_MS = 60_000
 
 /** Whether the group has a committed offset in any of some partitions. */
 export type Committed = 'some' | 'none' | 'unclear'
+
+/** Whether any member has begun to read a topic; `unclear`: they have been joining all the time. */
+export type Begun = 'yes' | 'no' | 'unclear'
+type OnBegun = (begun: Begun) => void
 
 /** @param leftMs how long the next answer is waited for; 0 or less: no more is asked */
 export function findCommitted(
@@ -43,7 +51,7 @@ export class CommitLookUp {
   readonly #topic: string
   readonly #retryBackoffMs: number
   #waiting: ((hasCommitted: boolean) => void)[] = []
-  #waitingForMembers: ((hasBegun: boolean) => void)[] = []
+  #waitingForMembers: { readonly tell: OnBegun; readonly endsAt: number }[] = []
   #timer: Timer | undefined
   #membersTimer: Timer | undefined
   #isStopped = false
@@ -69,16 +77,16 @@ export class CommitLookUp {
 
   /**
    * The same, or whether a member of another process says that the group has begun to read the topic. For members whose leader
-   * does not say so.
+   * does not say so. Tries until it is known, for a minute at most while the coordinator does not tell.
    */
-  hasBegun(onKnown: (hasBegun: boolean) => void): void {
-    this.#waitingForMembers.push(onKnown)
+  hasBegun(onKnown: OnBegun): void {
+    this.#waitingForMembers.push({ tell: onKnown, endsAt: this.#hands.clock() + JOINING_MS })
     if (this.#waitingForMembers.length === 1) this.#lookForBegun()
   }
 
   #lookForBegun(): void {
     this.hasCommitted(hasCommitted => {
-      if (hasCommitted) this.#begunIsKnown(true)
+      if (hasCommitted) this.#begunIsKnown('yes')
       else this.#askMembers()
     })
   }
@@ -87,17 +95,28 @@ export class CommitLookUp {
     const { groupId, ask } = this.#hands
     ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
       if (result.type === 'success') {
-        this.#begunIsKnown(result.members.some(({ metadata }) => begunIn(metadata).includes(this.#topic)))
-      } else if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable)) {
-        if (!this.#isStopped) this.#membersTimer = this.#hands.after(this.#retryBackoffMs, () => this.#lookForBegun())
-      } else this.#begunIsKnown(false)
+        if (result.state !== STABLE) this.#askMembersAgain()
+        else this.#begunIsKnown(result.members.some(({ metadata }) => hasBegunIn(metadata, this.#topic)) ? 'yes' : 'no')
+      } else if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable)) this.#askMembersAgain()
+      else this.#begunIsKnown('no')
     })
   }
 
-  #begunIsKnown(hasBegun: boolean): void {
+  #askMembersAgain(): void {
+    if (this.#isStopped) return
+    const now = this.#hands.clock()
+    const over = this.#waitingForMembers.filter(({ endsAt }) => endsAt <= now)
+    this.#waitingForMembers = this.#waitingForMembers.filter(({ endsAt }) => endsAt > now)
+    if (this.#waitingForMembers.length > 0) {
+      this.#membersTimer = this.#hands.after(this.#retryBackoffMs, () => this.#lookForBegun())
+    }
+    for (const { tell } of over) tell('unclear')
+  }
+
+  #begunIsKnown(begun: Begun): void {
     const waiting = this.#isStopped ? [] : this.#waitingForMembers
     this.#waitingForMembers = []
-    for (const tell of waiting) tell(hasBegun)
+    for (const { tell } of waiting) tell(begun)
   }
 
   #look(): void {

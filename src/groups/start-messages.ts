@@ -59,8 +59,12 @@ export function encodeBegun(topics: readonly string[], begun: (topic: string) =>
 /** Whether the user data of a subscription is of a member that begins where the leader decides. */
 export const isOfCastellan = (userData: Buffer): boolean => userData.subarray(0, MARK.length).equals(MARK)
 
-/** The topics that the member has begun to read; none when it is of another client. */
+/**
+ * The topics that the member has begun to read; none when it is of another client. Of one that writes too much to be parsed it
+ * is all of its topics: a group that begins at the end by mistake skips records.
+ */
 export function decodeBegun(userData: Buffer, topics: readonly string[]): readonly string[] {
+  if (userData.length > MAX_SUBSCRIPTION_BYTES) return isOfCastellan(userData) ? topics : []
   const { begun } = decode(userData, MAX_SUBSCRIPTION_BYTES) ?? {}
   return listOf(begun)
     .slice(0, topics.length)
@@ -149,11 +153,16 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
   typeof pair[0] === 'string' && isCount(pair[1])
 
-/** The topics that a member has begun to read, by its whole subscription; none when that cannot be read. */
-export function begunIn(subscription: Buffer): readonly string[] {
+/**
+ * Whether a member has begun to read a topic, by its whole subscription; not when that cannot be read.
+ *
+ * @param subscription `undefined`: too long to be told; the member may have begun any topic
+ */
+export function hasBegunIn(subscription: Buffer | undefined, topic: string): boolean {
+  if (subscription === undefined) return true
   try {
-    return decodeBegun(userDataOfSubscription(subscription), decodeSubscription(subscription))
+    return decodeBegun(userDataOfSubscription(subscription), decodeSubscription(subscription)).includes(topic)
   } catch {
-    return []
+    return false
   }
 }

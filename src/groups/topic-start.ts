@@ -66,9 +66,9 @@ export class TopicStart {
 
   /** Calls back when the group has a committed offset in the topic, so that only its other partitions are open. */
   whenCommitted(onFixed: () => void): void {
-    this.#lookUp.hasBegun(has => {
-      this.#hasCommitted = has
-      if (has) onFixed()
+    this.#lookUp.hasBegun(begun => {
+      this.#hasCommitted = begun === 'yes'
+      if (this.#hasCommitted) onFixed()
     })
   }
 
@@ -88,6 +88,7 @@ export class TopicStart {
       const end = byLeader.ends.get(partition)
       onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })
     } else if (this.isFixed) onStart('earliest')
-    else this.#lookUp.hasBegun(has => onStart(has || this.isFixed ? 'earliest' : 'latest'))
+    // Where it stays unclear, old records are offered rather than none of those that were written for the group.
+    else this.#lookUp.hasBegun(begun => onStart(begun !== 'no' || this.isFixed ? 'earliest' : 'latest'))
   }
 }

@@ -10,13 +10,16 @@ export type DescribeGroupResult =
       readonly type: 'success'
       /** `consumer`: a consumer group, whose members tell what they read in a known format. */
       readonly protocolType: string
+      /** `Stable`, `PreparingRebalance`, `CompletingRebalance` or `Empty`; or another one of brokers to come. */
+      readonly state: string
       readonly members: readonly {
         readonly memberId: string
         readonly instanceId: string | null
         readonly clientId: string
         readonly clientHost: string
-        /** Its subscription; empty while members join, and where it is longer than 64 KiB. */
-        readonly metadata: Buffer
+        /** Its subscription; empty unless the group is `Stable`. `undefined`: longer than 64 KiB. */
+        readonly metadata: Buffer | undefined
+        /** Empty unless the group is `Stable`. */
         readonly assignment: Buffer
       }[]
     }

@@ -90,7 +90,7 @@ function settle(waiters: readonly Waiter[], { errorCode, state, protocolType, me
   const action = groupAction(errorCode)
   if (action === 'notCoordinator' || action === 'retryLater') return returned(action, waiters)
   if (errorCode === errorCodes.GROUP_ID_NOT_FOUND || state === NO_SUCH_GROUP) replyAll(waiters, { type: 'notFound' })
-  else if (action === 'success') replyAll(waiters, { type: 'success', protocolType, members })
+  else if (action === 'success') replyAll(waiters, { type: 'success', protocolType, state, members })
   else replyAll(waiters, kafkaFailure(errorCode))
   return []
 }

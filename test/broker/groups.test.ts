@@ -80,11 +80,37 @@ describe('broker: groups on the wire', () => {
       state: 'Stable',
       protocolType: 'consumer',
       protocol: 'range',
-      members: [{ memberId, clientId: 'raw', clientHost: '/127.0.0.1', assignment: 'everything' }]
+      members: [{ memberId, clientId: 'raw', clientHost: '/127.0.0.1', metadata: 'topics', assignment: 'everything' }]
     })
     await offsetCommit(client, 'alone', 'orders', [[0, 1]])
     expect(await describeGroup(client, 'alone')).to.include({ errorCode: 0, state: 'Empty' })
     expect(await describeGroup(client, 'never')).to.include({ errorCode: 0, state: 'Dead' })
+  })
+
+  it('says of a group whose members join neither what they ask for nor what they were assigned', async () => {
+    const { memberId } = await joinAlone(client, 'billing')
+    const other = await RawKafka.connect(cluster.nodes[0]!)
+    const joining = joinGroup(other, 'billing', '', { version: 3 })
+    try {
+      for (;;) {
+        const described = await describeGroup(client, 'billing')
+        if (described.state === 'Stable') continue
+        expect(described).to.include({
+          errorCode: 0,
+          state: 'PreparingRebalance',
+          protocolType: 'consumer',
+          protocol: ''
+        })
+        expect(described.members.find(member => member.memberId === memberId)).to.include({
+          metadata: '',
+          assignment: ''
+        })
+        break
+      }
+    } finally {
+      void joining.catch(() => undefined)
+      await other.close()
+    }
   })
 
   it('lists groups with members and groups that only have offsets', async () => {
@@ -141,8 +167,8 @@ async function describeGroup(client: RawKafka, groupId: string) {
     const memberId = answer.string()
     const clientId = answer.string()
     const clientHost = answer.string()
-    answer.bytes()
-    return { memberId, clientId, clientHost, assignment: answer.bytes().toString() }
+    const [metadata, assignment] = [answer.bytes().toString(), answer.bytes().toString()]
+    return { memberId, clientId, clientHost, metadata, assignment }
   })
   return { errorCode, state, protocolType, protocol, members }
 }

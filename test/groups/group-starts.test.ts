@@ -255,10 +255,11 @@ describe('what members tell each other about where they begin', () => {
     })
   }
 
-  it('says nothing where it is larger than any member needs, which is not parsed', () => {
+  it('is not parsed where it is larger than any member needs, which says that every topic has begun, and decides nothing', () => {
     const padded = (bytes: number): Buffer => Buffer.from(`{"castellan":1,"begun":[0],"ends":[]}`.padEnd(bytes))
-    expect(decodeBegun(padded(65_536), ['orders'])).to.deep.equal(['orders'])
-    expect(decodeBegun(padded(65_537), ['orders'])).to.deep.equal([])
+    expect(decodeBegun(padded(65_536), ['orders', 'audit'])).to.deep.equal(['orders'])
+    expect(decodeBegun(padded(65_537), ['orders', 'audit'])).to.deep.equal(['orders', 'audit'])
+    expect(decodeBegun(Buffer.alloc(65_537, 'x'), ['orders']), 'of another client').to.deep.equal([])
     expect(decodeStarts(padded(4_194_304))).not.to.equal(undefined)
     expect(decodeStarts(padded(4_194_305))).to.equal(undefined)
   })

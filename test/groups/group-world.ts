@@ -136,7 +136,7 @@ export class GroupWorld implements GroupHands {
         return { type: 'success', assignment: own!.assignment }
       }
       case 'describeGroup':
-        return { type: 'success', protocolType: 'consumer', members: this.otherMembers.map(metadata => ({ metadata })) }
+        return this.described('Stable')
       case 'heartbeat':
       case 'leaveGroup':
         return { type: 'success' }
@@ -199,6 +199,12 @@ export class GroupWorld implements GroupHands {
     const isForbidden = this.forbidden.has(topic)
     const errorCode = isForbidden ? errorCodes.TOPIC_AUTHORIZATION_FAILED : errorCodes.NONE
     return [topic, { errorCode, topic, partitions: isForbidden ? [] : [{ partition: 0 }] }] as const
+  }
+
+  /** Of the group, as Kafka tells it: nothing of what members ask for while they join. */
+  described(state: string): unknown {
+    const members = this.otherMembers.map(metadata => ({ metadata: state === 'Stable' ? metadata : Buffer.alloc(0) }))
+    return { type: 'success', protocolType: 'consumer', state, members }
   }
 
   /** How often something was asked since this was called last. */

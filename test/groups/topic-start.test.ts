@@ -98,6 +98,53 @@ describe('where a member begins to read a topic', () => {
     expect(harness.world.newly('describeGroup'), 'one question for all partitions').to.equal(3)
   })
 
+  it('is asked of the other members again while they join, when Kafka tells nothing of what they have begun', () => {
+    const harness = new StartHarness()
+    harness.world.otherMembers.push(
+      encodeSubscription(
+        ['orders'],
+        encodeBegun(['orders'], () => true)
+      )
+    )
+    for (const state of ['PreparingRebalance', 'CompletingRebalance', 'Empty']) {
+      harness.world.answers.push({ kind: 'describeGroup', result: harness.world.described(state) })
+    }
+    const found: Start[] = []
+    harness.start.find(0, start => void found.push(start))
+    harness.world.pass(1_000)
+    expect(found).to.deep.equal(['earliest'])
+    expect(harness.world.newly('describeGroup')).to.equal(4)
+  })
+
+  it('is its beginning when the other members have been joining for a minute, and requests may not be answered for that', () => {
+    const harness = new StartHarness()
+    for (let answer = 0; answer < 10_000; answer++) {
+      harness.world.answers.push({ kind: 'describeGroup', result: harness.world.described('PreparingRebalance') })
+    }
+    const found: Start[] = []
+    harness.joinTakesLong()
+    harness.start.find(0, start => void found.push(start))
+    harness.world.pass(59_000)
+    expect(found).to.deep.equal([])
+    harness.world.pass(2_000)
+    expect(found).to.deep.equal(['earliest'])
+    expect([harness.releases, harness.start.isFixed]).to.deep.equal([0, false])
+    harness.world.newly('describeGroup')
+    harness.world.pass(10_000)
+    expect(harness.world.newly('describeGroup'), 'nobody waits any more').to.equal(0)
+  })
+
+  it('is its beginning when a member has a subscription that is too long to be told', () => {
+    const harness = new StartHarness()
+    harness.start.decided(undefined)
+    const members = [{ metadata: encodeSubscription(['orders']) }, { metadata: undefined }]
+    harness.world.answers.push({
+      kind: 'describeGroup',
+      result: { type: 'success', protocolType: 'consumer', state: 'Stable', members }
+    })
+    expect(harness.find()).to.equal('earliest')
+  })
+
   it('is fixed from the outset, and told to the leader, where groups begin at the beginning', () => {
     const { start } = new StartHarness('earliest')
     expect([start.isFixed, start.excludesLatest, start.isBegun]).to.deep.equal([true, true, false])

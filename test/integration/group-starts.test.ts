@@ -3,13 +3,17 @@ import { expect } from 'chai'
 import { lagOf } from '../../src/dialects/kafka-pixy/lag.js'
 import type { ConsumedMessage } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
-import { askRouter } from '../../src/index.js'
+import { askRouter, openCastellan } from '../../src/index.js'
 import { AS_STORED } from '../../src/operations/as-stored.js'
-import { ForeignLeader } from '../support/foreign-leader.js'
+import type { BrokerClient } from '../../src/wire/broker-client.js'
+import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { clientOfCoordinator, ForeignLeader } from '../support/foreign-leader.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const QUICK: ConsumerSettingsOverrides = { start: 'latest', partitionCheckMs: 300, retryBackoffMs: 100 }
+/** The name of a static member that another client lets into the group for a moment. */
+const FURTHER = 'further'
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 
 describe('where a group begins to read', function () {
@@ -68,6 +72,15 @@ describe('where a group begins to read', function () {
     const values = numbered(name, count)
     for (const [at, value] of values.entries()) await writer.produce(topic, at % partitions, [value])
     return values
+  }
+
+  /** A process asks for the topic, which is created and written to only then. */
+  async function askBefore(): Promise<[GroupInstance, readonly string[]]> {
+    const first = await start()
+    const asked = async (): Promise<string> => (await first.consume(group, topic, 300)).type
+    while ((await asked()) !== 'timedOut');
+    await cluster.createTopic(topic, 2)
+    return [first, await write('m', 20, 2)]
   }
 
   async function recreate(partitions: number, meanwhile: () => Promise<void> = async () => {}): Promise<void> {
@@ -238,11 +251,7 @@ describe('where a group begins to read', function () {
     await cluster.createTopic(lead, 1)
     const leader = await ForeignLeader.join(cluster.bootstrap, group, lead)
     try {
-      const first = await start()
-      const asked = async (): Promise<string> => (await first.consume(group, topic, 300)).type
-      while ((await asked()) !== 'timedOut');
-      await cluster.createTopic(topic, 2)
-      const values = await write('m', 20, 2)
+      const [first, values] = await askBefore()
       // Joins when the topic exists, and is given all of it.
       const before = leader.members.map(({ memberId }) => memberId)
       const second = await start()
@@ -255,6 +264,37 @@ describe('where a group begins to read', function () {
       )
       await offered([first, second], values)
     } finally {
+      await leader.stop()
+    }
+  })
+
+  it('a group that another client leads is offered these records, too, while a further client joins', async () => {
+    const lead = freshTopic('lead')
+    await cluster.createTopic(lead, 1)
+    const leader = await ForeignLeader.join(cluster.bootstrap, group, lead)
+    const castellan = await openCastellan({ brokers: cluster.bootstrap })
+    const further = await clientOfCoordinator(castellan, cluster.bootstrap, group)
+    try {
+      const [first, values] = await askBefore()
+      const before = leader.members.map(({ memberId }) => memberId)
+      const second = await start()
+      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.giveBack())
+      while (leader.members.length < 3) await sleep(50)
+      // The coordinator describes the group to the second process when the further client has begun to join.
+      const slow = cluster.faults?.add({ api: 'DescribeGroups', count: 1 }, { type: 'delay', delayMs: 40 })
+      void slow?.whenFired().then(() => joinOnce(further, group, lead))
+      leader.assign(members => {
+        // Real brokers delay nothing: it joins at about that time.
+        if (!slow) void sleep(20).then(() => joinOnce(further, group, lead))
+        return members
+          .filter(({ memberId, instanceId }) => !before.includes(memberId) && instanceId !== FURTHER)
+          .map(({ memberId }) => ({ memberId, partitions: [0, 1].map(partition => ({ topic, partition })) }))
+      })
+      await offered([first, second], values)
+      if (slow) expect(slow.fired).to.equal(1)
+    } finally {
+      await further.close()
+      await castellan.close()
       await leader.stop()
     }
   })
@@ -277,3 +317,18 @@ describe('where a group begins to read', function () {
     await offered([reader], await write('new', 20, 1))
   })
 })
+
+/** A member of another client comes, and leaves when the group is stable again. */
+async function joinOnce(client: BrokerClient, groupId: string, topic: string): Promise<void> {
+  const protocols = [{ name: 'range', metadata: encodeSubscription([topic]) }]
+  const times = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 10_000, timeoutMs: 30_000 }
+  const asked = { groupId, ...times, memberId: '', instanceId: FURTHER, protocolType: 'consumer', protocols }
+  try {
+    const { memberId, generationId } = await client.joinGroup(asked)
+    const member = { groupId, memberId, instanceId: FURTHER }
+    await client.syncGroup({ ...member, generationId, assignments: [], timeoutMs: 30_000 })
+    await client.leaveGroup(member)
+  } catch {
+    // The test has ended.
+  }
+}

@@ -13,6 +13,24 @@ type Assign = (
 const NOTHING: Assign = () => []
 const HEARTBEAT_MS = 50
 
+/** A connection to the coordinator of a group, which a test uses as another client would. */
+export async function clientOfCoordinator(
+  castellan: Castellan,
+  bootstrap: string,
+  groupId: string
+): Promise<BrokerClient> {
+  const [host, port] = bootstrap.split(',')[0]!.split(':')
+  const finder = castellan.createClient({ host: host!, port: Number(port) }, 'test')
+  for (;;) {
+    const { errorCode, coordinator } = await finder.findCoordinator({ groupId })
+    if (errorCode === errorCodes.NONE) {
+      await finder.close()
+      return castellan.createClient(coordinator, 'test')
+    }
+    await sleep(HEARTBEAT_MS)
+  }
+}
+
 /** The first member of a group, of another client: it leads, and says nothing in user data. It assigns what a test tells it to. */
 export class ForeignLeader {
   memberId = ''
@@ -38,19 +56,11 @@ export class ForeignLeader {
   /** @param topic what it subscribes to */
   static async join(bootstrap: string, groupId: string, topic: string): Promise<ForeignLeader> {
     const castellan = await openCastellan({ brokers: bootstrap })
-    const [host, port] = bootstrap.split(',')[0]!.split(':')
-    const finder = castellan.createClient({ host: host!, port: Number(port) }, 'test')
-    for (;;) {
-      const { errorCode, coordinator } = await finder.findCoordinator({ groupId })
-      if (errorCode === errorCodes.NONE) {
-        await finder.close()
-        const leader = new ForeignLeader(castellan, castellan.createClient(coordinator, 'test'), groupId, topic)
-        await leader.#join()
-        leader.#running = leader.#live()
-        return leader
-      }
-      await sleep(HEARTBEAT_MS)
-    }
+    const client = await clientOfCoordinator(castellan, bootstrap, groupId)
+    const leader = new ForeignLeader(castellan, client, groupId, topic)
+    await leader.#join()
+    leader.#running = leader.#live()
+    return leader
   }
 
   /** From the next generation on, which begins at once. */

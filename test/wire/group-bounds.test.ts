@@ -123,3 +123,17 @@ describe('answers about groups with more entries than can be are refused before 
     })
   }
 })
+
+describe('the subscription of a member in DescribeGroups', () => {
+  const described = (metadata: Buffer): Buffer | undefined => {
+    const answer = new ResponseBuilder().int32(0).int32(1).int16(0).string('g').string('Stable').string('consumer')
+    answer.string('range').int32(1).string('m').string(null).string('').string('').bytes(metadata).bytes(null).int32(0)
+    return decode(describeGroupsV4, answer.payload, { groupIds: ['g'], timeoutMs: 1 }).groups[0]!.members[0]!.metadata
+  }
+
+  it('is told up to 64 KiB, and one that is longer differs from none', () => {
+    expect(described(Buffer.alloc(0))).to.deep.equal(Buffer.alloc(0))
+    expect(described(Buffer.alloc(65_536, 'x'))).to.deep.equal(Buffer.alloc(65_536, 'x'))
+    expect(described(Buffer.alloc(65_537, 'x'))).to.equal(undefined)
+  })
+})

@@ -3,6 +3,8 @@ import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 import { coordinatorError } from './responsibility.js'
 
+const NOTHING = Buffer.alloc(0)
+
 const describeGroups = defineApi<{ readonly groupIds: readonly string[] }>({
   key: 15,
   name: 'DescribeGroups',
@@ -30,12 +32,15 @@ function writeGroup(call: Call, groupId: string): void {
     .int16(refusal || faults.after())
     .string(groupId)
     .string(state)
-  response.string(group?.protocolType ?? '').string(group?.protocol ?? '')
+  // As in Kafka: what members ask for and are assigned is told of a group that is stable, and of no other.
+  const isStable = group?.state === 'Stable'
+  response.string(group?.protocolType ?? '').string(isStable ? group.protocol : '')
   response.structs(group?.members ?? [], member => {
     response.string(member.memberId)
     if (version >= 4) response.nullableString(member.groupInstanceId)
     response.string(member.clientId).string(member.clientHost)
-    response.bytes(member.metadataFor(group!.protocol)).bytes(member.assignment)
+    response.bytes(isStable ? member.metadataFor(group.protocol) : NOTHING)
+    response.bytes(isStable ? member.assignment : NOTHING)
   })
   if (version >= 3) response.int32(NO_AUTHORIZED_OPERATIONS)
 }

@@ -11,9 +11,9 @@ export interface DescribedMember {
   readonly instanceId: string | null
   readonly clientId: string
   readonly clientHost: string
-  /** Its subscription, in the format of the protocol type; empty while members join, and where it is longer than 64 KiB. */
-  readonly metadata: Buffer
-  /** What it was given in the last rebalance, in the format of the protocol type; empty while members join. */
+  /** Its subscription, in the format of the protocol type; empty unless the group is `Stable`. `undefined`: longer than 64 KiB. */
+  readonly metadata: Buffer | undefined
+  /** What it was given in the last rebalance, in the format of the protocol type; empty unless the group is `Stable`. */
   readonly assignment: Buffer
 }
 export interface DescribeGroupsResponse {
@@ -33,7 +33,6 @@ export interface DescribeGroupsResponse {
 const MAX_MEMBERS = 100_000
 /** Any member may send so much that all of them together do not fit into memory. */
 const MAX_METADATA_BYTES = 64 * 1024
-const NOTHING = Buffer.alloc(0)
 /** A code, four texts, and the number of members. */
 const SMALLEST_GROUP_BYTES = 14
 /** Three texts and two lengths. */
@@ -63,7 +62,7 @@ const create = (version: 3 | 4): Api<DescribeGroupsCall, DescribeGroupsResponse>
       const instanceId = version >= 4 ? reader.nullableString() : null
       const [clientId, clientHost] = [reader.name(), reader.name()]
       const told = reader.bytes()
-      const metadata = told.length > MAX_METADATA_BYTES ? NOTHING : Buffer.from(told)
+      const metadata = told.length > MAX_METADATA_BYTES ? undefined : Buffer.from(told)
       return { memberId, instanceId, clientId, clientHost, metadata, assignment: Buffer.from(reader.bytes()) }
     }
     const readGroup = () => {
