@@ -66,11 +66,15 @@ export class FetchSettlement {
     return this.#returned
   }
 
-  /** The same of a long poll that is answered in a session: there is no news of partitions that are left out. */
+  /**
+   * The same of a long poll that is answered in a session: there is no news of partitions that are left out. A broker that
+   * throttles leaves out all of them and has read none, so requests wait for the next answer.
+   */
   settlePart(response: FetchResponse): readonly Returned[] {
     const { queues, now } = this.#context
     const { poll } = queues
-    const looks = poll.takeLooks(now())
+    const isUnread = response.throttleTimeMs > 0 && response.partitions.length === 0
+    const looks = isUnread ? [] : poll.takeLooks(now())
     for (const wanted of queues.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
     const told = new Set<string>()
     for (const partition of response.partitions) {

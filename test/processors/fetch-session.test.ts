@@ -235,6 +235,17 @@ describe('fetch data processor: its session', () => {
     expect(results[0]![0]).to.deep.include({ type: 'noMessages', leaderEpoch: 3 })
   })
 
+  it('takes an answer of a broker that throttles, which leaves out all partitions, for no news of any', async () => {
+    const session = await inSession(1)
+    const [reader] = [harness.ask(50, at(0))]
+    harness.now += PATIENCE_MS
+    harness.tell(session[0], SESSION, {}, { throttleTimeMs: 1_000 })
+    expect(reader).to.deep.equal([])
+    const [call] = await harness.send('tail')
+    harness.tell(call, SESSION, { 'perf/0@50': record(50) })
+    expect(reader!.map(({ type }) => type)).to.deep.equal(['success'])
+  })
+
   it('ends the waits of many readers whom nobody wants any more, each some seconds later at most', async () => {
     let isWanted = true
     const many = 2_000
