@@ -27,6 +27,7 @@ export class ProducerExpiration {
   #expirationMs = DEFAULT_MS
   #validUntil = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | undefined
+  #clusters = 0
 
   constructor({ router, clock }: { readonly router: ActorRef<RouterMessage>; readonly clock: MonotonicClock }) {
     this.#router = router
@@ -42,7 +43,12 @@ export class ProducerExpiration {
   /** Asks the brokers unless it is known. Never rejects; where no broker tells, what was known before holds. */
   learn(): Promise<void> {
     if (this.#clock() < this.#validUntil) return Promise.resolve()
-    this.#asking ??= this.#ask().finally(() => (this.#asking = undefined))
+    if (this.#asking === undefined) {
+      const asking = this.#ask().finally(() => {
+        if (this.#asking === asking) this.#asking = undefined
+      })
+      this.#asking = asking
+    }
     return this.#asking
   }
 
@@ -50,10 +56,15 @@ export class ProducerExpiration {
   clusterChanged(): void {
     this.#expirationMs = DEFAULT_MS
     this.#validUntil = Number.NEGATIVE_INFINITY
+    this.#asking = undefined
+    this.#clusters++
   }
 
   async #ask(): Promise<void> {
+    const cluster = this.#clusters
     const answer = await this.#answer().catch(() => undefined)
+    // It was of a former cluster.
+    if (cluster !== this.#clusters) return
     this.#validUntil = this.#clock() + (answer === undefined ? RETRY_MS : ASK_AGAIN_MS)
     const value = Number(answer?.get(SETTING) ?? Number.NaN)
     if (value > 0) this.#expirationMs = value
