@@ -77,8 +77,8 @@ export type Finding =
   | { readonly type: 'found'; readonly baseOffset: Offset }
   /** It is not in the log, whose end is `end`, or brokers still know its producer and recognise it. */
   | { readonly type: 'absent'; readonly end: Offset }
-  /** Not known yet. It is not before `from`. */
-  | { readonly type: 'later'; readonly from: Offset; readonly reason: string }
+  /** Not known yet. It is not before `from`. `queuedMs`: how long the search of others held it up. */
+  | { readonly type: 'later'; readonly from: Offset; readonly reason: string; readonly queuedMs?: number }
   /** It cannot be known. */
   | { readonly type: 'unknown'; readonly reason: string }
 
@@ -88,7 +88,7 @@ export interface WrittenBatches {
   now(): number
   /** Whether brokers may have forgotten a producer whose newest record has this time, so that a look is worth its while. */
   mayBeForgotten(sinceMs: number): boolean
-  /** Takes at most half a minute, and never rejects. */
+  /** Takes less than a minute once it is its turn, and never rejects. */
   find(batch: SoughtBatch): Promise<Finding>
   /** The batch is sent again although it may be in the log. */
   sentUnknown(batch: Pick<SoughtBatch, 'topic' | 'partition' | 'recordCount'>, reason: string): void

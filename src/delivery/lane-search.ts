@@ -87,6 +87,11 @@ export class LaneSearch {
     this.begin()
   }
 
+  /** A broker did not know the producer, and it was not looked for since. */
+  get mustLook(): boolean {
+    return this.#written !== undefined && this.#isForgotten && !this.#isLooked
+  }
+
   /** Whether to look before it is sent again. */
   isDue(newestMs: number): boolean {
     if (this.#written === undefined || this.#sentAs === undefined || this.#isLooked) return false
@@ -112,7 +117,10 @@ export class LaneSearch {
     })
     // Another batch is tried by now.
     if (this.#sentAs !== numbering) return finding
-    if (finding.type === 'later') this.#from = finding.from
+    if (finding.type === 'later') {
+      this.#from = finding.from
+      this.#lookingSince += finding.queuedMs ?? 0
+    }
     if (finding.type === 'absent') this.#from = finding.end
     const isPatient = this.#clock() - (this.#lookingSince ?? 0) < PATIENCE_MS
     if (finding.type === 'later' && isPatient) return finding

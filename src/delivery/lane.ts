@@ -317,11 +317,11 @@ export class Lane implements ScheduledLane {
 
   /**
    * The same for a lane that waits before it tries again: its batch is to come back by {@link resume}. Returns `undefined` when it
-   * does not wait.
+   * does not wait, or when it has to look for the batch first, which only this lane knows.
    */
   setAside(): { readonly indexes: readonly number[]; readonly numbering: Numbering | undefined } | undefined {
     const head = this.#head
-    if (head === undefined || this.#state !== 'backingOff') return undefined
+    if (head === undefined || this.#state !== 'backingOff' || this.#search.mustLook) return undefined
     this.#head = undefined
     this.#release(head)
     this.#becomeIdle()

@@ -13,6 +13,7 @@ import {
 
 const NOT_ENOUGH_REPLICAS = 19
 const INVALID_RECORD = 87
+const UNKNOWN_PRODUCER_ID = 59
 const TOPIC_AUTHORIZATION_FAILED = 29
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
 
@@ -191,5 +192,29 @@ describe('delivery: a lane of records that are kept on disk', () => {
     await decide(true)
     stage.append('B')
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
+  })
+
+  it('is not set aside while it has to look for a batch whose producer brokers have forgotten', async () => {
+    stage.restore()
+    const sought: boolean[] = []
+    stage = new LaneStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper, {
+      now: () => Date.now(),
+      mayBeForgotten: () => false,
+      sentUnknown: () => undefined,
+      find: async ({ isForgotten }) => {
+        sought.push(isForgotten)
+        return { type: 'found', baseOffset: 5 }
+      }
+    })
+    const ticket = stage.append('A')
+    await answer(stage.requireBatch(), unanswered)
+    await stage.pass(5_000)
+    await answer(stage.requireBatch(), rejected(UNKNOWN_PRODUCER_ID))
+    expect(stage.lane.setAside()).to.equal(undefined)
+    await stage.pass(5_000)
+    expect(stage.take()).to.equal(undefined)
+    await stage.pass(0)
+    expect(sought).to.deep.equal([true])
+    expect(await outcomesOf(ticket)).to.deep.equal(['at 5'])
   })
 })

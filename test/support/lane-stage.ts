@@ -2,7 +2,7 @@ import sinon from 'sinon'
 import { BatchLimit } from '../../src/delivery/batch-limit.js'
 import { Budget } from '../../src/delivery/budget.js'
 import { Lane } from '../../src/delivery/lane.js'
-import type { DeliveryCounters, Keeper } from '../../src/delivery/lane-deps.js'
+import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/delivery/lane-deps.js'
 import { type Numbering, newNumbering } from '../../src/delivery/numbering.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/delivery/settings.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
@@ -49,7 +49,7 @@ export class LaneStage {
   isEmptied = false
   numbering: Numbering | undefined = newNumbering(7n, 0)
 
-  constructor(settings: Partial<DeliverySettings> = {}, keeper?: Keeper) {
+  constructor(settings: Partial<DeliverySettings> = {}, keeper?: Keeper, written?: WrittenBatches) {
     const all = { ...defaultDeliverySettings, ...settings }
     this.lane = new Lane(
       'orders',
@@ -72,7 +72,8 @@ export class LaneStage {
         },
         numbers: { numbering: () => this.numbering, usedUp: id => this.usedUp.push(id) },
         waitedInLane: keeper === undefined ? waitedMs => this.waitedInLane.push(waitedMs) : undefined,
-        keeper
+        keeper,
+        written
       },
       new BatchLimit(all.batchMaxBytes, () => performance.now()),
       () => this.batchesClosed++
