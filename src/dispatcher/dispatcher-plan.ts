@@ -80,5 +80,6 @@ export function planDispatcher(
 
 function contextOf(options: DispatcherPlanOptions): ProcessorContext {
   const { readCache, reports } = options
-  return { ...options, isolationLevel: readCache.isolationLevel, onMetadata: reports.metadata.bind(reports) }
+  const { isolationLevel, decompression } = readCache
+  return { ...options, isolationLevel, decompression, onMetadata: reports.metadata.bind(reports) }
 }

@@ -1,4 +1,4 @@
-import type { BrokerNode, Offset, TopicPartition } from '../model.js'
+import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../model.js'
 import type { GroupDescriptionOperations } from './group-description.js'
 import type { MembershipOperations } from './membership.js'
 import type { Failure, Request, TimedOut } from './request.js'
@@ -88,6 +88,31 @@ export type FetchEpochEndResult =
   | TimedOut
   | Failure
 
+/**
+ * Internal, from delivery: which producers wrote the batches from `offset` on, in offset order, whether their transactions
+ * are committed or not. Is answered at once.
+ */
+export interface FetchOrigins extends Request<FetchOriginsResult> {
+  readonly type: 'fetchOrigins'
+  readonly topicPartition: TopicPartition
+  readonly offset: Offset
+}
+export type FetchOriginsResult =
+  /** `nextOffset`, above `offset`: where to go on. `sizeBytes`: what was read for it. */
+  | {
+      readonly type: 'success'
+      readonly origins: readonly BatchOrigin[]
+      readonly nextOffset: Offset
+      readonly sizeBytes: number
+    }
+  /** Replicas have not got so far, or the leader does not know that they have. */
+  | { readonly type: 'noMessages' }
+  | { readonly type: 'offsetOutOfRange' }
+  | { readonly type: 'corruptMessage' }
+  | { readonly type: 'unknownTopicOrPartition' }
+  | TimedOut
+  | Failure
+
 /** Internal, from the Router itself: which broker coordinates a group? Any broker can tell. */
 export interface FindCoordinator extends Request<FindCoordinatorResult> {
   readonly type: 'findCoordinator'
@@ -100,4 +125,5 @@ export interface InternalOperations extends MembershipOperations, GroupDescripti
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
   fetchEpochEnd: { request: FetchEpochEnd; result: FetchEpochEndResult }
+  fetchOrigins: { request: FetchOrigins; result: FetchOriginsResult }
 }

@@ -8,6 +8,7 @@ import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
 import { fetchEpochEnd } from './fetch-epoch-end.js'
 import { fetchOffset } from './fetch-offset.js'
+import { fetchOrigins } from './fetch-origins.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
 import { findCoordinator } from './find-coordinator.js'
 import { heartbeat } from './heartbeat.js'
@@ -26,6 +27,7 @@ export const operations = {
   fetchData,
   fetchOffset,
   fetchEpochEnd,
+  fetchOrigins,
   fetchConsumerOffset,
   commitConsumerOffset,
   fetchTopicMetadata,

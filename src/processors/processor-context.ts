@@ -1,5 +1,6 @@
 import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { IsolationLevel, MetadataResponse } from '../wire/broker-client.js'
+import type { DecompressionLimits } from '../wire/decompression-allowance.js'
 import type { BrokerTags } from './queue-processor.js'
 
 /** A look-up of topics that a user of the Router asked for. */
@@ -16,6 +17,8 @@ export interface ProcessorContext {
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
   readonly isolationLevel: IsolationLevel
+  /** Of each Fetch response. */
+  readonly decompression?: DecompressionLimits | undefined
   /** Which of these missing topics brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
   /** Called with every metadata response, so that the routing tables can take it in. */

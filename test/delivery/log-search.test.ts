@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import type { SoughtBatch } from '../../src/delivery/lane-deps.js'
 import { LogSearch } from '../../src/delivery/log-search.js'
 import { type BatchOrigin, type Offset, silentLogger } from '../../src/model.js'
-import type { RouterMessage } from '../../src/operations.js'
+import type { FetchOffset, RouterMessage } from '../../src/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 
 const MIB = 1024 * 1024
@@ -16,19 +16,28 @@ class Partition {
   readonly asked: RouterMessage[] = []
   /** Answers that are still to be given. */
   readonly open: (() => void)[] = []
-  mostOpen = 0
+  reading = 0
+  mostReading = 0
   batches = 10
   batchBytes = 1_000
   holds = false
   /** Instead of the records at an offset. */
   readonly instead = new Map<Offset, object>()
+  /** Records at the end that replicas do not have yet. */
+  unreplicated = 0
+  leaderEpoch: number | undefined = 4
+  endTold: object = {}
   readonly stop = (): void => undefined
   readonly tell = (message: RouterMessage): void => {
     this.asked.push(message)
     const { requester, ...request } = message as { requester: { reply(answer: object): void }; type: string }
     const answer = (): void => requester.reply(this.#answer(request as never))
     if (!this.holds) answer()
-    else this.mostOpen = Math.max(this.mostOpen, this.open.push(answer))
+    else {
+      this.open.push(answer)
+      this.reading += request.type === 'fetchOrigins' ? 1 : 0
+      this.mostReading = Math.max(this.mostReading, this.reading)
+    }
   }
 
   get end(): Offset {
@@ -36,13 +45,20 @@ class Partition {
   }
 
   offsetsRead(): Offset[] {
-    return this.asked.flatMap(message => (message.type === 'fetchData' ? [message.offset] : []))
+    return this.asked.flatMap(message => (message.type === 'fetchOrigins' ? [message.offset] : []))
   }
 
   #answer({ type, offset, offsetType }: { type: string; offset: Offset; offsetType: unknown }): object {
-    if (type === 'fetchOffset') return { type: 'success', offset: offsetType === 'latest' ? this.end : 0 }
+    if (type === 'fetchOrigins') this.reading--
+    const readable = this.end - this.unreplicated
+    const { leaderEpoch } = this
+    if (type === 'fetchOffset') return { type: 'success', offset: offsetType === 'latest' ? readable : 0, leaderEpoch }
+    if (type === 'fetchEpochEnd') {
+      return { type: 'success', leaderEpoch, endOffset: this.end, currentLeaderEpoch: leaderEpoch, ...this.endTold }
+    }
     const instead = this.instead.get(offset)
     if (instead !== undefined) return instead
+    if (offset >= readable) return { type: 'noMessages' }
     const at = Math.floor(offset / 10)
     const origin: BatchOrigin = {
       baseOffset: at * 10,
@@ -51,7 +67,7 @@ class Partition {
       producerEpoch: 2,
       baseSequence: 70
     }
-    return { type: 'success', batch: { origins: [origin], nextOffset: at * 10 + 10, sizeBytes: this.batchBytes } }
+    return { type: 'success', origins: [origin], nextOffset: at * 10 + 10, sizeBytes: this.batchBytes }
   }
 }
 
@@ -110,6 +126,7 @@ describe('delivery: looking for a batch in the log', () => {
     expect(await search.find(sought(6))).to.deep.equal({
       type: 'later',
       from: 40,
+      queuedMs: 0,
       reason: 'there is more to look through'
     })
     expect(await search.find(sought(6, { from: 40 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
@@ -118,13 +135,11 @@ describe('delivery: looking for a batch in the log', () => {
   it('stops when it takes long', async () => {
     partition.instead.set(20, {
       type: 'success',
-      batch: {
-        origins: [],
-        nextOffset: 30,
-        get sizeBytes() {
-          nowMs += 30_000
-          return 1
-        }
+      origins: [],
+      nextOffset: 30,
+      get sizeBytes() {
+        nowMs += 30_000
+        return 1
       }
     })
     expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
@@ -136,7 +151,7 @@ describe('delivery: looking for a batch in the log', () => {
     ['records are deleted', { type: 'offsetOutOfRange' }, 'later'],
     ['an error passes', { type: 'failed', message: 'busy', retriable: true }, 'later'],
     ['records may not be read', { type: 'failed', message: 'denied', retriable: false }, 'unknown'],
-    ['the log is damaged', { type: 'corruptMessage', nextOffset: 40 }, 'unknown']
+    ['the log is damaged', { type: 'corruptMessage' }, 'unknown']
   ] as const) {
     it(`tells ${finding} when ${what}`, async () => {
       partition.instead.set(30, answer)
@@ -144,16 +159,77 @@ describe('delivery: looking for a batch in the log', () => {
     })
   }
 
-  it('tells later when a new leader does not know the end yet, absent when there are no records before it', async () => {
-    partition.instead.set(30, { type: 'noMessages' })
-    expect(await search.find(sought(6))).to.deep.equal({ type: 'absent', end: 100 })
+  it('tells later, not absent, before it has read up to the end of the log of the leader', async () => {
+    partition.unreplicated = 40
+    expect(await search.find(sought(6))).to.include({ type: 'later', from: 60 })
+    partition.unreplicated = 0
+    expect(await search.find(sought(6, { from: 60 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+  })
+
+  it('tells later when a new leader cannot give records that it has, though it tells their end soon after', async () => {
     partition.instead.set(30, {
       get type() {
-        partition.batches = 3
+        partition.instead.delete(30)
         return 'noMessages'
       }
     })
     expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
+    expect(await search.find(sought(6, { from: 30 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+  })
+
+  it('tells later when the leader changes, or does not tell the end of its log', async () => {
+    for (const endTold of [{ currentLeaderEpoch: 5 }, { leaderEpoch: 3 }, { type: 'notFound' }, { type: 'timedOut' }]) {
+      partition.endTold = endTold
+      expect(await search.find(sought(77))).to.include({ type: 'later' })
+    }
+    partition.endTold = {}
+    partition.leaderEpoch = undefined
+    expect(await search.find(sought(77))).to.include({ type: 'unknown' })
+  })
+
+  it('begins no later than readers could read when it was asked first', async () => {
+    const { tell } = partition
+    let latest = 60
+    Object.assign(partition, {
+      tell(message: RouterMessage) {
+        // No record that readers see is that late at first, so the end is told, which is another by then.
+        if (message.type !== 'fetchOffset') tell(message)
+        else message.requester.reply({ type: 'success', offset: latest, leaderEpoch: 4 } as never)
+        latest = 100
+      }
+    })
+    expect(await search.find(sought(6))).to.deep.equal({ type: 'found', baseOffset: 60 })
+  })
+
+  it('is not held up by hundreds of partitions without a leader', async () => {
+    const { tell } = partition
+    const stuck: FetchOffset[] = []
+    Object.assign(partition, {
+      tell(message: RouterMessage) {
+        if ((message as FetchOffset).topicPartition.topic === 'stuck') stuck.push(message as FetchOffset)
+        else tell(message)
+      }
+    })
+    const others = Array.from({ length: 300 }, () => search.find(sought(4, { topic: 'stuck' })))
+    expect(await search.find(sought(4))).to.deep.equal({ type: 'found', baseOffset: 40 })
+    for (const { requester } of stuck) requester.reply({ type: 'timedOut' } as never)
+    for (const finding of await Promise.all(others)) expect(finding.type).to.equal('later')
+  })
+
+  it('tells for how long the reads of others have held it up, which is no reason to lose patience', async () => {
+    partition.holds = true
+    const all = Array.from({ length: 9 }, () => search.find(sought(77)))
+    const last = all.at(-1)!
+    const turn = () => new Promise(setImmediate)
+    for (let call = 0; call < 3; call++) {
+      for (const answer of partition.open.splice(0)) answer()
+      await turn()
+    }
+    nowMs += 55_000
+    partition.instead.set(0, { type: 'timedOut' })
+    partition.holds = false
+    for (const answer of partition.open.splice(0)) answer()
+    expect(await last).to.include({ type: 'later', queuedMs: 55_000 })
   })
 
   it('reads eight partitions at a time', async () => {
@@ -165,7 +241,7 @@ describe('delivery: looking for a batch in the log', () => {
       const found = Promise.all(all).finally(() => (isOver = true))
       for (; !isOver; await clock.tickAsync(1)) partition.open.shift()?.()
       expect((await found).map(({ type }) => type)).to.deep.equal(all.map(() => 'found'))
-      expect(partition.mostOpen).to.equal(8)
+      expect(partition.mostReading).to.equal(8)
     } finally {
       clock.restore()
     }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { Kafka, logLevel } from 'kafkajs'
 import type { Numbering } from '../../src/delivery/numbering.js'
 import { encodeBatchNote, noteKeyOf } from '../../src/durable/batch-note.js'
 import { silentLogger } from '../../src/model.js'
@@ -108,8 +109,8 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     await close()
   }
 
-  const startGateway = (): Promise<Gateway> => {
-    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder }
+  const startGateway = (more: Readonly<Record<string, string>> = {}): Promise<Gateway> => {
+    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder, ...more }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
     return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
   }
@@ -140,6 +141,27 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     expect(await delivered()).to.deep.equal(VALUES)
     await gateway.child.line(/a batch of which no answer had come is in the log/)
     expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
+  })
+
+  it('is found behind the open transaction of another producer, also by a gateway that reads what is committed', async () => {
+    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const other = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
+    await other.connect()
+    try {
+      const transaction = await other.transaction()
+      await transaction.send({ topic, messages: [{ value: CONTROL }] })
+      const numbering = await newProducer()
+      await write(SENT, numbering)
+      await producersForgotten()
+      await leave(numbering)
+      const gateway = await startGateway({ 'router.isolationLevel': 'readCommitted' })
+      const seen = await delivered()
+      await transaction.abort()
+      expect(seen).to.deep.equal(VALUES)
+      expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
+    } finally {
+      await other.disconnect()
+    }
   })
 
   it('is written when it is not in the log', async () => {

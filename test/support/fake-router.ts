@@ -2,8 +2,9 @@ import type { ActorRef } from '../../src/actor/actor.js'
 import type { BatchOrigin, RecordBatch } from '../../src/model.js'
 import type {
   BatchAnswer,
-  FetchData,
+  FetchEpochEnd,
   FetchOffset,
+  FetchOrigins,
   InitProducerIdResult,
   RouterMessage,
   SealedBatch
@@ -245,7 +246,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     else if (message.type === 'followTopics') this.tables.follow(message)
     else if (message.type === 'unfollowTopics') this.tables.unfollow(message)
     else if (message.type === 'fetchOffset') this.#later(() => this.#fetchOffset(message))
-    else if (message.type === 'fetchData') this.#later(() => this.#fetchData(message))
+    else if (message.type === 'fetchOrigins') this.#later(() => this.#fetchOrigins(message))
+    else if (message.type === 'fetchEpochEnd') this.#later(() => this.#fetchEpochEnd(message))
     else if (message.type === 'fetchTopicMetadata') {
       const { requestId, requester } = message
       const brokers = [{ nodeId: 1, host: 'fake', port: 9092, rack: null }]
@@ -342,17 +344,26 @@ export class FakeRouter implements ActorRef<RouterMessage> {
           : offsetType === 'latest'
             ? partition.log.length
             : 0
-      requester.reply({ operation, topicPartition, offsetType, type: 'success', offset })
+      requester.reply({ operation, topicPartition, offsetType, type: 'success', offset, leaderEpoch: 0 })
     }
   }
 
-  #fetchData({ topicPartition, offset, requester }: FetchData): void {
-    const head = { operation: 'fetchData', topicPartition, offset } as const
+  #fetchEpochEnd({ topicPartition, leaderEpoch, requester }: FetchEpochEnd): void {
+    const endOffset = this.partition(topicPartition.topic, topicPartition.partition).log.length
+    if (this.isAway) requester.reply({ type: 'timedOut' })
+    else requester.reply({ type: 'success', leaderEpoch, endOffset, currentLeaderEpoch: 0 })
+  }
+
+  #fetchOrigins({ topicPartition, offset, requester }: FetchOrigins): void {
     const batch = this.partition(topicPartition.topic, topicPartition.partition).batchAt(offset)
-    if (this.isAway) requester.reply({ ...head, type: 'timedOut' })
+    if (this.isAway) requester.reply({ type: 'timedOut' })
     else if (this.readRefusal !== undefined) {
-      requester.reply({ ...head, type: 'failed', code: 'kafka', message: 'refused', ...this.readRefusal })
-    } else requester.reply(batch === undefined ? { ...head, type: 'noMessages' } : { ...head, type: 'success', batch })
+      requester.reply({ type: 'failed', code: 'kafka', message: 'refused', ...this.readRefusal })
+    } else if (batch === undefined) requester.reply({ type: 'noMessages' })
+    else {
+      const { origins = [], nextOffset, sizeBytes } = batch
+      requester.reply({ type: 'success', origins, nextOffset, sizeBytes })
+    }
   }
 
   #recall(batch: SealedBatch): boolean {
