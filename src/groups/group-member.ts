@@ -79,10 +79,10 @@ export class GroupMember {
   #phase: Phase = 'out'
   #memberId = ''
   #isLeader = false
-  /** A static member has joined without an id: the coordinator may answer with the assignment of its former life. */
+  /** A static member has joined without an id: until it is assigned something, that may be the assignment of its former life. */
   #isUnknown = false
-  /** It has joined again, because that one was of other topics. */
-  #isRenewed = false
+  /** How often it has joined again because that one was of other topics. */
+  #renewals = 0
   /** No other member has partitions that this one may get. */
   #isAlone = false
   /** While partitions are left out that another leader has assigned. */
@@ -174,7 +174,6 @@ export class GroupMember {
     this.#phase = 'out'
     this.#refusal = undefined
     this.#generation = this.#lastStable = undefined
-    this.#isRenewed = false
     this.#stopTimers()
   }
 
@@ -184,7 +183,7 @@ export class GroupMember {
     this.#refusal = undefined
     this.#stopTimers()
     this.#joinedTopics = this.#topics
-    this.#isUnknown = instanceId !== null && this.#memberId === ''
+    if (this.#memberId === '') this.#isUnknown = instanceId !== null
     const attempt = ++this.#attempt
     const request = {
       ...this.#identity(),
@@ -201,7 +200,7 @@ export class GroupMember {
 
   #subscription(): Buffer {
     const topics = this.#joinedTopics
-    return encodeSubscription(topics, encodeBegun(topics, this.#options.begun, this.#isRenewed))
+    return encodeSubscription(topics, encodeBegun(topics, this.#options.begun, this.#renewals))
   }
 
   #identity() {
@@ -284,7 +283,8 @@ export class GroupMember {
     } else {
       const [partitions, starts] = this.#assignmentOf(result.assignment)
       if (this.#isUnknown && !this.#isLeader && !this.#takesUp(result.assignment, partitions)) {
-        this.#isRenewed = true
+        this.#isUnknown = false
+        this.#renewals++
         this.#join()
       } else if (this.#isLeader || partitions.length <= MAX_BELIEVED) this.#stable(partitions, starts)
       else this.#check(partitions, starts)
@@ -351,6 +351,7 @@ export class GroupMember {
 
   #stable(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
     const { onAssigned } = this.#options
+    this.#isUnknown = false
     const isNext = this.#lastStable !== undefined && isSameOrNext(this.#generation!.id, this.#lastStable.id)
     this.#phase = 'stable'
     this.#stableSince = this.#options.hands.clock()

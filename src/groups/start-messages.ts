@@ -6,7 +6,7 @@ import { decodeSubscription, userDataOfSubscription } from '../wire/protocol/con
  * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
  * Members of other clients ignore it, and write something else or nothing there.
  *
- *   subscription   {"castellan":1,"begun":[0,2],"renewed":true}                      indexes of topics
+ *   subscription   {"castellan":1,"begun":[0,2],"renewed":1}                         indexes of topics
  *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]],[4,null]]]}
  *                  the last list are the leader epochs of these ends; null: not known
  *                  "topics":3735928559,"counts":[["orders",2],["audit",0]]         see AssignedFrom
@@ -47,12 +47,12 @@ export const checksumOf = (topics: readonly string[]): number => crc32c(Buffer.f
 
 /**
  * @param begun which of the topics the group has begun to read: it begins nowhere at the end any more
- * @param isRenewed makes the subscription another one than it was, so that the coordinator has the group join again
+ * @param renewals each number makes the subscription another one than it was, so that the coordinator has the group join again
  */
-export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean, isRenewed = false): Buffer {
+export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean, renewals = 0): Buffer {
   return encode({
     begun: topics.flatMap((topic, at) => (begun(topic) ? [at] : [])),
-    ...(isRenewed && { renewed: true })
+    ...(renewals > 0 && { renewed: renewals })
   })
 }
 

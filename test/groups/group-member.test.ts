@@ -112,6 +112,45 @@ describe('a member of a group', () => {
       expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 2])
     })
 
+    it('has the group join again each time that it comes back with other topics, also twice in one life', () => {
+      const { world, member, assigned } = new MemberHarness('pod-1', [
+        ...backIn([INVOICES], from(['invoices'])),
+        ...backIn([ORDERS], from(['orders']))
+      ])
+      for (const topics of [
+        ['orders', 'payments'],
+        ['orders', 'returns']
+      ]) {
+        world.asked.length = 0
+        world.answers.push(...backIn([ORDERS], from(['orders'])))
+        const partitions = topics.map(topic => ({ topic, partition: 0 }))
+        world.answers.push(...backIn(partitions, from(topics)))
+        // It gives its id up, and pauses.
+        member.fenced(errorCodes.GROUP_AUTHORIZATION_FAILED, member.membership!)
+        member.subscribe(topics)
+        world.pass(500)
+        expect(assigned.at(-1)!.partitions).to.deep.equal(partitions)
+        const offered = world.asked.flatMap(({ kind, request }) =>
+          kind === 'joinGroup' ? (request['protocols'] as { metadata: Buffer }[])[0]!.metadata.toString('hex') : []
+        )
+        // The coordinator lets a member that asks for what it asked for before into the generation that there is.
+        expect([offered.length, new Set(offered).size]).to.deep.equal([2, 2])
+      }
+    })
+
+    it('has the group join again when it asks for other topics, and its first sync is not answered', () => {
+      const [joined, synced] = backIn([INVOICES], from(['invoices']))
+      const harness = new MemberHarness('pod-1', [
+        joined!,
+        { kind: 'syncGroup', result: { type: 'timedOut' } },
+        { ...joined! },
+        synced!,
+        ...backIn([ORDERS], from(['orders']))
+      ])
+      expect(harness.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+      expect(joins(harness)).to.have.length(3)
+    })
+
     it('notices partitions that are added to any topic of the group when it has led it', () => {
       const counts = new Map([
         ['invoices', 0],
