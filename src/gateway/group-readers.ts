@@ -23,6 +23,8 @@ const LISTING_ATTEMPTS = 3
 const GROUPS_AT_ONCE = 40
 /** Most partitions that are told at a time: as many as a cluster of Kafka has. Members beyond are told without any. */
 const MAX_PARTITIONS = 200_000
+/** Of each group, so many are told all the same: those before it may be of clients that write what they like. */
+const RESERVED_OF_GROUP = 1_000
 /** Members and partitions that are read in one turn of the event loop; a member that has more is read at once. */
 const MAX_PER_TURN = 10_000
 /** Of an assignment: a topic that is skipped, or a partition, takes at least so many. */
@@ -117,13 +119,22 @@ export class GroupReaders {
     return []
   }
 
-  /** Any client can be a member, and write whatever it likes: as little at a time, and no more in all, is made of it. */
+  /** Any client can be a member, and write whatever it likes: as little at a time, and not much more in all, is made of it. */
   async #readersFrom(members: readonly DescribedMember[]): Promise<readonly GroupReader[]> {
     const readers: GroupReader[] = []
+    let ofGroup = 0
     for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
-      const partitions = this.#told < MAX_PARTITIONS ? partitionsIn(assignment, this.#only.topic) : new Map()
+      const isFull = this.#told >= MAX_PARTITIONS
+      const mayBeTold = !isFull || ofGroup < RESERVED_OF_GROUP
+      let partitions: ReadonlyMap<string, readonly number[]> = new Map()
+      if (mayBeTold) partitions = partitionsIn(assignment, this.#only.topic)
       let count = 0
       for (const ofTopic of partitions.values()) count += ofTopic.length
+      if (isFull && ofGroup + count > RESERVED_OF_GROUP) {
+        partitions = new Map()
+        count = 0
+      }
+      ofGroup += count
       this.#told += count
       this.#inTurn += 1 + Math.max(count, assignment.length / BYTES_OF_ITEM)
       readers.push({ memberId, instanceId, clientId, clientHost, partitions })

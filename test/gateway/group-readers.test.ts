@@ -81,6 +81,41 @@ describe('who reads what on behalf of a group', () => {
     expect(error).to.include({ code: 'protocol', message: 'too large' })
   })
 
+  it('is told of small groups with their partitions, however many the groups before them have', async () => {
+    const members: Record<string, Buffer[]> = {
+      a: [assignmentOf(MANY)],
+      b: [assignmentOf(MANY)],
+      c: [assignmentOf(3)],
+      d: [assignmentOf(600), assignmentOf(600), assignmentOf(400)]
+    }
+    const tell = ({ type, groupId, requester }: { type: string; groupId: string; requester: Requester<object> }) => {
+      const groups = Object.keys(members).map(groupId => ({ groupId, protocolType: 'consumer' }))
+      if (type === 'fetchTopicMetadata')
+        requester.reply({ type: 'success', brokers: [{ nodeId: 1 }], topics: new Map() })
+      else if (type === 'listGroups') requester.reply({ type: 'success', groups })
+      else {
+        const ofGroup = members[groupId]!.map(assignment => ({ memberId: 'm', assignment }))
+        requester.reply({ type: 'success', protocolType: 'consumer', members: ofGroup })
+      }
+    }
+    const router = { tell } as unknown as ActorRef<RouterMessage>
+    const readers = new GroupReaders(
+      { router, log: silentLogger, timeoutMs: 20_000, clock: () => 0 },
+      { topic: 'orders' }
+    )
+    const told = Array.from(await readers.read('all'), ([groupId, ofGroup]) => [
+      groupId,
+      ...ofGroup.map(({ partitions }) => partitions.get('orders')?.length)
+    ])
+    const none = undefined
+    expect(told).to.deep.equal([
+      ['a', MANY],
+      ['b', MANY],
+      ['c', 3],
+      ['d', 600, none, 400]
+    ])
+  })
+
   it('is told of 200,000 partitions of one group; members beyond are told without any', async () => {
     const assignment = assignmentOf(MANY)
     const readers = (await readersOf(Array.from({ length: 5 }, () => assignment)).read(['g'])).get('g')!
