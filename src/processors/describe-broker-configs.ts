@@ -1,40 +1,22 @@
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import type { Accepted } from '../requests/accepted.js'
 import { reply } from '../requests/answers.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { invalid, isCount } from '../requests/problems.js'
 import type { BrokerClient, DescribeBrokerConfigsResponse } from '../wire/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
-import { WaitingList } from './waiting-list.js'
+import { type Returned, returned } from './queue-processor.js'
 
 type Waiter = Accepted<'describeBrokerConfigs'>
 
-/** Settings of a broker. One call for each request, since few ask. */
-export class DescribeBrokerConfigsProcessor implements QueueProcessor<Waiter, DescribeBrokerConfigsResponse> {
+/** Settings of a broker. */
+export class DescribeBrokerConfigsProcessor extends OneCallEach<Waiter, DescribeBrokerConfigsResponse> {
   readonly name = 'describeBrokerConfigs'
-  readonly #callTimeoutMs: number
-  readonly #queue = new WaitingList<Waiter>()
-
-  constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
-    this.#callTimeoutMs = callTimeoutMs
-  }
-
-  get isEmpty(): boolean {
-    return this.#queue.isEmpty
-  }
-
-  addToQueue(request: Waiter): void {
-    this.#queue.add(request)
-  }
-
-  nextCall(): Waiter | undefined {
-    return this.#queue.takeFirst()
-  }
 
   send(client: BrokerClient, { request: { nodeId, names } }: Waiter): Promise<DescribeBrokerConfigsResponse> {
-    return client.describeBrokerConfigs({ nodeId, names, timeoutMs: this.#callTimeoutMs })
+    return client.describeBrokerConfigs({ nodeId, names, timeoutMs: this.callTimeoutMs })
   }
 
   processResponse(waiter: Waiter, { errorCode, configs }: DescribeBrokerConfigsResponse): readonly Returned[] {
@@ -42,14 +24,6 @@ export class DescribeBrokerConfigsProcessor implements QueueProcessor<Waiter, De
     else if (kafkaErrorOf(errorCode).retriable) return returned('retryLater', [waiter])
     else reply(waiter, kafkaFailure(errorCode))
     return []
-  }
-
-  callFailed(waiter: Waiter): readonly AnyAccepted[] {
-    return stillOpen([waiter])
-  }
-
-  drain(): AnyAccepted[] {
-    return this.#queue.takeAll()
   }
 }
 
@@ -59,5 +33,5 @@ export const describeBrokerConfigs = describeOperation('describeBrokerConfigs', 
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },
   echo: () => ({}),
   problemOf: ({ nodeId }) => (isCount(nodeId) ? undefined : invalid('invalidRequest', `no broker id: ${nodeId}`)),
-  createProcessor: (context: ProcessorContext) => new DescribeBrokerConfigsProcessor(context)
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new DescribeBrokerConfigsProcessor(callTimeoutMs)
 })

@@ -1,41 +1,23 @@
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import type { Accepted } from '../requests/accepted.js'
 import { reply } from '../requests/answers.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { invalid, isTopic } from '../requests/problems.js'
 import type { BrokerClient, DescribeTopicConfigsResponse } from '../wire/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
-import { WaitingList } from './waiting-list.js'
+import { type Returned, returned } from './queue-processor.js'
 
 type Waiter = Accepted<'describeTopicConfigs'>
 type TopicAnswer = DescribeTopicConfigsResponse['topics'][number]
 
-/** What topics have for themselves. One call for each request, since few ask. */
-export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, DescribeTopicConfigsResponse> {
+/** What topics have for themselves. */
+export class DescribeTopicConfigsProcessor extends OneCallEach<Waiter, DescribeTopicConfigsResponse> {
   readonly name = 'describeTopicConfigs'
-  readonly #callTimeoutMs: number
-  readonly #queue = new WaitingList<Waiter>()
-
-  constructor({ callTimeoutMs }: Pick<ProcessorContext, 'callTimeoutMs'>) {
-    this.#callTimeoutMs = callTimeoutMs
-  }
-
-  get isEmpty(): boolean {
-    return this.#queue.isEmpty
-  }
-
-  addToQueue(request: Waiter): void {
-    this.#queue.add(request)
-  }
-
-  nextCall(): Waiter | undefined {
-    return this.#queue.takeFirst()
-  }
 
   send(client: BrokerClient, { request: { topics } }: Waiter): Promise<DescribeTopicConfigsResponse> {
-    return client.describeTopicConfigs({ topics, names: null, timeoutMs: this.#callTimeoutMs })
+    return client.describeTopicConfigs({ topics, names: null, timeoutMs: this.callTimeoutMs })
   }
 
   processResponse(waiter: Waiter, { topics }: DescribeTopicConfigsResponse): readonly Returned[] {
@@ -48,14 +30,6 @@ export class DescribeTopicConfigsProcessor implements QueueProcessor<Waiter, Des
     } else if (kafkaErrorOf(problem.errorCode).retriable) return returned('retryLater', [waiter])
     else reply(waiter, kafkaFailure(problem.errorCode))
     return []
-  }
-
-  callFailed(waiter: Waiter): readonly AnyAccepted[] {
-    return stillOpen([waiter])
-  }
-
-  drain(): AnyAccepted[] {
-    return this.#queue.takeAll()
   }
 }
 
@@ -71,5 +45,5 @@ export const describeTopicConfigs = describeOperation('describeTopicConfigs', {
   echo: () => ({}),
   problemOf: ({ topics }) =>
     topics.every(isTopic) ? undefined : invalid('invalidTopic', 'a topic name is not possible'),
-  createProcessor: (context: ProcessorContext) => new DescribeTopicConfigsProcessor(context)
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new DescribeTopicConfigsProcessor(callTimeoutMs)
 })

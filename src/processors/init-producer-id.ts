@@ -1,38 +1,20 @@
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
+import type { Accepted } from '../requests/accepted.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import type { BrokerClient, InitProducerIdResponse } from '../wire/broker-client.js'
 import { anyBrokerAction } from './error-actions.js'
+import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
-import { WaitingList } from './waiting-list.js'
+import { type Returned, returned } from './queue-processor.js'
 
 type Waiter = Accepted<'initProducerId'>
 
 /** Producer ids. Each requester gets its own id, by its own call. */
-export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProducerIdResponse> {
+export class InitProducerIdProcessor extends OneCallEach<Waiter, InitProducerIdResponse> {
   readonly name = 'initProducerId'
-  readonly #callTimeoutMs: number
-  readonly #queue = new WaitingList<Waiter>()
-
-  constructor(callTimeoutMs: number) {
-    this.#callTimeoutMs = callTimeoutMs
-  }
-
-  get isEmpty(): boolean {
-    return this.#queue.isEmpty
-  }
-
-  addToQueue(request: Waiter): void {
-    this.#queue.add(request)
-  }
-
-  nextCall(): Waiter | undefined {
-    return this.#queue.takeFirst()
-  }
 
   send(client: BrokerClient): Promise<InitProducerIdResponse> {
-    return client.initProducerId({ timeoutMs: this.#callTimeoutMs })
+    return client.initProducerId({ timeoutMs: this.callTimeoutMs })
   }
 
   processResponse(waiter: Waiter, response: InitProducerIdResponse): readonly Returned[] {
@@ -49,14 +31,6 @@ export class InitProducerIdProcessor implements QueueProcessor<Waiter, InitProdu
         waiter.answer(kafkaFailure(errorCode))
         return []
     }
-  }
-
-  callFailed(waiter: Waiter): readonly AnyAccepted[] {
-    return stillOpen([waiter])
-  }
-
-  drain(): AnyAccepted[] {
-    return this.#queue.takeAll()
   }
 }
 
