@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { useFakeTimers } from 'sinon'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { batchOf, RawKafka } from '../support/raw-kafka.js'
@@ -104,11 +105,19 @@ describe('broker: transactions', () => {
   })
 
   it('aborts a transaction that takes too long, and fences its producer', async () => {
-    const producer = await begin(20)
-    await addPartitions(producer, [0])
-    await send(producer, 0, 0, 'a')
-    while ((await stable()).aborted === 0) await new Promise(setImmediate)
-    expect(await end(producer, true)).to.equal(90)
+    const clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const producer = await begin(20)
+      await addPartitions(producer, [0])
+      expect(await send(producer, 0, 0, 'a')).to.equal(0)
+      clock.tick(19)
+      expect((await stable()).aborted).to.equal(0)
+      clock.tick(1)
+      while ((await stable()).aborted === 0) await new Promise(setImmediate)
+      expect(await end(producer, true)).to.equal(90)
+    } finally {
+      clock.restore()
+    }
   })
 
   it('refuses strangers (49), ends without a beginning (48), and all partitions with one that is not there', async () => {
