@@ -11,23 +11,6 @@ type SoughtPlace = Pick<SoughtBatch, 'topic' | 'partition' | 'recordCount'>
 export class LaneSearch {
   readonly #written: WrittenBatches | undefined
   readonly #clock: MonotonicClock
-  /** A broker has got it, or may have. */
-  arrived(batch: SoughtPlace): void {
-    if (this.#givenUpBecause !== undefined && !this.#isTold) {
-      this.#isTold = true
-      this.#written!.sentUnknown(batch, this.#givenUpBecause)
-    }
-    this.#givenUpBecause = undefined
-    this.#lookingSince = undefined
-  }
-
-  /** Not one byte has left: it is looked for again first. */
-  notSent(): void {
-    this.#isLooked = false
-    this.#givenUpBecause = undefined
-    this.#lookingSince = undefined
-  }
-
   /** Under which number it was sent last. */
   #sentAs: Numbering | undefined
   /** Epoch milliseconds: it was not sent before. */
@@ -69,6 +52,23 @@ export class LaneSearch {
   /** Under which number it was sent last. */
   get sentAs(): Numbering | undefined {
     return this.#sentAs
+  }
+
+  /** A broker has got it, or may have. */
+  arrived(batch: SoughtPlace): void {
+    if (this.#givenUpBecause !== undefined && !this.#isTold) {
+      this.#isTold = true
+      this.#written!.sentUnknown(batch, this.#givenUpBecause)
+    }
+    this.#givenUpBecause = undefined
+    this.#lookingSince = undefined
+  }
+
+  /** Not one byte has left: it is looked for again first. */
+  notSent(): void {
+    this.#isLooked = false
+    this.#givenUpBecause = undefined
+    this.#lookingSince = undefined
   }
 
   /** A broker does not know the producer any more. */
