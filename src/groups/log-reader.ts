@@ -17,7 +17,9 @@ const SHORTEST_POLL_MS = 20
  * How long a read waits at the end of the log, in the long polls of its broker. So a partition without new messages costs a
  * request in this time, and not one for each long poll.
  */
-const MAX_WAIT_MS = 10_000
+const MAX_WAIT_MS = 30_000
+/** The first read waits less: its answer, also without records, tells the leader epoch of the group's position. */
+const FIRST_MAX_WAIT_MS = 10_000
 /** A broker that is away is waited for. */
 const TIMEOUT_MS = 40_000
 
@@ -117,9 +119,10 @@ export class LogReader implements BatchHolder {
   #fetch(tracker: OffsetTracker): void {
     const { hands, topicPartition, isWanted, finder } = this.#options
     const askedAt = hands.clock()
-    const wait = { maxWaitMs: MAX_WAIT_MS, isWanted, timeoutMs: TIMEOUT_MS }
     const { topicId } = finder
     const offset = this.#cursor.position
+    const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
+    const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS }
     hands.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
       // The log was cut meanwhile, or memory was needed.
       if (offset !== this.#cursor.position) this.#ready()

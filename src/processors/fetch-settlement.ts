@@ -99,13 +99,13 @@ export class FetchSettlement {
     const { queues, readCache, fetchMaxWaitMs } = this.#context
     const { poll } = queues
     refuseFormerOffsets(waitersOf(wanted), wanted.identity, readCache.startOf(key))
-    const isExpected = waitersOf(wanted).length > 0
-    const now = this.#context.now()
-    const patient = this.#answerImpatient(wanted, now)
-    if (!isExpected) {
+    const open = waitersOf(wanted)
+    if (open.length === 0) {
       poll.drop(key)
       return
     }
+    const now = this.#context.now()
+    const patient = this.#answerImpatient(wanted, open, now)
     wanted.waiters = patient
     wanted.joined = []
     if (patient.length === 0) queues.expectAgain(now)
@@ -197,26 +197,31 @@ export class FetchSettlement {
   /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
   #end(key: string, wanted: Wanted): void {
     const { queues } = this.#context
-    const isExpected = waitersOf(wanted).length > 0
+    const open = waitersOf(wanted)
     const now = this.#context.now()
-    const patient = this.#answerImpatient(wanted, now)
+    const patient = this.#answerImpatient(wanted, open, now)
     queues.addAtTail(key, wanted.position, patient)
-    if (this.#call.slot === 'tail' && isExpected && patient.length === 0) {
+    if (this.#call.slot === 'tail' && open.length > 0 && patient.length === 0) {
       queues.expect(key, wanted, wanted.position, now)
     }
   }
 
-  /** There are no messages for requests that have waited long enough. Returns the others. */
-  #answerImpatient(wanted: Wanted, now: number): FetchWaiter[] {
+  /** There are no messages for those of the open requests that have waited long enough. Returns the others. */
+  #answerImpatient(wanted: Wanted, open: readonly FetchWaiter[], now: number): readonly FetchWaiter[] {
     const { readersAtEnd, fetchMaxWaitMs } = this.#context
     const isPatient = (waiter: FetchWaiter): boolean => {
       const waitedMs = now - waiter.acceptedAt
       return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
     }
-    // One look at each: there may be thousands of idle partitions, each with one reader.
+    // One look at each, and no garbage: there may be thousands of idle partitions, each with one reader.
+    const firstDone = open.findIndex(waiter => !isPatient(waiter))
+    if (firstDone < 0) {
+      readersAtEnd.add(open)
+      return open
+    }
     const patient: FetchWaiter[] = []
     const done: FetchWaiter[] = []
-    for (const waiter of waitersOf(wanted)) (isPatient(waiter) ? patient : done).push(waiter)
+    for (const waiter of open) (isPatient(waiter) ? patient : done).push(waiter)
     readersAtEnd.add(patient)
     if (done.length > 0) {
       const { leaderEpoch } = wanted.identity

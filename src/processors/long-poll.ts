@@ -5,8 +5,8 @@ import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 const GRAIN_MS = 50
 /** Partitions that are looked at after every poll. */
 const ALWAYS_LOOKED_AT = 1_000
-/** Of more partitions, each is looked at once in a millisecond for each of them. */
-const LOOKS_PER_MS = 1
+/** Of more partitions, each is looked at once in this time for each of them. */
+const MS_PER_LOOK = 2
 
 /**
  * The partitions of the long polls of one broker, with the requests that wait there. They stay from one poll to the next;
@@ -82,7 +82,7 @@ export class LongPoll {
 
   /** When a partition without news and without a wait that ends is to be looked at again. */
   nextLookAt(now: number): number {
-    return this.size <= ALWAYS_LOOKED_AT ? now : now + this.size / LOOKS_PER_MS
+    return this.size <= ALWAYS_LOOKED_AT ? now : now + this.size * MS_PER_LOOK
   }
 
   /** Looks at the partition after the first poll that ends then, or earlier if that was wanted before. */

@@ -17,5 +17,8 @@ export interface Wanted {
   joined: FetchWaiter[]
 }
 
-export const waitersOf = ({ waiters, joined }: Wanted): FetchWaiter[] =>
-  stillOpen(joined.length === 0 ? waiters : [...waiters, ...joined])
+/** The open requests of the partition. Copies them only where one was answered or has joined. */
+export function waitersOf({ waiters, joined }: Wanted): readonly FetchWaiter[] {
+  const all = joined.length === 0 ? waiters : [...waiters, ...joined]
+  return all.some(waiter => waiter.settled) ? stillOpen(all) : all
+}

@@ -460,6 +460,8 @@ describe('one partition of a group', () => {
     expect(world.newly('fetchData')).to.equal(0)
     world.pass(1)
     expect(world.newly('fetchData')).to.equal(1)
+    // The first answer has told the leader epoch of the position.
+    expect(world.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 30_000, timeoutMs: 40_000 })
   })
 
   it('offers others first while a message that is to be offered again cannot be read', () => {
