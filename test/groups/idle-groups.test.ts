@@ -158,13 +158,20 @@ describe('groups without messages', function () {
     router.cluster.createTopic(TOPIC, { partitions: 1 })
     counted = new CountedGroups(router, { partitionCheckMs })
     while (counted.count('commitConsumerOffset') < groups) await counted.wait(groups, 300, groups)
-    const startedAt = performance.now()
-    const [asked, calls] = [counted.count('fetchTopicMetadata'), router.cluster.requestCount('Metadata')]
-    while (counted.count('fetchTopicMetadata') < asked + 5) await counted.wait(groups, 300)
-    const checks = Math.ceil((performance.now() - startedAt) / partitionCheckMs)
-    expect(counted.count('fetchTopicMetadata') - asked).to.be.at.most(checks)
-    // The Router refreshes what it knows of topics in use by itself.
-    expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(2 * checks)
+    // A group that joins, or looks whether it has begun, asks for metadata of its own: figures of such a time do not count.
+    const ofBeginners = ['commitConsumerOffset', 'fetchConsumerOffset', 'fetchOffset', 'joinGroup']
+    const otherCalls = (): number => ofBeginners.reduce((calls, type) => calls + counted.count(type), 0)
+    for (let before = -1; before !== otherCalls(); ) {
+      before = otherCalls()
+      const startedAt = performance.now()
+      const [asked, calls] = [counted.count('fetchTopicMetadata'), router.cluster.requestCount('Metadata')]
+      while (counted.count('fetchTopicMetadata') < asked + 5) await counted.wait(groups, 300, groups)
+      if (before !== otherCalls()) continue
+      const checks = Math.ceil((performance.now() - startedAt) / partitionCheckMs)
+      expect(counted.count('fetchTopicMetadata') - asked).to.be.at.most(checks)
+      // The Router refreshes what it knows of topics in use by itself.
+      expect(router.cluster.requestCount('Metadata') - calls).to.be.at.most(2 * checks)
+    }
     const [joins, syncs] = [router.cluster.requestCount('JoinGroup'), router.cluster.requestCount('SyncGroup')]
     router.cluster.growTopic(TOPIC, 2)
     while (router.cluster.requestCount('SyncGroup') < syncs + groups) await counted.wait(groups, 300)

@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { CastellanError, ProtocolError } from '../../src/errors.js'
 import { silentLogger } from '../../src/model.js'
@@ -10,26 +8,16 @@ import { createBrokerClientFactory } from '../../src/wire/create-broker-client-f
 import { decodeFetchedRecords } from '../../src/wire/fetched-records-decoder.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { allowance } from '../support/allowance.js'
+import { heldBytes } from '../support/held-bytes.js'
 import { mutate, randomFrom } from '../support/mutate.js'
 import { batchAt, fetchCall, type Sample, samples } from '../support/sample-responses.js'
 import { frame, ScriptedBroker } from '../support/scripted-broker.js'
 
 const SEED = 20260707
 
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
-/** zlib lets go of a failed stream in the next turn only. */
+/** How many attempts share a tick. */
 const TURN = 500
 const nextTurn = () => new Promise(resolve => setImmediate(resolve))
-
-const heldBytes = async (): Promise<number> => {
-  await nextTurn()
-  collectGarbage()
-  collectGarbage()
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
-}
 
 /** Reads every record, as a reader would. */
 function readAll(response: object): void {
