@@ -7,7 +7,7 @@ export interface Case extends Omit<Recording, 'recordedWith'> {
   readonly fires: readonly string[]
 }
 
-/** By recording of `test/kafka/record-alerts.ts`. */
+/** By recording of `test/real-kafka/record-alerts.ts`. */
 const firesIn: Readonly<Record<string, readonly string[]>> = {
   healthy: [],
   'broker-killed': ['CastellanBrokerDown'],

@@ -8,7 +8,7 @@ import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { silentLogger } from '../../src/model.js'
 import { whyNotToTake } from '../../src/wal/directory-lock.js'
-import { freePorts } from '../kafka/ports.js'
+import { freePorts } from '../real-kafka/ports.js'
 import { startTestApp } from '../support/app-under-test.js'
 
 describe('the durable log of the gateway', () => {

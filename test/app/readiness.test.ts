@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { freePorts } from '../kafka/ports.js'
+import { freePorts } from '../real-kafka/ports.js'
 import { startTestApp } from '../support/app-under-test.js'
 
 describe('/ready', () => {

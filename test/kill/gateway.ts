@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePorts } from '../kafka/ports.js'
+import { freePorts } from '../real-kafka/ports.js'
 import type { SeededRandom } from '../support/random.js'
 
 const MAIN = join(import.meta.dirname, '../../dist/main.js')

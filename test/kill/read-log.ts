@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { Kafka, logLevel } from 'kafkajs'
-import { kcatConsume } from '../kafka/kcat.js'
+import { kcatConsume } from '../real-kafka/kcat.js'
 import type { Logged } from '../support/history-checker.js'
 
 const hasKcat = (): boolean => spawnSync('kcat', ['-V'], { stdio: 'ignore' }).error === undefined

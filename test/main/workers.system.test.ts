@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { freePorts } from '../kafka/ports.js'
+import { freePorts } from '../real-kafka/ports.js'
 import { Children, Gateway } from './child.js'
 
 const PATIENT = ['--set', 'dialects.kprf.messageTimeoutMs=20000']

@@ -2,9 +2,9 @@ import { type Client, credentials, type ServiceError, status } from '@grpc/grpc-
 import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
 import type { ConsumerSettingsOverrides } from '../../../src/groups/settings.js'
 import { PixyClient } from '../../dialects/kafka-pixy/harness.js'
-import { GatewayProcess } from '../../kafka/gateway-process.js'
-import { freePorts } from '../../kafka/ports.js'
-import { kill, type Workspace } from '../../kafka/workspace.js'
+import { GatewayProcess } from '../../real-kafka/gateway-process.js'
+import { freePorts } from '../../real-kafka/ports.js'
+import { kill, type Workspace } from '../../real-kafka/workspace.js'
 import { GroupInstance } from '../group-instance.js'
 
 /** What a request for a message was answered. */

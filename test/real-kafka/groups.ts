@@ -11,7 +11,7 @@ const { records, ends, brokers, seed } = toolOptions<{
   readonly brokers: number
   readonly seed: number
 }>(
-  new Command('node --import tsx test/kafka/groups.ts')
+  new Command('node --import tsx test/real-kafka/groups.ts')
     .description(
       'A consumer group whose processes are killed and replaced, against a real cluster whose nodes are killed. Build first.'
     )

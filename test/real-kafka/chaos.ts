@@ -11,7 +11,7 @@ const values = toolOptions<{
   readonly controller: boolean
   readonly set: readonly string[]
 }>(
-  new Command('node --import tsx test/kafka/chaos.ts')
+  new Command('node --import tsx test/real-kafka/chaos.ts')
     .description(
       'The gateway against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved. Build first.'
     )

@@ -12,7 +12,7 @@ import { asTarget, setRunningKafka } from './shared-cluster.js'
 
 const command = new Command('npm run test:kafka --')
   .description(
-    'The integration suite and the tests of test/kafka against real Kafka. The cluster runs below this process and mocha\n' +
+    'The integration suite and the tests of test/real-kafka against real Kafka. The cluster runs below this process and mocha\n' +
       'inside it, so that tests can kill and pause brokers.'
   )
   .argument('[FILE...]', 'test files; default: all of them')
