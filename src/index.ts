@@ -9,9 +9,6 @@
  * The changelog covers everything that is exported here. Files below are internal and may change without notice.
  */
 
-/** Actors of your own. */
-export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './actor/actor.js'
-export { ask, type Requester } from './actor/requester.js'
 export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/open-castellan.js'
 /** A gateway with its HTTP ports, or one cluster without HTTP. */
 export { startApp } from './app/start-app.js'
@@ -30,6 +27,16 @@ export type {
 } from './broker/embedded-cluster.js'
 export { startEmbeddedCluster } from './broker/start-embedded-cluster.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './config/config.js'
+/** Actors of your own. */
+export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './core/actor/actor.js'
+export { ask, type Requester } from './core/actor/requester.js'
+/** Nouns and errors. */
+export * from './core/errors.js'
+/** Counting. */
+export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metrics/metrics-logger.js'
+export { createPrometheusMetrics, type PrometheusMetrics } from './core/metrics/prometheus.js'
+export { PrometheusMetricsLogger } from './core/metrics/prometheus-metrics-logger.js'
+export * from './core/model.js'
 /** Writing. */
 export type { Delivery, DeliveryDeps, DeliveryStats } from './delivery/delivery.js'
 export { type DeliverySettings, defaultDeliverySettings } from './delivery/settings.js'
@@ -53,8 +60,6 @@ export {
   type KafboyRecord,
   type KafboyRequest
 } from './dialects/kafboy/hooks/hooks.js'
-/** Nouns and errors. */
-export * from './errors.js'
 export type {
   CommitOutcome,
   Durability,
@@ -80,11 +85,6 @@ export type {
 export type { ConsumeOptions } from './groups/consume-stream.js'
 export { ConsumerGroups, type ConsumerGroupsDeps } from './groups/consumer-groups.js'
 export { type ConsumerSettings, type ConsumerSettingsOverrides, defaultConsumerSettings } from './groups/settings.js'
-/** Counting. */
-export { defaultLogger, type MetricsLogger, type MetricTags } from './metrics/metrics-logger.js'
-export { createPrometheusMetrics, type PrometheusMetrics } from './metrics/prometheus.js'
-export { PrometheusMetricsLogger } from './metrics/prometheus-metrics-logger.js'
-export * from './model.js'
 /** The Router, its requests and their results. */
 export type {
   CommitConsumerOffset,

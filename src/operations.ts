@@ -6,7 +6,7 @@ import type {
   RecordBatch,
   RecordOutcome,
   TopicPartition
-} from './model.js'
+} from './core/model.js'
 import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch } from './operations/internal.js'
 import type { Failure, Request, TimedOut } from './operations/request.js'
 import type { TopicMetadata } from './wire/broker-client.js'

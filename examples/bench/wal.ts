@@ -3,7 +3,7 @@ import { closeSync, fdatasyncSync, fsyncSync, mkdtempSync, openSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Histogram } from 'hdr-histogram-js'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import { DurableLog } from '../../src/wal/durable-log.js'
 import { openLogThread } from '../../src/wal/thread-log-host.js'
 import { arion } from './arion.js'

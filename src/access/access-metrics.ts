@@ -1,6 +1,6 @@
-import type { ErrorCode } from '../errors.js'
-import { type Cell, counterFamily, gaugeFamily } from '../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js'
+import type { ErrorCode } from '../core/errors.js'
+import { type Cell, counterFamily, gaugeFamily } from '../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../core/metrics/prometheus.js'
 
 /** What the doors count. One object per process. */
 export class AccessMetrics {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, ForbiddenError } from '../errors.js'
+import { type CastellanError, ForbiddenError } from '../core/errors.js'
 import type { Visit } from './identity.js'
 
 /**

@@ -1,4 +1,4 @@
-import { shortened } from '../printable.js'
+import { shortened } from '../core/printable.js'
 import type { Operation, Target } from './access.js'
 import type { AuthMethod } from './identity.js'
 import type { AccessSettings } from './settings.js'

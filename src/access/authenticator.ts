@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../errors.js'
+import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../core/errors.js'
 import { ANONYMOUS } from './access.js'
 import { BearerTokens } from './bearer-tokens.js'
 import { Certificates } from './certificates.js'

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, OverloadedError } from '../errors.js'
-import type { MonotonicClock } from '../model.js'
+import { type CastellanError, OverloadedError } from '../core/errors.js'
+import type { MonotonicClock } from '../core/model.js'
 import { type Access, type Caller, deniedCaller, type Operation, type Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { Audit, type AuditSink } from './audit.js'

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { OverloadedError, UnauthenticatedError, UnavailableError } from '../errors.js'
+import type { OverloadedError, UnauthenticatedError, UnavailableError } from '../core/errors.js'
 
 /** The way in which a client has authenticated. */
 export type AuthMethod = 'token' | 'password' | 'certificate' | 'jwt' | 'unixSocket' | 'none'

@@ -1,6 +1,6 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
-import { UnavailableError } from '../errors.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import { UnavailableError } from '../core/errors.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { AuthSettings } from './settings.js'
 
 /** How often keys are fetched, and how long they are used. */

@@ -1,5 +1,5 @@
 import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose'
-import { UnavailableError } from '../errors.js'
+import { UnavailableError } from '../core/errors.js'
 import type { Identity } from './identity.js'
 import type { IssuerKeys } from './issuer-keys.js'
 import { isPrincipal } from './principal.js'

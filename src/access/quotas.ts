@@ -1,5 +1,5 @@
-import { QuotaExceededError } from '../errors.js'
-import type { MonotonicClock } from '../model.js'
+import { QuotaExceededError } from '../core/errors.js'
+import type { MonotonicClock } from '../core/model.js'
 import { QuotaAccount } from './quota-account.js'
 import type { QuotaLimits, QuotaSettings } from './settings.js'
 

@@ -4,7 +4,7 @@ import {
   QuotaExceededError,
   UnauthenticatedError,
   UnavailableError
-} from '../errors.js'
+} from '../core/errors.js'
 
 const RETRY_AFTER_SECONDS = 1
 

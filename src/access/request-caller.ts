@@ -1,4 +1,4 @@
-import { type CastellanError, ForbiddenError } from '../errors.js'
+import { type CastellanError, ForbiddenError } from '../core/errors.js'
 import type { Caller, Operation, Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { type Audit, namedTopics } from './audit.js'

@@ -1,4 +1,4 @@
-import { MAX_TOPIC_LENGTH } from '../model.js'
+import { MAX_TOPIC_LENGTH } from '../core/model.js'
 import { ANONYMOUS, type Operation, type Target } from './access.js'
 import { toAnyMatcher } from './pattern.js'
 import type { AccessSettings } from './settings.js'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../settings/units.js'
+import { bytes, count, milliseconds } from '../core/settings/units.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
 

@@ -1,5 +1,5 @@
-import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../errors.js'
-import type { MonotonicClock } from '../model.js'
+import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../core/errors.js'
+import type { MonotonicClock } from '../core/model.js'
 import type { Operation, Target } from './access.js'
 import { type Authentication, type Identity, isRefusal, type Visit } from './identity.js'
 

@@ -2,10 +2,10 @@ import { resolve } from 'node:path'
 import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { settingsOfDialects } from '../config/schema.js'
+import type { Logger } from '../core/model.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { DurableQueue } from '../durable/durable-queue.js'
 import type { HttpUrls } from '../http/http.js'
-import type { Logger } from '../model.js'
 
 /** Logs which Kafka is used; the first line of all. */
 export function announceBrokers(config: Config, version: string, embedded: string | undefined, log: Logger): void {

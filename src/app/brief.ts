@@ -1,4 +1,4 @@
-import { CastellanError, type ErrorCode, UnavailableError } from '../errors.js'
+import { CastellanError, type ErrorCode, UnavailableError } from '../core/errors.js'
 
 const byCode: Partial<Record<ErrorCode, string>> = {
   timedOut: 'no answer in time',

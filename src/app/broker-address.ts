@@ -1,6 +1,6 @@
-import { ConfigError } from '../errors.js'
-import type { BrokerAddress } from '../model.js'
-import { printable } from '../printable.js'
+import { ConfigError } from '../core/errors.js'
+import type { BrokerAddress } from '../core/model.js'
+import { printable } from '../core/printable.js'
 
 /**
  * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; the brackets of an IPv6 host are removed.

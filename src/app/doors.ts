@@ -9,10 +9,10 @@ import type { QuotaSharing } from '../access/quotas.js'
 import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../core/errors.js'
+import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
+import type { Logger } from '../core/model.js'
 import { Certificates } from '../http/certificates.js'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
-import type { Logger } from '../model.js'
 import { type AuditLog, openAuditLog } from './audit-log.js'
 
 /** Authentication and TLS of the HTTP listeners. */

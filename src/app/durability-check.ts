@@ -1,4 +1,4 @@
-import type { BrokerAddress, Logger } from '../model.js'
+import type { BrokerAddress, Logger } from '../core/model.js'
 import type { BrokerClient, BrokerClientFactory } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 

@@ -2,8 +2,8 @@ import type { EmbeddedCluster } from '../broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../broker/start-embedded-cluster.js'
 import { usesEmbeddedBroker } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { ListenError } from '../listen-error.js'
-import type { Logger } from '../model.js'
+import { ListenError } from '../core/listen-error.js'
+import type { Logger } from '../core/model.js'
 import type { Shutdown } from './shutdown.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 
 const LOOK_EVERY_MS = 250
 

@@ -1,7 +1,7 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import pretty from 'pino-pretty'
-import { CastellanError } from '../errors.js'
-import { printable, printableJson, printableLines } from '../printable.js'
+import { CastellanError } from '../core/errors.js'
+import { printable, printableJson, printableLines } from '../core/printable.js'
 import { type LogFile, openLogFile } from './log-file.js'
 
 /** A pino logger: rooms take it as the four-method Logger of model.ts. */

@@ -1,8 +1,8 @@
 import { z } from 'zod'
+import { brokerAddress, bytes } from '../core/settings/units.js'
 import { deliveryOptions } from '../delivery/settings.js'
 import { consumerOptions } from '../groups/settings.js'
 import { routerOptions } from '../router/settings.js'
-import { brokerAddress, bytes } from '../settings/units.js'
 import { walOptions } from '../wal/settings.js'
 import { clusterSettings } from '../wire/settings.js'
 

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 
 /** A repeated line is written again after this pause, which doubles each time up to the longest. */
 const FIRST_PAUSE_MS = 10_000

@@ -1,6 +1,6 @@
-import type { AcrossWorkers } from '../metrics/family.js'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
-import { type Reading, registerScrapedGauge } from '../metrics/scraped-gauge.js'
+import type { AcrossWorkers } from '../core/metrics/family.js'
+import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
+import { type Reading, registerScrapedGauge } from '../core/metrics/scraped-gauge.js'
 import type { KafkaCluster } from './kafka.js'
 
 /** Exports the state of `/ready`. */

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 
 /** Time reserved for the steps after requests and delivery, which could otherwise use up everything. */
 const RESERVED_MS = 1_000

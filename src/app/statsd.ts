@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
-import { type JsonRegistry, registrySource } from '../metrics/statsd/registry-source.js'
-import { StatsdReporter, type StatsdSources } from '../metrics/statsd/statsd-reporter.js'
-import type { Logger } from '../model.js'
+import { type JsonRegistry, registrySource } from '../core/metrics/statsd/registry-source.js'
+import { StatsdReporter, type StatsdSources } from '../core/metrics/statsd/statsd-reporter.js'
+import type { Logger } from '../core/model.js'
 import type { Shutdown } from './shutdown.js'
 
 /**

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.js'
-import { CastellanError, ConfigError, type ErrorCode } from '../errors.js'
+import { CastellanError, ConfigError, type ErrorCode } from '../core/errors.js'
 import { workerDirectory } from '../wal/left-directories.js'
 import type { LinkError } from '../workers/link.js'
 import type { WorkerPlace } from './worker-place.js'

@@ -1,4 +1,4 @@
-import { type BrokerNode, isLegalTopicName } from '../model.js'
+import { type BrokerNode, isLegalTopicName } from '../core/model.js'
 import { ConnectionLimit } from './connection-limit.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'

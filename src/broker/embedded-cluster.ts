@@ -1,4 +1,4 @@
-import type { BrokerNode, KafkaRecord, Offset } from '../model.js'
+import type { BrokerNode, KafkaRecord, Offset } from '../core/model.js'
 import type { EmbeddedLimits } from './settings.js'
 
 /** Several Kafka brokers in this process, speaking the protocol on loopback ports. For trying, developing, testing. */

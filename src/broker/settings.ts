@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../settings/units.js'
+import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../core/settings/units.js'
 
 const MIB = 1024 * 1024
 

@@ -1,6 +1,6 @@
-import { InvalidRequestError } from '../errors.js'
-import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../model.js'
-import { parseOptions } from '../settings/options.js'
+import { InvalidRequestError } from '../core/errors.js'
+import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../core/model.js'
+import { parseOptions } from '../core/settings/options.js'
 import { prepareCompression } from '../wire/compression.js'
 import { Cluster } from './cluster.js'
 import type {

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../core/errors.js'
 
 /** A pipe without a reader, or one that is full, must hold up neither a start nor a write. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK

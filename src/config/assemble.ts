@@ -1,4 +1,4 @@
-import type { Assignment } from '../settings/assignment.js'
+import type { Assignment } from '../core/settings/assignment.js'
 
 /** Puts assignments together to one object without prototype, so that `__proto__` is a key like any other. */
 export function assemble(assignments: readonly Assignment[]): unknown {

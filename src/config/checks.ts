@@ -1,7 +1,7 @@
 import { requiresCredentials } from '../access/settings.js'
+import { isLoopback } from '../core/settings/loopback.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { dialects } from '../dialects/dialects.js'
-import { isLoopback } from '../settings/loopback.js'
 import type { SaslSettings } from '../wire/settings.js'
 import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
 import { type Config, settingsOfDialects } from './schema.js'

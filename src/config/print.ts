@@ -1,5 +1,5 @@
 import { Document, isMap, isScalar, type Pair, type YAMLMap } from 'yaml'
-import { printable } from '../printable.js'
+import { printable } from '../core/printable.js'
 import type { Config } from './config.js'
 import { describeSettings } from './schema.js'
 

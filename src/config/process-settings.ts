@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { host, milliseconds, millisecondsOrZero } from '../settings/units.js'
+import { host, milliseconds, millisecondsOrZero } from '../core/settings/units.js'
 
 export const logSettings = z
   .strictObject({

@@ -1,6 +1,6 @@
-import type { Assignment } from '../settings/assignment.js'
-import type { Leaf } from '../settings/leaves.js'
-import { didYouMean } from '../settings/problems.js'
+import type { Assignment } from '../core/settings/assignment.js'
+import type { Leaf } from '../core/settings/leaves.js'
+import { didYouMean } from '../core/settings/problems.js'
 import { readText } from './read-text.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 

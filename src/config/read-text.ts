@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../core/errors.js'
 
 /** Far more than any file of settings has; the parsers are not made for more. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { type Document, LineCounter, parseDocument } from 'yaml'
-import type { Assignment } from '../settings/assignment.js'
-import type { Leaf } from '../settings/leaves.js'
-import { suggestion } from '../settings/suggestion.js'
+import type { Assignment } from '../core/settings/assignment.js'
+import type { Leaf } from '../core/settings/leaves.js'
+import { suggestion } from '../core/settings/suggestion.js'
 
 /** Variables that Kubernetes sets in the namespace of a service called `castellan`; they are no settings. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../core/errors.js'
 import type { TlsMaterial } from '../http/certificates.js'
 import type { ListenerTlsSettings } from '../http/tls-settings.js'
 import type { ClusterSettings, SaslSettings } from '../wire/settings.js'

@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 
 /** A topic's configuration may change: after so long a batch of full size is tried again. */
 const BELIEVED_FOR_MS = 600_000

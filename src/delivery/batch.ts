@@ -1,4 +1,4 @@
-import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../core/model.js'
 import { readBack } from '../wire/read-back.js'
 import {
   noProducer,

@@ -1,4 +1,4 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { DeliveryStats } from './delivery.js'
 
 const COMPONENT = 'delivery'

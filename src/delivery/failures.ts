@@ -1,6 +1,6 @@
-import type { ErrorCode } from '../errors.js'
-import type { Persisted, RecordFailure } from '../model.js'
-import { shortened } from '../printable.js'
+import type { ErrorCode } from '../core/errors.js'
+import type { Persisted, RecordFailure } from '../core/model.js'
+import { shortened } from '../core/printable.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({

@@ -1,5 +1,5 @@
-import type { RecordFailure } from '../model.js'
-import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../model.js'
+import type { RecordFailure } from '../core/model.js'
+import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../core/model.js'
 import type { Produce } from '../operations.js'
 import { SlabPool } from '../wire/slab-pool.js'
 import { overheadOf } from './batch.js'

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock, Offset, RecordFailure } from '../model.js'
+import type { Logger, MonotonicClock, Offset, RecordFailure } from '../core/model.js'
 import type { SealedBatch } from '../operations.js'
 import type { SlabPool } from '../wire/slab-pool.js'
 import type { LaneBudget } from './budget.js'

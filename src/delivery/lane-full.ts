@@ -1,4 +1,4 @@
-import type { RecordFailure } from '../model.js'
+import type { RecordFailure } from '../core/model.js'
 import type { Budget } from './budget.js'
 import { failures } from './failures.js'
 import type { Lane } from './lane.js'

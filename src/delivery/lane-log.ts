@@ -1,4 +1,4 @@
-import type { Logger, RecordFailure, TopicPartition } from '../model.js'
+import type { Logger, RecordFailure, TopicPartition } from '../core/model.js'
 
 /** The lines that a lane logs. */
 export class LaneLog {

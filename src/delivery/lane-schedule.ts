@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import type { Logger } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import type { Logger } from '../core/model.js'
 import type { RouterMessage, SealedBatch } from '../operations.js'
 import { CodecUnavailableError } from '../wire/codec-unavailable-error.js'
 import { failures } from './failures.js'

@@ -1,4 +1,4 @@
-import type { MonotonicClock, Offset } from '../model.js'
+import type { MonotonicClock, Offset } from '../core/model.js'
 import type { Finding, SoughtBatch, WrittenBatches } from './lane-deps.js'
 import type { Numbering } from './numbering.js'
 

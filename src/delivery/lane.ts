@@ -1,4 +1,4 @@
-import type { Offset, ProduceRecord, RecordFailure } from '../model.js'
+import type { Offset, ProduceRecord, RecordFailure } from '../core/model.js'
 import type { BatchAnswer, SealedBatch } from '../operations.js'
 import { AwaitedAnswer } from './awaited-answer.js'
 import { type Batch, boundlessBatch } from './batch.js'

@@ -1,7 +1,7 @@
-import type { ActorRef } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { BatchOrigin, Logger, MonotonicClock, Offset } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { ask } from '../core/actor/requester.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { BatchOrigin, Logger, MonotonicClock, Offset } from '../core/model.js'
 import type {
   FetchEpochEnd,
   FetchEpochEndResult,

@@ -1,5 +1,5 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock, RecordFailure } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock, RecordFailure } from '../core/model.js'
 
 /** Lines about losses for the same reason are written at once, then at most so often, with all that came meanwhile. */
 const LOG_EVERY_MS = 10_000

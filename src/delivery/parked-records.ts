@@ -1,4 +1,4 @@
-import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../model.js'
+import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../core/model.js'
 import { overheadOf } from './batch.js'
 import type { Partitioner } from './partitioners.js'
 import type { MemoryTicket } from './ticket.js'

@@ -1,4 +1,4 @@
-import type { RecordFailure } from '../model.js'
+import type { RecordFailure } from '../core/model.js'
 import { overheadOf } from './batch.js'
 import { type Arrival, ownCopyOf, roughSizeOf } from './parked-records.js'
 

@@ -1,4 +1,4 @@
-import type { Bytes } from '../model.js'
+import type { Bytes } from '../core/model.js'
 import type { Lane } from './lane.js'
 import type { Partitioner } from './partitioners.js'
 

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import type { Bytes } from '../model.js'
+import type { Bytes } from '../core/model.js'
 import { fnv1a, javaHashCode, murmur2 } from './hashes.js'
 import { phash2 } from './phash2.js'
 

@@ -1,7 +1,7 @@
-import { InvalidRequestError } from '../errors.js'
-import type { ProduceRecord } from '../model.js'
-import { printable, shortened } from '../printable.js'
-import { suggestion } from '../settings/suggestion.js'
+import { InvalidRequestError } from '../core/errors.js'
+import type { ProduceRecord } from '../core/model.js'
+import { printable, shortened } from '../core/printable.js'
+import { suggestion } from '../core/settings/suggestion.js'
 import type { ProduceOptions } from './delivery.js'
 import { partitioners } from './partitioners.js'
 

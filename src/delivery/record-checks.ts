@@ -1,4 +1,4 @@
-import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../model.js'
+import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../core/model.js'
 import { failures } from './failures.js'
 
 const MOST_BYTES_OF_A_CHARACTER = 3

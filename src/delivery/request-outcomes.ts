@@ -1,4 +1,4 @@
-import type { RecordFailure, RecordOutcome } from '../model.js'
+import type { RecordFailure, RecordOutcome } from '../core/model.js'
 
 /** One entry per record of a request, `undefined` for one that was not refused; `undefined`: none was. */
 export type Refusals = readonly (RecordFailure | undefined)[] | undefined

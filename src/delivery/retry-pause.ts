@@ -1,4 +1,4 @@
-import { A_FIFTH_AROUND, backoffMs } from '../backoff.js'
+import { A_FIFTH_AROUND, backoffMs } from '../core/backoff.js'
 import type { LaneSettings } from './lane-deps.js'
 
 /** Pause before the first retry after a change of leader: the new one is known within moments, or not soon at all. */

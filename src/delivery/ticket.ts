@@ -1,4 +1,4 @@
-import type { RecordFailure, RecordOutcome } from '../model.js'
+import type { RecordFailure, RecordOutcome } from '../core/model.js'
 import type { Losses } from './losses.js'
 import { type Refusals, RequestOutcomes } from './request-outcomes.js'
 

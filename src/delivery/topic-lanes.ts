@@ -1,4 +1,4 @@
-import type { ProduceRecord } from '../model.js'
+import type { ProduceRecord } from '../core/model.js'
 import { BatchLimit } from './batch-limit.js'
 import { Lane } from './lane.js'
 import type { LaneDeps } from './lane-deps.js'

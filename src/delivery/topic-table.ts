@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import type { RecordFailure } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import type { RecordFailure } from '../core/model.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../operations.js'
 import type { MemoryTicket } from './ticket.js'
 import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'

@@ -1,4 +1,4 @@
-import type { ProduceRecord, RecordFailure } from '../model.js'
+import type { ProduceRecord, RecordFailure } from '../core/model.js'
 import type { TopicNews } from '../operations.js'
 import type { Budget } from './budget.js'
 import { failures } from './failures.js'

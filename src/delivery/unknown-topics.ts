@@ -1,4 +1,4 @@
-import type { RecordFailure } from '../model.js'
+import type { RecordFailure } from '../core/model.js'
 import { failures } from './failures.js'
 import type { DeliverySettings } from './settings.js'
 import type { MemoryTicket } from './ticket.js'

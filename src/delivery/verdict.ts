@@ -1,4 +1,4 @@
-import type { Persisted, RecordFailure } from '../model.js'
+import type { Persisted, RecordFailure } from '../core/model.js'
 import type { BatchAnswer } from '../operations.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import { failures } from './failures.js'

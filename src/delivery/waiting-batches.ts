@@ -1,4 +1,4 @@
-import type { Persisted, ProduceRecord, RecordFailure } from '../model.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../core/model.js'
 import { RecordBatchWriter } from '../wire/record-batch-writer.js'
 import type { SlabPool } from '../wire/slab-pool.js'
 import { Batch, loneBatch } from './batch.js'

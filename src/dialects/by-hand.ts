@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { refusalStatus } from '../access/refusals.js'
-import { CastellanError } from '../errors.js'
+import { CastellanError } from '../core/errors.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import type { Exchange } from '../exchange/exchange.js'
 

@@ -1,4 +1,4 @@
-import type { Assignment } from '../settings/assignment.js'
+import type { Assignment } from '../core/settings/assignment.js'
 
 /**
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, host, listenPort } from '../settings/units.js'
+import { bytes, host, listenPort } from '../core/settings/units.js'
 
 /** The parts in which the common settings differ between dialects. */
 export interface CommonDefaults {

@@ -1,4 +1,4 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import { type FetchDataOptions, FetchIntake } from '../processors/fetch-data.js'
 import type { ProcessorContext, TopicLookUp } from '../processors/processor-context.js'
 import { ProduceIntake, type ProduceIntakeOptions } from '../processors/produce-intake.js'

@@ -1,4 +1,4 @@
-import type { ActorRef, ActorSystem } from '../actor/actor.js'
+import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
 import {
   CastellanError,
   InvalidRequestError,
@@ -6,8 +6,8 @@ import {
   ResponseTooLargeError,
   TimedOutError,
   UnavailableError
-} from '../errors.js'
-import type { MetricsLogger, MetricTags } from '../metrics/metrics-logger.js'
+} from '../core/errors.js'
+import type { MetricsLogger, MetricTags } from '../core/metrics/metrics-logger.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'

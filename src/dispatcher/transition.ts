@@ -1,4 +1,4 @@
-import type { Step } from '../actor/actor.js'
+import type { Step } from '../core/actor/actor.js'
 import { nextInTurn } from './round-robin.js'
 
 /**

@@ -1,5 +1,5 @@
+import type { Logger } from '../core/model.js'
 import type { ScheduledLane } from '../delivery/lane-deps.js'
-import type { Logger } from '../model.js'
 import type { SealedBatch } from '../operations.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'

@@ -1,4 +1,4 @@
-import type { Logger, RecordFailure } from '../model.js'
+import type { Logger, RecordFailure } from '../core/model.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'
 import { kafkaErrorOf } from '../wire/error-codes.js'

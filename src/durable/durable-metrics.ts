@@ -1,5 +1,5 @@
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { DeliveryCounters } from '../delivery/lane-deps.js'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
 import type { LogStats } from '../wal/log-stats.js'
 import type { WalSettings } from '../wal/settings.js'
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { DestinationBacklog } from '../wal/backlog.js'
 import { whyNotToTake } from '../wal/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../wal/durable-log.js'

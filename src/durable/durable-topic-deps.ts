@@ -1,5 +1,5 @@
+import type { RecordFailure, RecordOutcome } from '../core/model.js'
 import type { LaneDeps } from '../delivery/lane-deps.js'
-import type { RecordFailure, RecordOutcome } from '../model.js'
 import type { FeedTarget } from './log-feed.js'
 import type { ReadAhead } from './read-ahead.js'
 import type { Recalled, SentBatch } from './returning-batches.js'

@@ -1,5 +1,5 @@
+import type { Bytes } from '../core/model.js'
 import type { Partitioner } from '../delivery/partitioners.js'
-import type { Bytes } from '../model.js'
 
 interface Former {
   readonly partitionCount: number

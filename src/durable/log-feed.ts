@@ -1,4 +1,4 @@
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 import type { StoredEntry } from '../wal/entry.js'
 import type { ReadRequest, ReadResult } from '../wal/read-request.js'
 

@@ -1,5 +1,5 @@
+import type { RecordFailure } from '../core/model.js'
 import { failures } from '../delivery/failures.js'
-import type { RecordFailure } from '../model.js'
 
 /** What is known of the topic of a record. */
 export type TopicStanding = 'known' | 'denied' | 'unknown'

@@ -1,5 +1,5 @@
+import type { Bytes, ProduceRecord } from '../core/model.js'
 import type { PartitionerName } from '../delivery/partitioners.js'
-import type { Bytes, ProduceRecord } from '../model.js'
 import type { LoggedRecord } from '../wal/logged-record.js'
 import { numberOfPartitioner } from './partitioner-numbers.js'
 

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { TopicNews } from '../operations.js'
 import type { DestinationSearch, FoundDestinations } from '../wal/destination-search.js'
 import { bodyAt } from '../wal/entry.js'

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { TopicRetention } from './topic-retention.js'
 

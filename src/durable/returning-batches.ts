@@ -1,4 +1,4 @@
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 import type { StoredEntry } from '../wal/entry.js'
 import type { BatchNote } from './batch-note.js'
 import type { ReadAhead } from './read-ahead.js'

@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { TopicFollower as Follower, RouterMessage, TopicNews } from '../operations.js'
 
 export interface TopicFollowerOptions {

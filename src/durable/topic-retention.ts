@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { ask } from '../core/actor/requester.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
 

@@ -1,4 +1,4 @@
-import type { RecordOutcome } from '../model.js'
+import type { RecordOutcome } from '../core/model.js'
 import type { DurableTicket } from './durable-ticket.js'
 
 interface Waiter {

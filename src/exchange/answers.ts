@@ -1,7 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
+import type { RecordFailure } from '../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../gateway/persisted.js'
-import type { RecordFailure } from '../model.js'
 import { noteFailure } from './failure-codes.js'
 import {
   type Cause,

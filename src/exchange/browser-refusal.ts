@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import type { ForbiddenError } from '../errors.js'
+import type { ForbiddenError } from '../core/errors.js'
 
 /** A request that came to a listener; others have no guard. */
 interface Guarded extends IncomingMessage {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { CastellanError, OverloadedError } from '../errors.js'
+import type { CastellanError, OverloadedError } from '../core/errors.js'
 
 /**
  * Calls of protocols other than HTTP/1.1, under the limits of HTTP's requests and counted together with them: bytes per

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../core/errors.js'
 
 const codes = new WeakMap<ServerResponse, ErrorCode>()
 

@@ -1,7 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
-import type { CastellanError, ErrorCode } from '../errors.js'
+import type { CastellanError, ErrorCode } from '../core/errors.js'
+import type { RecordOutcome } from '../core/model.js'
 import type { Certainty } from '../gateway/persisted.js'
-import type { RecordOutcome } from '../model.js'
 
 /** A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document. */
 export const MODERN_TYPE = 'application/vnd.castellan.v1+json'

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { OverloadedError } from '../errors.js'
+import { OverloadedError } from '../core/errors.js'
 
 /** Up to this size, discarding a body costs less than a new connection. */
 const DISCARDED_BYTES = 128 * 1024

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../errors.js'
+import type { OverloadedError } from '../core/errors.js'
 
 /** A connection that speaks another protocol than HTTP from now on. It goes on being counted as one of its client. */
 export interface UpgradedSocket {

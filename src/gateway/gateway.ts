@@ -1,3 +1,4 @@
+import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
 import type { ProduceOptions } from '../delivery/delivery.js'
 import type { Loss } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
@@ -9,7 +10,6 @@ import type {
   MessageId,
   MessageLimits
 } from '../groups/consume-result.js'
-import type { Offset, OffsetAndMetadata, ProduceRecord } from '../model.js'
 import type { Following, FollowSink } from '../reading/topic-follower.js'
 import type { TopicMetadata } from '../wire/calls.js'
 

@@ -1,6 +1,6 @@
-import type { ActorRef } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { ask } from '../core/actor/requester.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type {
   DescribeGroup,
   DescribeGroupResult,

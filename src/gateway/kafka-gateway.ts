@@ -1,9 +1,16 @@
-import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
+import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
+import { ask } from '../core/actor/requester.js'
+import { InvalidRequestError, KafkaError } from '../core/errors.js'
+import {
+  type Logger,
+  type MonotonicClock,
+  type OffsetAndMetadata,
+  type ProduceRecord,
+  silentLogger
+} from '../core/model.js'
 import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
 import type { Loss, Losses } from '../delivery/losses.js'
 import type { ProduceTicket } from '../delivery/ticket.js'
-import { InvalidRequestError, KafkaError } from '../errors.js'
 import type {
   AckResult,
   Asker,
@@ -13,7 +20,6 @@ import type {
   MessageLimits
 } from '../groups/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
-import { type Logger, type MonotonicClock, type OffsetAndMetadata, type ProduceRecord, silentLogger } from '../model.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
 import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'

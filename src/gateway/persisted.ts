@@ -1,4 +1,4 @@
-import type { Persisted, RecordOutcome } from '../model.js'
+import type { Persisted, RecordOutcome } from '../core/model.js'
 
 /** The header with which every answer to a produce request says whether its records are in Kafka's log. */
 export const PERSISTED_HEADER = 'x-castellan-persisted'

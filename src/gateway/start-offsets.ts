@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import { type LogPosition, type MonotonicClock, type Offset, positionIn } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { type LogPosition, type MonotonicClock, type Offset, positionIn } from '../core/model.js'
 import type { RouterMessage } from '../operations.js'
 import { mapInPortions } from '../requests/portions.js'
 import { askRouter } from '../router/ask-router.js'

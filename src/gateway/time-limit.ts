@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 
 /** The time that several requests to the Router have together, from now on. */
 export class TimeLimit {

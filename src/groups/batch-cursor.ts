@@ -1,4 +1,4 @@
-import type { KafkaRecord, Offset, RecordBatch } from '../model.js'
+import type { KafkaRecord, Offset, RecordBatch } from '../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
 /** Walks through the records of a partition, batch by batch. */

@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../model.js'
+import type { TopicPartition } from '../core/model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import { inPortions } from '../requests/portions.js'
 import type { GroupHands, Timer } from './hands.js'

@@ -1,5 +1,5 @@
-import type { Requester } from '../actor/requester.js'
-import type { KafkaRecord, Offset, TopicPartition } from '../model.js'
+import type { Requester } from '../core/actor/requester.js'
+import type { KafkaRecord, Offset, TopicPartition } from '../core/model.js'
 import type { Failure, TimedOut } from '../operations/request.js'
 
 /** The requester of messages. */

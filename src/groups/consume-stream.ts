@@ -1,4 +1,4 @@
-import { CastellanError, InvalidRequestError } from '../errors.js'
+import { CastellanError, InvalidRequestError } from '../core/errors.js'
 import type { ConsumedMessage, ConsumeResult } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 

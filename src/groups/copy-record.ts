@@ -1,4 +1,4 @@
-import type { KafkaRecord } from '../model.js'
+import type { KafkaRecord } from '../core/model.js'
 
 /** A record that does not keep the batch in memory that it was read from, for records that may wait for long. */
 export const copyOf = (record: KafkaRecord): KafkaRecord => ({

@@ -1,4 +1,4 @@
-import type { EpochStart, Offset } from '../model.js'
+import type { EpochStart, Offset } from '../core/model.js'
 
 /** More changes of leaders than this between an acknowledged record and the last one that was read are told less exactly. */
 const MAX_STARTS = 256

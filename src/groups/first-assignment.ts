@@ -1,4 +1,4 @@
-import { type LogPosition, positionIn } from '../model.js'
+import { type LogPosition, positionIn } from '../core/model.js'
 import { inPortions } from '../requests/portions.js'
 import { type Committed, findCommitted } from './commit-look-up.js'
 import type { GroupHands } from './hands.js'

@@ -1,4 +1,4 @@
-import type { Offset, TopicPartition } from '../model.js'
+import type { Offset, TopicPartition } from '../core/model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'

@@ -1,4 +1,4 @@
-import type { ActorRef } from '../actor/actor.js'
+import type { ActorRef } from '../core/actor/actor.js'
 import type { GroupMessage } from './messages.js'
 
 /** Messages that are handled in one turn; the next ones have a turn of their own, so that others get theirs. */

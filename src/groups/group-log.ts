@@ -1,5 +1,5 @@
-import type { Logger } from '../model.js'
-import { shortened } from '../printable.js'
+import type { Logger } from '../core/model.js'
+import { shortened } from '../core/printable.js'
 
 /** A log whose lines name the group. Names are up to 32,767 characters long and come from clients, so they are cut. */
 export function logOfGroup(log: Logger, groupId: string): Logger {

@@ -1,4 +1,4 @@
-import { type TopicPartition, topicPartitionKey } from '../model.js'
+import { type TopicPartition, topicPartitionKey } from '../core/model.js'
 import type { JoinGroupResult, SyncGroupResult } from '../operations/membership.js'
 import type { Failure, GroupMembership } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'

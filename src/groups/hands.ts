@@ -1,5 +1,5 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { AskedKind, RoutedOperations } from '../operations.js'
 
 /** A request to the Router without its requester. */

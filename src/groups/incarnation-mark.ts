@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { Offset } from '../core/model.js'
 import { decodeAcks, encodeAcks } from './ack-encoding.js'
 import type { OffsetRange } from './offset-ranges.js'
 

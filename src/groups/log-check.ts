@@ -1,4 +1,4 @@
-import type { Offset, TopicPartition } from '../model.js'
+import type { Offset, TopicPartition } from '../core/model.js'
 import type { FetchEpochEndResult } from '../operations.js'
 import type { EpochHistory } from './epoch-history.js'
 import type { GroupHands } from './hands.js'

@@ -1,4 +1,4 @@
-import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPartitionKey } from '../model.js'
+import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPartitionKey } from '../core/model.js'
 import type { Failure, FetchDataResult } from '../operations.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'

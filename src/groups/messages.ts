@@ -1,5 +1,5 @@
-import type { Requester } from '../actor/requester.js'
-import type { KafkaRecord, Offset, OffsetAndMetadata } from '../model.js'
+import type { Requester } from '../core/actor/requester.js'
+import type { KafkaRecord, Offset, OffsetAndMetadata } from '../core/model.js'
 import type { AckResult, SetOffsetsResult } from './consume-result.js'
 import type { WaitingRequest } from './waiting-request.js'
 

@@ -1,4 +1,4 @@
-import type { OffsetAndMetadata } from '../model.js'
+import type { OffsetAndMetadata } from '../core/model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { TimedOut } from '../operations/request.js'
 import type { CommitConsumerOffsetResult, Failure, GroupMembership } from '../operations.js'

@@ -1,4 +1,4 @@
-import { type TopicPartition, topicPartitionKey } from '../model.js'
+import { type TopicPartition, topicPartitionKey } from '../core/model.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { errorCodes } from '../wire/error-codes.js'

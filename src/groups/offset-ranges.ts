@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { Offset } from '../core/model.js'
 
 /** Offsets from `from` to the one before `to`. */
 export interface OffsetRange {

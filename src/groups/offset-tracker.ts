@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { Offset } from '../core/model.js'
 import { encodeAcksWithin } from './ack-encoding.js'
 import { EpochHistory } from './epoch-history.js'
 import { acksIn } from './incarnation-mark.js'

@@ -1,4 +1,4 @@
-import { type KafkaRecord, lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../model.js'
+import { type KafkaRecord, lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../core/model.js'
 import type { Failure } from '../operations.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'

@@ -1,4 +1,4 @@
-import { lifeOfTopic, type TopicPartition } from '../model.js'
+import { lifeOfTopic, type TopicPartition } from '../core/model.js'
 import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands } from './hands.js'
 

@@ -5,7 +5,7 @@ import {
   positionIn,
   type TopicPartition,
   topicPartitionKey
-} from '../model.js'
+} from '../core/model.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, OffsetType } from '../operations.js'
 import { errorCodes } from '../wire/error-codes.js'

@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../model.js'
+import type { TopicPartition } from '../core/model.js'
 
 /** A member of a group, and the topics it reads. */
 export interface Subscriber {

@@ -1,4 +1,4 @@
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 import type { Failure } from '../operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { isTopic } from '../requests/problems.js'

@@ -1,6 +1,6 @@
-import type { ActorRef } from '../actor/actor.js'
-import type { Requester } from '../actor/requester.js'
-import { topicPartitionKey } from '../model.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import type { Requester } from '../core/actor/requester.js'
+import { topicPartitionKey } from '../core/model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 
 interface Reader extends Requester<FetchDataResult> {

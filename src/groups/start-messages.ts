@@ -1,4 +1,4 @@
-import type { LogPosition, Offset, TopicPartition } from '../model.js'
+import type { LogPosition, Offset, TopicPartition } from '../core/model.js'
 import { crc32c } from '../wire/crc32c.js'
 import { decodeSubscription, userDataOfSubscription } from '../wire/protocol/consumer-protocol.js'
 

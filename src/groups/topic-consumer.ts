@@ -1,5 +1,5 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import { type KafkaRecord, type Offset, sizeOfRecord } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import { type KafkaRecord, type Offset, sizeOfRecord } from '../core/model.js'
 import type { Failure } from '../operations.js'
 import type { Deadlines } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'

@@ -1,4 +1,4 @@
-import type { LogPosition } from '../model.js'
+import type { LogPosition } from '../core/model.js'
 import type { CommitLookUp } from './commit-look-up.js'
 import type { TopicEnds } from './start-messages.js'
 

@@ -1,4 +1,4 @@
-import type { Offset, TopicPartition } from '../model.js'
+import type { Offset, TopicPartition } from '../core/model.js'
 import type { FetchDataResult } from '../operations.js'
 import type { GroupHands } from './hands.js'
 import { checkLog } from './log-check.js'

@@ -1,4 +1,4 @@
-import type { Requester } from '../actor/requester.js'
+import type { Requester } from '../core/actor/requester.js'
 import type { Due } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'

@@ -1,5 +1,5 @@
-import { OverloadedError } from '../errors.js'
-import type { Cell } from '../metrics/family.js'
+import { OverloadedError } from '../core/errors.js'
+import type { Cell } from '../core/metrics/family.js'
 
 /** Counts the bytes of all request bodies in the process, from their arrival until their request is answered. */
 export class BodyBudget {

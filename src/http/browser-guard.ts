@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
-import { ForbiddenError } from '../errors.js'
-import { isLoopback } from '../settings/loopback.js'
+import { ForbiddenError } from '../core/errors.js'
+import { isLoopback } from '../core/settings/loopback.js'
 
 /** Matches any host or origin in a list of allowed ones. */
 const ANY = '*'

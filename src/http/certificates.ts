@@ -1,7 +1,7 @@
 import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
-import { ConfigError } from '../errors.js'
-import type { Logger } from '../model.js'
+import { ConfigError } from '../core/errors.js'
+import type { Logger } from '../core/model.js'
 import type { ListenerTlsSettings } from './tls-settings.js'
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net'
-import { OverloadedError, QuotaExceededError } from '../errors.js'
+import { OverloadedError, QuotaExceededError } from '../core/errors.js'
 
 const RETRY_AFTER_SECONDS = 1
 

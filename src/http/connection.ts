@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../errors.js'
+import type { OverloadedError } from '../core/errors.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { AddressUse } from './client-addresses.js'
 import { Pace } from './pace.js'

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onReq
 import type { Door } from '../access/door.js'
 import type { Visit } from '../access/identity.js'
 import { refusalHeaders, refusalStatus } from '../access/refusals.js'
-import { CastellanError, type ErrorCode } from '../errors.js'
+import { CastellanError, type ErrorCode } from '../core/errors.js'
 import type { ReceivedRequest } from './received-request.js'
 
 /** Requests on the unix socket. Their socket has no address, but neither has a destroyed one. */

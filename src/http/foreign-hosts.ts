@@ -1,5 +1,5 @@
-import type { Logger } from '../model.js'
-import { printable } from '../printable.js'
+import type { Logger } from '../core/model.js'
+import { printable } from '../core/printable.js'
 
 /** Clients invent names: further ones are refused without a line. */
 const MAX_NAMED = 20

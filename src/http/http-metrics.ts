@@ -1,5 +1,5 @@
-import { type Cell, counterFamily, type Durations, durationFamily, gaugeFamily } from '../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js'
+import { type Cell, counterFamily, type Durations, durationFamily, gaugeFamily } from '../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../core/metrics/prometheus.js'
 
 const MILLISECONDS_PER_SECOND = 1_000
 /** Methods whose requests are timed apart: those that produce, and those that may wait for a message. */

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
+import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
 
 /** The state of the process that the management port reports. */
 export interface ProcessStatus {

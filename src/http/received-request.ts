@@ -1,7 +1,7 @@
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import type { OverloadedError } from '../errors.js'
+import type { OverloadedError } from '../core/errors.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { SilenceLimit } from '../exchange/silence.js'

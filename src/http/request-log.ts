@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../errors.js'
-import type { Logger } from '../model.js'
+import type { ErrorCode } from '../core/errors.js'
+import type { Logger } from '../core/model.js'
 
 /**
  * Most lines about single requests per window: while Kafka is away every request fails, and the log must not be

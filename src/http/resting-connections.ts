@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 
 /** As many connections are read again in one turn of the event loop; what they bring shows in the next turn. */
 const MAX_WOKEN_PER_TURN = 16

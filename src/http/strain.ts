@@ -1,9 +1,9 @@
 import { getHeapStatistics } from 'node:v8'
-import { OverloadedError } from '../errors.js'
-import type { Cell } from '../metrics/family.js'
-import { counterFamily, gaugeFamily } from '../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import { OverloadedError } from '../core/errors.js'
+import type { Cell } from '../core/metrics/family.js'
+import { counterFamily, gaugeFamily } from '../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { HttpSettings } from './settings.js'
 
 const SAMPLE_MS = 100

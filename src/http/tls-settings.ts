@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { milliseconds } from '../settings/units.js'
+import { milliseconds } from '../core/settings/units.js'
 
 const file = z.string().min(1).optional()
 

@@ -1,6 +1,6 @@
 import { type RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../errors.js'
+import type { OverloadedError } from '../core/errors.js'
 import { offerUpgrade, type Upgrade, type UpgradedSocket, type UpgradeOwner } from '../exchange/upgrade.js'
 import type { ReceivedRequest } from './received-request.js'
 

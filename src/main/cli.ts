@@ -1,6 +1,6 @@
 import { type Command, CommanderError } from 'commander'
-import { CastellanError, ConfigError } from '../errors.js'
-import { printable, printableLines } from '../printable.js'
+import { CastellanError, ConfigError } from '../core/errors.js'
+import { printable, printableLines } from '../core/printable.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
 import { commands } from './commands.js'
 import { fromGoFlags } from './go-flags.js'

@@ -1,4 +1,4 @@
-import { ask } from '../actor/requester.js'
+import { ask } from '../core/actor/requester.js'
 import type { FetchTopicMetadataResult } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type Client, unreachable } from './client.js'

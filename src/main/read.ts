@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { CastellanError } from '../errors.js'
-import { printable } from '../printable.js'
+import { CastellanError } from '../core/errors.js'
+import { printable } from '../core/printable.js'
 import type { ReadProblem } from '../reading/partition-reader.js'
 import { requireTopic } from '../reading/readable-partitions.js'
 import { readTopic } from '../reading/topic-readers.js'

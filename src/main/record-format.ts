@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import type { KafkaRecord, TopicPartition } from '../model.js'
-import { printable, printableJson, printableLines } from '../printable.js'
+import type { KafkaRecord, TopicPartition } from '../core/model.js'
+import { printable, printableJson, printableLines } from '../core/printable.js'
 
 /** How `castellan read` writes a record. */
 export type RecordFormat = 'value' | 'key-value' | 'json'

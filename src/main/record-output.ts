@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Offset, RecordBatch, TopicPartition } from '../model.js'
+import type { Offset, RecordBatch, TopicPartition } from '../core/model.js'
 import { formatRecord, type RecordLook } from './record-format.js'
 
 /** Writes records to a stream, waits when it is full, and stops after a number of records. */

@@ -1,4 +1,4 @@
-import { printable, printableJson } from '../printable.js'
+import { printable, printableJson } from '../core/printable.js'
 
 /** A field of the rows, in the order of the columns. */
 export type Column<Row> = keyof Row & string

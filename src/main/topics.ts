@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { printable, printableJson } from '../printable.js'
+import { printable, printableJson } from '../core/printable.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type ClientFlags, openClient } from './client.js'
 import { EXIT_OK, type Process } from './command.js'

@@ -1,4 +1,4 @@
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 import { aborted, EXIT_FAILURE, EXIT_OK } from './command.js'
 
 /**

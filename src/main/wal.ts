@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { loadConfig } from '../config/config.js'
-import { printable, printableJson } from '../printable.js'
+import { printable, printableJson } from '../core/printable.js'
 import type { DeadLetter } from '../wal/dead-letters.js'
 import { inspectLog, type LogReport, readDeadLetters, type SlabReport, verifyLog } from '../wal/inspect.js'
 import { readLoggedRecord } from '../wal/logged-record.js'

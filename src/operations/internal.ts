@@ -1,4 +1,4 @@
-import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../model.js'
+import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { GroupDescriptionOperations } from './group-description.js'
 import type { MembershipOperations } from './membership.js'
 import type { Failure, Request, TimedOut } from './request.js'

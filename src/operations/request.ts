@@ -1,5 +1,5 @@
-import type { Requester } from '../actor/requester.js'
-import type { ErrorCode } from '../errors.js'
+import type { Requester } from '../core/actor/requester.js'
+import type { ErrorCode } from '../core/errors.js'
 
 /** The parts that all requests have. An accepted request gets exactly one result, within its `timeoutMs`. */
 export interface Request<Result> {

@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../model.js'
+import { topicPartitionKey } from '../core/model.js'
 import type { CommitConsumerOffset, Failure, GroupMembership } from '../operations.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { reply } from '../requests/answers.js'

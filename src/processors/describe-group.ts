@@ -1,4 +1,4 @@
-import { ResponseTooLargeError } from '../errors.js'
+import { ResponseTooLargeError } from '../core/errors.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { replyAll } from '../requests/answers.js'
 import { kafkaFailure } from '../requests/failures.js'

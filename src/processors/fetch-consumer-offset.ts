@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../model.js'
+import { topicPartitionKey } from '../core/model.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { reply, replyAll } from '../requests/answers.js'
 import { kafkaFailure, oddOffset } from '../requests/failures.js'

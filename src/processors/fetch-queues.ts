@@ -1,4 +1,4 @@
-import type { Offset, PartitionIdentity } from '../model.js'
+import type { Offset, PartitionIdentity } from '../core/model.js'
 import { LongPoll } from './long-poll.js'
 import { stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'

@@ -4,7 +4,7 @@ import {
   type PartitionIdentity,
   type RecordBatch,
   topicPartitionKey
-} from '../model.js'
+} from '../core/model.js'
 import { reply, replyAll } from '../requests/answers.js'
 import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
 import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../wire/broker-client.js'

@@ -1,4 +1,4 @@
-import type { BrokerNode } from '../model.js'
+import type { BrokerNode } from '../core/model.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'

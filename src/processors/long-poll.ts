@@ -1,4 +1,4 @@
-import type { PartitionIdentity } from '../model.js'
+import type { PartitionIdentity } from '../core/model.js'
 import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
 /** A look at a partition comes at most so much later than it was meant to. */

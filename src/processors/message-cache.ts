@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Offset, RecordBatch } from '../model.js'
+import type { Offset, RecordBatch } from '../core/model.js'
 
 /** A range of offsets of one partition whose records are cached: all records in `[start, next)`, holes included. */
 interface Entry {

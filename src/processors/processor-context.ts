@@ -1,4 +1,4 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { IsolationLevel, MetadataResponse } from '../wire/broker-client.js'
 import type { DecompressionLimits } from '../wire/decompression-allowance.js'
 import type { BrokerTags } from './queue-processor.js'

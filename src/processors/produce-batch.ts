@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../core/errors.js'
 import type { BatchAnswer, SealedBatch } from '../operations.js'
 import type { Accepted } from '../requests/accepted.js'
 import type { Obstacle, OperationDescriptor } from '../requests/operation.js'

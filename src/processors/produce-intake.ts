@@ -1,4 +1,4 @@
-import { KafkaError, ProtocolError } from '../errors.js'
+import { KafkaError, ProtocolError } from '../core/errors.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
 import { codesOf, errorCodes } from '../wire/error-codes.js'

@@ -1,5 +1,5 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Offset, PartitionIdentity, RecordBatch } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { Offset, PartitionIdentity, RecordBatch } from '../core/model.js'
 import type { IsolationLevel } from '../wire/broker-client.js'
 import type { DecompressionLimits } from '../wire/decompression-allowance.js'
 import type { MessageCache } from './message-cache.js'

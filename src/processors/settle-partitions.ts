@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../model.js'
+import { topicPartitionKey } from '../core/model.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import { type Returned, returned } from './queue-processor.js'
 

@@ -1,4 +1,4 @@
-import type { Offset, PartitionIdentity } from '../model.js'
+import type { Offset, PartitionIdentity } from '../core/model.js'
 import type { Accepted } from '../requests/accepted.js'
 import { stillOpen } from './queue-processor.js'
 

@@ -1,5 +1,5 @@
-import { CastellanError } from '../errors.js'
-import type { Offset, RecordBatch, TopicPartition } from '../model.js'
+import { CastellanError } from '../core/errors.js'
+import type { Offset, RecordBatch, TopicPartition } from '../core/model.js'
 import type { ReadProblem } from './partition-reader.js'
 
 /** A batch that a reader of a partition has put into the feed. */

@@ -1,8 +1,8 @@
-import type { ActorRef } from '../actor/actor.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { lifeOfTopic, type Offset, type TopicPartition } from '../core/model.js'
 import { EpochHistory } from '../groups/epoch-history.js'
 import type { GroupHands } from '../groups/hands.js'
 import { checkLog, type LogNow } from '../groups/log-check.js'
-import { lifeOfTopic, type Offset, type TopicPartition } from '../model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
 
 /** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */

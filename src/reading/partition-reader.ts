@@ -1,6 +1,6 @@
-import type { ActorRef, ActorSystem, Step } from '../actor/actor.js'
-import type { ErrorCode } from '../errors.js'
-import { lifeOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../model.js'
+import type { ActorRef, ActorSystem, Step } from '../core/actor/actor.js'
+import type { ErrorCode } from '../core/errors.js'
+import { lifeOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../core/model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,

@@ -1,4 +1,4 @@
-import { InvalidRequestError } from '../errors.js'
+import { InvalidRequestError } from '../core/errors.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 

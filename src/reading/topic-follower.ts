@@ -1,5 +1,5 @@
-import type { ActorRef, ActorSystem } from '../actor/actor.js'
-import { type KafkaRecord, type LogPosition, lifeOfTopic, type Offset, type RecordBatch } from '../model.js'
+import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
+import { type KafkaRecord, type LogPosition, lifeOfTopic, type Offset, type RecordBatch } from '../core/model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,

@@ -1,4 +1,4 @@
-import type { ActorSystem } from '../actor/actor.js'
+import type { ActorSystem } from '../core/actor/actor.js'
 import type { TopicFollower, TopicNews } from '../operations.js'
 import type { TopicMetadata } from '../wire/broker-client.js'
 import { type ReaderHands, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'

@@ -1,4 +1,4 @@
-import { type Logger, type Offset, type PartitionIdentity, UNKNOWN_IDENTITY } from '../model.js'
+import { type Logger, type Offset, type PartitionIdentity, UNKNOWN_IDENTITY } from '../core/model.js'
 import type { FetchData, RoutedKind } from '../operations.js'
 import type { Due } from './deadlines.js'
 import type { Obstacle, OperationDescriptor, RequestFor, ResultFor } from './operation.js'

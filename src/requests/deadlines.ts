@@ -1,5 +1,5 @@
-import { MAX_TIMER_MS } from '../actor/requester.js'
-import type { MonotonicClock } from '../model.js'
+import { MAX_TIMER_MS } from '../core/actor/requester.js'
+import type { MonotonicClock } from '../core/model.js'
 
 /** Something that becomes due. It is in at most one {@link Deadlines} at a time, which owns its links. */
 export interface Due {

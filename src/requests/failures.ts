@@ -1,4 +1,4 @@
-import { type CastellanError, type ErrorCode, KafkaError } from '../errors.js'
+import { type CastellanError, type ErrorCode, KafkaError } from '../core/errors.js'
 import type { Failure } from '../operations/request.js'
 import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 

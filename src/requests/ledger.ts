@@ -1,5 +1,5 @@
-import type { MetricsLogger } from '../metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { RoutedKind } from '../operations.js'
 import { Accepted, type AnyAccepted, type Book } from './accepted.js'
 import { Deadlines } from './deadlines.js'

@@ -1,5 +1,5 @@
-import type { MetricTags } from '../metrics/metrics-logger.js'
-import type { TopicPartition } from '../model.js'
+import type { MetricTags } from '../core/metrics/metrics-logger.js'
+import type { TopicPartition } from '../core/model.js'
 import type { TimedOut } from '../operations/request.js'
 import type { AskedKind, BatchAnswer, Failure, RoutedKind, RoutedOperations } from '../operations.js'
 import { ownFailure } from './failures.js'

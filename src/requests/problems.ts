@@ -1,4 +1,4 @@
-import { MAX_TOPIC_LENGTH, type TopicPartition } from '../model.js'
+import { MAX_TOPIC_LENGTH, type TopicPartition } from '../core/model.js'
 import type { Failure } from '../operations.js'
 import { ownFailure } from './failures.js'
 

@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../model.js'
+import type { TopicPartition } from '../core/model.js'
 import type { AnyAccepted } from './accepted.js'
 import type { RoutingTarget } from './operation.js'
 

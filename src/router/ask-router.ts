@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import { ask } from '../actor/requester.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { ask } from '../core/actor/requester.js'
 import type { Operations, RequestOf, ResultOf, RouterMessage } from '../operations.js'
 
 /** A request of one operation without its requester. */

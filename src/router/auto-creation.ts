@@ -1,4 +1,4 @@
-import type { BrokerAddress } from '../model.js'
+import type { BrokerAddress } from '../core/model.js'
 import type { BrokerClient, MetadataResponse } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 

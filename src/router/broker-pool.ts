@@ -1,6 +1,6 @@
-import { backoffMs } from '../backoff.js'
+import { backoffMs } from '../core/backoff.js'
+import type { BrokerAddress, BrokerNode } from '../core/model.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { BrokerAddress, BrokerNode } from '../model.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 
 interface PooledBroker {

@@ -1,4 +1,4 @@
-import type { ClusterChange } from '../model.js'
+import type { ClusterChange } from '../core/model.js'
 
 /** The id of the cluster that the Router is connected to. All metadata, and every connection, belongs to that cluster. */
 export class ClusterIdentity {

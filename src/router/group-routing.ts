@@ -1,4 +1,4 @@
-import type { ActorRef } from '../actor/actor.js'
+import type { ActorRef } from '../core/actor/actor.js'
 import type { FindCoordinatorResult } from '../operations.js'
 import { operations } from '../processors/operations.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'

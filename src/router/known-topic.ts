@@ -1,4 +1,4 @@
-import { type PartitionIdentity, topicPartitionKey } from '../model.js'
+import { type PartitionIdentity, topicPartitionKey } from '../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../wire/broker-client.js'
 import { errorCodes } from '../wire/error-codes.js'
 import { PartitionCount } from './partition-count.js'

@@ -1,5 +1,5 @@
+import type { BrokerAddress } from '../core/model.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { BrokerAddress } from '../model.js'
 import type { FindCoordinatorResult, RouterMessage } from '../operations.js'
 import type { TopicLookUp } from '../processors/processor-context.js'
 import type { Returned } from '../processors/queue-processor.js'

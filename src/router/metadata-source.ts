@@ -1,4 +1,4 @@
-import type { BrokerAddress } from '../model.js'
+import type { BrokerAddress } from '../core/model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
 import { AutoCreation } from './auto-creation.js'
 import type { RefreshPlan } from './refresh-schedule.js'

@@ -1,4 +1,4 @@
-import { backoffMs } from '../backoff.js'
+import { backoffMs } from '../core/backoff.js'
 import { DueHeap } from './due-heap.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 import type { TokenBucket } from './token-bucket.js'

@@ -1,4 +1,4 @@
-import type { RecordFailure } from '../model.js'
+import type { RecordFailure } from '../core/model.js'
 import type { Failure, Produce } from '../operations.js'
 
 /**

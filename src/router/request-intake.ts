@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import type { AskedKind, Failure, FollowTopics, Produce, RouterMessage, UnfollowTopics } from '../operations.js'
 import { descriptorOf } from '../processors/operations.js'
 import { notSent, produceBatch } from '../processors/produce-batch.js'

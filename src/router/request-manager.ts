@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import { MAX_TIMER_MS } from '../actor/requester.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { MAX_TIMER_MS } from '../core/actor/requester.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../operations.js'
 import type { Unasked } from './ask-router.js'
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { parseOptions } from '../core/settings/options.js'
+import { bytes, count, milliseconds, millisecondsOrZero } from '../core/settings/units.js'
 import { operations } from '../processors/operations.js'
-import { parseOptions } from '../settings/options.js'
-import { bytes, count, milliseconds, millisecondsOrZero } from '../settings/units.js'
 
 const MIB = 1024 * 1024
 

@@ -1,5 +1,5 @@
-import type { ActorRef } from '../actor/actor.js'
-import { backoffMs } from '../backoff.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import { backoffMs } from '../core/backoff.js'
 import type { Failure } from '../operations.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'

@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 import { isFullDisk, type Refusal, refuse } from './log-error.js'
 
 export type LogState = 'ok' | 'full' | 'failed' | 'closed'

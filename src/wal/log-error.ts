@@ -1,4 +1,4 @@
-import { CastellanError } from '../errors.js'
+import { CastellanError } from '../core/errors.js'
 
 /** Why the log took nothing. */
 export type RefusalKind =

@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 import { Availability } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { type DestinationSearch, type FoundDestinations, searchDestinations } from './destination-search.js'

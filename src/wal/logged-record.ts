@@ -1,4 +1,4 @@
-import type { RecordHeader } from '../model.js'
+import type { RecordHeader } from '../core/model.js'
 import { readUInt64, writeUInt64 } from './slab-header.js'
 
 /** A record as the durable log keeps it. */

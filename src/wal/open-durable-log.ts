@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
 import { slabIdOf } from './file-names.js'

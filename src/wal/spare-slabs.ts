@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 import { spareName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import type { Slab } from './slab.js'

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import type { Logger } from '../model.js'
-import { threadModule } from '../thread-module.js'
+import type { Logger } from '../core/model.js'
+import { threadModule } from '../core/thread-module.js'
 import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
 import type { DestinationBacklog } from './backlog.js'
 import { toBuffer } from './bytes.js'

@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { Offset } from '../core/model.js'
 import * as layout from './record-batch-layout.js'
 
 /** A transaction that was aborted; all batches of its producer from `firstOffset` to its abort marker are void. */

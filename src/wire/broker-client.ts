@@ -1,4 +1,4 @@
-import type { BrokerAddress } from '../model.js'
+import type { BrokerAddress } from '../core/model.js'
 import type { ApiCalls } from './api-calls.js'
 
 export * from './calls.js'

@@ -1,4 +1,4 @@
-import type { BrokerNode, Offset } from '../model.js'
+import type { BrokerNode, Offset } from '../core/model.js'
 import type { DecompressionLimits } from './decompression-allowance.js'
 import type { FetchedRecords } from './fetched-records.js'
 

@@ -1,4 +1,4 @@
-import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch } from '../model.js'
+import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch } from '../core/model.js'
 
 /**
  * Joins batches of one partition, each of which begins at or after the end of the one before, without copying bytes. A single

@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls'
-import type { Logger } from '../model.js'
+import type { Logger } from '../core/model.js'
 
 /** How to log in. */
 export type SaslOptions =

@@ -1,4 +1,4 @@
-import { UnavailableError } from '../errors.js'
+import { UnavailableError } from '../core/errors.js'
 import type { ForeignProtocol, ForeignProtocolError } from './frame-reader.js'
 
 /** What went wrong, without the address of the broker, and what to check. */

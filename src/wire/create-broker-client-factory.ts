@@ -1,4 +1,4 @@
-import type { BrokerAddress } from '../model.js'
+import type { BrokerAddress } from '../core/model.js'
 import type { BrokerClient, ExpectedClusterId } from './broker-client.js'
 import type { ConnectionSettings } from './connection-options.js'
 import { createKafkajsBrokerClient } from './kafkajs-broker-client.js'

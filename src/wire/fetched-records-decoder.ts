@@ -1,4 +1,4 @@
-import type { Offset } from '../model.js'
+import type { Offset } from '../core/model.js'
 import { type AbortedTransaction, AbortedTransactions } from './aborted-transactions.js'
 import { CodecUnavailableError } from './codec-unavailable-error.js'
 import { codecOf } from './compression.js'

@@ -1,4 +1,4 @@
-import type { Offset, RecordBatch } from '../model.js'
+import type { Offset, RecordBatch } from '../core/model.js'
 
 /**
  * The records of one partition in a Fetch response, indexed but not decoded. Record batches the broker cut at the byte limit

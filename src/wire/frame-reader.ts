@@ -1,4 +1,4 @@
-import { ProtocolError } from '../errors.js'
+import { ProtocolError } from '../core/errors.js'
 
 /** The staging buffer begins small: a connection that only sees heartbeats needs no more. */
 const FIRST_STAGING_BYTES = 4 * 1024

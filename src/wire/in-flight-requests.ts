@@ -1,4 +1,4 @@
-import { type CastellanError, ProtocolError, TimedOutError } from '../errors.js'
+import { type CastellanError, ProtocolError, TimedOutError } from '../core/errors.js'
 
 /** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 export interface OutgoingRequest {

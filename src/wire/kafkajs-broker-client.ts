@@ -5,8 +5,8 @@ import {
   ResponseTooLargeError,
   TimedOutError,
   UnavailableError
-} from '../errors.js'
-import type { BrokerAddress } from '../model.js'
+} from '../core/errors.js'
+import type { BrokerAddress } from '../core/model.js'
 import { apiCalls } from './api-calls.js'
 import type * as client from './broker-client.js'
 import { prepareCompression } from './compression.js'

@@ -1,4 +1,4 @@
-import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch, RecordHeader } from '../model.js'
+import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch, RecordHeader } from '../core/model.js'
 import type { OpenRecords } from './decompressed-memory.js'
 import type { RecordSource } from './packed-records.js'
 import { RecordFields } from './record-fields.js'

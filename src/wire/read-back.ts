@@ -1,4 +1,4 @@
-import type { RecordHeader } from '../model.js'
+import type { RecordHeader } from '../core/model.js'
 import { codecOf, decompress } from './compression.js'
 import * as layout from './record-batch-layout.js'
 import { RecordCursor } from './record-cursor.js'

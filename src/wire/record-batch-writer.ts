@@ -1,4 +1,4 @@
-import type { Bytes, RecordHeader } from '../model.js'
+import type { Bytes, RecordHeader } from '../core/model.js'
 import { type CompressionCodec, codecNumbers, compress } from './compression.js'
 import { crc32c } from './crc32c.js'
 import * as layout from './record-batch-layout.js'

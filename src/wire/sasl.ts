@@ -1,5 +1,5 @@
 import type { KafkajsSasl, SaslAuthenticationProvider } from 'kafkajs/src/network/connection.js'
-import { UnavailableError } from '../errors.js'
+import { UnavailableError } from '../core/errors.js'
 import type { SaslOptions } from './connection-options.js'
 
 /** The settings in the form of kafkajs. A new object each time, because kafkajs writes into it. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { brokerAddress, milliseconds, secret, tokenUrl } from '../settings/units.js'
+import { brokerAddress, milliseconds, secret, tokenUrl } from '../core/settings/units.js'
 
 const tls = z
   .strictObject({

@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../model.js'
+import type { MonotonicClock } from '../core/model.js'
 import type { GrantedToken } from './token-request.js'
 
 /** A token is renewed once this share of its time is over. */

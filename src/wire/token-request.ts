@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
-import { UnavailableError } from '../errors.js'
+import { UnavailableError } from '../core/errors.js'
 
 /** The token endpoint, and the client that asks it. Source: RFC 6749, 4.4. */
 export interface ClientCredentials {

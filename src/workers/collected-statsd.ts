@@ -1,5 +1,5 @@
-import type { StatsdValue } from '../metrics/statsd/statsd-line.js'
-import type { StatsdSource, StatsdSources } from '../metrics/statsd/statsd-reporter.js'
+import type { StatsdValue } from '../core/metrics/statsd/statsd-line.js'
+import type { StatsdSource, StatsdSources } from '../core/metrics/statsd/statsd-reporter.js'
 
 /** What the dialects of a worker report by StatsD under names of their own. The parent asks for it. */
 export class CollectedStatsd implements StatsdSources {

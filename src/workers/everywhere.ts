@@ -1,6 +1,6 @@
+import { aggregate } from '../core/metrics/aggregate.js'
+import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
 import type { Everywhere } from '../dialects/dialect.js'
-import { aggregate } from '../metrics/aggregate.js'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
 import type { Peers } from './peers.js'
 
 const TIMEOUT_MS = 2_000

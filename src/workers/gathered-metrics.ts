@@ -1,5 +1,5 @@
-import { aggregate, countersOf, type MetricsSnapshot, takeSnapshot } from '../metrics/aggregate.js'
-import type { PrometheusMetrics } from '../metrics/prometheus.js'
+import { aggregate, countersOf, type MetricsSnapshot, takeSnapshot } from '../core/metrics/aggregate.js'
+import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
 
 type Registry = PrometheusMetrics['registry']
 

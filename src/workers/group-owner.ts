@@ -1,4 +1,5 @@
-import { CastellanError } from '../errors.js'
+import { CastellanError } from '../core/errors.js'
+import type { OffsetAndMetadata } from '../core/model.js'
 import type {
   CommitOutcome,
   ConsumedMessage,
@@ -11,7 +12,6 @@ import type {
   NoMessage,
   OfferedMessage
 } from '../gateway/gateway.js'
-import type { OffsetAndMetadata } from '../model.js'
 import type { Failure } from '../operations.js'
 import { failureOf } from '../requests/failures.js'
 import type { Peers } from './peers.js'

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
-import { count, milliseconds } from '../settings/units.js'
+import { count, milliseconds } from '../core/settings/units.js'
 
 export const workersSettings = z
   .strictObject({

@@ -1,5 +1,5 @@
-import { backoffMs } from '../backoff.js'
-import type { Logger, MonotonicClock } from '../model.js'
+import { backoffMs } from '../core/backoff.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import { Link, type LinkError } from './link.js'
 import type { ParentLink, ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from './messages.js'
 import { WholeLines } from './whole-lines.js'

@@ -1,6 +1,7 @@
-import type { Requester } from '../actor/requester.js'
+import type { Requester } from '../core/actor/requester.js'
+import { CastellanError, OverloadedError } from '../core/errors.js'
+import { shortened } from '../core/printable.js'
 import { fnv1a } from '../delivery/hashes.js'
-import { CastellanError, OverloadedError } from '../errors.js'
 import type {
   AckResult,
   CommitOutcome,
@@ -14,7 +15,6 @@ import type {
 import { toError } from '../gateway/group-offsets.js'
 import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
 import type { Failure } from '../operations.js'
-import { shortened } from '../printable.js'
 import { ownFailure } from '../requests/failures.js'
 import {
   type AcksOfOwner,

@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import type { JWTPayload } from 'jose'
 import { IssuerKeys } from '../../src/access/issuer-keys.js'
 import { JsonWebTokens, type JwtResult } from '../../src/access/json-web-tokens.js'
-import { UnavailableError } from '../../src/errors.js'
-import { silentLogger } from '../../src/model.js'
+import { UnavailableError } from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
 import { AUDIENCE, ISSUER, makeIssuer, type TestIssuer } from '../support/doors.js'
 
 const SECOND = 1_000

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { Operation, Target } from '../../src/access/access.js'
 import type { Authentication, Identity, Visit } from '../../src/access/identity.js'
 import { Watches } from '../../src/access/watches.js'
-import { OverloadedError, UnauthenticatedError, UnavailableError } from '../../src/errors.js'
+import { OverloadedError, UnauthenticatedError, UnavailableError } from '../../src/core/errors.js'
 import { FakeTime } from '../support/fake-time.js'
 
 const wrong = new UnauthenticatedError('the token has expired', 'Bearer')

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
 import { type App, startApp } from '../../src/app.js'
-import { ConfigError } from '../../src/errors.js'
+import { ConfigError } from '../../src/core/errors.js'
 import { run } from '../../src/main/cli.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 import {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { DurableLogWatch } from '../../src/app/durable-log-watch.js'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 
 describe('the watch over the durable log', () => {
   it('notices within a second that the log can be used, and that it cannot', async () => {

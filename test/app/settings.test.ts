@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { toBrokerAddress } from '../../src/app/broker-address.js'
 import { loadConfig } from '../../src/config/config.js'
+import { ConfigError } from '../../src/core/errors.js'
 import { defaultDeliverySettings } from '../../src/delivery/settings.js'
-import { ConfigError } from '../../src/errors.js'
 import { defaultRouterSettings } from '../../src/router/settings.js'
 
 describe('settings of the rooms', () => {

@@ -6,7 +6,7 @@ import { warnings } from '../../src/config/checks.js'
 import { type Config, type ConfigSources, explainConfig, loadConfig } from '../../src/config/config.js'
 import { toYaml } from '../../src/config/print.js'
 import { readTlsFiles } from '../../src/config/tls-files.js'
-import { ConfigError } from '../../src/errors.js'
+import { ConfigError } from '../../src/core/errors.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
 
 describe('config', () => {

@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url'
 import { describeSettings } from '../../src/config/schema.js'
-import type { Leaf } from '../../src/settings/leaves.js'
+import type { Leaf } from '../../src/core/settings/leaves.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB

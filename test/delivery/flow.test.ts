@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../src/model.js'
+import type { ProduceRecord } from '../../src/core/model.js'
 import type { ProduceResult } from '../../src/operations.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf } from '../support/delivery-harness.js'
 import { SeededRandom } from '../support/random.js'

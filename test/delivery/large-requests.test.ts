@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../src/model.js'
+import type { ProduceRecord } from '../../src/core/model.js'
 import { DeliveryHarness, record, resultsOf } from '../support/delivery-harness.js'
 
 const KIB = 1024

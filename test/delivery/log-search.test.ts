@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { type BatchOrigin, type Offset, silentLogger } from '../../src/core/model.js'
 import type { SoughtBatch } from '../../src/delivery/lane-deps.js'
 import { LogSearch } from '../../src/delivery/log-search.js'
-import { type BatchOrigin, type Offset, silentLogger } from '../../src/model.js'
 import type { FetchOffset, RouterMessage } from '../../src/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 

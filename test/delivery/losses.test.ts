@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { silentLogger } from '../../src/core/model.js'
 import { Losses } from '../../src/delivery/losses.js'
-import { silentLogger } from '../../src/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { DeliveryHarness, record } from '../support/delivery-harness.js'

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { silentLogger } from '../../src/core/model.js'
 import type { ScheduledLane } from '../../src/delivery/lane-deps.js'
 import { ProducerIdentity } from '../../src/delivery/producer-identity.js'
 import { defaultDeliverySettings } from '../../src/delivery/settings.js'
-import { silentLogger } from '../../src/model.js'
 import type { InitProducerId, InitProducerIdResult } from '../../src/operations.js'
 
 const [a, b] = [{}, {}] as [ScheduledLane, ScheduledLane]

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import type { RecordOutcome } from '../../src/core/model.js'
 import type { DeliverySettings } from '../../src/delivery/settings.js'
-import type { RecordOutcome } from '../../src/model.js'
 import { DeliveryHarness, record, type Sent } from '../support/delivery-harness.js'
 import type { Script } from '../support/fake-router.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { silentLogger } from '../../src/core/model.js'
 import type { Delivery } from '../../src/delivery/delivery.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
-import { silentLogger } from '../../src/model.js'
 import type { ProduceCall, ProduceResponse } from '../../src/wire/calls.js'
 import { CastleRouter } from '../support/castle-router.js'
 import { CountingMetrics } from '../support/counting-metrics.js'

@@ -3,10 +3,6 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Access, Caller } from '../../src/access/access.js'
-import { arion } from '../../src/dialects/arion/index.js'
-import type { Dialect } from '../../src/dialects/dialect.js'
-import { kafboy } from '../../src/dialects/kafboy/index.js'
-import { kprf } from '../../src/dialects/kprf/index.js'
 import {
   type CastellanError,
   ForbiddenError,
@@ -14,7 +10,11 @@ import {
   QuotaExceededError,
   UnauthenticatedError,
   UnavailableError
-} from '../../src/errors.js'
+} from '../../src/core/errors.js'
+import { arion } from '../../src/dialects/arion/index.js'
+import type { Dialect } from '../../src/dialects/dialect.js'
+import { kafboy } from '../../src/dialects/kafboy/index.js'
+import { kprf } from '../../src/dialects/kprf/index.js'
 import { contextFor } from '../support/dialect-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 

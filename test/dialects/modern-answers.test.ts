@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CastellanError, OverloadedError } from '../../src/errors.js'
+import { CastellanError, OverloadedError } from '../../src/core/errors.js'
 import { MODERN_TYPE, outcomesAnswer, problemAnswer } from '../../src/exchange/modern-answers.js'
 import {
   type App,

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/core/model.js'
 import type { DurableTicket } from '../../src/durable/durable-ticket.js'
-import type { ProduceRecord } from '../../src/model.js'
 import { record } from '../support/delivery-harness.js'
 import { DurableHarness, type DurableHarnessOptions } from '../support/durable-harness.js'
 

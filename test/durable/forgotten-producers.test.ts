@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Logger, silentLogger } from '../../src/model.js'
+import { type Logger, silentLogger } from '../../src/core/model.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { record } from '../support/delivery-harness.js'
 import { DurableHarness } from '../support/durable-harness.js'

@@ -1,8 +1,8 @@
 import { queryObjects } from 'node:v8'
 import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/core/model.js'
 import { DurableTopic } from '../../src/durable/durable-topic.js'
 import { MAX_UNKNOWN_TOPICS } from '../../src/durable/open-topics.js'
-import type { ProduceRecord } from '../../src/model.js'
 import { DurableHarness } from '../support/durable-harness.js'
 
 /** 80,000 show more, and take longer. */

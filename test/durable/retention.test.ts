@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import type { Logger } from '../../src/core/model.js'
 import type { TopicRetention } from '../../src/durable/topic-retention.js'
 import { askForRetention, retentionOf } from '../../src/durable/topic-retention.js'
-import type { Logger } from '../../src/model.js'
 import type { RouterMessage } from '../../src/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { record } from '../support/delivery-harness.js'

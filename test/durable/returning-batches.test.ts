@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { silentLogger } from '../../src/core/model.js'
 import { type Recalled, ReturningBatches, type SentBatch } from '../../src/durable/returning-batches.js'
-import { silentLogger } from '../../src/model.js'
 
 const batchOf = (...sequences: number[]): SentBatch => ({
   clusterId: 'cluster-1',

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../src/model.js'
+import type { ProduceRecord } from '../../src/core/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { DurableHarness } from '../support/durable-harness.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../src/model.js'
+import type { ProduceRecord } from '../../src/core/model.js'
 import { DurableHarness } from '../support/durable-harness.js'
 
 const KIB = 1024

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import type { MetricsLogger } from '../../src/core/metrics/metrics-logger.js'
+import type { RecordOutcome } from '../../src/core/model.js'
 import { failures } from '../../src/delivery/failures.js'
 import { partitioners } from '../../src/delivery/partitioners.js'
 import {
@@ -17,8 +19,6 @@ import { refusalFor } from '../../src/durable/log-share.js'
 import { toLoggedRecord } from '../../src/durable/logged.js'
 import { numberOfPartitioner, partitionerOfNumber } from '../../src/durable/partitioner-numbers.js'
 import { Waiters } from '../../src/durable/waiters.js'
-import type { MetricsLogger } from '../../src/metrics/metrics-logger.js'
-import type { RecordOutcome } from '../../src/model.js'
 import type { LogStats } from '../../src/wal/log-stats.js'
 import { walSettings } from '../../src/wal/settings.js'
 

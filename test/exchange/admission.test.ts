@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { OverloadedError } from '../../src/errors.js'
+import { OverloadedError } from '../../src/core/errors.js'
 import { Admission, type HeldRequest } from '../../src/exchange/admission.js'
 
 const KIB = 1024

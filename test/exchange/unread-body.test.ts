@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import { ForbiddenError, OverloadedError } from '../../src/errors.js'
+import { ForbiddenError, OverloadedError } from '../../src/core/errors.js'
 import { unreadBodyHeaders } from '../../src/exchange/unread-body.js'
 
 const KIB = 1024

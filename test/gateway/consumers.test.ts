@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { CastellanError } from '../../src/errors.js'
+import { CastellanError } from '../../src/core/errors.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { GroupInstance } from '../support/group-instance.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CastellanError, TimedOutError } from '../../src/errors.js'
+import { CastellanError, TimedOutError } from '../../src/core/errors.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 

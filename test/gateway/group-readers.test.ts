@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { ActorRef } from '../../src/actor/actor.js'
-import type { Requester } from '../../src/actor/requester.js'
+import type { ActorRef } from '../../src/core/actor/actor.js'
+import type { Requester } from '../../src/core/actor/requester.js'
+import { silentLogger } from '../../src/core/model.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
-import { silentLogger } from '../../src/model.js'
 import type { RouterMessage } from '../../src/operations.js'
 import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { CastellanError, InvalidRequestError } from '../../src/errors.js'
+import { CastellanError, InvalidRequestError } from '../../src/core/errors.js'
 import type { ConsumeResult } from '../../src/groups/consume-result.js'
 import { consumeMessages } from '../../src/groups/consume-stream.js'
 import type { ConsumerGroups } from '../../src/groups/consumer-groups.js'

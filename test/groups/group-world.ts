@@ -1,7 +1,7 @@
+import { type KafkaRecord, type Offset, silentLogger } from '../../src/core/model.js'
 import type { GroupHands, Timer } from '../../src/groups/hands.js'
 import { lookUpPartitions } from '../../src/groups/partition-counts.js'
 import { WatchedTopics } from '../../src/groups/watched-topics.js'
-import { type KafkaRecord, type Offset, silentLogger } from '../../src/model.js'
 import type { AskedKind } from '../../src/operations.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { CountingMetrics } from '../support/counting-metrics.js'

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { describeSchema } from '../../src/core/settings/leaves.js'
 import { consumerOptions } from '../../src/groups/settings.js'
 import { openCastellan } from '../../src/index.js'
-import { describeSchema } from '../../src/settings/leaves.js'
 
 describe('the settings of groups', () => {
   it('are all in docs/library.md, with type, default and meaning', () => {

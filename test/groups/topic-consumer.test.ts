@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { defaultLogger } from '../../src/core/metrics/metrics-logger.js'
+import { sizeOfRecord } from '../../src/core/model.js'
 import { CommitLookUp } from '../../src/groups/commit-look-up.js'
 import type {
   ConsumedMessages,
@@ -14,8 +16,6 @@ import { PartitionConsumer } from '../../src/groups/partition-consumer.js'
 import { TopicConsumer } from '../../src/groups/topic-consumer.js'
 import { TopicStart } from '../../src/groups/topic-start.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
-import { defaultLogger } from '../../src/metrics/metrics-logger.js'
-import { sizeOfRecord } from '../../src/model.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
 import { ownFailure } from '../../src/requests/failures.js'
 import { fakeRecord } from '../support/fake-batch.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { OverloadedError } from '../../src/errors.js'
+import { OverloadedError } from '../../src/core/errors.js'
 import { SilenceLimit } from '../../src/exchange/silence.js'
 import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../../src/errors.js'
+import type { OverloadedError } from '../../src/core/errors.js'
 import { BodyBudget } from '../../src/http/body-budget.js'
 import type { AddressUse } from '../../src/http/client-addresses.js'
 import type { Connection } from '../../src/http/connection.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/core/model.js'
 import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
-import type { ProduceRecord } from '../../src/model.js'
 import { delivered, FakeGateway } from '../support/fake-gateway.js'
 import { HostileHttp, play } from '../support/hostile-http.js'
 import { SeededRandom } from '../support/random.js'

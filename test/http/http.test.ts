@@ -4,8 +4,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { ListenError } from '../../src/core/listen-error.js'
 import { Answers } from '../../src/exchange/answers.js'
-import { ListenError } from '../../src/listen-error.js'
 import { type Gate, gate, loudDialect, type Started, sendRaw, startHttp } from './fixtures.js'
 
 type Gates = Parameters<typeof loudDialect>[0]

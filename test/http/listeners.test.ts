@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { useFakeTimers } from 'sinon'
-import type { ListenAddress } from '../../src/listen-error.js'
+import type { ListenAddress } from '../../src/core/listen-error.js'
 import { askRaw, RawSocket } from '../support/raw-socket.js'
 import {
   type Gate,

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { BodyBudget } from '../../src/http/body-budget.js'
 import { HttpMetrics } from '../../src/http/http-metrics.js'
 import { Pace } from '../../src/http/pace.js'
-import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
 
 describe('http: room for bodies', () => {
   it('is granted to the last byte, and given back', () => {

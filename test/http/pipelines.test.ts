@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { ProduceRecord } from '../../src/core/model.js'
 import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
-import type { ProduceRecord } from '../../src/model.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'
 import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'

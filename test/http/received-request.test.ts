@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect } from 'chai'
-import { OverloadedError } from '../../src/errors.js'
+import { OverloadedError } from '../../src/core/errors.js'
 import type { BodyReader } from '../../src/exchange/body-collector.js'
 import { ReceivedRequest, type RequestHolder } from '../../src/http/received-request.js'
 

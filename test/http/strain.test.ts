@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { Strain } from '../../src/http/strain.js'
-import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/metrics/prometheus.js'
 import { type LogLine, recordingLogger } from './fixtures.js'
 
 describe('strain of the process', () => {

@@ -5,7 +5,7 @@ import { Innocents, innocentNames } from '../../examples/bench/bystanders/innoce
 import { groupOn, INNOCENT, type Scene } from '../../examples/bench/bystanders/scene.js'
 import { troubles } from '../../examples/bench/bystanders/troubles.js'
 import type { App } from '../../src/app.js'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import { askRouter } from '../../src/router/ask-router.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { Bytes, KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/model.js'
+import type { Bytes, KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

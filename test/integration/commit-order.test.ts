@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { CommitConsumerOffsetResult } from '../../src/operations.js'
 import { askRouter } from '../../src/router/ask-router.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { ask } from '../../src/actor/requester.js'
+import { ask } from '../../src/core/actor/requester.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/wire/broker-client.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../src/model.js'
+import type { ProduceRecord } from '../../src/core/model.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { Account, CountingReader } from '../support/counting-reader.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'

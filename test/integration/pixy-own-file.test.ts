@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { type App, startApp } from '../../src/app.js'
 import { translateConfig } from '../../src/config/config.js'
+import { silentLogger } from '../../src/core/model.js'
 import { kafkaPixyCommand } from '../../src/dialects/kafka-pixy/command.js'
-import { silentLogger } from '../../src/model.js'
 import { brief, PixyClient } from '../dialects/kafka-pixy/harness.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

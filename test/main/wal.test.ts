@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import { type OpenDurableLog, openDurableLog } from '../../src/wal/open-durable-log.js'
 import { walSettings } from '../../src/wal/settings.js'
 import { logWorker } from '../support/built.js'

@@ -65,7 +65,7 @@ describe('mutation: changed lines', () => {
       '--- a/src/wal/seal.ts\n+++ b/src/wal/seal.ts\n@@ -3,2 +3,4 @@ export\n-a\n-b\n+c\n+d\n+e\n+f',
       '@@ -20 +22 @@\n-a\n+b\n@@ -30,2 +31,0 @@\n-a\n-b',
       '--- /dev/null\n+++ b/src/wal/new.ts\n@@ -0,0 +1,2 @@\n+a\n+b',
-      '--- a/src/json/control-bytes.wat\n+++ b/src/json/control-bytes.wat\n@@ -1 +1 @@\n-a\n+b',
+      '--- a/src/core/json/control-bytes.wat\n+++ b/src/core/json/control-bytes.wat\n@@ -1 +1 @@\n-a\n+b',
       '--- a/src/wal/old.ts\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b'
     ].join('\n')
     expect([...changedLines(diff)]).to.deep.equal([

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ResponseTooLargeError } from '../../src/errors.js'
+import { ResponseTooLargeError } from '../../src/core/errors.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
-import { TimedOutError, UnavailableError } from '../../src/errors.js'
+import { TimedOutError, UnavailableError } from '../../src/core/errors.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'
 import { descriptorOf } from '../../src/processors/operations.js'

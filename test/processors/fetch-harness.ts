@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../src/model.js'
+import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../src/core/model.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import { FetchIntake } from '../../src/processors/fetch-data.js'
 import type { FetchDataCall } from '../../src/processors/fetch-queues.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { BatchOrigin } from '../../src/model.js'
+import type { BatchOrigin } from '../../src/core/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { Asked, retried } from './asked.js'
 

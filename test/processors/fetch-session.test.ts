@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { UnavailableError } from '../../src/errors.js'
+import { UnavailableError } from '../../src/core/errors.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import { type FetchDataCall, FetchQueues } from '../../src/processors/fetch-queues.js'
 import { waitersOf } from '../../src/processors/wanted.js'

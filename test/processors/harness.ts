@@ -1,4 +1,4 @@
-import { silentLogger, topicPartitionKey } from '../../src/model.js'
+import { silentLogger, topicPartitionKey } from '../../src/core/model.js'
 import type { ResultOf, RoutedKind } from '../../src/operations.js'
 import { descriptorOf } from '../../src/processors/operations.js'
 import type { Accepted } from '../../src/requests/accepted.js'

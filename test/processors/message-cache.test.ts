@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { RecordBatch } from '../../src/model.js'
+import type { RecordBatch } from '../../src/core/model.js'
 import { heldBytesOf, MessageCache } from '../../src/processors/message-cache.js'
 import { FakeBatch, fakeBatch, fakeBatchOf, fakeRecord } from '../support/fake-batch.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { KafkaError, TimedOutError, UnavailableError } from '../../src/errors.js'
+import { KafkaError, TimedOutError, UnavailableError } from '../../src/core/errors.js'
 import type { BatchAnswer } from '../../src/operations.js'
 import { notSent, produceBatch } from '../../src/processors/produce-batch.js'
 import { type BatchesCall, ProduceIntake } from '../../src/processors/produce-intake.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { PartitionIdentity } from '../../src/model.js'
+import type { PartitionIdentity } from '../../src/core/model.js'
 import { MessageCache } from '../../src/processors/message-cache.js'
 import { ReadCache } from '../../src/processors/read-cache.js'
 import { CountingMetrics } from '../support/counting-metrics.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { TimedOutError, UnavailableError } from '../../src/errors.js'
+import { TimedOutError, UnavailableError } from '../../src/core/errors.js'
 import { produceBatch } from '../../src/processors/produce-batch.js'
 import { type BatchesCall, ProduceIntake } from '../../src/processors/produce-intake.js'
 import { ProcessorHarness } from './harness.js'

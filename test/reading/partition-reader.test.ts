@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { RecordBatch } from '../../src/model.js'
+import type { RecordBatch } from '../../src/core/model.js'
 import type { FetchDataResult, FetchOffsetResult, FetchTopicMetadataResult, OffsetType } from '../../src/operations.js'
 import { initialState, type ReaderPlan, transition } from '../../src/reading/partition-reader.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { ActorSystem } from '../../src/actor/actor.js'
-import type { KafkaRecord } from '../../src/model.js'
+import { ActorSystem } from '../../src/core/actor/actor.js'
+import type { KafkaRecord } from '../../src/core/model.js'
 import type {
   FetchData,
   FetchDataResult,

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type ActorRef, ActorSystem } from '../../src/actor/actor.js'
+import { type ActorRef, ActorSystem } from '../../src/core/actor/actor.js'
 import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../src/operations.js'
 import { readTopic, type TopicPlan } from '../../src/reading/topic-readers.js'
 import { FakeTime } from '../support/fake-time.js'

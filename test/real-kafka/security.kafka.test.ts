@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { CastellanError } from '../../src/errors.js'
+import type { CastellanError } from '../../src/core/errors.js'
 import type { ConnectionSettings, SaslOptions } from '../../src/wire/create-broker-client-factory.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { makeCertificate } from './certificate.js'

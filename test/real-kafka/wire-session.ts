@@ -1,4 +1,4 @@
-import { type Bytes, type KafkaRecord, silentLogger } from '../../src/model.js'
+import { type Bytes, type KafkaRecord, silentLogger } from '../../src/core/model.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import type { CompressionCodec } from '../../src/wire/compression.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'

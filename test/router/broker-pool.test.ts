@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { BrokerNode } from '../../src/core/model.js'
 import type { BrokerProxy } from '../../src/dispatcher/broker-proxy.js'
-import type { BrokerNode } from '../../src/model.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
 import { BrokerPool } from '../../src/router/broker-pool.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { TimedOutError, UnavailableError } from '../../src/errors.js'
+import { TimedOutError, UnavailableError } from '../../src/core/errors.js'
 import type { CommitConsumerOffsetResult } from '../../src/operations.js'
 import type { OffsetCommitCall } from '../../src/wire/broker-client.js'
 import { A, CastleRouter, Inbox, metaGood } from '../support/castle-router.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../src/actor/requester.js'
+import { ask } from '../../src/core/actor/requester.js'
 import type { BatchAnswer, FetchDataResult } from '../../src/operations.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'

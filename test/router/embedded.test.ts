@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../src/actor/requester.js'
+import { ask } from '../../src/core/actor/requester.js'
 import type { BatchAnswer, InitProducerIdResult, ResultOf } from '../../src/operations.js'
 import { askRouter } from '../../src/router/ask-router.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { TimedOutError, UnavailableError } from '../../src/errors.js'
+import { TimedOutError, UnavailableError } from '../../src/core/errors.js'
 import type { BatchAnswer, FetchDataResult } from '../../src/operations.js'
 import type { MetadataCall, ProduceCall } from '../../src/wire/broker-client.js'
 import { A, B, CastleRouter, Inbox, metaGood, metaMove } from '../support/castle-router.js'

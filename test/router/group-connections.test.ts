@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { TimedOutError } from '../../src/errors.js'
+import { TimedOutError } from '../../src/core/errors.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
 import type { OffsetCommitCall, OffsetFetchCall } from '../../src/wire/broker-client.js'
 import { A, CastleRouter, Inbox, metaGood } from '../support/castle-router.js'

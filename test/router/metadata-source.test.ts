@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { BrokerAddress } from '../../src/model.js'
+import type { BrokerAddress } from '../../src/core/model.js'
 import { MetadataSource } from '../../src/router/metadata-source.js'
 import type { BrokerClient, MetadataResponse } from '../../src/wire/broker-client.js'
 

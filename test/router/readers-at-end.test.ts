@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../src/actor/requester.js'
+import { ask } from '../../src/core/actor/requester.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 

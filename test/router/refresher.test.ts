@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type BrokerAddress, type Logger, silentLogger } from '../../src/model.js'
+import { type BrokerAddress, type Logger, silentLogger } from '../../src/core/model.js'
 import type { RouterNotice } from '../../src/router/messages.js'
 import type { RefreshPlan } from '../../src/router/refresh-schedule.js'
 import { Refresher } from '../../src/router/refresher.js'

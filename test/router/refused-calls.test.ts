@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { InvalidRequestError, KafkaError } from '../../src/errors.js'
+import { InvalidRequestError, KafkaError } from '../../src/core/errors.js'
 import { A, B, CastleRouter, metaGood } from '../support/castle-router.js'
 import { fakeBatch } from '../support/fake-batch.js'
 import { coordinatorReply, fetchReply, listOffsetsReply, ScriptedCluster } from '../support/scripted-client.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { BatchAnswer, FollowTopics, Produce, RouterMessage, UnfollowTopics } from '../../src/operations.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
 import { ownFailure } from '../../src/requests/failures.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { UnavailableError } from '../../src/errors.js'
+import { UnavailableError } from '../../src/core/errors.js'
 import type { ListGroupsResult } from '../../src/operations/group-description.js'
 import type { BatchAnswer, InitProducerIdResult, RouterMessage } from '../../src/operations.js'
 import { CastleRouter, Inbox } from '../support/castle-router.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ConfigError } from '../../src/errors.js'
+import { ConfigError } from '../../src/core/errors.js'
 import { type RouterSettingsOverrides, toRouterSettings } from '../../src/router/settings.js'
 
 describe('settings of the Router', () => {

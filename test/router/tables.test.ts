@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { backoffMs } from '../../src/backoff.js'
+import { backoffMs } from '../../src/core/backoff.js'
 import { CoordinatorTable } from '../../src/router/coordinator-table.js'
 import { LeaderTable } from '../../src/router/leader-table.js'
 import { RefreshSchedule } from '../../src/router/refresh-schedule.js'

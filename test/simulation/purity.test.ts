@@ -22,7 +22,7 @@ const strangers: readonly (readonly [string, RegExp])[] = [
 const outside: Readonly<Record<string, string>> = {
   'wal/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
   'wal/thread-log-host.ts': 'starts that thread',
-  'metrics/statsd/statsd-reporter.ts': 'sends metrics by UDP, and nothing waits for them',
+  'core/metrics/statsd/statsd-reporter.ts': 'sends metrics by UDP, and nothing waits for them',
   'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
   'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',
   'dialects/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',

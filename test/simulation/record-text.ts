@@ -1,4 +1,4 @@
-import type { KafkaRecord, RecordHeader } from '../../src/model.js'
+import type { KafkaRecord, RecordHeader } from '../../src/core/model.js'
 import { type Logged, NULL_TEXT } from '../support/history-checker.js'
 
 /** Bytes as a string of one character each, so that none is changed; what null is written as is none of them. */

@@ -1,4 +1,4 @@
-import type { ActorRef, ActorSystem } from '../../src/actor/actor.js'
+import type { ActorRef, ActorSystem } from '../../src/core/actor/actor.js'
 import type { Operations, RouterMessage } from '../../src/operations.js'
 import {
   type FromRouter,

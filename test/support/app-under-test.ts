@@ -1,6 +1,6 @@
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { type Logger, silentLogger } from '../../src/model.js'
+import { type Logger, silentLogger } from '../../src/core/model.js'
 import { logWorker } from './built.js'
 import { walDirectoryOf } from './wal-directory.js'
 

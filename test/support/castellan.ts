@@ -1,10 +1,6 @@
-import { ActorSystem } from '../../src/actor/actor.js'
-import { ask } from '../../src/actor/requester.js'
-import type { Delivery } from '../../src/delivery/delivery.js'
-import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
-import { startDelivery } from '../../src/delivery/start-delivery.js'
-import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
-import { defaultLogger } from '../../src/metrics/metrics-logger.js'
+import { ActorSystem } from '../../src/core/actor/actor.js'
+import { ask } from '../../src/core/actor/requester.js'
+import { defaultLogger } from '../../src/core/metrics/metrics-logger.js'
 import {
   type KafkaRecord,
   type Logger,
@@ -12,7 +8,11 @@ import {
   type ProduceRecord,
   type RecordOutcome,
   silentLogger
-} from '../../src/model.js'
+} from '../../src/core/model.js'
+import type { Delivery } from '../../src/delivery/delivery.js'
+import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
+import { startDelivery } from '../../src/delivery/start-delivery.js'
+import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { ActorSystem } from '../../src/actor/actor.js'
-import { type MonotonicClock, silentLogger } from '../../src/model.js'
+import { ActorSystem } from '../../src/core/actor/actor.js'
+import { type MonotonicClock, silentLogger } from '../../src/core/model.js'
 import type { Operations, Produce, ResultOf, RouterMessage } from '../../src/operations.js'
 import type { Unasked } from '../../src/router/ask-router.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'

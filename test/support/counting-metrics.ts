@@ -1,4 +1,4 @@
-import type { MetricsLogger, MetricTags } from '../../src/metrics/metrics-logger.js'
+import type { MetricsLogger, MetricTags } from '../../src/core/metrics/metrics-logger.js'
 
 const NANOSECONDS_PER_MILLISECOND = 1e6
 

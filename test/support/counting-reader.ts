@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ActorRef } from '../../src/actor/actor.js'
-import type { Offset } from '../../src/model.js'
+import type { ActorRef } from '../../src/core/actor/actor.js'
+import type { Offset } from '../../src/core/model.js'
 import type { RouterMessage, RouterRequest, RouterResult } from '../../src/operations.js'
 import type { Unasked } from '../../src/router/ask-router.js'
 

@@ -1,4 +1,4 @@
-import type { KafkaRecord, Offset, RecordBatch } from '../../src/model.js'
+import type { KafkaRecord, Offset, RecordBatch } from '../../src/core/model.js'
 
 /** Bytes an entry of an old message set costs besides its payload; Castle's cases count with it. */
 export const ENTRY_BYTES = 12

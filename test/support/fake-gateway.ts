@@ -1,4 +1,5 @@
-import type { Requester } from '../../src/actor/requester.js'
+import type { Requester } from '../../src/core/actor/requester.js'
+import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
 import type {
   CommitOutcome,
   Following,
@@ -12,7 +13,6 @@ import type {
   TopicMetadata
 } from '../../src/gateway/gateway.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageLimits } from '../../src/groups/consume-result.js'
-import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/model.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */

@@ -1,5 +1,5 @@
-import type { ActorRef } from '../../src/actor/actor.js'
-import type { BatchOrigin, RecordBatch } from '../../src/model.js'
+import type { ActorRef } from '../../src/core/actor/actor.js'
+import type { BatchOrigin, RecordBatch } from '../../src/core/model.js'
 import type {
   BatchAnswer,
   FetchEpochEnd,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TopicPartition } from '../../src/core/model.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
-import type { TopicPartition } from '../../src/model.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { errorCodes } from '../../src/wire/error-codes.js'
 import { encodeAssignment, encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'

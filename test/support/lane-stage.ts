@@ -1,4 +1,5 @@
 import sinon from 'sinon'
+import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/core/model.js'
 import { BatchLimit } from '../../src/delivery/batch-limit.js'
 import { Budget } from '../../src/delivery/budget.js'
 import { Lane } from '../../src/delivery/lane.js'
@@ -6,7 +7,6 @@ import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/deliver
 import { type Numbering, newNumbering } from '../../src/delivery/numbering.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/delivery/settings.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
-import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/model.js'
 import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
 import { readBack } from '../../src/wire/read-back.js'
 import { SlabPool } from '../../src/wire/slab-pool.js'

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { ProtocolReader } from '../../src/broker/protocol/reader.js'
 import { BatchView, HEADER_BYTES } from '../../src/broker/protocol/record-batch.js'
 import { ProtocolWriter } from '../../src/broker/protocol/writer.js'
-import type { BrokerAddress } from '../../src/model.js'
+import type { BrokerAddress } from '../../src/core/model.js'
 
 const API_VERSIONS_KEY = 18
 

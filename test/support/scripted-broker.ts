@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import type { BrokerAddress } from '../../src/model.js'
+import type { BrokerAddress } from '../../src/core/model.js'
 
 /** One request as it came in, its body undecoded. */
 export interface ScriptedRequest {

@@ -1,5 +1,5 @@
-import { UnavailableError } from '../../src/errors.js'
-import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/model.js'
+import { UnavailableError } from '../../src/core/errors.js'
+import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/core/model.js'
 import { type ApiCalls, apis, type CallName } from '../../src/wire/api-calls.js'
 import type {
   BrokerClient,

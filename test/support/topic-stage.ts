@@ -1,3 +1,4 @@
+import { type RecordFailure, silentLogger } from '../../src/core/model.js'
 import { Budget } from '../../src/delivery/budget.js'
 import type { DeliveryCounters } from '../../src/delivery/lane-deps.js'
 import { newNumbering } from '../../src/delivery/numbering.js'
@@ -7,7 +8,6 @@ import { type DeliverySettings, toDeliverySettings } from '../../src/delivery/se
 import { MemoryTicket } from '../../src/delivery/ticket.js'
 import { type MemoryDeps, Topic } from '../../src/delivery/topic.js'
 import { UnknownTopics } from '../../src/delivery/unknown-topics.js'
-import { type RecordFailure, silentLogger } from '../../src/model.js'
 import { SlabPool } from '../../src/wire/slab-pool.js'
 import { record } from './delivery-harness.js'
 

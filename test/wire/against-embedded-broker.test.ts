@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, FetchCall } from '../../src/wire/broker-client.js'
 import { type CompressionCodec, prepareCompression } from '../../src/wire/compression.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'

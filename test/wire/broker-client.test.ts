@@ -1,8 +1,14 @@
 import { createServer } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { InvalidRequestError, KafkaError, ProtocolError, TimedOutError, UnavailableError } from '../../src/errors.js'
-import { silentLogger } from '../../src/model.js'
+import {
+  InvalidRequestError,
+  KafkaError,
+  ProtocolError,
+  TimedOutError,
+  UnavailableError
+} from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, MetadataCall } from '../../src/wire/broker-client.js'
 import { type ConnectionSettings, createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { ResponseBuilder } from '../support/response-builder.js'

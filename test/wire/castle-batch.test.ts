@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { RecordBatch } from '../../src/model.js'
+import type { RecordBatch } from '../../src/core/model.js'
 import { concatBatches } from '../../src/wire/concat-batches.js'
 import { decodeFetchedRecords } from '../../src/wire/fetched-records-decoder.js'
 import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { ProtocolError } from '../../src/errors.js'
+import { ProtocolError } from '../../src/core/errors.js'
 import {
   decodeAssignment,
   decodeSubscription,

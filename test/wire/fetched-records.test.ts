@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { RecordBatch } from '../../src/model.js'
+import type { RecordBatch } from '../../src/core/model.js'
 import { prepareCompression } from '../../src/wire/compression.js'
 import { concatBatches } from '../../src/wire/concat-batches.js'
 import { crc32c } from '../../src/wire/crc32c.js'

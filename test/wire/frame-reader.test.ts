@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { ProtocolError } from '../../src/errors.js'
+import { ProtocolError } from '../../src/core/errors.js'
 import { ForeignProtocolError, FrameReader } from '../../src/wire/frame-reader.js'
 
 /** Gives the reader bytes as a socket does: as many at a time as there is space for, and as `chunks` say. */

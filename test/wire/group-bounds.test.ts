@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ProtocolError, ResponseTooLargeError } from '../../src/errors.js'
+import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { decodeAssignment, decodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { describeGroupsV3, describeGroupsV4 } from '../../src/wire/protocol/describe-groups.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type CastellanError, ProtocolError, TimedOutError } from '../../src/errors.js'
+import { type CastellanError, ProtocolError, TimedOutError } from '../../src/core/errors.js'
 import { InFlightRequests } from '../../src/wire/in-flight-requests.js'
 
 describe('requests in flight', () => {

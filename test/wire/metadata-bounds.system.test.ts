@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { ProtocolError, ResponseTooLargeError } from '../../src/errors.js'
-import { silentLogger } from '../../src/model.js'
+import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
 import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/wire/protocol/metadata.js'

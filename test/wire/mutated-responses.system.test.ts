@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { CastellanError, ProtocolError } from '../../src/errors.js'
-import { silentLogger } from '../../src/model.js'
+import { CastellanError, ProtocolError } from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, FetchResponse } from '../../src/wire/broker-client.js'
 import { type CompressionCodec, prepareCompression } from '../../src/wire/compression.js'
 import { crc32c } from '../../src/wire/crc32c.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { Bytes, RecordHeader } from '../../src/model.js'
+import type { Bytes, RecordHeader } from '../../src/core/model.js'
 import { crc32c } from '../../src/wire/crc32c.js'
 import { readBack } from '../../src/wire/read-back.js'
 import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../../src/wire/record-batch-writer.js'

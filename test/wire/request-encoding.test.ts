@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
-import { InvalidRequestError } from '../../src/errors.js'
+import { InvalidRequestError } from '../../src/core/errors.js'
 import type { Api } from '../../src/wire/protocol/api.js'
 import { createTopicsV3 } from '../../src/wire/protocol/create-topics.js'
 import { deleteTopicsV1 } from '../../src/wire/protocol/delete-topics.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ProtocolError } from '../../src/errors.js'
+import { ProtocolError } from '../../src/core/errors.js'
 import { decode } from '../../src/wire/kafkajs-broker-client.js'
 import { apiVersionsV1 } from '../../src/wire/protocol/api-versions.js'
 import { fetchV11, fetchV13 } from '../../src/wire/protocol/fetch.js'

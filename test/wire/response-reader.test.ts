@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ProtocolError } from '../../src/errors.js'
+import { ProtocolError } from '../../src/core/errors.js'
 import { ResponseReader } from '../../src/wire/protocol/response-reader.js'
 
 const readerOf = (...bytes: number[]): ResponseReader => new ResponseReader(Buffer.from(bytes))

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { UnavailableError } from '../../src/errors.js'
-import { silentLogger } from '../../src/model.js'
+import { UnavailableError } from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { createBrokerClientFactory, type SaslOptions } from '../../src/wire/create-broker-client-factory.js'
 import { ResponseBuilder } from '../support/response-builder.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { UnavailableError } from '../../src/errors.js'
+import { UnavailableError } from '../../src/core/errors.js'
 import { type ClientCredentials, requestToken } from '../../src/wire/token-request.js'
 import { testCertificate } from '../support/tls-fixture.js'
 import { answering, type TokenAnswer, TokenEndpoint } from '../support/token-endpoint.js'

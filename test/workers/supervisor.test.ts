@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../src/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import { type Frame, Link } from '../../src/workers/link.js'
 import { Supervisor } from '../../src/workers/supervisor.js'
 import type { WorkerProcess } from '../../src/workers/worker-process.js'

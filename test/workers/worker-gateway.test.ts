@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { Requester } from '../../src/actor/requester.js'
-import { KafkaError, OverloadedError } from '../../src/errors.js'
+import type { Requester } from '../../src/core/actor/requester.js'
+import { KafkaError, OverloadedError } from '../../src/core/errors.js'
 import type {
   ConsumedMessage,
   ConsumeManyResult,

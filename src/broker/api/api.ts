@@ -1,4 +1,4 @@
-import type { BrokerNode } from '../../model.js'
+import type { BrokerNode } from '../../core/model.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
 import type { FaultEffects, Target } from '../faults.js'

@@ -1,4 +1,4 @@
-import { isLegalTopicName } from '../../model.js'
+import { isLegalTopicName } from '../../core/model.js'
 import { errors } from '../protocol/error-codes.js'
 import { NO_LEADER } from '../topics/partition.js'
 import { NO_TOPIC_ID } from '../topics/topic-id.js'

@@ -1,4 +1,4 @@
-import { isLegalTopicName } from '../../model.js'
+import { isLegalTopicName } from '../../core/model.js'
 import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { TopicConfig } from '../topics/topic-config.js'

@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../../model.js'
+import { topicPartitionKey } from '../../core/model.js'
 import type { Storage, StoredOffset } from '../storage/storage.js'
 import { type GroupBytes, OFFSET_BYTES } from './group-bytes.js'
 

@@ -1,4 +1,4 @@
-import type { KafkaRecord, RecordHeader } from '../../model.js'
+import type { KafkaRecord, RecordHeader } from '../../core/model.js'
 import { codecOf, decompress } from '../../wire/compression.js'
 import { type BatchView, HEADER_BYTES } from './record-batch.js'
 import { VarintReader } from './varint.js'

@@ -1,4 +1,4 @@
-import { isLegalTopicName } from '../../model.js'
+import { isLegalTopicName } from '../../core/model.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ConfigError } from '../../errors.js'
+import { ConfigError } from '../../core/errors.js'
 import { FILE_MODE } from './file-system.js'
 
 /** Directories that this process has locked: in a container, a crashed process may have had the same pid. */

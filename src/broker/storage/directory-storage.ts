@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ConfigError } from '../../errors.js'
+import { ConfigError } from '../../core/errors.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 import { type ClusterFile, parseClusterFile } from './cluster-file.js'
 import { lockDirectory } from './directory-lock.js'

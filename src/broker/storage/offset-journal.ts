@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../../model.js'
+import { topicPartitionKey } from '../../core/model.js'
 import { FILE_MODE, type FileSystem } from './file-system.js'
 import type { StoredOffset } from './storage.js'
 

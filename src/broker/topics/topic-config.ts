@@ -1,4 +1,4 @@
-import { InvalidRequestError } from '../../errors.js'
+import { InvalidRequestError } from '../../core/errors.js'
 import type { TopicConfigOptions } from '../embedded-cluster.js'
 
 /** The settings that DescribeConfigs returns for a topic, and the defaults of those that have an effect here. */

@@ -1,4 +1,4 @@
-import type { BrokerNode } from '../../model.js'
+import type { BrokerNode } from '../../core/model.js'
 import type { Topic } from './topic-table.js'
 
 /** A partition as a metadata response describes it. */

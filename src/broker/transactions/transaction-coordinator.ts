@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../../model.js'
+import { topicPartitionKey } from '../../core/model.js'
 import type { CommittedOffsets } from '../groups/committed-offsets.js'
 import type { ProducerIds } from '../producer-ids.js'
 import { controlBatch } from '../protocol/control-batch.js'

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
-import { type CastellanError, type ErrorCode, OverloadedError } from '../../errors.js'
+import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import type { RecordFailure } from '../../core/model.js'
 import { Answers, type AnswerTemplate } from '../../exchange/answers.js'
 import type { Exchange } from '../../exchange/exchange.js'
 import type { Cause, Known } from '../../exchange/modern-answers.js'
 import { unreadBodyHeaders } from '../../exchange/unread-body.js'
-import type { RecordFailure } from '../../model.js'
 
 import {
   errorBody,

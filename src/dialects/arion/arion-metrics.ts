@@ -1,8 +1,8 @@
-import { type Cell, counterFamily, gaugeFamily } from '../../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../metrics/prometheus.js'
-import { Histogram, Meter, Timer } from '../../metrics/statsd/meter.js'
-import type { StatsdValue } from '../../metrics/statsd/statsd-line.js'
-import type { MonotonicClock } from '../../model.js'
+import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
+import { Histogram, Meter, Timer } from '../../core/metrics/statsd/meter.js'
+import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
+import type { MonotonicClock } from '../../core/model.js'
 import type { Mode } from './target.js'
 
 /**

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { MonotonicClock } from '../../model.js'
+import type { MonotonicClock } from '../../core/model.js'
 import type { ArionMetrics } from './arion-metrics.js'
 
 /** Counts the connections that requests come over, and how long they last from the first request on. */

@@ -1,5 +1,5 @@
-import { type PrometheusMetrics, wholeRegistry } from '../../metrics/prometheus.js'
-import type { MonotonicClock } from '../../model.js'
+import { type PrometheusMetrics, wholeRegistry } from '../../core/metrics/prometheus.js'
+import type { MonotonicClock } from '../../core/model.js'
 
 /** Rates are over this long, or over the time since the last but one question when that is longer. */
 const WINDOW_MS = 10_000

@@ -1,5 +1,5 @@
-import type { Cell } from '../../metrics/family.js'
-import type { RecordOutcome } from '../../model.js'
+import type { Cell } from '../../core/metrics/family.js'
+import type { RecordOutcome } from '../../core/model.js'
 
 /** Messages that were handed on together, and what became of them. */
 export interface MessageGroup {

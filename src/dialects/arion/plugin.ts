@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import type { StatsdValue } from '../../metrics/statsd/statsd-line.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { nameRoutes } from '../route-names.js'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../settings/units.js'
+import { bytes, count, milliseconds } from '../../core/settings/units.js'
 import { commonSettings } from '../common-settings.js'
 
 const MIB = 1024 * 1024

@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import type { RecordFailure } from '../../model.js'
+import type { RecordFailure } from '../../core/model.js'
 
 /** Close codes of RFC 6455 and its registry. */
 export const closeCodes = { goingAway: 1001, policy: 1008, internalError: 1011, tryAgainLater: 1013 } as const

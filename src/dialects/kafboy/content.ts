@@ -1,4 +1,4 @@
-import type { ProduceRecord } from '../../model.js'
+import type { ProduceRecord } from '../../core/model.js'
 import { parseForm } from './form.js'
 import { toJsonObject } from './form-json.js'
 

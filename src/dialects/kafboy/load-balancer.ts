@@ -2,8 +2,8 @@ import { lookup } from 'node:dns/promises'
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { BlockList, isIP, isIPv6 } from 'node:net'
-import type { Logger } from '../../model.js'
-import { isLoopback } from '../../settings/loopback.js'
+import type { Logger } from '../../core/model.js'
+import { isLoopback } from '../../core/settings/loopback.js'
 import { instanceName } from './disco.js'
 
 const TIMEOUT_MS = 1_000

@@ -1,6 +1,6 @@
-import type { ErrorCode } from '../../errors.js'
+import type { ErrorCode } from '../../core/errors.js'
+import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
-import type { RecordFailure, RecordOutcome } from '../../model.js'
 import { errorCodes } from '../../wire/error-codes.js'
 
 /** What a client is told of a failure: Kafka's number, or a word where Kafka has none. */

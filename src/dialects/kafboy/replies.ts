@@ -1,5 +1,5 @@
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
-import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../errors.js'
+import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
 import type { Known } from '../../exchange/modern-answers.js'
 import { unreadBodyHeaders } from '../../exchange/unread-body.js'

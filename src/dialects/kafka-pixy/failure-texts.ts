@@ -1,4 +1,4 @@
-import type { CastellanError, ErrorCode } from '../../errors.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { errorCodes } from '../../wire/error-codes.js'
 
 /** What an error answer says. */

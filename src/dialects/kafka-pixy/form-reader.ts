@@ -1,4 +1,4 @@
-import { OverloadedError } from '../../errors.js'
+import { OverloadedError } from '../../core/errors.js'
 import { collectBody } from '../../exchange/body-collector.js'
 import type { BufferPool } from '../../exchange/buffer-pool.js'
 import { isFormType } from './content.js'

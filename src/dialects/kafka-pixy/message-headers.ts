@@ -1,4 +1,4 @@
-import type { RecordHeader } from '../../model.js'
+import type { RecordHeader } from '../../core/model.js'
 
 const PREFIX = /^x-kafka-/i
 const PREFIX_LENGTH = 'x-kafka-'.length

@@ -1,4 +1,4 @@
-import type { KafkaRecord, RecordHeader } from '../../model.js'
+import type { KafkaRecord, RecordHeader } from '../../core/model.js'
 import { goString } from './go-json.js'
 import type { Values } from './parameters.js'
 

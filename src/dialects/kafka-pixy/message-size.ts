@@ -1,4 +1,4 @@
-import type { RecordHeader } from '../../model.js'
+import type { RecordHeader } from '../../core/model.js'
 
 const MESSAGE_BYTES = 36
 const HEADER_BYTES = 10

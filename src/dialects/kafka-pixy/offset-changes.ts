@@ -1,4 +1,4 @@
-import type { OffsetAndMetadata } from '../../model.js'
+import type { OffsetAndMetadata } from '../../core/model.js'
 import { checkJson, GoJsonError } from './go-json-check.js'
 
 const LIST_TYPE = '[]httpsrv.partitionInfo'

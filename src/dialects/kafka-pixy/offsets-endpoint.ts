@@ -1,4 +1,4 @@
-import type { CastellanError } from '../../errors.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { CommitOutcome, GroupOffset } from '../../gateway/gateway.js'
 import { groupOf, ParameterError } from './consume-parameters.js'
 import { type AnyFailure, CONSUMED, isConsumedByOthers } from './failure-texts.js'

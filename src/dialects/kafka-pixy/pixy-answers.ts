@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
-import type { CastellanError } from '../../errors.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
 import { noteFailure } from '../../exchange/failure-codes.js'
 import type { Known } from '../../exchange/modern-answers.js'

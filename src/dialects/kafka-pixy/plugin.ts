@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
 import { Answers } from '../../exchange/answers.js'
-import { registerScrapedGauge } from '../../metrics/scraped-gauge.js'
 import { answeredBefore, byHand, refusedBy } from '../by-hand.js'
 import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../dialect.js'
 import { nameRoutes } from '../route-names.js'

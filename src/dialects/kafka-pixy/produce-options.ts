@@ -1,5 +1,5 @@
+import type { RecordFailure } from '../../core/model.js'
 import type { PartitionerName, ProduceOptions } from '../../gateway/gateway.js'
-import type { RecordFailure } from '../../model.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {

@@ -1,4 +1,4 @@
-import type { Offset } from '../../model.js'
+import type { Offset } from '../../core/model.js'
 
 const PLACES = /^\d{1,10}:\d{1,16}(,\d{1,10}:\d{1,16})*$/
 

@@ -1,5 +1,5 @@
 import type { Target } from '../../access/access.js'
-import { CastellanError } from '../../errors.js'
+import { CastellanError } from '../../core/errors.js'
 import type { Gateway, GroupReader, ReadersOnly, TopicMetadata } from '../../gateway/gateway.js'
 import { errorCodes } from '../../wire/error-codes.js'
 import { ParameterError } from './consume-parameters.js'

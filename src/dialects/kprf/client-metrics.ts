@@ -1,5 +1,5 @@
-import type { PrometheusMetrics } from '../../metrics/prometheus.js'
-import { type Reading, registerScrapedCounter, registerScrapedGauge } from '../../metrics/scraped-gauge.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import { type Reading, registerScrapedCounter, registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
 
 interface Value {
   readonly labels: Readonly<Record<string, string | number>>

@@ -1,4 +1,4 @@
-import type { Logger, RecordFailure, RecordOutcome } from '../../model.js'
+import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { KprfMetrics, TopicMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-request.js'
 import { toClientError } from './record-errors.js'

@@ -1,5 +1,5 @@
-import { Family } from '../../metrics/family.js'
-import type { MetricTags } from '../../metrics/metrics-logger.js'
+import { Family } from '../../core/metrics/family.js'
+import type { MetricTags } from '../../core/metrics/metrics-logger.js'
 
 const BUCKETS_MS = [5, 10, 20, 40, 80]
 

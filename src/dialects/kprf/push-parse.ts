@@ -1,5 +1,5 @@
-import { DeserializeError, JsonReader } from '../../json/json-reader.js'
-import { skipValue } from '../../json/json-skip.js'
+import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
+import { skipValue } from '../../core/json/json-skip.js'
 import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
 import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
 

@@ -1,4 +1,4 @@
-import type { ProduceRecord } from '../../model.js'
+import type { ProduceRecord } from '../../core/model.js'
 
 /**
  * A record of a push. Its key and value may be views of the body, whose buffer is reused after the call that receives

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { JsonScanner } from '../../json/json-scanner.js'
+import { JsonScanner } from '../../core/json/json-scanner.js'
 import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
 
 const QUOTE = 0x22

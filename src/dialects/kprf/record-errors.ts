@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../../errors.js'
-import type { RecordFailure } from '../../model.js'
+import type { ErrorCode } from '../../core/errors.js'
+import type { RecordFailure } from '../../core/model.js'
 import { errorCodes } from '../../wire/error-codes.js'
 
 /** An error of the client library of kprf: its text, and its number in the metrics. */

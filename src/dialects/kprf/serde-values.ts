@@ -1,5 +1,5 @@
-import { type JsonNumber, readNumber } from '../../json/json-number.js'
-import type { JsonReader } from '../../json/json-reader.js'
+import { type JsonNumber, readNumber } from '../../core/json/json-number.js'
+import type { JsonReader } from '../../core/json/json-reader.js'
 import { rustDebugOf, rustDisplayOf } from './rust-debug.js'
 
 const I32_MIN = -(2n ** 31n)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds } from '../../settings/units.js'
+import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
 import { asyncDurability, commonSettings } from '../common-settings.js'
 import { compatSettings } from './compat/settings.js'
 

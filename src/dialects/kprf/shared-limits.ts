@@ -1,4 +1,4 @@
-import { OverloadedError } from '../../errors.js'
+import { OverloadedError } from '../../core/errors.js'
 import type { PushRecord } from './push-request.js'
 import { type Limits, RateLimiter } from './rate-limiter.js'
 import type { KprfSettings } from './settings.js'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { printableJson } from '../../printable.js'
+import { printableJson } from '../../core/printable.js'
 import { EXIT_OK, type Process } from '../command.js'
 import { formatRecord, type RecordFormat, toJson } from '../record-format.js'
 import { CommandError } from '../usage-error.js'

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { printable } from '../../printable.js'
+import { printable } from '../../core/printable.js'
 import { EXIT_OK, type Process } from '../command.js'
 import { UsageError } from '../usage-error.js'
 import { lines } from './lines.js'

@@ -1,5 +1,5 @@
-import { ProtocolError } from '../../errors.js'
-import type { TopicPartition } from '../../model.js'
+import { ProtocolError } from '../../core/errors.js'
+import type { TopicPartition } from '../../core/model.js'
 import { byTopic } from './api.js'
 import { atMost } from './most.js'
 import { ResponseReader } from './response-reader.js'

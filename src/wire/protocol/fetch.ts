@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../../model.js'
+import { topicPartitionKey } from '../../core/model.js'
 import type { FetchCall, FetchPartition, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
 import { decodeFetchedRecords } from '../fetched-records-decoder.js'

@@ -1,5 +1,5 @@
-import { ProtocolError, ResponseTooLargeError } from '../../errors.js'
-import type { BrokerNode } from '../../model.js'
+import { ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
+import type { BrokerNode } from '../../core/model.js'
 import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../calls.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './response-reader.js'

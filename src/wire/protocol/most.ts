@@ -1,4 +1,4 @@
-import { ProtocolError, ResponseTooLargeError } from '../../errors.js'
+import { ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
 
 /**
  * Counts what the lists of an answer hold together, before they are read: an entry of a few bytes becomes an object of many,

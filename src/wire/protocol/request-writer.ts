@@ -1,4 +1,4 @@
-import { InvalidRequestError } from '../../errors.js'
+import { InvalidRequestError } from '../../core/errors.js'
 import { writeInt64 } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512

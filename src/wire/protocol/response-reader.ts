@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../errors.js'
+import { ProtocolError } from '../../core/errors.js'
 
 const TWO_POW_32 = 0x100000000
 const VARINT_BITS = 35

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type TranslatedConfig, translateConfig } from '../../../src/config/config.js'
+import { ConfigError } from '../../../src/core/errors.js'
 import { translateArion } from '../../../src/dialects/arion/environment.js'
-import { ConfigError } from '../../../src/errors.js'
 
 const load = (environment: Record<string, string>, flags: Record<string, string | true> = {}): TranslatedConfig => {
   const readFile = (): never => expect.fail('Arion has no files')

@@ -1,14 +1,14 @@
 import { EventEmitter } from 'node:events'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import type { RecordFailure } from '../../../src/core/model.js'
 import { ArionMetrics } from '../../../src/dialects/arion/arion-metrics.js'
 import { QueueCounts } from '../../../src/dialects/arion/queue-counts.js'
 import { arionSettings } from '../../../src/dialects/arion/settings.js'
 import { closeCodeOf, closePolitely } from '../../../src/dialects/arion/websocket-close.js'
 import { WebsocketSession } from '../../../src/dialects/arion/websocket-session.js'
-import { OverloadedError, QuotaExceededError } from '../../../src/errors.js'
-import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
-import type { RecordFailure } from '../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 
 /** A connection whose bytes the test sends; it notes what is held of them. */

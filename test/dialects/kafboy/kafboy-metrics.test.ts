@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { KafboyMetrics } from '../../../src/dialects/kafboy/kafboy-metrics.js'
-import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
 import { delivered, failure } from '../../support/fake-gateway.js'
 
 function setUp() {

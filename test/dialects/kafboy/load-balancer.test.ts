@@ -1,13 +1,13 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
 import {
   askLoadBalancer,
   loadBalancerProblem,
   logLoadBalancer,
   type Resolve
 } from '../../../src/dialects/kafboy/load-balancer.js'
-import { silentLogger } from '../../../src/model.js'
 
 /** Writes until the client has gone. */
 function writeEvery(pauseMs: number, text: string, response: ServerResponse): void {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../../src/model.js'
+import { silentLogger } from '../../../src/core/model.js'
 import { brief, type Served, serve, taken } from './harness.js'
 import { StoppedTime } from './hooks/stopped-time.js'
 

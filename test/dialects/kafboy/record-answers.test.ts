@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { ErrorCode } from '../../../src/core/errors.js'
 import { syncAnswerOf, toldOf } from '../../../src/dialects/kafboy/record-answers.js'
-import type { ErrorCode } from '../../../src/errors.js'
 import { delivered, failure } from '../../support/fake-gateway.js'
 
 /** Numbers of Kafka's protocol; words where it has none. 502: refused, 503: it may go better soon, 504: no answer. */

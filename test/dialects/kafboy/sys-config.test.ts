@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { translateConfig } from '../../../src/config/config.js'
+import { ConfigError } from '../../../src/core/errors.js'
 import { kafboyCommand } from '../../../src/dialects/kafboy/command.js'
 import { Atom, parseTerm, Tuple } from '../../../src/dialects/kafboy/compat/erlang-terms.js'
-import { ConfigError } from '../../../src/errors.js'
 
 async function load(text: string | undefined, flags: object = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'sys.config' }), ...flags }))

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
 import { kafkaPixyCommand } from '../../../src/dialects/kafka-pixy/command.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/dialects/kafka-pixy/compat/keys.js'
-import { ConfigError } from '../../../src/errors.js'
 
 /** `clusters.default.brokers = ["a:9092"] (f.yaml, proxies.main.kafka.seed_peers)`, in the order in which they are set. */
 async function settingsOf(text: string | undefined, flags: object = {}, environment = {}): Promise<string[]> {

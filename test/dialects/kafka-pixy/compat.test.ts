@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { translateConfig } from '../../../src/config/config.js'
+import { ConfigError } from '../../../src/core/errors.js'
 import { kafkaPixyCommand } from '../../../src/dialects/kafka-pixy/command.js'
 import { goDurationMs } from '../../../src/dialects/kafka-pixy/compat/go-duration.js'
-import { ConfigError } from '../../../src/errors.js'
 
 async function load(text: string | undefined, flags: object = {}, environment = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))

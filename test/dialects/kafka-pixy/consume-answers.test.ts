@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ForbiddenError, QuotaExceededError } from '../../../src/errors.js'
+import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { AckResult, NoMessage } from '../../../src/gateway/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
 import { turns } from '../../support/turns.js'

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import fastify from 'fastify'
+import { OverloadedError } from '../../../src/core/errors.js'
+import type { ProduceRecord } from '../../../src/core/model.js'
 import { kafkaPixy } from '../../../src/dialects/kafka-pixy/index.js'
-import { OverloadedError } from '../../../src/errors.js'
 import type { Admission } from '../../../src/exchange/admission.js'
 import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
-import type { ProduceRecord } from '../../../src/model.js'
 import { contextFor } from '../../support/dialect-context.js'
 import { FakeGateway, failure } from '../../support/fake-gateway.js'
 

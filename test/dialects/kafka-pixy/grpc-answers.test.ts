@@ -1,9 +1,15 @@
 import { expect } from 'chai'
+import {
+  CastellanError,
+  ForbiddenError,
+  KafkaError,
+  QuotaExceededError,
+  TimedOutError
+} from '../../../src/core/errors.js'
+import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
 import { KafkaPixyService } from '../../../src/dialects/kafka-pixy/grpc/service.js'
 import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
-import { CastellanError, ForbiddenError, KafkaError, QuotaExceededError, TimedOutError } from '../../../src/errors.js'
 import type { AckResult, NoMessage, ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
-import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/model.js'
 import { failure } from '../../support/fake-gateway.js'
 import { turns } from '../../support/turns.js'
 import { encodedRequest } from './grpc-messages.js'

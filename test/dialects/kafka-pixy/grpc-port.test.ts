@@ -1,8 +1,8 @@
 import { connect, performServerHandshake } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { ListenError } from '../../../src/core/listen-error.js'
 import { GrpcPort } from '../../../src/dialects/kafka-pixy/grpc/port.js'
-import { ListenError } from '../../../src/listen-error.js'
 import { callCounts } from '../../support/dialect-context.js'
 import { TestAuthority } from '../../support/doors.js'
 

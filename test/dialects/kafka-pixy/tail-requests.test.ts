@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/errors.js'
+import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
 import type { Following, FollowOptions, FollowSink } from '../../../src/gateway/gateway.js'
 import { turns } from '../../support/turns.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { stringify } from 'yaml'
 import { translateConfig } from '../../../src/config/config.js'
+import { ConfigError } from '../../../src/core/errors.js'
 import type { Translation } from '../../../src/dialects/command.js'
 import { kprfCommand } from '../../../src/dialects/kprf/command.js'
 import { readKprfFile } from '../../../src/dialects/kprf/compat/read-file.js'
-import { ConfigError } from '../../../src/errors.js'
 import { configOf, TestFolder } from '../../support/doors.js'
 
 /** The example of kprf's README, as it stands there. */

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
 import { Following, sizesOf } from '../../../src/dialects/kprf/following.js'
 import { KprfMetrics } from '../../../src/dialects/kprf/kprf-metrics.js'
 import type { PushRecord } from '../../../src/dialects/kprf/push-request.js'
-import { createPrometheusMetrics } from '../../../src/metrics/prometheus.js'
-import { type RecordOutcome, silentLogger } from '../../../src/model.js'
 import { delivered, failure } from '../../support/fake-gateway.js'
 
 const record = (topic: string, value = 'v', key: string | null = null): PushRecord => ({

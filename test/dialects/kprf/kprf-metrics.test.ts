@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Logger, type RecordOutcome, silentLogger } from '../../../src/model.js'
+import { type Logger, type RecordOutcome, silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, type Served, serve } from './harness.js'
 

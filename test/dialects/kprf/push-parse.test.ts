@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { DeserializeError } from '../../../src/core/json/json-reader.js'
 import { parsePush, TooManyRecordsError } from '../../../src/dialects/kprf/push-parse.js'
-import { DeserializeError } from '../../../src/json/json-reader.js'
 
 /** The error text, or records and mode as plain values. */
 function answerTo(body: Buffer | string): unknown {

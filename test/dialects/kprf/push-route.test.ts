@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
+import { OverloadedError } from '../../../src/core/errors.js'
+import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
 import { kprf } from '../../../src/dialects/kprf/index.js'
-import { OverloadedError } from '../../../src/errors.js'
-import type { ProduceRecord, RecordFailure } from '../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, serve } from './harness.js'
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { DeserializeError } from '../../../src/core/json/json-reader.js'
 import { parsePush } from '../../../src/dialects/kprf/push-parse.js'
 import type { PushRequest } from '../../../src/dialects/kprf/push-request.js'
 import { scanPush } from '../../../src/dialects/kprf/push-scan.js'
-import { DeserializeError } from '../../../src/json/json-reader.js'
 import { PushBodies } from '../../support/push-bodies.js'
 
 const scan = (body: string): PushRequest | undefined => scanPush(Buffer.from(body))

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { ErrorCode } from '../../../src/core/errors.js'
 import { failureOf, refusalOf, toClientError } from '../../../src/dialects/kprf/record-errors.js'
-import type { ErrorCode } from '../../../src/errors.js'
 import { failure } from '../../support/fake-gateway.js'
 
 /** Source: numbers, names and texts of librdkafka 1.6.0 (rdkafka.h, rd_kafka_err_descs) and rdkafka. */

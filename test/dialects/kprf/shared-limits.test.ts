@@ -1,10 +1,10 @@
 import { expect } from 'chai'
+import { OverloadedError } from '../../../src/core/errors.js'
 import { LimitTurns } from '../../../src/dialects/kprf/limit-turns.js'
 import type { PushRecord } from '../../../src/dialects/kprf/push-request.js'
 import { type Limits, RateLimiter } from '../../../src/dialects/kprf/rate-limiter.js'
 import { kprfSettings } from '../../../src/dialects/kprf/settings.js'
 import { limitsOfAll, SharedLimits } from '../../../src/dialects/kprf/shared-limits.js'
-import { OverloadedError } from '../../../src/errors.js'
 import { SeededRandom } from '../../support/random.js'
 import { turns } from '../../support/turns.js'
 

@@ -1,4 +1,4 @@
-import { silentLogger } from '../../../src/model.js'
+import { silentLogger } from '../../../src/core/model.js'
 import { History } from '../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'

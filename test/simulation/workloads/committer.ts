@@ -1,4 +1,4 @@
-import type { OffsetAndMetadata } from '../../../src/model.js'
+import type { OffsetAndMetadata } from '../../../src/core/model.js'
 import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/operations.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'

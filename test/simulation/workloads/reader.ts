@@ -1,4 +1,4 @@
-import type { Requester } from '../../../src/actor/requester.js'
+import type { Requester } from '../../../src/core/actor/requester.js'
 import type { FetchDataResult } from '../../../src/operations.js'
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'

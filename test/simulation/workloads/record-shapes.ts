@@ -1,4 +1,4 @@
-import type { ProduceRecord, RecordHeader } from '../../../src/model.js'
+import type { ProduceRecord, RecordHeader } from '../../../src/core/model.js'
 import type { Invoked } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import { bytesText, filler, ID_HEADER, valueText } from '../record-text.js'

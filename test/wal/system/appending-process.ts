@@ -1,4 +1,4 @@
-import { silentLogger } from '../../../src/model.js'
+import { silentLogger } from '../../../src/core/model.js'
 import { openDurableLog } from '../../../src/wal/open-durable-log.js'
 import { walSettings } from '../../../src/wal/settings.js'
 import { logWorker } from '../../support/built.js'

@@ -1,6 +1,6 @@
-import { ConfigError } from '../../../errors.js'
-import type { Assignment } from '../../../settings/assignment.js'
-import { suggestion } from '../../../settings/suggestion.js'
+import { ConfigError } from '../../../core/errors.js'
+import type { Assignment } from '../../../core/settings/assignment.js'
+import { suggestion } from '../../../core/settings/suggestion.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 

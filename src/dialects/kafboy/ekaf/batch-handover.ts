@@ -1,5 +1,5 @@
+import type { RecordFailure } from '../../../core/model.js'
 import type { ProduceTicket } from '../../../gateway/gateway.js'
-import type { RecordFailure } from '../../../model.js'
 import type { Content } from '../content.js'
 
 /** After this it is looked again whether there is room. */

@@ -1,5 +1,5 @@
+import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, ProduceOptions, ProduceTicket, TopicMetadata } from '../../../gateway/gateway.js'
-import type { RecordFailure, RecordOutcome } from '../../../model.js'
 import { errorCodes } from '../../../wire/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookDesk } from '../hooks/hook-desk.js'

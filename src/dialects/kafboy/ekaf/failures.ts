@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../../../errors.js'
-import type { RecordFailure } from '../../../model.js'
+import type { ErrorCode } from '../../../core/errors.js'
+import type { RecordFailure } from '../../../core/model.js'
 
 const failure = (code: ErrorCode, message: string): RecordFailure => ({
   type: 'failed',

@@ -1,5 +1,5 @@
+import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
 import type { PartitionerName } from '../../../gateway/gateway.js'
-import type { ProduceRecord, RecordFailure } from '../../../model.js'
 import type { Content } from '../content.js'
 import { ANY_PARTITION, NO_PARTITION } from '../hooks/hook-calls.js'
 import { ekafFailures } from './failures.js'

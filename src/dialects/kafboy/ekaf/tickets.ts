@@ -1,5 +1,5 @@
+import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { ProduceTicket } from '../../../gateway/gateway.js'
-import type { RecordFailure, RecordOutcome } from '../../../model.js'
 
 type Refusals = readonly (RecordFailure | undefined)[]
 

@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock } from '../../../model.js'
+import type { Logger, MonotonicClock } from '../../../core/model.js'
 import type { Content } from '../content.js'
 import type { ProduceMode } from '../routes.js'
 import { type Edited, flat, type HookAnswer, type HookFailure, toEdited, unpack } from './edited.js'

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads'
-import { A_FIFTH_AROUND, backoffMs } from '../../../backoff.js'
-import { ConfigError } from '../../../errors.js'
-import type { Logger, MonotonicClock } from '../../../model.js'
-import { threadModule } from '../../../thread-module.js'
+import { A_FIFTH_AROUND, backoffMs } from '../../../core/backoff.js'
+import { ConfigError } from '../../../core/errors.js'
+import type { Logger, MonotonicClock } from '../../../core/model.js'
+import { threadModule } from '../../../core/thread-module.js'
 import type { HookCalls, HookName, HookReplies, HookStart, HookThreadData } from './hook-calls.js'
 
 const RESTART_PAUSE_MS = 100

@@ -1,4 +1,4 @@
-import type { RecordOutcome } from '../../../model.js'
+import type { RecordOutcome } from '../../../core/model.js'
 import type { Content } from '../content.js'
 import type { Ekaf } from '../ekaf/ekaf.js'
 import { toldOf } from '../record-answers.js'

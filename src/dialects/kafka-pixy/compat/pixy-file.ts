@@ -1,5 +1,5 @@
-import { ConfigError } from '../../../errors.js'
-import type { Assignment } from '../../../settings/assignment.js'
+import { ConfigError } from '../../../core/errors.js'
+import type { Assignment } from '../../../core/settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } from './keys.js'
 import { isSection, type Section, sectionOf } from './section.js'

@@ -1,4 +1,4 @@
-import { suggestion } from '../../../settings/suggestion.js'
+import { suggestion } from '../../../core/settings/suggestion.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from './keys.js'
 import { isSection, type Section, sectionOf } from './section.js'
 

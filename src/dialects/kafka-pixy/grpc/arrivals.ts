@@ -1,7 +1,7 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { Metadata, type ServerInterceptingCallInterface, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { Access, Caller } from '../../../access/access.js'
-import type { OverloadedError } from '../../../errors.js'
+import type { OverloadedError } from '../../../core/errors.js'
 import type { CountedCall } from '../../../exchange/counted-calls.js'
 import type { ConnectedCall, GrpcConnection } from './connections.js'
 import { MessageIntake } from './message-intake.js'

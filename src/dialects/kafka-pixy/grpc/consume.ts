@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
+import { sizeOfRecord } from '../../../core/model.js'
 import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../../../gateway/gateway.js'
-import { sizeOfRecord } from '../../../model.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'

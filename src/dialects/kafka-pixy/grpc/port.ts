@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import { toListenError } from '../../../core/listen-error.js'
 import type { CountedCalls } from '../../../exchange/counted-calls.js'
-import { toListenError } from '../../../listen-error.js'
 import type { SharedTls } from '../../dialect.js'
 import { type GrpcConnection, GrpcConnections } from './connections.js'
 

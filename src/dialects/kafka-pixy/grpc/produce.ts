@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
+import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
 import type { Gateway, Loss, ProduceOptions } from '../../../gateway/gateway.js'
-import type { ProduceRecord, RecordFailure } from '../../../model.js'
 import { TOO_LARGE } from '../failure-texts.js'
 import { messageSizeOf } from '../message-size.js'
 import { API, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../produce-options.js'

@@ -9,9 +9,9 @@ import {
   status
 } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import { counterFamily } from '../../../metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../../metrics/prometheus.js'
-import { registerScrapedGauge } from '../../../metrics/scraped-gauge.js'
+import { counterFamily } from '../../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../../core/metrics/prometheus.js'
+import { registerScrapedGauge } from '../../../core/metrics/scraped-gauge.js'
 import type { DialectContext } from '../../dialect.js'
 import { DEFAULT_CLUSTER, withAlias } from '../clusters.js'
 import type { KafkaPixySettings } from '../settings.js'

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js'
-import { CastellanError, type ErrorCode, type KafkaError } from '../../../errors.js'
+import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../failure-texts.js'
 
 /** A call that is answered with a status, and no message. */

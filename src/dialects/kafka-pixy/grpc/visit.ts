@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Metadata } from '@grpc/grpc-js'
 import type { Access, Caller } from '../../../access/access.js'
 import type { Visit } from '../../../access/identity.js'
-import type { CastellanError } from '../../../errors.js'
+import type { CastellanError } from '../../../core/errors.js'
 
 /** What has come of a call. */
 export interface CallHead {

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import { ConfigError } from '../../../errors.js'
+import { ConfigError } from '../../../core/errors.js'
 
 type Parse = (text: string) => Promise<unknown>
 

@@ -1,6 +1,6 @@
 import { join, parse } from 'node:path'
-import { ConfigError } from '../../../errors.js'
-import type { Assignment } from '../../../settings/assignment.js'
+import { ConfigError } from '../../../core/errors.js'
+import type { Assignment } from '../../../core/settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { ENDINGS, hasKnownEnding } from './formats.js'
 import { type KprfFile, readKprfFile, type UnknownKey } from './read-file.js'

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
-import { ConfigError } from '../../../errors.js'
-import { suggestion } from '../../../settings/suggestion.js'
+import { ConfigError } from '../../../core/errors.js'
+import { suggestion } from '../../../core/settings/suggestion.js'
 import { parseFile } from './formats.js'
 import { type CompatSettings, compatSettings } from './settings.js'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { listenPort } from '../../../settings/units.js'
+import { listenPort } from '../../../core/settings/units.js'
 
 const whole = z.int()
 const atLeastOne = whole.min(1)

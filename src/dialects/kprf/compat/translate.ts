@@ -1,4 +1,4 @@
-import type { Assignment } from '../../../settings/assignment.js'
+import type { Assignment } from '../../../core/settings/assignment.js'
 import type { Translation } from '../../command.js'
 import type { CompatSettings } from './settings.js'
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import type { RecordFailure } from '../../../../src/core/model.js'
 import type { Content } from '../../../../src/dialects/kafboy/content.js'
 import { BatchHandover, takenBefore } from '../../../../src/dialects/kafboy/ekaf/batch-handover.js'
 import type { ProduceTicket } from '../../../../src/gateway/gateway.js'
-import type { RecordFailure } from '../../../../src/model.js'
 import { failure } from '../../../support/fake-gateway.js'
 
 const contents = (text: string): Content[] => [...text].map(value => ({ key: null, value }))

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import type { RecordOutcome } from '../../../../src/core/model.js'
 import { Ekaf } from '../../../../src/dialects/kafboy/ekaf/ekaf.js'
 import { kafboySettings } from '../../../../src/dialects/kafboy/settings.js'
 import type { Gateway } from '../../../../src/gateway/gateway.js'
-import type { RecordOutcome } from '../../../../src/model.js'
 import { DeliveryHarness } from '../../../support/delivery-harness.js'
 
 const KIB = 1024

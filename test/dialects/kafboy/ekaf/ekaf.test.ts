@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import type { RecordOutcome } from '../../../../src/core/model.js'
 import type { Content } from '../../../../src/dialects/kafboy/content.js'
 import { Ekaf, type EkafMode } from '../../../../src/dialects/kafboy/ekaf/ekaf.js'
 import { TopicOptionsTable } from '../../../../src/dialects/kafboy/ekaf/topic-options.js'
 import type { KafboyEvent } from '../../../../src/dialects/kafboy/hooks/hooks.js'
 import { type KafboySettings, kafboySettings } from '../../../../src/dialects/kafboy/settings.js'
 import type { ProduceTicket } from '../../../../src/gateway/gateway.js'
-import type { RecordOutcome } from '../../../../src/model.js'
 import { delivered, FakeGateway, failure } from '../../../support/fake-gateway.js'
 import { SeededRandom } from '../../../support/random.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import type { RecordFailure, RecordOutcome } from '../../../../src/core/model.js'
 import { mergedTicket, refusedTicket } from '../../../../src/dialects/kafboy/ekaf/tickets.js'
 import type { ProduceTicket } from '../../../../src/gateway/gateway.js'
-import type { RecordFailure, RecordOutcome } from '../../../../src/model.js'
 
 const failure = (message: string): RecordFailure => ({ type: 'failed', message }) as RecordFailure
 const delivered = (offset: number): RecordOutcome => ({ type: 'delivered', offset }) as RecordOutcome

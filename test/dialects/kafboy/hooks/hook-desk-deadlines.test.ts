@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { silentLogger } from '../../../../src/core/model.js'
 import type { Edited } from '../../../../src/dialects/kafboy/hooks/edited.js'
 import { HookDesk, type HookProblem } from '../../../../src/dialects/kafboy/hooks/hook-desk.js'
-import { silentLogger } from '../../../../src/model.js'
 
 /**
  * A thread whose calls say what it answers: `ok` at once, `later` together with the next message, `never` not at all. It

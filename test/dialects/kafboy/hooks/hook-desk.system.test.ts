@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
+import { silentLogger } from '../../../../src/core/model.js'
 import type { Content } from '../../../../src/dialects/kafboy/content.js'
 import type { Edited } from '../../../../src/dialects/kafboy/hooks/edited.js'
 import { HookDesk, type HookProblem } from '../../../../src/dialects/kafboy/hooks/hook-desk.js'
 import type { KafboyOutcome } from '../../../../src/dialects/kafboy/hooks/hooks.js'
 import { typeScriptLoaderOf } from '../../../../src/dialects/kafboy/hooks/load-hooks.js'
-import { silentLogger } from '../../../../src/model.js'
 import { StoppedTime } from './stopped-time.js'
 
 const here = (name: string): string => new URL(name, import.meta.url).href

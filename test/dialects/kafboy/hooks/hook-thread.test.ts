@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { silentLogger } from '../../../../src/core/model.js'
 import type { HookCalls } from '../../../../src/dialects/kafboy/hooks/hook-calls.js'
 import { HookThread, isUpTo } from '../../../../src/dialects/kafboy/hooks/hook-thread.js'
 import { Packer } from '../../../../src/dialects/kafboy/hooks/packing.js'
-import { silentLogger } from '../../../../src/model.js'
 
 /**
  * A thread that is as good as its calls say: it acknowledges a message, keeps silent after `hang`, and ends at `exit`. One

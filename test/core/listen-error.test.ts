@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { toListenError } from '../src/listen-error.js'
+import { toListenError } from '../../src/core/listen-error.js'
 
 describe('an address that cannot be listened on', () => {
   const messageOf = (code: string, address: Parameters<typeof toListenError>[1]): string =>

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { ActorSystem } from '../../src/actor/actor.js'
-import { ask, type Requester } from '../../src/actor/requester.js'
-import { TimedOutError } from '../../src/errors.js'
-import { turns } from '../support/turns.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { ask, type Requester } from '../../../src/core/actor/requester.js'
+import { TimedOutError } from '../../../src/core/errors.js'
+import { turns } from '../../support/turns.js'
 
 describe('actor', () => {
   let system: ActorSystem

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Shares } from '../../src/access/shares.js'
+import { Shares } from '../../src/core/shares.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../support/doors.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'

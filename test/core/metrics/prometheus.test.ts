@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { MAX_SERIES } from '../../src/metrics/family.js'
-import { registerProcessMetrics } from '../../src/metrics/process-metrics.js'
-import { createPrometheusMetrics } from '../../src/metrics/prometheus.js'
-import { PrometheusMetricsLogger } from '../../src/metrics/prometheus-metrics-logger.js'
-import { TaggedMetricsLogger } from '../../src/metrics/tagged-metrics-logger.js'
+import { MAX_SERIES } from '../../../src/core/metrics/family.js'
+import { registerProcessMetrics } from '../../../src/core/metrics/process-metrics.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { PrometheusMetricsLogger } from '../../../src/core/metrics/prometheus-metrics-logger.js'
+import { TaggedMetricsLogger } from '../../../src/core/metrics/tagged-metrics-logger.js'
 
 describe('PrometheusMetricsLogger', () => {
   const { registry } = createPrometheusMetrics()

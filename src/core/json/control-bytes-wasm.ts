@@ -1,7 +1,7 @@
 /**
  * The module whose source is control-bytes.wat, in base64. The command that makes it:
  *
- *   npx wat2wasm src/json/control-bytes.wat -o control-bytes.wasm && base64 -w 0 control-bytes.wasm
+ *   npx wat2wasm src/core/json/control-bytes.wat -o control-bytes.wasm && base64 -w 0 control-bytes.wasm
  *
  * A test compares the two.
  */

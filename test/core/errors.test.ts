@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CastellanError, OverloadedError } from '../src/errors.js'
+import { CastellanError, OverloadedError } from '../../src/core/errors.js'
 
 describe('an error of an overload', () => {
   it('says what is full, and has no stack, which would cost more than the rest of a refusal', () => {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { type App, loadConfig, startApp } from '../../src/index.js'
-import { silentLogger } from '../../src/model.js'
-import { alertRules, metricsIn } from '../alerts/rules.js'
-import { walDirectoryOf } from '../support/wal-directory.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { type App, loadConfig, startApp } from '../../../src/index.js'
+import { alertRules, metricsIn } from '../../alerts/rules.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
 
 interface Dashboard {
   readonly panels: readonly {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { metricMeanings, roomGauges } from '../../src/metrics/metric-names.js'
+import { metricMeanings, roomGauges } from '../../../src/core/metrics/metric-names.js'
 
 /** Rows of docs/metrics.md: name, type, labels, meaning. */
 const rows = [

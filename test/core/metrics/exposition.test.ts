@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import type { App } from '../../src/app.js'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { dialects } from '../../src/dialects/dialects.js'
-import { takeSnapshot } from '../../src/metrics/aggregate.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { dialectsUnderTest } from '../support/dialects-under-test.js'
-import { expositionProblems } from '../support/exposition.js'
+import type { App } from '../../../src/app.js'
+import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { takeSnapshot } from '../../../src/core/metrics/aggregate.js'
+import { dialects } from '../../../src/dialects/dialects.js'
+import { startTestApp } from '../../support/app-under-test.js'
+import { dialectsUnderTest } from '../../support/dialects-under-test.js'
+import { expositionProblems } from '../../support/exposition.js'
 
 /** Names of imitated systems. */
 const isForeign = (name: string): boolean =>

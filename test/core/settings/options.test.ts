@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { type OpenCastellanOptions, openCastellan } from '../../src/app/open-castellan.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { toDeliverySettings } from '../../src/delivery/settings.js'
-import { ConfigError } from '../../src/errors.js'
-import { defaultRouterSettings, toRouterSettings } from '../../src/router/settings.js'
+import { type OpenCastellanOptions, openCastellan } from '../../../src/app/open-castellan.js'
+import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { ConfigError } from '../../../src/core/errors.js'
+import { toDeliverySettings } from '../../../src/delivery/settings.js'
+import { defaultRouterSettings, toRouterSettings } from '../../../src/router/settings.js'
 
 describe('house 1: options of the library are checked as settings are', () => {
   const wrong: [object, string][] = [

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { isLegalTopicName } from '../src/model.js'
+import { isLegalTopicName } from '../../src/core/model.js'
 
 describe('topic names', () => {
   for (const name of ['a', 'orders.v1_x-2', '__proto__', 'constructor', '...', 'x'.repeat(249)]) {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import wabt from 'wabt'
-import { hasControlByteByWords } from '../../src/json/control-bytes.js'
-import { createSimdCheck } from '../../src/json/control-bytes-simd.js'
-import { CONTROL_BYTES_WASM } from '../../src/json/control-bytes-wasm.js'
+import { hasControlByteByWords } from '../../../src/core/json/control-bytes.js'
+import { createSimdCheck } from '../../../src/core/json/control-bytes-simd.js'
+import { CONTROL_BYTES_WASM } from '../../../src/core/json/control-bytes-wasm.js'
 
 for (const [way, hasControlByte] of [
   ['by words', hasControlByteByWords],
@@ -57,7 +57,7 @@ for (const [way, hasControlByte] of [
 describe('the WebAssembly module that looks for control bytes', () => {
   it('house 7: is what its source says', async () => {
     const { parseWat } = await wabt()
-    const source = readFileSync('src/json/control-bytes.wat', 'utf8')
+    const source = readFileSync('src/core/json/control-bytes.wat', 'utf8')
     const module = parseWat('control-bytes.wat', source, { simd: true })
     expect(Buffer.from(module.toBinary({}).buffer).toString('base64')).to.equal(CONTROL_BYTES_WASM)
     module.destroy()

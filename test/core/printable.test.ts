@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { printable, printableJson, printableLines, shortened } from '../src/printable.js'
+import { printable, printableJson, printableLines, shortened } from '../../src/core/printable.js'
 
 /** What a terminal obeys: CSI in both its forms, carriage return, backspace, bell, text direction. */
 const HOSTILE = 'a\u001b[2J\u009b31m\r\n\b\u0007\u202eb\u2028\u2066\u200f\u007f\u0000\ufeff'

@@ -2,17 +2,17 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
-import { counterFamily, durationFamily, gaugeFamily } from '../../../src/metrics/family.js'
-import { createPrometheusMetrics, registerFamily } from '../../../src/metrics/prometheus.js'
-import { Histogram, Meter, Timer } from '../../../src/metrics/statsd/meter.js'
-import { registrySource } from '../../../src/metrics/statsd/registry-source.js'
+import { counterFamily, durationFamily, gaugeFamily } from '../../../../src/core/metrics/family.js'
+import { createPrometheusMetrics, registerFamily } from '../../../../src/core/metrics/prometheus.js'
+import { Histogram, Meter, Timer } from '../../../../src/core/metrics/statsd/meter.js'
+import { registrySource } from '../../../../src/core/metrics/statsd/registry-source.js'
 import {
   MAX_DATAGRAM_BYTES,
   type StatsdValue,
   statsdLine,
   toDatagrams
-} from '../../../src/metrics/statsd/statsd-line.js'
-import { StatsdReporter } from '../../../src/metrics/statsd/statsd-reporter.js'
+} from '../../../../src/core/metrics/statsd/statsd-line.js'
+import { StatsdReporter } from '../../../../src/core/metrics/statsd/statsd-reporter.js'
 
 const gauge = (name: string, value: number): StatsdValue => ({ name, value, type: 'g' })
 const byName = (values: readonly StatsdValue[]): Record<string, number> =>
