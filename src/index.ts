@@ -85,6 +85,15 @@ export type {
 export type { ConsumeOptions } from './groups/consume-stream.js'
 export { ConsumerGroups, type ConsumerGroupsDeps } from './groups/consumer-groups.js'
 export { type ConsumerSettings, type ConsumerSettingsOverrides, defaultConsumerSettings } from './groups/settings.js'
+/** Connections. */
+export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './kafka/broker-client.js'
+export {
+  type ConnectionSettings,
+  createBrokerClientFactory,
+  type SaslOptions
+} from './kafka/create-broker-client-factory.js'
+/** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
+export { DecompressedMemory } from './kafka/decompressed-memory.js'
 /** The Router, its requests and their results. */
 export type {
   CommitConsumerOffset,
@@ -121,12 +130,3 @@ export {
 export { Router, type RouterHandle, type RouterStats, type StartRouterOptions, startRouter } from './router/router.js'
 export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/settings.js'
 export type { WalSettings } from './wal/settings.js'
-/** Connections. */
-export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './wire/broker-client.js'
-export {
-  type ConnectionSettings,
-  createBrokerClientFactory,
-  type SaslOptions
-} from './wire/create-broker-client-factory.js'
-/** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
-export { DecompressedMemory } from './wire/decompressed-memory.js'

@@ -7,9 +7,9 @@ import type {
   RecordOutcome,
   TopicPartition
 } from './core/model.js'
+import type { TopicMetadata } from './kafka/broker-client.js'
 import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch } from './operations/internal.js'
 import type { Failure, Request, TimedOut } from './operations/request.js'
-import type { TopicMetadata } from './wire/broker-client.js'
 
 export type * from './operations/internal.js'
 export type { Failure } from './operations/request.js'

@@ -58,8 +58,8 @@ function toRow(work: string, base: Readonly<Record<string, number>>, watched?: W
 
 async function openScene(freshTopics: number) {
   const { startEmbeddedCluster, openCastellan, startApp, loadConfig, askRouter, silentLogger } = await loadCastellan()
-  const writers: typeof import('../../src/wire/record-batch-writer.js') = await import(
-    new URL('wire/record-batch-writer.js', DIST).href
+  const writers: typeof import('../../src/kafka/record-batch-writer.js') = await import(
+    new URL('kafka/record-batch-writer.js', DIST).href
   )
   const broker = await startEmbeddedCluster({ nodes: 3 })
   const castellan = await openCastellan({ brokers: broker.bootstrap })

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
-import type { ConnectionSettings, SaslOptions } from '../wire/create-broker-client-factory.js'
-import type { ClusterSettings } from '../wire/settings.js'
-import { SharedToken } from '../wire/shared-token.js'
-import { requestToken } from '../wire/token-request.js'
+import type { ConnectionSettings, SaslOptions } from '../kafka/create-broker-client-factory.js'
+import type { ClusterSettings } from '../kafka/settings.js'
+import { SharedToken } from '../kafka/shared-token.js'
+import { requestToken } from '../kafka/token-request.js'
 
 /**
  * Share of the connect time-out that the request of a token may use, so that its error is reported before the

@@ -1,6 +1,6 @@
 import type { BrokerAddress, Logger } from '../core/model.js'
-import type { BrokerClient, BrokerClientFactory } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
+import type { BrokerClient, BrokerClientFactory } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { brokerAddress, bytes } from '../core/settings/units.js'
 import { deliveryOptions } from '../delivery/settings.js'
 import { consumerOptions } from '../groups/settings.js'
+import { clusterSettings } from '../kafka/settings.js'
 import { routerOptions } from '../router/settings.js'
 import { walOptions } from '../wal/settings.js'
-import { clusterSettings } from '../wire/settings.js'
 
 const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = clusterSettings.shape
 

@@ -1,7 +1,7 @@
 import { InvalidRequestError } from '../core/errors.js'
 import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../core/model.js'
 import { parseOptions } from '../core/settings/options.js'
-import { prepareCompression } from '../wire/compression.js'
+import { prepareCompression } from '../kafka/compression.js'
 import { Cluster } from './cluster.js'
 import type {
   ApiName,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { ClusterSettings } from '../wire/settings.js'
+import type { ClusterSettings } from '../kafka/settings.js'
 import type { Config } from './config.js'
 
 /** Settings that count from now on, and those that have changed and count after a restart only. */

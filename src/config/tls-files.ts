@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../core/errors.js'
 import type { TlsMaterial } from '../http/certificates.js'
 import type { ListenerTlsSettings } from '../http/tls-settings.js'
-import type { ClusterSettings, SaslSettings } from '../wire/settings.js'
+import type { ClusterSettings, SaslSettings } from '../kafka/settings.js'
 
 /** Not repeated in messages: the value may be the key itself instead of the name of its file. */
 const nameOf = (fileName: string): string =>

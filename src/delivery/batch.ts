@@ -1,12 +1,12 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../core/model.js'
-import { readBack } from '../wire/read-back.js'
+import { readBack } from '../kafka/read-back.js'
 import {
   noProducer,
   RecordBatchWriter,
   resealBatch,
   type SealOptions,
   sizeOfRecord
-} from '../wire/record-batch-writer.js'
+} from '../kafka/record-batch-writer.js'
 import type { LaneSettings } from './lane-deps.js'
 import type { Numbering } from './numbering.js'
 import type { Ticket } from './ticket.js'

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../core/errors.js'
 import type { Persisted, RecordFailure } from '../core/model.js'
 import { shortened } from '../core/printable.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 
 const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({
   type: 'failed',

@@ -1,7 +1,7 @@
 import type { RecordFailure } from '../core/model.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../core/model.js'
+import { SlabPool } from '../kafka/batch-buffer-pool.js'
 import type { Produce } from '../operations.js'
-import { SlabPool } from '../wire/slab-pool.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferRoom } from './budget.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'

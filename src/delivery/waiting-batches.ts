@@ -1,6 +1,6 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../core/model.js'
-import { RecordBatchWriter } from '../wire/record-batch-writer.js'
-import type { SlabPool } from '../wire/slab-pool.js'
+import type { SlabPool } from '../kafka/batch-buffer-pool.js'
+import { RecordBatchWriter } from '../kafka/record-batch-writer.js'
 import { Batch, loneBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import type { LaneSettings } from './lane-deps.js'

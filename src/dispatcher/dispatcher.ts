@@ -8,13 +8,13 @@ import {
   UnavailableError
 } from '../core/errors.js'
 import type { MetricsLogger, MetricTags } from '../core/metrics/metrics-logger.js'
+import type { BrokerClient } from '../kafka/broker-client.js'
 import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
 import type { Ledger } from '../requests/ledger.js'
 import type { Role } from '../requests/operation.js'
-import type { BrokerClient } from '../wire/broker-client.js'
 import type { DispatcherMessage, DispatcherReports } from './messages.js'
 import {
   type ConnectionEvent,

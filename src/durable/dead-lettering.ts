@@ -1,7 +1,7 @@
 import type { Logger, RecordFailure } from '../core/model.js'
+import { kafkaErrorOf } from '../kafka/error-codes.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'
-import { kafkaErrorOf } from '../wire/error-codes.js'
 
 export interface DeadLetteringOptions {
   readonly log: Logger

@@ -10,8 +10,8 @@ import type {
   MessageId,
   MessageLimits
 } from '../groups/consume-result.js'
+import type { TopicMetadata } from '../kafka/calls.js'
 import type { Following, FollowSink } from '../reading/topic-follower.js'
-import type { TopicMetadata } from '../wire/calls.js'
 
 export type { Durability, ProduceOptions } from '../delivery/delivery.js'
 export type { Loss } from '../delivery/losses.js'
@@ -29,8 +29,8 @@ export type {
   NoMessage,
   OfferedMessage
 } from '../groups/consume-result.js'
+export type { TopicMetadata } from '../kafka/calls.js'
 export type { Following, FollowSink } from '../reading/topic-follower.js'
-export type { TopicMetadata } from '../wire/calls.js'
 
 /** What of a topic is followed, and from where on. */
 export interface FollowOptions {

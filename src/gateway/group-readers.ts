@@ -1,6 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { ask } from '../core/actor/requester.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
+import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'
 import type {
   DescribeGroup,
   DescribeGroupResult,
@@ -9,7 +10,6 @@ import type {
 } from '../operations/group-description.js'
 import type { RouterMessage } from '../operations.js'
 import { askRouter } from '../router/ask-router.js'
-import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../wire/protocol/consumer-protocol.js'
 import type { GroupReader, ReadersOnly } from './gateway.js'
 import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'

@@ -20,14 +20,14 @@ import type {
   MessageLimits
 } from '../groups/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
+import type { TopicMetadata } from '../kafka/calls.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
 import type { RouterMessage } from '../operations.js'
 import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
 import { type Following, type FollowSink, followTopic } from '../reading/topic-follower.js'
 import { ownFailure } from '../requests/failures.js'
 import { askRouter } from '../router/ask-router.js'
-import type { TopicMetadata } from '../wire/calls.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 import type {
   CommitOutcome,
   DurableLogStats,

@@ -1,4 +1,4 @@
-import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../wire/protocol/consumer-protocol.js'
+import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
 import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'

@@ -1,7 +1,7 @@
 import { type TopicPartition, topicPartitionKey } from '../core/model.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../operations.js'
 import { kafkaFailure } from '../requests/failures.js'
-import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands, Timer } from './hands.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { partitionNow } from './partition-now.js'

@@ -1,5 +1,5 @@
 import { lifeOfTopic, type TopicPartition } from '../core/model.js'
-import { errorCodes } from '../wire/error-codes.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { GroupHands } from './hands.js'
 
 const TIMEOUT_MS = 5_000

@@ -6,9 +6,9 @@ import {
   type TopicPartition,
   topicPartitionKey
 } from '../core/model.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import { AS_STORED } from '../operations/as-stored.js'
 import type { Failure, OffsetType } from '../operations.js'
-import { errorCodes } from '../wire/error-codes.js'
 import type { GroupHands } from './hands.js'
 import { isOfAnother, markIn } from './incarnation-mark.js'
 import type { TrackedPosition } from './offset-tracker.js'

@@ -1,6 +1,6 @@
 import type { LogPosition, Offset, TopicPartition } from '../core/model.js'
-import { crc32c } from '../wire/crc32c.js'
-import { decodeSubscription, userDataOfSubscription } from '../wire/protocol/consumer-protocol.js'
+import { crc32c } from '../kafka/crc32c.js'
+import { decodeSubscription, userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
 
 /**
  * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.

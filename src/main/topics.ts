@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { printable, printableJson } from '../core/printable.js'
-import type { TopicMetadata } from '../wire/broker-client.js'
+import type { TopicMetadata } from '../kafka/broker-client.js'
 import { type ClientFlags, openClient } from './client.js'
 import { EXIT_OK, type Process } from './command.js'
 import { askForTopics } from './metadata.js'

@@ -1,4 +1,4 @@
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 
 /** What a processor does about an error code. An unknown code is `fail`. */
 export type ErrorAction =

@@ -1,16 +1,16 @@
+import {
+  type BrokerClient,
+  EARLIEST_TIMESTAMP,
+  LATEST_TIMESTAMP,
+  type ListOffsetsResponse
+} from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { OffsetType } from '../operations.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { replyAll } from '../requests/answers.js'
 import { kafkaFailure, oddOffset } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { invalid, problemOfPartition } from '../requests/problems.js'
-import {
-  type BrokerClient,
-  EARLIEST_TIMESTAMP,
-  LATEST_TIMESTAMP,
-  type ListOffsetsResponse
-} from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { partitionAction } from './error-actions.js'
 import type { ProcessorContext } from './processor-context.js'
 import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'

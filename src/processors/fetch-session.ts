@@ -1,5 +1,5 @@
-import type { FetchPartition, FetchSessionCall } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
+import type { FetchPartition, FetchSessionCall } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { Wanted } from './wanted.js'
 
 const NO_SESSION = 0

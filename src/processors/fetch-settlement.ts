@@ -5,11 +5,11 @@ import {
   type RecordBatch,
   topicPartitionKey
 } from '../core/model.js'
+import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
+import type { FetchedRecords } from '../kafka/fetched-records.js'
 import { reply, replyAll } from '../requests/answers.js'
 import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
-import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
-import type { FetchedRecords } from '../wire/fetched-records.js'
 import { partitionAction } from './error-actions.js'
 import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
 import { type Returned, returned } from './queue-processor.js'

@@ -1,9 +1,9 @@
+import type { BrokerClient, MetadataResponse, TopicMetadata } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { reply } from '../requests/answers.js'
 import { describeOperation } from '../requests/operation.js'
 import { invalid, isTopic } from '../requests/problems.js'
-import type { BrokerClient, MetadataResponse, TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
 import type { ProcessorContext, TopicLookUp } from './processor-context.js'
 import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
 

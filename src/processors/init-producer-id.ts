@@ -1,7 +1,7 @@
+import type { BrokerClient, InitProducerIdResponse } from '../kafka/broker-client.js'
 import type { Accepted } from '../requests/accepted.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
-import type { BrokerClient, InitProducerIdResponse } from '../wire/broker-client.js'
 import { anyBrokerAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './processor-context.js'

@@ -1,8 +1,8 @@
+import { errorCodes } from '../kafka/error-codes.js'
+import { CONSUMER_PROTOCOL_TYPE } from '../kafka/protocol/consumer-protocol.js'
 import type { JoinGroup } from '../operations/membership.js'
 import { describeOperation } from '../requests/operation.js'
 import { problemOfGroup } from '../requests/problems.js'
-import { errorCodes } from '../wire/error-codes.js'
-import { CONSUMER_PROTOCOL_TYPE } from '../wire/protocol/consumer-protocol.js'
 import { createMemberProcessor } from './member-processor.js'
 import type { ProcessorContext } from './processor-context.js'
 

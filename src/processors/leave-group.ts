@@ -1,7 +1,7 @@
+import { errorCodes } from '../kafka/error-codes.js'
 import type { LeaveGroup } from '../operations/membership.js'
 import { describeOperation } from '../requests/operation.js'
 import { problemOfGroup } from '../requests/problems.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { createMemberProcessor } from './member-processor.js'
 import type { ProcessorContext } from './processor-context.js'
 

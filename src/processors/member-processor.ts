@@ -1,9 +1,9 @@
+import type { BrokerClient } from '../kafka/broker-client.js'
 import type { MembershipOperations } from '../operations/membership.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { reply } from '../requests/answers.js'
 import { kafkaFailure } from '../requests/failures.js'
 import type { Outcome, RequestFor } from '../requests/operation.js'
-import type { BrokerClient } from '../wire/broker-client.js'
 import { groupAction } from './error-actions.js'
 import { type OperationProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
 

@@ -1,5 +1,5 @@
+import type { BrokerClient } from '../kafka/broker-client.js'
 import type { AnyAccepted } from '../requests/accepted.js'
-import type { BrokerClient } from '../wire/broker-client.js'
 import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
 import { WaitingList } from './waiting-list.js'
 

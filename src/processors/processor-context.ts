@@ -1,6 +1,6 @@
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
-import type { IsolationLevel, MetadataResponse } from '../wire/broker-client.js'
-import type { DecompressionLimits } from '../wire/decompression-allowance.js'
+import type { IsolationLevel, MetadataResponse } from '../kafka/broker-client.js'
+import type { DecompressionLimits } from '../kafka/decompression-allowance.js'
 import type { BrokerTags } from './queue-processor.js'
 
 /** A look-up of topics that a user of the Router asked for. */

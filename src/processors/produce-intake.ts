@@ -1,7 +1,7 @@
 import { KafkaError, ProtocolError } from '../core/errors.js'
+import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../kafka/broker-client.js'
+import { codesOf, errorCodes } from '../kafka/error-codes.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../wire/broker-client.js'
-import { codesOf, errorCodes } from '../wire/error-codes.js'
 import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
 import { RequestLimit } from './request-limit.js'
 

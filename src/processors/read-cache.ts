@@ -1,7 +1,7 @@
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { Offset, PartitionIdentity, RecordBatch } from '../core/model.js'
-import type { IsolationLevel } from '../wire/broker-client.js'
-import type { DecompressionLimits } from '../wire/decompression-allowance.js'
+import type { IsolationLevel } from '../kafka/broker-client.js'
+import type { DecompressionLimits } from '../kafka/decompression-allowance.js'
 import type { MessageCache } from './message-cache.js'
 
 /** What is known of the log of a partition. Its cached records belong to this identity. */

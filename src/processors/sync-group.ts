@@ -1,6 +1,6 @@
+import { errorCodes } from '../kafka/error-codes.js'
 import { describeOperation } from '../requests/operation.js'
 import { problemOfGroup } from '../requests/problems.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { createMemberProcessor } from './member-processor.js'
 import type { ProcessorContext } from './processor-context.js'
 

@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../core/errors.js'
-import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
+import type { TopicMetadata } from '../kafka/broker-client.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 
 /**
  * The metadata of a topic that can be read.

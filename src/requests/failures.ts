@@ -1,6 +1,6 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../core/errors.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { Failure } from '../operations/request.js'
-import { errorCodes, kafkaErrorOf } from '../wire/error-codes.js'
 
 /** A failure that Kafka answered, with its code, and whether the same request may succeed later. */
 export function kafkaFailure(errorCode: number): Failure {

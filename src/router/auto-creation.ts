@@ -1,6 +1,6 @@
 import type { BrokerAddress } from '../core/model.js'
-import type { BrokerClient, MetadataResponse } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
+import type { BrokerClient, MetadataResponse } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 
 const SETTING = 'auto.create.topics.enable'
 /** The setting of a broker changes with a restart of it only. */

@@ -1,6 +1,6 @@
 import { type PartitionIdentity, topicPartitionKey } from '../core/model.js'
-import type { PartitionMetadata, TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
+import type { PartitionMetadata, TopicMetadata } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import { PartitionCount } from './partition-count.js'
 
 /** A partition as the Router knows it. */

@@ -1,6 +1,6 @@
+import type { TopicMetadata } from '../kafka/broker-client.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { TopicNews } from '../operations.js'
-import type { TopicMetadata } from '../wire/broker-client.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { KnownTopic, type KnownTopicOptions, type Partition } from './known-topic.js'
 import { MissingTopics, type MissingTopicsOptions } from './missing-topics.js'
 

@@ -1,10 +1,10 @@
 import type { BrokerAddress } from '../core/model.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
+import type { MetadataResponse } from '../kafka/broker-client.js'
 import type { FindCoordinatorResult, RouterMessage } from '../operations.js'
 import type { TopicLookUp } from '../processors/processor-context.js'
 import type { Returned } from '../processors/queue-processor.js'
 import type { AnyAccepted } from '../requests/accepted.js'
-import type { MetadataResponse } from '../wire/broker-client.js'
 import type { ParkingPlace } from './parking.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 

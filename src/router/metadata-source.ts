@@ -1,5 +1,5 @@
 import type { BrokerAddress } from '../core/model.js'
-import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../wire/broker-client.js'
+import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../kafka/broker-client.js'
 import { AutoCreation } from './auto-creation.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 

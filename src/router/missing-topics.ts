@@ -1,5 +1,5 @@
+import { errorCodes } from '../kafka/error-codes.js'
 import type { TopicNews } from '../operations.js'
-import { errorCodes } from '../wire/error-codes.js'
 import { forgetOldest } from './forget-oldest.js'
 
 interface Missing {

@@ -1,4 +1,4 @@
-import type { TopicMetadata } from '../wire/broker-client.js'
+import type { TopicMetadata } from '../kafka/broker-client.js'
 
 /** After this many equal answers in a row a number is believed. */
 const TOLD_BELIEVED = 3

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { BrokerAddress, Logger } from '../core/model.js'
-import type { BrokerClientFactory } from '../wire/broker-client.js'
+import type { BrokerClientFactory } from '../kafka/broker-client.js'
 import type { RouterNotice } from './messages.js'
 import { MetadataSource } from './metadata-source.js'
 import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from './refresh-schedule.js'

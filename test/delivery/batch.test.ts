@@ -5,9 +5,9 @@ import { BatchLimit } from '../../src/delivery/batch-limit.js'
 import { failures } from '../../src/delivery/failures.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
 import { WaitingBatches } from '../../src/delivery/waiting-batches.js'
-import { readBack } from '../../src/wire/read-back.js'
-import { RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
-import { SlabPool } from '../../src/wire/slab-pool.js'
+import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { readBack } from '../../src/kafka/read-back.js'
+import { RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { record } from '../support/delivery-harness.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const

@@ -9,7 +9,7 @@ import { LaneNumbering } from '../../src/delivery/lane-numbering.js'
 import { LaneSchedule } from '../../src/delivery/lane-schedule.js'
 import { checkRecord } from '../../src/delivery/record-checks.js'
 import type { Ticket } from '../../src/delivery/ticket.js'
-import { CodecUnavailableError } from '../../src/wire/codec-unavailable-error.js'
+import { CodecUnavailableError } from '../../src/kafka/codec-unavailable-error.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { turns } from '../support/turns.js'
 

@@ -7,7 +7,7 @@ import { type Arrival, ParkedRecords, roughSizeOf } from '../../src/delivery/par
 import { ParkingQueue } from '../../src/delivery/parking-queue.js'
 import { retryPauseMs } from '../../src/delivery/retry-pause.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 
 const ticketOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryTicket =>
   new MemoryTicket(recordCount, deadlineAt, 5, roomUntil)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type HeadFacts, judge } from '../../src/delivery/verdict.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 
 const fresh: HeadFacts = {
   topic: 'orders',

@@ -1,7 +1,7 @@
 import type { Dispatcher, DispatcherOptions } from '../../src/dispatcher/dispatcher.js'
+import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import type { ReturnReason } from '../../src/processors/queue-processor.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
-import type { BrokerClient } from '../../src/wire/broker-client.js'
 import { turns } from '../support/turns.js'
 
 /** So many turns a call takes to get to the broker, or its answer back. */

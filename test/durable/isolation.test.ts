@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../src/core/model.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { DurableHarness } from '../support/durable-harness.js'
 
 const KIB = 1024

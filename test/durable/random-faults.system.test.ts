@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { DurableHarness, type SentToDisk } from '../support/durable-harness.js'
 import type { Script } from '../support/fake-router.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { record } from '../support/delivery-harness.js'
 import { DurableHarness, type DurableHarnessOptions } from '../support/durable-harness.js'
 

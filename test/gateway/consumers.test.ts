@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { CastellanError } from '../../src/core/errors.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { GroupInstance } from '../support/group-instance.js'
 
 describe('who reads on behalf of consumer groups, while brokers fail', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, TimedOutError } from '../../src/core/errors.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 
 const PATIENCE_MS = 15_000

@@ -3,8 +3,8 @@ import type { ActorRef } from '../../src/core/actor/actor.js'
 import type { Requester } from '../../src/core/actor/requester.js'
 import { silentLogger } from '../../src/core/model.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
+import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
 import type { RouterMessage } from '../../src/operations.js'
-import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
 
 const MANY = 100_000
 

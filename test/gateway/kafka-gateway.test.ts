@@ -4,7 +4,7 @@ import type { FaultAction } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { CastellanError } from '../../src/core/errors.js'
 import type { Bytes, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 
 const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const

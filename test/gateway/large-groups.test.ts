@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import { encodeAssignment } from '../../src/wire/protocol/consumer-protocol.js'
+import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { RawKafka } from '../support/raw-kafka.js'
 import { joinGroup, syncGroup } from '../support/raw-kafka-group-calls.js'

@@ -3,7 +3,7 @@ import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { GroupInstance } from '../support/group-instance.js'
 
 const values = (messages: readonly ConsumedMessage[]): string[] => messages.map(({ value }) => String(value))

@@ -5,10 +5,10 @@ import { HeldBatches } from '../../src/groups/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../src/groups/settings.js'
 import { decodeBegun } from '../../src/groups/start-messages.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { decodeSubscription, userDataOfSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { Deadlines } from '../../src/requests/deadlines.js'
 import { kafkaFailure } from '../../src/requests/failures.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
-import { decodeSubscription, userDataOfSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const SUBSCRIPTION_MS = 1_000

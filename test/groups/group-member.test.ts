@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import type { TopicPartition } from '../../src/core/model.js'
 import { GroupMember } from '../../src/groups/group-member.js'
 import { checksumOf, encodeStarts, type GroupStarts } from '../../src/groups/start-messages.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
-import { encodeAssignment, userDataOfSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { encodeAssignment, userDataOfSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupWorld } from './group-world.js'
 
 class MemberHarness {

@@ -19,7 +19,7 @@ import {
   encodeSubscription,
   userDataOfAssignment,
   userDataOfSubscription
-} from '../../src/wire/protocol/consumer-protocol.js'
+} from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const NOBODY = (): boolean => false

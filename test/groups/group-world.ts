@@ -2,8 +2,8 @@ import { type KafkaRecord, type Offset, silentLogger } from '../../src/core/mode
 import type { GroupHands, Timer } from '../../src/groups/hands.js'
 import { lookUpPartitions } from '../../src/groups/partition-counts.js'
 import { WatchedTopics } from '../../src/groups/watched-topics.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { AskedKind } from '../../src/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { FakeBatch, fakeRecord } from '../support/fake-batch.js'
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { GroupMember, type GroupMemberOptions } from '../../src/groups/group-member.js'
 import { encodeBegun } from '../../src/groups/start-messages.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import type { Failure } from '../../src/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
-import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
 import { GroupWorld } from './group-world.js'
 
 const RETRY_MS = 100

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { CommitLookUp } from '../../src/groups/commit-look-up.js'
 import { encodeBegun } from '../../src/groups/start-messages.js'
 import { type Start, TopicStart } from '../../src/groups/topic-start.js'
-import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
 const ENDS = { topicId: 'anew', ends: new Map([[0, { offset: 5 }]]) }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { silentLogger } from '../../src/core/model.js'
+import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import type { CommitConsumerOffsetResult } from '../../src/operations.js'
 import { askRouter } from '../../src/router/ask-router.js'
-import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

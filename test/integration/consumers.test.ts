@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { encodeSubscription } from '../../src/wire/protocol/consumer-protocol.js'
+import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { OffsetCommitCall } from '../../src/wire/calls.js'
-import { offsetCommitV7 } from '../../src/wire/protocol/offset-commit.js'
+import type { OffsetCommitCall } from '../../src/kafka/calls.js'
+import { offsetCommitV7 } from '../../src/kafka/protocol/offset-commit.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
 const at = (partition: number, more: object = {}) => ({ topic: 'orders', partition, errorCode: 0, ...more })

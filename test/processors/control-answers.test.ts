@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ResponseTooLargeError } from '../../src/core/errors.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
 describe('describeGroup', () => {

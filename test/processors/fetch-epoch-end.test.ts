@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { descriptorOf } from '../../src/processors/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
 describe('fetchEpochEnd', () => {

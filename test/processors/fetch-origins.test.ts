@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { BatchOrigin } from '../../src/core/model.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { Asked, retried } from './asked.js'
 
 const origin: BatchOrigin = { baseOffset: 50, lastOffset: 54, producerId: 7, producerEpoch: 0, baseSequence: 3 }

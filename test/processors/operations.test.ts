@@ -21,7 +21,7 @@ describe('house 4: one descriptor per operation', () => {
       'operations/internal.ts',
       'processors/init-producer-id.ts',
       'processors/operations.ts',
-      'wire/api-calls.ts'
+      'kafka/api-calls.ts'
     ])
   })
 
@@ -31,7 +31,7 @@ describe('house 4: one descriptor per operation', () => {
       'operations/membership.ts',
       'processors/leave-group.ts',
       'processors/operations.ts',
-      'wire/api-calls.ts'
+      'kafka/api-calls.ts'
     ])
   })
 

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { KafkaError, TimedOutError, UnavailableError } from '../../src/core/errors.js'
+import type { BrokerClient, ProduceCall } from '../../src/kafka/broker-client.js'
 import type { BatchAnswer } from '../../src/operations.js'
 import { notSent, produceBatch } from '../../src/processors/produce-batch.js'
 import { type BatchesCall, ProduceIntake } from '../../src/processors/produce-intake.js'
 import type { AnyAccepted } from '../../src/requests/accepted.js'
-import type { BrokerClient, ProduceCall } from '../../src/wire/broker-client.js'
 import { ProcessorHarness } from './harness.js'
 
 type Lane = 'main' | 'slow' | 'newTopics'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { Returned } from '../../src/processors/queue-processor.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { Asked, CALL_TIMEOUT_MS, type Told } from './asked.js'
 
 describe('fetchTopicMetadata', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import type { TopicMetadata } from '../../src/kafka/broker-client.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { choosePartitions, requireTopic } from '../../src/reading/readable-partitions.js'
-import type { TopicMetadata } from '../../src/wire/broker-client.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 
 const topicOf = (errorCode: number, partitions: readonly number[] = []): TopicMetadata =>
   ({ topic: 'orders', errorCode, partitions: partitions.map(partition => ({ partition })) }) as never

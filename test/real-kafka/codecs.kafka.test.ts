@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
-import type { CompressionCodec } from '../../src/wire/compression.js'
+import type { CompressionCodec } from '../../src/kafka/compression.js'
 import { startCastellan } from '../support/castellan.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { runTool } from './java-tools.js'

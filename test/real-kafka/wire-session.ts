@@ -1,8 +1,8 @@
 import { type Bytes, type KafkaRecord, silentLogger } from '../../src/core/model.js'
-import type { BrokerClient } from '../../src/wire/broker-client.js'
-import type { CompressionCodec } from '../../src/wire/compression.js'
-import { type ConnectionSettings, createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
-import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
+import type { BrokerClient } from '../../src/kafka/broker-client.js'
+import type { CompressionCodec } from '../../src/kafka/compression.js'
+import { type ConnectionSettings, createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 
 /** The wire alone, without a Router: one connection to the leader of one partition. */
 export class WireSession {

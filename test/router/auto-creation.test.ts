@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import { AutoCreation } from '../../src/router/auto-creation.js'
 import type {
   BrokerClient,
   DescribeBrokerConfigsCall,
   DescribeBrokerConfigsResponse,
   MetadataResponse
-} from '../../src/wire/broker-client.js'
+} from '../../src/kafka/broker-client.js'
+import { AutoCreation } from '../../src/router/auto-creation.js'
 import { turns } from '../support/turns.js'
 
 const SETTING = 'auto.create.topics.enable'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { FetchConsumerOffsetResult } from '../../src/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { CastleRouter, Inbox } from '../support/castle-router.js'
 import { FakeTime } from '../support/fake-time.js'
 import {

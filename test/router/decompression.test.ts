@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ask } from '../../src/core/actor/requester.js'
+import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import type { BatchAnswer, FetchDataResult } from '../../src/operations.js'
-import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 
 const KIB = 1024

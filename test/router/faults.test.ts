@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../src/core/errors.js'
+import type { MetadataCall, ProduceCall } from '../../src/kafka/broker-client.js'
 import type { BatchAnswer, FetchDataResult } from '../../src/operations.js'
-import type { MetadataCall, ProduceCall } from '../../src/wire/broker-client.js'
 import { A, B, CastleRouter, Inbox, metaGood, metaMove } from '../support/castle-router.js'
 import { fakeBatch } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'

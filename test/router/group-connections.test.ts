@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { TimedOutError } from '../../src/core/errors.js'
+import type { OffsetCommitCall, OffsetFetchCall } from '../../src/kafka/broker-client.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
-import type { OffsetCommitCall, OffsetFetchCall } from '../../src/wire/broker-client.js'
 import { A, CastleRouter, Inbox, metaGood } from '../support/castle-router.js'
 import { FakeTime } from '../support/fake-time.js'
 import {

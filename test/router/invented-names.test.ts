@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { MetadataCall } from '../../src/wire/broker-client.js'
+import type { MetadataCall } from '../../src/kafka/broker-client.js'
 import { CastleRouter, Inbox } from '../support/castle-router.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 import { FakeTime } from '../support/fake-time.js'

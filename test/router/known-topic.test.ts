@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { KnownTopic } from '../../src/router/known-topic.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { metadataOf, type ScriptedTopic } from '../support/scripted-client.js'
 
 const TIMEOUT_MS = 5_000

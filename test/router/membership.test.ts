@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { ask } from '../../src/core/actor/requester.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type {
   HeartbeatResult,
   JoinGroupResult,
@@ -8,7 +9,6 @@ import type {
   SyncGroupResult
 } from '../../src/operations/membership.js'
 import type { CommitConsumerOffsetResult, RouterMessage } from '../../src/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../support/embedded-router.js'
 
 const AT = { topic: 'orders', partition: 0 }

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { BrokerAddress } from '../../src/core/model.js'
+import type { BrokerClient, MetadataResponse } from '../../src/kafka/broker-client.js'
 import { MetadataSource } from '../../src/router/metadata-source.js'
-import type { BrokerClient, MetadataResponse } from '../../src/wire/broker-client.js'
 
 type Behaviour = 'answers' | 'fails' | 'keeps silent'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { CREATION_PAUSE_MS, MissingTopics } from '../../src/router/missing-topics.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
 
 const TIMEOUT_MS = 5_000
 const REMEMBERED_MS = 10_000

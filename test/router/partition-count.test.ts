@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { TopicMetadata } from '../../src/kafka/broker-client.js'
 import { PartitionCount } from '../../src/router/partition-count.js'
-import type { TopicMetadata } from '../../src/wire/broker-client.js'
 
 describe('how many partitions a topic has', () => {
   let count: PartitionCount

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type BrokerAddress, type Logger, silentLogger } from '../../src/core/model.js'
+import type { BrokerClient, MetadataCall, MetadataResponse } from '../../src/kafka/broker-client.js'
 import type { RouterNotice } from '../../src/router/messages.js'
 import type { RefreshPlan } from '../../src/router/refresh-schedule.js'
 import { Refresher } from '../../src/router/refresher.js'
 import { TokenBucket } from '../../src/router/token-bucket.js'
-import type { BrokerClient, MetadataCall, MetadataResponse } from '../../src/wire/broker-client.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { turns } from '../support/turns.js'
 

@@ -27,7 +27,7 @@ const outside: Readonly<Record<string, string>> = {
   'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',
   'dialects/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',
   'access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
-  'wire/token-request.ts': 'asks such an issuer for a token',
+  'kafka/token-request.ts': 'asks such an issuer for a token',
   'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
   'dialects/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'dialects/kafka-pixy/grpc/connections.ts': 'belongs to that port',

@@ -13,11 +13,11 @@ import type { Delivery } from '../../src/delivery/delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
+import type { BrokerClient } from '../../src/kafka/broker-client.js'
+import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import type { FetchDataResult } from '../../src/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
-import type { BrokerClient } from '../../src/wire/broker-client.js'
-import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 
 const answerTimeoutMs = 60_000
 

@@ -2,11 +2,11 @@ import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/broker/e
 import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { ActorSystem } from '../../src/core/actor/actor.js'
 import { silentLogger } from '../../src/core/model.js'
+import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import type { BatchAnswer } from '../../src/operations.js'
 import { type RouterHandle, type StartRouterOptions, startRouter } from '../../src/router/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/settings.js'
-import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
-import { noProducer, RecordBatchWriter } from '../../src/wire/record-batch-writer.js'
 import { CountingMetrics } from './counting-metrics.js'
 
 export interface EmbeddedRouter {

@@ -13,7 +13,7 @@ import type {
   TopicMetadata
 } from '../../src/gateway/gateway.js'
 import type { AckResult, ConsumeManyResult, ConsumeResult, MessageLimits } from '../../src/groups/consume-result.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */
 export interface TakenRecord {

@@ -1,5 +1,7 @@
 import type { ActorRef } from '../../src/core/actor/actor.js'
 import type { BatchOrigin, RecordBatch } from '../../src/core/model.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { readBack } from '../../src/kafka/read-back.js'
 import type {
   BatchAnswer,
   FetchEpochEnd,
@@ -9,8 +11,6 @@ import type {
   RouterMessage,
   SealedBatch
 } from '../../src/operations.js'
-import { errorCodes } from '../../src/wire/error-codes.js'
-import { readBack } from '../../src/wire/read-back.js'
 import { type FakeMetadata, type FakeTopicSettings, FakeTopics } from './fake-topics.js'
 
 type NotSentReason = (BatchAnswer & { type: 'notSent' })['reason']

@@ -8,8 +8,8 @@ import type { DeliverySettings } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
+import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import { type RouterHandle, startRouter } from '../../src/router/router.js'
-import { createBrokerClientFactory } from '../../src/wire/create-broker-client-factory.js'
 
 /** Gateway, delivery, Router and wire over brokers, put together as the app does. */
 export interface Stack {

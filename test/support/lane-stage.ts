@@ -7,9 +7,9 @@ import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/deliver
 import { type Numbering, newNumbering } from '../../src/delivery/numbering.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/delivery/settings.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
+import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { readBack } from '../../src/kafka/read-back.js'
 import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
-import { readBack } from '../../src/wire/read-back.js'
-import { SlabPool } from '../../src/wire/slab-pool.js'
 import { record } from './delivery-harness.js'
 
 /** A keeper that does as it is told. */

@@ -1,6 +1,6 @@
 import { UnavailableError } from '../../src/core/errors.js'
 import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/core/model.js'
-import { type ApiCalls, apis, type CallName } from '../../src/wire/api-calls.js'
+import { type ApiCalls, apis, type CallName } from '../../src/kafka/api-calls.js'
 import type {
   BrokerClient,
   BrokerClientFactory,
@@ -8,7 +8,7 @@ import type {
   FetchResponse,
   MetadataResponse,
   PartitionMetadata
-} from '../../src/wire/broker-client.js'
+} from '../../src/kafka/broker-client.js'
 
 /** The APIs a script is kept for. */
 export type ScriptedApi = CallName

@@ -8,7 +8,7 @@ import { type DeliverySettings, toDeliverySettings } from '../../src/delivery/se
 import { MemoryTicket } from '../../src/delivery/ticket.js'
 import { type MemoryDeps, Topic } from '../../src/delivery/topic.js'
 import { UnknownTopics } from '../../src/delivery/unknown-topics.js'
-import { SlabPool } from '../../src/wire/slab-pool.js'
+import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
 import { record } from './delivery-harness.js'
 
 /** When a stage begins. */

@@ -44,8 +44,8 @@ async function start({ bootstrap, gatewayPort, topic }: LoneSetup) {
 }
 
 async function batchOf(value: string): Promise<Buffer> {
-  const { noProducer, RecordBatchWriter }: typeof import('../../../src/wire/record-batch-writer.js') = await import(
-    new URL('wire/record-batch-writer.js', DIST).href
+  const { noProducer, RecordBatchWriter }: typeof import('../../../src/kafka/record-batch-writer.js') = await import(
+    new URL('kafka/record-batch-writer.js', DIST).href
   )
   const writer = new RecordBatchWriter(64 * 1024)
   writer.append(null, value, undefined, Date.now())

@@ -1,4 +1,4 @@
-import { codecOf, compress } from '../../wire/compression.js'
+import { codecOf, compress } from '../../kafka/compression.js'
 import { BatchView, HEADER_BYTES } from '../protocol/record-batch.js'
 import { type DecodedRecord, decodeRecords } from '../protocol/records.js'
 

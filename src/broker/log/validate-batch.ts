@@ -1,4 +1,4 @@
-import { CodecUnavailableError } from '../../wire/codec-unavailable-error.js'
+import { CodecUnavailableError } from '../../kafka/codec-unavailable-error.js'
 import { errors } from '../protocol/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'

@@ -1,4 +1,4 @@
-import { crc32c } from '../../wire/crc32c.js'
+import { crc32c } from '../../kafka/crc32c.js'
 
 /**
  * A record batch (magic 2), big-endian:

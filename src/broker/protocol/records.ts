@@ -1,5 +1,5 @@
 import type { KafkaRecord, RecordHeader } from '../../core/model.js'
-import { codecOf, decompress } from '../../wire/compression.js'
+import { codecOf, decompress } from '../../kafka/compression.js'
 import { type BatchView, HEADER_BYTES } from './record-batch.js'
 import { VarintReader } from './varint.js'
 

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
-import { errorCodes } from '../../wire/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 
 /** What a client is told of a failure: Kafka's number, or a word where Kafka has none. */
 export interface Told {

@@ -1,5 +1,5 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
-import { errorCodes } from '../../wire/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 
 /** What an error answer says. */
 export interface FailureAnswer {

@@ -1,7 +1,7 @@
 import type { Target } from '../../access/access.js'
 import { CastellanError } from '../../core/errors.js'
 import type { Gateway, GroupReader, ReadersOnly, TopicMetadata } from '../../gateway/gateway.js'
-import { errorCodes } from '../../wire/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { ParameterError } from './consume-parameters.js'
 import { NO_SUCH_TOPIC } from './failure-texts.js'
 import { goJson, type Json, withNumbersOnOneLine } from './go-json.js'

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
-import { errorCodes } from '../../wire/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 
 /** An error of the client library of kprf: its text, and its number in the metrics. */
 export interface ClientError {

@@ -1,5 +1,5 @@
 import type { ApiName } from '../../../src/broker/embedded-cluster.js'
-import type { KafkaErrorName } from '../../../src/wire/error-codes.js'
+import type { KafkaErrorName } from '../../../src/kafka/error-codes.js'
 
 type ErrorsByApi = Partial<Record<ApiName, readonly KafkaErrorName[]>>
 

@@ -1,5 +1,5 @@
 import type { ApiName, FaultAction } from '../../../src/broker/embedded-cluster.js'
-import { errorCodes, type KafkaErrorName } from '../../../src/wire/error-codes.js'
+import { errorCodes, type KafkaErrorName } from '../../../src/kafka/error-codes.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { World } from '../world/world.js'
 import { someCallsInUse } from './calls-in-use.js'

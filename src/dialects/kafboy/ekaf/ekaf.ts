@@ -1,6 +1,6 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, ProduceOptions, ProduceTicket, TopicMetadata } from '../../../gateway/gateway.js'
-import { errorCodes } from '../../../wire/error-codes.js'
+import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookDesk } from '../hooks/hook-desk.js'
 import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js'
 import type { Gateway, GroupOffset, GroupReader, TopicMetadata } from '../../../gateway/gateway.js'
 import { sparseAcksOf } from '../../../gateway/sparse-acks.js'
-import { errorCodes } from '../../../wire/error-codes.js'
+import { errorCodes } from '../../../kafka/error-codes.js'
 import { lagOf } from '../lag.js'
 import { partitionsByClient } from '../reader-names.js'
 import type {

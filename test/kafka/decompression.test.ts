@@ -1,0 +1,184 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { gzipSync } from 'node:zlib'
+import { expect } from 'chai'
+import type { RecordBatch } from '../../src/core/model.js'
+import { type CompressionCodec, decompress, prepareCompression } from '../../src/kafka/compression.js'
+import { concatBatches } from '../../src/kafka/concat-batches.js'
+import { DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
+import { DecompressionAllowance } from '../../src/kafka/decompression-allowance.js'
+import { DecompressionLimitError } from '../../src/kafka/decompression-error.js'
+import type { FetchedRecords } from '../../src/kafka/fetched-records.js'
+import { decodeFetchedRecords } from '../../src/kafka/fetched-records-decoder.js'
+import { batchAt } from '../support/sample-responses.js'
+import { turns } from '../support/turns.js'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const codecs: CompressionCodec[] = ['gzip', 'snappy', 'lz4', 'zstd']
+
+/** `records` records of 10 KiB each, key and value, that compress to next to nothing. */
+const bombAt = (baseOffset: number, records: number, codec: CompressionCodec): Buffer =>
+  batchAt(
+    baseOffset,
+    Array.from({ length: records }, () => 'x'.repeat(5 * KIB)),
+    { codec }
+  )
+
+const read = (bytes: Buffer, allowance: DecompressionAllowance, fetchOffset = 0): FetchedRecords =>
+  decodeFetchedRecords(bytes, { fetchOffset, abortedTransactions: [], allowance })
+const valuesOf = (batch: RecordBatch): string[] => [...batch].map(({ offset, value }) => `${offset}:${value}`)
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+describe('decompression', () => {
+  before(prepareCompression)
+
+  it('hardening 9: one turn of the event loop decompresses no more than 16 MiB behind the first batch', () => {
+    const limits = { memory: new DecompressedMemory(128 * MIB), responseMaxBytes: 64 * MIB }
+    const large = Array.from({ length: 4 }, (_, at) => bombAt(at * 900, 900, 'zstd'))
+    const whole = read(Buffer.concat(large), new DecompressionAllowance(limits))
+    expect(whole.batches.map(({ nextOffset }) => nextOffset)).to.deep.equal([900])
+    expect(whole).to.deep.include({ isLeftOut: true, tooLarge: undefined, corruption: undefined })
+    expect(read(large[1]!, new DecompressionAllowance(limits), 900).batches).to.have.length(1)
+    const small = Array.from({ length: 40 }, (_, at) => bombAt(at * 100, 100, 'zstd'))
+    const most = read(Buffer.concat(small), new DecompressionAllowance(limits))
+    expect(most.isLeftOut).to.equal(true)
+    expect(most.nextOffset * 10 * KIB).to.be.within(15 * MIB, 17 * MIB)
+  })
+
+  for (const codec of codecs) {
+    it(`hardening 9: one response is decompressed to no more than it may be, the rest is left out (${codec})`, () => {
+      const memory = new DecompressedMemory(10 * MIB)
+      const allowance = new DecompressionAllowance({ memory, responseMaxBytes: MIB })
+      const bomb = bombAt(0, 50, codec)
+      const partitions = Array.from({ length: 40 }, () => read(bomb, allowance))
+      expect(partitions.filter(({ batches }) => batches.length > 0)).to.have.length(2)
+      expect(partitions.filter(({ isLeftOut }) => isLeftOut)).to.have.length(38)
+      expect(partitions.filter(({ corruption, tooLarge }) => corruption ?? tooLarge)).to.deep.equal([])
+      expect(partitions[39]).to.deep.include({ nextOffset: 0, hasPartialBatch: false })
+      expect(memory.heldBytes).to.be.within(1_000_000, MIB)
+    })
+
+    it(`hardening 9: a batch that alone would be too much is named, those before it are delivered (${codec})`, () => {
+      const limits = { memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB }
+      const bytes = Buffer.concat([bombAt(0, 5, codec), bombAt(5, 150, codec), bombAt(155, 5, codec)])
+      const first = read(bytes, new DecompressionAllowance(limits))
+      expect(first.batches.map(({ nextOffset }) => nextOffset)).to.deep.equal([5])
+      expect(first).to.deep.include({ nextOffset: 5, isLeftOut: true, tooLarge: undefined })
+      const alone = read(bytes, new DecompressionAllowance(limits), 5)
+      expect(alone).to.deep.include({ batches: [], nextOffset: 5, isLeftOut: false, corruption: undefined })
+      expect(alone.tooLarge).to.deep.include({ offset: 5, nextOffset: 155, maxBytes: MIB })
+      expect(read(bytes, new DecompressionAllowance(limits), 155).batches).to.have.length(1)
+    })
+
+    it(`hardening 9: all batches together hold no more than the memory, and are still read right (${codec})`, () => {
+      const memory = new DecompressedMemory(MIB)
+      const batches: RecordBatch[] = []
+      for (let at = 0; at < 40; at++) {
+        const allowance = new DecompressionAllowance({ memory, responseMaxBytes: MIB })
+        const values = Array.from({ length: 30 }, (_, index) => `${at}-${index} ${'y'.repeat(5 * KIB)}`)
+        batches.push(...read(batchAt(at * 30, values, { codec }), allowance, at * 30).batches)
+        expect(memory.heldBytes).to.be.within(300 * KIB, MIB)
+      }
+      const held = batches.reduce((sum, { heapBytes = 0 }) => sum + heapBytes, 0)
+      expect(held, 'what the batches hold themselves is compressed').to.be.lessThan(2 * MIB)
+      const all = concatBatches(batches)
+      expect([...all].map(({ offset }) => offset)).to.deep.equal(Array.from({ length: 1_200 }, (_, offset) => offset))
+      expect(
+        [...all].every(({ offset, value }) =>
+          value!.toString('latin1', 0, 8).startsWith(`${Math.floor(offset / 30)}-${offset % 30} `)
+        )
+      ).to.equal(true)
+      expect(memory.heldBytes).to.be.at.most(MIB)
+      const slice = batches[3]!.sliceFrom(110)!
+      expect([slice.recordCount, slice.at(0).offset, slice.at(9).offset]).to.deep.equal([10, 110, 119])
+    })
+
+    it(`tells too much from damage (${codec})`, () => {
+      const packed = bombAt(0, 100, codec).subarray(61)
+      expect(() => decompress(codec, packed, 100 * KIB)).to.throw(DecompressionLimitError)
+      expect(() => decompress(codec, packed.subarray(0, packed.length - 9), 10 * MIB))
+        .to.throw()
+        .that.is.not.instanceOf(DecompressionLimitError)
+    })
+  }
+
+  it('hardening 9: many readers of one batch share what was decompressed; who reads while memory is short reads on', () => {
+    const memory = new DecompressedMemory(MIB)
+    const limits = { memory, responseMaxBytes: MIB }
+    const [batch] = read(bombAt(0, 50, 'gzip'), new DecompressionAllowance(limits)).batches
+    const held = memory.heldBytes
+    const readers = Array.from({ length: 100 }, () => batch![Symbol.iterator]())
+    for (const reader of readers) expect(reader.next().value.offset).to.equal(0)
+    expect(memory.heldBytes).to.equal(held)
+    const other = read(bombAt(100, 60, 'gzip'), new DecompressionAllowance(limits), 100).batches[0]!
+    expect(memory.heldBytes, 'the other has taken the memory').to.be.within(600 * KIB, 650 * KIB)
+    for (const reader of readers) expect(reader.next().value.value).to.have.length(5 * KIB)
+    expect(memory.heldBytes).to.be.at.most(MIB)
+    expect(valuesOf(other)).to.have.length(60)
+  })
+
+  it('hardening 9: the least recently read batch lets go first', () => {
+    const memory = new DecompressedMemory(MIB)
+    const limits = { memory, responseMaxBytes: MIB }
+    const [old, recent] = [0, 40].map(
+      offset => read(bombAt(offset, 40, 'zstd'), new DecompressionAllowance(limits), offset).batches[0]!
+    )
+    expect(valuesOf(old!)).to.have.length(40)
+    const record = old!.at(0)
+    const third = read(bombAt(80, 40, 'zstd'), new DecompressionAllowance(limits), 80).batches[0]!
+    expect(old!.at(0).value!.buffer, 'still the same bytes').to.equal(record.value!.buffer)
+    expect(valuesOf(recent!)).to.have.length(40)
+    expect(valuesOf(third)).to.have.length(40)
+  })
+
+  it('hardening 9: what a batch took comes back when nobody holds the batch any more', async () => {
+    const seen: number[] = []
+    const memory = new DecompressedMemory(10 * MIB, bytes => seen.push(bytes))
+    const limits = { memory, responseMaxBytes: MIB }
+    let batches: RecordBatch[] = []
+    for (let at = 0; at < 5; at++) {
+      batches.push(...read(bombAt(0, 50, 'lz4'), new DecompressionAllowance(limits)).batches)
+    }
+    const kept = batches[2]!
+    const each = memory.heldBytes / 5
+    batches = []
+    for (let attempt = 0; attempt < 50 && memory.heldBytes > each; attempt++) {
+      collectGarbage()
+      await turns(5)
+    }
+    expect(memory.heldBytes).to.equal(each)
+    expect(seen.at(-1)).to.equal(each)
+    expect(kept.at(49).offset).to.equal(49)
+  })
+
+  it('hardening 9: damaged batches cost no more work than good ones: one, and the rest of the response is left out', () => {
+    const allowance = new DecompressionAllowance({ memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB })
+    // One record more than the header says.
+    const damaged = batchAt(0, ['a'.repeat(KIB), 'b'], { codec: 'gzip' }, batch => batch.writeInt32BE(1, 57))
+    expect(read(damaged, allowance).corruption).to.deep.include({ offset: 0 })
+    expect(read(bombAt(0, 5, 'gzip'), allowance)).to.deep.include({ isLeftOut: true, corruption: undefined })
+  })
+
+  it('hardening 9: sizes that lie are damage, whatever they claim', () => {
+    const limit = 8 * MIB
+    const gzip = Buffer.from(gzipSync(Buffer.alloc(1000)))
+    gzip.writeUInt32LE(0xffffffff, gzip.length - 4)
+    expect(() => decompress('gzip', gzip, limit), 'gzip trailer').to.throw()
+    // A frame of zstd that claims 2^40 bytes and holds a run of one.
+    const zstd = Buffer.from('28b52ffde000000000000100000b00007a', 'hex')
+    expect(() => decompress('zstd', zstd, limit), 'zstd header').to.throw('claims')
+    // lz4 with the size in its header: 2^40 instead of 5. The checksum of the header is right.
+    const lz4 = Buffer.from('04224d1868400000000000010000', 'hex')
+    const header = Buffer.concat([lz4, Buffer.from('00', 'hex')])
+    expect(() =>
+      decompress('lz4', Buffer.concat([header, Buffer.from('0500008068656c6c6f00000000', 'hex')]), limit)
+    ).to.throw()
+    expect(() => decompress('snappy', Buffer.from([0xff, 0xff, 0xff, 0xff, 0x07, 0x00, 0x61]), limit)).to.throw(
+      'more than there can be'
+    )
+    expect(() => decompress('snappy', Buffer.from([0x05, 0x00, 0x61]), limit)).to.throw('damaged')
+  })
+})

@@ -1,0 +1,183 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import type { Bytes, RecordHeader } from '../../src/core/model.js'
+import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { crc32c } from '../../src/kafka/crc32c.js'
+import { readBack } from '../../src/kafka/read-back.js'
+import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../../src/kafka/record-batch-writer.js'
+import { decodeWithKafkajs } from '../support/kafkajs-records.js'
+
+const now = 1_700_000_000_000
+const plain = { ...noProducer, codec: 'none' } as const
+const bytesOf = (bytes: Bytes): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+
+const bytes: fc.Arbitrary<Bytes> = fc.oneof(
+  fc.constant(null),
+  fc.constant(''),
+  fc.uint8Array({ maxLength: 300 }).map(array => Buffer.from(array)),
+  fc.string({ unit: 'binary', maxLength: 100 }),
+  fc.string({ unit: 'grapheme', maxLength: 100 }),
+  fc.constantFrom('\u0000', '\ud800', '__proto__', 'é'.repeat(30), 'x'.repeat(8192))
+)
+const record = fc.record({
+  key: bytes,
+  value: bytes,
+  timestampMs: fc.integer({ min: now - 2 ** 40, max: now + 2 ** 40 })
+})
+
+describe('RecordBatchWriter', () => {
+  it('writes what kafkajs reads back identically, 10,000 random keys and values', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(record, { minLength: 100, maxLength: 200 }), async records => {
+        const writer = new RecordBatchWriter(100_000_000)
+        for (const { key, value, timestampMs } of records)
+          expect(writer.append(key, value, [], timestampMs)).to.equal(true)
+        const decoded = await decodeWithKafkajs(writer.seal(plain))
+        expect(decoded.records.map(({ key, value, timestamp }) => ({ key, value, timestamp }))).to.deep.equal(
+          records.map(({ key, value, timestampMs }) => ({
+            key: bytesOf(key),
+            value: bytesOf(value),
+            timestamp: String(timestampMs)
+          }))
+        )
+        expect(decoded).to.deep.include({
+          firstTimestamp: String(records[0]!.timestampMs),
+          maxTimestamp: String(records.reduce((max, { timestampMs }) => Math.max(max, timestampMs), -Infinity))
+        })
+      }),
+      { numRuns: 100 }
+    )
+  })
+
+  it('keeps null apart from empty, in keys, values and header values', async () => {
+    const writer = new RecordBatchWriter(1000)
+    writer.append(null, '', [{ key: '', value: Buffer.alloc(0) }], now)
+    writer.append('', null, [{ key: 'h', value: null }], now)
+    const [first, second] = (await decodeWithKafkajs(writer.seal(plain))).records
+    expect([first!.key, first!.value, first!.headers]).to.deep.equal([null, Buffer.alloc(0), { '': Buffer.alloc(0) }])
+    expect([second!.key, second!.value, second!.headers]).to.deep.equal([Buffer.alloc(0), null, { h: null }])
+  })
+
+  it('writes headers in order, repeated keys included', async () => {
+    const headers: RecordHeader[] = ['1', '2', 'ü'].map(text => ({ key: 'again', value: Buffer.from(text) }))
+    const writer = new RecordBatchWriter(1000)
+    writer.append('k', 'v', headers, now)
+    const [decoded] = (await decodeWithKafkajs(writer.seal(plain))).records
+    expect(decoded!.headers).to.deep.equal({ again: headers.map(({ value }) => value) })
+  })
+
+  it('names producer, epoch and sequence, and covers itself with a CRC', async () => {
+    const writer = new RecordBatchWriter(1000)
+    writer.append('k', 'v', [], now)
+    const batch = writer.seal({ producerId: 2n ** 40n, producerEpoch: 5, baseSequence: 77, codec: 'none' })
+    expect(await decodeWithKafkajs(batch)).to.deep.include({
+      firstOffset: '0',
+      producerId: String(2 ** 40),
+      producerEpoch: 5,
+      firstSequence: 77,
+      lastOffsetDelta: 0
+    })
+    expect(batch.readUInt32BE(17)).to.equal(crc32c(batch.subarray(21)))
+    expect(batch.readInt32BE(8)).to.equal(batch.length - 12)
+  })
+
+  it('refuses what does not fit and stays as it was', async () => {
+    const fits = 61 + sizeOfRecord('key', 'value')
+    const writer = new RecordBatchWriter(fits + 5)
+    expect(writer.append('key', 'value', [], now)).to.equal(true)
+    expect(writer.append('key', 'value', [], now)).to.equal(false)
+    expect([writer.count, writer.sizeBytes]).to.deep.equal([1, fits])
+    expect((await decodeWithKafkajs(writer.seal(plain))).records).to.have.length(1)
+    expect(new RecordBatchWriter(fits - 1).append('key', 'value', [], now)).to.equal(false)
+  })
+
+  it('tells the size of a record before it is written', () => {
+    fc.assert(
+      fc.property(
+        bytes,
+        bytes,
+        fc.array(fc.record({ key: fc.string(), value: fc.constant(Buffer.from('x')) })),
+        (key, value, headers) => {
+          const writer = new RecordBatchWriter(100_000)
+          writer.append(key, value, headers, now)
+          expect(writer.sizeBytes).to.equal(61 + sizeOfRecord(key, value, headers))
+        }
+      )
+    )
+  })
+
+  it('copies at once: the caller may reuse its buffer', async () => {
+    const value = Buffer.from('before')
+    const writer = new RecordBatchWriter(1000)
+    writer.append(null, value, [], now)
+    value.write('behind')
+    expect((await decodeWithKafkajs(writer.seal(plain))).records[0]!.value!.toString()).to.equal('before')
+  })
+
+  it('starts over after sealing and never touches the sealed bytes again', () => {
+    const writer = new RecordBatchWriter(1000)
+    writer.append('k', 'first', [], now)
+    const batch = writer.seal(plain)
+    const before = Buffer.from(batch)
+    expect([writer.count, writer.sizeBytes]).to.deep.equal([0, 61])
+    writer.append('k', 'other', [], now)
+    writer.seal(plain)
+    expect(batch).to.deep.equal(before)
+    expect(() => writer.seal(plain)).to.throw(RangeError)
+  })
+
+  it('can be sealed again under another epoch and sequence, the first copy left alone', async () => {
+    const writer = new RecordBatchWriter(1000)
+    writer.append('k', 'v', [], now)
+    const batch = writer.seal({ producerId: 9n, producerEpoch: 0, baseSequence: 12, codec: 'none' })
+    const again = resealBatch(batch, { producerId: 9n, producerEpoch: 1, baseSequence: 0 })
+    expect(await decodeWithKafkajs(again)).to.deep.include({ producerEpoch: 1, firstSequence: 0 })
+    expect(again.readUInt32BE(17)).to.equal(crc32c(again.subarray(21)))
+    expect(await decodeWithKafkajs(batch)).to.deep.include({ producerEpoch: 0, firstSequence: 12 })
+  })
+
+  it('reuses slabs that are given back, each once', () => {
+    const slabs = new SlabPool(1_000_000)
+    const writer = new RecordBatchWriter(100_000, slabs)
+    writer.append(null, 'x'.repeat(5000), [], now)
+    const batch = writer.seal(plain)
+    slabs.give(batch)
+    slabs.give(batch)
+    slabs.give(Buffer.alloc(8192))
+    expect(slabs.freeBytes).to.equal(8192)
+    writer.append(null, 'x'.repeat(5000), [], now)
+    expect(slabs.freeBytes).to.equal(0)
+    expect(writer.seal(plain).buffer).to.equal(batch.buffer)
+  })
+
+  it('keeps no more slabs than it may', () => {
+    const slabs = new SlabPool(10_000)
+    const taken = [slabs.take(4096), slabs.take(4097), slabs.take(1)]
+    expect(taken.map(slab => slab.length)).to.deep.equal([4096, 8192, 4096])
+    for (const slab of taken) slabs.give(slab)
+    expect(slabs.freeBytes).to.equal(8192)
+  })
+})
+
+describe('readBack', () => {
+  for (const codec of ['none', 'gzip'] as const) {
+    it(`gives what was written (${codec})`, () => {
+      const headers = [
+        { key: 'h', value: Buffer.from('x') },
+        { key: 'h', value: null }
+      ]
+      const writer = new RecordBatchWriter(1_000_000)
+      for (let index = 0; index < 301; index++) writer.append(`k${index}`, 'v'.repeat(index), headers, now + index)
+      writer.append(null, null, [], now - 1)
+      const written = readBack(writer.seal({ producerId: 3n, producerEpoch: 1, baseSequence: 40, codec }))
+      expect(written).to.deep.equal([
+        ...Array.from({ length: 301 }, (_, index) => ({
+          key: Buffer.from(`k${index}`),
+          value: Buffer.from('v'.repeat(index)),
+          headers
+        })),
+        { key: null, value: null, headers: [] }
+      ])
+    })
+  }
+})

@@ -1,0 +1,361 @@
+import { createRequire } from 'node:module'
+import { expect } from 'chai'
+import { InvalidRequestError } from '../../src/core/errors.js'
+import type { Api } from '../../src/kafka/protocol/api.js'
+import { createTopicsV3 } from '../../src/kafka/protocol/create-topics.js'
+import { deleteTopicsV1 } from '../../src/kafka/protocol/delete-topics.js'
+import { describeConfigsV2 } from '../../src/kafka/protocol/describe-configs.js'
+import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
+import { findCoordinatorV2 } from '../../src/kafka/protocol/find-coordinator.js'
+import { heartbeatV3 } from '../../src/kafka/protocol/heartbeat.js'
+import { initProducerIdV1 } from '../../src/kafka/protocol/init-producer-id.js'
+import { joinGroupV5 } from '../../src/kafka/protocol/join-group.js'
+import { leaveGroupV3 } from '../../src/kafka/protocol/leave-group.js'
+import { listOffsetsV3 } from '../../src/kafka/protocol/list-offsets.js'
+import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
+import { offsetCommitV5 } from '../../src/kafka/protocol/offset-commit.js'
+import { offsetFetchV4 } from '../../src/kafka/protocol/offset-fetch.js'
+import { produceV7 } from '../../src/kafka/protocol/produce.js'
+import { RequestWriter } from '../../src/kafka/protocol/request-writer.js'
+import { syncGroupV3 } from '../../src/kafka/protocol/sync-group.js'
+
+const require = createRequire(import.meta.url)
+type Request = { apiKey: number; apiVersion: number; encode: () => Promise<{ buffer: Buffer }> }
+const { requests } = require('kafkajs/src/protocol/requests/index.js') as {
+  requests: Record<string, { protocol(of: { version: number }): (fields: object) => { request: Request } }>
+}
+const createRequest = require('kafkajs/src/protocol/request.js') as (of: object) => Promise<{ buffer: Buffer }>
+
+function encode<Call>(api: Api<Call, { readonly throttleTimeMs: number }>, call: Call): Buffer {
+  const writer = new RequestWriter(api.key, api.version, 77, 'clïent', api.isFlexible)
+  api.encode(writer, call)
+  return Buffer.concat(writer.finish())
+}
+
+async function encodeWithKafkajs(name: string, version: number, fields: object): Promise<Buffer> {
+  const { request } = requests[name]!.protocol({ version })(fields)
+  return (await createRequest({ request, correlationId: 77, clientId: 'clïent' })).buffer
+}
+
+const inTopics = <T>(partitions: T[], topic = 'orders') => [{ topic, partitions }]
+
+describe('requests are byte for byte those of kafkajs:', () => {
+  it('ListOffsets', async () => {
+    const theirs = inTopics([
+      { partition: 3, timestamp: -1 },
+      { partition: 4, timestamp: 1_700_000_000_000 }
+    ])
+    expect(
+      encode(listOffsetsV3, {
+        isolationLevel: 'readCommitted',
+        partitions: [
+          { topic: 'orders', partition: 3, timestamp: -1 },
+          { topic: 'orders', partition: 4, timestamp: 1_700_000_000_000 }
+        ]
+      })
+    ).to.deep.equal(await encodeWithKafkajs('ListOffsets', 3, { isolationLevel: 1, topics: theirs }))
+  })
+
+  it('Fetch', async () => {
+    const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000 }
+    const ours = encode(fetchV11, {
+      maxWaitMs: 5,
+      minBytes: 1,
+      maxBytes: 5000,
+      isolationLevel: 'readUncommitted',
+      partitions: [{ topic: 'orders', ...partition, currentLeaderEpoch: -1 }]
+    })
+    const theirs = await encodeWithKafkajs('Fetch', 11, {
+      maxWaitTime: 5,
+      minBytes: 1,
+      maxBytes: 5000,
+      isolationLevel: 0,
+      rackId: '',
+      topics: inTopics([partition])
+    })
+    expect(ours).to.deep.equal(theirs)
+  })
+
+  it('FindCoordinator', async () => {
+    expect(encode(findCoordinatorV2, { groupId: 'grüppe' })).to.deep.equal(
+      await encodeWithKafkajs('GroupCoordinator', 2, { groupId: 'grüppe', coordinatorType: 0 })
+    )
+  })
+
+  it('OffsetCommit', async () => {
+    expect(
+      encode(offsetCommitV5, {
+        groupId: 'g',
+        generationId: 5,
+        memberId: 'm',
+        partitions: [
+          { topic: 'orders', partition: 3, offset: 9, metadata: null },
+          { topic: 'orders', partition: 4, offset: 2 ** 33, metadata: 'note' }
+        ]
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('OffsetCommit', 5, {
+        groupId: 'g',
+        groupGenerationId: 5,
+        memberId: 'm',
+        topics: inTopics([
+          { partition: 3, offset: '9', metadata: null },
+          { partition: 4, offset: String(2 ** 33), metadata: 'note' }
+        ])
+      })
+    )
+  })
+
+  it('OffsetFetch, named partitions', async () => {
+    expect(encode(offsetFetchV4, { groupId: 'g', partitions: [{ topic: 'orders', partition: 3 }] })).to.deep.equal(
+      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: inTopics([{ partition: 3 }]) })
+    )
+  })
+
+  it('OffsetFetch, all', async () => {
+    expect(encode(offsetFetchV4, { groupId: 'g', partitions: null })).to.deep.equal(
+      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: [] })
+    )
+  })
+
+  it('JoinGroup, of a static member', async () => {
+    const protocols = [{ name: 'range', metadata: Buffer.from('mine') }]
+    expect(
+      encode(joinGroupV5, {
+        groupId: 'g',
+        sessionTimeoutMs: 10_000,
+        rebalanceTimeoutMs: 60_000,
+        memberId: '',
+        instanceId: 'pod-1',
+        protocolType: 'consumer',
+        protocols
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('JoinGroup', 5, {
+        groupId: 'g',
+        sessionTimeout: 10_000,
+        rebalanceTimeout: 60_000,
+        memberId: '',
+        groupInstanceId: 'pod-1',
+        protocolType: 'consumer',
+        groupProtocols: protocols
+      })
+    )
+  })
+
+  it('SyncGroup, Heartbeat and LeaveGroup', async () => {
+    const ours = { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null }
+    const theirs = { groupId: 'g', generationId: 7, memberId: 'm', groupInstanceId: null }
+    const assignments = [{ memberId: 'm', assignment: Buffer.from('yours') }]
+    expect(encode(syncGroupV3, { ...ours, assignments })).to.deep.equal(
+      await encodeWithKafkajs('SyncGroup', 3, {
+        ...theirs,
+        groupAssignment: [{ memberId: 'm', memberAssignment: assignments[0]!.assignment }]
+      })
+    )
+    expect(encode(heartbeatV3, ours)).to.deep.equal(
+      await encodeWithKafkajs('Heartbeat', 3, { ...theirs, groupGenerationId: 7 })
+    )
+    expect(encode(leaveGroupV3, ours)).to.deep.equal(
+      await encodeWithKafkajs('LeaveGroup', 3, {
+        groupId: 'g',
+        memberId: 'm'
+      })
+    )
+  })
+
+  it('InitProducerId', async () => {
+    expect(encode(initProducerIdV1, {})).to.deep.equal(
+      await encodeWithKafkajs('InitProducerId', 1, { transactionalId: null, transactionTimeout: 60_000 })
+    )
+  })
+
+  it('DescribeConfigs', async () => {
+    expect(encode(describeConfigsV2, { topics: ['orders'], names: ['retention.ms'] })).to.deep.equal(
+      await encodeWithKafkajs('DescribeConfigs', 2, {
+        resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }],
+        includeSynonyms: false
+      })
+    )
+  })
+
+  it('CreateTopics', async () => {
+    expect(
+      encode(createTopicsV3, {
+        topics: [{ topic: 'orders', partitions: 4, replicationFactor: 1, configs: new Map([['retention.ms', '5']]) }],
+        brokerTimeoutMs: 700
+      })
+    ).to.deep.equal(
+      await encodeWithKafkajs('CreateTopics', 3, {
+        topics: [
+          {
+            topic: 'orders',
+            numPartitions: 4,
+            replicationFactor: 1,
+            configEntries: [{ name: 'retention.ms', value: '5' }]
+          }
+        ],
+        validateOnly: false,
+        timeout: 700
+      })
+    )
+  })
+
+  it('DeleteTopics', async () => {
+    expect(encode(deleteTopicsV1, { topics: ['orders', '__proto__'], brokerTimeoutMs: 700 })).to.deep.equal(
+      await encodeWithKafkajs('DeleteTopics', 1, { topics: ['orders', '__proto__'], timeout: 700 })
+    )
+  })
+
+  it('Metadata, whose version 7 asks as version 6 does', async () => {
+    const theirs = await encodeWithKafkajs('Metadata', 6, { topics: ['orders'], allowAutoTopicCreation: false })
+    theirs.writeInt16BE(7, 6)
+    expect(encode(metadataV7, { topics: ['orders'], allowAutoTopicCreation: false })).to.deep.equal(theirs)
+  })
+})
+
+describe('requests', () => {
+  it('Metadata tells all topics from none', () => {
+    const tail = (topics: string[] | null) =>
+      encode(metadataV7, { topics, allowAutoTopicCreation: true })
+        .subarray(4 + 8 + 2 + 7)
+        .toString('hex')
+    expect(tail(null)).to.equal('ffffffff01')
+    expect(tail([])).to.equal('0000000001')
+  })
+
+  it('hardening 4: Metadata v10 and v12 ask by name, with the zero id, in the flexible encoding', () => {
+    const bytes = (api: typeof metadataV12, topics: string[] | null) =>
+      encode(api, { topics, allowAutoTopicCreation: true }).subarray(8).toString('hex')
+    const name = (api: typeof metadataV12) => encode(api, { topics: [], allowAutoTopicCreation: true }).subarray(4, 8)
+    expect(name(metadataV10).toString('hex')).to.equal('0003000a')
+    expect(name(metadataV12).toString('hex')).to.equal('0003000c')
+    // Correlation id, client id, no tags in the header; then topics, three or two flags, no tags.
+    const head = /^[0-9a-f]{8}0007[0-9a-f]{14}00/
+    const body = (api: typeof metadataV12, topics: string[] | null) => bytes(api, topics).replace(head, '')
+    const asked = `02${'00'.repeat(16)}07${Buffer.from('orders').toString('hex')}00`
+    expect(body(metadataV10, ['orders'])).to.equal(`${asked}01000000`)
+    expect(body(metadataV12, ['orders'])).to.equal(`${asked}010000`)
+    expect(body(metadataV12, null)).to.equal('00010000')
+    expect(body(metadataV12, [])).to.equal('01010000')
+  })
+
+  it('hardening 4: Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {
+    const topicId = '00112233445566778899aabbccddeeff'
+    const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000, currentLeaderEpoch: 4 }
+    const asked = [{ topic: 'orders', topicId: Buffer.from(topicId, 'hex').toString('base64url'), ...partition }]
+    const limits = { maxWaitMs: 5, minBytes: 1, maxBytes: 5000, isolationLevel: 'readUncommitted' } as const
+    const head = `ffffffff 00000005 00000001 00001388 00 00000000 ffffffff`
+    const fields = `00000003 00000004 0000010000000001 ffffffff ffffffffffffffff 000003e8 00`
+    const body = `${head} 02 ${topicId} 02 ${fields} 00 01 01 00`.replaceAll(' ', '')
+    expect(
+      encode(fetchV13, { ...limits, partitions: asked })
+        .toString('hex')
+        .endsWith(body)
+    ).to.equal(true)
+    expect(fetchV13.canExpress?.({ ...limits, partitions: asked })).to.equal(true)
+    const mixed = [...asked, { topic: 'other', ...partition }]
+    expect(fetchV13.canExpress?.({ ...limits, partitions: mixed })).to.equal(false)
+  })
+
+  it('Fetch names its session, and which partitions leave it, by id or by name', () => {
+    const topicId = '00112233445566778899aabbccddeeff'
+    const limits = { maxWaitMs: 5, minBytes: 1, maxBytes: 5000, isolationLevel: 'readUncommitted' } as const
+    const gone = [3, 4].map(partition => ({
+      topic: 'orders',
+      topicId: Buffer.from(topicId, 'hex').toString('base64url'),
+      partition
+    }))
+    const session = { id: 7, epoch: 2, usesTopicIds: true, forgotten: gone, partitions: new Map(), names: new Map() }
+    const call = { ...limits, session, partitions: [] }
+    const head = 'ffffffff 00000005 00000001 00001388 00 00000007 00000002'
+    const byId = `${head} 01 02 ${topicId} 03 00000003 00000004 00 01 00`
+    const name = `0006${Buffer.from('orders').toString('hex')}`
+    const byName = `${head} 00000000 00000001 ${name} 00000002 00000003 00000004 0000`
+    const endsWith = (api: typeof fetchV11, body: string) =>
+      encode(api, call).toString('hex').endsWith(body.replaceAll(' ', ''))
+    expect([endsWith(fetchV13, byId), endsWith(fetchV11, byName)]).to.deep.equal([true, true])
+    expect(fetchV13.canExpress?.(call)).to.equal(true)
+    expect(fetchV13.canExpress?.({ ...call, session: { ...session, usesTopicIds: false } })).to.equal(false)
+  })
+
+  it('Metadata v12 asks for names and numbers of topics whose lengths take several bytes', () => {
+    const topics = Array.from({ length: 300 }, (_, at) => 'x'.repeat(130 + (at % 2)))
+    const bytes = encode(metadataV12, { topics, allowAutoTopicCreation: false })
+    expect(bytes.readInt32BE(0)).to.equal(bytes.length - 4)
+    expect(bytes.includes(Buffer.from([0xad, 0x02, ...Buffer.alloc(16), 0x83, 0x01, 0x78]))).to.equal(true)
+  })
+
+  it('Produce carries every topic once, whatever the order, and batches of any size as they are', () => {
+    const batches = [1, 4096, 4097, 100_000].map(size => Buffer.alloc(size, size))
+    const bytes = encode(produceV7, {
+      acks: -1,
+      brokerTimeoutMs: 1500,
+      partitions: [
+        { topic: 'a', partition: 0, batch: batches[0]! },
+        { topic: 'b', partition: 7, batch: batches[1]! },
+        { topic: 'a', partition: 1, batch: batches[2]! },
+        { topic: 'b', partition: 8, batch: batches[3]! }
+      ]
+    })
+    const head = Buffer.from('ffffffff000005dc00000002', 'hex')
+    const at = bytes.indexOf(head)
+    expect(bytes.readInt32BE(0)).to.equal(bytes.length - 4)
+    const part = (partition: number, batch: Buffer) => {
+      const fields = Buffer.alloc(8)
+      fields.writeInt32BE(partition)
+      fields.writeInt32BE(batch.length, 4)
+      return [fields, batch]
+    }
+    const topic = (name: string) => Buffer.from([0, 1, name.charCodeAt(0), 0, 0, 0, 2])
+    expect(bytes.subarray(at + head.length)).to.deep.equal(
+      Buffer.concat([
+        topic('a'),
+        ...part(0, batches[0]!),
+        ...part(1, batches[2]!),
+        topic('b'),
+        ...part(7, batches[1]!),
+        ...part(8, batches[3]!)
+      ])
+    )
+  })
+
+  it('Fetch keeps the order of the partitions, naming a topic again where it has to', () => {
+    const ask = (topic: string, partition: number) => ({
+      topic,
+      partition,
+      fetchOffset: 0,
+      maxBytes: 1,
+      currentLeaderEpoch: 4
+    })
+    const bytes = encode(fetchV11, {
+      maxWaitMs: 0,
+      minBytes: 1,
+      maxBytes: 1,
+      isolationLevel: 'readUncommitted',
+      partitions: [ask('a', 2), ask('a', 1), ask('b', 0), ask('a', 0)]
+    })
+    const topic = (name: string, partitions: number) => Buffer.from([0, 1, name.charCodeAt(0), 0, 0, 0, partitions])
+    const partitionBytes = 4 + 4 + 8 + 8 + 4
+    let at = bytes.indexOf(topic('a', 2))
+    expect(at).to.be.greaterThan(0)
+    for (const [name, partitions] of [
+      ['a', [2, 1]],
+      ['b', [0]],
+      ['a', [0]]
+    ] as const) {
+      expect(bytes.subarray(at, at + 7)).to.deep.equal(topic(name, partitions.length))
+      at += 7
+      for (const partition of partitions) {
+        expect(bytes.readInt32BE(at)).to.equal(partition)
+        expect(bytes.readInt32BE(at + 4)).to.equal(4)
+        at += partitionBytes
+      }
+    }
+  })
+
+  it('refuses a text Kafka has no length for', () => {
+    expect(() => encode(findCoordinatorV2, { groupId: 'x'.repeat(32_768) })).to.throw(InvalidRequestError)
+    expect(encode(findCoordinatorV2, { groupId: 'x'.repeat(32_767) })).to.have.length(4 + 8 + 2 + 7 + 2 + 32_767 + 1)
+  })
+})

@@ -1,0 +1,130 @@
+import { expect } from 'chai'
+import { ProtocolError } from '../../src/core/errors.js'
+import { decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { apiVersionsV1 } from '../../src/kafka/protocol/api-versions.js'
+import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
+import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
+import { offsetFetchV4 } from '../../src/kafka/protocol/offset-fetch.js'
+import { ResponseReader } from '../../src/kafka/protocol/response-reader.js'
+import { ResponseBuilder } from '../support/response-builder.js'
+import {
+  batchAt,
+  fetchCall,
+  fetchPayload,
+  flexibleFetchPayload,
+  ORDERS_ID,
+  samples
+} from '../support/sample-responses.js'
+import { apiVersionsPayload } from '../support/scripted-broker.js'
+
+describe('responses', () => {
+  for (const { api, call, payload, expected } of samples) {
+    if (expected !== undefined) {
+      it(`${api.name} v${api.version} is read whole, errors of single partitions included`, () => {
+        expect(decode(api, payload, call)).to.deep.equal(expected)
+      })
+    }
+
+    it(`${api.name} v${api.version} is a ProtocolError when it is cut anywhere or too long`, () => {
+      for (let length = 0; length < payload.length; length++) {
+        expect(() => decode(api, payload.subarray(0, length), call), `${length}`).to.throw(ProtocolError)
+      }
+      expect(() => decode(api, Buffer.concat([payload, Buffer.alloc(1)]), call)).to.throw(ProtocolError)
+    })
+  }
+
+  it('ApiVersions gives ranges, and in the refusal of a version those of version 0', () => {
+    expect(decode(apiVersionsV1, apiVersionsPayload(1, 9), {}).ranges.get(3)).to.deep.equal({
+      minVersion: 0,
+      maxVersion: 9
+    })
+    const body = new ResponseBuilder().int16(35).int32(1).int16(18).int16(0).int16(0).payload
+    expect(decode(apiVersionsV1, body, {})).to.deep.include({ errorCode: 35, throttleTimeMs: 0 })
+  })
+
+  it('Fetch tells offsets, watermarks and size', () => {
+    const payload = fetchPayload(null)
+    const { partitions, ...head } = decode(fetchV11, payload, fetchCall)
+    expect(head).to.deep.equal({ throttleTimeMs: 5, errorCode: 0, sessionId: 0, sizeBytes: payload.length })
+    expect(partitions[0]).to.deep.include({
+      topic: 'orders',
+      partition: 3,
+      errorCode: 0,
+      highWatermark: 100,
+      lastStableOffset: 90,
+      logStartOffset: 7,
+      preferredReadReplica: -1
+    })
+    expect(partitions[0]!.records).to.deep.include({ sizeBytes: 0, nextOffset: 10, hasPartialBatch: false })
+  })
+
+  it('hardening 3: Fetch passes over a partition nobody asked for, and answers those that were asked for', () => {
+    const call = { ...fetchCall, partitions: [{ ...fetchCall.partitions[0], partition: 4 }] }
+    expect(decode(fetchV11, fetchPayload(null), call).partitions).to.deep.equal([])
+  })
+
+  it('hardening 3: an odd offset of one partition of a Fetch is its own affair', () => {
+    const payload = new ResponseBuilder().int32(0).int16(0).int32(0)
+    payload.array(['orders'], topic => {
+      payload.string(topic).array([3, 4], partition => {
+        const odd = partition === 3 ? 2n ** 60n : 100n
+        payload.int32(partition).int16(0).int64(odd).int64(odd).int64(odd)
+        payload.array([[1n, odd] as const], ([producerId, offset]) => payload.int64(producerId).int64(offset))
+        payload.int32(-1).bytes(batchAt(10, ['a']))
+      })
+    })
+    const partitions = [3, 4].map(partition => ({ ...fetchCall.partitions[0], partition }))
+    const [odd, good] = decode(fetchV11, payload.payload, { ...fetchCall, partitions }).partitions
+    expect(odd).to.include({ highWatermark: undefined, lastStableOffset: undefined, logStartOffset: undefined })
+    expect(odd?.records.batches).to.have.length(1)
+    expect(good).to.include({ highWatermark: 100, lastStableOffset: 100, logStartOffset: 100 })
+  })
+
+  it('hardening 4: Fetch of version 13 finds partitions by topic ids', () => {
+    const partitions = [{ ...fetchCall.partitions[0], topicId: ORDERS_ID.toString('base64url') }]
+    const response = decode(fetchV13, flexibleFetchPayload(batchAt(10, ['a', 'b'])), { ...fetchCall, partitions })
+    expect(response).to.include({ throttleTimeMs: 5, errorCode: 0 })
+    expect(response.partitions[0]).to.deep.include({
+      topic: 'orders',
+      partition: 3,
+      errorCode: 0,
+      highWatermark: 100,
+      lastStableOffset: 90,
+      logStartOffset: 7
+    })
+    expect(response.partitions[0]?.records.nextOffset).to.equal(12)
+  })
+
+  it('a name that is null is read as an empty one, a text that has to be there is missed', () => {
+    const nothing = Buffer.from([0xff, 0xff])
+    expect([new ResponseReader(nothing).name(), new ResponseReader(nothing).nullableString()]).to.deep.equal(['', null])
+    expect(() => new ResponseReader(nothing).string()).to.throw('lacks a text')
+    expect(() => new ResponseReader(Buffer.from([0])).compactString()).to.throw('lacks a text')
+  })
+
+  it('a count that cannot be true is refused before anything is allocated for it', () => {
+    const payload = new ResponseBuilder().int32(0).int32(0x7fffffff).payload
+    expect(() => decode(metadataV7, payload, { topics: null, allowAutoTopicCreation: false })).to.throw(
+      ProtocolError,
+      '2147483647 items'
+    )
+    expect(() => decode(metadataV7, new ResponseBuilder().int32(0).int32(-2).payload, fetchCall as never)).to.throw(
+      ProtocolError
+    )
+  })
+
+  it('an offset beyond 2^53 is none rather than a rounded one, and leaves its neighbours alone', () => {
+    const builder = new ResponseBuilder().int32(0)
+    builder.array(['a'], topic =>
+      builder.string(topic).array([0, 1], partition =>
+        builder
+          .int32(partition)
+          .int64(partition === 0 ? 2n ** 53n : 7)
+          .string(null)
+          .int16(0)
+      )
+    )
+    const { partitions } = decode(offsetFetchV4, builder.int16(0).payload, { groupId: 'g', partitions: null })
+    expect(partitions.map(({ offset }) => offset)).to.deep.equal([undefined, 7])
+  })
+})
