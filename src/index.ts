@@ -13,19 +13,6 @@ export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/
 /** A gateway with its HTTP ports, or one cluster without HTTP. */
 export { startApp } from './app/start-app.js'
 export type { App, AppDeps, StopResult } from './app.js'
-/** The embedded broker, for tests and trials. */
-export type {
-  ApiName,
-  EmbeddedCluster,
-  EmbeddedClusterOptions,
-  Fault,
-  FaultAction,
-  FaultMatch,
-  Faults,
-  SaslOptions as EmbeddedSaslOptions,
-  TopicOptions
-} from './broker/embedded-cluster.js'
-export { startEmbeddedCluster } from './broker/start-embedded-cluster.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './config/config.js'
 /** Actors of your own. */
 export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './core/actor/actor.js'
@@ -60,6 +47,19 @@ export {
   type KafboyRecord,
   type KafboyRequest
 } from './dialects/kafboy/hooks/hooks.js'
+/** The embedded broker, for tests and trials. */
+export type {
+  ApiName,
+  EmbeddedCluster,
+  EmbeddedClusterOptions,
+  Fault,
+  FaultAction,
+  FaultMatch,
+  Faults,
+  SaslOptions as EmbeddedSaslOptions,
+  TopicOptions
+} from './embedded-broker/embedded-cluster.js'
+export { startEmbeddedCluster } from './embedded-broker/start-embedded-cluster.js'
 export type {
   CommitOutcome,
   Durability,

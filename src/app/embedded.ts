@@ -1,9 +1,9 @@
-import type { EmbeddedCluster } from '../broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../broker/start-embedded-cluster.js'
 import { usesEmbeddedBroker } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { ListenError } from '../core/listen-error.js'
 import type { Logger } from '../core/model.js'
+import type { EmbeddedCluster } from '../embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../embedded-broker/start-embedded-cluster.js'
 import type { Shutdown } from './shutdown.js'
 
 /**

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { DurabilityCheck } from '../../src/app/durability-check.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { silentLogger } from '../../src/core/model.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import { type LogLine, recordingLogger } from '../http/fixtures.js'
 

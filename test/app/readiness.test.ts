@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { freePorts } from '../real-kafka/ports.js'
 import { startTestApp } from '../support/app-under-test.js'
 

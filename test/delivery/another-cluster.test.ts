@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import type { RecordOutcome } from '../../src/core/model.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { DeliveryHarness, record, resultsOf } from '../support/delivery-harness.js'
 import { startStack } from '../support/kafka-stack.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { Fault } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { type Logger, silentLogger } from '../../src/core/model.js'
+import type { Fault } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { startTestApp } from '../support/app-under-test.js'
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { FaultAction } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { CastellanError } from '../../src/core/errors.js'
 import type { Bytes, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
+import type { FaultAction } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 

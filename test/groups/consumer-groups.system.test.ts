@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'

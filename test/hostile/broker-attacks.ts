@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BatchView, HEADER_BYTES } from '../../src/broker/protocol/record-batch.js'
+import { BatchView, HEADER_BYTES } from '../../src/embedded-broker/protocol/record-batch.js'
 import { codecNumbers, compress, prepareCompression } from '../../src/kafka/compression.js'
 import type { SeededRandom } from '../support/random.js'
 import { batchOf, RawKafka } from '../support/raw-kafka.js'

@@ -1,4 +1,4 @@
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter, openCastellan } from '../../src/index.js'
 
 /** Reads batches of every codec, handed in as base64, and says as one line of JSON what became of each. */

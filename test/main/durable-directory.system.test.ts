@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { inspectLog } from '../../src/wal/inspect.js'
 import { NodeDirectory } from '../../src/wal/node-files.js'
 import { Children, Gateway } from './child.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { CompressionCodec } from '../../src/kafka/compression.js'
 import { startCastellan } from '../support/castellan.js'
 import { freshTopic } from '../support/target-cluster.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { startCastellan } from '../support/castellan.js'
 
 describe('a leader that falls silent', () => {

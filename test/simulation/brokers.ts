@@ -1,5 +1,5 @@
-import type { EmbeddedCluster, Fault, FaultAction, FaultMatch } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster, Fault, FaultAction, FaultMatch } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { Logged } from '../support/history-checker.js'
 import { bytesText, recordText, valueText } from './record-text.js'
 import type { Host } from './world/host.js'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ApiName, EmbeddedCluster, Fault, FaultAction } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { ApiName, EmbeddedCluster, Fault, FaultAction } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { SeededRandom } from '../support/random.js'
 import { type FromBroker, soakPartitions, soakTopics, type ToBroker } from './protocol.js'
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { ProtocolReader } from '../../src/broker/protocol/reader.js'
-import { BatchView, HEADER_BYTES } from '../../src/broker/protocol/record-batch.js'
-import { ProtocolWriter } from '../../src/broker/protocol/writer.js'
 import type { BrokerAddress } from '../../src/core/model.js'
+import { ProtocolReader } from '../../src/embedded-broker/protocol/reader.js'
+import { BatchView, HEADER_BYTES } from '../../src/embedded-broker/protocol/record-batch.js'
+import { ProtocolWriter } from '../../src/embedded-broker/protocol/writer.js'
 
 const API_VERSIONS_KEY = 18
 

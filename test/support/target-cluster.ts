@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, logLevel } from 'kafkajs'
 import { askedByClients } from '../../examples/bench/bystanders/scene.js'
-import type { ApiName, Fault, Faults } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { ApiName, Fault, Faults } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 
 /** What the integration suite asks of a cluster, whether it is the embedded one or real Kafka. Three nodes, always. */
 export interface TargetCluster {

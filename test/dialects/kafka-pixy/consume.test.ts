@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { GroupInstance } from '../../support/group-instance.js'
 import { SeededRandom } from '../../support/random.js'
 import { RawSocket } from '../../support/raw-socket.js'

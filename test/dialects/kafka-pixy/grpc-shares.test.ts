@@ -1,7 +1,7 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
 import type { Requester } from '../../../src/core/actor/requester.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { ConsumeResult } from '../../../src/groups/consume-result.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { type Answered, answerOf, callWith, closed, connectHttp2, openCall, pinged } from '../../support/raw-grpc.js'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { credentials } from '@grpc/grpc-js'
 import { expect } from 'chai'
-import { startEmbeddedCluster } from '../../../src/broker/start-embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { GrpcHarness } from './grpc-harness.js'
 import { brief, PixyUnderTest } from './harness.js'
 

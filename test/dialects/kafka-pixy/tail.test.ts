@@ -1,6 +1,6 @@
 import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/broker/embedded-cluster.js'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
 import { brief, PixyUnderTest } from './harness.js'

@@ -1,4 +1,4 @@
-import type { ApiName } from '../../../src/broker/embedded-cluster.js'
+import type { ApiName } from '../../../src/embedded-broker/embedded-cluster.js'
 import type { KafkaErrorName } from '../../../src/kafka/error-codes.js'
 
 type ErrorsByApi = Partial<Record<ApiName, readonly KafkaErrorName[]>>

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { ApiName } from '../../../src/broker/embedded-cluster.js'
-import { FaultTable } from '../../../src/broker/faults.js'
+import type { ApiName } from '../../../src/embedded-broker/embedded-cluster.js'
+import { FaultTable } from '../../../src/embedded-broker/faults.js'
 import { SeededRandom } from '../../support/random.js'
 import { World } from '../world/world.js'
 import { someCallsInUse } from './calls-in-use.js'

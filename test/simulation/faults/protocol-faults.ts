@@ -1,4 +1,4 @@
-import type { ApiName, FaultAction } from '../../../src/broker/embedded-cluster.js'
+import type { ApiName, FaultAction } from '../../../src/embedded-broker/embedded-cluster.js'
 import { errorCodes, type KafkaErrorName } from '../../../src/kafka/error-codes.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { World } from '../world/world.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { Group } from '../../src/broker/groups/group.js'
-import type { JoinRequest, JoinResult, SyncResult } from '../../src/broker/groups/member.js'
+import { Group } from '../../src/embedded-broker/groups/group.js'
+import type { JoinRequest, JoinResult, SyncResult } from '../../src/embedded-broker/groups/member.js'
 
 const FIRST_JOIN_DELAY_MS = 20
 

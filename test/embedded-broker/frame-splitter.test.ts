@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { FrameSplitter } from '../../src/broker/frame-splitter.js'
+import { FrameSplitter } from '../../src/embedded-broker/frame-splitter.js'
 
 const framed = (body: Buffer): Buffer => {
   const length = Buffer.alloc(4)

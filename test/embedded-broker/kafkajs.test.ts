@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 
 /** A client nobody here wrote, used as its manual says. */
 describe('broker: kafkajs', () => {

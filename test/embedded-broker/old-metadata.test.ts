@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
 import { silentLogger } from '../../src/core/model.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import { sealedBatch } from '../support/embedded-router.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { OpenFiles, type Reopenable } from '../../src/broker/storage/open-files.js'
+import { OpenFiles, type Reopenable } from '../../src/embedded-broker/storage/open-files.js'
 
 describe('broker: open segment files', () => {
   const descriptors = 64

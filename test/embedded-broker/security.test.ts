@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Kafka, logLevel, type SASLOptions } from 'kafkajs'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { RawKafka } from '../support/raw-kafka.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
 

@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { BatchView, HEADER_BYTES } from '../../src/broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { BatchView, HEADER_BYTES } from '../../src/embedded-broker/protocol/record-batch.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { batchOf, RawKafka } from '../support/raw-kafka.js'
 import { EARLIEST, LATEST, listOffset, produce } from '../support/raw-kafka-calls.js'
 

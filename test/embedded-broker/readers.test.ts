@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/broker/embedded-cluster.js'
-import { BatchView, HEADER_BYTES, splitBatches } from '../../src/broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../src/broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { BatchView, HEADER_BYTES, splitBatches } from '../../src/embedded-broker/protocol/record-batch.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { batchOf, controlBatch, RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, LATEST, listOffset, produce } from '../support/raw-kafka-calls.js'
 

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { PartitionLog } from '../../src/broker/log/partition-log.js'
-import type { DamagedRange } from '../../src/broker/log/recover-segment.js'
-import { MemoryBytes } from '../../src/broker/log/segment-bytes.js'
-import { BatchView } from '../../src/broker/protocol/record-batch.js'
-import { decodeRecords } from '../../src/broker/protocol/records.js'
+import { PartitionLog } from '../../src/embedded-broker/log/partition-log.js'
+import type { DamagedRange } from '../../src/embedded-broker/log/recover-segment.js'
+import { MemoryBytes } from '../../src/embedded-broker/log/segment-bytes.js'
+import { BatchView } from '../../src/embedded-broker/protocol/record-batch.js'
+import { decodeRecords } from '../../src/embedded-broker/protocol/records.js'
 import { batchOf } from '../support/raw-kafka.js'
 
 const NEWEST_EPOCH = 3
