@@ -94,6 +94,9 @@ export {
 } from './kafka/create-broker-client-factory.js'
 /** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
 export { DecompressedMemory } from './kafka/decompressed-memory.js'
+/** Reading a topic as a stream. */
+export type { ReadStart } from './reading/partition-reader.js'
+export type { ReadOptions, ReadRecord } from './reading/record-stream.js'
 /** The Router, its requests and their results. */
 export type {
   CommitConsumerOffset,
@@ -115,18 +118,21 @@ export type {
   RouterMessage,
   RouterRequest,
   RouterResult
-} from './operations.js'
-/** Reading a topic as a stream. */
-export type { ReadStart } from './reading/partition-reader.js'
-export type { ReadOptions, ReadRecord } from './reading/record-stream.js'
-export { askRouter, type Unasked } from './router/ask-router.js'
+} from './router/messages/operations.js'
+export { askRouter, type Unasked } from './router/routing/ask-router.js'
 export {
   type FromRouter,
   type Question,
   RequestManager,
   type RequestManagerOptions,
   type ResultHandlers
-} from './router/request-manager.js'
-export { Router, type RouterHandle, type RouterStats, type StartRouterOptions, startRouter } from './router/router.js'
-export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/settings.js'
+} from './router/routing/request-manager.js'
+export {
+  Router,
+  type RouterHandle,
+  type RouterStats,
+  type StartRouterOptions,
+  startRouter
+} from './router/routing/router.js'
+export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/routing/settings.js'
 export type { WalSettings } from './wal/settings.js'

@@ -1,4 +1,4 @@
-import type { BatchAnswer, SealedBatch } from '../operations.js'
+import type { BatchAnswer, SealedBatch } from '../router/messages/operations.js'
 
 /** What becomes of a batch that was given to the Router. */
 export interface AnswerListener {

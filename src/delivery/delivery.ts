@@ -1,7 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../core/model.js'
-import type { Produce, RouterMessage } from '../operations.js'
+import type { Produce, RouterMessage } from '../router/messages/operations.js'
 import type { BufferRoom } from './budget.js'
 import type { DeliveryCounters } from './lane-deps.js'
 import type { Losses } from './losses.js'

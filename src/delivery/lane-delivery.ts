@@ -1,7 +1,7 @@
 import type { RecordFailure } from '../core/model.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../core/model.js'
 import { SlabPool } from '../kafka/batch-buffer-pool.js'
-import type { Produce } from '../operations.js'
+import type { Produce } from '../router/messages/operations.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferRoom } from './budget.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'

@@ -1,6 +1,6 @@
 import type { Logger, MonotonicClock, Offset, RecordFailure } from '../core/model.js'
 import type { SlabPool } from '../kafka/batch-buffer-pool.js'
-import type { SealedBatch } from '../operations.js'
+import type { SealedBatch } from '../router/messages/operations.js'
 import type { LaneBudget } from './budget.js'
 import type { Numbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { Logger } from '../core/model.js'
 import { CodecUnavailableError } from '../kafka/codec-unavailable-error.js'
-import type { RouterMessage, SealedBatch } from '../operations.js'
+import type { RouterMessage, SealedBatch } from '../router/messages/operations.js'
 import { failures } from './failures.js'
 import type { Schedule, ScheduledLane } from './lane-deps.js'
 import { persistedOf } from './verdict.js'

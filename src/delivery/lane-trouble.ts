@@ -1,6 +1,6 @@
 import type { Persisted, RecordFailure } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
-import type { BatchAnswer } from '../operations.js'
+import type { BatchAnswer } from '../router/messages/operations.js'
 import { failures } from './failures.js'
 import type { ClusterState } from './lane-deps.js'
 

@@ -1,5 +1,5 @@
 import type { Offset, ProduceRecord, RecordFailure } from '../core/model.js'
-import type { BatchAnswer, SealedBatch } from '../operations.js'
+import type { BatchAnswer, SealedBatch } from '../router/messages/operations.js'
 import { AwaitedAnswer } from './awaited-answer.js'
 import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'

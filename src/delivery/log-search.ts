@@ -10,8 +10,8 @@ import type {
   FetchOriginsResult,
   OffsetType,
   RouterMessage
-} from '../operations.js'
-import { askRouter } from '../router/ask-router.js'
+} from '../router/messages/operations.js'
+import { askRouter } from '../router/routing/ask-router.js'
 import type { Finding, SoughtBatch, WrittenBatches } from './lane-deps.js'
 import { ProducerExpiration } from './producer-expiration.js'
 

@@ -1,9 +1,9 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { ask } from '../core/actor/requester.js'
 import type { MonotonicClock } from '../core/model.js'
-import type { DescribeBrokerConfigsResult } from '../operations/topic-configs.js'
-import type { RouterMessage } from '../operations.js'
-import { askRouter } from '../router/ask-router.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import type { DescribeBrokerConfigsResult } from '../router/messages/topic-configs.js'
+import { askRouter } from '../router/routing/ask-router.js'
 
 const SETTING = 'producer.id.expiration.ms'
 /** Kafka's own default, where brokers do not tell. Brokers before 3.4 keep producers for longer. */

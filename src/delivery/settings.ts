@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { parseOptions } from '../core/settings/options.js'
 import { bytes, count, milliseconds } from '../core/settings/units.js'
-import { defaultRouterSettings, type RouterSettingsOverrides } from '../router/settings.js'
+import { defaultRouterSettings, type RouterSettingsOverrides } from '../router/routing/settings.js'
 
 const MIB = 1024 * 1024
 

@@ -1,6 +1,6 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { RecordFailure } from '../core/model.js'
-import type { RouterMessage, TopicFollower, TopicNews } from '../operations.js'
+import type { RouterMessage, TopicFollower, TopicNews } from '../router/messages/operations.js'
 import type { MemoryTicket } from './ticket.js'
 import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'

@@ -1,5 +1,5 @@
 import type { ProduceRecord, RecordFailure } from '../core/model.js'
-import type { TopicNews } from '../operations.js'
+import type { TopicNews } from '../router/messages/operations.js'
 import type { Budget } from './budget.js'
 import { failures } from './failures.js'
 import type { Lane } from './lane.js'

@@ -1,6 +1,6 @@
 import type { Persisted, RecordFailure } from '../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
-import type { BatchAnswer } from '../operations.js'
+import type { BatchAnswer } from '../router/messages/operations.js'
 import { failures } from './failures.js'
 
 /** What is known about the batch at the head of a lane when an answer comes. */

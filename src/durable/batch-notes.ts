@@ -1,6 +1,6 @@
 import type { Logger } from '../core/model.js'
 import type { ScheduledLane } from '../delivery/lane-deps.js'
-import type { SealedBatch } from '../operations.js'
+import type { SealedBatch } from '../router/messages/operations.js'
 import type { DurableLog } from '../wal/durable-log.js'
 import type { StoredEntry } from '../wal/entry.js'
 import { encodeBatchNote, noteKeyOf } from './batch-note.js'

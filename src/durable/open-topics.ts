@@ -1,5 +1,5 @@
 import type { Logger, MonotonicClock } from '../core/model.js'
-import type { TopicNews } from '../operations.js'
+import type { TopicNews } from '../router/messages/operations.js'
 import type { DestinationSearch, FoundDestinations } from '../wal/destination-search.js'
 import { bodyAt } from '../wal/entry.js'
 import type { DurableTopic } from './durable-topic.js'

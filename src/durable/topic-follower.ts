@@ -1,6 +1,6 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
-import type { TopicFollower as Follower, RouterMessage, TopicNews } from '../operations.js'
+import type { TopicFollower as Follower, RouterMessage, TopicNews } from '../router/messages/operations.js'
 
 export interface TopicFollowerOptions {
   readonly router: ActorRef<RouterMessage>

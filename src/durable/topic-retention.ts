@@ -1,7 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { ask } from '../core/actor/requester.js'
-import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
-import type { RouterMessage } from '../operations.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import type { DescribeTopicConfigsResult } from '../router/messages/topic-configs.js'
 
 /** How long a topic keeps a record, counted from the time that the record has. */
 export type TopicRetention =

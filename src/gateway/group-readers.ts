@@ -7,9 +7,9 @@ import type {
   DescribeGroupResult,
   ListGroups,
   ListGroupsResult
-} from '../operations/group-description.js'
-import type { RouterMessage } from '../operations.js'
-import { askRouter } from '../router/ask-router.js'
+} from '../router/messages/group-description.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import { askRouter } from '../router/routing/ask-router.js'
 import type { GroupReader, ReadersOnly } from './gateway.js'
 import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'

@@ -22,12 +22,12 @@ import type {
 import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
-import type { DescribeTopicConfigsResult } from '../operations/topic-configs.js'
-import type { RouterMessage } from '../operations.js'
 import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
 import { type Following, type FollowSink, followTopic } from '../reading/topic-follower.js'
-import { ownFailure } from '../requests/failures.js'
-import { askRouter } from '../router/ask-router.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import type { DescribeTopicConfigsResult } from '../router/messages/topic-configs.js'
+import { ownFailure } from '../router/requests/failures.js'
+import { askRouter } from '../router/routing/ask-router.js'
 import type {
   CommitOutcome,
   DurableLogStats,

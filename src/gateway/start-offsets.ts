@@ -1,8 +1,8 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { type LogPosition, type MonotonicClock, type Offset, positionIn } from '../core/model.js'
-import type { RouterMessage } from '../operations.js'
-import { mapInPortions } from '../requests/portions.js'
-import { askRouter } from '../router/ask-router.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import { mapInPortions } from '../router/requests/portions.js'
+import { askRouter } from '../router/routing/ask-router.js'
 import { toError } from './group-offsets.js'
 import { TimeLimit } from './time-limit.js'
 

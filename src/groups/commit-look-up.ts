@@ -1,6 +1,6 @@
 import type { TopicPartition } from '../core/model.js'
-import { AS_STORED } from '../operations/as-stored.js'
-import { inPortions } from '../requests/portions.js'
+import { AS_STORED } from '../router/messages/as-stored.js'
+import { inPortions } from '../router/requests/portions.js'
 import type { GroupHands, Timer } from './hands.js'
 import { lookUpPartitions } from './partition-counts.js'
 import { hasBegunIn } from './start-messages.js'

@@ -1,6 +1,6 @@
 import type { Requester } from '../core/actor/requester.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../core/model.js'
-import type { Failure, TimedOut } from '../operations/request.js'
+import type { Failure, TimedOut } from '../router/messages/request.js'
 
 /** The requester of messages. */
 export interface Asker<in Result> extends Requester<Result> {

@@ -3,10 +3,10 @@ import { ask, type Requester } from '../core/actor/requester.js'
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, Offset, OffsetAndMetadata } from '../core/model.js'
 import { Shares } from '../core/shares.js'
-import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
-import { Deadlines } from '../requests/deadlines.js'
-import { ownFailure } from '../requests/failures.js'
-import { problemOfGroup } from '../requests/problems.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../router/messages/operations.js'
+import { Deadlines } from '../router/requests/deadlines.js'
+import { ownFailure } from '../router/requests/failures.js'
+import { problemOfGroup } from '../router/requests/problems.js'
 import type {
   AckResult,
   Asker,

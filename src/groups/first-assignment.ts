@@ -1,5 +1,5 @@
 import { type LogPosition, positionIn } from '../core/model.js'
-import { inPortions } from '../requests/portions.js'
+import { inPortions } from '../router/requests/portions.js'
 import { type Committed, findCommitted } from './commit-look-up.js'
 import type { GroupHands } from './hands.js'
 import type { GroupStarts, TopicEnds } from './start-messages.js'

@@ -1,6 +1,6 @@
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
-import type { AskedKind, RoutedOperations } from '../operations.js'
+import type { AskedKind, RoutedOperations } from '../router/messages/operations.js'
 
 /** A request to the Router without its requester. */
 export type GroupRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>

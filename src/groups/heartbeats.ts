@@ -1,5 +1,5 @@
 import { errorCodes } from '../kafka/error-codes.js'
-import type { HeartbeatResult } from '../operations/membership.js'
+import type { HeartbeatResult } from '../router/messages/membership.js'
 import type { GroupHands, GroupRequest, Timer } from './hands.js'
 
 /**

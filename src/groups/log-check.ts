@@ -1,5 +1,5 @@
 import type { Offset, TopicPartition } from '../core/model.js'
-import type { FetchEpochEndResult } from '../operations.js'
+import type { FetchEpochEndResult } from '../router/messages/operations.js'
 import type { EpochHistory } from './epoch-history.js'
 import type { GroupHands } from './hands.js'
 import { partitionNow } from './partition-now.js'

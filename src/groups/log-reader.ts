@@ -1,5 +1,5 @@
 import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPartitionKey } from '../core/model.js'
-import type { Failure, FetchDataResult } from '../operations.js'
+import type { Failure, FetchDataResult } from '../router/messages/operations.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
 import type { GroupHands } from './hands.js'

@@ -1,5 +1,5 @@
 import { type KafkaRecord, lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../core/model.js'
-import type { Failure } from '../operations.js'
+import type { Failure } from '../router/messages/operations.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
 import type { GroupHands, Timer } from './hands.js'

@@ -1,7 +1,7 @@
 import type { TopicMetadata } from '../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
-import type { FetchTopicMetadata, FetchTopicMetadataResult } from '../operations.js'
-import { isTopic } from '../requests/problems.js'
+import type { FetchTopicMetadata, FetchTopicMetadataResult } from '../router/messages/operations.js'
+import { isTopic } from '../router/requests/problems.js'
 
 const TIMEOUT_MS = 10_000
 const NO_LEADER = -1

@@ -7,8 +7,8 @@ import {
   topicPartitionKey
 } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
-import { AS_STORED } from '../operations/as-stored.js'
-import type { Failure, OffsetType } from '../operations.js'
+import { AS_STORED } from '../router/messages/as-stored.js'
+import type { Failure, OffsetType } from '../router/messages/operations.js'
 import type { GroupHands } from './hands.js'
 import { isOfAnother, markIn } from './incarnation-mark.js'
 import type { TrackedPosition } from './offset-tracker.js'

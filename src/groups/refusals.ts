@@ -1,7 +1,7 @@
 import type { Logger } from '../core/model.js'
-import type { Failure } from '../operations.js'
-import { kafkaFailure } from '../requests/failures.js'
-import { isTopic } from '../requests/problems.js'
+import type { Failure } from '../router/messages/operations.js'
+import { kafkaFailure } from '../router/requests/failures.js'
+import { isTopic } from '../router/requests/problems.js'
 import type { GroupHands } from './hands.js'
 
 const LOOK_UP_TIMEOUT_MS = 10_000

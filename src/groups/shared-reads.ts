@@ -1,7 +1,7 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { Requester } from '../core/actor/requester.js'
 import { topicPartitionKey } from '../core/model.js'
-import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../router/messages/operations.js'
 
 interface Reader extends Requester<FetchDataResult> {
   readonly isWanted: (() => boolean) | undefined

@@ -1,5 +1,5 @@
 import type { Offset, TopicPartition } from '../core/model.js'
-import type { FetchDataResult } from '../operations.js'
+import type { FetchDataResult } from '../router/messages/operations.js'
 import type { GroupHands } from './hands.js'
 import { checkLog } from './log-check.js'
 import type { OffsetTracker } from './offset-tracker.js'

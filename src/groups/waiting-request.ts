@@ -1,6 +1,6 @@
 import type { Requester } from '../core/actor/requester.js'
-import type { Due } from '../requests/deadlines.js'
-import { ownFailure } from '../requests/failures.js'
+import type { Due } from '../router/requests/deadlines.js'
+import { ownFailure } from '../router/requests/failures.js'
 import type { ConsumeManyResult, ConsumeResult, MessageLimits } from './consume-result.js'
 
 /** Why no broker can be reached, if none can. */

@@ -5,7 +5,7 @@ import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '.
 import { type ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import { suggestion } from '../core/settings/suggestion.js'
-import type { RouterMessage } from '../operations.js'
+import type { RouterMessage } from '../router/messages/operations.js'
 import type { Process } from './command.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'

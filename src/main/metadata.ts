@@ -1,6 +1,6 @@
 import { ask } from '../core/actor/requester.js'
 import type { TopicMetadata } from '../kafka/broker-client.js'
-import type { FetchTopicMetadataResult } from '../operations.js'
+import type { FetchTopicMetadataResult } from '../router/messages/operations.js'
 import { type Client, unreachable } from './client.js'
 
 /** How often it is checked whether any broker can be reached. */

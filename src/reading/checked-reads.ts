@@ -3,7 +3,7 @@ import { lifeOfTopic, type Offset, type TopicPartition } from '../core/model.js'
 import { EpochHistory } from '../groups/epoch-history.js'
 import type { GroupHands } from '../groups/hands.js'
 import { checkLog, type LogNow } from '../groups/log-check.js'
-import type { FetchData, FetchDataResult, RouterMessage } from '../operations.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../router/messages/operations.js'
 
 /** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */
 export type LogCut = { readonly type: 'cut'; readonly cutAt: Offset }

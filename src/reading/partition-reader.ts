@@ -7,7 +7,7 @@ import type {
   FetchTopicMetadataResult,
   OffsetType,
   RouterMessage
-} from '../operations.js'
+} from '../router/messages/operations.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 
 /** Where reading begins. `last`: so many records before the end of each partition. */

@@ -7,7 +7,7 @@ import type {
   OffsetType,
   RouterMessage,
   TopicNews
-} from '../operations.js'
+} from '../router/messages/operations.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { ReadProblem } from './partition-reader.js'
 

@@ -1,6 +1,6 @@
 import type { ActorSystem } from '../core/actor/actor.js'
 import type { TopicMetadata } from '../kafka/broker-client.js'
-import type { TopicFollower, TopicNews } from '../operations.js'
+import type { TopicFollower, TopicNews } from '../router/messages/operations.js'
 import { type ReaderHands, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
 import { choosePartitions } from './readable-partitions.js'
 

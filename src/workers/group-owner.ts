@@ -12,8 +12,8 @@ import type {
   NoMessage,
   OfferedMessage
 } from '../gateway/gateway.js'
-import type { Failure } from '../operations.js'
-import { failureOf } from '../requests/failures.js'
+import type { Failure } from '../router/messages/operations.js'
+import { failureOf } from '../router/requests/failures.js'
 import type { Peers } from './peers.js'
 
 /** So long messages that were passed on can be given back: until the answer is sent, or the client has left. */

@@ -14,8 +14,8 @@ import type {
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
 import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
-import type { Failure } from '../operations.js'
-import { ownFailure } from '../requests/failures.js'
+import type { Failure } from '../router/messages/operations.js'
+import { ownFailure } from '../router/requests/failures.js'
 import {
   type AcksOfOwner,
   type AskedOfOwner,

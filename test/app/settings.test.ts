@@ -3,7 +3,7 @@ import { toBrokerAddress } from '../../src/app/broker-address.js'
 import { loadConfig } from '../../src/config/config.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { defaultDeliverySettings } from '../../src/delivery/settings.js'
-import { defaultRouterSettings } from '../../src/router/settings.js'
+import { defaultRouterSettings } from '../../src/router/routing/settings.js'
 
 describe('settings of the rooms', () => {
   const { router, delivery, cache } = loadConfig({})

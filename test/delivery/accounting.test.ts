@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ProduceOptions } from '../../src/delivery/delivery.js'
 import { partitioners } from '../../src/delivery/partitioners.js'
-import type { ProduceResult } from '../../src/operations.js'
+import type { ProduceResult } from '../../src/router/messages/operations.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf, type Sent } from '../support/delivery-harness.js'
 
 const KIB = 1024

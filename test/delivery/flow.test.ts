@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../src/core/model.js'
-import type { ProduceResult } from '../../src/operations.js'
+import type { ProduceResult } from '../../src/router/messages/operations.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf } from '../support/delivery-harness.js'
 import { SeededRandom } from '../support/random.js'
 

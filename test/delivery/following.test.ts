@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { RouterMessage } from '../../src/operations.js'
+import type { RouterMessage } from '../../src/router/messages/operations.js'
 import { DeliveryHarness, record, resultsOf } from '../support/delivery-harness.js'
 
 describe('delivery: what the Router is asked to tell of topics', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
+import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import {
   appended,
   contentsOf,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { failures } from '../../src/delivery/failures.js'
 import { MemoryTicket } from '../../src/delivery/ticket.js'
-import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
+import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import { record } from '../support/delivery-harness.js'
 import { appended, contentsOf, LaneStage, outcomesOf, rejected, unanswered } from '../support/lane-stage.js'
 

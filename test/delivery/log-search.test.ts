@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import { type BatchOrigin, type Offset, silentLogger } from '../../src/core/model.js'
 import type { SoughtBatch } from '../../src/delivery/lane-deps.js'
 import { LogSearch } from '../../src/delivery/log-search.js'
-import type { FetchOffset, RouterMessage } from '../../src/operations.js'
+import type { FetchOffset, RouterMessage } from '../../src/router/messages/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 
 const MIB = 1024 * 1024

@@ -4,7 +4,7 @@ import { silentLogger } from '../../src/core/model.js'
 import type { ScheduledLane } from '../../src/delivery/lane-deps.js'
 import { ProducerIdentity } from '../../src/delivery/producer-identity.js'
 import { defaultDeliverySettings } from '../../src/delivery/settings.js'
-import type { InitProducerId, InitProducerIdResult } from '../../src/operations.js'
+import type { InitProducerId, InitProducerIdResult } from '../../src/router/messages/operations.js'
 
 const [a, b] = [{}, {}] as [ScheduledLane, ScheduledLane]
 const success = (producerId: bigint, producerEpoch = 0): InitProducerIdResult => ({

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Topic } from '../../src/delivery/topic.js'
 import { TopicTable } from '../../src/delivery/topic-table.js'
-import type { RouterMessage, TopicNews } from '../../src/operations.js'
+import type { RouterMessage, TopicNews } from '../../src/router/messages/operations.js'
 import { START_MS, TopicStage } from '../support/topic-stage.js'
 import { turns } from '../support/turns.js'
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { DeliverySettings } from '../../src/delivery/settings.js'
 import type { MemoryTicket } from '../../src/delivery/ticket.js'
 import type { Topic } from '../../src/delivery/topic.js'
-import type { TopicNews } from '../../src/operations.js'
+import type { TopicNews } from '../../src/router/messages/operations.js'
 import { START_MS, TopicStage } from '../support/topic-stage.js'
 
 /** What the first record of a request is charged beside its bytes, and what any other is. */

@@ -3,7 +3,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../src/durable/log-feed.js'
 import { TopicFollower } from '../../src/durable/topic-follower.js'
-import type { RouterMessage, TopicNews } from '../../src/operations.js'
+import type { RouterMessage, TopicNews } from '../../src/router/messages/operations.js'
 import type { StoredEntry } from '../../src/wal/entry.js'
 import type { ReadRequest, ReadResult } from '../../src/wal/read-request.js'
 

@@ -3,7 +3,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../src/core/model.js'
 import type { DurableTopic } from '../../src/durable/durable-topic.js'
 import { MAX_UNKNOWN_TOPICS, OpenTopics } from '../../src/durable/open-topics.js'
-import type { TopicNews } from '../../src/operations.js'
+import type { TopicNews } from '../../src/router/messages/operations.js'
 import type { DestinationSearch, FoundDestinations } from '../../src/wal/destination-search.js'
 import { encodeEntry } from '../../src/wal/entry.js'
 

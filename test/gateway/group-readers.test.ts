@@ -4,7 +4,7 @@ import type { Requester } from '../../src/core/actor/requester.js'
 import { silentLogger } from '../../src/core/model.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
 import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
-import type { RouterMessage } from '../../src/operations.js'
+import type { RouterMessage } from '../../src/router/messages/operations.js'
 
 const MANY = 100_000
 

@@ -7,8 +7,8 @@ import { decodeBegun } from '../../src/groups/start-messages.js'
 import { WaitingRequest } from '../../src/groups/waiting-request.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import { Deadlines } from '../../src/requests/deadlines.js'
-import { kafkaFailure } from '../../src/requests/failures.js'
+import { Deadlines } from '../../src/router/requests/deadlines.js'
+import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { GroupWorld, run } from './group-world.js'
 
 const SUBSCRIPTION_MS = 1_000

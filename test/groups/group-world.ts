@@ -3,7 +3,7 @@ import type { GroupHands, Timer } from '../../src/groups/hands.js'
 import { lookUpPartitions } from '../../src/groups/partition-counts.js'
 import { WatchedTopics } from '../../src/groups/watched-topics.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import type { AskedKind } from '../../src/operations.js'
+import type { AskedKind } from '../../src/router/messages/operations.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
 import { FakeBatch, fakeRecord } from '../support/fake-batch.js'
 

@@ -3,7 +3,7 @@ import { GroupMember, type GroupMemberOptions } from '../../src/groups/group-mem
 import { encodeBegun } from '../../src/groups/start-messages.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import type { Failure } from '../../src/operations.js'
+import type { Failure } from '../../src/router/messages/operations.js'
 import { GroupWorld } from './group-world.js'
 
 const RETRY_MS = 100

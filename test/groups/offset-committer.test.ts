@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { OffsetCommitter, type PositionSource } from '../../src/groups/offset-committer.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import type { GroupMembership } from '../../src/operations.js'
-import { kafkaFailure } from '../../src/requests/failures.js'
+import type { GroupMembership } from '../../src/router/messages/operations.js'
+import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { GroupWorld } from './group-world.js'
 
 const INTERVAL_MS = 500

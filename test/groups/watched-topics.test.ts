@@ -3,7 +3,7 @@ import type { Timer } from '../../src/groups/hands.js'
 import type { PartitionsOf } from '../../src/groups/partition-counts.js'
 import { lookUpPartitions } from '../../src/groups/partition-counts.js'
 import { WatchedTopics } from '../../src/groups/watched-topics.js'
-import type { FetchTopicMetadataResult } from '../../src/operations.js'
+import type { FetchTopicMetadataResult } from '../../src/router/messages/operations.js'
 
 describe('topics that groups watch', () => {
   let partitions: Map<string, number>

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { ask } from '../../src/core/actor/requester.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/kafka/broker-client.js'
-import type { FetchDataResult } from '../../src/operations.js'
+import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

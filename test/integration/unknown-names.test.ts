@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { ResultOf } from '../../src/operations.js'
-import { askRouter } from '../../src/router/ask-router.js'
+import type { ResultOf } from '../../src/router/messages/operations.js'
+import { askRouter } from '../../src/router/routing/ask-router.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -11,9 +11,9 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
     'test/http/openapi.test.ts',
     ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
   ],
-  dispatcher: ['test/dispatcher', 'test/router'],
+  dispatcher: ['test/router/dispatcher', 'test/router/routing'],
   http: ['test/http', 'test/access/doors.test.ts'],
-  processors: ['test/processors', 'test/router'],
+  processors: ['test/router/processors', 'test/router/routing'],
   wal: ['test/wal', 'test/main/wal.test.ts']
 }
 

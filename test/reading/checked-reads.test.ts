@@ -1,6 +1,11 @@
 import { expect } from 'chai'
-import type { FetchData, FetchEpochEnd, FetchTopicMetadata, RouterMessage } from '../../src/operations.js'
 import { CheckedReads } from '../../src/reading/checked-reads.js'
+import type {
+  FetchData,
+  FetchEpochEnd,
+  FetchTopicMetadata,
+  RouterMessage
+} from '../../src/router/messages/operations.js'
 import { fakeBatchOf } from '../support/fake-batch.js'
 
 type Question = FetchData | FetchEpochEnd | FetchTopicMetadata

@@ -1,7 +1,12 @@
 import { expect } from 'chai'
 import type { RecordBatch } from '../../src/core/model.js'
-import type { FetchDataResult, FetchOffsetResult, FetchTopicMetadataResult, OffsetType } from '../../src/operations.js'
 import { initialState, type ReaderPlan, transition } from '../../src/reading/partition-reader.js'
+import type {
+  FetchDataResult,
+  FetchOffsetResult,
+  FetchTopicMetadataResult,
+  OffsetType
+} from '../../src/router/messages/operations.js'
 
 const topicPartition = { topic: 'orders', partition: 0 }
 type State = ReturnType<typeof initialState>

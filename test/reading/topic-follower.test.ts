@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { ActorSystem } from '../../src/core/actor/actor.js'
 import type { KafkaRecord } from '../../src/core/model.js'
+import { type Following, type FollowSink, followTopic } from '../../src/reading/topic-follower.js'
 import type {
   FetchData,
   FetchDataResult,
@@ -8,8 +9,7 @@ import type {
   FetchOffsetResult,
   RouterMessage,
   TopicFollower
-} from '../../src/operations.js'
-import { type Following, type FollowSink, followTopic } from '../../src/reading/topic-follower.js'
+} from '../../src/router/messages/operations.js'
 import { fakeBatchOf } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
 import { turns } from '../support/turns.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type ActorRef, ActorSystem } from '../../src/core/actor/actor.js'
-import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../src/operations.js'
 import { readTopic, type TopicPlan } from '../../src/reading/topic-readers.js'
+import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../src/router/messages/operations.js'
 import { FakeTime } from '../support/fake-time.js'
 import { metadataOf } from '../support/scripted-client.js'
 import { turns } from '../support/turns.js'

@@ -1,11 +1,11 @@
 import type { ActorRef, ActorSystem } from '../../src/core/actor/actor.js'
-import type { Operations, RouterMessage } from '../../src/operations.js'
+import type { Operations, RouterMessage } from '../../src/router/messages/operations.js'
 import {
   type FromRouter,
   type Question,
   RequestManager,
   type ResultHandlers
-} from '../../src/router/request-manager.js'
+} from '../../src/router/routing/request-manager.js'
 
 export interface SoakWorld {
   readonly system: ActorSystem

@@ -15,9 +15,9 @@ import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
-import type { FetchDataResult } from '../../src/operations.js'
-import { type RouterHandle, startRouter } from '../../src/router/router.js'
-import type { RouterSettingsOverrides } from '../../src/router/settings.js'
+import type { FetchDataResult } from '../../src/router/messages/operations.js'
+import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
+import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'
 
 const answerTimeoutMs = 60_000
 

@@ -4,7 +4,7 @@ import type { Delivery } from '../../src/delivery/delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
 import { startDelivery } from '../../src/delivery/start-delivery.js'
 import type { ProduceTicket } from '../../src/delivery/ticket.js'
-import { defaultRouterSettings } from '../../src/router/settings.js'
+import { defaultRouterSettings } from '../../src/router/routing/settings.js'
 import { CountingMetrics } from './counting-metrics.js'
 import { FakeRouter } from './fake-router.js'
 

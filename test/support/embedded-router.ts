@@ -4,9 +4,9 @@ import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
-import type { BatchAnswer } from '../../src/operations.js'
-import { type RouterHandle, type StartRouterOptions, startRouter } from '../../src/router/router.js'
-import type { RouterSettingsOverrides } from '../../src/router/settings.js'
+import type { BatchAnswer } from '../../src/router/messages/operations.js'
+import { type RouterHandle, type StartRouterOptions, startRouter } from '../../src/router/routing/router.js'
+import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'
 import { CountingMetrics } from './counting-metrics.js'
 
 export interface EmbeddedRouter {

@@ -10,7 +10,7 @@ import type {
   InitProducerIdResult,
   RouterMessage,
   SealedBatch
-} from '../../src/operations.js'
+} from '../../src/router/messages/operations.js'
 import { type FakeMetadata, type FakeTopicSettings, FakeTopics } from './fake-topics.js'
 
 type NotSentReason = (BatchAnswer & { type: 'notSent' })['reason']

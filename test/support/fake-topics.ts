@@ -1,9 +1,9 @@
-import type { FollowTopics, UnfollowTopics } from '../../src/operations.js'
-import { FollowedTopics } from '../../src/router/followed-topics.js'
-import { LeaderTable } from '../../src/router/leader-table.js'
-import { RefreshSchedule } from '../../src/router/refresh-schedule.js'
-import { defaultRouterSettings, type RouterSettings } from '../../src/router/settings.js'
-import { TokenBucket } from '../../src/router/token-bucket.js'
+import type { FollowTopics, UnfollowTopics } from '../../src/router/messages/operations.js'
+import { LeaderTable } from '../../src/router/routing/leader-table.js'
+import { RefreshSchedule } from '../../src/router/routing/refresh-schedule.js'
+import { defaultRouterSettings, type RouterSettings } from '../../src/router/routing/settings.js'
+import { FollowedTopics } from '../../src/router/routing/subscribed-topics.js'
+import { TokenBucket } from '../../src/router/routing/token-bucket.js'
 
 /** What a broker says of one topic. */
 export interface FakeMetadata {

@@ -9,7 +9,7 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
-import { type RouterHandle, startRouter } from '../../src/router/router.js'
+import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 
 /** Gateway, delivery, Router and wire over brokers, put together as the app does. */
 export interface Stack {

@@ -9,7 +9,7 @@ import { type DeliverySettings, defaultDeliverySettings } from '../../src/delive
 import { MemoryTicket } from '../../src/delivery/ticket.js'
 import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
 import { readBack } from '../../src/kafka/read-back.js'
-import type { BatchAnswer, SealedBatch } from '../../src/operations.js'
+import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import { record } from './delivery-harness.js'
 
 /** A keeper that does as it is told. */

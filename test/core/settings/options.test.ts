@@ -3,7 +3,7 @@ import { type OpenCastellanOptions, openCastellan } from '../../../src/app/open-
 import { ConfigError } from '../../../src/core/errors.js'
 import { toDeliverySettings } from '../../../src/delivery/settings.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { defaultRouterSettings, toRouterSettings } from '../../../src/router/settings.js'
+import { defaultRouterSettings, toRouterSettings } from '../../../src/router/routing/settings.js'
 
 describe('house 1: options of the library are checked as settings are', () => {
   const wrong: [object, string][] = [

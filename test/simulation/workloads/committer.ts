@@ -1,5 +1,5 @@
 import type { OffsetAndMetadata } from '../../../src/core/model.js'
-import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/operations.js'
+import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'

@@ -1,0 +1,330 @@
+import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import {
+  CastellanError,
+  InvalidRequestError,
+  KafkaError,
+  ResponseTooLargeError,
+  TimedOutError,
+  UnavailableError
+} from '../../core/errors.js'
+import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
+import type { BrokerClient } from '../../kafka/broker-client.js'
+import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { AnyAccepted, Holder } from '../requests/accepted.js'
+import { fail } from '../requests/answers.js'
+import { failureOf, ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/open-requests.js'
+import type { Role } from '../requests/operation.js'
+import type { DispatcherMessage, DispatcherReports } from './messages.js'
+import {
+  type ConnectionEvent,
+  type ConnectionState,
+  connectionTransition,
+  initialConnectionState
+} from './transition.js'
+
+/** A connection and the processors that share it. */
+export interface ConnectionPlan {
+  readonly purpose: string
+  readonly processors: readonly QueueProcessor[]
+}
+
+export interface DispatcherOptions {
+  readonly name: string
+  /** Which operations it carries. */
+  readonly role: Role
+  readonly system: ActorSystem
+  readonly ledger: Ledger
+  readonly intake: Intake
+  readonly connections: readonly ConnectionPlan[]
+  readonly createClient: (purpose: string) => BrokerClient
+  readonly reports: DispatcherReports
+  readonly metrics: MetricsLogger
+  readonly tags: BrokerTags
+  /** Requests that may wait; the next one is refused. */
+  readonly maxQueued: number
+  /** Called after every answer of the broker. */
+  readonly onAnswered: () => void
+  /** Tells after a time-out whether the whole broker is silent. Default: after two time-outs in a row on one connection. */
+  readonly isSilent?: ((sentAt: number) => boolean) | undefined
+  /** Tells after a lost connection whether only this one is lost: its requests fail then. Default: the broker is unreachable. */
+  readonly isAlone?: (() => boolean) | undefined
+}
+
+interface Connection extends ConnectionPlan {
+  state: ConnectionState
+  client: BrokerClient | undefined
+  call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
+  timeouts: number
+  sentAt: number
+  timer: NodeJS.Timeout | undefined
+}
+
+const NANOSECONDS_PER_MILLISECOND = 1e6
+export const TIMEOUTS_BEFORE_UNREACHABLE = 2
+/** From this share of its places on, a dispatcher has requests that can wait elsewhere make room for new ones. */
+const NEARLY_FULL = 0.75
+
+/** What is counted of the calls of a broker, by dispatcher. */
+type CallCounter = 'calls' | 'failed_calls' | 'timed_out_calls'
+const callCounters: readonly CallCounter[] = ['calls', 'failed_calls', 'timed_out_calls']
+
+/**
+ * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
+ *
+ * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message per turn announces
+ * them all, and a crash of the actor loses none.
+ */
+export class Dispatcher implements Holder {
+  readonly #options: DispatcherOptions
+  readonly #connections: readonly Connection[]
+  readonly #tags: MetricTags
+  readonly #self: ActorRef<DispatcherMessage>
+  #inbox: AnyAccepted[] = []
+  #held = 0
+  readonly #shares = new Map<string, number>()
+  #stopped = false
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options
+    this.#tags = { ...options.tags, dispatcher: options.role }
+    this.#connections = options.connections.map(plan => ({
+      ...plan,
+      state: initialConnectionState(plan.processors.length),
+      client: undefined,
+      call: undefined,
+      timeouts: 0,
+      sentAt: 0,
+      timer: undefined
+    }))
+    this.#self = options.system.spawnOwner<DispatcherMessage>(options.name, {
+      receive: message => this.#receive(message),
+      onCrash: error => this.#crash(error)
+    })
+    options.intake.onReady?.(() => this.#self.tell({ type: 'work' }))
+    for (const counter of callCounters) this.#count(counter, 0)
+  }
+
+  /** A broker has one dispatcher per role, but one for each member of a group, which would be told apart by nothing. */
+  #count(counter: CallCounter, increase?: number): void {
+    const { role, metrics } = this.#options
+    if (role !== 'member') metrics.count('kafka_dispatcher', counter, this.#tags, increase)
+  }
+
+  /** Requests that have no answer yet, queued or in flight. */
+  get held(): number {
+    return this.#held
+  }
+
+  /** How many requests and calls a further request would wait for. The requests of a call may have been answered already. */
+  get load(): number {
+    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
+  }
+
+  submit(request: AnyAccepted): void {
+    if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
+  }
+
+  /** Returns all requests that have not been sent. Calls in flight continue. */
+  drain(): AnyAccepted[] {
+    const requests = [...this.#inbox, ...this.#options.intake.drain()].filter(request => !request.settled)
+    this.#inbox = []
+    for (const request of requests) request.heldBy(undefined)
+    return requests
+  }
+
+  release(request: AnyAccepted): void {
+    this.#held--
+    const share = this.#options.intake.shareOf?.(request)
+    if (share !== undefined) this.#addToShare(share, -1)
+  }
+
+  /** Stops at once and closes the connections. Returns all requests it held; batches in flight are answered `unanswered`. */
+  stop(): AnyAccepted[] {
+    if (this.#stopped) return []
+    this.#stopped = true
+    this.#self.stop()
+    const requests = [...this.#abandonCalls(new UnavailableError('brokerUnreachable', 'the dispatcher was stopped'))]
+    for (const connection of this.#connections) {
+      clearTimeout(connection.timer)
+      void connection.client?.close()
+    }
+    return [...requests, ...this.drain()]
+  }
+
+  #crash(error: Error): void {
+    this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
+    this.#options.reports.crashed(error, this.stop())
+  }
+
+  #abandonCalls(error: Error): AnyAccepted[] {
+    return this.#connections.flatMap(connection => {
+      const { call } = connection
+      connection.call = undefined
+      return call ? [...call.processor.callFailed(call.call, error, true)] : []
+    })
+  }
+
+  #receive(message: DispatcherMessage): void {
+    const { role, metrics } = this.#options
+    switch (message.type) {
+      case 'work':
+        this.#takeIn()
+        break
+      case 'answered':
+        this.#answered(this.#connections[message.connection]!, message.response)
+        break
+      case 'callFailed':
+        this.#callFailed(this.#connections[message.connection]!, message.error, message.sent)
+        break
+      case 'rested':
+        this.#step(this.#connections[message.connection]!, ready => ({ type: 'rested', ready }))
+        break
+    }
+    // A request that was queued, or moved to another connection, may find a free connection.
+    for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
+    // A broker has one dispatcher per role, but one for each member of a group, whose depth would be told of all of them.
+    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#tags, this.#held)
+  }
+
+  #takeIn(): void {
+    const { intake, ledger, maxQueued } = this.#options
+    // If a request makes the actor crash, those behind it are still in the inbox.
+    const inbox = this.#inbox
+    let taken = 0
+    try {
+      for (; taken < inbox.length; taken++) {
+        const request = inbox[taken]!
+        if (request.settled || intake.answerFromCache(request)) continue
+        const share = intake.shareOf?.(request)
+        if (this.#held >= maxQueued * NEARLY_FULL) intake.makeRoom?.()
+        if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
+          fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
+          continue
+        }
+        this.#held++
+        if (share !== undefined) this.#addToShare(share, 1)
+        request.heldBy(this)
+        ledger.watch(request)
+        intake.addToQueue(request)
+      }
+    } finally {
+      this.#inbox = inbox.slice(taken)
+    }
+  }
+
+  #timeCall({ sentAt }: Connection): void {
+    const { role, metrics, ledger } = this.#options
+    const nanoSeconds = (ledger.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
+    if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#tags, nanoSeconds)
+  }
+
+  #heldBy(share: string): number {
+    return this.#shares.get(share) ?? 0
+  }
+
+  #addToShare(share: string, requests: number): void {
+    const held = this.#heldBy(share) + requests
+    if (held > 0) this.#shares.set(share, held)
+    else this.#shares.delete(share)
+  }
+
+  #answered(connection: Connection, response: unknown): void {
+    const { call } = connection
+    if (!call) return
+    connection.timeouts = 0
+    this.#timeCall(connection)
+    this.#options.onAnswered()
+    const returned = call.processor.processResponse(call.call, response)
+    connection.call = undefined
+    if (returned.length > 0) {
+      for (const group of returned) for (const request of group.requests) request.heldBy(undefined)
+      this.#options.reports.returned(returned)
+    }
+    const throttleMs = (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0
+    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs }))
+  }
+
+  /**
+   * A time-out may be due to the call itself, as long as the broker answers other calls. If the broker answers no calls, or
+   * the connection is lost, the broker counts as unreachable, and requests that have not been sent are returned as well.
+   */
+  #callFailed(connection: Connection, error: Error, sent: boolean): void {
+    const { call } = connection
+    if (!call) return
+    connection.call = undefined
+    if (sent) this.#count('failed_calls')
+    if (sent && error instanceof TimedOutError) this.#count('timed_out_calls')
+    const requests = [...call.processor.callFailed(call.call, error, sent)]
+    for (const request of requests) request.heldBy(undefined)
+    if (!(error instanceof CastellanError)) {
+      // The call could not be encoded, which is a bug. Treating the broker as unreachable would fail all other requests.
+      this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
+      this.#options.reports.spoiled(error, requests)
+    } else if (isAboutTheCall(error) || (error.code === 'brokerUnreachable' && this.#options.isAlone?.())) {
+      // The broker works. It refuses this call or connection, or the call cannot be expressed, or the answer is too large.
+      for (const request of requests) fail(request, failureOf(error))
+    } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
+      const topics = new Set(call.processor.topicsOf?.(call.call))
+      const news = Array.from(topics, topic => ({ reason: 'staleTopic', requests: [], topic }) as const)
+      this.#options.reports.returned([{ reason: 'staleTopic', requests }, ...news])
+    } else {
+      connection.timeouts = 0
+      this.#options.reports.unreachable(error, [...requests, ...this.drain()])
+    }
+    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+  }
+
+  #isSilent(connection: Connection): boolean {
+    const { isSilent } = this.#options
+    return isSilent ? isSilent(connection.sentAt) : ++connection.timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
+  }
+
+  #step(connection: Connection, toEvent: (ready: readonly boolean[]) => ConnectionEvent): void {
+    const ready = connection.processors.map(processor => !processor.isEmpty)
+    const [state, effects] = connectionTransition(connection.state, toEvent(ready))
+    connection.state = state
+    for (const effect of effects) {
+      if (effect.type === 'issue') this.#issue(connection, connection.processors[effect.processor]!)
+      else connection.timer = setTimeout(() => this.#tellRested(connection), effect.forMs)
+    }
+  }
+
+  #tellRested(connection: Connection): void {
+    this.#self.tell({ type: 'rested', connection: this.#connections.indexOf(connection) })
+  }
+
+  #issue(connection: Connection, processor: QueueProcessor): void {
+    const call = processor.nextCall()
+    if (call === undefined) {
+      // All queued requests have been answered meanwhile.
+      this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
+      return
+    }
+    const inFlight = { processor, call }
+    connection.call = inFlight
+    connection.client ??= this.#options.createClient(connection.purpose)
+    void this.#send(connection, inFlight, connection.client)
+  }
+
+  async #send(connection: Connection, inFlight: NonNullable<Connection['call']>, client: BrokerClient): Promise<void> {
+    const at = this.#connections.indexOf(connection)
+    let sent = false
+    try {
+      // A call that fails while connecting has not left; the fate of one that fails later is unknown.
+      if (!client.isConnected) await client.connect()
+      if (connection.call !== inFlight) return
+      sent = true
+      this.#count('calls')
+      connection.sentAt = this.#options.ledger.now()
+      const response = await inFlight.processor.send(client, inFlight.call)
+      if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })
+    } catch (error) {
+      const failure = error instanceof Error ? error : new Error(String(error))
+      if (connection.call === inFlight) this.#self.tell({ type: 'callFailed', connection: at, error: failure, sent })
+    }
+  }
+}
+
+const isAboutTheCall = (error: CastellanError): boolean =>
+  error instanceof KafkaError || error instanceof InvalidRequestError || error instanceof ResponseTooLargeError

@@ -1,0 +1,242 @@
+import type { Offset, PartitionIdentity } from '../../core/model.js'
+import { LongPoll } from './long-poll.js'
+import { stillOpen } from './queue-processor.js'
+import { RequestQueue } from './request-queue.js'
+import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
+
+export type FetchSlot = 'catchUp' | 'tail'
+
+export interface FetchDataCall {
+  readonly slot: FetchSlot
+  readonly partitions: ReadonlyMap<string, Wanted>
+}
+
+/** A partition for which a call brought no records although there are some. */
+export interface Unserved {
+  readonly key: string
+  readonly wanted: Wanted
+}
+
+const UNSEEN = -1
+// Each time all queued requests are checked once.
+const ADDED_BEFORE_DROPPING = 20_000
+
+/** Under which identity each partition is read now. */
+export interface Identities {
+  identityOf(key: string): PartitionIdentity | undefined
+  /** Another number whenever one of them may have changed. */
+  readonly identityVersion: number
+}
+
+/**
+ * Which requests wait for which offset of which partition, in which slot: two queues, the call in flight that catches up, and
+ * the long poll. In the long poll are also partitions whose readers were just answered and are expected to ask again.
+ */
+export class FetchQueues {
+  readonly #queues = {
+    catchUp: new RequestQueue<Offset, FetchWaiter>(),
+    tail: new RequestQueue<Offset, FetchWaiter>()
+  }
+  readonly poll = new LongPoll()
+  readonly #identities: Identities
+  readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
+  #expectedAt = Number.NEGATIVE_INFINITY
+  #isFirstAlone = false
+  /** Requests added since answered ones were dropped last. */
+  #added = 0
+  /** When the long poll was compared with them last. */
+  #identityVersion = UNSEEN
+
+  constructor(identities: Identities) {
+    this.#identities = identities
+  }
+
+  isEmpty(slot: FetchSlot): boolean {
+    if (!this.#queues[slot].isEmpty) return false
+    return slot === 'catchUp' || this.#inFlight.tail !== undefined || !this.poll.isAwaited
+  }
+
+  /** Whether requests wait for another long poll than the one in flight. */
+  get isPollComplete(): boolean {
+    return this.#queues.tail.isEmpty
+  }
+
+  /** Adds a request to a call in flight for the same offset, or else to a queue. */
+  add(waiter: FetchWaiter, isAtEnd: boolean): void {
+    if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
+    const { key, position } = waiter
+    for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
+      const wanted = call?.partitions.get(key)
+      if (wanted?.position !== position || wanted.identity !== this.#identities.identityOf(key)) continue
+      wanted.joined.push(waiter)
+      if (call!.slot === 'tail') this.poll.lookAt(key, wanted, waiter.acceptedAt)
+      return
+    }
+    // While a long poll is in flight, records that may have been written since are asked for without waiting.
+    const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
+    this.#queues[slot].add(key, position, waiter)
+  }
+
+  /** Everything before `position` has been read, so these requests wait for the next record. */
+  addAtTail(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
+    for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
+  }
+
+  /**
+   * Puts back partitions for which a call brought no records. They keep their turns. A partition that a long poll could not
+   * serve has no turn among those that catch up yet.
+   *
+   * @param firstAlone the next catch-up call asks for the first partition in turn only; set by such a call only
+   */
+  giveBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
+    if (firstAlone) this.#isFirstAlone = true
+    const left = unserved.map(toQueued).filter(({ waiters }) => waiters.length > 0)
+    if (slot === 'catchUp') this.#queues.catchUp.giveBack(left)
+    else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
+  }
+
+  /** There was no record at their offset: they go on at `position`, when it is the turn of their partition again. */
+  moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
+    if (waiters.length > 0) this.#queues.catchUp.addFirst(key, position, waiters)
+  }
+
+  /** One call for the oldest offset of each partition; `undefined` when no request waits. */
+  takeCall(slot: FetchSlot, maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
+    const call = slot === 'tail' ? this.#takePoll(maxPartitions, now, expectedSince) : this.#takeCatchUp(maxPartitions)
+    this.#inFlight[slot] = call
+    return call
+  }
+
+  #takeCatchUp(maxPartitions: number): FetchDataCall | undefined {
+    const limit = this.#isFirstAlone ? 1 : maxPartitions
+    this.#isFirstAlone = false
+    const partitions = new Map<string, Wanted>()
+    while (partitions.size === 0 && !this.#queues.catchUp.isEmpty) {
+      for (const [key, wanted] of this.#takeOpen('catchUp', limit)) partitions.set(key, wanted)
+    }
+    return partitions.size === 0 ? undefined : { slot: 'catchUp', partitions }
+  }
+
+  /** The long poll before, with the requests that have come since. Where not all have room, they take turns. */
+  #takePoll(maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
+    const { poll } = this
+    const queue = this.#queues.tail
+    if (!poll.isAwaited && this.#expectedAt <= expectedSince) poll.clear()
+    this.#renewIdentities(now)
+    if (poll.size + queue.keyCount > maxPartitions) this.restPoll()
+    while (!queue.isEmpty && poll.size < maxPartitions) {
+      for (const [key, wanted] of this.#takeOpen('tail', maxPartitions - poll.size)) this.#addToPoll(key, wanted, now)
+      if (poll.isAwaited) break
+    }
+    return poll.isAwaited ? { slot: 'tail', partitions: poll.partitions } : undefined
+  }
+
+  *#takeOpen(slot: FetchSlot, limit: number): Generator<readonly [string, Wanted]> {
+    for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
+      const open = stillOpen(waiters)
+      if (open.length > 0) yield [key, this.#toWanted(key, subkey, open)]
+    }
+  }
+
+  #addToPoll(key: string, wanted: Wanted, now: number): void {
+    const { poll } = this
+    const before = poll.partitions.get(key)
+    if (before?.position === wanted.position && before.identity === wanted.identity) {
+      poll.join(key, before, wanted.waiters, now)
+      return
+    }
+    if (this.#identities.identityOf(key) !== wanted.identity) this.#identityVersion = UNSEEN
+    if (before?.position === wanted.position) wanted.waiters = [...waitersOf(before), ...wanted.waiters]
+    // Requests for another offset of the partition take turns with these.
+    else if (before) this.addAtTail(key, before.position, waitersOf(before))
+    poll.put(key, wanted, now)
+  }
+
+  #renewIdentities(now: number): void {
+    const { identityVersion } = this.#identities
+    if (identityVersion === this.#identityVersion) return
+    this.#identityVersion = identityVersion
+    for (const [key, wanted] of [...this.poll.outdated(key => this.#identities.identityOf(key))]) {
+      const waiters = waitersOf(wanted)
+      this.poll.drop(key)
+      if (waiters.length > 0) this.#addToPoll(key, this.#toWanted(key, wanted.position, waiters), now)
+    }
+  }
+
+  /** No long poll follows at once, or not with the same partitions: its requests are queued. */
+  restPoll(): void {
+    for (const [key, wanted] of this.poll.partitions) this.addAtTail(key, wanted.position, waitersOf(wanted))
+    this.poll.clear()
+  }
+
+  /** Partitions of the long poll whose topic was created anew, or may have been. They leave it. */
+  takeStrangers(): Wanted[] {
+    if (this.#identities.identityVersion === this.#identityVersion) return []
+    const strangers: Wanted[] = []
+    for (const [key, wanted] of [...this.poll.outdated(key => this.#identities.identityOf(key))]) {
+      const identity = this.#identities.identityOf(key)
+      if (identity !== undefined && identity.topicId === wanted.identity.topicId) continue
+      this.poll.drop(key)
+      strangers.push(wanted)
+    }
+    return strangers
+  }
+
+  /** The call has ended; no request can join it any more. */
+  ended({ slot }: FetchDataCall): void {
+    this.#inFlight[slot] = undefined
+  }
+
+  /** The readers of the partition were answered at the tail, and will soon ask for `position`. */
+  expect(key: string, { topic, partition, identity }: Wanted, position: Offset, now: number): void {
+    this.#expectedAt = now
+    this.poll.put(key, { topic, partition, identity, position, waiters: [], joined: [] }, now)
+  }
+
+  /** The same of a partition that stays in the long poll. */
+  expectAgain(now: number): void {
+    this.#expectedAt = now
+  }
+
+  /** Takes out the requests for offsets of the partition that `covers` accepts, by offset in queue order. */
+  *takeWhere(key: string, covers: (offset: Offset) => boolean): Generator<readonly [Offset, FetchWaiter[]]> {
+    for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
+      for (const offset of [...(queue.get(key)?.keys() ?? [])]) {
+        if (covers(offset)) yield [offset, queue.remove(key, offset)]
+      }
+    }
+  }
+
+  takePartition(key: string): FetchWaiter[] {
+    return [...this.#queues.catchUp.removeKey(key), ...this.#queues.tail.removeKey(key)]
+  }
+
+  drain(): FetchWaiter[] {
+    if (this.#inFlight.tail === undefined) this.restPoll()
+    return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
+  }
+
+  /** Drops requests whose time was up while their broker did not answer. */
+  #dropAnswered(): void {
+    this.#added = 0
+    const isOpen = ({ settled }: FetchWaiter): boolean => !settled
+    for (const queue of [this.#queues.catchUp, this.#queues.tail]) queue.keepOnly(isOpen)
+    for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
+      for (const { joined } of call?.partitions.values() ?? []) keepInPlace(joined, isOpen)
+    }
+  }
+
+  #toWanted(key: string, position: Offset, waiters: readonly FetchWaiter[]): Wanted {
+    const { request, identity } = waiters.at(-1)!
+    const { topic, partition } = request.topicPartition
+    return { topic, partition, position, identity: this.#identities.identityOf(key) ?? identity, waiters, joined: [] }
+  }
+}
+
+const toQueued = ({ key, wanted }: Unserved) => ({ key, subkey: wanted.position, waiters: waitersOf(wanted) })
+
+function keepInPlace<T>(items: T[], isKept: (item: T) => boolean): void {
+  let kept = 0
+  for (const item of items) if (isKept(item)) items[kept++] = item
+  items.length = kept
+}

@@ -1,0 +1,337 @@
+import {
+  type MonotonicClock,
+  type Offset,
+  type PartitionIdentity,
+  type RecordBatch,
+  topicPartitionKey
+} from '../../core/model.js'
+import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../../kafka/broker-client.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { FetchedRecords } from '../../kafka/fetched-records.js'
+import { reply, replyAll } from '../requests/answers.js'
+import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
+import { partitionAction } from './error-actions.js'
+import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
+import { type Returned, returned } from './queue-processor.js'
+import type { ReadCache } from './read-cache.js'
+import type { ReadersAtEnd } from './readers-at-end.js'
+import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
+
+type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
+
+export interface SettlementContext {
+  readonly readCache: ReadCache
+  readonly queues: FetchQueues
+  readonly readersAtEnd: ReadersAtEnd
+  readonly now: MonotonicClock
+  /** How long a request waits for new records before it is answered `noMessages`. */
+  readonly fetchMaxWaitMs: number
+  count(name: string, value: number): void
+}
+
+/**
+ * Settles one Fetch response: the requests for each partition of the call are answered, returned to the Router, or put back
+ * into the queues.
+ */
+export class FetchSettlement {
+  readonly #context: SettlementContext
+  readonly #call: FetchDataCall
+  readonly #returned: Returned[] = []
+  readonly #unserved: Unserved[] = []
+
+  constructor(context: SettlementContext, call: FetchDataCall) {
+    this.#context = context
+    this.#call = call
+  }
+
+  /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
+  settle(response: FetchResponse): readonly Returned[] {
+    const unanswered = new Map(this.#call.partitions)
+    if (this.#call.slot === 'tail') this.#context.queues.poll.takeLooks(this.#context.now())
+    for (const partition of response.errorCode === errorCodes.NONE ? response.partitions : []) {
+      const key = topicPartitionKey(partition.topic, partition.partition)
+      const wanted = unanswered.get(key)
+      if (!wanted) continue
+      unanswered.delete(key)
+      this.#leavePoll(key)
+      this.#partition(key, wanted, partition)
+    }
+    // The code for partitions that the response leaves out.
+    const errorCode = response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
+    for (const [key, wanted] of unanswered) {
+      this.#leavePoll(key)
+      this.#error(key, wanted, errorCode)
+    }
+    this.#giveBackUnserved()
+    return this.#returned
+  }
+
+  /**
+   * The same of a long poll that is answered in a session: there is no news of partitions that are left out. A broker that
+   * throttles leaves out all of them and has read none, so requests wait for the next answer.
+   */
+  settlePart(response: FetchResponse): readonly Returned[] {
+    const { queues, now } = this.#context
+    const { poll } = queues
+    const isUnread = response.throttleTimeMs > 0 && response.partitions.length === 0
+    const looks = isUnread ? [] : poll.takeLooks(now())
+    for (const wanted of queues.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
+    const told = new Set<string>()
+    for (const partition of response.partitions) {
+      const key = topicPartitionKey(partition.topic, partition.partition)
+      const wanted = poll.partitions.get(key)
+      if (!wanted || told.has(key)) continue
+      told.add(key)
+      poll.drop(key)
+      this.#partition(key, wanted, partition)
+    }
+    for (const [key, wanted] of looks) if (poll.partitions.get(key) === wanted) this.#look(key, wanted)
+    this.#giveBackUnserved()
+    return this.#returned
+  }
+
+  #leavePoll(key: string): void {
+    if (this.#call.slot === 'tail') this.#context.queues.poll.drop(key)
+  }
+
+  /** There is no news of a partition, whose requests may have waited long enough. */
+  #look(key: string, wanted: Wanted): void {
+    const { queues, readCache, fetchMaxWaitMs } = this.#context
+    const { poll } = queues
+    refuseFormerOffsets(waitersOf(wanted), wanted.identity, readCache.startOf(key))
+    const open = waitersOf(wanted)
+    if (open.length === 0) {
+      poll.drop(key)
+      return
+    }
+    const now = this.#context.now()
+    const patient = this.#answerImpatient(wanted, open, now)
+    wanted.waiters = patient
+    wanted.joined = []
+    if (patient.length === 0) queues.expectAgain(now)
+    let nextAt = patient.length === 0 ? now : poll.nextLookAt(now)
+    for (const { acceptedAt, request } of patient) {
+      nextAt = Math.min(nextAt, acceptedAt + Math.max(fetchMaxWaitMs, request.maxWaitMs ?? 0))
+    }
+    poll.lookAt(key, wanted, nextAt)
+  }
+
+  #partition(key: string, wanted: Wanted, response: FetchPartitionResponse): void {
+    const { readCache } = this.#context
+    const { errorCode } = response
+    const identity = readCache.identityOf(key)
+    // The topic was, or may have been, created anew while the call was in flight: this answer is about a log that is gone.
+    if (identity?.topicId !== wanted.identity.topicId || identity === undefined) {
+      this.#return('retryLater', waitersOf(wanted))
+    } else if (errorCode === errorCodes.NONE) {
+      const start = knownOffset(response.logStartOffset)
+      const end = endOf(response, readCache.isolationLevel)
+      if (identity === wanted.identity) readCache.saw(key, start, end)
+      refuseFormerOffsets(waitersOf(wanted), identity, start)
+      this.#records(key, wanted, response.records, end)
+    } else if (errorCode === errorCodes.CORRUPT_MESSAGE) this.#records(key, wanted, response.records, undefined, true)
+    else this.#error(key, wanted, errorCode)
+  }
+
+  #records(key: string, wanted: Wanted, records: FetchedRecords, end: Offset | undefined, isRefused = false): void {
+    const { batches, corruption, tooLarge, unavailable, nextOffset } = records
+    const isDamaged = isRefused || corruption !== undefined
+    if (isDamaged) this.#context.count('invalid_messages', 1)
+    if (batches.length > 0) this.#deliver(key, wanted, batches)
+    else if (isDamaged && (corruption?.offset ?? wanted.position) <= wanted.position) {
+      this.#damage(key, wanted, corruption?.nextOffset)
+    } else if (tooLarge && tooLarge.offset <= wanted.position) this.#tooLarge(key, wanted, tooLarge)
+    else if (unavailable && unavailable.offset <= wanted.position) {
+      replyAll(waitersOf(wanted), ownFailure('protocol', unavailable.reason, false))
+    } else if (nextOffset > wanted.position) this.#skipTo(key, wanted, nextOffset)
+    else if (end === undefined) replyAll(waitersOf(wanted), oddOffset(end))
+    else if (wanted.position < end) this.#unserved.push({ key, wanted })
+    else this.#end(key, wanted)
+  }
+
+  #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
+    const { readCache, queues, now } = this.#context
+    const batch = batches.length === 1 ? batches[0]! : readCache.concat(batches)
+    // Records of a former leader may be missing in the log of the current one.
+    if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
+    this.#countShared(wanted)
+    for (const waiter of wanted.waiters) succeed(waiter, batch, wanted.identity)
+    for (const waiter of wanted.joined) succeed(waiter, batch, wanted.identity)
+    this.#serveQueued(key, wanted, batch)
+    if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, now())
+  }
+
+  /** Answers queued requests whose offset lies in the batch that has just arrived. */
+  #serveQueued(key: string, { position, identity }: Wanted, batch: RecordBatch): void {
+    const covers = (offset: Offset): boolean => offset >= position && offset <= batch.maxOffset
+    for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
+      const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
+      this.#context.count('avoided_fetches', waiters.length)
+      refuseFormerOffsets(waiters, identity, this.#context.readCache.startOf(key))
+      for (const waiter of waiters) succeed(waiter, slice, identity)
+    }
+  }
+
+  /** Goes on reading behind control batches, aborted transactions and compacted ranges. */
+  #skipTo(key: string, wanted: Wanted, position: Offset): void {
+    const waiters = waitersOf(wanted)
+    for (const waiter of waiters) waiter.position = position
+    this.#context.queues.moveOn(key, position, waiters)
+  }
+
+  /**
+   * Some partitions got no records although there are more, because the response was full, or as much as is allowed had been
+   * decompressed, before their turn. They keep their turns. If the first one in turn is among them, the broker does not serve
+   * partitions in the order of the call, or holds records back. Then the next call asks for that partition alone, and if that
+   * brings no records either, it is asked again after a pause.
+   */
+  #giveBackUnserved(): void {
+    const { queues } = this.#context
+    const first = this.#call.partitions.values().next().value
+    const [head] = this.#unserved
+    const isHeldBack = this.#call.slot === 'catchUp' && head !== undefined && head.wanted === first
+    if (isHeldBack && this.#call.partitions.size === 1) this.#return('retryLater', waitersOf(head.wanted))
+    else queues.giveBack(this.#call, this.#unserved, isHeldBack)
+  }
+
+  /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
+  #end(key: string, wanted: Wanted): void {
+    const { queues } = this.#context
+    const open = waitersOf(wanted)
+    const now = this.#context.now()
+    const patient = this.#answerImpatient(wanted, open, now)
+    queues.addAtTail(key, wanted.position, patient)
+    if (this.#call.slot === 'tail' && open.length > 0 && patient.length === 0) {
+      queues.expect(key, wanted, wanted.position, now)
+    }
+  }
+
+  /** There are no messages for those of the open requests that have waited long enough. Returns the others. */
+  #answerImpatient(wanted: Wanted, open: readonly FetchWaiter[], now: number): readonly FetchWaiter[] {
+    const { readersAtEnd, fetchMaxWaitMs } = this.#context
+    const isPatient = (waiter: FetchWaiter): boolean => {
+      const waitedMs = now - waiter.acceptedAt
+      return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
+    }
+    // One look at each, and no garbage: there may be thousands of idle partitions, each with one reader.
+    const firstDone = open.findIndex(waiter => !isPatient(waiter))
+    if (firstDone < 0) {
+      readersAtEnd.add(open)
+      return open
+    }
+    const patient: FetchWaiter[] = []
+    const done: FetchWaiter[] = []
+    for (const waiter of open) (isPatient(waiter) ? patient : done).push(waiter)
+    readersAtEnd.add(patient)
+    if (done.length > 0) {
+      const { leaderEpoch } = wanted.identity
+      this.#countShared(wanted)
+      replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
+    }
+    return patient
+  }
+
+  /** A batch that is damaged once may have been damaged in transit; one that is damaged twice is damaged on the broker's disk. */
+  #damage(key: string, wanted: Wanted, next: Offset | undefined): void {
+    const waiters = waitersOf(wanted)
+    if (waiters.every(waiter => waiter.damages === 0)) {
+      for (const waiter of waiters) waiter.damages++
+      this.#return('retryLater', waiters)
+      return
+    }
+    const nextOffset = Math.max(next ?? 0, wanted.position + 1)
+    replyAll(waiters, { type: 'corruptMessage', nextOffset })
+    const isDamaged = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
+    for (const [, others] of this.#context.queues.takeWhere(key, isDamaged)) {
+      replyAll(others, { type: 'corruptMessage', nextOffset })
+    }
+  }
+
+  /** Every further attempt would fail as well. The reader can only go on behind the batch. */
+  #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
+    const message =
+      `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
+      `(fetchMaxDecompressedBytes, decompressedMaxBytes); it ends before offset ${nextOffset}`
+    const failure = ownFailure('batchTooLarge', message, false)
+    replyAll(waitersOf(wanted), failure)
+    const isInside = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
+    for (const [, others] of this.#context.queues.takeWhere(key, isInside)) replyAll(others, failure)
+  }
+
+  #error(key: string, wanted: Wanted, errorCode: number): void {
+    const { readCache, queues } = this.#context
+    const waiters = waitersOf(wanted)
+    const action = partitionAction(errorCode)
+    switch (action) {
+      case 'outOfRange':
+        readCache.sawOutOfRange(key, wanted.position)
+        replyAll(waiters, { type: 'offsetOutOfRange' })
+        for (const [, others] of queues.takeWhere(key, offset => offset === wanted.position)) {
+          replyAll(others, { type: 'offsetOutOfRange' })
+        }
+        break
+      case 'unknownTopicOrPartition':
+        this.#context.count('unknown_topic_or_partition_responses', 1)
+        this.#return(action, waiters)
+        break
+      case 'notLeader':
+        this.#return(action, [...waiters, ...queues.takePartition(key)])
+        break
+      case 'retryLater':
+      case 'staleTopic':
+        this.#return(action, waiters)
+        break
+      case 'success':
+      case 'corrupt':
+      case 'notCoordinator':
+      case 'fail':
+        replyAll(waiters, kafkaFailure(errorCode))
+    }
+  }
+
+  #return(reason: Returned['reason'], waiters: readonly FetchWaiter[]): void {
+    this.#returned.push(...returned(reason, waiters))
+  }
+
+  #countShared(wanted: Wanted): void {
+    if (wanted.waiters.length > 0) this.#context.count('batched_requests', wanted.waiters.length)
+    if (wanted.joined.length > 0) this.#context.count('avoided_fetches', wanted.joined.length)
+  }
+}
+
+const waitsLonger = ({ request: { maxWaitMs = 0, isWanted } }: FetchWaiter, waitedMs: number): boolean =>
+  waitedMs < maxWaitMs && (isWanted === undefined || isWanted())
+
+/** @param read the life of the partition that the batch was read from */
+export function succeed(waiter: FetchWaiter, batch: RecordBatch, { leaderEpoch }: PartitionIdentity): void {
+  const { topicPartition, offset } = waiter.request
+  const result = { operation: 'fetchData', topicPartition, offset, type: 'success', batch } as const
+  waiter.answer(leaderEpoch >= 0 ? { ...result, leaderEpoch } : result)
+}
+
+/** True when the topic was created anew since the request was made, so that its offset was meant for the former log. */
+export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
+  topicIdAsked !== undefined && topicIdAsked !== topicId
+
+/**
+ * Refuses offsets that were meant for a former log. A request that named no topic id is served at the start of the new log,
+ * where it skips no record. One that named the former id is refused there too: its reader has to learn the new id, or it
+ * would read the first records twice.
+ */
+function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
+  for (const waiter of waiters) {
+    const isPinned = waiter.request.topicId !== undefined
+    if (isMeantForAnother(waiter, read) && (isPinned || waiter.position > start)) {
+      reply(waiter, { type: 'offsetOutOfRange' })
+    }
+  }
+}
+
+const knownOffset = (offset: Offset | undefined): Offset | undefined =>
+  offset === undefined || offset < 0 ? undefined : offset
+
+/** First offset that cannot be read yet. Not every broker tells the last stable offset. */
+function endOf({ highWatermark, lastStableOffset }: FetchPartitionResponse, level: IsolationLevel): Offset | undefined {
+  const end = level === 'readCommitted' && lastStableOffset !== -1 ? lastStableOffset : highWatermark
+  return knownOffset(end)
+}

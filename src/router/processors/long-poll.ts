@@ -1,0 +1,117 @@
+import type { PartitionIdentity } from '../../core/model.js'
+import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
+
+/** A look at a partition comes at most so much later than it was meant to. */
+const GRAIN_MS = 50
+/** Partitions that are looked at after every poll. */
+const ALWAYS_LOOKED_AT = 1_000
+/** Of more partitions, each is looked at once in this time for each of them. */
+const MS_PER_LOOK = 2
+
+/**
+ * The partitions of the long polls of one broker, with the requests that wait there. They stay from one poll to the next;
+ * what a poll costs depends on what has changed, not on how many partitions there are. A partition without news is only
+ * looked at when the wait of one of its requests may be over, and from time to time, because a client that has left does not
+ * want the record any more.
+ */
+export class LongPoll {
+  readonly #partitions = new Map<string, Wanted>()
+  readonly #lookAt = new Map<Wanted, number>()
+  #looks = new Map<number, [key: string, wanted: Wanted][]>()
+  #changed = new Set<string>()
+  #mayBeAwaited = false
+
+  get partitions(): ReadonlyMap<string, Wanted> {
+    return this.#partitions
+  }
+
+  get size(): number {
+    return this.#partitions.size
+  }
+
+  /** Whether an unanswered request waits. */
+  get isAwaited(): boolean {
+    if (!this.#mayBeAwaited) return false
+    for (const { waiters, joined } of this.#partitions.values()) {
+      for (const waiter of waiters) if (!waiter.settled) return true
+      for (const waiter of joined) if (!waiter.settled) return true
+    }
+    this.#mayBeAwaited = false
+    return false
+  }
+
+  /** Keys of all partitions that were added, dropped or exchanged since the last time. */
+  takeChanged(): Iterable<string> {
+    const changed = this.#changed
+    this.#changed = new Set()
+    return changed
+  }
+
+  /** Adds a partition, or exchanges it. It is looked at after the next poll. */
+  put(key: string, wanted: Wanted, now: number): void {
+    this.drop(key)
+    this.#partitions.set(key, wanted)
+    this.#changed.add(key)
+    this.lookAt(key, wanted, now)
+    this.#mayBeAwaited = true
+  }
+
+  /** Further requests for the same offset. */
+  join(key: string, wanted: Wanted, waiters: readonly FetchWaiter[], now: number): void {
+    wanted.waiters = [...waitersOf(wanted), ...waiters]
+    wanted.joined = []
+    this.lookAt(key, wanted, now)
+    this.#mayBeAwaited = true
+  }
+
+  drop(key: string): void {
+    const wanted = this.#partitions.get(key)
+    if (wanted === undefined) return
+    this.#partitions.delete(key)
+    this.#lookAt.delete(wanted)
+    this.#changed.add(key)
+  }
+
+  clear(): void {
+    for (const key of this.#partitions.keys()) this.#changed.add(key)
+    this.#partitions.clear()
+    this.#lookAt.clear()
+    this.#looks.clear()
+    this.#mayBeAwaited = false
+  }
+
+  /** When a partition without news and without a wait that ends is to be looked at again. */
+  nextLookAt(now: number): number {
+    return this.size <= ALWAYS_LOOKED_AT ? now : now + this.size * MS_PER_LOOK
+  }
+
+  /** Looks at the partition after the first poll that ends then, or earlier if that was wanted before. */
+  lookAt(key: string, wanted: Wanted, at: number): void {
+    const grain = Math.floor(at / GRAIN_MS)
+    if ((this.#lookAt.get(wanted) ?? Number.POSITIVE_INFINITY) <= grain) return
+    this.#lookAt.set(wanted, grain)
+    const looks = this.#looks.get(grain)
+    if (looks) looks.push([key, wanted])
+    else this.#looks.set(grain, [[key, wanted]])
+  }
+
+  /** Takes out the partitions that are to be looked at now. */
+  takeLooks(now: number): (readonly [key: string, wanted: Wanted])[] {
+    const due: (readonly [string, Wanted])[] = []
+    for (const [grain, looks] of this.#looks) {
+      if (grain > now / GRAIN_MS) continue
+      this.#looks.delete(grain)
+      for (const look of looks) {
+        if (this.#lookAt.get(look[1]) !== grain) continue
+        this.#lookAt.delete(look[1])
+        due.push(look)
+      }
+    }
+    return due
+  }
+
+  /** Partitions that are read under another identity now. */
+  *outdated(identityOf: (key: string) => PartitionIdentity | undefined): Generator<readonly [string, Wanted]> {
+    for (const entry of this.#partitions) if (identityOf(entry[0]) !== entry[1].identity) yield entry
+  }
+}

@@ -1,0 +1,162 @@
+import { MAX_TIMER_MS } from '../../core/actor/requester.js'
+import type { MonotonicClock } from '../../core/model.js'
+
+/** Something that becomes due. It is in at most one {@link Deadlines} at a time, which owns its links. */
+export interface Due {
+  readonly deadlineAt: number
+  next: Due | undefined
+  previous: Due | undefined
+  onDue(): void
+}
+
+/** Deadlines within the same 10 ms share one tick. Rounding is upwards, so no request is answered too early. */
+const TICK_MS = 10
+
+/**
+ * All deadlines of a Router behind one timer. Adding and removing an item take constant time.
+ *
+ *   ticks   [120, 300]           sorted; almost always appended at the end
+ *   buckets 120 -> a <-> b       300 -> c
+ */
+export class Deadlines {
+  readonly #now: MonotonicClock
+  readonly #buckets = new Map<number, Bucket>()
+  readonly #ticks: number[] = []
+  #timer: NodeJS.Timeout | undefined
+  #timerTick = Number.POSITIVE_INFINITY
+  #size = 0
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  has(item: Due): boolean {
+    return item.previous !== undefined
+  }
+
+  /** Idempotent. */
+  add(item: Due): void {
+    if (item.previous) return
+    const tick = Math.ceil(item.deadlineAt / TICK_MS)
+    let bucket = this.#buckets.get(tick)
+    if (!bucket) {
+      this.#buckets.set(tick, (bucket = new Bucket()))
+      insertSorted(this.#ticks, tick)
+    }
+    bucket.append(item)
+    this.#size++
+    if (tick < this.#timerTick) this.#arm()
+  }
+
+  /** Idempotent. */
+  remove(item: Due): void {
+    if (!item.previous) return
+    unlink(item)
+    this.#size--
+  }
+
+  /** All items, tick by tick; within a tick in the order in which they were added. */
+  all(): Due[] {
+    return [...this.#buckets.values()].flatMap(bucket => bucket.items())
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#timerTick = Number.POSITIVE_INFINITY
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const tick = this.#ticks[0]
+    this.#timerTick = tick ?? Number.POSITIVE_INFINITY
+    if (tick === undefined) return
+    const delayMs = Math.max(0, Math.ceil(tick * TICK_MS - this.#now()))
+    this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, MAX_TIMER_MS))
+  }
+
+  #fire(): void {
+    this.#timerTick = Number.POSITIVE_INFINITY
+    const now = this.#now()
+    let passed = 0
+    while (passed < this.#ticks.length && this.#ticks[passed]! * TICK_MS <= now) passed++
+    for (const tick of this.#ticks.splice(0, passed)) {
+      const bucket = this.#buckets.get(tick)!
+      this.#buckets.delete(tick)
+      for (let item = bucket.first; item; item = bucket.first) {
+        this.remove(item)
+        item.onDue()
+      }
+    }
+    this.#dropEmptyHeads()
+    this.#arm()
+  }
+
+  /** Drops empty buckets in front, so that the timer does not fire for requests that have been answered. */
+  #dropEmptyHeads(): void {
+    while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.first) {
+      this.#buckets.delete(this.#ticks.shift()!)
+    }
+  }
+}
+
+/** Calls `onDue` once, no earlier than `deadlineAt`. */
+export class Alarm implements Due {
+  readonly deadlineAt: number
+  readonly #onDue: () => void
+  next: Due | undefined
+  previous: Due | undefined
+
+  constructor(deadlineAt: number, onDue: () => void) {
+    this.deadlineAt = deadlineAt
+    this.#onDue = onDue
+  }
+
+  onDue(): void {
+    this.#onDue()
+  }
+}
+
+/** The items of one tick in the order in which they were added: a ring of links that begins and ends at the bucket. */
+class Bucket implements Due {
+  readonly deadlineAt = 0
+  previous: Due = this
+  next: Due = this
+
+  get first(): Due | undefined {
+    return this.next === this ? undefined : this.next
+  }
+
+  append(item: Due): void {
+    const last = this.previous
+    item.previous = last
+    item.next = this
+    last.next = item
+    this.previous = item
+  }
+
+  items(): Due[] {
+    const found: Due[] = []
+    for (let item = this.next; item !== this; item = item.next!) found.push(item)
+    return found
+  }
+
+  onDue(): void {}
+}
+
+function unlink(item: Due): void {
+  item.previous!.next = item.next
+  item.next!.previous = item.previous
+  item.previous = undefined
+  item.next = undefined
+}
+
+function insertSorted(sorted: number[], value: number): void {
+  let at = sorted.length
+  while (at > 0 && sorted[at - 1]! > value) at--
+  sorted.splice(at, 0, value)
+}

@@ -1,0 +1,219 @@
+import type { TopicMetadata } from '../../kafka/broker-client.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { TopicNews } from '../messages/operations.js'
+import { KnownTopic, type KnownTopicOptions, type Partition } from './known-topic.js'
+import { MissingTopics, type MissingTopicsOptions } from './missing-topics.js'
+
+export type { Partition } from './known-topic.js'
+
+export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
+
+/** Where to send a request, as far as the table knows. */
+export type Lookup =
+  /** `checkedAt`: when the look-up began that confirmed it last. `isNew`: the topic was created a moment ago. */
+  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number; readonly isNew: boolean }
+  /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
+  | { readonly type: 'noLeader'; readonly partition: Partition }
+  | { readonly type: 'unknownTopic' }
+  | { readonly type: 'unknownPartition' }
+  | { readonly type: 'topicError'; readonly errorCode: number }
+  /** Not known yet: the topic has to be looked up. */
+  | { readonly type: 'ask' }
+
+const ASK: Lookup = { type: 'ask' }
+const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
+// Topics whose turn would come soon are looked up together with those that are due.
+const JOINS_AT_SHARE_OF_AGE = 0.5
+// How long a topic counts as new after it was found. On busy brokers the replicas of new partitions take seconds to start.
+const NEW_FOR_MS = 30_000
+
+/**
+ * The leader of each partition, by topic, with the identity of the partition. An entry is only replaced by one with the same
+ * or a higher leader epoch. Names without a topic are kept apart, because clients may invent any number of them.
+ */
+export class LeaderTable {
+  readonly #options: LeaderTableOptions
+  readonly #topics = new Map<string, KnownTopic>()
+  readonly #missing: MissingTopics
+
+  constructor(options: LeaderTableOptions) {
+    this.#options = options
+    this.#missing = new MissingTopics(options)
+  }
+
+  /** @param mayBeCreated the request may have the topic created, so look-ups by readers that missed it do not count */
+  lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false): Lookup {
+    const topic = this.#topics.get(topicName)
+    if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
+    topic.usedAt = now
+    const errorCode = topic.errorAt(now)
+    if (errorCode !== errorCodes.NONE) return { type: 'topicError', errorCode }
+    const partition = topic.partitions.get(partitionId)
+    if (!partition) return topic.isCountSure(now) ? UNKNOWN_PARTITION : ASK
+    return partition.leaderId >= 0 && partition.suspectSince === 0
+      ? { type: 'leader', partition, checkedAt: topic.checkedAt, isNew: topic.newUntil > now }
+      : { type: 'noLeader', partition }
+  }
+
+  /** What is known of a topic that is to be written to; `undefined`: nothing yet. */
+  newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
+    const known = this.#topics.get(topic)
+    if (known === undefined) return this.#missing.newsOf(topic, mayBeCreated, now)
+    const { value: partitionCount, topicId } = known.partitionCount
+    const isDoubted = known.isCountDoubted
+    return partitionCount > 0 ? { type: 'known', topic, partitionCount, topicId, isDoubted } : undefined
+  }
+
+  /** True when a look-up has contradicted the number of partitions that keys are spread over. */
+  isCountDoubted(topic: string): boolean {
+    return this.#topics.get(topic)?.isCountDoubted ?? false
+  }
+
+  /** True when the topic has been found and not lost since. */
+  isKnown(topic: string): boolean {
+    return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
+  }
+
+  /** True when the last look-up, a short time ago, did not find it. */
+  isMissing(topicName: string): boolean {
+    const topic = this.#topics.get(topicName)
+    return topic ? topic.misses > 0 : this.#missing.isMissed(topicName)
+  }
+
+  /**
+   * True when a broker has said that it does not know the partition, and the last refresh did not find the topic either. That
+   * is enough to answer readers and to drop cached records; writers wait until the topic counts as deleted.
+   */
+  isMissed(topicName: string, key: string): boolean {
+    const isMissed = (this.#topics.get(topicName)?.misses ?? 0) > 0
+    if (isMissed) this.#options.onRecreated(key)
+    return isMissed
+  }
+
+  isRememberedMissing(topic: string, mayBeCreated: boolean, now: number): boolean {
+    return !this.#topics.has(topic) && this.#missing.lookUp(topic, mayBeCreated, now).type === 'unknownTopic'
+  }
+
+  /** Those of these missing names that brokers may be asked to create now, up to a number. They count as asked. */
+  admitCreations(names: readonly string[], most: number, now: number): string[] {
+    const admitted: string[] = []
+    for (const name of names) {
+      if (admitted.length >= most) break
+      if (this.#missing.admitCreation(name, now)) admitted.push(name)
+    }
+    return admitted
+  }
+
+  leaderOf(topic: string, partition: number): Partition | undefined {
+    return this.#topics.get(topic)?.partitions.get(partition)
+  }
+
+  /**
+   * The broker has answered that it does not lead the partition. That is believed until a refresh that begins later.
+   *
+   * @param isDenied the broker does not know the partition at all
+   */
+  suspect(topic: string, partition: number, nodeId: number, now: number, isDenied = false): void {
+    const entry = this.leaderOf(topic, partition)
+    // An answer of an earlier leader says nothing about the current one.
+    if (entry?.leaderId !== nodeId) return
+    entry.suspectSince = now
+    entry.isDenied ||= isDenied
+  }
+
+  /** A broker did not answer in time. Its partitions of the topic are looked up before it is asked again. */
+  suspectAll(topicName: string, nodeId: number, now: number): void {
+    for (const entry of this.#topics.get(topicName)?.partitions.values() ?? []) {
+      if (entry.leaderId === nodeId) entry.suspectSince = now
+    }
+  }
+
+  /** Applies one topic of a metadata response. `mayBeCreated`: brokers were asked to create it. */
+  apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
+    const { topic: name, errorCode } = metadata
+    const known = this.#topics.get(name)
+    const isMissing = errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+    // A single miss decides nothing, because the next look-up follows soon.
+    if (known && !(isMissing && known.misses === 0)) known.checkedAt = Math.max(known.checkedAt, askedAt)
+    if (isMissing) {
+      if (!known) this.#missing.missed(name, mayBeCreated, now)
+      else if (known.missed(now)) this.#lose(known, now)
+    } else if (errorCode === errorCodes.NONE || errorCode === errorCodes.LEADER_NOT_AVAILABLE) {
+      this.#require(metadata, askedAt, now).found(metadata, askedAt, now)
+    } else if (isFinal(errorCode)) {
+      if (known) known.refused(errorCode, now)
+      else this.#missing.refused(name, errorCode, now)
+    }
+  }
+
+  /** These topics count as asked for. */
+  used(topics: Iterable<string>, now: number): void {
+    for (const name of topics) {
+      const topic = this.#topics.get(name)
+      if (topic) topic.usedAt = now
+    }
+  }
+
+  /** All topics in use, once the metadata of one of them is as old as `refreshAgeMs`. In use: asked for within `maxAgeMs`. */
+  stale(maxAgeMs: number, refreshAgeMs: number, now: number): string[] {
+    const joining: string[] = []
+    let isAnyDue = false
+    for (const { name, usedAt, checkedAt } of this.#topics.values()) {
+      if (now - usedAt > maxAgeMs || now - checkedAt < refreshAgeMs * JOINS_AT_SHARE_OF_AGE) continue
+      joining.push(name)
+      isAnyDue ||= now - checkedAt >= refreshAgeMs
+    }
+    return isAnyDue ? joining : []
+  }
+
+  /** Forgets topics that have not been asked for in a long time, and names that were missed long ago. */
+  forgetUnused(unusedMs: number, now: number): void {
+    this.#missing.tidy(now)
+    for (const topic of this.#topics.values()) {
+      if (now - Math.max(topic.usedAt, topic.metAt) > unusedMs) this.#forget(topic)
+    }
+  }
+
+  /** Forgets all topics, because another cluster is connected. */
+  clear(): void {
+    for (const topic of this.#topics.values()) this.#forget(topic)
+    this.#missing.clear()
+  }
+
+  get topicCount(): number {
+    return this.#topics.size
+  }
+
+  /** Names that are remembered as missing. */
+  get missingCount(): number {
+    return this.#missing.size
+  }
+
+  #require({ topic: name, errorCode }: TopicMetadata, askedAt: number, now: number): KnownTopic {
+    let topic = this.#topics.get(name)
+    if (!topic) {
+      topic = new KnownTopic(name, now, this.#options)
+      topic.checkedAt = askedAt
+      // A topic that was missed before it was found, or that has no leaders yet, has just been created.
+      const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
+      if (isNew) topic.newUntil = now + NEW_FOR_MS
+      this.#topics.set(name, topic)
+      this.#missing.found(name)
+    }
+    return topic
+  }
+
+  #lose(topic: KnownTopic, now: number): void {
+    this.#forget(topic)
+    this.#missing.gone(topic.name, now)
+  }
+
+  #forget(topic: KnownTopic): void {
+    this.#topics.delete(topic.name)
+    topic.forgetFrom(0)
+  }
+}
+
+/** The topic itself is refused: its name is not allowed, or access to it is not. */
+const isFinal = (errorCode: number): boolean =>
+  errorCode === errorCodes.INVALID_TOPIC_EXCEPTION || errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED

@@ -1,0 +1,182 @@
+import type { ActorRef } from '../../core/actor/actor.js'
+import { MAX_TIMER_MS } from '../../core/actor/requester.js'
+import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
+import type { Unasked } from './ask-router.js'
+
+type OperationName = keyof Operations
+
+/** A request without its requester: the manager is the requester. */
+export type Question<Operation extends OperationName = OperationName> = Unasked<Operation>
+
+/** What the manager tells its actor, which hands it to {@link RequestManager.checkResult} unread. */
+export interface FromRouter {
+  readonly type: 'fromRouter'
+  readonly operation: OperationName
+  /** The number of the question; all tries of one question share it. */
+  readonly requestId: number
+  /** `timer`: this try was not answered in time. */
+  readonly news:
+    | { readonly type: 'result'; readonly result: RouterResult }
+    | { readonly type: 'timer'; readonly tryNumber: number }
+}
+
+/**
+ * One handler per possible answer of an operation; a missing one does not compile. There is none for `timedOut`, because
+ * the manager asks again.
+ */
+export type ResultHandlers<Operation extends OperationName> = {
+  readonly [Name in Operation]: {
+    readonly [Type in Exclude<ResultOf<Name>['type'], 'timedOut'>]: (
+      result: Extract<ResultOf<Name>, { type: Type }>
+    ) => void
+  }
+}
+
+export interface RequestManagerOptions {
+  readonly router: ActorRef<RouterMessage>
+  /** Tells the owning actor; with nact `message => dispatch(self, message)`. */
+  readonly tellSelf: (message: FromRouter) => void
+  /** Per operation; default 60 s each. */
+  readonly timeoutsMs?: Partial<Record<OperationName, number>>
+  /**
+   * Called before each repeated try. `reason`: why the former one was not answered in time, as far as the Router knows.
+   * Default: the second try of a question, and each tenth from then on, is a warning of the process.
+   */
+  readonly onRetry?: (operation: OperationName, tryNumber: number, reason: string | undefined) => void
+  /** Returns numbers in [0, 1), which spread repeated tries in time. */
+  readonly random?: () => number
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000
+// The Router itself answers timedOut at the deadline. The timer of the manager is for a Router that has stopped.
+const OWN_TIMER_MARGIN_MS = 1_000
+const RETRY_DELAY_STEP_MS = 100
+const RETRY_DELAY_MAX_MS = 5_000
+const RETRIES_PER_WARNING = 10
+
+interface Outstanding {
+  readonly requestId: number
+  readonly question: Question
+  tryNumber: number
+  timer: NodeJS.Timeout
+}
+
+/**
+ * Keeps track of the requests of an actor: at most one is open per operation, and it is asked again until it is answered.
+ *
+ *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
+ *   // in the actor: on a message of type 'fromRouter'
+ *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
+ *
+ * - A second question of the same operation replaces the first, whose answer and timer are ignored from then on.
+ * - A late answer to an earlier try counts. The answer to the later try is then dropped.
+ * - After `noMessages` the same offset is often asked again. The timer of the old question does not affect the new one.
+ * - A failure is an answer: it ends the question, and its handler decides what to do.
+ * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: answers are matched by a token instead of by
+ * fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
+ */
+export class RequestManager<Operation extends OperationName = OperationName> {
+  readonly #options: RequestManagerOptions
+  readonly #outstanding = new Map<OperationName, Outstanding>()
+  #lastRequestId = 0
+
+  constructor(options: RequestManagerOptions) {
+    this.#options = options
+  }
+
+  /** True while a question of this operation waits for its answer. */
+  isWaiting(operation: Operation): boolean {
+    return this.#outstanding.has(operation)
+  }
+
+  sendRequestToRouter(question: Question<Operation>): void {
+    this.#forget(question.type)
+    const requestId = ++this.#lastRequestId
+    const timer = this.#startTimer(question, requestId, 1)
+    this.#outstanding.set(question.type, { requestId, question, tryNumber: 1, timer })
+    this.#send(question, requestId)
+  }
+
+  /** Calls the handler for the answer. A message that belongs to an earlier question is ignored. */
+  checkResult(message: FromRouter, handlers: ResultHandlers<Operation>): void {
+    const outstanding = this.#outstanding.get(message.operation)
+    if (outstanding?.requestId !== message.requestId) return
+    const { news } = message
+    if (news.type === 'timer') {
+      if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0, 'the Router did not answer')
+    } else if (news.result.type === 'timedOut') {
+      this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber), news.result.reason)
+    } else {
+      this.#forget(message.operation)
+      const handle = handlers[message.operation as Operation] as unknown as Record<
+        string,
+        (result: RouterResult) => void
+      >
+      handle[news.result.type]!(news.result)
+    }
+  }
+
+  /** Forgets all questions. To be called when the actor stops. */
+  close(): void {
+    for (const operation of [...this.#outstanding.keys()]) this.#forget(operation)
+  }
+
+  #forget(operation: OperationName): void {
+    const outstanding = this.#outstanding.get(operation)
+    if (!outstanding) return
+    clearTimeout(outstanding.timer)
+    this.#outstanding.delete(operation)
+  }
+
+  #tryAgain(outstanding: Outstanding, delayMs: number, reason: string | undefined): void {
+    const { question, requestId } = outstanding
+    clearTimeout(outstanding.timer)
+    const tryNumber = ++outstanding.tryNumber
+    const send = (): void => {
+      outstanding.timer = this.#startTimer(question, requestId, tryNumber)
+      const { onRetry = warnOfRetry } = this.#options
+      onRetry(question.type, tryNumber, reason)
+      this.#send(question, requestId)
+    }
+    if (delayMs === 0) send()
+    else outstanding.timer = setTimeout(send, delayMs)
+  }
+
+  #retryDelayMs(tryNumber: number): number {
+    const random = this.#options.random ?? Math.random
+    return Math.round(
+      (0.5 + random() / 2) * Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_STEP_MS * 2 ** Math.min(tryNumber, 10))
+    )
+  }
+
+  #timeoutMsOf(question: Question): number {
+    return question.timeoutMs ?? this.#options.timeoutsMs?.[question.type] ?? DEFAULT_TIMEOUT_MS
+  }
+
+  #startTimer(question: Question, requestId: number, tryNumber: number): NodeJS.Timeout {
+    const message: FromRouter = {
+      type: 'fromRouter',
+      operation: question.type,
+      requestId,
+      news: { type: 'timer', tryNumber }
+    }
+    const delayMs = Math.min(this.#timeoutMsOf(question) + OWN_TIMER_MARGIN_MS, MAX_TIMER_MS)
+    return setTimeout(() => this.#options.tellSelf(message), delayMs)
+  }
+
+  #send(question: Question, requestId: number): void {
+    const operation = question.type
+    const requester = {
+      reply: (result: RouterResult): void =>
+        this.#options.tellSelf({ type: 'fromRouter', operation, requestId, news: { type: 'result', result } })
+    }
+    this.#options.router.tell({ ...question, timeoutMs: this.#timeoutMsOf(question), requester } as RouterMessage)
+  }
+}
+
+/** A question that is asked again and again must not be silent. */
+function warnOfRetry(operation: OperationName, tryNumber: number, reason = 'no answer in time'): void {
+  if (tryNumber !== 2 && tryNumber % RETRIES_PER_WARNING !== 0) return
+  const message = `${operation} is asked again (try ${tryNumber}): ${reason}`
+  process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_RETRY' })
+}

@@ -1,0 +1,208 @@
+import type { ActorRef } from '../../core/actor/actor.js'
+import { UnavailableError } from '../../core/errors.js'
+import type { ClusterChange } from '../../core/model.js'
+import type { TopicMetadata } from '../../kafka/broker-client.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Failure } from '../messages/operations.js'
+import type { TopicLookUp } from '../processors/processor-context.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { answerTimedOut, fail } from '../requests/answers.js'
+import { isFromOutside, type RouterMailbox, type RouterNotice } from './messages.js'
+import { SHUTTING_DOWN } from './request-admission.js'
+import { type RouterDeps, RouterParts } from './router-parts.js'
+
+// In multiples of `metadataMaxAgeMs`.
+const UNUSED_TOPICS_KEPT_FOR = 30
+// Metadata is looked up before it is too old. The rest of the time is for a silent broker, or to confirm that a topic is gone.
+const REFRESH_AT_SHARE_OF_AGE = 0.75
+// How often the age of metadata is checked: a fixed pause, or a share of the greatest age where that is shorter.
+const LOOK_EVERY_MS = 500
+const LOOKS_PER_AGE = 10
+
+/** What the Router actor does with its parts. The actor calls {@link receive} with one message after the other. */
+export class RouterCore {
+  readonly parts: RouterParts
+  readonly #deps: RouterDeps
+  readonly #maintenance: NodeJS.Timeout
+  #parkedBefore = 0
+  #maintainedAt: number
+  #stopped = false
+
+  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
+    const { settings, clock } = deps
+    this.#deps = deps
+    this.parts = new RouterParts(deps, self, request => this.#expire(request))
+    const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
+    this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
+    this.#maintainedAt = clock()
+    this.#maintenance.unref()
+    if (!settings.connectAtStart) return
+    this.parts.refresher.schedule.wantBrokers()
+    this.parts.refresher.pump(clock())
+  }
+
+  /** Some broker has answered, and the last attempt to reach one did not fail. */
+  get isReady(): boolean {
+    return !this.#stopped && this.parts.refresher.isInTouch
+  }
+  /** Why no broker answers; `undefined` while one does. */
+  get awayBecause(): Error | undefined {
+    return this.parts.refresher.awayBecause
+  }
+
+  receive(message: RouterMailbox): void {
+    const now = this.#deps.clock()
+    const { intake } = this.parts
+    intake.nextMessage()
+    if (!isFromOutside(message)) this.#notice(message, now)
+    else if (this.#stopped) intake.refuse(message)
+    else intake.take(message, now)
+    intake.nextMessage()
+    if (!this.#stopped) this.parts.refresher.pump(now)
+    this.#reportParked()
+  }
+
+  /** Answers all open requests with a failure, and closes all connections. Idempotent. */
+  shutDown(failure = SHUTTING_DOWN): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    clearInterval(this.#maintenance)
+    const inProxies = this.parts.pool.stop()
+    for (const request of [...inProxies, ...this.parts.ledger.waiting()]) fail(request, failure)
+    this.parts.intake.failInHand(failure)
+    this.parts.ledger.deadlines.stop()
+    this.parts.refresher.stop()
+  }
+
+  /**
+   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message that made {@link receive} throw,
+   * and those of all messages behind it.
+   */
+  refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
+    const { intake } = this.parts
+    intake.refuseRest(message, failure)
+    intake.nextMessage()
+    for (const unhandled of behindIt) intake.refuseRest(unhandled, failure)
+  }
+
+  #notice(notice: RouterNotice, now: number): void {
+    const { routing } = this.parts
+    if (this.#stopped) return
+    switch (notice.type) {
+      case 'metadataAnswered': {
+        const { plan, response, askedAt } = notice
+        // After a time in which no broker answered, the pauses of single brokers mean nothing any more.
+        if (this.parts.refresher.answered(notice.address)) this.parts.pool.forgive()
+        const change = this.parts.cluster.see(response.clusterId)
+        const waiting = change ? this.#clusterChanged(change) : []
+        if (this.#stopped) break
+        routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
+        routing.routeAll(waiting, now)
+        break
+      }
+      case 'metadataFailed':
+        this.parts.refresher.failed(notice.plan, notice.error, now)
+        break
+      case 'metadataSeen': {
+        const { response, call } = notice
+        if (!this.parts.cluster.isSame(response.clusterId)) {
+          // Which of two clusters came later is only known from the Router's own refreshes, which run one after another.
+          this.parts.refresher.schedule.wantBrokers()
+          break
+        }
+        const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
+        // It is not known when this was asked, so it only replaces older leader epochs and does not clear doubts about a leader.
+        routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
+        break
+      }
+      case 'returned':
+        for (const group of notice.groups) routing.returned(group, notice.proxy.node.nodeId, now)
+        break
+      case 'unreachable':
+        routing.unreachable(notice.proxy, notice.error, notice.requests, now)
+        break
+      case 'crashed':
+        routing.crashed(notice.proxy, notice.error, notice.requests, now)
+        break
+      case 'coordinatorFound':
+        routing.coordinatorFound(notice.groupId, notice.result, now)
+        break
+      case 'searchCoordinator':
+        routing.askForCoordinator(notice.groupId, now)
+        break
+      case 'wake':
+        routing.wake(notice.place, now)
+        break
+      case 'brokerIsBack':
+        routing.brokerIsBack(notice.nodeId, now)
+        break
+      case 'refreshDue':
+        break
+      case 'maintain':
+        this.#maintain(now)
+        break
+      case 'stop':
+        this.shutDown()
+        notice.onStopped()
+    }
+  }
+
+  /**
+   * Whether the routing tables take in a topic of a user's look-up. A user who lists all topics does not use them all. A user
+   * may ask in quick succession, so a missing topic only counts where the look-up creates topics.
+   */
+  #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: TopicLookUp): boolean {
+    if (errorCode !== errorCodes.NONE) return allowAutoTopicCreation
+    return topics !== null || this.parts.leaders.isKnown(topic) || this.parts.routing.isWaitedFor(topic)
+  }
+
+  /** Returns the requests that are to be routed again, to the new cluster. */
+  #clusterChanged(change: ClusterChange): readonly AnyAccepted[] {
+    const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
+    if (change.before === undefined) {
+      onClusterChanged?.(change)
+      return []
+    }
+    metrics.count('router', 'cluster_changes')
+    const what = 'another Kafka cluster answers at the same addresses'
+    if (settings.onClusterChange === 'stop') {
+      const ids = `${change.now}, before it was ${change.before}`
+      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (router.onClusterChange: stop)`))
+      return []
+    }
+    log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
+    const waiting = this.parts.routing.leaveCluster()
+    this.parts.readCache.forgetAll()
+    this.parts.refresher.clusterChanged()
+    onClusterChanged?.(change)
+    return waiting
+  }
+
+  #maintain(now: number): void {
+    const { metadataMaxAgeMs } = this.#deps.settings
+    const { schedule } = this.parts.refresher
+    const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
+    // A reader that is slow asks for nothing, and has to learn of partitions that are added all the same.
+    this.parts.leaders.used(this.parts.followed.read, now)
+    for (const topic of this.parts.leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
+    if (now - this.#maintainedAt < metadataMaxAgeMs) return
+    this.#maintainedAt = now
+    schedule.wantBrokers()
+    schedule.tidy(now)
+    this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
+    this.parts.routing.tidy(now)
+    this.parts.pool.tidy(now)
+  }
+
+  #expire(request: AnyAccepted): void {
+    this.#deps.metrics.count('router', 'timeouts_sent', request.operation.tags)
+    answerTimedOut(request, this.awayBecause?.message)
+  }
+
+  #reportParked(): void {
+    const parked = this.parts.routing.parking.size
+    if (parked === this.#parkedBefore) return
+    this.#parkedBefore = parked
+    this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#parkedBefore)
+  }
+}

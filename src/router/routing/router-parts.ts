@@ -1,0 +1,185 @@
+import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../../core/model.js'
+import type { BrokerClientFactory } from '../../kafka/broker-client.js'
+import { concatBatches } from '../../kafka/concat-batches.js'
+import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
+import { BrokerProxy, type BrokerProxyOptions } from '../dispatcher/broker-proxy.js'
+import type { Produce } from '../messages/operations.js'
+import { MessageCache } from '../processors/message-cache.js'
+import { ReadCache } from '../processors/read-cache.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { Ledger } from '../requests/open-requests.js'
+import { BrokerPool } from './broker-pool.js'
+import { ClusterIdentity } from './cluster-identity.js'
+import { LeaderTable } from './leader-table.js'
+import type { RouterNotice } from './messages.js'
+import { Refresher } from './refresher.js'
+import { RequestIntake } from './request-admission.js'
+import { Routing } from './routing.js'
+import type { RouterSettings } from './settings.js'
+import { FollowedTopics } from './subscribed-topics.js'
+import { TokenBucket } from './token-bucket.js'
+
+export interface RouterDeps {
+  readonly system: ActorSystem
+  readonly createClient: BrokerClientFactory
+  readonly bootstrap: readonly BrokerAddress[]
+  readonly settings: RouterSettings
+  readonly clock: MonotonicClock
+  readonly random: () => number
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+  readonly delivery?: { produce(request: Produce): void } | undefined
+  /** Shared with other Routers of the process. Default: one of its own, as large as the settings say. */
+  readonly decompressedMemory?: DecompressedMemory | undefined
+  readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
+  /** Called when the Router cannot go on; its owner then stops it. */
+  readonly onUnusable: (error: Error) => void
+}
+
+// Added to the time that a broker may wait for its replicas. It is short, so that a silent broker is noticed soon.
+const PRODUCE_CALL_MARGIN_MS = 1_500
+
+/** Builds the parts of a Router: the book of open requests, the routing tables, the brokers, and the classes that use them. */
+export class RouterParts {
+  readonly ledger: Ledger
+  readonly cache: MessageCache
+  readonly readCache: ReadCache
+  readonly cluster = new ClusterIdentity()
+  readonly leaders: LeaderTable
+  readonly pool: BrokerPool
+  readonly refresher: Refresher
+  readonly followed: FollowedTopics
+  readonly routing: Routing
+  readonly intake: RequestIntake
+  readonly #deps: RouterDeps
+  readonly #self: ActorRef<RouterNotice>
+  /** Limits how many topics per second brokers are asked to create, for all requesters together. */
+  readonly #creations: TokenBucket
+
+  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>, onExpired: (request: AnyAccepted) => void) {
+    const { settings, clock, metrics, log, random } = deps
+    this.#deps = deps
+    this.#self = self
+    this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
+    this.ledger = new Ledger({ now: clock, metrics, log, onExpired })
+    this.cache = this.#createCache()
+    this.readCache = this.#createReadCache()
+    this.leaders = new LeaderTable({
+      ...settings,
+      createsNone: () => this.refresher.createsNone,
+      onRecreated: key => this.readCache.forget(key)
+    })
+    this.pool = this.#createPool()
+    this.refresher = this.#createRefresher()
+    const { schedule } = this.refresher
+    const mayCreate = settings.allowAutoTopicCreation
+    this.followed = new FollowedTopics({ leaders: this.leaders, schedule, mayCreate })
+    this.routing = new Routing({
+      ...this,
+      settings,
+      random,
+      log,
+      metrics,
+      schedule,
+      isInTouch: () => this.refresher.isInTouch,
+      self
+    })
+    this.intake = new RequestIntake({
+      ...deps,
+      ...this,
+      route: (request, now) => this.routing.route(request, now),
+      follow: (message, now) => this.routing.follow(message, now)
+    })
+  }
+
+  #createCache(): MessageCache {
+    const { settings, metrics } = this.#deps
+    return new MessageCache({
+      maxBytes: settings.cacheMaxBytes,
+      bufferBytes: settings.fetchBufferBytes,
+      concat: concatBatches,
+      onEvict: () => metrics.count('router', 'cache_evictions')
+    })
+  }
+
+  #createReadCache(): ReadCache {
+    const { settings, metrics, decompressedMemory } = this.#deps
+    const gauge = (bytes: number): void => metrics.gauge('router', 'decompressed_bytes', {}, bytes)
+    return new ReadCache({
+      cache: this.cache,
+      isolationLevel: settings.isolationLevel,
+      concat: concatBatches,
+      metrics,
+      decompression: {
+        memory: decompressedMemory ?? new DecompressedMemory(settings.decompressedMaxBytes, gauge),
+        responseMaxBytes: settings.fetchMaxDecompressedBytes
+      }
+    })
+  }
+
+  #createPool(): BrokerPool {
+    const { settings, random } = this.#deps
+    const options = this.#proxyOptions()
+    return new BrokerPool({ ...settings, random, createProxy: node => new BrokerProxy(node, options) })
+  }
+
+  #createRefresher(): Refresher {
+    const { settings, createClient, random, metrics, log, bootstrap } = this.#deps
+    return new Refresher({
+      ...settings,
+      createClient,
+      random,
+      isKnown: topic => this.leaders.isKnown(topic),
+      isMissing: topic => this.leaders.isMissing(topic),
+      cannotBeCreated: () => !settings.allowAutoTopicCreation || this.refresher.createsNone,
+      creations: this.#creations,
+      addresses: now => this.pool.addresses(now, bootstrap),
+      metrics,
+      log,
+      self: this.#self
+    })
+  }
+
+  #proxyOptions(): BrokerProxyOptions {
+    const { system, createClient, metrics, settings } = this.#deps
+    const self = this.#self
+    return {
+      system,
+      createClient,
+      expectedClusterId: () => this.cluster.id,
+      metrics,
+      readCache: this.readCache,
+      ledger: this.ledger,
+      callTimeoutMs: settings.callTimeoutMs,
+      maxQueued: settings.maxQueuedPerDispatcher,
+      group: settings,
+      fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
+      produce: {
+        connections: settings.produceConnections,
+        requestMaxBytes: settings.produceRequestMaxBytes,
+        brokerTimeoutMs: settings.produceBrokerTimeoutMs,
+        callMarginMs: PRODUCE_CALL_MARGIN_MS
+      },
+      reports: {
+        returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),
+        unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
+        crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
+        answered: proxy => {
+          if (this.pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
+        },
+        metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
+      },
+      admitCreations: names => this.#admitCreations(names)
+    }
+  }
+
+  /** Those of these missing topics that brokers may be asked to create now: each name from time to time, and all within the budget. */
+  #admitCreations(names: readonly string[]): string[] {
+    const now = this.#deps.clock()
+    const admitted = this.leaders.admitCreations(names, this.#creations.available(now), now)
+    this.#creations.take(admitted.length, now)
+    return admitted
+  }
+}

@@ -1,0 +1,75 @@
+import type { ActorRef } from '../../core/actor/actor.js'
+import { backoffMs } from '../../core/backoff.js'
+import type { Failure } from '../messages/operations.js'
+import type { AnyAccepted } from '../requests/accepted.js'
+import { fail } from '../requests/answers.js'
+import { Alarm } from '../requests/deadlines.js'
+import { ownFailure } from '../requests/failures.js'
+import type { Ledger } from '../requests/open-requests.js'
+import type { RouterNotice } from './messages.js'
+import { Parking, type ParkingClass, type ParkingPlace } from './request-queues.js'
+import type { RouterSettings } from './settings.js'
+
+export interface WaitingOptions {
+  readonly ledger: Ledger
+  readonly settings: RouterSettings
+  readonly random: () => number
+  readonly self: ActorRef<RouterNotice>
+}
+
+const TOPIC_PLACE = 'topic:'
+/** Where requests wait that any broker can answer, while none can be reached. */
+export const ANY_NODE: ParkingPlace = 'anyNode'
+export const topicPlace = (topic: string): ParkingPlace => TOPIC_PLACE + topic
+export const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
+export const linePlace = (key: string): ParkingPlace => `commits:${key}`
+export const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
+
+/** Requests that cannot be sent now, with what they wait for, and the pauses after which they are sent again. */
+export class WaitingRequests {
+  readonly parking: Parking
+  readonly #options: WaitingOptions
+  #rests = 0
+
+  /** @param onTopicEmpty called when no request waits for a topic any more */
+  constructor(options: WaitingOptions, onTopicEmpty: (topic: string) => void) {
+    this.#options = options
+    const { ledger, settings } = options
+    const limit = settings.maxParkedRequests
+    this.parking = new Parking({
+      ledger,
+      limit,
+      onEvicted: request => fail(request, tooManyParked(limit)),
+      onEmpty: place => {
+        if (place.startsWith(TOPIC_PLACE)) onTopicEmpty(place.slice(TOPIC_PLACE.length))
+      }
+    })
+  }
+
+  /** False when the limit is reached; the request has then been answered. */
+  park(place: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
+    if (this.parking.park(place, request, as)) return true
+    fail(request, tooManyParked(this.#options.settings.maxParkedRequests))
+    return false
+  }
+
+  /** Routes one request again after a pause. */
+  rest(request: AnyAccepted, forMs: number, now: number): void {
+    const place = `rest:${++this.#rests}`
+    if (this.park(place, request)) this.wakeAt(place, now + forMs)
+  }
+
+  wakeAt(place: ParkingPlace, at: number): void {
+    const { ledger, self } = this.#options
+    ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
+  }
+
+  /** @param attempt counted from 1 */
+  pauseMs(attempt: number): number {
+    const { retryBackoffMs, retryBackoffMaxMs } = this.#options.settings
+    return backoffMs(attempt - 1, retryBackoffMs, retryBackoffMaxMs, this.#options.random)
+  }
+}
+
+const tooManyParked = (limit: number): Failure =>
+  ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxParkedRequests)`, true)

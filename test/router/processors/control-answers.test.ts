@@ -1,0 +1,278 @@
+import { expect } from 'chai'
+import { ResponseTooLargeError } from '../../../src/core/errors.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
+
+describe('describeGroup', () => {
+  const described = (groupId: string, more: object = {}): object => ({
+    errorCode: 0,
+    groupId,
+    state: 'Stable',
+    protocolType: 'consumer',
+    members: [{ memberId: 'm' }],
+    ...more
+  })
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('describeGroup')))
+
+  it('tells the members of each group, one call for all that wait', async () => {
+    asked.ask({ groupId: 'billing' })
+    asked.ask({ groupId: 'audit' })
+    asked.ask({ groupId: 'billing' })
+    const back = await asked.settle({ groups: [described('audit', { members: [] }), described('billing')] })
+    expect(back).to.deep.equal([])
+    expect(asked.sent).to.deep.equal([
+      { api: 'describeGroups', call: { groupIds: ['billing', 'audit'], timeoutMs: CALL_TIMEOUT_MS } }
+    ])
+    const members = asked.told.map(([told]) => [told!.type, told!.protocolType, (told!.members as object[]).length])
+    expect(members).to.deep.equal([
+      ['success', 'consumer', 1],
+      ['success', 'consumer', 0],
+      ['success', 'consumer', 1]
+    ])
+    expect(asked.processor.isEmpty).to.equal(true)
+    expect(await asked.next()).to.equal(undefined)
+  })
+
+  it('asks for at most 20 groups in one call', async () => {
+    for (let group = 0; group < 21; group++) asked.ask({ groupId: `group-${group}` })
+    await asked.next()
+    expect(asked.processor.isEmpty).to.equal(false)
+    await asked.next()
+    const sizes = asked.sent.map(({ call }) => (call as { groupIds: string[] }).groupIds.length)
+    expect(sizes).to.deep.equal([20, 1])
+  })
+
+  it('asks about groups one by one that are too large together, so that one takes none with it', async () => {
+    for (const groupId of ['a', 'b', 'c']) asked.ask({ groupId })
+    const tooLarge = new ResponseTooLargeError('more than 100000 members')
+    const together = await asked.next()
+    expect(asked.processor.callFailed(together, tooLarge, true)).to.deep.equal([])
+    expect(asked.processor.isEmpty).to.equal(false)
+    await asked.settle({ groups: [described('a')] })
+    const alone = asked.processor.callFailed(await asked.next(), tooLarge, true)
+    expect(alone.map(({ request }) => (request as unknown as { groupId: string }).groupId)).to.deep.equal(['b'])
+    await asked.settle({ groups: [described('c')] })
+    expect(asked.told.map(told => told.map(({ type }) => type))).to.deep.equal([['success'], [], ['success']])
+    const sizes = asked.sent.map(({ call }) => (call as { groupIds: string[] }).groupIds)
+    expect(sizes).to.deep.equal([['a', 'b', 'c'], ['a'], ['b'], ['c']])
+  })
+
+  it('finds no group that is dead, in the words of brokers old and new', async () => {
+    for (const dead of [{ state: 'Dead' }, { errorCode: errorCodes.GROUP_ID_NOT_FOUND, state: '' }]) {
+      asked.ask({ groupId: 'billing' })
+      expect(await asked.settle({ groups: [described('billing', dead)] })).to.deep.equal([])
+      expect(asked.told.at(-1)).to.have.length(1)
+      expect(asked.told.at(-1)![0]).to.include({ type: 'notFound' })
+    }
+  })
+
+  it('asks again where the coordinator moved, loads, or left the group out', async () => {
+    const moved = asked.ask({ groupId: 'moved' })
+    const loads = asked.ask({ groupId: 'loads' })
+    const forgotten = asked.ask({ groupId: 'forgotten' })
+    const answers = [
+      described('moved', { errorCode: errorCodes.NOT_COORDINATOR }),
+      described('loads', { errorCode: errorCodes.COORDINATOR_LOAD_IN_PROGRESS }),
+      described('somebody else')
+    ]
+    expect(await asked.settle({ groups: answers })).to.deep.equal([
+      { reason: 'notCoordinator', requests: [moved] },
+      { reason: 'retryLater', requests: [loads] },
+      { reason: 'retryLater', requests: [forgotten] }
+    ])
+    expect(asked.told.flat()).to.deep.equal([])
+  })
+
+  it('tells what else the coordinator says', async () => {
+    asked.ask({ groupId: 'billing' })
+    await asked.settle({ groups: [described('billing', { errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })] })
+    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })
+  })
+})
+
+describe('listGroups', () => {
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('listGroups')))
+
+  it('asks once for all who wait, for groups that have members', async () => {
+    asked.ask({ nodeId: 1 })
+    asked.ask({ nodeId: 1 })
+    const groups = [{ groupId: 'billing', protocolType: 'consumer' }]
+    expect(await asked.settle({ errorCode: 0, groups })).to.deep.equal([])
+    expect(asked.told.map(([told]) => told!.groups)).to.deep.equal([groups, groups])
+    const [{ call }] = asked.sent as unknown as [{ call: { states: string[]; timeoutMs: number } }]
+    expect(call.timeoutMs).to.equal(CALL_TIMEOUT_MS)
+    expect(call.states).to.include.members(['Stable', 'PreparingRebalance', 'CompletingRebalance'])
+    expect(call.states).not.to.include.members(['Empty', 'Dead'])
+  })
+
+  it('makes no call when everybody was answered meanwhile', async () => {
+    asked.ask({ nodeId: 1 }).settled = true
+    expect(await asked.next()).to.equal(undefined)
+    expect(asked.processor.isEmpty).to.equal(true)
+  })
+
+  it('asks the same broker again while it does not coordinate yet', async () => {
+    for (const errorCode of [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, errorCodes.COORDINATOR_NOT_AVAILABLE]) {
+      const request = asked.ask({ nodeId: 1 })
+      expect(await asked.settle({ errorCode, groups: [] })).to.deep.equal(retried([request]))
+      expect(asked.told.at(-1)).to.deep.equal([])
+    }
+  })
+
+  it('tells what else the broker says', async () => {
+    asked.ask({ nodeId: 1 })
+    await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, groups: [] })
+    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+  })
+})
+
+describe('describeTopicConfigs', () => {
+  const topic = (name: string, errorCode = 0): object => ({
+    topic: name,
+    errorCode,
+    configs: new Map([
+      ['cleanup.policy', 'compact'],
+      ['retention.ms', '1000']
+    ]),
+    overrides: new Set(['cleanup.policy', 'secret'])
+  })
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('describeTopicConfigs')))
+
+  it('tells what topics have for themselves; one that does not exist is absent', async () => {
+    asked.ask({ topics: ['orders', 'invented'] })
+    const answers = [topic('orders'), topic('invented', errorCodes.UNKNOWN_TOPIC_OR_PARTITION)]
+    expect(await asked.settle({ topics: answers })).to.deep.equal([])
+    const overrides = asked.told[0]![0]!.overrides as Map<string, Map<string, string>>
+    expect([...overrides.keys()]).to.deep.equal(['orders'])
+    expect([...overrides.get('orders')!]).to.deep.equal([
+      ['cleanup.policy', 'compact'],
+      ['secret', '']
+    ])
+  })
+
+  it('makes one call for each request', async () => {
+    asked.ask({ topics: ['orders'] })
+    asked.ask({ topics: ['payments'] })
+    await asked.next()
+    await asked.next()
+    const common = { names: null, timeoutMs: CALL_TIMEOUT_MS }
+    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
+      { topics: ['orders'], ...common },
+      { topics: ['payments'], ...common }
+    ])
+    expect(await asked.next()).to.equal(undefined)
+  })
+
+  it('asks again after what passes by, and tells what does not', async () => {
+    const request = asked.ask({ topics: ['orders'] })
+    const later = [topic('orders', errorCodes.REQUEST_TIMED_OUT)]
+    expect(await asked.settle({ topics: later })).to.deep.equal(retried([request]))
+    asked.ask({ topics: ['orders'] })
+    const refused = [topic('orders', errorCodes.TOPIC_AUTHORIZATION_FAILED)]
+    expect(await asked.settle({ topics: refused })).to.deep.equal([])
+    expect(asked.told.map(told => told.map(({ errorCode }) => errorCode))).to.deep.equal([
+      [],
+      [errorCodes.TOPIC_AUTHORIZATION_FAILED]
+    ])
+  })
+})
+
+describe('describeBrokerConfigs', () => {
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('describeBrokerConfigs')))
+
+  it('tells the settings that are asked for', async () => {
+    asked.ask({ nodeId: 1, names: ['producer.id.expiration.ms'] })
+    const configs = new Map([['producer.id.expiration.ms', '1000']])
+    expect(await asked.settle({ errorCode: 0, configs })).to.deep.equal([])
+    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
+      { nodeId: 1, names: ['producer.id.expiration.ms'], timeoutMs: CALL_TIMEOUT_MS }
+    ])
+    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs }])
+  })
+
+  it('asks again after an error that passes, and tells any other', async () => {
+    asked.ask({ nodeId: 1, names: [] })
+    expect(await asked.settle({ errorCode: errorCodes.REQUEST_TIMED_OUT, configs: new Map() })).to.have.length(1)
+    asked.ask({ nodeId: 1, names: [] })
+    await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, configs: new Map() })
+    expect(asked.told.at(-1)![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+  })
+})
+
+describe('initProducerId', () => {
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('initProducerId')))
+
+  it('gives each requester an id of its own', async () => {
+    asked.ask({})
+    asked.ask({})
+    await asked.settle({ errorCode: 0, producerId: 0n, producerEpoch: 0 })
+    await asked.settle({ errorCode: 0, producerId: 8n, producerEpoch: 1 })
+    const call = { api: 'initProducerId', call: { timeoutMs: CALL_TIMEOUT_MS } }
+    expect(asked.sent).to.deep.equal([call, call])
+    expect(asked.told).to.deep.equal([
+      [{ type: 'success', producerId: 0n, producerEpoch: 0 }],
+      [{ type: 'success', producerId: 8n, producerEpoch: 1 }]
+    ])
+  })
+
+  it('asks again after what passes by, and tells what does not', async () => {
+    const request = asked.ask({})
+    const answer = { producerId: 7n, producerEpoch: 0 }
+    const loads = { ...answer, errorCode: errorCodes.COORDINATOR_LOAD_IN_PROGRESS }
+    expect(await asked.settle(loads)).to.deep.equal(retried([request]))
+    asked.ask({})
+    const refused = { ...answer, errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED }
+    expect(await asked.settle(refused)).to.deep.equal([])
+    expect(asked.told[1]![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+    asked.ask({})
+    await asked.settle({ ...answer, errorCode: errorCodes.UNSUPPORTED_VERSION })
+    expect(asked.told[2]![0]).to.include({ type: 'failed', errorCode: errorCodes.UNSUPPORTED_VERSION })
+  })
+
+  it('is asked again when the call failed, unless nobody waits any more', async () => {
+    const request = asked.ask({})
+    const call = await asked.next()
+    expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([request])
+    request.settled = true
+    expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([])
+  })
+})
+
+describe('findCoordinator', () => {
+  const node = { nodeId: 2, host: 'mock-2', port: 9092, rack: null }
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('findCoordinator')))
+
+  it('asks once for all who look for the same group', async () => {
+    asked.ask({ groupId: 'billing' })
+    asked.ask({ groupId: 'audit' })
+    asked.ask({ groupId: 'billing' })
+    expect(await asked.settle({ errorCode: 0, coordinator: node })).to.deep.equal([])
+    const [sent] = asked.sent
+    expect(sent).to.deep.equal({ api: 'findCoordinator', call: { groupId: 'billing', timeoutMs: CALL_TIMEOUT_MS } })
+    expect(asked.told.map(({ length }) => length)).to.deep.equal([1, 0, 1])
+    expect(asked.told[0]![0]).to.deep.equal({ type: 'success', coordinator: node })
+    expect(asked.processor.drain()).to.have.length(1)
+    expect(asked.processor.isEmpty).to.equal(true)
+  })
+
+  it('takes a port from 1 to 65535 for one that can be reached', async () => {
+    for (const port of [0, 1, 65_535, 65_536]) {
+      asked.ask({ groupId: `port-${port}` })
+      const back = await asked.settle({ errorCode: 0, coordinator: { ...node, port } })
+      expect(back, String(port)).to.have.length(port === 1 || port === 65_535 ? 0 : 1)
+    }
+  })
+
+  it('tells all who wait when it is refused', async () => {
+    asked.ask({ groupId: 'billing' })
+    asked.ask({ groupId: 'billing' })
+    await asked.settle({ errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, coordinator: node })
+    expect(asked.told.flat().map(({ errorCode }) => errorCode)).to.deep.equal([30, 30])
+  })
+})

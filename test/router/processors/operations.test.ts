@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { expect } from 'chai'
+import { operations, operationsOf } from '../../../src/router/processors/operations.js'
+
+/** The embedded broker apart: it is the other side of the protocol. */
+const filesNaming = (word: string): string[] => {
+  const isNamed = new RegExp(`\\b${word}\\b`)
+  return readdirSync('src', { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => join(entry.parentPath, entry.name))
+    .filter(file => !file.startsWith(join('src', 'broker')) && isNamed.test(readFileSync(file, 'utf8')))
+    .map(file => relative('src', file))
+    .sort()
+}
+
+describe('house 4: one descriptor per operation', () => {
+  it('an operation is named by its message, its processor, the lists and its user', () => {
+    expect(filesNaming('initProducerId')).to.deep.equal([
+      'delivery/producer-identity.ts',
+      'router/messages/internal.ts',
+      'router/processors/init-producer-id.ts',
+      'router/processors/operations.ts',
+      'kafka/api-calls.ts'
+    ])
+  })
+
+  it('so is one of the members of groups', () => {
+    expect(filesNaming('leaveGroup')).to.deep.equal([
+      'groups/group-member.ts',
+      'router/messages/membership.ts',
+      'router/processors/leave-group.ts',
+      'router/processors/operations.ts',
+      'kafka/api-calls.ts'
+    ])
+  })
+
+  it('the kind of a descriptor is its name in the list', () => {
+    for (const [name, { kind, tags }] of Object.entries(operations)) {
+      expect([kind, tags]).to.deep.equal([name, { operation: name }])
+    }
+  })
+
+  it('every operation that shares connections with others has a processor of its own', () => {
+    const shared = [...operationsOf('control'), ...operationsOf('group')]
+    expect(shared.map(({ createProcessor }) => typeof createProcessor)).to.deep.equal(shared.map(() => 'function'))
+    const alone = [...operationsOf('fetch'), ...operationsOf('produce')].map(({ kind }) => kind)
+    expect(alone).to.deep.equal(['fetchData', 'produceBatch'])
+  })
+})

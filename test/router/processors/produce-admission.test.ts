@@ -1,0 +1,287 @@
+import { expect } from 'chai'
+import { KafkaError, TimedOutError, UnavailableError } from '../../../src/core/errors.js'
+import type { BrokerClient, ProduceCall } from '../../../src/kafka/broker-client.js'
+import type { BatchAnswer } from '../../../src/router/messages/operations.js'
+import { type BatchesCall, ProduceIntake } from '../../../src/router/processors/produce-admission.js'
+import { notSent, produceBatch } from '../../../src/router/processors/produce-batch.js'
+import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import { ProcessorHarness } from './harness.js'
+
+type Lane = 'main' | 'slow' | 'newTopics'
+
+class ProduceHarness extends ProcessorHarness {
+  readonly produce = new ProduceIntake({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+
+  /** The batch that was added last. */
+  added: AnyAccepted | undefined
+
+  add(partition: number, bytes = 10, topic = 'orders', isOfNewTopic = false): BatchAnswer[] {
+    const answers: BatchAnswer[] = []
+    const batch = {
+      topic,
+      partition,
+      bytes: Buffer.alloc(bytes),
+      answer: (answer: BatchAnswer) => answers.push(answer)
+    }
+    const accepted = this.ledger.accept(produceBatch, batch as never, 5_000, this.now)
+    accepted.key = `${topic}/${partition}`
+    accepted.isOfNewTopic = isOfNewTopic
+    this.added = accepted as AnyAccepted
+    this.produce.addToQueue(accepted)
+    return answers
+  }
+
+  answer(call: BatchesCall, codes: Readonly<Record<number, number>>, lane: Lane = 'main') {
+    const partitions = Object.entries(codes).map(([partition, errorCode]) => ({
+      topic: 'orders',
+      partition: Number(partition),
+      errorCode,
+      baseOffset: errorCode === 0 ? 40 : -1,
+      logAppendTimeMs: -1,
+      logStartOffset: 0
+    }))
+    return this.produce[lane].processResponse(call, { throttleTimeMs: 0, partitions })
+  }
+}
+
+const partitionsOf = (call: BatchesCall | undefined): string[] => [...(call?.batches.keys() ?? [])]
+
+describe('produce processor', () => {
+  let harness: ProduceHarness
+  beforeEach(() => (harness = new ProduceHarness()))
+  const next = (lane: Lane = 'main') => harness.produce[lane].nextCall()!
+
+  it('sends everything that waits in one call, one batch per partition', () => {
+    for (const partition of [0, 1, 2, 1]) harness.add(partition)
+    expect(partitionsOf(next())).to.deep.equal(['orders/0', 'orders/1', 'orders/2'])
+    expect(partitionsOf(next())).to.deep.equal(['orders/1'])
+    expect(harness.produce.main.isEmpty).to.equal(true)
+  })
+
+  it('keeps a request below its limit, and partitions in turn', () => {
+    for (const partition of [0, 1, 2]) harness.add(partition, 45)
+    harness.add(0, 45)
+    expect(partitionsOf(next())).to.deep.equal(['orders/0', 'orders/1'])
+    expect(partitionsOf(next())).to.deep.equal(['orders/2', 'orders/0'])
+  })
+
+  it('sends a batch larger than the limit alone', () => {
+    harness.add(0, 500)
+    harness.add(1)
+    expect(partitionsOf(next())).to.deep.equal(['orders/0'])
+    expect(partitionsOf(next())).to.deep.equal(['orders/1'])
+  })
+
+  it('answers each batch with its own partition', () => {
+    const [good, bad] = [harness.add(0), harness.add(1)]
+    harness.answer(next(), { 0: 0, 1: 10 })
+    expect(good).to.deep.equal([{ type: 'appended', baseOffset: 40, logAppendTimeMs: -1 }])
+    expect(bad).to.deep.equal([{ type: 'rejected', errorCode: 10 }])
+  })
+
+  it('says nobody knows where a response leaves a partition out', () => {
+    const left = harness.add(0)
+    harness.answer(next(), {})
+    expect(left[0]?.type).to.equal('unanswered')
+  })
+
+  it('tells the Router to look again where the leader was the wrong one, and never retries itself', () => {
+    const answers = harness.add(3)
+    const returned = harness.answer(next(), { 3: 6 })
+    expect(returned).to.deep.equal([{ reason: 'notLeader', requests: [], topic: 'orders', partition: 3 }])
+    expect(answers).to.deep.equal([{ type: 'rejected', errorCode: 6 }])
+    expect(harness.produce.main.isEmpty && harness.produce.slow.isEmpty).to.equal(true)
+  })
+
+  for (const errorCode of [7, 19]) {
+    it(`moves a partition that answered ${errorCode} to the second connection until it is healthy`, () => {
+      harness.add(0)
+      harness.answer(next(), { 0: errorCode })
+      harness.add(0)
+      harness.add(1)
+      expect(partitionsOf(next())).to.deep.equal(['orders/1'])
+      harness.answer(next('slow'), { 0: 0 }, 'slow')
+      harness.add(0)
+      expect(partitionsOf(next())).to.deep.equal(['orders/0'])
+    })
+  }
+
+  it('moves partitions whose call timed out, too; nobody knows what became of their batches', () => {
+    const answers = harness.add(0)
+    expect(harness.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)).to.deep.equal([])
+    expect(answers[0]?.type).to.equal('unanswered')
+    harness.add(0)
+    expect(partitionsOf(next('slow'))).to.deep.equal(['orders/0'])
+  })
+
+  it('gives back what never left', () => {
+    const answers = harness.add(0)
+    const error = new UnavailableError('brokerUnreachable', 'refused')
+    expect(harness.produce.main.callFailed(next(), error, false)).to.have.length(1)
+    expect(answers).to.have.length(0)
+  })
+
+  it('does not send a batch that was given back while the connection was being opened', async () => {
+    harness.add(0)
+    harness.add(1)
+    const sent: number[][] = []
+    const client = {
+      produce: async ({ partitions }: ProduceCall) => {
+        sent.push(partitions.map(({ partition }) => partition))
+        return { throttleTimeMs: 0, partitions: [] }
+      }
+    } as unknown as BrokerClient
+    const call = next()
+    notSent(call.batches.get('orders/0')!, 'noLeader')
+    await harness.produce.main.send(client, call)
+    expect(sent).to.deep.equal([[1]])
+    harness.add(2)
+    const another = next()
+    notSent(another.batches.get('orders/2')!, 'noLeader')
+    expect(await harness.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
+    expect(sent).to.have.length(1)
+  })
+
+  it('does not send a batch whose time ran out while it waited', () => {
+    const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(1), answer() {} }
+    const accepted = harness.ledger.accept(produceBatch, batch, 5_000, 0)
+    accepted.key = 'orders/0'
+    harness.produce.addToQueue(accepted)
+    accepted.answer({ type: 'notSent', reason: 'noLeader', message: '' })
+    expect(next()).to.equal(undefined)
+  })
+
+  it('gives a call the time that replicas, the journey and its bytes at 1 MiB/s may take', async () => {
+    const calls: ProduceCall[] = []
+    const client = { produce: async (call: ProduceCall) => calls.push(call) } as unknown as BrokerClient
+    for (const bytes of [2_048, 2_049]) {
+      harness.add(0, bytes)
+      await harness.produce.main.send(client, next())
+    }
+    expect(calls.map(({ acks, brokerTimeoutMs, timeoutMs }) => [acks, brokerTimeoutMs, timeoutMs])).to.deep.equal([
+      [-1, 1_500, 3_002],
+      [-1, 1_500, 3_003]
+    ])
+    const [{ partitions }] = calls as [ProduceCall]
+    expect(partitions).to.deep.equal([{ topic: 'orders', partition: 0, batch: Buffer.alloc(2_048) }])
+    expect(harness.added?.inFlight).to.equal(true)
+  })
+
+  it('names each of its queues, and the topics of a call', () => {
+    const { main, newTopics, slow } = harness.produce
+    expect([main, newTopics, slow].map(({ name }) => name)).to.deep.equal([
+      'produce',
+      'produceNewTopics',
+      'produceSlow'
+    ])
+    harness.add(0)
+    harness.add(0, 10, 'payments')
+    expect(main.topicsOf!(next())).to.deep.equal(['orders', 'payments'])
+  })
+
+  it('never answers from a cache, and gives back what waits in all of its queues', () => {
+    harness.add(0)
+    harness.answer(next(), { 0: 7 })
+    harness.add(0)
+    harness.add(1)
+    harness.add(2, 10, 'orders', true)
+    expect(harness.produce.answerFromCache()).to.equal(false)
+    harness.added!.settled = true
+    expect(harness.produce.drain().map(({ key }) => key)).to.deep.equal(['orders/1', 'orders/0'])
+    expect(next(), 'nothing is left').to.equal(undefined)
+    expect(next('slow')).to.equal(undefined)
+  })
+
+  describe('partitions of a topic that was just created', () => {
+    const add = (): BatchAnswer[] => harness.add(0, 10, 'orders', true)
+
+    it('go by themselves until they have been written to', () => {
+      add()
+      harness.add(1)
+      expect([partitionsOf(next()), partitionsOf(next('newTopics'))]).to.deep.equal([['orders/1'], ['orders/0']])
+    })
+
+    it('go with all others once they have been written to, and not after a refusal', () => {
+      for (const [errorCode, lane] of [
+        [10, 'newTopics'],
+        [0, 'main']
+      ] as const) {
+        add()
+        harness.answer(next('newTopics'), { 0: errorCode }, 'newTopics')
+        add()
+        expect(partitionsOf(next(lane)), `after ${errorCode}`).to.deep.equal(['orders/0'])
+      }
+    })
+
+    it('go by themselves again once a broker did not lead them: the topic may be another one', () => {
+      add()
+      harness.answer(next('newTopics'), { 0: 0 }, 'newTopics')
+      add()
+      harness.answer(next(), { 0: 6 })
+      add()
+      expect(partitionsOf(next('newTopics'))).to.deep.equal(['orders/0'])
+    })
+
+    it('go with the slow ones where they hold up a call', () => {
+      add()
+      harness.answer(next('newTopics'), { 0: 7 }, 'newTopics')
+      add()
+      expect([next('newTopics'), partitionsOf(next('slow'))]).to.deep.equal([undefined, ['orders/0']])
+    })
+  })
+
+  for (const [errorCode, reason] of [
+    [3, 'unknownTopicOrPartition'],
+    [5, 'notLeader'],
+    [56, 'notLeader'],
+    [74, 'notLeader']
+  ] as const) {
+    it(`has the leader looked up after ${errorCode}`, () => {
+      harness.add(3)
+      const [news] = harness.answer(next(), { 3: errorCode })
+      expect(news).to.deep.equal({ reason, requests: [], topic: 'orders', partition: 3 })
+    })
+  }
+
+  it('has nothing looked up after a refusal that is not about the leader, or an answer about another partition', () => {
+    const answers = harness.add(3)
+    expect(harness.answer(next(), { 3: 10, 4: 6 })).to.deep.equal([])
+    expect(answers).to.have.length(1)
+  })
+
+  it('tells what a broker says of a whole call, which is then not on its way any more', () => {
+    const [one, two] = [harness.add(0), harness.add(1)]
+    const call = next()
+    for (const batch of call.batches.values()) batch.inFlight = true
+    const refusal = new KafkaError(35, 'another version', false)
+    expect(harness.produce.main.callFailed(call, refusal, true)).to.deep.equal([])
+    expect([one, two]).to.deep.equal([[{ type: 'rejected', errorCode: 35 }], [{ type: 'rejected', errorCode: 35 }]])
+    expect([...call.batches.values()].map(({ inFlight }) => inFlight)).to.deep.equal([false, false])
+    harness.add(0)
+    expect(partitionsOf(next()), 'no reason to keep it apart').to.deep.equal(['orders/0'])
+  })
+
+  it('keeps no partition apart for a call that timed out before it left, and tells why its batches wait', () => {
+    harness.add(0)
+    const batch = harness.added!
+    const back = harness.produce.main.callFailed(next(), new TimedOutError('connect', 1), false)
+    expect([back, batch.obstacle]).to.deep.equal([[batch], 'brokerUnreachable'])
+    harness.produce.addToQueue(batch)
+    expect(partitionsOf(next())).to.deep.equal(['orders/0'])
+    batch.settled = true
+    const another = new Map([['orders/0', batch]]) as BatchesCall['batches']
+    expect(
+      harness.produce.main.callFailed({ batches: another, sizeBytes: 10 }, new TimedOutError('connect', 1), false),
+      'nobody waits any more'
+    ).to.deep.equal([])
+  })
+
+  it('remembers 10,000 partitions that held up a call, and forgets the one that did longest ago', () => {
+    const partitions = 10_001
+    for (let partition = 0; partition < partitions; partition++) harness.add(partition, 0)
+    harness.answer(next(), Object.fromEntries(Array.from({ length: partitions }, (_, partition) => [partition, 7])))
+    for (const partition of [0, 1, partitions - 1]) harness.add(partition)
+    expect(partitionsOf(next())).to.deep.equal(['orders/0'])
+    expect(partitionsOf(next('slow'))).to.deep.equal(['orders/1', `orders/${partitions - 1}`])
+  })
+})

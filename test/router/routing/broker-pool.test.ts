@@ -1,0 +1,200 @@
+import { expect } from 'chai'
+import type { BrokerNode } from '../../../src/core/model.js'
+import type { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
+import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import { BrokerPool } from '../../../src/router/routing/broker-pool.js'
+
+const node = (nodeId: number, port = 9092, host = `broker-${nodeId}`): BrokerNode => ({
+  nodeId,
+  host,
+  port,
+  rack: null
+})
+
+/** A proxy as the pool sees it, which the test gives requests. */
+class FakeProxy {
+  inFlight: string[] = []
+  unsent: string[] = []
+  controlLoad = 0
+  isStopped = false
+  tidiedAt: number | undefined
+  readonly node: BrokerNode
+
+  constructor(node: BrokerNode) {
+    this.node = node
+  }
+  get held(): number {
+    return this.inFlight.length
+  }
+  drain(): string[] {
+    return this.unsent.splice(0)
+  }
+  stop(): string[] {
+    this.isStopped = true
+    return [...this.drain(), ...this.inFlight.splice(0)]
+  }
+  tidy(now: number): void {
+    this.tidiedAt = now
+  }
+}
+
+describe('broker pool', () => {
+  let created: FakeProxy[]
+  let pool: BrokerPool
+  beforeEach(() => {
+    created = []
+    pool = new BrokerPool({
+      brokerBackoffMs: 100,
+      brokerBackoffMaxMs: 1_000,
+      random: () => 1,
+      createProxy: node => {
+        const proxy = new FakeProxy(node)
+        created.push(proxy)
+        return proxy as unknown as BrokerProxy
+      }
+    })
+  })
+
+  const names = (requests: readonly AnyAccepted[]): string[] => requests as unknown as string[]
+  const proxyOf = (nodeId: number): BrokerProxy => pool.proxyOf(nodeId)!
+
+  it('keeps a broker that stays where it is, and replaces one whose host or port is another', () => {
+    pool.apply([node(1), node(2), node(3)])
+    created[1]!.inFlight = ['of 2']
+    created[2]!.inFlight = ['of 3']
+    const back = pool.apply([node(1), node(2, 9093), node(3, 9092, 'elsewhere')])
+    expect(names(back)).to.deep.equal(['of 2', 'of 3'])
+    expect(created.map(({ isStopped }) => isStopped)).to.deep.equal([false, true, true, false, false])
+    expect(pool.nodes().map(({ host, port }) => `${host}:${port}`)).to.deep.equal([
+      'broker-1:9092',
+      'broker-2:9093',
+      'elsewhere:9092'
+    ])
+  })
+
+  describe('a broker that metadata does not name', () => {
+    beforeEach(() => pool.apply([node(1), node(2)]))
+    const without2 = (): string[] => names(pool.apply([node(1)]))
+
+    it('pixy A1 gives back at once what was not sent, and is forgotten after three answers', () => {
+      created[1]!.unsent = ['waits']
+      expect(without2()).to.deep.equal(['waits'])
+      created[1]!.unsent = ['came later']
+      expect(without2(), 'only the first time').to.deep.equal([])
+      expect(pool.nodeIds()).to.deep.equal([1, 2])
+      expect(without2()).to.deep.equal(['came later'])
+      expect(pool.nodeIds()).to.deep.equal([1])
+      expect(created[1]!.isStopped).to.equal(true)
+      expect(created[0]!.isStopped).to.equal(false)
+    })
+
+    it('is kept as long as a request is on its way to it', () => {
+      created[1]!.inFlight = ['in flight']
+      for (let answers = 0; answers < 5; answers++) without2()
+      expect(pool.nodeIds()).to.deep.equal([1, 2])
+      created[1]!.inFlight = []
+      without2()
+      expect(pool.nodeIds()).to.deep.equal([1])
+    })
+
+    it('is asked nothing meanwhile, and at once when it is named again, whatever its pause', () => {
+      pool.failed(proxyOf(2), 0)
+      without2()
+      without2()
+      expect(pool.any(50)!.node.nodeId).to.equal(1)
+      expect(pool.any(1_000)!.node.nodeId, 'though its pause is over').to.equal(1)
+      pool.apply([node(1), node(2)])
+      expect(pool.isUp(2, 0)).to.equal(true)
+      without2()
+      without2()
+      expect(pool.nodeIds(), 'it counts anew').to.deep.equal([1, 2])
+    })
+
+    it('keeps its pause where every answer has named it', () => {
+      pool.failed(proxyOf(2), 0)
+      pool.apply([node(1), node(2)])
+      expect([pool.isUp(2, 99), pool.isUp(2, 100)]).to.deep.equal([false, true])
+    })
+
+    it('is kept by an answer that names no broker at all', () => {
+      for (let answers = 0; answers < 5; answers++) pool.apply([])
+      expect(pool.nodeIds()).to.deep.equal([1, 2])
+    })
+  })
+
+  describe('a broker that fails', () => {
+    beforeEach(() => pool.apply([node(1), node(2)]))
+
+    it('pauses, longer each time, until it answers', () => {
+      expect(pool.failed(proxyOf(1), 0)).to.equal(100)
+      expect(pool.isUp(1, 99)).to.equal(false)
+      expect(pool.isUp(1, 100)).to.equal(true)
+      expect(pool.nodesUp(50)).to.equal(1)
+      expect(pool.failed(proxyOf(1), 50), 'known already').to.equal(undefined)
+      expect(pool.failed(proxyOf(1), 100)).to.equal(300)
+      expect(pool.answered(proxyOf(1))).to.equal(true)
+      expect(pool.answered(proxyOf(1)), 'it was up').to.equal(false)
+      expect(pool.isUp(1, 101)).to.equal(true)
+      expect(pool.failed(proxyOf(1), 200), 'from the start again').to.equal(300)
+    })
+
+    it('counts no more once it has been replaced', () => {
+      const former = proxyOf(1)
+      pool.apply([node(1, 9093), node(2)])
+      expect(pool.failed(former, 0)).to.equal(undefined)
+      expect(pool.answered(former)).to.equal(false)
+      expect(pool.isUp(1, 0)).to.equal(true)
+    })
+
+    it('is asked again at once when all are forgiven', () => {
+      pool.failed(proxyOf(1), 0)
+      pool.failed(proxyOf(2), 0)
+      expect(pool.any(50)).to.equal(undefined)
+      pool.forgive()
+      expect(pool.nodesUp(50)).to.equal(2)
+    })
+
+    it('has another pause to begin with where the caller says so', () => {
+      expect(pool.failed(proxyOf(1), 0, 400)).to.equal(400)
+    })
+  })
+
+  it('has the least loaded broker answer what any can, in turn where none is', () => {
+    pool.apply([node(1), node(2), node(3)])
+    const asked = [1, 2, 3, 4, 5, 6].map(() => pool.any(0)!.node.nodeId)
+    expect([...asked].sort()).to.deep.equal([1, 1, 2, 2, 3, 3])
+    expect(asked.slice(0, 3)).to.deep.equal(asked.slice(3))
+    created[0]!.controlLoad = 2
+    created[1]!.controlLoad = 1
+    created[2]!.controlLoad = 2
+    expect([1, 2, 3].map(() => pool.any(0)!.node.nodeId)).to.deep.equal([2, 2, 2])
+  })
+
+  it('asks brokers that are up for metadata, then the first addresses, then brokers that are down, each once', () => {
+    pool.apply([node(1), node(2), node(3)])
+    pool.failed(proxyOf(2), 0)
+    const seeds = [node(1), { host: 'seed', port: 9092 }]
+    const asked = (): string[] => pool.addresses(50, seeds).map(({ host }) => host)
+    const first = asked()
+    expect(first).to.have.members(['broker-1', 'broker-3', 'seed', 'broker-2'])
+    expect(first.slice(0, 2)).to.have.members(['broker-1', 'broker-3'])
+    expect(first.slice(2)).to.deep.equal(['seed', 'broker-2'])
+    const begun = new Set([first[0], asked()[0], asked()[0]])
+    expect(begun, 'in turn').to.deep.equal(new Set(['broker-1', 'broker-3']))
+  })
+
+  it('has every broker look through its connections, up or down', () => {
+    pool.apply([node(1), node(2)])
+    pool.failed(proxyOf(2), 0)
+    pool.tidy(7)
+    expect(created.map(({ tidiedAt }) => tidiedAt)).to.deep.equal([7, 7])
+  })
+
+  it('hands over all requests when it stops', () => {
+    pool.apply([node(1), node(2)])
+    created[0]!.inFlight = ['a']
+    created[1]!.unsent = ['b']
+    expect(names(pool.stop())).to.have.members(['a', 'b'])
+    expect(pool.size).to.equal(0)
+  })
+})

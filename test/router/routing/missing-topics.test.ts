@@ -1,0 +1,206 @@
+import { expect } from 'chai'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { CREATION_PAUSE_MS, MissingTopics } from '../../../src/router/routing/missing-topics.js'
+
+const TIMEOUT_MS = 5_000
+const REMEMBERED_MS = 10_000
+const CONFIRMED_MS = 500
+const REFUSED = errorCodes.TOPIC_AUTHORIZATION_FAILED
+
+describe('missing topics', () => {
+  let missing: MissingTopics
+  /** Brokers have said that they create no topic. */
+  let createsNone: boolean
+  beforeEach(() => {
+    createsNone = false
+    missing = new MissingTopics({
+      unknownTopicRefreshes: 3,
+      unknownTopicTimeoutMs: TIMEOUT_MS,
+      unknownTopicRememberedMs: REMEMBERED_MS,
+      createsNone: () => createsNone
+    })
+  })
+  const miss = (now: number, couldBeCreated = false): void => missing.missed('orders', couldBeCreated, now)
+  const isMissing = (now: number, mayBeCreated = false): boolean =>
+    missing.lookUp('orders', mayBeCreated, now).type === 'unknownTopic'
+  const newsAt = (now: number, mayBeCreated = false): string | undefined =>
+    missing.newsOf('orders', mayBeCreated, now)?.type
+
+  it('believes three misses in a row, for a while', () => {
+    miss(0)
+    miss(1)
+    expect(isMissing(1)).to.equal(false)
+    miss(2)
+    expect(isMissing(2)).to.equal(true)
+    expect(isMissing(1 + REMEMBERED_MS)).to.equal(true)
+    expect(isMissing(2 + REMEMBERED_MS)).to.equal(false)
+  })
+
+  it('believes two misses that are five seconds apart', () => {
+    miss(0)
+    miss(TIMEOUT_MS - 1)
+    expect(isMissing(TIMEOUT_MS - 1)).to.equal(false)
+    missing.found('orders')
+    miss(0)
+    miss(TIMEOUT_MS)
+    expect(isMissing(TIMEOUT_MS)).to.equal(true)
+  })
+
+  it('tells writers only after half a second of three or more misses, until when; before, that it was denied', () => {
+    for (const now of [0, 1, CONFIRMED_MS - 1]) miss(now)
+    expect(newsAt(CONFIRMED_MS - 1)).to.equal('denied')
+    miss(CONFIRMED_MS)
+    expect(missing.newsOf('orders', false, CONFIRMED_MS)).to.deep.equal({
+      type: 'missing',
+      topic: 'orders',
+      until: CONFIRMED_MS + REMEMBERED_MS
+    })
+    expect(newsAt(CONFIRMED_MS + REMEMBERED_MS)).to.equal('denied')
+    expect(missing.newsOf('unheard-of', false, 0)).to.equal(undefined)
+  })
+
+  it('tells writers after two misses only when these are five seconds apart', () => {
+    miss(0)
+    miss(TIMEOUT_MS - 1)
+    expect(newsAt(TIMEOUT_MS - 1)).to.equal('denied')
+    missing.found('orders')
+    miss(0)
+    miss(TIMEOUT_MS)
+    expect(newsAt(TIMEOUT_MS)).to.equal('missing')
+  })
+
+  it('counts look-ups together that are further apart than the time-out, because it is short', () => {
+    const [timeoutMs, pauseMs] = [50, 250]
+    missing = new MissingTopics({
+      unknownTopicRefreshes: 3,
+      unknownTopicTimeoutMs: timeoutMs,
+      unknownTopicRememberedMs: timeoutMs
+    })
+    miss(0)
+    expect(newsAt(0)).to.equal('denied')
+    miss(pauseMs)
+    expect(newsAt(pauseMs)).to.equal('missing')
+    expect(isMissing(pauseMs)).to.equal(true)
+  })
+
+  it('tells everybody at once of a topic that existed and is gone', () => {
+    missing.gone('orders', 7)
+    expect(isMissing(7)).to.equal(true)
+    expect(newsAt(7)).to.equal('missing')
+    expect(newsAt(7 + REMEMBERED_MS)).to.equal('denied')
+  })
+
+  it('remembers for a while that a topic is refused, until it is seen otherwise', () => {
+    missing.refused('orders', REFUSED, 5)
+    expect(missing.lookUp('orders', true, 5)).to.deep.equal({ type: 'topicError', errorCode: REFUSED })
+    expect(missing.newsOf('orders', false, 5)).to.deep.equal({
+      type: 'refused',
+      topic: 'orders',
+      errorCode: REFUSED,
+      until: 5 + REMEMBERED_MS
+    })
+    expect(missing.lookUp('orders', true, 5 + REMEMBERED_MS)).to.deep.equal({ type: 'ask' })
+    expect(newsAt(5 + REMEMBERED_MS)).to.equal(undefined)
+    miss(6)
+    expect(missing.lookUp('orders', true, 6), 'not refused any more').to.deep.equal({ type: 'ask' })
+  })
+
+  it('starts over when the misses before are more than ten seconds old', () => {
+    miss(0)
+    miss(1)
+    miss(1 + 2 * TIMEOUT_MS)
+    expect(isMissing(1 + 2 * TIMEOUT_MS), 'three, the last one just in time').to.equal(true)
+    missing.found('orders')
+    miss(0)
+    miss(1)
+    miss(2 + 2 * TIMEOUT_MS)
+    expect(isMissing(2 + 2 * TIMEOUT_MS)).to.equal(false)
+  })
+
+  describe('that may be created', () => {
+    it('are asked for once in a second', () => {
+      expect(missing.admitCreation('orders', 0)).to.equal(true)
+      expect(missing.admitCreation('orders', CREATION_PAUSE_MS - 1)).to.equal(false)
+      expect(missing.admitCreation('payments', 1)).to.equal(true)
+      expect(missing.admitCreation('orders', CREATION_PAUSE_MS)).to.equal(true)
+    })
+
+    it('are missing when they did not appear in five seconds after they were asked for, whatever readers found', () => {
+      for (const now of [0, 1, 2]) miss(now)
+      expect(isMissing(2, true)).to.equal(false)
+      miss(100, true)
+      miss(100 + TIMEOUT_MS - 1)
+      expect(isMissing(100 + TIMEOUT_MS - 1, true)).to.equal(false)
+      miss(100 + TIMEOUT_MS)
+      expect(isMissing(100 + TIMEOUT_MS, true)).to.equal(true)
+      expect(newsAt(100 + TIMEOUT_MS, true)).to.equal('missing')
+      expect(isMissing(100 + TIMEOUT_MS + REMEMBERED_MS, true)).to.equal(false)
+    })
+
+    it('are missing half a second after they were asked for where brokers create none, and three misses say so', () => {
+      miss(0)
+      miss(0, true)
+      createsNone = true
+      miss(CONFIRMED_MS - 1)
+      expect([isMissing(CONFIRMED_MS - 1, true), newsAt(CONFIRMED_MS - 1, true)]).to.deep.equal([false, 'denied'])
+      miss(CONFIRMED_MS)
+      expect([isMissing(CONFIRMED_MS, true), newsAt(CONFIRMED_MS, true)]).to.deep.equal([true, 'missing'])
+      expect(isMissing(CONFIRMED_MS + REMEMBERED_MS, true)).to.equal(false)
+    })
+
+    it('are waited for as long as ever when brokers turn out to create topics', () => {
+      createsNone = true
+      for (const now of [0, 100, 200]) miss(now, true)
+      createsNone = false
+      miss(CONFIRMED_MS)
+      expect([isMissing(CONFIRMED_MS, true), newsAt(CONFIRMED_MS, true)]).to.deep.equal([false, 'denied'])
+    })
+
+    it('are missing for writers although nobody could ask for them: soon where brokers create none', () => {
+      for (const now of [0, 100, CONFIRMED_MS]) miss(now)
+      expect(newsAt(CONFIRMED_MS, true)).to.equal('denied')
+      createsNone = true
+      expect(newsAt(CONFIRMED_MS, true)).to.equal('missing')
+    })
+
+    it('are missing for writers who waited long enough although nobody could ask for them', () => {
+      miss(0)
+      expect(newsAt(0, true)).to.equal('denied')
+      miss(TIMEOUT_MS)
+      expect(newsAt(TIMEOUT_MS, true)).to.equal('missing')
+    })
+
+    it('stay missing for a while although they are asked for once more meanwhile', () => {
+      miss(0, true)
+      miss(TIMEOUT_MS, true)
+      miss(TIMEOUT_MS + 10, true)
+      expect(missing.admitCreation('orders', 2 * TIMEOUT_MS)).to.equal(true)
+      expect(isMissing(2 * TIMEOUT_MS, true)).to.equal(true)
+    })
+
+    it('begin a new try after the last one was believed and forgotten, or lies far back', () => {
+      miss(0, true)
+      miss(TIMEOUT_MS, true)
+      const over = TIMEOUT_MS + REMEMBERED_MS
+      expect(isMissing(over - 1, true)).to.equal(true)
+      miss(over, true)
+      expect(isMissing(over, true), 'five more seconds').to.equal(false)
+      miss(over + TIMEOUT_MS, true)
+      expect(isMissing(over + TIMEOUT_MS, true)).to.equal(true)
+    })
+  })
+
+  it('forgets those that were missed long ago, oldest first, and keeps what is remembered', () => {
+    miss(0)
+    missing.missed('payments', false, 5_000)
+    missing.tidy(2 * TIMEOUT_MS)
+    expect(missing.size).to.equal(2)
+    missing.tidy(2 * TIMEOUT_MS + 1)
+    expect([missing.isMissed('orders'), missing.isMissed('payments')]).to.deep.equal([false, true])
+    missing.gone('audit', 20_000)
+    missing.tidy(20_000 + REMEMBERED_MS)
+    expect([missing.isMissed('payments'), missing.isMissed('audit')]).to.deep.equal([false, true])
+    missing.clear()
+    expect(missing.size).to.equal(0)
+  })
+})

@@ -1,0 +1,250 @@
+import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
+import type {
+  BatchAnswer,
+  FollowTopics,
+  Produce,
+  RouterMessage,
+  UnfollowTopics
+} from '../../../src/router/messages/operations.js'
+import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import { ownFailure } from '../../../src/router/requests/failures.js'
+import { ClusterIdentity } from '../../../src/router/routing/cluster-identity.js'
+import type { RouterMailbox } from '../../../src/router/routing/messages.js'
+import { RequestIntake, type RequestIntakeOptions } from '../../../src/router/routing/request-admission.js'
+import { toRouterSettings } from '../../../src/router/routing/settings.js'
+import { ProcessorHarness } from '../processors/harness.js'
+
+interface Told {
+  readonly type: string
+  readonly code?: string
+  readonly message?: string
+}
+
+const BUG = ownFailure('shuttingDown', 'a bug', true)
+
+describe('router: messages from outside', () => {
+  let harness: ProcessorHarness
+  let cluster: ClusterIdentity
+  let routed: AnyAccepted[]
+  let followed: string[]
+  let produced: Produce[]
+  let told: [name: string, answer: Told][]
+  /** Routing the request that names it throws. */
+  let poison: string | undefined
+  beforeEach(() => {
+    harness = new ProcessorHarness()
+    cluster = new ClusterIdentity()
+    routed = []
+    followed = []
+    produced = []
+    told = []
+    poison = undefined
+  })
+  const nameOf = ({ request }: AnyAccepted): string => (request as unknown as { topic: string }).topic
+  const intakeOf = (options: Partial<RequestIntakeOptions> = {}): RequestIntake =>
+    new RequestIntake({
+      ledger: harness.ledger,
+      cluster,
+      settings: toRouterSettings({ requestTimeoutMs: { fetchOffset: 7_000 }, callTimeoutMs: 900, produceParkMs: 500 }),
+      clock: () => harness.now,
+      log: silentLogger,
+      delivery: { produce: request => void produced.push(request) },
+      route: request => {
+        if (poison !== undefined && nameOf(request) === poison) throw new Error('a bug')
+        routed.push(request)
+      },
+      follow: ({ type }: FollowTopics | UnfollowTopics) => void followed.push(type),
+      ...options
+    })
+
+  const requesterOf = (name: string) => ({ reply: (answer: Told) => void told.push([name, answer]) })
+  const message = (fields: object): RouterMessage => fields as RouterMessage
+  const fetchOffset = (name: string, more: object = {}) => ({
+    type: 'fetchOffset',
+    topic: name,
+    topicPartition: { topic: 'orders', partition: 0 },
+    offsetType: 'latest',
+    requester: requesterOf(name),
+    ...more
+  })
+  const batch = (name: string, more: object = {}) => ({
+    topic: name,
+    partition: 0,
+    bytes: Buffer.alloc(1),
+    answer: (answer: BatchAnswer) => void told.push([name, answer]),
+    ...more
+  })
+  const produce = (name: string, records: unknown = []) => ({
+    type: 'produce',
+    records,
+    topic: name,
+    requester: requesterOf(name)
+  })
+  const answers = () => told.map(([name, { type, code }]) => [name, type, code])
+
+  it('are sent on their way, with the time that the request, its operation or the setting gives them', () => {
+    const intake = intakeOf()
+    intake.take(message(fetchOffset('own', { timeoutMs: 0 })), 10)
+    intake.take(message(fetchOffset('operation')), 10)
+    const group = { type: 'heartbeat', groupId: 'billing', topic: 'setting', requester: requesterOf('setting') }
+    intake.take(message({ type: 'requests', requests: [group] }), 10)
+    intake.take(message({ type: 'produceBatches', batches: [batch('batch')] }), 10)
+    expect(routed.map(request => [nameOf(request), request.deadlineAt])).to.deep.equal([
+      ['own', 10],
+      ['operation', 7_010],
+      ['setting', 910],
+      ['batch', 510]
+    ])
+  })
+
+  it('carry the cluster that is connected, if that is known', () => {
+    const intake = intakeOf()
+    intake.take(message(fetchOffset('before')), 0)
+    cluster.see('one')
+    intake.take(message(fetchOffset('after')), 0)
+    expect(routed.map(({ clusterId }) => clusterId)).to.deep.equal([undefined, 'one'])
+  })
+
+  it('that follow topics are passed on, and produce requests to delivery', () => {
+    const intake = intakeOf()
+    for (const type of ['followTopics', 'unfollowTopics'] as const) intake.take(message({ type, topics: [] }), 0)
+    intake.take(message({ type: 'requests', requests: [produce('a'), fetchOffset('b')] }), 0)
+    expect([followed, produced.length, routed.length]).to.deep.equal([['followTopics', 'unfollowTopics'], 1, 1])
+    expect(harness.ledger.accepted, 'delivery has its own book').to.equal(1)
+  })
+
+  it('that produce are refused where there is no delivery', () => {
+    const intake = intakeOf({ delivery: undefined })
+    for (const records of [[{}, {}], 'no list']) intake.take(message(produce('a', records)), 0)
+    const outcome = {
+      type: 'failed',
+      code: 'invalidRequest',
+      errorCode: undefined,
+      message: 'this router was started without delivery',
+      retriable: false,
+      persisted: 'no'
+    }
+    expect(told.map(([, answer]) => answer)).to.deep.equal([
+      { operation: 'produce', type: 'completed', outcomes: [outcome, outcome] },
+      { operation: 'produce', type: 'completed', outcomes: [outcome] }
+    ])
+  })
+
+  it('that no broker can be asked are answered, and not routed', () => {
+    const intake = intakeOf()
+    intake.take(message(fetchOffset('odd', { offsetType: 'last' })), 0)
+    intake.failInHand(BUG)
+    expect([answers(), routed]).to.deep.equal([[['odd', 'failed', 'invalidRequest']], []])
+  })
+
+  describe('with sealed batches', () => {
+    const take = (intake: RequestIntake, sealed: object): void =>
+      intake.take(message({ type: 'produceBatches', batches: [sealed] }), 0)
+    const recall = (sealed: object): unknown => (sealed as { recall(): unknown }).recall()
+
+    it('are refused when they were sealed for another cluster', () => {
+      const intake = intakeOf()
+      take(intake, batch('unknown yet', { clusterId: 'two' }))
+      cluster.see('one')
+      for (const [name, clusterId] of [
+        ['same', 'one'],
+        ['another', 'two'],
+        ['any', undefined]
+      ]) {
+        take(intake, batch(name!, { clusterId }))
+      }
+      expect(routed.map(nameOf)).to.deep.equal(['unknown yet', 'same', 'any'])
+      expect(told.map(([name, answer]) => [name, answer.type, (answer as { reason?: string }).reason])).to.deep.equal([
+        ['another', 'notSent', 'clusterChanged']
+      ])
+    })
+
+    it('can be called back as long as they have not been sent', () => {
+      const [waits, sent] = [batch('waits'), batch('sent')]
+      for (const sealed of [waits, sent]) take(intakeOf(), sealed)
+      routed[1]!.inFlight = true
+      expect([recall(waits), recall(sent), recall(waits)]).to.deep.equal([true, false, false])
+      expect(answers()).to.deep.equal([['waits', 'notSent', undefined]])
+    })
+  })
+
+  describe('that make the Router throw', () => {
+    /** As the actor does after a bug. */
+    const crash = (intake: RequestIntake, poisoned: RouterMessage): void => {
+      poison = 'b'
+      intake.nextMessage()
+      expect(() => intake.take(poisoned, 0)).to.throw('a bug')
+      intake.failInHand(BUG)
+      intake.refuseRest(poisoned, BUG)
+    }
+    const names = ['a', 'b', 'c', 'd']
+
+    it('have the request in hand and those behind it answered, and none that went on its way', () => {
+      crash(intakeOf(), message({ type: 'requests', requests: names.map(name => fetchOffset(name)) }))
+      expect(answers()).to.deep.equal(['b', 'c', 'd'].map(name => [name, 'failed', 'shuttingDown']))
+      expect(harness.ledger.open).to.equal(1)
+    })
+
+    it('have odd requests, those of delivery and batches before the one in hand answered once', () => {
+      const odd = fetchOffset('odd', { offsetType: 'last' })
+      const requests = [odd, produce('produce'), fetchOffset('a'), fetchOffset('b'), fetchOffset('c')]
+      crash(intakeOf(), message({ type: 'requests', requests }))
+      expect(told.map(([name]) => name)).to.deep.equal(['odd', 'b', 'c'])
+    })
+
+    it('have batches answered in the same way', () => {
+      cluster.see('one')
+      const former = batch('former', { clusterId: 'two' })
+      crash(intakeOf(), message({ type: 'produceBatches', batches: [former, ...names.map(name => batch(name))] }))
+      expect(answers()).to.deep.equal(['former', 'b', 'c', 'd'].map(name => [name, 'notSent', undefined]))
+    })
+
+    it('have a single request answered once', () => {
+      crash(intakeOf(), message(fetchOffset('b')))
+      expect(answers()).to.deep.equal([['b', 'failed', 'shuttingDown']])
+    })
+
+    it('begin anew with the next message', () => {
+      const intake = intakeOf()
+      intake.take(message({ type: 'requests', requests: [fetchOffset('before'), fetchOffset('too')] }), 0)
+      crash(intake, message({ type: 'requests', requests: [fetchOffset('b'), fetchOffset('c')] }))
+      expect(answers().map(([name]) => name)).to.deep.equal(['b', 'c'])
+    })
+
+    it('have those of messages that were not taken yet answered, whatever they carry', () => {
+      const intake = intakeOf()
+      const accepted = (name: string): AnyAccepted =>
+        harness.accept(
+          'fetchOffset',
+          fetchOffset(name) as never,
+          { push: () => told.push([name, { type: 'failed' }]) } as never
+        ) as AnyAccepted
+      const open = names.map(accepted)
+      const error = new Error('cut')
+      const unhandled = [
+        { type: 'returned', proxy: undefined, groups: [{ reason: 'notLeader', requests: [open[0]] }] },
+        { type: 'unreachable', proxy: undefined, error, requests: [open[1]] },
+        { type: 'crashed', proxy: undefined, error, requests: [open[2], open[3]] },
+        { type: 'refreshDue' },
+        { type: 'followTopics', topics: [], follower: {} },
+        message(fetchOffset('e'))
+      ]
+      for (const one of unhandled) intake.refuseRest(one as unknown as RouterMailbox, BUG)
+      expect(told.map(([name]) => name)).to.deep.equal([...names, 'e'])
+    })
+  })
+
+  it('that come too late are all refused, and one that cannot be understood harms no other', () => {
+    const intake = intakeOf()
+    const errors: unknown[] = []
+    const log = { ...silentLogger, error: (fields: unknown) => void errors.push(fields) }
+    intakeOf({ log }).refuse(message({ type: 'requests', requests: [{ type: 'nonsense' }, fetchOffset('a')] }))
+    expect(errors).to.have.length(1)
+    intake.refuse(message({ type: 'produceBatches', batches: [batch('b')] }))
+    intake.refuse(message(produce('c')))
+    intake.refuse(message({ type: 'unfollowTopics', topics: [], follower: {} }))
+    expect(told.map(([name]) => name)).to.deep.equal(['a', 'b', 'c'])
+    expect(told[0]![1]).to.include({ type: 'failed', code: 'shuttingDown', message: 'the router is shutting down' })
+  })
+})

@@ -1,0 +1,66 @@
+import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
+import { type RouterSettingsOverrides, toRouterSettings } from '../../../src/router/routing/settings.js'
+
+describe('settings of the Router', () => {
+  const refused = (settings: object): string => {
+    try {
+      toRouterSettings(settings as RouterSettingsOverrides)
+    } catch (error) {
+      expect(error).to.be.instanceOf(ConfigError)
+      return (error as Error).message
+    }
+    return 'taken'
+  }
+
+  it('are complete without any: it connects at once, lets topics be created, and follows a new cluster', () => {
+    expect(toRouterSettings()).to.include({
+      connectAtStart: true,
+      allowAutoTopicCreation: true,
+      onClusterChange: 'follow',
+      isolationLevel: 'readUncommitted'
+    })
+  })
+
+  it('have a deadline for each operation that users ask for, and for producer ids', () => {
+    const { requestTimeoutMs } = toRouterSettings({ requestTimeoutMs: { fetchData: 5 } })
+    expect(requestTimeoutMs).to.deep.equal({
+      fetchData: 5,
+      fetchOffset: 30_000,
+      fetchConsumerOffset: 30_000,
+      commitConsumerOffset: 30_000,
+      fetchTopicMetadata: 30_000,
+      initProducerId: 30_000
+    })
+    expect(refused({ requestTimeoutMs: { findCoordinator: 5 } })).to.contain('findCoordinator')
+  })
+
+  it('name one of the choices there are', () => {
+    expect(toRouterSettings({ isolationLevel: 'readCommitted', onClusterChange: 'stop' })).to.include({
+      isolationLevel: 'readCommitted',
+      onClusterChange: 'stop'
+    })
+    expect(refused({ isolationLevel: 'committed' })).to.contain('isolationLevel')
+    expect(refused({ onClusterChange: '' })).to.contain('onClusterChange')
+  })
+
+  it('are whole numbers within their bounds', () => {
+    const bounds = { fetchMaxWaitMs: 0, maxGroupConnections: 2, produceConnections: 5, callTimeoutMs: 1 }
+    expect(toRouterSettings(bounds)).to.include(bounds)
+    for (const [name, value] of Object.entries({
+      fetchMaxWaitMs: -1,
+      maxGroupConnections: 1,
+      produceConnections: 6,
+      callTimeoutMs: 0,
+      maxQueuedPerDispatcher: 1.5
+    })) {
+      expect(refused({ [name]: value }), name).to.contain(name)
+    }
+  })
+
+  it('are named one by one where several are wrong or unknown', () => {
+    const told = refused({ callTimeoutMs: 0, metadataMaxAgeMs: 'x', brokrBackoffMs: 5 })
+    for (const name of ['callTimeoutMs', 'metadataMaxAgeMs', 'brokrBackoffMs']) expect(told).to.contain(name)
+    expect(told).to.contain('startRouter')
+  })
+})

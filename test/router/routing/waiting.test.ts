@@ -1,0 +1,172 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import type { AnyAccepted, Holder } from '../../../src/router/requests/accepted.js'
+import type { Ledger } from '../../../src/router/requests/open-requests.js'
+import { DueHeap } from '../../../src/router/routing/due-heap.js'
+import { Parking } from '../../../src/router/routing/request-queues.js'
+import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
+
+describe('router: items by the time at which they are due', () => {
+  it('come out in the order of their times, those of one time in the order in which they were added', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(20), { maxLength: 60 }), fc.nat(20), fc.nat(60), (times, now, most) => {
+        const heap = new DueHeap<number>(() => true)
+        times.forEach((dueAt, item) => heap.add(item, dueAt))
+        const due = times
+          .map((dueAt, item) => ({ dueAt, item }))
+          .filter(({ dueAt }) => dueAt <= now)
+          .sort((a, b) => a.dueAt - b.dueAt || a.item - b.item)
+          .map(({ item }) => item)
+        expect(heap.takeDue(now, most)).to.deep.equal(due.slice(0, most))
+        expect(heap.size).to.equal(times.length - Math.min(most, due.length))
+      })
+    )
+  })
+
+  it('are passed over when they are not wanted any more, or are wanted at another time', () => {
+    const dueAt = new Map([
+      ['a', 5],
+      ['b', 7]
+    ])
+    const heap = new DueHeap<string>((item, at) => dueAt.get(item) === at)
+    heap.add('gone', 1)
+    heap.add('a', 2)
+    heap.add('b', 7)
+    heap.add('a', 5)
+    expect(heap.nextAt()).to.equal(5)
+    expect(heap.takeDue(10, 10)).to.deep.equal(['a', 'b'])
+    expect([heap.nextAt(), heap.size]).to.deep.equal([undefined, 0])
+  })
+})
+
+describe('router: a budget per second', () => {
+  it('may be spent at once after a quiet second, and fills again evenly', () => {
+    const bucket = new TokenBucket(10, 1_000)
+    expect([bucket.available(1_000), bucket.untilNextMs(1_000)]).to.deep.equal([10, 0])
+    expect([bucket.take(4, 1_000), bucket.take(9, 1_000), bucket.take(1, 1_000)]).to.deep.equal([4, 6, 0])
+    expect(bucket.untilNextMs(1_000)).to.equal(100)
+    expect(bucket.untilNextMs(1_040)).to.be.closeTo(60, 1e-6)
+    expect([bucket.available(1_099), bucket.available(1_100)]).to.deep.equal([0, 1])
+    expect(bucket.available(1_350)).to.equal(3)
+    expect(bucket.available(60_000), 'no more than a second saves').to.equal(10)
+  })
+})
+
+/** What parking knows of a request. */
+class FakeRequest {
+  readonly name: string
+  holder: Holder | undefined
+  constructor(name: string) {
+    this.name = name
+  }
+  heldBy(holder: Holder | undefined): void {
+    const before = this.holder
+    this.holder = holder
+    if (before && before !== holder) before.release(this as unknown as AnyAccepted)
+  }
+}
+
+describe('router: requests that wait', () => {
+  function parkingOf(limit: number) {
+    const told: string[] = []
+    const watched: string[] = []
+    const parking = new Parking({
+      limit,
+      ledger: { watch: (request: unknown) => watched.push((request as FakeRequest).name) } as unknown as Ledger,
+      onEvicted: request => {
+        const evicted = request as unknown as FakeRequest
+        told.push(`evicted ${evicted.name}`)
+        evicted.heldBy(undefined)
+      },
+      onEmpty: place => told.push(`empty ${place}`)
+    })
+    const park = (place: string, name: string, as?: 'known' | 'fresh' | 'missed'): boolean => {
+      const request = new FakeRequest(name)
+      requests.set(name, request)
+      return parking.park(place, request as unknown as AnyAccepted, as)
+    }
+    const requests = new Map<string, FakeRequest>()
+    const many = (place: string, count: number): void => {
+      for (let at = 0; at < count; at++) expect(park(place, `${place}${at}`)).to.equal(true)
+    }
+    const take = (place: string): string[] =>
+      parking.take(place).map(request => (request as unknown as FakeRequest).name)
+    return { parking, told, watched, park, many, take, answer: (name: string) => requests.get(name)!.heldBy(undefined) }
+  }
+
+  it('are taken out at their place, in the order in which they came', () => {
+    const { parking, park, take, told, watched } = parkingOf(10)
+    park('a', '1')
+    park('b', '2')
+    park('a', '3')
+    expect([parking.size, parking.has('a'), parking.has('c')]).to.deep.equal([3, true, false])
+    expect(take('a')).to.deep.equal(['1', '3'])
+    expect([parking.size, parking.has('a'), take('a')]).to.deep.equal([1, false, []])
+    expect(parking.takeAll()).to.have.length(1)
+    expect(parking.size).to.equal(0)
+    expect(told, 'what is taken out is not gone').to.deep.equal([])
+    expect(watched).to.deep.equal(['1', '2', '3'])
+  })
+
+  it('leave when they are answered, and the last one is told of', () => {
+    const { parking, park, told, answer } = parkingOf(10)
+    park('a', '1')
+    park('a', '2')
+    answer('1')
+    expect([parking.size, told]).to.deep.equal([1, []])
+    answer('2')
+    expect([parking.size, parking.has('a'), told]).to.deep.equal([0, false, ['empty a']])
+  })
+
+  it('give way, the newest of a crowded place, to one for a place with far fewer', () => {
+    const { parking, park, many, told, take } = parkingOf(8)
+    many('crowd', 6)
+    many('few', 2)
+    expect(park('new', '1')).to.equal(true)
+    expect(told).to.deep.equal(['evicted crowd5'])
+    expect(park('few', '2')).to.equal(true)
+    expect(told.at(-1)).to.equal('evicted crowd4')
+    expect(parking.size).to.equal(8)
+    expect(take('crowd')).to.deep.equal(['crowd0', 'crowd1', 'crowd2', 'crowd3'])
+  })
+
+  it('are refused at a place that is crowded itself, or where no other has far more', () => {
+    const { park, many, told } = parkingOf(8)
+    many('crowd', 4)
+    many('other', 4)
+    expect(park('crowd', 'x')).to.equal(false)
+    expect(park('third', '1')).to.equal(true)
+    expect(told).to.have.length(1)
+    const even = parkingOf(4)
+    for (const place of ['a', 'b', 'c', 'd']) even.park(place, place)
+    expect(even.park('e', 'e')).to.equal(false)
+    expect(even.told).to.deep.equal([])
+  })
+
+  it('for names that brokers miss have half of all places, with names that were never looked up three quarters', () => {
+    const { park, parking, take } = parkingOf(8)
+    for (let at = 0; at < 4; at++) expect(park(`m${at}`, `${at}`, 'missed')).to.equal(true)
+    expect(park('m', 'x', 'missed')).to.equal(false)
+    for (let at = 0; at < 2; at++) expect(park(`f${at}`, `f${at}`, 'fresh')).to.equal(true)
+    expect(park('f', 'x', 'fresh')).to.equal(false)
+    for (let at = 0; at < 2; at++) expect(park(`k${at}`, `k${at}`)).to.equal(true)
+    expect(parking.size).to.equal(8)
+    take('m0')
+    expect(park('f', 'y', 'fresh')).to.equal(true)
+    take('k0')
+    expect(park('m', 'y', 'missed'), 'three quarters are in use').to.equal(false)
+  })
+
+  it('that came and went by the thousand leave the newest one to give way', () => {
+    const { park, answer, told } = parkingOf(40)
+    for (let at = 0; at < 20; at++) park('crowd', `stays${at}`)
+    for (let at = 0; at < 1_000; at++) {
+      park('crowd', `goes${at}`)
+      answer(`goes${at}`)
+    }
+    for (let at = 0; at < 20; at++) park(`single${at}`, `single${at}`)
+    park('one', 'more')
+    park('another', 'one')
+    expect(told).to.deep.equal(['evicted stays19', 'evicted stays18'])
+  })
+})
