@@ -24,10 +24,6 @@ export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metri
 export { createPrometheusMetrics, type PrometheusMetrics } from './core/metrics/prometheus.js'
 export { PrometheusMetricsLogger } from './core/metrics/prometheus-metrics-logger.js'
 export * from './core/model.js'
-/** Writing. */
-export type { Delivery, DeliveryDeps, DeliveryStats } from './delivery/delivery.js'
-export { type DeliverySettings, defaultDeliverySettings } from './delivery/settings.js'
-export { startDelivery } from './delivery/start-delivery.js'
 /** Hooks of kafboy's API, typed: the default export of the module that `dialects.kafboy.callbackEditJson` names. */
 export {
   defineKafboyHooks,
@@ -94,6 +90,11 @@ export {
 } from './kafka/create-broker-client-factory.js'
 /** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
 export { DecompressedMemory } from './kafka/decompressed-memory.js'
+export type { WalSettings } from './producer/log/settings.js'
+/** Writing. */
+export type { Delivery, DeliveryDeps, DeliveryStats } from './producer/memory/delivery.js'
+export { type DeliverySettings, defaultDeliverySettings } from './producer/memory/settings.js'
+export { startDelivery } from './producer/memory/start-delivery.js'
 /** Reading a topic as a stream. */
 export type { ReadStart } from './reading/partition-reader.js'
 export type { ReadOptions, ReadRecord } from './reading/record-stream.js'
@@ -135,4 +136,3 @@ export {
   startRouter
 } from './router/routing/router.js'
 export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/routing/settings.js'
-export type { WalSettings } from './wal/settings.js'

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Histogram } from 'hdr-histogram-js'
 import { silentLogger } from '../../src/core/model.js'
-import { DurableLog } from '../../src/wal/durable-log.js'
-import { openLogThread } from '../../src/wal/thread-log-host.js'
+import { DurableLog } from '../../src/producer/log/durable-log.js'
+import { openLogThread } from '../../src/producer/log/thread-log-host.js'
 import { arion } from './arion.js'
 import { drain } from './drain.js'
 import type { BenchOptions } from './tools/options.js'
@@ -86,7 +86,7 @@ async function append(putters: number, windowMs: number): Promise<Row> {
 }
 
 /** What is built is measured, as users run it. */
-const builtWorker = (): URL => new URL('../../dist/wal/log-worker.js', import.meta.url)
+const builtWorker = (): URL => new URL('../../dist/producer/log/log-worker.js', import.meta.url)
 
 function fail(error: Error): never {
   throw error

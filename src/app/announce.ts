@@ -4,8 +4,8 @@ import type { Config } from '../config/config.js'
 import { settingsOfDialects } from '../config/schema.js'
 import type { Logger } from '../core/model.js'
 import type { Dialect } from '../dialects/dialect.js'
-import type { DurableQueue } from '../durable/durable-queue.js'
 import type { HttpUrls } from '../http/http.js'
+import type { DurableQueue } from '../producer/disk/durable-queue.js'
 
 /** Logs which Kafka is used; the first line of all. */
 export function announceBrokers(config: Config, version: string, embedded: string | undefined, log: Logger): void {

@@ -1,8 +1,8 @@
 import { basename } from 'node:path'
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import { TaggedMetricsLogger } from '../core/metrics/tagged-metrics-logger.js'
-import { DurableDelivery, type DurableDeliveryDeps } from '../durable/durable-delivery.js'
-import { DurableQueue, type DurableQueueOptions } from '../durable/durable-queue.js'
+import { DurableDelivery, type DurableDeliveryDeps } from '../producer/disk/durable-delivery.js'
+import { DurableQueue, type DurableQueueOptions } from '../producer/disk/durable-queue.js'
 
 /** How often a log is looked at: whether it is empty, and whether one that could not be opened can be opened now. */
 const LOOK_EVERY_MS = 2_000

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { brokerAddress, bytes } from '../core/settings/units.js'
-import { deliveryOptions } from '../delivery/settings.js'
 import { consumerOptions } from '../groups/settings.js'
 import { clusterSettings } from '../kafka/settings.js'
+import { walOptions } from '../producer/log/settings.js'
+import { deliveryOptions } from '../producer/memory/settings.js'
 import { routerOptions } from '../router/routing/settings.js'
-import { walOptions } from '../wal/settings.js'
 
 const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = clusterSettings.shape
 

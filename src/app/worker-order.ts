@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../core/errors.js'
-import { workerDirectory } from '../wal/left-directories.js'
+import { workerDirectory } from '../producer/log/orphaned-directories.js'
 import type { LinkError } from '../workers/link.js'
 import type { WorkerPlace } from './worker-place.js'
 

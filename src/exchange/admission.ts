@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { OverloadedError } from '../core/errors.js'
 import type { MonotonicClock } from '../core/model.js'
-import type { BufferRoom } from '../delivery/budget.js'
+import type { BufferRoom } from '../producer/memory/budget.js'
 import { FairQueue } from './fair-queue.js'
 
 /** A request whose connection can be kept from being read. */

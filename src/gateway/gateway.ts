@@ -1,7 +1,4 @@
 import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
-import type { ProduceOptions } from '../delivery/delivery.js'
-import type { Loss } from '../delivery/losses.js'
-import type { ProduceTicket } from '../delivery/ticket.js'
 import type {
   AckResult,
   Asker,
@@ -11,12 +8,11 @@ import type {
   MessageLimits
 } from '../groups/consume-result.js'
 import type { TopicMetadata } from '../kafka/calls.js'
+import type { ProduceOptions } from '../producer/memory/delivery.js'
+import type { Loss } from '../producer/memory/losses.js'
+import type { ProduceTicket } from '../producer/memory/pending-produce.js'
 import type { Following, FollowSink } from '../reading/topic-follower.js'
 
-export type { Durability, ProduceOptions } from '../delivery/delivery.js'
-export type { Loss } from '../delivery/losses.js'
-export type { PartitionerName } from '../delivery/partitioners.js'
-export type { ProduceTicket } from '../delivery/ticket.js'
 export type {
   AckResult,
   Asker,
@@ -30,6 +26,10 @@ export type {
   OfferedMessage
 } from '../groups/consume-result.js'
 export type { TopicMetadata } from '../kafka/calls.js'
+export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
+export type { Loss } from '../producer/memory/losses.js'
+export type { PartitionerName } from '../producer/memory/partitioners.js'
+export type { ProduceTicket } from '../producer/memory/pending-produce.js'
 export type { Following, FollowSink } from '../reading/topic-follower.js'
 
 /** What of a topic is followed, and from where on. */

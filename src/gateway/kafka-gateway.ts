@@ -8,9 +8,6 @@ import {
   type ProduceRecord,
   silentLogger
 } from '../core/model.js'
-import type { Delivery, ProduceOptions } from '../delivery/delivery.js'
-import type { Loss, Losses } from '../delivery/losses.js'
-import type { ProduceTicket } from '../delivery/ticket.js'
 import type {
   AckResult,
   Asker,
@@ -22,6 +19,9 @@ import type {
 import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
+import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
+import type { Loss, Losses } from '../producer/memory/losses.js'
+import type { ProduceTicket } from '../producer/memory/pending-produce.js'
 import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
 import { type Following, type FollowSink, followTopic } from '../reading/topic-follower.js'
 import type { RouterMessage } from '../router/messages/operations.js'

@@ -1,7 +1,6 @@
 import type { Requester } from '../core/actor/requester.js'
 import { CastellanError, OverloadedError } from '../core/errors.js'
 import { shortened } from '../core/printable.js'
-import { fnv1a } from '../delivery/hashes.js'
 import type {
   AckResult,
   CommitOutcome,
@@ -14,6 +13,7 @@ import type {
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
 import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
+import { fnv1a } from '../producer/memory/hashes.js'
 import type { Failure } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import {

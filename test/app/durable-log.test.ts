@@ -7,7 +7,7 @@ import type { App } from '../../src/app.js'
 import { silentLogger } from '../../src/core/model.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { whyNotToTake } from '../../src/wal/directory-lock.js'
+import { whyNotToTake } from '../../src/producer/log/directory-lock.js'
 import { freePorts } from '../real-kafka/ports.js'
 import { startTestApp } from '../support/app-under-test.js'
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { toBrokerAddress } from '../../src/app/broker-address.js'
 import { loadConfig } from '../../src/config/config.js'
 import { ConfigError } from '../../src/core/errors.js'
-import { defaultDeliverySettings } from '../../src/delivery/settings.js'
+import { defaultDeliverySettings } from '../../src/producer/memory/settings.js'
 import { defaultRouterSettings } from '../../src/router/routing/settings.js'
 
 describe('settings of the rooms', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { BufferRoom } from '../../src/delivery/budget.js'
 import { Admission } from '../../src/exchange/admission.js'
+import type { BufferRoom } from '../../src/producer/memory/budget.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'
 import { gate, loudDialect, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'

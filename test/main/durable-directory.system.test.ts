@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { inspectLog } from '../../src/wal/inspect.js'
-import { NodeDirectory } from '../../src/wal/node-files.js'
+import { inspectLog } from '../../src/producer/log/inspect.js'
+import { NodeDirectory } from '../../src/producer/log/node-files.js'
 import { Children, Gateway } from './child.js'
 
 /** Nobody listens there: what is accepted stays in the log. */

@@ -62,35 +62,38 @@ describe('mutation: mutants of a source', () => {
 describe('mutation: changed lines', () => {
   it('are those that are new in sources', () => {
     const diff = [
-      '--- a/src/wal/seal.ts\n+++ b/src/wal/seal.ts\n@@ -3,2 +3,4 @@ export\n-a\n-b\n+c\n+d\n+e\n+f',
+      '--- a/src/producer/log/seal.ts\n+++ b/src/producer/log/seal.ts\n@@ -3,2 +3,4 @@ export\n-a\n-b\n+c\n+d\n+e\n+f',
       '@@ -20 +22 @@\n-a\n+b\n@@ -30,2 +31,0 @@\n-a\n-b',
-      '--- /dev/null\n+++ b/src/wal/new.ts\n@@ -0,0 +1,2 @@\n+a\n+b',
+      '--- /dev/null\n+++ b/src/producer/log/new.ts\n@@ -0,0 +1,2 @@\n+a\n+b',
       '--- a/src/core/json/control-bytes.wat\n+++ b/src/core/json/control-bytes.wat\n@@ -1 +1 @@\n-a\n+b',
-      '--- a/src/wal/old.ts\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b'
+      '--- a/src/producer/log/old.ts\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b'
     ].join('\n')
     expect([...changedLines(diff)]).to.deep.equal([
       [
-        'src/wal/seal.ts',
+        'src/producer/log/seal.ts',
         [
           [3, 6],
           [22, 22]
         ]
       ],
-      ['src/wal/new.ts', [[1, 2]]]
+      ['src/producer/log/new.ts', [[1, 2]]]
     ])
   })
 })
 
 describe('mutation: the files of a room', () => {
-  const files = ['src/wal/seal.ts', 'src/wal/lz4/frame.ts', 'src/wal/slab.ts']
+  const files = ['src/producer/log/seal.ts', 'src/producer/log/lz4/frame.ts', 'src/producer/log/segment.ts']
 
   it('are all of them, or those of one of several patterns', () => {
     expect(chosenFiles(files, [])).to.deep.equal(files)
-    expect(chosenFiles(files, ['seal', 'slab'])).to.deep.equal(['src/wal/seal.ts', 'src/wal/slab.ts'])
+    expect(chosenFiles(files, ['seal', 'slab'])).to.deep.equal([
+      'src/producer/log/seal.ts',
+      'src/producer/log/segment.ts'
+    ])
   })
 
   it('are not those of a pattern behind an exclamation mark', () => {
-    expect(chosenFiles(files, ['!/lz4/'])).to.deep.equal(['src/wal/seal.ts', 'src/wal/slab.ts'])
-    expect(chosenFiles(files, ['s', '!seal', '!slab'])).to.deep.equal(['src/wal/lz4/frame.ts'])
+    expect(chosenFiles(files, ['!/lz4/'])).to.deep.equal(['src/producer/log/seal.ts', 'src/producer/log/segment.ts'])
+    expect(chosenFiles(files, ['s', '!seal', '!slab'])).to.deep.equal(['src/producer/log/lz4/frame.ts'])
   })
 })

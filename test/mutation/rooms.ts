@@ -14,7 +14,7 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
   dispatcher: ['test/router/dispatcher', 'test/router/routing'],
   http: ['test/http', 'test/access/doors.test.ts'],
   processors: ['test/router/processors', 'test/router/routing'],
-  wal: ['test/wal', 'test/main/wal.test.ts']
+  wal: ['test/producer/log', 'test/main/wal.test.ts']
 }
 
 /** These measure a whole gateway with tools of the operating system. */
@@ -45,7 +45,7 @@ export const roomsWithTests = (): string[] =>
     .map(({ name }) => name)
     .sort()
 
-/** The room that a file of `src` belongs to: `wal` for `src/wal/seal.ts`. Undefined for files beside the rooms. */
+/** The room that a file of `src` belongs to: `wal` for `src/producer/log/seal.ts`. Undefined for files beside the rooms. */
 export const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
 
 function filesIn(folder: string): string[] {

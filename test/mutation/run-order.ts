@@ -1,4 +1,4 @@
-/** File and number of the test in it, from 0: `test/wal/merging.test.js#3`. */
+/** File and number of the test in it, from 0: `test/producer/log/merging.test.js#3`. */
 export type TestName = string
 
 export interface RunOrder {

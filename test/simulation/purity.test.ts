@@ -20,8 +20,8 @@ const strangers: readonly (readonly [string, RegExp])[] = [
 
 /** Rooms and files that have real clocks or threads for a reason, and are not part of a simulated world. */
 const outside: Readonly<Record<string, string>> = {
-  'wal/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
-  'wal/thread-log-host.ts': 'starts that thread',
+  'producer/log/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
+  'producer/log/thread-log-host.ts': 'starts that thread',
   'core/metrics/statsd/statsd-reporter.ts': 'sends metrics by UDP, and nothing waits for them',
   'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
   'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',

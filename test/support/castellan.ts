@@ -9,12 +9,12 @@ import {
   type RecordOutcome,
   silentLogger
 } from '../../src/core/model.js'
-import type { Delivery } from '../../src/delivery/delivery.js'
-import { type DeliverySettings, topicSettingsOf } from '../../src/delivery/settings.js'
-import { startDelivery } from '../../src/delivery/start-delivery.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import type { Delivery } from '../../src/producer/memory/delivery.js'
+import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
+import { startDelivery } from '../../src/producer/memory/start-delivery.js'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'

@@ -1,14 +1,14 @@
 import { ActorSystem } from '../../src/core/actor/actor.js'
 import { defaultLogger } from '../../src/core/metrics/metrics-logger.js'
 import { type BrokerAddress, silentLogger } from '../../src/core/model.js'
-import type { Delivery } from '../../src/delivery/delivery.js'
-import type { DeliverySettings } from '../../src/delivery/settings.js'
-import { startDelivery } from '../../src/delivery/start-delivery.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import type { Delivery } from '../../src/producer/memory/delivery.js'
+import type { DeliverySettings } from '../../src/producer/memory/settings.js'
+import { startDelivery } from '../../src/producer/memory/start-delivery.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 
 /** Gateway, delivery, Router and wire over brokers, put together as the app does. */

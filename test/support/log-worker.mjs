@@ -2,4 +2,4 @@
 import { register } from 'tsx/esm/api'
 
 register()
-await import('../../src/wal/log-worker.ts')
+await import('../../src/producer/log/log-worker.ts')

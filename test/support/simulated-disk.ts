@@ -1,4 +1,4 @@
-import type { LogDirectory, LogFile } from '../../src/wal/files.js'
+import type { LogDirectory, LogFile } from '../../src/producer/log/files.js'
 
 /** Bytes of a file as the process sees them, and as they would be after a power cut. */
 interface Inode {

@@ -17,11 +17,11 @@ export interface DrainRun {
 
 /** Writes a backlog into the durable log, as a gateway does that finds no Kafka. */
 async function fill({ directory, topic, partitions, records, recordBytes }: DrainRun): Promise<void> {
-  const { openDurableLog }: typeof import('../../../src/wal/open-durable-log.js') = await import(
-    new URL('wal/open-durable-log.js', DIST).href
+  const { openDurableLog }: typeof import('../../../src/producer/log/open-durable-log.js') = await import(
+    new URL('producer/log/open-durable-log.js', DIST).href
   )
-  const { walSettings }: typeof import('../../../src/wal/settings.js') = await import(
-    new URL('wal/settings.js', DIST).href
+  const { walSettings }: typeof import('../../../src/producer/log/settings.js') = await import(
+    new URL('producer/log/settings.js', DIST).href
   )
   const ignore = (): void => undefined
   const log = { debug: ignore, info: ignore, warn: ignore, error: ignore }

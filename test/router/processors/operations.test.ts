@@ -17,7 +17,7 @@ const filesNaming = (word: string): string[] => {
 describe('house 4: one descriptor per operation', () => {
   it('an operation is named by its message, its processor, the lists and its user', () => {
     expect(filesNaming('initProducerId')).to.deep.equal([
-      'delivery/producer-identity.ts',
+      'producer/memory/producer-identity.ts',
       'router/messages/internal.ts',
       'router/processors/init-producer-id.ts',
       'router/processors/operations.ts',

@@ -1,5 +1,0 @@
-import type { Delivery, DeliveryDeps } from './delivery.js'
-import { LaneDelivery } from './lane-delivery.js'
-
-/** Starts delivery; it asks nothing of the Router before the first record comes. */
-export const startDelivery = (deps: DeliveryDeps): Delivery => new LaneDelivery(deps)

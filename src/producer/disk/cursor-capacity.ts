@@ -1,0 +1,100 @@
+import { ANY_PARTITION, type Flows } from './partition-cursors.js'
+import type { ReadAhead, Starved } from './read-ahead.js'
+
+export interface FlowRoomOptions {
+  readonly readAhead: Pick<ReadAhead, 'share' | 'hasRoom' | 'starve'>
+  /** The most that one partition may hold. */
+  readonly maxLaneBytes: number
+  readonly flows: Pick<Flows, 'isBehind'>
+  /** 0: not known. */
+  readonly partitionCount: () => number
+  /** Bytes that the partition's lane holds. */
+  readonly heldBy: (partition: number) => number
+  /** The partition takes nothing now: it waits for a batch that was sent before. */
+  readonly isReserved: (partition: number) => boolean
+  /** Told when there is memory again. */
+  readonly starved: Starved
+}
+
+/** Half of what a partition may hold is on its way while the other half is read. */
+const SHARE_TO_READ_AT = 1 / 2
+
+/** Which partitions of a topic have room for records, and which flows for so many that reading is worth while. */
+export class FlowRoom {
+  readonly #options: FlowRoomOptions
+  /** Bytes of the record for which a flow had no room. */
+  readonly #needs = new Map<number, number>()
+  /** Flows that wait for a former batch. */
+  readonly #heldUp = new Set<number>()
+
+  constructor(options: FlowRoomOptions) {
+    this.#options = options
+  }
+
+  hasRoom(partition: number, bytes: number): boolean {
+    const { readAhead, maxLaneBytes, partitionCount, heldBy, isReserved, starved } = this.#options
+    if (partition >= partitionCount() || isReserved(partition)) return false
+    const held = heldBy(partition)
+    if (held + bytes <= Math.min(maxLaneBytes, readAhead.share)) return true
+    if (held === 0 && readAhead.hasRoom(bytes)) return true
+    if (held === 0 || held + bytes <= maxLaneBytes) readAhead.starve(starved)
+    return false
+  }
+
+  /** The first partition from `partition` on, going round once, that has room. */
+  firstWithRoom(partition: number, bytes: number): number | undefined {
+    const count = this.#options.partitionCount()
+    for (let step = 0; step < count; step++) {
+      const next = (partition + step) % count
+      if (this.hasRoom(next, bytes)) return next
+    }
+    return undefined
+  }
+
+  /** The flow has no room for a record of this size. */
+  lacks(flow: number, bytes: number): void {
+    this.#needs.set(flow, bytes)
+  }
+
+  /** The flow had room for the record it waited for. */
+  had(flow: number): void {
+    this.#needs.delete(flow)
+  }
+
+  /** The flow waits until {@link release}. */
+  holdUp(flow: number): void {
+    this.#heldUp.add(flow)
+  }
+
+  release(): void {
+    this.#heldUp.clear()
+  }
+
+  /** Flows begin again. */
+  clear(): void {
+    this.#needs.clear()
+    this.#heldUp.clear()
+  }
+
+  /** A flow that is behind has room for so much that reading is worth while. */
+  isHungry(flow: number): boolean {
+    if (this.#heldUp.has(flow)) return false
+    if (flow === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(flow))
+    return this.#isLaneHungry(flow, this.#needs.get(flow))
+  }
+
+  /** The same for the flows that are not behind. */
+  isAnyHungry(bytes = 0): boolean {
+    const count = this.#options.partitionCount()
+    for (let partition = 0; partition < count; partition++) {
+      if (!this.#options.flows.isBehind(partition) && this.#isLaneHungry(partition, bytes)) return true
+    }
+    return false
+  }
+
+  #isLaneHungry(partition: number, bytes = 0): boolean {
+    if (!this.hasRoom(partition, bytes)) return false
+    const { readAhead, maxLaneBytes, heldBy } = this.#options
+    return heldBy(partition) <= Math.min(maxLaneBytes, readAhead.share) * SHARE_TO_READ_AT
+  }
+}

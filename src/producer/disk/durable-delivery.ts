@@ -1,0 +1,452 @@
+import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import { SlabPool } from '../../kafka/batch-buffer-pool.js'
+import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
+import { unverifiedSizeBytes } from '../log/entry.js'
+import type { Refusal } from '../log/log-error.js'
+import type { LogStats } from '../log/log-stats.js'
+import { boundless } from '../memory/budget.js'
+import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
+import { failures } from '../memory/failures.js'
+import { LogSearch } from '../memory/log-search.js'
+import type { Lane } from '../memory/partition-producer.js'
+import type { ClusterState, Keeper, ScheduledLane } from '../memory/partition-producer-deps.js'
+import { LaneSchedule } from '../memory/partition-schedule.js'
+import type { ProduceTicket } from '../memory/pending-produce.js'
+import { checkProduceCall } from '../memory/produce-call.js'
+import { ProducerIdentity } from '../memory/producer-identity.js'
+import { checkRecord } from '../memory/record-checks.js'
+import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
+import { BatchNotes } from './batch-notes.js'
+import { DeadLettering } from './dead-lettering.js'
+import { DurableMetrics, type DurableStats } from './durable-metrics.js'
+import { DurableTicket } from './durable-pending-produce.js'
+import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
+import { DurableTopic } from './durable-topic.js'
+import type { DurableTopicDeps } from './durable-topic-deps.js'
+import { refusalFor } from './log-share.js'
+import { toLoggedRecord } from './logged.js'
+import { OpenTopics } from './open-topics.js'
+import { RetentionWatch, type WatchedTopic } from './retention-watch.js'
+import { TopicFollower } from './topic-metadata-subscription.js'
+import type { TopicRetention } from './topic-retention.js'
+import { Waiters } from './waiters.js'
+
+export interface DurableDeliveryDeps extends DeliveryDeps {
+  /** Its name in the configuration: destinations in the log begin with it. */
+  readonly cluster: string
+  readonly queue: DurableQueue
+  /** How long Kafka keeps the records of a topic. Absent: nothing tells when records have waited too long. */
+  readonly retentionOf?: ((topic: string) => Promise<TopicRetention>) | undefined
+}
+
+/** Deadlines are kept to this. */
+const TICK_MS = 50
+const REPORT_EVERY_MS = 1_000
+const LOOK_AT_AGES_EVERY_MS = 5_000
+/** How often topics are searched for some that are not used. */
+const FORGET_EVERY_MS = 10_000
+/** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
+const UNUSED_TOPICS_KEPT_FOR = 60
+/** Slabs kept for the next batches. */
+const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Of one partition: the batch that is on its way, and the next one. */
+const BATCHES_PER_LANE = 2
+/** A producer id that was refused is asked for again after this. */
+const REFUSED_PAUSE_MS = 1_000
+
+/**
+ * Delivery of one cluster's records from the durable log: a record is accepted when the log has it, read again when its
+ * partition has room, and completed when Kafka has it. Records never expire.
+ */
+export class DurableDelivery implements QueueMember, ClusterState, Keeper {
+  readonly cluster: string
+  readonly #deps: DurableDeliveryDeps
+  readonly #settings: DeliverySettings
+  readonly #topics: OpenTopics
+  /** When topics were in use, and behind which entry. */
+  readonly #lastUse = new WeakMap<DurableTopic, { readonly atMs: number; readonly end: number }>()
+  readonly #follower: TopicFollower
+  readonly #notes: BatchNotes
+  readonly #deadLettering: DeadLettering
+  readonly #metrics: DurableMetrics
+  readonly #retention: RetentionWatch | undefined
+  readonly #topicDeps: DurableTopicDeps
+  readonly #schedule: LaneSchedule
+  readonly #identity: ProducerIdentity
+  readonly #written: LogSearch
+  readonly #waiters = new Waiters()
+  readonly #counters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  #openedQueue: OpenedQueue | undefined
+  #clusterId: string | undefined
+  #accepted = 0
+  #ticker: NodeJS.Timeout | undefined
+  /** Lanes to which brokers refuse a producer id are made ready again later. */
+  readonly #pauses = new Set<NodeJS.Timeout>()
+  #forgottenAt = 0
+  #reportedAt = 0
+  #lookedAtAgesAt = 0
+  #isClosed = false
+  #whenSettled: (() => void) | undefined
+
+  constructor(deps: DurableDeliveryDeps) {
+    this.#deps = deps
+    this.cluster = deps.cluster
+    this.#settings = toDeliverySettings(deps.settings)
+    const { clock, random, log, router, queue } = deps
+    this.#schedule = new LaneSchedule({ router, log, beforeSending: batches => this.#notes.note(batches) })
+    this.#identity = new ProducerIdentity(
+      { router, settings: this.#settings, random, log },
+      { ready: lanes => this.#makeReady(lanes), refused: lanes => this.#makeReadyLater(lanes) }
+    )
+    const logOf = (): DurableLog => this.#openedQueue!.log
+    this.#deadLettering = new DeadLettering({ log, logOf, now: deps.now })
+    this.#notes = new BatchNotes({
+      log,
+      logOf,
+      wasIntact: () => this.#openedQueue!.isIntact,
+      clusterId: () => this.#clusterId,
+      topicOf: lane => this.#topics.byName(lane.topic)
+    })
+    this.#follower = new TopicFollower({ router, clock, log, told: (news, nowMs) => this.#topics.told(news, nowMs) })
+    this.#topics = new OpenTopics({
+      cluster: deps.cluster,
+      clock,
+      log,
+      search: request => logOf().search(request),
+      make: (destination, from) => this.#makeTopic(destination, from),
+      onNamed: topic => this.#openedQueue!.notes.delete(topic.destination),
+      onShelved: topic => this.#shelved(topic)
+    })
+    this.#metrics = new DurableMetrics(deps.metrics)
+    this.#written = new LogSearch(deps)
+    this.#retention = deps.retentionOf && !queue.stampsWhenSent ? this.#watchRetention(deps.retentionOf) : undefined
+    this.#topicDeps = {
+      settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
+      clock,
+      random,
+      log,
+      counters: this.#counters,
+      slabs: new SlabPool(SPARE_SLAB_BYTES),
+      cluster: this,
+      budget: boundless,
+      schedule: this.#schedule,
+      numbers: this.#identity,
+      keeper: this,
+      written: this.#written,
+      sendTimeMs: queue.stampsWhenSent ? deps.now : undefined,
+      readAhead: queue.readAhead,
+      maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
+      want: topic => this.#openedQueue!.feed.want(topic),
+      follow: (topic, pauseMs) => this.#follower.follow(topic, pauseMs),
+      delivered: (sequence, outcome) => {
+        this.#openedQueue!.log.complete(sequence)
+        this.#waiters.settle(sequence, outcome)
+      },
+      refused: (topic, failure) => this.refused(topic, failure),
+      settleDeadLetter: (sequence, failure) => this.#settleDeadLetter(sequence, failure),
+      recall: (topic, batch) => this.#notes.recall(topic, batch),
+      flushCompletions: () => this.#openedQueue!.log.flushCompletions()
+    }
+    queue.join(this)
+  }
+
+  #watchRetention(retentionOf: (topic: string) => Promise<TopicRetention>): RetentionWatch {
+    const { clock, now, log } = this.#deps
+    const topics = (): WatchedTopic[] =>
+      [...this.#topics.all].filter(({ topicId, partitionCount }) => topicId !== '' || partitionCount > 0)
+    return new RetentionWatch({ topics, retentionOf, logOf: () => this.#openedQueue!.log, clock, now, log })
+  }
+
+  /** What should be known of records that wait, though they can be served; one sentence each. */
+  get warnings(): readonly string[] {
+    return this.#retention?.warnings ?? []
+  }
+
+  /** Records of the topic stay in the log until their right is granted. Their requests need not wait for that. */
+  refused(topic: string, failure: RecordFailure): void {
+    const { code, message } = failure
+    this.#deps.log.warn(
+      { topic, code },
+      `records stay in the durable log, because kafka refuses to take them: ${message}`
+    )
+    this.#waiters.settleAll(`${this.cluster}/${topic}`, { ...failure, persisted: 'pending' })
+  }
+
+  // ---- into the log
+
+  /** Takes records in order and copies their bytes; see ProduceTicket. */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    checkProduceCall(records, options)
+    const nowMs = this.#deps.clock()
+    const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
+    const ticket = new DurableTicket(records.length, nowMs + deadlineMs)
+    const timestampMs = this.#deps.now()
+    const entries: NewEntry[] = []
+    const indexes: number[] = []
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]!
+      const failure = this.#refusalOf(record, maxRecordBytes)
+      if (failure !== undefined) this.#refuse(ticket, index, failure)
+      else {
+        indexes.push(index)
+        entries.push({
+          destination: `${this.cluster}/${record.topic}`,
+          record: toLoggedRecord(record, options.partitioner, timestampMs)
+        })
+      }
+    }
+    this.#append(ticket, entries, indexes, deadlineMs > 0)
+    return ticket
+  }
+
+  #refusalOf(record: ProduceRecord, maxRecordBytes: number): RecordFailure | undefined {
+    if (this.#isClosed) return failures.shuttingDown()
+    return (
+      checkRecord(record, maxRecordBytes) ??
+      (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic)) ??
+      refusalFor(this.#topics.standingOf(record.topic), this.#deps.queue.usedShare)
+    )
+  }
+
+  #refuse(ticket: DurableTicket, index: number, failure: RecordFailure): void {
+    this.#counters.refused++
+    ticket.refuse(index, failure)
+  }
+
+  #append(ticket: DurableTicket, entries: readonly NewEntry[], indexes: readonly number[], isAwaited: boolean): void {
+    if (entries.length === 0) {
+      ticket.handedOn()
+      ticket.stored()
+      return
+    }
+    const refusal = this.#deps.queue.append(entries, result => {
+      this.#stored(ticket, entries, indexes, result, isAwaited)
+    })
+    if (refusal !== undefined) {
+      this.#deps.queue.refused(refusal)
+      for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
+    }
+    ticket.handedOn()
+    if (refusal !== undefined) ticket.stored()
+    if (refusal !== undefined) this.#reportUnopened()
+  }
+
+  /** Nothing else tells what was refused while the log could not be opened. */
+  #reportUnopened(): void {
+    if (this.#openedQueue === undefined) this.#report(this.#deps.clock())
+  }
+
+  #stored(
+    ticket: DurableTicket,
+    entries: readonly NewEntry[],
+    indexes: readonly number[],
+    { firstSequence, storedCount, refusal, bytes }: AppendResult,
+    isAwaited: boolean
+  ): void {
+    this.#accepted += storedCount
+    let offset = 0
+    for (let at = 0; at < entries.length; at++) {
+      if (at >= storedCount) this.#refuse(ticket, indexes[at]!, toFailure(refusal!))
+      else {
+        const sequence = firstSequence + at
+        if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!, entries[at]!.destination)
+        this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
+        offset += unverifiedSizeBytes(bytes, offset)
+      }
+    }
+    ticket.stored()
+    if (refusal !== undefined) {
+      this.#deps.queue.refused(refusal)
+      this.#reportUnopened()
+    }
+    if (!isAwaited) ticket.letGo('its outcome was not asked for')
+  }
+
+  // ---- topics
+
+  opened(queue: OpenedQueue): void {
+    this.#openedQueue = queue
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
+  }
+
+  drain(): void {
+    this.#topics.drain()
+  }
+
+  #makeTopic(destination: string, from: number | undefined): DurableTopic {
+    const notes = this.#openedQueue!.notes.get(destination) ?? new Map()
+    const topic = new DurableTopic(
+      destination.slice(this.cluster.length + 1),
+      destination,
+      from,
+      notes,
+      this.#topicDeps
+    )
+    this.#follower.follow(topic, 0)
+    return topic
+  }
+
+  /** Kafka does not know the topic, and others want its place. */
+  #shelved(topic: DurableTopic): void {
+    this.#follower.unfollow(topic)
+    topic.close()
+  }
+
+  /** Told by the Router which Kafka cluster is connected, whenever that changes. */
+  clusterChanged({ before, now }: ClusterChange): void {
+    this.#clusterId = now
+    if (before === undefined) return
+    this.#identity.clusterChanged()
+    this.#written.clusterChanged()
+    this.#topics.clusterChanged()
+    for (const topic of this.#topics.all) topic.clusterChanged()
+  }
+
+  get clusterId(): string | undefined {
+    return this.#clusterId
+  }
+
+  get awayBecause(): string | undefined {
+    return this.#deps.awayBecause?.()?.message
+  }
+
+  // ---- batches
+
+  #makeReady(lanes: readonly ScheduledLane[]): void {
+    for (const lane of lanes) this.#schedule.ready(lane)
+  }
+
+  /** Records of the log wait until the brokers give a producer id. */
+  #makeReadyLater(lanes: readonly ScheduledLane[]): void {
+    const pause = setTimeout(() => {
+      this.#pauses.delete(pause)
+      this.#makeReady(lanes)
+    }, REFUSED_PAUSE_MS)
+    this.#pauses.add(pause)
+  }
+
+  // ---- dead letters
+
+  deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
+    return this.#deadLettering.deadLetter(sequence, failure)
+  }
+
+  #settleDeadLetter(sequence: number, failure: RecordFailure): boolean {
+    if (!this.#deadLettering.takeDeadLetter(sequence)) return false
+    this.#waiters.settle(sequence, failure)
+    return true
+  }
+
+  delayed(lane: ScheduledLane): void {
+    const topic = this.#topics.byName(lane.topic)
+    if (topic !== undefined) this.#deps.queue.readAhead.isStuck(lane, () => topic.setAside(lane.partition))
+  }
+
+  suspended(lane: ScheduledLane, failure: RecordFailure): void {
+    this.#topics.byName(lane.topic)?.suspended(lane, failure)
+  }
+
+  // ---- time
+
+  #tick(): void {
+    const nowMs = this.#deps.clock()
+    this.#schedule.tick(nowMs)
+    this.#waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
+    this.#follower.tick(nowMs)
+    this.#topics.tick(nowMs)
+    if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
+    if (nowMs - this.#lookedAtAgesAt >= LOOK_AT_AGES_EVERY_MS) this.#lookAtAges(nowMs)
+    if (this.#isClosed && this.#isSettled) this.#whenSettled?.()
+    if (nowMs - this.#forgottenAt >= FORGET_EVERY_MS) this.#forgetUnused(nowMs)
+  }
+
+  #lookAtAges(nowMs: number): void {
+    this.#lookedAtAgesAt = nowMs
+    if (!this.#isClosed) void this.#retention?.look()
+  }
+
+  #report(nowMs: number): void {
+    this.#reportedAt = nowMs
+    this.#metrics.report(this.stats())
+  }
+
+  #forgetUnused(nowMs: number): void {
+    this.#forgottenAt = nowMs
+    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
+    for (const topic of this.#topics.all) {
+      const lastUse = this.#lastUse.get(topic)
+      // A record that came and went since the last look is a use, too.
+      const isInUse = !topic.isIdle || lastUse === undefined || lastUse.end < topic.end
+      if (isInUse) this.#lastUse.set(topic, { atMs: nowMs, end: topic.end })
+      else if (nowMs - lastUse.atMs >= unusedMs) this.#forget(topic)
+    }
+  }
+
+  #forget(topic: DurableTopic): void {
+    this.#topics.forget(topic)
+    this.#follower.unfollow(topic)
+    const lanes = topic.lanes.filter((lane): lane is Lane => lane !== undefined)
+    for (const { numbering } of lanes) if (numbering !== undefined) this.#identity.retired(numbering)
+    const partitions = lanes.map(({ partition }) => partition)
+    void this.#notes.forget(topic, partitions)
+  }
+
+  stats(): DurableStats {
+    const lanes = [...this.#topics.all].flatMap(topic => topic.lanes.filter(lane => lane !== undefined))
+    return {
+      ...this.#counters,
+      accepted: this.#accepted,
+      deadLettered: this.#deadLettering.count,
+      topics: this.#topics.size,
+      lanes: lanes.length,
+      lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length,
+      retentionShare: this.#retention?.share ?? 0
+    }
+  }
+
+  /** Numbers of the log that all clusters share; `undefined` while it is not open. */
+  async logStats(): Promise<LogStats | undefined> {
+    return this.#deps.queue.log?.look()
+  }
+
+  // ---- the end
+
+  get #isSettled(): boolean {
+    return [...this.#topics.all].every(({ lanes }) => lanes.every(lane => lane === undefined || !lane.isAwaiting))
+  }
+
+  /** Takes nothing more, and waits for what was sent; the rest stays in the log. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#topics.close()
+    for (const topic of this.#topics.all) topic.close()
+    if (this.#openedQueue !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
+    clearInterval(this.#ticker)
+    this.#identity.close()
+    this.#written.close()
+    for (const pause of this.#pauses) clearTimeout(pause)
+    this.#follower.close()
+    for (const topic of this.#topics.all) {
+      for (const lane of topic.lanes) lane?.close(() => failures.shuttingDown('pending'))
+    }
+    this.#waiters.close('shutting down')
+    this.#metrics.report(this.stats())
+  }
+
+  #settledOr(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#whenSettled = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
+
+function toFailure({ kind, message, isCertain }: Refusal): RecordFailure {
+  const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown')
+  return kind === 'tooLarge' ? { ...failure, code: 'recordTooLarge', retriable: false } : failure
+}

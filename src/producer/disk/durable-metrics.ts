@@ -1,0 +1,108 @@
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { LogStats } from '../log/log-stats.js'
+import type { WalSettings } from '../log/settings.js'
+import type { DeliveryCounters } from '../memory/partition-producer-deps.js'
+
+/** What delivery from the log did since the start. */
+export interface DurableStats extends Readonly<DeliveryCounters> {
+  /** Appended to the log. */
+  readonly accepted: number
+  /** Refused by Kafka for good, and kept as dead letters. */
+  readonly deadLettered: number
+  /** That records are delivered to, or that Kafka is asked about. */
+  readonly topics: number
+  readonly lanes: number
+  readonly lanesBackingOff: number
+  /** How long the record that has waited longest has waited, as a share of how long its topic keeps it; 1: too long. */
+  readonly retentionShare: number
+}
+
+const DELIVERY = 'durable'
+const LOG = 'wal'
+
+/** Metric name by what delivery from the log counts. */
+const counted = {
+  accepted: 'accepted_records',
+  delivered: 'delivered_records',
+  refused: 'refused_records',
+  deadLettered: 'dead_lettered_records',
+  retries: 'retried_batches'
+} as const
+const gauged = {
+  topics: 'topics',
+  lanes: 'lanes',
+  lanesBackingOff: 'lanes_backing_off',
+  retentionShare: 'backlog_retention_ratio'
+} as const
+const logGauges = {
+  openEntries: 'open_records',
+  deadLetters: 'dead_letters',
+  sizeBytes: 'size_bytes',
+  slabCount: 'slabs',
+  damagedEntries: 'damaged_records',
+  quarantinedSlabs: 'quarantined_slabs'
+} as const
+const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
+
+/** Tells the metrics what delivery from the log has counted, now and then rather than for every record. */
+export class DurableMetrics {
+  readonly #metrics: MetricsLogger
+  #last: DurableStats | undefined
+
+  constructor(metrics: MetricsLogger) {
+    this.#metrics = metrics
+  }
+
+  report(stats: DurableStats): void {
+    for (const name of keysOf(counted)) {
+      const more = stats[name] - (this.#last?.[name] ?? 0)
+      if (more > 0) this.#metrics.count(DELIVERY, counted[name], {}, more)
+    }
+    for (const name of keysOf(gauged)) this.#metrics.gauge(DELIVERY, gauged[name], {}, stats[name])
+    this.#last = stats
+  }
+}
+
+/** What is known of the log while nothing has been kept in it. */
+const EMPTY: LogStats = {
+  state: 'ok',
+  slabCount: 0,
+  sizeBytes: 0,
+  openEntries: 0,
+  enqueued: 0,
+  completed: 0,
+  damagedEntries: 0,
+  syncs: 0,
+  quarantinedSlabs: 0,
+  deadLetters: 0
+}
+
+/** The same for the log itself, which all clusters share. */
+export class LogMetrics {
+  readonly #metrics: MetricsLogger
+  #syncs = 0
+
+  constructor(metrics: MetricsLogger, { maxBytes, readAheadBytes }: WalSettings) {
+    this.#metrics = metrics
+    metrics.gauge(LOG, 'limit_bytes', {}, maxBytes)
+    metrics.gauge(LOG, 'read_ahead_limit_bytes', {}, readAheadBytes)
+    metrics.count(LOG, 'syncs', {}, 0)
+    this.report(EMPTY, 0, 0)
+  }
+
+  /** @param oldestAgeMs how long the oldest record has waited for Kafka */
+  report(stats: LogStats, oldestAgeMs: number, readAheadBytes: number): void {
+    const metrics = this.#metrics
+    for (const name of keysOf(logGauges)) metrics.gauge(LOG, logGauges[name], {}, stats[name])
+    this.writable(stats.state === 'ok')
+    metrics.gauge(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
+    metrics.gauge(LOG, 'read_ahead_bytes', {}, readAheadBytes)
+    if (stats.syncs > this.#syncs) metrics.count(LOG, 'syncs', {}, stats.syncs - this.#syncs)
+    this.#syncs = stats.syncs
+  }
+
+  /** Whether records are taken, or would be if the log were opened now. */
+  writable(isWritable: boolean): void {
+    this.#metrics.gauge(LOG, 'writable', {}, isWritable ? 1 : 0)
+  }
+}

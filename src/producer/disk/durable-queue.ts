@@ -1,0 +1,361 @@
+import { resolve } from 'node:path'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { DestinationBacklog } from '../log/backlog.js'
+import { whyNotToTake } from '../log/directory-lock.js'
+import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
+import { entrySizeBytes } from '../log/entry.js'
+import { type Refusal, refuse } from '../log/log-error.js'
+import { loggedRecordBytes } from '../log/logged-record.js'
+import { type DurableLogDeps, holdsRecords, type OpenDurableLog, openDurableLog } from '../log/open-durable-log.js'
+import type { RecoveryReport } from '../log/recovery.js'
+import type { WalSettings } from '../log/settings.js'
+import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-note.js'
+import { LogMetrics } from './durable-metrics.js'
+import { LogRoom } from './log-capacity.js'
+import { LogFeed } from './log-feed.js'
+import { ReadAhead } from './read-ahead.js'
+
+/** The log, and what an earlier process has left there for one cluster. The map belongs to the member that is given it. */
+export interface OpenedQueue {
+  readonly log: DurableLog
+  readonly feed: LogFeed
+  /** Sequence of its first entry; `undefined`: there is none. */
+  readonly backlogFrom: number | undefined
+  /** By destination and partition: the batch that was sent last, and may or may not be in Kafka. */
+  readonly notes: Map<string, ReadonlyMap<number, BatchNote>>
+  /** An entry that is not there was completed: neither damage nor a torn append has taken any. */
+  readonly isIntact: boolean
+}
+
+/** Delivers the records of one cluster. */
+export interface QueueMember {
+  readonly cluster: string
+  /** The log is open. Called once, before anything is appended for this cluster. */
+  opened(queue: OpenedQueue): void
+  /** What was left may be delivered; until then it waits, and so does what comes behind it. */
+  drain(): void
+}
+
+export interface DurableQueueOptions {
+  readonly settings: WalSettings
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+  /** Epoch milliseconds. */
+  readonly now: () => number
+  readonly clock: MonotonicClock
+  /** The log can do nothing any more; another process may have it. */
+  readonly onBroken: (error: Error) => void
+  /** What an earlier process has left waits for {@link DurableQueue.drain}. Default: it is delivered at once. */
+  readonly drainsLater?: boolean | undefined
+  /** The module of the log's thread; another one than the built one when the sources themselves are run. */
+  readonly worker?: URL | undefined
+  /** Default: a log on a thread of its own. */
+  readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
+  /** Whether a directory holds records of a log. Default: asks the file system. */
+  readonly holdsRecords?: ((directory: string) => boolean) | undefined
+}
+
+/** Another disk than that of this machine: simulations have their own. */
+export type LogStorage = Pick<DurableQueueOptions, 'open' | 'holdsRecords'>
+
+/** What an earlier process has left. */
+interface Left extends Pick<OpenedQueue, 'notes'> {
+  /** What waits, by cluster. */
+  readonly backlog: ReadonlyMap<string, DestinationBacklog>
+}
+
+interface Waiting {
+  readonly entries: readonly NewEntry[]
+  readonly settle: (result: AppendResult) => void
+}
+
+/** After opening has failed, for so long nothing is tried. */
+const RETRY_MS = 1_000
+const REPORT_EVERY_MS = 2_000
+/** A log without room for an entry counts as full for so long: clients try again. */
+const FULL_COUNTS_FOR_MS = 5_000
+
+/** A cluster's name may hold slashes, a topic's may not. */
+export const clusterOf = (destination: string): string => destination.slice(0, destination.lastIndexOf('/'))
+
+/**
+ * The durable log of this process, shared by all clusters. It is opened when there is something to keep, or something was
+ * left by an earlier process.
+ */
+export class DurableQueue {
+  readonly readAhead: ReadAhead
+  /** The memory for records that wait for the disk. */
+  readonly room: LogRoom
+  readonly #options: DurableQueueOptions
+  readonly #members = new Map<string, QueueMember>()
+  #opened: OpenDurableLog | undefined
+  #feed: LogFeed | undefined
+  #left: Left | undefined
+  #opening: Promise<void> | undefined
+  #failedAt = Number.NEGATIVE_INFINITY
+  /** Until then the log counts as full. */
+  #fullUntil = Number.NEGATIVE_INFINITY
+  #lastError = ''
+  #isClosed = false
+  #isDraining: boolean
+  readonly #metrics: LogMetrics
+  #ticker: NodeJS.Timeout | undefined
+  /** What came before the log was open. */
+  #waiting: Waiting[] = []
+  #waitingBytes = 0
+
+  constructor(options: DurableQueueOptions) {
+    this.#options = options
+    this.#isDraining = options.drainsLater !== true
+    const { maxWaitingBytes } = options.settings
+    this.room = new LogRoom(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
+    this.readAhead = new ReadAhead(options.settings.readAheadBytes)
+    this.#metrics = new LogMetrics(options.metrics, options.settings)
+  }
+
+  /** `undefined`: it is not open yet. */
+  get log(): DurableLog | undefined {
+    return this.#opened?.log
+  }
+
+  /** Records get the time at which they are sent. */
+  get stampsWhenSent(): boolean {
+    return this.#options.settings.timestamps === 'sent'
+  }
+
+  /** Of `wal.maxBytes`, as of the last look at the disk. */
+  get usedShare(): number {
+    return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes
+  }
+
+  /** Absolute; `undefined`: it is not open yet. */
+  get path(): string | undefined {
+    return this.#opened?.path
+  }
+
+  /** A cluster that is connected takes part. */
+  join(member: QueueMember): void {
+    this.#members.set(member.cluster, member)
+    if (this.#opened !== undefined) this.#tell(member)
+  }
+
+  /** @throws LogUnusableError when something was left in the directory, and it cannot be used */
+  async openIfNotEmpty(): Promise<void> {
+    const { settings, holdsRecords: isNotEmpty = holdsRecords } = this.#options
+    if (isNotEmpty(settings.directory)) await this.open()
+  }
+
+  /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. Metrics are told as well. */
+  async whyUnusable(): Promise<string | undefined> {
+    const why = await this.#whyNotToOpen()
+    if (this.#opened === undefined) this.#metrics.writable(why === undefined)
+    return why
+  }
+
+  /** The same once an attempt to open the log has failed; `undefined` before. */
+  async whyNotOpened(): Promise<string | undefined> {
+    return this.#lastError === '' ? undefined : this.whyUnusable()
+  }
+
+  async #whyNotToOpen(): Promise<string | undefined> {
+    await this.#opening?.catch(() => undefined)
+    if (this.#opened !== undefined) return undefined
+    const why = await whyNotToTake(resolve(this.#options.settings.directory))
+    if (why !== undefined || this.#lastError === '') return why
+    // An earlier attempt failed for a reason that only another one can find.
+    return this.open().then(
+      () => undefined,
+      (error: Error) => error.message
+    )
+  }
+
+  /**
+   * Appends entries in order, opening the log first if need be. `settle` is called exactly once, later.
+   *
+   * @returns why nothing was taken; `settle` is not called then
+   */
+  append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
+    if (this.#isClosed) return refuse('closed', 'the durable log is closed')
+    if (this.#opened !== undefined) return this.#opened.log.append(entries, settle)
+    if (this.#opening === undefined && this.#options.clock() - this.#failedAt < RETRY_MS) {
+      return refuse('failed', this.#lastError)
+    }
+    return this.#wait(entries, settle)
+  }
+
+  /** @returns a refusal when too much waits already */
+  #wait(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
+    const { maxWaitingBytes } = this.#options.settings
+    const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
+    if (this.#waitingBytes + bytes > maxWaitingBytes) {
+      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (wal.maxWaitingBytes)`)
+    }
+    this.#waitingBytes += bytes
+    this.#waiting.push({ entries: entries.map(copyOf), settle })
+    this.open().catch(error => this.#options.log.error({}, (error as Error).message))
+    return undefined
+  }
+
+  /** @throws LogUnusableError when the directory cannot be used */
+  open(): Promise<void> {
+    this.#opening ??= this.#tryToOpen().finally(() => (this.#opening = undefined))
+    return this.#opening
+  }
+
+  async #tryToOpen(): Promise<void> {
+    const { settings, log, now, clock, onBroken, worker, open = openDurableLog } = this.#options
+    try {
+      const broken = (error: Error): void => {
+        void this.#feed?.stop()
+        onBroken(error)
+      }
+      const opened = await open(settings, { log, now, worker, onBroken: broken, onTaken: this.room.freed })
+      const backlog = await opened.log.backlog()
+      this.#use(opened, backlog)
+    } catch (error) {
+      this.#failedAt = clock()
+      this.#metrics.writable(false)
+      this.#lastError = (error as Error).message
+      this.#drainWaiting(({ settle }) => settle(nothingStored(refuse('failed', this.#lastError))))
+      throw error
+    }
+  }
+
+  #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
+    const { log } = opened
+    this.#opened = opened
+    this.#lastError = ''
+    this.#metrics.writable(true)
+    this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
+    this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)
+    this.#feed = new LogFeed(request => log.read(request), this.#options.log)
+    for (const member of this.#members.values()) this.#tell(member)
+    this.#drainWaiting(({ entries, settle }) => {
+      const refusal = log.append(entries, settle)
+      if (refusal !== undefined) settle(nothingStored(refusal))
+    })
+  }
+
+  async #report(log: DurableLog): Promise<void> {
+    const { stats } = log
+    if (stats === undefined) return
+    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log).catch(() => undefined)
+    if (oldestAgeMs === undefined) return
+    this.#metrics.report(stats, oldestAgeMs, this.readAhead.bytes)
+    if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
+  }
+
+  /** The log did not take entries. Its limit is no state of the log itself: smaller entries may still have room. */
+  refused({ kind, message }: Refusal): void {
+    if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
+    if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)
+  }
+
+  async #oldestAgeMs(log: DurableLog): Promise<number> {
+    const { entries } = await log.read({ fromSequence: 0, maxBytes: 1 })
+    return entries[0] === undefined ? 0 : Math.max(0, this.#options.now() - entries[0].acceptedAtMs)
+  }
+
+  #drainWaiting(use: (waiting: Waiting) => void): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#waitingBytes = 0
+    for (const one of waiting) use(one)
+    this.room.freed()
+  }
+
+  /** Notes of destinations with nothing left are forgotten: what they are about is in Kafka. */
+  #notesOf(
+    { log, notes }: OpenDurableLog,
+    backlog: ReadonlyMap<string, DestinationBacklog>
+  ): Map<string, Map<number, BatchNote>> {
+    const found = new Map<string, Map<number, BatchNote>>()
+    const obsolete: string[] = []
+    for (const [key, value] of notes) {
+      const of = partitionOfNoteKey(key)
+      const note = of && decodeBatchNote(value)
+      if (of === undefined || note === undefined || !backlog.has(of.destination)) obsolete.push(key)
+      else {
+        const partitions = found.get(of.destination) ?? new Map<number, BatchNote>()
+        found.set(of.destination, partitions.set(of.partition, note))
+      }
+    }
+    if (obsolete.length > 0) void log.note(obsolete.map(key => ({ key, value: Buffer.alloc(0) })))
+    return found
+  }
+
+  #tell(member: QueueMember): void {
+    const isOfMember = ([destination]: readonly [string, unknown]): boolean => clusterOf(destination) === member.cluster
+    member.opened({
+      log: this.#opened!.log,
+      feed: this.#feed!,
+      isIntact: isIntact(this.#opened!.report),
+      backlogFrom: this.#left!.backlog.get(member.cluster)?.firstSequence,
+      notes: new Map([...this.#left!.notes].filter(isOfMember))
+    })
+    if (this.#isDraining) member.drain()
+  }
+
+  /** Delivers what an earlier process has left: a process that starts serves first. */
+  drain(): void {
+    this.#isDraining = true
+    if (this.#opened !== undefined) for (const member of this.#members.values()) member.drain()
+  }
+
+  /** Records that wait, by cluster; after the log was opened. */
+  get leftRecords(): ReadonlyMap<string, number> {
+    return new Map([...(this.#left?.backlog ?? [])].map(([cluster, { openEntries }]) => [cluster, openEntries]))
+  }
+
+  /** To be called when no member sends anything any more. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#opening?.catch(() => undefined)
+    clearInterval(this.#ticker)
+    await this.#feed?.stop()
+    await this.#opened?.close()
+  }
+}
+
+/** Destinations may be many, so the sums are kept instead. */
+function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string, DestinationBacklog> {
+  const sums = new Map<string, DestinationBacklog>()
+  for (const [destination, { firstSequence, openEntries }] of backlog) {
+    const cluster = clusterOf(destination)
+    const before = sums.get(cluster) ?? { firstSequence, openEntries: 0 }
+    sums.set(cluster, {
+      firstSequence: Math.min(before.firstSequence, firstSequence),
+      openEntries: before.openEntries + openEntries
+    })
+  }
+  return sums
+}
+
+const isIntact = (report: RecoveryReport): boolean =>
+  report.quarantinedFiles.length === 0 &&
+  report.damagedEntries + report.tornEntries + report.tornBytes + report.damagedJournalBytes === 0
+
+const nothingStored = (refusal: Refusal): AppendResult => ({
+  firstSequence: 0,
+  storedCount: 0,
+  refusal,
+  bytes: Buffer.alloc(0)
+})
+
+/** What the log counts for it: records that may wait here fit there. */
+const sizeInLog = ({ destination, record }: NewEntry): number =>
+  entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
+
+const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
+
+/** The buffers of a record belong to the caller that appends it, and are used again. */
+const copyOf = ({ destination, record }: NewEntry): NewEntry => ({
+  destination,
+  record: {
+    ...record,
+    key: copyOfBytes(record.key),
+    value: copyOfBytes(record.value),
+    headers: record.headers.map(({ key, value }) => ({ key, value: copyOfBytes(value) }))
+  }
+})

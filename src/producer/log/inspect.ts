@@ -1,0 +1,127 @@
+import { backlogOf, type DestinationBacklog } from './backlog.js'
+import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
+import { LogReader } from './entry-reader.js'
+import type { LogDirectory } from './files.js'
+import { codeOf } from './log-error.js'
+import { ReadOnlyDirectory } from './read-only-directory.js'
+import { type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { scanMerged } from './scan-merged.js'
+import { scanSlab } from './scan-segment.js'
+import { readTrailer } from './seal.js'
+import type { Slab } from './segment.js'
+import { SlabIndexes } from './segment-indexes.js'
+import { withFile } from './with-file.js'
+
+/** What one slab holds. */
+export interface SlabReport {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly firstSequence: number
+  readonly entries: number
+  readonly openEntries: number
+  readonly damagedEntries: number
+  /** Closed by a seal: nothing is appended to it. */
+  readonly isSealed: boolean
+}
+
+export interface LogReport {
+  readonly slabs: readonly SlabReport[]
+  /** What waits, by `cluster/topic`. */
+  readonly backlog: ReadonlyMap<string, DestinationBacklog>
+  readonly report: RecoveryReport
+  readonly deadLetters: number
+  /** Files set aside because of damage. */
+  readonly quarantined: readonly string[]
+}
+
+const READ_BYTES = 1024 * 1024
+/** The process that uses the log may remove a file between two looks. */
+const MAX_LOOKS = 10
+
+/**
+ * Looks at a log without changing it; another process may be using it at the same time.
+ *
+ * @throws LogUnusableError when another release wrote it
+ */
+export const inspectLog = (directory: LogDirectory): LogReport =>
+  whileUnchanged(() => {
+    const readOnly = new ReadOnlyDirectory(directory)
+    const { slabs, report } = recoverIn(readOnly)
+    return {
+      slabs: slabs.map(slab => reportOf(readOnly, slab)),
+      backlog: backlogOf(slabs, new SlabIndexes(readOnly, () => undefined)),
+      report,
+      deadLetters: countDeadLetters(readOnly),
+      quarantined: readOnly.hasDirectory('quarantine') ? readOnly.directory('quarantine').list() : []
+    }
+  })
+
+/** Reads every byte of every slab, completed entries included, and tells what is damaged. */
+export const verifyLog = (directory: LogDirectory): readonly SlabReport[] =>
+  whileUnchanged(() => {
+    const readOnly = new ReadOnlyDirectory(directory)
+    return recoverIn(readOnly).slabs.map(slab => {
+      const report = reportOf(readOnly, slab)
+      if (slab.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, slab) }
+      const { index, damaged, torn } = withFile(readOnly, slab.name, file => scanSlab(file, slab))
+      const missing = Math.max(0, slab.entryCount - index.count)
+      // Before a seal everything was durable once.
+      const damagedEntries = damaged.length + missing + (report.isSealed ? torn.length : 0)
+      return { ...report, damagedEntries }
+    })
+  })
+
+function damagedInMerged(directory: LogDirectory, slab: Slab): number {
+  const { sequences, lostCount } = withFile(directory, slab.name, file => scanMerged(file, slab.salt, slab.endBytes))
+  return Math.max(slab.damagedCount, lostCount, slab.entryCount - sequences.length)
+}
+
+/** The dead letters from `fromSequence` on, oldest first; looks at them without changing them. */
+export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Generator<DeadLetter> {
+  if (!directory.hasDirectory(DEAD_LETTER_DIRECTORY)) return
+  const readOnly = new ReadOnlyDirectory(directory.directory(DEAD_LETTER_DIRECTORY))
+  for (let isAtEnd = false; !isAtEnd; ) {
+    const result = whileUnchanged(() => {
+      const { slabs, nextSequence } = recoverIn(readOnly)
+      const reader = new LogReader(readOnly, slabs, new SlabIndexes(readOnly, () => undefined), () => undefined)
+      try {
+        return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
+      } finally {
+        reader.close()
+      }
+    })
+    for (const entry of result.entries) yield toDeadLetter(entry)
+    fromSequence = result.nextSequence
+    isAtEnd = result.isAtEnd
+  }
+}
+
+const recoverIn = (directory: LogDirectory): Recovered => recover(directory, () => directory)
+
+function countDeadLetters(directory: LogDirectory): number {
+  if (!directory.hasDirectory(DEAD_LETTER_DIRECTORY)) return 0
+  return recoverIn(directory.directory(DEAD_LETTER_DIRECTORY)).report.openEntries
+}
+
+function reportOf(directory: LogDirectory, slab: Slab): SlabReport {
+  return {
+    name: slab.name,
+    sizeBytes: slab.endBytes,
+    firstSequence: slab.firstSequence,
+    entries: slab.entryCount,
+    openEntries: slab.openCount,
+    damagedEntries: slab.damagedCount,
+    isSealed: withFile(directory, slab.name, file => readTrailer(file, slab.salt) !== undefined)
+  }
+}
+
+/** Looks again when a file has gone meanwhile. */
+function whileUnchanged<T>(look: () => T): T {
+  for (let looks = 1; ; looks++) {
+    try {
+      return look()
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || looks === MAX_LOOKS) throw error
+    }
+  }
+}

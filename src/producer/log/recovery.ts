@@ -1,0 +1,296 @@
+import type { SequenceRange } from './done-set.js'
+import { ENTRY_HEADER_BYTES } from './entry.js'
+import { journalIdOf, journalName, mergeIdOf, slabIdOf, slabName, spareIdOf } from './file-names.js'
+import type { LogDirectory, LogFile } from './files.js'
+import { LogUnusableError } from './log-error.js'
+import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
+import { scanMerged } from './scan-merged.js'
+import { scanSlab } from './scan-segment.js'
+import { readSealedSequences, readTrailer } from './seal.js'
+import { Slab } from './segment.js'
+import { decodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
+import type { SlabIndex } from './segment-index.js'
+import { withFile } from './with-file.js'
+
+/** What was found in a directory. */
+export interface Recovered {
+  /** Rising ids. All are closed. */
+  readonly slabs: readonly Slab[]
+  /** Of slabs that had to be scanned. */
+  readonly indexes: ReadonlyMap<Slab, SlabIndex>
+  readonly notes: Map<string, Buffer>
+  /** By id of the slab: behind its last entry that was synced, where a journal tells. */
+  readonly synced: ReadonlyMap<number, number>
+  readonly nextSequence: number
+  readonly nextSlabId: number
+  /** Rising. */
+  readonly journalIds: readonly number[]
+  readonly report: RecoveryReport
+}
+
+/** What an operator should hear about. All counts are 0 after a clean stop. */
+export interface RecoveryReport {
+  /** Entries found that are still to be delivered. */
+  readonly openEntries: number
+  readonly damagedEntries: number
+  /** Of these, entries that are missing at the end of slabs, which were cut. */
+  readonly cutEntries: number
+  /** Bytes behind the last good entry of slabs that a crash left in the middle of an append: they were never acknowledged. */
+  readonly tornBytes: number
+  /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
+  readonly tornEntries: number
+  /** Files moved to `quarantine/` because their header is damaged. */
+  readonly quarantinedFiles: readonly string[]
+  /** Of progress journals: what they said of completed entries is lost, so these may be delivered again. */
+  readonly damagedJournalBytes: number
+}
+
+/** More than any journal has, and as much as one read can give. */
+const MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
+
+interface Headed {
+  readonly header: SlabHeader
+  readonly name: string
+}
+
+/**
+ * Reads what a directory holds. Moves slabs with a damaged header to `quarantine`, and changes nothing else.
+ *
+ * @throws LogUnusableError when another release wrote the files; nothing is touched then
+ */
+export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
+  const names = directory.list()
+  const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
+  const journals = journalIds.map(id => readProgress(directory, journalName(id)))
+  const { headed, damagedNames, leftovers } = readHeaders(directory, names)
+  const progress = journals.flatMap(one => one.progress)
+  const synced = syncedEnds(progress)
+  const read = headed.map((one, index) => {
+    const end = { synced: synced.get(one.header.id) ?? 0, progress }
+    return readSlab(directory, one, headed[index + 1]?.header, end)
+  })
+  for (const name of leftovers) directory.remove(name)
+  for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
+  const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
+  for (const name of damagedNames) directory.move(name, quarantine())
+  if (damagedNames.length > 0) {
+    quarantine().sync()
+    directory.sync()
+  }
+  const slabs = read.map(({ slab }) => slab)
+  const { notes, nextSequence, nextSlabId } = applyProgress(slabs, progress)
+  const usedIds = names.flatMap(name => slabIdOf(name) ?? spareIdOf(name) ?? [])
+  return {
+    slabs,
+    indexes: new Map(read.flatMap(({ slab, index }) => (index ? [[slab, index] as const] : []))),
+    notes,
+    synced,
+    // What cannot be read may be entries whose sequences notes still name: these are never used again either.
+    nextSequence:
+      slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence) + mostEntriesIn(unreadBytes),
+    nextSlabId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSlabId),
+    journalIds,
+    report: {
+      openEntries: sum(slabs.map(({ openCount }) => openCount)),
+      damagedEntries: sum(slabs.map(({ damagedCount }) => damagedCount)),
+      cutEntries: sum(read.map(({ cutEntries }) => cutEntries)),
+      tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
+      tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
+      quarantinedFiles: damagedNames,
+      damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
+    }
+  }
+}
+
+/** Up to which sequence the entries of slabs have been synced once. */
+function syncedEnds(progress: readonly Progress[]): Map<number, number> {
+  const ends = new Map<number, number>()
+  for (const one of progress) {
+    if (one.type === 'synced') ends.set(one.slabId, Math.max(ends.get(one.slabId) ?? 0, one.sequence))
+  }
+  return ends
+}
+
+const sizeIn =
+  (directory: LogDirectory) =>
+  (name: string): number =>
+    withFile(directory, name, ({ sizeBytes }) => sizeBytes)
+
+const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_BYTES)
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
+
+function readProgress(directory: LogDirectory, name: string): ReadProgress {
+  return withFile(directory, name, file => {
+    const { sizeBytes } = file
+    const read = readJournal(file.read(0, Math.min(sizeBytes, MAX_JOURNAL_BYTES)))
+    if (read === 'unknownVersion') throw writtenByAnother(directory, name)
+    return { ...read, damagedBytes: read.damagedBytes + Math.max(0, sizeBytes - MAX_JOURNAL_BYTES) }
+  })
+}
+
+const writtenByAnother = (directory: LogDirectory, name: string): LogUnusableError =>
+  new LogUnusableError(
+    `${name} in ${directory.path} was written by another release of Castellan; run that release until its log is empty, or use another directory`
+  )
+
+interface Headers {
+  readonly headed: readonly Headed[]
+  readonly damagedNames: readonly string[]
+  /**
+   * Slabs that a crash left: the newest one before its header was written, which never held an entry, and those that a
+   * merged slab replaces.
+   */
+  readonly leftovers: readonly string[]
+}
+
+function readHeaders(directory: LogDirectory, names: readonly string[]): Headers {
+  const headed: Headed[] = []
+  const damagedNames: string[] = []
+  const leftovers: string[] = []
+  let mergedUpTo = 0
+  const slabNames = names.filter(name => slabIdOf(name) !== undefined).sort()
+  for (const name of slabNames) {
+    if (slabIdOf(name)! <= mergedUpTo) {
+      leftovers.push(name)
+      continue
+    }
+    const bytes = withFile(directory, name, file => file.read(0, SLAB_HEADER_BYTES))
+    const header = decodeSlabHeader(bytes)
+    if (header === 'unknownVersion') throw writtenByAnother(directory, name)
+    if (header !== 'damaged' && slabName(header.id) === name) {
+      headed.push({ header, name })
+      mergedUpTo = header.mergedUpTo ?? mergedUpTo
+    } else if (name === slabNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
+    else damagedNames.push(name)
+  }
+  return { headed, damagedNames, leftovers }
+}
+
+const isUnwritten = (bytes: Buffer): boolean => bytes.length < SLAB_HEADER_BYTES || bytes.every(byte => byte === 0)
+
+interface ReadSlab {
+  readonly slab: Slab
+  readonly index: SlabIndex | undefined
+  readonly tornBytes: number
+  readonly tornEntries: number
+  readonly cutEntries: number
+}
+
+/** What journals tell of the end of a slab. */
+interface KnownEnd {
+  /** Behind the last entry that was synced; 0: not known. */
+  readonly synced: number
+  readonly progress: readonly Progress[]
+}
+
+const WHOLE = { tornBytes: 0, tornEntries: 0, cutEntries: 0 }
+
+function readSlab(
+  directory: LogDirectory,
+  { header, name }: Headed,
+  next: SlabHeader | undefined,
+  end: KnownEnd
+): ReadSlab {
+  return withFile(directory, name, file => {
+    if (header.mergedUpTo !== undefined) return readMerged(file, header)
+    const extent = readTrailer(file, header.salt)
+    if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, ...WHOLE }
+    const isCut = next?.previousId === header.id
+    const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
+    // What the last process wrote may not be on the disk yet, and no later call will sync this file.
+    file.sync()
+    const { index, damaged, torn, tornBytes, ...found } = scanSlab(file, { ...header, endBytes })
+    const cutFrom = header.firstSequence + index.count
+    while (header.firstSequence + index.count < end.synced) index.addLost()
+    const slab = closed(new Slab(header, { endBytes: found.endBytes, entryCount: index.count }))
+    for (const sequence of damaged) slab.damaged(sequence)
+    const cutEntries = loseCutEntries(slab, [cutFrom, ...torn.filter(sequence => sequence < end.synced)], end)
+    for (const sequence of torn) slab.complete(sequence)
+    return { slab, index, tornBytes, tornEntries: torn.length, cutEntries }
+  })
+}
+
+/** Those that were completed are not missed. Returns how many are. */
+function loseCutEntries(slab: Slab, [cutFrom, ...holes]: readonly number[], { progress, synced }: KnownEnd): number {
+  if (holes.length === 0 && cutFrom! >= synced) return 0
+  // Found at an earlier start.
+  const before = progress.reduce(
+    (most, one) => (one.type === 'cut' && one.slabId === slab.id ? Math.max(most, one.count) : most),
+    0
+  )
+  slab.damagedCount += before
+  for (const one of progress) if (one.type === 'completed') completeRange([slab], one.range)
+  let lost = 0
+  for (const sequence of holes) if (slab.damaged(sequence)) lost++
+  for (let sequence = cutFrom!; sequence < synced; sequence++) if (slab.damaged(sequence)) lost++
+  slab.cutCount = before + lost
+  return slab.cutCount
+}
+
+/** It was synced before it got its name: whatever is missing is damage. */
+function readMerged(file: LogFile, header: SlabHeader): ReadSlab {
+  const sealed = readSealedSequences(file, header.salt)
+  if (sealed) {
+    const slab = closed(new Slab(header, sealed, sealed.sequences))
+    return { slab, index: undefined, ...WHOLE }
+  }
+  const { index, sequences, endBytes, lostCount, tornBytes } = scanMerged(file, header.salt, file.sizeBytes)
+  const slab = closed(new Slab(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences)))
+  slab.damagedCount = lostCount
+  return { slab, index, tornBytes, tornEntries: 0, cutEntries: 0 }
+}
+
+const closed = (slab: Slab): Slab => {
+  slab.isClosed = true
+  return slab
+}
+
+function applyProgress(
+  slabs: readonly Slab[],
+  progress: readonly Progress[]
+): { notes: Map<string, Buffer>; nextSequence: number; nextSlabId: number } {
+  const notes = new Map<string, Buffer>()
+  // Sequences that were ever completed are never used again, also when the entries themselves are gone.
+  let nextSequence = 1
+  let nextSlabId = 1
+  for (const one of progress) {
+    if (one.type === 'cut') continue
+    if (one.type === 'note') {
+      if (one.value.length === 0) notes.delete(one.key)
+      else notes.set(one.key, one.value)
+    } else if (one.type === 'synced') nextSequence = Math.max(nextSequence, one.sequence)
+    else if (one.type === 'next') {
+      nextSequence = Math.max(nextSequence, one.sequence)
+      nextSlabId = Math.max(nextSlabId, one.slabId)
+    } else {
+      const { first, count } = one.range
+      nextSequence = Math.max(nextSequence, first + count)
+      completeRange(slabs, one.range)
+    }
+  }
+  return { notes, nextSequence, nextSlabId }
+}
+
+/** Marks a run of sequences as completed, in whichever slabs hold them. Returns how many had been open. */
+export function completeRange(slabs: readonly Slab[], { first, count }: SequenceRange): number {
+  let newly = 0
+  for (let index = slabIndexOf(slabs, first); index < slabs.length; index++) {
+    const slab = slabs[index]!
+    if (slab.firstSequence >= first + count) break
+    newly += slab.completeBetween(first, first + count)
+  }
+  return newly
+}
+
+/** Index of the slab that holds `sequence`, or of the first one behind it. */
+export function slabIndexOf(slabs: readonly Slab[], sequence: number): number {
+  let low = 0
+  let high = slabs.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (slabs[middle]!.endSequence <= sequence) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,0 +1,118 @@
+import { destinationAt, encodeEndMark, stampEntry, unverifiedSizeBytes } from './entry.js'
+import type { LogFile } from './files.js'
+import { encodeSeal } from './seal.js'
+import { Slab } from './segment.js'
+import { SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
+import { SlabIndex } from './segment-index.js'
+import { tryTo } from './try-to.js'
+
+/**
+ * The slab that entries are appended to. Entries are written first, any number of times, and belong to the slab once
+ * they are settled:
+ *
+ *   settled            written        file
+ *   |---------------------|--------------|- - - - - an earlier life of the file - - - - -|
+ *   slab.endBytes --------^              ^-- end mark, when everything is settled
+ */
+export class SlabWriter {
+  readonly slab: Slab
+  readonly index = new SlabIndex()
+  readonly #file: LogFile
+  #writtenBytes = SLAB_HEADER_BYTES
+  /** Entries that survive a power cut. */
+  #syncedCount = 0
+  /** Still true after a sync that failed. */
+  #isSyncing = false
+  #syncs = 0
+
+  /** @param file its header is written and durable, and so is its name */
+  constructor(header: SlabHeader, file: LogFile) {
+    this.slab = new Slab(header)
+    this.#file = file
+  }
+
+  get syncs(): number {
+    return this.#syncs
+  }
+  get #unsyncedCount(): number {
+    return this.index.count - this.#syncedCount
+  }
+
+  /** Where the entries from `start` on stop to fit; an empty slab takes one of any size. */
+  fitting(bytes: Buffer, start: number, slabBytes: number): number {
+    let end = start
+    while (end < bytes.length) {
+      const next = end + unverifiedSizeBytes(bytes, end)
+      const isEmpty = this.index.count === 0 && end === start
+      if (!isEmpty && this.#writtenBytes + next - start > slabBytes) break
+      end = next
+    }
+    return end
+  }
+
+  /** Stamps and writes the entries between `start` and `end`. @throws when the disk does */
+  write(bytes: Buffer, start: number, end: number): void {
+    const { salt, firstSequence } = this.slab
+    for (let offset = start; offset < end; ) {
+      const sizeBytes = unverifiedSizeBytes(bytes, offset)
+      const sequence = firstSequence + this.index.count
+      stampEntry(bytes, offset, { sequence, salt, unsyncedCount: this.#unsyncedCount })
+      this.index.add(destinationAt(bytes, offset), this.#writtenBytes + offset - start)
+      offset += sizeBytes
+    }
+    this.#file.write(bytes.subarray(start, end), this.#writtenBytes)
+    this.#writtenBytes += end - start
+  }
+
+  /** What is written belongs to the slab now; durably, when `isSynced`. @throws when the disk does */
+  settle(isSynced: boolean): void {
+    const { slab, index } = this
+    if (index.count > slab.entryCount) {
+      const mark = encodeEndMark(slab.firstSequence + index.count, slab.salt, this.#unsyncedCount)
+      this.#file.write(mark, this.#writtenBytes)
+    }
+    if (isSynced) this.sync()
+    slab.reach(this.#writtenBytes, index.count)
+  }
+
+  /** @throws when the disk does; the file must not be synced again then */
+  sync(): void {
+    if (this.#unsyncedCount === 0) return
+    this.#isSyncing = true
+    this.#file.sync()
+    this.#isSyncing = false
+    this.#syncedCount = this.index.count
+    this.#syncs++
+  }
+
+  /** Closes the file; everything must be settled. Returns false when it has no seal now, and is scanned at a start. */
+  seal(): boolean {
+    const { slab } = this
+    slab.isClosed = true
+    const isSealed = tryTo(() => {
+      const seal = encodeSeal(slab, this.index)
+      this.#file.write(seal, slab.endBytes)
+      this.#file.truncate(slab.endBytes + seal.length)
+      this.#file.sync()
+      this.#syncs++
+    })
+    tryTo(() => this.#file.close())
+    return isSealed
+  }
+
+  /**
+   * Takes back what is not settled, and closes the file. A file whose sync failed is not synced again: the next sync may
+   * say that all is well. After a failed write the sync also saves what was settled without one.
+   *
+   * @returns whether what is taken back is gone for certain
+   */
+  cut(): boolean {
+    const { slab } = this
+    slab.isClosed = true
+    this.index.truncate(slab.entryCount)
+    const isCut = tryTo(() => this.#file.truncate(slab.endBytes))
+    const isSynced = !this.#isSyncing && tryTo(() => this.#file.sync())
+    tryTo(() => this.#file.close())
+    return isCut && isSynced
+  }
+}

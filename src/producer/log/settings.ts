@@ -1,0 +1,89 @@
+import { z } from 'zod'
+import { bytes, count, milliseconds } from '../../core/settings/units.js'
+
+const MIB = 1024 * 1024
+const GIB = 1024 * MIB
+
+const section = z
+  .strictObject({
+    directory: z
+      .string()
+      .min(1)
+      .default('castellan-data/wal')
+      .describe(
+        'Directory of the durable log, for this process alone. It is made when the first record comes that is to be kept on disk'
+      ),
+    slabBytes: bytes
+      .min(64 * 1024)
+      .max(GIB)
+      .default(64 * MIB)
+      .describe(
+        'Size of one file of the log. A file is removed once all its records are in Kafka. A record must fit into one'
+      ),
+    maxBytes: bytes
+      .default(10 * GIB)
+      .describe('Most that the log may take on disk, without dead letters; further records are refused as overload'),
+    minFreeBytes: z
+      .int()
+      .min(0)
+      .default(128 * MIB)
+      .describe('Free space on the disk below which further records are refused as overload'),
+    maxDeadLetterBytes: bytes
+      .default(GIB)
+      .describe(
+        'Most that records take on disk that Kafka has refused for good; when they are full, such a record stays where it is and stops its partition'
+      ),
+    maxWaitingBytes: bytes
+      .default(64 * MIB)
+      .describe('Memory for records that wait for the disk; further records are refused as overload'),
+    readAheadBytes: bytes
+      .default(64 * MIB)
+      .describe(
+        'Memory for records that were read from the log and wait for Kafka, all partitions of all clusters together. The rest of a backlog stays on disk'
+      ),
+    timestamps: z
+      .enum(['accepted', 'sent'])
+      .default('accepted')
+      .describe(
+        'The time that a record from the log has in Kafka: when it was accepted, or when it was sent. Kafka counts `retention.ms` from it: with `accepted`, records that have waited longer than that are deleted as soon as Kafka has them. A time that the caller has given stays. Has no effect on topics with `message.timestamp.type=LogAppendTime`'
+      ),
+    fsyncPuts: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Syncs a record to the disk before it is acknowledged; records of the same moment share one sync. `false`: a record survives the death of the process at once, a power cut only after the next sync'
+      ),
+    fsyncTakes: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Syncs what is remembered of deliveries, too. `false`: records that were delivered just before a power cut are delivered again'
+      ),
+    fsyncThreshold: count
+      .optional()
+      .describe(
+        'Syncs after so many records that were written or delivered. Only with `fsyncPuts` and `fsyncTakes` off'
+      ),
+    fsyncIntervalMs: milliseconds
+      .optional()
+      .describe(
+        'Syncs when the oldest record that is not synced is this old. Only with `fsyncPuts` and `fsyncTakes` off'
+      )
+  })
+  .superRefine((settings, context) => {
+    if (!settings.fsyncPuts && !settings.fsyncTakes) return
+    for (const name of ['fsyncThreshold', 'fsyncIntervalMs'] as const) {
+      if (settings[name] === undefined) continue
+      const message = 'syncs from time to time replace those of every record: set fsyncPuts and fsyncTakes to false'
+      context.addIssue({ code: 'custom', path: [name], message })
+    }
+  })
+
+/** The same for the library, where there is no log unless it is asked for. A default would be taken for asking. */
+export const walOptions = section.optional()
+
+/** The durable log: the section `wal` of the configuration. */
+export const walSettings = section.prefault({}).describe('The durable log, for routes that keep records on disk')
+
+/** Every limit of the durable log; docs/configuration.md describes them. */
+export type WalSettings = Readonly<z.output<typeof section>>

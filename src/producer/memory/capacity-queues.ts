@@ -1,0 +1,122 @@
+import type { RecordFailure } from '../../core/model.js'
+import { overheadOf } from './batch.js'
+import type { Lane } from './partition-producer.js'
+import { type Arrival, ownCopyOf, roughSizeOf } from './waiting-records.js'
+
+interface Queue {
+  arrivals: Arrival[]
+  bytes: number
+}
+
+/**
+ * Records that wait for room in their lane, in the order in which they came. They are no part of the buffer but have
+ * memory of their own beside it, of which a lane may take no more than it leaves to the others.
+ */
+export class RoomQueues {
+  readonly #maxBytes: number
+  readonly #onEntered: (arrival: Arrival) => void
+  readonly #queues = new Map<Lane, Queue>()
+  #bytes = 0
+  #isServingSoon = false
+
+  /** @param onEntered told of each record that has waited and was taken */
+  constructor(maxBytes: number, onEntered: (arrival: Arrival) => void) {
+    this.#maxBytes = maxBytes
+    this.#onEntered = onEntered
+  }
+
+  get isEmpty(): boolean {
+    return this.#queues.size === 0
+  }
+
+  /** Copies the record. False: there is no room to wait in. */
+  add(lane: Lane, arrival: Arrival): boolean {
+    const bytes = sizeOf(arrival)
+    const queue = this.#queues.get(lane) ?? { arrivals: [], bytes: 0 }
+    if (queue.bytes + bytes > this.#maxBytes - this.#bytes) return false
+    this.#queues.set(lane, queue)
+    queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
+    this.#hold(queue, bytes)
+    lane.charge.isWaitedFor = true
+    arrival.ticket.wait()
+    return true
+  }
+
+  /** There may be room. Called often. */
+  freed(): void {
+    if (this.#queues.size === 0 || this.#isServingSoon) return
+    this.#isServingSoon = true
+    setImmediate(() => {
+      this.#isServingSoon = false
+      this.#serve()
+    })
+  }
+
+  /** Puts into the lanes what has room there now. */
+  #serve(): void {
+    for (const [lane, queue] of this.#queues) {
+      const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(lane, arrival))
+      const entered = stays < 0 ? queue.arrivals.length : stays
+      if (entered > 0) this.#keep(lane, queue, queue.arrivals.slice(entered))
+    }
+  }
+
+  #mayEnter(lane: Lane, arrival: Arrival): boolean {
+    const { record, timestampMs, ticket, index } = arrival
+    if (!lane.charge.allowsNext(roughSizeOf(record), ticket)) return false
+    lane.append(record, timestampMs, ticket, index)
+    this.#onEntered(arrival)
+    this.#left(lane, arrival)
+    return true
+  }
+
+  /** Puts into the lanes what has room, and refuses what has waited long enough. @returns how many were refused */
+  tick(nowMs: number, failureOf: (lane: Lane, bytes: number) => RecordFailure): number {
+    this.#serve()
+    let refused = 0
+    for (const [lane, queue] of this.#queues) {
+      const over = queue.arrivals.filter(({ ticket }) => ticket.roomUntil <= nowMs)
+      if (over.length === 0) continue
+      refused += this.#refuse(lane, over, failureOf(lane, roughSizeOf(over[0]!.record)))
+      const staying = queue.arrivals.filter(({ ticket }) => ticket.roomUntil > nowMs)
+      this.#keep(lane, queue, staying)
+    }
+    return refused
+  }
+
+  /** Refuses all that wait for a lane. @returns how many */
+  close(lane: Lane, failure: RecordFailure): number {
+    const queue = this.#queues.get(lane)
+    if (queue === undefined) return 0
+    const refused = this.#refuse(lane, queue.arrivals, failure)
+    this.#keep(lane, queue, [])
+    return refused
+  }
+
+  #refuse(lane: Lane, arrivals: readonly Arrival[], failure: RecordFailure): number {
+    for (const arrival of arrivals) {
+      arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
+      this.#left(lane, arrival)
+    }
+    return arrivals.length
+  }
+
+  #left(lane: Lane, arrival: Arrival): void {
+    this.#hold(this.#queues.get(lane)!, -sizeOf(arrival))
+    arrival.ticket.waited()
+  }
+
+  #keep(lane: Lane, queue: Queue, arrivals: Arrival[]): void {
+    queue.arrivals = arrivals
+    if (arrivals.length > 0) return
+    lane.charge.isWaitedFor = false
+    this.#queues.delete(lane)
+  }
+
+  #hold(queue: Queue, bytes: number): void {
+    queue.bytes += bytes
+    this.#bytes += bytes
+  }
+}
+
+const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + overheadOf(index)

@@ -1,0 +1,71 @@
+import type { ErrorCode } from '../../core/errors.js'
+import type { Persisted, RecordFailure } from '../../core/model.js'
+import { shortened } from '../../core/printable.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+
+const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({
+  type: 'failed',
+  code,
+  errorCode: undefined,
+  message,
+  persisted,
+  retriable
+})
+
+/** Every way a record can fail, in one place. Those without `persisted` happen before anything was sent. */
+export const failures = {
+  invalidTopic: (topic: string) =>
+    failure('invalidTopic', `${JSON.stringify(shortened(topic))} is not a legal topic name`, false),
+  unknownTopic: (topic: string, persisted: Persisted = 'no') => ({
+    ...failure('unknownTopic', `the topic ${topic} does not exist`, true, persisted),
+    errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  }),
+  unknownPartition: (topic: string, partition: number | undefined, persisted: Persisted = 'no') =>
+    failure('unknownPartition', `the topic ${topic} has no partition ${partition}`, false, persisted),
+  invalid: (message: string) => failure('invalidRequest', message, false),
+  recordTooLarge: (sizeBytes: number, maxBytes: number) =>
+    failure('recordTooLarge', `the record has ${sizeBytes} bytes, more than ${maxBytes}`, false),
+  overloaded: (what: string, limitBytes: number, setting: string) =>
+    failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
+  /** The durable log cannot take the record now. */
+  logUnavailable: (message: string, persisted: Persisted = 'no') => failure('logUnavailable', message, true, persisted),
+  /** The record is in the durable log, and will be delivered after its request has been answered. */
+  stillPending: (why: string) =>
+    failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
+  shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
+  bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
+  codecUnavailable: (message: string, persisted: Persisted) => failure('protocol', message, false, persisted),
+  /** @param lastError what a broker could not be reached for */
+  timedOut: (what: string, persisted: Persisted, lastError?: string) => {
+    const cause = lastError === undefined || what.includes(lastError) ? what : `${what}; last error: ${lastError}`
+    return failure('timedOut', `the record was not delivered in time: ${cause}`, true, persisted)
+  },
+  rejected: (errorCode: number, persisted: Persisted): RecordFailure => {
+    const { message, retriable } = kafkaErrorOf(errorCode)
+    return { type: 'failed', code: errorCodeOf(errorCode), errorCode, message, persisted, retriable }
+  }
+} as const
+
+/** Whose mistake it is, for the codes with which Kafka refuses records for good. */
+function errorCodeOf(kafkaCode: number): ErrorCode {
+  switch (kafkaCode) {
+    case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:
+      return 'unknownTopic'
+    case errorCodes.MESSAGE_TOO_LARGE:
+    case errorCodes.RECORD_LIST_TOO_LARGE:
+      return 'recordTooLarge'
+    case errorCodes.INVALID_TOPIC_EXCEPTION:
+      return 'invalidTopic'
+    case errorCodes.TOPIC_AUTHORIZATION_FAILED:
+    case errorCodes.CLUSTER_AUTHORIZATION_FAILED:
+    case errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      return 'notAuthorized'
+    case errorCodes.INVALID_TIMESTAMP:
+    case errorCodes.POLICY_VIOLATION:
+    case errorCodes.UNSUPPORTED_COMPRESSION_TYPE:
+    case errorCodes.INVALID_RECORD:
+      return 'recordRejected'
+    default:
+      return 'kafka'
+  }
+}

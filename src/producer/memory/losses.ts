@@ -1,0 +1,108 @@
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
+
+/** Lines about losses for the same reason are written at once, then at most so often, with all that came meanwhile. */
+const LOG_EVERY_MS = 10_000
+
+/** Why a record is lost, and of which topic it was. */
+export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
+  readonly topic?: string | undefined
+}
+
+export interface LossesDeps {
+  readonly metrics: MetricsLogger
+  readonly log: Logger
+  readonly clock: MonotonicClock
+}
+
+/** Losses of one API for one reason. */
+interface Account {
+  readonly api: string
+  readonly reason: string
+  /** Not counted in the metric yet. */
+  uncounted: number
+  /** Not in the log yet. */
+  untold: number
+  toldAt: number
+  last: Loss
+}
+
+/**
+ * Counts records of one cluster that are lost: a client was told that they are accepted, no caller waits for
+ * their outcome, and they are not known to be in Kafka. Many records are lost at the same moment, so metric and log get sums.
+ */
+export class Losses {
+  readonly #deps: LossesDeps
+  readonly #accounts = new Map<string, Account>()
+  #records = 0
+  #isScheduled = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: LossesDeps) {
+    this.#deps = deps
+  }
+
+  /** All records since the start. */
+  get records(): number {
+    return this.#records
+  }
+
+  /** @param api that has accepted the records */
+  add(api: string, loss: Loss, records = 1): void {
+    this.#records += records
+    const account = this.#accountOf(api, loss)
+    account.uncounted += records
+    account.untold += records
+    account.last = loss
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    queueMicrotask(() => this.#report(false))
+  }
+
+  /** Everything that was added is in the metric and in the log. */
+  close(): void {
+    this.#report(true)
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #accountOf(api: string, loss: Loss): Account {
+    const key = `${api} ${loss.code}`
+    let account = this.#accounts.get(key)
+    if (account === undefined) {
+      account = { api, reason: loss.code, uncounted: 0, untold: 0, toldAt: Number.NEGATIVE_INFINITY, last: loss }
+      this.#accounts.set(key, account)
+    }
+    return account
+  }
+
+  #report(isLast: boolean): void {
+    this.#isScheduled = false
+    for (const account of this.#accounts.values()) {
+      const { api, reason, uncounted } = account
+      if (uncounted > 0) this.#deps.metrics.count('delivery', 'lost_records', { api, reason }, uncounted)
+      account.uncounted = 0
+      if (account.untold > 0) this.#tell(account, isLast)
+    }
+  }
+
+  #tell(account: Account, isLast: boolean): void {
+    const { clock, log } = this.#deps
+    const nowMs = clock()
+    if (!isLast && nowMs - account.toldAt < LOG_EVERY_MS) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined
+        this.#report(false)
+      }, LOG_EVERY_MS).unref()
+      return
+    }
+    const { api, reason, untold: records, last } = account
+    account.untold = 0
+    account.toldAt = nowMs
+    const fields = { records, api, reason, topic: last.topic, lostRecords: this.#records }
+    const what =
+      records === 1 ? `1 record that ${api} had accepted is` : `${records} records that ${api} had accepted are`
+    // The numbers make each line another one, so that none is left out as a repetition.
+    log.error(fields, `${what} lost, ${this.#records} in all since the start: ${last.message}`)
+  }
+}

@@ -1,0 +1,72 @@
+import type { LaneBudget } from './budget.js'
+import type { Ticket } from './pending-produce.js'
+
+/** What one lane holds of the buffer, bookkeeping included, and whether it may hold more. */
+export class LaneCharge {
+  readonly #budget: LaneBudget
+  readonly #maxBytes: number
+  #bytes = 0
+  #isStuck = false
+  /** Records wait for room in the lane: none that comes now may go before them. */
+  isWaitedFor = false
+  /** The request that everything held belongs to, if there is one. */
+  #soleTicket: Ticket | undefined
+
+  /** @param maxBytes the share of a lane */
+  constructor(budget: LaneBudget, maxBytes: number) {
+    this.#budget = budget
+    this.#maxBytes = maxBytes
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get isStuck(): boolean {
+    return this.#isStuck
+  }
+
+  /** May take a record that comes now. */
+  allows(bytes: number, ticket: Ticket): boolean {
+    return !this.isWaitedFor && this.allowsNext(bytes, ticket)
+  }
+
+  /**
+   * May take the first record of those that wait: its share of the buffer is not used up, or the lane was empty when the
+   * record's request came, since one request within the limits is not refused while there is room. A lane that is stuck
+   * shares a part of the buffer with all others that are.
+   */
+  allowsNext(bytes: number, ticket: Ticket): boolean {
+    if (!this.#budget.hasRoom(bytes)) return false
+    if (this.#isStuck && !this.#budget.mayStick(bytes)) return false
+    if (this.#bytes + bytes <= this.#budget.shareOf(this.#maxBytes)) return true
+    return (this.#bytes === 0 || this.#soleTicket === ticket) && this.#budget.hasSpare(bytes)
+  }
+
+  /** A record of a request came. */
+  take(bytes: number, ticket: Ticket): void {
+    if (this.#bytes === 0) this.#soleTicket = ticket
+    else if (this.#soleTicket !== ticket) this.#soleTicket = undefined
+    this.hold(bytes, 1)
+  }
+
+  /** Bytes and records came or, negative, went. */
+  hold(bytes: number, records: number): void {
+    this.#bytes += bytes
+    this.#budget.hold(bytes, records)
+    if (this.#isStuck) this.#budget.stick(bytes)
+  }
+
+  /** Nothing is held any more. */
+  emptied(): void {
+    this.#soleTicket = undefined
+    this.setStuck(false)
+  }
+
+  /** What is held waits for something that may not come soon, or, false, it moves again. */
+  setStuck(isStuck: boolean): void {
+    if (isStuck === this.#isStuck) return
+    this.#isStuck = isStuck
+    this.#budget.stick(isStuck ? this.#bytes : -this.#bytes)
+  }
+}

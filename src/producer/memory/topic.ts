@@ -1,0 +1,302 @@
+import type { ProduceRecord, RecordFailure } from '../../core/model.js'
+import type { TopicNews } from '../../router/messages/operations.js'
+import type { Budget } from './budget.js'
+import type { RoomQueues } from './capacity-queues.js'
+import { failures } from './failures.js'
+import { ParkingQueue } from './overflow-queue.js'
+import { laneFull } from './partition-full.js'
+import type { Lane } from './partition-producer.js'
+import type { LaneDeps } from './partition-producer-deps.js'
+import type { Partitioner } from './partitioners.js'
+import type { MemoryTicket } from './pending-produce.js'
+import type { DeliverySettings } from './settings.js'
+import { TopicLanes } from './topic-producers.js'
+import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
+import { type Arrival, ParkedRecords, roughSizeOf } from './waiting-records.js'
+
+/** A partition beyond the known ones is believed not to exist when the Router told the number as recently as this. */
+const FRESH_MS = 1_000
+/** An answer that a topic does not exist says nothing about a time in which no broker was asked. */
+const DENIAL_COUNTS_FOR_MS = 5_000
+
+/** What all lanes and topics of memory share. */
+export interface MemoryDeps extends LaneDeps {
+  readonly settings: DeliverySettings
+  readonly budget: Budget
+  readonly rooms: RoomQueues
+  /** Memory of all records that wait for room. */
+  readonly waitingMaxBytes: number
+}
+
+/** What topics share. */
+export interface TopicDeps extends MemoryDeps {
+  readonly unknown: UnknownTopics<Topic>
+  /** Has the Router tell of the topic: what it knows, or, `anew`, what a new look-up finds. */
+  follow(topic: Topic, anew: boolean): void
+  /** Nothing waits for the topic any more. */
+  unfollow(topic: Topic): void
+}
+
+/** One topic: how many partitions it has, their lanes, and the records that came before the partitions were known. */
+export class Topic implements UnknownTopic {
+  readonly name: string
+  readonly #deps: TopicDeps
+  /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
+  readonly #lanes: TopicLanes
+  readonly #parked = new ParkedRecords()
+  /** Waits for room among the parked ones, or in the whole buffer. */
+  readonly #queue: ParkingQueue
+  /** 0: not known. */
+  #partitionCount = 0
+  #toldAt = Number.NEGATIVE_INFINITY
+  #deniedAt = Number.NEGATIVE_INFINITY
+  #lastUsedAt = Number.NEGATIVE_INFINITY
+  /** The Router said that there is no such topic; further records are refused until `until`. */
+  #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
+
+  constructor(name: string, deps: TopicDeps) {
+    this.name = name
+    this.#deps = deps
+    this.#lanes = new TopicLanes(name, deps)
+    this.#queue = new ParkingQueue(bytes => deps.unknown.queued(bytes))
+  }
+
+  get isKnown(): boolean {
+    return this.#partitionCount > 0
+  }
+
+  /** Bytes of the records that wait until the partitions are known. */
+  get waitingBytes(): number {
+    return this.#parked.chargedBytes
+  }
+
+  /** When the oldest record that waits for its partitions was accepted; infinite: none waits. */
+  get oldestParkedAt(): number {
+    return this.#parked.oldestAt
+  }
+
+  /** Records wait until its partitions are known. */
+  get #isWaitedFor(): boolean {
+    return this.#parked.recordCount > 0 || !this.#queue.isEmpty
+  }
+
+  get hasLanes(): boolean {
+    return this.#lanes.all.length > 0
+  }
+
+  get lanes(): readonly (Lane | undefined)[] {
+    return this.#lanes.all
+  }
+
+  /** Nothing that is remembered of it still applies: it may be forgotten. */
+  isOver(nowMs: number): boolean {
+    return !(this.#remembered !== undefined && nowMs < this.#remembered.until) && !this.#isDenied(nowMs)
+  }
+
+  /** Takes a record, in order, or says at once why not. */
+  put(
+    record: ProduceRecord,
+    partitioner: Partitioner,
+    timestampMs: number,
+    ticket: MemoryTicket,
+    index: number,
+    nowMs: number
+  ): RecordFailure | undefined {
+    this.#lastUsedAt = nowMs
+    const { partition } = record
+    const count = this.#partitionCount
+    if (count > 0 && (partition === undefined || partition < count)) {
+      const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
+      if (lane === undefined) return this.#waitForRoom({ record, partitioner, timestampMs, ticket, index }, nowMs)
+      lane.append(record, timestampMs, ticket, index)
+      return undefined
+    }
+    if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
+    return this.#park({ record, partitioner, timestampMs, ticket, index }, nowMs)
+  }
+
+  #isDenied(nowMs: number): boolean {
+    return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
+  }
+
+  /** No room in its lane: it waits for some, if its request does. */
+  #waitForRoom(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+    const { budget, settings, rooms } = this.#deps
+    const { record, partitioner, ticket } = arrival
+    const lane = this.#lanes.of(this.#lanes.partitionOf(record, partitioner, this.#partitionCount))
+    if (ticket.roomUntil > nowMs && rooms.add(lane, arrival)) return undefined
+    return laneFull(lane, roughSizeOf(record), budget, settings.maxLaneBytes)
+  }
+
+  #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+    if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
+    this.#remembered = undefined
+    const isFirst = !this.#isWaitedFor
+    const isDenied = this.#isDenied(nowMs)
+    if (isFirst) {
+      const refusal = isDenied ? undefined : this.#deps.unknown.refusal(arrival.ticket)
+      if (refusal !== undefined) return refusal
+      arrival.ticket.newTopics++
+      this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
+    }
+    const refusal = this.#parkingRefusal(arrival, isDenied)
+    if (refusal !== undefined || !this.#queue.isEmpty) {
+      if (this.#mayQueue(arrival, nowMs)) {
+        this.#queue.add(arrival)
+        if (isFirst) this.#deps.follow(this, this.isKnown)
+        return undefined
+      }
+      if (isFirst) this.#deps.unknown.leave(this, nowMs)
+      return refusal ?? this.#noRoom(isDenied)
+    }
+    const charge = this.#parked.add(arrival)
+    this.#deps.budget.park(charge, 1)
+    this.#deps.unknown.grew(this, charge)
+    if (isFirst) this.#deps.follow(this, this.isKnown)
+    return undefined
+  }
+
+  /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
+  #parkingRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
+    const { budget, unknown } = this.#deps
+    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
+    const bytes = roughSizeOf(record)
+    if (!budget.hasRoom(bytes))
+      return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
+    const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
+    const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayPark(bytes))
+    const fits = this.#parked.chargedBytes + bytes <= limit && mayWait
+    if (fits || (this.#parked.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
+    return this.#noRoom(isDenied)
+  }
+
+  #mayQueue({ record, ticket }: Arrival, nowMs: number): boolean {
+    return ticket.roomUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
+  }
+
+  #noRoom(isDenied: boolean): RecordFailure {
+    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
+    if (isDenied) {
+      const what = `the buffer of the unknown topic ${this.name} is`
+      return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
+    }
+    const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
+    return failures.overloaded(what, Math.min(maxLaneBytes, maxBytes / 4), 'delivery.maxLaneBytes, delivery.maxBytes')
+  }
+
+  /** What the Router knows now. */
+  told(news: TopicNews, nowMs: number): void {
+    switch (news.type) {
+      case 'known':
+        this.#found(news.partitionCount, nowMs)
+        break
+      case 'denied':
+        this.#deniedAt = nowMs
+        if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
+        break
+      case 'missing':
+        this.#missing(news.until)
+        break
+      case 'refused':
+        this.#giveUp(failures.rejected(news.errorCode, 'no'), news.until)
+    }
+  }
+
+  #found(partitionCount: number, nowMs: number): void {
+    this.#partitionCount = partitionCount
+    this.#toldAt = nowMs
+    this.#deniedAt = Number.NEGATIVE_INFINITY
+    this.#remembered = undefined
+    if (!this.#isWaitedFor) return
+    for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
+    this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
+      this.put(record, partitioner, timestampMs, ticket, index, nowMs)
+    )
+  }
+
+  /** A record that has been accepted is not refused because its lane is full. */
+  #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
+    const { partition } = record
+    const count = this.#partitionCount
+    if (partition !== undefined && partition >= count) {
+      this.#deps.counters.failed++
+      ticket.fail(index, failures.unknownPartition(this.name, partition), this.name)
+      return
+    }
+    this.#lastUsedAt = nowMs
+    const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
+    const chosen = lane ?? this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count))
+    chosen.append(record, timestampMs, ticket, index)
+  }
+
+  #takeParked(nowMs: number): readonly Arrival[] {
+    const { chargedBytes, recordCount } = this.#parked
+    const arrivals = this.#parked.takeAll()
+    this.#deps.unknown.grew(this, -chargedBytes)
+    this.#deps.budget.park(-chargedBytes, -recordCount)
+    this.#deps.unknown.leave(this, nowMs)
+    return arrivals
+  }
+
+  /** Ends waits that are over. */
+  tick(nowMs: number): void {
+    const { budget, counters, unknown, cluster } = this.#deps
+    const bytes = this.#parked.chargedBytes
+    const failure = this.#isDenied(nowMs)
+      ? failures.unknownTopic(this.name)
+      : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
+    counters.refused += this.#queue.refuseOver(nowMs, () => this.#noRoom(this.#isDenied(nowMs)))
+    const expired = this.#parked.expire(nowMs, failure)
+    if (expired > 0) {
+      counters.withdrawn += expired
+      budget.park(this.#parked.chargedBytes - bytes, -expired)
+      unknown.grew(this, this.#parked.chargedBytes - bytes)
+      if (this.#parked.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
+    }
+    if (this.#isWaitedFor) return
+    if (!this.isKnown) this.#deps.unfollow(this)
+    unknown.leave(this, nowMs)
+  }
+
+  #giveUp(failure: RecordFailure, until: number): void {
+    this.#remembered = { failure, until }
+    this.failParked(failure)
+  }
+
+  #missing(until: number): void {
+    this.#partitionCount = 0
+    this.#giveUp(failures.unknownTopic(this.name), until)
+    for (const lane of this.#lanes.all) {
+      if (lane === undefined) continue
+      this.#deps.counters.refused += this.#deps.rooms.close(lane, failures.unknownTopic(this.name))
+      lane.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
+    }
+  }
+
+  /** Another cluster is connected: whether the topic exists there, and with how many partitions, is asked anew. */
+  clusterChanged(): void {
+    this.#partitionCount = 0
+    this.#deniedAt = Number.NEGATIVE_INFINITY
+    this.#remembered = undefined
+    if (this.#isWaitedFor) this.#deps.follow(this, false)
+    for (const lane of this.#lanes.all) lane?.clusterChanged()
+  }
+
+  /** No request has produced to it for so long, and nothing of it is on its way. */
+  isUnused(forMs: number, nowMs: number): boolean {
+    if (this.#isWaitedFor || nowMs - this.#lastUsedAt < forMs) return false
+    return this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
+  }
+
+  /** Others that were denied later need its place. */
+  giveWay(): void {
+    this.failParked(failures.unknownTopic(this.name))
+    if (!this.isKnown) this.#deps.unfollow(this)
+  }
+
+  failParked(failure: RecordFailure): void {
+    this.#deps.counters.failed += this.#parked.recordCount
+    this.#deps.counters.refused += this.#queue.enterAll(() => failure)
+    for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.fail(index, failure, this.name)
+  }
+}

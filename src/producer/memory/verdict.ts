@@ -1,0 +1,151 @@
+import type { Persisted, RecordFailure } from '../../core/model.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { BatchAnswer } from '../../router/messages/operations.js'
+import { failures } from './failures.js'
+
+/** What is known about the batch at the head of a lane when an answer comes. */
+export interface HeadFacts {
+  readonly topic: string
+  readonly partition: number
+  readonly recordCount: number
+  /** An earlier attempt ended unknown. Once unknown, only an acknowledgement makes it certain again. */
+  readonly maybeWritten: boolean
+  /** The time for delivering it is over. */
+  readonly isExpired: boolean
+  /** The records are in the durable log: they have time, and one that Kafka refuses for good must not take others with it. */
+  readonly isDurable: boolean
+  /** What a broker could not be reached for, since one last answered. */
+  readonly lastError?: string | undefined
+}
+
+/** What to do about an answer. `renumber`: raise the epoch before the next batch, for the old one may still turn up. */
+export type Verdict =
+  /** `baseOffset` -1: Kafka knows that it has the batch, but not at which offset. */
+  | { readonly type: 'delivered'; readonly baseOffset: number; readonly logAppendTimeMs: number }
+  /** Send the same bytes again. `soon`: a new leader has to be found, so there is no reason to wait. */
+  | {
+      readonly type: 'retry'
+      readonly soon: boolean
+      readonly maybeWritten: boolean
+      readonly reason: string
+      /** Kafka refuses records of the topic, until an operator does something about it. */
+      readonly refusal?: RecordFailure
+    }
+  /** Send the same records under the next epoch, from sequence 0: the broker has lost the state of the producer. */
+  | { readonly type: 'restart'; readonly reason: string }
+  /** Send two halves, one after the other. `tooLarge`: other batches of that size would be refused as well. */
+  | { readonly type: 'split'; readonly renumber: boolean; readonly tooLarge: boolean }
+  | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
+  /** Records of the durable log wait until there is somewhere to send them. */
+  | { readonly type: 'suspend'; readonly failure: RecordFailure }
+
+/**
+ * Retriable codes that mean "not written by this attempt". Every other retriable code leaves the outcome unknown:
+ *
+ *   REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND   the leader may have appended the batch
+ *   NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR           a leader that is deposed while it waits for its followers
+ *                                                         answers this for a batch that it has appended
+ *   a code that this version does not know                its meaning is unknown
+ */
+const certainlyRefused: ReadonlySet<number> = codesOf(
+  'CORRUPT_MESSAGE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'COORDINATOR_LOAD_IN_PROGRESS',
+  'NOT_ENOUGH_REPLICAS',
+  'LISTENER_NOT_FOUND',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_LEADER_EPOCH',
+  'THROTTLING_QUOTA_EXCEEDED'
+)
+const newLeader: ReadonlySet<number> = codesOf(
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_OR_FOLLOWER',
+  'LISTENER_NOT_FOUND',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_LEADER_EPOCH'
+)
+/** A single record is refused, or all of them together are too large: halving the batch finds out which. */
+const isolating: ReadonlySet<number> = codesOf(
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_TIMESTAMP',
+  'POLICY_VIOLATION',
+  'INVALID_RECORD'
+)
+const tooLarge: ReadonlySet<number> = codesOf('MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')
+const forgotten: ReadonlySet<number> = codesOf(
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'INVALID_PRODUCER_EPOCH',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'UNKNOWN_PRODUCER_ID',
+  'PRODUCER_FENCED'
+)
+
+/** Decides what an answer means for the batch at the head of its lane. Total over all codes. */
+export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
+  switch (answer.type) {
+    case 'appended':
+      return { type: 'delivered', baseOffset: answer.baseOffset, logAppendTimeMs: answer.logAppendTimeMs }
+    case 'rejected':
+      return judgeCode(head, answer.errorCode)
+    case 'unanswered':
+      return retryOrExpire(head, true, true, answer.error.message)
+    case 'notSent':
+      return judgeNotSent(head, answer)
+  }
+}
+
+function judgeCode(head: HeadFacts, code: number): Verdict {
+  if (code === errorCodes.DUPLICATE_SEQUENCE_NUMBER) return { type: 'delivered', baseOffset: -1, logAppendTimeMs: -1 }
+  const { message, retriable } = kafkaErrorOf(code)
+  if (forgotten.has(code)) {
+    return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }
+  }
+  if (isolating.has(code) && head.recordCount > 1) {
+    return { type: 'split', renumber: head.maybeWritten, tooLarge: tooLarge.has(code) }
+  }
+  if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
+  if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
+  return refusedForGood(head, failures.rejected(code, persistedOf(head.maybeWritten)))
+}
+
+/** The rights of a principal are mended by an operator; until then records of the durable log stay where they are. */
+function refusedForGood(head: HeadFacts, failure: RecordFailure): Verdict {
+  if (!head.isDurable) return fail(head, failure)
+  const { maybeWritten, recordCount } = head
+  if (failure.code === 'notAuthorized') {
+    return { type: 'retry', soon: false, maybeWritten, reason: failure.message, refusal: failure }
+  }
+  return recordCount > 1 ? { type: 'split', renumber: maybeWritten, tooLarge: false } : fail(head, failure)
+}
+
+function judgeNotSent(head: HeadFacts, answer: BatchAnswer & { type: 'notSent' }): Verdict {
+  const persisted = persistedOf(head.maybeWritten)
+  const end = (failure: RecordFailure): Verdict => (head.isDurable ? { type: 'suspend', failure } : fail(head, failure))
+  if (answer.reason === 'shuttingDown') return end(failures.shuttingDown(persisted))
+  // The Router says so only when it believes it.
+  if (answer.reason === 'unknownTopic') return end(failures.unknownTopic(head.topic, persisted))
+  if (answer.reason === 'unknownPartition') {
+    return end(failures.unknownPartition(head.topic, head.partition, persisted))
+  }
+  return retryOrExpire(head, answer.reason === 'clusterChanged', false, answer.message)
+}
+
+function retryOrExpire(head: HeadFacts, soon: boolean, leavesUnknown: boolean, reason: string): Verdict {
+  const maybeWritten = head.maybeWritten || leavesUnknown
+  return head.isExpired ? expired(head, maybeWritten, reason) : { type: 'retry', soon, maybeWritten, reason }
+}
+
+const expired = (head: HeadFacts, maybeWritten: boolean, reason: string): Verdict =>
+  fail({ ...head, maybeWritten }, failures.timedOut(reason, persistedOf(maybeWritten), head.lastError))
+
+const fail = (head: HeadFacts, failure: RecordFailure): Verdict => ({
+  type: 'fail',
+  failure,
+  renumber: head.maybeWritten
+})
+
+/** A failure's certainty is that of the whole history of the batch. */
+export const persistedOf = (maybeWritten: boolean): Persisted => (maybeWritten ? 'unknown' : 'no')

@@ -1,0 +1,68 @@
+import { expect } from 'chai'
+import { record } from '../../support/delivery-harness.js'
+import { DurableHarness } from '../../support/durable-harness.js'
+
+describe('durable: records that Kafka refuses for good', () => {
+  let harness: DurableHarness
+  const lines: string[] = []
+  const log = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: () => undefined,
+    error: (_: object, message: string) => lines.push(message)
+  }
+  beforeEach(() => lines.splice(0))
+  afterEach(() => harness.restore())
+  const values = (): (string | null)[] => harness.router.partition('orders', 0).values
+
+  it('durable-queue: arion 22: become dead letters alone, are told of everywhere, and are not sent again', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 }, log })
+    await harness.start()
+    harness.router.partition('orders', 0).poison.add('poison')
+    const sent = ['A', 'B', 'poison', 'C', 'D'].map(value => harness.send(record('orders', value), 30_000))
+    await harness.pass(2_000)
+    expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
+    expect(sent[2]!.outcomes?.[0]).to.include({
+      type: 'failed',
+      code: 'recordRejected',
+      persisted: 'no',
+      errorCode: 87
+    })
+    expect(lines).to.have.length(1)
+    expect(lines[0]).to.match(/a record is a dead letter now: .*castellan wal dead-letters/)
+    expect(harness.delivery.stats()).to.include({ deadLettered: 1, delivered: 4 })
+    const { letters } = await harness.queue.log!.listDeadLetters(0, 10_000)
+    expect(letters.map(({ reason, destination }) => [reason.code, destination])).to.deep.equal([
+      ['INVALID_RECORD', 'default/orders']
+    ])
+    await harness.restart()
+    await harness.pass(2_000)
+    expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
+    expect((await harness.queue.log!.listDeadLetters(0, 10_000)).letters).to.have.length(1)
+  })
+
+  it('durable-queue: stop their partition, and no other, while dead letters have no room', async () => {
+    harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, wal: { maxDeadLetterBytes: 1 }, log })
+    await harness.start()
+    harness.router.partition('orders', 0).poison.add('poison')
+    for (const value of ['A', 'poison', 'B']) harness.send([record('orders', value), record('audit', value)])
+    await harness.pass(20_000)
+    expect(values()).to.deep.equal(['A'])
+    expect(harness.router.partition('audit', 0).values).to.deep.equal(['A', 'poison', 'B'])
+    expect(lines.some(line => line.includes('stops its partition'))).to.equal(true)
+    harness.router.partition('orders', 0).poison.clear()
+    await harness.pass(5_000)
+    expect(values()).to.deep.equal(['A', 'poison', 'B'])
+  })
+
+  it('durable-queue: records that are too large for their topic are found by halving their batch', async () => {
+    harness = new DurableHarness({ topics: { orders: 1 }, log })
+    await harness.start()
+    harness.router.partition('orders', 0).maxBatchBytes = 2_000
+    const large = 'x'.repeat(3_000)
+    for (const value of ['A', large, 'B', large, 'C']) harness.send(record('orders', value))
+    await harness.pass(5_000)
+    expect(values()).to.deep.equal(['A', 'B', 'C'])
+    expect((await harness.queue.log!.listDeadLetters(0, 10_000)).letters).to.have.length(2)
+  })
+})

@@ -1,0 +1,245 @@
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { FlowRoom } from '../../../src/producer/disk/cursor-capacity.js'
+import { ANY_PARTITION } from '../../../src/producer/disk/partition-cursors.js'
+import { ReadAhead, type Starved } from '../../../src/producer/disk/read-ahead.js'
+
+describe('durable: memory for records that were read from the log', () => {
+  let clock: SinonFakeTimers
+  let done: string[]
+  let memory: ReadAhead
+  beforeEach(() => {
+    clock = useFakeTimers()
+    done = []
+    memory = new ReadAhead(1_000)
+  })
+  afterEach(() => clock.restore())
+  const starvedAs = (name: string): Starved => ({ fed: () => done.push(name) })
+
+  it('has room to the byte, and a quarter of what is free for one partition', () => {
+    expect([memory.share, memory.hasRoom(1_000), memory.hasRoom(1_001)]).to.deep.equal([250, true, false])
+    memory.hold(600)
+    expect([memory.bytes, memory.share, memory.hasRoom(400), memory.hasRoom(401)]).to.deep.equal([
+      600,
+      100,
+      true,
+      false
+    ])
+    memory.hold(-100)
+    expect([memory.bytes, memory.share]).to.deep.equal([500, 125])
+  })
+
+  it('tells who found no room once, two milliseconds after some was given back', () => {
+    memory.hold(1_000)
+    memory.starve(starvedAs('a'))
+    const b = starvedAs('b')
+    memory.starve(b)
+    memory.starve(b)
+    clock.tick(1_000)
+    expect([done, clock.countTimers()]).to.deep.equal([[], 0])
+    memory.hold(-1)
+    memory.hold(-1)
+    clock.tick(1)
+    expect(done).to.deep.equal([])
+    clock.tick(1)
+    expect(done).to.deep.equal(['a', 'b'])
+    memory.hold(-1)
+    expect(clock.countTimers(), 'nobody waits').to.equal(0)
+    memory.starve(starvedAs('c'))
+    memory.hold(5)
+    memory.hold(0)
+    expect(clock.countTimers(), 'nothing was given back').to.equal(0)
+  })
+
+  it('takes from partitions that are stuck, longest first, until half of it is free', () => {
+    memory.hold(900)
+    for (const name of ['first', 'second', 'third']) {
+      memory.isStuck({ name }, () => {
+        done.push(name)
+        memory.hold(-200)
+      })
+    }
+    expect(clock.countTimers(), 'nobody waits').to.equal(0)
+    memory.starve(starvedAs('waiting'))
+    clock.tick(2)
+    expect(done).to.deep.equal(['first', 'second', 'waiting'])
+    expect(memory.bytes).to.equal(500)
+    clock.tick(2)
+    memory.starve(starvedAs('again'))
+    expect(clock.countTimers(), 'half of it is free').to.equal(0)
+    memory.hold(1)
+    memory.starve(starvedAs('again'))
+    clock.tick(2)
+    expect(done).to.include('third')
+    expect(memory.bytes).to.equal(301)
+  })
+
+  it('takes from a partition that gets stuck while others wait', () => {
+    memory.hold(800)
+    memory.starve(starvedAs('waiting'))
+    memory.isStuck({}, () => {
+      done.push('stuck')
+      memory.hold(-300)
+    })
+    clock.tick(2)
+    expect(done).to.deep.equal(['stuck', 'waiting'])
+  })
+
+  it('brings batches back, four at a time, while no more than three quarters are in use', async () => {
+    const finish: (() => void)[] = []
+    const back = (name: string): void =>
+      memory.return(() => {
+        done.push(name)
+        return new Promise<void>(resolve => finish.push(resolve))
+      })
+    memory.hold(751)
+    back('a')
+    clock.tick(10)
+    expect(done).to.deep.equal([])
+    memory.hold(-1)
+    for (const name of ['b', 'c', 'd', 'e', 'f']) back(name)
+    await clock.tickAsync(2)
+    expect(done).to.deep.equal(['a', 'b', 'c', 'd'])
+    finish[0]!()
+    await clock.tickAsync(2)
+    expect(done).to.deep.equal(['a', 'b', 'c', 'd', 'e'])
+    memory.hold(100)
+    finish[1]!()
+    await clock.tickAsync(2)
+    expect(done).to.have.length(5)
+    memory.hold(-100)
+    await clock.tickAsync(2)
+    expect(done).to.have.length(6)
+    for (const end of finish) end()
+    await clock.tickAsync(2)
+    expect(clock.countTimers()).to.equal(0)
+  })
+
+  it('takes from partitions that are stuck for batches that come back, from three quarters on', async () => {
+    const giveBack = (): void => {
+      done.push('stuck')
+      memory.hold(-400)
+    }
+    memory.hold(750)
+    memory.isStuck({}, giveBack)
+    memory.return(async () => void done.push('back'))
+    await clock.tickAsync(2)
+    expect(done).to.deep.equal(['back'])
+    memory.hold(1)
+    memory.return(async () => void done.push('back'))
+    await clock.tickAsync(2)
+    expect(done).to.deep.equal(['back', 'stuck', 'back'])
+  })
+})
+
+describe('durable: which partitions have room', () => {
+  interface World {
+    share: number
+    free: number
+    held: number[]
+    reserved: Set<number>
+    behind: Set<number>
+  }
+  let world: World
+  let starved: number
+  let room: FlowRoom
+  beforeEach(() => {
+    world = { share: 100, free: 1_000, held: [0, 0, 0], reserved: new Set(), behind: new Set() }
+    starved = 0
+    room = new FlowRoom({
+      readAhead: {
+        get share() {
+          return world.share
+        },
+        hasRoom: bytes => bytes <= world.free,
+        starve: () => void starved++
+      },
+      maxLaneBytes: 200,
+      flows: { isBehind: flow => world.behind.has(flow) },
+      partitionCount: () => world.held.length,
+      heldBy: partition => world.held[partition]!,
+      isReserved: partition => world.reserved.has(partition),
+      starved: { fed: () => undefined }
+    })
+  })
+
+  it('are those that stay within their share, to the byte', () => {
+    world.held = [60, 0, 0]
+    expect([room.hasRoom(0, 40), room.hasRoom(0, 41), starved]).to.deep.equal([true, false, 1])
+    world.share = 1_000
+    expect([room.hasRoom(0, 140), room.hasRoom(0, 141)]).to.deep.equal([true, false])
+    expect(starved, 'more memory would not help').to.equal(1)
+  })
+
+  it('are also those that hold nothing, whatever the record takes, if there is memory for it', () => {
+    expect([room.hasRoom(1, 1_000), starved]).to.deep.equal([true, 0])
+    expect([room.hasRoom(1, 1_001), starved]).to.deep.equal([false, 1])
+    world.held = [1, 0, 0]
+    expect(room.hasRoom(0, 300)).to.equal(false)
+  })
+
+  it('are none that are not there, or wait for a batch that was sent before', () => {
+    world.reserved.add(1)
+    expect([2, 3, 1].map(partition => room.hasRoom(partition, 1))).to.deep.equal([true, false, false])
+    expect(starved).to.equal(0)
+  })
+
+  it('are tried in turn from the one that is preferred', () => {
+    world.held = [200, 200, 0]
+    expect([0, 1, 2].map(partition => room.firstWithRoom(partition, 10))).to.deep.equal([2, 2, 2])
+    world.held = [0, 200, 200]
+    expect(room.firstWithRoom(1, 10)).to.equal(0)
+    world.held = [200, 200, 200]
+    expect(room.firstWithRoom(0, 10)).to.equal(undefined)
+    world.held = []
+    expect(room.firstWithRoom(0, 10)).to.equal(undefined)
+  })
+
+  it('are worth reading for when half of what they may hold has gone', () => {
+    for (const [share, held] of [
+      [100, 50],
+      [1_000, 100]
+    ] as const) {
+      world.share = share
+      world.held = [held, 0, 0]
+      expect(room.isHungry(0), `${held} of ${share}`).to.equal(true)
+      world.held = [held + 1, 0, 0]
+      expect(room.isHungry(0), `${held + 1} of ${share}`).to.equal(false)
+    }
+  })
+
+  it('are worth reading for only with room for the record that found none', () => {
+    world.held = [50, 0, 0]
+    room.lacks(0, 51)
+    expect([room.isHungry(0), room.isHungry(1)]).to.deep.equal([false, true])
+    room.had(0)
+    expect(room.isHungry(0)).to.equal(true)
+    room.lacks(0, 51)
+    room.clear()
+    expect(room.isHungry(0)).to.equal(true)
+  })
+
+  it('are not while a flow waits for a former batch', () => {
+    room.holdUp(0)
+    expect([room.isHungry(0), room.isHungry(1)]).to.deep.equal([false, true])
+    room.release()
+    expect(room.isHungry(0)).to.equal(true)
+    room.holdUp(0)
+    room.clear()
+    expect(room.isHungry(0)).to.equal(true)
+  })
+
+  it('are for records that may go anywhere those of which any has room and is not behind', () => {
+    world.held = [200, 200, 0]
+    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry()]).to.deep.equal([true, true])
+    world.behind.add(2)
+    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry()]).to.deep.equal([false, false])
+    world.behind.clear()
+    room.lacks(ANY_PARTITION, 1_001)
+    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry(), room.isAnyHungry(1_001)]).to.deep.equal([
+      false,
+      true,
+      false
+    ])
+  })
+})

@@ -1,0 +1,134 @@
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { silentLogger } from '../../../src/core/model.js'
+import { type Recalled, ReturningBatches, type SentBatch } from '../../../src/producer/disk/recalled-batches.js'
+
+const batchOf = (...sequences: number[]): SentBatch => ({
+  clusterId: 'cluster-1',
+  topicId: '',
+  numbering: { producerId: 1n, epoch: 0, nextSequence: 0 },
+  partitionCount: 4,
+  sequences
+})
+
+describe('durable: batches that come back to their lanes', () => {
+  let clock: SinonFakeTimers
+  let waiting: (() => Promise<void>)[]
+  let returned: [partition: number, sequences: readonly number[], recalled: Recalled][]
+  let recall: () => Promise<Recalled>
+  let mayReturn: boolean
+  let errors: number
+  beforeEach(() => {
+    clock = useFakeTimers()
+    waiting = []
+    returned = []
+    errors = 0
+    mayReturn = true
+    recall = async () => ({ entries: [], isWhole: true })
+  })
+  afterEach(() => clock.restore())
+  const open = (...batches: readonly [number, SentBatch][]): ReturningBatches =>
+    new ReturningBatches(new Map(batches) as ConstructorParameters<typeof ReturningBatches>[0], {
+      topic: 'orders',
+      log: { ...silentLogger, error: () => errors++ } as unknown as typeof silentLogger,
+      readAhead: { return: read => void waiting.push(read) },
+      recall: () => recall(),
+      mayReturn: () => mayReturn,
+      onReturned: (partition, { sequences }, recalled) => returned.push([partition, sequences, recalled])
+    })
+  const whole: Recalled = { entries: [], isWhole: true }
+  /** There is memory for those that wait for it. */
+  const feed = async (): Promise<void> => {
+    for (const read of waiting.splice(0)) await read()
+  }
+
+  it('wait for memory, and are forgotten where their number means nothing', async () => {
+    const batches = open([0, batchOf(1, 2)], [3, batchOf(5)], [1, batchOf(7)])
+    expect([batches.isEmpty, batches.has(3), batches.has(2)]).to.deep.equal([false, true, false])
+    expect(batches.sequences).to.deep.equal([1, 2, 5, 7])
+    expect(batches.resume(partition => partition !== 3)).to.deep.equal([5])
+    expect([batches.has(3), returned.length]).to.deep.equal([false, 0])
+    await feed()
+    expect(returned).to.deep.equal([
+      [0, [1, 2], whole],
+      [1, [7], whole]
+    ])
+    expect(batches.isEmpty).to.equal(true)
+  })
+
+  it('come back a second after they were set aside', async () => {
+    const batches = open()
+    batches.setAside(2, batchOf(9))
+    expect([...batches.all].map(([partition]) => partition)).to.deep.equal([2])
+    await clock.tickAsync(999)
+    expect(waiting).to.have.length(0)
+    await clock.tickAsync(1)
+    await feed()
+    expect(returned).to.deep.equal([[2, [9], whole]])
+  })
+
+  it('are read again a second after they could not be', async () => {
+    const batches = open([0, batchOf(1)])
+    recall = async () => {
+      throw new Error('EIO')
+    }
+    batches.resume(() => true)
+    await feed()
+    expect([errors, returned.length, batches.has(0)]).to.deep.equal([1, 0, true])
+    recall = async () => whole
+    await clock.tickAsync(999)
+    expect(waiting).to.have.length(0)
+    await clock.tickAsync(1)
+    await feed()
+    expect(returned).to.have.length(1)
+  })
+
+  it('are given to nobody when they were forgotten meanwhile, or another one has taken their place', async () => {
+    const batches = open([0, batchOf(1)], [1, batchOf(2)])
+    batches.resume(() => true)
+    expect(batches.clear()).to.deep.equal([1, 2])
+    let reads = 0
+    recall = async () => {
+      reads++
+      return whole
+    }
+    await feed()
+    expect([reads, returned.length]).to.deep.equal([0, 0])
+    let end: (recalled: Recalled) => void = () => undefined
+    recall = () => new Promise(resolve => (end = resolve))
+    batches.setAside(0, batchOf(3))
+    await clock.tickAsync(1_000)
+    const feeding = feed()
+    batches.setAside(0, batchOf(4))
+    end(whole)
+    await feeding
+    expect([returned.length, batches.sequences]).to.deep.equal([0, [4]])
+  })
+
+  it('stay where they are while nothing may be given to lanes', async () => {
+    const batches = open([0, batchOf(1)])
+    mayReturn = false
+    batches.resume(() => true)
+    await feed()
+    expect([returned.length, batches.has(0)]).to.deep.equal([0, true])
+    mayReturn = true
+    batches.resume(() => true)
+    await feed()
+    expect(returned).to.have.length(1)
+  })
+
+  it('leave no timer when their topic is closed', async () => {
+    const batches = open([1, batchOf(5)])
+    recall = async () => {
+      throw new Error('EIO')
+    }
+    batches.setAside(0, batchOf(1))
+    batches.resume(() => true)
+    await feed()
+    expect(clock.countTimers()).to.be.above(0)
+    batches.close()
+    expect(clock.countTimers()).to.equal(0)
+    batches.setAside(2, batchOf(3))
+    expect(clock.countTimers()).to.equal(0)
+  })
+})

@@ -1,0 +1,256 @@
+import { expect } from 'chai'
+import { type Logger, type RecordFailure, silentLogger } from '../../../src/core/model.js'
+import { BatchNotes } from '../../../src/producer/disk/batch-notes.js'
+import { DeadLettering } from '../../../src/producer/disk/dead-lettering.js'
+import type { SentBatch } from '../../../src/producer/disk/recalled-batches.js'
+import type { DurableLog } from '../../../src/producer/log/durable-log.js'
+import type { StoredEntry } from '../../../src/producer/log/entry.js'
+import { refuse } from '../../../src/producer/log/log-error.js'
+import type { ReadRequest } from '../../../src/producer/log/read-request.js'
+import { record } from '../../support/delivery-harness.js'
+import { DurableHarness } from '../../support/durable-harness.js'
+
+const entryOf = (sequence: number, destination = 'default/orders'): StoredEntry => ({
+  sequence,
+  destination,
+  acceptedAtMs: 0,
+  body: Buffer.alloc(0)
+})
+
+/** Keeps the lines of these levels. */
+function keeping(lines: string[]): Logger {
+  const keep = (_: object, message: string): number => lines.push(message)
+  return { ...silentLogger, warn: keep, error: keep } as unknown as Logger
+}
+
+describe('durable: a log that fails for a while', () => {
+  let harness: DurableHarness
+  let lines: string[]
+  beforeEach(async () => {
+    lines = []
+    harness = new DurableHarness({ topics: { orders: 1 }, log: keeping(lines) })
+    await harness.start()
+    harness.send(record('orders', 'before'))
+    await harness.pass(100)
+  })
+  afterEach(() => harness.restore())
+  const values = (): (string | null)[] => harness.router.values('orders')
+
+  it('does not stop batches that cannot be noted, and says what that may cost', async () => {
+    expect(lines).to.deep.equal([])
+    harness.failing.add('note')
+    harness.send(record('orders', 'A'))
+    await harness.pass(100)
+    expect(values()).to.deep.equal(['before', 'A'])
+    expect(lines).to.deep.equal(['batches could not be noted: after a crash they may be in Kafka twice'])
+    harness.failing.clear()
+    harness.send(record('orders', 'B'))
+    await harness.pass(100)
+    expect([values(), lines.length]).to.deep.equal([['before', 'A', 'B'], 1])
+  })
+
+  it('keeps a record that Kafka refuses where it is, and what comes behind it, until it can be a dead letter', async () => {
+    harness.router.partition('orders', 0).poison.add('poison')
+    harness.failing.add('deadLetter')
+    const sent = ['poison', 'A'].map(value => harness.send(record('orders', value), 60_000))
+    await harness.pass(3_000)
+    expect(values()).to.deep.equal(['before'])
+    const ofLetters = lines.filter(line => line === 'a record that Kafka refuses could not become a dead letter')
+    expect(ofLetters.length, 'tried again and again').to.be.above(1)
+    expect(sent[0]!.outcomes).to.equal(undefined)
+    harness.failing.clear()
+    await harness.pass(10_000)
+    expect(values()).to.deep.equal(['before', 'A'])
+    expect(sent.map(({ outcomes }) => outcomes?.[0]?.type)).to.deep.equal(['failed', 'delivered'])
+    expect((await harness.queue.log!.listDeadLetters(0, 1_000)).letters).to.have.length(1)
+  })
+
+  it('is read again when it can be, also for the batch that another process has sent', async () => {
+    const { script } = harness.router.partition('orders', 0)
+    script.push({ type: 'loseRequest' })
+    harness.send(record('orders', 'A'))
+    await harness.pass(4)
+    harness.kill()
+    harness.failing.add('read')
+    await harness.start()
+    await harness.pass(5_000)
+    expect(values()).to.deep.equal(['before'])
+    expect(lines).to.include('a batch could not be read from the durable log')
+    harness.failing.clear()
+    harness.send(record('orders', 'B'))
+    await harness.pass(5_000)
+    expect(values()).to.deep.equal(['before', 'A', 'B'])
+  })
+
+  it('is looked through for topics when it can be', async () => {
+    harness.router.isAway = true
+    harness.send(record('orders', 'A'))
+    await harness.pass(100)
+    harness.router.isAway = false
+    harness.kill()
+    harness.failing.add('search')
+    await harness.start()
+    await harness.pass(4_000)
+    expect(values()).to.deep.equal(['before'])
+    expect(lines).to.deep.equal(['the durable log could not be looked through for topics; trying again'])
+    harness.failing.clear()
+    await harness.pass(6_000)
+    expect(values()).to.deep.equal(['before', 'A'])
+  })
+})
+
+describe('durable: batches that were sent are read again', () => {
+  let reads: ReadRequest[]
+  let answers: { entries: StoredEntry[]; nextSequence: number; isAtEnd: boolean }[]
+  let completed: number[]
+  let damagedEntries: number
+  let wasIntact: boolean
+  let notes: BatchNotes
+  beforeEach(() => {
+    reads = []
+    answers = []
+    completed = []
+    damagedEntries = 0
+    wasIntact = true
+    const log = {
+      read: async (request: ReadRequest) => {
+        reads.push(request)
+        return answers.shift() ?? { entries: [], nextSequence: 1_000, isAtEnd: true }
+      },
+      look: async () => ({ damagedEntries }),
+      complete: (sequence: number) => completed.push(sequence)
+    }
+    notes = new BatchNotes({
+      log: silentLogger,
+      logOf: () => log as unknown as DurableLog,
+      wasIntact: () => wasIntact,
+      clusterId: () => 'cluster-1',
+      topicOf: () => undefined
+    })
+  })
+  const batchOf = (...sequences: number[]): SentBatch => ({
+    clusterId: 'cluster-1',
+    topicId: '',
+    numbering: undefined,
+    partitionCount: 1,
+    sequences
+  })
+  const recall = (...sequences: number[]) => notes.recall({ destination: 'default/orders' }, batchOf(...sequences))
+  const sequencesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ sequence }) => sequence)
+
+  it('piece by piece, from the first to the last of their records, and no others', async () => {
+    answers.push(
+      { entries: [entryOf(5), entryOf(6)], nextSequence: 7, isAtEnd: false },
+      { entries: [entryOf(7), entryOf(8), entryOf(9)], nextSequence: 10, isAtEnd: false }
+    )
+    const { entries, isWhole } = await recall(5, 7, 9)
+    expect([sequencesOf(entries), isWhole]).to.deep.equal([[5, 7, 9], true])
+    expect(reads.map(({ fromSequence, destinations }) => [fromSequence, destinations])).to.deep.equal([
+      [5, new Map([['default/orders', 5]])],
+      [7, new Map([['default/orders', 7]])]
+    ])
+    expect(reads[0]!.maxBytes).to.equal(1024 * 1024)
+    expect(completed).to.deep.equal([])
+  })
+
+  it('as nothing when none of their records is there any more, and until the end of the log', async () => {
+    expect(await recall(5, 9)).to.deep.equal({ entries: [], isWhole: true })
+    expect(reads).to.have.length(1)
+    expect(await recall()).to.deep.equal({ entries: [], isWhole: true })
+    expect([reads.length, completed]).to.deep.equal([1, []])
+  })
+
+  it('also when they are one record', async () => {
+    answers.push({ entries: [entryOf(5)], nextSequence: 6, isAtEnd: false })
+    expect(sequencesOf((await recall(5)).entries)).to.deep.equal([5])
+    expect(reads).to.have.length(1)
+  })
+
+  const inPart = (): void => void answers.push({ entries: [entryOf(5), entryOf(9)], nextSequence: 10, isAtEnd: true })
+
+  it('are in Kafka when some of their records are completed, and nothing was ever lost', async () => {
+    inPart()
+    expect(await recall(5, 7, 9)).to.deep.equal({ entries: [], isWhole: true })
+    expect(completed).to.deep.equal([5, 9])
+  })
+
+  for (const loss of ['now', 'before it was opened'] as const) {
+    it(`are sent under another number when damage may have taken the others ${loss}`, async () => {
+      if (loss === 'now') damagedEntries = 1
+      else wasIntact = false
+      inPart()
+      const { entries, isWhole } = await recall(5, 7, 9)
+      expect([sequencesOf(entries), isWhole, completed]).to.deep.equal([[5, 9], false, []])
+    })
+  }
+})
+
+describe('durable: a record that becomes a dead letter', () => {
+  let entries: StoredEntry[]
+  let letters: [sequence: number, reason: unknown][]
+  let reads: ReadRequest[]
+  let lines: string[]
+  let answer: () => ReturnType<DurableLog['deadLetter']>
+  let deadLettering: DeadLettering
+  beforeEach(() => {
+    entries = [entryOf(7)]
+    letters = []
+    reads = []
+    lines = []
+    answer = async () => undefined
+    const log = {
+      read: async (request: ReadRequest) => {
+        reads.push(request)
+        return { entries, nextSequence: 8, isAtEnd: true }
+      },
+      deadLetter: ({ sequence }: StoredEntry, reason: unknown) => {
+        letters.push([sequence, reason])
+        return answer()
+      }
+    }
+    const logOf = (): DurableLog => log as unknown as DurableLog
+    deadLettering = new DeadLettering({ log: keeping(lines), logOf, now: () => 4_321 })
+  })
+  const failure = (errorCode: number | undefined): RecordFailure => ({
+    type: 'failed',
+    code: 'recordTooLarge',
+    errorCode,
+    message: 'too large',
+    persisted: 'no',
+    retriable: false
+  })
+
+  it('is kept with what Kafka calls the reason, or what we do where Kafka has no code', async () => {
+    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(true)
+    expect(await deadLettering.deadLetter(7, failure(undefined))).to.equal(true)
+    expect(letters).to.deep.equal([
+      [7, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 4_321 }],
+      [7, { code: 'recordTooLarge', message: 'too large', diedAtMs: 4_321 }]
+    ])
+    expect(reads[0]).to.deep.equal({ fromSequence: 7, maxBytes: 1 })
+    expect(deadLettering.count).to.equal(2)
+  })
+
+  it('is told once to its lane', async () => {
+    expect(deadLettering.takeDeadLetter(7)).to.equal(false)
+    await deadLettering.deadLetter(7, failure(10))
+    expect([7, 8, 7].map(sequence => deadLettering.takeDeadLetter(sequence))).to.deep.equal([true, false, false])
+  })
+
+  it('stays in the log when it cannot be kept', async () => {
+    answer = async () => refuse('full', 'dead letters are full')
+    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(false)
+    answer = async () => {
+      throw new Error('EIO')
+    }
+    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(false)
+    expect([deadLettering.count, deadLettering.takeDeadLetter(7), lines.length]).to.deep.equal([0, false, 2])
+    expect(lines[0]).to.contain('dead letters are full')
+  })
+
+  it('is done with when it is not in the log any more: damage took it, or it is completed', async () => {
+    entries = [entryOf(8)]
+    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(true)
+    expect([letters, deadLettering.takeDeadLetter(7)]).to.deep.equal([[], true])
+  })
+})

@@ -1,0 +1,198 @@
+import { expect } from 'chai'
+import type { DeadLetter } from '../../../src/producer/log/dead-letters.js'
+import { inspectLog, readDeadLetters, verifyLog } from '../../../src/producer/log/inspect.js'
+import { deadLetter } from '../../../src/producer/log/log-host.js'
+import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/redrive.js'
+import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
+import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
+
+const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
+
+describe('dead letters', () => {
+  it('are kept with everything, leave the log, and survive a power cut', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(['a', 'b\u0000', 'c'], 'default/__proto__'))
+    const entry = readEntries(store)[1]!
+    expect(deadLetter(store, deadLettersOn(disk), entry, reason)).to.equal(undefined)
+    expect(readAll(store)).to.deep.equal(['a', 'c'])
+    disk.powerCut(() => 0.1)
+    const { letters, isAtEnd } = deadLettersOn(disk).list(1, 1_000_000)
+    expect(isAtEnd).to.equal(true)
+    expect(letters).to.deep.equal([
+      { sequence: 1, destination: 'default/__proto__', acceptedAtMs: 1_000, reason, body: Buffer.from('b\u0000') }
+    ])
+  })
+
+  it('stay in the log when there is no room for them among the dead', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(['a']))
+    const refusal = deadLetter(store, deadLettersOn(disk, { maxBytes: 10 }), readEntries(store)[0]!, reason)
+    expect(refusal).to.include({ kind: 'full' })
+    expect(readAll(store)).to.deep.equal(['a'])
+  })
+
+  it('are forgotten one by one', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(['a', 'b', 'c']))
+    const dead = deadLettersOn(disk)
+    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
+    expect(dead.count).to.equal(3)
+    expect(dead.forget([{ first: 2, count: 1 }])).to.equal(1)
+    expect(dead.list(1, 1_000_000).letters.map(({ body }) => body.toString())).to.deep.equal(['a', 'c'])
+    expect(dead.list(1, 1).letters).to.have.length(1)
+  })
+})
+
+describe('dead letters, looked at and driven again', () => {
+  /** A log whose entries are all dead. */
+  function withDeadLetters(bodies: readonly string[]): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(bodies))
+    const dead = deadLettersOn(disk)
+    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
+    dead.close()
+    store.close()
+    return disk
+  }
+  const bodiesOf = (letters: Iterable<DeadLetter>): string[] => [...letters].map(({ body }) => body.toString())
+  const bodies = Array.from({ length: 30 }, (_, at) => `letter ${at} ${'x'.repeat(100)}`)
+
+  it('are listed while a process has them open, and nothing is changed', () => {
+    const disk = withDeadLetters(bodies)
+    const { store } = openStore(disk)
+    const before = new Map(disk.files())
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies)
+    expect(bodiesOf(readDeadLetters(disk.directory, 28))).to.deep.equal(bodies.slice(27))
+    expect(inspectLog(disk.directory).deadLetters).to.equal(30)
+    expect(disk.files()).to.deep.equal(before)
+    store.close()
+  })
+
+  it('come back behind what is in the log, once, with all they had', () => {
+    const disk = withDeadLetters(bodies)
+    openStore(disk).store.commit(group(['new']))
+    const options = storeOptions(disk, [], {})
+    expect(replayDeadLetters(options, 1_000_000, new Set([2, 3, 99]))).to.deep.equal({ count: 2, refusal: undefined })
+    const entries = readEntries(openStore(disk).store)
+    expect(entries.map(({ body }) => body.toString())).to.deep.equal(['new', bodies[1], bodies[2]])
+    expect(entries[1]).to.include({ destination: 'default/orders', acceptedAtMs: 1_000 })
+    expect(replayDeadLetters(options, 1_000_000, undefined).count).to.equal(28)
+    expect(readAll(openStore(disk).store)).to.have.length(31)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal([])
+  })
+
+  it('stay dead when the log has no room for them', () => {
+    const disk = withDeadLetters(bodies)
+    const options = storeOptions(disk, [], { maxBytes: 1_500 })
+    const { count, refusal } = replayDeadLetters(options, 1_000_000, undefined)
+    expect(refusal).to.include({ kind: 'full' })
+    expect(count).to.be.within(1, 29)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.have.length(30 - count)
+    expect(readAll(openStore(disk).store)).to.have.length(count)
+  })
+
+  it('are lost nowhere when the process dies while they are driven again', () => {
+    for (let operations = 0; operations < 60; operations += 3) {
+      const disk = withDeadLetters(bodies.slice(0, 4))
+      disk.operationsLeft = operations
+      try {
+        replayDeadLetters(storeOptions(disk, [], {}), 1_000_000, undefined)
+      } catch {
+        // It died while it was opened.
+      }
+      disk.operationsLeft = Number.POSITIVE_INFINITY
+      disk.powerCut(() => 0.5)
+      const found = [...readAll(openStore(disk).store), ...bodiesOf(readDeadLetters(disk.directory))]
+      expect([...new Set(found)].sort(), `${operations} operations`).to.deep.equal(bodies.slice(0, 4))
+    }
+  })
+
+  it('are gone when they are discarded', () => {
+    const disk = withDeadLetters(bodies)
+    expect(discardDeadLetters(storeOptions(disk, [], {}), 1_000_000, new Set([1])).count).to.equal(1)
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(1))
+    expect(readAll(openStore(disk).store)).to.deep.equal([])
+  })
+})
+
+describe('looking at a log', () => {
+  /** Two slabs and more, the first two entries completed. */
+  function filled(): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(Array.from({ length: 30 }, (_, index) => `body-${index}-${'x'.repeat(50)}`)))
+    store.commit(group(['other'], 'default/audit'))
+    store.complete([{ first: 1, count: 2 }])
+    return disk
+  }
+  const damage = (disk: SimulatedDisk): void =>
+    disk.patch('0000000000000001.slab', bytes => {
+      bytes[bytes.indexOf('body-1-')]! ^= 1
+      return bytes
+    })
+
+  it('tells what every slab holds and who waits, and changes nothing', () => {
+    const disk = filled()
+    const before = new Map([...disk.files()].map(([name, bytes]) => [name, Buffer.from(bytes)]))
+    const { slabs, backlog } = inspectLog(disk.directory)
+    const sum = (field: 'entries' | 'openEntries'): number => slabs.reduce((total, slab) => total + slab[field], 0)
+    expect([sum('entries'), sum('openEntries')]).to.deep.equal([31, 29])
+    expect(slabs.map(({ isSealed }) => isSealed)).to.deep.equal([...slabs.slice(1).map(() => true), false])
+    expect([...backlog]).to.deep.equal([
+      ['default/orders', { firstSequence: 3, openEntries: 28 }],
+      ['default/audit', { firstSequence: 31, openEntries: 1 }]
+    ])
+    expect(disk.files()).to.deep.equal(before)
+  })
+
+  it('finds damage to every entry, completed ones included', () => {
+    const disk = filled()
+    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)).to.satisfy((all: number[]) =>
+      all.every(count => count === 0)
+    )
+    damage(disk)
+    expect(inspectLog(disk.directory).slabs[0]!.damagedEntries).to.equal(0)
+    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)[0]).to.equal(1)
+  })
+
+  it('looks again a few times only, when a file that is listed cannot be found', () => {
+    const disk = filled()
+    const { directory } = disk
+    let looks = 0
+    directory.list = () => {
+      looks++
+      return ['FORMAT', '0000000000000009.slab']
+    }
+    expect(() => inspectLog(directory)).to.throw('0000000000000009.slab does not exist')
+    expect(looks).to.equal(10)
+  })
+
+  it('does not look again after another failure', () => {
+    const disk = filled()
+    let reads = 0
+    disk.faults.before = operation => {
+      if (operation !== 'read') return
+      reads++
+      throw eio()
+    }
+    expect(() => verifyLog(disk.directory)).to.throw('EIO')
+    expect(reads).to.equal(1)
+  })
+
+  it('looks again when the owner of the log removes a file meanwhile', () => {
+    const disk = filled()
+    const { store } = openStore(disk)
+    let isArmed = true
+    disk.faults.before = operation => {
+      if (operation !== 'read' || !isArmed) return
+      isArmed = false
+      store.complete([{ first: 1, count: 20 }])
+    }
+    const { slabs } = inspectLog(disk.directory)
+    expect(slabs.reduce((total, { openEntries }) => total + openEntries, 0)).to.equal(11)
+  })
+})

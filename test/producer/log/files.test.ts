@@ -1,0 +1,233 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { checkFormat, writeFormat } from '../../../src/producer/log/format-file.js'
+import { NodeDirectory } from '../../../src/producer/log/node-files.js'
+import { ReadOnlyDirectory } from '../../../src/producer/log/read-only-directory.js'
+import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
+import { group, openStore, readAll } from './fixtures.js'
+
+describe('the files of the durable log', () => {
+  let root: string
+  let directory: NodeDirectory
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'castellan-files-'))
+    directory = new NodeDirectory(join(root, 'data', 'wal'))
+  })
+  afterEach(() => rmSync(root, { recursive: true, force: true }))
+
+  const write = (name: string, text: string): void => {
+    const file = directory.create(name)
+    file.write(Buffer.from(text), 0)
+    file.close()
+  }
+  const textOf = (name: string): string => readFileSync(join(directory.path, name), 'utf8')
+
+  it('are for their owner alone', () => {
+    write('a', 'x')
+    expect(statSync(directory.path).mode & 0o777).to.equal(0o700)
+    expect(statSync(join(directory.path, 'a')).mode & 0o777).to.equal(0o600)
+  })
+
+  it('are never created over others', () => {
+    write('a', 'old')
+    expect(() => directory.create('a')).to.throw('EEXIST')
+    expect(textOf('a')).to.equal('old')
+  })
+
+  it('take and give back bytes at any place, also across large pieces', () => {
+    const bytes = Buffer.from(Array.from({ length: 700_000 }, (_, at) => (at * 7) % 251))
+    const file = directory.create('a')
+    file.write(bytes, 100_000)
+    file.write(Buffer.from('head'), 0)
+    expect(file.sizeBytes).to.equal(800_000)
+    expect(file.read(100_000, 700_000).equals(bytes)).to.equal(true)
+    expect(file.read(100_001, 3)).to.deep.equal(bytes.subarray(1, 4))
+    expect(file.read(799_990, 100)).to.deep.equal(bytes.subarray(-10))
+    expect(file.read(800_000, 100)).to.have.length(0)
+    file.truncate(4)
+    expect(file.sizeBytes).to.equal(4)
+    expect(file.read(0, 100).toString()).to.equal('head')
+    file.sync()
+    file.close()
+    expect(() => file.read(0, 1)).to.throw('EBADF')
+  })
+
+  it('that are opened for reading are not written, those opened for writing keep what they hold', () => {
+    write('a', 'abc')
+    const reading = directory.open('a')
+    expect(() => reading.write(Buffer.from('x'), 0)).to.throw('EBADF')
+    reading.close()
+    const writing = directory.openForWriting('a')
+    writing.write(Buffer.from('X'), 1)
+    expect(writing.read(0, 10).toString()).to.equal('aXc')
+    writing.close()
+    expect(() => directory.open('missing')).to.throw('ENOENT')
+    expect(() => directory.openForWriting('missing')).to.throw('ENOENT')
+  })
+
+  it('are listed, renamed, moved and removed', () => {
+    write('a', 'a')
+    write('b', 'b')
+    const below = directory.directory('below')
+    expect(directory.list()).to.have.members(['a', 'b'])
+    expect([directory.hasDirectory('below'), directory.hasDirectory('other')]).to.deep.equal([true, false])
+    directory.rename('a', 'c')
+    directory.move('b', below)
+    directory.sync()
+    expect(directory.list()).to.deep.equal(['c'])
+    expect(below.list()).to.deep.equal(['b'])
+    directory.remove('c')
+    expect(directory.list()).to.deep.equal([])
+  })
+
+  it('are no links, and no directories', () => {
+    mkdirSync(join(directory.path, '0000000000000001.progress'))
+    expect(() => directory.list()).to.throw('0000000000000001.progress in')
+    rmSync(join(directory.path, '0000000000000001.progress'), { recursive: true })
+    writeFileSync(join(root, 'elsewhere'), 'x')
+    symlinkSync(join(root, 'elsewhere'), join(directory.path, 'notes'))
+    mkdirSync(join(directory.path, 'folder'))
+    expect(directory.list(), 'what is not needed is passed over').to.deep.equal([])
+  })
+
+  it('say how much more the disk takes', () => {
+    expect(directory.freeBytes()).to.be.above(1024 * 1024)
+  })
+
+  it('leave no descriptor open', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const { store } = openStore(new SimulatedDisk(), { directory })
+    for (let at = 0; at < 60; at++) store.commit(group(['x'.repeat(200)]))
+    const before = open()
+    expect(readAll(store)).to.have.length(60)
+    expect(open() - before).to.be.at.most(4)
+    store.complete([{ first: 1, count: 40 }])
+    store.close()
+    const after = open()
+    const again = openStore(new SimulatedDisk(), { directory })
+    expect(readAll(again.store)).to.have.length(20)
+    again.store.close()
+    expect(open()).to.equal(after)
+    expect(after).to.be.below(before)
+  })
+})
+
+describe('a directory that is only looked at', () => {
+  it('shows what is there, and stays as it is', () => {
+    const disk = new SimulatedDisk()
+    const file = disk.directory.create('a')
+    file.write(Buffer.from('abc'), 0)
+    disk.directory.directory('below').create('b')
+    disk.capacityBytes = 1_000
+    const directory = new ReadOnlyDirectory(disk.directory)
+    expect(directory.list()).to.deep.equal(['a'])
+    expect(directory.open('a').read(0, 10).toString()).to.equal('abc')
+    expect(directory.directory('below').list()).to.deep.equal(['b'])
+    expect(directory.path).to.equal('/simulated')
+    expect(directory.freeBytes()).to.equal(997)
+    expect(() => directory.create('c')).to.throw('c cannot be created in a directory that is only looked at')
+    expect(() => directory.openForWriting('a')).to.throw('a cannot be written in a directory that is only looked at')
+    expect(() => directory.directory('other')).to.throw('there is no other in /simulated')
+    directory.remove()
+    directory.rename()
+    directory.move()
+    directory.sync()
+    expect(() => directory.directory('below').create('d')).to.throw('only looked at')
+    expect([...disk.files()].map(([name, bytes]) => [name, bytes.toString()])).to.deep.equal([['a', 'abc']])
+    expect(disk.directory.hasDirectory('other')).to.equal(false)
+  })
+})
+
+describe('the file that names the format', () => {
+  const withFormat = (text: string | Buffer): SimulatedDisk => {
+    const disk = new SimulatedDisk()
+    disk.directory.create('FORMAT').write(Buffer.from(text as string), 0)
+    return disk
+  }
+
+  it('of another format keeps the directory from being used', () => {
+    for (const text of [
+      'castellan-log 2\n',
+      'castellan-log 3\n',
+      'castellan-log 1\nand more',
+      'castellan-log',
+      '\u0000x'
+    ]) {
+      const disk = withFormat(text)
+      expect(() => checkFormat(disk.directory), JSON.stringify(text)).to.throw(
+        '/simulated holds a log of another format: "'
+      )
+      expect(disk.files().get('FORMAT')?.toString()).to.equal(text)
+    }
+  })
+
+  it('of another release keeps the directory from being used also where there are slabs', () => {
+    const disk = new SimulatedDisk()
+    openStore(disk).store.commit(group(['a']))
+    disk.patch('FORMAT', () => Buffer.from('castellan-log 2\n'))
+    const before = disk.files()
+    expect(() => openStore(disk)).to.throw('holds a log of another format')
+    expect(disk.files()).to.deep.equal(before)
+  })
+
+  it('with any one bit flipped is told to be damaged, written again, and keeps nothing from being read', () => {
+    for (let bit = 0; bit < 8 * 'castellan-log 1\n'.length; bit++) {
+      const disk = new SimulatedDisk()
+      openStore(disk).store.commit(group(['a', 'b']))
+      disk.patch('FORMAT', bytes => {
+        bytes[bit >> 3]! ^= 1 << (bit & 7)
+        return bytes
+      })
+      const { store, reports } = openStore(disk)
+      expect(readAll(store), `bit ${bit}`).to.deep.equal(['a', 'b'])
+      expect(reports.map(({ message }) => message)).to.deep.equal([
+        'the file FORMAT of the durable log is damaged: its other files tell their format, and nothing is lost'
+      ])
+      expect(disk.durableFiles().get('FORMAT')?.toString()).to.equal('castellan-log 1\n')
+      expect(openStore(disk).reports).to.deep.equal([])
+    }
+  })
+
+  it('that is damaged is told by a journal where all slabs are gone', () => {
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk)
+    store.commit(group(['a']))
+    store.complete([{ first: 1, count: 1 }])
+    store.close()
+    disk.patch('FORMAT', bytes => bytes.fill('x', 3, 5))
+    expect([...disk.files().keys()].filter(name => name.endsWith('.slab'))).to.deep.equal([])
+    expect(openStore(disk).reports).to.have.length(1)
+  })
+
+  it('is written again where a power cut has left it empty', () => {
+    for (const left of ['', Buffer.alloc(16)]) {
+      const disk = withFormat(left)
+      checkFormat(disk.directory)
+      writeFormat(disk.directory)
+      expect(disk.files().get('FORMAT')?.toString()).to.equal('castellan-log 1\n')
+    }
+  })
+
+  it('is written once, and durable', () => {
+    const disk = new SimulatedDisk()
+    writeFormat(disk.directory)
+    disk.directory.sync()
+    expect(disk.durableFiles().get('FORMAT')?.toString()).to.equal('castellan-log 1\n')
+    disk.faults.before = operation => {
+      if (operation !== 'read') throw eio()
+    }
+    writeFormat(disk.directory)
+    checkFormat(disk.directory)
+  })
+})

@@ -1,0 +1,62 @@
+import { DeadLetters } from '../../../src/producer/log/dead-letters.js'
+import { encodeEntry, type StoredEntry } from '../../../src/producer/log/entry.js'
+import { LogStore, type LogStoreOptions } from '../../../src/producer/log/log-store.js'
+import type { ReadRequest } from '../../../src/producer/log/read-request.js'
+import type { SimulatedDisk } from '../../support/simulated-disk.js'
+
+/** Unstamped entries with these bodies, as `commit` takes them. */
+export function group(bodies: readonly (string | Buffer)[], destination = 'default/orders'): Buffer {
+  return Buffer.concat(bodies.map(body => encodeEntry(destination, Buffer.from(body as string), 1_000)))
+}
+
+let salt = 0x9e3779b9
+
+export interface Opened {
+  readonly store: LogStore
+  readonly reports: { readonly fields: object; readonly message: string }[]
+}
+
+export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): Opened {
+  const reports: Opened['reports'] = []
+  return { store: new LogStore(storeOptions(disk, reports, overrides)), reports }
+}
+
+export const deadLettersOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): DeadLetters =>
+  new DeadLetters(storeOptions(disk, [], overrides))
+
+export function storeOptions(
+  disk: SimulatedDisk,
+  reports: Opened['reports'],
+  overrides: Partial<LogStoreOptions>
+): LogStoreOptions {
+  return {
+    directory: disk.directory,
+    slabBytes: 1_024,
+    maxBytes: Number.MAX_SAFE_INTEGER,
+    minFreeBytes: 0,
+    syncPuts: true,
+    syncTakes: false,
+    now: () => 0,
+    clock: () => 0,
+    newSalt: () => (salt = (salt * 1_664_525 + 1_013_904_223) >>> 0),
+    report: (fields, message) => reports.push({ fields, message }),
+    ...overrides
+  }
+}
+
+type Wanted = Omit<ReadRequest, 'fromSequence' | 'maxBytes'>
+
+/** Everything that is open, as text. */
+export function readAll(store: LogStore, wanted: Wanted = {}): string[] {
+  return readEntries(store, wanted).map(({ body }) => body.toString())
+}
+
+export function readEntries(store: LogStore, wanted: Wanted = {}, maxBytes = 200): StoredEntry[] {
+  const entries = []
+  for (let fromSequence = 1; ; ) {
+    const result = store.read({ ...wanted, fromSequence, maxBytes })
+    entries.push(...result.entries)
+    if (result.isAtEnd) return entries
+    fromSequence = result.nextSequence
+  }
+}

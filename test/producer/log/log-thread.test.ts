@@ -1,0 +1,243 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
+import { encodeEntry } from '../../../src/producer/log/entry.js'
+import { type OpenedLog, openLogThread } from '../../../src/producer/log/thread-log-host.js'
+import { logWorker, PROJECT } from '../../support/built.js'
+
+/** A thread that opens at once, and does with each call what `code` says. */
+const threadThat = (code: string): URL =>
+  new URL(
+    `data:text/javascript,${encodeURIComponent(`
+      import { parentPort as port } from 'node:worker_threads'
+      port.postMessage({ type: 'opened', report: {}, notes: [['a', new Uint8Array([1])]], stats: {} })
+      port.on('message', call => { ${code} })`)}`
+  )
+
+const failureOf = (promise: Promise<unknown>): Promise<Error | undefined> =>
+  promise.then(
+    () => undefined,
+    (error: Error) => error
+  )
+
+describe('the process and the thread of the durable log', () => {
+  const options = {
+    slabBytes: 100_000,
+    maxBytes: 10_000_000,
+    minFreeBytes: 0,
+    syncPuts: false,
+    syncTakes: false,
+    maxDeadLetterBytes: 1_000_000
+  }
+  let path: string
+  afterEach(() => rmSync(path, { recursive: true, force: true }))
+
+  const crashes: Error[] = []
+  const warnings: [object, string][] = []
+  beforeEach(() => {
+    path = mkdtempSync(join(tmpdir(), 'castellan-thread-'))
+    crashes.length = 0
+    warnings.length = 0
+  })
+  const open = (worker = logWorker, onCrash = (error: Error): unknown => crashes.push(error)): Promise<OpenedLog> => {
+    const log = { ...silentLogger, warn: (fields: object, message: string) => warnings.push([fields, message]) }
+    return openLogThread({ ...options, path }, { log: log as typeof silentLogger, onCrash, worker })
+  }
+  /** In memory of its own, as the log has it: Node moves none of its pool to another thread. */
+  const entries = (...bodies: string[]): Buffer => {
+    const encoded = bodies.map(body => encodeEntry('default/orders', Buffer.from(body), 5))
+    const memory = Buffer.allocUnsafeSlow(encoded.reduce((sum, { length }) => sum + length, 0))
+    Buffer.concat(encoded).copy(memory)
+    return memory
+  }
+
+  const worker = logWorker ?? pathToFileURL(join(PROJECT, 'dist/producer/log/log-worker.js'))
+  /** The thread of the log, in which each look at the clock takes so long. */
+  const slowThread = (stepMs: number): URL =>
+    new URL(
+      `data:text/javascript,${encodeURIComponent(`
+        const now = performance.now.bind(performance)
+        let skippedMs = 0
+        performance.now = () => now() + (skippedMs += ${stepMs})
+        await import(${JSON.stringify(worker.href)})`)}`
+    )
+  const slowDisk = (): object[] =>
+    warnings.flatMap(([fields, message]) => (/the disk took/.test(message) ? [fields] : []))
+
+  it('warn of a disk that takes a second for a write, and not again within ten', async () => {
+    const { host } = await open(slowThread(1_500))
+    const counts: number[] = []
+    for (let at = 0; at < 4; at++) {
+      await host.commit(entries('a'))
+      counts.push(slowDisk().length)
+    }
+    await host.close()
+    expect(counts[0]).to.equal(1)
+    expect(counts[1]).to.equal(1)
+    expect(counts[3]).to.equal(2)
+    expect((slowDisk()[0] as { tookMs: number }).tookMs).to.be.within(1_500, 30_000)
+  })
+
+  it('say nothing of a disk that is quicker', async () => {
+    const { host } = await open(slowThread(200))
+    for (let at = 0; at < 5; at++) await host.commit(entries('a'))
+    await host.close()
+    expect(slowDisk()).to.deep.equal([])
+  })
+
+  it('say the same to each other as in one place: every call has its answer', async () => {
+    const { host, notes, report, stats } = await open()
+    expect([...notes]).to.deep.equal([])
+    expect(report.openEntries).to.equal(0)
+    expect(stats).to.include({ state: 'ok', openEntries: 0, deadLetters: 0 })
+    host.stage(entries('a', 'b'))
+    expect(await host.commit(entries('c', 'd', 'e'))).to.include({ firstSequence: 1, committedCount: 5 })
+    expect(await host.complete([{ first: 1, count: 1 }])).to.equal(1)
+    expect(await host.note([{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
+    expect(await host.sync()).to.equal(true)
+    const { entries: found } = await host.read({ fromSequence: 1, maxBytes: 1_000 })
+    expect(found.map(({ body }) => body.toString())).to.deep.equal(['b', 'c', 'd', 'e'])
+    expect(Buffer.isBuffer(found[0]!.body)).to.equal(true)
+    expect(await host.backlog()).to.deep.equal(new Map([['default/orders', { firstSequence: 2, openEntries: 4 }]]))
+    const search = { fromSequence: 1, cluster: 'default', except: new Set<string>(), maxDestinations: 5 }
+    expect((await host.search(search)).destinations).to.deep.equal(new Map([['default/orders', 2]]))
+    const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
+    expect(await host.deadLetter(found[0]!, reason)).to.equal(undefined)
+    expect(await host.tick()).to.include({ openEntries: 3, deadLetters: 1, completed: 2 })
+    const { letters } = await host.listDeadLetters(1, 1_000)
+    expect(letters.map(({ body, ...rest }) => [body.toString(), rest.reason])).to.deep.equal([['b', reason]])
+    expect(Buffer.isBuffer(letters[0]!.body)).to.equal(true)
+    expect(await host.forgetDeadLetters([{ first: 1, count: 1 }])).to.equal(1)
+    await host.close()
+    const again = await open()
+    expect([...again.notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['n', 'v']])
+    expect(again.report.openEntries).to.equal(3)
+    await again.host.close()
+    expect(crashes).to.deep.equal([])
+  })
+
+  it('give memory back and forth: what was committed comes back as it stands in the log', async () => {
+    const { host } = await open()
+    const memory = host.memory(256 * 1024)
+    expect(memory).to.have.length(256 * 1024)
+    const size = entries('a').copy(memory)
+    const committed = await host.commit(memory.subarray(0, size))
+    expect(memory.buffer.byteLength, 'it belongs to the thread').to.equal(0)
+    expect(committed.memory).to.have.length(1)
+    host.reuse(committed.memory)
+    expect(host.memory(100)).to.have.length(100)
+    expect(host.memory(256 * 1024).buffer).to.equal(committed.memory[0]!.buffer)
+    expect(host.memory(256 * 1024).buffer).not.to.equal(committed.memory[0]!.buffer)
+    await host.close()
+  })
+
+  it('keep no memory of odd sizes, and no more than two groups fill', async () => {
+    const { host } = await open()
+    const odd = Buffer.alloc(256 * 1024 + 1)
+    const chunks = Array.from({ length: 100 }, () => Buffer.alloc(256 * 1024))
+    const kept = new Set<Buffer>(chunks)
+    host.reuse([odd, ...chunks])
+    const given = Array.from({ length: 100 }, () => host.memory(256 * 1024))
+    expect(given.filter(chunk => kept.has(chunk))).to.have.length(64)
+    expect(given).not.to.include(odd)
+    await host.close()
+  })
+
+  it('tell each other why one call failed, and go on', async () => {
+    const { host, notes } = await open(
+      threadThat(`port.postMessage(call.type === 'close'
+        ? { type: 'result', id: call.id } : call.type === 'sync'
+        ? { type: 'callFailed', id: call.id, message: 'EIO: i/o error' } : { type: 'result', id: call.id, value: 3 })`)
+    )
+    expect([...notes]).to.deep.equal([['a', Buffer.from([1])]])
+    const [sync, complete] = await Promise.all([failureOf(host.sync()), host.complete([])])
+    expect(sync?.message).to.equal('EIO: i/o error')
+    expect(complete).to.equal(3)
+    expect(crashes).to.deep.equal([])
+    await host.close()
+  })
+
+  it('write what an operator should know to the log of the process', async () => {
+    const { host } = await open(
+      threadThat(`port.postMessage({ type: 'report', fields: { slab: 'x' }, message: 'damaged' })
+        port.postMessage({ type: 'result', id: call.id, value: true })`)
+    )
+    await host.sync()
+    expect(warnings).to.deep.equal([[{ slab: 'x' }, 'damaged']])
+    await host.close()
+  })
+
+  it('tell each other of damage and of a disk that fails, with the reason', async () => {
+    const { host } = await open()
+    await host.commit(entries('a', 'b'))
+    await host.close()
+    const slab = join(path, '0000000000000001.slab')
+    const bytes = readFileSync(slab)
+    bytes[bytes.length - 1]! ^= 1
+    bytes[64 + 40 + 'default/orders'.length]! ^= 1
+    writeFileSync(slab, bytes)
+    const again = (await open()).host
+    // What the next slab would be called is taken.
+    mkdirSync(join(path, '0000000000000002.slab'))
+    expect(await again.commit(entries('c'))).to.include({ committedCount: 0 })
+    await again.close()
+    expect(warnings.map(([, message]) => message)).to.deep.equal([
+      'entries of the durable log are damaged and cannot be delivered',
+      'the durable log could not be written'
+    ])
+    expect(warnings[0]![0]).to.deep.equal({ damagedEntries: 1 })
+    expect(warnings[1]![0]).to.include({ code: 'EEXIST' })
+    expect(warnings[1]![0]).to.have.property('reason').that.contains('EEXIST')
+  })
+
+  for (const [how, code, message] of [
+    ['throws', `throw new Error('out of memory')`, 'out of memory'],
+    ['ends', 'process.exit(3)', 'the thread of the durable log ended with code 3']
+  ] as const) {
+    it(`part once when the thread ${how}: every call fails, those that wait and those that come`, async () => {
+      let told: () => void = () => undefined
+      const isTold = new Promise<void>(resolve => (told = resolve))
+      const { host } = await open(threadThat(`if (call.type === 'sync') ${code}`), error => {
+        crashes.push(error)
+        told()
+      })
+      const waiting = [failureOf(host.complete([])), failureOf(host.sync()), failureOf(host.backlog())]
+      for (const failure of await Promise.all(waiting)) expect(failure?.message).to.equal(message)
+      await isTold
+      expect((await failureOf(host.commit(entries('late'))))?.message).to.equal(message)
+      expect((await failureOf(host.close()))?.message).to.equal(message)
+      expect(crashes.map(error => error.message)).to.deep.equal([message])
+    })
+  }
+
+  it('part without a word when the process has asked for it', async () => {
+    const { host } = await open(
+      threadThat(`port.postMessage({ type: 'result', id: call.id }); setImmediate(() => process.exit(1))`)
+    )
+    await host.close()
+    // The end of the thread is known to those who ask later.
+    let failure: Error | undefined
+    while (failure === undefined) failure = await failureOf(host.sync())
+    expect(failure.message).to.equal('the thread of the durable log ended with code 1')
+    expect(crashes).to.deep.equal([])
+  })
+
+  it('never open when the thread dies before', async () => {
+    const failure = await failureOf(open(new URL(`data:text/javascript,throw new Error('no room')`)))
+    expect(failure?.message).to.equal('no room')
+  })
+
+  it('end together: a closed log leaves no thread, and the directory as it should be', async () => {
+    const { host } = await open()
+    await host.commit(entries('a'))
+    await host.close()
+    let failure: Error | undefined
+    while (failure === undefined) failure = await failureOf(host.sync())
+    expect(failure.message).to.equal('the thread of the durable log ended with code 0')
+    expect(crashes).to.deep.equal([])
+    expect(readdirSync(path).sort()).to.deep.equal(['0000000000000001.progress', '0000000000000001.slab', 'FORMAT'])
+  })
+})

@@ -1,0 +1,148 @@
+import { expect } from 'chai'
+import { ENTRY_HEADER_BYTES } from '../../../src/producer/log/entry.js'
+import type { LogStore } from '../../../src/producer/log/log-store.js'
+import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
+import { group, openStore, readAll, readEntries } from './fixtures.js'
+
+const VALUE_BYTES = 4_000
+
+/** Entries for so many topics in turn, in slabs of about `perSlab` entries. */
+function filled(entries: number, topics: number, perSlab: number): { store: LogStore; disk: SimulatedDisk } {
+  const disk = new SimulatedDisk()
+  const slabBytes = perSlab * (VALUE_BYTES + ENTRY_HEADER_BYTES + 20)
+  const { store } = openStore(disk, { slabBytes })
+  for (let at = 0; at < entries; at++) {
+    store.commit(group([`${at}:`.padEnd(VALUE_BYTES, 'x')], `default/topic-${at % topics}`))
+  }
+  return { store, disk }
+}
+
+const numbersOf = (bodies: readonly string[]): number[] => bodies.map(body => Number.parseInt(body, 10))
+const every = (step: number, from: number, end: number): number[] =>
+  Array.from({ length: Math.ceil((end - from) / step) }, (_, index) => from + index * step)
+
+describe('reading the durable log', () => {
+  it('reads no value of a destination that is not wanted', () => {
+    const { store, disk } = filled(600, 100, 50)
+    const before = disk.readBytes
+    const read = readAll(store, { destinations: new Set(['default/topic-7']) })
+    expect(numbersOf(read)).to.deep.equal(every(100, 7, 600))
+    expect(disk.readBytes - before).to.be.below(6 * (VALUE_BYTES + 100))
+  })
+
+  it('passes over destinations that are excepted, whatever else is there', () => {
+    const { store } = filled(300, 3, 50)
+    const except = new Set(['default/topic-0', 'default/topic-1', 'default/missing'])
+    expect(numbersOf(readAll(store, { except }))).to.deep.equal(every(3, 2, 300))
+  })
+
+  it('begins for each destination where the request says, in one pass over the log', () => {
+    const { store } = filled(300, 3, 50)
+    const destinations = new Map([
+      ['default/topic-0', 1],
+      ['default/topic-1', 200]
+    ])
+    const expected = [...every(3, 0, 300), ...every(3, 1, 300).filter(at => at + 1 >= 200)].sort((a, b) => a - b)
+    expect(numbersOf(readAll(store, { destinations }))).to.deep.equal(expected)
+  })
+
+  it('goes on where it stopped, with one entry at a time and with many', () => {
+    const { store } = filled(120, 7, 10)
+    for (const maxBytes of [1, 10_000, 1_000_000]) {
+      const read = readEntries(store, { except: new Set(['default/topic-3']) }, maxBytes)
+      expect(read.map(({ sequence }) => sequence)).to.deep.equal(every(1, 1, 121).filter(at => (at - 1) % 7 !== 3))
+    }
+    expect(store.read({ fromSequence: 1, maxBytes: 1 }).entries).to.have.length(1)
+  })
+
+  it('tells who has entries that are not completed, and from where on', () => {
+    const { store } = filled(30, 3, 10)
+    store.complete([
+      { first: 1, count: 4 },
+      { first: 6, count: 25 }
+    ])
+    expect(store.backlog()).to.deep.equal(new Map([['default/topic-1', { firstSequence: 5, openEntries: 1 }]]))
+  })
+
+  it('keeps few indexes in memory, and reads the others from the seals again', () => {
+    const { disk } = filled(200, 20, 20)
+    const { store } = openStore(disk, { maxIndexBytes: 1 })
+    for (let round = 0; round < 2; round++) {
+      expect(numbersOf(readAll(store, { destinations: new Set(['default/topic-9']) }))).to.deep.equal(every(20, 9, 200))
+    }
+  })
+
+  it('scans a slab whose seal is damaged, and loses nothing', () => {
+    const { store, disk } = filled(20, 2, 100)
+    store.close()
+    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    disk.patch(slab, bytes => {
+      bytes[bytes.length - 40]! ^= 1
+      return bytes
+    })
+    const again = openStore(disk)
+    expect(again.store.recovered.damagedEntries).to.equal(0)
+    expect(numbersOf(readAll(again.store))).to.deep.equal(every(1, 0, 20))
+    expect(again.store.stats.damagedEntries).to.equal(0)
+  })
+
+  it('gives up only the entries that the disk cannot read, after trying again', () => {
+    const { store, disk } = filled(40, 2, 20)
+    const bad = 64 + 10 * (VALUE_BYTES + ENTRY_HEADER_BYTES + 'default/topic-0'.length)
+    let reads = 0
+    disk.faults.before = (operation, name, position) => {
+      if (operation !== 'read' || !name.startsWith('0000000000000001')) return
+      reads++
+      if (reads <= 3 || position === bad) throw eio()
+    }
+    expect(numbersOf(readAll(store))).to.deep.equal(every(1, 0, 40).filter(at => at !== 10))
+    expect(store.stats.damagedEntries).to.equal(1)
+  })
+
+  it('gives up a slab of which not even the index can be had, after trying again, and goes on behind it', () => {
+    const { disk } = filled(60, 2, 20)
+    const { store, reports } = openStore(disk)
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name.startsWith('0000000000000002')) throw eio()
+    }
+    for (let failures = 0; failures < 3; failures++) {
+      const { entries, isAtEnd } = store.read({ fromSequence: 21, maxBytes: 1_000_000 })
+      expect([entries.length, isAtEnd]).to.deep.equal([0, false])
+    }
+    expect(store.stats.damagedEntries).to.equal(0)
+    expect(numbersOf(readAll(store))).to.deep.equal([...every(1, 0, 20), ...every(1, 40, 60)])
+    expect(store.stats).to.include({ damagedEntries: 20, openEntries: 40, quarantinedSlabs: 1 })
+    expect(reports.filter(({ message }) => message.includes('is damaged'))).to.have.length(20)
+  })
+
+  it('counts failures anew once a slab could be read', () => {
+    const { disk } = filled(40, 2, 20)
+    const { store } = openStore(disk, { maxIndexBytes: 1 })
+    const read = () => store.read({ fromSequence: 1, maxBytes: 10_000_000 })
+    for (let round = 0; round < 4; round++) {
+      disk.faults.before = operation => {
+        if (operation === 'read') throw eio()
+      }
+      for (let failures = 0; failures < 3; failures++) expect(read().isAtEnd).to.equal(false)
+      delete disk.faults.before
+      expect(read().entries, 'nothing was given up').to.have.length(40)
+    }
+    expect(store.stats.damagedEntries).to.equal(0)
+  })
+
+  it('passes over the entries of thousands of stuck topics without reading them', () => {
+    const topics = 10_000
+    const disk = new SimulatedDisk()
+    const { store } = openStore(disk, { slabBytes: 1024 * 1024 })
+    for (let round = 0; round < 3; round++) {
+      const bodies = Array.from({ length: topics }, (_, topic) => group([`${round}`], `default/topic-${topic}`))
+      store.commit(Buffer.concat(bodies))
+    }
+    const stuck = new Set(Array.from({ length: 9_900 }, (_, topic) => `default/topic-${topic}`))
+    const before = disk.readBytes
+    const read = readEntries(store, { except: stuck }, 1024 * 1024)
+    expect(read).to.have.length(300)
+    expect(read.map(({ body }) => Number(body.toString()))).to.deep.equal([0, 1, 2].flatMap(at => Array(100).fill(at)))
+    expect(disk.readBytes - before).to.be.below(100_000)
+  })
+})

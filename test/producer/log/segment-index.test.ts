@@ -1,0 +1,230 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { DoneSet } from '../../../src/producer/log/done-set.js'
+import { journalIdOf, mergeIdOf, slabIdOf, slabName, spareIdOf } from '../../../src/producer/log/file-names.js'
+import { Slab } from '../../../src/producer/log/segment.js'
+import { decodeSlabHeader, encodeSlabHeader, type SlabHeader } from '../../../src/producer/log/segment-header.js'
+import { SlabIndex } from '../../../src/producer/log/segment-index.js'
+import { SlabIndexes } from '../../../src/producer/log/segment-indexes.js'
+import { SimulatedDisk } from '../../support/simulated-disk.js'
+
+describe('the index of a slab', () => {
+  const indexOf = (entries: readonly (readonly [string, number] | 'lost')[]): SlabIndex => {
+    const index = new SlabIndex()
+    for (const entry of entries) entry === 'lost' ? index.addLost() : index.add(...entry)
+    return index
+  }
+  const shown = (index: SlabIndex): unknown[] =>
+    Array.from({ length: index.count }, (_, at) =>
+      index.isLost(at) ? 'lost' : [index.names[index.destinationAt(at)], index.offsetAt(at)]
+    )
+
+  it('is the same after it was written and read, lost entries and odd names included', () => {
+    const entry = fc.oneof(
+      fc.constant('lost' as const),
+      fc.tuple(fc.constantFrom('default/a', 'default/заказы', '__proto__', ''), fc.integer({ min: 64, max: 2 ** 31 }))
+    )
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 3_000 }), entries => {
+        const index = indexOf(entries)
+        expect(shown(index)).to.deep.equal(entries)
+        expect(shown(SlabIndex.decode(index.encode()))).to.deep.equal(entries)
+      }),
+      { numRuns: 30 }
+    )
+  })
+
+  it('tells where an entry ends: where the next one begins that is not lost, or the slab ends', () => {
+    const index = indexOf([['a', 64], 'lost', 'lost', ['a', 300], ['b', 400], 'lost'])
+    expect([0, 3, 4].map(at => index.endAt(at, 1_000))).to.deep.equal([300, 400, 1_000])
+  })
+
+  it('forgets what is behind a place, and takes others there', () => {
+    const index = indexOf([
+      ['a', 64],
+      ['b', 100],
+      ['c', 200]
+    ])
+    index.truncate(5)
+    expect(index.count).to.equal(3)
+    index.truncate(1)
+    index.add('d', 150)
+    expect(shown(index)).to.deep.equal([
+      ['a', 64],
+      ['d', 150]
+    ])
+  })
+
+  it('tells what it takes in memory: more with more entries, and with more and longer names', () => {
+    const few = indexOf([['a', 64]]).memoryBytes
+    const many = indexOf(Array.from({ length: 5_000 }, (_, at) => ['a', at + 64] as const)).memoryBytes
+    const named = indexOf(Array.from({ length: 100 }, (_, at) => [`${at}`.padEnd(200, 'x'), at + 64] as const))
+    expect(many).to.be.within(5_000 * 8, 5_000 * 8 * 2 + 200)
+    expect(named.memoryBytes - few).to.be.within(100 * 200, 100 * 320)
+  })
+})
+
+describe('the indexes that are kept in memory', () => {
+  const headerOf = (id: number) => ({ id, salt: 0, firstSequence: 1 })
+  const index = (): SlabIndex => {
+    const made = new SlabIndex()
+    made.add('default/orders', 64)
+    return made
+  }
+  const { memoryBytes } = index()
+
+  /** Which of these slabs' indexes are still there, without asking for them. */
+  const keptOf = (indexes: SlabIndexes, slabs: readonly Slab[]): number[] =>
+    slabs
+      .filter(slab => {
+        try {
+          return indexes.of(slab) !== undefined
+        } catch {
+          return false
+        }
+      })
+      .map(({ id }) => id)
+
+  it('are those used last, as many as the limit allows', () => {
+    const slabs = [1, 2, 3, 4].map(id => new Slab(headerOf(id)))
+    const indexes = new SlabIndexes(new SimulatedDisk().directory, () => undefined, 3 * memoryBytes)
+    for (const slab of slabs.slice(0, 3)) indexes.keep(slab, index())
+    indexes.of(slabs[0]!)
+    indexes.keep(slabs[3]!, index())
+    expect(keptOf(indexes, slabs), 'the second one is used least').to.deep.equal([1, 3, 4])
+    indexes.forget(slabs[2]!)
+    indexes.keep(slabs[1]!, index())
+    expect(keptOf(indexes, slabs)).to.deep.equal([1, 2, 4])
+    indexes.keep(slabs[1]!, index())
+    expect(keptOf(indexes, slabs), 'none counts twice').to.deep.equal([1, 2, 4])
+  })
+
+  it('are, beside them, those of slabs that grow, until they are closed', () => {
+    const slabs = [1, 2].map(id => new Slab(headerOf(id)))
+    const indexes = new SlabIndexes(new SimulatedDisk().directory, () => undefined, memoryBytes)
+    const growing = index()
+    indexes.grow(slabs[0]!, growing)
+    indexes.keep(slabs[1]!, index())
+    expect(indexes.of(slabs[0]!)).to.equal(growing)
+    expect(keptOf(indexes, slabs)).to.deep.equal([1, 2])
+    indexes.closed(slabs[0]!)
+    expect(keptOf(indexes, slabs)).to.deep.equal([1])
+    indexes.closed(slabs[1]!)
+    expect(keptOf(indexes, slabs)).to.deep.equal([1])
+    indexes.forget(slabs[0]!)
+    expect(keptOf(indexes, slabs)).to.deep.equal([])
+  })
+})
+
+describe('which entries of a slab are completed', () => {
+  it('is remembered entry by entry, and told in runs', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(2_000), { maxLength: 300 }), places => {
+        const done = new DoneSet()
+        for (const place of places) expect(done.add(place)).to.equal(true)
+        for (const place of places) expect(done.add(place)).to.equal(false)
+        expect(done.count).to.equal(places.length)
+        const runs = [...done.runs()]
+        const told = runs.flatMap(({ first, count }) => Array.from({ length: count }, (_, at) => first + at))
+        expect(told).to.deep.equal([...places].sort((a, b) => a - b))
+        for (const [at, run] of runs.slice(1).entries()) {
+          expect(run.first, 'runs do not touch').to.be.above(runs[at]!.first + runs[at]!.count)
+        }
+        for (let place = 0; place < 2_100; place += 7) expect(done.has(place)).to.equal(places.includes(place))
+      })
+    )
+  })
+
+  it('takes no memory for entries far behind, before one of them is', () => {
+    const done = new DoneSet()
+    expect(done.has(2 ** 30)).to.equal(false)
+    expect([...done.runs()]).to.deep.equal([])
+  })
+})
+
+describe('a slab', () => {
+  const merged = (): Slab =>
+    new Slab({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
+  const plain = (): Slab => new Slab({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 })
+
+  it('finds the place of a sequence, or of the next one', () => {
+    expect([0, 3, 4, 5, 6, 99].map(sequence => plain().placeOf(sequence))).to.deep.equal([0, 0, 1, 2, 3, 3])
+    expect([0, 3, 4, 7, 8, 9].map(sequence => merged().placeOf(sequence))).to.deep.equal([0, 0, 1, 1, 2, 3])
+  })
+
+  it('tells the sequence at a place, and behind the last one the next that may come', () => {
+    expect([0, 2, 3, 4].map(place => plain().sequenceAt(place))).to.deep.equal([3, 5, 6, 6])
+    expect([0, 1, 2, 3].map(place => merged().sequenceAt(place))).to.deep.equal([3, 7, 8, 9])
+    expect(new Slab({ id: 1, salt: 0, firstSequence: 3 }, undefined, new Float64Array(0)).endSequence).to.equal(3)
+  })
+
+  it('completes what it has of a run, once', () => {
+    for (const [slab, expected] of [
+      [plain(), [{ first: 4, count: 2 }]],
+      [
+        merged(),
+        [
+          { first: 7, count: 1 },
+          { first: 8, count: 1 }
+        ]
+      ]
+    ] as const) {
+      expect([slab.complete(2), slab.complete(9), slab.completeBetween(4, 99)]).to.deep.equal([false, false, 2])
+      expect(slab.completeBetween(4, 99)).to.equal(0)
+      expect([...slab.completed()]).to.deep.equal(expected)
+      expect([slab.openCount, slab.isFinished]).to.deep.equal([1, false])
+    }
+  })
+
+  it('is finished once it is closed and every entry is completed or damaged', () => {
+    const slab = plain()
+    expect([slab.damaged(3), slab.damaged(3), slab.damaged(99)]).to.deep.equal([true, false, false])
+    slab.completeBetween(4, 6)
+    expect([slab.damagedCount, slab.openCount, slab.isFinished]).to.deep.equal([1, 0, false])
+    slab.isClosed = true
+    expect(slab.isFinished).to.equal(true)
+  })
+})
+
+describe('the header of a slab', () => {
+  const header: SlabHeader = {
+    salt: 0xfedcba98,
+    id: 2 ** 40,
+    firstSequence: 2 ** 45 + 1,
+    previousId: 2 ** 40 - 1,
+    previousEndBytes: 2 ** 33,
+    createdAtMs: 1_790_000_000_000,
+    mergedUpTo: undefined
+  }
+
+  it('is read as it was written, of a merged slab as well', () => {
+    for (const each of [header, { ...header, mergedUpTo: header.id }, { ...header, mergedUpTo: header.id + 300 }]) {
+      expect(decodeSlabHeader(encodeSlabHeader(each))).to.deep.equal(each)
+    }
+  })
+
+  it('is damaged when a bit is wrong or the end is missing', () => {
+    const bytes = encodeSlabHeader(header)
+    expect(decodeSlabHeader(bytes.subarray(0, 63))).to.equal('damaged')
+    for (let bit = 0; bit < 64 * 8; bit++) {
+      const flipped = Buffer.from(bytes)
+      flipped[bit >> 3]! ^= 1 << (bit & 7)
+      expect(decodeSlabHeader(flipped), `bit ${bit}`).to.equal('damaged')
+    }
+  })
+})
+
+describe('the names of the log’s files', () => {
+  it('sort as their ids do, and are told from all others', () => {
+    expect(slabName(12)).to.equal('0000000000000012.slab')
+    expect(slabIdOf('0000000000000012.slab')).to.equal(12)
+    expect(journalIdOf('0000000000000012.progress')).to.equal(12)
+    expect(mergeIdOf('0000000000000012.merge')).to.equal(12)
+    expect(spareIdOf('0000000000000012.spare')).to.equal(12)
+    expect(slabIdOf('4503599627370495.slab')).to.equal(2 ** 52 - 1)
+    const others = ['12.slab', '0000000000000012.slab2', 'x000000000000012.slab', '00000000000000012.slab']
+    for (const name of [...others, '0000000000000012.progress', '4503599627370496.slab', '000000000000012x.slab']) {
+      expect(slabIdOf(name), name).to.equal(undefined)
+    }
+  })
+})

@@ -1,0 +1,128 @@
+import { expect } from 'chai'
+import type { RecordOutcome } from '../../../src/core/model.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { startStack } from '../../support/kafka-stack.js'
+
+const change = { before: 'old', now: 'new' }
+
+describe('delivery: another cluster at the same addresses', () => {
+  let harness: DeliveryHarness
+  afterEach(() => harness.restore())
+  const start = async (): Promise<void> => {
+    harness = new DeliveryHarness({ orders: 2 })
+    harness.delivery.clusterChanged({ before: undefined, now: 'old' })
+    await harness.warmUp('orders', 0)
+  }
+  const idOf = (bytes: Buffer): bigint => bytes.readBigInt64BE(43)
+
+  it('hardening 5: writes under an id of that cluster, where the old one may be somebody else', async () => {
+    await start()
+    harness.router.wipe({ orders: 2 })
+    harness.router.partition('orders', 0).writtenByAnother(1n, 5)
+    harness.delivery.clusterChanged(change)
+    const sent = harness.send(['A', 'B', 'C'].map(value => record('orders', value, 0)))
+    await harness.pass(500)
+    expect(resultsOf(sent)).to.deep.equal(['delivered', 'delivered', 'delivered'])
+    const { values, attempts } = harness.router.partition('orders', 0)
+    expect(values.slice(5)).to.deep.equal(['A', 'B', 'C'])
+    expect(attempts.map(({ bytes, baseSequence }) => [idOf(bytes), baseSequence])).to.deep.equal([[2n, 0]])
+  })
+
+  it('hardening 5: sends what is unsettled again under the new id, in order', async () => {
+    await start()
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const first = harness.send(record('orders', 'A', 0))
+    await harness.pass(10)
+    const second = harness.send(record('orders', 'B', 0))
+    harness.router.wipe({ orders: 2 })
+    harness.router.partition('orders', 0).writtenByAnother(1n, 2)
+    harness.delivery.clusterChanged(change)
+    await harness.pass(1_000)
+    expect([first, second].flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered'])
+    const { values, attempts } = harness.router.partition('orders', 0)
+    expect(values).to.deep.equal(['another 0', 'another 1', 'A', 'B'])
+    expect(new Set(attempts.map(({ bytes }) => idOf(bytes)))).to.deep.equal(new Set([2n]))
+  })
+
+  it('hardening 5: does not become certain that a record is nowhere, which the cluster before may have', async () => {
+    await start()
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const maybe = harness.send(record('orders', 'A', 0))
+    await harness.pass(10)
+    const never = harness.send(record('orders', 'B', 0))
+    harness.router.wipe({ orders: 2 })
+    harness.router.partition('orders', 0).script.push(...Array(2).fill({ type: 'reject', errorCode: 29 }))
+    harness.delivery.clusterChanged(change)
+    await harness.pass(1_000)
+    expect([maybe, never].flatMap(resultsOf)).to.deep.equal(['notAuthorized, unknown', 'notAuthorized, no'])
+  })
+
+  it('hardening 5: asks again how many partitions the topics have', async () => {
+    await start()
+    harness.router.wipe({ orders: 1 })
+    harness.delivery.clusterChanged(change)
+    const sent = harness.send([record('orders', 'A', 0), record('orders', 'B', 1)])
+    await harness.pass(1_000)
+    expect(resultsOf(sent)).to.deep.equal(['delivered', 'unknownPartition, no'])
+  })
+
+  it('hardening 5: creates topics there that it has records for', async () => {
+    await start()
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const unsettled = harness.send(record('orders', 'A', 0))
+    await harness.pass(10)
+    harness.router.createsTopics = 2
+    harness.router.wipe({})
+    harness.delivery.clusterChanged(change)
+    const later = harness.send(record('orders', 'B', 0))
+    await harness.pass(3_000)
+    expect([unsettled, later].flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered'])
+    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B'])
+  })
+
+  it('hardening 5: names the cluster that a batch is sealed for', async () => {
+    await start()
+    harness.delivery.clusterChanged(change)
+    harness.send(record('orders', 'A', 0))
+    await harness.pass(500)
+    const batches = harness.router.produceMessages.flat()
+    expect(batches.map(({ clusterId }) => clusterId)).to.deep.equal(['old', 'new'])
+  })
+})
+
+describe('delivery: an embedded broker that is wiped and comes back', () => {
+  it('hardening 5: has every record that was acknowledged, although its producer ids are given out anew', async () => {
+    const old = await startEmbeddedCluster({ nodes: 1 })
+    const { port } = old.nodes[0]!
+    old.createTopic('orders', { partitions: 1 })
+    const stack = startStack(old.nodes)
+    const produce = (gateway: typeof stack.gateway, value: string) =>
+      gateway
+        .produce([{ topic: 'orders', partition: 0, key: null, value }], { partitioner: 'murmur2', deadlineMs: 15_000 })
+        .outcomes()
+    try {
+      for (let at = 0; at < 3; at++) await produce(stack.gateway, `old ${at}`)
+      await old.close()
+      const successor = await startEmbeddedCluster({ nodes: 1, port })
+      successor.createTopic('orders', { partitions: 1 })
+      const stranger = startStack(successor.nodes)
+      try {
+        for (let at = 0; at < 5; at++) await produce(stranger.gateway, `stranger ${at}`)
+        const outcomes: RecordOutcome[] = []
+        for (let at = 0; at < 5; at++) outcomes.push(...(await produce(stack.gateway, `ours ${at}`)))
+        expect(outcomes.map(({ type }) => type)).to.deep.equal(Array(5).fill('delivered'))
+        const values = successor.records('orders', 0).map(({ value }) => String(value))
+        for (let at = 0; at < 5; at++) expect(values).to.include(`ours ${at}`)
+        for (const [at, outcome] of outcomes.entries()) {
+          expect(values[(outcome as { offset: number }).offset]).to.equal(`ours ${at}`)
+        }
+      } finally {
+        await stranger.close()
+        await successor.close()
+      }
+    } finally {
+      await stack.close()
+    }
+  })
+})

@@ -1,0 +1,292 @@
+import { expect } from 'chai'
+import type { Persisted, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
+import { SlabPool } from '../../../src/kafka/batch-buffer-pool.js'
+import { readBack } from '../../../src/kafka/read-back.js'
+import { RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
+import { Batch, boundlessBatch, loneBatch, overheadOf } from '../../../src/producer/memory/batch.js'
+import { BatchLimit } from '../../../src/producer/memory/batch-limit.js'
+import { failures } from '../../../src/producer/memory/failures.js'
+import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
+import { record } from '../../support/delivery-harness.js'
+
+const options = { compression: 'none', timeoutMs: 1_000 } as const
+const numbering = { producerId: 7n, epoch: 3, nextSequence: 40 }
+const ticketOf = (records = 1, deadlineAt = 500, acceptedAt = 5): MemoryTicket =>
+  new MemoryTicket(records, deadlineAt, acceptedAt)
+const batchOf = (maxBytes = 10_000): Batch => new Batch(new RecordBatchWriter(maxBytes), options)
+const valuesIn = (bytes: Buffer): (string | undefined)[] => readBack(bytes).map(({ value }) => value?.toString())
+const late = (persisted: Persisted) => failures.timedOut('late', persisted)
+
+describe('delivery: a batch', () => {
+  it('is charged what its records take, and bookkeeping: more for the first record of a request', () => {
+    expect([overheadOf(0), overheadOf(1), overheadOf(2)]).to.deep.equal([1_024, 256, 256])
+    const batch = batchOf()
+    const empty = batch.sizeBytes
+    const charges = ['a', 'b'].map((value, index) => batch.append(record('t', value), 1, ticketOf(2), index))
+    expect(charges.reduce((sum, charge) => sum + charge)).to.equal(batch.sizeBytes - empty + 1_024 + 256)
+    expect([batch.chargedBytes, batch.recordCount, batch.isEmpty]).to.deep.equal([charges[0]! + charges[1]!, 2, false])
+  })
+
+  it('takes nothing any more once something did not fit, or it was sealed', () => {
+    const full = batchOf(200)
+    expect(full.append(record('t', 'a'), 1, ticketOf(), 0)).to.be.above(0)
+    expect([full.append(record('t', 'x'.repeat(200)), 1, ticketOf(), 0), full.isClosed]).to.deep.equal([0, true])
+    expect([full.append(record('t', 'b'), 1, ticketOf(), 0), full.recordCount]).to.deep.equal([0, 1])
+    const sealed = batchOf()
+    sealed.append(record('t', 'a'), 1, ticketOf(), 0)
+    expect(sealed.isClosed).to.equal(false)
+    sealed.bytesFor(numbering)
+    expect([sealed.append(record('t', 'b'), 1, ticketOf(), 0), sealed.isClosed]).to.deep.equal([0, true])
+  })
+
+  it('has the same bytes for the same number, and as few as it had before it was sealed', () => {
+    const batch = batchOf()
+    batch.append(record('t', 'a'), 1, ticketOf(), 0)
+    const size = batch.sizeBytes
+    const bytes = batch.bytesFor(numbering)
+    expect(batch.bytesFor(numbering)).to.equal(bytes)
+    expect([bytes.readBigInt64BE(43), bytes.readInt16BE(51), bytes.readInt32BE(53)]).to.deep.equal([7n, 3, 40])
+    const next = batch.bytesFor({ ...numbering, epoch: 4, nextSequence: 0 })
+    expect([next.readInt16BE(51), next.readInt32BE(53), valuesIn(next)]).to.deep.equal([4, 0, ['a']])
+    expect([bytes.readInt16BE(51), batch.sizeBytes, batch.sealedBytes]).to.deep.equal([3, size, next])
+  })
+
+  it('gives its writer away once it is sealed, and only once', () => {
+    const batch = batchOf()
+    batch.append(record('t', 'a'), 1, ticketOf(), 0)
+    expect(batch.takeWriter()).to.equal(undefined)
+    batch.bytesFor(numbering)
+    expect([batch.takeWriter()?.maxBytes, batch.takeWriter()]).to.deep.equal([10_000, undefined])
+  })
+
+  it('is given up after its time, which begins when it is tried', () => {
+    const batch = batchOf()
+    expect(batch.expiresAt).to.equal(Number.POSITIVE_INFINITY)
+    batch.tryFrom(50)
+    expect(batch.expiresAt).to.equal(1_050)
+  })
+
+  it('is as old as the oldest record that is still to be written', () => {
+    const batch = batchOf()
+    expect(batch.oldestAt).to.equal(Number.POSITIVE_INFINITY)
+    batch.append(record('t', 'a'), 1, ticketOf(1, 100, 5), 0)
+    batch.append(record('t', 'b'), 1, ticketOf(1, 900, 8), 0)
+    expect(batch.oldestAt).to.equal(5)
+    batch.expire(100, true, late)
+    expect(batch.oldestAt).to.equal(8)
+    batch.expire(900, true, late)
+    expect([batch.oldestAt, batch.isEmpty]).to.deep.equal([Number.POSITIVE_INFINITY, true])
+  })
+})
+
+describe('delivery: the end of a wait for a batch', () => {
+  const three = (...deadlines: number[]): { batch: Batch; tickets: MemoryTicket[] } => {
+    const batch = batchOf()
+    const tickets = deadlines.map(deadlineAt => ticketOf(1, deadlineAt))
+    for (const [at, ticket] of tickets.entries()) batch.append(record('t', `${at}`), 10 + at, ticket, 0)
+    return { batch, tickets }
+  }
+
+  it('comes to each record at its own time, which the batch knows', () => {
+    const { batch, tickets } = three(300, 100, 200)
+    expect([batch.earliestDeadlineAt, batch.expire(99, true, late)]).to.deep.equal([100, 0])
+    expect([batch.expire(100, true, late), batch.earliestDeadlineAt]).to.deep.equal([1, 200])
+    expect(tickets.map(({ isComplete }) => isComplete)).to.deep.equal([false, true, false])
+    expect([batch.expire(300, true, late), batch.earliestDeadlineAt]).to.deep.equal([2, Number.POSITIVE_INFINITY])
+    expect([batch.isEmpty, batch.expire(1_000, true, late)]).to.deep.equal([true, 0])
+  })
+
+  it('takes out what cannot have been written: it is in no bytes, and the others have their places', async () => {
+    const { batch, tickets } = three(300, 100, 300)
+    batch.bytesFor(numbering)
+    expect(batch.expire(100, true, late)).to.equal(1)
+    expect((await tickets[1]!.outcomes())[0]).to.include({ code: 'timedOut', persisted: 'no' })
+    expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
+    batch.deliver(4, 70, -1)
+    const outcomes = await Promise.all([tickets[0]!.outcomes(), tickets[2]!.outcomes()])
+    const delivered = { type: 'delivered', partition: 4 }
+    expect(outcomes.flat()).to.deep.equal([
+      { ...delivered, offset: 70, timestampMs: 10 },
+      { ...delivered, offset: 71, timestampMs: 12 }
+    ])
+  })
+
+  it('takes nothing out that may have been written, nor what was told so before', async () => {
+    const { batch, tickets } = three(100, 200, 300)
+    expect(batch.expire(100, false, late)).to.equal(0)
+    expect((await tickets[0]!.outcomes())[0]).to.include({ persisted: 'unknown' })
+    expect(batch.expire(200, true, late), 'the first one was told "unknown"').to.equal(1)
+    expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
+  })
+})
+
+describe('delivery: what becomes of a batch', () => {
+  it('is told to each record: where, and when by its own time or by that of the log', async () => {
+    for (const [baseOffset, logTime, offsets, times] of [
+      [5, -1, [5, 6], [10, 11]],
+      [0, 0, [0, 1], [0, 0]],
+      [-1, 900, [-1, -1], [900, 900]]
+    ] as const) {
+      const batch = batchOf()
+      const ticket = ticketOf(2)
+      for (const index of [0, 1]) batch.append(record('t', 'a'), 10 + index, ticket, index)
+      batch.deliver(2, baseOffset, logTime)
+      const outcomes = (await ticket.outcomes()) as (RecordOutcome & { type: 'delivered' })[]
+      expect(outcomes.map(({ offset }) => offset)).to.deep.equal(offsets)
+      expect(outcomes.map(({ timestampMs }) => timestampMs)).to.deep.equal(times)
+    }
+  })
+
+  it('is told to all of them when it fails', async () => {
+    const batch = batchOf()
+    const ticket = ticketOf(2)
+    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, ticket, index)
+    batch.fail(failures.shuttingDown())
+    expect((await ticket.outcomes()).map(outcome => outcome.type === 'failed' && outcome.code)).to.deep.equal([
+      'shuttingDown',
+      'shuttingDown'
+    ])
+  })
+
+  it('is told to its halves: both are closed, and as uncertain as it was', () => {
+    const header = { key: 'h', value: Buffer.from('v') }
+    for (const maybeWritten of [true, false]) {
+      const batch = batchOf()
+      const ticket = ticketOf(6)
+      for (let index = 0; index < 6; index++) {
+        const deadline = index === 1 ? ticketOf(6, 50) : ticket
+        batch.append({ ...record('t', `${index}`, undefined, 'key'), headers: [header] }, index, deadline, index)
+      }
+      batch.expire(50, true, late)
+      batch.maybeWritten = maybeWritten
+      const halves = batch.split()
+      expect(halves.map(half => valuesIn(half.bytesFor(numbering)))).to.deep.equal([
+        ['0', '2'],
+        ['3', '4', '5']
+      ])
+      expect(halves.map(({ indexes }) => indexes)).to.deep.equal([
+        [0, 2],
+        [3, 4, 5]
+      ])
+      expect(halves.map(half => half.maybeWritten)).to.deep.equal([maybeWritten, maybeWritten])
+      const [first] = readBack(halves[1].bytesFor(numbering))
+      expect([String(first!.key), first!.headers]).to.deep.equal(['key', [header]])
+    }
+    const batch = batchOf()
+    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, ticketOf(2), index)
+    for (const half of batch.split()) {
+      expect([half.isClosed, half.append(record('t', 'b'), 1, ticketOf(), 0)]).to.deep.equal([true, 0])
+    }
+  })
+
+  it('may be larger than any limit where its records have been in one before, or it is a single one', () => {
+    const large = record('t', 'x'.repeat(50_000))
+    const boundless = boundlessBatch(options)
+    for (const index of [0, 1]) expect(boundless.append(large, 1, ticketOf(2), index)).to.be.above(50_000)
+    const lone = loneBatch(large, options)
+    expect([lone.append(large, 1, ticketOf(), 0), lone.append(large, 1, ticketOf(), 0)]).to.deep.equal([
+      lone.chargedBytes,
+      0
+    ])
+    expect(lone.recordCount).to.equal(1)
+  })
+})
+
+describe('delivery: how large the batches of a topic may be', () => {
+  const TEN_MINUTES_MS = 600_000
+  let nowMs = 5_000
+  const limitOf = (maxBytes: number): BatchLimit => new BatchLimit(maxBytes, () => nowMs)
+
+  it('is the setting, or half of what was refused, for ten minutes', () => {
+    const limit = limitOf(100_000)
+    expect(limit.bytes).to.equal(100_000)
+    limit.refused(80_001)
+    expect(limit.bytes).to.equal(40_000)
+    nowMs += TEN_MINUTES_MS - 1
+    expect(limit.bytes).to.equal(40_000)
+    nowMs += 1
+    expect(limit.bytes).to.equal(100_000)
+    expect(limit.bytes, 'it stays forgotten').to.equal(100_000)
+  })
+
+  it('never grows by a refusal, and is 1 KiB at least', () => {
+    const limit = limitOf(100_000)
+    limit.refused(10_000)
+    limit.refused(60_000)
+    expect(limit.bytes).to.equal(5_000)
+    limit.refused(500)
+    expect(limit.bytes).to.equal(1_024)
+    const small = limitOf(700)
+    small.refused(600)
+    expect(small.bytes, 'nor is it more than the setting').to.equal(700)
+  })
+})
+
+describe('delivery: batches that wait', () => {
+  const settings = { batchMaxBytes: 300, ...options } as never
+  const setUp = (maxBytes = 300) => {
+    const seen = { full: 0 }
+    const limit = new BatchLimit(maxBytes, () => 0)
+    const waiting = new WaitingBatches(settings, limit, new SlabPool(100_000), () => seen.full++)
+    const append = (value: string, ticket = ticketOf()): number => waiting.append(record('t', value), 1, ticket, 0)
+    return { waiting, append, seen, limit }
+  }
+  const counts = (batches: readonly Batch[]): number[] => batches.map(({ recordCount }) => recordCount)
+
+  it('take records until they are full; what is larger than a batch has one of its own', () => {
+    const { waiting, append, seen } = setUp()
+    expect([waiting.isEmpty, waiting.oldestAt]).to.deep.equal([true, Number.POSITIVE_INFINITY])
+    for (const value of ['a', 'b', 'x'.repeat(230), 'x'.repeat(5_000), 'y'.repeat(230)]) {
+      expect(append(value)).to.be.above(1_000)
+    }
+    expect([waiting.isEmpty, waiting.oldestAt, seen.full]).to.deep.equal([false, 5, 3])
+    expect(waiting.take().recordCount).to.equal(2)
+    const rest = waiting.takeAll()
+    expect([counts(rest), waiting.isEmpty]).to.deep.equal([[1, 1, 1], true])
+    waiting.putBack(rest.slice(1))
+    append('d'.repeat(230))
+    expect(counts(waiting.takeAll())).to.deep.equal([1, 1, 1])
+  })
+
+  it('use the writer of the last one again where it makes batches of the same size', () => {
+    const { waiting, append, limit } = setUp(10_000)
+    const [alike, other] = [new RecordBatchWriter(10_000), new RecordBatchWriter(9_999)]
+    waiting.giveWriter(undefined)
+    waiting.giveWriter(other)
+    waiting.giveWriter(alike)
+    append('a')
+    expect([alike.count, other.count]).to.deep.equal([1, 0])
+    const next = new RecordBatchWriter(10_000)
+    waiting.takeAll()
+    waiting.giveWriter(next)
+    limit.refused(4_000)
+    append('b')
+    expect(next.count, 'batches are smaller now').to.equal(0)
+  })
+
+  it('lose the records whose time is over, and are dropped when these were all', () => {
+    const { waiting, append } = setUp()
+    append('x', ticketOf(1, 100))
+    append('x', ticketOf(1, 200))
+    append('y'.repeat(230), ticketOf(1, 100))
+    const dropped: number[] = []
+    const expire = (nowMs: number): number =>
+      waiting.expire(nowMs, late, ({ chargedBytes }) => dropped.push(chargedBytes))
+    expect([expire(99), dropped.length]).to.deep.equal([0, 0])
+    expect([expire(100), dropped.length]).to.deep.equal([2, 1])
+    expect(counts(waiting.takeAll())).to.deep.equal([1])
+  })
+
+  it('lose nothing that may have been written', async () => {
+    const { waiting } = setUp()
+    const ticket = ticketOf(1, 100)
+    const batch = boundlessBatch(options)
+    batch.append(record('t', 'a') satisfies ProduceRecord, 1, ticket, 0)
+    batch.maybeWritten = true
+    waiting.putBack([batch])
+    expect(waiting.expire(100, late, () => expect.fail('it was dropped'))).to.equal(0)
+    expect((await ticket.outcomes())[0]).to.include({ persisted: 'unknown' })
+    expect(waiting.isEmpty).to.equal(false)
+  })
+})

@@ -1,0 +1,195 @@
+import { expect } from 'chai'
+import { Budget } from '../../../src/producer/memory/budget.js'
+import { RoomQueues } from '../../../src/producer/memory/capacity-queues.js'
+import { failures } from '../../../src/producer/memory/failures.js'
+import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
+import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
+import type { Lane } from '../../../src/producer/memory/partition-producer.js'
+import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
+import { turns } from '../../support/turns.js'
+
+/** Beside its bytes: the first record of a request, and any other. */
+const FIRST_BYTES = 1_024
+const OTHER_BYTES = 256
+const FULL = failures.overloaded('it is', 1, 's')
+
+const ticketOf = (records = 1, roomUntil = 1_000): MemoryTicket => new MemoryTicket(records, 10_000, 0, roomUntil)
+function arrival(value: string | Buffer, ticket = ticketOf(), index = 0): Arrival {
+  return { record: { topic: 't', key: null, value }, partitioner: 'random' as never, timestampMs: 7, ticket, index }
+}
+
+/** A lane whose records cost what they weigh. */
+class SmallLane {
+  readonly charge: LaneCharge
+  readonly values: string[] = []
+
+  constructor(budget: Budget, maxBytes: number) {
+    this.charge = new LaneCharge(budget, maxBytes)
+  }
+  append({ value }: Arrival['record'], timestampMs: number, ticket: MemoryTicket, index: number): void {
+    this.values.push(`${value} ${timestampMs} ${index}`)
+    this.charge.take(value!.length, ticket)
+  }
+}
+
+describe('delivery: the queues for room', () => {
+  let budget: Budget
+  let queues: RoomQueues
+  let entered: string[]
+  let lane: SmallLane & Lane
+  const another = (): SmallLane & Lane => new SmallLane(budget, 100) as SmallLane & Lane
+  const start = (maxBytes = 100_000): void => {
+    entered = []
+    budget = new Budget(10_000, () => undefined)
+    queues = new RoomQueues(maxBytes, ({ record }) => entered.push(String(record.value)))
+    lane = another()
+  }
+  beforeEach(() => start())
+  const fill = (): void => lane.charge.take(100, ticketOf())
+  const empty = (): void => lane.charge.hold(-100, -1)
+
+  it('let records in when there is room, in order, and no smaller one before', async () => {
+    fill()
+    const ticket = ticketOf(3)
+    for (const [index, size] of [60, 50, 1].entries()) queues.add(lane, arrival('x'.repeat(size), ticket, index))
+    expect([queues.isEmpty, lane.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([false, true, true])
+    queues.freed()
+    await turns(2)
+    expect(lane.values).to.deep.equal([])
+    lane.charge.hold(-40, -1)
+    lane.charge.take(0, ticketOf())
+    queues.freed()
+    queues.freed()
+    await turns(2)
+    expect(lane.values, 'there is room for the last one').to.deep.equal([])
+    lane.charge.hold(-60, 0)
+    queues.freed()
+    expect(lane.values, 'not within the turn').to.deep.equal([])
+    await turns(2)
+    expect(lane.values.map(value => value.split(' ').slice(1))).to.deep.equal([
+      ['7', '0'],
+      ['7', '1'],
+      ['7', '2']
+    ])
+    expect([entered.length, queues.isEmpty, lane.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([
+      3,
+      true,
+      false,
+      false
+    ])
+  })
+
+  it('keep who does not fit yet, and go on with it the next time', async () => {
+    fill()
+    for (const size of [60, 50]) queues.add(lane, arrival('x'.repeat(size), ticketOf()))
+    empty()
+    queues.freed()
+    await turns(2)
+    expect([lane.values.length, queues.isEmpty, lane.charge.isWaitedFor]).to.deep.equal([1, false, true])
+    lane.charge.hold(-60, -1)
+    expect(queues.tick(0, () => FULL)).to.equal(0)
+    expect([lane.values.length, queues.isEmpty]).to.deep.equal([2, true])
+  })
+
+  it('hold up to as many bytes as the buffer, and one lane what it leaves to others, to the byte', () => {
+    start(10_000)
+    fill()
+    const add = (to: SmallLane & Lane, bytes: number): boolean => queues.add(to, arrival('x'.repeat(bytes)))
+    expect([add(lane, 10_001 - FIRST_BYTES), queues.isEmpty, lane.charge.isWaitedFor]).to.deep.equal([
+      false,
+      true,
+      false
+    ])
+    expect([add(lane, 4_000 - FIRST_BYTES), add(lane, 2_001), add(lane, 2_000 - FIRST_BYTES)]).to.deep.equal([
+      true,
+      false,
+      true
+    ])
+    expect(add(lane, 0), 'more than half of it').to.equal(false)
+    const other = another()
+    expect([add(other, 4_001 - FIRST_BYTES), add(other, 4_000 - FIRST_BYTES)]).to.deep.equal([false, true])
+    expect(queues.close(lane, FULL) + queues.close(other, FULL)).to.equal(3)
+    expect([add(lane, 10_000 - FIRST_BYTES), queues.isEmpty]).to.deep.equal([true, false])
+  })
+
+  it('send those away that have waited long enough, and say how many and why', async () => {
+    fill()
+    const other = another()
+    other.charge.take(100, ticketOf())
+    const [short, long] = [ticketOf(1, 100), ticketOf(1, 200)]
+    queues.add(lane, arrival('long', long))
+    queues.add(lane, arrival('short', short))
+    queues.add(other, arrival('other', ticketOf(1, 200)))
+    const asked: unknown[] = []
+    const failureOf = (...told: unknown[]) => {
+      asked.push(told)
+      return FULL
+    }
+    expect([queues.tick(99, failureOf), asked]).to.deep.equal([0, []])
+    expect([queues.tick(100, failureOf), asked]).to.deep.equal([1, [[lane, 5]]])
+    expect([await short.accepted(), short.isWaiting, long.isWaiting]).to.deep.equal([[FULL], false, true])
+    expect(lane.charge.isWaitedFor).to.equal(true)
+    expect([queues.tick(200, failureOf), queues.isEmpty]).to.deep.equal([2, true])
+    expect([lane.charge.isWaitedFor, other.charge.isWaitedFor]).to.deep.equal([false, false])
+    expect(entered, 'none of them was taken').to.deep.equal([])
+  })
+
+  it('send all of a lane away when it is closed, and none of another', async () => {
+    fill()
+    const other = another()
+    other.charge.take(100, ticketOf())
+    const ticket = ticketOf()
+    queues.add(lane, arrival('a', ticket))
+    queues.add(other, arrival('b'))
+    expect([queues.close(another(), FULL), queues.close(lane, FULL), queues.close(lane, FULL)]).to.deep.equal([0, 1, 0])
+    expect([await ticket.outcomes(), queues.isEmpty, other.charge.isWaitedFor]).to.deep.equal([[FULL], false, true])
+  })
+})
+
+describe('delivery: what a record weighs', () => {
+  it('is its key, its value and its headers, characters for bytes where it is text', () => {
+    const header = (value: Buffer | null) => ({ key: 'head', value })
+    for (const [record, size] of [
+      [{ key: null, value: null }, 0],
+      [{ key: 'ab', value: null }, 2],
+      [{ key: Buffer.alloc(3), value: '€' }, 4],
+      [{ key: null, value: null, headers: [] }, 0],
+      [{ key: 'a', value: 'b', headers: [header(null), header(Buffer.alloc(5))] }, 15]
+    ] as const) {
+      expect(roughSizeOf({ topic: 'a long name of a topic', ...record })).to.equal(size)
+    }
+  })
+
+  it('is what is held for it while it is parked, with its bookkeeping', () => {
+    const parked = new ParkedRecords()
+    const ticket = ticketOf(3)
+    expect([0, 1, 2].map(index => parked.add(arrival('abc', ticket, index)))).to.deep.equal([
+      3 + FIRST_BYTES,
+      3 + OTHER_BYTES,
+      3 + OTHER_BYTES
+    ])
+    expect(parked.chargedBytes).to.equal(9 + FIRST_BYTES + 2 * OTHER_BYTES)
+    let held = 0
+    const queue = new ParkingQueue(bytes => (held += bytes))
+    queue.add(arrival('abc', ticket, 1))
+    expect(held).to.equal(3 + OTHER_BYTES)
+  })
+
+  it('is copied where it is bytes: text stays what it is', () => {
+    const [parked, queue] = [new ParkedRecords(), new ParkingQueue(() => undefined)]
+    const bytes = Buffer.from('abc')
+    for (const value of ['abc', bytes]) {
+      parked.add(arrival(value))
+      queue.add(arrival(value))
+    }
+    bytes.fill('x')
+    const values = parked.takeAll().map(({ record }) => record.value)
+    queue.enterAll(({ record }) => {
+      values.push(record.value)
+      return undefined
+    })
+    expect(values.map(String)).to.deep.equal(['abc', 'abc', 'abc', 'abc'])
+    expect(values.map(value => typeof value)).to.deep.equal(['string', 'object', 'string', 'object'])
+  })
+})

@@ -1,0 +1,298 @@
+import { expect } from 'chai'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { AwaitedAnswer } from '../../../src/producer/memory/awaited-answer.js'
+import { Budget, boundless } from '../../../src/producer/memory/budget.js'
+import { failures } from '../../../src/producer/memory/failures.js'
+import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
+import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
+import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
+import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
+
+const ticketOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryTicket =>
+  new MemoryTicket(recordCount, deadlineAt, 5, roomUntil)
+
+function arrival(value: string, ticket = ticketOf(), index = 0): Arrival {
+  const record = { topic: 't', key: null, value: Buffer.from(value), headers: [{ key: 'h', value: Buffer.from('v') }] }
+  return { record, partitioner: 'random' as never, timestampMs: 1, ticket, index }
+}
+
+describe('delivery: the buffer', () => {
+  it('counts what is held, and tells of what changes and what is given back', () => {
+    let changes = 0
+    let freed = 0
+    const budget = new Budget(1_000, () => changes++)
+    budget.onFreed(() => expect.fail('replaced by the next one'))
+    budget.onFreed(() => freed++)
+    budget.hold(400, 2)
+    expect([budget.usedBytes, budget.records, changes, freed]).to.deep.equal([400, 2, 1, 0])
+    budget.hold(0, -1)
+    expect([budget.usedBytes, budget.records, changes, freed]).to.deep.equal([400, 1, 2, 0])
+    budget.hold(-400, -1)
+    expect([budget.usedBytes, budget.records, changes, freed]).to.deep.equal([0, 0, 3, 1])
+  })
+
+  it('has room to the last byte, and three quarters for a single request that fills its partition', () => {
+    const budget = new Budget(1_000, () => undefined)
+    budget.hold(600, 1)
+    expect([budget.hasRoom(400), budget.hasRoom(401)]).to.deep.equal([true, false])
+    expect([budget.hasSpare(150), budget.hasSpare(151)]).to.deep.equal([true, false])
+  })
+
+  it('gives a partition its whole share while a quarter is free, and less and less then', () => {
+    const budget = new Budget(1_000, () => undefined)
+    budget.hold(750, 1)
+    expect(budget.shareOf(200)).to.equal(200)
+    budget.hold(125, 1)
+    expect(budget.shareOf(200)).to.equal(100)
+    budget.hold(125, 1)
+    expect(budget.shareOf(200)).to.equal(0)
+  })
+
+  it('lets partitions that do not move have half, and topics that are looked up three quarters', () => {
+    let freed = 0
+    const budget = new Budget(1_000, () => undefined)
+    budget.onFreed(() => freed++)
+    budget.stick(400)
+    expect(freed, 'others may have more of it now').to.equal(1)
+    expect([budget.stuckBytes, budget.stuckLanesMaxBytes]).to.deep.equal([400, 500])
+    expect([budget.mayStick(100), budget.mayStick(101)]).to.deep.equal([true, false])
+    expect([budget.mayPark(350), budget.mayPark(351)]).to.deep.equal([true, false])
+    budget.stick(-400)
+    expect([budget.stuckBytes, freed]).to.deep.equal([0, 1])
+    budget.park(50, 2)
+    expect([budget.stuckBytes, budget.usedBytes, budget.records]).to.deep.equal([50, 50, 2])
+    budget.park(-50, -2)
+    expect([budget.stuckBytes, budget.usedBytes, budget.records]).to.deep.equal([0, 0, 0])
+  })
+
+  it('need not bound records that are bounded elsewhere', () => {
+    boundless.hold(1e12, 1)
+    boundless.stick(1e12)
+    expect([boundless.hasRoom(1e12), boundless.hasSpare(1e12), boundless.mayStick(1e12)]).to.deep.equal([
+      true,
+      true,
+      true
+    ])
+    expect(boundless.shareOf(7)).to.equal(7)
+  })
+})
+
+describe('delivery: what a partition may hold', () => {
+  const charge = (budget = new Budget(1_000, () => undefined)): LaneCharge => new LaneCharge(budget, 100)
+
+  it('is its share, to the byte', () => {
+    const lane = charge()
+    const [one, other] = [ticketOf(), ticketOf()]
+    lane.take(60, one)
+    lane.take(20, other)
+    expect([lane.bytes, lane.allows(20, one), lane.allows(21, one)]).to.deep.equal([80, true, false])
+  })
+
+  it('is more for a single request that found it empty, as long as the buffer has enough', () => {
+    const lane = charge()
+    const [one, other] = [ticketOf(), ticketOf()]
+    expect(lane.allows(700, one)).to.equal(true)
+    lane.take(700, one)
+    expect([lane.allows(50, one), lane.allows(51, one), lane.allows(1, other)]).to.deep.equal([true, false, false])
+    lane.hold(-690, -1)
+    lane.take(10, other)
+    expect(lane.allows(90, one), 'others have records there now').to.equal(false)
+    lane.hold(-20, -2)
+    lane.emptied()
+    expect(lane.allows(700, other)).to.equal(true)
+  })
+
+  it('is nothing for others while records wait for room in it, in the order in which they came', () => {
+    const lane = charge()
+    lane.isWaitedFor = true
+    expect([lane.allows(1, ticketOf()), lane.allowsNext(1, ticketOf())]).to.deep.equal([false, true])
+  })
+
+  it('counts with all others that do not move, for as long as it does not', () => {
+    const budget = new Budget(1_000, () => undefined)
+    const [lane, other] = [charge(budget), charge(budget)]
+    lane.take(80, ticketOf())
+    lane.setStuck(true)
+    lane.setStuck(true)
+    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([true, 80])
+    lane.take(10, ticketOf())
+    expect(budget.stuckBytes).to.equal(90)
+    budget.stick(410)
+    expect(lane.allows(1, ticketOf()), 'all that are stuck have half of the buffer').to.equal(false)
+    expect(other.allows(1, ticketOf())).to.equal(true)
+    lane.setStuck(false)
+    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
+    lane.setStuck(true)
+    lane.hold(-90, -2)
+    lane.emptied()
+    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
+  })
+})
+
+describe('delivery: records that wait for the partitions of their topic', () => {
+  it('have bytes of their own, and come out in the order in which they came', () => {
+    const parked = new ParkedRecords()
+    const [one, two] = [arrival('one'), arrival('two')]
+    const charged = parked.add(one) + parked.add(two)
+    ;(one.record.value as Buffer).fill('x')
+    ;(one.record.headers![0]!.value as Buffer).fill('x')
+    expect([parked.recordCount, parked.chargedBytes, parked.oldestAt]).to.deep.equal([2, charged, 5])
+    expect(charged).to.be.above(roughSizeOf(one.record) + roughSizeOf(two.record))
+    const all = parked.takeAll()
+    expect(all.map(({ record }) => String(record.value))).to.deep.equal(['one', 'two'])
+    expect(String(all[0]!.record.headers![0]!.value)).to.equal('v')
+    expect([parked.recordCount, parked.chargedBytes, parked.oldestAt]).to.deep.equal([0, 0, Number.POSITIVE_INFINITY])
+  })
+
+  it('know whether they are all of one request', () => {
+    const parked = new ParkedRecords()
+    const [one, other] = [ticketOf(), ticketOf()]
+    expect(parked.isOnlyOf(one)).to.equal(true)
+    parked.add(arrival('a', one))
+    parked.add(arrival('b', one, 1))
+    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([true, false])
+    parked.add(arrival('c', other))
+    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([false, false])
+    parked.takeAll()
+    parked.add(arrival('d', other))
+    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([false, true])
+  })
+
+  it('leave when the time of their request is over, each at its own', async () => {
+    const parked = new ParkedRecords()
+    const [early, late] = [ticketOf(1, 100), ticketOf(1, 200)]
+    parked.add(arrival('late', late))
+    const earlyBytes = parked.add(arrival('early', early))
+    const before = parked.chargedBytes
+    const failure = failures.unknownTopic('t')
+    expect(parked.expire(99, failure)).to.equal(0)
+    expect(parked.expire(100, failure)).to.equal(1)
+    expect(await early.outcomes()).to.deep.equal([failure])
+    expect([parked.recordCount, parked.chargedBytes]).to.deep.equal([1, before - earlyBytes])
+    expect([parked.expire(199, failure), late.isComplete]).to.deep.equal([0, false])
+    expect([parked.expire(200, failure), late.isComplete]).to.deep.equal([1, true])
+    expect([parked.expire(1_000, failure), parked.chargedBytes]).to.deep.equal([0, 0])
+  })
+
+  it('queue for a place, and enter in order; what may not enter is refused', async () => {
+    let held = 0
+    const queue = new ParkingQueue(bytes => (held += bytes))
+    const [one, other] = [ticketOf(2, 1_000, 500), ticketOf(1, 1_000, 500)]
+    for (const each of [arrival('a', one), arrival('b', other), arrival('c', one, 1)]) queue.add(each)
+    expect([queue.isEmpty, held > 0, one.isWaiting, other.isWaiting]).to.deep.equal([false, true, true, true])
+    const failure = failures.overloaded('it is', 1, 's')
+    const entered: string[] = []
+    const refused = queue.enterAll(({ record }) => {
+      entered.push(String(record.value))
+      return String(record.value) === 'b' ? failure : undefined
+    })
+    expect([refused, entered, held, queue.isEmpty]).to.deep.equal([1, ['a', 'b', 'c'], 0, true])
+    expect([one.isWaiting, other.isWaiting]).to.deep.equal([false, false])
+    expect([await one.accepted(), await other.accepted()]).to.deep.equal([undefined, [failure]])
+    expect(queue.enterAll(() => undefined)).to.equal(0)
+  })
+
+  it('are refused once they have waited long enough, and the others go on waiting', () => {
+    const queue = new ParkingQueue(() => undefined)
+    const [short, long] = [ticketOf(1, 1_000, 100), ticketOf(1, 1_000, 200)]
+    queue.add(arrival('long', long))
+    queue.add(arrival('short', short))
+    const failure = failures.overloaded('it is', 1, 's')
+    expect([queue.refuseOver(99, () => failure), queue.refuseOver(100, () => failure)]).to.deep.equal([0, 1])
+    expect([short.isComplete, long.isComplete, queue.isEmpty]).to.deep.equal([true, false, false])
+    expect(queue.refuseOver(200, () => failure)).to.equal(1)
+    expect([long.isComplete, queue.isEmpty]).to.deep.equal([true, true])
+  })
+})
+
+describe('delivery: the answer of the Router that a partition waits for', () => {
+  it('is that to its last attempt; answers to earlier ones are not heard', () => {
+    const awaited = new AwaitedAnswer()
+    const heard: unknown[] = []
+    const listener = { answered: (answer: unknown) => heard.push(answer), delayed: (why: unknown) => heard.push(why) }
+    const first = awaited.expect({} as never, 100, listener)
+    expect(awaited.waitedMs(130)).to.equal(30)
+    first.delayed!('no leader')
+    const second = awaited.expect({} as never, 200, listener)
+    first.answer('late' as never)
+    first.delayed!('late')
+    second.answer('now' as never)
+    expect([heard, awaited.waitedMs(201)]).to.deep.equal([['no leader', 'now'], 1])
+    awaited.forget()
+    second.answer('again' as never)
+    expect(heard).to.have.length(2)
+  })
+
+  it('is waited for further when the batch cannot be taken back, and no more when it can', () => {
+    for (const isBack of [true, false, undefined]) {
+      const awaited = new AwaitedAnswer()
+      const heard: unknown[] = []
+      const sealed = awaited.expect({} as never, 0, {
+        answered: answer => heard.push(answer),
+        delayed: () => undefined
+      })
+      if (isBack !== undefined) sealed.recall = () => isBack
+      expect(awaited.recall()).to.equal(isBack === true)
+      sealed.answer('sent' as never)
+      expect(heard).to.deep.equal(isBack === true ? [] : ['sent'])
+    }
+    expect(new AwaitedAnswer().recall()).to.equal(false)
+  })
+})
+
+describe('delivery: pauses before a batch is sent again', () => {
+  const settings = { retryBackoffMs: 100, retryBackoffMaxMs: 1_000 } as never
+
+  it('are short before the first retry after a change of leader, and only then', () => {
+    expect([0, 1].map(random => retryPauseMs(1, true, settings, () => random))).to.deep.equal([7.5, 22.5])
+    for (const random of [0, 0.5, 0.999]) {
+      expect(retryPauseMs(2, true, settings, () => random)).to.equal(retryPauseMs(2, false, settings, () => random))
+    }
+  })
+
+  it('double, spread by a fifth, up to their limit', () => {
+    const middle = (attempts: number): number => retryPauseMs(attempts, false, settings, () => 0.5)
+    expect([1, 2, 3, 4].map(middle)).to.deep.equal([100, 200, 400, 800])
+    expect(middle(9)).to.equal(1_000)
+    expect(retryPauseMs(1, false, settings, () => 0)).to.be.closeTo(80, 1e-9)
+    expect(retryPauseMs(1, false, settings, () => 1)).to.be.closeTo(120, 1e-9)
+  })
+})
+
+describe('delivery: what Kafka refuses for good', () => {
+  const meanings: [name: keyof typeof errorCodes, code: string, retriable: boolean][] = [
+    ['UNKNOWN_TOPIC_OR_PARTITION', 'unknownTopic', true],
+    ['MESSAGE_TOO_LARGE', 'recordTooLarge', false],
+    ['RECORD_LIST_TOO_LARGE', 'recordTooLarge', false],
+    ['INVALID_TOPIC_EXCEPTION', 'invalidTopic', false],
+    ['TOPIC_AUTHORIZATION_FAILED', 'notAuthorized', false],
+    ['CLUSTER_AUTHORIZATION_FAILED', 'notAuthorized', false],
+    ['TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'notAuthorized', false],
+    ['INVALID_TIMESTAMP', 'recordRejected', false],
+    ['POLICY_VIOLATION', 'recordRejected', false],
+    ['UNSUPPORTED_COMPRESSION_TYPE', 'recordRejected', false],
+    ['INVALID_RECORD', 'recordRejected', false],
+    ['UNKNOWN_SERVER_ERROR', 'kafka', true]
+  ]
+  for (const [name, code, retriable] of meanings) {
+    it(`${name} is ${code}`, () => {
+      expect(failures.rejected(errorCodes[name], 'no')).to.deep.include({
+        type: 'failed',
+        code,
+        errorCode: errorCodes[name],
+        persisted: 'no',
+        retriable
+      })
+    })
+  }
+
+  it('a time-out names the last error once', () => {
+    const { message } = failures.timedOut('no leader', 'unknown', 'ECONNREFUSED')
+    expect(message).to.equal('the record was not delivered in time: no leader; last error: ECONNREFUSED')
+    expect(failures.timedOut('ECONNREFUSED again', 'no', 'ECONNREFUSED').message).to.equal(
+      'the record was not delivered in time: ECONNREFUSED again'
+    )
+    expect(failures.timedOut('x', 'no')).to.deep.include({ code: 'timedOut', persisted: 'no', retriable: true })
+  })
+})

@@ -1,0 +1,147 @@
+import { expect } from 'chai'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
+
+describe('delivery: deadlines', () => {
+  let harness: DeliveryHarness
+  beforeEach(async () => {
+    harness = new DeliveryHarness({ orders: 2 }, { timeoutMs: 20_000 })
+    await harness.warmUp('orders', 0)
+  })
+  afterEach(() => harness.restore())
+  const partition = () => harness.router.partition('orders', 0)
+
+  it('withdraws what is not sealed: it never appears, and what came before and after it does', async () => {
+    partition().script.push({ type: 'hold' })
+    harness.send(record('orders', 'in flight', 0))
+    await harness.pass(10)
+    const before = harness.send(record('orders', 'before', 0))
+    const late = harness.send(record('orders', 'late', 0), 500)
+    const after = harness.send(record('orders', 'after', 0))
+    await harness.pass(600)
+    expect(resultsOf(late)).to.deep.equal(['timedOut, no'])
+    harness.router.release()
+    await harness.pass(1_000)
+    expect(partition().values.slice(1)).to.deep.equal(['in flight', 'before', 'after'])
+    expect([offsetsOf(before), offsetsOf(after)]).to.deep.equal([[2], [3]])
+  })
+
+  it('waits no longer than the delivery time-out when the deadline is no number', async () => {
+    harness.router.isAway = true
+    const sent = [Number.NaN, '5' as never, Number.POSITIVE_INFINITY].map(deadlineMs =>
+      harness.send(record('not-looked-up-yet', 'A', 0), deadlineMs)
+    )
+    await harness.pass(21_000)
+    expect(sent.flatMap(resultsOf)).to.deep.equal(['timedOut, no', 'timedOut, no', 'timedOut, no'])
+  })
+
+  it('ends the wait for what is on its way, not the way', async () => {
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(record('orders', 'A', 0), 500)
+    await harness.pass(600)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values.slice(1)).to.deep.equal(['A'])
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+  })
+
+  it('takes back what waits at the Router: it never appears, and what came with it does', async () => {
+    for (let at = 0; at < 3; at++) partition().script.push({ type: 'park' })
+    const late = harness.send(record('orders', 'late', 0), 500)
+    const later = harness.send(record('orders', 'later', 0), 800)
+    const patient = harness.send(record('orders', 'patient', 0))
+    await harness.pass(600)
+    expect([late, later, patient].flatMap(resultsOf)).to.deep.equal(['timedOut, no', undefined, undefined])
+    await harness.pass(300)
+    expect([later, patient].flatMap(resultsOf)).to.deep.equal(['timedOut, no', undefined])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values.slice(1)).to.deep.equal(['patient'])
+    expect(offsetsOf(patient)).to.deep.equal([1])
+  })
+
+  it('says "no" about a batch that was only ever refused, and writes it no more', async () => {
+    for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    const sent = harness.send(record('orders', 'A', 0), 1_000)
+    const other = harness.send(record('orders', 'B', 0), 5_000)
+    await harness.pass(3_000)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
+    partition().script.length = 0
+    await harness.pass(3_000)
+    expect(partition().values.slice(1)).to.deep.equal(['B'])
+    expect(offsetsOf(other)).to.deep.equal([1])
+  })
+
+  it('sends nothing twice when a batch was withdrawn while it waited to be tried again', async () => {
+    for (let at = 0; at < 4; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    harness.send(record('orders', 'A', 0), 800)
+    await harness.pass(850)
+    partition().script.length = 0
+    partition().script.push({ type: 'hold' })
+    const attempts = partition().attempts.length
+    const sent = harness.send(record('orders', 'B', 0))
+    await harness.pass(5_000)
+    expect(partition().attempts).to.have.length(attempts + 1)
+    harness.router.release()
+    await harness.pass(10)
+    expect(offsetsOf(sent)).to.deep.equal([1])
+  })
+
+  it('keeps on saying "unknown" after a 7, whatever comes then', async () => {
+    partition().script.push({ type: 'appendThenReject', errorCode: 7 })
+    for (let at = 0; at < 100; at++) partition().script.push({ type: 'reject', errorCode: 19 })
+    const sent = harness.send(record('orders', 'A', 0), 1_000)
+    await harness.pass(1_100)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+  })
+
+  it('gives a batch up after the delivery time-out, and fences it before the next one goes', async () => {
+    for (let at = 0; at < 200; at++) partition().script.push({ type: 'loseRequest' })
+    const sent = harness.send(record('orders', 'A', 0), 60_000)
+    await harness.pass(22_000)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown'])
+    partition().script.length = 0
+    const next = harness.send(record('orders', 'B', 0))
+    await harness.pass(1_000)
+    expect(offsetsOf(next)).to.deep.equal([1])
+    expect(partition().attempts.at(-1)).to.include({ epoch: 1, baseSequence: 0 })
+    expect(harness.delivery.stats()).to.include({ bufferedRecords: 0, bufferedBytes: 0 })
+  })
+
+  it('answers all records of a request at once at the deadline', async () => {
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(
+      [record('orders', 'A', 0), record('orders', 'B', 1), record('nowhere', 'C'), record('orders', 'D', 0)],
+      700
+    )
+    await harness.pass(690)
+    expect(sent.outcomes).to.equal(undefined)
+    await harness.pass(70)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, unknown', 'delivered', 'unknownTopic, no', 'timedOut, unknown'])
+  })
+
+  it('does not wait longer than the delivery time-out, whatever the caller allows', async () => {
+    harness.router.isAway = true
+    const sent = harness.send(record('orders', 'A', 0), 1e9)
+    await harness.pass(20_100)
+    expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
+  })
+
+  it('counts a Router that does not answer as an unknown end, and tries again', async () => {
+    harness.restore()
+    harness = new DeliveryHarness({ orders: 1 }, { answerTimeoutMs: 3_000 })
+    await harness.warmUp('orders', 0)
+    partition().script.push({ type: 'hold' })
+    const sent = harness.send(record('orders', 'A', 0))
+    await harness.pass(4_000)
+    expect(offsetsOf(sent)).to.deep.equal([1])
+    harness.router.release()
+    await harness.pass(100)
+    expect(partition().values).to.deep.equal(['warm-up', 'A'])
+  })
+
+  it('stops its clock when nothing is held', async () => {
+    await harness.pass(1_000)
+    expect(harness.clock.countTimers()).to.equal(0)
+  })
+})

@@ -1,0 +1,24 @@
+import { expect } from 'chai'
+import { DeliveryHarness, record } from '../../support/delivery-harness.js'
+
+describe('delivery: where records are kept', () => {
+  let harness: DeliveryHarness
+  beforeEach(() => {
+    harness = new DeliveryHarness({ orders: 1 })
+  })
+  afterEach(() => harness.restore())
+  const accept = (durability?: 'disk' | 'memory') =>
+    harness.delivery.accept([record('orders', 'A')], { partitioner: 'murmur2', deadlineMs: 1_000, durability })
+
+  it('house 8: accepts records in memory at once', async () => {
+    const ticket = accept()
+    expect(ticket.refused).to.equal(undefined)
+    expect(await ticket.accepted()).to.equal(undefined)
+  })
+
+  it('house 8: does not say that a record is on disk where there is no durable log', async () => {
+    const ticket = accept('disk')
+    expect(ticket.refused?.[0]).to.include({ code: 'logUnavailable', persisted: 'no', retriable: true })
+    expect((await ticket.accepted())?.[0]).to.include({ code: 'logUnavailable' })
+  })
+})

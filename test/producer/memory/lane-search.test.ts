@@ -1,0 +1,30 @@
+import { expect } from 'chai'
+import { LaneSearch } from '../../../src/producer/memory/lane-search.js'
+import { newNumbering } from '../../../src/producer/memory/numbering.js'
+
+const MINUTE_MS = 60_000
+
+describe('delivery: the patience of a lane that looks for its batch', () => {
+  for (const [what, queuedMs, found] of [
+    ['is over after a minute in which it was looked for', 0, 'unknown'],
+    ['does not run while the searches of others hold it up', MINUTE_MS, 'later']
+  ] as const) {
+    it(what, async () => {
+      let nowMs = 0
+      const search = new LaneSearch(
+        {
+          now: () => 0,
+          mayBeForgotten: () => true,
+          sentUnknown: () => undefined,
+          find: async () => {
+            nowMs += MINUTE_MS
+            return { type: 'later', from: 0, reason: 'no answer', queuedMs }
+          }
+        },
+        () => nowMs
+      )
+      search.begin(0, newNumbering(7n, 0))
+      expect(await search.look({ topic: 'orders', partition: 3, recordCount: 1 }, 0)).to.include({ type: found })
+    })
+  }
+})

@@ -1,0 +1,188 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { silentLogger } from '../../../src/core/model.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { Losses } from '../../../src/producer/memory/losses.js'
+import { CountingMetrics } from '../../support/counting-metrics.js'
+import { DeliveryHarness, record } from '../../support/delivery-harness.js'
+import type { Script } from '../../support/fake-router.js'
+
+const records = (topic: string, count: number) =>
+  Array.from({ length: count }, (_, index) => record(topic, `value ${index}`, 0))
+
+describe('accepted records that are lost', () => {
+  let harness: DeliveryHarness
+  afterEach(() => harness.restore())
+
+  /** What happens to all attempts from now on. */
+  const script = (step: Script): void => {
+    const [partition] = harness.router.topics.get('orders')!
+    partition!.script.splice(0)
+    partition!.script.push(...new Array<Script>(1_000).fill(step))
+  }
+  /** Records whose client has its answer. */
+  const accept = (topic: string, count: number, deadlineMs = 10_000) =>
+    harness.delivery.accept(records(topic, count), { partitioner: 'murmur2', deadlineMs, answeredBy: 'kprf' })
+  const lost = (reason: string, api = 'kprf'): number => harness.metrics.ofTagged('lost_records', { api, reason })
+
+  it('are counted when they never left and their time is over', async () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    script({ type: 'park' })
+    accept('orders', 50)
+    await harness.pass(11_000)
+    expect(lost('timedOut')).to.equal(50)
+    expect(await harness.delivery.close(0)).to.equal(50)
+  })
+
+  it('are counted when their batch is tried until its time is over, and not before', async () => {
+    harness = new DeliveryHarness({ orders: 1 }, { timeoutMs: 10_000 })
+    await harness.warmUp('orders', 0)
+    script({ type: 'loseRequest' })
+    accept('orders', 3, 5_000)
+    await harness.pass(6_000)
+    expect(lost('timedOut')).to.equal(0)
+    await harness.pass(6_000)
+    expect(lost('timedOut')).to.equal(3)
+  })
+
+  it('are none that come into Kafka after their deadline', async () => {
+    harness = new DeliveryHarness({ orders: 1 }, { timeoutMs: 10_000 })
+    await harness.warmUp('orders', 0)
+    script({ type: 'loseRequest' })
+    accept('orders', 3, 2_000)
+    await harness.pass(3_000)
+    script({ type: 'append' })
+    await harness.pass(10_000)
+    expect([lost('timedOut'), harness.delivery.stats().delivered]).to.deep.equal([0, 4])
+    expect(await harness.delivery.close(0)).to.equal(0)
+  })
+
+  for (const [reason, code] of [
+    ['notAuthorized', errorCodes.TOPIC_AUTHORIZATION_FAILED],
+    ['recordTooLarge', errorCodes.MESSAGE_TOO_LARGE],
+    ['recordRejected', errorCodes.INVALID_RECORD]
+  ] as const) {
+    it(`are counted when Kafka refuses them for good: ${reason}`, async () => {
+      harness = new DeliveryHarness({ orders: 1 })
+      await harness.warmUp('orders', 0)
+      script({ type: 'reject', errorCode: code })
+      accept('orders', 4)
+      await harness.pass(1_000)
+      expect(lost(reason)).to.equal(4)
+    })
+  }
+
+  it('are counted when their topic is never found', async () => {
+    harness = new DeliveryHarness({})
+    accept('nowhere', 2)
+    await harness.pass(20_000)
+    expect(lost('unknownTopic')).to.equal(2)
+  })
+
+  it('are counted when their topic is deleted while they wait', async () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    await harness.warmUp('orders', 0)
+    script({ type: 'notSent', reason: 'unknownTopic' })
+    accept('orders', 2)
+    await harness.pass(1_000)
+    expect(lost('unknownTopic')).to.equal(2)
+  })
+
+  it('are counted when the process stops', async () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    script({ type: 'park' })
+    accept('orders', 5)
+    accept('parked', 2)
+    const closing = harness.delivery.close(1_000)
+    await harness.pass(2_000)
+    expect([await closing, lost('shuttingDown')]).to.deep.equal([7, 7])
+  })
+
+  it('are not those whose caller waits for the outcome and is told', async () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    await harness.warmUp('orders', 0)
+    script({ type: 'reject', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })
+    harness.send(records('orders', 3))
+    await harness.pass(1_000)
+    expect([lost('notAuthorized'), lost('notAuthorized', 'library')]).to.deep.equal([0, 0])
+    expect(await harness.delivery.close(0)).to.equal(0)
+  })
+
+  it('are those whose caller in the library has not asked for the outcome', async () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    await harness.warmUp('orders', 0)
+    script({ type: 'reject', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })
+    harness.delivery.accept(records('orders', 3), { partitioner: 'murmur2', deadlineMs: 5_000 })
+    await harness.pass(1_000)
+    expect(lost('notAuthorized', 'library')).to.equal(3)
+    expect(await harness.delivery.close(0)).to.equal(3)
+  })
+
+  it('are not those that were refused before their client was answered', () => {
+    harness = new DeliveryHarness({ orders: 1 })
+    const { refused } = accept('no/topic', 2)
+    expect(refused).to.have.length(2)
+    expect(lost('invalidTopic')).to.equal(0)
+  })
+})
+
+describe('the log of accepted records that are lost', () => {
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => (clock = sinon.useFakeTimers()))
+  afterEach(() => clock.restore())
+
+  const lossesTo = (lines: object[]): Losses =>
+    new Losses({
+      log: { ...silentLogger, error: (fields, text) => lines.push({ ...fields, text }) },
+      metrics: new CountingMetrics(),
+      clock: () => performance.now()
+    })
+  const late = { code: 'timedOut', message: 'too late', topic: 'orders' } as const
+
+  it('has one line for all of a moment, with their number', async () => {
+    const lines: object[] = []
+    const losses = lossesTo(lines)
+    for (let record = 0; record < 50; record++) losses.add('kprf', late)
+    await clock.tickAsync(0)
+    expect(lines).to.deep.equal([
+      {
+        records: 50,
+        api: 'kprf',
+        reason: 'timedOut',
+        topic: 'orders',
+        lostRecords: 50,
+        text: '50 records that kprf had accepted are lost, 50 in all since the start: too late'
+      }
+    ])
+  })
+
+  it('has a line for each reason and API, then one for all that come within 10 s', async () => {
+    const lines: object[] = []
+    const losses = lossesTo(lines)
+    losses.add('kprf', late, 2)
+    losses.add('kprf', { code: 'unknownTopic', message: 'no such topic' })
+    losses.add('kafboy', late)
+    await clock.tickAsync(0)
+    expect(lines.splice(0)).to.have.length(3)
+    for (let second = 0; second < 9; second++) {
+      losses.add('kprf', late, 10)
+      await clock.tickAsync(1_000)
+    }
+    expect(lines).to.deep.equal([])
+    await clock.tickAsync(1_000)
+    expect(lines).to.have.length(1)
+    expect(lines[0]).to.include({ records: 90, lostRecords: 94 })
+  })
+
+  it('has all of them at the end, and leaves no timer', async () => {
+    const lines: object[] = []
+    const losses = lossesTo(lines)
+    losses.add('kprf', late, 2)
+    await clock.tickAsync(0)
+    losses.add('kprf', late, 3)
+    await clock.tickAsync(100)
+    losses.close()
+    expect(lines.map(line => (line as { records: number }).records)).to.deep.equal([2, 3])
+    expect(clock.countTimers()).to.equal(0)
+  })
+})

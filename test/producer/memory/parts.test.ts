@@ -1,0 +1,329 @@
+import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
+import { CodecUnavailableError } from '../../../src/kafka/codec-unavailable-error.js'
+import { Budget } from '../../../src/producer/memory/budget.js'
+import type { DeliveryStats } from '../../../src/producer/memory/delivery.js'
+import { DeliveryMetrics } from '../../../src/producer/memory/delivery-metrics.js'
+import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
+import { LaneNumbering } from '../../../src/producer/memory/partition-numbering.js'
+import type { ScheduledLane } from '../../../src/producer/memory/partition-producer-deps.js'
+import { LaneSchedule } from '../../../src/producer/memory/partition-schedule.js'
+import type { Ticket } from '../../../src/producer/memory/pending-produce.js'
+import { checkRecord } from '../../../src/producer/memory/record-checks.js'
+import { CountingMetrics } from '../../support/counting-metrics.js'
+import { turns } from '../../support/turns.js'
+
+const [one, other] = [{}, {}] as [Ticket, Ticket]
+
+describe('delivery: the buffer', () => {
+  const budgetOf = (maxBytes: number): Budget => new Budget(maxBytes, () => {})
+
+  it('has room to the last byte, and again when something has gone', () => {
+    const budget = budgetOf(1_000)
+    const freed: string[] = []
+    budget.onFreed(() => freed.push('freed'))
+    budget.hold(600, 2)
+    expect([budget.hasRoom(400), budget.hasRoom(401)]).to.deep.equal([true, false])
+    expect(freed).to.deep.equal([])
+    budget.hold(-100, -1)
+    expect([budget.hasRoom(500), budget.records, budget.usedBytes]).to.deep.equal([true, 1, 500])
+    expect(freed).to.deep.equal(['freed'])
+  })
+
+  it('lets lanes have their whole share while there is much room, and less and less then', () => {
+    const budget = budgetOf(1_000)
+    budget.hold(750, 1)
+    expect(budget.shareOf(200)).to.equal(200)
+    budget.hold(125, 1)
+    expect(budget.shareOf(200)).to.equal(100)
+    budget.hold(125, 1)
+    expect(budget.shareOf(200)).to.equal(0)
+  })
+
+  it('is shared by lanes that are stuck up to a bound, to the last byte', () => {
+    const budget = budgetOf(1_000)
+    const most = budget.stuckLanesMaxBytes
+    expect(most).to.be.within(1, 999)
+    budget.stick(most - 10)
+    expect([budget.mayStick(10), budget.mayStick(11)]).to.deep.equal([true, false])
+    budget.stick(-10)
+    expect(budget.mayStick(11)).to.equal(true)
+  })
+})
+
+describe('delivery: what a lane holds', () => {
+  const setUp = (maxBytes: number) => {
+    const budget = new Budget(1_000, () => {})
+    return { budget, charge: new LaneCharge(budget, maxBytes) }
+  }
+
+  it('is its share, to the last byte, and what the request needs that it was empty for', () => {
+    const { charge } = setUp(100)
+    charge.take(60, one)
+    expect([charge.allows(40, other), charge.allows(41, other)]).to.deep.equal([true, false])
+    expect(charge.allows(41, one), 'the rest of the same request').to.equal(true)
+    charge.take(40, other)
+    expect(charge.allows(1, one), 'it is not alone any more').to.equal(false)
+    charge.hold(-100, -2)
+    expect(charge.allows(300, other), 'empty').to.equal(true)
+  })
+
+  it('is nothing that comes now while others wait for room', () => {
+    const { charge } = setUp(100)
+    charge.isWaitedFor = true
+    expect([charge.allows(1, one), charge.allowsNext(1, one)]).to.deep.equal([false, true])
+  })
+
+  it('counts as stuck from when it is until it moves again or is gone', () => {
+    const { budget, charge } = setUp(100)
+    charge.take(60, one)
+    charge.setStuck(true)
+    charge.setStuck(true)
+    expect(budget.stuckBytes).to.equal(60)
+    charge.hold(20, 1)
+    expect(budget.stuckBytes).to.equal(80)
+    charge.setStuck(false)
+    expect(budget.stuckBytes).to.equal(0)
+    charge.setStuck(true)
+    charge.hold(-80, -2)
+    charge.emptied()
+    expect([budget.stuckBytes, charge.isStuck, budget.usedBytes]).to.deep.equal([0, false, 0])
+  })
+})
+
+describe('delivery: a record', () => {
+  const problem = (record: object, maxBytes = 10): string | undefined =>
+    checkRecord({ topic: 'orders', key: null, value: null, ...record } as never, maxBytes)?.code
+
+  it('may be as large as the limit, in bytes, with its headers', () => {
+    for (const record of [
+      { key: '12345', value: '12345' },
+      { key: Buffer.alloc(5), value: Buffer.alloc(5) },
+      { value: 'äääää' },
+      { key: '1', value: '1234', headers: [{ key: 'ä', value: Buffer.alloc(3) }] },
+      { value: '123456789', headers: [{ key: '1', value: null }] },
+      { value: '', headers: [] }
+    ]) {
+      expect(problem(record), JSON.stringify(record)).to.equal(undefined)
+      expect(problem(record, 9), JSON.stringify(record)).to.equal(record.value === '' ? undefined : 'recordTooLarge')
+    }
+  })
+
+  it('has bytes, text or nothing for key and value, and headers of text with bytes or nothing', () => {
+    for (const record of [
+      { key: 7 },
+      { value: {} },
+      { topic: 7 },
+      { headers: {} },
+      { headers: [null] },
+      { headers: [{ key: 7, value: null }] },
+      { headers: [{ key: 'a', value: 'text' }] },
+      { headers: [{ key: 'a' }] },
+      { headers: [{ key: 'a', value: null }, 'b'] }
+    ]) {
+      expect(problem(record), JSON.stringify(record)).to.equal('invalidRequest')
+    }
+    expect(checkRecord(null as never, 10)?.code).to.equal('invalidRequest')
+    expect(checkRecord('record' as never, 10)?.code).to.equal('invalidRequest')
+  })
+
+  it('names a partition and a time that there can be', () => {
+    for (const partition of [0, 0x7fff_ffff]) expect(problem({ partition })).to.equal(undefined)
+    for (const partition of [-1, 0x8000_0000, 1.5]) expect(problem({ partition })).to.equal('unknownPartition')
+    for (const timestampMs of [0, Number.MAX_SAFE_INTEGER]) expect(problem({ timestampMs })).to.equal(undefined)
+    for (const timestampMs of [-1, 2 ** 53, 0.5]) expect(problem({ timestampMs })).to.equal('invalidRequest')
+  })
+})
+
+describe('delivery: metrics', () => {
+  const stats = (more: Partial<DeliveryStats>): DeliveryStats =>
+    ({
+      ...{ delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0, bufferedRecords: 0, bufferedBytes: 0 },
+      ...{ stuckBytes: 0, unknownTopics: 0, lanes: 0, lanesBackingOff: 0, oldestRecordAgeMs: 0 },
+      ...more
+    }) as DeliveryStats
+
+  it('add what has come since the last report, and show what is', () => {
+    const told = new CountingMetrics()
+    const metrics = new DeliveryMetrics(told, 1_000)
+    expect(told.gaugeOf('buffer_limit_bytes')).to.equal(1_000)
+    metrics.report(stats({ delivered: 5, failed: 1, withdrawn: 2, refused: 3, retries: 4, lanes: 2 }))
+    metrics.report(stats({ delivered: 7, failed: 1, withdrawn: 3, refused: 3, retries: 4, bufferedBytes: 9 }))
+    const counters = ['delivered_records', 'failed_records', 'withdrawn_records', 'refused_records', 'retried_batches']
+    expect(counters.map(name => told.of(name))).to.deep.equal([7, 1, 3, 3, 4])
+    expect([told.gaugeOf('lanes'), told.gaugeOf('buffered_bytes')]).to.deep.equal([0, 9])
+  })
+
+  it('tell ages in seconds, and waits in nanoseconds', () => {
+    const told = new CountingMetrics()
+    const metrics = new DeliveryMetrics(told, 1_000)
+    metrics.report(stats({ oldestRecordAgeMs: 1_500 }))
+    expect(told.gaugeOf('oldest_record_age_seconds')).to.equal(1.5)
+    metrics.report(stats({ oldestRecordAgeMs: 0 }))
+    expect(told.gaugeOf('oldest_record_age_seconds')).to.equal(0)
+    metrics.waitedForRoom(3)
+    metrics.waitedInLane(5)
+    expect([told.millisecondsOf('room_wait'), told.millisecondsOf('lane_wait')]).to.deep.equal([3, 5])
+  })
+
+  it('send nothing that has not changed', () => {
+    const sent: string[] = []
+    const note = (_: string, name: string): void => void sent.push(name)
+    const metrics = new DeliveryMetrics({ count: note, gauge: note, time: note }, 1_000)
+    metrics.report(stats({ delivered: 5, lanes: 2, oldestRecordAgeMs: 7 }))
+    sent.length = 0
+    metrics.report(stats({ delivered: 5, lanes: 2, oldestRecordAgeMs: 7 }))
+    expect(sent).to.deep.equal([])
+    metrics.report(stats({ delivered: 6, lanes: 3, oldestRecordAgeMs: 7 }))
+    expect(sent).to.deep.equal(['delivered_records', 'lanes'])
+  })
+
+  it('are all of delivery, each under its name', () => {
+    const gauges: Record<string, number> = {}
+    const note = (component: string, name: string, _tags: object, value: number): void =>
+      void (gauges[`${component} ${name}`] = value)
+    const metrics = new DeliveryMetrics({ count: note, gauge: note, time: note } as never, 1_000)
+    const buffered = { bufferedRecords: 1, bufferedBytes: 2, stuckBytes: 3 }
+    metrics.report(stats({ ...buffered, unknownTopics: 4, lanes: 5, lanesBackingOff: 6, failed: 7, withdrawn: 8 }))
+    expect(gauges).to.deep.equal({
+      'delivery buffer_limit_bytes': 1_000,
+      'delivery buffered_records': 1,
+      'delivery buffered_bytes': 2,
+      'delivery stuck_bytes': 3,
+      'delivery unknown_topics': 4,
+      'delivery lanes': 5,
+      'delivery lanes_backing_off': 6,
+      'delivery failed_records': 7,
+      'delivery withdrawn_records': 8,
+      'delivery oldest_record_age_seconds': 0
+    })
+  })
+})
+
+describe('delivery: lanes that have something to send', () => {
+  const NOTHING = Symbol('nothing to send')
+  const laneOf = (name: string, batch: unknown = name) => {
+    const lane = {
+      topic: name,
+      partition: 0,
+      ticks: [] as number[],
+      closed: undefined as unknown,
+      take: (): unknown => {
+        if (batch instanceof Error) throw batch
+        return batch === NOTHING ? undefined : batch
+      },
+      tick: (nowMs: number) => void lane.ticks.push(nowMs),
+      close: (failureOf: (maybeWritten: boolean) => unknown) => (lane.closed = failureOf(true))
+    }
+    return lane as typeof lane & ScheduledLane
+  }
+  const scheduleOf = (sent: unknown[], beforeSending?: () => Promise<unknown>): LaneSchedule =>
+    new LaneSchedule({
+      router: { path: '', tell: (message: unknown) => sent.push(message), stop: () => {} } as never,
+      log: silentLogger,
+      beforeSending
+    })
+
+  it('send it together, once in a turn', async () => {
+    const sent: unknown[] = []
+    const schedule = scheduleOf(sent)
+    for (const lane of [laneOf('a'), laneOf('b'), laneOf('nothing', NOTHING)]) schedule.ready(lane)
+    expect(sent).to.deep.equal([])
+    await turns(2)
+    schedule.ready(laneOf('c'))
+    await turns(2)
+    schedule.ready(laneOf('nothing', NOTHING))
+    await turns(2)
+    const message = (...batches: string[]): object => ({ type: 'produceBatches', batches })
+    expect(sent).to.deep.equal([message('a', 'b'), message('c')])
+  })
+
+  it('send it after what has to be done before, also when that fails', async () => {
+    const sent: unknown[] = []
+    let done = (): void => {}
+    const schedule = scheduleOf(sent, () => new Promise<void>((_, reject) => (done = () => reject(new Error('a bug')))))
+    schedule.ready(laneOf('a'))
+    await turns(2)
+    expect(sent).to.deep.equal([])
+    done()
+    await turns(2)
+    expect(sent).to.have.length(1)
+  })
+
+  it('are ticked from when they have something until they are empty', () => {
+    const schedule = scheduleOf([])
+    const [a, b] = [laneOf('a'), laneOf('b')]
+    schedule.ready(a)
+    schedule.ready(b)
+    schedule.tick(1)
+    schedule.emptied(a)
+    schedule.tick(2)
+    expect([a.ticks, b.ticks]).to.deep.equal([[1], [1, 2]])
+  })
+
+  it('are emptied one by one when they meet a bug: the others send', async () => {
+    const sent: { batches: unknown[] }[] = []
+    const schedule = scheduleOf(sent)
+    const broken = laneOf('broken', new TypeError('a bug'))
+    schedule.ready(broken)
+    schedule.ready(laneOf('b'))
+    await turns(2)
+    expect(sent.map(({ batches }) => batches)).to.deep.equal([['b']])
+    expect(broken.closed).to.include({ persisted: 'unknown' })
+    expect(broken.closed).to.have.property('message').that.contains('a bug')
+  })
+
+  it('are told what is missing where their compression is not available', async () => {
+    const sent: unknown[] = []
+    const schedule = scheduleOf(sent)
+    const lane = laneOf('a', new CodecUnavailableError('zstd', 'zstd-package', new Error('no binary')))
+    schedule.ready(lane)
+    await turns(2)
+    expect([sent, lane.closed]).to.deep.equal([
+      [],
+      {
+        type: 'failed',
+        code: 'protocol',
+        errorCode: undefined,
+        message: 'zstd is not available here: the package zstd-package cannot be loaded (no binary)',
+        persisted: 'unknown',
+        retriable: false
+      }
+    ])
+  })
+})
+
+describe('delivery: the numbers of a lane', () => {
+  const numbering = { producerId: 7n, epoch: 0, nextSequence: 0 }
+  const setUp = (first: typeof numbering | undefined = numbering) => {
+    const usedUp: bigint[] = []
+    const numbers = new LaneNumbering({ numbering: () => first, usedUp: (id: bigint) => usedUp.push(id) } as never)
+    return { numbers, usedUp }
+  }
+  const lane = {} as ScheduledLane
+
+  it('go on with each batch, and begin anew with each epoch, until there is none left', () => {
+    const { numbers, usedUp } = setUp({ ...numbering, epoch: 0x7ffe })
+    numbers.start(lane)
+    numbers.advance(5)
+    expect(numbers.start(lane)).to.deep.equal({ producerId: 7n, epoch: 0x7ffe, nextSequence: 5 })
+    numbers.raise()
+    expect(numbers.current).to.deep.equal({ producerId: 7n, epoch: 0x7fff, nextSequence: 0 })
+    expect(usedUp).to.deep.equal([])
+    numbers.raise()
+    expect([numbers.current, usedUp]).to.deep.equal([undefined, [7n]])
+  })
+
+  it('are none before the first batch, and after the cluster has changed', () => {
+    const { numbers, usedUp } = setUp()
+    numbers.advance(5)
+    numbers.raise()
+    expect([numbers.current, usedUp]).to.deep.equal([undefined, []])
+    numbers.start(lane)
+    numbers.forget()
+    numbers.advance(3)
+    expect(numbers.current).to.equal(undefined)
+    numbers.resume({ ...numbering, nextSequence: 40 })
+    expect(numbers.start(lane)?.nextSequence).to.equal(40)
+  })
+})

@@ -1,0 +1,115 @@
+import { expect } from 'chai'
+import { DeliveryHarness, record, resultsOf, type Sent } from '../../support/delivery-harness.js'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+describe('delivery: topics whose partitions are not known yet', () => {
+  let harness: DeliveryHarness
+  afterEach(() => harness.restore())
+  const refusalOf = (sent: Sent) => sent.refused?.find(Boolean)?.code
+
+  it('hardening 12: takes the first burst after the start, as much as a lane holds', async () => {
+    harness = new DeliveryHarness({ orders: 4 })
+    const burst = Array.from({ length: 12 }, () => harness.send(record('orders', 'x'.repeat(1_000_000))))
+    expect(burst.map(refusalOf)).to.deep.equal(burst.map(() => undefined))
+    await harness.pass(1_000)
+    expect(burst.flatMap(resultsOf)).to.deep.equal(burst.map(() => 'delivered'))
+    expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
+  })
+
+  it('hardening 12: has a quarter of the buffer for all of them together', async () => {
+    const names = Array.from({ length: 10 }, (_, at) => `topic-${at}`)
+    harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])), {
+      maxBytes: 64 * KIB,
+      maxLaneBytes: 8 * KIB
+    })
+    const sent = names.map(name => harness.send(record(name, 'x'.repeat(3 * KIB))))
+    expect(sent.map(refusalOf)).to.deep.equal([...Array(4).fill(undefined), ...Array(6).fill('overloaded')])
+    expect(harness.delivery.stats().bufferedBytes).to.be.within(14 * KIB, 17 * KIB)
+    await harness.pass(100)
+    expect(sent.slice(0, 4).flatMap(resultsOf)).to.deep.equal(Array(4).fill('delivered'))
+    expect(refusalOf(harness.send(record('topic-9', 'x'.repeat(3 * KIB))))).to.equal(undefined)
+  })
+
+  it('hardening 12: keeps the small room for names that the brokers denied', async () => {
+    harness = new DeliveryHarness({}, { unknownTopicMaxBytes: 10 * KIB })
+    const first = harness.send(record('nowhere', 'x'.repeat(100 * KIB)))
+    expect(refusalOf(first)).to.equal(undefined)
+    await harness.pass(100)
+    expect(refusalOf(harness.send(record('nowhere', 'x'.repeat(KIB)))), 'the room holds more already').to.equal(
+      'overloaded'
+    )
+    await harness.pass(6_000)
+    expect(resultsOf(first)).to.deep.equal(['unknownTopic, no'])
+  })
+
+  it('hardening 12: never refuses a record later that it has accepted', async () => {
+    harness = new DeliveryHarness({ orders: 1 }, { maxLaneBytes: 100 * KIB, maxBytes: 4 * MIB })
+    // As text it is a third of what it is as bytes.
+    const sent = Array.from({ length: 80 }, () => harness.send(record('orders', '€'.repeat(200))))
+    expect(sent.map(refusalOf).filter(Boolean), 'refused at once').to.deep.equal([])
+    await harness.pass(1_000)
+    expect(sent.flatMap(resultsOf)).to.deep.equal(sent.map(() => 'delivered'))
+  })
+
+  it('hardening 1: takes existing topics at once while invented ones come by the thousand', async () => {
+    const names = Array.from({ length: 12 }, (_, at) => `existing-${at}`)
+    harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])))
+    const existing: Sent[] = []
+    for (let second = 0; second < 12; second++) {
+      for (let at = 0; at < 300; at++) harness.send(record(`invented-${second}-${at}`, 'x'))
+      await harness.pass(500)
+      existing.push(harness.send(record(names[second]!, 'x')))
+      await harness.pass(200)
+      expect(resultsOf(existing.at(-1)!), names[second]).to.deep.equal(['delivered'])
+      await harness.pass(300)
+    }
+  })
+
+  it('hardening 1: asks for names nobody has met before those that were denied', async () => {
+    harness = new DeliveryHarness({ existing: 1 })
+    for (let at = 0; at < 900; at++) harness.send(record(`invented-${at}`, 'x'))
+    await harness.pass(300)
+    const before = harness.router.lookUps.length
+    harness.send(record('existing', 'x'))
+    await harness.pass(60)
+    const next = harness.router.lookUps.slice(before)
+    expect(next.findIndex(({ topics }) => topics!.includes('existing'))).to.be.within(0, 1)
+  })
+
+  it('hardening 1: sends away the name that was denied first when there are too many, and says why', async () => {
+    harness = new DeliveryHarness({}, { maxUnknownTopics: 5 })
+    const sent: Sent[] = []
+    for (let at = 0; at < 8; at++) {
+      sent.push(harness.send(record(`invented-${at}`, 'x')))
+      await harness.pass(100)
+    }
+    expect(sent.map(resultsOf)).to.deep.equal([...Array(3).fill(['unknownTopic, no']), ...Array(5).fill(undefined)])
+    await harness.pass(6_000)
+    expect(sent.flatMap(resultsOf)).to.deep.equal(Array(8).fill('unknownTopic, no'))
+  })
+
+  it('hardening 1: leaves places to others when one request names very many topics', async () => {
+    harness = new DeliveryHarness({ existing: 1 })
+    harness.send(Array.from({ length: 50_000 }, (_, at) => record(`invented-${at}`, 'x')))
+    const existing = harness.send(record('existing', 'x'))
+    expect(refusalOf(existing)).to.equal(undefined)
+    await harness.pass(3_000)
+    expect(resultsOf(existing)).to.deep.equal(['delivered'])
+  })
+
+  it('hardening 1: holds no more and works no longer after very many names', async () => {
+    harness = new DeliveryHarness({ existing: 1 })
+    for (let round = 0; round < 40; round++) {
+      for (let at = 0; at < 500; at++) harness.send(record(`invented-${round}-${at}`, 'x'))
+      await harness.pass(50)
+    }
+    expect(harness.delivery.stats().unknownTopics).to.be.at.most(2_000)
+    await harness.pass(20_000)
+    expect(harness.delivery.stats()).to.include({ unknownTopics: 0, bufferedRecords: 0, bufferedBytes: 0 })
+    const before = harness.router.lookUps.length
+    await harness.pass(20_000)
+    expect(harness.router.lookUps, 'nobody asks for what nobody waits for').to.have.length(before)
+  })
+})
