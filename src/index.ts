@@ -14,6 +14,28 @@ export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/
 export { startApp } from './app/start-app.js'
 export type { App, AppDeps, StopResult } from './app.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './config/config.js'
+export type {
+  AckResult,
+  ConsumedMessage,
+  ConsumedMessages,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits,
+  NoMessage,
+  OfferedMessage
+} from './consumer/group/consume-result.js'
+/** Consumer groups. */
+export type { ConsumeOptions } from './consumer/group/consume-stream.js'
+export { ConsumerGroups, type ConsumerGroupsDeps } from './consumer/group/consumer-groups.js'
+export {
+  type ConsumerSettings,
+  type ConsumerSettingsOverrides,
+  defaultConsumerSettings
+} from './consumer/group/settings.js'
+/** Reading a topic as a stream. */
+export type { ReadStart } from './consumer/stream/partition-reader.js'
+export type { ReadOptions, ReadRecord } from './consumer/stream/record-stream.js'
 /** Actors of your own. */
 export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './core/actor/actor.js'
 export { ask, type Requester } from './core/actor/requester.js'
@@ -66,21 +88,6 @@ export type {
   ProduceTicket
 } from './gateway/gateway.js'
 export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
-export type {
-  AckResult,
-  ConsumedMessage,
-  ConsumedMessages,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits,
-  NoMessage,
-  OfferedMessage
-} from './groups/consume-result.js'
-/** Consumer groups. */
-export type { ConsumeOptions } from './groups/consume-stream.js'
-export { ConsumerGroups, type ConsumerGroupsDeps } from './groups/consumer-groups.js'
-export { type ConsumerSettings, type ConsumerSettingsOverrides, defaultConsumerSettings } from './groups/settings.js'
 /** Connections. */
 export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './kafka/broker-client.js'
 export {
@@ -95,9 +102,6 @@ export type { WalSettings } from './producer/log/settings.js'
 export type { Delivery, DeliveryDeps, DeliveryStats } from './producer/memory/delivery.js'
 export { type DeliverySettings, defaultDeliverySettings } from './producer/memory/settings.js'
 export { startDelivery } from './producer/memory/start-delivery.js'
-/** Reading a topic as a stream. */
-export type { ReadStart } from './reading/partition-reader.js'
-export type { ReadOptions, ReadRecord } from './reading/record-stream.js'
 /** The Router, its requests and their results. */
 export type {
   CommitConsumerOffset,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { consumerOptions } from '../consumer/group/settings.js'
 import { brokerAddress, bytes } from '../core/settings/units.js'
-import { consumerOptions } from '../groups/settings.js'
 import { clusterSettings } from '../kafka/settings.js'
 import { walOptions } from '../producer/log/settings.js'
 import { deliveryOptions } from '../producer/memory/settings.js'

@@ -1,4 +1,3 @@
-import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
 import type {
   AckResult,
   Asker,
@@ -6,12 +5,13 @@ import type {
   ConsumeResult,
   MessageId,
   MessageLimits
-} from '../groups/consume-result.js'
+} from '../consumer/group/consume-result.js'
+import type { Following, FollowSink } from '../consumer/stream/topic-subscription.js'
+import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
 import type { ProduceTicket } from '../producer/memory/pending-produce.js'
-import type { Following, FollowSink } from '../reading/topic-follower.js'
 
 export type {
   AckResult,
@@ -24,13 +24,13 @@ export type {
   MessageLimits,
   NoMessage,
   OfferedMessage
-} from '../groups/consume-result.js'
+} from '../consumer/group/consume-result.js'
+export type { Following, FollowSink } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
 export type { Loss } from '../producer/memory/losses.js'
 export type { PartitionerName } from '../producer/memory/partitioners.js'
 export type { ProduceTicket } from '../producer/memory/pending-produce.js'
-export type { Following, FollowSink } from '../reading/topic-follower.js'
 
 /** What of a topic is followed, and from where on. */
 export interface FollowOptions {

@@ -1,3 +1,14 @@
+import type {
+  AckResult,
+  Asker,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits
+} from '../consumer/group/consume-result.js'
+import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
+import { choosePartitions, requireTopic } from '../consumer/stream/readable-partitions.js'
+import { type Following, type FollowSink, followTopic } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { ask } from '../core/actor/requester.js'
 import { InvalidRequestError, KafkaError } from '../core/errors.js'
@@ -8,22 +19,11 @@ import {
   type ProduceRecord,
   silentLogger
 } from '../core/model.js'
-import type {
-  AckResult,
-  Asker,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits
-} from '../groups/consume-result.js'
-import type { ConsumerGroups, TopicBeginning } from '../groups/consumer-groups.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { ProduceTicket } from '../producer/memory/pending-produce.js'
-import { choosePartitions, requireTopic } from '../reading/readable-partitions.js'
-import { type Following, type FollowSink, followTopic } from '../reading/topic-follower.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import type { DescribeTopicConfigsResult } from '../router/messages/topic-configs.js'
 import { ownFailure } from '../router/requests/failures.js'

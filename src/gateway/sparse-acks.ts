@@ -1,5 +1,5 @@
+import { acksIn } from '../consumer/group/incarnation-mark.js'
 import type { OffsetAndMetadata } from '../core/model.js'
-import { acksIn } from '../groups/incarnation-mark.js'
 
 /**
  * What is acknowledged above a committed offset, as ranges relative to it, without their ends.

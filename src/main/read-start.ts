@@ -1,4 +1,4 @@
-import type { ReadStart } from '../reading/partition-reader.js'
+import type { ReadStart } from '../consumer/stream/partition-reader.js'
 import { UsageError } from './usage-error.js'
 
 /**

@@ -1,3 +1,4 @@
+import { LONGEST_HOLD_MS } from '../consumer/group/topic-consumer.js'
 import type { Requester } from '../core/actor/requester.js'
 import { CastellanError, OverloadedError } from '../core/errors.js'
 import { shortened } from '../core/printable.js'
@@ -12,7 +13,6 @@ import type {
   NoMessage
 } from '../gateway/gateway.js'
 import { toError } from '../gateway/group-offsets.js'
-import { LONGEST_HOLD_MS } from '../groups/topic-consumer.js'
 import { fnv1a } from '../producer/memory/hashes.js'
 import type { Failure } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'

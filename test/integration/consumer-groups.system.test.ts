@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { ConsumedMessage } from '../../src/groups/consume-result.js'
-import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
+import type { ConsumedMessage } from '../../src/consumer/group/consume-result.js'
+import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import type { Following } from '../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../src/index.js'
-import type { Following } from '../../src/reading/topic-follower.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
+import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -1,3 +1,9 @@
+import type {
+  AckResult,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageLimits
+} from '../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../src/core/actor/requester.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
 import type {
@@ -12,7 +18,6 @@ import type {
   ReadersOnly,
   TopicMetadata
 } from '../../src/gateway/gateway.js'
-import type { AckResult, ConsumeManyResult, ConsumeResult, MessageLimits } from '../../src/groups/consume-result.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */

@@ -1,6 +1,6 @@
-import type { ConsumedMessage, ConsumeResult } from '../../src/groups/consume-result.js'
-import { acksIn } from '../../src/groups/incarnation-mark.js'
-import type { ConsumerSettingsOverrides } from '../../src/groups/settings.js'
+import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
+import { acksIn } from '../../src/consumer/group/incarnation-mark.js'
+import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { askRouter, type Castellan, openCastellan } from '../../src/index.js'
 
 export interface Produced {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ConsumerSettingsOverrides } from '../../../src/groups/settings.js'
+import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { GroupInstance } from '../../support/group-instance.js'
 import { SeededRandom } from '../../support/random.js'
 import { freshTopic } from '../../support/target-cluster.js'

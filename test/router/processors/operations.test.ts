@@ -27,7 +27,7 @@ describe('house 4: one descriptor per operation', () => {
 
   it('so is one of the members of groups', () => {
     expect(filesNaming('leaveGroup')).to.deep.equal([
-      'groups/group-member.ts',
+      'consumer/group/group-member.ts',
       'router/messages/membership.ts',
       'router/processors/leave-group.ts',
       'router/processors/operations.ts',

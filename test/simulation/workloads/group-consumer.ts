@@ -1,4 +1,4 @@
-import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import type { ConsumedMessage, ConsumeResult } from '../../../src/consumer/group/consume-result.js'
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'

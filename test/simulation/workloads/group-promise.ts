@@ -1,4 +1,4 @@
-import type { ConsumedMessage, ConsumeResult } from '../../../src/groups/consume-result.js'
+import type { ConsumedMessage, ConsumeResult } from '../../../src/consumer/group/consume-result.js'
 import { OfferCheck } from '../../support/offer-check.js'
 import type { Brokers } from '../brokers.js'
 import type { Violation } from '../violation.js'

@@ -1,6 +1,6 @@
 import { type Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
-import type { ConsumerSettingsOverrides } from '../../../src/groups/settings.js'
 import { PixyClient } from '../../dialects/kafka-pixy/harness.js'
 import { GatewayProcess } from '../../real-kafka/gateway-process.js'
 import { freePorts } from '../../real-kafka/ports.js'

@@ -1,0 +1,78 @@
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import type { ConsumedMessage, ConsumeResult } from './consume-result.js'
+import type { ConsumerGroups } from './consumer-groups.js'
+
+/** Which messages `castellan.consume` gives. */
+export interface ConsumeOptions {
+  readonly group: string
+  readonly topic: string
+  /** Ends the loop when it is aborted, without an error. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How long one request waits for a message. The next one follows at once. */
+const POLL_MS = 10_000
+const RETRY_PAUSE_MS = 500
+
+/**
+ * The messages of a topic on behalf of a group, one after another. Each has to be acknowledged; one that is not is offered
+ * again after `ackTimeoutMs`, maybe by another process. Loops that run at the same time share the messages. The loop ends
+ * when it is left, when `signal` is aborted, and when the groups stop.
+ *
+ *   for await (const message of consumeMessages(groups, { group: 'billing', topic: 'orders' })) {
+ *     await bill(message)
+ *     message.ack()
+ *   }
+ *
+ * @throws CastellanError from the loop, when the group cannot be joined, or may not read the topic; `code` says why
+ */
+export async function* consumeMessages(
+  groups: ConsumerGroups,
+  { group, topic, signal }: ConsumeOptions
+): AsyncGenerator<ConsumedMessage, void, undefined> {
+  if (group === '' || topic === '') throw new InvalidRequestError('a group and a topic are needed to consume')
+  while (!signal?.aborted) {
+    const result = await next(groups, group, topic, signal)
+    if (result === undefined) return
+    if (result.type === 'message') yield result.message
+    else if (result.type === 'failed') {
+      if (result.code === 'shuttingDown') return
+      if (!result.retriable) throw new CastellanError(result.code, result.message, false)
+      await pause(signal)
+    }
+  }
+}
+
+/** `undefined`: the signal was aborted. */
+function next(
+  groups: ConsumerGroups,
+  group: string,
+  topic: string,
+  signal: AbortSignal | undefined
+): Promise<ConsumeResult | undefined> {
+  return new Promise(resolve => {
+    const abort = (): void => {
+      cancel()
+      resolve(undefined)
+    }
+    const reply = (result: ConsumeResult): void => {
+      signal?.removeEventListener('abort', abort)
+      resolve(result)
+    }
+    const cancel = groups.request(group, topic, POLL_MS, { reply })
+    signal?.addEventListener('abort', abort, { once: true })
+  })
+}
+
+const pause = (signal: AbortSignal | undefined): Promise<void> =>
+  new Promise(resolve => {
+    const timer = setTimeout(resolve, RETRY_PAUSE_MS)
+    signal?.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer)
+        resolve()
+      },
+      { once: true }
+    )
+  })

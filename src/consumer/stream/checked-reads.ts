@@ -1,0 +1,82 @@
+import type { ActorRef } from '../../core/actor/actor.js'
+import { lifeOfTopic, type Offset, type TopicPartition } from '../../core/model.js'
+import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
+import { EpochHistory } from '../group/epoch-history.js'
+import type { GroupHands } from '../group/group-runtime.js'
+import { checkLog, type LogNow } from '../group/log-check.js'
+
+/** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */
+export type LogCut = { readonly type: 'cut'; readonly cutAt: Offset }
+
+interface Read extends Omit<FetchData, 'type' | 'topicPartition' | 'requester'> {
+  /** An epoch of the leader in whose log the position was found; used for the first read of a topic. Absent: not known. */
+  readonly foundIn?: number | undefined
+}
+
+/**
+ * Reads a partition, and notices when its log loses its end (KIP-320): when another leader epoch answers than before, the
+ * leader is asked where the epoch ends of the last record that was read. Without epochs nothing is noticed.
+ */
+export class CheckedReads {
+  readonly #router: ActorRef<RouterMessage>
+  readonly #topicPartition: TopicPartition
+  #history = new EpochHistory()
+  #topicId: string | undefined
+  #checkedIn: number | undefined
+
+  constructor(router: ActorRef<RouterMessage>, topicPartition: TopicPartition) {
+    this.#router = router
+    this.#topicPartition = topicPartition
+  }
+
+  read({ foundIn, ...request }: Read, onResult: (result: FetchDataResult | LogCut) => void): void {
+    if (request.topicId !== this.#topicId) this.#beginAnew(request.topicId)
+    if (foundIn !== undefined && this.#checkedIn === undefined && this.#history.isEmpty) {
+      this.#history.begin(foundIn)
+      this.#checkedIn = foundIn
+    }
+    this.#ask('fetchData', { topicPartition: this.#topicPartition, ...request }, result => {
+      if (this.#isSure(request.offset, result)) onResult(this.#noted(result))
+      else this.#check(request, result, onResult)
+    })
+  }
+
+  readonly #ask: GroupHands['ask'] = (kind, request, reply) =>
+    this.#router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
+
+  #beginAnew(topicId: string | undefined): void {
+    if (lifeOfTopic(this.#topicId, topicId) !== 'same') {
+      this.#history = new EpochHistory()
+      this.#checkedIn = undefined
+    }
+    this.#topicId = topicId
+  }
+
+  #isSure(offset: Offset, result: FetchDataResult): boolean {
+    if (this.#history.before(offset) === undefined) return true
+    if (result.type === 'offsetOutOfRange') return false
+    if (result.type !== 'success' && result.type !== 'noMessages') return true
+    return result.leaderEpoch === undefined || result.leaderEpoch === this.#checkedIn
+  }
+
+  #noted(result: FetchDataResult): FetchDataResult {
+    if (result.type !== 'success' && result.type !== 'noMessages') return result
+    this.#checkedIn = result.leaderEpoch
+    if (result.type === 'success') this.#history.read(result.batch.leaderEpochs ?? [])
+    else if (result.leaderEpoch !== undefined) this.#history.begin(result.leaderEpoch)
+    return result
+  }
+
+  #check({ offset }: Read, result: FetchDataResult, onResult: (result: FetchDataResult | LogCut) => void): void {
+    const topicPartition = this.#topicPartition
+    const read = { topicPartition, topicId: this.#topicId, epochs: this.#history, end: offset }
+    checkLog({ ask: this.#ask }, read, (now: LogNow) => {
+      if (now.type === 'unclear') onResult({ operation: 'fetchData', topicPartition, offset, type: 'timedOut' })
+      else if (now.type === 'cut') {
+        this.#history.cutAt(now.offset)
+        this.#checkedIn = undefined
+        onResult({ type: 'cut', cutAt: now.offset })
+      } else onResult(this.#noted(result))
+    })
+  }
+}

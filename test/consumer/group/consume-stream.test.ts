@@ -1,0 +1,89 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import type { ConsumeResult } from '../../../src/consumer/group/consume-result.js'
+import { consumeMessages } from '../../../src/consumer/group/consume-stream.js'
+import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
+import { CastellanError, InvalidRequestError } from '../../../src/core/errors.js'
+
+describe('messages of a group, in a loop', () => {
+  let clock: sinon.SinonFakeTimers
+  let asked: string[]
+  let cancelled: number
+  /** What requests are told, in order; without any left they wait. */
+  let results: object[]
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    asked = []
+    cancelled = 0
+    results = []
+  })
+  afterEach(() => clock.restore())
+
+  const groups = {
+    request(group: string, topic: string, timeoutMs: number, { reply }: { reply(result: ConsumeResult): void }) {
+      asked.push(`${group} ${topic} ${timeoutMs}`)
+      const result = results.shift()
+      if (result !== undefined) setImmediate(() => reply(result as ConsumeResult))
+      return () => void cancelled++
+    }
+  } as unknown as ConsumerGroups
+  const open = (options: object = {}) => consumeMessages(groups, { group: 'billing', topic: 'orders', ...options })
+  const message = (offset: number): object => ({ type: 'message', message: { offset } })
+  const failed = (code: string, retriable: boolean): object => ({ type: 'failed', code, message: 'why', retriable })
+  const thrownBy = (next: Promise<unknown>): Promise<unknown> =>
+    next.then(
+      () => undefined,
+      error => error
+    )
+
+  it('come one after another, and are asked for again when there was none in time', async () => {
+    results = [message(1), { type: 'timedOut' }, message(2)]
+    const messages = open()
+    expect((await messages.next()).value).to.deep.equal({ offset: 1 })
+    expect((await messages.next()).value).to.deep.equal({ offset: 2 })
+    expect(asked).to.deep.equal(Array(3).fill('billing orders 10000'))
+  })
+
+  it('need a group and a topic', async () => {
+    for (const options of [{ group: '' }, { topic: '' }]) {
+      expect(await thrownBy(open(options).next())).to.be.instanceOf(InvalidRequestError)
+    }
+    expect(asked).to.deep.equal([])
+  })
+
+  it('are asked for again half a second after a failure that may pass', async () => {
+    results = [failed('brokerUnreachable', true), message(1)]
+    const next = open().next()
+    await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+    await clock.tickAsync(499)
+    expect(asked).to.have.length(1)
+    await clock.tickAsync(1)
+    expect((await next).value).to.deep.equal({ offset: 1 })
+  })
+
+  it('end with the error of a failure that stays, and without one when the groups stop', async () => {
+    results = [failed('notAuthorized', false), failed('shuttingDown', true)]
+    const error = await thrownBy(open().next())
+    expect(error).to.be.instanceOf(CastellanError)
+    expect(error).to.include({ code: 'notAuthorized', message: 'why', retriable: false })
+    expect((await open().next()).done).to.equal(true)
+  })
+
+  it('end when they are aborted: before, while a request waits, and in the pause after a failure', async () => {
+    expect((await open({ signal: AbortSignal.abort() }).next()).done).to.equal(true)
+    expect(asked).to.deep.equal([])
+    const waiting = new AbortController()
+    const next = open({ signal: waiting.signal }).next()
+    waiting.abort()
+    expect((await next).done).to.equal(true)
+    expect(cancelled).to.equal(1)
+    results = [failed('brokerUnreachable', true)]
+    const pausing = new AbortController()
+    const last = open({ signal: pausing.signal }).next()
+    await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+    pausing.abort()
+    expect((await last).done).to.equal(true)
+    expect(clock.countTimers()).to.equal(0)
+    expect(cancelled, 'that request was answered').to.equal(1)
+  })
+})

@@ -1,0 +1,136 @@
+import { expect } from 'chai'
+import type { Timer } from '../../../src/consumer/group/group-runtime.js'
+import type { PartitionsOf } from '../../../src/consumer/group/partition-counts.js'
+import { lookUpPartitions } from '../../../src/consumer/group/partition-counts.js'
+import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
+import type { FetchTopicMetadataResult } from '../../../src/router/messages/operations.js'
+
+describe('topics that groups watch', () => {
+  let partitions: Map<string, number>
+  let lookUps: { readonly topics: readonly string[]; readonly answer: (found?: PartitionsOf) => void }[]
+  let timers: { run: () => void; isCancelled: boolean }[]
+  let watched: WatchedTopics
+  let told: string[]
+  beforeEach(() => {
+    partitions = new Map()
+    lookUps = []
+    timers = []
+    told = []
+    watched = new WatchedTopics({
+      checkMs: 10_000,
+      after: (_, run) => {
+        const timer = { run, isCancelled: false }
+        timers.push(timer)
+        return { cancel: () => (timer.isCancelled = true) }
+      },
+      lookUp: (topics, onFound) => lookUps.push({ topics, answer: onFound })
+    })
+  })
+  const watch = (name: string, counts: Record<string, number>): Timer =>
+    watched.watch(new Map(Object.entries(counts)), () => void told.push(name))
+  /** The pause between two look-ups passes. */
+  const pass = (): void => {
+    const due = timers.filter(({ isCancelled }) => !isCancelled)
+    timers = []
+    for (const { run } of due) run()
+  }
+  const known: PartitionsOf = topic => Array.from({ length: partitions.get(topic) ?? 0 }, (_, at) => at)
+  const answer = (): void => {
+    for (const { answer } of lookUps.splice(0)) answer(known)
+  }
+
+  it('are asked for together, each once, and not more often than once a pause', () => {
+    for (let at = 0; at < 2_000; at++) watch(`g${at}`, { orders: 4, [`own-${at % 10}`]: 1 })
+    expect(timers).to.have.length(1)
+    pass()
+    expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([11])
+    answer()
+    pass()
+    expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([11])
+  })
+
+  it('tell those that know fewer partitions, once each', () => {
+    watch('knows four', { orders: 4 })
+    watch('knows two', { orders: 2, bills: 1 })
+    watch('knows none', { orders: 0 })
+    watch('other topic', { bills: 1 })
+    partitions.set('orders', 4).set('bills', 1)
+    pass()
+    answer()
+    expect(told).to.deep.equal(['knows two', 'knows none'])
+    partitions.set('orders', 5)
+    pass()
+    answer()
+    expect(told).to.deep.equal(['knows two', 'knows none', 'knows four'])
+  })
+
+  it('are unchanged for a watch that began while an older answer was on its way', () => {
+    watch('before', { orders: 4 })
+    pass()
+    watch('meanwhile', { orders: 6 })
+    partitions.set('orders', 5)
+    answer()
+    expect(told).to.deep.equal(['before'])
+  })
+
+  it('are asked for again when no broker has answered', () => {
+    watch('g', { orders: 4 })
+    pass()
+    lookUps.shift()!.answer(undefined)
+    partitions.set('orders', 5)
+    pass()
+    answer()
+    expect(told).to.deep.equal(['g'])
+  })
+
+  it('are not asked for, and not remembered, once nobody watches', () => {
+    const [one, other] = [watch('one', { orders: 4 }), watch('other', { orders: 4, bills: 1 })]
+    pass()
+    one.cancel()
+    other.cancel()
+    other.cancel()
+    partitions.set('orders', 5)
+    answer()
+    expect(told).to.deep.equal([])
+    expect(watched.size).to.equal(0)
+    pass()
+    expect(lookUps).to.deep.equal([])
+    watch('later', { orders: 4 })
+    pass()
+    answer()
+    expect(told).to.deep.equal(['later'])
+  })
+
+  it('are asked for in portions when they are many', () => {
+    watch('g', Object.fromEntries(Array.from({ length: 4_500 }, (_, at) => [`t${at}`, 1])))
+    pass()
+    expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([2_000, 2_000, 500])
+    partitions.set('t4400', 2)
+    answer()
+    expect(told).to.deep.equal(['g'])
+  })
+})
+
+describe('partitions of topics', () => {
+  it('a name that no topic can have is not asked for, and has none', () => {
+    const asked: unknown[] = []
+    const found: (readonly number[])[] = []
+    const topic = {
+      errorCode: 0,
+      topic: 'orders',
+      topicId: undefined,
+      isInternal: false,
+      partitions: [{ partition: 0 }]
+    }
+    const result = { type: 'success', brokers: [], topics: new Map([['orders', topic]]) }
+    const ask: Parameters<typeof lookUpPartitions>[0] = ({ topics }, onResult) => {
+      asked.push(topics)
+      onResult(result as unknown as FetchTopicMetadataResult)
+    }
+    lookUpPartitions(ask, ['orders', '', 'x'.repeat(300)], partitionsOf => {
+      found.push(...['orders', '', 'x'.repeat(300)].map(partitionsOf!))
+    })
+    expect(asked).to.deep.equal([['orders']])
+    expect(found).to.deep.equal([[0], [], []])
+  })
+})

@@ -1,0 +1,109 @@
+import { expect } from 'chai'
+import {
+  type Castellan,
+  CastellanError,
+  type EmbeddedCluster,
+  openCastellan,
+  type ReadOptions,
+  startEmbeddedCluster
+} from '../../../src/index.js'
+
+describe('front door 18: castellan.read', () => {
+  let cluster: EmbeddedCluster
+  let castellan: Castellan
+
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    castellan = await openCastellan({ brokers: cluster.bootstrap })
+    cluster.createTopic('orders', { partitions: 2 })
+    await write(0, 'a', 'b', 'c')
+    await write(1, 'x', 'y')
+  })
+  after(async () => {
+    await castellan.close(0)
+    await cluster.close()
+  })
+
+  async function write(partition: number, ...values: string[]): Promise<void> {
+    const ticket = castellan.gateway.produce(
+      values.map(value => ({ topic: 'orders', partition, key: null, value, headers: [{ key: 'h', value: null }] })),
+      { partitioner: 'murmur2', deadlineMs: 20_000 }
+    )
+    for (const outcome of await ticket.outcomes()) expect(outcome.type).to.equal('delivered')
+  }
+
+  async function read(options?: ReadOptions, enough = Number.POSITIVE_INFINITY): Promise<string[]> {
+    const values: string[] = []
+    for await (const { partition, offset, value } of castellan.read('orders', options)) {
+      values.push(`${partition}@${offset}=${value}`)
+      if (values.length >= enough) break
+    }
+    return values
+  }
+
+  const codeOf = async (topic: string, options?: ReadOptions): Promise<string> => {
+    try {
+      for await (const _ of castellan.read(topic, options)) expect.fail('a record')
+    } catch (error) {
+      expect(error).to.be.instanceOf(CastellanError)
+      return (error as CastellanError).code
+    }
+    return 'none'
+  }
+
+  it('gives every record with its place, in order per partition, and ends where the logs ended', async () => {
+    const records = await read()
+    expect(records.filter(text => text.startsWith('0'))).to.deep.equal(['0@0=a', '0@1=b', '0@2=c'])
+    expect(records.filter(text => text.startsWith('1'))).to.deep.equal(['1@0=x', '1@1=y'])
+    for await (const record of castellan.read('orders', { partitions: [1] })) {
+      expect(record).to.have.all.keys('topic', 'partition', 'offset', 'timestampMs', 'key', 'value', 'headers')
+      expect(record.headers).to.deep.equal([{ key: 'h', value: null }])
+    }
+  })
+
+  it('starts at an end, an offset, a time, or some records before the end', async () => {
+    expect(await read({ from: 'latest' })).to.deep.equal([])
+    expect(await read({ from: { offset: 1 }, partitions: [0] })).to.deep.equal(['0@1=b', '0@2=c'])
+    expect(await read({ from: { last: 1 }, partitions: [1, 1] })).to.deep.equal(['1@1=y'])
+    expect(await read({ from: { timestampMs: 0 }, partitions: [1] })).to.deep.equal(['1@0=x', '1@1=y'])
+  })
+
+  it('waits for records that are still to be written, and stops when the loop is left', async () => {
+    const following = read({ from: { offset: 3 }, follow: true, partitions: [0] }, 2)
+    await write(0, 'd', 'e')
+    expect(await following).to.deep.equal(['0@3=d', '0@4=e'])
+  })
+
+  it('ends without an error when its signal is aborted, before or while it waits', async () => {
+    expect(await read({ signal: AbortSignal.abort() })).to.deep.equal([])
+    const controller = new AbortController()
+    const following = read({ from: 'latest', follow: true, signal: controller.signal })
+    setTimeout(() => controller.abort(), 100)
+    expect(await following).to.deep.equal([])
+  })
+
+  it('reads the same partitions several times at once', async () => {
+    const all = await Promise.all([read(), read(), read({ partitions: [1] })])
+    expect(all.map(records => records.length)).to.deep.equal([7, 7, 2])
+  })
+
+  it('says by a code why a topic cannot be read', async () => {
+    expect(await codeOf('nowhere')).to.equal('unknownTopic')
+    expect(await codeOf('no topic')).to.equal('invalidTopic')
+    expect(await codeOf('orders', { partitions: [7] })).to.equal('unknownPartition')
+    expect(await codeOf('orders', { from: { offset: 100 }, follow: true })).to.equal('invalidRequest')
+  })
+
+  it('ends with an error when castellan is closed while it waits', async () => {
+    const other = await openCastellan({ brokers: cluster.bootstrap })
+    const codes: string[] = []
+    const wait = async (): Promise<void> => {
+      for await (const _ of other.read('orders', { from: { last: 1 }, follow: true, partitions: [0] })) {
+        // A record has come: from now on it waits.
+        void other.close(0)
+      }
+    }
+    for (const reading of [wait, wait]) await reading().catch((error: CastellanError) => codes.push(error.code))
+    expect(codes).to.deep.equal(['shuttingDown', 'shuttingDown'])
+  })
+})
