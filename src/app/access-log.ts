@@ -1,8 +1,8 @@
 import pino from 'pino'
 import { openToAppend } from '../config/append-file.js'
 import type { Logger } from '../core/model.js'
-import { type AccessFields, type AccessLog, toAccessLine } from '../http/access-log.js'
-import type { HttpSettings } from '../http/settings.js'
+import { type AccessFields, type AccessLog, toAccessLine } from '../http/server/access-log.js'
+import type { HttpSettings } from '../http/server/settings.js'
 import type { LogFile } from './log-file.js'
 
 /** Readable by its owner only: it tells which client did what. */

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
-import { requiresCredentials } from '../access/settings.js'
 import type { Config } from '../config/config.js'
 import { settingsOfDialects } from '../config/schema.js'
 import type { Logger } from '../core/model.js'
-import type { Dialect } from '../dialects/dialect.js'
-import type { HttpUrls } from '../http/http.js'
+import { requiresCredentials } from '../http/access/settings.js'
+import type { Dialect } from '../http/api/api.js'
+import type { HttpUrls } from '../http/server/http.js'
 import type { DurableQueue } from '../producer/disk/durable-queue.js'
 
 /** Logs which Kafka is used; the first line of all. */

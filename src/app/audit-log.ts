@@ -1,7 +1,7 @@
 import pino from 'pino'
-import type { AuditLine } from '../access/audit.js'
-import type { AccessSettings } from '../access/settings.js'
 import type { Logger } from '../core/model.js'
+import type { AuditLine } from '../http/access/audit.js'
+import type { AccessSettings } from '../http/access/settings.js'
 import { openLogFile } from './log-file.js'
 
 /** Readable by its owner only: it tells which client did what. */

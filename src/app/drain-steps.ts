@@ -1,5 +1,5 @@
 import type { Logger } from '../core/model.js'
-import type { LifetimeStep } from '../dialects/dialect.js'
+import type { LifetimeStep } from '../http/api/api.js'
 
 /** What dialects do while requests are being finished, all at the same time. One that fails is logged. */
 export class DrainSteps {

@@ -1,6 +1,6 @@
-import { requiresCredentials } from '../access/settings.js'
 import { isLoopback } from '../core/settings/loopback.js'
-import type { ListenerTlsSettings } from '../http/tls-settings.js'
+import { requiresCredentials } from '../http/access/settings.js'
+import type { ListenerTlsSettings } from '../http/server/tls-settings.js'
 import type { Config } from './schema.js'
 
 /** A listening address. */

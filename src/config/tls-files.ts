@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../core/errors.js'
-import type { TlsMaterial } from '../http/certificates.js'
-import type { ListenerTlsSettings } from '../http/tls-settings.js'
+import type { TlsMaterial } from '../http/server/certificates.js'
+import type { ListenerTlsSettings } from '../http/server/tls-settings.js'
 import type { ClusterSettings, SaslSettings } from '../kafka/settings.js'
 
 /** Not repeated in messages: the value may be the key itself instead of the name of its file. */

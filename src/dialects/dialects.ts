@@ -1,6 +1,6 @@
 import type { z } from 'zod'
+import type { Dialect } from '../http/api/api.js'
 import { arion } from './arion/index.js'
-import type { Dialect } from './dialect.js'
 import { kafboy } from './kafboy/index.js'
 import { kafkaPixy } from './kafka-pixy/index.js'
 import { kprf } from './kprf/index.js'

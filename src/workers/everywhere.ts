@@ -1,6 +1,6 @@
 import { aggregate } from '../core/metrics/aggregate.js'
 import type { PrometheusMetrics } from '../core/metrics/prometheus.js'
-import type { Everywhere } from '../dialects/dialect.js'
+import type { Everywhere } from '../http/api/api.js'
 import type { Peers } from './peers.js'
 
 const TIMEOUT_MS = 2_000

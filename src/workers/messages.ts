@@ -1,6 +1,6 @@
 import type { MetricsSnapshot } from '../core/metrics/aggregate.js'
 import type { StatsdValue } from '../core/metrics/statsd/statsd-line.js'
-import type { HttpUrls } from '../http/http.js'
+import type { HttpUrls } from '../http/server/http.js'
 import type { Link } from './link.js'
 
 /** A message that is not answered. */

@@ -1,4 +1,4 @@
-import type { AddressesElsewhere, AddressUse } from '../http/client-addresses.js'
+import type { AddressesElsewhere, AddressUse } from '../http/server/client-addresses.js'
 import type { Peers } from './peers.js'
 
 const TELL_EVERY_MS = 10

@@ -1,4 +1,4 @@
-import type { AccountKind, QuotaSharing } from '../access/quotas.js'
+import type { AccountKind, QuotaSharing } from '../http/access/quotas.js'
 import type { Peers } from './peers.js'
 
 /** What was spent is told to the others so often; a rate that may be overdrawn is not overdrawn much further meanwhile. */

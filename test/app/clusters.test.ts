@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import type { Dialect } from '../../src/dialects/dialect.js'
 import { dialects } from '../../src/dialects/dialects.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import type { Dialect } from '../../src/http/api/api.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 
 describe('house 3: several clusters', () => {

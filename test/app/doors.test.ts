@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import { type App, startApp } from '../../src/app.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { run } from '../../src/main/cli.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import {
   type Answer,
   AUDIENCE,

@@ -3,7 +3,7 @@ import { DurabilityCheck } from '../../src/app/durability-check.js'
 import { silentLogger } from '../../src/core/model.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 
 describe('DurabilityCheck', () => {
   const createClient = createBrokerClientFactory({

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { quietLogger } from '../../src/app/quiet-logger.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 
 describe('quietLogger', () => {
   const setUp = () => {

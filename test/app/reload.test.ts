@@ -4,7 +4,7 @@ import { type App, startApp } from '../../src/app.js'
 import type { Config } from '../../src/config/config.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { reloadAtHangUp } from '../../src/main/hang-up.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { configOf, makeToken, push, TestAuthority, TestFolder } from '../support/doors.js'
 
 describe('settings that are read again', () => {

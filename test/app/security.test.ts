@@ -8,7 +8,7 @@ import { defaultLogger } from '../../src/core/metrics/metrics-logger.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter, type Logger, loadConfig, startApp } from '../../src/index.js'
-import { type LogLine, recordingLogger } from '../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { testCertificate, testKey } from '../support/tls-fixture.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 

@@ -2,7 +2,6 @@ import { type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
-import type { Access, Caller } from '../../src/access/access.js'
 import {
   type CastellanError,
   ForbiddenError,
@@ -12,9 +11,10 @@ import {
   UnavailableError
 } from '../../src/core/errors.js'
 import { arion } from '../../src/dialects/arion/index.js'
-import type { Dialect } from '../../src/dialects/dialect.js'
 import { kafboy } from '../../src/dialects/kafboy/index.js'
 import { kprf } from '../../src/dialects/kprf/index.js'
+import type { Access, Caller } from '../../src/http/access/access.js'
+import type { Dialect } from '../../src/http/api/api.js'
 import { contextFor } from '../support/dialect-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 

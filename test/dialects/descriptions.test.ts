@@ -5,7 +5,7 @@ import { kafboyOperations } from '../../src/dialects/kafboy/api.js'
 import { kafboySettings } from '../../src/dialects/kafboy/settings.js'
 import { kprfOperations } from '../../src/dialects/kprf/api.js'
 import { kprfSettings } from '../../src/dialects/kprf/settings.js'
-import type { Answer, Operation } from '../../src/openapi/operation.js'
+import type { Answer, Operation } from '../../src/http/openapi/operation.js'
 
 const ajv = new Ajv2020({ strict: true, strictTypes: false, validateFormats: false })
 const JSON_TYPE = 'application/json'

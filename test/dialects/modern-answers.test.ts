@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, OverloadedError } from '../../src/core/errors.js'
-import { MODERN_TYPE, outcomesAnswer, problemAnswer } from '../../src/exchange/modern-answers.js'
+import { MODERN_TYPE, outcomesAnswer, problemAnswer } from '../../src/http/exchange/modern-answers.js'
 import {
   type App,
   type EmbeddedCluster,

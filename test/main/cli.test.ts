@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
-import { parsePasswordHash, verifyPassword } from '../../src/access/passwords.js'
+import { parsePasswordHash, verifyPassword } from '../../src/http/access/passwords.js'
 import { version } from '../../src/main/version.js'
 import { type Outcome, runCommand } from './run-command.js'
 

@@ -8,11 +8,11 @@ import { join } from 'node:path'
 const testFolders: Readonly<Record<string, readonly string[]>> = {
   dialects: [
     'test/dialects',
-    'test/http/openapi.test.ts',
+    'test/http/server/openapi.test.ts',
     ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
   ],
   dispatcher: ['test/router/dispatcher', 'test/router/routing'],
-  http: ['test/http', 'test/access/doors.test.ts'],
+  http: ['test/http/server', 'test/http/access/access-over-http.test.ts'],
   processors: ['test/router/processors', 'test/router/routing'],
   wal: ['test/producer/log', 'test/main/wal.test.ts']
 }

@@ -26,13 +26,13 @@ const outside: Readonly<Record<string, string>> = {
   'dialects/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
   'dialects/kafboy/hooks/hook-worker.ts': 'is that thread',
   'dialects/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',
-  'access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
+  'http/access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
   'kafka/token-request.ts': 'asks such an issuer for a token',
   'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
   'dialects/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'dialects/kafka-pixy/grpc/connections.ts': 'belongs to that port',
   'main/worker.ts': 'is the process of such a worker',
-  'http/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
+  'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'main/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }
 

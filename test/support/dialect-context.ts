@@ -1,12 +1,12 @@
-import { openAccess } from '../../src/access/access.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../src/core/model.js'
-import type { DialectContext } from '../../src/dialects/dialect.js'
-import type { CountedCalls } from '../../src/exchange/counted-calls.js'
-import { SilenceLimit } from '../../src/exchange/silence.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
-import { createClientCounts } from '../../src/http/server.js'
-import { httpSettings } from '../../src/http/settings.js'
+import { openAccess } from '../../src/http/access/access.js'
+import type { DialectContext } from '../../src/http/api/api.js'
+import type { CountedCalls } from '../../src/http/exchange/counted-calls.js'
+import { SilenceLimit } from '../../src/http/exchange/silence.js'
+import { createClientCounts } from '../../src/http/server/server.js'
+import { httpSettings } from '../../src/http/server/settings.js'
 
 /** What a dialect is given in a process that serves one cluster to everybody, and never stops. */
 export const contextFor = <Settings>(

@@ -1,5 +1,5 @@
-import type { Operation } from '../../src/access/access.js'
 import { dialects } from '../../src/dialects/dialects.js'
+import type { Operation } from '../../src/http/access/access.js'
 import type { Answer, Call, TestFolder } from './doors.js'
 
 /**

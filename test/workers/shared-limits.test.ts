@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { Quotas } from '../../src/access/quotas.js'
-import { ClientAddresses } from '../../src/http/client-addresses.js'
+import { Quotas } from '../../src/http/access/quotas.js'
+import { ClientAddresses } from '../../src/http/server/client-addresses.js'
 import { Link } from '../../src/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../src/workers/messages.js'
 import { Peers, passingOn } from '../../src/workers/peers.js'

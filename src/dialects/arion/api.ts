@@ -7,7 +7,7 @@ import {
   oneOf,
   type Parameter,
   text
-} from '../../openapi/operation.js'
+} from '../../http/openapi/operation.js'
 
 const time = { type: 'string', format: 'date-time' }
 const topic: Parameter = { name: 'topic', in: 'path', description: 'The topic' }

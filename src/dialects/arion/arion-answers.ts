@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
-import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
-import { Answers, type AnswerTemplate } from '../../exchange/answers.js'
-import type { Exchange } from '../../exchange/exchange.js'
-import type { Cause, Known } from '../../exchange/modern-answers.js'
-import { unreadBodyHeaders } from '../../exchange/unread-body.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/refusals.js'
+import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import type { Cause, Known } from '../../http/exchange/modern-answers.js'
+import { unreadBodyHeaders } from '../../http/exchange/unread-body.js'
 
 import {
   errorBody,

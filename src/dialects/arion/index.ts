@@ -1,4 +1,4 @@
-import type { Dialect } from '../dialect.js'
+import type { Dialect } from '../../http/api/api.js'
 import { arionOperations } from './api.js'
 import { type ArionSettings, arionSettings } from './settings.js'
 

@@ -1,7 +1,7 @@
 import type { Logger, MonotonicClock, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Exchange } from '../../exchange/exchange.js'
-import { wantsModern } from '../../exchange/modern-answers.js'
 import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { wantsModern } from '../../http/exchange/modern-answers.js'
 
 import { enqueuedBody, sentBody } from './answers.js'
 import type { ArionAnswers } from './arion-answers.js'

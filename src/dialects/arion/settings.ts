@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings } from '../common-settings.js'
+import { commonSettings } from '../../http/api/common-settings.js'
 
 const MIB = 1024 * 1024
 

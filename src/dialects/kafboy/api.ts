@@ -1,4 +1,4 @@
-import { json, listOf, type Operation, object, type Parameter, text } from '../../openapi/operation.js'
+import { json, listOf, type Operation, object, type Parameter, text } from '../../http/openapi/operation.js'
 import { type ServedPath, servedPaths } from './routes.js'
 import type { KafboySettings } from './settings.js'
 

@@ -1,5 +1,5 @@
-import { sentUrlOf } from '../../exchange/sent-url.js'
 import { persistedText } from '../../gateway/persisted.js'
+import { sentUrlOf } from '../../http/exchange/sent-url.js'
 import type { Content } from './content.js'
 import type { Edited, EditedProduce } from './hooks/edited.js'
 import type { HookDesk } from './hooks/hook-desk.js'

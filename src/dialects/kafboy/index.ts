@@ -1,4 +1,4 @@
-import type { Dialect } from '../dialect.js'
+import type { Dialect } from '../../http/api/api.js'
 import { kafboyOperations } from './api.js'
 import { loadBalancerProblem } from './load-balancer.js'
 import { type KafboySettings, kafboySettings } from './settings.js'

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Exchange } from '../../exchange/exchange.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import type { ProduceMode } from './routes.js'
 
 /** A request to a produce route on its way to an answer. */

@@ -1,9 +1,9 @@
-import { refusalHeaders, refusalStatus } from '../../access/refusals.js'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
-import type { Answers, AnswerTemplate } from '../../exchange/answers.js'
-import type { Known } from '../../exchange/modern-answers.js'
-import { unreadBodyHeaders } from '../../exchange/unread-body.js'
 import { persistedText } from '../../gateway/persisted.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/refusals.js'
+import type { Answers, AnswerTemplate } from '../../http/exchange/answers.js'
+import type { Known } from '../../http/exchange/modern-answers.js'
+import { unreadBodyHeaders } from '../../http/exchange/unread-body.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceRequest, Refused } from './produce-request.js'
 

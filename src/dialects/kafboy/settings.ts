@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../core/settings/units.js'
-import { asyncDurability, commonSettings } from '../common-settings.js'
+import { asyncDurability, commonSettings } from '../../http/api/common-settings.js'
 import { templateProblem } from './routes.js'
 
 const KIB = 1024

@@ -9,7 +9,7 @@ import {
   oneOf,
   type Parameter,
   text
-} from '../../openapi/operation.js'
+} from '../../http/openapi/operation.js'
 
 const topic: Parameter = { name: 'topic', in: 'path', description: 'The topic' }
 

@@ -1,6 +1,6 @@
 import { OverloadedError } from '../../core/errors.js'
-import { collectBody } from '../../exchange/body-collector.js'
-import type { BufferPool } from '../../exchange/buffer-pool.js'
+import { collectBody } from '../../http/exchange/body-collector.js'
+import type { BufferPool } from '../../http/exchange/buffer-pool.js'
 import { isFormType } from './content.js'
 import { parseQuery, type Values } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'

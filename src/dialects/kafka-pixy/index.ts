@@ -1,4 +1,4 @@
-import type { Dialect, OwnListener } from '../dialect.js'
+import type { Dialect, OwnListener } from '../../http/api/api.js'
 import { kafkaPixyOperations } from './api.js'
 import { type KafkaPixySettings, kafkaPixySettings } from './settings.js'
 

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import type { Access } from '../../access/access.js'
-import type { Exchange } from '../../exchange/exchange.js'
-import { sentUrlOf } from '../../exchange/sent-url.js'
 import type { Gateway } from '../../gateway/gateway.js'
+import type { Access } from '../../http/access/access.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { sentUrlOf } from '../../http/exchange/sent-url.js'
 import type { ParsedQuery } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
 

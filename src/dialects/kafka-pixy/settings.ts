@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { asyncDurability, commonSettings } from '../common-settings.js'
+import { asyncDurability, commonSettings } from '../../http/api/common-settings.js'
 
 const MIB = 1024 * 1024
 

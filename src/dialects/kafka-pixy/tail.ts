@@ -1,7 +1,7 @@
-import type { Caller } from '../../access/access.js'
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { Following, FollowSink } from '../../gateway/gateway.js'
+import type { Caller } from '../../http/access/access.js'
 import { lineJson, type MessageOptions } from './message-json.js'
 import type { Asked } from './pixy-answers.js'
 import { idOf } from './tail-position.js'

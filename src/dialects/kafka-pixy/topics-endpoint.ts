@@ -1,6 +1,6 @@
-import type { Target } from '../../access/access.js'
 import { CastellanError } from '../../core/errors.js'
 import type { Gateway, GroupReader, ReadersOnly, TopicMetadata } from '../../gateway/gateway.js'
+import type { Target } from '../../http/access/access.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { ParameterError } from './consume-parameters.js'
 import { NO_SUCH_TOPIC } from './failure-texts.js'

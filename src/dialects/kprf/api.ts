@@ -1,4 +1,4 @@
-import { integer, json, listOf, nullable, type Operation, object, oneOf, text } from '../../openapi/operation.js'
+import { integer, json, listOf, nullable, type Operation, object, oneOf, text } from '../../http/openapi/operation.js'
 import type { KprfSettings } from './settings.js'
 
 const record = {

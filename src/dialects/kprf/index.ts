@@ -1,4 +1,4 @@
-import type { Dialect } from '../dialect.js'
+import type { Dialect } from '../../http/api/api.js'
 import { kprfOperations } from './api.js'
 import { translateCompat } from './compat/translate.js'
 import { metricsListeners } from './metrics-listener.js'

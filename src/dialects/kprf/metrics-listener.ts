@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type Operation, text } from '../../openapi/operation.js'
-import type { OwnListener } from '../dialect.js'
+import type { OwnListener } from '../../http/api/api.js'
+import { type Operation, text } from '../../http/openapi/operation.js'
 import type { KprfSettings } from './settings.js'
 
 /** Where the metrics stand on the shared port, below the prefix: only their own port leads there. */

@@ -9,7 +9,7 @@ export const passwordCommand: CommandDescription = {
   notes: 'Reads one line. The hash is for auth.users. A password on the command line could be read by other users.',
   examples: ['castellan password < password.txt'],
   run: async (_, { stdin, stdout }) => {
-    const { hashPassword } = await import('../../access/passwords.js')
+    const { hashPassword } = await import('../../http/access/passwords.js')
     const password = await firstLine(stdin)
     if (password === '') throw new UsageError('the password is empty; it is read from stdin')
     stdout.write(`${await hashPassword(password)}\n`)

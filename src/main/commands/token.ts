@@ -9,7 +9,7 @@ export const tokenCommand: CommandDescription = {
     'The token is for the client and is shown this once; the hash is for auth.tokens. Two tokens of one principal are\nboth valid, so that they can be rotated.',
   examples: ['castellan token'],
   run: async (_, { stdout }) => {
-    const { makeToken } = await import('../../access/bearer-tokens.js')
+    const { makeToken } = await import('../../http/access/bearer-tokens.js')
     const { token, sha256 } = makeToken()
     stdout.write(`token   ${token}\nsha256  ${sha256}\n`)
     return EXIT_OK

@@ -8,7 +8,7 @@ import type { App } from '../../../src/app.js'
 import type { EmbeddedCluster, Faults } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { until } from '../../http/fixtures.js'
+import { until } from '../../http/server/fixtures.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { freshTopic } from '../../support/target-cluster.js'
 

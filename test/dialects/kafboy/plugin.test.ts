@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
-import { MODERN_TYPE } from '../../../src/exchange/modern-answers.js'
+import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { brief, type Served, serve, taken } from './harness.js'
 

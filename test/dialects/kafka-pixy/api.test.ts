@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { kafkaPixyOperations } from '../../../src/dialects/kafka-pixy/api.js'
-import type { JsonSchema, Operation, Parameter } from '../../../src/openapi/operation.js'
+import type { JsonSchema, Operation, Parameter } from '../../../src/http/openapi/operation.js'
 
 interface Schema {
   readonly type?: string

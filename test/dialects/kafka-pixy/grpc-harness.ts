@@ -2,7 +2,7 @@ import { type ChannelCredentials, type Client, credentials, Metadata, type Servi
 import type { App } from '../../../src/app.js'
 import type { MethodName, Methods } from '../../../src/dialects/kafka-pixy/grpc/messages.js'
 import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
-import { type LogLine, recordingLogger } from '../../http/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 type Call = (

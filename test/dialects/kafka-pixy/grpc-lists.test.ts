@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { Caller } from '../../../src/access/access.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { KafkaPixyService } from '../../../src/dialects/kafka-pixy/grpc/service.js'
 import { kafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
+import type { Caller } from '../../../src/http/access/access.js'
 import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, topic, topics } from './look-up-gateway.js'
 

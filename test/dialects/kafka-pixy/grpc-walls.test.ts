@@ -1,7 +1,7 @@
 import { constants } from 'node:http2'
 import { expect } from 'chai'
-import { type Access, deniedCaller, openAccess } from '../../../src/access/access.js'
 import { type CastellanError, UnauthenticatedError } from '../../../src/core/errors.js'
+import { type Access, deniedCaller, openAccess } from '../../../src/http/access/access.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import {
   answerOf,

@@ -1,9 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
-import { type Access, type Caller, openAccess } from '../../../src/access/access.js'
 import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type OffsetAndMetadata, silentLogger } from '../../../src/core/model.js'
-import type { DialectContext, LifetimeStep } from '../../../src/dialects/dialect.js'
 import { kafkaPixy } from '../../../src/dialects/kafka-pixy/index.js'
 import type { KafkaPixySettings } from '../../../src/dialects/kafka-pixy/settings.js'
 import type {
@@ -17,6 +15,8 @@ import type {
   MessageLimits,
   OfferedMessage
 } from '../../../src/gateway/gateway.js'
+import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
+import type { DialectContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/dialect-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 

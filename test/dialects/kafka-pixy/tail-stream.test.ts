@@ -2,11 +2,11 @@ import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { Caller } from '../../../src/access/access.js'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import { Tail } from '../../../src/dialects/kafka-pixy/tail.js'
 import type { Following } from '../../../src/gateway/gateway.js'
+import type { Caller } from '../../../src/http/access/access.js'
 
 const HEARTBEAT_MS = 1_000
 const STALL_MS = 10_000

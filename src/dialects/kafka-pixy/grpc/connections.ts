@@ -1,6 +1,6 @@
 import type { Http2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { CountedCalls, CountedConnection } from '../../../exchange/counted-calls.js'
+import type { CountedCalls, CountedConnection } from '../../../http/exchange/counted-calls.js'
 
 /** The preface of HTTP/2, and the frame of settings that has to follow it (RFC 9113 3.4). */
 const PREFACE_BYTES = 24 + 9

@@ -1,6 +1,6 @@
 import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib'
 import { status } from '@grpc/grpc-js'
-import type { CountedCall } from '../../../exchange/counted-calls.js'
+import type { CountedCall } from '../../../http/exchange/counted-calls.js'
 import { StatusError } from './statuses.js'
 
 /** A flag, and the length of the message. */

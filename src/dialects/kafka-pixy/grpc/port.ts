@@ -1,8 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { toListenError } from '../../../core/listen-error.js'
-import type { CountedCalls } from '../../../exchange/counted-calls.js'
-import type { SharedTls } from '../../dialect.js'
+import type { SharedTls } from '../../../http/api/api.js'
+import type { CountedCalls } from '../../../http/exchange/counted-calls.js'
 import { type GrpcConnection, GrpcConnections } from './connections.js'
 
 /** Time limit of the TLS handshake. */

@@ -6,10 +6,10 @@ import {
   status,
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
-import type { Operation, Target } from '../../../access/access.js'
 import type { Logger } from '../../../core/model.js'
-import { clientAt } from '../../../exchange/client-of.js'
 import type { Gateway } from '../../../gateway/gateway.js'
+import type { Operation, Target } from '../../../http/access/access.js'
+import { clientAt } from '../../../http/exchange/client-of.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './arrivals.js'

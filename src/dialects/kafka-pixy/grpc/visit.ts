@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Metadata } from '@grpc/grpc-js'
-import type { Access, Caller } from '../../../access/access.js'
-import type { Visit } from '../../../access/identity.js'
 import type { CastellanError } from '../../../core/errors.js'
+import type { Access, Caller } from '../../../http/access/access.js'
+import type { Visit } from '../../../http/access/identity.js'
 
 /** What has come of a call. */
 export interface CallHead {

@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../../core/errors.js'
+import { ANONYMOUS } from './access.js'
+import { BearerTokens } from './bearer-tokens.js'
+import { Certificates } from './certificates.js'
+import { type Arrival, type Authentication, type AuthRefusal, type Identity, isRefusal } from './identity.js'
+import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import { type Remembered, RememberedCredentials } from './remembered-credentials.js'
+import { type AuthSettings, requiresCredentials } from './settings.js'
+import { type Login, parseLogin, Users } from './users.js'
+import { VerificationQueue } from './verification-queue.js'
+
+const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
+
+export interface AuthenticatorDeps {
+  readonly settings: AuthSettings
+  readonly tokens: JsonWebTokens
+  /** Whether clients without credentials are admitted although authentication is configured. */
+  readonly allowAnonymous: boolean
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+type Verified = Remembered | AuthRefusal
+
+/** What the settings say, in the form in which it is asked. */
+class Known {
+  readonly settings: AuthSettings
+  readonly tokens: JsonWebTokens
+  readonly challenge: string
+  readonly bearerTokens: BearerTokens
+  readonly users: Users
+  readonly certificates: Certificates
+
+  constructor(settings: AuthSettings, tokens: JsonWebTokens) {
+    this.settings = settings
+    this.tokens = tokens
+    this.challenge = toChallenge(settings)
+    this.bearerTokens = new BearerTokens(settings.tokens)
+    this.users = new Users(settings.users)
+    this.certificates = new Certificates(settings.certificates)
+  }
+}
+
+/**
+ * Finds out who a client is, before its body is read. An `Authorization` header alone decides when there is one;
+ * without it the client certificate counts, then the unix socket.
+ */
+export class Authenticator {
+  readonly #allowAnonymous: boolean
+  readonly #now: () => number
+  readonly #queue = new VerificationQueue()
+  readonly #remembered = new RememberedCredentials()
+  /**
+   * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in the
+   * order in which they came.
+   */
+  #verifying = new Map<string, Promise<Authentication>>()
+  #known: Known
+  #isRequired: boolean
+
+  constructor({ settings, tokens, allowAnonymous, now }: AuthenticatorDeps) {
+    this.#allowAnonymous = allowAnonymous
+    this.#now = now
+    this.#known = new Known(settings, tokens)
+    this.#isRequired = requiresCredentials(settings)
+  }
+
+  /**
+   * Goes by other settings from now on, and fetches the keys of issuers again. Verified passwords of users that have not
+   * changed are remembered, everything else is verified anew. Credentials that were needed once are needed until the end: the
+   * last token that is taken away must not let all clients in.
+   */
+  replace(settings: AuthSettings, tokens: JsonWebTokens): void {
+    this.#known = new Known(settings, tokens)
+    this.#isRequired ||= requiresCredentials(settings)
+    this.#remembered.keep(({ user }) => user !== undefined && this.#known.users.has(user))
+    this.#verifying = new Map()
+    tokens.expireKeys()
+  }
+
+  authenticate(arrival: Arrival): Authentication | Promise<Authentication> {
+    const { authorization } = arrival
+    if (!this.#isRequired) return anonymous
+    if (authorization === undefined) return this.#withoutHeader(arrival)
+    const [, scheme = '', credentials = ''] = authorization.match(/^([A-Za-z]+) +(\S+)$/) ?? []
+    if (scheme.toLowerCase() === 'bearer') return this.#bearer(credentials)
+    if (scheme.toLowerCase() === 'basic') return this.#basic(credentials, arrival.address)
+    return this.#refusal('the Authorization header is neither Bearer nor Basic')
+  }
+
+  /**
+   * Why a client that was admitted by former settings may not go on. A signature that would have to be verified is trusted: for
+   * a minute at most it may be one of a key that is not good any more. A password that would have to be verified is not one of
+   * those that have not changed.
+   */
+  refusalSince(arrival: Arrival, { principal, method }: Identity): CastellanError | undefined {
+    const present = this.authenticate(arrival)
+    if (present instanceof Promise) {
+      present.catch(() => undefined)
+      return method === 'password' ? this.#refusal('the password has changed, or its user is gone') : undefined
+    }
+    if (present instanceof UnauthenticatedError) return present
+    if (isRefusal(present) || present.principal === principal) return undefined
+    return new ForbiddenError('the credentials belong to another principal now')
+  }
+
+  #withoutHeader({ socket, isUnixSocket }: Arrival): Authentication {
+    const { certificates, settings } = this.#known
+    const owner = certificates.ownerOf(socket)
+    if (owner === 'unknown') return this.#refusal('the client certificate is not known')
+    if (owner !== 'none') {
+      return owner.validUntil > this.#now() ? owner : this.#refusal('the client certificate has expired')
+    }
+    const { unixSocketPrincipal } = settings
+    if (isUnixSocket && unixSocketPrincipal !== undefined) {
+      return { principal: unixSocketPrincipal, method: 'unixSocket', validUntil: Number.POSITIVE_INFINITY }
+    }
+    return this.#allowAnonymous ? anonymous : this.#refusal('credentials are missing')
+  }
+
+  #bearer(token: string): Authentication | Promise<Authentication> {
+    const { bearerTokens, settings } = this.#known
+    const identity = bearerTokens.find(token)
+    if (identity) return this.#valid(identity)
+    if (settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
+    return this.#verified(`bearer ${digestOf(token)}`, () => this.#verifyJwt(token))
+  }
+
+  async #verifyJwt(token: string): Promise<Verified> {
+    const result = await this.#known.tokens.verify(token)
+    if (typeof result === 'string') return this.#refusal(JWT_REFUSALS[result])
+    return isRefusal(result) ? result : { identity: result }
+  }
+
+  #basic(credentials: string, address: string): Authentication | Promise<Authentication> {
+    const login = this.#known.settings.users.length > 0 ? parseLogin(credentials) : undefined
+    if (!login) return this.#refusal(WRONG_LOGIN)
+    // Base64 has several ways to write the same bytes, and Unicode the same characters.
+    const key = `basic ${digestOf(`${login.username}:${login.password.normalize('NFC')}`)}`
+    return this.#verified(key, () => this.#verifyLogin(login, address))
+  }
+
+  /** @returns an error at once when too many wait */
+  #verifyLogin(login: Login, address: string): Promise<Verified> | OverloadedError {
+    const { users } = this.#known
+    const found = this.#queue.run(address, () => users.verify(login))
+    if (!found) return new OverloadedError('too many passwords are being verified')
+    return found.then(loggedIn => loggedIn ?? this.#refusal(WRONG_LOGIN))
+  }
+
+  /** Everyone waiting gets the same promise, so that requests continue in their order. */
+  #verified(key: string, verify: () => Promise<Verified> | OverloadedError): Authentication | Promise<Authentication> {
+    const known = this.#remembered.find(key, this.#now()) ?? this.#verifying.get(key)
+    if (known !== undefined) return known
+    const result = verify()
+    if (result instanceof OverloadedError) return result
+    const all = this.#verifying
+    const verifying = result
+      .then(found => (isRefusal(found) ? found : this.#accepted(key, found, all)))
+      .finally(() => all.delete(key))
+    all.set(key, verifying)
+    return verifying
+  }
+
+  /** @param asked those that were verified together; what was verified by former settings is not remembered */
+  #accepted(key: string, verified: Remembered, asked: ReadonlyMap<string, unknown>): Authentication {
+    const accepted = this.#valid(verified.identity)
+    if (!isRefusal(accepted) && asked === this.#verifying) this.#remembered.add(key, verified)
+    return accepted
+  }
+
+  #valid(identity: Identity): Authentication {
+    return identity.validUntil > this.#now() ? identity : this.#refusal('the token has expired')
+  }
+
+  #refusal(message: string): UnauthenticatedError {
+    return new UnauthenticatedError(message, this.#known.challenge)
+  }
+}
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('base64')
+
+const WRONG_LOGIN = 'the user name or the password is wrong'
+const JWT_REFUSALS = { expired: 'the token has expired', invalid: 'the token is not valid' } as const
+
+/** The value of `WWW-Authenticate`: the configured ways to authenticate. */
+function toChallenge({ realm, tokens, users, issuers }: AuthSettings): string {
+  const challenges: string[] = []
+  if (tokens.length + issuers.length > 0) challenges.push(`Bearer realm="${realm}"`)
+  if (users.length > 0) challenges.push(`Basic realm="${realm}", charset="UTF-8"`)
+  // There is no registered scheme for client certificates, but a 401 must carry the header.
+  if (challenges.length === 0) challenges.push(`Certificate realm="${realm}"`)
+  return challenges.join(', ')
+}

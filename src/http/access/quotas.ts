@@ -1,0 +1,162 @@
+import { QuotaExceededError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
+import { QuotaAccount } from './quota-account.js'
+import type { QuotaLimits, QuotaSettings } from './settings.js'
+
+/** Most accounts per kind; beyond it, newcomers share one account. */
+const MAX_ACCOUNTS = 10_000
+
+/** How many accounts are examined per newcomer to find one that can be forgotten. */
+const SWEEP = 16
+
+const MS_PER_SECOND = 1_000
+
+const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
+
+/** The accounts of other processes that serve the same clients. */
+export interface QuotaSharing {
+  /** Tells the others what an account has spent here. */
+  spent(kind: AccountKind, name: string, records: number, bytes: number): void
+  /** Told of what accounts have spent at the others. */
+  onSpentElsewhere(listener: (kind: AccountKind, name: string, records: number, bytes: number) => void): void
+  /**
+   * Counts a request of a principal as in flight, whichever process it came to.
+   *
+   * @returns what to call when it has ended; `undefined`: there are so many
+   * @throws Error when the others cannot be asked; then it is not counted
+   */
+  enter(principal: string, maxRequests: number): Promise<(() => void) | undefined>
+}
+
+export type AccountKind = 'principal' | 'address'
+
+/** The accounts of principals and of addresses. */
+export class Quotas {
+  readonly #clock: MonotonicClock
+  readonly #principals: Accounts | undefined
+  readonly #addresses: Accounts | undefined
+  readonly sharing: QuotaSharing | undefined
+
+  /** @param sharing absent: this process is the only one */
+  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock, sharing?: QuotaSharing) {
+    this.#clock = clock
+    this.sharing = sharing
+    const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
+    const toAccounts = (kind: AccountKind, limits: QuotaLimits, named: ReadonlyMap<string, QuotaLimits>): Accounts =>
+      new Accounts(limits, named, sharing && ((name, records, bytes) => sharing.spent(kind, name, records, bytes)))
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = toAccounts('principal', perPrincipal, own)
+    if (isLimited(perAddress)) this.#addresses = toAccounts('address', perAddress, new Map())
+    sharing?.onSpentElsewhere((kind, name, records, bytes) => {
+      const accounts = kind === 'principal' ? this.#principals : this.#addresses
+      accounts?.get(name, clock()).spentElsewhere(records, bytes)
+    })
+  }
+
+  get isActive(): boolean {
+    return this.#principals !== undefined || this.#addresses !== undefined
+  }
+
+  now(): number {
+    return this.#clock()
+  }
+
+  ofPrincipal(principal: string, now: number): QuotaAccount | undefined {
+    return this.#principals?.get(principal, now)
+  }
+
+  /** @param address empty for clients without one, which have no quota */
+  ofAddress(address: string, now: number): QuotaAccount | undefined {
+    return address === '' ? undefined : this.#addresses?.get(address, now)
+  }
+
+  /** The error when the rates do not admit another request at the moment. */
+  refusalOf(account: QuotaAccount, now: number): QuotaExceededError | undefined {
+    const waitMs = account.waitMs(now)
+    return waitMs > 0 ? exceeded('records or bytes per second', waitMs) : undefined
+  }
+
+  /** Counts a request as in flight, or returns the reason for refusing it; `leave` of the account ends it. */
+  enter(account: QuotaAccount): QuotaExceededError | undefined {
+    return account.enter() ? undefined : this.tooManyInFlight
+  }
+
+  get tooManyInFlight(): QuotaExceededError {
+    return exceeded('requests in flight', MS_PER_SECOND)
+  }
+
+  /** Charges both accounts, or none. */
+  charge(
+    one: QuotaAccount | undefined,
+    other: QuotaAccount | undefined,
+    records: number,
+    bytes: number
+  ): QuotaExceededError | undefined {
+    const now = this.#clock()
+    const waitMs = Math.max(one?.waitMs(now) ?? 0, other?.waitMs(now) ?? 0)
+    if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
+    one?.spend(records, bytes)
+    other?.spend(records, bytes)
+    return undefined
+  }
+
+  /** Number of remembered accounts. */
+  get size(): number {
+    return (this.#principals?.size ?? 0) + (this.#addresses?.size ?? 0)
+  }
+}
+
+function exceeded(what: string, waitMs: number): QuotaExceededError {
+  const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
+  return new QuotaExceededError(`the quota of ${what} is used up; try again in ${seconds} s (quotas)`, seconds)
+}
+
+class Accounts {
+  readonly #limits: QuotaLimits
+  readonly #own: ReadonlyMap<string, QuotaLimits>
+  /** Least recently examined first: where the sweep has got to. */
+  readonly #byName = new Map<string, QuotaAccount>()
+  #shared: QuotaAccount | undefined
+
+  readonly #onSpent: ((name: string, records: number, bytes: number) => void) | undefined
+
+  constructor(
+    limits: QuotaLimits,
+    own: ReadonlyMap<string, QuotaLimits>,
+    onSpent: ((name: string, records: number, bytes: number) => void) | undefined
+  ) {
+    this.#limits = limits
+    this.#own = own
+    this.#onSpent = onSpent
+  }
+
+  get size(): number {
+    return this.#byName.size
+  }
+
+  get(name: string, now: number): QuotaAccount {
+    const known = this.#byName.get(name)
+    if (known) return known
+    const own = this.#own.get(name)
+    // Principals named in the configuration are few, and their accounts are never forgotten.
+    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
+      return (this.#shared ??= new QuotaAccount(this.#limits, now))
+    }
+    const onSpent = this.#onSpent
+    const tell = onSpent && ((records: number, bytes: number) => onSpent(name, records, bytes))
+    const account = new QuotaAccount(own ?? this.#limits, now, tell)
+    this.#byName.set(name, account)
+    return account
+  }
+
+  /** Forgets accounts that are as good as new; true when at least one was forgotten. */
+  #sweep(now: number): boolean {
+    const sizeBefore = this.#byName.size
+    let looked = 0
+    for (const [name, account] of this.#byName) {
+      if (looked++ >= SWEEP) break
+      this.#byName.delete(name)
+      if (!account.isIdle(now)) this.#byName.set(name, account)
+    }
+    return this.#byName.size < sizeBefore
+  }
+}

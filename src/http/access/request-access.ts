@@ -1,0 +1,226 @@
+import type { IncomingMessage } from 'node:http'
+import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
+import { type Access, type Caller, deniedCaller, type Operation, type Target } from './access.js'
+import type { AccessMetrics } from './access-metrics.js'
+import { Audit, type AuditSink } from './audit.js'
+import type { Authenticator } from './authenticator.js'
+import { type Authentication, isRefusal, type Visit } from './identity.js'
+import type { QuotaAccount } from './quota-account.js'
+import { type QuotaSharing, Quotas } from './quotas.js'
+import { type CallerDeps, type PresentAccess, RequestCaller } from './request-caller.js'
+import { Rules } from './rules.js'
+import type { AccessSettings, QuotaSettings } from './settings.js'
+import { Watches } from './watches.js'
+
+const CALLER = Symbol('caller')
+type Called = IncomingMessage & { [CALLER]?: Caller }
+
+export interface DoorDeps {
+  readonly authenticator: Authenticator
+  /** `undefined`: no rules apply, since nothing about access is configured. */
+  readonly rules: Rules | undefined
+  readonly quotas: Quotas
+  readonly audit: Audit
+  readonly metrics: AccessMetrics
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * Admits requests before their body is read: first the quota of the address, then authentication, then the quota of
+ * the principal.
+ */
+export class Door implements Access {
+  readonly #deps: DoorDeps
+  readonly #watches: Watches
+  readonly #callerDeps: CallerDeps
+  #rules: Rules | undefined
+  #version = 0
+
+  constructor(deps: DoorDeps) {
+    const { authenticator, audit, metrics, quotas, now } = deps
+    this.#deps = deps
+    this.#rules = deps.rules
+    this.#watches = new Watches({
+      authenticate: visit => authenticator.authenticate(visit),
+      allows: (principal, operation, target) => this.#allows(principal, operation, target),
+      onEnded: ({ visit, identity, operation, target }, error) => {
+        const { peer: address, requestId } = visit
+        const { principal, method } = identity
+        const line = { allowed: false, principal, method, address, operation, ...target, reason: error.message }
+        if (audit.wants(false)) audit.write({ ...line, requestId })
+        this.#counted(error)
+      },
+      clock: () => quotas.now(),
+      now
+    })
+    const version = (): number => this.#version
+    const present: PresentAccess = {
+      get version() {
+        return version()
+      },
+      refusalOf: (visit, identity) => authenticator.refusalSince(visit, identity),
+      grantsOf: principal => this.#rules?.grantsOf(principal)
+    }
+    this.#callerDeps = { quotas, audit, metrics, watches: this.#watches, present }
+  }
+
+  /** Goes by other rules from now on. Where rules were needed, they are needed until the end. */
+  replaceRules(access: AccessSettings, isAuthenticated: boolean): void {
+    const isOpen = this.#rules === undefined && !hasRules(access, isAuthenticated)
+    this.#rules = isOpen ? undefined : new Rules(access.rules)
+  }
+
+  /** Ends what is open and may not go on, as credentials and rules are now. */
+  checkAll(): void {
+    this.#version++
+    this.#watches.checkAll()
+  }
+
+  #allows(principal: string, operation: Operation, target: Target): boolean {
+    return this.#rules?.grantsOf(principal).allows(operation, target) ?? true
+  }
+
+  /**
+   * @param done called once: in the same turn, unless a password or signature has to be verified; with an error when
+   * the request is refused
+   */
+  enter(visit: Visit, done: (error?: CastellanError) => void): void {
+    const { quotas, authenticator } = this.#deps
+    const now = quotas.now()
+    const byAddress = quotas.ofAddress(visit.address, now)
+    const tooMany = byAddress && quotas.refusalOf(byAddress, now)
+    if (tooMany) {
+      done(this.#counted(tooMany))
+      return
+    }
+    const authentication = authenticator.authenticate(visit)
+    if (authentication instanceof Promise) {
+      this.#byPresent(visit, authentication)
+        .then(result => this.#settle(visit, result, byAddress, quotas.now(), done))
+        .catch(done)
+    } else this.#settle(visit, authentication, byAddress, now, done)
+  }
+
+  /** What was verified while credentials were replaced may have been good by the former ones only: it is verified again. */
+  #byPresent(visit: Visit, verifying: Promise<Authentication>): Promise<Authentication> {
+    const version = this.#version
+    return verifying.then(result => {
+      if (version === this.#version) return result
+      const again = this.#deps.authenticator.authenticate(visit)
+      return again instanceof Promise ? this.#byPresent(visit, again) : again
+    })
+  }
+
+  /** A request that was not admitted may do nothing. */
+  callerOf(request: Called): Caller {
+    return request[CALLER] ?? deniedCaller
+  }
+
+  #settle(
+    visit: Visit,
+    authentication: Authentication,
+    byAddress: QuotaAccount | undefined,
+    now: number,
+    done: (error?: CastellanError) => void
+  ): void {
+    if (isRefusal(authentication)) {
+      done(this.#refused(visit, authentication))
+      return
+    }
+    const { quotas } = this.#deps
+    const { principal } = authentication
+    const byPrincipal = quotas.ofPrincipal(principal, now)
+    const admitted = (tooMany?: CastellanError): void => {
+      if (tooMany === undefined) {
+        const grants = this.#rules?.grantsOf(principal)
+        const request: Called = visit.request
+        request[CALLER] = new RequestCaller(this.#callerDeps, visit, authentication, grants, byAddress, byPrincipal)
+      }
+      done(tooMany && this.#counted(tooMany))
+    }
+    const tooMany = byPrincipal && quotas.refusalOf(byPrincipal, now)
+    if (tooMany !== undefined || !byPrincipal?.limitsRequests) admitted(tooMany)
+    else if (quotas.sharing === undefined) admitted(this.#take(visit, byPrincipal))
+    else this.#takeAmongAll(quotas.sharing, visit, principal, byPrincipal).then(admitted, done)
+  }
+
+  /** The same where other processes count as well. */
+  async #takeAmongAll(
+    sharing: QuotaSharing,
+    visit: Visit,
+    principal: string,
+    { maxRequests }: QuotaAccount
+  ): Promise<CastellanError | undefined> {
+    const { quotas, metrics } = this.#deps
+    const leave = await sharing.enter(principal, maxRequests).catch(error => {
+      throw new OverloadedError(`the quotas of all workers cannot be asked: ${(error as Error).message}`)
+    })
+    if (leave === undefined) return quotas.tooManyInFlight
+    metrics.requestsInFlight.value++
+    visit.onEnd(() => {
+      metrics.requestsInFlight.value--
+      leave()
+    })
+    return undefined
+  }
+
+  /** Counts a request as in flight until it ends, or returns the reason for refusing it. */
+  #take(visit: Visit, account: QuotaAccount): CastellanError | undefined {
+    const { quotas, metrics } = this.#deps
+    const error = quotas.enter(account)
+    if (error) return error
+    metrics.requestsInFlight.value++
+    visit.onEnd(() => {
+      metrics.requestsInFlight.value--
+      account.leave()
+    })
+    return undefined
+  }
+
+  #counted(error: CastellanError): CastellanError {
+    this.#deps.metrics.refused(error.code)
+    return error
+  }
+
+  #refused({ peer, requestId }: Visit, error: CastellanError): CastellanError {
+    const { audit } = this.#deps
+    if (audit.wants(false)) audit.write({ allowed: false, address: peer, reason: error.message, requestId })
+    return this.#counted(error)
+  }
+}
+
+/** The parts of a door besides the authenticator. */
+export interface DoorSettings {
+  readonly access: AccessSettings
+  readonly quotas: QuotaSettings
+}
+
+/**
+ * The door of a process; `undefined` when nothing about access is configured, so that requests need no check at all.
+ *
+ * @param isAuthenticated whether clients can authenticate, which makes rules necessary
+ */
+export function createDoor(
+  { access, quotas: quotaSettings }: DoorSettings,
+  deps: {
+    readonly authenticator: Authenticator
+    readonly isAuthenticated: boolean
+    readonly metrics: AccessMetrics
+    readonly auditSink: AuditSink
+    readonly clock: MonotonicClock
+    /** Epoch milliseconds. */
+    readonly now: () => number
+    readonly sharing?: QuotaSharing | undefined
+  }
+): Door | undefined {
+  const { authenticator, isAuthenticated, metrics, auditSink, clock, now, sharing } = deps
+  const quotas = new Quotas(quotaSettings, clock, sharing)
+  const rules = hasRules(access, isAuthenticated) ? new Rules(access.rules) : undefined
+  if (rules === undefined && !quotas.isActive && access.audit === 'off') return undefined
+  return new Door({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })
+}
+
+/** Otherwise everything is allowed: nothing about access is configured. */
+const hasRules = ({ rules }: AccessSettings, isAuthenticated: boolean): boolean => isAuthenticated || rules.length > 0

@@ -1,0 +1,159 @@
+import { type CastellanError, ForbiddenError } from '../../core/errors.js'
+import type { Caller, Operation, Target } from './access.js'
+import type { AccessMetrics } from './access-metrics.js'
+import { type Audit, namedTopics } from './audit.js'
+import type { Identity, Visit } from './identity.js'
+import type { QuotaAccount } from './quota-account.js'
+import type { Quotas } from './quotas.js'
+import type { Grants } from './rules.js'
+import type { Watches } from './watches.js'
+
+/** What all callers share. */
+export interface CallerDeps {
+  readonly quotas: Quotas
+  readonly audit: Audit
+  readonly metrics: AccessMetrics
+  readonly watches: Watches
+  readonly present: PresentAccess
+}
+
+/** Credentials and rules as they are now. */
+export interface PresentAccess {
+  /** How often they have been replaced. */
+  readonly version: number
+  /** Why a client that was admitted before may not go on; not where that takes a verification. */
+  refusalOf(visit: Visit, identity: Identity): CastellanError | undefined
+  /** `undefined`: no rules apply. */
+  grantsOf(principal: string): Grants | undefined
+}
+
+/** The caller of one request. One is made per request, so it only references what exists already. */
+export class RequestCaller implements Caller {
+  readonly #deps: CallerDeps
+  readonly #visit: Visit
+  readonly #identity: Identity
+  #grants: Grants | undefined
+  /** Credentials and rules as they were when they were looked at last. */
+  #version: number
+  /** What was asked for last, and allowed. */
+  #allowed: { readonly operation: Operation; readonly target: Target } | undefined
+  readonly #byAddress: QuotaAccount | undefined
+  readonly #byPrincipal: QuotaAccount | undefined
+
+  /** @param grants `undefined`: no rules apply, everything is allowed */
+  constructor(
+    deps: CallerDeps,
+    visit: Visit,
+    identity: Identity,
+    grants: Grants | undefined,
+    byAddress: QuotaAccount | undefined,
+    byPrincipal: QuotaAccount | undefined
+  ) {
+    this.#deps = deps
+    this.#visit = visit
+    this.#identity = identity
+    this.#grants = grants
+    this.#version = deps.present.version
+    this.#byAddress = byAddress
+    this.#byPrincipal = byPrincipal
+  }
+
+  get principal(): string {
+    return this.#identity.principal
+  }
+
+  allows(operation: Operation, target: Target = {}): boolean {
+    return this.#grants?.allows(operation, target) ?? true
+  }
+
+  refusalOf(operation: Operation, target: Target = {}): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
+    const allowed = this.allows(operation, target)
+    if (this.#deps.audit.wants(allowed)) this.#audit(operation, allowed, target)
+    if (!allowed) return this.#forbidden(operation)
+    this.#allowed = { operation, target }
+    return undefined
+  }
+
+  refusalOfUnruled(): ForbiddenError | undefined {
+    if (this.#grants === undefined || this.#grants.isAny) return undefined
+    const { audit, metrics } = this.#deps
+    const { principal, method } = this.#identity
+    const { peer: address, requestId } = this.#visit
+    const reason = 'no rule is about this principal'
+    if (audit.wants(false)) audit.write({ allowed: false, principal, method, address, reason, requestId })
+    metrics.refused('forbidden')
+    return new ForbiddenError(`${principal} may not do this: no rule is about it (access.rules)`)
+  }
+
+  refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
+    const denied = this.#deniedTopic(operation, records)
+    const allowed = denied === undefined
+    if (this.#deps.audit.wants(allowed)) {
+      this.#audit(operation, allowed, allowed ? { topics: namedTopics(records) } : { topics: [denied] })
+    }
+    return allowed ? undefined : this.#forbidden(operation)
+  }
+
+  watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
+    this.#deps.watches.add({ visit: this.#visit, identity: this.#identity, operation, target, onRefused })
+  }
+
+  charge(records: number, bytes: number): CastellanError | undefined {
+    const gone = this.#refusalSince()
+    if (gone !== undefined) return gone
+    if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
+    const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
+    if (error) this.#deps.metrics.refused(error.code)
+    return error
+  }
+
+  /** Whether it may go on: credentials and rules may have been replaced while its body was under way. */
+  #refusalSince(): CastellanError | undefined {
+    const { present, audit, metrics } = this.#deps
+    if (this.#version === present.version) return undefined
+    const error = present.refusalOf(this.#visit, this.#identity)
+    if (error !== undefined) {
+      const { principal, method } = this.#identity
+      const { peer: address, requestId } = this.#visit
+      if (audit.wants(false)) {
+        audit.write({ allowed: false, principal, method, address, reason: error.message, requestId })
+      }
+      metrics.refused(error.code)
+      return error
+    }
+    this.#version = present.version
+    this.#grants = present.grantsOf(this.principal)
+    const former = this.#allowed
+    if (former === undefined || this.allows(former.operation, former.target)) return undefined
+    if (audit.wants(false)) this.#audit(former.operation, false, former.target)
+    return this.#forbidden(former.operation)
+  }
+
+  /** The first topic that is refused. Neighbouring records mostly have the same topic. */
+  #deniedTopic(operation: Operation, records: readonly { readonly topic: string }[]): string | undefined {
+    const grants = this.#grants
+    if (grants === undefined) return undefined
+    let last: string | undefined
+    for (const { topic } of records) {
+      if (topic === last) continue
+      if (!grants.allowsTopic(operation, topic)) return topic
+      last = topic
+    }
+    return undefined
+  }
+
+  #forbidden(operation: Operation): ForbiddenError {
+    this.#deps.metrics.refused('forbidden')
+    return new ForbiddenError(`${this.principal} may not do this: no rule allows ${operation} here (access.rules)`)
+  }
+
+  #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {
+    const { principal, method } = this.#identity
+    const { peer: address, requestId } = this.#visit
+    this.#deps.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
+  }
+}

@@ -1,0 +1,93 @@
+import { MAX_TOPIC_LENGTH } from '../../core/model.js'
+import { ANONYMOUS, type Operation, type Target } from './access.js'
+import { toAnyMatcher } from './pattern.js'
+import type { AccessSettings } from './settings.js'
+
+/**
+ * Answers remembered per principal and operation. Clients choose the names, so their number is bounded; names longer
+ * than a legal topic are not remembered, which bounds the bytes.
+ */
+const MAX_REMEMBERED_TOPICS = 1_000
+
+/** Principals whose grants are remembered; a token issuer may know any number of principals. */
+const MAX_REMEMBERED_PRINCIPALS = 10_000
+
+type Matcher = (name: string) => boolean
+
+interface Rule {
+  readonly isFor: Matcher
+  readonly operations: ReadonlySet<Operation>
+  readonly topics: Matcher
+  readonly groups: Matcher
+}
+
+/** The permissions of one principal. */
+export interface Grants {
+  /** Whether anything at all is allowed. */
+  readonly isAny: boolean
+  allows(operation: Operation, target: Target): boolean
+  /** The same for a topic and no group; remembers its answers. */
+  allowsTopic(operation: Operation, topic: string): boolean
+}
+
+/** All rules. Whatever no rule allows is refused. */
+export class Rules {
+  readonly #rules: readonly Rule[]
+  readonly #grants = new Map<string, Grants>()
+
+  constructor(rules: AccessSettings['rules']) {
+    this.#rules = rules.map(({ principals, operations, topics, groups }) => ({
+      isFor: toPrincipalMatcher(principals),
+      operations: new Set(operations),
+      topics: toAnyMatcher(topics),
+      groups: toAnyMatcher(groups)
+    }))
+  }
+
+  grantsOf(principal: string): Grants {
+    const known = this.#grants.get(principal)
+    if (known) return known
+    const grants = new PrincipalGrants(this.#rules.filter(({ isFor }) => isFor(principal)))
+    if (this.#grants.size >= MAX_REMEMBERED_PRINCIPALS) this.#grants.delete(this.#grants.keys().next().value!)
+    this.#grants.set(principal, grants)
+    return grants
+  }
+}
+
+/** `anonymous` is matched by its exact name only, never by a pattern. */
+function toPrincipalMatcher(patterns: readonly string[]): Matcher {
+  const matches = toAnyMatcher(patterns)
+  const letsAnonymousIn = patterns.includes(ANONYMOUS)
+  return principal => (principal === ANONYMOUS ? letsAnonymousIn : matches(principal))
+}
+
+class PrincipalGrants implements Grants {
+  readonly #rules: readonly Rule[]
+  readonly #remembered = new Map<Operation, Map<string, boolean>>()
+
+  constructor(rules: readonly Rule[]) {
+    this.#rules = rules
+  }
+
+  get isAny(): boolean {
+    return this.#rules.length > 0
+  }
+
+  allows(operation: Operation, { topic, group }: Target): boolean {
+    return this.#rules.some(
+      ({ operations, topics, groups }) =>
+        operations.has(operation) && (topic === undefined || topics(topic)) && (group === undefined || groups(group))
+    )
+  }
+
+  allowsTopic(operation: Operation, topic: string): boolean {
+    if (topic.length > MAX_TOPIC_LENGTH) return this.allows(operation, { topic })
+    let answers = this.#remembered.get(operation)
+    if (!answers) this.#remembered.set(operation, (answers = new Map()))
+    const known = answers.get(topic)
+    if (known !== undefined) return known
+    const answer = this.allows(operation, { topic })
+    if (answers.size < MAX_REMEMBERED_TOPICS) answers.set(topic, answer)
+    return answer
+  }
+}

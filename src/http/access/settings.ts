@@ -1,0 +1,196 @@
+import { z } from 'zod'
+import { bytes, count, milliseconds } from '../../core/settings/units.js'
+
+const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
+
+/** A name that rules, quotas and audit lines use. Printable, so that no log line can be faked with it. */
+const principal = z
+  .string()
+  .regex(/^[^\p{C}]{1,256}$/u, { error: 'use 1 to 256 printable characters' })
+  .refine(name => name !== 'anonymous', { error: 'anonymous is the name of clients that send no credentials' })
+
+const bearerToken = z.strictObject({
+  principal: principal.describe('Principal of the client that sends the token'),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-fA-F]{64}$/, { error: 'must be 64 hexadecimal digits; castellan token makes a token and its hash' })
+    .describe('SHA-256 of the token, as `castellan token` prints it')
+    .meta({ secret: true }),
+  expiresAt: z.iso.datetime({ offset: true }).optional().describe('When the token expires; absent: never')
+})
+
+const user = z.strictObject({
+  username: z
+    .string()
+    .regex(/^[^\p{C}:]{1,256}$/u, { error: 'use 1 to 256 printable characters without colon' })
+    .describe('User name'),
+  principal: principal.optional().describe('Principal of the user; absent: the user name'),
+  passwordHash: z
+    .string()
+    .regex(PHC_SCRYPT, {
+      error: 'must be $scrypt$ln=…,r=…,p=…$SALT$HASH; castellan password makes it of a password',
+      abort: true
+    })
+    .refine(isAffordable, { error: 'is too expensive to verify; at most ln=17, r=8, p=4' })
+    .describe('Hash of the password, as `castellan password` prints it')
+    .meta({ secret: true })
+})
+
+function isAffordable(hash: string): boolean {
+  const [, ln = '0', r = '0', p = '0'] = hash.match(PHC_SCRYPT) ?? []
+  return Number(ln) >= 10 && Number(ln) <= 17 && Number(r) >= 1 && Number(r) <= 8 && Number(p) >= 1 && Number(p) <= 4
+}
+
+const certificate = z
+  .strictObject({
+    principal: principal
+      .optional()
+      .describe('Principal of clients with such a certificate; absent: the name that matched'),
+    commonName: z.string().min(1).optional().describe('Pattern for the common name of the subject'),
+    alternativeName: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Pattern for a subject alternative name, such as `DNS:shop.example.com` or `URI:spiffe://example.com/*`'
+      )
+  })
+  .refine(({ commonName, alternativeName }) => (commonName === undefined) !== (alternativeName === undefined), {
+    error: 'name either commonName or alternativeName'
+  })
+
+const issuer = z
+  .strictObject({
+    issuer: z.string().min(1).describe('Must equal the claim `iss`'),
+    audience: z.string().min(1).describe('Must be in the claim `aud`'),
+    jwksUrl: z.string().min(1).optional().describe('URL at which the issuer publishes its keys'),
+    jwksFile: z.string().min(1).optional().describe('File with the keys instead of `jwksUrl`, read again on SIGHUP'),
+    algorithms: z
+      .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512']))
+      .min(1)
+      .default(['RS256', 'ES256'])
+      .describe('Accepted signature algorithms'),
+    principalClaim: z.string().min(1).default('sub').describe('Claim that holds the principal'),
+    principalPrefix: z.string().default('').describe('Prefix of the principal, so that names of several issuers differ')
+  })
+  .refine(({ jwksUrl, jwksFile }) => (jwksUrl === undefined) !== (jwksFile === undefined), {
+    error: 'name either jwksUrl or jwksFile'
+  })
+
+/** Who clients are. */
+export const authSettings = z
+  .strictObject({
+    realm: z
+      .string()
+      .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
+      .default('castellan')
+      .describe('Realm in the header `WWW-Authenticate`'),
+    tokens: z
+      .array(bearerToken)
+      .default([])
+      .describe('Bearer tokens. Several may belong to one principal, so that they can be rotated'),
+    users: z.array(user).default([]).describe('User names and passwords for HTTP basic authentication'),
+    certificates: z
+      .array(certificate)
+      .default([])
+      .describe('Principals of client certificates, on listeners with `tls.clientAuth`; the first match counts'),
+    issuers: z.array(issuer).default([]).describe('Issuers of JSON Web Tokens, which are sent as bearer tokens'),
+    unixSocketPrincipal: principal
+      .optional()
+      .describe(
+        'Principal of clients of `http.unixSocket` that send no credentials; the mode of the socket file decides who can connect. Absent: they need credentials like all other clients'
+      ),
+    clockToleranceMs: z.int().min(0).max(600_000).default(30_000).describe('Tolerance for the clock of an issuer'),
+    jwksTimeoutMs: milliseconds.default(5_000).describe('Time limit for fetching the keys of an issuer'),
+    jwksCooldownMs: milliseconds
+      .default(30_000)
+      .describe('Least time between two fetches of keys, even when tokens name unknown keys'),
+    jwksRefreshMs: milliseconds.default(600_000).describe('Keys are fetched again when they are older than this'),
+    jwksMaxAgeMs: milliseconds
+      .default(86_400_000)
+      .describe('Keys that cannot be fetched again are used up to this age; after it requests are answered 503')
+  })
+  .prefault({})
+  .describe(
+    'Authentication of clients, explained in [authentication.md](authentication.md). Once tokens, users, certificates or issuers are configured, every request needs credentials'
+  )
+
+const names = z.array(z.string().min(1).max(256))
+
+const rule = z.strictObject({
+  principals: names
+    .min(1)
+    .describe(
+      'Patterns for principals; `*` stands for all authenticated clients, `anonymous` for clients without credentials'
+    ),
+  operations: z
+    .array(z.enum(['produce', 'consume', 'offsets', 'admin', 'management']))
+    .min(1)
+    .describe('Allowed operations'),
+  topics: names.default([]).describe('Patterns for topics'),
+  groups: names.default([]).describe('Patterns for groups')
+})
+
+/** Who may what. */
+export const accessSettings = z
+  .strictObject({
+    rules: z
+      .array(rule)
+      .default([])
+      .describe(
+        'Permissions. Once a rule or authentication is configured, everything that no rule allows is refused. `*` in a name stands for any characters'
+      ),
+    audit: z
+      .enum(['off', 'denied', 'all'])
+      .default('off')
+      .describe('Decisions that are written to the audit log: none, refusals, or all'),
+    auditFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('File to which audit lines are appended, opened again on SIGHUP; absent: the log')
+  })
+  .prefault({})
+  .describe('Permissions of clients')
+
+const rates = {
+  recordsPerSecond: count.optional().describe('Records written or read per second'),
+  bytesPerSecond: bytes.optional().describe('Bytes of request bodies, or of records read, per second')
+}
+
+const limits = {
+  ...rates,
+  maxRequestsInFlight: count.optional().describe('Requests in progress')
+}
+
+/** How much one client may take. */
+export const quotaSettings = z
+  .strictObject({
+    perPrincipal: z
+      .strictObject(limits)
+      .prefault({})
+      .describe(
+        'Limits of every principal without limits of its own. All anonymous clients together are one principal'
+      ),
+    perAddress: z
+      .strictObject(rates)
+      .prefault({})
+      .describe(
+        'Limits of every client address; an IPv6 /64 counts as one. All clients behind a proxy share its address. For requests in progress see `http.perAddress`'
+      ),
+    principals: z
+      .array(z.strictObject({ principal: z.string().min(1).max(256), ...limits }))
+      .default([])
+      .describe('Limits of single principals, instead of those in `perPrincipal`')
+  })
+  .prefault({})
+  .describe('Quotas of clients; beyond one the answer is 429 with `Retry-After`. Absent limits do not apply')
+
+export type AuthSettings = z.output<typeof authSettings>
+export type AccessSettings = z.output<typeof accessSettings>
+export type QuotaSettings = z.output<typeof quotaSettings>
+export type QuotaLimits = QuotaSettings['perPrincipal']
+
+/** Whether any client can prove who it is; then all have to. */
+export const requiresCredentials = ({ tokens, users, certificates, issuers }: AuthSettings): boolean =>
+  tokens.length + users.length + certificates.length + issuers.length > 0

@@ -1,0 +1,127 @@
+import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
+import type { Operation, Target } from './access.js'
+import { type Authentication, type Identity, isRefusal, type Visit } from './identity.js'
+
+/** Credentials are verified again after this, or when they expire. */
+const CHECK_MS = 60_000
+/** How soon it is noticed that a check is due. */
+const LOOK_MS = 1_000
+/** Credentials that cannot be verified for so long, since keys of their issuer are missing or too much is verified, are not good any more. */
+const UNVERIFIED_MS = 60_000
+
+/** A websocket, a stream or a waiting request: something that stays open after it was admitted. */
+export interface Watched {
+  readonly visit: Visit
+  readonly identity: Identity
+  readonly operation: Operation
+  readonly target: Target
+  /** Called once, when it may not go on. */
+  readonly onRefused: (error: CastellanError) => void
+}
+
+interface Watch extends Watched {
+  /** Time of the monotonic clock. */
+  checkAt: number
+  verifiedAt: number
+}
+
+export interface WatchesDeps {
+  readonly authenticate: (visit: Visit) => Authentication | Promise<Authentication>
+  /** Whether rules allow it. */
+  readonly allows: (principal: string, operation: Operation, target: Target) => boolean
+  /** It was ended for this reason. */
+  readonly onEnded: (watched: Watched, error: CastellanError) => void
+  readonly clock: MonotonicClock
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * Looks again whether what was admitted may go on: credentials expire and are revoked, and rules change, while websockets and
+ * streams stay open.
+ */
+export class Watches {
+  readonly #deps: WatchesDeps
+  readonly #all = new Set<Watch>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: WatchesDeps) {
+    this.#deps = deps
+  }
+
+  /** What is watched now. */
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Watches it until its request is over. */
+  add(watched: Watched): void {
+    const verifiedAt = this.#deps.clock()
+    const watch = { ...watched, verifiedAt, checkAt: this.#nextCheckOf(watched.identity) }
+    this.#all.add(watch)
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
+    watched.visit.onEnd(() => this.#remove(watch))
+  }
+
+  /** Looks at everything now: settings have changed. */
+  checkAll(): void {
+    for (const watch of [...this.#all]) this.#check(watch)
+  }
+
+  #nextCheckOf({ validUntil }: Identity): number {
+    const { clock, now } = this.#deps
+    return clock() + Math.max(0, Math.min(CHECK_MS, validUntil - now()))
+  }
+
+  #look(): void {
+    const now = this.#deps.clock()
+    for (const watch of this.#all) if (watch.checkAt <= now) this.#check(watch)
+  }
+
+  #check(watch: Watch): void {
+    const authentication = this.#deps.authenticate(watch.visit)
+    if (!(authentication instanceof Promise)) {
+      this.#settle(watch, authentication)
+      return
+    }
+    // Verifying may take longer than until the next look.
+    watch.checkAt = Number.POSITIVE_INFINITY
+    authentication.then(
+      result => this.#settle(watch, result),
+      error => this.#end(watch, error as CastellanError)
+    )
+  }
+
+  #settle(watch: Watch, authentication: Authentication): void {
+    const { clock, allows } = this.#deps
+    const { identity, operation, target } = watch
+    if (!this.#all.has(watch)) return
+    if (isRefusal(authentication)) {
+      const isWrong = authentication instanceof UnauthenticatedError
+      if (isWrong || clock() - watch.verifiedAt >= CHECK_MS + UNVERIFIED_MS) this.#end(watch, authentication)
+      else watch.checkAt = clock() + LOOK_MS
+    } else if (authentication.principal !== identity.principal) {
+      this.#end(watch, new ForbiddenError('the credentials belong to another principal now'))
+    } else if (!allows(identity.principal, operation, target)) {
+      this.#end(watch, new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`))
+    } else {
+      watch.verifiedAt = clock()
+      watch.checkAt = this.#nextCheckOf(authentication)
+    }
+  }
+
+  #end(watch: Watch, error: CastellanError): void {
+    if (!this.#all.has(watch)) return
+    this.#remove(watch)
+    this.#deps.onEnded(watch, error)
+    watch.onRefused(error)
+  }
+
+  #remove(watch: Watch): void {
+    this.#all.delete(watch)
+    if (this.#all.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}

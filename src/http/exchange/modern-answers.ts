@@ -1,0 +1,94 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import type { RecordOutcome } from '../../core/model.js'
+import type { Certainty } from '../../gateway/persisted.js'
+
+/** A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document. */
+export const MODERN_TYPE = 'application/vnd.castellan.v1+json'
+
+/** Source: RFC 9457. */
+export const PROBLEM_TYPE = 'application/problem+json'
+
+export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
+  accept?.includes(MODERN_TYPE) === true
+
+/** What is known about a record when its request is answered; `pending`: it was accepted. */
+export type Known = RecordOutcome | 'pending'
+
+/** An answer in the place of the API's own. */
+export interface ModernAnswer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+}
+
+const MULTI_STATUS = 207
+
+/**
+ * One entry per record, in their order:
+ *
+ *   {"records":[{"partition":0,"offset":7,"timestamp":1795206744016},{"error":{"code":"timedOut","message":"…","persisted":"unknown","retriable":true}}]}
+ *
+ * 200: all are in Kafka. 202: all are accepted. 207: they differ, or have failed.
+ */
+export function outcomesAnswer(known: readonly Known[]): ModernAnswer {
+  return { status: statusOf(known), type: MODERN_TYPE, body: JSON.stringify({ records: known.map(entryOf) }) }
+}
+
+function statusOf(known: readonly Known[]): number {
+  if (known.every(one => one !== 'pending' && one.type === 'delivered')) return 200
+  return known.every(one => one === 'pending') ? 202 : MULTI_STATUS
+}
+
+function entryOf(known: Known): object {
+  if (known === 'pending') return { persisted: 'pending' }
+  if (known.type === 'delivered') {
+    return { partition: known.partition, offset: known.offset, timestamp: known.timestampMs }
+  }
+  const { code, message, persisted, retriable } = known
+  return { error: { code, message, persisted, retriable } }
+}
+
+export const certaintyOfKnown = (known: Known): Certainty =>
+  known === 'pending' ? 'pending' : known.type === 'delivered' ? 'yes' : known.persisted
+
+/** The code of a request that failed as a whole, by the status that every API answers for it. */
+const codeByStatus = new Map<number, ErrorCode>([
+  [401, 'unauthenticated'],
+  [403, 'forbidden'],
+  [408, 'timedOut'],
+  [429, 'quotaExceeded'],
+  [500, 'protocol'],
+  [502, 'kafka'],
+  [503, 'overloaded'],
+  [504, 'timedOut']
+])
+
+const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+
+/** Why a request failed as a whole. */
+export type Cause = Pick<CastellanError, 'code' | 'retriable'>
+
+/**
+ * @param body the API's own words, which become the detail
+ * @param cause absent: what every API means by the status
+ */
+export function problemAnswer(status: number, body: string, persisted: string, cause?: Cause): ModernAnswer {
+  const problem = {
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    ...(body !== '' && { detail: detailOf(body) }),
+    code: cause?.code ?? codeByStatus.get(status) ?? 'invalidRequest',
+    persisted,
+    retriable: cause?.retriable ?? RETRIABLE.has(status)
+  }
+  return { status, type: PROBLEM_TYPE, body: JSON.stringify(problem) }
+}
+
+/** The text of an API's error: of JSON its `error` or `message`, else all of it. */
+function detailOf(body: string): string {
+  if (!body.startsWith('{')) return body
+  const { error, message } = JSON.parse(body) as { error?: unknown; message?: unknown }
+  return typeof error === 'string' ? error : typeof message === 'string' ? message : body
+}

@@ -1,0 +1,102 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import { CastellanError, type ErrorCode } from '../../core/errors.js'
+import type { Visit } from '../access/identity.js'
+import { refusalHeaders, refusalStatus } from '../access/refusals.js'
+import type { Door } from '../access/request-access.js'
+import type { ReceivedRequest } from './received-request.js'
+
+/** Requests on the unix socket. Their socket has no address, but neither has a destroyed one. */
+const unixSocketRequests = new WeakSet<IncomingMessage>()
+
+export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
+
+/**
+ * Passes every request of a server through the door before its body is read.
+ *
+ * @param isOpen exempts requests
+ */
+export function addDoor(app: FastifyInstance, door: Door, isOpen: (request: FastifyRequest) => boolean): void {
+  app.addHook('onRequest', (request, _, done) => {
+    if (isOpen(request)) {
+      done()
+      return
+    }
+    door.enter(new HttpVisit(request.raw as ReceivedRequest, request.id), done)
+  })
+}
+
+class HttpVisit implements Visit {
+  readonly request: ReceivedRequest
+  readonly requestId: string
+
+  constructor(request: ReceivedRequest, requestId: string) {
+    this.request = request
+    this.requestId = requestId
+  }
+
+  get authorization(): string | undefined {
+    return this.request.headers.authorization
+  }
+
+  get socket(): Socket {
+    return this.request.socket
+  }
+
+  get address(): string {
+    return this.request.holder.address.key
+  }
+
+  get peer(): string {
+    return this.isUnixSocket ? 'unix' : (this.socket.remoteAddress ?? this.address)
+  }
+
+  get isUnixSocket(): boolean {
+    return unixSocketRequests.has(this.request)
+  }
+
+  onEnd(ended: () => void): void {
+    this.request.whenOver(ended)
+  }
+}
+
+/** Requires the permission `management` for every request of a scope. To be added after the door. */
+export function requireManagement(
+  app: FastifyInstance,
+  door: Door,
+  isOpen: (request: FastifyRequest) => boolean
+): void {
+  app.addHook('onRequest', (request, _, done) => {
+    done(isOpen(request) ? undefined : door.callerOf(request.raw).refusalOf('management'))
+  })
+}
+
+/** For routes that name no topic: refuses clients that no rule is about. To be added after the door. */
+export const requireRule =
+  (door: Door | undefined): onRequestHookHandler =>
+  (request, _, done) =>
+    done(door?.callerOf(request.raw).refusalOfUnruled())
+
+/** Answers refusals outside of the dialects; those have error formats of their own. */
+export function answerRefusal(
+  error: FastifyError | CastellanError,
+  { headers }: FastifyRequest,
+  reply: FastifyReply
+): void {
+  const status = refusalStatus(error)
+  if (status === undefined) throw error
+  const body: { error: ErrorCode | undefined; message: string } = {
+    error: error instanceof CastellanError ? error.code : undefined,
+    message: error.message
+  }
+  // The body has not been read and will not be read.
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
+    reply.header('connection', 'close')
+  }
+  reply
+    .code(status)
+    .headers(refusalHeaders(error))
+    .type('application/json; charset=utf-8')
+    .send(`${JSON.stringify(body)}\n`)
+}

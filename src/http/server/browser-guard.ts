@@ -1,0 +1,156 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
+import { ForbiddenError } from '../../core/errors.js'
+import { isLoopback } from '../../core/settings/loopback.js'
+
+/** Matches any host or origin in a list of allowed ones. */
+const ANY = '*'
+
+/**
+ * A listener on one of these can be reached at every address of the machine, and at others behind port forwarding. No
+ * web page can turn an address into a domain of its own, so every address is accepted as a name of the listener;
+ * probes use addresses.
+ */
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
+export interface BrowserSettings {
+  readonly allowedHosts: readonly string[]
+  readonly allowedOrigins: readonly string[]
+}
+
+/** What only browsers accept: pages, and what pages embed. */
+const OF_BROWSERS = /text\/html|text\/css|image\/|audio\/|video\//i
+/** What Java's own HTTP client sends where nothing else is said. */
+const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
+
+/**
+ * Refuses requests that a browser sends on behalf of a web page of another site. A browser can reach addresses that
+ * only its own machine can reach; it names the page by `Origin` and `Sec-Fetch-Site`. A page can also give its own
+ * domain the address of this machine (DNS rebinding), but it cannot change the `Host` header that the browser then
+ * sends.
+ *
+ *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
+ *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
+ *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an `Origin`
+ *   Referer          the page of a request without `Origin`: as that
+ */
+export class BrowserGuard {
+  readonly #boundHost: string | undefined
+  readonly #allowedHosts: ReadonlySet<string>
+  readonly #allowedOrigins: ReadonlySet<string>
+  readonly #checksHost: boolean
+  readonly #isHostCertain: boolean
+  readonly #onForeignHost: (host: string) => void
+  /** Consecutive requests mostly name the same host. */
+  #lastHost: string | undefined
+
+  /**
+   * @param boundHost listening address; `undefined` for a unix socket, which no browser can reach
+   * @param onForeignHost told of the host of each request that is refused for it
+   */
+  constructor(
+    boundHost: string | undefined,
+    { allowedHosts, allowedOrigins }: BrowserSettings,
+    onForeignHost: (host: string) => void = () => undefined
+  ) {
+    this.#onForeignHost = onForeignHost
+    this.#boundHost = boundHost === undefined ? undefined : toHostName(boundHost.toLowerCase())
+    this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
+    this.#allowedOrigins = new Set(allowedOrigins.map(origin => origin.toLowerCase()))
+    const isOpen = this.#allowedHosts.has(ANY)
+    this.#checksHost = boundHost !== undefined && !isOpen && (isLoopback(boundHost) || allowedHosts.length > 0)
+    this.#isHostCertain = boundHost === undefined || this.#checksHost
+  }
+
+  /** The reason to refuse a request with these headers. */
+  refusalOf(headers: IncomingHttpHeaders): ForbiddenError | undefined {
+    const { host, origin, referer } = headers
+    const site = headers['sec-fetch-site']
+    if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
+      this.#onForeignHost(host!)
+      return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
+    }
+    if (origin === undefined && site === undefined && referer === undefined) return undefined
+    if (this.#isAllowedVisitor(origin, site, host) && (origin !== undefined || this.#isAllowedPage(referer, host))) {
+      return undefined
+    }
+    return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
+  }
+
+  /**
+   * The reason to refuse a GET that does more than read, for one that {@link refusalOf} has let through: any page can
+   * have its visitor's browser send such a request, and need not be named in it. A bearer token tells that it is no such
+   * one, for a page cannot add it, and so does a page that a setting names.
+   */
+  refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined {
+    const { authorization = '', origin, referer } = headers
+    if (!looksLikeBrowser(headers) || /^bearer /i.test(authorization)) return undefined
+    const page = origin ?? (referer && originOf(referer))
+    if (page !== undefined && this.#isNamed(page.toLowerCase())) return undefined
+    return new ForbiddenError(
+      'browsers are not served what a GET changes, since any web page could ask for it; http.allowedOrigins can allow pages, and a bearer token shows that it is none'
+    )
+  }
+
+  /** HTTP/1.0 allows requests without `Host`; browsers always send it. */
+  #isKnownHost(host: string | undefined): boolean {
+    if (host === undefined) return true
+    const name = toHostName(host.toLowerCase())
+    const isKnown = this.#allowedHosts.has(name) || this.#allowedHosts.has(host.toLowerCase()) || this.#isOwnName(name)
+    if (isKnown) this.#lastHost = host
+    return isKnown
+  }
+
+  #isOwnName(name: string): boolean {
+    const bound = this.#boundHost ?? ''
+    if (EVERY_ADDRESS.has(bound)) return name === 'localhost' || isIP(name) !== 0
+    return name === bound || (isLoopback(bound) && isLoopback(name))
+  }
+
+  #isAllowedVisitor(
+    origin: string | undefined,
+    site: string | string[] | undefined,
+    host: string | undefined
+  ): boolean {
+    if (origin !== undefined && this.#isNamed(origin.toLowerCase())) return true
+    const isOwnPage = this.#isHostCertain && (origin === undefined || isOriginOf(origin.toLowerCase(), host))
+    return site === 'none'
+      ? origin === undefined || isOwnPage
+      : isOwnPage && (site === undefined || site === 'same-origin')
+  }
+
+  /** @param referer empty: its page wants to be unknown */
+  #isAllowedPage(referer: string | undefined, host: string | undefined): boolean {
+    if (referer === undefined || referer === '') return true
+    const origin = originOf(referer)?.toLowerCase()
+    if (origin === undefined) return false
+    return this.#isNamed(origin) || (this.#isHostCertain && isOriginOf(origin, host))
+  }
+
+  #isNamed(origin: string): boolean {
+    return this.#allowedOrigins.has(origin) || this.#allowedOrigins.has(ANY)
+  }
+}
+
+const isOriginOf = (origin: string, host = ''): boolean =>
+  host !== '' && (origin === `http://${host.toLowerCase()}` || origin === `https://${host.toLowerCase()}`)
+
+/** `https://app.example/page?a=b` is `https://app.example`. */
+const originOf = (url: string): string | undefined => /^https?:\/\/[^/?#@]+(?=[/?#]|$)/i.exec(url)?.[0]
+
+/**
+ * Node's own `fetch` sends `Sec-Fetch-Mode: cors` and nothing else of the kind; browsers say where a request comes from and
+ * what it is for as well.
+ */
+function looksLikeBrowser(headers: IncomingHttpHeaders): boolean {
+  const { accept = '' } = headers
+  if (OF_BROWSERS.test(accept) && !OF_JAVA.test(accept)) return true
+  const told = Object.keys(headers).filter(name => name.startsWith('sec-fetch-'))
+  return told.length > 1 || (told.length === 1 && headers['sec-fetch-mode'] !== 'cors')
+}
+
+/** `localhost:8080` is `localhost`, `[::1]:8080` is `::1`. */
+function toHostName(host: string): string {
+  const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(host)
+  return match?.[1] ?? match?.[2] ?? host
+}

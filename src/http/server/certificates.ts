@@ -1,0 +1,151 @@
+import { constants, X509Certificate } from 'node:crypto'
+import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
+import { ConfigError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
+import type { ListenerTlsSettings } from './tls-settings.js'
+
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
+const ANY_BEGIN = /-----BEGIN /g
+
+/** The contents of the files that TLS settings name, in PEM. */
+export interface TlsMaterial {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
+
+/** The source of a listener's certificate. */
+export interface CertificateSource {
+  /** Name of the settings, such as `http.tls`. */
+  readonly section: string
+  readonly settings: ListenerTlsSettings
+  /** Reads the files. */
+  readonly read: () => Promise<TlsMaterial>
+  readonly log: Logger
+}
+
+/**
+ * The certificate of one or more listeners. Its files are read again at intervals and on demand; changed ones are used
+ * for new connections. Files that cannot be used, because they are half written or do not match yet, are logged and
+ * otherwise ignored.
+ */
+export class Certificates {
+  readonly #source: CertificateSource
+  readonly #servers: Server[] = []
+  #material: TlsMaterial
+  #rejected: TlsMaterial | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  private constructor(source: CertificateSource, material: TlsMaterial) {
+    this.#source = source
+    this.#material = material
+  }
+
+  /**
+   * Reads and checks the files.
+   *
+   * @throws ConfigError naming the settings when they cannot be used
+   */
+  static async open(source: CertificateSource): Promise<Certificates> {
+    const material = await source.read()
+    check(material, source)
+    return new Certificates(source, material)
+  }
+
+  /** The options to create a server with. */
+  get options(): TlsOptions {
+    return toOptions(this.#material, this.#source.settings)
+  }
+
+  /** Keeps the certificate of a server up to date until {@link close}. */
+  serve(server: Server): void {
+    this.#servers.push(server)
+    this.#timer ??= setInterval(() => void this.reload(), this.#source.settings.reloadIntervalMs).unref()
+  }
+
+  /** Reads the files now; true when new ones are in use. */
+  async reload(): Promise<boolean> {
+    try {
+      const material = await this.#source.read()
+      if (isSame(material, this.#material)) return false
+      // The same unusable files are reported once only.
+      if (this.#rejected && isSame(material, this.#rejected)) return false
+      this.#rejected = material
+      check(material, this.#source)
+      return this.#use(material)
+    } catch (error) {
+      const { section, log } = this.#source
+      log.warn({ err: error }, `the changed files of ${section} cannot be used; the certificate in use stays`)
+      return false
+    }
+  }
+
+  /**
+   * Reads and checks the files, and changes nothing.
+   *
+   * @returns what to call to use them
+   * @throws ConfigError when they cannot be used
+   */
+  async prepare(): Promise<() => void> {
+    const material = await this.#source.read()
+    check(material, this.#source)
+    return () => void this.#use(material)
+  }
+
+  /** @returns whether they differ from those in use */
+  #use(material: TlsMaterial): boolean {
+    this.#rejected = undefined
+    if (isSame(material, this.#material)) return false
+    const { section, settings, log } = this.#source
+    const options = toOptions(material, settings)
+    for (const server of this.#servers) server.setSecureContext(options)
+    this.#material = material
+    log.info({ validTo: new X509Certificate(material.cert!).validTo }, `the changed files of ${section} are in use`)
+    return true
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+const isSame = (one: TlsMaterial, other: TlsMaterial): boolean =>
+  one.ca === other.ca && one.cert === other.cert && one.key === other.key
+
+function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: ListenerTlsSettings): TlsOptions {
+  return {
+    cert: cert!,
+    key: key!,
+    minVersion,
+    honorCipherOrder: true,
+    ALPNProtocols: ['http/1.1'],
+    ...(ca !== undefined && { ca }),
+    // Resuming a session would admit a client whose authority is not trusted any more.
+    ...(clientAuth !== 'none' && { secureOptions: constants.SSL_OP_NO_TICKET }),
+    requestCert: clientAuth !== 'none',
+    rejectUnauthorized: clientAuth === 'required'
+  }
+}
+
+/**
+ * Node ignores unreadable entries in a list of authorities, and uses the public ones when none is left. So every
+ * certificate is parsed here first.
+ */
+function check(material: TlsMaterial, { section, settings }: CertificateSource): void {
+  try {
+    requireCertificates(material.cert ?? '')
+    if (material.ca !== undefined) requireCertificates(material.ca)
+    createSecureContext(toOptions(material, settings))
+  } catch (error) {
+    throw new ConfigError(`${section}: the files cannot be used: ${(error as Error).message}`)
+  }
+}
+
+function requireCertificates(pem: string): void {
+  const blocks = [...pem.matchAll(BLOCK)]
+  if (blocks.length === 0 || blocks.length !== [...pem.matchAll(ANY_BEGIN)].length) {
+    throw new Error('a PEM file has no certificate or ends in the middle of one')
+  }
+  for (const [block, kind] of blocks) if (kind!.endsWith('CERTIFICATE')) new X509Certificate(block)
+}

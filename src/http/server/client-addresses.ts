@@ -1,0 +1,116 @@
+import { isIPv6 } from 'node:net'
+import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
+
+const RETRY_AFTER_SECONDS = 1
+
+/** Limits per client address; an absent one does not apply, since many clients may share the address of a proxy. */
+export interface AddressLimits {
+  readonly maxConnections?: number | undefined
+  readonly maxBodiesInFlightBytes?: number | undefined
+  readonly maxRequestsInFlight?: number | undefined
+}
+
+/** What all connections of one address hold together. */
+export interface AddressUse {
+  readonly key: string
+  connections: number
+  bodyBytes: number
+  requests: number
+}
+
+/** What connections of an address hold at other processes that serve the same clients. */
+export interface AddressesElsewhere {
+  of(key: string): Omit<AddressUse, 'key'>
+  /** Tells the others of what is held here, again and again. */
+  follow(uses: () => Iterable<AddressUse>): void
+}
+
+const NOTHING = { connections: 0, bodyBytes: 0, requests: 0 }
+
+/** Counts per client address. An address is remembered while it has connections. */
+export class ClientAddresses {
+  readonly #limits: AddressLimits
+  readonly #byKey = new Map<string, AddressUse>()
+
+  readonly #elsewhere: AddressesElsewhere | undefined
+
+  /** @param elsewhere absent: this process is the only one */
+  constructor(limits: AddressLimits, elsewhere?: AddressesElsewhere) {
+    this.#limits = limits
+    const isLimited = Object.values(limits).some(limit => limit !== undefined)
+    this.#elsewhere = isLimited ? elsewhere : undefined
+    this.#elsewhere?.follow(() => this.#byKey.values())
+  }
+
+  #elsewhereOf(key: string): Omit<AddressUse, 'key'> {
+    return this.#elsewhere?.of(key) ?? NOTHING
+  }
+
+  /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
+  enter(remoteAddress: string | undefined): AddressUse {
+    const key = toAddressKey(remoteAddress)
+    let use = this.#byKey.get(key)
+    if (use === undefined) this.#byKey.set(key, (use = { key, connections: 0, bodyBytes: 0, requests: 0 }))
+    use.connections++
+    return use
+  }
+
+  leave(use: AddressUse): void {
+    if (--use.connections === 0) this.#byKey.delete(use.key)
+  }
+
+  /** Whether an address has more connections than it may. Clients of a unix socket have no address and no limit. */
+  hasTooManyConnections({ key, connections }: AddressUse): boolean {
+    const { maxConnections } = this.#limits
+    if (maxConnections === undefined || key === '') return false
+    return connections + this.#elsewhereOf(key).connections > maxConnections
+  }
+
+  /** The error when an address has too many requests; its requests are counted with that one. */
+  requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
+    const { maxRequestsInFlight } = this.#limits
+    if (maxRequestsInFlight === undefined || key === '') return undefined
+    if (requests + this.#elsewhereOf(key).requests <= maxRequestsInFlight) return undefined
+    return new QuotaExceededError(
+      `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`,
+      RETRY_AFTER_SECONDS
+    )
+  }
+
+  /** The error when an address may not hold so many further bytes. */
+  bodyRefusal({ key, bodyBytes: ownBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
+    const { maxBodiesInFlightBytes } = this.#limits
+    if (maxBodiesInFlightBytes === undefined || key === '') return undefined
+    const bodyBytes = ownBytes + this.#elsewhereOf(key).bodyBytes
+    if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
+    return new OverloadedError(
+      `request bodies of ${bodyBytes} bytes of your address are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
+    )
+  }
+
+  /** Number of addresses with connections. */
+  get size(): number {
+    return this.#byKey.size
+  }
+}
+
+/**
+ * The key of an address: IPv4 addresses are counted one by one, IPv6 addresses by their first 64 bits, since a client
+ * usually has a whole network of that size.
+ *
+ *   ::ffff:10.0.0.1   10.0.0.1
+ *   2001:db8::1       2001:db8:0:0
+ */
+function toAddressKey(remoteAddress = ''): string {
+  const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/i, '')
+  if (!isIPv6(address)) return address
+  const [head = '', tail] = address.replace(/%.*$/, '').split('::')
+  const left = head === '' ? [] : head.split(':')
+  if (tail === undefined) return left.slice(0, 4).join(':')
+  // An empty tail is counted as a group, too: that takes a zero from behind the first four groups.
+  const right = tail.split(':')
+  // An embedded IPv4 address has the length of two groups.
+  const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
+  const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')
+  return [...left, ...zeros, ...right].slice(0, 4).join(':')
+}

@@ -1,0 +1,255 @@
+import type { IncomingMessage, RequestListener } from 'node:http'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { ListenAddress } from '../../core/listen-error.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Door } from '../access/request-access.js'
+import type { Dialect, DialectContext, OwnListener } from '../api/api.js'
+import type { DialectSettings } from '../api/common-settings.js'
+import type { SilenceLimit } from '../exchange/silence.js'
+import type { Operation } from '../openapi/operation.js'
+import { markUnixSocket } from './access-hooks.js'
+import type { AccessLog } from './access-log.js'
+import type { Certificates } from './certificates.js'
+import type { AddressesElsewhere } from './client-addresses.js'
+import type { Listener } from './listener.js'
+import type { ProcessStatus } from './management.js'
+import { createManagementApp, openManagement } from './management-port.js'
+import { handlerOf, type Open, openerOf } from './open-listener.js'
+import { addDescriptions, addPartDescription } from './openapi-routes.js'
+import { type ClientCounts, createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
+import type { HttpSettings, ManagementSettings } from './settings.js'
+import { addFrontPage, type MountedDialect } from './shared-port.js'
+
+/** A dialect, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
+export interface DialectMount extends MountedDialect {
+  /** Default: none is described. */
+  readonly operations?: readonly Operation[]
+  readonly plugin: FastifyPluginAsync
+  readonly listeners: readonly OwnListener[]
+  /** Limit of one request body; absent: the limit of all ports. */
+  readonly maxBodyBytes?: number
+  readonly silence?: SilenceLimit
+}
+
+/** Gives a dialect the parts that it works with. */
+export function mountOf<Settings extends DialectSettings>(
+  dialect: Dialect<Settings>,
+  context: DialectContext<Settings>,
+  listeners: readonly OwnListener[] = []
+): DialectMount {
+  const { name, prefix, source } = dialect
+  const { maxBodyBytes } = context.settings
+  const plugin: FastifyPluginAsync = async scope => {
+    const addRoutes = await dialect.plugin(context)
+    await scope.register(async routes => addRoutes(routes))
+  }
+  const operations = dialect.operations(context.settings)
+  return { name, prefix, source, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
+}
+
+export interface HttpOptions {
+  readonly http: HttpSettings
+  readonly management: ManagementSettings
+  readonly dialects: readonly DialectMount[]
+  readonly metrics: PrometheusMetrics
+  readonly status: ProcessStatus
+  readonly log: Logger
+  readonly now: MonotonicClock
+  /** Prefix of generated request ids. */
+  readonly idPrefix: string
+  /** Absent: no access rules are configured. */
+  readonly door?: Door | undefined
+  readonly accessLog?: AccessLog | undefined
+  /** What clients hold at other processes that serve the same ports. */
+  readonly elsewhere?: AddressesElsewhere | undefined
+  /** Where clients are counted that the dialects serve by themselves as well. Default: of its own. */
+  readonly counts?: ClientCounts | undefined
+  /** TLS of the shared port and the dialects' own ports; absent: plain HTTP. */
+  readonly certificates?: Certificates | undefined
+  readonly managementCertificates?: Certificates | undefined
+}
+
+/** The URLs of the process. */
+export interface HttpUrls {
+  readonly shared: string
+  readonly unixSocket: string | undefined
+  readonly management: string | undefined
+  /** Listeners that serve one dialect only, by label; that of the port of its own is the name of the dialect. */
+  readonly dialects: ReadonlyMap<string, string>
+}
+
+/** All listeners of the process. */
+export class Http {
+  readonly urls: HttpUrls
+  readonly #context: HttpContext
+  readonly #apps: readonly FastifyInstance[]
+  readonly #traffic: readonly Listener[]
+  readonly #management: Listener | undefined
+
+  private constructor(
+    urls: HttpUrls,
+    context: HttpContext,
+    apps: readonly FastifyInstance[],
+    traffic: readonly Listener[],
+    management: Listener | undefined
+  ) {
+    this.urls = urls
+    this.#context = context
+    this.#apps = apps
+    this.#traffic = traffic
+    this.#management = management
+  }
+
+  /**
+   * Opens every port. The management port comes first, so that probes are answered from the beginning.
+   *
+   * @throws ListenError when an address cannot be used; ports that were opened are closed again
+   */
+  static async start(options: HttpOptions): Promise<Http> {
+    const context = createHttpContext(options)
+    const opened: Listener[] = []
+    const open = openerOf(context, opened)
+    try {
+      const managementApp = await createManagementApp(context, options.status, options.metrics, options.management)
+      const management = await openManagement(managementApp, options, open)
+      const sharedApp = await createSharedApp(context, options)
+      const traffic = await openTraffic(sharedApp, options, open)
+      const managementListener = management === undefined ? undefined : opened.shift()
+      return new Http({ ...traffic, management }, context, [sharedApp, managementApp], opened, managementListener)
+    } catch (error) {
+      await Promise.all(opened.map(listener => listener.drain()))
+      throw error
+    }
+  }
+
+  /** Goes on serving, but closes each connection after its next answer, so that clients connect to another instance. */
+  leave(): void {
+    this.#context.isLeaving = true
+    this.#context.connections.wakeAll()
+  }
+
+  /** Refuses new requests from now on. */
+  refuse(): void {
+    this.#context.isDraining = true
+    this.#context.connections.wakeAll()
+  }
+
+  /**
+   * Stops accepting; resolves when every request has its answer. The management port goes on answering.
+   * Connections that rested are read first: Node closes them as idle, whatever waits to be read from them.
+   *
+   * @param timeoutMs afterwards connections are cut, whatever their state
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    const haveRested = this.#context.connections.wakeAll()
+    this.refuse()
+    if (haveRested) await oneTurn()
+    const drained = Promise.all(this.#traffic.map(listener => listener.drain()))
+    const timer = setTimeout(() => {
+      for (const listener of this.#traffic) listener.cut()
+    }, timeoutMs)
+    await drained
+    clearTimeout(timer)
+  }
+
+  /** Closes what is still open, including the management port. */
+  async close(): Promise<void> {
+    this.refuse()
+    const listeners = [...this.#traffic, ...(this.#management ? [this.#management] : [])]
+    const drained = Promise.all(listeners.map(listener => listener.drain()))
+    for (const listener of listeners) listener.cut()
+    await drained
+    this.#context.strain.close()
+    await Promise.all(this.#apps.map(app => app.close()))
+  }
+}
+
+/** Of the event loop: sockets that were resumed are read in it. */
+const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+
+async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
+  const app = createHttpServer(context)
+  addFrontPage(app, dialects, context.door)
+  addDescriptions(
+    app,
+    status.version,
+    dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
+    context.door
+  )
+  for (const { name, listeners } of dialects) {
+    for (const { prefix, operations } of listeners) {
+      if (operations !== undefined) addPartDescription(app, status.version, { name, prefix, operations }, context.door)
+    }
+  }
+  for (const { name, prefix, plugin, maxBodyBytes } of dialects) {
+    app.register(
+      async scope => {
+        nameMount(scope, name)
+        if (maxBodyBytes !== undefined) limitBodies(scope, maxBodyBytes)
+        await scope.register(plugin)
+      },
+      { prefix }
+    )
+  }
+  await app.ready()
+  for (const { name, silence } of dialects) {
+    if (silence?.limitMs === undefined) continue
+    context.silences.set(name, silence)
+    context.connections.limitSilence(silence)
+  }
+  return app
+}
+
+/** Gives every route of a scope a limit for bodies that Fastify reads. */
+const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
+  scope.addHook('onRoute', route => {
+    route.bodyLimit ??= maxBodyBytes
+  })
+}
+
+async function openTraffic(
+  app: FastifyInstance,
+  { http: { host, port, unixSocket, unixSocketMode: mode }, dialects, certificates }: HttpOptions,
+  open: Open
+): Promise<Omit<HttpUrls, 'management'>> {
+  const handler = handlerOf(app)
+  const hostSetting = '--host (http.host)'
+  const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' }, certificates)
+  const socketUrl =
+    unixSocket === undefined
+      ? undefined
+      : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
+  const own = new Map<string, string>()
+  for (const { listeners, silence } of dialects) {
+    for (const { label, prefix, address, tls } of listeners) {
+      const inner = withPrefix(prefix, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
+      own.set(label, await open(inner, toListenAddress(address), tls ? certificates : undefined, silence))
+    }
+  }
+  return { shared, unixSocket: socketUrl, dialects: own }
+}
+
+function toListenAddress(address: OwnListener['address']): ListenAddress {
+  if ('unixSocket' in address) return address
+  const { host, port, setting, portSetting = setting } = address
+  return { host, port, hostSetting: setting, portSetting }
+}
+
+const fromUnixSocket =
+  (handler: RequestListener): RequestListener =>
+  (request, response) => {
+    markUnixSocket(request)
+    handler(request, response)
+  }
+
+/** On a dialect's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
+const withPrefix =
+  (prefix: string, handler: RequestListener): RequestListener =>
+  (request: IncomingMessage & { originalUrl?: string }, response) => {
+    const url = request.url!
+    request.originalUrl = url
+    // A request line may hold an absolute URL; only its path counts here.
+    request.url = prefix + (url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/'))
+    handler(request, response)
+  }

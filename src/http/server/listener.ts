@@ -1,0 +1,241 @@
+import cluster from 'node:cluster'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type ListenAddress, toListenError } from '../../core/listen-error.js'
+import type { SilenceLimit } from '../exchange/silence.js'
+import type { BrowserGuard } from './browser-guard.js'
+import type { Certificates } from './certificates.js'
+import type { Connections } from './connections.js'
+import { Handshakes } from './handshakes.js'
+import { headProblem } from './head-checks.js'
+import { ReceivedRequest } from './received-request.js'
+import type { HttpSettings } from './settings.js'
+import { Upgrades } from './upgrades.js'
+
+/** Interval in which Node checks for late headers, late bodies and idle connections. */
+const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
+
+/** While draining, idle connections are closed at this interval. */
+const IDLE_SWEEP_MS = 50
+
+type Limits = Pick<
+  HttpSettings,
+  | 'maxConnections'
+  | 'maxHeaderBytes'
+  | 'maxHeaders'
+  | 'headersTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'admissionWaitMs'
+  | 'keepAliveTimeoutMs'
+  | 'socketTimeoutMs'
+>
+
+interface ListenerParts {
+  readonly connections: Connections
+  readonly guard: BrowserGuard
+  /** The prefix of the dialect, on a listener that serves one dialect only. */
+  readonly silence?: SilenceLimit | undefined
+}
+
+/** A Node HTTP server with strict parsing and all time limits set: Fastify's own server has none for bodies. */
+export class Listener {
+  readonly #server: Server
+  readonly #scheme: 'http' | 'https'
+  readonly #handshakes: Handshakes
+  readonly #upgrades = new Upgrades()
+
+  /** @param certificates for TLS; absent: plain HTTP */
+  constructor(
+    limits: Limits,
+    handler: RequestListener,
+    { connections, guard, silence }: ListenerParts,
+    certificates?: Certificates
+  ) {
+    const receive = receiver(limits.maxHeaders, handler)
+    const options = {
+      IncomingMessage: requestClass(connections, guard, silence),
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+      // A request that waits to be admitted is not read meanwhile.
+      requestTimeout: limits.requestTimeoutMs + limits.admissionWaitMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      connectionsCheckingInterval: CONNECTIONS_CHECKING_INTERVAL_MS,
+      insecureHTTPParser: false,
+      // The check of the head does this, so that every request is checked in one place.
+      requireHostHeader: false
+    }
+    this.#scheme = certificates ? 'https' : 'http'
+    this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
+    this.#handshakes = new Handshakes(connections)
+    if (certificates) this.#handshakes.watch(this.#server)
+    if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server)
+    else this.#server.maxConnections = limits.maxConnections
+    // Node would hide headers beyond its limit and still obey them. They are counted with the head.
+    this.#server.maxHeadersCount = 0
+    this.#server.timeout = limits.socketTimeoutMs
+    // On a TLS server this counts connections after their handshake; `maxConnections` bounds those before it.
+    this.#server.on(certificates ? 'secureConnection' : 'connection', (socket: Socket) => {
+      connections.of(socket).silence = silence
+    })
+    this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
+    this.#server.on('request', receive)
+    this.#server.on('checkExpectation', (request: ReceivedRequest, response: ServerResponse) => {
+      begin(request, response)
+      refuse(response, 417)
+    })
+    this.#server.on('checkContinue', (request: ReceivedRequest, response: ServerResponse) => {
+      request.waitForContinue(response)
+      receive(request, response)
+    })
+    this.#server.on('upgrade', (request: ReceivedRequest, socket: Socket, head: Buffer) =>
+      this.#upgrades.receive(request, socket, head, receive)
+    )
+    this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => endConnect(socket))
+  }
+
+  /**
+   * Starts listening.
+   *
+   * @returns the URL, with the port that was chosen when 0 was given
+   * @throws ListenError naming the setting to change when the address cannot be used
+   */
+  async listen(address: ListenAddress): Promise<string> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', error => reject(toListenError(error, address)))
+      this.#server.once('listening', resolve)
+      if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket, address.mode)
+      else this.#server.listen(address.port, address.host)
+    })
+    if ('unixSocket' in address) return `unix:${address.unixSocket}`
+    const { port } = this.#server.address() as AddressInfo
+    return `${this.#scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
+  }
+
+  /** Stops accepting; resolves when the last connection has ended. Requests in progress are finished. */
+  drain(): Promise<void> {
+    if (!this.#server.listening) return Promise.resolve()
+    return new Promise(resolve => {
+      const sweep = setInterval(() => this.#server.closeIdleConnections(), IDLE_SWEEP_MS)
+      this.#server.close(() => {
+        clearInterval(sweep)
+        resolve()
+      })
+      this.#server.closeIdleConnections()
+      this.#handshakes.end()
+      this.#upgrades.leave()
+    })
+  }
+
+  /** Cuts every connection, whatever its state. */
+  cut(): void {
+    this.#server.closeAllConnections()
+    this.#upgrades.cut()
+  }
+}
+
+/** The time limit of the handshake is part of the time limit for the headers. */
+function createSecureServer(options: ServerOptions & { headersTimeout: number }, certificates: Certificates): Server {
+  const handshakeTimeout = options.headersTimeout
+  const server = createTlsServer({ ...options, ...certificates.options, handshakeTimeout })
+  certificates.serve(server)
+  return server
+}
+
+/**
+ * Closes connections beyond a limit. `maxConnections` of a server that shares its port with other processes hands them back,
+ * and they go round without end when all have as many.
+ */
+function closeBeyond(maxConnections: number, server: Server): void {
+  let open = 0
+  server.on('connection', (socket: Socket) => {
+    open++
+    socket.once('close', () => open--)
+    if (open > maxConnections) socket.destroy()
+  })
+}
+
+// The umask belongs to the whole process, but no other code can run before listen() has created the file.
+function listenPrivately(server: Server, path: string, mode: string): void {
+  const previous = process.umask(0o777 & ~Number.parseInt(mode, 8))
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(previous)
+  }
+}
+
+/** Makes the requests of a server count the bytes of their bodies. */
+const requestClass = (
+  connections: Connections,
+  guard: BrowserGuard,
+  silence: SilenceLimit | undefined
+): typeof IncomingMessage =>
+  class extends ReceivedRequest {
+    constructor(socket: Socket) {
+      const connection = connections.of(socket)
+      // The previous request may have belonged to a dialect with a limit of its own.
+      connection.silence = silence
+      super(socket, connection, guard)
+    }
+  }
+
+/** Counts a request, and passes it on when its head is valid. */
+const receiver =
+  (maxHeaders: number, handler: RequestListener) =>
+  (request: IncomingMessage, response: ServerResponse): void => {
+    const received = request as ReceivedRequest
+    begin(received, response)
+    // Where nothing is upgraded Node's parser hides its errors from then on: nothing may follow on this connection.
+    if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
+    received.holder.inTurn(received, () => {
+      const status = headProblem(request, maxHeaders)
+      if (status === undefined) handler(request, response)
+      else refuse(response, status)
+    })
+  }
+
+function begin(request: ReceivedRequest, response: ServerResponse): void {
+  request.begin(response)
+  // The event is emitted once only; `once` would wrap the listener for every request.
+  response.on('close', endRequest)
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.writeHead(status, { connection: 'close', 'content-length': 0 }).end()
+}
+
+function endRequest(this: ServerResponse): void {
+  ;(this.req as ReceivedRequest).over()
+}
+
+const CLIENT_ERRORS = new Map([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', '413 Payload Too Large']
+])
+
+/** Answers bytes that are not HTTP or that come too late, once; then the connection ends. */
+function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
+  // A failed handshake arrives here as well: there is no connection yet, and no HTTP to answer with.
+  const connection = connections.find(socket as Socket)
+  if (!socket.writable || !connection) socket.destroy()
+  else connection.endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
+}
+
+const CONNECT_LINGER_MS = 1_000
+
+/** CONNECT is not supported. Node has detached the socket, so earlier requests on it are cut as well. */
+function endConnect(socket: Duplex): void {
+  socket.resume()
+  socket.end('HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+  ;(socket as Socket).setTimeout(CONNECT_LINGER_MS, () => socket.destroy())
+}

@@ -1,0 +1,168 @@
+import { getHeapStatistics } from 'node:v8'
+import { OverloadedError } from '../../core/errors.js'
+import type { Cell } from '../../core/metrics/family.js'
+import { counterFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { HttpSettings } from './settings.js'
+
+const SAMPLE_MS = 100
+/** The event loop is judged once in this time, by the least delay that was met: a single pause is no strain. */
+const JUDGED_EVERY_MS = 1_000
+const MIN_SAMPLES = 2
+/** The share of requests that are refused changes by so much with each judgement. */
+const STEP = 0.25
+/** Of the limit: below it the event loop has recovered. */
+const CALM = 0.5
+/** Below its limit by so much the heap has recovered. */
+const HEAP_SLACK = 0.1
+const MILLISECONDS_PER_SECOND = 1_000
+
+export type StrainLimits = Pick<HttpSettings, 'maxEventLoopDelayMs' | 'maxHeapShare'>
+
+export interface StrainDeps {
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly clock: MonotonicClock
+  /** Used memory of the heap, as a share of what it may take. Default: that of this process. */
+  readonly heapShare?: () => number
+}
+
+/**
+ * Watches the delay of the event loop and the heap, and has requests refused before the process suffers:
+ *
+ *   - the event loop was late by more than the limit all the time for a second: a share of the requests, which grows every
+ *     second, and shrinks again when it is late by less than half of the limit;
+ *   - the heap is nearly full: all requests, until it is well below the limit.
+ *
+ * It watches while requests come.
+ */
+export class Strain {
+  readonly #limits: StrainLimits
+  readonly #log: Logger
+  readonly #clock: MonotonicClock
+  readonly #heapShare: () => number
+  readonly #delay: Cell
+  readonly #shed: Cell
+  #ticker: NodeJS.Timeout | undefined
+  #dueAt = 0
+  #judgedAt = 0
+  #samples = 0
+  #leastDelayMs = Number.POSITIVE_INFINITY
+  /** What is used for certain: between two collections, a heap holds garbage as well. */
+  #leastHeapShare = Number.POSITIVE_INFINITY
+  #isHeapFull = false
+  /** Of the requests: what is refused because of the event loop. */
+  #share = 0
+  /** Parts of requests that are to be refused and were not yet. */
+  #owed = 0
+  /** Whether requests have come since the last judgement. */
+  #isAsked = false
+
+  constructor(limits: StrainLimits, { metrics: { registry }, log, clock, heapShare = shareOfHeap }: StrainDeps) {
+    this.#limits = limits
+    this.#log = log
+    this.#clock = clock
+    this.#heapShare = heapShare
+    const delay = gaugeFamily(
+      'castellan_event_loop_delay_seconds',
+      'Least delay of the event loop within the last second in which requests came',
+      'max'
+    )
+    const shed = counterFamily(
+      'castellan_http_shed_requests_total',
+      'Requests refused because the event loop was late or the heap nearly full'
+    )
+    registerFamily(registry, delay)
+    registerFamily(registry, shed)
+    this.#delay = delay.series({})
+    this.#shed = shed.series({})
+  }
+
+  /** Why a request is refused that comes now, if it is. To be called once for each. */
+  refusal(): OverloadedError | undefined {
+    this.#isAsked = true
+    if (this.#ticker === undefined) this.#start()
+    if (!this.#isHeapFull && this.#share === 0) return undefined
+    this.#owed += this.#isHeapFull ? 1 : this.#share
+    if (this.#owed < 1) return undefined
+    this.#owed--
+    this.#shed.value++
+    return this.#error
+  }
+
+  get #error(): OverloadedError {
+    const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
+    return new OverloadedError(
+      this.#isHeapFull
+        ? `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full (http.maxHeapShare)`
+        : `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (http.maxEventLoopDelayMs)`
+    )
+  }
+
+  #start(): void {
+    this.#ticker = setInterval(() => this.#sample(), SAMPLE_MS)
+    this.#ticker.unref()
+    this.#begin(this.#clock())
+    this.#dueAt = this.#judgedAt + SAMPLE_MS
+  }
+
+  #begin(nowMs: number): void {
+    this.#judgedAt = nowMs
+    this.#samples = 0
+    this.#leastDelayMs = this.#leastHeapShare = Number.POSITIVE_INFINITY
+    this.#isAsked = false
+  }
+
+  #sample(): void {
+    const nowMs = this.#clock()
+    this.#leastDelayMs = Math.min(this.#leastDelayMs, Math.max(0, nowMs - this.#dueAt))
+    this.#leastHeapShare = Math.min(this.#leastHeapShare, this.#heapShare())
+    this.#dueAt = nowMs + SAMPLE_MS
+    this.#samples++
+    if (nowMs - this.#judgedAt >= JUDGED_EVERY_MS && this.#samples >= MIN_SAMPLES) this.#judge(nowMs)
+  }
+
+  #judge(nowMs: number): void {
+    const wasStrained = this.#isStrained
+    this.#delay.value = this.#leastDelayMs / MILLISECONDS_PER_SECOND
+    this.#judgeEventLoop(this.#leastDelayMs)
+    this.#judgeHeap(this.#leastHeapShare)
+    if (this.#isStrained !== wasStrained) this.#tell()
+    if (!this.#isAsked && !this.#isStrained) this.close()
+    this.#begin(nowMs)
+  }
+
+  get #isStrained(): boolean {
+    return this.#isHeapFull || this.#share > 0
+  }
+
+  #judgeEventLoop(delayMs: number): void {
+    const { maxEventLoopDelayMs } = this.#limits
+    if (maxEventLoopDelayMs === 0) return
+    if (delayMs > maxEventLoopDelayMs) this.#share = Math.min(1, this.#share + STEP)
+    else if (delayMs < maxEventLoopDelayMs * CALM) this.#share = Math.max(0, this.#share - STEP)
+  }
+
+  #judgeHeap(share: number): void {
+    const { maxHeapShare } = this.#limits
+    if (maxHeapShare >= 1) return
+    this.#isHeapFull = share > (this.#isHeapFull ? maxHeapShare - HEAP_SLACK : maxHeapShare)
+  }
+
+  #tell(): void {
+    if (this.#isStrained) this.#log.warn({}, `requests are refused: ${this.#error.message}`)
+    else this.#log.info({}, 'requests are not refused any more: the process has recovered')
+  }
+
+  /** Stops watching, until the next request. */
+  close(): void {
+    clearInterval(this.#ticker)
+    this.#ticker = undefined
+  }
+}
+
+function shareOfHeap(): number {
+  const { used_heap_size: usedBytes, heap_size_limit: limitBytes } = getHeapStatistics()
+  return usedBytes / limitBytes
+}

@@ -1,0 +1,110 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import type { Door } from '../access/request-access.js'
+import { type DescribedApi, OPENAPI_PATH, toDocument } from '../openapi/document.js'
+import { json, listOf, type Operation, object, oneOf, text } from '../openapi/operation.js'
+import { requireRule } from './access-hooks.js'
+
+/** The front page of the shared port, and the description that every port has. */
+const description: Operation = {
+  method: 'get',
+  path: OPENAPI_PATH,
+  id: 'openapi',
+  summary: 'This description',
+  answers: { 200: { description: 'An OpenAPI 3.1 document', content: json({ type: 'object' }) } }
+}
+const frontPage: Operation = {
+  method: 'get',
+  path: '/',
+  id: 'frontPage',
+  summary: 'The APIs that are served here',
+  answers: { 200: { description: 'Their names and prefixes', content: json({ type: 'object' }) } }
+}
+
+const management: readonly Operation[] = [
+  {
+    method: 'get',
+    path: '/health-check',
+    id: 'healthCheck',
+    summary: 'The liveness probe',
+    answers: {
+      200: {
+        description: 'The process serves requests',
+        content: json(
+          object({
+            status: oneOf('ok'),
+            broker: oneOf('embedded', 'kafka'),
+            version: text,
+            uptimeSeconds: { type: 'integer' }
+          })
+        )
+      }
+    }
+  },
+  {
+    method: 'get',
+    path: '/ready',
+    id: 'ready',
+    summary: 'The readiness probe',
+    answers: Object.fromEntries(
+      [200, 503].map(status => [
+        status,
+        {
+          description: status === 200 ? 'Ready' : 'Not ready, with the reasons',
+          content: json(object({ ready: { type: 'boolean' }, reasons: listOf(text), warnings: listOf(text) }))
+        }
+      ])
+    )
+  },
+  {
+    method: 'get',
+    path: '/metrics',
+    id: 'metrics',
+    summary: 'Metrics in the text format of Prometheus',
+    answers: { 200: { description: 'The metrics', content: { 'text/plain': text } } }
+  }
+]
+
+const own = (...operations: Operation[]): DescribedApi => ({ name: 'castellan', prefix: '', operations })
+
+/** Serves the description of everything on the shared port, and of each dialect on its own ports. */
+export function addDescriptions(
+  app: FastifyInstance,
+  version: string,
+  apis: readonly DescribedApi[],
+  door?: Door
+): void {
+  const onRequest = requireRule(door)
+  const shared = JSON.stringify(toDocument('Castellan', version, [own(frontPage, description), ...apis]))
+  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type('application/json').send(shared))
+  for (const api of apis) {
+    const alone = JSON.stringify(
+      toDocument(`Castellan: ${api.name}`, version, [own(description), { ...api, prefix: '' }])
+    )
+    app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
+      reply.type('application/json').send(isOnOwnPort(request.raw) ? alone : shared)
+    })
+  }
+}
+
+/** Serves the description of a port that serves one part of a dialect only; `prefix` is added to its paths. */
+export function addPartDescription(
+  app: FastifyInstance,
+  version: string,
+  { prefix, ...part }: DescribedApi,
+  door?: Door
+): void {
+  const apis = [own(description), { ...part, prefix: '' }]
+  const document = JSON.stringify(toDocument(`Castellan: ${part.name}`, version, apis))
+  const answer = { onRequest: requireRule(door) }
+  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type('application/json').send(document))
+}
+
+/** A dialect's own port adds the prefix of the dialect and keeps the URL as it was sent. */
+const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boolean => request.originalUrl !== undefined
+
+/** Serves the description of the management port. */
+export function addManagementDescription(app: FastifyInstance, version: string): void {
+  const document = JSON.stringify(toDocument('Castellan: management', version, [own(...management, description)]))
+  app.get(OPENAPI_PATH, (_, reply) => void reply.type('application/json').send(document))
+}

@@ -1,0 +1,318 @@
+import { IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import type { OverloadedError } from '../../core/errors.js'
+import type { HeldRequest } from '../exchange/admission.js'
+import type { BodyReader, BodySource } from '../exchange/body-collector.js'
+import type { SilenceLimit } from '../exchange/silence.js'
+import type { UpgradeOwner } from '../exchange/upgrade.js'
+import type { BrowserGuard } from './browser-guard.js'
+import type { AddressUse } from './client-addresses.js'
+import { isWebsocketRequest } from './websocket-request.js'
+
+/** Measured: memory that V8 and Node use for a chunk of one byte. */
+const UNREAD_PIECE_BYTES = 320
+
+/** Node's own, which the types do not tell of. */
+const dumpOf = (IncomingMessage.prototype as unknown as { _dump(this: IncomingMessage): void })._dump
+const hasEndedOf = Object.getOwnPropertyDescriptor(Readable.prototype, 'readableEnded')!.get!
+
+/** Holds the parser's value of `upgrade`. */
+const ASKED = Symbol('asked')
+
+/** The connection of a request, as far as the request uses it. */
+export interface RequestHolder {
+  readonly address: AddressUse
+  /** Unanswered requests. */
+  readonly openRequests: number
+  /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
+  receiving: ReceivedRequest | undefined
+  /** Time limit for silence of the client; a dialect may have its own. */
+  silence: SilenceLimit | undefined
+  begin(request: ReceivedRequest): void
+  /** Calls back now, or in a later turn of the event loop when many requests of this connection came at once. */
+  inTurn(request: ReceivedRequest, handle: () => void): void
+  end(request: ReceivedRequest): void
+  /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
+  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
+  /** Gives back what a body holds. */
+  give(request: ReceivedRequest): void
+  /** Nothing is read from the connection until {@link letGo} has been called for the request as well. */
+  hold(request: ReceivedRequest): void
+  letGo(request: ReceivedRequest): void
+  /** The rest of a body has come whose request was over. */
+  discarded(request: ReceivedRequest): void
+}
+
+/**
+ * A request as Node's parser creates it. The parser pushes every byte of a body in here, so bodies are counted here,
+ * whether they are read or not:
+ *
+ *   received   pushed into the stream, or handed on, and held by the connection until the request is over
+ *   refused    discarded; a reader gets an `error` event, which does not destroy the stream
+ *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
+ */
+export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource {
+  readonly holder: RequestHolder
+  /** The check of the web page for which a browser sends the request. */
+  readonly guard: BrowserGuard
+  /** Counted bytes of the body: they have arrived, and the request is not over. */
+  heldBytes = 0
+  /** True before the request begins and after it has ended: nothing of its body is kept. */
+  isOver = true
+  /** When the whole body had come, by `performance.now()`. */
+  receivedAt: number | undefined
+  #onOver: (() => void) | undefined
+  #onReceived: (() => void) | undefined
+  #onRefused: ((refusal: OverloadedError) => void) | undefined
+  /** Gets the body instead of the stream. */
+  #reader: BodyReader | undefined
+  #refusal: OverloadedError | undefined
+  #isRefusalTold = false
+  #isEndHeldBack = false
+  #response: ServerResponse | undefined
+  #waitsForContinue = false
+  #keepsAlive = false
+  #isUpgrade: boolean | undefined
+  #onUpgraded: (() => void) | undefined
+  #isHeld = false
+  /** The handler of an upgraded connection. */
+  owner: UpgradeOwner | undefined
+
+  static {
+    // The types tell of a property, so an accessor cannot override it in the class.
+    Object.defineProperty(ReceivedRequest.prototype, 'readableEnded', {
+      get(this: ReceivedRequest): boolean {
+        return this.#reader === undefined ? (hasEndedOf.call(this) as boolean) : this.complete
+      }
+    })
+  }
+
+  constructor(socket: Socket, holder: RequestHolder, guard: BrowserGuard) {
+    super(socket)
+    this.holder = holder
+    this.guard = guard
+    holder.receiving = this
+  }
+
+  /**
+   * Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the
+   * connection; it reads the same value when nothing was written. From Node 22.21 on an option of the server could
+   * decide.
+   */
+  get upgrade(): boolean {
+    if (!this.#asksForUpgrade) return false
+    return (this.#isUpgrade ??=
+      this.method === 'CONNECT' || (isWebsocketRequest(this) && this.holder.openRequests === 0))
+  }
+
+  // The base class of the parser sets it before the fields of this class exist.
+  set upgrade(asked: boolean | null) {
+    ;(this as { [ASKED]?: boolean | null })[ASKED] = asked
+  }
+
+  get #asksForUpgrade(): boolean {
+    return (this as { [ASKED]?: boolean | null })[ASKED] === true
+  }
+
+  /** That of its connection. */
+  get address(): AddressUse {
+    return this.holder.address
+  }
+
+  get hasBody(): boolean {
+    const { 'content-length': length, 'transfer-encoding': coding } = this.headers
+    return (length !== undefined && length !== '0') || coding !== undefined
+  }
+
+  /** Whether the body is being read or discarded: then the client alone determines its pace. */
+  get isRead(): boolean {
+    return this.isOver || this.#reader !== undefined || this.readableFlowing === true
+  }
+
+  /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
+  waitForContinue(response: ServerResponse): void {
+    this.#waitsForContinue = true
+    this.#keepsAlive = response.shouldKeepAlive
+    // After a refusal without reading, the body may or may not follow: only a new connection begins with a request for
+    // certain.
+    response.shouldKeepAlive = false
+  }
+
+  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (chunk === null) return this.#end()
+    if (this.isOver || this.#refusal !== undefined) return true
+    const refusal = this.holder.take(this, this.#chargeOf(chunk))
+    if (refusal !== undefined) this.refuse(refusal)
+    else if (this.#reader === undefined) return super.push(chunk, encoding)
+    else this.#reader.chunk(chunk)
+    return true
+  }
+
+  /**
+   * The events and ticks of a stream cost a push about a tenth. The stream is left as it was, so Node must be told that it is neither to be emptied
+   * ({@link _dump}) nor waited for ({@link readableEnded}); a test for each version of Node pins both.
+   */
+  handOn(reader: BodyReader): boolean {
+    const hasBegun = this.complete || this.readableLength > 0 || this.readableFlowing !== null
+    if (hasBegun || this.#waitsForContinue || this.#refusal !== undefined || this.isOver) return false
+    this.#reader = reader
+    return true
+  }
+
+  /** Called by Node when the answer was sent and nothing has read the stream. */
+  _dump(): void {
+    if (this.#reader === undefined) dumpOf.call(this)
+  }
+
+  override _read(size: number): void {
+    if (!this.isOver) {
+      this.#sayContinue()
+      if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
+    }
+    super._read(size)
+  }
+
+  /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
+  refuse(refusal: OverloadedError): void {
+    if (this.isOver || this.#refusal !== undefined) return
+    this.#refusal = refusal
+    this.holder.give(this)
+    this.#tellRefusal()
+    this.#onRefused?.(refusal)
+  }
+
+  /** The answer was sent, or the connection has ended. */
+  over(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.letGo()
+    this.holder.end(this)
+    if (this.#isEndHeldBack) super.push(null)
+    this.#reader?.closed()
+    this.#onReceived?.()
+    this.#onOver?.()
+  }
+
+  /** Nothing more will be answered. */
+  connectionEnded(): void {
+    this.over()
+    const response = this.#response
+    // Node tells it to the answer that is being written, and not to those that wait behind it.
+    process.nextTick(() => {
+      if (response === undefined || response.closed) return
+      response.destroyed = true
+      response.emit('close')
+    })
+  }
+
+  hold(): void {
+    if (this.#isHeld || this.isOver) return
+    this.#isHeld = true
+    this.holder.hold(this)
+  }
+
+  letGo(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.#onRefused = undefined
+    this.holder.letGo(this)
+  }
+
+  /** It waits to be admitted. */
+  get isHeld(): boolean {
+    return this.#isHeld
+  }
+
+  /** One caller only, and until it is let go: the beginning of the body that came with the headers found no room. */
+  whenRefused(refused: (refusal: OverloadedError) => void): void {
+    if (this.#refusal === undefined) this.#onRefused = refused
+    else refused(this.#refusal)
+  }
+
+  /** Calls back once: when the request is over, at once if it already is. */
+  whenOver(over: () => void): void {
+    const before = this.#onOver
+    if (this.isOver) over()
+    else if (before === undefined) this.#onOver = over
+    else {
+      this.#onOver = () => {
+        before()
+        over()
+      }
+    }
+  }
+
+  /** One caller only. */
+  whenReceived(received: () => void): void {
+    this.#onReceived = received
+  }
+
+  /** Another protocol has taken over the connection. The request is over when the connection ends. */
+  upgraded(owner: UpgradeOwner): void {
+    this.owner = owner
+    this.#onUpgraded?.()
+  }
+
+  /** Whether another protocol than HTTP has taken over the connection. */
+  get isUpgraded(): boolean {
+    return this.owner !== undefined
+  }
+
+  /** Calls back once when {@link upgraded} is called. */
+  whenUpgraded(upgraded: () => void): void {
+    this.#onUpgraded = upgraded
+  }
+
+  /** The request has been passed on together with its response. */
+  begin(response: ServerResponse): void {
+    this.isOver = false
+    this.#response = response
+    this.holder.begin(this)
+  }
+
+  /** Whether any part of the answer was written. */
+  get isAnswerBegun(): boolean {
+    return this.#response?.headersSent === true
+  }
+
+  /**
+   * A chunk that waits in the stream's buffer costs more memory than its bytes; one that is read is passed on at once.
+   */
+  #chargeOf(chunk: Buffer): number {
+    return this.isRead ? chunk.length : Math.max(chunk.length, UNREAD_PIECE_BYTES)
+  }
+
+  /** A later reader must not take the end of a refused body for the end of a complete one. */
+  #end(): boolean {
+    this.receivedAt = performance.now()
+    this.#onReceived?.()
+    if (this.isOver) this.holder.discarded(this)
+    if (this.#reader !== undefined) {
+      if (this.#refusal === undefined) this.#reader.end()
+      // Node waits for it when the answer was sent before the end of the body.
+      if (this.listenerCount('end') > 0) this.emit('end')
+      return true
+    }
+    if (this.#refusal === undefined || this.#isRefusalTold || this.isOver) return super.push(null)
+    this.#isEndHeldBack = true
+    return false
+  }
+
+  #tellRefusal(): void {
+    if (this.isOver || this.#isRefusalTold) return
+    if (this.#reader === undefined && this.listenerCount('error') === 0) return
+    this.#isRefusalTold = true
+    if (this.#reader === undefined) this.emit('error', this.#refusal)
+    else this.#reader.failed(this.#refusal!)
+  }
+
+  #sayContinue(): void {
+    const response = this.#response
+    if (!this.#waitsForContinue || response === undefined) return
+    this.#waitsForContinue = false
+    if (response.headersSent || response.destroyed) return
+    response.shouldKeepAlive = this.#keepsAlive
+    response.writeContinue()
+  }
+}

@@ -1,0 +1,224 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Door } from '../access/request-access.js'
+import { routeNameOf } from '../api/route-names.js'
+import type { CountedCalls } from '../exchange/counted-calls.js'
+import { failureCodeOf } from '../exchange/failure-codes.js'
+import type { SilenceLimit } from '../exchange/silence.js'
+import { addDoor, answerRefusal } from './access-hooks.js'
+import type { AccessLog } from './access-log.js'
+import { BodyBudget } from './body-budget.js'
+import { CallCounts } from './call-counts.js'
+import type { AddressesElsewhere } from './client-addresses.js'
+import { Connections } from './connections.js'
+import { ForeignHosts } from './foreign-hosts.js'
+import { HttpMetrics } from './http-metrics.js'
+import { Strain } from './load-shedder.js'
+import { isProbe } from './management.js'
+import type { ReceivedRequest } from './received-request.js'
+import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
+import { RequestLog } from './request-log.js'
+import type { HttpSettings } from './settings.js'
+
+/** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
+const MAX_PARAM_LENGTH = 2 ** 24
+
+/** What all servers of the process have in common. */
+export interface HttpContext {
+  readonly settings: HttpSettings
+  readonly metrics: HttpMetrics
+  readonly connections: Connections
+  readonly requestLog: RequestLog
+  readonly foreignHosts: ForeignHosts
+  /** Whether the process can bear more requests. */
+  readonly strain: Strain
+  /** `undefined`: there is none. */
+  readonly accessLog: AccessLog | undefined
+  readonly nextRequestId: (request: IncomingMessage) => string
+  readonly now: MonotonicClock
+  /** `undefined`: no access rules are configured. */
+  readonly door: Door | undefined
+  /** Time limits for silence by dialect, for dialects that set one. */
+  readonly silences: Map<string, SilenceLimit>
+  /** True once new requests are refused. */
+  isDraining: boolean
+  /** True once every answer closes its connection. */
+  isLeaving: boolean
+}
+
+/** What counts the clients of all ports, those of other protocols included. */
+export interface ClientCounts {
+  readonly metrics: HttpMetrics
+  readonly connections: Connections
+  readonly strain: Strain
+  readonly calls: CountedCalls
+}
+
+export function createClientCounts(options: {
+  readonly http: HttpSettings
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly now: MonotonicClock
+  readonly elsewhere?: AddressesElsewhere | undefined
+}): ClientCounts {
+  const { http, log, now, elsewhere } = options
+  const metrics = new HttpMetrics(options.metrics)
+  const connections = createConnections(http, metrics, now, elsewhere)
+  const strain = new Strain(http, { metrics: options.metrics, log, clock: now })
+  const calls = new CallCounts({ connections, strain, maxHeaderBytes: http.maxHeaderBytes, now })
+  return { metrics, connections, strain, calls }
+}
+
+export function createHttpContext(options: {
+  readonly http: HttpSettings
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly now: MonotonicClock
+  readonly idPrefix: string
+  readonly door?: Door | undefined
+  readonly accessLog?: AccessLog | undefined
+  readonly elsewhere?: AddressesElsewhere | undefined
+  /** Default: of its own. */
+  readonly counts?: ClientCounts | undefined
+}): HttpContext {
+  const { http, log, now } = options
+  const { metrics, connections, strain } = options.counts ?? createClientCounts(options)
+  return {
+    settings: http,
+    metrics,
+    connections,
+    accessLog: options.accessLog,
+    strain,
+    requestLog: new RequestLog(log, http.slowRequestMs, now),
+    foreignHosts: new ForeignHosts(log),
+    nextRequestId: requestIds(options.idPrefix),
+    now,
+    door: options.door,
+    silences: new Map(),
+    isDraining: false,
+    isLeaving: false
+  }
+}
+
+function createConnections(
+  http: HttpSettings,
+  metrics: HttpMetrics,
+  now: MonotonicClock,
+  elsewhere: AddressesElsewhere | undefined
+): Connections {
+  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
+  const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
+  // A connection that Node takes for idle must not end while a request waits to be read from it.
+  const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
+  return new Connections({ ...http, pace, maxRestMs }, budget, metrics.connections, now, elsewhere)
+}
+
+/**
+ * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, a
+ * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
+ * error handler of the dialect words the answer. A body that finds no room becomes an error of its stream.
+ *
+ * @param isOpen exempts requests from the door
+ */
+export function createHttpServer(
+  context: HttpContext,
+  isOpen: (request: FastifyRequest) => boolean = () => false
+): FastifyInstance {
+  const app = fastify({
+    genReqId: context.nextRequestId,
+    bodyLimit: context.settings.maxBodyBytes,
+    // Modules of dialects are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
+    pluginTimeout: 0,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header(REQUEST_ID_HEADER, request.id)
+    if (context.isDraining) reply.header('connection', 'close')
+    else if (context.isLeaving) reply.raw.shouldKeepAlive = false
+    const error = admit(context, request, reply.raw)
+    done(error)
+  })
+  if (context.door) addDoor(app, context.door, isOpen)
+  app.setErrorHandler(answerRefusal)
+  return app
+}
+
+/** Counts a request as in flight, or returns the error when it may not begin. */
+function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
+  const received = request.raw as ReceivedRequest
+  follow(context, request, received, response)
+  if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
+  return (
+    received.guard.refusalOf(received.headers) ??
+    context.connections.requestRefusal(received) ??
+    (bringsWork(request) ? context.strain.refusal() : undefined)
+  )
+}
+
+/** Probes and metrics are never refused because of strain, and neither is a request without a body. */
+const bringsWork = (request: FastifyRequest): boolean =>
+  (request.raw as ReceivedRequest).hasBody && mountNameOf(request) !== 'none'
+
+/** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
+function follow(
+  context: HttpContext,
+  request: FastifyRequest,
+  received: ReceivedRequest,
+  response: ServerResponse
+): void {
+  const { metrics, silences, now } = context
+  const startedAt = now()
+  metrics.requestsInFlight.value++
+  const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
+  if (silence !== undefined) received.holder.silence = silence
+  if (received.upgrade) {
+    received.whenUpgraded(() => {
+      metrics.upgradedConnections.value++
+      answered(context, request, 101, startedAt)
+    })
+  }
+  received.whenOver(() => {
+    if (received.isUpgraded) metrics.upgradedConnections.value--
+    else {
+      const status = response.writableFinished ? response.statusCode : 'aborted'
+      answered(context, request, status, startedAt, failureCodeOf(response))
+    }
+  })
+}
+
+function answered(
+  { metrics, requestLog, accessLog, now }: HttpContext,
+  request: FastifyRequest,
+  status: number | 'aborted',
+  startedAt: number,
+  code?: ErrorCode
+): void {
+  metrics.requestsInFlight.value--
+  const durationMs = now() - startedAt
+  const dialect = mountNameOf(request)
+  const { receivedAt } = request.raw as ReceivedRequest
+  metrics.answered(dialect, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
+  if (accessLog?.wants()) {
+    const { id: requestId, method } = request
+    const address = (request.raw as ReceivedRequest).holder.address.key
+    accessLog.write({ requestId, address, dialect, method, route: routeNameOf(request), status, durationMs })
+  }
+  if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
+    const { id: requestId, method } = request
+    const route = routeNameOf(request)
+    // Not to be ready is what a probe asks for, and no failure.
+    if (dialect === 'none' && isProbe(route)) return
+    requestLog.answered({ requestId, method, route, status, durationMs, ...(code !== undefined && { err: { code } }) })
+  }
+}
+
+/** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */
+const mountNameOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
+
+/** Marks all requests of a scope as belonging to a dialect. */
+export const nameMount = (scope: FastifyInstance, name: string): void => {
+  scope.decorateRequest('mountName', name)
+}

@@ -1,0 +1,165 @@
+import { z } from 'zod'
+import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { httpTlsSettings, managementTlsSettings } from './tls-settings.js'
+
+const MIB = 1024 * 1024
+
+/** Off unless set: behind a proxy all clients share one address. */
+const addressSettings = z
+  .strictObject({
+    maxConnections: count.optional().describe('Most connections of one address; further ones are closed at once'),
+    maxBodiesInFlightBytes: bytes
+      .optional()
+      .describe(
+        'Most bytes of request bodies of one address that are being received or answered; further requests are refused as overload'
+      ),
+    maxRequestsInFlight: count
+      .optional()
+      .describe('Most requests of one address in progress; further ones are refused as overload')
+  })
+  .prefault({})
+  .describe(
+    'Limits per client address; absent ones do not apply, since all clients behind a proxy share one address. IPv6 addresses are counted by their first 64 bits; clients of the unix socket are not counted'
+  )
+
+export const httpSettings = z
+  .strictObject({
+    host: host
+      .default('127.0.0.1')
+      .describe(
+        'Listening address of the shared port. Addresses other than loopback need authentication (`auth`) or `allowAnonymous`'
+      ),
+    port: listenPort
+      .default(8080)
+      .describe('The shared port, where every dialect is served below its prefix; 0: any free port, which is logged'),
+    unixSocket: z
+      .string()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('Path of a unix socket that serves the same as the shared port'),
+    unixSocketMode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, { error: 'write it as three octal digits, for example "660"' })
+      .default('660')
+      .describe('File mode of the unix socket, in octal digits; it decides which users of the machine can connect'),
+    allowAnonymous: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Allows listening on addresses that other machines can reach without authentication. With authentication configured, clients without credentials are admitted as the principal `anonymous`'
+      ),
+    allowedHosts: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these, so that a web page cannot reach it by a domain name of its own. Other listeners check `Host` only when this is set; on `0.0.0.0` and `::` they then also serve `localhost` and all addresses. `*`: any'
+      ),
+    allowedOrigins: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Origins of web pages whose requests are served, such as `https://app.example`. Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+      ),
+    maxConnections: count.default(10_000).describe('Most connections; further ones are closed at once'),
+    maxHeaderBytes: bytes
+      .min(1024)
+      .default(16 * 1024)
+      .describe('Most bytes of request line and headers together; beyond it the answer is 431'),
+    maxHeaders: count.default(100).describe('Most headers of one request; beyond it the answer is 431'),
+    maxBodyBytes: bytes.default(16 * MIB).describe('Largest request body; beyond it the answer is 413'),
+    maxBodiesInFlightBytes: bytes
+      .default(64 * MIB)
+      .describe(
+        'Most bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request without room is refused as overload, unless much larger unfinished bodies can be refused instead'
+      ),
+    maxBodyBytesPerConnection: bytes
+      .default(16 * MIB)
+      .describe(
+        'Most bytes of request bodies per connection; beyond it reading pauses until earlier requests of the connection are answered'
+      ),
+    maxRequestsPerConnection: count
+      .default(100)
+      .describe('Most pipelined requests per connection; further ones are not read until some are answered'),
+    minBodyBytesPerSecond: z
+      .int()
+      .min(0)
+      .default(240)
+      .describe(
+        'Slowest pace of a request body, on average over `bodyGraceMs`; below it the answer is 408. 0: no limit'
+      ),
+    bodyGraceMs: milliseconds.default(5_000).describe('Time over which the pace of a request body is measured'),
+    perAddress: addressSettings,
+    headersTimeoutMs: milliseconds
+      .default(10_000)
+      .describe('Time limit for the headers of a request; beyond it the answer is 408'),
+    requestTimeoutMs: milliseconds
+      .default(30_000)
+      .describe('Time limit for receiving a whole request, body included; beyond it the answer is 408'),
+    admissionWaitMs: milliseconds
+      .default(1_000)
+      .describe(
+        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. Where many wait, a connection is not read as long between two requests'
+      ),
+    maxEventLoopDelayMs: millisecondsOrZero
+      .default(500)
+      .describe(
+        'Requests with a body are refused as overload, a quarter more of them each second, while the event loop is late by more than this all the time; fewer again when it is late by less than half. 0: never'
+      ),
+    maxHeapShare: z
+      .number()
+      .min(0.1)
+      .max(1)
+      .default(0.9)
+      .describe(
+        'Requests with a body are refused as overload while more than this share of what the heap may take is used, until it is a tenth below. 1: never'
+      ),
+    keepAliveTimeoutMs: milliseconds
+      .default(65_000)
+      .describe(
+        'Time after which an idle connection is closed; longer than the 60 s of common load balancers, so that they close first'
+      ),
+    socketTimeoutMs: milliseconds
+      .default(120_000)
+      .describe('Time after which a connection without any traffic is closed'),
+    accessLog: z
+      .strictObject({
+        target: z
+          .string()
+          .min(1)
+          .default('off')
+          .describe(
+            'Where one line of JSON is written for each request: `off`, `stdout`, or a file, which is opened again on SIGHUP. A line has time, request id, address, method, route, status and duration; never a path, a header or a body'
+          ),
+        share: z.number().min(0).max(1).default(1).describe('Share of the requests that have a line, drawn at random')
+      })
+      .prefault({})
+      .describe('The access log'),
+    slowRequestMs: milliseconds.default(5_000).describe('Duration from which a request is logged as slow'),
+    tls: httpTlsSettings
+  })
+  .prefault({})
+  .describe('The shared port, and the limits of every HTTP listener')
+
+export const managementSettings = z
+  .strictObject({
+    host: host
+      .default('127.0.0.1')
+      .describe(
+        'Listening address of the management port. Addresses other than loopback need authentication (`auth`) or `http.allowAnonymous`'
+      ),
+    port: z
+      .union([z.literal('off'), listenPort])
+      .default(8081)
+      .describe('Port of `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'),
+    openProbes: z
+      .boolean()
+      .default(true)
+      .describe('Serves `/health-check` and `/ready` without credentials even when clients must authenticate'),
+    tls: managementTlsSettings
+  })
+  .prefault({})
+  .describe('Health and metrics')
+
+export type HttpSettings = z.output<typeof httpSettings>
+export type ManagementSettings = z.output<typeof managementSettings>

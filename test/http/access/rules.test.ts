@@ -1,0 +1,110 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { OPERATIONS, type Operation } from '../../../src/http/access/access.js'
+import { toMatcher } from '../../../src/http/access/pattern.js'
+import { Rules } from '../../../src/http/access/rules.js'
+
+describe('walls 7: patterns', () => {
+  const cases: [pattern: string, matching: string[], other: string[]][] = [
+    ['orders', ['orders'], ['order', 'orders2', 'Orders', '']],
+    ['shop-*', ['shop-', 'shop-a'], ['shop', 'a-shop-']],
+    ['*-audit', ['-audit', 'a-audit'], ['audit', '-audit-']],
+    ['a*b*c', ['abc', 'axbxc', 'abcbc'], ['ab', 'acb', 'abcd']],
+    ['a*a', ['aa', 'aba'], ['a']],
+    ['*', ['', 'anything'], []],
+    ['a.c', ['a.c'], ['abc']],
+    ['__proto__', ['__proto__'], ['constructor']]
+  ]
+  for (const [pattern, matching, other] of cases) {
+    it(`${pattern}`, () => {
+      const matches = toMatcher(pattern)
+      expect(matching.filter(name => !matches(name))).to.deep.equal([])
+      expect(other.filter(name => matches(name))).to.deep.equal([])
+    })
+  }
+
+  it('match what a regular expression with .* matches', () => {
+    const text = (unit: string[]) => fc.string({ unit: fc.constantFrom(...unit), maxLength: 8 })
+    fc.assert(
+      fc.property(text(['a', 'b', '*']), text(['a', 'b']), (pattern, name) => {
+        expect(toMatcher(pattern)(name)).to.equal(new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(name))
+      }),
+      { numRuns: 2_000 }
+    )
+  })
+
+  it('take little time however many stars there are', () => {
+    const matches = toMatcher(`${'*a'.repeat(120)}b`)
+    const before = process.cpuUsage()
+    expect(matches('a'.repeat(100_000))).to.equal(false)
+    // Of the process alone: on a busy machine much more time may pass.
+    expect(process.cpuUsage(before).user / 1_000).to.be.below(1_000)
+  })
+})
+
+describe('walls 7: rules', () => {
+  const rules = new Rules([
+    { principals: ['shop'], operations: ['produce'], topics: ['orders', 'shop-*'], groups: [] },
+    { principals: ['billing-*'], operations: ['consume', 'offsets'], topics: ['orders'], groups: ['billing'] },
+    { principals: ['*'], operations: ['produce'], topics: ['feedback'], groups: [] },
+    { principals: ['anonymous'], operations: ['consume'], topics: ['public'], groups: [] }
+  ])
+  const allows = (principal: string, operation: Operation, topic?: string, group?: string): boolean =>
+    rules.grantsOf(principal).allows(operation, { topic, group })
+
+  it('allow what one of them says', () => {
+    expect(allows('shop', 'produce', 'orders')).to.equal(true)
+    expect(allows('shop', 'produce', 'shop-7')).to.equal(true)
+    expect(allows('billing-eu', 'consume', 'orders', 'billing')).to.equal(true)
+    expect(allows('anybody', 'produce', 'feedback')).to.equal(true)
+  })
+
+  it('refuse everything else', () => {
+    expect(allows('shop', 'produce', 'other')).to.equal(false)
+    expect(allows('shop', 'consume', 'orders')).to.equal(false)
+    expect(allows('billing-eu', 'consume', 'orders', 'others')).to.equal(false)
+    expect(allows('billing-eu', 'consume', 'feedback', 'billing')).to.equal(false)
+    expect(allows('constructor', 'management')).to.equal(false)
+  })
+
+  it('never put two of them together: the topic of one and the group of another', () => {
+    const two = new Rules([
+      { principals: ['a'], operations: ['consume'], topics: ['t1'], groups: ['g1'] },
+      { principals: ['a'], operations: ['consume'], topics: ['t2'], groups: ['g2'] }
+    ])
+    expect(two.grantsOf('a').allows('consume', { topic: 't1', group: 'g2' })).to.equal(false)
+  })
+
+  it('remember no name that is longer than any topic: a thousand of them could hold gigabytes', () => {
+    let asked = 0
+    const counting = new Rules([{ principals: ['a'], operations: ['produce'], topics: ['*'], groups: [] }])
+    const grants = counting.grantsOf('a')
+    const allows = grants.allows.bind(grants)
+    grants.allows = (...question) => {
+      asked++
+      return allows(...question)
+    }
+    for (const length of [249, 249, 250, 250]) expect(grants.allowsTopic('produce', 'x'.repeat(length))).to.equal(true)
+    expect(asked).to.equal(3)
+  })
+
+  it('`*` does not include clients without credentials', () => {
+    expect(allows('anonymous', 'produce', 'feedback')).to.equal(false)
+    expect(allows('anonymous', 'consume', 'public')).to.equal(true)
+    expect(allows('shop', 'consume', 'public')).to.equal(false)
+  })
+
+  it('allow nothing when there are none', () => {
+    for (const operation of OPERATIONS) expect(new Rules([]).grantsOf('a').allows(operation, {})).to.equal(false)
+  })
+
+  it('remember answers about topics without mixing up operations, and not without end', () => {
+    const grants = rules.grantsOf('shop')
+    for (let i = 0; i < 5_000; i++) expect(grants.allowsTopic('produce', `shop-${i}`)).to.equal(true)
+    for (let i = 0; i < 2; i++) {
+      expect(grants.allowsTopic('produce', '__proto__')).to.equal(false)
+      expect(grants.allowsTopic('consume', 'orders')).to.equal(false)
+      expect(grants.allowsTopic('produce', 'orders')).to.equal(true)
+    }
+  })
+})

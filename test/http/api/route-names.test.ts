@@ -1,0 +1,63 @@
+import { expect } from 'chai'
+import fastify, { type FastifyRequest } from 'fastify'
+import { arion } from '../../../src/dialects/arion/index.js'
+import { kafboy } from '../../../src/dialects/kafboy/index.js'
+import { kprf } from '../../../src/dialects/kprf/index.js'
+import type { Dialect } from '../../../src/http/api/api.js'
+import { routeNameOf } from '../../../src/http/api/route-names.js'
+import { contextFor } from '../../support/dialect-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+type Named = [request: string, name: string | undefined]
+
+/** A route name has no value of a client in it, since it becomes part of a log line. */
+describe('dialects: the names of routes in the logs', () => {
+  const cases: [dialect: Dialect, settings: object, named: Named[]][] = [
+    [
+      arion,
+      { durability: 'memory' },
+      [
+        ['POST /arion/sync/orders', '/arion/sync/:topic'],
+        ['POST /arion/async/orders/a/b?x=1', '/arion/async/:topic/:key'],
+        ['GET /arion/websocket/orders', '/arion/websocket/:topic'],
+        ['GET /arion/stats', '/arion/stats'],
+        ['HEAD /arion/health-check', '/arion/health-check'],
+        ['POST /arion/elsewhere', '/arion/*'],
+        ['GET /arion/sync/orders', '/arion/*'],
+        ['POST /arion/sync/te%20st', '/arion/*']
+      ]
+    ],
+    [
+      kafboy,
+      { routesAsync: ['/1/:tenant/:topic'] },
+      [
+        ['POST /kafboy/sync/orders', '/kafboy/sync/:topic'],
+        ['POST /kafboy/batch/async/orders/', '/kafboy/batch/async/:topic'],
+        ['POST /kafboy/1/acme/orders?x', '/kafboy/1/:tenant/:topic'],
+        ['GET /kafboy/disco', '/kafboy/disco'],
+        ['GET /kafboy/elsewhere', '/kafboy/*']
+      ]
+    ],
+    [kprf, {}, [['POST /kprf/push?x', '/kprf/push']]]
+  ]
+  for (const [dialect, settings, named] of cases) {
+    it(`are the templates of ${dialect.name}`, async () => {
+      const app = fastify()
+      const seen: (string | undefined)[] = []
+      app.addHook('onRequest', (request: FastifyRequest, _reply, done) => {
+        seen.push(routeNameOf(request))
+        done()
+      })
+      const addRoutes = await dialect.plugin(
+        contextFor(new FakeGateway(), dialect.settings.parse(settings) as never) as never
+      )
+      await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+      for (const [request] of named) {
+        const [method, url] = request.split(' ') as ['GET', string]
+        await app.inject({ method, url })
+      }
+      expect(named.map(([request], at) => [request, seen[at]])).to.deep.equal(named)
+      await app.close()
+    })
+  }
+})

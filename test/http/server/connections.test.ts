@@ -1,0 +1,305 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { SilenceLimit } from '../../../src/http/exchange/silence.js'
+import type { ConnectionLimits } from '../../../src/http/server/connections.js'
+import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
+
+describe('http: what connections hold', () => {
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  })
+  afterEach(() => clock.restore())
+
+  const setUp = (limits: Partial<ConnectionLimits> = {}, maxBytes?: number) =>
+    connectionsWith(limits, () => clock.now, maxBytes)
+
+  it('is counted from the first request to the end of the socket, once', () => {
+    const { connections, connect, open } = setUp()
+    const one = connect()
+    expect(connections.of(one.socket as never)).to.equal(one.connection)
+    const two = connect()
+    expect(connections.find(new FakeSocket() as never)).to.equal(undefined)
+    expect(open.value).to.equal(2)
+    one.socket.destroy()
+    expect(open.value).to.equal(1)
+    expect(clock.countTimers(), 'somebody has to look').to.equal(1)
+    two.socket.destroy()
+    expect([open.value, clock.countTimers()]).to.deep.equal([0, 0])
+  })
+
+  it('is paused with too many requests, until one is answered', () => {
+    const { connect } = setUp()
+    const { socket, connection, request } = connect()
+    const requests = [request(), request(), request()]
+    expect([socket.newly(), connection.isPaused, connection.openRequests]).to.deep.equal([[], false, 3])
+    const last = request()
+    expect([socket.newly(), connection.isPaused]).to.deep.equal([['pause'], true])
+    socket.resume()
+    expect(socket.newly(), 'nobody else may resume it').to.deep.equal(['resume', 'pause'])
+    requests[1]!.complete = true
+    requests[1]!.over()
+    expect([socket.newly(), connection.openRequests]).to.deep.equal([['resume'], 3])
+    last.over()
+    expect(connection.openRequests).to.equal(2)
+  })
+
+  it('is paused with too many bytes of earlier requests, and never by the only one', () => {
+    const { connect, held } = setUp()
+    const { socket, connection, request } = connect()
+    const first = request()
+    expect(first.take(5_000)).to.equal(undefined)
+    expect([socket.newly(), connection.heldBytes, held.value]).to.deep.equal([[], 5_000, 5_000])
+    const second = request()
+    expect(socket.newly()).to.deep.equal(['pause'])
+    first.complete = true
+    first.over()
+    expect([socket.newly(), connection.heldBytes, held.value]).to.deep.equal([['resume'], 0, 0])
+    request()
+    second.take(999)
+    expect(socket.newly()).to.deep.equal([])
+    second.take(1)
+    expect([socket.newly(), second.heldBytes, connection.address.bodyBytes]).to.deep.equal([['pause'], 1_000, 1_000])
+  })
+
+  it('is paused while requests wait to be admitted', () => {
+    const { connect } = setUp()
+    const { socket, connection, request } = connect()
+    const waiting = [request(), request()]
+    for (const each of waiting) connection.hold(each.asReceived)
+    connection.letGo(waiting[0]!.asReceived)
+    expect(socket.newly()).to.deep.equal(['pause'])
+    connection.letGo(waiting[1]!.asReceived)
+    expect(socket.newly()).to.deep.equal(['resume'])
+  })
+
+  it('is given back when the socket closes, and readers are told that nothing more comes', () => {
+    const { connect, held } = setUp()
+    const { socket, connection, request } = connect()
+    const [whole, half] = [request(), request()]
+    whole.complete = true
+    whole.take(10)
+    half.take(20)
+    socket.destroy()
+    expect([held.value, connection.openRequests, connection.address.requests]).to.deep.equal([0, 0, 0])
+    expect([whole.isOver, half.isOver, whole.destroyed, half.destroyed]).to.deep.equal([true, true, false, true])
+  })
+
+  describe('when there is no room', () => {
+    /** Unfinished bodies of these sizes fill the room. */
+    function full(...sizes: readonly number[]) {
+      const world = setUp(
+        {},
+        sizes.reduce((sum, size) => sum + size, 0)
+      )
+      const hogs = sizes.map(size => {
+        const hog = world.connect().request()
+        expect(hog.take(size)).to.equal(undefined)
+        return hog
+      })
+      const refused = (): number[] => hogs.flatMap(({ refusal }, at) => (refusal === undefined ? [] : [at]))
+      return { ...world, hogs, refused }
+    }
+
+    it('the largest unfinished bodies are refused, as many as it takes, in favour of one that holds a quarter', () => {
+      const { connect, refused, held } = full(400, 1_000, 800)
+      expect(connect().request().take(100)).to.equal(undefined)
+      expect(refused()).to.deep.equal([1])
+      const further = connect().request()
+      for (let piece = 0; piece < 9; piece++) expect(further.take(100)).to.equal(undefined)
+      expect([refused(), held.value]).to.deep.equal([[1], 2_200])
+    })
+
+    it('each that comes is looked for anew, as long as something was found', () => {
+      const { connect, refused } = full(1_000, 1_000, 1_000)
+      for (const expected of [[0], [0, 1], [0, 1, 2]]) {
+        const small = connect().request()
+        expect(small.take(250)).to.equal(undefined)
+        expect(refused()).to.deep.equal(expected)
+        connect().request().take(750)
+      }
+    })
+
+    it('nothing is refused in favour of a body that holds more than a quarter', () => {
+      const { connect, refused } = full(1_000, 1_000)
+      const large = connect().request()
+      expect(large.take(251)?.message).to.include('http.maxBodiesInFlightBytes')
+      expect(refused()).to.deep.equal([])
+      expect(large.heldBytes).to.equal(0)
+      clock.tick(10)
+      expect(connect().request().take(250)).to.equal(undefined)
+      expect(refused()).to.deep.equal([0])
+    })
+
+    it('a vain search is not repeated for as much within ten milliseconds, and is for less', () => {
+      const { connect, refused, hogs } = full(1_000, 900)
+      expect(connect().request().take(300)).not.to.equal(undefined)
+      hogs[0]!.holder.take(hogs[0]!.asReceived, 0)
+      hogs[0]!.heldBytes = 2_000
+      clock.tick(9)
+      expect(connect().request().take(300), 'not looked for').not.to.equal(undefined)
+      expect(refused()).to.deep.equal([])
+      expect(connect().request().take(200), 'looked for: it is less').to.equal(undefined)
+      expect(refused()).to.deep.equal([0])
+    })
+
+    it('bodies that have come, and those of the request itself, are left alone', () => {
+      const { connect, refused, hogs } = full(1_000, 1_000)
+      hogs[0]!.complete = true
+      expect(connect().request().take(100)).to.equal(undefined)
+      expect(refused()).to.deep.equal([1])
+    })
+
+    it('those that come slowly are refused before larger ones', () => {
+      const { connect, refused, hogs } = full(2_000, 1_000)
+      clock.tick(1_000)
+      ;(hogs[0]!.holder.socket as unknown as FakeSocket).bytesRead = 65_536
+      clock.tick(1_000)
+      expect(connect().request().take(100)).to.equal(undefined)
+      expect(refused()).to.deep.equal([1])
+    })
+  })
+
+  describe('of one address', () => {
+    it('is limited in bytes, whatever room there is', () => {
+      const { connect } = setUp({ perAddress: { maxBodiesInFlightBytes: 100 } })
+      const [one, other] = [connect().request(), connect('10.0.0.2').request()]
+      expect(one.take(100)).to.equal(undefined)
+      expect(connect().request().take(1)?.message).to.include('http.perAddress.maxBodiesInFlightBytes')
+      expect(other.take(100)).to.equal(undefined)
+      one.over()
+      expect(connect().request().take(100)).to.equal(undefined)
+    })
+
+    it('is limited in requests and connections, those in their handshake included', () => {
+      const { connections, connect } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
+      const { request } = connect()
+      expect(connections.requestRefusal(request().asReceived)).to.equal(undefined)
+      expect(connections.requestRefusal(request().asReceived)).not.to.equal(undefined)
+      const handshake = new FakeSocket()
+      const arrived = connections.arrive(handshake as never)
+      expect(handshake.newly()).to.deep.equal([])
+      expect(connect().socket.newly()).to.deep.equal(['destroy'])
+      arrived()
+      arrived()
+      expect(connect().socket.newly()).to.deep.equal([])
+      const late = new FakeSocket()
+      connections.arrive(late as never)
+      expect(late.newly()).to.deep.equal(['destroy'])
+    })
+  })
+
+  describe('is ended', () => {
+    it('with 408 when a body comes too slowly, while it is the client’s turn', () => {
+      const { connect } = setUp({ pace: { minBytesPerSecond: 100, graceMs: 1_000 } })
+      const { socket, request } = connect()
+      const slow = request()
+      slow.isRead = false
+      clock.tick(5_000)
+      expect(socket.newly(), 'nobody reads it').to.deep.equal([])
+      slow.isRead = true
+      clock.tick(2_000)
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end'])
+      clock.tick(2_000)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('when more bytes come behind an answer than a body may have', () => {
+      const { connect } = setUp({ maxBodyBytes: 1_000 })
+      const { socket, connection, request } = connect()
+      const early = request()
+      socket.bytesRead = 5_000
+      expect(connection.discardedBytes).to.equal(0)
+      early.over()
+      socket.bytesRead = 6_000
+      expect(connection.discardedBytes).to.equal(1_000)
+      clock.tick(1_000)
+      expect(socket.newly()).to.deep.equal([])
+      socket.bytesRead = 6_001
+      clock.tick(1_000)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('after silence, which a byte, a pause or an answer to wait for interrupts', () => {
+      const { connections, connect } = setUp()
+      const silence = new SilenceLimit()
+      silence.limitMs = 100
+      let ends = 0
+      silence.onEnd = () => ends++
+      const { socket, connection, request } = connect()
+      connection.silence = silence
+      connections.limitSilence(silence)
+      clock.tick(90)
+      socket.bytesRead = 1
+      clock.tick(90)
+      const waiting = request()
+      connection.hold(waiting.asReceived)
+      clock.tick(500)
+      connection.letGo(waiting.asReceived)
+      clock.tick(90)
+      expect([socket.newly(), ends]).to.deep.equal([['pause', 'resume'], 0])
+      clock.tick(20)
+      expect([socket.newly(), ends]).to.deep.equal([['destroy'], 1])
+    })
+
+    it('by its owner where another protocol has taken it over; bytes that are sent interrupt silence there, too', () => {
+      const { connections, connect } = setUp()
+      const silence = new SilenceLimit()
+      silence.limitMs = 100
+      const { socket, connection, request } = connect()
+      connection.silence = silence
+      connections.limitSilence(silence)
+      let told = 0
+      request().owner = { silent: () => told++ }
+      clock.tick(90)
+      socket.bytesWritten = 1
+      clock.tick(90)
+      expect(told).to.equal(0)
+      clock.tick(20)
+      expect([told, socket.newly()]).to.deep.equal([1, []])
+    })
+
+    it('with its last answer once, behind those to earlier requests', () => {
+      const { connect } = setUp()
+      const { socket, connection, request } = connect()
+      const first = request()
+      first.complete = true
+      const broken = request()
+      connection.endWith('400 Bad Request')
+      connection.endWith('408 Request Timeout')
+      expect(socket.newly()).to.deep.equal([])
+      first.over()
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end'])
+      expect(broken.isOver).to.equal(true)
+    })
+
+    it('without one where the broken request has an answer already, or nothing can be written', () => {
+      const { connect } = setUp()
+      for (const [what, change] of [
+        ['an answer', (_: FakeSocket, request: FakeRequest) => void (request.isAnswerBegun = true)],
+        ['all of an answer', (_: FakeSocket, request: FakeRequest) => request.over()],
+        ['no way to write', (socket: FakeSocket) => void (socket.writable = false)]
+      ] as const) {
+        const { socket, connection, request } = connect()
+        change(socket, request())
+        connection.endWith('400 Bad Request')
+        expect(socket.newly(), what).to.deep.equal(['destroy'])
+      }
+    })
+
+    it('soon after its last answer, and later where a body still comes, so that the client can read the answer', () => {
+      const { connect } = setUp()
+      const whole = connect()
+      whole.request().complete = true
+      whole.socket.destroySoon()
+      expect(whole.socket.newly()).to.deep.equal(['destroySoon'])
+      const half = connect()
+      half.request()
+      half.socket.destroySoon()
+      half.socket.destroySoon()
+      expect(half.socket.newly()).to.deep.equal(['end', 'end'])
+      clock.tick(2_000)
+      expect(half.socket.newly()).to.deep.equal(['destroy'])
+    })
+  })
+})

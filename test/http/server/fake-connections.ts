@@ -1,0 +1,119 @@
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import type { OverloadedError } from '../../../src/core/errors.js'
+import { BodyBudget } from '../../../src/http/server/body-budget.js'
+import type { AddressUse } from '../../../src/http/server/client-addresses.js'
+import type { Connection } from '../../../src/http/server/connection.js'
+import { type ConnectionLimits, Connections } from '../../../src/http/server/connections.js'
+import type { ReceivedRequest } from '../../../src/http/server/received-request.js'
+
+/** A socket that writes down what is done to it. */
+export class FakeSocket extends EventEmitter {
+  readonly remoteAddress: string
+  readonly done: string[] = []
+  bytesRead = 0
+  bytesWritten = 0
+  writable = true
+  destroyed = false
+
+  constructor(remoteAddress = '10.0.0.1') {
+    super()
+    this.remoteAddress = remoteAddress
+  }
+
+  pause(): void {
+    this.done.push('pause')
+  }
+  resume(): void {
+    this.done.push('resume')
+    this.emit('resume')
+  }
+  end(text?: string): void {
+    this.done.push(text === undefined ? 'end' : `end ${text.split('\r\n')[0]}`)
+  }
+  destroySoon(): void {
+    this.done.push('destroySoon')
+  }
+  destroy(): void {
+    if (this.destroyed) return
+    this.destroyed = true
+    this.done.push('destroy')
+    this.emit('close')
+  }
+
+  newly(): string[] {
+    return this.done.splice(0)
+  }
+}
+
+/** What a connection knows of a request. */
+export class FakeRequest {
+  readonly holder: Connection
+  heldBytes = 0
+  complete = false
+  destroyed = false
+  isRead = true
+  isOver = false
+  isAnswerBegun = false
+  hasBody = true
+  isHeld = false
+  owner: { silent(): void } | undefined
+  refusal: OverloadedError | undefined
+
+  constructor(holder: Connection) {
+    this.holder = holder
+    holder.receiving = this.asReceived
+    holder.begin(this.asReceived)
+  }
+
+  get address(): AddressUse {
+    return this.holder.address
+  }
+  get asReceived(): ReceivedRequest {
+    return this as unknown as ReceivedRequest
+  }
+  take(sizeBytes: number): OverloadedError | undefined {
+    return this.holder.take(this.asReceived, sizeBytes)
+  }
+  refuse(error: OverloadedError): void {
+    this.refusal = error
+    this.holder.give(this.asReceived)
+  }
+  over(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.holder.end(this.asReceived)
+  }
+  connectionEnded(): void {
+    this.over()
+  }
+  destroy(): void {
+    this.destroyed = true
+  }
+}
+
+/** Connections over fake sockets, and the gauges of what they hold. */
+export function connectionsWith(limits: Partial<ConnectionLimits>, now: () => number, maxBytes = 1_000_000) {
+  const [held, open] = [{ value: 0 }, { value: 0 }]
+  const connections = new Connections(
+    {
+      maxBodyBytes: 1_000_000,
+      maxBodyBytesPerConnection: 1_000,
+      maxRequestsPerConnection: 3,
+      maxBodiesInFlightBytes: maxBytes,
+      maxRestMs: 1_000,
+      perAddress: {},
+      pace: { minBytesPerSecond: 0, graceMs: 60_000 },
+      ...limits
+    },
+    new BodyBudget(maxBytes, held as never),
+    open as never,
+    now
+  )
+  const connect = (address?: string) => {
+    const socket = new FakeSocket(address)
+    const connection = connections.of(socket as unknown as Socket)
+    return { socket, connection, request: () => new FakeRequest(connection) }
+  }
+  return { connections, connect, held, open }
+}

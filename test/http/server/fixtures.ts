@@ -1,0 +1,193 @@
+import { connect } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { loadConfig } from '../../../src/config/config.js'
+import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import type { Logger } from '../../../src/core/model.js'
+import { kprf } from '../../../src/dialects/kprf/index.js'
+import { type KprfSettings, kprfSettings } from '../../../src/dialects/kprf/settings.js'
+import type { Gateway } from '../../../src/gateway/gateway.js'
+import { refusalStatus } from '../../../src/http/access/refusals.js'
+import type { OwnListener } from '../../../src/http/api/api.js'
+import type { Admission } from '../../../src/http/exchange/admission.js'
+import type { SilenceLimit } from '../../../src/http/exchange/silence.js'
+import { type DialectMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
+import { contextFor } from '../../support/dialect-context.js'
+
+export interface LogLine {
+  readonly level: string
+  readonly fields: object
+  readonly message: string
+}
+
+export const recordingLogger = (lines: LogLine[]): Logger => {
+  const write =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      lines.push({ level, fields, message })
+    }
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+}
+
+/** A request a test holds open: `arrived` when the dialect has it, `release` lets it answer. */
+export interface Gate {
+  readonly arrived: Promise<void>
+  release(): void
+}
+
+/** A dialect that answers in capitals, so that its words cannot be mistaken for Fastify's. */
+export function loudDialect(gates: Map<string, { arrive(): void; released: Promise<void> }> = new Map()) {
+  return async (app: FastifyInstance): Promise<void> => {
+    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
+    app.setErrorHandler((error, _, reply) => {
+      const code = error instanceof CastellanError ? error.code : (error as { code?: string }).code
+      const own = error instanceof CastellanError ? (refusalStatus(error) ?? 503) : undefined
+      const message = error instanceof ForbiddenError ? error.message : undefined
+      reply.code(own ?? (error as { statusCode?: number }).statusCode ?? 500).send({ LOUD: code, message })
+    })
+    app.setNotFoundHandler((_, reply) => {
+      reply.code(404).send({ LOUD: 'not here' })
+    })
+    app.post('/push', request => ({ LOUD: (request.body as Buffer | undefined)?.length ?? 0 }))
+    app.get('/topics/:topic', request => ({ LOUD: (request.params as { topic: string }).topic }))
+    app.get('/broken', () => {
+      throw new Error('a bug')
+    })
+    app.post('/hold/:gate', async request => {
+      const gate = gates.get((request.params as { gate: string }).gate)!
+      gate.arrive()
+      await gate.released
+      return { LOUD: 'held' }
+    })
+  }
+}
+
+export function gate(gates: Map<string, { arrive(): void; released: Promise<void> }>, name: string): Gate {
+  let arrive!: () => void
+  let release!: () => void
+  const arrived = new Promise<void>(resolve => (arrive = resolve))
+  const released = new Promise<void>(resolve => (release = resolve))
+  gates.set(name, { arrive, released })
+  return { arrived, release }
+}
+
+export interface Started {
+  readonly http: Http
+  readonly lines: LogLine[]
+  readonly reasons: string[]
+  metricsText(): Promise<string>
+  /** A gauge's or counter's value; 0 when it has never been counted. */
+  metric(name: string): Promise<number>
+}
+
+/** What clients hold of the process; at rest all of them are 0. */
+export const HELD_GAUGES = [
+  'castellan_http_bodies_in_flight_bytes',
+  'castellan_http_requests_in_flight',
+  'castellan_http_connections'
+] as const
+
+/** Waits until nothing is held for any client. */
+export async function untilNothingIsHeld({ metric }: Started): Promise<void> {
+  for (const name of HELD_GAUGES)
+    await until(
+      async () => (await metric(name)) === 0,
+      `${name} 0`,
+      () => metric(name)
+    )
+}
+
+export async function until(
+  isTrue: () => Promise<boolean> | boolean,
+  what: string,
+  last: () => unknown = () => ''
+): Promise<void> {
+  const giveUpAt = performance.now() + 15_000
+  while (!(await isTrue())) {
+    if (performance.now() > giveUpAt) throw new Error(`never saw ${what} ${await last()}`)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+export interface StartSettings {
+  readonly http?: object
+  readonly management?: object
+  /** Whether `/loud` has a port of its own, too. */
+  readonly own?: boolean
+  /** Listeners of `/loud` besides. */
+  readonly listeners?: readonly OwnListener[]
+  readonly plugin?: DialectMount['plugin']
+  readonly silence?: SilenceLimit
+  /** Mounts `/kprf` over it. */
+  readonly gateway?: Gateway
+  /** Before `/kprf`. */
+  readonly admission?: Admission
+  readonly now?: () => number
+  /** Limit of the bodies of `/loud`. */
+  readonly maxBodyBytes?: number
+  readonly accessLog?: HttpOptions['accessLog']
+}
+
+/** All listeners on free ports, with `/loud` mounted. */
+export async function startHttp(settings: StartSettings = {}): Promise<Started> {
+  const { http, management } = loadConfig({})
+  const lines: LogLine[] = []
+  const reasons: string[] = []
+  const metrics = createPrometheusMetrics()
+  const options: HttpOptions = {
+    http: { ...http, port: 0, ...settings.http },
+    management: { ...management, port: 0, ...settings.management },
+    dialects: [
+      {
+        name: 'loud',
+        prefix: '/loud',
+        source: 'LOUD 1.0',
+        plugin: settings.plugin ?? loudDialect(),
+        ...(settings.silence && { silence: settings.silence }),
+        ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),
+        listeners: [...(settings.own ? [ownPortOf('loud')] : []), ...(settings.listeners ?? [])]
+      },
+      ...(settings.gateway
+        ? [kprfMount(settings.gateway, { metrics, log: recordingLogger(lines), admission: settings.admission })]
+        : [])
+    ],
+    metrics,
+    status: {
+      version: '1.2.3',
+      brokerMode: 'embedded',
+      uptimeSeconds: () => 5.7,
+      unreadyReasons: () => reasons,
+      warnings: () => []
+    },
+    log: recordingLogger(lines),
+    now: settings.now ?? (() => performance.now()),
+    idPrefix: 'test',
+    accessLog: settings.accessLog
+  }
+  const metricsText = (): Promise<string> => metrics.registry.metrics()
+  const metric = async (name: string): Promise<number> =>
+    Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, 'm').exec(await metricsText())?.[1] ?? 0)
+  return { http: await Http.start(options), lines, reasons, metricsText, metric }
+}
+
+const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): DialectMount =>
+  mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), parts))
+
+const ownPortOf = (name: string): OwnListener => ({
+  label: name,
+  prefix: `/${name}`,
+  address: { host: '127.0.0.1', port: 0, setting: `dialects.${name}.port` },
+  tls: true
+})
+
+/** Sends bytes as they are and gives back everything until the server ends the connection. */
+export function sendRaw(url: string, bytes: string | Buffer): Promise<string> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve, reject) => {
+    let text = ''
+    const socket = connect(Number(port), hostname, () => socket.write(bytes))
+    socket.on('data', data => (text += data.toString('latin1')))
+    socket.on('close', () => resolve(text))
+    socket.on('error', error => ('code' in error && error.code === 'ECONNRESET' ? resolve(text) : reject(error)))
+  })
+}

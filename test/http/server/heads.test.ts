@@ -1,0 +1,104 @@
+import { expect } from 'chai'
+import { askRaw, RawSocket } from '../../support/raw-socket.js'
+import { type Started, startHttp, until } from './fixtures.js'
+
+describe('heads of requests', () => {
+  let started: Started
+  beforeEach(async () => {
+    started = await startHttp()
+  })
+  afterEach(() => started.http.close())
+
+  const refused: [string, string, string][] = [
+    ['101 headers', `GET / HTTP/1.1\r\nHost: localhost\r\n${'a:\r\n'.repeat(100)}\r\n`, '431'],
+    ['3,000 headers', `GET / HTTP/1.1\r\nHost: localhost\r\n${'a:\r\n'.repeat(3_000)}\r\n`, '431'],
+    ['two hosts', 'GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n', '400'],
+    ['two hosts in HTTP/1.0', 'GET / HTTP/1.0\r\nHost: localhost\r\nhOST: evil.example\r\n\r\n', '400'],
+    [
+      'credentials twice',
+      'GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\naUTHORIZATION: Bearer b\r\n\r\n',
+      '400'
+    ],
+    ['no host', 'GET / HTTP/1.1\r\n\r\n', '400'],
+    [
+      'two equal lengths',
+      'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na',
+      '400'
+    ],
+    ['a list of lengths', 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1, 1\r\n\r\na', '400'],
+    [
+      'a length and chunks',
+      'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      '400'
+    ],
+    [
+      'chunks twice',
+      'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n',
+      '400'
+    ],
+    [
+      'an encoding that does not end in chunks',
+      'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n',
+      '400'
+    ],
+    ['a header name with a space', 'GET / HTTP/1.1\r\nHost: localhost\r\nna me: v\r\n\r\n', '400'],
+    ['a header beginning with a space', 'GET / HTTP/1.1\r\n Host: localhost\r\n\r\n', '400'],
+    ['a URL of 20,000 characters', `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, '431'],
+    ['another expectation', 'GET / HTTP/1.1\r\nHost: localhost\r\nExpect: tea\r\n\r\n', '417'],
+    ['CONNECT', 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', '405'],
+    ['a NUL', 'GET / HTTP/1.1\r\nHost: localhost\r\nx: \0\r\n\r\n', '400'],
+    ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', '505']
+  ]
+  for (const [name, bytes, status] of refused) {
+    it(`walls 4: answers ${name} with ${status}, once, and closes`, async () => {
+      const answer = await askRaw(started.http.urls.shared, bytes)
+      expect(answer.match(/HTTP\/1\.1 \d+/g)).to.deep.equal([`HTTP/1.1 ${status}`])
+      expect(answer).to.match(/^connection: close\r$/im)
+    })
+  }
+
+  it('walls 4: ends the preface of HTTP/2 and everything else that is no HTTP/1', async () => {
+    for (const bytes of [
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      '\x16\x03\x01\x02\0\x01\0',
+      '\0\0\0\x0c\0\x12\0\0\0\0\0\x01'
+    ]) {
+      expect(await askRaw(started.http.urls.shared, Buffer.from(bytes, 'latin1'))).to.match(/^(HTTP\/1\.1 400 .*)?$/s)
+    }
+  })
+
+  it('walls 4: takes 100 headers, HTTP/1.0 without a host, a whole URL, and a header over two lines or its refusal', async () => {
+    const { shared } = started.http.urls
+    expect(
+      await askRaw(shared, `GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${'a:\r\n'.repeat(98)}\r\n`)
+    ).to.match(/^HTTP\/1\.1 200 /)
+    expect(await askRaw(shared, 'GET / HTTP/1.0\r\n\r\n')).to.match(/^HTTP\/1\.1 200 /)
+    expect(
+      await askRaw(
+        shared,
+        'GET http://localhost/loud/topics/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+      )
+    ).to.match(/^HTTP\/1\.1 [24]/)
+    // Deprecated; what matters is that there is one answer.
+    const folded = await askRaw(shared, 'GET / HTTP/1.1\r\nHost: localhost\r\nx: a\r\n b\r\nConnection: close\r\n\r\n')
+    expect(folded.match(/HTTP\/1\.1 (200|400)/g)).to.have.length(1)
+  })
+
+  it('walls 4: answers an upgrade like any request, and ends the connection with it', async () => {
+    const upgrade = 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+    const answer = await askRaw(started.http.urls.shared, upgrade)
+    expect(answer).to.match(/^HTTP\/1\.1 200 /)
+    expect(answer).to.match(/^connection: close\r$/im)
+  })
+
+  it('walls 4: lets go of requests in front of a CONNECT', async () => {
+    const socket = await RawSocket.open(started.http.urls.shared)
+    await socket.send(
+      'POST /loud/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nrest'
+    )
+    await socket.untilClosed()
+    socket.reset()
+    const held = 'castellan_http_requests_in_flight'
+    await until(async () => (await started.metric(held)) === 0, held)
+  })
+})

@@ -1,0 +1,68 @@
+import { expect } from 'chai'
+import type { ProduceRecord } from '../../../src/core/model.js'
+import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import { delivered, FakeGateway } from '../../support/fake-gateway.js'
+import { HostileHttp, play } from '../../support/hostile-http.js'
+import { SeededRandom } from '../../support/random.js'
+import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
+
+const REQUESTS = Number(process.env.HOSTILE_REQUESTS ?? 10_000)
+const AT_ONCE = 40
+
+/** A gateway whose outcomes come after a while for one topic, and at once for the others. */
+class SlowGateway extends FakeGateway {
+  constructor() {
+    super({ outcome: 'by hand' })
+  }
+
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+    const ticket = super.produce(records, options)
+    const call = this.calls.pop()!
+    const settle = (): void => call.settle(records.map(() => delivered()))
+    if (records.some(({ topic }) => topic === 'slow')) setTimeout(settle, 5)
+    else settle()
+    return ticket
+  }
+}
+
+describe('http and hostile clients', () => {
+  const seed = Number(process.env.HOSTILE_SEED ?? (Math.random() * 2 ** 31) | 0)
+  let started: Started
+  afterEach(() => started.http.close())
+
+  const attack = async (http: object): Promise<void> => {
+    started = await startHttp({ http, gateway: new SlowGateway() })
+    const hostile = new HostileHttp(new SeededRandom(seed))
+    const problems: string[] = []
+    let left = REQUESTS
+    const worker = async (): Promise<void> => {
+      while (left > 0) {
+        const script = hostile.next()
+        left -= script.requests
+        const problem = await play(started.http.urls.shared, script)
+        if (problem !== undefined) problems.push(`${problem}\n${Buffer.concat(script.pieces).toString('latin1')}`)
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    expect(problems.slice(0, 3)).to.deep.equal([])
+    await untilNothingIsHeld(started)
+  }
+
+  it(`walls 1: ${REQUESTS} requests that break off anywhere leave nothing behind (seed ${seed})`, async function () {
+    this.timeout(60_000 + REQUESTS * 10)
+    await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000, bodyGraceMs: 1_000 })
+  })
+
+  it(`walls 2: the same where hardly any room is left (seed ${seed})`, async function () {
+    this.timeout(60_000 + REQUESTS * 10)
+    await attack({
+      requestTimeoutMs: 3_000,
+      headersTimeoutMs: 1_000,
+      bodyGraceMs: 200,
+      maxBodiesInFlightBytes: 3_000,
+      maxBodyBytesPerConnection: 1_000,
+      maxRequestsPerConnection: 2,
+      perAddress: { maxBodiesInFlightBytes: 2_500, maxRequestsInFlight: 30 }
+    })
+  })
+})

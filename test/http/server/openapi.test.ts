@@ -1,0 +1,241 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { expect } from 'chai'
+import fastify from 'fastify'
+import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
+import { dialects } from '../../../src/dialects/dialects.js'
+import type { Operation } from '../../../src/http/openapi/operation.js'
+import {
+  type App,
+  type EmbeddedCluster,
+  loadConfig,
+  silentLogger,
+  startApp,
+  startEmbeddedCluster
+} from '../../../src/index.js'
+import { contextFor } from '../../support/dialect-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
+
+interface Described {
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, { readonly operationId: string; readonly responses: Responses }>>>
+  >
+}
+type Responses = Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>>
+
+/** Values for parameters, and bodies by the end of the operation's id. */
+const parameters = { topic: 'orders', key: 'k1', cluster: 'default', group: 'readers', partition: 0, offset: 0 }
+const bodyOf = (id: string): unknown => {
+  if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
+  if (id.startsWith('kafkaPixyWriteOffsets')) return [{ partition: 0, offset: 0 }]
+  return id.startsWith('kafboy') ? 'hello=world' : 'hello'
+}
+const FORM = 'application/x-www-form-urlencoded'
+const typeOf = (id: string): string =>
+  id.startsWith('kprf') || id.startsWith('kafkaPixyWriteOffsets')
+    ? 'application/json'
+    : id.startsWith('kafboy')
+      ? FORM
+      : 'text/plain'
+
+/** Words that a path of any API may have. */
+const commonWords = [
+  'health-check',
+  'metrics',
+  'stats',
+  'info',
+  'status',
+  'ping',
+  '_ping',
+  'ready',
+  'safe',
+  'acks',
+  'x'
+]
+
+/** All paths of up to three words: those that are described, and common ones. */
+function pathsOf(operations: readonly Operation[]): string[] {
+  const own = operations.flatMap(({ path }) => path.split('/').map(word => word.replace(/^\{.*/, 'x')))
+  const words = [...new Set([...own.filter(word => word !== ''), ...commonWords])]
+  const longer = (paths: string[]): string[] => paths.flatMap(path => words.map(word => `${path}/${word}`))
+  const one = longer([''])
+  const two = longer(one)
+  return [...one, ...two, ...longer(two.filter(path => operations.some(({ path: own }) => startsLike(own, path))))]
+}
+
+/** `/topics/{topic}/messages` begins like `/topics/x`. */
+const startsLike = (template: string, path: string): boolean => {
+  const segments = template.split('/')
+  return path.split('/').every((word, at) => segments[at] === word || segments[at]?.startsWith('{'))
+}
+
+/** What a generated client cannot speak. */
+const isWebsocket = (id: string): boolean => id.includes('ebsocket')
+/** An answer without an end, which such a client would wait for. */
+const EVENTS = 'text/event-stream'
+
+describe('kafboy 4: /openapi.json', function () {
+  this.timeout(60_000)
+  let cluster: EmbeddedCluster
+  let app: App
+  const documents = new Map<string, Described>()
+
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+    const environment: Record<string, string> = {
+      CASTELLAN_BROKERS: cluster.bootstrap,
+      CASTELLAN_HTTP_PORT: '0',
+      CASTELLAN_MANAGEMENT_PORT: '0',
+      CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
+      CASTELLAN_CONSUMER_START: 'earliest',
+      CASTELLAN_CONSUMER_LONG_POLL_MS: '20000',
+      CASTELLAN_SHUTDOWN_GRACE_MS: '200'
+    }
+    const flags = dialects.flatMap(({ name }) => [
+      { flag: '--set', path: ['dialects', name, 'enabled'], value: true },
+      { flag: '--set', path: ['dialects', name, 'port'], value: '0' }
+    ])
+    flags.push({ flag: '--set', path: ['dialects', 'kprf', 'metricsPort'], value: '0' })
+    app = await startApp(loadConfig({ environment, flags }), { log: silentLogger, version: '1.2.3' })
+    const { shared, management, dialects: own } = app.urls
+    for (const url of [shared, management!, ...own.values()]) {
+      documents.set(url, (await (await fetch(`${url}/openapi.json`)).json()) as Described)
+    }
+  })
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+  })
+
+  const operationsOf = ({ paths }: Described) =>
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.values(methods).map(({ operationId, responses }) => ({ path, id: operationId, responses }))
+    )
+
+  it('is a valid document on each port', async () => {
+    // The shared port, the management port, the port of kprf's metrics, and one of each dialect.
+    expect(documents.size).to.equal(3 + dialects.length)
+    for (const [url, document] of documents) {
+      const { valid, errors } = await new Validator().validate(document as unknown as Record<string, unknown>)
+      expect(errors, url).to.equal(undefined)
+      expect(valid).to.equal(true)
+      const ids = operationsOf(document).map(({ id }) => id)
+      expect(new Set(ids).size).to.equal(ids.length)
+    }
+  })
+
+  it('has the paths of each dialect with its prefix on the shared port, and without on its own', () => {
+    const { shared, dialects: own } = app.urls
+    const prefixed = Object.keys(documents.get(shared)!.paths)
+    for (const { name, prefix } of dialects) {
+      const paths = Object.keys(documents.get(own.get(name)!)!.paths).filter(path => path !== '/openapi.json')
+      expect(paths).to.not.deep.equal([])
+      expect(prefixed).to.include.members(paths.map(path => `${prefix}${path}`))
+    }
+    expect(Object.keys(documents.get(app.urls.management!)!.paths)).to.have.members([
+      '/health-check',
+      '/ready',
+      '/metrics',
+      '/openapi.json'
+    ])
+  })
+
+  it('has the metrics alone on the port of kprf that serves nothing else, without a trace on other ports', () => {
+    const metrics = app.urls.dialects.get('kprf metrics')!
+    expect(Object.keys(documents.get(metrics)!.paths)).to.have.members(['/metrics', '/openapi.json'])
+    expect(Object.keys(documents.get(app.urls.shared)!.paths).filter(path => path.startsWith('/kprf'))).to.deep.equal([
+      '/kprf/push'
+    ])
+  })
+
+  for (const dialect of dialects) {
+    it(`describes every path that ${dialect.name} serves`, async () => {
+      const settings = dialect.settings.parse({}) as never
+      const bare = fastify()
+      const addRoutes = await dialect.plugin(contextFor(new FakeGateway(), settings) as never)
+      await bare.register(async scope => addRoutes(scope))
+      const operations = dialect.operations(settings)
+      const described = operations.map(
+        ({ method, path }) => new RegExp(`^${method} ${path.replace(/\{\w+\}/g, '[^/]+')}/?$`, 'i')
+      )
+      const endless = operations
+        .filter(({ answers }) => answers[200]?.content?.[EVENTS] !== undefined)
+        .map(({ path }) => new RegExp(`^GET ${path.replace(/\{\w+\}/g, '[^/]+')}$`))
+      const undescribed = new Set<string>()
+      for (const path of pathsOf(operations)) {
+        for (const method of ['GET', 'POST'] as const) {
+          if (endless.some(one => one.test(`${method} ${path}`))) continue
+          const isKprf = dialect.name === 'kprf'
+          const { statusCode } = await bare.inject({
+            method,
+            url: path,
+            headers: { 'content-type': isKprf ? 'application/json' : FORM },
+            ...(method === 'POST' && { payload: isKprf ? '{"records":[]}' : 'msg=a' })
+          })
+          const operation = `${method} ${path}`
+          if (statusCode < 300 && !described.some(one => one.test(operation))) undescribed.add(operation)
+        }
+      }
+      expect([...undescribed]).to.deep.equal([])
+      await bare.close()
+    })
+  }
+
+  async function expectEvents(url: string): Promise<void> {
+    const abort = new AbortController()
+    const { status, headers } = await fetch(url, { signal: abort.signal })
+    abort.abort()
+    expect([status, headers.get('content-type')?.split(';')[0]], url).to.deep.equal([200, EVENTS])
+  }
+
+  it('lets a generated client call every operation, and describes each answer', async () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    for (const [url, document] of documents) {
+      const api = new OpenAPIClientAxios({
+        definition: document as unknown as Document,
+        axiosConfigDefaults: { baseURL: url, validateStatus: () => true }
+      })
+      const client = await api.init()
+      for (const { id, path, responses } of operationsOf(document).filter(({ id }) => !isWebsocket(id))) {
+        if (responses[200]?.content?.[EVENTS] !== undefined) {
+          await expectEvents(url + path.replace('{topic}', 'orders').replace('{cluster}', 'default'))
+          continue
+        }
+        // Offsets are set of groups that have no members.
+        const group = id.startsWith('kafkaPixyWriteOffsets') ? 'writers' : parameters.group
+        const { status, data, headers } = await client[id]!({ ...parameters, group }, bodyOf(id), {
+          headers: { 'content-type': typeOf(id) }
+        })
+        expect(status, `${url} ${id} ${JSON.stringify(data)}`).to.be.within(200, 202)
+        expect(responses).to.have.property(String(status))
+        const [type] = String(headers['content-type']).split(';')
+        const schema = responses[status]!.content![type!]?.schema
+        expect(schema, `${id} ${type}`).to.not.equal(undefined)
+        expect(ajv.validate(schema!, data), `${id}: ${ajv.errorsText()} ${JSON.stringify(data)}`).to.equal(true)
+      }
+    }
+  })
+
+  it('describes refusals as they are', async () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    const { shared } = app.urls
+    const { paths } = documents.get(shared)!
+    const wrong: [string, string, string][] = [
+      ['/kprf/push', '{', 'application/json'],
+      ['/kprf/push', '{}', 'text/plain'],
+      ['/kafboy/sync/{topic}', '', FORM],
+      ['/arion/sync/{topic}', 'x'.repeat(2_000_000), 'text/plain']
+    ]
+    for (const [path, body, type] of wrong) {
+      const url = shared + path.replace('{topic}', 'orders')
+      const answer = await fetch(url, { method: 'POST', body, headers: { 'content-type': type } })
+      const [answered] = (answer.headers.get('content-type') ?? '').split(';')
+      const schema = paths[path]!.post!.responses[answer.status]!.content![answered!]!.schema
+      const text = await answer.text()
+      expect(ajv.validate(schema, answered === 'application/json' ? JSON.parse(text) : text), text).to.equal(true)
+      expect(answer.status).to.be.within(400, 415)
+    }
+  })
+})

@@ -1,0 +1,100 @@
+import { expect } from 'chai'
+import { httpSettings, managementSettings } from '../../../src/http/server/settings.js'
+
+/** Where the value is not as it should be: `port`, `tls.minVersion`. */
+const problemsOf = (
+  value: object,
+  settings: typeof httpSettings | typeof managementSettings = httpSettings
+): string[] => settings.safeParse(value).error?.issues.map(({ path }) => path.join('.')) ?? []
+
+describe('http: settings', () => {
+  it('stand for themselves: nothing has to be set', () => {
+    expect(httpSettings.parse(undefined)).to.deep.equal(httpSettings.parse({}))
+    expect(managementSettings.parse(undefined)).to.deep.equal(managementSettings.parse({}))
+    expect(httpSettings.parse({})).to.deep.include({
+      host: '127.0.0.1',
+      port: 8080,
+      unixSocketMode: '660',
+      allowAnonymous: false,
+      allowedHosts: [],
+      allowedOrigins: [],
+      perAddress: {},
+      accessLog: { target: 'off', share: 1 },
+      tls: { clientAuth: 'none', minVersion: 'TLSv1.2', reloadIntervalMs: 10_000 }
+    })
+    expect(managementSettings.parse({})).to.deep.equal({
+      host: '127.0.0.1',
+      port: 8081,
+      openProbes: true,
+      tls: { clientAuth: 'none', minVersion: 'TLSv1.2', reloadIntervalMs: 10_000 }
+    })
+  })
+
+  const bounds: readonly [name: string, least: unknown, less: unknown, most?: unknown, more?: unknown][] = [
+    ['port', 0, -1, 65_535, 65_536],
+    ['unixSocket', 'x', '', 'x'.repeat(100), 'x'.repeat(101)],
+    ['maxConnections', 1, 0],
+    ['maxHeaderBytes', 1_024, 1_023],
+    ['maxHeaders', 1, 0],
+    ['maxBodyBytes', 1, 0],
+    ['minBodyBytesPerSecond', 0, -1],
+    ['minBodyBytesPerSecond', 1_000_000, 0.5],
+    ['bodyGraceMs', 1, 0],
+    ['maxEventLoopDelayMs', 0, -1],
+    ['maxHeapShare', 0.1, 0.09, 1, 1.01],
+    ['accessLog.share', 0, -0.01, 1, 1.01],
+    ['accessLog.target', 'x', ''],
+    ['perAddress.maxConnections', 1, 0],
+    ['perAddress.maxBodiesInFlightBytes', 1, 0],
+    ['perAddress.maxRequestsInFlight', 1, 0],
+    ['tls.certFile', 'x', ''],
+    ['tls.reloadIntervalMs', 1, 0]
+  ]
+  const nested = (name: string, value: unknown): object =>
+    name.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as object
+  for (const [name, least, less, most = least, more = less] of bounds) {
+    it(`${name} is bounded, and takes its bounds: ${String(least).slice(0, 10)}`, () => {
+      for (const good of [least, most]) expect(problemsOf(nested(name, good)), String(good)).to.deep.equal([])
+      for (const bad of [less, more]) expect(problemsOf(nested(name, bad)), String(bad)).to.deep.equal([name])
+    })
+  }
+
+  it('unixSocketMode is three octal digits, also with the 0 of C', () => {
+    for (const mode of ['660', '0660', '777', '000']) expect(problemsOf({ unixSocketMode: mode })).to.deep.equal([])
+    for (const mode of ['66', '6600', '00660', '668', 'rw-', '660 ', 'a660', '']) {
+      expect(problemsOf({ unixSocketMode: mode }), mode).to.deep.equal(['unixSocketMode'])
+    }
+  })
+
+  it('lists hold no empty names', () => {
+    for (const name of ['allowedHosts', 'allowedOrigins']) {
+      expect(problemsOf({ [name]: ['a'] })).to.deep.equal([])
+      expect(problemsOf({ [name]: ['a', ''] })).to.deep.equal([`${name}.1`])
+    }
+  })
+
+  it('the management port may be off, and nothing else that is no port', () => {
+    for (const port of ['off', 0, 8081]) expect(problemsOf({ port }, managementSettings)).to.deep.equal([])
+    for (const port of ['on', '', -1, 65_536]) expect(problemsOf({ port }, managementSettings)).to.deep.equal(['port'])
+  })
+
+  it('TLS has the kinds of client certificates and the versions that there are', () => {
+    for (const clientAuth of ['none', 'optional', 'required']) {
+      expect(problemsOf({ tls: { clientAuth } })).to.deep.equal([])
+      expect(problemsOf({ tls: { clientAuth } }, managementSettings)).to.deep.equal([])
+    }
+    for (const minVersion of ['TLSv1.2', 'TLSv1.3']) expect(problemsOf({ tls: { minVersion } })).to.deep.equal([])
+    for (const tls of [{ clientAuth: '' }, { clientAuth: 'yes' }]) {
+      expect(problemsOf({ tls })).to.deep.equal(['tls.clientAuth'])
+    }
+    for (const minVersion of ['', 'TLSv1.1'])
+      expect(problemsOf({ tls: { minVersion } })).to.deep.equal(['tls.minVersion'])
+  })
+
+  it('are refused with names that there are not', () => {
+    for (const name of ['', 'perAddress.', 'accessLog.', 'tls.']) {
+      expect(problemsOf(nested(`${name}nonsense`, 1))).to.deep.equal([name.replace('.', '')])
+    }
+    expect(problemsOf({ nonsense: 1 }, managementSettings)).to.deep.equal([''])
+  })
+})
