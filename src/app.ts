@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { dialects } from './apis/apis.js'
 import { openAccessLog } from './app/access-log.js'
 import { announceBrokers, announceUrls } from './app/announce.js'
 import { Clusters } from './app/clusters.js'
@@ -20,7 +21,6 @@ import { createPrometheusMetrics, type PrometheusMetrics } from './core/metrics/
 import { PrometheusMetricsLogger } from './core/metrics/prometheus-metrics-logger.js'
 import type { StatsdSources } from './core/metrics/statsd/statsd-reporter.js'
 import type { Logger } from './core/model.js'
-import { dialects } from './dialects/dialects.js'
 import type { Gateway } from './gateway/gateway.js'
 import { openAccess } from './http/access/access.js'
 import type { Dialect } from './http/api/api.js'

@@ -9,6 +9,25 @@
  * The changelog covers everything that is exported here. Files below are internal and may change without notice.
  */
 
+/** Hooks of kafboy's API, typed: the default export of the module that `dialects.kafboy.callbackEditJson` names. */
+export {
+  defineKafboyHooks,
+  type KafboyAnswer,
+  type KafboyBatchRecord,
+  type KafboyDecision,
+  type KafboyEvent,
+  type KafboyEventName,
+  type KafboyField,
+  type KafboyHooks,
+  type KafboyHttpRequest,
+  type KafboyKeyedRecord,
+  type KafboyOutcome,
+  type KafboyPick,
+  type KafboyProduce,
+  type KafboyProducer,
+  type KafboyRecord,
+  type KafboyRequest
+} from './apis/kafboy/hooks/hooks.js'
 export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/open-castellan.js'
 /** A gateway with its HTTP ports, or one cluster without HTTP. */
 export { startApp } from './app/start-app.js'
@@ -46,25 +65,6 @@ export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metri
 export { createPrometheusMetrics, type PrometheusMetrics } from './core/metrics/prometheus.js'
 export { PrometheusMetricsLogger } from './core/metrics/prometheus-metrics-logger.js'
 export * from './core/model.js'
-/** Hooks of kafboy's API, typed: the default export of the module that `dialects.kafboy.callbackEditJson` names. */
-export {
-  defineKafboyHooks,
-  type KafboyAnswer,
-  type KafboyBatchRecord,
-  type KafboyDecision,
-  type KafboyEvent,
-  type KafboyEventName,
-  type KafboyField,
-  type KafboyHooks,
-  type KafboyHttpRequest,
-  type KafboyKeyedRecord,
-  type KafboyOutcome,
-  type KafboyPick,
-  type KafboyProduce,
-  type KafboyProducer,
-  type KafboyRecord,
-  type KafboyRequest
-} from './dialects/kafboy/hooks/hooks.js'
 /** The embedded broker, for tests and trials. */
 export type {
   ApiName,

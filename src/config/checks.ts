@@ -1,5 +1,5 @@
+import { dialects } from '../apis/apis.js'
 import { isLoopback } from '../core/settings/loopback.js'
-import { dialects } from '../dialects/dialects.js'
 import { requiresCredentials } from '../http/access/settings.js'
 import type { Dialect } from '../http/api/api.js'
 import type { SaslSettings } from '../kafka/settings.js'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { dialects, type SettingsOfDialects } from '../apis/apis.js'
 import { consumerSettings } from '../consumer/group/settings.js'
 import { describeSchema } from '../core/settings/leaves.js'
-import { dialects, type SettingsOfDialects } from '../dialects/dialects.js'
 import { embeddedSettings } from '../embedded-broker/settings.js'
 import { accessSettings, authSettings, quotaSettings } from '../http/access/settings.js'
 import type { Dialect } from '../http/api/api.js'

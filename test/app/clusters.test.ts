@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { dialects } from '../../src/apis/apis.js'
 import { type App, startApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { dialects } from '../../src/dialects/dialects.js'
 import type { Dialect } from '../../src/http/api/api.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { walDirectoryOf } from '../support/wal-directory.js'

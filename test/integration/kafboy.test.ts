@@ -7,7 +7,7 @@ import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const partitions = 3
-const hooks = fileURLToPath(new URL('../dialects/kafboy/hooks/readme.ts', import.meta.url))
+const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/readme.ts', import.meta.url))
 
 /** Topics that have settings of their own, so their names are known before the gateway starts. */
 const topics = {

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
+import { kafkaPixyCommand } from '../../src/apis/kafka-pixy/command.js'
 import { type App, startApp } from '../../src/app.js'
 import { translateConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/core/model.js'
-import { kafkaPixyCommand } from '../../src/dialects/kafka-pixy/command.js'
-import { brief, PixyClient } from '../dialects/kafka-pixy/harness.js'
+import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 describe("pixy: a process that is configured by Kafka-Pixy's own file", function () {

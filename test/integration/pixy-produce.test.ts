@@ -1,6 +1,6 @@
 import { type ClientRequest, request } from 'node:http'
 import { expect } from 'chai'
-import { brief } from '../dialects/kafka-pixy/harness.js'
+import { brief } from '../apis/kafka-pixy/harness.js'
 import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
 
 interface Place {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import { brief, PixyUnderTest } from '../dialects/kafka-pixy/harness.js'
+import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
  */
 const testFolders: Readonly<Record<string, readonly string[]>> = {
   dialects: [
-    'test/dialects',
+    'test/apis',
     'test/http/server/openapi.test.ts',
     ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
   ],

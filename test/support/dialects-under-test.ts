@@ -1,9 +1,9 @@
-import { dialects } from '../../src/dialects/dialects.js'
+import { dialects } from '../../src/apis/apis.js'
 import type { Operation } from '../../src/http/access/access.js'
 import type { Answer, Call, TestFolder } from './doors.js'
 
 /**
- * What the tests of the whole process have to know of a dialect: `test/dialects/NAME/under-test.ts` exports it as
+ * What the tests of the whole process have to know of a dialect: `test/apis/NAME/under-test.ts` exports it as
  * `underTest`. Names of settings are those of its section.
  */
 export interface DialectUnderTest {
@@ -24,7 +24,7 @@ export interface DialectUnderTest {
 }
 
 const load = async (name: string): Promise<[string, DialectUnderTest]> => {
-  const { underTest } = (await import(`../dialects/${name}/under-test.ts`)) as { underTest: DialectUnderTest }
+  const { underTest } = (await import(`../apis/${name}/under-test.ts`)) as { underTest: DialectUnderTest }
   return [name, underTest]
 }
 

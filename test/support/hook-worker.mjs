@@ -2,4 +2,4 @@
 import { register } from 'tsx/esm/api'
 
 register()
-await import('../../src/dialects/kafboy/hooks/hook-worker.ts')
+await import('../../src/apis/kafboy/hooks/hook-worker.ts')

@@ -1,6 +1,6 @@
 import { Option } from 'commander'
-import type { DialectCommand } from '../../dialects/command.js'
-import { dialectCommands } from '../../dialects/commands.js'
+import type { DialectCommand } from '../../apis/command.js'
+import { dialectCommands } from '../../apis/commands.js'
 import type { CommandDescription } from '../command.js'
 import { isSetting, notEmpty, SettingOption } from '../options.js'
 import { serveCommand } from './serve.js'

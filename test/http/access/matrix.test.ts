@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { dialects } from '../../../src/dialects/dialects.js'
+import { dialects } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/access/access.js'
 import type { Dialect } from '../../../src/http/api/api.js'
 import type { TestCertificate } from '../../support/certificates.js'

@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import fastify from 'fastify'
 import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
-import { dialects } from '../../../src/dialects/dialects.js'
+import { dialects } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/openapi/operation.js'
 import {
   type App,

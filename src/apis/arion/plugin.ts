@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto'
+import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
+import type { Gateway } from '../../gateway/gateway.js'
+import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../../http/api/api.js'
+import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { nameRoutes } from '../../http/api/route-names.js'
+import { ArionAnswers } from './arion-answers.js'
+import { ArionMetrics } from './arion-metrics.js'
+import { ConnectionTimes } from './connection-times.js'
+import { ArionEndpoint } from './endpoint.js'
+import { KafkaStats } from './kafka-stats.js'
+import { MessageIds } from './message-ids.js'
+import { Producer, produceOptions } from './producer.js'
+import { diskStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './queue-counts.js'
+import type { ArionSettings } from './settings.js'
+import { WebsocketDoor, type WebsocketServerClass } from './websocket-upgrade.js'
+
+const ID_BYTES = 8
+
+/** The routes of Arion. */
+export function arionPlugin(context: DialectContext<ArionSettings>, Server: WebsocketServerClass): DialectPlugin {
+  const { settings, silence, lifetime } = context
+  const clock = (): number => performance.now()
+  const metrics = new ArionMetrics(context.metrics, clock)
+  const answers = new ArionAnswers(context.now, metrics)
+  if (settings.idleTimeoutMs > 0) {
+    silence.limitMs = settings.idleTimeoutMs
+    silence.onEnd = () => metrics.closedForSilence()
+  }
+  lifetime.onStop(async () => metrics.stopped())
+  return app => {
+    const endpoint = createEndpoint(context, Server, app.prefix, metrics, answers)
+    nameRoutes(app, request => endpoint.routeNameOf(request))
+    app.addHook(
+      'preParsing',
+      byHand(exchange => endpoint.receive(exchange), admissionOf(context, settings.durability))
+    )
+    app.all('/*', answeredBefore)
+    app.setNotFoundHandler(answeredBefore)
+    app.setErrorHandler(refusedBy((exchange, error) => answers.notAdmitted(exchange, error)))
+  }
+}
+
+function createEndpoint(
+  context: DialectContext<ArionSettings>,
+  Server: WebsocketServerClass,
+  prefix: string,
+  metrics: ArionMetrics,
+  answers: ArionAnswers
+): ArionEndpoint {
+  const { gateway, access, settings, log, now } = context
+  const clock = (): number => performance.now()
+  const counts = new QueueCounts()
+  const inMemory = context.everywhere?.('queue', () => counts.stats) ?? (async () => [counts.stats])
+  const ids = new MessageIds(randomBytes(ID_BYTES))
+  const options = produceOptions(settings, Number.POSITIVE_INFINITY)
+  const kafka = new KafkaStats(context.metrics, clock)
+  const queue = (): Promise<QueueStats | undefined> =>
+    settings.durability === 'disk' ? onDisk(gateway) : inMemory().then(sumOf)
+  context.statsd.add(async () => [
+    ...metrics.toValues(),
+    ...gaugesOf('arion.queue', (await queue()) ?? NO_MESSAGES),
+    ...gaugesOf('arion.kafka_producer', await kafka.read())
+  ])
+  const stats = async (): Promise<string> =>
+    JSON.stringify({ queue: (await queue()) ?? { status: 'empty' }, kafka: await kafka.read() })
+  return new ArionEndpoint(settings, prefix, {
+    access,
+    answers,
+    log,
+    stats,
+    connections: new ConnectionTimes(metrics, clock),
+    producer: new Producer(settings, {
+      roomWaitMs: roomWaitMsOf(context),
+      gateway,
+      answers,
+      metrics,
+      counts,
+      ids,
+      log,
+      clock,
+      now
+    }),
+    websockets: new WebsocketDoor(Server, answers, { gateway, settings, options, metrics, counts, clock, now })
+  })
+}
+
+/** A log that can do nothing any more is told about elsewhere. */
+async function onDisk(gateway: Gateway): Promise<QueueStats | undefined> {
+  const log = await gateway.durableLog().catch(() => undefined)
+  return log === undefined || (log.enqueued === 0 && log.slabCount === 0) ? undefined : diskStats(log)
+}
+
+/** `num-slabs` of the statistics is `num_slabs` for StatsD. */
+const gaugesOf = (prefix: string, stats: object): StatsdValue[] =>
+  Object.entries(stats).map(([name, value]) => ({
+    name: `${prefix}.${name.replaceAll('-', '_')}`,
+    value: value as number,
+    type: 'g',
+    isOfAll: true
+  }))

@@ -1,0 +1,293 @@
+import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
+import type { Gateway, ProduceOptions, ProduceTicket, TopicMetadata } from '../../../gateway/gateway.js'
+import { errorCodes } from '../../../kafka/error-codes.js'
+import type { Content } from '../content.js'
+import type { HookDesk } from '../hooks/hook-desk.js'
+import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'
+import type { KafboySettings } from '../settings.js'
+import { BatchBuffers } from './batch-buffers.js'
+import { BatchHandover, takenBefore } from './batch-handover.js'
+import { Downtime } from './downtime.js'
+import { ekafFailures } from './failures.js'
+import { PartitionCounts } from './partition-counts.js'
+import { mergedTicket, refusedTicket } from './pending-produces.js'
+import { type Placed, Placement } from './placement.js'
+import { StickyPicks } from './sticky-picks.js'
+import { TopicOptionsTable } from './topic-options.js'
+import { Workers } from './workers.js'
+
+/** How records are produced: sync while their caller waits for Kafka, async and batch for as long as it takes. */
+export type EkafMode = 'async' | 'sync' | 'batch'
+
+export interface EkafDeps {
+  readonly gateway: Gateway
+  readonly settings: KafboySettings
+  /** Absent: there are no hooks. */
+  readonly hooks: Pick<HookDesk, 'has' | 'event' | 'pick' | 'massage'> | undefined
+  /** Monotonic milliseconds. */
+  readonly clock: () => number
+  /** [0, 1) */
+  readonly random: () => number
+  /** How long records in memory wait for room. Default 0. */
+  readonly roomWaitMs?: number
+  /** Told once of all records of a call of {@link Ekaf.produce}. */
+  readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
+}
+
+/** What the gateway was given. */
+interface HandedOn {
+  readonly topic: string
+  readonly records: number
+  /** Outcomes that count, the first ones. Absent: all. */
+  readonly settled: number | undefined
+}
+
+/** Counts records that are lost. */
+const API = 'kafboy'
+const LOOK_UP_TIMEOUT_MS = 5_000
+/** Topics that hooks may look up at a time. */
+const MAX_INFO_CALLS = 100
+
+/** The producer that kafboy rests on, over the gateway: strategies, batches, bounds of a downtime, and events. */
+export class Ekaf {
+  readonly #deps: EkafDeps
+  readonly #options: TopicOptionsTable
+  readonly #placement: Placement
+  readonly #buffers: BatchBuffers
+  readonly #downtime: Downtime
+  readonly #workers: Workers | undefined
+  readonly #sync: Omit<ProduceOptions, 'partitioner'>
+  readonly #async: Omit<ProduceOptions, 'partitioner'>
+  readonly #batch: Omit<ProduceOptions, 'partitioner'>
+  readonly #handover: BatchHandover
+  /** Records of batches that the hook `massageBuffer` has, by topic. */
+  readonly #atHook = new Map<string, number>()
+  #infoCalls = 0
+  #isClosed = false
+
+  constructor(deps: EkafDeps) {
+    const { settings, hooks, gateway, clock } = deps
+    this.#deps = deps
+    this.#options = new TopicOptionsTable(settings)
+    const counts = new PartitionCounts({ clock, lookUp: topics => this.#partitionCounts(topics) })
+    this.#placement = new Placement({
+      counts,
+      sticky: new StickyPicks(clock, deps.random),
+      picker: hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
+    })
+    this.#buffers = new BatchBuffers({ maxBytes: settings.maxBufferBytes, flush: (...batch) => this.#flush(...batch) })
+    this.#handover = new BatchHandover({
+      clock,
+      timeoutMs: settings.asyncTimeoutMs,
+      produce: (topic, contents, begun) => this.#offer(topic, contents, begun),
+      onGivenUp: (topic, failure, records) => this.#givenUp(topic, failure, records)
+    })
+    const isReady = (): boolean => gateway.isReady
+    const tell = (event: KafboyEvent): void => hooks?.event(event)
+    this.#downtime = new Downtime({ isReady, tell })
+    const followsWorkers = hooks?.has('onEvent') ?? false
+    this.#workers = followsWorkers
+      ? new Workers({ clock, isReady, tell, lookUp: names => this.topics(names) })
+      : undefined
+    const { roomWaitMs = 0 } = deps
+    this.#sync = { deadlineMs: settings.syncTimeoutMs, roomWaitMs }
+    const { durability, asyncTimeoutMs } = settings
+    // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
+    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs, answeredBy: API }
+    // They were accepted when they came.
+    this.#batch = { deadlineMs: asyncTimeoutMs, roomWaitMs: asyncTimeoutMs, stopsWhereFull: true, answeredBy: API }
+    for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
+  }
+
+  /** Bytes of records that wait for a batch, and of batches that wait for room. */
+  get bufferedBytes(): number {
+    return this.#buffers.sizeBytes
+  }
+
+  /**
+   * Hands records on in order, mostly at once: then `begun` is called before it returns, and the bytes of the contents are
+   * free. Where a partition has to be found first they are copied.
+   */
+  produce(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
+    const { maxDowntimeRecords } = this.#options.of(topic)
+    const refusal = this.#downtime.refusalOf(topic, contents.length, maxDowntimeRecords)
+    if (refusal === undefined) this.#place(topic, contents, mode, begun)
+    else begun(this.#refused(mode, contents.length, refusal))
+  }
+
+  #place(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
+    this.#workers?.used(topic)
+    const options = this.#options.of(topic)
+    const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
+    if (isPlaced) return
+    const failure = ekafFailures.tooManyWaiting()
+    // A batch is offered again, so this is no outcome of its records.
+    begun(mode === 'batch' ? refusedTicket(contents.length, failure) : this.#refused(mode, contents.length, failure))
+  }
+
+  /**
+   * Hands on records that no request waits for, or keeps them for the next batch.
+   *
+   * @param accepted told of what was refused, as soon as the others are safe
+   */
+  accept(
+    topic: string,
+    contents: readonly Content[],
+    isBatched: boolean,
+    accepted: (refused: ProduceTicket['refused']) => void
+  ): void {
+    if (this.#async.durability === 'disk') {
+      this.produce(topic, contents, 'async', ticket => void ticket.accepted().then(accepted))
+    } else if (isBatched) accepted(this.batch(topic, contents))
+    else
+      this.produce(topic, contents, 'async', ticket => {
+        if (ticket.isWaiting === true) void ticket.accepted().then(accepted)
+        else accepted(ticket.refused)
+      })
+  }
+
+  /**
+   * Keeps records for the next batch of their topic. Their bytes are copied.
+   *
+   * @returns why there is no room for them
+   */
+  batch(topic: string, contents: readonly Content[]): ProduceTicket['refused'] {
+    const options = this.#options.of(topic)
+    const records = this.#buffers.recordsOf(topic) + contents.length
+    const refusal = this.#downtime.refusalOf(topic, records, options.maxDowntimeRecords)
+    if (refusal === undefined && this.#buffers.add(topic, contents, options) !== undefined) return undefined
+    const failure = refusal ?? ekafFailures.batchBufferFull(this.#deps.settings.maxBufferBytes)
+    return this.#refused('batch', contents.length, failure).refused
+  }
+
+  /** What brokers say of topics; those that are not known are absent. */
+  async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicMetadata>> {
+    try {
+      const found = await this.#deps.gateway.topics(names, LOOK_UP_TIMEOUT_MS)
+      return new Map([...found].filter(([, { errorCode }]) => errorCode === errorCodes.NONE))
+    } catch {
+      return new Map()
+    }
+  }
+
+  /** What is known of a topic, for a hook that asks. Never rejects. */
+  async info(topic: string): Promise<KafboyTopicInfo | undefined> {
+    if (this.#infoCalls >= MAX_INFO_CALLS) return undefined
+    this.#infoCalls++
+    const metadata = (await this.topics([topic])).get(topic)
+    this.#infoCalls--
+    const { isReady } = this.#deps.gateway
+    return (
+      metadata && {
+        topic,
+        bufferedRecords: this.#buffers.recordsOf(topic),
+        workers: metadata.partitions.map(({ partition, leaderId }) => ({
+          partition,
+          leaderId,
+          isUp: isReady && leaderId >= 0
+        }))
+      }
+    )
+  }
+
+  /**
+   * Hands on everything that waits for a batch. Resolves when a hook has nothing of it any more, and all has found room or
+   * the time is over.
+   */
+  async flush(timeoutMs: number): Promise<void> {
+    this.#buffers.flushAll()
+    await this.#buffers.allTaken(timeoutMs)
+  }
+
+  /** Records of batches that the gateway has not got by now are lost. */
+  close(): void {
+    this.#isClosed = true
+    this.#workers?.close()
+    const atHook = [...this.#atHook].map(([topic, records]) => ({ topic, records }))
+    for (const { topic, records } of [...atHook, ...this.#handover.close(), ...this.#buffers.close()]) {
+      this.#givenUp(topic, ekafFailures.stopped(), records)
+    }
+  }
+
+  #givenUp(topic: string, failure: RecordFailure, records: number): void {
+    const { gateway, onSettled } = this.#deps
+    gateway.lost(API, { code: failure.code, message: failure.message, topic }, records)
+    onSettled('batch', new Array<RecordFailure>(records).fill(failure))
+  }
+
+  #refused(mode: EkafMode, records: number, failure: RecordFailure): ProduceTicket {
+    const ticket = refusedTicket(records, failure)
+    this.#follow(mode, ticket)
+    return ticket
+  }
+
+  #handOn(topic: string, { records, partitioner, refusals }: Placed, mode: EkafMode): ProduceTicket {
+    const options = { partitioner, ...this.#optionsOf(mode) }
+    this.#downtime.began(topic, records.length)
+    const handedOn = this.#deps.gateway.produce(records, options)
+    const ticket = refusals === undefined ? handedOn : mergedTicket(refusals, handedOn)
+    // What of a batch is offered again has no outcome yet.
+    const settled = mode === 'batch' ? takenBefore(ticket, refusals?.length ?? records.length) : undefined
+    this.#follow(mode, ticket, { topic, records: records.length, settled })
+    if (mode === 'batch') this.#countRefused(topic, refusals)
+    return ticket
+  }
+
+  /** Records that a hook has refused after their client was answered. */
+  #countRefused(topic: string, refusals: Placed['refusals']): void {
+    for (const refusal of refusals ?? []) {
+      if (refusal !== undefined) this.#deps.gateway.lost(API, { ...refusal, topic }, 1)
+    }
+  }
+
+  #optionsOf(mode: EkafMode): Omit<ProduceOptions, 'partitioner'> {
+    if (mode === 'sync') return this.#sync
+    return mode === 'batch' ? this.#batch : this.#async
+  }
+
+  /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
+  #follow(mode: EkafMode, ticket: ProduceTicket, handedOn?: HandedOn): void {
+    void ticket.outcomes().then(outcomes => {
+      if (handedOn !== undefined) this.#downtime.ended(handedOn.topic, handedOn.records)
+      const settled = handedOn?.settled === undefined ? outcomes : outcomes.slice(0, handedOn.settled)
+      if (settled.length > 0) this.#deps.onSettled(mode, settled)
+    })
+  }
+
+  #flush(topic: string, contents: readonly Content[], taken: () => void): void {
+    const { hooks } = this.#deps
+    if (!hooks?.has('massageBuffer')) {
+      this.#produceBatch(topic, contents, taken)
+      return
+    }
+    this.#atHook.set(topic, contents.length)
+    hooks.massage(topic, contents, massaged => {
+      // After the end they were counted as lost.
+      if (this.#isClosed) return
+      this.#atHook.delete(topic)
+      this.#produceBatch(topic, massaged ?? contents, taken)
+    })
+  }
+
+  #produceBatch(topic: string, contents: readonly Content[], taken: () => void): void {
+    if (contents.length === 0) taken()
+    else this.#handover.handOn(topic, contents, taken)
+  }
+
+  #offer(topic: string, contents: readonly Content[], begun: (ticket: ProduceTicket) => void): void {
+    const { hooks } = this.#deps
+    this.#place(topic, contents, 'batch', ticket => {
+      const records = takenBefore(ticket, contents.length)
+      if (records > 0) {
+        hooks?.event({ name: 'ekaf_callback_flush', topic, records })
+        void ticket.outcomes().then(() => hooks?.event({ name: 'ekaf_callback_flushed_replied', topic, records }))
+      }
+      begun(ticket)
+    })
+  }
+
+  async #partitionCounts(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const found = await this.topics(topics)
+    return new Map([...found].map(([topic, { partitions }]) => [topic, partitions.length]))
+  }
+}

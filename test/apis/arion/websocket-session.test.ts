@@ -1,0 +1,342 @@
+import { EventEmitter } from 'node:events'
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { ArionMetrics } from '../../../src/apis/arion/arion-metrics.js'
+import { QueueCounts } from '../../../src/apis/arion/queue-counts.js'
+import { arionSettings } from '../../../src/apis/arion/settings.js'
+import { closeCodeOf, closePolitely } from '../../../src/apis/arion/websocket-close.js'
+import { WebsocketSession } from '../../../src/apis/arion/websocket-session.js'
+import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import type { RecordFailure } from '../../../src/core/model.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+
+/** A connection whose bytes the test sends; it notes what is held of them. */
+class FakeSocket extends EventEmitter {
+  heldBytes = 0
+  isRoomFull = false
+  readonly holdCalls: number[] = []
+  cork(): void {}
+  uncork(): void {}
+}
+
+/** The websocket of the package, without a connection. */
+class FakeWebsocket extends EventEmitter {
+  readonly sent: string[] = []
+  bufferedAmount = 0
+  isPaused = false
+  closed: string | undefined
+  isTerminated = false
+  send = (text: string): void => void this.sent.push(text)
+  pause = (): void => void (this.isPaused = true)
+  resume = (): void => void (this.isPaused = false)
+  close = (code: number, reason: string): void => void (this.closed = `${code} ${reason}`)
+  terminate = (): void => void (this.isTerminated = true)
+}
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+describe('arion: a session of a websocket', () => {
+  let timers: SinonFakeTimers
+  beforeEach(() => {
+    timers = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  })
+  afterEach(() => timers.restore())
+
+  function setUp(gateway = new FakeGateway({ outcome: 'by hand' }), settings: object = {}) {
+    const time = { nowMs: 0 }
+    const metrics = new ArionMetrics(createPrometheusMetrics(), () => time.nowMs)
+    const counts = new QueueCounts()
+    const charges: string[] = []
+    const quota: { refusal?: QuotaExceededError } = {}
+    const session = new WebsocketSession({
+      gateway,
+      destination: { topic: 't', key: null },
+      caller: {
+        principal: 'shop',
+        allows: () => true,
+        refusalOf: () => undefined,
+        refusalOfUnruled: () => undefined,
+        watch: () => undefined,
+        refusalOfTopics: () => undefined,
+        charge: (records, bytes) => {
+          charges.push(`${records} ${bytes}`)
+          return quota.refusal
+        }
+      },
+      settings: arionSettings.parse(settings),
+      options: { partitioner: 'javaHashCode', deadlineMs: 1_000 },
+      metrics,
+      counts,
+      clock: () => time.nowMs,
+      now: () => Date.UTC(2026, 0, 1)
+    })
+    const socket = new FakeSocket()
+    const websocket = new FakeWebsocket()
+    session.start(
+      websocket as never,
+      {
+        socket,
+        head: Buffer.alloc(0),
+        hold: (bytes: number) => {
+          socket.holdCalls.push(bytes)
+          if (socket.isRoomFull) return new OverloadedError('full')
+          socket.heldBytes += bytes
+          return undefined
+        },
+        release: () => (socket.heldBytes = 0)
+      } as never
+    )
+    /** Messages that come in one turn. */
+    const receive = async (...texts: string[]): Promise<void> => {
+      for (const text of texts) websocket.emit('message', Buffer.from(text))
+      await turn()
+    }
+    const settle = async (call: number, ...offsets: (number | RecordFailure)[]): Promise<void> => {
+      gateway.calls[call]!.settle(offsets.map(one => (typeof one === 'number' ? delivered(2, one) : one)))
+      await turn()
+    }
+    const offsets = (): unknown[] => websocket.sent.map(text => (JSON.parse(text) as { offset: number }).offset)
+    const values = (): string[] => gateway.calls.map(({ records }) => records.map(({ value }) => value).join())
+    const statsd = (): Record<string, number> =>
+      Object.fromEntries(metrics.toValues().map(({ name, value }) => [name, value]))
+    return {
+      session,
+      websocket,
+      socket,
+      gateway,
+      metrics,
+      counts,
+      charges,
+      quota,
+      time,
+      receive,
+      settle,
+      offsets,
+      values,
+      statsd
+    }
+  }
+
+  it('charges the messages of a turn together, produces them together, and counts them', async () => {
+    const { websocket, charges, metrics, counts, time, receive, settle, values, statsd } = setUp()
+    await receive('a', 'bcd', '')
+    expect([charges, values()]).to.deep.equal([['3 4'], ['a,bcd,']])
+    expect([metrics.inFlight.value, counts.stats!['in-progress']]).to.deep.equal([3, 3])
+    time.nowMs = 40
+    await settle(0, 5, 6, 7)
+    expect(websocket.sent[1]).to.equal(
+      '{"topic":"t","partition":2,"offset":6,"sent":"2026-01-01T00:00:00.000Z","status":"sent","key":null}'
+    )
+    expect([metrics.inFlight.value, counts.stats!.completed]).to.deep.equal([0, 3])
+    expect(statsd()).to.include({
+      'arion.broadcast.attempt.count': 3,
+      'arion.broadcast.error.count': 0,
+      'arion.broadcast.time.count': 3,
+      'arion.broadcast.time.max': 40,
+      'arion.queue.message_size.max': 3,
+      'arion.api.websocket_put_time.count': 3,
+      'arion.api.websocket_put_time.max': 40
+    })
+  })
+
+  it('reads on while there is room, and stops where messages or bytes in flight reach their limit', async () => {
+    for (const limit of [{ maxMessagesInFlightPerConnection: 2 }, { maxBytesInFlightPerConnection: 4 }]) {
+      const { websocket, receive, settle, values } = setUp(undefined, limit)
+      await receive('ab')
+      expect([websocket.isPaused, values()]).to.deep.equal([false, ['ab']])
+      await receive('cd')
+      expect([websocket.isPaused, values()]).to.deep.equal([true, ['ab', 'cd']])
+      await settle(1, 2)
+      expect([websocket.isPaused, websocket.sent]).to.deep.equal([true, []])
+      await settle(0, 1)
+      expect([websocket.isPaused, websocket.sent.length]).to.deep.equal([false, 2])
+    }
+  })
+
+  it('hands on as many of those that came as there is room for, and the rest behind them', async () => {
+    const { receive, settle, values } = setUp(undefined, { maxMessagesInFlightPerConnection: 2 })
+    await receive('a', 'b', 'c')
+    expect(values()).to.deep.equal(['a,b'])
+    await settle(0, 1, 2)
+    expect(values()).to.deep.equal(['a,b', 'c'])
+  })
+
+  it('stops while 256 KiB of replies are unread, and goes on when they have been written', async () => {
+    const { websocket, socket, receive, values } = setUp()
+    websocket.bufferedAmount = 256 * 1024 - 1
+    await receive('a')
+    expect([websocket.isPaused, values()]).to.deep.equal([false, ['a']])
+    websocket.bufferedAmount = 256 * 1024
+    await receive('b')
+    expect([websocket.isPaused, values()]).to.deep.equal([true, ['a']])
+    websocket.bufferedAmount = 0
+    socket.emit('drain')
+    expect([websocket.isPaused, values()]).to.deep.equal([false, ['a', 'b']])
+  })
+
+  it('offers messages beyond a quota again when the quota says so, before those that came later', async () => {
+    const { websocket, quota, charges, receive, values } = setUp()
+    quota.refusal = new QuotaExceededError('used up', 3)
+    await receive('a', 'b')
+    delete quota.refusal
+    await receive('c')
+    timers.tick(2_999)
+    expect([websocket.isPaused, values()]).to.deep.equal([true, []])
+    timers.tick(1)
+    expect([websocket.isPaused, values(), charges]).to.deep.equal([false, ['a,b,c'], ['2 2', '3 3']])
+  })
+
+  it('offers messages that found no room again every 50 ms, and follows those that did', async () => {
+    const full = { is: true }
+    const gateway = new FakeGateway({
+      outcome: 'by hand',
+      refuse: (_, index) => (full.is && index > 0 ? failure('overloaded') : undefined)
+    })
+    const { websocket, metrics, receive, settle, offsets, values } = setUp(gateway)
+    await receive('a', 'b', 'c')
+    expect([websocket.isPaused, metrics.inFlight.value]).to.deep.equal([true, 1])
+    timers.tick(49)
+    expect(values()).to.deep.equal(['a,b,c'])
+    full.is = false
+    timers.tick(1)
+    expect([values(), metrics.inFlight.value]).to.deep.equal([['a,b,c', 'b,c'], 3])
+    await settle(0, 1, 0, 0)
+    await settle(1, 2, 3)
+    expect([offsets(), metrics.inFlight.value]).to.deep.equal([[1, 2, 3], 0])
+  })
+
+  it('ends where the first message is refused for good, and says why', async () => {
+    const { websocket, gateway, metrics, receive } = setUp(new FakeGateway({ refuse: () => failure('recordTooLarge') }))
+    await receive('a')
+    expect(websocket.closed).to.equal('1011 made up for a test: recordTooLarge')
+    await receive('b')
+    expect([gateway.calls.length, metrics.inFlight.value]).to.deep.equal([1, 0])
+  })
+
+  it('ends where Kafka refuses a message, behind the replies before it, and counts both', async () => {
+    const { websocket, metrics, receive, settle, offsets, statsd } = setUp()
+    await receive('a', 'b', 'c')
+    await receive('d')
+    await settle(0, 1, failure('timedOut'), 3)
+    expect([offsets(), websocket.closed]).to.deep.equal([[1], '1011 made up for a test: timedOut'])
+    await settle(1, 4)
+    expect([offsets(), metrics.inFlight.value]).to.deep.equal([[1], 0])
+    expect(statsd()).to.include({ 'arion.broadcast.error.count': 1, 'arion.broadcast.time.count': 3 })
+  })
+
+  it('ends when the outcomes cannot be told', async () => {
+    const gateway = new FakeGateway({ outcome: 'by hand' })
+    const produce = gateway.produce.bind(gateway)
+    gateway.produce = (records, options) => ({
+      ...produce(records, options),
+      outcomes: () => Promise.reject(new Error('made up'))
+    })
+    const { websocket, receive } = setUp(gateway)
+    await receive('a')
+    expect(websocket.closed).to.equal('1011 internal error')
+  })
+
+  it('that leaves closes at once when nothing is in flight, and else behind the last reply', async () => {
+    const idle = setUp()
+    idle.session.leave()
+    expect(idle.websocket.closed).to.equal('1001 the gateway is stopping')
+    const busy = setUp()
+    await busy.receive('a')
+    await busy.receive('b')
+    busy.session.leave()
+    expect([busy.websocket.closed, busy.websocket.isPaused]).to.deep.equal([undefined, true])
+    await busy.receive('late')
+    await busy.settle(0, 1)
+    expect(busy.websocket.closed).to.equal(undefined)
+    await busy.settle(1, 2)
+    expect([busy.offsets(), busy.websocket.closed]).to.deep.equal([[1, 2], '1001 the gateway is stopping'])
+    expect([busy.values(), busy.websocket.isPaused]).to.deep.equal([['a', 'b'], false])
+  })
+
+  it('forgets messages that wait when it leaves', async () => {
+    const { session, quota, receive, values } = setUp()
+    quota.refusal = new QuotaExceededError('used up', 1)
+    await receive('a')
+    session.leave()
+    delete quota.refusal
+    timers.tick(1_000)
+    expect(values()).to.deep.equal([])
+  })
+
+  it('that is silent closes with 1001, and terminates a client that does not answer in two seconds', () => {
+    const { session, websocket } = setUp()
+    session.silent()
+    expect(websocket.closed).to.equal('1001 idle')
+    session.silent()
+    timers.tick(1_999)
+    expect(websocket.isTerminated).to.equal(false)
+    timers.tick(1)
+    expect(websocket.isTerminated).to.equal(true)
+  })
+
+  it('has no timer and nothing in flight when the client has left', async () => {
+    const { websocket, quota, metrics, receive, settle, values } = setUp()
+    await receive('a')
+    quota.refusal = new QuotaExceededError('used up', 1)
+    await receive('b')
+    expect(timers.countTimers()).to.equal(1)
+    websocket.emit('close')
+    expect([timers.countTimers(), metrics.inFlight.value]).to.deep.equal([0, 0])
+    await settle(0, 1)
+    expect([websocket.sent, values(), websocket.closed]).to.deep.equal([[], ['a'], undefined])
+  })
+
+  it('closes when there is no room for bytes that come, and reads nothing more', () => {
+    const { websocket, socket } = setUp()
+    socket.isRoomFull = true
+    socket.emit('data', Buffer.from([0x81]))
+    expect([websocket.closed, websocket.isPaused]).to.deep.equal(['1013 too many bytes are in flight', true])
+  })
+
+  it('gives back what it held for bytes that are no websocket’s, and counts no more of them', () => {
+    const { websocket, socket } = setUp()
+    socket.emit('data', Buffer.from([0x81, 0x85, 0, 0, 0, 0, 1]))
+    expect(socket.heldBytes).to.equal(7)
+    websocket.emit('error', new Error('no frame'))
+    expect(socket.heldBytes).to.equal(0)
+    socket.emit('data', Buffer.alloc(100))
+    expect([socket.heldBytes, websocket.closed]).to.deep.equal([0, undefined])
+  })
+})
+
+describe('arion: the close frame of a websocket', () => {
+  let timers: SinonFakeTimers
+  beforeEach(() => {
+    timers = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  })
+  afterEach(() => timers.restore())
+
+  it('has as much of the reason as fits it, cut between characters', () => {
+    const reasonOf = (reason: string): string => {
+      const websocket = new FakeWebsocket()
+      closePolitely(websocket as never, 1_011, reason)
+      return websocket.closed!
+    }
+    expect(reasonOf('x'.repeat(120))).to.equal(`1011 ${'x'.repeat(120)}`)
+    expect(reasonOf('x'.repeat(121))).to.equal(`1011 ${'x'.repeat(120)}`)
+    expect(reasonOf(`${'x'.repeat(119)}€`)).to.equal(`1011 ${'x'.repeat(119)}`)
+    expect(reasonOf(`${'x'.repeat(117)}€`)).to.equal(`1011 ${'x'.repeat(117)}€`)
+  })
+
+  it('is waited for no longer once it was answered', () => {
+    const websocket = new FakeWebsocket()
+    closePolitely(websocket as never, 1_011, 'bye')
+    expect(timers.countTimers()).to.equal(1)
+    websocket.emit('close')
+    expect(timers.countTimers()).to.equal(0)
+  })
+
+  it('has a code that says whether to try again', () => {
+    const codes = (['overloaded', 'logUnavailable', 'timedOut', 'kafka'] as const).map(code =>
+      closeCodeOf(failure(code))
+    )
+    expect(codes).to.deep.equal([1013, 1013, 1011, 1011])
+    expect(closeCodeOf({ ...failure('timedOut'), persisted: 'pending' })).to.equal(1001)
+  })
+})

@@ -1,0 +1,72 @@
+import { type ChannelCredentials, type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import type { MethodName, Methods } from '../../../src/apis/kafka-pixy/grpc/messages.js'
+import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/server.js'
+import type { App } from '../../../src/app.js'
+import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { startTestApp } from '../../support/app-under-test.js'
+
+type Call = (
+  request: object,
+  metadata: Metadata,
+  done: (error: ServiceError | null, answer: object) => void
+) => {
+  cancel(): void
+}
+
+/** A whole gateway with the service, and a client of it over the wire. */
+export class GrpcHarness {
+  readonly app: App
+  readonly address: string
+  readonly client: Client
+
+  private constructor(app: App, address: string, client: ChannelCredentials) {
+    this.app = app
+    this.address = address
+    this.client = new (loadDefinition())(address, client)
+  }
+
+  static async start(
+    bootstrap: string,
+    settings: Readonly<Record<string, string>> = {},
+    client = credentials.createInsecure()
+  ): Promise<GrpcHarness> {
+    const lines: LogLine[] = []
+    const all = { 'dialects.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
+    const app = await startTestApp(bootstrap, all, recordingLogger(lines))
+    const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
+    return new GrpcHarness(app, `127.0.0.1:${port}`, client)
+  }
+
+  /** Another client of the same gateway. */
+  other(client: ChannelCredentials): GrpcHarness {
+    return new GrpcHarness(this.app, this.address, client)
+  }
+
+  ask<Name extends MethodName>(
+    name: Name,
+    request: Partial<Methods[Name][0]>,
+    { metadata = new Metadata(), cancelled }: { metadata?: Metadata; cancelled?: Promise<unknown> } = {}
+  ): Promise<Methods[Name][1]> {
+    const method = (this.client as unknown as Record<string, Call>)[name]!
+    return new Promise((resolve, reject) => {
+      const call = method.call(this.client, request, metadata, (error, answer) =>
+        error ? reject(error) : resolve(answer as Methods[Name][1])
+      )
+      cancelled?.then(() => call.cancel())
+    })
+  }
+
+  /** `5: Unknown topic` */
+  async refusal(asked: Promise<unknown>): Promise<string> {
+    const error = await asked.then(
+      answer => ({ code: status.OK, details: JSON.stringify(answer) }),
+      (thrown: ServiceError) => thrown
+    )
+    return `${error.code}: ${error.details}`
+  }
+
+  async stop(): Promise<void> {
+    this.client.close()
+    await this.app.stop()
+  }
+}

@@ -1,0 +1,208 @@
+import fastify, { type FastifyInstance } from 'fastify'
+import { kafkaPixy } from '../../../src/apis/kafka-pixy/index.js'
+import type { KafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
+import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { type OffsetAndMetadata, silentLogger } from '../../../src/core/model.js'
+import type {
+  AckResult,
+  CommitOutcome,
+  ConsumedMessage,
+  ConsumedMessages,
+  ConsumeManyResult,
+  ConsumeResult,
+  MessageId,
+  MessageLimits,
+  OfferedMessage
+} from '../../../src/gateway/gateway.js'
+import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
+import type { DialectContext, LifetimeStep } from '../../../src/http/api/api.js'
+import { contextFor } from '../../support/dialect-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+/** An access that lets everybody in until it is told otherwise, and keeps what it was asked. */
+export class PlayedAccess implements Access {
+  readonly asked: unknown[] = []
+  readonly charged: [records: number, bytes: number][] = []
+  refusal: ForbiddenError | undefined
+  quota: QuotaExceededError | undefined
+  /** What lists may name. */
+  allows: Caller['allows'] = () => true
+
+  callerOf(): Caller {
+    return {
+      ...openAccess.callerOf({} as never),
+      allows: (operation, target) => this.allows(operation, target),
+      refusalOf: (operation, target) => {
+        this.asked.push([operation, target])
+        return this.refusal
+      },
+      charge: (records, bytes) => {
+        this.charged.push([records, bytes])
+        return this.quota
+      }
+    }
+  }
+}
+
+/** A gateway whose answers about groups the test gives. It keeps what it was asked, in order. */
+export class PlayedGateway extends FakeGateway {
+  readonly asked: unknown[] = []
+  /** What became of messages that were given out. */
+  readonly told: string[] = []
+  result: ConsumeResult | ConsumeManyResult | 'none' | Error = { type: 'timedOut' }
+  acked: AckResult | Error = { type: 'acked' }
+  committing: ReadonlyMap<number, CommitOutcome> | Error | undefined
+
+  /** What {@link consume} or {@link consumeMany} gives. */
+  message(message: Partial<OfferedMessage>): ConsumeResult {
+    return { type: 'message', message: { ...offered(message), ...this.#ends() } as ConsumedMessage }
+  }
+
+  messages(...messages: Partial<OfferedMessage>[]): ConsumeManyResult {
+    return { type: 'messages', messages: { messages: messages.map(offered), ...this.#ends() } as ConsumedMessages }
+  }
+
+  override consume(
+    group: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    { reply }: { reply(result: ConsumeResult): void }
+  ): () => void {
+    return this.#consume(['consume', group, topic, timeoutMs], reply as (result: unknown) => void)
+  }
+
+  override consumeMany(
+    group: string,
+    topic: string,
+    limits: MessageLimits,
+    timeoutMs: number | undefined,
+    { reply }: { reply(result: ConsumeManyResult): void }
+  ): () => void {
+    return this.#consume(['consumeMany', group, topic, limits, timeoutMs], reply as (result: unknown) => void)
+  }
+
+  override async ack(...asked: [group?: string, message?: MessageId]): Promise<AckResult> {
+    this.asked.push(['ack', ...asked])
+    if (this.acked instanceof Error) throw this.acked
+    return this.acked
+  }
+
+  override async commit(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>,
+    ...rest: unknown[]
+  ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    this.asked.push(['commit', groupId, topic, [...offsets], ...rest])
+    if (this.committing instanceof Error) throw this.committing
+    return this.committing ?? new Map()
+  }
+
+  #consume(asked: unknown, reply: (result: unknown) => void): () => void {
+    this.asked.push(asked)
+    if (this.result instanceof Error) throw this.result
+    if (this.result !== 'none') queueMicrotask(() => reply(this.result))
+    return () => this.told.push('cancelled')
+  }
+
+  #ends() {
+    return { ack: () => void this.told.push('acknowledged'), giveBack: () => void this.told.push('given back') }
+  }
+}
+
+const offered = (message: Partial<OfferedMessage>): OfferedMessage => ({
+  topic: 't',
+  groupId: 'g',
+  partition: 0,
+  offset: 0,
+  retries: 0,
+  timestampMs: 0,
+  key: null,
+  value: null,
+  headers: [],
+  ...message
+})
+
+export interface Said {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: string
+}
+
+/** The API over a gateway that the test plays, without a socket. */
+export class PixyPlay {
+  readonly gateway: PlayedGateway
+  readonly access = new PlayedAccess()
+  readonly metrics = createPrometheusMetrics()
+  readonly logged: string[] = []
+  readonly #drains: LifetimeStep[] = []
+  #app: FastifyInstance | undefined
+
+  constructor(gateway = new PlayedGateway()) {
+    this.gateway = gateway
+  }
+
+  static async start(
+    settings: object = {},
+    { gateway, bodyLimit, overrides = {} }: PlayOptions = {}
+  ): Promise<PixyPlay> {
+    const play = new PixyPlay(gateway)
+    const app = fastify({ logger: false, genReqId: () => 'made-up', ...(bodyLimit !== undefined && { bodyLimit }) })
+    const context = contextFor(play.gateway, kafkaPixy.settings.parse(settings), {
+      access: play.access,
+      metrics: play.metrics,
+      lifetime: { onDrain: step => play.#drains.push(step), onStop: () => undefined },
+      log: { ...silentLogger, error: (...told: unknown[]) => void play.logged.push(String(told.at(-1))) },
+      ...overrides
+    })
+    const addRoutes = await kafkaPixy.plugin(context)
+    await app.register(async scope => addRoutes(scope), { prefix: '/pixy' })
+    play.#app = app
+    return play
+  }
+
+  async ask(
+    method: 'GET' | 'POST',
+    path: string,
+    payload?: string | Buffer,
+    headers: Readonly<Record<string, string | string[]>> = {}
+  ): Promise<Said> {
+    const asked = { method, url: `/pixy${path}`, headers: headers as Record<string, string> }
+    const answer = await this.#app!.inject(payload === undefined ? asked : { ...asked, payload })
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body }
+  }
+
+  /** The same over a connection. {@link close} ends it. */
+  async getOverSocket(path: string): Promise<Response> {
+    if (!this.#app!.server.listening) await this.#app!.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = this.#app!.server.address() as { port: number }
+    return fetch(`http://127.0.0.1:${port}/pixy${path}`)
+  }
+
+  close(): Promise<void> {
+    return this.#app!.close()
+  }
+
+  get(path: string): Promise<Said> {
+    return this.ask('GET', path)
+  }
+
+  /** The process stops. */
+  async drain(): Promise<void> {
+    for (const step of this.#drains) await step(1_000)
+  }
+
+  async metric(name: string): Promise<string | undefined> {
+    return new RegExp(`^${name} (\\d+)$`, 'm').exec(await this.metrics.registry.metrics())?.[1]
+  }
+}
+
+export interface PlayOptions {
+  readonly gateway?: PlayedGateway
+  readonly bodyLimit?: number
+  readonly overrides?: Partial<DialectContext<KafkaPixySettings>>
+}
+
+/** `503 overloaded`: status and error. */
+export const errorOf = ({ status, body }: Said): string => `${status} ${(JSON.parse(body) as { error: string }).error}`

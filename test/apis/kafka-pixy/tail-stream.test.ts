@@ -1,0 +1,282 @@
+import { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { Tail } from '../../../src/apis/kafka-pixy/tail.js'
+import { QuotaExceededError } from '../../../src/core/errors.js'
+import type { KafkaRecord } from '../../../src/core/model.js'
+import type { Following } from '../../../src/gateway/gateway.js'
+import type { Caller } from '../../../src/http/access/access.js'
+
+const HEARTBEAT_MS = 1_000
+const STALL_MS = 10_000
+const HEARTBEAT = ':\n\n'
+const PIECE_CHARACTERS = 65_536
+
+class PlayedResponse extends EventEmitter {
+  headersSent = false
+  isEnded = false
+  isCut = false
+  hasRoom = true
+  written = ''
+  head: unknown[] = []
+  readonly req = { socket: { destroy: () => (this.isCut = true) } }
+
+  writeHead(...head: unknown[]): void {
+    this.headersSent = true
+    this.head = head
+  }
+
+  write(text: string): boolean {
+    this.written += text
+    return this.hasRoom
+  }
+
+  end(): void {
+    this.isEnded = true
+  }
+}
+
+/** A tail whose connection, reader and quota the test plays. */
+class TailPlay {
+  readonly response = new PlayedResponse()
+  readonly positions = new Map([
+    [0, 3],
+    [1, 7]
+  ])
+  readonly told: string[] = []
+  readonly charged: number[][] = []
+  retryAfterSeconds: number | undefined
+  readonly tail: Tail
+  readonly following: Following = {
+    resume: () => void this.told.push('resume'),
+    stop: () => void this.told.push('stop')
+  }
+
+  constructor() {
+    const charge = (...counts: number[]) => {
+      this.charged.push(counts)
+      return this.retryAfterSeconds && new QuotaExceededError('used up', this.retryAfterSeconds)
+    }
+    this.tail = new Tail(
+      { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
+      {
+        caller: { charge } as unknown as Caller,
+        message: { asText: true, withTimestamp: false },
+        heartbeatMs: HEARTBEAT_MS,
+        stallMs: STALL_MS,
+        onOver: () => void this.told.push('over')
+      }
+    )
+  }
+
+  static begun(): TailPlay {
+    const play = new TailPlay()
+    play.tail.begins(play.positions)
+    play.tail.follows(play.following)
+    play.response.written = ''
+    return play
+  }
+
+  take(offset: number, value = 'v'): void {
+    this.positions.set(0, offset + 1)
+    const record: KafkaRecord = { offset, timestampMs: 0, key: null, value: Buffer.from(value), headers: [] }
+    this.tail.take(0, record)
+  }
+
+  /** What was written since the last look. */
+  get written(): string {
+    const { written } = this.response
+    this.response.written = ''
+    return written
+  }
+}
+
+const event = (offset: number, value = 'v'): string =>
+  `id: 0:${offset + 1},1:7\ndata: {"key":null,"value":"${value}","partition":0,"offset":${offset},"headers":[]}\n\n`
+
+describe('pixy: the stream of a tail', () => {
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  })
+  afterEach(() => clock.restore())
+
+  it('begins with how soon to come again, and where to go on', () => {
+    const play = new TailPlay()
+    expect(play.tail.isFull).to.equal(false)
+    play.tail.begins(play.positions)
+    expect(play.response.head).to.deep.equal([
+      200,
+      {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+        'x-request-id': 'r-1'
+      }
+    ])
+    expect(play.written).to.equal('retry: 1000\nid: 0:3,1:7\n\n')
+    play.tail.follows(play.following)
+    expect(play.told).to.deep.equal([])
+  })
+
+  it('is written in pieces: when no more records come for now, or there are many', () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    play.take(4)
+    expect(play.written).to.equal('')
+    play.tail.flush()
+    expect(play.written).to.equal(event(3) + event(4))
+    play.tail.flush()
+    expect(play.written).to.equal('')
+    const most = 'x'.repeat(PIECE_CHARACTERS - event(5, '').length)
+    play.take(5, most.slice(1))
+    expect(play.written).to.equal('')
+    play.tail.flush()
+    expect(play.written).to.have.length(PIECE_CHARACTERS - 1)
+    play.take(6, most)
+    expect(play.written).to.equal(event(6, most))
+  })
+
+  it('counts what was read, each record once', () => {
+    const play = TailPlay.begun()
+    play.take(3, 'abc')
+    play.take(4, 'de')
+    play.tail.flush()
+    play.tail.flush()
+    play.take(5, 'f')
+    play.tail.flush()
+    expect(play.charged).to.deep.equal([
+      [2, 5],
+      [1, 1]
+    ])
+    expect(play.tail.isFull).to.equal(false)
+  })
+
+  it('pauses while a quota is used up, and the last refusal counts', () => {
+    const play = TailPlay.begun()
+    play.retryAfterSeconds = 3
+    play.take(3)
+    play.tail.flush()
+    expect(play.tail.isFull).to.equal(true)
+    clock.tick(2_000)
+    play.take(4)
+    play.tail.flush()
+    clock.tick(2_999)
+    expect([play.tail.isFull, play.told]).to.deep.equal([true, []])
+    clock.tick(1)
+    expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume']])
+  })
+
+  it('pauses while its client does not take what it was sent', () => {
+    const play = TailPlay.begun()
+    play.response.hasRoom = false
+    play.take(3)
+    play.tail.flush()
+    expect(play.tail.isFull).to.equal(true)
+    clock.tick(STALL_MS - 1)
+    play.response.hasRoom = true
+    play.response.emit('drain')
+    expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume']])
+    clock.tick(STALL_MS)
+    expect(play.response.isCut).to.equal(false)
+  })
+
+  it('is cut where its client takes nothing for too long, however much is written meanwhile', () => {
+    const play = TailPlay.begun()
+    play.response.hasRoom = false
+    play.tail.warn('one')
+    clock.tick(STALL_MS - 1)
+    play.tail.warn('two')
+    expect(play.response.isCut).to.equal(false)
+    clock.tick(1)
+    expect(play.response.isCut).to.equal(true)
+  })
+
+  it('goes on when both its client and its quota have room', () => {
+    const play = TailPlay.begun()
+    play.retryAfterSeconds = 1
+    play.response.hasRoom = false
+    play.take(3)
+    play.tail.flush()
+    play.response.emit('drain')
+    expect([play.tail.isFull, play.told]).to.deep.equal([true, []])
+    clock.tick(1_000)
+    expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume']])
+    play.take(4)
+    play.tail.flush()
+    clock.tick(1_000)
+    expect([play.tail.isFull, play.told]).to.deep.equal([true, ['resume']])
+    play.response.emit('drain')
+    expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume', 'resume']])
+  })
+
+  it('has a comment where nothing was written for a while, and its client would take it', () => {
+    const play = new TailPlay()
+    clock.tick(HEARTBEAT_MS)
+    expect(play.written).to.equal('')
+    play.tail.begins(play.positions)
+    expect(play.written).to.match(/^retry/)
+    clock.tick(HEARTBEAT_MS)
+    expect(play.written).to.equal('')
+    clock.tick(HEARTBEAT_MS - 1)
+    expect(play.written).to.equal('')
+    clock.tick(1)
+    expect(play.written).to.equal(HEARTBEAT)
+    clock.tick(2 * HEARTBEAT_MS)
+    expect(play.written).to.equal(HEARTBEAT + HEARTBEAT)
+    play.response.hasRoom = false
+    play.tail.warn('full')
+    expect(play.written).not.to.equal('')
+    clock.tick(5 * HEARTBEAT_MS)
+    expect(play.written).to.equal('')
+  })
+
+  it('tells what was skipped, and why it ends, behind the records before', () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    play.tail.warn('one "record"')
+    expect(play.written).to.equal(`${event(3)}event: warning\nid: 0:4,1:7\ndata: {"warning":"one \\"record\\""}\n\n`)
+    play.take(4)
+    play.tail.ended({ message: 'gone' })
+    expect(play.written).to.equal(`${event(4)}event: error\ndata: {"error":"gone"}\n\n`)
+    expect([play.response.isEnded, play.told]).to.deep.equal([true, ['stop']])
+    play.tail.warn('too late')
+    expect(play.written).to.equal('')
+  })
+
+  it('ends with the records that were taken; one that has not begun is still to be answered', () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    play.tail.end()
+    expect([play.written, play.response.isEnded, play.told]).to.deep.equal([event(3), true, ['stop']])
+    const waiting = new TailPlay()
+    waiting.tail.end()
+    expect(waiting.response.isEnded).to.equal(false)
+    waiting.tail.begins(waiting.positions)
+    waiting.tail.follows(waiting.following)
+    expect([waiting.response.headersSent, waiting.written, waiting.told]).to.deep.equal([false, '', ['stop']])
+  })
+
+  it('leaves nothing behind when its client is gone', () => {
+    const play = TailPlay.begun()
+    play.retryAfterSeconds = 1
+    play.response.hasRoom = false
+    play.take(3)
+    play.tail.flush()
+    expect(clock.countTimers()).to.equal(3)
+    play.response.emit('close')
+    expect([clock.countTimers(), play.told]).to.deep.equal([0, ['stop', 'over']])
+    expect(play.written).not.to.equal('')
+    play.take(4)
+    play.tail.flush()
+    play.tail.warn('to nobody')
+    play.tail.begins(play.positions)
+    expect([clock.countTimers(), play.written]).to.deep.equal([0, ''])
+    const early = new TailPlay()
+    early.response.emit('close')
+    early.tail.begins(early.positions)
+    early.tail.follows(early.following)
+    expect([early.told, early.response.headersSent, clock.countTimers()]).to.deep.equal([['over', 'stop'], false, 0])
+  })
+})

@@ -1,0 +1,81 @@
+import { expect } from 'chai'
+import fastify from 'fastify'
+import { arion } from '../../src/apis/arion/index.js'
+import { kafboy } from '../../src/apis/kafboy/index.js'
+import { kafkaPixy } from '../../src/apis/kafka-pixy/index.js'
+import { kprf } from '../../src/apis/kprf/index.js'
+import { OverloadedError } from '../../src/core/errors.js'
+import type { Durability } from '../../src/gateway/gateway.js'
+import type { Dialect } from '../../src/http/api/api.js'
+import type { Admission } from '../../src/http/exchange/admission.js'
+import { contextFor } from '../support/dialect-context.js'
+import { FakeGateway } from '../support/fake-gateway.js'
+
+const open = { tryAdmit: () => true } as unknown as Admission
+const closed = {
+  tryAdmit: () => false,
+  admit: (_request: unknown, _enter: unknown, refuse: (error: OverloadedError) => void) =>
+    refuse(new OverloadedError('this room is full'))
+} as unknown as Admission
+
+interface Case {
+  readonly dialect: Dialect
+  readonly path: string
+  readonly body: string
+}
+
+const cases: readonly Case[] = [
+  {
+    dialect: kprf as unknown as Dialect,
+    path: '/push',
+    body: JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
+  },
+  { dialect: kafboy as unknown as Dialect, path: '/async/orders', body: '{}' },
+  { dialect: arion as unknown as Dialect, path: '/async/orders', body: 'x' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages', body: 'x' }
+]
+
+/** Records of these are in memory until they are in Kafka, whatever the setting says of the others. */
+const always: readonly Case[] = [
+  { dialect: kafboy as unknown as Dialect, path: '/sync/orders', body: '{}' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?sync', body: 'x' },
+  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?key=a&sync=1', body: 'x' }
+]
+
+async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
+  const settings = dialect.settings.parse({ durability })
+  const rooms = { memory: open, disk: open, [full]: closed }
+  const addRoutes = await dialect.plugin(
+    contextFor(new FakeGateway(), settings, { admission: rooms.memory, diskAdmission: rooms.disk })
+  )
+  const app = fastify({ logger: false, genReqId: () => 'made-up' })
+  await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+  const headers = { 'content-type': 'application/json' }
+  const { statusCode } = await app.inject({ method: 'POST', url: dialect.prefix + path, headers, payload: body })
+  await app.close()
+  return statusCode
+}
+
+describe('the room that requests wait for', () => {
+  for (const one of cases) {
+    const { name } = one.dialect
+    for (const [durability, other] of [
+      ['memory', 'disk'],
+      ['disk', 'memory']
+    ] as const) {
+      it(`${name} with durability ${durability} waits for its own, and not for that of ${other}`, async () => {
+        expect(await statusOf(one, durability, other)).to.be.lessThan(300)
+        expect(await statusOf(one, durability, durability)).to.equal(503)
+      })
+    }
+  }
+
+  for (const one of always) {
+    for (const durability of ['memory', 'disk'] as const) {
+      it(`${one.dialect.name} ${one.path} waits for that of memory, also with durability ${durability}`, async () => {
+        expect(await statusOf(one, durability, 'disk')).to.be.lessThan(300)
+        expect(await statusOf(one, durability, 'memory')).to.equal(503)
+      })
+    }
+  }
+})

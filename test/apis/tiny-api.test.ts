@@ -1,0 +1,205 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect } from 'chai'
+import { z } from 'zod'
+import { dialects } from '../../src/apis/apis.js'
+import { unixSocketsOf } from '../../src/app/dialects.js'
+import { type App, startApp } from '../../src/app.js'
+import { loadConfig } from '../../src/config/config.js'
+import type { Dialect } from '../../src/http/api/api.js'
+import { commonSettings } from '../../src/http/api/common-settings.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
+import { call } from '../support/doors.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
+
+const settings = z
+  .strictObject({
+    ...commonSettings({ prefix: '/tiny', maxBodyBytes: 1_000 }),
+    greeting: z.string().default('hello').describe('What it answers'),
+    farewell: z.string().optional().describe('What it says at the end')
+  })
+  .prefault({})
+  .describe('The API of Tiny, under `/tiny`')
+
+const unixSocket = join(mkdtempSync(join(tmpdir(), 'castellan-tiny-')), 'socket')
+
+/** Everything a new API has to bring. What it did is written down in `events`. */
+const tinyDialect = (events: string[]): Dialect<z.output<typeof settings>, 'tiny'> => ({
+  name: 'tiny',
+  about: 'a system that was never written',
+  source: 'tiny 1.0',
+  prefix: '/tiny',
+  settings,
+  tryIt: url => [`curl ${url}/greet`],
+  check: ({ greeting, farewell }) => (greeting === farewell ? ['farewell: must differ from greeting'] : []),
+  listeners: (_, { host }) => [
+    { label: 'tiny admin', prefix: '/tiny/admin', address: { host, port: 0, setting: 'none' }, tls: false },
+    { label: 'tiny socket', prefix: '/tiny', address: { unixSocket, mode: '600', setting: 'tiny.socket' }, tls: false }
+  ],
+  operations: () => [],
+  plugin: async ({ settings: { greeting }, gateways, lifetime }) => {
+    // As a hook that is loaded from a file: no port opens before it is there.
+    await new Promise(resolve => setImmediate(resolve))
+    events.push('loaded')
+    lifetime.onDrain(async () => events.push('drained'))
+    lifetime.onDrain(() => Promise.reject(new Error('cannot drain')))
+    lifetime.onStop(async () => events.push('stopped'))
+    return app => {
+      app.get('/greet', () => ({ greeting, clusters: [...gateways.keys()] }))
+      app.get('/admin/events', () => events)
+      app.get('/broken', () => {
+        throw new Error('not answered in the words of others')
+      })
+      app.post('/length', ({ body }) => ({ length: JSON.stringify(body).length }))
+      app.setErrorHandler((error, _, reply) => reply.code((error as { statusCode?: number }).statusCode ?? 418).send())
+    }
+  }
+})
+
+describe('house 2: a dialect registers itself', () => {
+  const events: string[] = []
+  const listed = [...dialects, tinyDialect(events)]
+  const set = (...texts: string[]) => {
+    const flags = texts.map(text => text.split('=') as [string, string])
+    return loadConfig({
+      dialects: listed,
+      flags: flags.map(([name, value]) => ({ flag: `--set ${name}`, path: name.split('.'), value }))
+    })
+  }
+  after(() => rmSync(dirname(unixSocket), { recursive: true }))
+  const free = ['http.port=0', 'management.port=0', 'embedded.port=0', `wal.directory=${walDirectoryOf('apps')}`]
+
+  describe('its settings', () => {
+    it('are part of the configuration, with their defaults', () => {
+      expect((set().dialects as Record<string, unknown>).tiny).to.deep.equal({
+        enabled: true,
+        tls: 'inherit',
+        maxBodyBytes: 1_000,
+        greeting: 'hello'
+      })
+    })
+
+    const wrong: [string, string][] = [
+      ['dialects.tiny.greting=hi', 'there is no setting dialects.tiny.greting; did you mean greeting?'],
+      ['dialects.tiny.port=many', 'dialects.tiny.port: expected integer, got "many"'],
+      ['dialects.tiny.farewell=hello', 'dialects.tiny.farewell: must differ from greeting'],
+      ['dialects.tinny.greeting=hi', 'there is no setting dialects.tinny.greeting']
+    ]
+    for (const [text, problem] of wrong) {
+      it(`are checked: ${text}`, () => {
+        expect(() => set(text)).to.throw(problem)
+      })
+    }
+
+    it('are held to the rules for addresses that others can reach', () => {
+      expect(() => set('dialects.tiny.host=0.0.0.0', 'dialects.tiny.port=0')).to.throw(
+        'dialects.tiny.host: 0.0.0.0 can be reached from other machines'
+      )
+    })
+
+    it('come from the environment as well', () => {
+      const { dialects: found } = loadConfig({
+        dialects: listed,
+        environment: { CASTELLAN_DIALECTS_TINY_GREETING: 'hi' }
+      })
+      expect((found as Record<string, { greeting?: string }>).tiny!.greeting).to.equal('hi')
+    })
+
+    it('are unknown where it is not listed', () => {
+      expect(() => loadConfig({ environment: { CASTELLAN_DIALECTS_TINY_GREETING: 'hi' } })).to.throw('no such setting')
+    })
+  })
+
+  describe('in a running process', () => {
+    const lines: LogLine[] = []
+    let app: App
+    before(async () => {
+      const config = set(...free, 'dialects.tiny.port=0', 'shutdown.graceMs=5000')
+      app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', dialects: listed })
+    })
+    after(() => app?.stop())
+    const logged = (): string => lines.map(({ message }) => message).join('\n')
+    const answerOf = async (url: string): Promise<unknown> => (await fetch(url)).json()
+
+    it('it is loaded before any port opens', () => {
+      expect(events[0]).to.equal('loaded')
+    })
+
+    it('it is mounted under its prefix on the shared port', async () => {
+      expect(await answerOf(`${app.urls.shared}/tiny/greet`)).to.deep.equal({
+        greeting: 'hello',
+        clusters: ['default']
+      })
+    })
+
+    it('it is mounted without its prefix on a port of its own', async () => {
+      expect(await answerOf(`${app.urls.dialects.get('tiny')}/greet`)).to.deep.include({ greeting: 'hello' })
+    })
+
+    it('it has the further listeners it asks for', async () => {
+      expect(await answerOf(`${app.urls.dialects.get('tiny admin')}/events`)).to.deep.equal(['loaded'])
+    })
+
+    it('so is a unix socket, which is announced and made room for', async () => {
+      const answer = await call('http://localhost/greet', { socketPath: unixSocket })
+      expect([answer.status, answer.body]).to.deep.equal([200, '{"greeting":"hello","clusters":["default"]}'])
+      expect(logged()).to.include(`tiny socket: unix:${unixSocket}`)
+      expect(unixSocketsOf(listed, set())).to.deep.equal([{ path: unixSocket, mode: '600', setting: 'tiny.socket' }])
+    })
+
+    it('it is listed on the front page', async () => {
+      const { dialects: shown } = (await answerOf(app.urls.shared)) as { dialects: unknown[] }
+      expect(shown).to.deep.include({ name: 'tiny', prefix: '/tiny', source: 'tiny 1.0' })
+      expect(shown).to.have.length(listed.length)
+    })
+
+    it('it is announced, with what to try', () => {
+      expect(logged()).to.include(`tiny API on its own port: ${app.urls.dialects.get('tiny')}`)
+      expect(logged()).to.include(`try: curl ${app.urls.shared}/tiny/greet`)
+    })
+
+    it('its error handler answers, although it was loaded late', async () => {
+      expect((await fetch(`${app.urls.shared}/tiny/broken`)).status).to.equal(418)
+    })
+
+    it('its limit for bodies applies to every route', async () => {
+      const send = (length: number) =>
+        fetch(`${app.urls.shared}/tiny/length`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify('x'.repeat(length))
+        })
+      expect((await send(900)).status).to.equal(200)
+      expect((await send(1_000)).status).to.equal(413)
+    })
+
+    it('its requests are counted under its name', async () => {
+      const text = await (await fetch(`${app.urls.management}/metrics`)).text()
+      expect(text).to.include('castellan_http_requests_total{dialect="tiny"')
+    })
+
+    it('it is told when the process stops: to end what goes on, then to leave', async () => {
+      await app.stop()
+      expect(events).to.deep.equal(['loaded', 'drained', 'stopped'])
+      expect(logged()).to.include('draining tiny failed; going on')
+    })
+  })
+
+  it('does nothing when it is disabled', async () => {
+    events.length = 0
+    const lines: LogLine[] = []
+    const app = await startApp(set(...free, 'dialects.tiny.enabled=false'), {
+      log: recordingLogger(lines),
+      version: '0.0.0-test',
+      dialects: listed
+    })
+    try {
+      expect((await fetch(`${app.urls.shared}/tiny/greet`)).status).to.equal(404)
+      expect(lines.map(({ message }) => message).join('\n')).to.not.include('tiny')
+      expect(events).to.deep.equal([])
+    } finally {
+      await app.stop()
+    }
+  })
+})

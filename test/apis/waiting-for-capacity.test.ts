@@ -1,0 +1,77 @@
+import { expect } from 'chai'
+import fastify, { type LightMyRequestResponse } from 'fastify'
+import { arion } from '../../src/apis/arion/index.js'
+import { kafboy } from '../../src/apis/kafboy/index.js'
+import { kafkaPixy } from '../../src/apis/kafka-pixy/index.js'
+import { kprf } from '../../src/apis/kprf/index.js'
+import type { RecordFailure } from '../../src/core/model.js'
+import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
+import type { Dialect } from '../../src/http/api/api.js'
+import type { Admission } from '../../src/http/exchange/admission.js'
+import { contextFor } from '../support/dialect-context.js'
+import { FakeGateway, failure } from '../support/fake-gateway.js'
+import { turns } from '../support/turns.js'
+
+const admission = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
+
+/** Its records wait for room until the test decides. */
+class FullGateway extends FakeGateway {
+  decide: (failure: RecordFailure | undefined) => void = () => undefined
+  options: ProduceOptions | undefined
+
+  override produce(_records: unknown, options: ProduceOptions): ProduceTicket {
+    this.options = options
+    const decided = new Promise<RecordFailure | undefined>(resolve => (this.decide = resolve))
+    return {
+      refused: undefined,
+      isWaiting: true,
+      accepted: () => decided.then(refusal => refusal && [refusal]),
+      outcomes: () => decided.then(refusal => (refusal ? [refusal] : new Promise(() => undefined)))
+    }
+  }
+}
+
+const push = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
+
+describe('an asynchronous record that waits for room', () => {
+  for (const [dialect, path, body, accepted, refused] of [
+    [kprf as unknown as Dialect, '/push', push, 200, 500],
+    [kafboy as unknown as Dialect, '/async/orders', '{}', 200, 503],
+    [arion as unknown as Dialect, '/async/orders', 'x', 202, 503],
+    [kafkaPixy as unknown as Dialect, '/topics/orders/messages', 'x', 200, 503]
+  ] as const) {
+    const ask = async (gateway: FullGateway): Promise<{ answer?: LightMyRequestResponse; done: Promise<void> }> => {
+      const addRoutes = await dialect.plugin(contextFor(gateway, dialect.settings.parse({}), { admission }))
+      const app = fastify({ logger: false, genReqId: () => 'made-up' })
+      await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+      const headers = { 'content-type': 'application/json' }
+      const asked: { answer?: LightMyRequestResponse; done: Promise<void> } = { done: Promise.resolve() }
+      asked.done = app
+        .inject({ method: 'POST', url: dialect.prefix + path, headers, payload: body })
+        .then(answer => void (asked.answer = answer))
+      while (gateway.options === undefined) await turns(1)
+      return asked
+    }
+
+    it(`is answered by ${dialect.name} when it was accepted, and not before`, async () => {
+      const gateway = new FullGateway()
+      const asked = await ask(gateway)
+      expect(gateway.options!.roomWaitMs).to.equal(700)
+      await turns(20)
+      expect(asked.answer).to.equal(undefined)
+      gateway.decide(undefined)
+      await asked.done
+      expect(asked.answer!.statusCode).to.equal(accepted)
+      expect(asked.answer!.headers['x-castellan-persisted']).to.equal('pending')
+    })
+
+    it(`is refused by ${dialect.name} when there was no room in time`, async () => {
+      const gateway = new FullGateway()
+      const asked = await ask(gateway)
+      gateway.decide(failure('overloaded'))
+      await asked.done
+      expect(asked.answer!.statusCode).to.equal(refused)
+      expect(asked.answer!.headers['x-castellan-persisted']).to.equal('no')
+    })
+  }
+})

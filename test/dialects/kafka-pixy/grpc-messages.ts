@@ -1,6 +1,0 @@
-import { loadDefinition } from '../../../src/dialects/kafka-pixy/grpc/server.js'
-
-const { service } = loadDefinition()
-
-/** A request as a client of gRPC writes it. */
-export const encodedRequest = (method: string, request: object): Buffer => service[method]!.requestSerialize(request)
