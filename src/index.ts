@@ -28,11 +28,6 @@ export {
   type KafboyRecord,
   type KafboyRequest
 } from './apis/kafboy/hooks/hooks.js'
-export { type Castellan, type OpenCastellanOptions, openCastellan } from './app/open-castellan.js'
-/** A gateway with its HTTP ports, or one cluster without HTTP. */
-export { startApp } from './app/start-app.js'
-export type { App, AppDeps, StopResult } from './app.js'
-export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './config/config.js'
 export type {
   AckResult,
   ConsumedMessage,
@@ -140,3 +135,8 @@ export {
   startRouter
 } from './router/routing/router.js'
 export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/routing/settings.js'
+export type { App, AppDeps, StopResult } from './server/app/app.js'
+export { type Castellan, type OpenCastellanOptions, openCastellan } from './server/app/open-castellan.js'
+/** A gateway with its HTTP ports, or one cluster without HTTP. */
+export { startApp } from './server/app/start-app.js'
+export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './server/config/config.js'

@@ -1,8 +1,8 @@
-import type { AppLogger } from '../app/logger.js'
-import type { Config } from '../config/config.js'
-import { type Reloaded, reloaded } from '../config/reload.js'
 import { ConfigError } from '../core/errors.js'
 import { printable } from '../core/printable.js'
+import type { AppLogger } from '../server/app/logger.js'
+import type { Config } from '../server/config/config.js'
+import { type Reloaded, reloaded } from '../server/config/reload.js'
 
 interface Reloading {
   /** @throws ConfigError when any part cannot be used; then nothing has changed */

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { FlagSetting } from '../config/config.js'
+import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './usage-error.js'
 
 /** A flag that stands for one setting. */

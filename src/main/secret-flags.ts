@@ -1,6 +1,6 @@
-import type { FlagSetting } from '../config/config.js'
-import { describeSettings } from '../config/schema.js'
-import { environmentName } from '../config/sources.js'
+import type { FlagSetting } from '../server/config/config.js'
+import { describeSettings } from '../server/config/schema.js'
+import { environmentName } from '../server/config/sources.js'
 
 /** One line for each secret that stands on a command line, where other users of the machine can read it. */
 export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {

@@ -2,20 +2,20 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { dialects } from '../apis/apis.js'
 import type { DialectCommand } from '../apis/command.js'
-import { unixSocketsOf } from '../app/dialects.js'
-import { createLogger } from '../app/logger.js'
-import { startApp } from '../app.js'
+import { ConfigError } from '../core/errors.js'
+import { unixSocketsOf } from '../server/app/apis.js'
+import { startApp } from '../server/app/app.js'
+import { createLogger } from '../server/app/logger.js'
 import {
   type Config,
   explainConfig,
   type FlagSetting,
   type TranslatedConfig,
   translateConfig
-} from '../config/config.js'
-import { toYaml } from '../config/print.js'
-import { readText } from '../config/read-text.js'
-import { ConfigError } from '../core/errors.js'
-import { workerCountOf } from '../workers/settings.js'
+} from '../server/config/config.js'
+import { toYaml } from '../server/config/print.js'
+import { readText } from '../server/config/read-text.js'
+import { workerCountOf } from '../server/workers/settings.js'
 import { EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { type ConfigSource, reloadAtHangUp } from './hang-up.js'
 import { settingsOf } from './options.js'

@@ -2,11 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { describeSettings } from '../../src/config/schema.js'
-import { environmentName } from '../../src/config/sources.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/main/command.js'
 import { commands } from '../../src/main/commands.js'
+import { describeSettings } from '../../src/server/config/schema.js'
+import { environmentName } from '../../src/server/config/sources.js'
 import { commandLinePage } from './command-line.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */

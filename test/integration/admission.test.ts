@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { App } from '../../src/app.js'
+import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

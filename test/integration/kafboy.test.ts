@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
-import type { App } from '../../src/app.js'
+import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'

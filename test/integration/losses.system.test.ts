@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { App } from '../../src/app.js'
 import { type Logger, silentLogger } from '../../src/core/model.js'
 import { openCastellan } from '../../src/index.js'
+import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

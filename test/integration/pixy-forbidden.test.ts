@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { App } from '../../src/app.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
+import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 
 const { GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED } = errorCodes

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { kafkaPixyCommand } from '../../src/apis/kafka-pixy/command.js'
-import { type App, startApp } from '../../src/app.js'
-import { translateConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/core/model.js'
+import { type App, startApp } from '../../src/server/app/app.js'
+import { translateConfig } from '../../src/server/config/config.js'
 import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

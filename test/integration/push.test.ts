@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { App } from '../../src/app.js'
+import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'

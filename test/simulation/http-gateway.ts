@@ -1,6 +1,6 @@
-import { type App, startApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/core/model.js'
+import { type App, startApp } from '../../src/server/app/app.js'
+import { loadConfig } from '../../src/server/config/config.js'
 import type { GatewayDisk } from './gateway-disk.js'
 import type { Outages } from './outages.js'
 import type { SimulatedProcess } from './process.js'

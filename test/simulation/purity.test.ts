@@ -28,7 +28,8 @@ const outside: Readonly<Record<string, string>> = {
   'apis/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',
   'http/access/fetch-keys.ts': 'fetches keys of an issuer of tokens, as above',
   'kafka/token-request.ts': 'asks such an issuer for a token',
-  'workers/worker-process.ts': 'starts the workers of a gateway that has several; a simulated one is one process',
+  'server/workers/worker-process.ts':
+    'starts the workers of a gateway that has several; a simulated one is one process',
   'apis/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'apis/kafka-pixy/grpc/connections.ts': 'belongs to that port',
   'main/worker.ts': 'is the process of such a worker',

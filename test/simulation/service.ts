@@ -1,6 +1,6 @@
-import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../src/app/open-castellan.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
+import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../src/server/app/open-castellan.js'
 import type { SimulatedProcess } from './process.js'
 import type { Host } from './world/host.js'
 import type { World } from './world/world.js'

@@ -1,7 +1,7 @@
-import { startApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config/config.js'
 import { silentLogger } from '../../src/core/model.js'
 import { prepareCompression } from '../../src/kafka/compression.js'
+import { startApp } from '../../src/server/app/app.js'
+import { loadConfig } from '../../src/server/config/config.js'
 
 const settings = { 'clusters.default.brokers': '127.0.0.1:1', 'http.port': '0', 'management.port': '0' }
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { translateArion } from '../../../src/apis/arion/environment.js'
-import { type TranslatedConfig, translateConfig } from '../../../src/config/config.js'
 import { ConfigError } from '../../../src/core/errors.js'
+import { type TranslatedConfig, translateConfig } from '../../../src/server/config/config.js'
 
 const load = (environment: Record<string, string>, flags: Record<string, string | true> = {}): TranslatedConfig => {
   const readFile = (): never => expect.fail('Arion has no files')

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { kafboyCommand } from '../../../src/apis/kafboy/command.js'
 import { Atom, parseTerm, Tuple } from '../../../src/apis/kafboy/compat/erlang-terms.js'
-import { translateConfig } from '../../../src/config/config.js'
 import { ConfigError } from '../../../src/core/errors.js'
+import { translateConfig } from '../../../src/server/config/config.js'
 
 async function load(text: string | undefined, flags: object = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'sys.config' }), ...flags }))

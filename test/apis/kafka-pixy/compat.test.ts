@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { kafkaPixyCommand } from '../../../src/apis/kafka-pixy/command.js'
 import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/go-duration.js'
-import { translateConfig } from '../../../src/config/config.js'
 import { ConfigError } from '../../../src/core/errors.js'
+import { translateConfig } from '../../../src/server/config/config.js'
 
 async function load(text: string | undefined, flags: object = {}, environment = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))

@@ -1,7 +1,7 @@
 import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
-import type { App } from '../../../src/app.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 export interface Answer {

@@ -3,8 +3,8 @@ import { stringify } from 'yaml'
 import type { Translation } from '../../../src/apis/command.js'
 import { kprfCommand } from '../../../src/apis/kprf/command.js'
 import { readKprfFile } from '../../../src/apis/kprf/compat/read-file.js'
-import { translateConfig } from '../../../src/config/config.js'
 import { ConfigError } from '../../../src/core/errors.js'
+import { translateConfig } from '../../../src/server/config/config.js'
 import { configOf, TestFolder } from '../../support/doors.js'
 
 /** The example of kprf's README, as it stands there. */

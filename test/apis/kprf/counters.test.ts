@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { App } from '../../../src/app.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 /** kprf's counters, after requests of known kinds over HTTP to a cluster. */

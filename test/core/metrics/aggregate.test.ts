@@ -4,7 +4,7 @@ import { type MetricsSnapshot, takeSnapshot } from '../../../src/core/metrics/ag
 import { counterFamily, durationFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { registerProcessMetrics } from '../../../src/core/metrics/process-metrics.js'
 import { registerFamily } from '../../../src/core/metrics/prometheus.js'
-import { GatheredMetrics } from '../../../src/workers/gathered-metrics.js'
+import { GatheredMetrics } from '../../../src/server/workers/gathered-metrics.js'
 
 /** A process that has counted so much. */
 function processWith({ requests = 0, buffered = 0, seconds = [] as number[], ready = 1, oldest = 0, status = '200' }) {

@@ -2,10 +2,10 @@ import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { configSchema } from '../../../src/config/schema.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { holdsRecords, type OpenDurableLog, openDurableLog } from '../../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../../src/producer/log/settings.js'
+import { configSchema } from '../../../src/server/config/schema.js'
 import { logWorker } from '../../support/built.js'
 
 describe('opening the durable log', () => {

@@ -1,0 +1,94 @@
+import { resolve } from 'node:path'
+import type { Logger } from '../../core/model.js'
+import { requiresCredentials } from '../../http/access/settings.js'
+import type { Dialect } from '../../http/api/api.js'
+import type { HttpUrls } from '../../http/server/http.js'
+import type { DurableQueue } from '../../producer/disk/durable-queue.js'
+import type { Config } from '../config/config.js'
+import { settingsOfDialects } from '../config/schema.js'
+
+/** Logs which Kafka is used; the first line of all. */
+export function announceBrokers(config: Config, version: string, embedded: string | undefined, log: Logger): void {
+  if (embedded === undefined) {
+    const { brokers } = config.clusters.default!
+    log.info({ version, broker: 'kafka', brokers }, `castellan ${version}, kafka at ${brokers.join(', ')}`)
+    return
+  }
+  const { enabled, directory } = config.embedded
+  const why = enabled ? '' : ' (no brokers are configured; --brokers HOST:PORT names some)'
+  const where = directory === undefined ? 'records in memory, gone at exit' : `records in ${directory}`
+  log.info(
+    { version, broker: 'embedded', brokers: [embedded] },
+    `castellan ${version}, embedded broker on ${embedded}${why}; ${where}; for trying things, not for production`
+  )
+}
+
+/**
+ * Logs where records are kept that an API keeps on disk, or that an earlier process has left: among the first lines, since
+ * the directory has to survive whatever the process runs in.
+ */
+export async function announceDurableLog(
+  config: Config,
+  queue: Pick<DurableQueue, 'path' | 'leftRecords' | 'whyUnusable'>,
+  enabled: readonly Dialect[],
+  log: Logger
+): Promise<void> {
+  const { path, leftRecords } = queue
+  const keepers = namesOfKeepers(config, enabled)
+  if (path === undefined && keepers.length === 0) return
+  const directory = path ?? resolve(config.wal.directory)
+  const waiting = [...leftRecords.values()].reduce((sum, count) => sum + count, 0)
+  const what = path === undefined ? 'opened with the first record' : `${waiting} records wait for kafka`
+  log.info({ directory, dialects: keepers, waiting }, `durable log in ${directory}; ${what}`)
+  const why = await queue.whyUnusable()
+  if (why !== undefined)
+    log.warn({ directory, dialects: keepers }, `${why}; its records are refused until that is changed`)
+  for (const [cluster, count] of leftRecords) {
+    if (Object.hasOwn(config.clusters, cluster)) continue
+    log.warn({ cluster, records: count }, `${count} records wait for the cluster ${cluster}, which is not configured`)
+  }
+}
+
+/** Dialects whose settings keep records on disk. */
+export function namesOfKeepers(config: Config, enabled: readonly Dialect[]): string[] {
+  const settings = new Map(settingsOfDialects(config))
+  return enabled
+    .map(({ name }) => name)
+    .filter(name => (settings.get(name) as { readonly durability?: unknown }).durability === 'disk')
+}
+
+/** Logs the URLs, and with the embedded broker a command to try. */
+export function announceUrls(
+  config: Config,
+  urls: HttpUrls,
+  embedded: string | undefined,
+  log: Logger,
+  enabled: readonly Dialect[]
+): void {
+  const { shared, unixSocket, management } = urls
+  log.info({ url: shared, ...(unixSocket !== undefined && { unixSocket }) }, `listening on ${shared}`)
+  if (unixSocket !== undefined) log.info({ url: unixSocket }, `listening on ${unixSocket}`)
+  const names = new Set(enabled.map(({ name }) => name))
+  for (const [label, url] of urls.dialects) {
+    log.info({ dialect: label, url }, `${names.has(label) ? `${label} API on its own port` : label}: ${url}`)
+  }
+  if (management !== undefined) {
+    log.info(
+      { url: management },
+      `health and metrics: ${management}/health-check, ${management}/ready, ${management}/metrics`
+    )
+  }
+  if (embedded === undefined || !isOpen(config)) return
+  announceTrials(enabled, shared, embedded, log)
+}
+
+/** Whether a request without credentials and TLS is served. */
+const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
+
+function announceTrials(enabled: readonly Dialect[], shared: string, embedded: string, log: Logger): void {
+  if (enabled.length === 0) return
+  for (const dialect of enabled) {
+    for (const line of dialect.tryIt(`${shared}${dialect.prefix}`)) log.info({}, `try: ${line}`)
+  }
+  log.info({}, `then: npx castellan read orders${embedded === '127.0.0.1:9092' ? '' : ` --brokers ${embedded}`}`)
+}

@@ -1,0 +1,382 @@
+import { randomBytes } from 'node:crypto'
+import { dialects } from '../../apis/apis.js'
+import { ActorSystem } from '../../core/actor/actor.js'
+import { registerProcessMetrics } from '../../core/metrics/process-metrics.js'
+import { createPrometheusMetrics, type PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import { PrometheusMetricsLogger } from '../../core/metrics/prometheus-metrics-logger.js'
+import type { StatsdSources } from '../../core/metrics/statsd/statsd-reporter.js'
+import type { Logger } from '../../core/model.js'
+import type { Gateway } from '../../gateway/gateway.js'
+import { openAccess } from '../../http/access/access.js'
+import type { Dialect } from '../../http/api/api.js'
+import { Admission } from '../../http/exchange/admission.js'
+import type { AccessLog } from '../../http/server/access-log.js'
+import { Http, type HttpUrls } from '../../http/server/http.js'
+import type { ProcessStatus } from '../../http/server/management.js'
+import { createClientCounts } from '../../http/server/server.js'
+import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
+import type { LogStorage } from '../../producer/disk/durable-queue.js'
+import { leftDirectories } from '../../producer/log/orphaned-directories.js'
+import type { BufferRoom } from '../../producer/memory/budget.js'
+import { usesEmbeddedBroker, warnings } from '../config/checks.js'
+import type { Config } from '../config/config.js'
+import { everywhereOf, gatheredFor } from '../workers/everywhere.js'
+import type { Peers } from '../workers/peers.js'
+import { SharedAddresses } from '../workers/shared-addresses.js'
+import { SharedQuotas } from '../workers/shared-quotas.js'
+import { workerGateway } from '../workers/worker-gateway.js'
+import { openAccessLog } from './access-log.js'
+import { announceBrokers, announceUrls } from './announce.js'
+import { enabledDialects, mountDialects } from './apis.js'
+import { Clusters } from './clusters.js'
+import { DrainSteps } from './drain-steps.js'
+import { startBrokerOfGateway } from './embedded.js'
+import { boundHeapGrowth } from './heap-growth.js'
+import { allPrepared, type Doors, openDoors } from './listener-security.js'
+import { quietLogger } from './quiet-logger.js'
+import { registerClusters, registerReadiness } from './scraped-metrics.js'
+import { Shutdown } from './shutdown.js'
+import { reportToStatsd } from './statsd.js'
+import type { WorkerPlace } from './worker-peers.js'
+
+/** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
+const REQUESTS_SHARE = 0.5
+/** Share of the remaining time in which consumer groups are left; the records that are left need the rest. */
+const GROUPS_SHARE = 0.5
+/** Largest share of `shutdown.graceMs` that draining may take. */
+const DRAIN_SHARE = 0.5
+const NANOSECONDS_PER_MILLISECOND = 1e6
+/** How long the process that has started a worker may take to answer. */
+const SHARED_TIMEOUT_MS = 5_000
+
+const lossOf = (records: number): string =>
+  records === 1
+    ? 'stopped; 1 record that was in memory only is lost'
+    : `stopped; ${records} records that were in memory only are lost`
+
+/** A process that serves together with others. */
+export interface WorkerDeps extends WorkerPlace {
+  readonly peers: Peers
+  /** What the worker reports by StatsD, by way of the process that has started it. */
+  readonly statsd: StatsdSources
+}
+
+/** A running gateway. */
+export interface App {
+  readonly urls: HttpUrls
+  /** HOST:PORT,… of the embedded broker, when there is one. */
+  readonly embeddedBootstrap: string | undefined
+  /** Resolves with an error that only a new process can recover from. */
+  readonly crashed: Promise<Error>
+  readonly metrics: PrometheusMetrics
+  /** Why requests cannot be served; empty: they can. */
+  unreadyReasons(): readonly string[]
+  /** Records in memory: those that wait for Kafka, and those that were accepted and are lost. */
+  memoryRecords(): { readonly waiting: number; readonly lost: number }
+  /** What an operator should know although requests are served. */
+  warnings(): readonly string[]
+  /**
+   * Reads certificates and keys of token issuers again, and opens the audit file again.
+   *
+   * @param config what can change while the process runs counts as it stands there; absent: as before
+   * @throws ConfigError with all problems when a file cannot be used; then settings and files stay as they were
+   */
+  reload(config?: Config): Promise<void>
+  /** Opens the audit file and the access log again, as {@link reload} does. */
+  reopenLogs(): void
+  /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
+  stop(options?: StopOptions): Promise<StopResult>
+}
+
+export interface StopOptions {
+  /** Stop accepting connections at once, without draining: the process cannot serve requests any more. */
+  readonly isBroken?: boolean
+}
+
+export interface StopResult {
+  /** Records that had been accepted into memory since the start and are not known to be in Kafka. */
+  readonly lostRecords: number
+}
+
+export interface AppDeps {
+  readonly log: Logger
+  readonly version: string
+  /** Where `shutdown.drainMs` is absent. Default 0. */
+  readonly drainMs?: number
+  /** The module of the durable log's thread, where the sources themselves are run. */
+  readonly logWorker?: URL | undefined
+  /** Where the durable log is kept. Default: on the disk of this machine. */
+  readonly logStorage?: LogStorage | undefined
+  /** The HTTP APIs to serve. Default: all of this version. */
+  readonly dialects?: readonly Dialect[]
+  /** Given to a process that serves the same ports together with others. */
+  readonly worker?: WorkerDeps | undefined
+}
+
+/**
+ * Builds every room and connects them, from the bottom up. Kafka need not be there. Bounds the growth of the heap of this
+ * process.
+ *
+ * @throws ListenError when an address cannot be used; what had been started is stopped again
+ */
+export async function startApp(config: Config, deps: AppDeps): Promise<App> {
+  boundHeapGrowth()
+  const rooms = new Rooms(config, deps)
+  try {
+    return await rooms.start()
+  } catch (error) {
+    await rooms.stop()
+    throw error
+  }
+}
+
+/** What the first worker, or the only one, has to deliver beside its own log. */
+const leftFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
+  (number ?? 1) === 1 ? leftDirectories(walRoot ?? wal.directory, count ?? 1) : []
+
+function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
+  const own = createPrometheusMetrics()
+  return worker === undefined ? own : { ...own, gather: () => gatheredFor(worker.peers) }
+}
+
+/** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
+class Rooms {
+  readonly #config: Config
+  readonly #log: Logger
+  /** Logger of everything that connects to Kafka: it leaves out repeated failures while Kafka is away. */
+  readonly #roomLog: Logger
+  readonly #version: string
+  readonly #shutdown: Shutdown
+  readonly #metrics: PrometheusMetrics
+  readonly #metricsLogger: PrometheusMetricsLogger
+  readonly #startedAt = performance.now()
+  readonly #system = new ActorSystem()
+  readonly #clusters: Clusters
+  readonly crashed: Promise<Error>
+  #isStopping = false
+  #stopped: Promise<StopResult> | undefined
+  readonly #drainMs: number
+  /** Those that are enabled. */
+  readonly #dialects: readonly Dialect[]
+  #http: Http | undefined
+  readonly #worker: WorkerDeps | undefined
+
+  constructor(config: Config, deps: AppDeps) {
+    const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
+    this.#worker = deps.worker
+    this.#metrics = metricsOf(deps.worker)
+    this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
+    const { graceMs } = config.shutdown
+    this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
+    this.#config = config
+    this.#dialects = enabledDialects(listed, config)
+    this.#log = log
+    this.#roomLog = quietLogger(log, () => performance.now())
+    this.#version = version
+    this.#shutdown = new Shutdown(log, () => performance.now())
+    let onFatal: (error: Error) => void = () => undefined
+    this.crashed = new Promise(resolve => {
+      onFatal = resolve
+    })
+    this.#clusters = new Clusters({
+      system: this.#system,
+      config,
+      dialects: this.#dialects,
+      log,
+      roomLog: this.#roomLog,
+      metrics: this.#metricsLogger,
+      decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
+        this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
+      ),
+      onFatal,
+      logWorker,
+      logStorage,
+      leftDirectories: logStorage === undefined ? leftFor(config, deps.worker) : []
+    })
+  }
+
+  async start(): Promise<App> {
+    registerProcessMetrics(this.#metrics.registry, this.#version)
+    const { unreadyReasons } = this.#status()
+    registerReadiness(this.#metrics, () => unreadyReasons().length === 0)
+    registerClusters(this.#metrics, this.#clusters.all)
+    // Comes first: a certificate that cannot be read should be found before anything else is started.
+    const { peers } = this.#worker ?? {}
+    const doors = await openDoors(this.#config, this.#metrics, this.#roomLog, peers && new SharedQuotas(peers))
+    this.#shutdown.add('closing the doors', async () => doors.close())
+    const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
+    this.#shutdown.add('closing the access log', async () => accessLog?.close())
+    const embeddedBootstrap = this.#worker
+      ? this.#worker.embeddedBootstrap
+      : await startBrokerOfGateway(this.#config, this.#log, this.#shutdown)
+    if (this.#worker === undefined) {
+      announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
+      for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
+    }
+    const { registry } = this.#metrics
+    const [log, shutdown] = [this.#log, this.#shutdown]
+    const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
+    await this.#startClusters(embeddedBootstrap)
+    const urls = await this.#startHttp(doors, statsd, accessLog)
+    if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
+    // A large backlog would take the time that the listeners need.
+    this.#clusters.drainDurableLog()
+    let running = this.#config
+    const reload = async (config: Config): Promise<void> => {
+      const use = await allPrepared([doors.prepare(config), this.#clusters.prepareLogins(config.clusters)])
+      use()
+      running = config
+    }
+    // One after the other, so that the last one counts.
+    let last: Promise<void> = Promise.resolve()
+    return {
+      urls,
+      embeddedBootstrap,
+      crashed: this.crashed,
+      metrics: this.#metrics,
+      unreadyReasons,
+      memoryRecords: () => this.#clusters.memoryRecords(),
+      warnings: () => this.#clusters.warnings(),
+      reload: config => {
+        accessLog?.reopen()
+        const reloading = last.then(() => reload(config ?? running))
+        last = reloading.catch(() => undefined)
+        return reloading
+      },
+      reopenLogs: () => {
+        accessLog?.reopen()
+        doors.reopen()
+      },
+      stop: options => this.stop(options)
+    }
+  }
+
+  stop({ isBroken = false }: StopOptions = {}): Promise<StopResult> {
+    this.#isStopping = true
+    this.#stopped ??= this.#stopAll(isBroken ? 0 : this.#drainMs)
+    return this.#stopped
+  }
+
+  async #stopAll(drainMs: number): Promise<StopResult> {
+    const { graceMs } = this.#config.shutdown
+    this.#log.info({ graceMs, drainMs }, 'stopping')
+    await this.#drain(drainMs)
+    await this.#shutdown.run(graceMs - drainMs)
+    this.#system.stop()
+    const { lostRecords } = this.#clusters
+    if (lostRecords === 0) this.#log.info({}, 'stopped')
+    else this.#log.error({ lostRecords }, lossOf(lostRecords))
+    return { lostRecords }
+  }
+
+  /** Goes on serving while `/ready` is 503, so that load balancers stop sending requests. */
+  async #drain(drainMs: number): Promise<void> {
+    if (drainMs === 0 || this.#http === undefined) return
+    this.#http.leave()
+    await new Promise(resolve => setTimeout(resolve, drainMs))
+  }
+
+  async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {
+    this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
+    this.#shutdown.add('closing the durable log', () => this.#clusters.closeDurableLog())
+    this.#shutdown.add('writing what is left', remainingMs => this.#clusters.writeWhatIsLeft(remainingMs))
+    this.#shutdown.add(
+      'leaving the consumer groups',
+      remainingMs => this.#clusters.leaveGroups(remainingMs),
+      GROUPS_SHARE
+    )
+    this.#shutdown.add('watching the clusters', async () => this.#clusters.stopWatching())
+    await this.#clusters.start(embeddedBootstrap)
+  }
+
+  #admission(room: BufferRoom, name: 'memory' | 'disk'): Admission {
+    const tags = { room: name }
+    return new Admission(
+      room,
+      this.#config.http.admissionWaitMs,
+      () => performance.now(),
+      waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND)
+    )
+  }
+
+  async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
+    const { http, management } = this.#config
+    const drainSteps = new DrainSteps(this.#log)
+    const gateways = this.#gateways()
+    const { peers } = this.#worker ?? {}
+    const counts = createClientCounts({
+      http,
+      metrics: this.#metrics,
+      log: this.#log,
+      now: () => performance.now(),
+      elsewhere: peers && new SharedAddresses(peers)
+    })
+    const server = await Http.start({
+      http,
+      management,
+      dialects: mountDialects(this.#dialects, this.#config, {
+        gateway: gateways.get('default')!,
+        gateways,
+        // By the room for records of the cluster `default`, the one that they are produced to.
+        admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
+        diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
+        calls: counts.calls,
+        access: doors.door ?? openAccess,
+        tls: doors.certificates,
+        shared: peers && ((dialect, question) => peers.parent.call('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
+        everywhereOf: peers && everywhereOf(peers),
+        log: this.#roomLog,
+        metrics: this.#metrics,
+        statsd,
+        now: Date.now,
+        clock: () => performance.now(),
+        shutdown: this.#shutdown,
+        drainSteps
+      }),
+      door: doors.door,
+      counts,
+      accessLog,
+      certificates: doors.certificates,
+      managementCertificates: doors.managementCertificates,
+      metrics: this.#metrics,
+      status: this.#status(),
+      log: this.#log,
+      now: () => performance.now(),
+      idPrefix: randomBytes(4).toString('hex')
+    })
+    this.#http = server
+    // The management port reports the shutdown until its end, so it is closed after the Router.
+    this.#shutdown.addFirst('closing the ports', () => server.close())
+    this.#shutdown.add(
+      'finishing the requests',
+      remainingMs => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)]),
+      REQUESTS_SHARE
+    )
+    return server.urls
+  }
+
+  /** Of one of several workers: consumer groups are shared with the others. */
+  #gateways(): ReadonlyMap<string, Gateway> {
+    const { gateways } = this.#clusters
+    const { peers } = this.#worker ?? {}
+    if (peers === undefined) return gateways
+    const { longPollMs } = this.#config.consumer
+    return new Map([...gateways].map(([name, own]) => [name, workerGateway(own, name, peers, longPollMs)]))
+  }
+
+  #status(): ProcessStatus {
+    return {
+      version: this.#version,
+      brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
+      uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
+      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
+      warnings: () => this.#clusters.warnings()
+    }
+  }
+
+  /** The management port is the first to be opened, and the last to be closed. */
+  #phase(): string[] {
+    if (this.#isStopping) return ['shutting down']
+    return this.#http === undefined ? ['starting'] : []
+  }
+}

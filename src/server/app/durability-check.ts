@@ -1,0 +1,99 @@
+import type { BrokerAddress, Logger } from '../../core/model.js'
+import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+
+const SETTING = 'min.insync.replicas'
+const SAFE_MINIMUM = 2
+
+/** Topics per request; a cluster can have very many. */
+const MAX_TOPICS = 500
+
+/** Topics named in one line; the rest is given as a number. */
+const MAX_NAMED = 5
+
+/** Checked again at this interval, because topics are created while the gateway runs. */
+const LOOK_EVERY_MS = 300_000
+
+/**
+ * Warns of topics whose acknowledged records may exist in one copy only: acks=all waits for `min.insync.replicas`,
+ * whose default in Kafka is 1. Checks on demand and at intervals, and warns once per topic. No warning is given where
+ * the brokers do not allow describing topics.
+ */
+export class DurabilityCheck {
+  readonly #createClient: BrokerClientFactory
+  readonly #addresses: readonly BrokerAddress[]
+  readonly #log: Logger
+  readonly #told = new Set<string>()
+  readonly #timer: NodeJS.Timeout
+  #looking: Promise<void> | undefined
+  /** That of the check that is under way. */
+  #client: BrokerClient | undefined
+  #isStopped = false
+
+  constructor(createClient: BrokerClientFactory, addresses: readonly BrokerAddress[], log: Logger) {
+    this.#createClient = createClient
+    this.#addresses = addresses
+    this.#log = log
+    this.#timer = setInterval(() => void this.look(), LOOK_EVERY_MS)
+    this.#timer.unref()
+  }
+
+  /** Never rejects. Calls during a check start no second one. */
+  look(): Promise<void> {
+    this.#looking ??= this.#askFirstThatAnswers().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** Ends a check that is under way. */
+  stop(): void {
+    this.#isStopped = true
+    clearInterval(this.#timer)
+    void this.#client?.close()
+  }
+
+  async #askFirstThatAnswers(): Promise<void> {
+    for (const address of this.#addresses) {
+      if (this.#isStopped) return
+      const client = this.#createClient(address, 'durability-check')
+      this.#client = client
+      try {
+        this.#tell(await thinTopics(client))
+        return
+      } catch (error) {
+        if (!this.#isStopped) this.#log.debug({ err: error }, `could not look at ${SETTING}`)
+      } finally {
+        this.#client = undefined
+        await client.close()
+      }
+    }
+  }
+
+  #tell(topics: readonly string[]): void {
+    const news = topics.filter(topic => !this.#told.has(topic))
+    for (const topic of news) this.#told.add(topic)
+    if (news.length > 0) this.#log.warn({ topics: news.slice(0, MAX_NAMED), count: news.length }, toLine(news))
+  }
+}
+
+async function thinTopics(client: BrokerClient): Promise<string[]> {
+  const { topics } = await client.metadata({ topics: null, allowAutoTopicCreation: false })
+  const names = topics
+    .filter(({ isInternal, errorCode }) => !isInternal && errorCode === errorCodes.NONE)
+    .map(({ topic }) => topic)
+  if (names.length === 0) return []
+  const described = await client.describeTopicConfigs({ topics: names.slice(0, MAX_TOPICS), names: [SETTING] })
+  return described.topics
+    .filter(
+      ({ errorCode, configs }) =>
+        errorCode === errorCodes.NONE && Number(configs.get(SETTING) ?? SAFE_MINIMUM) < SAFE_MINIMUM
+    )
+    .map(({ topic }) => topic)
+}
+
+function toLine(topics: readonly string[]): string {
+  const named = topics.slice(0, MAX_NAMED).join(', ')
+  const rest = topics.length > MAX_NAMED ? ` and ${topics.length - MAX_NAMED} more` : ''
+  return `${SETTING} is below ${SAFE_MINIMUM} for ${named}${rest}: an acknowledged record may exist in one copy only, and be lost with its broker`
+}

@@ -1,0 +1,71 @@
+import { ListenError } from '../../core/listen-error.js'
+import type { Logger } from '../../core/model.js'
+import type { EmbeddedCluster } from '../../embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../embedded-broker/start-embedded-cluster.js'
+import { usesEmbeddedBroker } from '../config/checks.js'
+import type { Config } from '../config/config.js'
+import type { Shutdown } from './shutdown.js'
+
+/**
+ * Starts the embedded broker of a gateway, where the configuration asks for one, and has it closed at the stop.
+ *
+ * @returns its HOST:PORT,…
+ * @throws ListenError when its address cannot be used
+ */
+export async function startBrokerOfGateway(
+  config: Config,
+  log: Logger,
+  shutdown: Pick<Shutdown, 'add'>
+): Promise<string | undefined> {
+  if (!usesEmbeddedBroker(config)) return undefined
+  const warn = (message: string): void => log.warn({}, message)
+  const broker = await startEmbeddedBroker(config.embedded, '--embedded-port (embedded.port)', 'embedded.host', warn)
+  shutdown.add('closing the embedded broker', () => broker.close())
+  return broker.bootstrap
+}
+
+/**
+ * Starts the embedded broker.
+ *
+ * @param portSetting how the operator changes the port, for the message when it is taken
+ * @param warn what the operator should know while it runs
+ * @throws ListenError when its address cannot be used
+ */
+export async function startEmbeddedBroker(
+  settings: Config['embedded'],
+  portSetting: string,
+  hostSetting: string,
+  warn: (message: string) => void
+): Promise<EmbeddedCluster> {
+  const { host, advertisedHost, port, directory, nodes, defaultPartitions, autoCreateTopics } = settings
+  const { retentionBytes, limits } = settings
+  try {
+    return await startEmbeddedCluster({
+      host,
+      port,
+      nodes,
+      defaultPartitions,
+      autoCreateTopics,
+      limits,
+      warn,
+      ...(advertisedHost !== undefined && { advertisedHost }),
+      ...(directory !== undefined && { directory }),
+      ...(retentionBytes !== undefined && { retentionBytes })
+    })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const last = port === 0 ? port : port + nodes - 1
+    const ports = last === port ? `port ${port}` : `one of the ports ${port} to ${last}`
+    if (code === 'EADDRINUSE') {
+      throw new ListenError(
+        `${ports} on ${host} is taken; choose another for the embedded broker with ${portSetting} (0 means any free one)`
+      )
+    }
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new ListenError(
+        `the embedded broker cannot listen on ${host} (${code}); choose another address with ${hostSetting}`
+      )
+    }
+    throw error
+  }
+}

@@ -1,0 +1,163 @@
+import { isDeepStrictEqual } from 'node:util'
+import { ConfigError } from '../../core/errors.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import type { Logger } from '../../core/model.js'
+import { AccessMetrics } from '../../http/access/access-metrics.js'
+import { Authenticator } from '../../http/access/authenticator.js'
+import { fetchKeys } from '../../http/access/fetch-keys.js'
+import { IssuerKeys } from '../../http/access/issuer-keys.js'
+import { JsonWebTokens } from '../../http/access/json-web-tokens.js'
+import type { QuotaSharing } from '../../http/access/quotas.js'
+import { createDoor, type Door } from '../../http/access/request-access.js'
+import { requiresCredentials } from '../../http/access/settings.js'
+import { Certificates } from '../../http/server/certificates.js'
+import type { Config } from '../config/config.js'
+import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
+import { type AuditLog, openAuditLog } from './audit-log.js'
+
+/** Authentication and TLS of the HTTP listeners. */
+export interface Doors {
+  /** `undefined`: no access rules are configured. */
+  readonly door: Door | undefined
+  readonly certificates: Certificates | undefined
+  readonly managementCertificates: Certificates | undefined
+  /**
+   * Opens the audit file again, reads and checks certificates and keys of issuers, and changes nothing else.
+   *
+   * @param config whose `auth` and `access.rules` count then; absent: those before
+   * @returns what to call to go by them; it ends what is open and may not go on
+   * @throws ConfigError naming the settings whose files cannot be used
+   */
+  prepare(config?: Pick<Config, 'auth' | 'access'>): Promise<() => void>
+  /** Opens the audit file again. */
+  reopen(): void
+  close(): void
+}
+
+/**
+ * Builds what every request passes before it is served.
+ *
+ * @param sharing where other processes serve the same clients
+ * @throws ConfigError naming the setting whose file cannot be used
+ */
+export async function openDoors(
+  config: Config,
+  metrics: PrometheusMetrics,
+  log: Logger,
+  sharing?: QuotaSharing
+): Promise<Doors> {
+  const certificates = await openCertificates('http.tls', config.http.tls, log)
+  const managementCertificates =
+    config.management.port === 'off' ? undefined : await openCertificates('management.tls', config.management.tls, log)
+  const audit = openAuditLog(config.access, log)
+  let current: Pick<Config, 'auth' | 'access'> = config
+  let tokens = await createTokens(config.auth, log)
+  const authenticator = new Authenticator({
+    settings: config.auth,
+    tokens,
+    allowAnonymous: config.http.allowAnonymous,
+    now: Date.now
+  })
+  const door = createDoor(config, {
+    authenticator,
+    isAuthenticated: requiresCredentials(config.auth),
+    metrics: new AccessMetrics(metrics),
+    auditSink: line => audit.write(line),
+    clock: () => performance.now(),
+    now: Date.now,
+    sharing
+  })
+  const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
+    // The keys that are known go on being used while the issuer cannot be reached.
+    const isSame = isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))
+    const next = await createTokens(auth, log)
+    return () => {
+      if (!isSame) tokens = next
+      current = { auth, access }
+      authenticator.replace(auth, tokens)
+      door?.replaceRules(access, requiresCredentials(auth))
+      door?.checkAll()
+      if (door === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
+        log.warn({}, 'authentication and rules count after a restart: there were none at the start')
+      }
+    }
+  }
+  const prepare = (next: Pick<Config, 'auth' | 'access'> = current): Promise<() => void> => {
+    audit.reopen()
+    return allPrepared([prepareAccess(next), certificates?.prepare(), managementCertificates?.prepare()])
+  }
+  return {
+    door,
+    certificates,
+    managementCertificates,
+    prepare,
+    reopen: () => audit.reopen(),
+    close: () => closeAll(certificates, managementCertificates, audit)
+  }
+}
+
+/**
+ * Waits for parts that count together: all of them, or none.
+ *
+ * @returns what to call to use all of them
+ * @throws ConfigError with the problems of every part that cannot be used
+ */
+export async function allPrepared(parts: readonly (Promise<() => void> | undefined)[]): Promise<() => void> {
+  const settled = await Promise.allSettled(parts)
+  const errors = settled.flatMap(part => (part.status === 'rejected' ? [part.reason as unknown] : []))
+  const bug = errors.find(error => !(error instanceof ConfigError))
+  if (bug !== undefined) throw bug
+  if (errors.length > 0) throw new ConfigError(errors.map(error => (error as ConfigError).message).join('\n'))
+  return () => {
+    for (const part of settled) if (part.status === 'fulfilled') part.value?.()
+  }
+}
+
+/** What the keys of issuers are made of. */
+function issuersOf({ issuers, clockToleranceMs, ...rest }: Config['auth']): unknown[] {
+  const { jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs } = rest
+  return [issuers, clockToleranceMs, jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs]
+}
+
+function closeAll(
+  certificates: Certificates | undefined,
+  managementCertificates: Certificates | undefined,
+  audit: AuditLog
+): void {
+  certificates?.close()
+  managementCertificates?.close()
+  audit.close()
+}
+
+async function openCertificates(
+  section: string,
+  settings: Config['http']['tls'],
+  log: Logger
+): Promise<Certificates | undefined> {
+  if (settings.certFile === undefined) return undefined
+  return Certificates.open({ section, settings, read: () => readListenerTlsFiles(section, settings), log })
+}
+
+async function createTokens(settings: Config['auth'], log: Logger): Promise<JsonWebTokens> {
+  const clock = (): number => performance.now()
+  const issuers = settings.issuers.map(issuer => {
+    const { jwksUrl, jwksFile } = issuer
+    const fetch = async (): Promise<unknown> =>
+      jwksFile === undefined
+        ? fetchKeys(jwksUrl!, settings.jwksTimeoutMs)
+        : toKeys(await readTextFile('auth.issuers.jwksFile', jwksFile), jwksFile)
+    return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, settings, { clock, log }), fetch }
+  })
+  // A missing file is found at start; an issuer that cannot be reached may be reachable later.
+  for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()
+  return new JsonWebTokens(issuers, settings.clockToleranceMs, Date.now)
+}
+
+/** @throws ConfigError when the text is no JSON */
+function toKeys(text: string, fileName: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    throw new ConfigError(`auth.issuers.jwksFile: ${fileName} is no JSON`)
+  }
+}

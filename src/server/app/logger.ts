@@ -1,0 +1,123 @@
+import pino, { type DestinationStream, type Logger as Pino } from 'pino'
+import pretty from 'pino-pretty'
+import { CastellanError } from '../../core/errors.js'
+import { printable, printableJson, printableLines } from '../../core/printable.js'
+import { type LogFile, openLogFile } from './log-file.js'
+
+/** A pino logger: rooms take it as the four-method Logger of model.ts. */
+export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'> {
+  /** Opens the file again, after log rotation has renamed it. */
+  reopen(): void
+}
+
+export interface LoggerOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  readonly pretty: boolean
+  readonly colors: boolean
+  /** 1: stdout, 2: stderr. */
+  readonly descriptor: 1 | 2
+  /** Instead of the descriptor. */
+  readonly file?: string | undefined
+  readonly format?: 'castellan' | 'kprf' | undefined
+  /** Fields of every line. */
+  readonly fields?: Readonly<Record<string, string | number>> | undefined
+}
+
+/**
+ * Names under which a secret could reach a log line, at the depths where fields occur. A safety net: no code logs
+ * these fields.
+ */
+const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key', 'value', 'body'].flatMap(name => [
+  name,
+  `*.${name}`
+])
+
+/**
+ * One JSON object per line, or one readable line. Written synchronously, so that nothing is lost at exit.
+ *
+ * @throws ConfigError when the file cannot be opened
+ */
+export function createLogger(options: LoggerOptions): AppLogger {
+  const { level, pretty: isPretty, format = 'castellan' } = options
+  const file = options.file === undefined ? undefined : openLogFile(options.file, 'log.file')
+  file?.on('error', error => process.stderr.write(`the log cannot be written: ${(error as Error).message}\n`))
+  const target = file ?? options.descriptor
+  const log = pino(
+    {
+      level,
+      ...(isPretty ? formats.castellan : formats[format]),
+      ...(isPretty && { formatters: { level: ofLevel, log: printableRecord } }),
+      serializers: { err: error => describeError(error, level, isPretty) },
+      redact: { paths: REDACTED, censor: '(secret)' }
+    },
+    isPretty ? prettyStream(options.colors, target) : jsonStream(target)
+  )
+  const tagged = options.fields === undefined ? log : log.child(options.fields)
+  return Object.assign(tagged, { reopen: () => file?.reopen() })
+}
+
+const ofLevel = (label: string): object => ({ level: label })
+const printableRecord = (fields: object): Record<string, unknown> => printableFields(fields) as Record<string, unknown>
+
+/** kprf's words for levels. Source: slog 2.7, LEVEL_LOG_SHORT_NAMES. */
+const kprfLevels = new Map([
+  ['debug', 'DEBG'],
+  ['info', 'INFO'],
+  ['warn', 'WARN'],
+  ['error', 'ERRO']
+])
+
+/** The fields that every line has. */
+const formats = {
+  castellan: { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } },
+  kprf: {
+    base: { service: 'kprf' },
+    timestamp: () => `,"ts":"${new Date(Date.now()).toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: kprfLevels.get(label) ?? label }) }
+  }
+}
+
+type Target = LoggerOptions['descriptor'] | LogFile
+
+function prettyStream(colors: boolean, target: Target): DestinationStream {
+  return pretty({
+    destination: target,
+    sync: true,
+    colorize: colors,
+    ignore: 'pid,hostname',
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss',
+    messageFormat: (line, messageKey) => printable(String(line[messageKey]))
+  })
+}
+
+/** Escapes control characters that JSON does not, since lines may be shown on a terminal. */
+function jsonStream(target: Target): DestinationStream & { flushSync(): void } {
+  const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
+  return { write: line => stream.write(printableJson(line)), flushSync: () => stream.flushSync() }
+}
+
+/**
+ * The fields of a readable line. Their texts may come from a client or a broker. Errors are left to their serializer.
+ */
+function printableFields(value: unknown): unknown {
+  if (typeof value === 'string') return printable(value)
+  if (Array.isArray(value)) return value.map(printableFields)
+  if (typeof value !== 'object' || value === null || value instanceof Error) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, printableFields(field)]))
+}
+
+/** The lines of a stack that are frames; what stands before them is the message. */
+const printableStack = (stack: string, message: string): string =>
+  printableLines(stack.replace(message, () => printable(message)))
+
+/** An expected failure is logged in one line; of a bug the stack is logged as well. */
+function describeError(error: unknown, level: LoggerOptions['level'], isPretty: boolean): unknown {
+  if (!(error instanceof Error)) return error
+  const { name } = error
+  const message = isPretty ? printable(error.message) : error.message
+  const stack = isPretty && error.stack !== undefined ? printableStack(error.stack, error.message) : error.stack
+  const code = 'code' in error ? error.code : undefined
+  const isExpected = error instanceof CastellanError && level !== 'debug'
+  return isExpected ? { name, code, message } : { name, code, message, stack }
+}

@@ -1,0 +1,49 @@
+import type { Logger, MonotonicClock } from '../../core/model.js'
+
+/** A repeated line is written again after this pause, which doubles each time up to the longest. */
+const FIRST_PAUSE_MS = 10_000
+const LONGEST_PAUSE_MS = 600_000
+
+/** How many different lines are remembered; beyond it the oldest is forgotten and would be written again. */
+const MAX_LINES = 1_000
+
+interface Line {
+  pauseMs: number
+  silentUntil: number
+  repeated: number
+}
+
+/**
+ * Keeps warnings and errors from flooding the log: a line is written at once, then after 10 s, 20 s, 40 s, … with the
+ * number of suppressed repetitions as `repeated`. Lines are equal when their message, broker, topic and partition are.
+ * After a pause without the line it counts as new.
+ */
+export function quietLogger(log: Logger, now: MonotonicClock): Logger {
+  const lines = new Map<string, Line>()
+  const write = (level: 'warn' | 'error', fields: object, message: string): void => {
+    const key = keyOf(fields, message)
+    const at = now()
+    const known = lines.get(key)
+    if (known && at < known.silentUntil) {
+      known.repeated++
+      return
+    }
+    const isNew = !known || at >= known.silentUntil + known.pauseMs
+    const pauseMs = isNew ? FIRST_PAUSE_MS : Math.min(known.pauseMs * 2, LONGEST_PAUSE_MS)
+    lines.delete(key)
+    lines.set(key, { pauseMs, silentUntil: at + pauseMs, repeated: 0 })
+    if (lines.size > MAX_LINES) lines.delete(lines.keys().next().value!)
+    log[level](known && known.repeated > 0 ? { ...fields, repeated: known.repeated } : fields, message)
+  }
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => write('warn', fields, message),
+    error: (fields, message) => write('error', fields, message)
+  }
+}
+
+function keyOf(fields: object, message: string): string {
+  const { nodeId = '', topic = '', partition = '', cluster = '' } = fields as Record<string, unknown>
+  return `${message}\n${nodeId}\n${topic}\n${partition}\n${cluster}`
+}

@@ -1,0 +1,191 @@
+import { dialects } from '../../apis/apis.js'
+import { isLoopback } from '../../core/settings/loopback.js'
+import { requiresCredentials } from '../../http/access/settings.js'
+import type { Dialect } from '../../http/api/api.js'
+import type { SaslSettings } from '../../kafka/settings.js'
+import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
+import { type Config, settingsOfDialects } from './schema.js'
+import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
+
+/** Whether the `default` cluster is the embedded broker. */
+export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
+  config.embedded.enabled || config.clusters.default!.brokers.length === 0
+
+/** A gateway, a client of a cluster that runs elsewhere, or the embedded broker alone. */
+export type Role = 'serve' | 'client' | 'broker'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Problems between settings that are fine one by one. */
+export function crossCheck(
+  config: Config,
+  role: Role,
+  environment: Environment,
+  dialects: readonly Dialect[]
+): string[] {
+  if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
+  if (role === 'client') return checkClusters(config)
+  return [
+    ...checkHosts(config, hostsOf(config, dialects)),
+    ...checkAccess(config),
+    ...checkDialects(config, dialects),
+    ...checkEmbedded(config, environment),
+    ...checkClusters(config)
+  ]
+}
+
+/** Every listening address that a setting names. */
+function hostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+  const { http, management } = config
+  const isSecure = http.tls.certFile !== undefined
+  const hosts: ListenedHost[] = [{ setting: 'http.host', host: http.host, isSecure }]
+  if (management.port !== 'off') {
+    const { host, tls } = management
+    hosts.push({ setting: 'management.host', host, isSecure: tls.certFile !== undefined })
+  }
+  for (const [name, { enabled, host, port, tls }] of settingsOfDialects(config)) {
+    if (!enabled || port === undefined || host === undefined) continue
+    hosts.push({ setting: `dialects.${name}.host`, host, isSecure: isSecure && tls === 'inherit' })
+  }
+  hosts.push(...furtherHostsOf(config, dialects))
+  if (usesEmbeddedBroker(config)) hosts.push(embeddedHost(config))
+  return hosts
+}
+
+/** Addresses of the listeners that only single dialects have. */
+function furtherHostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+  const { host: shared, tls } = config.http
+  const settings = new Map(settingsOfDialects(config))
+  const enabled = dialects.filter(({ name }) => settings.get(name)!.enabled)
+  const byThemselves = enabled.flatMap(dialect => dialect.hosts?.(settings.get(dialect.name)!) ?? [])
+  const listeners = enabled.flatMap(dialect =>
+    (dialect.listeners?.(settings.get(dialect.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
+      'host' in address && address.host !== shared
+        ? [{ setting: address.setting, host: address.host, isSecure: inherits && tls.certFile !== undefined }]
+        : []
+    )
+  )
+  return [...listeners, ...byThemselves.map(own => ({ ...own, isSecure: own.tls && tls.certFile !== undefined }))]
+}
+
+const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({
+  setting: 'embedded.host',
+  host,
+  isSecure: false
+})
+
+function checkDialects(config: Config, dialects: readonly Dialect[]): string[] {
+  const settings = new Map(settingsOfDialects(config))
+  return dialects.flatMap(dialect => {
+    const own = settings.get(dialect.name)!
+    const problems = own.enabled ? (dialect.check?.(own) ?? []) : []
+    return problems.map(problem => `dialects.${dialect.name}.${problem}`)
+  })
+}
+
+const checkHosts = (config: Config, hosts: readonly ListenedHost[]): string[] =>
+  forbiddenAmong(config, hosts).map(
+    ({ setting, host }) =>
+      `${setting}: ${host} can be reached from other machines, and clients would not have to authenticate; ` +
+      'listen on 127.0.0.1, configure authentication (auth), or allow it with --allow-anonymous (http.allowAnonymous: true)'
+  )
+
+/** Addresses that may not be listened on, since clients on other machines would not have to authenticate. */
+export const forbiddenHosts = (config: Config, dialects: readonly Dialect[]): readonly ListenedHost[] =>
+  forbiddenAmong(config, hostsOf(config, dialects))
+
+const forbiddenAmong = ({ http, auth }: Config, hosts: readonly ListenedHost[]): readonly ListenedHost[] =>
+  http.allowAnonymous ? [] : hosts.filter(({ setting, host }) => !isLoopback(host) && !isGuarded(setting, auth))
+
+/** Whether clients of an address have to authenticate. The embedded broker does not authenticate its clients. */
+const isGuarded = (setting: string, auth: Config['auth']): boolean =>
+  setting !== 'embedded.host' && requiresCredentials(auth)
+
+function checkEmbedded(config: Config, environment: Environment): string[] {
+  const { brokers } = config.clusters.default!
+  if (config.embedded.enabled && brokers.length > 0) {
+    return [
+      `embedded.enabled: clusters.default.brokers names ${brokers.join(',')}; use either the embedded broker or those`
+    ]
+  }
+  if (!config.embedded.enabled && brokers.length === 0 && environment.NODE_ENV === 'production') {
+    return [
+      'clusters.default.brokers: no brokers are named and NODE_ENV is production; name them with --brokers HOST:PORT,…, or ask for the embedded broker with --embedded'
+    ]
+  }
+  return []
+}
+
+function checkClusters(config: Config): string[] {
+  return Object.entries(config.clusters).flatMap(([name, cluster]) => {
+    const problems: string[] = []
+    const { tls, sasl } = cluster
+    if (name !== 'default' && cluster.brokers.length === 0)
+      problems.push(`clusters.${name}.brokers: name at least one broker`)
+    if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+      problems.push(`clusters.${name}.tls: certFile and keyFile go together`)
+    } else if (tls.enabled) problems.push(...problemsOfTlsFiles(name, tls))
+    if (!tls.enabled && (tls.caFile ?? tls.certFile ?? tls.serverName) !== undefined) {
+      problems.push(
+        `clusters.${name}.tls.enabled: is false, but other TLS settings are given; set it to true or remove them`
+      )
+    }
+    if (sasl) problems.push(...checkSasl(name, sasl))
+    return problems
+  })
+}
+
+function checkSasl(name: string, sasl: SaslSettings): string[] {
+  const missing = (...settings: (keyof SaslSettings)[]): string[] =>
+    settings
+      .filter(setting => sasl[setting] === undefined)
+      .map(setting => `clusters.${name}.sasl.${setting}: is missing`)
+  if (sasl.mechanism !== 'oauthbearer') return missing('username', 'password')
+  const asksForTokens = (sasl.tokenUrl ?? sasl.tokenClient ?? sasl.tokenSecret) !== undefined
+  if (!asksForTokens) {
+    return sasl.token === undefined
+      ? [`clusters.${name}.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret`]
+      : []
+  }
+  if (sasl.token !== undefined) return [`clusters.${name}.sasl.token: is given besides tokenUrl; remove one of them`]
+  return [...missing('tokenUrl', 'tokenClient', 'tokenSecret'), ...problemsOfTokenCaFile(name, sasl)]
+}
+
+/** Warnings about settings that work but are risky; logged once at start. */
+export function warnings(config: Config, listed: readonly Dialect[] = dialects): string[] {
+  const { auth, http } = config
+  const hosts = hostsOf(config, listed)
+  const open = hosts.filter(
+    ({ setting, host }) => !isLoopback(host) && (http.allowAnonymous || !isGuarded(setting, auth))
+  )
+  return [
+    ...open.map(
+      ({ setting, host }) => `${setting} is ${host}: clients that can reach it can use it without authentication`
+    ),
+    ...accessWarnings(config, hosts),
+    ...clusterWarnings(config)
+  ]
+}
+
+function clusterWarnings(config: Config): string[] {
+  return Object.entries(config.clusters).flatMap(([name, { tls, sasl, brokers }]) => {
+    if (brokers.length === 0) return []
+    const lines: string[] = []
+    if (tls.enabled && !tls.rejectUnauthorized) {
+      lines.push(
+        `clusters.${name}.tls.rejectUnauthorized is false: certificates of the brokers are not verified, so traffic can be read and changed on the network`
+      )
+    }
+    if (sasl && !tls.enabled && (sasl.mechanism === 'plain' || sasl.mechanism === 'oauthbearer')) {
+      lines.push(
+        `clusters.${name}.sasl.mechanism ${sasl.mechanism} without TLS sends the ${sasl.mechanism === 'plain' ? 'password' : 'token'} in clear text; set clusters.${name}.tls.enabled`
+      )
+    }
+    if (sasl?.tokenUrl !== undefined && isReadable(new URL(sasl.tokenUrl))) {
+      lines.push(`clusters.${name}.sasl.tokenUrl without TLS sends the client secret in clear text; use https`)
+    }
+    return lines
+  })
+}
+
+const isReadable = ({ protocol, hostname }: URL): boolean => protocol === 'http:' && !isLoopback(hostname)

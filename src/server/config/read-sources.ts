@@ -1,0 +1,63 @@
+import type { Assignment } from '../../core/settings/assignment.js'
+import type { Leaf } from '../../core/settings/leaves.js'
+import { didYouMean } from '../../core/settings/problems.js'
+import { readText } from './read-text.js'
+import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
+
+/** A flag that sets a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
+export interface FlagSetting {
+  readonly flag: string
+  readonly path: readonly string[]
+  /** Text is turned into the kind of value the setting holds. */
+  readonly value: string | boolean
+}
+
+/** Where values come from; later ones win. */
+export interface ValueSources {
+  /** Values that were made of the configuration of an imitated system. */
+  readonly translated?: readonly Assignment[] | undefined
+  /** Path of a YAML file. */
+  readonly file?: string | undefined
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
+  /** Settings by flag, in the order given. */
+  readonly flags?: readonly FlagSetting[] | undefined
+}
+
+/**
+ * Reads all sources, in the order in which later values win.
+ *
+ * @throws ConfigError when the file cannot be read
+ */
+export function readSources(
+  { translated = [], file, environment = {}, flags = [] }: ValueSources,
+  leaves: readonly Leaf[]
+): SourceResult {
+  const fromFile =
+    file === undefined
+      ? { assignments: [], problems: [] }
+      : fromYaml(readText(file, '; --config must name a YAML file'), file)
+  const before = [...translated, ...fromFile.assignments]
+  const clusterNames = before.filter(({ path }) => path[0] === 'clusters').map(({ path }) => path[1] ?? '')
+  const fromVariables = fromEnvironment(environment, leaves, ['default', ...clusterNames])
+  const given = fromFlags(flags, leaves)
+  return {
+    assignments: [...before, ...fromVariables.assignments, ...given.assignments],
+    problems: [...fromFile.problems, ...fromVariables.problems, ...given.problems]
+  }
+}
+
+function fromFlags(flags: readonly FlagSetting[], leaves: readonly Leaf[]): SourceResult {
+  const assignments: Assignment[] = []
+  const problems: string[] = []
+  for (const { flag, path, value } of flags) {
+    const leaf = leafAt(path, leaves)
+    if (!leaf) problems.push(`${flag}: there is no setting ${path.join('.')}${didYouMean(path, leaves)}`)
+    else assignments.push({ path, value: typeof value === 'string' ? fromText(value, leaf) : value, origin: flag })
+  }
+  return { assignments, problems }
+}
+
+const leafAt = (path: readonly string[], leaves: readonly Leaf[]): Leaf | undefined =>
+  leaves.find(
+    leaf => leaf.path.length === path.length && leaf.path.every((part, i) => part === '*' || part === path[i])
+  )

@@ -1,0 +1,61 @@
+import { z } from 'zod'
+import { dialects, type SettingsOfDialects } from '../../apis/apis.js'
+import { consumerSettings } from '../../consumer/group/settings.js'
+import { describeSchema } from '../../core/settings/leaves.js'
+import { embeddedSettings } from '../../embedded-broker/settings.js'
+import { accessSettings, authSettings, quotaSettings } from '../../http/access/settings.js'
+import type { Dialect } from '../../http/api/api.js'
+import type { DialectSettings } from '../../http/api/common-settings.js'
+import { httpSettings, managementSettings } from '../../http/server/settings.js'
+import { clusterSettings } from '../../kafka/settings.js'
+import { walSettings } from '../../producer/log/settings.js'
+import { deliverySettings } from '../../producer/memory/settings.js'
+import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
+import { workersSettings } from '../workers/settings.js'
+import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
+
+/** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
+export const schemaOf = (listed: readonly Dialect[]) =>
+  z.strictObject({
+    http: httpSettings,
+    management: managementSettings,
+    auth: authSettings,
+    access: accessSettings,
+    quotas: quotaSettings,
+    clusters: z
+      .record(
+        z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'name clusters with a-z, 0-9 and -' }),
+        clusterSettings.prefault({})
+      )
+      .prefault({})
+      .transform(clusters => (clusters.default ? clusters : { default: clusterSettings.parse({}), ...clusters }))
+      .describe('Kafka clusters by name. `default` is always there'),
+    embedded: embeddedSettings,
+    dialects: z
+      .strictObject(Object.fromEntries(listed.map(({ name, settings }) => [name, settings])))
+      .prefault({})
+      .describe('The HTTP APIs'),
+    router: routerSettings,
+    delivery: deliverySettings,
+    consumer: consumerSettings,
+    wal: walSettings,
+    cache: cacheSettings,
+    log: logSettings,
+    statsd: statsdSettings,
+    workers: workersSettings,
+    shutdown: shutdownSettings,
+    service: serviceSettings
+  })
+
+/** The schema of the whole configuration. */
+export const configSchema = schemaOf(dialects)
+
+/** Every section and every setting of it. */
+export const describeSettings = (schema: z.ZodType = configSchema) => describeSchema(schema)
+
+/** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
+export type Config = Omit<z.output<typeof configSchema>, 'dialects'> & { readonly dialects: SettingsOfDialects }
+
+/** The settings of every dialect that is configured, whichever those are. */
+export const settingsOfDialects = ({ dialects }: Pick<Config, 'dialects'>): [name: string, DialectSettings][] =>
+  Object.entries(dialects)

@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
+import { ConfigError } from '../../core/errors.js'
+import type { TlsMaterial } from '../../http/server/certificates.js'
+import type { ListenerTlsSettings } from '../../http/server/tls-settings.js'
+import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
+
+/** Not repeated in messages: the value may be the key itself instead of the name of its file. */
+const nameOf = (fileName: string): string =>
+  /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
+
+/**
+ * Reads the files of a cluster; `wire` is given their contents, since only few rooms may use files.
+ *
+ * @throws ConfigError naming the setting whose file cannot be read
+ */
+export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }: ClusterSettings['tls']): TlsMaterial {
+  const read = (setting: string, fileName: string | undefined): string | undefined => {
+    if (fileName === undefined) return undefined
+    try {
+      return readFileSync(fileName, 'utf8')
+    } catch (error) {
+      throw unreadable(`clusters.${clusterName}.tls.${setting}`, fileName, error)
+    }
+  }
+  return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
+}
+
+/**
+ * Reads the certificate authorities of the token URL.
+ *
+ * @throws ConfigError when the file cannot be read
+ */
+export function readTokenCaFile(clusterName: string, { tokenCaFile }: SaslSettings): string | undefined {
+  if (tokenCaFile === undefined) return undefined
+  try {
+    return readFileSync(tokenCaFile, 'utf8')
+  } catch (error) {
+    throw unreadable(`clusters.${clusterName}.sasl.tokenCaFile`, tokenCaFile, error)
+  }
+}
+
+/**
+ * Reads the files of a listener; called again and again while it serves.
+ *
+ * @param section name of the settings, for the message
+ * @throws ConfigError naming the setting whose file cannot be read
+ */
+export async function readListenerTlsFiles(
+  section: string,
+  { caFile, certFile, keyFile }: ListenerTlsSettings
+): Promise<TlsMaterial> {
+  const read = async (setting: string, fileName: string | undefined): Promise<string | undefined> =>
+    fileName === undefined ? undefined : readTextFile(`${section}.${setting}`, fileName)
+  return {
+    ca: await read('caFile', caFile),
+    cert: await read('certFile', certFile),
+    key: await read('keyFile', keyFile)
+  }
+}
+
+/** @throws ConfigError naming the setting whose file cannot be read */
+export async function readTextFile(setting: string, fileName: string): Promise<string> {
+  try {
+    return await readFile(fileName, 'utf8')
+  } catch (error) {
+    throw unreadable(setting, fileName, error)
+  }
+}
+
+const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
+  new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
+/** Problems of the files of a cluster's TLS settings, found at start. */
+export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tls']): string[] {
+  try {
+    const { ca, cert, key } = readTlsFiles(clusterName, tls)
+    createSecureContext({ ca, cert, key })
+    const isNoCertificate = ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')
+    return isNoCertificate ? [`clusters.${clusterName}.tls.caFile: ${tls.caFile} has no certificate in PEM form`] : []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split('\n')
+    return [`clusters.${clusterName}.tls: the files cannot be used: ${(error as Error).message}`]
+  }
+}
+
+/** Problems of the file with the certificate authorities of the token URL, found at start. */
+export function problemsOfTokenCaFile(clusterName: string, sasl: SaslSettings): string[] {
+  try {
+    const ca = readTokenCaFile(clusterName, sasl)
+    const isNoCertificate = ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')
+    return isNoCertificate
+      ? [`clusters.${clusterName}.sasl.tokenCaFile: ${sasl.tokenCaFile} has no certificate in PEM form`]
+      : []
+  } catch (error) {
+    return [(error as Error).message]
+  }
+}

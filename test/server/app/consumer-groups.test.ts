@@ -1,0 +1,87 @@
+import { expect } from 'chai'
+import { z } from 'zod'
+import { silentLogger } from '../../../src/core/model.js'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import type { ConsumeResult, Gateway } from '../../../src/gateway/gateway.js'
+import type { Dialect } from '../../../src/http/api/api.js'
+import { commonSettings } from '../../../src/http/api/common-settings.js'
+import { startApp } from '../../../src/server/app/app.js'
+import { loadConfig } from '../../../src/server/config/config.js'
+import { logWorker } from '../../support/built.js'
+import { GroupInstance } from '../../support/group-instance.js'
+
+/** Gives the test the gateway that dialects are given. */
+const peekingDialect = (peek: (gateway: Gateway) => void): Dialect => ({
+  name: 'peeking',
+  about: 'a test',
+  source: 'none',
+  prefix: '/peeking',
+  settings: z
+    .strictObject(commonSettings({ prefix: '/peeking', maxBodyBytes: 1 }))
+    .prefault({})
+    .describe('None'),
+  tryIt: () => [],
+  operations: () => [],
+  plugin: async ({ gateway }) => {
+    peek(gateway)
+    return () => undefined
+  }
+})
+
+describe('consumer groups of the command', () => {
+  let cluster: EmbeddedCluster
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+  })
+  after(() => cluster.close())
+
+  const start = async (settings: Readonly<Record<string, string>>) => {
+    let gateway: Gateway | undefined
+    const dialects = [peekingDialect(given => (gateway = given))]
+    const all = {
+      'clusters.default.brokers': cluster.bootstrap,
+      'http.port': '0',
+      'management.port': 'off',
+      ...settings
+    }
+    const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
+    const config = loadConfig({ flags, dialects })
+    const app = await startApp(config, { log: silentLogger, version: '0', logWorker, dialects })
+    return { app, gateway: gateway! }
+  }
+  const consume = (gateway: Gateway): Promise<ConsumeResult> =>
+    new Promise(reply => gateway.consume('billing', 'orders', 10_000, { reply }))
+
+  it('have the settings of the configuration, and are left with a commit when the process stops', async () => {
+    const { app, gateway } = await start({
+      'consumer.start': 'earliest',
+      'consumer.ackTimeoutMs': '50',
+      'consumer.maxRetries': '1'
+    })
+    const library = await GroupInstance.start(cluster.bootstrap)
+    await library.produce('orders', 0, ['m0', 'm1'])
+    const retries = []
+    for (let result = await consume(gateway); result.type === 'message'; result = await consume(gateway)) {
+      retries.push(`${result.message.value}: ${result.message.retries}`)
+      if (String(result.message.value) !== 'm1') continue
+      result.message.ack()
+      break
+    }
+    expect(retries[0]).to.equal('m0: 0')
+    expect((await gateway.consumers(['billing'], 10_000)).get('billing')).to.have.length(1)
+    await app.stop()
+    expect((await library.castellan.gateway.consumers(['billing'], 10_000)).size).to.equal(0)
+    expect(await library.committed('billing', 'orders', 0)).to.match(/^(0 1-2|2)$/)
+    await library.stop()
+  })
+
+  it('a heartbeat interval that the session time-out does not cover is refused by name', async () => {
+    const refused = await start({ 'consumer.heartbeatIntervalMs': '10000' }).then(
+      () => '',
+      (error: Error) => error.message
+    )
+    expect(refused).to.match(/consumer\.heartbeatIntervalMs: must be shorter than `sessionTimeoutMs`/)
+  })
+})

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import {
+  askRouter,
+  type Castellan,
+  type EmbeddedCluster,
+  loadConfig,
+  openCastellan,
+  type StopResult,
+  silentLogger,
+  startApp,
+  startEmbeddedCluster
+} from '../../../src/index.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
+
+describe('the library', () => {
+  let cluster: EmbeddedCluster
+  let castellan: Castellan
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 2 })
+    castellan = await openCastellan({ brokers: cluster.bootstrap })
+  })
+  after(async () => {
+    await castellan.close(0)
+    await cluster.close()
+  })
+
+  /** Patient as well: kprf's two seconds are little on a machine that runs other tests. */
+  const onFreePorts = (more: Record<string, string> = {}): Record<string, string> => ({
+    CASTELLAN_BROKERS: cluster.bootstrap,
+    CASTELLAN_HTTP_PORT: '0',
+    CASTELLAN_MANAGEMENT_PORT: '0',
+    CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
+    CASTELLAN_DIALECTS_KPRF_MESSAGE_TIMEOUT_MS: '15000',
+    ...more
+  })
+  const topicPartition = { topic: 'orders', partition: 1 }
+
+  it('writes through the gateway and through the Router, and reads it back', async () => {
+    const ticket = castellan.gateway.produce([{ topic: 'orders', partition: 1, key: 'k', value: 'one' }], {
+      partitioner: 'murmur2',
+      deadlineMs: 20_000
+    })
+    expect((await ticket.outcomes())[0]).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
+    const produced = await askRouter(castellan.router.ref, {
+      type: 'produce',
+      records: [{ topic: 'orders', partition: 1, key: null, value: 'two' }]
+    })
+    expect(produced.outcomes[0]).to.deep.include({ type: 'delivered', offset: 1 })
+
+    const fetched = await askRouter(castellan.router.ref, { type: 'fetchData', topicPartition, offset: 0 })
+    if (fetched.type !== 'success') throw new Error(fetched.type)
+    expect(String(fetched.batch.at(0).value)).to.equal('one')
+    const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+    expect(latest).to.deep.include({ type: 'success', offset: 2 })
+    expect(castellan.gateway.isReady).to.equal(true)
+  })
+
+  it('has a durable log only when it is asked for', async () => {
+    expect(castellan.durable).to.equal(undefined)
+  })
+
+  it('leaves a system it was given running, and closes once', async () => {
+    const second = await openCastellan({ brokers: [cluster.bootstrap], system: castellan.system })
+    expect(await Promise.all([second.close(), second.close()])).to.deep.equal([0, 0])
+    const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+    expect(latest.type).to.equal('success')
+  })
+
+  it('says how many records closing has lost', async () => {
+    const nowhere = await openCastellan({ brokers: '127.0.0.1:1' })
+    const records = ['a', 'b', 'c'].map(value => ({ topic: 'orders', key: null, value }))
+    const { refused } = nowhere.gateway.produce(records, { partitioner: 'random', deadlineMs: 60_000 })
+    expect(refused).to.equal(undefined)
+    expect(await nowhere.close(10)).to.equal(3)
+  })
+
+  it('runs the whole gateway in a process of another program', async () => {
+    const app = await startApp(loadConfig({ environment: onFreePorts() }), { log: silentLogger, version: '0' })
+    try {
+      const response = await fetch(`${app.urls.management}/health-check`)
+      expect((await response.json()) as object).to.deep.include({ broker: 'kafka' })
+    } finally {
+      const stops: StopResult[] = await Promise.all([app.stop(), app.stop()])
+      expect(stops).to.deep.equal([{ lostRecords: 0 }, { lostRecords: 0 }])
+    }
+    const gone = await fetch(app.urls.shared).catch(() => 'gone')
+    expect(gone).to.equal('gone')
+  })
+
+  it('exports the metrics of docs/metrics.md and no others', async () => {
+    const app = await startApp(loadConfig({ environment: onFreePorts() }), { log: silentLogger, version: '0' })
+    try {
+      const push = await fetch(`${app.urls.shared}/kprf/push`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"records":[{"topic":"orders","data":"x"}],"wait_for_send":true}'
+      })
+      expect([push.status, await push.text()]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
+      const page = readFileSync('docs/metrics.md', 'utf8')
+      const text = await (await fetch(`${app.urls.management}/metrics`)).text()
+      const exported = [...text.matchAll(/^# TYPE (castellan_\w+) (\w+)$/gm)]
+      expect(exported.length).to.be.greaterThan(8)
+      const undocumented = exported.filter(([, name, type]) => !page.includes(`| \`${name}\` | ${type} |`))
+      expect(undocumented.map(([line]) => line)).to.deep.equal([])
+    } finally {
+      await app.stop()
+    }
+  })
+
+  it('serves several clusters, and a dialect on a port of its own', async () => {
+    const config = loadConfig({
+      environment: onFreePorts({
+        CASTELLAN_CLUSTERS_SECOND_BROKERS: '127.0.0.1:1',
+        CASTELLAN_DIALECTS_KPRF_PORT: '0',
+        CASTELLAN_DIALECTS_KAFKA_PIXY_ENABLED: 'false'
+      })
+    })
+    const app = await startApp(config, { log: silentLogger, version: '0' })
+    try {
+      const push = (chunked: boolean) =>
+        fetch(`${app.urls.dialects.get('kprf')}/push`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: chunked ? new Blob([body]).stream() : body,
+          duplex: 'half'
+        } as RequestInit)
+      const body = '{"records":[{"topic":"orders","data":"x"}],"wait_for_send":true}'
+      for (const chunked of [false, true]) {
+        const response = await push(chunked)
+        expect([response.status, await response.text()]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
+      }
+      const ready = await fetch(`${app.urls.management}/ready`)
+      // Without Kafka-Pixy's API no request can go to the second cluster, so it does not count that no broker of it answers.
+      expect(await ready.json()).to.deep.equal({ ready: true, reasons: [], warnings: [] })
+      const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
+      expect(metrics).to.match(/^castellan_router_metadata_refreshes_total\{cluster="second"\} \d+$/m)
+    } finally {
+      await app.stop()
+    }
+  })
+})

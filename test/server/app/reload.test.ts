@@ -1,0 +1,109 @@
+import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
+import { reloadAtHangUp } from '../../../src/main/hang-up.js'
+import { type App, startApp } from '../../../src/server/app/app.js'
+import type { AppLogger } from '../../../src/server/app/logger.js'
+import type { Config } from '../../../src/server/config/config.js'
+import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { configOf, makeToken, push, TestAuthority, TestFolder } from '../../support/doors.js'
+
+describe('settings that are read again', () => {
+  const authority = new TestAuthority()
+  const folder = new TestFolder()
+  const [keeper, leaver] = [makeToken(), makeToken()]
+  let app: App
+  after(async () => {
+    await app?.stop()
+    folder.remove()
+  })
+
+  const write = (commonName: string): object => {
+    const { cert, key } = authority.issue({ commonName, alternativeNames: ['IP:127.0.0.1'] })
+    return { certFile: folder.write('cert.pem', cert), keyFile: folder.write('key.pem', key) }
+  }
+  const tls = write('one')
+  const config = (tokens: readonly { principal: string; sha256: string }[]): Config =>
+    configOf(folder, {
+      http: { port: 0, tls },
+      management: { port: 0 },
+      embedded: { port: 0 },
+      auth: {
+        tokens,
+        issuers: [
+          {
+            issuer: 'https://issuer.example',
+            audience: 'castellan',
+            jwksFile: folder.write('jwks.json', '{"keys":[]}')
+          }
+        ]
+      },
+      access: { rules: [{ principals: ['*'], operations: ['produce'], topics: ['*'], groups: ['*'] }] },
+      dialects: { kprf: { messageTimeoutMs: 30_000 } }
+    })
+  const both = [
+    { principal: 'keeper', sha256: keeper.sha256 },
+    { principal: 'leaver', sha256: leaver.sha256 }
+  ]
+  const statusOf = async (token: string): Promise<number> =>
+    (await push(app.urls.shared, 'orders', { ca: authority.cert, headers: { authorization: `Bearer ${token}` } }))
+      .status
+  const problemOf = async (next: Config): Promise<string> => {
+    const error: unknown = await app.reload(next).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(ConfigError)
+    return (error as ConfigError).message
+  }
+
+  it('count all together, or not at all where a file of any part cannot be used', async () => {
+    app = await startApp(config(both), { log: recordingLogger([]), version: '0.0.0-test' })
+    expect(await statusOf(leaver.token)).to.equal(200)
+    const without = config(both.slice(0, 1))
+
+    folder.write('cert.pem', 'half written')
+    expect(await problemOf(without)).to.match(/^http\.tls: the files cannot be used/)
+    expect(await statusOf(leaver.token)).to.equal(200)
+
+    folder.write('jwks.json', '{"keys":')
+    const problems = await problemOf(without)
+    expect(problems).to.contain('http.tls').and.to.contain('auth.issuers.jwksFile')
+    expect(await statusOf(leaver.token)).to.equal(200)
+
+    write('two')
+    expect(await problemOf(without)).to.match(/^auth\.issuers\.jwksFile: .* is no JSON$/)
+    expect(await statusOf(leaver.token)).to.equal(200)
+
+    folder.write('jwks.json', '{"keys":[]}')
+    await app.reload(without)
+    expect([await statusOf(leaver.token), await statusOf(keeper.token)]).to.deep.equal([401, 200])
+  })
+
+  it('that could not be used are not those that run, at the next SIGHUP', async () => {
+    const lines: LogLine[] = []
+    const log = Object.assign(recordingLogger(lines), { reopen: () => undefined }) as unknown as AppLogger
+    const first = config(both)
+    const cluster = first.clusters['default']!
+    const renamed = { ...cluster, tls: { ...cluster.tls, serverName: 'other' } }
+    const second = { ...config([]), clusters: { default: renamed }, drain: 'changed' } as unknown as Config
+    const third = { ...first, clusters: {} } as Config
+    const [reads, reloads] = [[second, third], [] as Config[]]
+    const started = {
+      reload: async (next: Config) => {
+        reloads.push(next)
+        if (reloads.length === 1) throw new ConfigError('http.tls: bad\nmanagement.tls: bad')
+      },
+      reopenLogs: () => undefined
+    }
+    let hangUp = (): void => undefined
+    const source = { config: first, read: () => reads.shift()! }
+    reloadAtHangUp(listener => (hangUp = listener), Promise.resolve(started), log, source)
+    hangUp()
+    hangUp()
+    while (reloads.length < 2) await new Promise(setImmediate)
+    expect(reloads[1]!.auth).to.deep.equal(first.auth)
+    expect(reloads[1]!.clusters['default']!.tls).to.deep.equal(cluster.tls)
+    const told = lines.map(({ message }) => message).filter(message => !message.includes('reading'))
+    expect(told[0]).to.equal(
+      'SIGHUP: nothing has changed, and the former settings and files stay: http.tls: bad; management.tls: bad'
+    )
+    expect(told.join()).not.to.contain('drain')
+  })
+})

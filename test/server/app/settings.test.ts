@@ -1,0 +1,36 @@
+import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
+import { defaultDeliverySettings } from '../../../src/producer/memory/settings.js'
+import { defaultRouterSettings } from '../../../src/router/routing/settings.js'
+import { toBrokerAddress } from '../../../src/server/app/broker-address.js'
+import { loadConfig } from '../../../src/server/config/config.js'
+
+describe('settings of the rooms', () => {
+  const { router, delivery, cache } = loadConfig({})
+
+  it('have the same defaults in the configuration as in the Router', () => {
+    const { cacheMaxBytes, decompressedMaxBytes, allowAutoTopicCreation, connectAtStart, ...rest } =
+      defaultRouterSettings
+    expect(router).to.deep.equal(rest)
+    expect([cache.maxBytes, cache.decompressedMaxBytes, delivery.createTopics, true]).to.deep.equal([
+      cacheMaxBytes,
+      decompressedMaxBytes,
+      allowAutoTopicCreation,
+      connectAtStart
+    ])
+  })
+
+  it('and as in delivery', () => {
+    expect({ ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs }).to.deep.equal(defaultDeliverySettings)
+  })
+})
+
+describe('broker addresses', () => {
+  it('are HOST:PORT, IPv6 in brackets', () => {
+    expect(toBrokerAddress('kafka-1:9092')).to.deep.equal({ host: 'kafka-1', port: 9092 })
+    expect(toBrokerAddress(' [::1]:9092')).to.deep.equal({ host: '::1', port: 9092 })
+    for (const text of ['', 'kafka', 'kafka:', ':9', 'kafka:99999', 'kafka:x']) {
+      expect(() => toBrokerAddress(text), text).to.throw(ConfigError, 'HOST:PORT')
+    }
+  })
+})

@@ -1,0 +1,489 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
+import { warnings } from '../../../src/server/config/checks.js'
+import { type Config, type ConfigSources, explainConfig, loadConfig } from '../../../src/server/config/config.js'
+import { toYaml } from '../../../src/server/config/print.js'
+import { readTlsFiles } from '../../../src/server/config/tls-files.js'
+import { testCertificate, testKey } from '../../support/tls-fixture.js'
+
+describe('config', () => {
+  let directory: string
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'castellan-config-'))
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  const file = (text: string, name = 'castellan.yaml'): string => {
+    const path = join(directory, name)
+    writeFileSync(path, text)
+    return path
+  }
+  const problemsOf = (sources: ConfigSources): string[] => {
+    try {
+      loadConfig(sources)
+    } catch (error) {
+      expect(error).to.be.instanceOf(ConfigError)
+      return (error as Error).message.split('\n').map(line => line.replaceAll(`${directory}/`, ''))
+    }
+    return []
+  }
+  const flag = (name: string, path: string, value: string | boolean) => ({ flag: name, path: path.split('.'), value })
+
+  describe('defaults', () => {
+    it('listen on loopback only and use the embedded broker', () => {
+      const { http, management, clusters, embedded } = loadConfig({})
+      expect([http.host, http.port]).to.deep.equal(['127.0.0.1', 8080])
+      expect([management.host, management.port]).to.deep.equal(['127.0.0.1', 8081])
+      expect(clusters.default!.brokers).to.deep.equal([])
+      expect(embedded.host).to.equal('127.0.0.1')
+    })
+
+    it('cannot be changed by the rooms that get them', () => {
+      const config = loadConfig({}) as unknown as {
+        http: { port: number }
+        clusters: { default: { brokers: string[] } }
+      }
+      expect(() => {
+        config.http.port = 1
+      }).to.throw(TypeError)
+      expect(() => config.clusters.default.brokers.push('x:1')).to.throw(TypeError)
+    })
+  })
+
+  describe('precedence', () => {
+    it('is file, then environment, then flags, setting by setting', () => {
+      const { http } = loadConfig({
+        file: file('http: {port: 1001, maxConnections: 11, slowRequestMs: 111}'),
+        environment: { CASTELLAN_HTTP_PORT: '1002', CASTELLAN_HTTP_MAX_CONNECTIONS: '12' },
+        flags: [flag('--port', 'http.port', '1003')]
+      })
+      expect([http.port, http.maxConnections, http.slowRequestMs]).to.deep.equal([1003, 12, 111])
+    })
+
+    it('lets the last of equal flags win', () => {
+      const flags = [flag('--port', 'http.port', '1'), flag('--port', 'http.port', '2')]
+      expect(loadConfig({ flags }).http.port).to.equal(2)
+    })
+  })
+
+  describe('the environment', () => {
+    it('has a variable for every setting', () => {
+      const caFile = file(testCertificate, 'ca.pem')
+      const config = loadConfig({
+        environment: {
+          CASTELLAN_HTTP_MAX_BODIES_IN_FLIGHT_BYTES: '1000',
+          CASTELLAN_HTTP_ALLOW_ANONYMOUS: 'true',
+          CASTELLAN_MANAGEMENT_PORT: 'off',
+          CASTELLAN_CLUSTERS_DEFAULT_BROKERS: 'a:1, b:2',
+          CASTELLAN_CLUSTERS_DEFAULT_TLS_ENABLED: '1',
+          CASTELLAN_CLUSTERS_DEFAULT_TLS_CA_FILE: caFile,
+          CASTELLAN_LOG_LEVEL: 'warn'
+        }
+      })
+      expect(config.http.maxBodiesInFlightBytes).to.equal(1000)
+      expect(config.http.allowAnonymous).to.equal(true)
+      expect(config.management.port).to.equal('off')
+      expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
+      expect(config.clusters.default!.tls).to.deep.include({ enabled: true, caFile })
+      expect(config.log.level).to.equal('warn')
+    })
+
+    it('has a short name for the brokers of the default cluster', () => {
+      expect(loadConfig({ environment: { CASTELLAN_BROKERS: 'a:1' } }).clusters.default!.brokers).to.deep.equal(['a:1'])
+    })
+
+    it('finds clusters of the file whose names have a dash, and makes new ones', () => {
+      const { clusters } = loadConfig({
+        file: file('clusters: {eu-west: {brokers: ["a:1"]}}'),
+        environment: { CASTELLAN_CLUSTERS_EU_WEST_CLIENT_ID: 'me', CASTELLAN_CLUSTERS_OTHER_BROKERS: 'b:2' }
+      })
+      expect(clusters['eu-west']).to.deep.include({ brokers: ['a:1'], clientId: 'me' })
+      expect(clusters.other!.brokers).to.deep.equal(['b:2'])
+      expect(clusters.default!.brokers).to.deep.equal([])
+    })
+
+    it('takes secrets from files, without the line break at their end', () => {
+      const secret = file('hush\n', 'password')
+      const { clusters } = loadConfig({
+        environment: {
+          CASTELLAN_BROKERS: 'a:1',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'scram-sha-512',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_USERNAME: 'me',
+          CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE: secret
+        }
+      })
+      expect(clusters.default!.sasl).to.deep.equal({ mechanism: 'scram-sha-512', username: 'me', password: 'hush' })
+    })
+
+    it('names a secret file that cannot be read, and takes no other setting from a file', () => {
+      expect(
+        problemsOf({
+          environment: {
+            CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: join(directory, 'missing'),
+            CASTELLAN_HTTP_PORT_FILE: '/x'
+          }
+        })
+      ).to.deep.equal([
+        'CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_FILE: the file it names cannot be read',
+        'CASTELLAN_HTTP_PORT_FILE: no such setting; did you mean CASTELLAN_HTTP_PORT?'
+      ])
+    })
+
+    it('ignores what is empty, what is not ours, and what Kubernetes sets for a service called castellan', () => {
+      expect(
+        problemsOf({
+          environment: {
+            PATH: '/bin',
+            CASTELLAN_HTTP_PORT: '',
+            CASTELLAN_PORT: 'tcp://10.0.0.1:8080',
+            CASTELLAN_SERVICE_HOST: '10.0.0.1',
+            CASTELLAN_SERVICE_PORT_HTTP: '8080',
+            CASTELLAN_PORT_8080_TCP_ADDR: '10.0.0.1'
+          }
+        })
+      ).to.deep.equal([])
+    })
+  })
+
+  describe('problems', () => {
+    it('are all reported at once, each with what was found and where it was said', () => {
+      expect(
+        problemsOf({
+          file: file('http: {port: eighty, prot: 1}\nlog: {level: loud}\nmanagement: {port: on}\nport: 1\n'),
+          environment: { CASTELLAN_HTTP_MAX_BODY_BYTES: '-1', CASTELLAN_NO_SUCH: '1' },
+          flags: [flag('--brokers', 'clusters.default.brokers', 'kafka,b:99999'), flag('--set a.b', 'a.b', '1')]
+        })
+      ).to.deep.equal([
+        'CASTELLAN_NO_SUCH: no such setting',
+        '--set a.b: there is no setting a.b',
+        'http.port: expected integer, got "eighty" (castellan.yaml, line 1)',
+        'http.maxBodyBytes: must be at least 1, got -1 (CASTELLAN_HTTP_MAX_BODY_BYTES)',
+        'http.prot: no such setting; did you mean port? (castellan.yaml, line 1)',
+        'management.port: expected `off` or integer, got "on" (castellan.yaml, line 3)',
+        'clusters.default.brokers.0: write it as HOST:PORT, for example kafka-1:9092, got "kafka" (--brokers)',
+        'clusters.default.brokers.1: the port must be at most 65535, got "b:99999" (--brokers)',
+        'log.level: expected `debug`, `info`, `warn`, `error`, `silent`, got "loud" (castellan.yaml, line 2)',
+        'port: no such setting; did you mean http.port? (castellan.yaml, line 4)'
+      ])
+    })
+
+    it('name the line of a file that is no YAML', () => {
+      expect(problemsOf({ file: file('http: {port: 1') })[0]).to.match(/^castellan\.yaml: .* line 1/)
+      expect(problemsOf({ file: file('http: 1\nhttp: 2') })[0]).to.match(
+        /^castellan\.yaml: Map keys must be unique at line 2/
+      )
+      expect(problemsOf({ file: file('- a') })[0]).to.match(/^castellan\.yaml: expected settings/)
+    })
+
+    it('name a file that is not there', () => {
+      expect(problemsOf({ file: join(directory, 'none.yaml') })).to.deep.equal([
+        'cannot read none.yaml (ENOENT); --config must name a YAML file'
+      ])
+    })
+
+    it('refuse a file that is too large or never ends, instead of reading on and on', () => {
+      const large = problemsOf({ file: file(`#${'x'.repeat(4 * 1024 * 1024)}`) })
+      expect(large).to.deep.equal(['castellan.yaml has more than 4194304 bytes: settings never do'])
+      expect(problemsOf({ file: '/dev/zero' })[0]).to.match(/zero has more than 4194304 bytes/)
+    })
+
+    it('of names that every object has are problems like others, and harm nothing', () => {
+      const text = 'http: {__proto__: {polluted: 1}, constructor: 2}\n__proto__: {polluted: 1}\n'
+      expect(problemsOf({ file: file(text) })).to.have.length(3)
+      expect(({} as { polluted?: number }).polluted).to.equal(undefined)
+    })
+
+    it('never show a secret', () => {
+      const environment = {
+        CASTELLAN_BROKERS: 'a:1',
+        CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'hush',
+        CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: ''
+      }
+      const text =
+        'clusters: {default: {sasl: {mechanism: plain, password: [hush-1], pasword: hush-2, token: {a: hush-3}}}}'
+      const problems = problemsOf({
+        file: file(text),
+        environment: { ...environment, CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'x' }
+      })
+      expect(problems).to.have.length(4)
+      expect(problems.join('\n')).to.not.contain('hush')
+    })
+  })
+
+  describe('walls 6: problems', () => {
+    const names = ['__proto__', 'constructor']
+
+    it('are names that every object has, whichever way they come', () => {
+      for (const name of names) {
+        const path = `clusters.${name}.clientId`
+        const expected = (origin: string): string =>
+          `${path}: no such setting, and ${name} cannot be a name (${origin})`
+        expect(problemsOf({ flags: [flag(`--set ${path}`, path, 'x')] })).to.deep.equal([expected(`--set ${path}`)])
+        const yaml = file(`http:\n  port: 1\nclusters:\n  ${name}:\n    clientId: x\n`)
+        expect(problemsOf({ file: yaml })).to.deep.equal([expected('castellan.yaml, line 5')])
+      }
+      const variable = 'CASTELLAN_CLUSTERS_CONSTRUCTOR_CLIENT_ID'
+      expect(problemsOf({ environment: { [variable]: 'x' } })).to.deep.equal([
+        `clusters.constructor.clientId: no such setting, and constructor cannot be a name (${variable})`
+      ])
+      expect(problemsOf({ environment: { CASTELLAN_CLUSTERS___PROTO___CLIENT_ID: 'x' } })).to.have.length(1)
+      expect(problemsOf({ flags: [flag('--set __proto__.x', '__proto__.x', '1')] })).to.have.length(1)
+      expect(Object.keys(Object.prototype)).to.deep.equal([])
+    })
+
+    it('are such names inside of structures too', () => {
+      const path = 'dialects.kprf.ratelimit.rules'
+      const rules = '[{"topic":"t","maxPerMinute":1,"__proto__":{"polluted":1}}]'
+      expect(problemsOf({ flags: [flag(`--set ${path}`, path, rules)] })).to.have.length(1)
+      expect(problemsOf({ file: file(`dialects: {kprf: {ratelimit: {rules: ${rules}}}}`) })).to.have.length(1)
+    })
+
+    it('never quote an address with a user name and a password', () => {
+      const bad = [
+        'me:hush-1@kafka:9092',
+        'kafka://me:hush-1@kafka:9092',
+        'me:hu,hush-1@kafka:9092',
+        'hush-1@kafka:9092'
+      ]
+      for (const brokers of bad) {
+        const problems = [
+          ...problemsOf({ flags: [flag('--brokers', 'clusters.default.brokers', brokers)] }),
+          ...problemsOf({ environment: { CASTELLAN_BROKERS: brokers } }),
+          ...problemsOf({ file: file(JSON.stringify({ clusters: { default: { brokers: [brokers] } } })) }),
+          ...problemsOf({ flags: [flag('--host', 'http.host', `http://${brokers}`)] })
+        ]
+        expect(problems.length, brokers).to.be.at.least(4)
+        expect(problems.join('\n')).to.not.contain('hush').and.to.not.contain('me:hu')
+      }
+    })
+
+    it('never quote a secret that YAML stumbles over', () => {
+      const values = [
+        '*hush',
+        '!hush x',
+        '|hush',
+        '"x" hush',
+        "'hush",
+        '{hush',
+        '&a &hush b',
+        '%hush',
+        '@hush',
+        '"\\qhush'
+      ]
+      for (const value of values) {
+        const problems = problemsOf({ file: file(`clusters: {}\nlog:\n  level: ${value}\n`) })
+        expect(problems, value).to.have.length.at.least(1)
+        expect(problems.join('\n'), value).to.not.contain('hush')
+      }
+    })
+
+    it('never quote a secret that stands where the name of its file belongs', () => {
+      const environment = { CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE: 'hush' }
+      expect(problemsOf({ environment }).join()).to.contain('PASSWORD_FILE').and.to.not.contain('hush')
+      const tls = { enabled: true, rejectUnauthorized: true, keyFile: '-----BEGIN PRIVATE KEY-----\nhush\n' }
+      expect(() => readTlsFiles('default', tls))
+        .to.throw(ConfigError)
+        .with.property('message')
+        .that.does.not.contain('hush')
+    })
+
+    it('have no control characters', () => {
+      const problems = problemsOf({ file: file('"a\\e[2J\\n": 1\nhttp: {port: "\\x9b"}\n') })
+      expect(problems).to.deep.equal([
+        'http.port: expected integer, got "\\u009b" (castellan.yaml, line 2)',
+        'a\\u001b[2J\\n: no such setting (castellan.yaml, line 1)'
+      ])
+    })
+  })
+
+  describe('front door 14: files of TLS', () => {
+    const tls = (settings: object): string =>
+      JSON.stringify({ clusters: { default: { brokers: ['a:1'], tls: { enabled: true, ...settings } } } })
+
+    it('are missed before the start, together with other problems', () => {
+      const text = tls({ caFile: join(directory, 'none.pem') })
+      expect(problemsOf({ file: file(text), flags: [flag('--port', 'http.port', '1')] })).to.deep.equal([
+        'clusters.default.tls.caFile: cannot read none.pem (ENOENT)'
+      ])
+    })
+
+    it('must be what they are said to be', () => {
+      const ca = file(testCertificate, 'ca.pem')
+      const key = file(testKey, 'key.pem')
+      const junk = file('junk', 'junk.pem')
+      expect(problemsOf({ file: file(tls({ caFile: ca, certFile: ca, keyFile: key })) })).to.deep.equal([])
+      expect(problemsOf({ file: file(tls({ caFile: junk })) })).to.deep.equal([
+        'clusters.default.tls.caFile: junk.pem has no certificate in PEM form'
+      ])
+      const [swapped] = problemsOf({ file: file(tls({ certFile: key, keyFile: ca })) })
+      expect(swapped).to.match(/^clusters\.default\.tls: the files cannot be used: /)
+    })
+  })
+
+  describe('front door 14: a wrong value in a file', () => {
+    it('is told with its line, inside of lists too', () => {
+      const text =
+        'http:\n  port: 1\n\ndialects:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'dialects.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got {"topic":"a","maxPerMinute":-1} (castellan.yaml, line 9)'
+      ])
+    })
+  })
+
+  describe('settings that must fit together', () => {
+    it('refuse addresses others can reach, unless that is allowed', () => {
+      for (const path of ['http.host', 'management.host', 'embedded.host']) {
+        const flags = [flag('--x', path, '0.0.0.0')]
+        expect(problemsOf({ flags })).to.have.length(1)
+        expect(problemsOf({ flags })[0]).to.match(
+          new RegExp(`^${path}: 0\\.0\\.0\\.0 can be reached .*--allow-anonymous`)
+        )
+        expect(problemsOf({ flags: [...flags, flag('--allow-anonymous', 'http.allowAnonymous', true)] })).to.deep.equal(
+          []
+        )
+      }
+      for (const host of ['localhost', '::1', '127.1.2.3']) {
+        expect(problemsOf({ flags: [flag('--host', 'http.host', host)] })).to.deep.equal([])
+      }
+    })
+
+    it('ask for brokers, or the embedded one by name, in production', () => {
+      const environment = { NODE_ENV: 'production' }
+      expect(problemsOf({ environment })[0]).to.match(
+        /no brokers are named and NODE_ENV is production.*--brokers.*--embedded/
+      )
+      expect(problemsOf({ environment, flags: [flag('--embedded', 'embedded.enabled', true)] })).to.deep.equal([])
+      expect(problemsOf({ environment: { ...environment, CASTELLAN_BROKERS: 'a:1' } })).to.deep.equal([])
+      expect(problemsOf({ environment, role: 'client' })).to.deep.equal([])
+    })
+
+    it('are either the embedded broker or brokers', () => {
+      const flags = [flag('--embedded', 'embedded.enabled', true), flag('--brokers', 'clusters.default.brokers', 'a:1')]
+      expect(problemsOf({ flags })[0]).to.match(/^embedded\.enabled: /)
+    })
+
+    it('front door 17: make up either a token or a way to get one', () => {
+      const text = `clusters:
+  one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token"}}
+  two: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, token: hush, tokenUrl: "https://idp/token"}}
+  three: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token", tokenClient: a, tokenSecret: hush, tokenCaFile: /no/such/file}}`
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'clusters.one.sasl.tokenClient: is missing',
+        'clusters.one.sasl.tokenSecret: is missing',
+        'clusters.two.sasl.token: is given besides tokenUrl; remove one of them',
+        'clusters.three.sasl.tokenCaFile: cannot read /no/such/file (ENOENT)'
+      ])
+      const careless =
+        'clusters: {one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://me:hush@idp/"}}}'
+      expect(problemsOf({ file: file(careless) }).join())
+        .to.contain('sasl.tokenUrl')
+        .and.not.contain('hush')
+    })
+
+    it('make up a login and a certificate', () => {
+      const text = `clusters:
+  default: {brokers: ["a:1"], sasl: {mechanism: plain}, tls: {certFile: /c}}
+  other: {sasl: {mechanism: oauthbearer}}`
+      expect(problemsOf({ file: file(text) })).to.deep.equal([
+        'clusters.default.tls: certFile and keyFile go together',
+        'clusters.default.tls.enabled: is false, but other TLS settings are given; set it to true or remove them',
+        'clusters.default.sasl.username: is missing',
+        'clusters.default.sasl.password: is missing',
+        'clusters.other.brokers: name at least one broker',
+        'clusters.other.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret'
+      ])
+    })
+  })
+
+  describe('warnings', () => {
+    const withCluster = (text: string): Config =>
+      loadConfig({ file: file(`clusters: {default: {brokers: ["a:1"], ${text}}}`) })
+
+    it('tell of certificates that are not verified and of passwords in clear text', () => {
+      expect(warnings(withCluster('tls: {enabled: true, rejectUnauthorized: false}'))[0]).to.match(/not verified/)
+      expect(warnings(withCluster('sasl: {mechanism: plain, username: a, password: hush}'))[0]).to.match(/without TLS/)
+      expect(
+        warnings(withCluster('tls: {enabled: true}, sasl: {mechanism: plain, username: a, password: b}'))
+      ).to.deep.equal([])
+      expect(warnings(withCluster('sasl: {mechanism: scram-sha-256, username: a, password: b}'))).to.deep.equal([])
+      const tokenFrom = (url: string) =>
+        `tls: {enabled: true}, sasl: {mechanism: oauthbearer, tokenUrl: "${url}", tokenClient: a, tokenSecret: b}`
+      expect(warnings(withCluster(tokenFrom('http://idp/token')))[0]).to.match(/sends the client secret in clear text/)
+      expect(warnings(withCluster(tokenFrom('https://idp/token')))).to.deep.equal([])
+      expect(warnings(withCluster(tokenFrom('http://127.0.0.1:8080/token')))).to.deep.equal([])
+      expect(warnings(loadConfig({}))).to.deep.equal([])
+    })
+
+    it('tell of addresses that are open without authentication', () => {
+      const flags = [flag('--host', 'http.host', '0.0.0.0'), flag('--allow-anonymous', 'http.allowAnonymous', true)]
+      expect(warnings(loadConfig({ flags }))).to.deep.equal([
+        'http.host is 0.0.0.0: clients that can reach it can use it without authentication'
+      ])
+    })
+  })
+
+  describe('printed', () => {
+    it('is YAML that reads back as the same, with secrets hidden', () => {
+      const config = loadConfig({
+        file: file('clusters: {default: {brokers: ["a:1"], sasl: {mechanism: plain, username: me, password: hush}}}')
+      })
+      const text = toYaml(config)
+      expect(text).to.not.contain('hush')
+      expect(text).to.contain('password: (secret)')
+      expect(toYaml(loadConfig({ file: file(text, 'printed.yaml') }))).to.equal(text)
+    })
+  })
+
+  describe('where values come from', () => {
+    const environment = {
+      CASTELLAN_HTTP_PORT: '80',
+      CASTELLAN_BROKERS: 'x:1,y:2',
+      CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'hush'
+    }
+    const text =
+      'http:\n  port: 1\n  slowRequestMs: 7\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
+    const explain = () => {
+      const flags = [flag('--log-level', 'log.level', 'debug')]
+      return explainConfig({ file: file(text), environment, flags })
+    }
+
+    it('is the last source that names them', () => {
+      const { originOf } = explain()
+      const origin = (path: string): string => originOf(path.split('.')).replace(`${directory}/`, '')
+      expect(origin('http.port')).to.equal('CASTELLAN_HTTP_PORT')
+      expect(origin('http.slowRequestMs')).to.equal('castellan.yaml, line 3')
+      expect(origin('http.host')).to.equal('default')
+      expect(origin('log.level')).to.equal('--log-level')
+      expect(origin('clusters.default.sasl.username')).to.equal('castellan.yaml, line 8')
+    })
+
+    it('is printed beside every one of them, and the text stays a configuration', () => {
+      const { config, originOf } = explain()
+      const printed = toYaml(config, originOf).replaceAll(`${directory}/`, '')
+      expect(printed).to.include('  port: 80 # CASTELLAN_HTTP_PORT\n')
+      expect(printed).to.include('  slowRequestMs: 7 # castellan.yaml, line 3\n')
+      expect(printed).to.include('  users: [] # castellan.yaml, line 5\n')
+      expect(printed).to.include('    brokers:\n      # CASTELLAN_BROKERS\n      - x:1\n')
+      expect(printed).to.include('      password: (secret) # CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD\n')
+      expect(printed).to.not.include('hush')
+      const values = printed.split('\n').filter(line => /^ *[^- #].*: ./.test(line))
+      expect(values.filter(line => !line.includes(' # '))).to.deep.equal([])
+      expect(toYaml(loadConfig({ file: file(printed, 'printed.yaml') }))).to.equal(toYaml(config))
+    })
+  })
+
+  describe('TLS files', () => {
+    it('are read, and named when they cannot be', () => {
+      const { tls } = loadConfig({}).clusters.default!
+      const caFile = file('PEM', 'ca.pem')
+      expect(readTlsFiles('default', { ...tls, caFile })).to.deep.equal({ ca: 'PEM', cert: undefined, key: undefined })
+      expect(() => readTlsFiles('eu', { ...tls, keyFile: '/no/such' })).to.throw(
+        ConfigError,
+        'clusters.eu.tls.keyFile: cannot read /no/such (ENOENT)'
+      )
+    })
+  })
+})

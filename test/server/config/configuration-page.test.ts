@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import { parse } from 'yaml'
+import { loadConfig } from '../../../src/server/config/config.js'
+import { describeSettings } from '../../../src/server/config/schema.js'
+import { environmentName } from '../../../src/server/config/sources.js'
+import { settingsTables } from './settings-tables.js'
+
+describe('docs/configuration.md', () => {
+  const page = readFileSync('docs/configuration.md', 'utf8')
+
+  it('has the tables of the schema: every setting with type, default and meaning, and nothing else', () => {
+    const tables = page.slice(page.indexOf('### http'))
+    expect(tables.split('\n')).to.deep.equal(settingsTables().split('\n'))
+  })
+
+  it('speaks of no variable that does not exist', () => {
+    const { leaves } = describeSettings()
+    const known = new Set(
+      leaves.flatMap(({ path }) => [environmentName(path), environmentName(path).replace('<NAME>', 'DEFAULT')])
+    )
+    const named = [...page.matchAll(/`(CASTELLAN_[A-Z_<>]+)(=[^`]*)?`/g)].map(match => match[1]!)
+    expect(named).to.not.deep.equal([])
+    const unknown = named.filter(
+      name => !known.has(name) && !known.has(name.replace(/_FILE$/, '')) && name !== 'CASTELLAN_BROKERS'
+    )
+    expect(unknown).to.deep.equal([])
+  })
+})
+
+describe('settings', () => {
+  for (const { path, description, defaultValue } of describeSettings().leaves) {
+    const name = path.join('.')
+    it(`${name} is described, with the unit of its number in its name`, () => {
+      expect(description).to.match(/^[A-Z`'].*[^.]$/)
+      if (typeof defaultValue !== 'number') return
+      expect(name).to.match(
+        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|share|workers.count)$/i
+      )
+    })
+  }
+})
+
+describe('examples/castellan.yaml', () => {
+  it('is a configuration, comments taken away included', () => {
+    expect(() => loadConfig({ file: 'examples/castellan.yaml', environment: {} })).to.not.throw()
+  })
+
+  it('stays one when its commented settings are used', () => {
+    const text = readFileSync('examples/castellan.yaml', 'utf8').replace(/^( *)#([a-zA-Z-])/gm, '$1$2')
+    expect(Object.keys(parse(text) as object)).to.include.members(['http', 'management', 'clusters', 'dialects'])
+  })
+})
