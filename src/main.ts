@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { run } from './main/cli.js'
-import { stopSignal } from './main/stop-signal.js'
+import { run } from './cli/cli.js'
+import { stopSignal } from './cli/stop-signal.js'
 
 // A closed stdout or stderr is not an error here; commands that depend on stdout listen themselves.
 process.stdout.on('error', () => undefined)

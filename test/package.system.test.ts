@@ -77,7 +77,7 @@ describe('front door 18: the package', function () {
     const library = loaded(`await import('./dist/index.js')`)
     expect(library).to.include('kafkajs')
     expect(library).to.not.include('fastify').and.to.not.include('pino')
-    expect(loaded(`await import('./dist/main/cli.js')`)).to.include('commander').and.to.not.include('kafkajs')
+    expect(loaded(`await import('./dist/cli/cli.js')`)).to.include('commander').and.to.not.include('kafkajs')
   })
 
   it('has source maps that carry their sources', () => {

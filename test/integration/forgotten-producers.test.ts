@@ -10,7 +10,7 @@ import { encodeBatchNote, noteKeyOf } from '../../src/producer/disk/batch-note.j
 import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../src/producer/log/settings.js'
 import type { Numbering } from '../../src/producer/memory/numbering.js'
-import { Children, Gateway } from '../main/child.js'
+import { Children, Gateway } from '../cli/child.js'
 import { WireSession } from '../real-kafka/wire-session.js'
 import { logWorker } from '../support/built.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'

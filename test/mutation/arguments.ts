@@ -1,5 +1,5 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
-import { wholeNumber } from '../../src/main/options.js'
+import { wholeNumber } from '../../src/cli/options.js'
 import { countOption, listOption, numberFrom, toolOptions, usageError } from '../support/tool-options.js'
 import { changedSince } from './changed-lines.js'
 import type { Lines } from './mutants.js'

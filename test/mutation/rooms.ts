@@ -14,7 +14,7 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
   dispatcher: ['test/router/dispatcher', 'test/router/routing'],
   http: ['test/http/server', 'test/http/access/access-over-http.test.ts'],
   processors: ['test/router/processors', 'test/router/routing'],
-  wal: ['test/producer/log', 'test/main/wal.test.ts']
+  wal: ['test/producer/log', 'test/cli/wal.test.ts']
 }
 
 /** These measure a whole gateway with tools of the operating system. */

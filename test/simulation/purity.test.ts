@@ -32,9 +32,9 @@ const outside: Readonly<Record<string, string>> = {
     'starts the workers of a gateway that has several; a simulated one is one process',
   'apis/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'apis/kafka-pixy/grpc/connections.ts': 'belongs to that port',
-  'main/worker.ts': 'is the process of such a worker',
+  'cli/worker.ts': 'is the process of such a worker',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
-  'main/pixy/consume.ts': 'a client of a gateway, in a process of its own'
+  'cli/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }
 
 const files = (folder: string): string[] =>

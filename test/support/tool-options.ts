@@ -1,7 +1,7 @@
 import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { wholeNumber } from '../../src/main/options.js'
-import { UsageError } from '../../src/main/usage-error.js'
-import { usageMessage } from '../../src/main/usage-message.js'
+import { wholeNumber } from '../../src/cli/options.js'
+import { UsageError } from '../../src/cli/usage-error.js'
+import { usageMessage } from '../../src/cli/usage-message.js'
 
 /**
  * Reads the arguments of a tool, such as `npm run simulate`. What is wrong is said in the words of Castellan's own

@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { runCommand } from '../../main/run-command.js'
+import { runCommand } from '../../cli/run-command.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { exchange } from '../kprf/harness.js'
 

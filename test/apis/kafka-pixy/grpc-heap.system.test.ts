@@ -2,7 +2,7 @@ import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { Children, Gateway } from '../../main/child.js'
+import { Children, Gateway } from '../../cli/child.js'
 import {
   type Answered,
   byteFrames,

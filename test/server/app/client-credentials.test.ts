@@ -7,7 +7,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { askRouter, loadConfig, openCastellan } from '../../../src/index.js'
 import { connectionOf } from '../../../src/server/app/connections.js'
 import { toYaml } from '../../../src/server/config/print.js'
-import { runCommand } from '../../main/run-command.js'
+import { runCommand } from '../../cli/run-command.js'
 import { testCertificate } from '../../support/tls-fixture.js'
 import { answering, TokenEndpoint } from '../../support/token-endpoint.js'
 

@@ -78,7 +78,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10],
-  // One process serves here; several are started in test/main/workers.system.test.ts.
+  // One process serves here; several are started in test/cli/workers.system.test.ts.
   ['workers.count', 2],
   ['service.pidFile', 'castellan.pid']
 ])
@@ -227,7 +227,7 @@ async function servesPlainly(app: Started, client: Call): Promise<void> {
   }
 }
 
-const WORKER = new URL(isBuilt ? '../../../dist/main/worker.js' : '../../../src/main/worker.ts', import.meta.url)
+const WORKER = new URL(isBuilt ? '../../../dist/cli/worker.js' : '../../../src/cli/worker.ts', import.meta.url)
 
 /** The same gateway, served by two processes. */
 const byTwoWorkers = (config: Config): Promise<Started> => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
-import { Children, Gateway } from '../../main/child.js'
+import { Children, Gateway } from '../../cli/child.js'
 import { call, makeToken, push, TestAuthority, TestFolder } from '../../support/doors.js'
 
 describe('walls 7: castellan as a process behind doors', function () {

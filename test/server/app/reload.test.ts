@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { reloadAtHangUp } from '../../../src/cli/hang-up.js'
 import { ConfigError } from '../../../src/core/errors.js'
-import { reloadAtHangUp } from '../../../src/main/hang-up.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { AppLogger } from '../../../src/server/app/logger.js'
 import type { Config } from '../../../src/server/config/config.js'

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { toReadStart } from '../../src/cli/read-start.js'
+import { formatRecord, type RecordFormat } from '../../src/cli/record-format.js'
+import { UsageError } from '../../src/cli/usage-error.js'
 import type { KafkaRecord } from '../../src/core/model.js'
-import { toReadStart } from '../../src/main/read-start.js'
-import { formatRecord, type RecordFormat } from '../../src/main/record-format.js'
-import { UsageError } from '../../src/main/usage-error.js'
 
 const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
   offset: 7,

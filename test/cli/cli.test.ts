@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
+import { version } from '../../src/cli/version.js'
 import { parsePasswordHash, verifyPassword } from '../../src/http/access/passwords.js'
-import { version } from '../../src/main/version.js'
 import { type Outcome, runCommand } from './run-command.js'
 
 const castellan = (

@@ -1,10 +1,10 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import { Argument, type Command, Option } from 'commander'
-import type { CommandDescription } from '../../src/main/command.js'
-import { configOptions, notEmpty, SettingOption, settingsOf, wholeNumber } from '../../src/main/options.js'
-import { toProgram } from '../../src/main/program.js'
-import { UsageError } from '../../src/main/usage-error.js'
+import type { CommandDescription } from '../../src/cli/command.js'
+import { configOptions, notEmpty, SettingOption, settingsOf, wholeNumber } from '../../src/cli/options.js'
+import { toProgram } from '../../src/cli/program.js'
+import { UsageError } from '../../src/cli/usage-error.js'
 
 const description: CommandDescription = {
   name: 'try',

@@ -1,7 +1,7 @@
 import type { CommandDescription } from './command.js'
+import { commandsOfDialects } from './commands/api.js'
 import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
-import { commandsOfDialects } from './commands/dialect.js'
 import { passwordCommand } from './commands/password.js'
 import { pixyCommand } from './commands/pixy.js'
 import { readCommand } from './commands/read.js'

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { stopSignal } from '../../src/main/stop-signal.js'
+import { stopSignal } from '../../src/cli/stop-signal.js'
 
 describe('stopSignal', () => {
   let clock: sinon.SinonFakeTimers

@@ -5,10 +5,10 @@ import { parse } from 'yaml'
 import { dialects } from '../../src/apis/apis.js'
 import type { DialectCommand, ForeignConfiguration, Translation } from '../../src/apis/command.js'
 import { dialectCommands } from '../../src/apis/commands.js'
+import type { Process } from '../../src/cli/command.js'
+import { commandsOfDialects, describeDialectCommand } from '../../src/cli/commands/api.js'
+import { toProgram } from '../../src/cli/program.js'
 import { ConfigError } from '../../src/core/errors.js'
-import type { Process } from '../../src/main/command.js'
-import { commandsOfDialects, describeDialectCommand } from '../../src/main/commands/dialect.js'
-import { toProgram } from '../../src/main/program.js'
 import { translateConfig } from '../../src/server/config/config.js'
 
 describe('house 2: a command for the configuration of an imitated system', () => {

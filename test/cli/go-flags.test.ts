@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { Option } from 'commander'
 import { parse } from 'yaml'
-import { commandsOfDialects } from '../../src/main/commands/dialect.js'
-import { fromGoFlags } from '../../src/main/go-flags.js'
+import { commandsOfDialects } from '../../src/cli/commands/api.js'
+import { fromGoFlags } from '../../src/cli/go-flags.js'
 import { runCommand } from './run-command.js'
 
 describe("flags as Go's package flag takes them", () => {

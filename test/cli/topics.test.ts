@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { listing } from '../../src/cli/topics.js'
 import type { TopicMetadata } from '../../src/kafka/broker-client.js'
-import { listing } from '../../src/main/topics.js'
 
 describe('castellan topics', () => {
   const topicOf = (topic: string, partitions: TopicMetadata['partitions'] = []): TopicMetadata => ({

@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from 'node:stream'
-import { run } from '../../src/main/cli.js'
-import type { Process } from '../../src/main/command.js'
+import { run } from '../../src/cli/cli.js'
+import type { Process } from '../../src/cli/command.js'
 
 export interface Outcome {
   readonly code: number

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
-import { usesColors } from '../../src/main/standard-output.js'
+import { usesColors } from '../../src/cli/standard-output.js'
 import { LOADER, moduleUrl } from '../support/built.js'
 import { runCommand } from './run-command.js'
 
