@@ -15,7 +15,7 @@ import {
 } from '../../src/core/errors.js'
 import type { Access, Caller } from '../../src/http/access/access.js'
 import type { Dialect } from '../../src/http/api/api.js'
-import { contextFor } from '../support/dialect-context.js'
+import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 
 interface Answer {

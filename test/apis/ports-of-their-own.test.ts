@@ -8,7 +8,7 @@ import { OverloadedError } from '../../src/core/errors.js'
 import type { Durability } from '../../src/gateway/gateway.js'
 import type { Dialect } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
-import { contextFor } from '../support/dialect-context.js'
+import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 
 const open = { tryAdmit: () => true } as unknown as Admission

@@ -10,7 +10,7 @@ import { unixSocketsOf } from '../../src/server/app/apis.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
-import { call } from '../support/doors.js'
+import { call } from '../support/access.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 
 const settings = z

@@ -8,9 +8,9 @@ import type { RecordFailure } from '../../src/core/model.js'
 import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
 import type { Dialect } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
-import { contextFor } from '../support/dialect-context.js'
+import { contextFor } from '../support/api-context.js'
 import { FakeGateway, failure } from '../support/fake-gateway.js'
-import { turns } from '../support/turns.js'
+import { turns } from '../support/ticks.js'
 
 const admission = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
 

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import WebSocket from 'ws'
 import { stringify } from 'yaml'
 import { loadDefinition } from '../../src/apis/kafka-pixy/grpc/server.js'
-import { makeToken, TestFolder } from '../support/doors.js'
+import { makeToken, TestFolder } from '../support/access.js'
 import { RawSocket } from '../support/raw-socket.js'
 import { Children, Gateway } from './child.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Shares } from '../../src/core/shares.js'
-import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../support/doors.js'
+import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../support/access.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'
 

@@ -11,7 +11,7 @@ import { DecompressionLimitError } from '../../src/kafka/decompression-error.js'
 import type { FetchedRecords } from '../../src/kafka/fetched-records.js'
 import { decodeFetchedRecords } from '../../src/kafka/fetched-records-decoder.js'
 import { batchAt } from '../support/sample-responses.js'
-import { turns } from '../support/turns.js'
+import { turns } from '../support/ticks.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB

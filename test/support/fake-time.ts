@@ -1,5 +1,5 @@
 import sinon from 'sinon'
-import { turns } from './turns.js'
+import { turns } from './ticks.js'
 
 /** Timers and a clock that stand still until told to go on; turns of the event loop are real. */
 export class FakeTime {

@@ -6,7 +6,7 @@ import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { Http } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger, type Started } from '../../http/server/fixtures.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 

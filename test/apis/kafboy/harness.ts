@@ -8,7 +8,7 @@ import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/se
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type MonotonicClock, silentLogger } from '../../../src/core/model.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 const hookWorker = new URL('../../support/hook-worker.mjs', import.meta.url)

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { AckResult, NoMessage } from '../../../src/gateway/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
 
 const MESSAGES = '/topics/t/messages?group=g'

@@ -5,7 +5,7 @@ import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway, failure } from '../../support/fake-gateway.js'
 
 const FORM = 'application/x-www-form-urlencoded'

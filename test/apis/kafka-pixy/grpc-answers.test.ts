@@ -11,7 +11,7 @@ import {
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
 import type { AckResult, NoMessage, ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
 import { PlayedAccess } from './play.js'

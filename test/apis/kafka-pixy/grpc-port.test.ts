@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { GrpcPort } from '../../../src/apis/kafka-pixy/grpc/port.js'
 import { ListenError } from '../../../src/core/listen-error.js'
-import { callCounts } from '../../support/dialect-context.js'
-import { TestAuthority } from '../../support/doors.js'
+import { TestAuthority } from '../../support/access.js'
+import { callCounts } from '../../support/api-context.js'
 
 describe('kafka-pixy: the port of gRPC', () => {
   const ports: GrpcPort[] = []

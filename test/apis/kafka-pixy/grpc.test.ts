@@ -7,7 +7,7 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { warnings } from '../../../src/server/config/checks.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { TestAuthority, TestFolder } from '../../support/doors.js'
+import { TestAuthority, TestFolder } from '../../support/access.js'
 import { GrpcHarness } from './grpc-harness.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)

@@ -17,7 +17,7 @@ import type {
 } from '../../../src/gateway/gateway.js'
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { DialectContext, LifetimeStep } from '../../../src/http/api/api.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 /** An access that lets everybody in until it is told otherwise, and keeps what it was asked. */

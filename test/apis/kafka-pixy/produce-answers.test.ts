@@ -5,7 +5,7 @@ import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { failure } from '../../support/fake-gateway.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type PlayOptions, type Said } from './play.js'
 
 const TEXT = { 'content-type': 'text/plain' }

@@ -6,7 +6,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { silentLogger } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
-import { callCounts, contextFor } from '../../support/dialect-context.js'
+import { callCounts, contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { answerOf, connectHttp2, openCall } from '../../support/raw-grpc.js'
 

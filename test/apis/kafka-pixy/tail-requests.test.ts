@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
 import type { Following, FollowOptions, FollowSink } from '../../../src/gateway/gateway.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
 
 /** Tails of it begin when the test says so. */

@@ -5,7 +5,7 @@ import { kprfCommand } from '../../../src/apis/kprf/command.js'
 import { readKprfFile } from '../../../src/apis/kprf/compat/read-file.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
-import { configOf, TestFolder } from '../../support/doors.js'
+import { configOf, TestFolder } from '../../support/access.js'
 
 /** The example of kprf's README, as it stands there. */
 const EXAMPLE = `

@@ -6,7 +6,7 @@ import { kprf } from '../../../src/apis/kprf/index.js'
 import { kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 export interface Served {

@@ -6,7 +6,7 @@ import { kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { limitsOfAll, SharedLimits } from '../../../src/apis/kprf/shared-limits.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { SeededRandom } from '../../support/random.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const settings = kprfSettings.parse({
   ratelimit: { enabled: true, rules: [{ topic: 'orders', maxPerMinute: 42 }] }

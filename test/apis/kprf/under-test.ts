@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { DialectUnderTest } from '../../support/dialects-under-test.js'
-import { call } from '../../support/doors.js'
+import { call } from '../../support/access.js'
+import type { DialectUnderTest } from '../../support/apis-under-test.js'
 
 const push = (isWaiting: boolean): string =>
   JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'hello' }], wait_for_send: isWaiting })

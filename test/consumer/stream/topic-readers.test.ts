@@ -4,7 +4,7 @@ import { type ActorRef, ActorSystem } from '../../../src/core/actor/actor.js'
 import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../../src/router/messages/operations.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { metadataOf } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** Longer than a reader that follows asks again for a partition that brokers deny. */
 const DENIED_MS = 12_000

@@ -12,7 +12,7 @@ import type {
 } from '../../../src/router/messages/operations.js'
 import { fakeBatchOf } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const SAME_TOPIC = { type: 'success', topics: new Map([['t', { topicId: 'id' }]]) }
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { ask, type Requester } from '../../../src/core/actor/requester.js'
 import { TimedOutError } from '../../../src/core/errors.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 describe('actor', () => {
   let system: ActorSystem

@@ -5,8 +5,8 @@ import { takeSnapshot } from '../../../src/core/metrics/aggregate.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
+import { dialectsUnderTest } from '../../support/apis-under-test.js'
 import { startTestApp } from '../../support/app-under-test.js'
-import { dialectsUnderTest } from '../../support/dialects-under-test.js'
 import { expositionProblems } from '../../support/exposition.js'
 
 /** Names of imitated systems. */

@@ -13,7 +13,7 @@ import {
   push,
   startGuarded,
   TestFolder
-} from '../../support/doors.js'
+} from '../../support/access.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 

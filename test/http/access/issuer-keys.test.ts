@@ -4,7 +4,7 @@ import { UnavailableError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { IssuerKeys } from '../../../src/http/access/issuer-keys.js'
 import { JsonWebTokens, type JwtResult } from '../../../src/http/access/json-web-tokens.js'
-import { AUDIENCE, ISSUER, makeIssuer, type TestIssuer } from '../../support/doors.js'
+import { AUDIENCE, ISSUER, makeIssuer, type TestIssuer } from '../../support/access.js'
 
 const SECOND = 1_000
 const settings = { jwksCooldownMs: 30 * SECOND, jwksRefreshMs: 600 * SECOND, jwksMaxAgeMs: 3_600 * SECOND }

@@ -2,8 +2,6 @@ import { expect } from 'chai'
 import { dialects } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/access/access.js'
 import type { Dialect } from '../../../src/http/api/api.js'
-import type { TestCertificate } from '../../support/certificates.js'
-import { dialectsUnderTest } from '../../support/dialects-under-test.js'
 import {
   type Answer,
   AUDIENCE,
@@ -21,7 +19,9 @@ import {
   startGuarded,
   TestAuthority,
   TestFolder
-} from '../../support/doors.js'
+} from '../../support/access.js'
+import { dialectsUnderTest } from '../../support/apis-under-test.js'
+import type { TestCertificate } from '../../support/certificates.js'
 
 const WAYS = ['none', 'bearer', 'basic', 'mTLS', 'JWT'] as const
 const CREDENTIALS = ['allowed', 'denied', 'missing', 'forged', 'expired'] as const

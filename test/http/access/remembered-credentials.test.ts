@@ -4,7 +4,7 @@ import type { Identity } from '../../../src/http/access/identity.js'
 import { JsonWebTokens } from '../../../src/http/access/json-web-tokens.js'
 import { RememberedCredentials } from '../../../src/http/access/remembered-credentials.js'
 import { authSettings } from '../../../src/http/access/settings.js'
-import { cheapHash } from '../../support/doors.js'
+import { cheapHash } from '../../support/access.js'
 
 const identityOf = (principal: string, validUntil = Number.POSITIVE_INFINITY): Identity => ({
   principal,

@@ -5,7 +5,7 @@ import { kafboy } from '../../../src/apis/kafboy/index.js'
 import { kprf } from '../../../src/apis/kprf/index.js'
 import type { Dialect } from '../../../src/http/api/api.js'
 import { routeNameOf } from '../../../src/http/api/route-names.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 type Named = [request: string, name: string | undefined]

@@ -12,7 +12,7 @@ import type { Admission } from '../../../src/http/exchange/admission.js'
 import type { SilenceLimit } from '../../../src/http/exchange/silence.js'
 import { type DialectMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 
 export interface LogLine {
   readonly level: string

@@ -13,7 +13,7 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../../src/index.js'
-import { contextFor } from '../../support/dialect-context.js'
+import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { configOf, type Guarded, startGuarded, TestFolder } from '../../support/doors.js'
+import { configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 

@@ -5,8 +5,8 @@ import { expect } from 'chai'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { openDoors } from '../../../src/server/app/listener-security.js'
+import { call, configOf, type Guarded, push, startGuarded, TestAuthority, TestFolder } from '../../support/access.js'
 import type { TestCertificate } from '../../support/certificates.js'
-import { call, configOf, type Guarded, push, startGuarded, TestAuthority, TestFolder } from '../../support/doors.js'
 
 describe('walls 7: TLS', () => {
   const authority = new TestAuthority()

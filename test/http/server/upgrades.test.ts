@@ -10,7 +10,7 @@ import { type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/upgra
 import { Http } from '../../../src/http/server/http.js'
 import { isWebsocketRequest } from '../../../src/http/server/websocket-request.js'
 import { openDoors } from '../../../src/server/app/listener-security.js'
-import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/doors.js'
+import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 

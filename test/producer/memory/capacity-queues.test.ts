@@ -7,7 +7,7 @@ import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
 import type { Lane } from '../../../src/producer/memory/partition-producer.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** Beside its bytes: the first record of a request, and any other. */
 const FIRST_BYTES = 1_024

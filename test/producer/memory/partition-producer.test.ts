@@ -3,7 +3,14 @@ import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
 import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/operations.js'
 import { record } from '../../support/delivery-harness.js'
-import { appended, contentsOf, LaneStage, outcomesOf, rejected, unanswered } from '../../support/lane-stage.js'
+import {
+  appended,
+  contentsOf,
+  LaneStage,
+  outcomesOf,
+  rejected,
+  unanswered
+} from '../../support/partition-producer-stage.js'
 
 const OUT_OF_ORDER = 45
 const NOT_ENOUGH_REPLICAS = 19

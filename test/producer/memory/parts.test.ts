@@ -11,7 +11,7 @@ import { LaneSchedule } from '../../../src/producer/memory/partition-schedule.js
 import type { Ticket } from '../../../src/producer/memory/pending-produce.js'
 import { checkRecord } from '../../../src/producer/memory/record-checks.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const [one, other] = [{}, {}] as [Ticket, Ticket]
 

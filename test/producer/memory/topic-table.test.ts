@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import type { Topic } from '../../../src/producer/memory/topic.js'
 import { TopicTable } from '../../../src/producer/memory/topic-table.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
+import { turns } from '../../support/ticks.js'
 import { START_MS, TopicStage } from '../../support/topic-stage.js'
-import { turns } from '../../support/turns.js'
 
 const METADATA_MAX_AGE_MS = 1_000
 const known = (topic: string): TopicNews => ({

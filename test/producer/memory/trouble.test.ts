@@ -5,7 +5,7 @@ import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
 import { laneFull } from '../../../src/producer/memory/partition-full.js'
 import { LaneTrouble } from '../../../src/producer/memory/partition-trouble.js'
 import { type HeadFacts, judge, persistedOf } from '../../../src/producer/memory/verdict.js'
-import { appended, rejected, unanswered } from '../../support/lane-stage.js'
+import { appended, rejected, unanswered } from '../../support/partition-producer-stage.js'
 
 const NOT_LEADER = 6
 

@@ -4,7 +4,7 @@ import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
 const IDLE_MS = 20_000

@@ -12,7 +12,7 @@ import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatch
 import type { Intake, QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { answerTimedOut } from '../../../src/router/requests/answers.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 

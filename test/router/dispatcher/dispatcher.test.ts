@@ -6,7 +6,7 @@ import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 

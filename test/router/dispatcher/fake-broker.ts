@@ -2,7 +2,7 @@ import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import type { Dispatcher, DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
 import type { ReturnReason } from '../../../src/router/processors/queue-processor.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** So many turns a call takes to get to the broker, or its answer back. */
 const TURNS = 4

@@ -10,7 +10,7 @@ import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { ReadersAtEnd } from '../../../src/router/processors/readers-at-end.js'
 import type { Accepted, AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
 import { ProcessorHarness } from './harness.js'
 

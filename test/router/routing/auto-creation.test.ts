@@ -6,7 +6,7 @@ import type {
   MetadataResponse
 } from '../../../src/kafka/broker-client.js'
 import { AutoCreation } from '../../../src/router/routing/auto-creation.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const SETTING = 'auto.create.topics.enable'
 const CLUSTER_AUTHORIZATION_FAILED = 31

@@ -11,7 +11,7 @@ import {
   offsetFetchReply,
   ScriptedCluster
 } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const EARLIEST = -2
 

@@ -6,7 +6,7 @@ import type { CommitConsumerOffsetResult } from '../../../src/router/messages/op
 import { A, CastleRouter, Inbox, metaGood } from '../../support/castle-router.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { coordinatorReply, type Reply, ScriptedCluster } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** What becomes of one call; time-outs and cuts either after the broker has stored everything, or before. */
 type Outcome =

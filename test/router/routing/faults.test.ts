@@ -12,7 +12,7 @@ import {
   offsetFetchReply,
   ScriptedCluster
 } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const m1000 = fakeBatch(1000, [20, 17, 36])
 const gone = new UnavailableError('brokerUnreachable', 'gone')

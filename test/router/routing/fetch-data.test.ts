@@ -3,7 +3,7 @@ import type { FetchDataResult } from '../../../src/router/messages/operations.js
 import { A, B, CastleRouter, Inbox, metaFlaky, metaGood, metaMove } from '../../support/castle-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { fetchReply, ScriptedCluster } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** m1000 (20 bytes), m1001 (17), m1002 (36). */
 const m1000 = fakeBatch(1000, [20, 17, 36])

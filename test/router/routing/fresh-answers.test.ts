@@ -7,7 +7,7 @@ import {
   offsetFetchReply,
   ScriptedCluster
 } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 describe('hardening 10: an answer is never older than its request', () => {
   let cluster: ScriptedCluster

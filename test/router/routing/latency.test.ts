@@ -5,7 +5,7 @@ import { A, B, CastleRouter, Inbox, metaGood } from '../../support/castle-router
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { fetchReply, ScriptedCluster } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 describe('router: turns of the event loop', () => {
   let castle: CastleRouter

@@ -8,7 +8,7 @@ import {
   offsetFetchReply,
   ScriptedCluster
 } from '../../support/scripted-client.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const LATEST = -1
 const EARLIEST = -2

@@ -7,7 +7,7 @@ import type { RefreshPlan } from '../../../src/router/routing/refresh-schedule.j
 import { Refresher } from '../../../src/router/routing/refresher.js'
 import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const response: MetadataResponse = { throttleTimeMs: 0, brokers: [], clusterId: null, controllerId: 1, topics: [] }
 const address: BrokerAddress = { host: 'broker', port: 9092 }

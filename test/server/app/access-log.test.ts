@@ -9,9 +9,9 @@ import { type AccessFields, toAccessLine } from '../../../src/http/server/access
 import { openAccessLog } from '../../../src/server/app/access-log.js'
 import type { App } from '../../../src/server/app/app.js'
 import { type LogLine, recordingLogger, until } from '../../http/server/fixtures.js'
+import { TestFolder } from '../../support/access.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
-import { TestFolder } from '../../support/doors.js'
 
 const fields: AccessFields = {
   requestId: 'id',

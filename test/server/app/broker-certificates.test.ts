@@ -4,8 +4,8 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { Config } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger, until } from '../../http/server/fixtures.js'
+import { configOf, push, TestAuthority, TestFolder } from '../../support/access.js'
 import { logWorker } from '../../support/built.js'
-import { configOf, push, TestAuthority, TestFolder } from '../../support/doors.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 /** The authority of the brokers is replaced while the gateway runs. */

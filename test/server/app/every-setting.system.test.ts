@@ -12,8 +12,6 @@ import { startWorkers } from '../../../src/server/app/workers.js'
 import type { Config } from '../../../src/server/config/config.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 import { workerForker } from '../../../src/server/workers/worker-process.js'
-import { isBuilt } from '../../support/built.js'
-import { dialectsUnderTest } from '../../support/dialects-under-test.js'
 import {
   AUDIENCE,
   basic,
@@ -26,7 +24,9 @@ import {
   makeToken,
   TestAuthority,
   TestFolder
-} from '../../support/doors.js'
+} from '../../support/access.js'
+import { dialectsUnderTest } from '../../support/apis-under-test.js'
+import { isBuilt } from '../../support/built.js'
 import { sideBySide } from '../../support/side-by-side.js'
 import { testCertificate, testKey } from '../../support/tls-fixture.js'
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
 import { Children, Gateway } from '../../cli/child.js'
-import { call, makeToken, push, TestAuthority, TestFolder } from '../../support/doors.js'
+import { call, makeToken, push, TestAuthority, TestFolder } from '../../support/access.js'
 
 describe('walls 7: castellan as a process behind doors', function () {
   this.timeout(120_000)

@@ -20,7 +20,7 @@ import {
   push,
   TestAuthority,
   TestFolder
-} from '../../support/doors.js'
+} from '../../support/access.js'
 
 /** What must be seen nowhere: every kind of secret the doors know, good ones and wrong ones. */
 const CANARY = 'canary-Jx81'

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { Config } from '../../../src/server/config/config.js'
 import { recordingLogger } from '../../http/server/fixtures.js'
-import { basic, cheapHash, configOf, makeToken, push, TestFolder } from '../../support/doors.js'
+import { basic, cheapHash, configOf, makeToken, push, TestFolder } from '../../support/access.js'
 
 const PUSH = JSON.stringify({ records: [{ topic: 'orders', data: 'revoked' }], wait_for_send: true })
 /** A way to write of each API. */

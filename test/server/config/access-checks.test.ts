@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { warnings } from '../../../src/server/config/checks.js'
-import { configOf, TestFolder } from '../../support/doors.js'
+import { configOf, TestFolder } from '../../support/access.js'
 
 describe('walls 7: settings of the doors', () => {
   const folder = new TestFolder()

@@ -3,7 +3,7 @@ import { Link } from '../../../src/server/workers/link.js'
 import type { ParentLink } from '../../../src/server/workers/messages.js'
 import { WholeLines } from '../../../src/server/workers/whole-lines.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 const pair = (): [Link, Link] => {
   const ends: Link[] = []

@@ -4,7 +4,7 @@ import { type Frame, Link } from '../../../src/server/workers/link.js'
 import { Supervisor } from '../../../src/server/workers/supervisor.js'
 import type { WorkerProcess } from '../../../src/server/workers/worker-process.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** A worker in this process, which does what it is told. */
 class FakeProcess implements WorkerProcess {

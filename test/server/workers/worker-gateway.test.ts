@@ -16,7 +16,7 @@ import { Peers, passingOn } from '../../../src/server/workers/peers.js'
 import { ownerOf, workerGateway } from '../../../src/server/workers/worker-gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { turns } from '../../support/turns.js'
+import { turns } from '../../support/ticks.js'
 
 /** A gateway whose messages the test hands out. */
 class GroupsByHand extends FakeGateway {

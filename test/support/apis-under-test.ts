@@ -1,6 +1,6 @@
 import { dialects } from '../../src/apis/apis.js'
 import type { Operation } from '../../src/http/access/access.js'
-import type { Answer, Call, TestFolder } from './doors.js'
+import type { Answer, Call, TestFolder } from './access.js'
 
 /**
  * What the tests of the whole process have to know of a dialect: `test/apis/NAME/under-test.ts` exports it as
