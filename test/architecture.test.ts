@@ -1,59 +1,58 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { expect } from 'chai'
 
-/** From the ground up: a file imports its own room and rooms on a floor strictly below. Rooms of one floor are strangers. */
-const floors = [
-  ['errors', 'metrics', 'printable', 'backoff', 'thread-module', 'json'],
-  ['model', 'listen-error'],
-  ['settings'],
-  ['actor', 'wire', 'wal', 'access'],
-  ['broker', 'operations'],
-  ['requests'],
-  ['processors'],
-  ['dispatcher'],
-  ['router'],
-  ['groups'],
-  ['delivery', 'reading'],
-  ['durable'],
+type Floors = readonly (readonly string[])[]
+
+/** Rooms from the ground up. A file imports its own room and rooms on a floor strictly below. Rooms of one floor are strangers. */
+const floors: Floors = [
+  ['core'],
+  ['kafka'],
+  ['embedded-broker', 'router'],
+  ['consumer', 'producer'],
   ['gateway'],
-  ['exchange'],
-  ['openapi'],
-  ['dialects'],
-  ['dialects/*'],
-  ['dialects/dialects', 'dialects/commands'],
   ['http'],
-  ['workers'],
-  ['config'],
-  ['app'],
-  ['index', 'main']
+  ['apis'],
+  ['server'],
+  ['cli', 'index'],
+  ['main']
 ]
 
-/** A guest enters by one door. */
-const guests: Record<string, RegExp> = {
-  nact: /^actor$/,
-  kafkajs: /^wire$/,
-  '@node-rs/crc32': /^wire$/,
-  snappyjs: /^wire$/,
-  'lz4-napi': /^wire$/,
-  '@bokuweb/zstd-wasm': /^wire$/,
-  'lru-cache': /^processors$/,
-  ws: /^dialects\/arion$/,
-  fastify: /^(dialects|http)/,
-  zod: /^(config|settings|dialects)/,
-  yaml: /^(config|dialects\/(kprf|kafka-pixy))$/,
-  'smol-toml': /^dialects\/kprf$/,
-  ini: /^dialects\/kprf$/,
-  hjson: /^dialects\/kprf$/,
-  jose: /^access$/,
-  'prom-client': /^metrics$/,
-  commander: /^main$/,
-  '@bomb.sh/tab': /^main$/,
-  'fastest-levenshtein': /^settings$/,
-  pino: /^app$/,
-  'pino-pretty': /^app$/,
-  'node:fs': /^(wal|broker|main|config)$/,
-  'node:fs/promises': /^(wal|broker|main|config)$/
+/** The folders of a room, in the same order by the same rule. */
+const floorsInside: Readonly<Record<string, Floors>> = {
+  router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
+  consumer: [['group'], ['stream']],
+  producer: [['log', 'memory'], ['disk']],
+  http: [['access'], ['exchange'], ['openapi'], ['api'], ['server']],
+  apis: [['command'], ['arion', 'kafboy', 'kafka-pixy', 'kprf'], ['apis', 'commands']],
+  server: [['workers'], ['config'], ['app']]
+}
+
+/** The folders that may import a package. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  nact: ['core/actor'],
+  kafkajs: ['kafka'],
+  '@node-rs/crc32': ['kafka'],
+  snappyjs: ['kafka'],
+  'lz4-napi': ['kafka'],
+  '@bokuweb/zstd-wasm': ['kafka'],
+  'lru-cache': ['router/processors'],
+  ws: ['apis/arion'],
+  fastify: ['apis', 'http'],
+  zod: ['apis', 'core/settings', 'http/api', 'server/config'],
+  yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],
+  'smol-toml': ['apis/kprf'],
+  ini: ['apis/kprf'],
+  hjson: ['apis/kprf'],
+  jose: ['http/access'],
+  'prom-client': ['core/metrics'],
+  commander: ['cli'],
+  '@bomb.sh/tab': ['cli'],
+  'fastest-levenshtein': ['core/settings'],
+  pino: ['server/app'],
+  'pino-pretty': ['server/app'],
+  'node:fs': ['cli', 'embedded-broker', 'producer/log', 'server/config'],
+  'node:fs/promises': ['cli', 'embedded-broker', 'producer/log', 'server/config']
 }
 
 const files = (folder: string): string[] =>
@@ -61,17 +60,21 @@ const files = (folder: string): string[] =>
     .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
     .map(entry => join(entry.parentPath, entry.name))
 
-const roomOf = (file: string): string => {
-  const path = relative('src', file).replace(/(\.d)?\.[jt]s$/, '')
-  return path.match(/^dialects\/(?:(?:dialects|commands)$|[^/]+(?=\/))|^[^/]+/)![0]
-}
+/** `['router', 'messages']` for `src/router/messages/request.ts`, `['apis', 'apis']` for `src/apis/apis.ts`. */
+const partsOf = (file: string): string[] =>
+  relative('src', file)
+    .replace(/(\.d)?\.[jt]s$/, '')
+    .split('/')
+
+const roomOf = (file: string): string => partsOf(file)[0]!
+
 /** Every room describes its own settings, with zod. */
 const isSettings = (file: string): boolean => /(settings|options)\.ts$/.test(file)
 
-const floorOf = (room: string): number =>
-  [room, room.replace(/\/.*/, '/*')]
-    .map(name => floors.findIndex(rooms => rooms.includes(name)))
-    .find(floor => floor >= 0) ?? -1
+const floorOf = (name: string, of: Floors): number => of.findIndex(names => names.includes(name))
+
+/** Whether a file of `from` may import one of `to`. */
+const mayImport = (from: string, to: string, of: Floors): boolean => from === to || floorOf(to, of) < floorOf(from, of)
 
 const importsOf = (file: string): string[] =>
   [
@@ -105,33 +108,61 @@ const targetOf = (file: string, specifier: string): string => join(dirname(file)
 
 describe('architecture', () => {
   const sources = files('src')
+  const imports = new Map(
+    sources.map(file => [
+      file,
+      importsOf(file)
+        .filter(name => name.startsWith('.'))
+        .map(name => targetOf(file, name))
+    ])
+  )
+  const arrows = [...imports].flatMap(([file, targets]) => targets.map(target => [file, target] as const))
+  const asText = ([file, target]: readonly [string, string]): string =>
+    `${relative('src', file)} -> ${relative('src', target)}`
 
-  it('has a floor for every room', () => {
-    expect([...new Set(sources.map(roomOf))].filter(room => floorOf(room) < 0)).to.deep.equal([])
+  it('has a floor for every room, and for every folder of a room that has floors inside', () => {
+    expect([...new Set(sources.map(roomOf))].filter(room => floorOf(room, floors) < 0)).to.deep.equal([])
+    const inside = sources.map(partsOf).filter(([room]) => Object.hasOwn(floorsInside, room!))
+    expect(
+      inside.filter(([room, part]) => floorOf(part!, floorsInside[room!]!) < 0).map(parts => parts.join('/'))
+    ).to.deep.equal([])
   })
 
   it('imports go downwards only', () => {
-    const wrong: string[] = []
-    for (const file of sources) {
-      const room = roomOf(file)
-      for (const specifier of importsOf(file)) {
-        if (!specifier.startsWith('.')) continue
-        const target = roomOf(relative('.', resolve(dirname(file), specifier)))
-        if (target !== room && floorOf(target) >= floorOf(room)) wrong.push(`${relative('src', file)} -> ${specifier}`)
-      }
-    }
-    expect(wrong).to.deep.equal([])
+    const wrong = arrows.filter(([file, target]) => !mayImport(roomOf(file), roomOf(target), floors))
+    expect(wrong.map(asText)).to.deep.equal([])
+  })
+
+  it('imports go downwards only, inside a room as well', () => {
+    const wrong = arrows.filter(([file, target]) => {
+      const [[room, from], [otherRoom, to]] = [partsOf(file), partsOf(target)]
+      const inside = floorsInside[room!]
+      return room === otherRoom && inside !== undefined && !mayImport(from!, to!, inside)
+    })
+    expect(wrong.map(asText)).to.deep.equal([])
+  })
+
+  it('has a page of at most 40 lines for every room', () => {
+    const rooms = readdirSync('src', { withFileTypes: true }).filter(entry => entry.isDirectory())
+    const pages = rooms.map(({ name }) => join('src', name, 'README.md'))
+    expect(pages.filter(page => !existsSync(page))).to.deep.equal([])
+    expect(pages.filter(page => readFileSync(page, 'utf8').trimEnd().split('\n').length > 40)).to.deep.equal([])
+  })
+
+  it('has only names of files that exist in the pages of the rooms', () => {
+    const rooms = readdirSync('src', { withFileTypes: true }).filter(entry => entry.isDirectory())
+    const missing = rooms.flatMap(({ name: room }) => {
+      const page = readFileSync(join('src', room, 'README.md'), 'utf8')
+      const named = [...page.matchAll(/(?<![\w/.-])([\w-]+(?:\/[\w-]+)*\.ts)\b/g)].map(match => match[1]!)
+      return named
+        .filter(name => !['.', 'src', join('src', room)].some(folder => existsSync(join(folder, name))))
+        .filter(name => !sources.some(source => source.endsWith(`/${name}`)))
+        .map(name => `${room}: ${name}`)
+    })
+    expect(missing).to.deep.equal([])
   })
 
   it('no file imports itself by way of others', () => {
-    const imports = new Map(
-      sources.map(file => [
-        file,
-        importsOf(file)
-          .filter(name => name.startsWith('.'))
-          .map(name => targetOf(file, name))
-      ])
-    )
     const circles = sources
       .map(file => circleThrough(file, imports)?.join(' -> '))
       .filter(circle => circle !== undefined)
@@ -156,48 +187,33 @@ describe('architecture', () => {
     expect(wrong).to.deep.equal([])
   })
 
-  it('house 3: the gateway is all that dialects know of Kafka', () => {
-    const known =
-      /^(dialects|gateway|exchange|openapi|access|settings|metrics|json|model|errors|printable|backoff|thread-module|listen-error|wire\/error-codes)\b/
-    const wrong = sources
-      .filter(file => roomOf(file).startsWith('dialects'))
-      .flatMap(file =>
-        importsOf(file)
-          .filter(specifier => specifier.startsWith('.'))
-          .map(specifier => relative('src', targetOf(file, specifier)))
-          .filter(target => !known.test(target))
-          .map(target => `${relative('src', file)} -> ${target}`)
-      )
-    expect(wrong).to.deep.equal([])
+  it('the gateway is all that APIs know of Kafka', () => {
+    const known = /^(apis|core|gateway|http\/(access|api|exchange|openapi)|kafka\/error-codes)\b/
+    const wrong = arrows.filter(([file, target]) => roomOf(file) === 'apis' && !known.test(relative('src', target)))
+    expect(wrong.map(asText)).to.deep.equal([])
   })
 
-  it('house 2: dialects are known by their list only', () => {
-    const isDialect = (path: string): boolean => /^dialects\/[^/]+\//.test(path)
+  it('APIs are known by their list only', () => {
+    const isApi = (path: string): boolean => /^src\/apis\/[^/]+\//.test(path)
     // The types of kafboy's hooks are part of the package, for the modules of users.
     const allowed = ['apis/apis.ts', 'apis/commands.ts', 'index.ts -> apis/kafboy/hooks/hooks.ts']
-    const wrong = sources
-      .map(file => relative('src', file))
-      .filter(file => !isDialect(file))
-      .flatMap(file =>
-        importsOf(join('src', file))
-          .filter(specifier => specifier.startsWith('.'))
-          .map(specifier => relative('src', targetOf(join('src', file), specifier)))
-          .filter(isDialect)
-          .map(target => `${file} -> ${target}`)
-      )
+    const wrong = arrows
+      .filter(([file, target]) => !isApi(file) && isApi(target))
+      .map(asText)
       .filter(line => !allowed.some(start => line.startsWith(start)))
     expect(wrong).to.deep.equal([])
   })
 
-  it('guests enter by one door', () => {
+  it('a package is imported by its folders only', () => {
     const wrong: string[] = []
     for (const file of sources) {
       for (const specifier of importsOf(file)) {
-        const guest = Object.keys(guests).find(
+        const name = Object.keys(packages).find(
           name => specifier === name || (!name.startsWith('node:') && specifier.startsWith(`${name}/`))
         )
-        if (guest && !guests[guest]!.test(roomOf(file)) && !(guest === 'zod' && isSettings(file)))
-          wrong.push(`${relative('src', file)} -> ${specifier}`)
+        if (name === undefined || (name === 'zod' && isSettings(file))) continue
+        const isAllowed = packages[name]!.some(folder => file.startsWith(`src/${folder}/`))
+        if (!isAllowed) wrong.push(`${relative('src', file)} -> ${specifier}`)
       }
     }
     expect(wrong).to.deep.equal([])

@@ -29,7 +29,7 @@ const { seed, jobs, system = false, all = false } = toolOptions<Options>(command
 
 /** Kafka's own tests have a runner of their own. */
 const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
-  .filter(name => name.endsWith('.test.ts') && !name.startsWith('kafka/'))
+  .filter(name => name.endsWith('.test.ts') && !name.startsWith('real-kafka/'))
   .filter(name => all || name.endsWith('.system.test.ts') === system)
   .map(name => join('test', name))
   .sort()

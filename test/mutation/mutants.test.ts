@@ -86,7 +86,7 @@ describe('mutation: the files of a room', () => {
 
   it('are all of them, or those of one of several patterns', () => {
     expect(chosenFiles(files, [])).to.deep.equal(files)
-    expect(chosenFiles(files, ['seal', 'slab'])).to.deep.equal([
+    expect(chosenFiles(files, ['seal', 'segment'])).to.deep.equal([
       'src/producer/log/seal.ts',
       'src/producer/log/segment.ts'
     ])
@@ -94,6 +94,6 @@ describe('mutation: the files of a room', () => {
 
   it('are not those of a pattern behind an exclamation mark', () => {
     expect(chosenFiles(files, ['!/lz4/'])).to.deep.equal(['src/producer/log/seal.ts', 'src/producer/log/segment.ts'])
-    expect(chosenFiles(files, ['s', '!seal', '!slab'])).to.deep.equal(['src/producer/log/lz4/frame.ts'])
+    expect(chosenFiles(files, ['s', '!seal', '!segment'])).to.deep.equal(['src/producer/log/lz4/frame.ts'])
   })
 })

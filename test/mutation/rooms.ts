@@ -6,19 +6,22 @@ import { join } from 'node:path'
  * any tests of their own have those of the room through which they are used.
  */
 const testFolders: Readonly<Record<string, readonly string[]>> = {
-  dialects: [
+  apis: [
     'test/apis',
     'test/http/server/openapi.test.ts',
     ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
   ],
-  dispatcher: ['test/router/dispatcher', 'test/router/routing'],
-  http: ['test/http/server', 'test/http/access/access-over-http.test.ts'],
-  processors: ['test/router/processors', 'test/router/routing'],
-  wal: ['test/producer/log', 'test/cli/wal.test.ts']
+  'router/dispatcher': ['test/router/dispatcher', 'test/router/routing'],
+  'http/server': ['test/http/server', 'test/http/access/access-over-http.test.ts'],
+  'router/processors': ['test/router/processors', 'test/router/routing'],
+  'producer/log': ['test/producer/log', 'test/cli/wal.test.ts']
 }
 
+/** Rooms whose folders are measured one by one. */
+const divided = ['consumer', 'core', 'http', 'producer', 'router', 'server']
+
 /** These measure a whole gateway with tools of the operating system. */
-const leftOut = /^test\/wal\/system\//
+const leftOut = /^test\/producer\/log\/system\//
 
 /** The source files of a room, from the root of the project. */
 export const sourcesOf = (room: string): string[] =>
@@ -38,15 +41,24 @@ export const testsOf = (room: string): string[] =>
     .flatMap(filesIn)
     .filter(file => file.endsWith('.test.ts') && !leftOut.test(file))
 
-/** The rooms that can be measured. */
+/** The rooms that can be measured: folders of `src`, and their folders where a room is divided. */
 export const roomsWithTests = (): string[] =>
-  readdirSync('src', { withFileTypes: true })
-    .filter(entry => entry.isDirectory() && testsOf(entry.name).length > 0)
-    .map(({ name }) => name)
+  foldersIn('src')
+    .flatMap(room => (divided.includes(room) ? foldersIn(`src/${room}`).map(part => `${room}/${part}`) : [room]))
+    .filter(room => testsOf(room).length > 0)
     .sort()
 
-/** The room that a file of `src` belongs to: `wal` for `src/producer/log/seal.ts`. Undefined for files beside the rooms. */
-export const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
+/** The room that a file of `src` belongs to: `producer/log` for `src/producer/log/seal.ts`. Undefined for files beside the rooms. */
+export function roomOf(file: string): string | undefined {
+  const [, room, part] = /^src\/([^/]+)\/(?:([^/]+)\/)?/.exec(file) ?? []
+  if (room === undefined || !divided.includes(room)) return room
+  return part === undefined ? undefined : `${room}/${part}`
+}
+
+const foldersIn = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter(entry => entry.isDirectory())
+    .map(({ name }) => name)
 
 function filesIn(folder: string): string[] {
   if (folder.endsWith('.ts')) return [folder]
