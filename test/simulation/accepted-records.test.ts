@@ -4,9 +4,9 @@ import { AcceptedRecords } from './accepted-records.js'
 const LOST = { type: 'unknown', answered: true, isAssumed: true }
 const THERE = { type: 'ok' }
 
-function recordsOf(...sent: readonly (readonly [id: string, lane: string, sentAt: number])[]): AcceptedRecords {
+function recordsOf(...sent: readonly (readonly [id: string, producer: string, sentAt: number])[]): AcceptedRecords {
   const records = new AcceptedRecords()
-  for (const [id, lane, sentAt] of sent) records.answered({ id, lane, sentAt, isPending: true })
+  for (const [id, producer, sentAt] of sent) records.answered({ id, producer, sentAt, isPending: true })
   return records
 }
 
@@ -58,7 +58,7 @@ describe('simulation: records that a gateway has accepted', () => {
 
   it('are told apart from those whose outcome was answered', () => {
     const records = recordsOf(['a', 'x', 1])
-    records.answered({ id: 'b', lane: 'x', sentAt: 2, isPending: false })
+    records.answered({ id: 'b', producer: 'x', sentAt: 2, isPending: false })
     records.ended(5)
     expect([...records.outcomes(inKafka('b'))]).to.deep.equal([['a', THERE]])
   })

@@ -4,7 +4,7 @@ import type { Outcome } from '../support/history-checker.js'
 export interface AnsweredRecord {
   readonly id: string
   /** Topic and key: records of one lane keep their order. */
-  readonly lane: string
+  readonly producer: string
   /** Simulated milliseconds. */
   readonly sentAt: number
   /** It was accepted into memory, with nobody waiting for what becomes of it. */
@@ -24,13 +24,13 @@ interface End {
  */
 export class AcceptedRecords {
   /** In the order in which they were sent, within their lane. */
-  readonly #lanes = new Map<string, AnsweredRecord[]>()
+  readonly #producers = new Map<string, AnsweredRecord[]>()
   readonly #ends: End[] = []
 
   answered(record: AnsweredRecord): void {
-    const lane = this.#lanes.get(record.lane)
-    if (lane === undefined) this.#lanes.set(record.lane, [record])
-    else lane.push(record)
+    const producer = this.#producers.get(record.producer)
+    if (producer === undefined) this.#producers.set(record.producer, [record])
+    else producer.push(record)
   }
 
   /** The process has ended. @param mostLost records that it may have taken along */
@@ -42,12 +42,12 @@ export class AcceptedRecords {
   outcomes(isInKafka: (id: string) => boolean): Map<string, Outcome> {
     const outcomes = new Map<string, Outcome>()
     const lost = new Map<End, string[]>()
-    for (const lane of this.#lanes.values()) {
-      lane.forEach((record, index) => {
+    for (const producer of this.#producers.values()) {
+      producer.forEach((record, index) => {
         if (!record.isPending) return
         outcomes.set(record.id, { type: 'ok' })
         const end = isInKafka(record.id) ? undefined : this.#endOf(record)
-        if (end === undefined || isOvertaken(lane, index, end, isInKafka)) return
+        if (end === undefined || isOvertaken(producer, index, end, isInKafka)) return
         lost.set(end, [...(lost.get(end) ?? []), record.id])
       })
     }
@@ -63,8 +63,8 @@ export class AcceptedRecords {
 }
 
 const isOvertaken = (
-  lane: readonly AnsweredRecord[],
+  producer: readonly AnsweredRecord[],
   index: number,
   { atMs }: End,
   isInKafka: (id: string) => boolean
-): boolean => lane.slice(index + 1).some(({ id, sentAt }) => sentAt <= atMs && isInKafka(id))
+): boolean => producer.slice(index + 1).some(({ id, sentAt }) => sentAt <= atMs && isInKafka(id))

@@ -128,10 +128,10 @@ export class History {
   /** Notes a record before it is sent. Records of one key must be noted in the order they are sent. */
   invoke({ value, ...invoked }: Invoked): void {
     const { id, topic, key } = invoked
-    const lane = laneOf({ topic, key })
-    const counter = this.#counters.get(lane) ?? 0
+    const producer = producerOf({ topic, key })
+    const counter = this.#counters.get(producer) ?? 0
     this.restore({ ...invoked, counter, hash: hashOf(value) })
-    this.#counters.set(lane, counter + 1)
+    this.#counters.set(producer, counter + 1)
     this.#sink?.invoked(this.#sent.get(id)!)
   }
 
@@ -221,7 +221,7 @@ const placeOf = ({ topic, key }: Sent, { partition, offset }: Found): string =>
 
 const hashOf = (value: string): string => createHash('sha1').update(value).digest('base64').slice(0, 16)
 
-const laneOf = ({ topic, key }: Pick<Sent, 'topic' | 'key'>): string => `${topic}/${key}`
+const producerOf = ({ topic, key }: Pick<Sent, 'topic' | 'key'>): string => `${topic}/${key}`
 
 function checkOne(sent: Sent, found: readonly Found[]): Violation[] {
   const violations: Violation[] = []
@@ -290,16 +290,16 @@ class LastOfKeys {
 
   /** What a record has to come behind. */
   before(sent: Sent): Found | undefined {
-    const lane = laneOf(sent)
-    const [own, other] = [this.#last.get(`${lane} ${this.#groupOf(sent)}`), this.#last.get(`${lane} inKafka`)]
+    const producer = producerOf(sent)
+    const [own, other] = [this.#last.get(`${producer} ${this.#groupOf(sent)}`), this.#last.get(`${producer} inKafka`)]
     if (own === undefined || other === undefined) return own ?? other
     return own.offset > other.offset ? own : other
   }
 
   add(sent: Sent, record: Found): void {
-    const lane = laneOf(sent)
-    this.#last.set(`${lane} ${this.#groupOf(sent)}`, record)
-    if (sent.outcome?.type === 'ok' && sent.outcome.offset !== undefined) this.#last.set(`${lane} inKafka`, record)
+    const producer = producerOf(sent)
+    this.#last.set(`${producer} ${this.#groupOf(sent)}`, record)
+    if (sent.outcome?.type === 'ok' && sent.outcome.offset !== undefined) this.#last.set(`${producer} inKafka`, record)
   }
 
   #groupOf({ id, connection }: Sent): string {

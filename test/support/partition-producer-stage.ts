@@ -5,7 +5,7 @@ import { readBack } from '../../src/kafka/read-back.js'
 import { BatchLimit } from '../../src/producer/memory/batch-limit.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
-import { Lane } from '../../src/producer/memory/partition-producer.js'
+import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
 import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/producer/memory/partition-producer-deps.js'
 import { MemoryTicket } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
@@ -15,7 +15,7 @@ import { record } from './delivery-harness.js'
 /** A keeper that does as it is told. */
 export class FakeKeeper implements Keeper {
   readonly deadLetters: { readonly index: number; readonly code: string }[] = []
-  readonly suspended: (lane: unknown, failure: RecordFailure) => void
+  readonly suspended: (producer: unknown, failure: RecordFailure) => void
   readonly suspensions: string[] = []
   delays = 0
   /** Resolves the promise of each dead letter. */
@@ -36,12 +36,12 @@ export class FakeKeeper implements Keeper {
 }
 
 /** One lane under a fake clock, and everything around it in sight. The middle of each random pause. Call `restore` afterwards. */
-export class LaneStage {
+export class PartitionProducerStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
   readonly budget = new Budget(1_000_000, () => undefined)
-  readonly lane: Lane
-  readonly waitedInLane: number[] = []
+  readonly producer: PartitionProducer
+  readonly waitedInPartition: number[] = []
   readonly usedUp: bigint[] = []
   batchesClosed = 0
   /** What the lane has asked for and not got yet. */
@@ -51,7 +51,7 @@ export class LaneStage {
 
   constructor(settings: Partial<DeliverySettings> = {}, keeper?: Keeper, written?: WrittenBatches) {
     const all = { ...defaultDeliverySettings, ...settings }
-    this.lane = new Lane(
+    this.producer = new PartitionProducer(
       'orders',
       3,
       {
@@ -71,7 +71,7 @@ export class LaneStage {
           emptied: () => (this.isEmptied = true)
         },
         numbers: { numbering: () => this.numbering, usedUp: id => this.usedUp.push(id) },
-        waitedInLane: keeper === undefined ? waitedMs => this.waitedInLane.push(waitedMs) : undefined,
+        waitedInPartition: keeper === undefined ? waitedMs => this.waitedInPartition.push(waitedMs) : undefined,
         keeper,
         written
       },
@@ -85,7 +85,7 @@ export class LaneStage {
     const list = typeof values === 'string' ? [values] : values
     const now = performance.now()
     const ticket = new MemoryTicket(list.length, now + deadlineMs, now)
-    for (const [index, value] of list.entries()) this.lane.append(record('orders', value), 1, ticket, index)
+    for (const [index, value] of list.entries()) this.producer.append(record('orders', value), 1, ticket, index)
     return ticket
   }
 
@@ -93,7 +93,7 @@ export class LaneStage {
   take(): SealedBatch | undefined {
     if (!this.isReady) return undefined
     this.isReady = false
-    return this.lane.take()
+    return this.producer.take()
   }
 
   /** The same where there has to be something. */
@@ -108,7 +108,7 @@ export class LaneStage {
   }
 
   tick(): void {
-    this.lane.tick(performance.now())
+    this.producer.tick(performance.now())
   }
 
   restore(): void {

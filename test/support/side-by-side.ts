@@ -9,15 +9,15 @@ const LANES = 4
 export async function sideBySide<Case>(
   cases: Iterable<Case>,
   nameOf: (each: Case) => string,
-  run: (each: Case, lane: number) => Promise<void>
+  run: (each: Case, producer: number) => Promise<void>
 ): Promise<void> {
   const failures: string[] = []
   const waiting = cases[Symbol.iterator]()
-  const runLane = async (lane: number): Promise<void> => {
+  const runProducer = async (producer: number): Promise<void> => {
     for (let next = waiting.next(); !next.done; next = waiting.next()) {
-      await run(next.value, lane).catch(error => failures.push(`${nameOf(next.value)}: ${(error as Error).stack}`))
+      await run(next.value, producer).catch(error => failures.push(`${nameOf(next.value)}: ${(error as Error).stack}`))
     }
   }
-  await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(lane)))
+  await Promise.all(Array.from({ length: LANES }, (_, producer) => runProducer(producer)))
   if (failures.length > 0) throw new Error(`${failures.length} failed\n${failures.join('\n\n')}`)
 }

@@ -164,7 +164,7 @@ const decompressionBomb: Trouble = {
     })
 }
 
-const fullLane: Trouble = {
+const fullPartition: Trouble = {
   name: 'full lane',
   onKafka: false,
   start: async scene => {
@@ -256,7 +256,7 @@ export const troubles: readonly Trouble[] = [
   poisonedPartition,
   stuckCommit,
   decompressionBomb,
-  fullLane,
+  fullPartition,
   deletedTopic,
   slowClient,
   pausedBroker

@@ -2,7 +2,7 @@ import type { Logger } from '../../core/model.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
-import type { ScheduledLane } from '../memory/partition-producer-deps.js'
+import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
 import { encodeBatchNote, noteKeyOf } from './batch-note.js'
 import type { DurableTopic } from './durable-topic.js'
 import type { Recalled, SentBatch } from './recalled-batches.js'
@@ -13,7 +13,7 @@ export interface BatchNotesOptions {
   /** When the log was opened, it had lost nothing. */
   readonly wasIntact: () => boolean
   readonly clusterId: () => string | undefined
-  readonly topicOf: (lane: ScheduledLane) => DurableTopic | undefined
+  readonly topicOf: (producer: ScheduledProducer) => DurableTopic | undefined
 }
 
 const RECALL_BYTES = 1024 * 1024
@@ -26,21 +26,24 @@ const NOTHING = Buffer.alloc(0)
 export class BatchNotes {
   readonly #options: BatchNotesOptions
   /** What was noted last. A batch that is sent again need not be noted again. */
-  readonly #noted = new WeakMap<ScheduledLane, Buffer>()
+  readonly #noted = new WeakMap<ScheduledProducer, Buffer>()
 
   constructor(options: BatchNotesOptions) {
     this.#options = options
   }
 
   /** Resolves when the batches may be sent. */
-  async note(batches: ReadonlyMap<ScheduledLane, SealedBatch>): Promise<void> {
+  async note(batches: ReadonlyMap<ScheduledProducer, SealedBatch>): Promise<void> {
     const notes: { key: string; value: Buffer }[] = []
-    for (const [lane, { bytes }] of batches) {
-      if (this.#noted.get(lane) === bytes) continue
-      this.#noted.set(lane, bytes)
-      const topic = this.#options.topicOf(lane)
+    for (const [producer, { bytes }] of batches) {
+      if (this.#noted.get(producer) === bytes) continue
+      this.#noted.set(producer, bytes)
+      const topic = this.#options.topicOf(producer)
       if (topic === undefined) continue
-      notes.push({ key: noteKeyOf(topic.destination, lane.partition), value: this.#noteOf(topic, lane.partition) })
+      notes.push({
+        key: noteKeyOf(topic.destination, producer.partition),
+        value: this.#noteOf(topic, producer.partition)
+      })
     }
     if (notes.length === 0) return
     const { log, logOf } = this.#options
@@ -52,13 +55,13 @@ export class BatchNotes {
   }
 
   #noteOf(topic: DurableTopic, partition: number): Buffer {
-    const lane = topic.lanes[partition]!
+    const producer = topic.producers[partition]!
     return encodeBatchNote({
       clusterId: this.#options.clusterId() ?? '',
       topicId: topic.topicId,
-      numbering: lane.numbering!,
+      numbering: producer.numbering!,
       partitionCount: topic.countOfSent(partition),
-      sequences: lane.sentIndexes.toSorted((one, other) => one - other)
+      sequences: producer.sentIndexes.toSorted((one, other) => one - other)
     })
   }
 

@@ -80,19 +80,19 @@ export class FlowRoom {
   isHungry(flow: number): boolean {
     if (this.#heldUp.has(flow)) return false
     if (flow === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(flow))
-    return this.#isLaneHungry(flow, this.#needs.get(flow))
+    return this.#isProducerHungry(flow, this.#needs.get(flow))
   }
 
   /** The same for the flows that are not behind. */
   isAnyHungry(bytes = 0): boolean {
     const count = this.#options.partitionCount()
     for (let partition = 0; partition < count; partition++) {
-      if (!this.#options.flows.isBehind(partition) && this.#isLaneHungry(partition, bytes)) return true
+      if (!this.#options.flows.isBehind(partition) && this.#isProducerHungry(partition, bytes)) return true
     }
     return false
   }
 
-  #isLaneHungry(partition: number, bytes = 0): boolean {
+  #isProducerHungry(partition: number, bytes = 0): boolean {
     if (!this.hasRoom(partition, bytes)) return false
     const { readAhead, maxLaneBytes, heldBy } = this.#options
     return heldBy(partition) <= Math.min(maxLaneBytes, readAhead.share) * SHARE_TO_READ_AT

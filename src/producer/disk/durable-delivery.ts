@@ -8,9 +8,9 @@ import { boundless } from '../memory/budget.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import { LogSearch } from '../memory/log-search.js'
-import type { Lane } from '../memory/partition-producer.js'
-import type { ClusterState, Keeper, ScheduledLane } from '../memory/partition-producer-deps.js'
-import { LaneSchedule } from '../memory/partition-schedule.js'
+import type { PartitionProducer } from '../memory/partition-producer.js'
+import type { ClusterState, Keeper, ScheduledProducer } from '../memory/partition-producer-deps.js'
+import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { ProduceTicket } from '../memory/pending-produce.js'
 import { checkProduceCall } from '../memory/produce-call.js'
 import { ProducerIdentity } from '../memory/producer-identity.js'
@@ -71,7 +71,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   readonly #metrics: DurableMetrics
   readonly #retention: RetentionWatch | undefined
   readonly #topicDeps: DurableTopicDeps
-  readonly #schedule: LaneSchedule
+  readonly #schedule: PartitionSchedule
   readonly #identity: ProducerIdentity
   readonly #written: LogSearch
   readonly #waiters = new Waiters()
@@ -93,10 +93,10 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.cluster = deps.cluster
     this.#settings = toDeliverySettings(deps.settings)
     const { clock, random, log, router, queue } = deps
-    this.#schedule = new LaneSchedule({ router, log, beforeSending: batches => this.#notes.note(batches) })
+    this.#schedule = new PartitionSchedule({ router, log, beforeSending: batches => this.#notes.note(batches) })
     this.#identity = new ProducerIdentity(
       { router, settings: this.#settings, random, log },
-      { ready: lanes => this.#makeReady(lanes), refused: lanes => this.#makeReadyLater(lanes) }
+      { ready: producers => this.#makeReady(producers), refused: producers => this.#makeReadyLater(producers) }
     )
     const logOf = (): DurableLog => this.#openedQueue!.log
     this.#deadLettering = new DeadLettering({ log, logOf, now: deps.now })
@@ -105,7 +105,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       logOf,
       wasIntact: () => this.#openedQueue!.isIntact,
       clusterId: () => this.#clusterId,
-      topicOf: lane => this.#topics.byName(lane.topic)
+      topicOf: producer => this.#topics.byName(producer.topic)
     })
     this.#follower = new TopicFollower({ router, clock, log, told: (news, nowMs) => this.#topics.told(news, nowMs) })
     this.#topics = new OpenTopics({
@@ -313,15 +313,15 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   // ---- batches
 
-  #makeReady(lanes: readonly ScheduledLane[]): void {
-    for (const lane of lanes) this.#schedule.ready(lane)
+  #makeReady(producers: readonly ScheduledProducer[]): void {
+    for (const producer of producers) this.#schedule.ready(producer)
   }
 
   /** Records of the log wait until the brokers give a producer id. */
-  #makeReadyLater(lanes: readonly ScheduledLane[]): void {
+  #makeReadyLater(producers: readonly ScheduledProducer[]): void {
     const pause = setTimeout(() => {
       this.#pauses.delete(pause)
-      this.#makeReady(lanes)
+      this.#makeReady(producers)
     }, REFUSED_PAUSE_MS)
     this.#pauses.add(pause)
   }
@@ -338,13 +338,13 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     return true
   }
 
-  delayed(lane: ScheduledLane): void {
-    const topic = this.#topics.byName(lane.topic)
-    if (topic !== undefined) this.#deps.queue.readAhead.isStuck(lane, () => topic.setAside(lane.partition))
+  delayed(producer: ScheduledProducer): void {
+    const topic = this.#topics.byName(producer.topic)
+    if (topic !== undefined) this.#deps.queue.readAhead.isStuck(producer, () => topic.setAside(producer.partition))
   }
 
-  suspended(lane: ScheduledLane, failure: RecordFailure): void {
-    this.#topics.byName(lane.topic)?.suspended(lane, failure)
+  suspended(producer: ScheduledProducer, failure: RecordFailure): void {
+    this.#topics.byName(producer.topic)?.suspended(producer, failure)
   }
 
   // ---- time
@@ -386,21 +386,21 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   #forget(topic: DurableTopic): void {
     this.#topics.forget(topic)
     this.#follower.unfollow(topic)
-    const lanes = topic.lanes.filter((lane): lane is Lane => lane !== undefined)
-    for (const { numbering } of lanes) if (numbering !== undefined) this.#identity.retired(numbering)
-    const partitions = lanes.map(({ partition }) => partition)
+    const producers = topic.producers.filter((producer): producer is PartitionProducer => producer !== undefined)
+    for (const { numbering } of producers) if (numbering !== undefined) this.#identity.retired(numbering)
+    const partitions = producers.map(({ partition }) => partition)
     void this.#notes.forget(topic, partitions)
   }
 
   stats(): DurableStats {
-    const lanes = [...this.#topics.all].flatMap(topic => topic.lanes.filter(lane => lane !== undefined))
+    const producers = [...this.#topics.all].flatMap(topic => topic.producers.filter(producer => producer !== undefined))
     return {
       ...this.#counters,
       accepted: this.#accepted,
       deadLettered: this.#deadLettering.count,
       topics: this.#topics.size,
-      lanes: lanes.length,
-      lanesBackingOff: lanes.filter(({ state }) => state === 'backingOff').length,
+      producers: producers.length,
+      producersBackingOff: producers.filter(({ state }) => state === 'backingOff').length,
       retentionShare: this.#retention?.share ?? 0
     }
   }
@@ -413,7 +413,9 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   // ---- the end
 
   get #isSettled(): boolean {
-    return [...this.#topics.all].every(({ lanes }) => lanes.every(lane => lane === undefined || !lane.isAwaiting))
+    return [...this.#topics.all].every(({ producers }) =>
+      producers.every(producer => producer === undefined || !producer.isAwaiting)
+    )
   }
 
   /** Takes nothing more, and waits for what was sent; the rest stays in the log. */
@@ -429,7 +431,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     for (const pause of this.#pauses) clearTimeout(pause)
     this.#follower.close()
     for (const topic of this.#topics.all) {
-      for (const lane of topic.lanes) lane?.close(() => failures.shuttingDown('pending'))
+      for (const producer of topic.producers) producer?.close(() => failures.shuttingDown('pending'))
     }
     this.#waiters.close('shutting down')
     this.#metrics.report(this.stats())

@@ -11,8 +11,8 @@ export interface DurableStats extends Readonly<DeliveryCounters> {
   readonly deadLettered: number
   /** That records are delivered to, or that Kafka is asked about. */
   readonly topics: number
-  readonly lanes: number
-  readonly lanesBackingOff: number
+  readonly producers: number
+  readonly producersBackingOff: number
   /** How long the record that has waited longest has waited, as a share of how long its topic keeps it; 1: too long. */
   readonly retentionShare: number
 }
@@ -30,8 +30,8 @@ const counted = {
 } as const
 const gauged = {
   topics: 'topics',
-  lanes: 'lanes',
-  lanesBackingOff: 'lanes_backing_off',
+  producers: 'lanes',
+  producersBackingOff: 'lanes_backing_off',
   retentionShare: 'backlog_retention_ratio'
 } as const
 const logGauges = {

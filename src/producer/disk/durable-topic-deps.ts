@@ -1,11 +1,11 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { LaneDeps } from '../memory/partition-producer-deps.js'
+import type { PartitionProducerDeps } from '../memory/partition-producer-deps.js'
 import type { FeedTarget } from './log-feed.js'
 import type { ReadAhead } from './read-ahead.js'
 import type { Recalled, SentBatch } from './recalled-batches.js'
 
 /** What topics of the durable log share. */
-export interface DurableTopicDeps extends LaneDeps {
+export interface DurableTopicDeps extends PartitionProducerDeps {
   readonly readAhead: ReadAhead
   /** The most that one partition may hold. */
   readonly maxLaneBytes: number

@@ -4,16 +4,16 @@ import type { StoredEntry } from '../log/entry.js'
 import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
 import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
-import type { Lane, SentRecord } from '../memory/partition-producer.js'
-import type { ScheduledLane } from '../memory/partition-producer-deps.js'
+import type { PartitionProducer, SentRecord } from '../memory/partition-producer.js'
+import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
 import type { Ticket } from '../memory/pending-produce.js'
-import { TopicLanes } from '../memory/topic-producers.js'
+import { TopicProducers } from '../memory/topic-producers.js'
 import type { BatchNote } from './batch-note.js'
 import { FlowRoom } from './cursor-capacity.js'
 import type { DurableTopicDeps } from './durable-topic-deps.js'
 import type { FeedTarget } from './log-feed.js'
 import { Flows } from './partition-cursors.js'
-import { LaneChoice, toProduceRecord } from './producer-choice.js'
+import { ProducerChoice, toProduceRecord } from './producer-choice.js'
 import type { Starved } from './read-ahead.js'
 import { type Recalled, ReturningBatches, type SentBatch } from './recalled-batches.js'
 import { FormerBatches } from './superseded-batches.js'
@@ -31,7 +31,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   /** Records of the durable log never expire. */
   readonly deadlineAt = Number.POSITIVE_INFINITY
   readonly #deps: DurableTopicDeps
-  readonly #lanes: TopicLanes
+  readonly #producers: TopicProducers
   readonly #flows: Flows
   /** Behind the last entry that this process has appended or read. */
   #end = 0
@@ -46,9 +46,9 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   #lastHeld = 0
   readonly #former = new FormerBatches()
   readonly #room: FlowRoom
-  readonly #choice: LaneChoice
+  readonly #choice: ProducerChoice
   /** Lanes that wait for their partition to be known. */
-  readonly #suspended = new Set<Lane>()
+  readonly #suspended = new Set<PartitionProducer>()
   #isVoid = false
   #isClosed = false
   #timer: NodeJS.Timeout | undefined
@@ -74,28 +74,28 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
       hasSpare: (bytes: number): boolean => deps.readAhead.hasRoom(bytes)
     }
     this.#deps = { ...deps, budget }
-    this.#lanes = new TopicLanes(name, this.#deps)
+    this.#producers = new TopicProducers(name, this.#deps)
     this.#returning = new ReturningBatches(notes, {
       topic: name,
       log: deps.log,
       readAhead: deps.readAhead,
       recall: batch => deps.recall(this, batch),
       mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
-      onReturned: (partition, batch, recalled) => this.#returned(this.#lanes.of(partition), batch, recalled)
+      onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })
     this.#room = new FlowRoom({
       readAhead: deps.readAhead,
       maxLaneBytes: deps.maxLaneBytes,
       flows: this.#flows,
       partitionCount: () => this.#partitionCount,
-      heldBy: partition => this.#lanes.all[partition]?.charge.bytes ?? 0,
+      heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
       isReserved: partition => this.#returning.has(partition),
       starved: this
     })
-    this.#choice = new LaneChoice({
+    this.#choice = new ProducerChoice({
       topic: name,
       partitionCount: () => this.#partitionCount,
-      lanes: this.#lanes,
+      producers: this.#producers,
       room: this.#room,
       former: this.#former
     })
@@ -109,14 +109,14 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return this.#topicId
   }
 
-  get lanes(): readonly (Lane | undefined)[] {
-    return this.#lanes.all
+  get producers(): readonly (PartitionProducer | undefined)[] {
+    return this.#producers.all
   }
 
   /** Nothing of it is in the log or on its way. */
   get isIdle(): boolean {
     const isThrough = !this.#hasMore && this.#returning.isEmpty
-    return isThrough && this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
+    return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
   /** Behind its last entry that this process has appended or read. */
@@ -183,7 +183,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)
-    for (const lane of this.#suspended) lane.wake()
+    for (const producer of this.#suspended) producer.wake()
     this.#suspended.clear()
     this.#want()
   }
@@ -200,7 +200,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#partitionCount = 0
     const forgotten = this.#returning.clear()
     this.#former.clear()
-    for (const lane of this.#lanes.all) lane?.clusterChanged()
+    for (const producer of this.#producers.all) producer?.clusterChanged()
     this.#rewind(forgotten)
     this.#deps.follow(this, 0)
   }
@@ -210,7 +210,8 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
    * later records whose keys were there wait for it.
    */
   #recount(before: number): void {
-    for (const lane of this.#lanes.all) if (lane) this.#former.add(lane.partition, before, lane.sentIndexes)
+    for (const producer of this.#producers.all)
+      if (producer) this.#former.add(producer.partition, before, producer.sentIndexes)
     this.#holdUpForReturning()
     this.#rewind()
   }
@@ -236,7 +237,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   /** A partition that is stuck gives back its memory: its batch is read again when its turn comes. */
   setAside(partition: number): void {
-    const batch = this.#lanes.all[partition]?.setAside()
+    const batch = this.#producers.all[partition]?.setAside()
     if (batch === undefined) return
     this.#returning.setAside(partition, {
       clusterId: this.#deps.cluster.clusterId ?? '',
@@ -255,21 +256,21 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     return topicId === '' || this.#topicId === '' || topicId === this.#topicId
   }
 
-  #returned(lane: Lane, batch: SentBatch, { entries, isWhole }: Recalled): void {
+  #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Recalled): void {
     // Only what is still there is waited for.
-    this.#former.forget(lane.partition)
+    this.#former.forget(producer.partition)
     this.#room.release()
     this.#want()
     if (entries.length === 0) return
     const records = entries.map(toSentRecord)
     if (batch.partitionCount !== this.#partitionCount) {
       this.#former.add(
-        lane.partition,
+        producer.partition,
         batch.partitionCount,
         records.map(({ index }) => index)
       )
     }
-    lane.resume(records, this, isWhole ? batch.numbering : undefined)
+    producer.resume(records, this, isWhole ? batch.numbering : undefined)
   }
 
   // ---- entries of the log
@@ -286,9 +287,9 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     const record = readLoggedRecord(body)
     const flow = this.#choice.flowOf(record)
     if (!this.#flows.isNext(flow, sequence)) return
-    const lane = this.#choice.laneFor(record, flow)
-    if (lane === undefined) this.#flows.stall(flow, sequence)
-    else lane.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
+    const producer = this.#choice.producerFor(record, flow)
+    if (producer === undefined) this.#flows.stall(flow, sequence)
+    else producer.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
   }
 
   /** Stamped here already, a batch that is sent soon need not be written anew. */
@@ -344,12 +345,12 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
   }
 
   /** A lane sends nothing for now, or its record is to be sent by another one. */
-  suspended(lane: ScheduledLane, failure: RecordFailure): void {
+  suspended(producer: ScheduledProducer, failure: RecordFailure): void {
     if (failure.code === 'shuttingDown') return
-    const own = this.#lanes.all[lane.partition]!
-    if (failure.code === 'unknownPartition' && lane.partition >= this.#partitionCount && this.#partitionCount > 0) {
+    const own = this.#producers.all[producer.partition]!
+    if (failure.code === 'unknownPartition' && producer.partition >= this.#partitionCount && this.#partitionCount > 0) {
       // The topic has lost the partition: it was created anew.
-      this.#former.forget(lane.partition)
+      this.#former.forget(producer.partition)
       for (const sequence of own.takeBackSent()) this.#gaveBack(sequence)
       return
     }
@@ -370,8 +371,8 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
 
   /** What was not sent is read again, and what batches held that are forgotten; what was sent is not. */
   #rewind(forgotten: readonly number[] = []): void {
-    const taken = [...forgotten, ...this.#lanes.all.flatMap(lane => lane?.takeBack() ?? [])]
-    const sent = this.#lanes.all.flatMap(lane => lane?.sentIndexes ?? [])
+    const taken = [...forgotten, ...this.#producers.all.flatMap(producer => producer?.takeBack() ?? [])]
+    const sent = this.#producers.all.flatMap(producer => producer?.sentIndexes ?? [])
     this.#held.clear()
     for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)
     this.#lastHeld = largest(this.#held)
@@ -387,7 +388,7 @@ export class DurableTopic implements FeedTarget, Ticket, Starved {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#returning.close()
-    for (const lane of this.#lanes.all) lane?.takeBack()
+    for (const producer of this.#producers.all) producer?.takeBack()
   }
 }
 

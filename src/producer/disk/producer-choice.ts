@@ -1,27 +1,27 @@
 import type { ProduceRecord } from '../../core/model.js'
 import type { LoggedRecord } from '../log/logged-record.js'
-import type { Lane } from '../memory/partition-producer.js'
+import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type Partitioner, partitioners } from '../memory/partitioners.js'
-import type { TopicLanes } from '../memory/topic-producers.js'
+import type { TopicProducers } from '../memory/topic-producers.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
 import type { FlowRoom } from './cursor-capacity.js'
 import { ANY_PARTITION } from './partition-cursors.js'
 import { partitionerOfNumber } from './partitioner-numbers.js'
 import type { FormerBatches } from './superseded-batches.js'
 
-export interface LaneChoiceOptions {
+export interface ProducerChoiceOptions {
   readonly topic: string
   readonly partitionCount: () => number
-  readonly lanes: TopicLanes
+  readonly producers: TopicProducers
   readonly room: FlowRoom
   readonly former: FormerBatches
 }
 
 /** Which lane of a topic a record of the log goes to, when it has room. */
-export class LaneChoice {
-  readonly #options: LaneChoiceOptions
+export class ProducerChoice {
+  readonly #options: ProducerChoiceOptions
 
-  constructor(options: LaneChoiceOptions) {
+  constructor(options: ProducerChoiceOptions) {
     this.#options = options
   }
 
@@ -33,8 +33,8 @@ export class LaneChoice {
   }
 
   /** Where a record of the flow goes; `undefined`: it has to wait. */
-  laneFor(record: LoggedRecord, flow: number): Lane | undefined {
-    const { topic, room, former, lanes } = this.#options
+  producerFor(record: LoggedRecord, flow: number): PartitionProducer | undefined {
+    const { topic, room, former, producers } = this.#options
     const bytes = roughSizeOf(toProduceRecord(record))
     const partition = flow === ANY_PARTITION ? this.#anyWithRoom(record, bytes) : flow
     if (partition === undefined || !room.hasRoom(partition, bytes)) {
@@ -46,14 +46,14 @@ export class LaneChoice {
       return undefined
     }
     room.had(flow)
-    return lanes.of(partition)
+    return producers.of(partition)
   }
 
   /** The partition that is chosen for records that may go anywhere, or the next one that has room. */
   #anyWithRoom(record: LoggedRecord, bytes: number): number | undefined {
-    const { lanes, room, partitionCount } = this.#options
+    const { producers, room, partitionCount } = this.#options
     return room.firstWithRoom(
-      lanes.partitionOf(toProduceRecord(record), partitionerOf(record), partitionCount()),
+      producers.partitionOf(toProduceRecord(record), partitionerOf(record), partitionCount()),
       bytes
     )
   }

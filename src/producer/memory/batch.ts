@@ -8,7 +8,7 @@ import {
   sizeOfRecord
 } from '../../kafka/record-batch-writer.js'
 import type { Numbering } from './numbering.js'
-import type { LaneSettings } from './partition-producer-deps.js'
+import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { Ticket } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
 
@@ -29,7 +29,7 @@ const LONE_RECORD_SLACK_BYTES = 256
 const STAMP_AFTER_MS = 1_000
 
 /** `timeoutMs`: how long a batch is tried; infinite: until Kafka has it. */
-export type BatchOptions = Pick<LaneSettings, 'compression' | 'timeoutMs'>
+export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'timeoutMs'>
 
 /**
  * Records of one lane that travel together, and who waits for each. Open: records are written into the slab as they

@@ -13,14 +13,14 @@ export interface BufferRoom {
 }
 
 /** What a lane asks of the budget. */
-export interface LaneBudget {
+export interface PartitionBudget {
   /** Bytes and records came or, negative, went. */
   hold(bytes: number, records: number): void
   hasRoom(bytes: number): boolean
   /** A single request may take so many bytes more than its lane's share. */
   hasSpare(bytes: number): boolean
   /** What a lane may hold now, of the share that it has at most. */
-  shareOf(laneMaxBytes: number): number
+  shareOf(partitionMaxBytes: number): number
   /** Of what is held, so many bytes more, or fewer, wait for something that may not come soon. */
   stick(bytes: number): void
   /** Stuck lanes may hold so many bytes more. */
@@ -28,11 +28,11 @@ export interface LaneBudget {
 }
 
 /** The budget of lanes whose records are bounded elsewhere. */
-export const boundless: LaneBudget = {
+export const boundless: PartitionBudget = {
   hold: () => undefined,
   hasRoom: () => true,
   hasSpare: () => true,
-  shareOf: laneMaxBytes => laneMaxBytes,
+  shareOf: partitionMaxBytes => partitionMaxBytes,
   stick: () => undefined,
   mayStick: () => true
 }
@@ -47,7 +47,7 @@ const SHARE_OF_STUCK_LANES = 1 / 2
 const SHARE_OF_STUCK = 3 / 4
 
 /** Counts the bytes and records that are held for Kafka, bookkeeping included, against their limit. */
-export class Budget implements BufferRoom, LaneBudget {
+export class Budget implements BufferRoom, PartitionBudget {
   readonly what = 'the buffer of records for kafka'
   readonly setting = 'delivery.maxBytes'
   readonly maxBytes: number
@@ -103,17 +103,17 @@ export class Budget implements BufferRoom, LaneBudget {
    * The whole share while a quarter of the buffer is free, and less and less then: however many lanes get stuck at once,
    * they leave something to the others.
    */
-  shareOf(laneMaxBytes: number): number {
+  shareOf(partitionMaxBytes: number): number {
     const freeBytes = this.maxBytes - this.#bytes
-    return laneMaxBytes * Math.min(1, freeBytes / (this.maxBytes * SHARE_LEFT_FREE))
+    return partitionMaxBytes * Math.min(1, freeBytes / (this.maxBytes * SHARE_LEFT_FREE))
   }
 
-  get stuckLanesMaxBytes(): number {
+  get stuckPartitionsMaxBytes(): number {
     return this.maxBytes * SHARE_OF_STUCK_LANES
   }
 
   mayStick(bytes: number): boolean {
-    return this.#stuckBytes + bytes <= this.stuckLanesMaxBytes
+    return this.#stuckBytes + bytes <= this.stuckPartitionsMaxBytes
   }
 
   /** Records of topics that are being looked up came or, negative, went. */

@@ -1,6 +1,6 @@
 import type { RecordFailure } from '../../core/model.js'
 import { overheadOf } from './batch.js'
-import type { Lane } from './partition-producer.js'
+import type { PartitionProducer } from './partition-producer.js'
 import { type Arrival, ownCopyOf, roughSizeOf } from './waiting-records.js'
 
 interface Queue {
@@ -15,7 +15,7 @@ interface Queue {
 export class RoomQueues {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
-  readonly #queues = new Map<Lane, Queue>()
+  readonly #queues = new Map<PartitionProducer, Queue>()
   #bytes = 0
   #isServingSoon = false
 
@@ -30,14 +30,14 @@ export class RoomQueues {
   }
 
   /** Copies the record. False: there is no room to wait in. */
-  add(lane: Lane, arrival: Arrival): boolean {
+  add(producer: PartitionProducer, arrival: Arrival): boolean {
     const bytes = sizeOf(arrival)
-    const queue = this.#queues.get(lane) ?? { arrivals: [], bytes: 0 }
+    const queue = this.#queues.get(producer) ?? { arrivals: [], bytes: 0 }
     if (queue.bytes + bytes > this.#maxBytes - this.#bytes) return false
-    this.#queues.set(lane, queue)
+    this.#queues.set(producer, queue)
     queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
     this.#hold(queue, bytes)
-    lane.charge.isWaitedFor = true
+    producer.charge.isWaitedFor = true
     arrival.ticket.wait()
     return true
   }
@@ -54,63 +54,63 @@ export class RoomQueues {
 
   /** Puts into the lanes what has room there now. */
   #serve(): void {
-    for (const [lane, queue] of this.#queues) {
-      const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(lane, arrival))
+    for (const [producer, queue] of this.#queues) {
+      const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(producer, arrival))
       const entered = stays < 0 ? queue.arrivals.length : stays
-      if (entered > 0) this.#keep(lane, queue, queue.arrivals.slice(entered))
+      if (entered > 0) this.#keep(producer, queue, queue.arrivals.slice(entered))
     }
   }
 
-  #mayEnter(lane: Lane, arrival: Arrival): boolean {
+  #mayEnter(producer: PartitionProducer, arrival: Arrival): boolean {
     const { record, timestampMs, ticket, index } = arrival
-    if (!lane.charge.allowsNext(roughSizeOf(record), ticket)) return false
-    lane.append(record, timestampMs, ticket, index)
+    if (!producer.charge.allowsNext(roughSizeOf(record), ticket)) return false
+    producer.append(record, timestampMs, ticket, index)
     this.#onEntered(arrival)
-    this.#left(lane, arrival)
+    this.#left(producer, arrival)
     return true
   }
 
   /** Puts into the lanes what has room, and refuses what has waited long enough. @returns how many were refused */
-  tick(nowMs: number, failureOf: (lane: Lane, bytes: number) => RecordFailure): number {
+  tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
     this.#serve()
     let refused = 0
-    for (const [lane, queue] of this.#queues) {
+    for (const [producer, queue] of this.#queues) {
       const over = queue.arrivals.filter(({ ticket }) => ticket.roomUntil <= nowMs)
       if (over.length === 0) continue
-      refused += this.#refuse(lane, over, failureOf(lane, roughSizeOf(over[0]!.record)))
+      refused += this.#refuse(producer, over, failureOf(producer, roughSizeOf(over[0]!.record)))
       const staying = queue.arrivals.filter(({ ticket }) => ticket.roomUntil > nowMs)
-      this.#keep(lane, queue, staying)
+      this.#keep(producer, queue, staying)
     }
     return refused
   }
 
   /** Refuses all that wait for a lane. @returns how many */
-  close(lane: Lane, failure: RecordFailure): number {
-    const queue = this.#queues.get(lane)
+  close(producer: PartitionProducer, failure: RecordFailure): number {
+    const queue = this.#queues.get(producer)
     if (queue === undefined) return 0
-    const refused = this.#refuse(lane, queue.arrivals, failure)
-    this.#keep(lane, queue, [])
+    const refused = this.#refuse(producer, queue.arrivals, failure)
+    this.#keep(producer, queue, [])
     return refused
   }
 
-  #refuse(lane: Lane, arrivals: readonly Arrival[], failure: RecordFailure): number {
+  #refuse(producer: PartitionProducer, arrivals: readonly Arrival[], failure: RecordFailure): number {
     for (const arrival of arrivals) {
       arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
-      this.#left(lane, arrival)
+      this.#left(producer, arrival)
     }
     return arrivals.length
   }
 
-  #left(lane: Lane, arrival: Arrival): void {
-    this.#hold(this.#queues.get(lane)!, -sizeOf(arrival))
+  #left(producer: PartitionProducer, arrival: Arrival): void {
+    this.#hold(this.#queues.get(producer)!, -sizeOf(arrival))
     arrival.ticket.waited()
   }
 
-  #keep(lane: Lane, queue: Queue, arrivals: Arrival[]): void {
+  #keep(producer: PartitionProducer, queue: Queue, arrivals: Arrival[]): void {
     queue.arrivals = arrivals
     if (arrivals.length > 0) return
-    lane.charge.isWaitedFor = false
-    this.#queues.delete(lane)
+    producer.charge.isWaitedFor = false
+    this.#queues.delete(producer)
   }
 
   #hold(queue: Queue, bytes: number): void {

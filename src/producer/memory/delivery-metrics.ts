@@ -17,8 +17,8 @@ const gauged = {
   bufferedBytes: 'buffered_bytes',
   stuckBytes: 'stuck_bytes',
   unknownTopics: 'unknown_topics',
-  lanes: 'lanes',
-  lanesBackingOff: 'lanes_backing_off'
+  producers: 'lanes',
+  producersBackingOff: 'lanes_backing_off'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
@@ -37,7 +37,7 @@ export class DeliveryMetrics {
     this.#metrics.time(COMPONENT, 'room_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
   }
 
-  waitedInLane(waitedMs: number): void {
+  waitedInPartition(waitedMs: number): void {
     this.#metrics.time(COMPONENT, 'lane_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
   }
 

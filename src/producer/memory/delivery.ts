@@ -77,8 +77,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
   readonly oldestRecordAgeMs: number
   /** Topics that are being looked up, that are missing, or whose absence is remembered. */
   readonly unknownTopics: number
-  readonly lanes: number
-  readonly lanesBackingOff: number
+  readonly producers: number
+  readonly producersBackingOff: number
 }
 
 /** Brings records to Kafka: in order per partition, once, as long as their time allows. */

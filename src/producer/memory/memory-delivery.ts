@@ -10,10 +10,10 @@ import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
 import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
-import { laneFull } from './partition-full.js'
-import type { Lane } from './partition-producer.js'
+import { partitionFull } from './partition-full.js'
+import type { PartitionProducer } from './partition-producer.js'
 import type { ClusterState } from './partition-producer-deps.js'
-import { LaneSchedule } from './partition-schedule.js'
+import { PartitionSchedule } from './partition-schedule.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import { MemoryTicket, type ProduceTicket } from './pending-produce.js'
 import { checkProduceCall } from './produce-call.js'
@@ -32,7 +32,7 @@ const SPARE_SLAB_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
 /** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
-export class LaneDelivery implements Delivery, ClusterState {
+export class MemoryDelivery implements Delivery, ClusterState {
   readonly #deps: MemoryDeps
   readonly #now: () => number
   readonly #awayBecause: () => Error | undefined
@@ -41,7 +41,7 @@ export class LaneDelivery implements Delivery, ClusterState {
   readonly #budget: Budget
   readonly #rooms: RoomQueues
   readonly #written: LogSearch
-  readonly #schedule: LaneSchedule
+  readonly #schedule: PartitionSchedule
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
   #ticker: NodeJS.Timeout | undefined
@@ -61,15 +61,16 @@ export class LaneDelivery implements Delivery, ClusterState {
       this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
     )
     this.#written = new LogSearch(deps)
-    this.#schedule = new LaneSchedule({ router, log })
+    this.#schedule = new PartitionSchedule({ router, log })
     this.#identity = new ProducerIdentity(
       { ...deps, settings },
       {
-        ready: lanes => {
-          for (const lane of lanes) this.#schedule.ready(lane)
+        ready: producers => {
+          for (const producer of producers) this.#schedule.ready(producer)
         },
-        refused: (lanes, refusal) => {
-          for (const lane of lanes) lane.close(maybeWritten => ({ ...refusal, persisted: persistedOf(maybeWritten) }))
+        refused: (producers, refusal) => {
+          for (const producer of producers)
+            producer.close(maybeWritten => ({ ...refusal, persisted: persistedOf(maybeWritten) }))
         }
       }
     )
@@ -87,7 +88,7 @@ export class LaneDelivery implements Delivery, ClusterState {
       rooms: this.#rooms,
       schedule: this.#schedule,
       numbers: this.#identity,
-      waitedInLane: waitedMs => this.#metrics.waitedInLane(waitedMs)
+      waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
     }
     this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)
@@ -178,8 +179,8 @@ export class LaneDelivery implements Delivery, ClusterState {
 
   #forgotten(topic: Topic): void {
     if (this.#lastTopic === topic) this.#lastTopic = undefined
-    for (const lane of topic.lanes) {
-      if (lane?.numbering !== undefined) this.#identity.retired(lane.numbering)
+    for (const producer of topic.producers) {
+      if (producer?.numbering !== undefined) this.#identity.retired(producer.numbering)
     }
   }
 
@@ -207,7 +208,7 @@ export class LaneDelivery implements Delivery, ClusterState {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
     this.#topics.tick(nowMs)
-    this.#deps.counters.refused += this.#rooms.tick(nowMs, (...full) => this.#laneFull(...full))
+    this.#deps.counters.refused += this.#rooms.tick(nowMs, (...full) => this.#partitionFull(...full))
     this.#metrics.report(this.stats())
     if (this.#isBusy || this.#topics.unknownCount > 0) return
     clearInterval(this.#ticker)
@@ -218,21 +219,21 @@ export class LaneDelivery implements Delivery, ClusterState {
     return this.#budget.records > 0 || !this.#rooms.isEmpty
   }
 
-  #laneFull(lane: Lane, bytes: number): RecordFailure {
-    return laneFull(lane, bytes, this.#budget, this.#deps.settings.maxLaneBytes)
+  #partitionFull(producer: PartitionProducer, bytes: number): RecordFailure {
+    return partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxLaneBytes)
   }
 
   stats(): DeliveryStats {
-    let lanes = 0
-    let lanesBackingOff = 0
+    let producers = 0
+    let producersBackingOff = 0
     let oldestAt = Number.POSITIVE_INFINITY
     for (const topic of this.#topics.values()) {
       oldestAt = Math.min(oldestAt, topic.oldestParkedAt)
-      for (const lane of topic.lanes) {
-        if (lane === undefined) continue
-        lanes++
-        oldestAt = Math.min(oldestAt, lane.oldestAt)
-        if (lane.state === 'backingOff') lanesBackingOff++
+      for (const producer of topic.producers) {
+        if (producer === undefined) continue
+        producers++
+        oldestAt = Math.min(oldestAt, producer.oldestAt)
+        if (producer.state === 'backingOff') producersBackingOff++
       }
     }
     return {
@@ -242,8 +243,8 @@ export class LaneDelivery implements Delivery, ClusterState {
       stuckBytes: this.#budget.stuckBytes,
       oldestRecordAgeMs: Number.isFinite(oldestAt) ? this.#deps.clock() - oldestAt : 0,
       unknownTopics: this.#topics.unknownCount,
-      lanes,
-      lanesBackingOff
+      producers,
+      producersBackingOff
     }
   }
 
@@ -273,10 +274,10 @@ export class LaneDelivery implements Delivery, ClusterState {
     this.#written.close()
     for (const topic of this.#topics.values()) {
       topic.failParked(failures.shuttingDown())
-      for (const lane of topic.lanes) {
-        if (lane === undefined) continue
-        this.#deps.counters.refused += this.#rooms.close(lane, failures.shuttingDown())
-        lane.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+      for (const producer of topic.producers) {
+        if (producer === undefined) continue
+        this.#deps.counters.refused += this.#rooms.close(producer, failures.shuttingDown())
+        producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
       }
     }
     clearInterval(this.#ticker)

@@ -1,9 +1,9 @@
-import type { LaneBudget } from './budget.js'
+import type { PartitionBudget } from './budget.js'
 import type { Ticket } from './pending-produce.js'
 
 /** What one lane holds of the buffer, bookkeeping included, and whether it may hold more. */
-export class LaneCharge {
-  readonly #budget: LaneBudget
+export class PartitionCharge {
+  readonly #budget: PartitionBudget
   readonly #maxBytes: number
   #bytes = 0
   #isStuck = false
@@ -13,7 +13,7 @@ export class LaneCharge {
   #soleTicket: Ticket | undefined
 
   /** @param maxBytes the share of a lane */
-  constructor(budget: LaneBudget, maxBytes: number) {
+  constructor(budget: PartitionBudget, maxBytes: number) {
     this.#budget = budget
     this.#maxBytes = maxBytes
   }

@@ -1,19 +1,19 @@
 import type { Bytes } from '../../core/model.js'
-import type { Lane } from './partition-producer.js'
+import type { PartitionProducer } from './partition-producer.js'
 import type { Partitioner } from './partitioners.js'
 
 /** Where records without a partition go. */
 export class PartitionChoice {
   readonly #topic: string
-  readonly #lanes: readonly (Lane | undefined)[]
+  readonly #producers: readonly (PartitionProducer | undefined)[]
   readonly #random: () => number
   #sticky = -1
   #rotation = 0
 
   /** @param lanes looked at when a new partition is chosen for records that may go anywhere */
-  constructor(topic: string, lanes: readonly (Lane | undefined)[], random: () => number) {
+  constructor(topic: string, producers: readonly (PartitionProducer | undefined)[], random: () => number) {
     this.#topic = topic
-    this.#lanes = lanes
+    this.#producers = producers
     this.#random = random
   }
 
@@ -48,8 +48,8 @@ export class PartitionChoice {
   #healthyFrom(start: number, partitionCount: number): number {
     for (let step = 0; step < partitionCount; step++) {
       const partition = (start + step) % partitionCount
-      const lane = this.#lanes[partition]
-      if (lane === undefined || !isInTrouble(lane)) return partition
+      const producer = this.#producers[partition]
+      if (producer === undefined || !isInTrouble(producer)) return partition
     }
     return start
   }
@@ -64,7 +64,7 @@ export class PartitionChoice {
     let bestLoad = Number.POSITIVE_INFINITY
     for (let step = 0; step < partitionCount && bestLoad > 0; step++) {
       const partition = (start + step) % partitionCount
-      const load = loadOf(this.#lanes[partition])
+      const load = loadOf(this.#producers[partition])
       if (load >= bestLoad) continue
       best = partition
       bestLoad = load
@@ -75,7 +75,7 @@ export class PartitionChoice {
 
 const TROUBLE_BYTES = 2 ** 40
 
-const isInTrouble = ({ state, charge }: Lane): boolean => state === 'backingOff' || charge.isStuck
+const isInTrouble = ({ state, charge }: PartitionProducer): boolean => state === 'backingOff' || charge.isStuck
 
-const loadOf = (lane: Lane | undefined): number =>
-  lane === undefined ? 0 : lane.charge.bytes + (isInTrouble(lane) ? TROUBLE_BYTES : 0)
+const loadOf = (producer: PartitionProducer | undefined): number =>
+  producer === undefined ? 0 : producer.charge.bytes + (isInTrouble(producer) ? TROUBLE_BYTES : 0)

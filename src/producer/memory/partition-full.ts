@@ -1,15 +1,20 @@
 import type { RecordFailure } from '../../core/model.js'
 import type { Budget } from './budget.js'
 import { failures } from './failures.js'
-import type { Lane } from './partition-producer.js'
+import type { PartitionProducer } from './partition-producer.js'
 
 /** What a record of so many bytes is told for which a lane has no room: the limit that holds at the moment. */
-export function laneFull(lane: Lane, bytes: number, budget: Budget, maxLaneBytes: number): RecordFailure {
-  const { topic, partition, charge } = lane
+export function partitionFull(
+  producer: PartitionProducer,
+  bytes: number,
+  budget: Budget,
+  maxLaneBytes: number
+): RecordFailure {
+  const { topic, partition, charge } = producer
   if (!charge.isStuck || budget.mayStick(bytes)) {
     const limits = 'delivery.maxLaneBytes, delivery.maxBytes'
     return failures.overloaded(`the lane of ${topic}/${partition} is`, Math.floor(budget.shareOf(maxLaneBytes)), limits)
   }
   const what = `the part of the buffer for partitions that are stuck, as ${topic}/${partition} is, is`
-  return failures.overloaded(what, budget.stuckLanesMaxBytes, 'a half of delivery.maxBytes')
+  return failures.overloaded(what, budget.stuckPartitionsMaxBytes, 'a half of delivery.maxBytes')
 }

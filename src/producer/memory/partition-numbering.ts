@@ -1,8 +1,8 @@
 import { advanced, type Numbering, raised } from './numbering.js'
-import type { Numbers, ScheduledLane } from './partition-producer-deps.js'
+import type { Numbers, ScheduledProducer } from './partition-producer-deps.js'
 
 /** Under which producer id, epoch and sequence a lane goes on writing. */
-export class LaneNumbering {
+export class PartitionNumbering {
   readonly #numbers: Numbers
   #current: Numbering | undefined
   /** A broker may have seen a batch under the current number. */
@@ -18,8 +18,8 @@ export class LaneNumbering {
   }
 
   /** Starts if need be; `undefined`: there is no producer id yet, and the lane is made ready when there is one. */
-  start(lane: ScheduledLane): Numbering | undefined {
-    this.#current ??= this.#numbers.numbering(lane)
+  start(producer: ScheduledProducer): Numbering | undefined {
+    this.#current ??= this.#numbers.numbering(producer)
     return this.#current
   }
 

@@ -1,7 +1,7 @@
 import type { Logger, MonotonicClock, Offset, RecordFailure } from '../../core/model.js'
 import type { SlabPool } from '../../kafka/batch-buffer-pool.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
-import type { LaneBudget } from './budget.js'
+import type { PartitionBudget } from './budget.js'
 import type { Numbering } from './numbering.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -19,7 +19,7 @@ export interface DeliveryCounters {
 }
 
 /** A lane as seen by what schedules and numbers it. */
-export interface ScheduledLane {
+export interface ScheduledProducer {
   readonly topic: string
   readonly partition: number
   /** What to send now; `undefined`: nothing, or no producer id yet. */
@@ -33,15 +33,15 @@ export interface ScheduledLane {
 /** Says when lanes send. */
 export interface Schedule {
   /** The lane wants its `take` called, once, together with all others of this turn. */
-  ready(lane: ScheduledLane): void
+  ready(producer: ScheduledProducer): void
   /** The lane holds nothing. */
-  emptied(lane: ScheduledLane): void
+  emptied(producer: ScheduledProducer): void
 }
 
 /** Gives lanes their producer id and epoch. */
 export interface Numbers {
   /** Where to start; `undefined`: there is no producer id yet, and the lane is made ready again when there is one. */
-  numbering(lane: ScheduledLane): Numbering | undefined
+  numbering(producer: ScheduledProducer): Numbering | undefined
   /** All epochs of this producer id are used up on some partition. */
   usedUp(producerId: bigint): void
 }
@@ -53,9 +53,9 @@ export interface Keeper {
   /** Kafka refuses records of the topic, which stay where they are. */
   refused?(topic: string, failure: RecordFailure): void
   /** The lane waits before it tries again. */
-  delayed(lane: ScheduledLane): void
+  delayed(producer: ScheduledProducer): void
   /** The lane waits until it is woken: there is nowhere to send its records. */
-  suspended(lane: ScheduledLane, failure: RecordFailure): void
+  suspended(producer: ScheduledProducer, failure: RecordFailure): void
 }
 
 /** A batch that a broker may have written, as its header says. */
@@ -103,7 +103,7 @@ export interface ClusterState {
 }
 
 /** Limits of a lane. Records of a lane whose `timeoutMs` is infinite never expire. */
-export type LaneSettings = Pick<
+export type PartitionProducerSettings = Pick<
   DeliverySettings,
   | 'maxLaneBytes'
   | 'batchMaxBytes'
@@ -115,21 +115,21 @@ export type LaneSettings = Pick<
 >
 
 /** What all lanes of a delivery share. */
-export interface LaneDeps {
-  readonly settings: LaneSettings
+export interface PartitionProducerDeps {
+  readonly settings: PartitionProducerSettings
   readonly clock: MonotonicClock
   readonly random: () => number
   readonly log: Logger
   readonly counters: DeliveryCounters
   readonly slabs: SlabPool
   readonly cluster: ClusterState
-  readonly budget: LaneBudget
+  readonly budget: PartitionBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
   /** Epoch milliseconds: the time that records get when they are sent. Absent: they keep the one that they came with. */
   readonly sendTimeMs?: (() => number) | undefined
   /** Told when a batch is given to the Router for the first time: how long its oldest record has waited for that. */
-  readonly waitedInLane?: ((waitedMs: number) => void) | undefined
+  readonly waitedInPartition?: ((waitedMs: number) => void) | undefined
   /** Absent: brokers are trusted to recognise each batch that is sent again. */
   readonly written?: WrittenBatches | undefined
   /** Absent: what is lost is lost, and the requests that wait are told. */

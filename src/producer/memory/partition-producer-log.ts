@@ -1,7 +1,7 @@
 import type { Logger, RecordFailure, TopicPartition } from '../../core/model.js'
 
 /** The lines that a lane logs. */
-export class LaneLog {
+export class PartitionProducerLog {
   readonly #log: Logger
   readonly #place: TopicPartition
 

@@ -5,11 +5,11 @@ import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import { LaneSearch } from './lane-search.js'
 import type { Numbering } from './numbering.js'
-import { LaneCharge } from './partition-charge.js'
-import { LaneNumbering } from './partition-numbering.js'
-import type { Keeper, LaneDeps, ScheduledLane } from './partition-producer-deps.js'
-import { LaneLog } from './partition-producer-log.js'
-import { LaneTrouble } from './partition-trouble.js'
+import { PartitionCharge } from './partition-charge.js'
+import { PartitionNumbering } from './partition-numbering.js'
+import type { Keeper, PartitionProducerDeps, ScheduledProducer } from './partition-producer-deps.js'
+import { PartitionProducerLog } from './partition-producer-log.js'
+import { PartitionTrouble } from './partition-trouble.js'
 import type { Ticket } from './pending-produce.js'
 import { retryPauseMs } from './retry-pause.js'
 import { judge, type Verdict } from './verdict.js'
@@ -32,7 +32,7 @@ const STUCK_AFTER_MS = 500
  * A lane of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
  * `suspended` instead of failing them.
  */
-export type LaneState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
+export type PartitionProducerState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
 
 /** A record that was in a batch before, and what its ticket calls it. */
 export interface SentRecord {
@@ -48,20 +48,20 @@ export interface SentRecord {
  * acknowledged, which is tried again, frozen, until it is settled. Owned by delivery; not an actor, for it is touched
  * for every record.
  */
-export class Lane implements ScheduledLane {
+export class PartitionProducer implements ScheduledProducer {
   readonly topic: string
   readonly partition: number
-  readonly #deps: LaneDeps
+  readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #onBatchClosed: () => void
   readonly #waiting: WaitingBatches
-  readonly #charge: LaneCharge
-  readonly #numbering: LaneNumbering
+  readonly #charge: PartitionCharge
+  readonly #numbering: PartitionNumbering
   readonly #search: LaneSearch
-  readonly #trouble: LaneTrouble
+  readonly #trouble: PartitionTrouble
   readonly #answer = new AwaitedAnswer()
-  readonly #log: LaneLog
-  #state: LaneState = 'idle'
+  readonly #log: PartitionProducerLog
+  #state: PartitionProducerState = 'idle'
   #head: Batch | undefined
   #attempts = 0
   /** When the head was tried first. */
@@ -73,21 +73,27 @@ export class Lane implements ScheduledLane {
    * @param limit of all lanes of the topic
    * @param onBatchClosed a batch was sealed or is full, or there is trouble: records without a key may go elsewhere now
    */
-  constructor(topic: string, partition: number, deps: LaneDeps, limit: BatchLimit, onBatchClosed: () => void) {
+  constructor(
+    topic: string,
+    partition: number,
+    deps: PartitionProducerDeps,
+    limit: BatchLimit,
+    onBatchClosed: () => void
+  ) {
     this.topic = topic
     this.partition = partition
     this.#deps = deps
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
-    this.#charge = new LaneCharge(deps.budget, deps.settings.maxLaneBytes)
-    this.#numbering = new LaneNumbering(deps.numbers)
+    this.#charge = new PartitionCharge(deps.budget, deps.settings.maxLaneBytes)
+    this.#numbering = new PartitionNumbering(deps.numbers)
     this.#search = new LaneSearch(deps.written, deps.clock)
-    this.#trouble = new LaneTrouble(topic, deps.cluster)
-    this.#log = new LaneLog(deps.log, this)
+    this.#trouble = new PartitionTrouble(topic, deps.cluster)
+    this.#log = new PartitionProducerLog(deps.log, this)
   }
 
-  get state(): LaneState {
+  get state(): PartitionProducerState {
     return this.#state
   }
 
@@ -97,7 +103,7 @@ export class Lane implements ScheduledLane {
   }
 
   /** What it holds of the buffer. */
-  get charge(): LaneCharge {
+  get charge(): PartitionCharge {
     return this.#charge
   }
 
@@ -150,7 +156,7 @@ export class Lane implements ScheduledLane {
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
     this.#search.begin()
-    this.#deps.waitedInLane?.(this.#headSince - head.oldestAt)
+    this.#deps.waitedInPartition?.(this.#headSince - head.oldestAt)
     return head
   }
 
@@ -378,7 +384,7 @@ export class Lane implements ScheduledLane {
     this.#deps.schedule.ready(this)
   }
 
-  #enter(state: LaneState): void {
+  #enter(state: PartitionProducerState): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#state = state

@@ -3,50 +3,50 @@ import type { Logger } from '../../core/model.js'
 import { CodecUnavailableError } from '../../kafka/codec-unavailable-error.js'
 import type { RouterMessage, SealedBatch } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
-import type { Schedule, ScheduledLane } from './partition-producer-deps.js'
+import type { Schedule, ScheduledProducer } from './partition-producer-deps.js'
 import { persistedOf } from './verdict.js'
 
-export interface LaneScheduleOptions {
+export interface PartitionScheduleOptions {
   readonly router: ActorRef<RouterMessage>
   readonly log: Logger
   /** Called with the batches of a turn and their lanes before they are sent; they are sent when it resolves. */
-  readonly beforeSending?: ((batches: ReadonlyMap<ScheduledLane, SealedBatch>) => Promise<unknown>) | undefined
+  readonly beforeSending?: ((batches: ReadonlyMap<ScheduledProducer, SealedBatch>) => Promise<unknown>) | undefined
 }
 
 /** Sends what lanes have ready: all that became ready in one turn of the event loop leave in one message. */
-export class LaneSchedule implements Schedule {
-  readonly #options: LaneScheduleOptions
+export class PartitionSchedule implements Schedule {
+  readonly #options: PartitionScheduleOptions
   /** Lanes that hold something. */
-  readonly #busy = new Set<ScheduledLane>()
-  #ready: ScheduledLane[] = []
+  readonly #busy = new Set<ScheduledProducer>()
+  #ready: ScheduledProducer[] = []
   #isFlushPlanned = false
 
-  constructor(options: LaneScheduleOptions) {
+  constructor(options: PartitionScheduleOptions) {
     this.#options = options
   }
 
-  ready(lane: ScheduledLane): void {
-    this.#busy.add(lane)
-    this.#ready.push(lane)
+  ready(producer: ScheduledProducer): void {
+    this.#busy.add(producer)
+    this.#ready.push(producer)
     if (this.#isFlushPlanned) return
     this.#isFlushPlanned = true
     setImmediate(() => this.#flush())
   }
 
-  emptied(lane: ScheduledLane): void {
-    this.#busy.delete(lane)
+  emptied(producer: ScheduledProducer): void {
+    this.#busy.delete(producer)
   }
 
   tick(nowMs: number): void {
-    for (const lane of this.#busy) lane.tick(nowMs)
+    for (const producer of this.#busy) producer.tick(nowMs)
   }
 
   #flush(): void {
     this.#isFlushPlanned = false
-    const batches = new Map<ScheduledLane, SealedBatch>()
-    for (const lane of this.#ready.splice(0)) {
-      const batch = this.#take(lane)
-      if (batch !== undefined) batches.set(lane, batch)
+    const batches = new Map<ScheduledProducer, SealedBatch>()
+    for (const producer of this.#ready.splice(0)) {
+      const batch = this.#take(producer)
+      if (batch !== undefined) batches.set(producer, batch)
     }
     if (batches.size === 0) return
     const { beforeSending } = this.#options
@@ -57,22 +57,22 @@ export class LaneSchedule implements Schedule {
         .then(() => this.#send(batches))
   }
 
-  #send(batches: ReadonlyMap<ScheduledLane, SealedBatch>): void {
+  #send(batches: ReadonlyMap<ScheduledProducer, SealedBatch>): void {
     this.#options.router.tell({ type: 'produceBatches', batches: [...batches.values()] })
   }
 
   /** A bug met in one lane stays in it. */
-  #take(lane: ScheduledLane): SealedBatch | undefined {
+  #take(producer: ScheduledProducer): SealedBatch | undefined {
     try {
-      return lane.take()
+      return producer.take()
     } catch (error) {
       if (error instanceof CodecUnavailableError) {
-        lane.close(maybeWritten => failures.codecUnavailable(error.message, persistedOf(maybeWritten)))
+        producer.close(maybeWritten => failures.codecUnavailable(error.message, persistedOf(maybeWritten)))
         return undefined
       }
-      const { topic, partition } = lane
+      const { topic, partition } = producer
       this.#options.log.error({ err: error, topic, partition }, 'a lane met a bug and was emptied')
-      lane.close(maybeWritten => failures.bug(persistedOf(maybeWritten)))
+      producer.close(maybeWritten => failures.bug(persistedOf(maybeWritten)))
       return undefined
     }
   }

@@ -5,7 +5,7 @@ import { failures } from './failures.js'
 import type { ClusterState } from './partition-producer-deps.js'
 
 /** Why the records of a lane are not in Kafka yet: what a record is told when its time is over. */
-export class LaneTrouble {
+export class PartitionTrouble {
   readonly #topic: string
   readonly #cluster: ClusterState
   #reason = 'it was waiting to be sent'

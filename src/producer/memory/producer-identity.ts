@@ -4,7 +4,7 @@ import { A_FIFTH_AROUND, backoffMs } from '../../core/backoff.js'
 import type { Logger } from '../../core/model.js'
 import type { InitProducerIdResult, RouterMessage } from '../../router/messages/operations.js'
 import { MAX_EPOCH, type Numbering, newNumbering } from './numbering.js'
-import type { Numbers, ScheduledLane } from './partition-producer-deps.js'
+import type { Numbers, ScheduledProducer } from './partition-producer-deps.js'
 import type { DeliverySettings } from './settings.js'
 
 /** Time limit for one attempt; after it another broker is asked. */
@@ -15,9 +15,9 @@ const BELT_MS = 1_000
 /** What becomes of the lanes that wait. */
 export interface IdentityWaiters {
   /** Their `take` brings a batch now. */
-  ready(lanes: readonly ScheduledLane[]): void
+  ready(producers: readonly ScheduledProducer[]): void
   /** The brokers will not give us an id. */
-  refused(lanes: readonly ScheduledLane[], refusal: InitProducerIdResult & { type: 'failed' }): void
+  refused(producers: readonly ScheduledProducer[], refusal: InitProducerIdResult & { type: 'failed' }): void
 }
 
 /**
@@ -30,7 +30,7 @@ export class ProducerIdentity implements Numbers {
   readonly #random: () => number
   readonly #log: Logger
   readonly #waiters: IdentityWaiters
-  readonly #lanes = new Set<ScheduledLane>()
+  readonly #producers = new Set<ScheduledProducer>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
   /** A new lane begins with this epoch at least: lanes that were forgotten have used the ones below. */
   #firstEpoch = 0
@@ -51,12 +51,12 @@ export class ProducerIdentity implements Numbers {
   }
 
   /** A number for a lane to start with; without a producer id the lane is named to `ready` later. */
-  numbering(lane: ScheduledLane): Numbering | undefined {
+  numbering(producer: ScheduledProducer): Numbering | undefined {
     if (this.#current !== undefined) {
       const { producerId, producerEpoch } = this.#current
       return newNumbering(producerId, Math.max(producerEpoch, this.#firstEpoch))
     }
-    this.#lanes.add(lane)
+    this.#producers.add(producer)
     this.#ask()
     return undefined
   }
@@ -106,13 +106,13 @@ export class ProducerIdentity implements Numbers {
     this.#failedAttempts = 0
     this.#current = identity
     this.#firstEpoch = 0
-    this.#waiters.ready(this.#takeLanes())
+    this.#waiters.ready(this.#takeProducers())
   }
 
-  #takeLanes(): readonly ScheduledLane[] {
-    const lanes = [...this.#lanes]
-    this.#lanes.clear()
-    return lanes
+  #takeProducers(): readonly ScheduledProducer[] {
+    const producers = [...this.#producers]
+    this.#producers.clear()
+    return producers
   }
 
   #askLater(result: InitProducerIdResult): void {
@@ -120,13 +120,13 @@ export class ProducerIdentity implements Numbers {
     this.#failedAttempts++
     const reason = result.type === 'failed' ? result.message : 'no broker answered'
     if (result.type === 'failed' && !result.retriable) {
-      this.#waiters.refused(this.#takeLanes(), result)
+      this.#waiters.refused(this.#takeProducers(), result)
     }
     if (this.#failedAttempts % 10 === 1) this.#log.warn({}, `no producer id yet, asking again: ${reason}`)
     this.#timer = setTimeout(
       () => {
         this.#isAsking = false
-        if (this.#lanes.size > 0) this.#ask()
+        if (this.#producers.size > 0) this.#ask()
       },
       backoffMs(this.#failedAttempts - 1, retryBackoffMs, retryBackoffMaxMs, this.#random, A_FIFTH_AROUND)
     )

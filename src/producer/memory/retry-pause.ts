@@ -1,5 +1,5 @@
 import { A_FIFTH_AROUND, backoffMs } from '../../core/backoff.js'
-import type { LaneSettings } from './partition-producer-deps.js'
+import type { PartitionProducerSettings } from './partition-producer-deps.js'
 
 /** Pause before the first retry after a change of leader: the new one is known within moments, or not soon at all. */
 const SOON_MS = 15
@@ -13,7 +13,7 @@ const SOON_MS = 15
 export const retryPauseMs = (
   attempts: number,
   soon: boolean,
-  { retryBackoffMs, retryBackoffMaxMs }: LaneSettings,
+  { retryBackoffMs, retryBackoffMaxMs }: PartitionProducerSettings,
   random: () => number
 ): number =>
   soon && attempts === 1

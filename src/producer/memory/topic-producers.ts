@@ -1,30 +1,30 @@
 import type { ProduceRecord } from '../../core/model.js'
 import { BatchLimit } from './batch-limit.js'
 import { PartitionChoice } from './partition-choice.js'
-import { Lane } from './partition-producer.js'
-import type { LaneDeps } from './partition-producer-deps.js'
+import { PartitionProducer } from './partition-producer.js'
+import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
 import type { Ticket } from './pending-produce.js'
 import { roughSizeOf } from './waiting-records.js'
 
 /** The lanes of one topic, by partition, and which of them a record goes to. */
-export class TopicLanes {
+export class TopicProducers {
   /** `undefined`: nothing has been written to the partition. */
-  readonly all: (Lane | undefined)[] = []
+  readonly all: (PartitionProducer | undefined)[] = []
   readonly #topic: string
-  readonly #deps: LaneDeps
+  readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #choice: PartitionChoice
 
-  constructor(topic: string, deps: LaneDeps) {
+  constructor(topic: string, deps: PartitionProducerDeps) {
     this.#topic = topic
     this.#deps = deps
     this.#limit = new BatchLimit(deps.settings.batchMaxBytes, deps.clock)
     this.#choice = new PartitionChoice(topic, this.all, deps.random)
   }
 
-  of(partition: number): Lane {
-    return (this.all[partition] ??= new Lane(this.#topic, partition, this.#deps, this.#limit, () =>
+  of(partition: number): PartitionProducer {
+    return (this.all[partition] ??= new PartitionProducer(this.#topic, partition, this.#deps, this.#limit, () =>
       this.#choice.batchClosed(partition)
     ))
   }
@@ -35,11 +35,16 @@ export class TopicLanes {
   }
 
   /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
-  withRoom(record: ProduceRecord, partitioner: Partitioner, count: number, ticket: Ticket): Lane | undefined {
+  withRoom(
+    record: ProduceRecord,
+    partitioner: Partitioner,
+    count: number,
+    ticket: Ticket
+  ): PartitionProducer | undefined {
     const { partition, key } = record
-    const lane = this.of(this.partitionOf(record, partitioner, count))
+    const producer = this.of(this.partitionOf(record, partitioner, count))
     const bytes = roughSizeOf(record)
-    if (lane.charge.allows(bytes, ticket)) return lane
+    if (producer.charge.allows(bytes, ticket)) return producer
     const elsewhere = partition === undefined ? this.#choice.elsewhere(key, partitioner, count) : undefined
     if (elsewhere === undefined) return undefined
     const other = this.of(elsewhere)

@@ -4,13 +4,13 @@ import type { Budget } from './budget.js'
 import type { RoomQueues } from './capacity-queues.js'
 import { failures } from './failures.js'
 import { ParkingQueue } from './overflow-queue.js'
-import { laneFull } from './partition-full.js'
-import type { Lane } from './partition-producer.js'
-import type { LaneDeps } from './partition-producer-deps.js'
+import { partitionFull } from './partition-full.js'
+import type { PartitionProducer } from './partition-producer.js'
+import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
 import type { MemoryTicket } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
-import { TopicLanes } from './topic-producers.js'
+import { TopicProducers } from './topic-producers.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from './waiting-records.js'
 
@@ -20,7 +20,7 @@ const FRESH_MS = 1_000
 const DENIAL_COUNTS_FOR_MS = 5_000
 
 /** What all lanes and topics of memory share. */
-export interface MemoryDeps extends LaneDeps {
+export interface MemoryDeps extends PartitionProducerDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
   readonly rooms: RoomQueues
@@ -42,7 +42,7 @@ export class Topic implements UnknownTopic {
   readonly name: string
   readonly #deps: TopicDeps
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
-  readonly #lanes: TopicLanes
+  readonly #producers: TopicProducers
   readonly #parked = new ParkedRecords()
   /** Waits for room among the parked ones, or in the whole buffer. */
   readonly #queue: ParkingQueue
@@ -57,7 +57,7 @@ export class Topic implements UnknownTopic {
   constructor(name: string, deps: TopicDeps) {
     this.name = name
     this.#deps = deps
-    this.#lanes = new TopicLanes(name, deps)
+    this.#producers = new TopicProducers(name, deps)
     this.#queue = new ParkingQueue(bytes => deps.unknown.queued(bytes))
   }
 
@@ -80,12 +80,12 @@ export class Topic implements UnknownTopic {
     return this.#parked.recordCount > 0 || !this.#queue.isEmpty
   }
 
-  get hasLanes(): boolean {
-    return this.#lanes.all.length > 0
+  get hasProducers(): boolean {
+    return this.#producers.all.length > 0
   }
 
-  get lanes(): readonly (Lane | undefined)[] {
-    return this.#lanes.all
+  get producers(): readonly (PartitionProducer | undefined)[] {
+    return this.#producers.all
   }
 
   /** Nothing that is remembered of it still applies: it may be forgotten. */
@@ -106,9 +106,9 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
-      const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
-      if (lane === undefined) return this.#waitForRoom({ record, partitioner, timestampMs, ticket, index }, nowMs)
-      lane.append(record, timestampMs, ticket, index)
+      const producer = this.#producers.withRoom(record, partitioner, count, ticket)
+      if (producer === undefined) return this.#waitForRoom({ record, partitioner, timestampMs, ticket, index }, nowMs)
+      producer.append(record, timestampMs, ticket, index)
       return undefined
     }
     if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
@@ -123,9 +123,9 @@ export class Topic implements UnknownTopic {
   #waitForRoom(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     const { budget, settings, rooms } = this.#deps
     const { record, partitioner, ticket } = arrival
-    const lane = this.#lanes.of(this.#lanes.partitionOf(record, partitioner, this.#partitionCount))
-    if (ticket.roomUntil > nowMs && rooms.add(lane, arrival)) return undefined
-    return laneFull(lane, roughSizeOf(record), budget, settings.maxLaneBytes)
+    const producer = this.#producers.of(this.#producers.partitionOf(record, partitioner, this.#partitionCount))
+    if (ticket.roomUntil > nowMs && rooms.add(producer, arrival)) return undefined
+    return partitionFull(producer, roughSizeOf(record), budget, settings.maxLaneBytes)
   }
 
   #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -208,14 +208,14 @@ export class Topic implements UnknownTopic {
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
     if (!this.#isWaitedFor) return
-    for (const arrival of this.#takeParked(nowMs)) this.#enterLane(arrival, nowMs)
+    for (const arrival of this.#takeParked(nowMs)) this.#enterProducer(arrival, nowMs)
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
       this.put(record, partitioner, timestampMs, ticket, index, nowMs)
     )
   }
 
   /** A record that has been accepted is not refused because its lane is full. */
-  #enterLane({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
+  #enterProducer({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
     const { partition } = record
     const count = this.#partitionCount
     if (partition !== undefined && partition >= count) {
@@ -224,8 +224,8 @@ export class Topic implements UnknownTopic {
       return
     }
     this.#lastUsedAt = nowMs
-    const lane = this.#lanes.withRoom(record, partitioner, count, ticket)
-    const chosen = lane ?? this.#lanes.of(this.#lanes.partitionOf(record, partitioner, count))
+    const producer = this.#producers.withRoom(record, partitioner, count, ticket)
+    const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(record, partitioner, count))
     chosen.append(record, timestampMs, ticket, index)
   }
 
@@ -266,10 +266,10 @@ export class Topic implements UnknownTopic {
   #missing(until: number): void {
     this.#partitionCount = 0
     this.#giveUp(failures.unknownTopic(this.name), until)
-    for (const lane of this.#lanes.all) {
-      if (lane === undefined) continue
-      this.#deps.counters.refused += this.#deps.rooms.close(lane, failures.unknownTopic(this.name))
-      lane.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
+    for (const producer of this.#producers.all) {
+      if (producer === undefined) continue
+      this.#deps.counters.refused += this.#deps.rooms.close(producer, failures.unknownTopic(this.name))
+      producer.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
 
@@ -279,13 +279,13 @@ export class Topic implements UnknownTopic {
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
     if (this.#isWaitedFor) this.#deps.follow(this, false)
-    for (const lane of this.#lanes.all) lane?.clusterChanged()
+    for (const producer of this.#producers.all) producer?.clusterChanged()
   }
 
   /** No request has produced to it for so long, and nothing of it is on its way. */
   isUnused(forMs: number, nowMs: number): boolean {
     if (this.#isWaitedFor || nowMs - this.#lastUsedAt < forMs) return false
-    return this.#lanes.all.every(lane => lane === undefined || lane.isIdle)
+    return this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
   /** Others that were denied later need its place. */

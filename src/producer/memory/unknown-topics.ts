@@ -17,7 +17,7 @@ export type WaitingAs = 'pending' | 'missing'
 /** A topic that has its place here. */
 export interface UnknownTopic {
   readonly isKnown: boolean
-  readonly hasLanes: boolean
+  readonly hasProducers: boolean
   /** Bytes of the records that wait for a look-up. */
   readonly waitingBytes: number
   /** Nothing that is remembered of it still applies: it may be forgotten. */
@@ -170,6 +170,6 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   }
 
   #settle(topic: Topic): void {
-    if (!topic.isKnown && !topic.hasLanes) this.#onForgotten(topic)
+    if (!topic.isKnown && !topic.hasProducers) this.#onForgotten(topic)
   }
 }

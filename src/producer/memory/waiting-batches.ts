@@ -3,12 +3,12 @@ import type { SlabPool } from '../../kafka/batch-buffer-pool.js'
 import { RecordBatchWriter } from '../../kafka/record-batch-writer.js'
 import { Batch, loneBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
-import type { LaneSettings } from './partition-producer-deps.js'
+import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { Ticket } from './pending-produce.js'
 
 /** Unsealed batches of a lane, oldest first; records are appended to the last one. */
 export class WaitingBatches {
-  readonly #settings: LaneSettings
+  readonly #settings: PartitionProducerSettings
   readonly #limit: BatchLimit
   readonly #slabs: SlabPool
   readonly #onFull: () => void
@@ -17,7 +17,7 @@ export class WaitingBatches {
   #spareWriter: RecordBatchWriter | undefined
 
   /** @param onFull called when a batch is full and another one begins */
-  constructor(settings: LaneSettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
+  constructor(settings: PartitionProducerSettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
     this.#settings = settings
     this.#limit = limit
     this.#slabs = slabs

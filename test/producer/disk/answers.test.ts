@@ -220,9 +220,9 @@ describe('durable: topics that are not used any more', () => {
     await harness.pass(40_000)
     harness.send(record('audit', 'B'))
     await harness.pass(19_000)
-    expect(harness.delivery.stats()).to.include({ topics: 2, lanes: 2 })
+    expect(harness.delivery.stats()).to.include({ topics: 2, producers: 2 })
     await harness.pass(22_000)
-    expect(harness.delivery.stats()).to.include({ topics: 1, lanes: 1 })
+    expect(harness.delivery.stats()).to.include({ topics: 1, producers: 1 })
     const unfollowed = harness.router.messages.filter(({ type }) => type === 'unfollowTopics')
     expect(unfollowed.map(message => (message as { topics: readonly string[] }).topics)).to.deep.equal([['orders']])
     harness.send(record('orders', 'C'))
@@ -234,7 +234,7 @@ describe('durable: topics that are not used any more', () => {
       'numbers of the former lane are not repeated'
     ).to.deep.equal([0, 1, 0])
     await harness.pass(90_000)
-    expect(harness.delivery.stats()).to.include({ topics: 0, lanes: 0 })
+    expect(harness.delivery.stats()).to.include({ topics: 0, producers: 0 })
   })
 
   it('are kept while something of them is in the log', async () => {
@@ -245,7 +245,7 @@ describe('durable: topics that are not used any more', () => {
     harness.router.partition('orders', 0).script.push(...Array(2_000).fill({ type: 'notSent', reason: 'noLeader' }))
     harness.send(record('orders', 'B'))
     await harness.pass(200_000)
-    expect(harness.delivery.stats()).to.include({ topics: 1, lanesBackingOff: 1 })
+    expect(harness.delivery.stats()).to.include({ topics: 1, producersBackingOff: 1 })
     harness.router.partition('orders', 0).script.length = 0
     await harness.pass(10_000)
     expect(harness.router.values('orders')).to.deep.equal(['A', 'B'])

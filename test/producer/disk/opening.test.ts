@@ -316,7 +316,13 @@ describe('durable: what is told of the log now and then', () => {
     await harness.pass(3_000)
     harness.send([record('orders', 'A'), record('orders', 'B')])
     await harness.pass(50)
-    expect(harness.delivery.stats()).to.include({ accepted: 2, delivered: 2, topics: 1, lanes: 1, lanesBackingOff: 0 })
+    expect(harness.delivery.stats()).to.include({
+      accepted: 2,
+      delivered: 2,
+      topics: 1,
+      producers: 1,
+      producersBackingOff: 0
+    })
     await harness.pass(1_000)
     const told = ['accepted_records', 'delivered_records', 'retried_batches'].map(name => metrics.of(name))
     expect(told).to.deep.equal([2, 2, 0])

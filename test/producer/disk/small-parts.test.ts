@@ -268,9 +268,9 @@ describe('durable: what metrics are told', () => {
       failed: 0,
       withdrawn: 0,
       topics: 4,
-      lanes: 8,
+      producers: 8,
       retentionShare: 0,
-      lanesBackingOff: 1
+      producersBackingOff: 1
     }
     const reporting = new DurableMetrics(metrics)
     reporting.report(stats)

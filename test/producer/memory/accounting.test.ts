@@ -35,14 +35,14 @@ describe('delivery: what it tells of itself', () => {
   it('is how many lanes there are, and how many of them wait before they try again', async () => {
     harness = new DeliveryHarness({ orders: 4, others: 1 })
     for (const partition of [1, 3]) await harness.warmUp('orders', partition)
-    expect(stats()).to.include({ lanes: 2, lanesBackingOff: 0 })
+    expect(stats()).to.include({ producers: 2, producersBackingOff: 0 })
     harness.router.partition('orders', 3).script.push({ type: 'reject', errorCode: 19 })
     harness.send(record('orders', 'A', 3))
     await harness.pass(60)
-    expect(stats()).to.include({ lanes: 2, lanesBackingOff: 1, retries: 1 })
+    expect(stats()).to.include({ producers: 2, producersBackingOff: 1, retries: 1 })
     expect(harness.metrics.gaugeOf('lanes_backing_off')).to.equal(1)
     await harness.pass(1_000)
-    expect(stats()).to.include({ lanesBackingOff: 0 })
+    expect(stats()).to.include({ producersBackingOff: 0 })
   })
 
   it('is what became of all records that were ever given to it', async () => {
@@ -239,7 +239,7 @@ describe('delivery: what topics and lanes leave behind', () => {
       harness.send(record('busy', 'x', 0))
       await harness.pass(1_000)
     }
-    expect(harness.delivery.stats().lanes).to.equal(1)
+    expect(harness.delivery.stats().producers).to.equal(1)
   })
 
   it('goes on in the first cluster that is told, and under a new id in the second', async () => {

@@ -3,8 +3,8 @@ import { Budget } from '../../../src/producer/memory/budget.js'
 import { RoomQueues } from '../../../src/producer/memory/capacity-queues.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
-import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
-import type { Lane } from '../../../src/producer/memory/partition-producer.js'
+import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
+import type { PartitionProducer } from '../../../src/producer/memory/partition-producer.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
 import { turns } from '../../support/ticks.js'
@@ -20,12 +20,12 @@ function arrival(value: string | Buffer, ticket = ticketOf(), index = 0): Arriva
 }
 
 /** A lane whose records cost what they weigh. */
-class SmallLane {
-  readonly charge: LaneCharge
+class SmallPartition {
+  readonly charge: PartitionCharge
   readonly values: string[] = []
 
   constructor(budget: Budget, maxBytes: number) {
-    this.charge = new LaneCharge(budget, maxBytes)
+    this.charge = new PartitionCharge(budget, maxBytes)
   }
   append({ value }: Arrival['record'], timestampMs: number, ticket: MemoryTicket, index: number): void {
     this.values.push(`${value} ${timestampMs} ${index}`)
@@ -37,42 +37,43 @@ describe('delivery: the queues for room', () => {
   let budget: Budget
   let queues: RoomQueues
   let entered: string[]
-  let lane: SmallLane & Lane
-  const another = (): SmallLane & Lane => new SmallLane(budget, 100) as SmallLane & Lane
+  let producer: SmallPartition & PartitionProducer
+  const another = (): SmallPartition & PartitionProducer =>
+    new SmallPartition(budget, 100) as SmallPartition & PartitionProducer
   const start = (maxBytes = 100_000): void => {
     entered = []
     budget = new Budget(10_000, () => undefined)
     queues = new RoomQueues(maxBytes, ({ record }) => entered.push(String(record.value)))
-    lane = another()
+    producer = another()
   }
   beforeEach(() => start())
-  const fill = (): void => lane.charge.take(100, ticketOf())
-  const empty = (): void => lane.charge.hold(-100, -1)
+  const fill = (): void => producer.charge.take(100, ticketOf())
+  const empty = (): void => producer.charge.hold(-100, -1)
 
   it('let records in when there is room, in order, and no smaller one before', async () => {
     fill()
     const ticket = ticketOf(3)
-    for (const [index, size] of [60, 50, 1].entries()) queues.add(lane, arrival('x'.repeat(size), ticket, index))
-    expect([queues.isEmpty, lane.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([false, true, true])
+    for (const [index, size] of [60, 50, 1].entries()) queues.add(producer, arrival('x'.repeat(size), ticket, index))
+    expect([queues.isEmpty, producer.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([false, true, true])
     queues.freed()
     await turns(2)
-    expect(lane.values).to.deep.equal([])
-    lane.charge.hold(-40, -1)
-    lane.charge.take(0, ticketOf())
+    expect(producer.values).to.deep.equal([])
+    producer.charge.hold(-40, -1)
+    producer.charge.take(0, ticketOf())
     queues.freed()
     queues.freed()
     await turns(2)
-    expect(lane.values, 'there is room for the last one').to.deep.equal([])
-    lane.charge.hold(-60, 0)
+    expect(producer.values, 'there is room for the last one').to.deep.equal([])
+    producer.charge.hold(-60, 0)
     queues.freed()
-    expect(lane.values, 'not within the turn').to.deep.equal([])
+    expect(producer.values, 'not within the turn').to.deep.equal([])
     await turns(2)
-    expect(lane.values.map(value => value.split(' ').slice(1))).to.deep.equal([
+    expect(producer.values.map(value => value.split(' ').slice(1))).to.deep.equal([
       ['7', '0'],
       ['7', '1'],
       ['7', '2']
     ])
-    expect([entered.length, queues.isEmpty, lane.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([
+    expect([entered.length, queues.isEmpty, producer.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([
       3,
       true,
       false,
@@ -82,35 +83,36 @@ describe('delivery: the queues for room', () => {
 
   it('keep who does not fit yet, and go on with it the next time', async () => {
     fill()
-    for (const size of [60, 50]) queues.add(lane, arrival('x'.repeat(size), ticketOf()))
+    for (const size of [60, 50]) queues.add(producer, arrival('x'.repeat(size), ticketOf()))
     empty()
     queues.freed()
     await turns(2)
-    expect([lane.values.length, queues.isEmpty, lane.charge.isWaitedFor]).to.deep.equal([1, false, true])
-    lane.charge.hold(-60, -1)
+    expect([producer.values.length, queues.isEmpty, producer.charge.isWaitedFor]).to.deep.equal([1, false, true])
+    producer.charge.hold(-60, -1)
     expect(queues.tick(0, () => FULL)).to.equal(0)
-    expect([lane.values.length, queues.isEmpty]).to.deep.equal([2, true])
+    expect([producer.values.length, queues.isEmpty]).to.deep.equal([2, true])
   })
 
   it('hold up to as many bytes as the buffer, and one lane what it leaves to others, to the byte', () => {
     start(10_000)
     fill()
-    const add = (to: SmallLane & Lane, bytes: number): boolean => queues.add(to, arrival('x'.repeat(bytes)))
-    expect([add(lane, 10_001 - FIRST_BYTES), queues.isEmpty, lane.charge.isWaitedFor]).to.deep.equal([
+    const add = (to: SmallPartition & PartitionProducer, bytes: number): boolean =>
+      queues.add(to, arrival('x'.repeat(bytes)))
+    expect([add(producer, 10_001 - FIRST_BYTES), queues.isEmpty, producer.charge.isWaitedFor]).to.deep.equal([
       false,
       true,
       false
     ])
-    expect([add(lane, 4_000 - FIRST_BYTES), add(lane, 2_001), add(lane, 2_000 - FIRST_BYTES)]).to.deep.equal([
-      true,
-      false,
-      true
-    ])
-    expect(add(lane, 0), 'more than half of it').to.equal(false)
+    expect([
+      add(producer, 4_000 - FIRST_BYTES),
+      add(producer, 2_001),
+      add(producer, 2_000 - FIRST_BYTES)
+    ]).to.deep.equal([true, false, true])
+    expect(add(producer, 0), 'more than half of it').to.equal(false)
     const other = another()
     expect([add(other, 4_001 - FIRST_BYTES), add(other, 4_000 - FIRST_BYTES)]).to.deep.equal([false, true])
-    expect(queues.close(lane, FULL) + queues.close(other, FULL)).to.equal(3)
-    expect([add(lane, 10_000 - FIRST_BYTES), queues.isEmpty]).to.deep.equal([true, false])
+    expect(queues.close(producer, FULL) + queues.close(other, FULL)).to.equal(3)
+    expect([add(producer, 10_000 - FIRST_BYTES), queues.isEmpty]).to.deep.equal([true, false])
   })
 
   it('send those away that have waited long enough, and say how many and why', async () => {
@@ -118,8 +120,8 @@ describe('delivery: the queues for room', () => {
     const other = another()
     other.charge.take(100, ticketOf())
     const [short, long] = [ticketOf(1, 100), ticketOf(1, 200)]
-    queues.add(lane, arrival('long', long))
-    queues.add(lane, arrival('short', short))
+    queues.add(producer, arrival('long', long))
+    queues.add(producer, arrival('short', short))
     queues.add(other, arrival('other', ticketOf(1, 200)))
     const asked: unknown[] = []
     const failureOf = (...told: unknown[]) => {
@@ -127,11 +129,11 @@ describe('delivery: the queues for room', () => {
       return FULL
     }
     expect([queues.tick(99, failureOf), asked]).to.deep.equal([0, []])
-    expect([queues.tick(100, failureOf), asked]).to.deep.equal([1, [[lane, 5]]])
+    expect([queues.tick(100, failureOf), asked]).to.deep.equal([1, [[producer, 5]]])
     expect([await short.accepted(), short.isWaiting, long.isWaiting]).to.deep.equal([[FULL], false, true])
-    expect(lane.charge.isWaitedFor).to.equal(true)
+    expect(producer.charge.isWaitedFor).to.equal(true)
     expect([queues.tick(200, failureOf), queues.isEmpty]).to.deep.equal([2, true])
-    expect([lane.charge.isWaitedFor, other.charge.isWaitedFor]).to.deep.equal([false, false])
+    expect([producer.charge.isWaitedFor, other.charge.isWaitedFor]).to.deep.equal([false, false])
     expect(entered, 'none of them was taken').to.deep.equal([])
   })
 
@@ -140,9 +142,11 @@ describe('delivery: the queues for room', () => {
     const other = another()
     other.charge.take(100, ticketOf())
     const ticket = ticketOf()
-    queues.add(lane, arrival('a', ticket))
+    queues.add(producer, arrival('a', ticket))
     queues.add(other, arrival('b'))
-    expect([queues.close(another(), FULL), queues.close(lane, FULL), queues.close(lane, FULL)]).to.deep.equal([0, 1, 0])
+    expect([queues.close(another(), FULL), queues.close(producer, FULL), queues.close(producer, FULL)]).to.deep.equal([
+      0, 1, 0
+    ])
     expect([await ticket.outcomes(), queues.isEmpty, other.charge.isWaitedFor]).to.deep.equal([[FULL], false, true])
   })
 })

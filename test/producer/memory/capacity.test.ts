@@ -4,7 +4,7 @@ import { AwaitedAnswer } from '../../../src/producer/memory/awaited-answer.js'
 import { Budget, boundless } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
-import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
+import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
 import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
 import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
@@ -55,7 +55,7 @@ describe('delivery: the buffer', () => {
     budget.onFreed(() => freed++)
     budget.stick(400)
     expect(freed, 'others may have more of it now').to.equal(1)
-    expect([budget.stuckBytes, budget.stuckLanesMaxBytes]).to.deep.equal([400, 500])
+    expect([budget.stuckBytes, budget.stuckPartitionsMaxBytes]).to.deep.equal([400, 500])
     expect([budget.mayStick(100), budget.mayStick(101)]).to.deep.equal([true, false])
     expect([budget.mayPark(350), budget.mayPark(351)]).to.deep.equal([true, false])
     budget.stick(-400)
@@ -79,54 +79,58 @@ describe('delivery: the buffer', () => {
 })
 
 describe('delivery: what a partition may hold', () => {
-  const charge = (budget = new Budget(1_000, () => undefined)): LaneCharge => new LaneCharge(budget, 100)
+  const charge = (budget = new Budget(1_000, () => undefined)): PartitionCharge => new PartitionCharge(budget, 100)
 
   it('is its share, to the byte', () => {
-    const lane = charge()
+    const producer = charge()
     const [one, other] = [ticketOf(), ticketOf()]
-    lane.take(60, one)
-    lane.take(20, other)
-    expect([lane.bytes, lane.allows(20, one), lane.allows(21, one)]).to.deep.equal([80, true, false])
+    producer.take(60, one)
+    producer.take(20, other)
+    expect([producer.bytes, producer.allows(20, one), producer.allows(21, one)]).to.deep.equal([80, true, false])
   })
 
   it('is more for a single request that found it empty, as long as the buffer has enough', () => {
-    const lane = charge()
+    const producer = charge()
     const [one, other] = [ticketOf(), ticketOf()]
-    expect(lane.allows(700, one)).to.equal(true)
-    lane.take(700, one)
-    expect([lane.allows(50, one), lane.allows(51, one), lane.allows(1, other)]).to.deep.equal([true, false, false])
-    lane.hold(-690, -1)
-    lane.take(10, other)
-    expect(lane.allows(90, one), 'others have records there now').to.equal(false)
-    lane.hold(-20, -2)
-    lane.emptied()
-    expect(lane.allows(700, other)).to.equal(true)
+    expect(producer.allows(700, one)).to.equal(true)
+    producer.take(700, one)
+    expect([producer.allows(50, one), producer.allows(51, one), producer.allows(1, other)]).to.deep.equal([
+      true,
+      false,
+      false
+    ])
+    producer.hold(-690, -1)
+    producer.take(10, other)
+    expect(producer.allows(90, one), 'others have records there now').to.equal(false)
+    producer.hold(-20, -2)
+    producer.emptied()
+    expect(producer.allows(700, other)).to.equal(true)
   })
 
   it('is nothing for others while records wait for room in it, in the order in which they came', () => {
-    const lane = charge()
-    lane.isWaitedFor = true
-    expect([lane.allows(1, ticketOf()), lane.allowsNext(1, ticketOf())]).to.deep.equal([false, true])
+    const producer = charge()
+    producer.isWaitedFor = true
+    expect([producer.allows(1, ticketOf()), producer.allowsNext(1, ticketOf())]).to.deep.equal([false, true])
   })
 
   it('counts with all others that do not move, for as long as it does not', () => {
     const budget = new Budget(1_000, () => undefined)
-    const [lane, other] = [charge(budget), charge(budget)]
-    lane.take(80, ticketOf())
-    lane.setStuck(true)
-    lane.setStuck(true)
-    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([true, 80])
-    lane.take(10, ticketOf())
+    const [producer, other] = [charge(budget), charge(budget)]
+    producer.take(80, ticketOf())
+    producer.setStuck(true)
+    producer.setStuck(true)
+    expect([producer.isStuck, budget.stuckBytes]).to.deep.equal([true, 80])
+    producer.take(10, ticketOf())
     expect(budget.stuckBytes).to.equal(90)
     budget.stick(410)
-    expect(lane.allows(1, ticketOf()), 'all that are stuck have half of the buffer').to.equal(false)
+    expect(producer.allows(1, ticketOf()), 'all that are stuck have half of the buffer').to.equal(false)
     expect(other.allows(1, ticketOf())).to.equal(true)
-    lane.setStuck(false)
-    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
-    lane.setStuck(true)
-    lane.hold(-90, -2)
-    lane.emptied()
-    expect([lane.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
+    producer.setStuck(false)
+    expect([producer.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
+    producer.setStuck(true)
+    producer.hold(-90, -2)
+    producer.emptied()
+    expect([producer.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
   })
 })
 

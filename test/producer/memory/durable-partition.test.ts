@@ -4,8 +4,8 @@ import {
   appended,
   contentsOf,
   FakeKeeper,
-  LaneStage,
   outcomesOf,
+  PartitionProducerStage,
   rejected,
   sentRecords,
   unanswered
@@ -18,11 +18,11 @@ const TOPIC_AUTHORIZATION_FAILED = 29
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
 
 describe('delivery: a lane of records that are kept on disk', () => {
-  let stage: LaneStage
+  let stage: PartitionProducerStage
   let keeper: FakeKeeper
   beforeEach(() => {
     keeper = new FakeKeeper()
-    stage = new LaneStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper)
+    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper)
   })
   afterEach(() => stage.restore())
   const answer = async (batch: SealedBatch, what: BatchAnswer): Promise<void> => {
@@ -36,16 +36,20 @@ describe('delivery: a lane of records that are kept on disk', () => {
 
   it('waits until it is woken when there is nowhere to send them', async () => {
     const ticket = stage.append(['A', 'B'])
-    stage.lane.wake()
+    stage.producer.wake()
     const batch = stage.requireBatch()
-    stage.lane.wake()
-    expect([stage.isReady, stage.lane.state], 'it does not sleep').to.deep.equal([false, 'awaiting'])
+    stage.producer.wake()
+    expect([stage.isReady, stage.producer.state], 'it does not sleep').to.deep.equal([false, 'awaiting'])
     await answer(batch, unknownTopic)
     await stage.pass(60_000)
     stage.append('C')
-    expect([stage.lane.state, stage.isReady, keeper.suspensions]).to.deep.equal(['suspended', false, ['unknownTopic']])
+    expect([stage.producer.state, stage.isReady, keeper.suspensions]).to.deep.equal([
+      'suspended',
+      false,
+      ['unknownTopic']
+    ])
     expect([stage.counters.failed, ticket.isComplete]).to.deep.equal([0, false])
-    stage.lane.wake()
+    stage.producer.wake()
     const again = stage.requireBatch()
     expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A', 'B'] })
     await answer(again, appended(3))
@@ -61,7 +65,10 @@ describe('delivery: a lane of records that are kept on disk', () => {
     }
     expect([keeper.delays, stage.counters.retries, ticket.isComplete]).to.deep.equal([20, 20, false])
     await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
-    expect([stage.lane.state, keeper.deadLetters], 'rights are mended by an operator').to.deep.equal(['backingOff', []])
+    expect([stage.producer.state, keeper.deadLetters], 'rights are mended by an operator').to.deep.equal([
+      'backingOff',
+      []
+    ])
   })
 
   it('isolates the record that Kafka refuses for good; it becomes a dead letter before the next one goes', async () => {
@@ -75,8 +82,8 @@ describe('delivery: a lane of records that are kept on disk', () => {
     expect(contentsOf(bad).values).to.deep.equal(['bad'])
     await answer(bad, rejected(INVALID_RECORD))
     expect(keeper.deadLetters).to.deep.equal([{ index: 1, code: 'recordRejected' }])
-    stage.lane.wake()
-    expect([stage.lane.state, stage.isReady, stage.lane.takeBackSent()]).to.deep.equal(['suspended', false, []])
+    stage.producer.wake()
+    expect([stage.producer.state, stage.isReady, stage.producer.takeBackSent()]).to.deep.equal(['suspended', false, []])
     await decide(true)
     const next = stage.requireBatch()
     expect(contentsOf(next)).to.deep.equal({ epoch: 3, sequence: 0, values: ['next'] })
@@ -89,7 +96,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     stage.append('bad')
     await answer(stage.requireBatch(), rejected(INVALID_RECORD))
     await decide(false)
-    expect([stage.lane.state, stage.counters.retries, stage.isReady]).to.deep.equal(['backingOff', 1, false])
+    expect([stage.producer.state, stage.counters.retries, stage.isReady]).to.deep.equal(['backingOff', 1, false])
     await stage.pass(99)
     expect(stage.isReady, 'after a pause').to.equal(false)
     await stage.pass(1)
@@ -99,18 +106,18 @@ describe('delivery: a lane of records that are kept on disk', () => {
   it('does nothing about a dead letter when it was closed meanwhile', async () => {
     stage.append('bad')
     await answer(stage.requireBatch(), rejected(INVALID_RECORD))
-    stage.lane.close(() => ({ type: 'failed' }) as never)
+    stage.producer.close(() => ({ type: 'failed' }) as never)
     const { failed } = stage.counters
     await decide(false)
-    expect([stage.counters.failed, stage.lane.state, stage.clock.countTimers()]).to.deep.equal([failed, 'idle', 0])
+    expect([stage.counters.failed, stage.producer.state, stage.clock.countTimers()]).to.deep.equal([failed, 'idle', 0])
   })
 
   it('goes on where another process stopped, with the same batch under the same number', async () => {
     const ticket = stage.append([])
     const numbering = { producerId: 9n, epoch: 4, nextSequence: 70 }
     await stage.pass(5_000)
-    stage.lane.resume(sentRecords(['A', 'B'], 0), ticket, numbering)
-    expect([stage.lane.sentIndexes, stage.budget.records]).to.deep.equal([[0, 1], 2])
+    stage.producer.resume(sentRecords(['A', 'B'], 0), ticket, numbering)
+    expect([stage.producer.sentIndexes, stage.budget.records]).to.deep.equal([[0, 1], 2])
     expect(stage.budget.usedBytes).to.be.above(1_024)
     stage.append('C')
     const batch = stage.requireBatch()
@@ -118,7 +125,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     expect(contentsOf(batch)).to.deep.equal({ epoch: 4, sequence: 70, values: ['A', 'B'] })
     await stage.pass(499)
     stage.tick()
-    expect(stage.lane.charge.isStuck, 'its time begins now').to.equal(false)
+    expect(stage.producer.charge.isStuck, 'its time begins now').to.equal(false)
     await answer(batch, appended())
     expect([contentsOf(stage.requireBatch()), stage.counters.delivered]).to.deep.equal([
       { epoch: 4, sequence: 72, values: ['C'] },
@@ -128,7 +135,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
 
   it('takes what it goes on with for something that may be written: it is fenced before the epoch is left', async () => {
     const ticket = stage.append([])
-    stage.lane.resume(sentRecords(['A', 'B'], 0), ticket, undefined)
+    stage.producer.resume(sentRecords(['A', 'B'], 0), ticket, undefined)
     const batch = stage.requireBatch()
     expect(contentsOf(batch)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A', 'B'] })
     await answer(batch, rejected(INVALID_RECORD))
@@ -136,38 +143,42 @@ describe('delivery: a lane of records that are kept on disk', () => {
   })
 
   it('gives back what was never sent', async () => {
-    expect(stage.lane.takeBack()).to.deep.equal([])
+    expect(stage.producer.takeBack()).to.deep.equal([])
     stage.append(['A', 'B'])
     const batch = stage.requireBatch()
     stage.append(['C', 'D', 'E'])
-    expect(stage.lane.takeBack()).to.deep.equal([0, 1, 2])
+    expect(stage.producer.takeBack()).to.deep.equal([0, 1, 2])
     expect(stage.budget.records).to.equal(2)
     await answer(batch, appended())
-    expect([stage.budget.records, stage.budget.usedBytes, stage.lane.isIdle]).to.deep.equal([0, 0, true])
+    expect([stage.budget.records, stage.budget.usedBytes, stage.producer.isIdle]).to.deep.equal([0, 0, true])
   })
 
   it('gives back the batch that is tried, too, unless the Router has it', async () => {
-    expect(stage.lane.takeBackSent()).to.deep.equal([])
+    expect(stage.producer.takeBackSent()).to.deep.equal([])
     stage.append(['A', 'B'])
     const batch = stage.requireBatch()
-    expect(stage.lane.takeBackSent()).to.deep.equal([])
+    expect(stage.producer.takeBackSent()).to.deep.equal([])
     await answer(batch, unanswered)
     stage.append('C')
-    expect([stage.lane.takeBackSent(), stage.lane.sentIndexes, stage.budget.records]).to.deep.equal([[0, 1], [], 1])
+    expect([stage.producer.takeBackSent(), stage.producer.sentIndexes, stage.budget.records]).to.deep.equal([
+      [0, 1],
+      [],
+      1
+    ])
     expect(stage.clock.countTimers(), 'it waits no longer').to.equal(0)
     expect(contentsOf(stage.requireBatch()).values).to.deep.equal(['C'])
   })
 
   it('sets the batch aside that waits to be tried again, with its number, and is empty then', async () => {
-    expect(stage.lane.setAside()).to.equal(undefined)
+    expect(stage.producer.setAside()).to.equal(undefined)
     stage.append(['A', 'B'])
     const batch = stage.requireBatch()
-    expect(stage.lane.setAside(), 'the Router has it').to.equal(undefined)
+    expect(stage.producer.setAside(), 'the Router has it').to.equal(undefined)
     await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
-    expect(stage.lane.setAside()).to.deep.equal({ indexes: [0, 1], numbering: stage.numbering })
-    expect([stage.budget.usedBytes, stage.lane.isIdle, stage.isEmptied]).to.deep.equal([0, true, true])
+    expect(stage.producer.setAside()).to.deep.equal({ indexes: [0, 1], numbering: stage.numbering })
+    expect([stage.budget.usedBytes, stage.producer.isIdle, stage.isEmptied]).to.deep.equal([0, true, true])
     await stage.pass(10_000)
-    expect([stage.isReady, stage.lane.setAside()]).to.deep.equal([false, undefined])
+    expect([stage.isReady, stage.producer.setAside()]).to.deep.equal([false, undefined])
   })
 
   it('is not idle while records wait behind a batch that was set aside', async () => {
@@ -175,17 +186,17 @@ describe('delivery: a lane of records that are kept on disk', () => {
     const batch = stage.requireBatch()
     stage.append('B')
     await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
-    stage.lane.setAside()
-    expect([stage.lane.isIdle, stage.budget.records]).to.deep.equal([false, 1])
-    stage.lane.takeBack()
-    expect([stage.lane.isIdle, stage.budget.records]).to.deep.equal([true, 0])
+    stage.producer.setAside()
+    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([false, 1])
+    stage.producer.takeBack()
+    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([true, 0])
   })
 
   it('makes it no less uncertain that a batch came back, nor the next one', async () => {
     stage.append('A')
     await answer(stage.requireBatch(), unanswered)
-    const aside = stage.lane.setAside()!
-    stage.lane.resume(sentRecords(['A'], 0), stage.append([]), aside.numbering)
+    const aside = stage.producer.setAside()!
+    stage.producer.resume(sentRecords(['A'], 0), stage.append([]), aside.numbering)
     const again = stage.requireBatch()
     expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A'] })
     await answer(again, rejected(INVALID_RECORD))
@@ -197,7 +208,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
   it('is not set aside while it has to look for a batch whose producer brokers have forgotten', async () => {
     stage.restore()
     const sought: boolean[] = []
-    stage = new LaneStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper, {
+    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper, {
       now: () => Date.now(),
       mayBeForgotten: () => false,
       sentUnknown: () => undefined,
@@ -210,7 +221,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     await answer(stage.requireBatch(), unanswered)
     await stage.pass(5_000)
     await answer(stage.requireBatch(), rejected(UNKNOWN_PRODUCER_ID))
-    expect(stage.lane.setAside()).to.equal(undefined)
+    expect(stage.producer.setAside()).to.equal(undefined)
     await stage.pass(5_000)
     expect(stage.take()).to.equal(undefined)
     await stage.pass(0)

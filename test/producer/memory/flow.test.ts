@@ -195,7 +195,7 @@ describe('delivery: flow', () => {
     harness.send(everywhere('x'))
     harness.send(record('bad topic!', 'x'))
     await harness.pass(1_000)
-    expect(harness.delivery.stats()).to.deep.include({ delivered: 6, refused: 1, retries: 1, failed: 0, lanes: 5 })
+    expect(harness.delivery.stats()).to.deep.include({ delivered: 6, refused: 1, retries: 1, failed: 0, producers: 5 })
   })
 })
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { PartitionChoice } from '../../../src/producer/memory/partition-choice.js'
-import type { Lane } from '../../../src/producer/memory/partition-producer.js'
+import type { PartitionProducer } from '../../../src/producer/memory/partition-producer.js'
 import type { Choice, Partitioner } from '../../../src/producer/memory/partitioners.js'
 
 describe('delivery: where records without a partition go', () => {
@@ -9,15 +9,16 @@ describe('delivery: where records without a partition go', () => {
     () =>
       choice
   const sticky = always('sticky')
-  const laneOf = (bytes: number, more: { state?: string; isStuck?: boolean } = {}): Lane =>
-    ({ state: more.state ?? 'idle', charge: { bytes, isStuck: more.isStuck ?? false } }) as Lane
+  const producerOf = (bytes: number, more: { state?: string; isStuck?: boolean } = {}): PartitionProducer =>
+    ({ state: more.state ?? 'idle', charge: { bytes, isStuck: more.isStuck ?? false } }) as PartitionProducer
   let drawn = 0
-  const choiceOf = (lanes: readonly (Lane | undefined)[]): PartitionChoice =>
-    new PartitionChoice('orders', lanes, () => drawn)
+  const choiceOf = (producers: readonly (PartitionProducer | undefined)[]): PartitionChoice =>
+    new PartitionChoice('orders', producers, () => drawn)
   beforeEach(() => {
     drawn = 0
   })
-  const nextOf = (lanes: readonly (Lane | undefined)[]): number => choiceOf(lanes).of(null, sticky, lanes.length)
+  const nextOf = (producers: readonly (PartitionProducer | undefined)[]): number =>
+    choiceOf(producers).of(null, sticky, producers.length)
 
   it('is what the partitioner says, which knows the key, the count and the topic', () => {
     const seen: unknown[] = []
@@ -73,11 +74,11 @@ describe('delivery: where records without a partition go', () => {
   })
 
   it('is the next one without trouble for records that are spread one by one', () => {
-    const lanes = [laneOf(0, { isStuck: true }), laneOf(9), laneOf(0, { state: 'backingOff' })]
-    const choice = choiceOf(lanes)
+    const producers = [producerOf(0, { isStuck: true }), producerOf(9), producerOf(0, { state: 'backingOff' })]
+    const choice = choiceOf(producers)
     expect(choice.of(null, always('random'), 3)).to.equal(1)
     expect([1, 2, 3].map(() => choice.of(null, always('roundRobin'), 3))).to.deep.equal([1, 1, 1])
-    const [stuck] = lanes
+    const [stuck] = producers
     expect(choiceOf([stuck, stuck]).of(null, always('random'), 2), 'all of them are').to.equal(0)
   })
 
@@ -91,25 +92,27 @@ describe('delivery: where records without a partition go', () => {
   })
 
   it('is the partition with the fewest bytes to send, the drawn one first among equals', () => {
-    expect(nextOf([laneOf(5), laneOf(3), laneOf(4)])).to.equal(1)
-    expect(nextOf([laneOf(5), laneOf(4), laneOf(3)])).to.equal(2)
-    expect(nextOf([laneOf(3), laneOf(3), laneOf(3)])).to.equal(0)
+    expect(nextOf([producerOf(5), producerOf(3), producerOf(4)])).to.equal(1)
+    expect(nextOf([producerOf(5), producerOf(4), producerOf(3)])).to.equal(2)
+    expect(nextOf([producerOf(3), producerOf(3), producerOf(3)])).to.equal(0)
     drawn = 0.5
-    expect(nextOf([laneOf(3), laneOf(3), laneOf(3)])).to.equal(1)
-    expect(nextOf([laneOf(0), laneOf(3), laneOf(3)]), 'around the end').to.equal(0)
-    expect(nextOf([laneOf(3), undefined, laneOf(0)]), 'nothing was sent there yet').to.equal(1)
-    expect(nextOf([undefined, laneOf(1), laneOf(1)])).to.equal(0)
+    expect(nextOf([producerOf(3), producerOf(3), producerOf(3)])).to.equal(1)
+    expect(nextOf([producerOf(0), producerOf(3), producerOf(3)]), 'around the end').to.equal(0)
+    expect(nextOf([producerOf(3), undefined, producerOf(0)]), 'nothing was sent there yet').to.equal(1)
+    expect(nextOf([undefined, producerOf(1), producerOf(1)])).to.equal(0)
   })
 
   it('is none that is in trouble while there is another one, however full', () => {
-    const trouble = [laneOf(0, { state: 'backingOff' }), laneOf(0, { isStuck: true })]
-    for (const lane of trouble) {
-      expect(nextOf([lane, laneOf(1_000_000)])).to.equal(1)
+    const trouble = [producerOf(0, { state: 'backingOff' }), producerOf(0, { isStuck: true })]
+    for (const producer of trouble) {
+      expect(nextOf([producer, producerOf(1_000_000)])).to.equal(1)
       drawn = 0.5
-      expect(nextOf([laneOf(1_000_000), lane])).to.equal(0)
+      expect(nextOf([producerOf(1_000_000), producer])).to.equal(0)
       drawn = 0
     }
-    expect(nextOf([laneOf(9, { isStuck: true }), laneOf(5, { state: 'backingOff' })]), 'all of them').to.equal(1)
-    expect(nextOf([laneOf(9, { state: 'inFlight' }), laneOf(10)]), 'sending is no trouble').to.equal(0)
+    expect(nextOf([producerOf(9, { isStuck: true }), producerOf(5, { state: 'backingOff' })]), 'all of them').to.equal(
+      1
+    )
+    expect(nextOf([producerOf(9, { state: 'inFlight' }), producerOf(10)]), 'sending is no trouble').to.equal(0)
   })
 })

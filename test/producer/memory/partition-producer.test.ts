@@ -6,8 +6,8 @@ import { record } from '../../support/delivery-harness.js'
 import {
   appended,
   contentsOf,
-  LaneStage,
   outcomesOf,
+  PartitionProducerStage,
   rejected,
   unanswered
 } from '../../support/partition-producer-stage.js'
@@ -19,8 +19,9 @@ const INVALID_RECORD = 87
 const TOPIC_AUTHORIZATION_FAILED = 29
 
 describe('delivery: a lane', () => {
-  let stage: LaneStage
-  const start = (...parts: ConstructorParameters<typeof LaneStage>): LaneStage => (stage = new LaneStage(...parts))
+  let stage: PartitionProducerStage
+  const start = (...parts: ConstructorParameters<typeof PartitionProducerStage>): PartitionProducerStage =>
+    (stage = new PartitionProducerStage(...parts))
   afterEach(() => stage.restore())
   /** The answer comes, and all that follows from it at once. */
   const answer = async (batch: SealedBatch, what: BatchAnswer): Promise<void> => {
@@ -29,13 +30,23 @@ describe('delivery: a lane', () => {
   }
 
   it('sends one batch, and what came meanwhile once that is settled', async () => {
-    const { lane } = start()
-    expect([lane.state, lane.isIdle, lane.isAwaiting, lane.sentIndexes]).to.deep.equal(['idle', true, false, []])
+    const { producer } = start()
+    expect([producer.state, producer.isIdle, producer.isAwaiting, producer.sentIndexes]).to.deep.equal([
+      'idle',
+      true,
+      false,
+      []
+    ])
     const first = stage.append('A')
-    expect([lane.state, lane.isIdle, stage.isReady, lane.numbering]).to.deep.equal(['ready', false, true, undefined])
+    expect([producer.state, producer.isIdle, stage.isReady, producer.numbering]).to.deep.equal([
+      'ready',
+      false,
+      true,
+      undefined
+    ])
     const batch = stage.requireBatch()
     expect(batch).to.include({ topic: 'orders', partition: 3, clusterId: 'here' })
-    expect([lane.state, lane.isAwaiting, lane.sentIndexes]).to.deep.equal(['awaiting', true, [0]])
+    expect([producer.state, producer.isAwaiting, producer.sentIndexes]).to.deep.equal(['awaiting', true, [0]])
     stage.append(['B', 'C'])
     expect(stage.isReady).to.equal(false)
     await answer(batch, appended(9))
@@ -43,20 +54,25 @@ describe('delivery: a lane', () => {
     const next = stage.requireBatch()
     expect(contentsOf(next)).to.deep.equal({ epoch: 0, sequence: 1, values: ['B', 'C'] })
     await answer(next, appended(10))
-    expect([lane.state, lane.isIdle, stage.isEmptied, stage.counters.delivered]).to.deep.equal(['idle', true, true, 3])
-    expect([stage.budget.usedBytes, stage.budget.records, lane.numbering?.nextSequence]).to.deep.equal([0, 0, 3])
+    expect([producer.state, producer.isIdle, stage.isEmptied, stage.counters.delivered]).to.deep.equal([
+      'idle',
+      true,
+      true,
+      3
+    ])
+    expect([stage.budget.usedBytes, stage.budget.records, producer.numbering?.nextSequence]).to.deep.equal([0, 0, 3])
   })
 
   it('waits for a producer id when there is none, and has nothing to send when nothing is left', async () => {
-    const { lane } = start()
+    const { producer } = start()
     stage.numbering = undefined
     stage.append('A', 100)
-    expect([stage.take(), lane.state]).to.deep.equal([undefined, 'ready'])
+    expect([stage.take(), producer.state]).to.deep.equal([undefined, 'ready'])
     await stage.pass(100)
     stage.tick()
     expect([stage.counters.withdrawn, stage.budget.records, stage.budget.usedBytes]).to.deep.equal([1, 0, 0])
     stage.isReady = true
-    expect([stage.take(), lane.state, stage.isEmptied]).to.deep.equal([undefined, 'idle', true])
+    expect([stage.take(), producer.state, stage.isEmptied]).to.deep.equal([undefined, 'idle', true])
   })
 
   it('tells how long its oldest record waited before it was sent, once', async () => {
@@ -64,13 +80,13 @@ describe('delivery: a lane', () => {
     stage.append('A')
     await stage.pass(30)
     stage.append('B')
-    expect(stage.lane.oldestAt).to.equal(0)
+    expect(stage.producer.oldestAt).to.equal(0)
     await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
     await stage.pass(1_000)
     stage.append('C')
-    expect(stage.lane.oldestAt, 'the batch that is tried').to.equal(0)
+    expect(stage.producer.oldestAt, 'the batch that is tried').to.equal(0)
     await answer(stage.requireBatch(), appended())
-    expect([stage.waitedInLane, stage.lane.oldestAt]).to.deep.equal([[30], 1_030])
+    expect([stage.waitedInPartition, stage.producer.oldestAt]).to.deep.equal([[30], 1_030])
   })
 
   it('tries again the same bytes after a pause that doubles, at once after a change of leader, and begins anew with the next', async () => {
@@ -96,7 +112,7 @@ describe('delivery: a lane', () => {
     stage.append('A')
     await answer(stage.requireBatch(), rejected(OUT_OF_ORDER))
     await stage.pass(99)
-    expect([stage.lane.state, stage.isReady]).to.deep.equal(['backingOff', false])
+    expect([stage.producer.state, stage.isReady]).to.deep.equal(['backingOff', false])
     await stage.pass(1)
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['A'] })
   })
@@ -118,7 +134,7 @@ describe('delivery: a lane', () => {
       await answer(bad, rejected(INVALID_RECORD))
       const persisted = isLost ? 'unknown' : 'no'
       expect(await outcomesOf(ticket)).to.deep.equal(['at 4', `recordRejected, ${persisted}`])
-      expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([1, isLost ? 2 : 1])
+      expect([stage.counters.failed, stage.producer.numbering?.epoch]).to.deep.equal([1, isLost ? 2 : 1])
       expect([stage.budget.usedBytes, stage.budget.records]).to.deep.equal([0, 0])
       if (isLost) stage.restore()
     }
@@ -177,22 +193,22 @@ describe('delivery: a lane', () => {
   })
 
   it('counts as stuck after half a second without an acknowledgement, and no more with one', async () => {
-    const { lane } = start()
+    const { producer } = start()
     await stage.pass(10_000)
     stage.append('A')
     const batch = stage.requireBatch()
     await stage.pass(499)
     stage.tick()
-    expect(lane.charge.isStuck).to.equal(false)
+    expect(producer.charge.isStuck).to.equal(false)
     await stage.pass(1)
     const closedBefore = stage.batchesClosed
     stage.tick()
     stage.tick()
-    expect([lane.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([true, stage.budget.usedBytes])
+    expect([producer.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([true, stage.budget.usedBytes])
     expect(stage.batchesClosed, 'records without a key may go elsewhere').to.equal(closedBefore + 1)
     stage.append('B')
     await answer(batch, appended())
-    expect([lane.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([false, 0])
+    expect([producer.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([false, 0])
   })
 
   it('takes a batch back that waits at the Router once the time of a record is over, and tries it as before', async () => {
@@ -227,7 +243,7 @@ describe('delivery: a lane', () => {
     batch.recall = () => expect.fail('it was taken back')
     await stage.pass(500)
     stage.tick()
-    expect([await outcomesOf(ticket), stage.lane.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
+    expect([await outcomesOf(ticket), stage.producer.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
   })
 
   it('is closed while the Router has its batch: what can have left may be written, and what it can take back is not', async () => {
@@ -240,7 +256,7 @@ describe('delivery: a lane', () => {
       const ticket = stage.append('A')
       const batch = stage.requireBatch()
       if (isBack !== undefined) batch.recall = () => isBack
-      stage.lane.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+      stage.producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
       expect(await outcomesOf(ticket)).to.deep.equal([`shuttingDown, ${persisted}`])
       expect([stage.counters.failed, stage.budget.usedBytes]).to.deep.equal([1, 0])
       stage.restore()
@@ -253,10 +269,10 @@ describe('delivery: a lane', () => {
     const batch = stage.requireBatch()
     await stage.pass(2_999)
     stage.tick()
-    expect(stage.lane.state).to.equal('awaiting')
+    expect(stage.producer.state).to.equal('awaiting')
     await stage.pass(1)
     stage.tick()
-    expect(stage.lane.state).to.equal('backingOff')
+    expect(stage.producer.state).to.equal('backingOff')
     await answer(batch, appended())
     expect(stage.counters.delivered, 'a late answer is not heard').to.equal(0)
   })
@@ -288,10 +304,10 @@ describe('delivery: a lane', () => {
       await answer(batch, isLost ? unanswered : rejected(NOT_ENOUGH_REPLICAS))
       await stage.pass(9)
       stage.tick()
-      expect(stage.lane.state).to.equal('backingOff')
+      expect(stage.producer.state).to.equal('backingOff')
       await stage.pass(1)
       stage.tick()
-      expect([stage.lane.isIdle, stage.counters.failed, stage.clock.countTimers()]).to.deep.equal([true, 1, 0])
+      expect([stage.producer.isIdle, stage.counters.failed, stage.clock.countTimers()]).to.deep.equal([true, 1, 0])
       stage.append('B')
       expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
       if (isLost) stage.restore()
@@ -303,16 +319,16 @@ describe('delivery: a lane', () => {
     const sent = stage.append('A')
     const batch = stage.requireBatch()
     const behind = stage.append(['B', 'C'])
-    stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
+    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
     expect([await outcomesOf(sent), await outcomesOf(behind)]).to.deep.equal([
       undefined,
       ['unknownTopic, no', 'unknownTopic, no']
     ])
-    expect([stage.counters.failed, stage.budget.records, stage.lane.state]).to.deep.equal([2, 1, 'awaiting'])
+    expect([stage.counters.failed, stage.budget.records, stage.producer.state]).to.deep.equal([2, 1, 'awaiting'])
     await answer(batch, unanswered)
-    stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
+    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
     expect([await outcomesOf(sent), stage.budget.records]).to.deep.equal([['unknownTopic, unknown'], 0])
-    expect([stage.take(), stage.lane.state, stage.clock.countTimers()]).to.deep.equal([undefined, 'idle', 0])
+    expect([stage.take(), stage.producer.state, stage.clock.countTimers()]).to.deep.equal([undefined, 'idle', 0])
     stage.append('D')
     expect(contentsOf(stage.requireBatch()), 'the lost one may turn up').to.include({ epoch: 1, sequence: 0 })
   })
@@ -321,7 +337,7 @@ describe('delivery: a lane', () => {
     start()
     stage.append('A')
     await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
-    stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
+    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
     stage.take()
     stage.append('B')
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
@@ -331,7 +347,7 @@ describe('delivery: a lane', () => {
     start()
     stage.append('A')
     await answer(stage.requireBatch(), { type: 'notSent', reason: 'noLeader', message: 'no leader' })
-    stage.lane.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
+    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
     stage.take()
     stage.append('B')
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 0, values: ['B'] })
@@ -372,7 +388,11 @@ describe('delivery: a lane', () => {
     stage.append('A')
     await answer(stage.requireBatch(), appended(0))
     const ticket = new MemoryTicket(1, 60_000, 0)
-    stage.lane.resume([{ record: record('orders', 'B'), timestampMs: 1, index: 0, acceptedAtMs: 1 }], ticket, undefined)
+    stage.producer.resume(
+      [{ record: record('orders', 'B'), timestampMs: 1, index: 0, acceptedAtMs: 1 }],
+      ticket,
+      undefined
+    )
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
   })
 
@@ -381,12 +401,12 @@ describe('delivery: a lane', () => {
     const sent = stage.append('A')
     const batch = stage.requireBatch()
     const behind = stage.append('B')
-    stage.lane.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
+    stage.producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
     expect([await outcomesOf(sent), await outcomesOf(behind)]).to.deep.equal([
       ['shuttingDown, unknown'],
       ['shuttingDown, no']
     ])
-    expect([stage.lane.isIdle, stage.isEmptied, stage.budget.usedBytes]).to.deep.equal([true, true, 0])
+    expect([stage.producer.isIdle, stage.isEmptied, stage.budget.usedBytes]).to.deep.equal([true, true, 0])
     await answer(batch, appended())
     expect([stage.counters.delivered, stage.counters.failed]).to.deep.equal([0, 2])
   })
@@ -403,7 +423,7 @@ describe('delivery: a lane', () => {
       ['notAuthorized, no'],
       ['notAuthorized, unknown', 'notAuthorized, unknown']
     ])
-    expect([stage.counters.failed, stage.lane.numbering?.epoch]).to.deep.equal([3, 2])
+    expect([stage.counters.failed, stage.producer.numbering?.epoch]).to.deep.equal([3, 2])
   })
 
   it('forgets its number with the cluster that gave it, and asks for a new one when it has no epoch left', async () => {
@@ -411,11 +431,11 @@ describe('delivery: a lane', () => {
     stage.numbering = { producerId: 7n, epoch: 0x7fff, nextSequence: 0 }
     stage.append('A')
     await answer(stage.requireBatch(), rejected(OUT_OF_ORDER))
-    expect([stage.usedUp, stage.lane.numbering]).to.deep.equal([[7n], undefined])
+    expect([stage.usedUp, stage.producer.numbering]).to.deep.equal([[7n], undefined])
     stage.numbering = { producerId: 8n, epoch: 2, nextSequence: 0 }
     await stage.pass(200)
     expect(contentsOf(stage.requireBatch())).to.include({ epoch: 2, sequence: 0 })
-    stage.lane.clusterChanged()
-    expect(stage.lane.numbering).to.equal(undefined)
+    stage.producer.clusterChanged()
+    expect(stage.producer.numbering).to.equal(undefined)
   })
 })

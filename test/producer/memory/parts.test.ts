@@ -4,10 +4,10 @@ import { CodecUnavailableError } from '../../../src/kafka/codec-unavailable-erro
 import { Budget } from '../../../src/producer/memory/budget.js'
 import type { DeliveryStats } from '../../../src/producer/memory/delivery.js'
 import { DeliveryMetrics } from '../../../src/producer/memory/delivery-metrics.js'
-import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
-import { LaneNumbering } from '../../../src/producer/memory/partition-numbering.js'
-import type { ScheduledLane } from '../../../src/producer/memory/partition-producer-deps.js'
-import { LaneSchedule } from '../../../src/producer/memory/partition-schedule.js'
+import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
+import { PartitionNumbering } from '../../../src/producer/memory/partition-numbering.js'
+import type { ScheduledProducer } from '../../../src/producer/memory/partition-producer-deps.js'
+import { PartitionSchedule } from '../../../src/producer/memory/partition-schedule.js'
 import type { Ticket } from '../../../src/producer/memory/pending-produce.js'
 import { checkRecord } from '../../../src/producer/memory/record-checks.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
@@ -42,7 +42,7 @@ describe('delivery: the buffer', () => {
 
   it('is shared by lanes that are stuck up to a bound, to the last byte', () => {
     const budget = budgetOf(1_000)
-    const most = budget.stuckLanesMaxBytes
+    const most = budget.stuckPartitionsMaxBytes
     expect(most).to.be.within(1, 999)
     budget.stick(most - 10)
     expect([budget.mayStick(10), budget.mayStick(11)]).to.deep.equal([true, false])
@@ -54,7 +54,7 @@ describe('delivery: the buffer', () => {
 describe('delivery: what a lane holds', () => {
   const setUp = (maxBytes: number) => {
     const budget = new Budget(1_000, () => {})
-    return { budget, charge: new LaneCharge(budget, maxBytes) }
+    return { budget, charge: new PartitionCharge(budget, maxBytes) }
   }
 
   it('is its share, to the last byte, and what the request needs that it was empty for', () => {
@@ -139,7 +139,7 @@ describe('delivery: metrics', () => {
   const stats = (more: Partial<DeliveryStats>): DeliveryStats =>
     ({
       ...{ delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0, bufferedRecords: 0, bufferedBytes: 0 },
-      ...{ stuckBytes: 0, unknownTopics: 0, lanes: 0, lanesBackingOff: 0, oldestRecordAgeMs: 0 },
+      ...{ stuckBytes: 0, unknownTopics: 0, producers: 0, producersBackingOff: 0, oldestRecordAgeMs: 0 },
       ...more
     }) as DeliveryStats
 
@@ -147,7 +147,7 @@ describe('delivery: metrics', () => {
     const told = new CountingMetrics()
     const metrics = new DeliveryMetrics(told, 1_000)
     expect(told.gaugeOf('buffer_limit_bytes')).to.equal(1_000)
-    metrics.report(stats({ delivered: 5, failed: 1, withdrawn: 2, refused: 3, retries: 4, lanes: 2 }))
+    metrics.report(stats({ delivered: 5, failed: 1, withdrawn: 2, refused: 3, retries: 4, producers: 2 }))
     metrics.report(stats({ delivered: 7, failed: 1, withdrawn: 3, refused: 3, retries: 4, bufferedBytes: 9 }))
     const counters = ['delivered_records', 'failed_records', 'withdrawn_records', 'refused_records', 'retried_batches']
     expect(counters.map(name => told.of(name))).to.deep.equal([7, 1, 3, 3, 4])
@@ -162,7 +162,7 @@ describe('delivery: metrics', () => {
     metrics.report(stats({ oldestRecordAgeMs: 0 }))
     expect(told.gaugeOf('oldest_record_age_seconds')).to.equal(0)
     metrics.waitedForRoom(3)
-    metrics.waitedInLane(5)
+    metrics.waitedInPartition(5)
     expect([told.millisecondsOf('room_wait'), told.millisecondsOf('lane_wait')]).to.deep.equal([3, 5])
   })
 
@@ -170,11 +170,11 @@ describe('delivery: metrics', () => {
     const sent: string[] = []
     const note = (_: string, name: string): void => void sent.push(name)
     const metrics = new DeliveryMetrics({ count: note, gauge: note, time: note }, 1_000)
-    metrics.report(stats({ delivered: 5, lanes: 2, oldestRecordAgeMs: 7 }))
+    metrics.report(stats({ delivered: 5, producers: 2, oldestRecordAgeMs: 7 }))
     sent.length = 0
-    metrics.report(stats({ delivered: 5, lanes: 2, oldestRecordAgeMs: 7 }))
+    metrics.report(stats({ delivered: 5, producers: 2, oldestRecordAgeMs: 7 }))
     expect(sent).to.deep.equal([])
-    metrics.report(stats({ delivered: 6, lanes: 3, oldestRecordAgeMs: 7 }))
+    metrics.report(stats({ delivered: 6, producers: 3, oldestRecordAgeMs: 7 }))
     expect(sent).to.deep.equal(['delivered_records', 'lanes'])
   })
 
@@ -184,7 +184,9 @@ describe('delivery: metrics', () => {
       void (gauges[`${component} ${name}`] = value)
     const metrics = new DeliveryMetrics({ count: note, gauge: note, time: note } as never, 1_000)
     const buffered = { bufferedRecords: 1, bufferedBytes: 2, stuckBytes: 3 }
-    metrics.report(stats({ ...buffered, unknownTopics: 4, lanes: 5, lanesBackingOff: 6, failed: 7, withdrawn: 8 }))
+    metrics.report(
+      stats({ ...buffered, unknownTopics: 4, producers: 5, producersBackingOff: 6, failed: 7, withdrawn: 8 })
+    )
     expect(gauges).to.deep.equal({
       'delivery buffer_limit_bytes': 1_000,
       'delivery buffered_records': 1,
@@ -202,8 +204,8 @@ describe('delivery: metrics', () => {
 
 describe('delivery: lanes that have something to send', () => {
   const NOTHING = Symbol('nothing to send')
-  const laneOf = (name: string, batch: unknown = name) => {
-    const lane = {
+  const producerOf = (name: string, batch: unknown = name) => {
+    const producer = {
       topic: name,
       partition: 0,
       ticks: [] as number[],
@@ -212,13 +214,13 @@ describe('delivery: lanes that have something to send', () => {
         if (batch instanceof Error) throw batch
         return batch === NOTHING ? undefined : batch
       },
-      tick: (nowMs: number) => void lane.ticks.push(nowMs),
-      close: (failureOf: (maybeWritten: boolean) => unknown) => (lane.closed = failureOf(true))
+      tick: (nowMs: number) => void producer.ticks.push(nowMs),
+      close: (failureOf: (maybeWritten: boolean) => unknown) => (producer.closed = failureOf(true))
     }
-    return lane as typeof lane & ScheduledLane
+    return producer as typeof producer & ScheduledProducer
   }
-  const scheduleOf = (sent: unknown[], beforeSending?: () => Promise<unknown>): LaneSchedule =>
-    new LaneSchedule({
+  const scheduleOf = (sent: unknown[], beforeSending?: () => Promise<unknown>): PartitionSchedule =>
+    new PartitionSchedule({
       router: { path: '', tell: (message: unknown) => sent.push(message), stop: () => {} } as never,
       log: silentLogger,
       beforeSending
@@ -227,12 +229,12 @@ describe('delivery: lanes that have something to send', () => {
   it('send it together, once in a turn', async () => {
     const sent: unknown[] = []
     const schedule = scheduleOf(sent)
-    for (const lane of [laneOf('a'), laneOf('b'), laneOf('nothing', NOTHING)]) schedule.ready(lane)
+    for (const producer of [producerOf('a'), producerOf('b'), producerOf('nothing', NOTHING)]) schedule.ready(producer)
     expect(sent).to.deep.equal([])
     await turns(2)
-    schedule.ready(laneOf('c'))
+    schedule.ready(producerOf('c'))
     await turns(2)
-    schedule.ready(laneOf('nothing', NOTHING))
+    schedule.ready(producerOf('nothing', NOTHING))
     await turns(2)
     const message = (...batches: string[]): object => ({ type: 'produceBatches', batches })
     expect(sent).to.deep.equal([message('a', 'b'), message('c')])
@@ -242,7 +244,7 @@ describe('delivery: lanes that have something to send', () => {
     const sent: unknown[] = []
     let done = (): void => {}
     const schedule = scheduleOf(sent, () => new Promise<void>((_, reject) => (done = () => reject(new Error('a bug')))))
-    schedule.ready(laneOf('a'))
+    schedule.ready(producerOf('a'))
     await turns(2)
     expect(sent).to.deep.equal([])
     done()
@@ -252,7 +254,7 @@ describe('delivery: lanes that have something to send', () => {
 
   it('are ticked from when they have something until they are empty', () => {
     const schedule = scheduleOf([])
-    const [a, b] = [laneOf('a'), laneOf('b')]
+    const [a, b] = [producerOf('a'), producerOf('b')]
     schedule.ready(a)
     schedule.ready(b)
     schedule.tick(1)
@@ -264,9 +266,9 @@ describe('delivery: lanes that have something to send', () => {
   it('are emptied one by one when they meet a bug: the others send', async () => {
     const sent: { batches: unknown[] }[] = []
     const schedule = scheduleOf(sent)
-    const broken = laneOf('broken', new TypeError('a bug'))
+    const broken = producerOf('broken', new TypeError('a bug'))
     schedule.ready(broken)
-    schedule.ready(laneOf('b'))
+    schedule.ready(producerOf('b'))
     await turns(2)
     expect(sent.map(({ batches }) => batches)).to.deep.equal([['b']])
     expect(broken.closed).to.include({ persisted: 'unknown' })
@@ -276,10 +278,10 @@ describe('delivery: lanes that have something to send', () => {
   it('are told what is missing where their compression is not available', async () => {
     const sent: unknown[] = []
     const schedule = scheduleOf(sent)
-    const lane = laneOf('a', new CodecUnavailableError('zstd', 'zstd-package', new Error('no binary')))
-    schedule.ready(lane)
+    const producer = producerOf('a', new CodecUnavailableError('zstd', 'zstd-package', new Error('no binary')))
+    schedule.ready(producer)
     await turns(2)
-    expect([sent, lane.closed]).to.deep.equal([
+    expect([sent, producer.closed]).to.deep.equal([
       [],
       {
         type: 'failed',
@@ -297,16 +299,16 @@ describe('delivery: the numbers of a lane', () => {
   const numbering = { producerId: 7n, epoch: 0, nextSequence: 0 }
   const setUp = (first: typeof numbering | undefined = numbering) => {
     const usedUp: bigint[] = []
-    const numbers = new LaneNumbering({ numbering: () => first, usedUp: (id: bigint) => usedUp.push(id) } as never)
+    const numbers = new PartitionNumbering({ numbering: () => first, usedUp: (id: bigint) => usedUp.push(id) } as never)
     return { numbers, usedUp }
   }
-  const lane = {} as ScheduledLane
+  const producer = {} as ScheduledProducer
 
   it('go on with each batch, and begin anew with each epoch, until there is none left', () => {
     const { numbers, usedUp } = setUp({ ...numbering, epoch: 0x7ffe })
-    numbers.start(lane)
+    numbers.start(producer)
     numbers.advance(5)
-    expect(numbers.start(lane)).to.deep.equal({ producerId: 7n, epoch: 0x7ffe, nextSequence: 5 })
+    expect(numbers.start(producer)).to.deep.equal({ producerId: 7n, epoch: 0x7ffe, nextSequence: 5 })
     numbers.raise()
     expect(numbers.current).to.deep.equal({ producerId: 7n, epoch: 0x7fff, nextSequence: 0 })
     expect(usedUp).to.deep.equal([])
@@ -319,11 +321,11 @@ describe('delivery: the numbers of a lane', () => {
     numbers.advance(5)
     numbers.raise()
     expect([numbers.current, usedUp]).to.deep.equal([undefined, []])
-    numbers.start(lane)
+    numbers.start(producer)
     numbers.forget()
     numbers.advance(3)
     expect(numbers.current).to.equal(undefined)
     numbers.resume({ ...numbering, nextSequence: 40 })
-    expect(numbers.start(lane)?.nextSequence).to.equal(40)
+    expect(numbers.start(producer)?.nextSequence).to.equal(40)
   })
 })

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
-import type { ScheduledLane } from '../../../src/producer/memory/partition-producer-deps.js'
+import type { ScheduledProducer } from '../../../src/producer/memory/partition-producer-deps.js'
 import { ProducerIdentity } from '../../../src/producer/memory/producer-identity.js'
 import { defaultDeliverySettings } from '../../../src/producer/memory/settings.js'
 import type { InitProducerId, InitProducerIdResult } from '../../../src/router/messages/operations.js'
 
-const [a, b] = [{}, {}] as [ScheduledLane, ScheduledLane]
+const [a, b] = [{}, {}] as [ScheduledProducer, ScheduledProducer]
 const success = (producerId: bigint, producerEpoch = 0): InitProducerIdResult => ({
   type: 'success',
   producerId,
@@ -18,8 +18,8 @@ const failed = (retriable: boolean): InitProducerIdResult =>
 describe('delivery: the producer id', () => {
   let clock: sinon.SinonFakeTimers
   let asked: InitProducerId[]
-  let ready: (readonly ScheduledLane[])[]
-  let refused: (readonly ScheduledLane[])[]
+  let ready: (readonly ScheduledProducer[])[]
+  let refused: (readonly ScheduledProducer[])[]
   let identity: ProducerIdentity
   beforeEach(() => {
     clock = sinon.useFakeTimers({ now: 1_000_000 })
@@ -33,7 +33,7 @@ describe('delivery: the producer id', () => {
         random: () => 0.5,
         log: silentLogger
       },
-      { ready: lanes => ready.push(lanes), refused: lanes => refused.push(lanes) }
+      { ready: producers => ready.push(producers), refused: producers => refused.push(producers) }
     )
   })
   afterEach(() => clock.restore())
@@ -43,7 +43,7 @@ describe('delivery: the producer id', () => {
   }
 
   it('is asked for once, and tells all that wait for it, once', async () => {
-    for (const lane of [a, b, a]) expect(identity.numbering(lane)).to.equal(undefined)
+    for (const producer of [a, b, a]) expect(identity.numbering(producer)).to.equal(undefined)
     expect(asked.map(({ type, timeoutMs }) => [type, timeoutMs])).to.deep.equal([['initProducerId', 1_500]])
     await answer(success(0n, 3))
     expect(ready).to.deep.equal([[a, b]])

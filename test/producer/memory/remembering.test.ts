@@ -12,12 +12,12 @@ describe('delivery: what is remembered, and for how long', () => {
     harness = new DeliveryHarness(Object.fromEntries([...names, 'busy'].map(name => [name, 1])))
     harness.send(names.map(name => record(name, 'x')))
     await harness.pass(1_000)
-    expect(harness.delivery.stats().lanes).to.equal(200)
+    expect(harness.delivery.stats().producers).to.equal(200)
     for (let second = 0; second < 310; second++) {
       harness.send(record('busy', 'x'))
       await harness.pass(1_000)
     }
-    expect(harness.delivery.stats().lanes).to.equal(1)
+    expect(harness.delivery.stats().producers).to.equal(1)
   })
 
   it('hardening 10: repeats no sequence of a lane that was forgotten', async () => {

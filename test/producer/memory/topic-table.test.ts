@@ -98,14 +98,14 @@ describe('delivery: the table of topics', () => {
     for (const name of ['a', 'b']) open(name)
     table.topicsTold([known('a'), known('b')])
     await takeTold()
-    for (const topic of table.values()) topic.lanes[0]!.close(() => ({ type: 'failed' }) as never)
+    for (const topic of table.values()) topic.producers[0]!.close(() => ({ type: 'failed' }) as never)
     const tickAt = (afterMs: number): string[] => {
       table.tick(START_MS + afterMs)
       return [...forgotten]
     }
     stage.nowMs = START_MS + 5_000
     stage.put(table.get('b')!, 'x')
-    table.get('b')!.lanes[0]!.close(() => ({ type: 'failed' }) as never)
+    table.get('b')!.producers[0]!.close(() => ({ type: 'failed' }) as never)
     expect(tickAt(9_999)).to.deep.equal([])
     expect(tickAt(10_498), 'too soon after the last time').to.deep.equal([])
     expect(tickAt(10_499)).to.deep.equal(['a'])

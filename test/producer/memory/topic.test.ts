@@ -36,14 +36,14 @@ describe('delivery: a topic', () => {
     expect([topic.waitingBytes, stage.budget.usedBytes, stage.budget.stuckBytes]).to.deep.equal(
       Array(3).fill(waitingBytes)
     )
-    expect([topic.isKnown, topic.hasLanes, topic.oldestParkedAt, stage.unknown.size]).to.deep.equal([
+    expect([topic.isKnown, topic.hasProducers, topic.oldestParkedAt, stage.unknown.size]).to.deep.equal([
       false,
       false,
       START_MS,
       1
     ])
     tell(known(1))
-    expect([topic.isKnown, topic.hasLanes, topic.waitingBytes, stage.budget.stuckBytes]).to.deep.equal([
+    expect([topic.isKnown, topic.hasProducers, topic.waitingBytes, stage.budget.stuckBytes]).to.deep.equal([
       true,
       true,
       0,
@@ -307,10 +307,10 @@ describe('delivery: a topic', () => {
     tell(known(4))
     stage.put(topic, 'a', stage.ticket(), 0, 1)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'a lane holds a record').to.equal(false)
-    topic.lanes[1]!.close(() => ({ type: 'failed' }) as never)
+    topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000)).to.equal(true)
     for (const partition of [3, 1]) stage.put(topic, 'a', stage.ticket(), 0, partition)
-    topic.lanes[1]!.close(() => ({ type: 'failed' }) as never)
+    topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'one of two lanes').to.equal(false)
   })
 })

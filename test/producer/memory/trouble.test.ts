@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { Budget } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { LaneCharge } from '../../../src/producer/memory/partition-charge.js'
-import { laneFull } from '../../../src/producer/memory/partition-full.js'
-import { LaneTrouble } from '../../../src/producer/memory/partition-trouble.js'
+import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
+import { partitionFull } from '../../../src/producer/memory/partition-full.js'
+import { PartitionTrouble } from '../../../src/producer/memory/partition-trouble.js'
 import { type HeadFacts, judge, persistedOf } from '../../../src/producer/memory/verdict.js'
 import { appended, rejected, unanswered } from '../../support/partition-producer-stage.js'
 
@@ -12,7 +12,7 @@ const NOT_LEADER = 6
 describe('delivery: why a record is not in Kafka yet', () => {
   const setUp = () => {
     const cluster = { clusterId: undefined, awayBecause: undefined as string | undefined }
-    const trouble = new LaneTrouble('orders', cluster)
+    const trouble = new PartitionTrouble('orders', cluster)
     return { cluster, trouble, told: (persisted: 'no' | 'unknown' = 'no') => trouble.tooLate(persisted).message }
   }
 
@@ -166,9 +166,9 @@ describe('delivery: failures', () => {
 describe('delivery: what is told where a lane is full', () => {
   it('is the limit that holds: its share, or what all that are stuck may have', () => {
     const budget = new Budget(1_000, () => undefined)
-    const charge = new LaneCharge(budget, 300)
+    const charge = new PartitionCharge(budget, 300)
     const told = (bytes: number): string =>
-      laneFull({ topic: 'orders', partition: 3, charge } as never, bytes, budget, 300).message
+      partitionFull({ topic: 'orders', partition: 3, charge } as never, bytes, budget, 300).message
     expect(told(1)).to.equal('the lane of orders/3 is full (limit 300; delivery.maxLaneBytes, delivery.maxBytes)')
     budget.hold(901, 1)
     expect(told(1), 'whole bytes').to.contain('limit 118;')

@@ -7,7 +7,7 @@ import { type UnknownTopic, UnknownTopics } from '../../../src/producer/memory/u
 class FakeTopic implements UnknownTopic {
   readonly name: string
   isKnown = false
-  hasLanes = false
+  hasProducers = false
   waitingBytes: number
   overAt = 0
   readonly ticks: number[] = []
@@ -154,7 +154,7 @@ describe('delivery: the places of topics that are not known', () => {
 
     it('are kept by topics that were found, or that have lanes', () => {
       const [known, laned] = [left('known', 200), left('laned', 200)]
-      known.isKnown = laned.hasLanes = true
+      known.isKnown = laned.hasProducers = true
       table.tick(200)
       expect([forgotten, table.size]).to.deep.equal([[], 0])
     })

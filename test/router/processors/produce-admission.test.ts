@@ -7,7 +7,7 @@ import { notSent, produceBatch } from '../../../src/router/processors/produce-ba
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { ProcessorHarness } from './harness.js'
 
-type Lane = 'main' | 'slow' | 'newTopics'
+type PartitionProducer = 'main' | 'slow' | 'newTopics'
 
 class ProduceHarness extends ProcessorHarness {
   readonly produce = new ProduceIntake({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
@@ -31,7 +31,7 @@ class ProduceHarness extends ProcessorHarness {
     return answers
   }
 
-  answer(call: BatchesCall, codes: Readonly<Record<number, number>>, lane: Lane = 'main') {
+  answer(call: BatchesCall, codes: Readonly<Record<number, number>>, producer: PartitionProducer = 'main') {
     const partitions = Object.entries(codes).map(([partition, errorCode]) => ({
       topic: 'orders',
       partition: Number(partition),
@@ -40,7 +40,7 @@ class ProduceHarness extends ProcessorHarness {
       logAppendTimeMs: -1,
       logStartOffset: 0
     }))
-    return this.produce[lane].processResponse(call, { throttleTimeMs: 0, partitions })
+    return this.produce[producer].processResponse(call, { throttleTimeMs: 0, partitions })
   }
 }
 
@@ -49,7 +49,7 @@ const partitionsOf = (call: BatchesCall | undefined): string[] => [...(call?.bat
 describe('produce processor', () => {
   let harness: ProduceHarness
   beforeEach(() => (harness = new ProduceHarness()))
-  const next = (lane: Lane = 'main') => harness.produce[lane].nextCall()!
+  const next = (producer: PartitionProducer = 'main') => harness.produce[producer].nextCall()!
 
   it('sends everything that waits in one call, one batch per partition', () => {
     for (const partition of [0, 1, 2, 1]) harness.add(partition)
@@ -202,14 +202,14 @@ describe('produce processor', () => {
     })
 
     it('go with all others once they have been written to, and not after a refusal', () => {
-      for (const [errorCode, lane] of [
+      for (const [errorCode, producer] of [
         [10, 'newTopics'],
         [0, 'main']
       ] as const) {
         add()
         harness.answer(next('newTopics'), { 0: errorCode }, 'newTopics')
         add()
-        expect(partitionsOf(next(lane)), `after ${errorCode}`).to.deep.equal(['orders/0'])
+        expect(partitionsOf(next(producer)), `after ${errorCode}`).to.deep.equal(['orders/0'])
       }
     })
 

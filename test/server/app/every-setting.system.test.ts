@@ -211,8 +211,8 @@ const RULES = [
  *
  * @param lane gateways of different lanes may run at the same time; those of one lane use one durable log in turn
  */
-async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}, lane = 0): Promise<void> {
-  const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal-${lane}` } }, settings))
+async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}, producer = 0): Promise<void> {
+  const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal-${producer}` } }, settings))
   await servesPlainly(await startApp(config, { log: silentLogger, version: '0.0.0-test' }), client)
 }
 
@@ -305,16 +305,18 @@ describe('walls 7: with every setting switched on', function () {
       const cases = alone.filter(({ name }) => sectionOf(name) === section)
       for (const { name } of cases) tested.add(name)
       const nameOf = ({ name, value }: (typeof cases)[number]): string => `${name}: ${JSON.stringify(value)}`
-      await sideBySide(cases, nameOf, ({ name, value }, lane) => isServedPlainly(within(name, value), folder, {}, lane))
+      await sideBySide(cases, nameOf, ({ name, value }, producer) =>
+        isServedPlainly(within(name, value), folder, {}, producer)
+      )
     })
   }
 
   it('a plain client that has what it needs is served in every scene', async () => {
     const names = [...SCENES, ...SCENES_OF_DIALECTS.map(scene => scene.name)]
-    const serve = async (name: string, lane: number): Promise<void> => {
+    const serve = async (name: string, producer: number): Promise<void> => {
       const { settings, client } = scenes.get(name)!
       for (const each of namesIn(settings)) tested.add(each)
-      await isServedPlainly(settings, folder, client, lane)
+      await isServedPlainly(settings, folder, client, producer)
     }
     await sideBySide(names, name => name, serve)
   })

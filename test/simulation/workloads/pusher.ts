@@ -13,7 +13,7 @@ import type { PusherDeps, PusherOptions } from './pusher-options.js'
 interface SentRecord {
   readonly id: string
   /** Its topic and key. */
-  readonly lane: string
+  readonly producer: string
 }
 
 interface Request {
@@ -212,7 +212,7 @@ export class Pusher implements Workload {
     const id = `${this.name}.${++this.counts.records!}`
     const key = `${this.name}-key-${random.between(1, keys)}`
     const value = `${id}|${filler(random.between(0, maxValueBytes), api.carriesText)}`
-    sent.push({ id, lane: `${topic}/${key}` })
+    sent.push({ id, producer: `${topic}/${key}` })
     history.invoke({ id, topic, key, value })
     return { topic, key, data: value }
   }
@@ -280,14 +280,14 @@ export class Pusher implements Workload {
   }
 
   #settle(
-    { id, lane }: SentRecord,
+    { id, producer }: SentRecord,
     certainty: string,
     sentAt: number,
     { partition, offset = -1 }: Partial<ToldRecord> = {}
   ): void {
     const isPending = certainty === 'pending'
     // What the durable log has is nobody's to lose.
-    if (this.#options.isDurable !== true) this.#deps.accepted.answered({ id, lane, sentAt, isPending })
+    if (this.#options.isDurable !== true) this.#deps.accepted.answered({ id, producer, sentAt, isPending })
     if (isPending) this.#pending.push(id)
     // -1: Kafka has it and has not said where.
     else if (certainty === 'yes')
