@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { printable, printableJson } from '../core/printable.js'
 import type { DeadLetter } from '../producer/log/dead-letters.js'
-import { inspectLog, type LogReport, readDeadLetters, type SlabReport, verifyLog } from '../producer/log/inspect.js'
+import { inspectLog, type LogReport, readDeadLetters, type SegmentReport, verifyLog } from '../producer/log/inspect.js'
 import { readLoggedRecord } from '../producer/log/logged-record.js'
 import * as operator from '../producer/log/operator.js'
 import type { RedriveResult } from '../producer/log/redrive.js'
@@ -32,7 +32,7 @@ export async function listLog(line: Command, process: Process): Promise<number> 
       format,
       logs,
       SLAB_COLUMNS,
-      reports.map(({ slabs }) => slabs.map(toSlabRow))
+      reports.map(({ segments }) => segments.map(toSegmentRow))
     )
   if (format === 'json') return EXIT_OK
   process.stdout.write('\n')
@@ -49,8 +49,8 @@ const toTopicRows = ({ backlog }: LogReport) =>
     firstSequence
   }))
 
-async function summaryOf({ log, slabs, backlog, deadLetters, quarantined }: FoundLog): Promise<string> {
-  const total = slabs.reduce((sum, { openEntries }) => sum + openEntries, 0)
+async function summaryOf({ log, segments, backlog, deadLetters, quarantined }: FoundLog): Promise<string> {
+  const total = segments.reduce((sum, { openEntries }) => sum + openEntries, 0)
   const owner = (await operator.isInUse(log.directory)) ? 'in use by a running process' : 'not in use'
   return (
     `${total} records wait for ${backlog.size} topics; ${deadLetters} dead letters; ` +
@@ -84,15 +84,15 @@ export async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const settings = walSettings(line, process)
   const logs = operator.existingLogs(settings)
-  const slabs = logs.map(({ directory }) => verifyLog(directory))
+  const segments = logs.map(({ directory }) => verifyLog(directory))
   writeRows(
     process,
     format,
     logs,
     SLAB_COLUMNS,
-    slabs.map(own => own.map(toSlabRow))
+    segments.map(own => own.map(toSegmentRow))
   )
-  const damaged = slabs.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
+  const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
   if (damaged === 0) return EXIT_OK
   throw new CommandError(`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`)
 }
@@ -183,7 +183,7 @@ function toPlace(destination: string): { readonly cluster: string; readonly topi
   return { cluster: destination.slice(0, slash), topic: destination.slice(slash + 1) }
 }
 
-const toSlabRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: SlabReport) => ({
+const toSegmentRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: SegmentReport) => ({
   slab: name,
   records: entries,
   waiting: openEntries,
@@ -191,7 +191,7 @@ const toSlabRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: Sl
   sizeBytes
 })
 
-const SLAB_COLUMNS: readonly Column<ReturnType<typeof toSlabRow>>[] = [
+const SLAB_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
   'slab',
   'records',
   'waiting',

@@ -95,7 +95,7 @@ export interface ReadersOnly {
 /** What the durable log holds, and what went through it since it was opened. */
 export interface DurableLogStats {
   /** Files that hold records. */
-  readonly slabCount: number
+  readonly segmentCount: number
   /** Records that were there when the log was opened, and those that came since. */
   readonly enqueued: number
   /** Of them, those that need not be kept any more: Kafka has them, or has refused them for good. */

@@ -37,7 +37,7 @@ export interface BacklogResult {
   readonly restartMs: number
   readonly drainedPerSecond: number
   /** Slabs of the log in the end. */
-  readonly slabsLeft: number
+  readonly segmentsLeft: number
   readonly problems: readonly string[]
 }
 
@@ -66,7 +66,7 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
     await gateway.kill()
     await gateway.launch()
     await fill(gateway, options, records >> 1, records)
-    say(`${inMib(slabBytesIn(directory))} on disk; peak RSS ${inMib(watch.peak())}`)
+    say(`${inMib(segmentBytesIn(directory))} on disk; peak RSS ${inMib(watch.peak())}`)
     await gateway.kill()
     cluster = await startEmbeddedCluster({ port: port!, autoCreateTopics: false, retentionBytes: 100 * GIB })
     for (let topic = options.goneTopics; topic < options.topics; topic++) {
@@ -84,13 +84,13 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
     const allowedMs = 2_000 + (1_000 * bytes) / GIB
     if (restartMs > allowedMs) problems.push(`the restart took ${restartMs.toFixed(0)} ms`)
     await sleep(2_000)
-    const slabsLeft = slabsIn(directory).length
-    if (options.goneTopics === 0 && slabsLeft > MAX_SLABS_LEFT) problems.push(`${slabsLeft} slabs are left`)
+    const segmentsLeft = segmentsIn(directory).length
+    if (options.goneTopics === 0 && segmentsLeft > MAX_SLABS_LEFT) problems.push(`${segmentsLeft} slabs are left`)
     const exitCode = await gateway.stop()
     if (exitCode !== 0) problems.push(`the gateway ended with ${exitCode}`)
-    const left = slabsIn(directory).length
+    const left = segmentsIn(directory).length
     if (options.goneTopics === 0 && left > 0) problems.push(`${left} slabs are left after the stop`)
-    return { records, peakRssBytes: peak, restartMs, drainedPerSecond, slabsLeft, problems }
+    return { records, peakRssBytes: peak, restartMs, drainedPerSecond, segmentsLeft, problems }
   } catch (error) {
     say(gateway.lastWords())
     throw error
@@ -198,8 +198,8 @@ function checkOrder(cluster: EmbeddedCluster, { topics, goneTopics }: BacklogOpt
   return problems
 }
 
-const slabsIn = (directory: string): string[] =>
+const segmentsIn = (directory: string): string[] =>
   readdirSync(join(directory, 'wal')).filter(name => name.endsWith('.slab') || name.endsWith('.spare'))
 
-const slabBytesIn = (directory: string): number =>
-  slabsIn(directory).reduce((total, name) => total + statSync(join(directory, 'wal', name)).size, 0)
+const segmentBytesIn = (directory: string): number =>
+  segmentsIn(directory).reduce((total, name) => total + statSync(join(directory, 'wal', name)).size, 0)

@@ -120,10 +120,10 @@ describe('castellan wal', () => {
   it('finds damage, and says so by its exit code', async () => {
     await (await filled()).close()
     expect(await wal('verify')).to.include({ code: 0, stderr: '' })
-    const slab = join(directory, '0000000000000001.slab')
-    const bytes = readFileSync(slab)
+    const segment = join(directory, '0000000000000001.slab')
+    const bytes = readFileSync(segment)
     bytes[bytes.indexOf('three')]! ^= 1
-    writeFileSync(slab, bytes)
+    writeFileSync(segment, bytes)
     const { code, stdout, stderr } = await wal('verify')
     expect(code).to.equal(1)
     expect(stdout).to.match(/\.slab +3 +2 +1 /)

@@ -1,7 +1,7 @@
 import type { LogStorage } from '../../src/producer/disk/durable-queue.js'
 import { type DeadLetter, DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
-import { journalIdOf, slabIdOf } from '../../src/producer/log/file-names.js'
+import { journalIdOf, segmentIdOf } from '../../src/producer/log/file-names.js'
 import { InlineLogHost, type LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store.js'
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
@@ -53,7 +53,7 @@ export class GatewayDisk {
 
   readonly storage: LogStorage = {
     open: settings => Promise.resolve(this.#open(settings)),
-    holdsRecords: () => this.disk.directory.list().some(name => slabIdOf(name) !== undefined)
+    holdsRecords: () => this.disk.directory.list().some(name => segmentIdOf(name) !== undefined)
   }
 
   /** In the log, and not in Kafka as far as the log knows. */
@@ -92,10 +92,10 @@ export class GatewayDisk {
   flipBits(random: SeededRandom, count: number): string | undefined {
     const names = this.disk.directory.list()
     const newest = names
-      .filter(name => slabIdOf(name) !== undefined)
+      .filter(name => segmentIdOf(name) !== undefined)
       .sort()
       .at(-1)
-    const all = names.filter(name => (slabIdOf(name) ?? journalIdOf(name)) !== undefined)
+    const all = names.filter(name => (segmentIdOf(name) ?? journalIdOf(name)) !== undefined)
     if (newest === undefined) return undefined
     const isAtEnd = random.between(0, 2) > 0
     const name = isAtEnd ? newest : random.pick(all)

@@ -25,7 +25,7 @@ export interface SyncTraceRules {
 
 const CALL = /^(?:\[pid +)?(\d+)\]? +(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$/
 const UNFINISHED = ' <unfinished ...>'
-const SLAB = /^\d+<([^>]*\.slab)>/
+const SEGMENT = /^\d+<([^>]*\.slab)>/
 
 /** `23<socket:[4711]>` */
 const descriptorOf = (text: string): string => /^\d+<[^>]*>/.exec(text)?.[0] ?? ''
@@ -85,7 +85,7 @@ class Reading {
 
   /** An answer counts from the moment its write begins, a sync covers what was written when it began. */
   #begin(name: string, text: string): Call {
-    const slab = SLAB.exec(text)?.[1]
+    const slab = SEGMENT.exec(text)?.[1]
     if (slab === undefined) this.#answer(name, text)
     return { name, text, covered: name === 'fdatasync' && slab ? (this.#written.get(slab) ?? []) : [] }
   }
@@ -101,7 +101,7 @@ class Reading {
   }
 
   #end({ name, text, covered }: Call, rest: string): void {
-    const slab = SLAB.exec(text)?.[1]
+    const slab = SEGMENT.exec(text)?.[1]
     if (slab === undefined) {
       if (name === 'read') this.#rules.received?.(rest, descriptorOf(text))
       return

@@ -88,7 +88,7 @@ function createEndpoint(
 /** A log that can do nothing any more is told about elsewhere. */
 async function onDisk(gateway: Gateway): Promise<QueueStats | undefined> {
   const log = await gateway.durableLog().catch(() => undefined)
-  return log === undefined || (log.enqueued === 0 && log.slabCount === 0) ? undefined : diskStats(log)
+  return log === undefined || (log.enqueued === 0 && log.segmentCount === 0) ? undefined : diskStats(log)
 }
 
 /** `num-slabs` of the statistics is `num_slabs` for StatsD. */

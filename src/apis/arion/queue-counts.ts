@@ -20,8 +20,8 @@ export interface QueueStats {
 
 /** The queue on disk. Its numbers are those of all APIs that keep records there. */
 export const diskStats = (log: DurableLogStats): QueueStats => ({
-  'num-slabs': log.slabCount,
-  'num-active-slabs': Math.min(log.slabCount, 1),
+  'num-slabs': log.segmentCount,
+  'num-active-slabs': Math.min(log.segmentCount, 1),
   enqueued: log.enqueued,
   retried: 0,
   completed: log.completed,

@@ -38,9 +38,9 @@ const logGauges = {
   openEntries: 'open_records',
   deadLetters: 'dead_letters',
   sizeBytes: 'size_bytes',
-  slabCount: 'slabs',
+  segmentCount: 'slabs',
   damagedEntries: 'damaged_records',
-  quarantinedSlabs: 'quarantined_slabs'
+  quarantinedSegments: 'quarantined_slabs'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
@@ -66,14 +66,14 @@ export class DurableMetrics {
 /** What is known of the log while nothing has been kept in it. */
 const EMPTY: LogStats = {
   state: 'ok',
-  slabCount: 0,
+  segmentCount: 0,
   sizeBytes: 0,
   openEntries: 0,
   enqueued: 0,
   completed: 0,
   damagedEntries: 0,
   syncs: 0,
-  quarantinedSlabs: 0,
+  quarantinedSegments: 0,
   deadLetters: 0
 }
 

@@ -1,6 +1,6 @@
-import type { Slab } from './segment.js'
-import type { SlabIndex } from './segment-index.js'
-import type { SlabIndexes } from './segment-indexes.js'
+import type { LogSegment } from './segment.js'
+import type { SegmentIndex } from './segment-index.js'
+import type { SegmentIndexes } from './segment-indexes.js'
 
 /** What waits for one destination. */
 export interface DestinationBacklog {
@@ -14,27 +14,27 @@ export interface DestinationBacklog {
  *
  * @throws when a slab cannot be read
  */
-export function backlogOf(slabs: readonly Slab[], indexes: SlabIndexes): Map<string, DestinationBacklog> {
+export function backlogOf(segments: readonly LogSegment[], indexes: SegmentIndexes): Map<string, DestinationBacklog> {
   const backlog = new Map<string, { firstSequence: number; openEntries: number }>()
-  for (const slab of slabs) {
-    if (slab.openCount === 0) continue
-    const index = indexes.of(slab)
-    const counts = countOpen(slab, index)
+  for (const segment of segments) {
+    if (segment.openCount === 0) continue
+    const index = indexes.of(segment)
+    const counts = countOpen(segment, index)
     for (const [destination, { first, count }] of counts) {
       const name = index.names[destination]!
       const before = backlog.get(name)
       if (before) before.openEntries += count
-      else backlog.set(name, { firstSequence: slab.sequenceAt(first), openEntries: count })
+      else backlog.set(name, { firstSequence: segment.sequenceAt(first), openEntries: count })
     }
   }
   return backlog
 }
 
 /** Open entries of a slab by the number of their destination. */
-function countOpen(slab: Slab, index: SlabIndex): Map<number, { readonly first: number; count: number }> {
+function countOpen(segment: LogSegment, index: SegmentIndex): Map<number, { readonly first: number; count: number }> {
   const counts = new Map<number, { readonly first: number; count: number }>()
-  for (let at = 0; at < slab.entryCount; at++) {
-    if (slab.done.has(at)) continue
+  for (let at = 0; at < segment.entryCount; at++) {
+    if (segment.done.has(at)) continue
     const destination = index.destinationAt(at)
     const before = counts.get(destination)
     if (before) before.count++

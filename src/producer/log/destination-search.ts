@@ -1,7 +1,7 @@
-import { slabIndexOf } from './recovery.js'
-import type { Slab } from './segment.js'
-import type { SlabIndex } from './segment-index.js'
-import type { SlabIndexes } from './segment-indexes.js'
+import { segmentIndexOf } from './recovery.js'
+import type { LogSegment } from './segment.js'
+import type { SegmentIndex } from './segment-index.js'
+import type { SegmentIndexes } from './segment-indexes.js'
 
 /** Asks which destinations of a cluster have entries that are not completed. */
 export interface DestinationSearch {
@@ -31,34 +31,34 @@ const MAX_STEPS = 500_000
  * @throws when a slab cannot be read
  */
 export function searchDestinations(
-  slabs: readonly Slab[],
-  indexes: SlabIndexes,
+  segments: readonly LogSegment[],
+  indexes: SegmentIndexes,
   request: DestinationSearch
 ): FoundDestinations {
   const destinations = new Map<string, number>()
   let nextSequence = request.fromSequence
   let steps = 0
-  for (let at = slabIndexOf(slabs, nextSequence); at < slabs.length; at++) {
-    const slab = slabs[at]!
-    nextSequence = Math.max(nextSequence, slab.firstSequence)
-    if (slab.openCount === 0) continue
-    const index = indexes.of(slab)
+  for (let at = segmentIndexOf(segments, nextSequence); at < segments.length; at++) {
+    const segment = segments[at]!
+    nextSequence = Math.max(nextSequence, segment.firstSequence)
+    if (segment.openCount === 0) continue
+    const index = indexes.of(segment)
     const isWanted = wantedIn(index, request)
-    for (let place = slab.placeOf(nextSequence); place < slab.entryCount; place++, steps++) {
-      nextSequence = slab.sequenceAt(place)
+    for (let place = segment.placeOf(nextSequence); place < segment.entryCount; place++, steps++) {
+      nextSequence = segment.sequenceAt(place)
       if (steps >= MAX_STEPS) return { destinations, nextSequence, isAtEnd: false }
-      if (slab.done.has(place) || !isWanted[index.destinationAt(place)]) continue
+      if (segment.done.has(place) || !isWanted[index.destinationAt(place)]) continue
       const name = index.names[index.destinationAt(place)]!
       if (destinations.has(name)) continue
       if (destinations.size >= request.maxDestinations) return { destinations, nextSequence, isAtEnd: false }
       destinations.set(name, nextSequence)
     }
-    nextSequence = slab.endSequence
+    nextSequence = segment.endSequence
   }
   return { destinations, nextSequence, isAtEnd: true }
 }
 
-const wantedIn = ({ names }: SlabIndex, { cluster, except }: DestinationSearch): readonly boolean[] =>
+const wantedIn = ({ names }: SegmentIndex, { cluster, except }: DestinationSearch): readonly boolean[] =>
   names.map(
     name =>
       name.length > cluster.length + 1 &&

@@ -10,7 +10,7 @@ import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import type { LogStats } from './log-stats.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
-import { SLAB_HEADER_BYTES } from './segment-header.js'
+import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SyncSchedule, type SyncScheduleOptions } from './sync-schedule.js'
 
 export interface DurableLogOptions extends SyncScheduleOptions {
@@ -203,7 +203,7 @@ export class DurableLog {
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#abandoned !== undefined) return refuse('failed', this.#abandoned)
     const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
-    if (largest > slabBytes - SLAB_HEADER_BYTES) {
+    if (largest > slabBytes - SEGMENT_HEADER_BYTES) {
       return refuse(
         'tooLarge',
         `an entry of ${largest} bytes does not fit into a slab of ${slabBytes} bytes (wal.slabBytes)`

@@ -1,11 +1,11 @@
 import { decodeEntry, type StoredEntry } from './entry.js'
 import type { LogDirectory } from './files.js'
-import { OpenSlabs } from './open-segments.js'
+import { OpenSegments } from './open-segments.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
-import { slabIndexOf } from './recovery.js'
+import { segmentIndexOf } from './recovery.js'
 import { type Run, WantedEntries } from './requested-entries.js'
-import type { Slab } from './segment.js'
-import type { SlabIndexes } from './segment-indexes.js'
+import type { LogSegment } from './segment.js'
+import type { SegmentIndexes } from './segment-indexes.js'
 import { tryTo } from './try-to.js'
 
 /** Bytes that are read at once. */
@@ -16,38 +16,43 @@ const MAX_FAILURES = 3
 /** Reads entries back from the slabs. Entries that are not wanted cost a look into the slab's index. */
 export class LogReader {
   /** The store's own list. */
-  readonly #slabs: readonly Slab[]
-  readonly #indexes: SlabIndexes
-  readonly #files: OpenSlabs
-  readonly #onDamaged: (slab: Slab) => void
-  readonly #failures = new Map<Slab, number>()
+  readonly #segments: readonly LogSegment[]
+  readonly #indexes: SegmentIndexes
+  readonly #files: OpenSegments
+  readonly #onDamaged: (segment: LogSegment) => void
+  readonly #failures = new Map<LogSegment, number>()
 
-  constructor(directory: LogDirectory, slabs: readonly Slab[], indexes: SlabIndexes, onDamaged: (slab: Slab) => void) {
-    this.#slabs = slabs
+  constructor(
+    directory: LogDirectory,
+    segments: readonly LogSegment[],
+    indexes: SegmentIndexes,
+    onDamaged: (segment: LogSegment) => void
+  ) {
+    this.#segments = segments
     this.#indexes = indexes
-    this.#files = new OpenSlabs(directory)
+    this.#files = new OpenSegments(directory)
     this.#onDamaged = onDamaged
   }
 
   read(request: ReadRequest, endSequence: number): ReadResult {
     const gathering = new Gathering(request)
     for (;;) {
-      const slab = this.#slabs[slabIndexOf(this.#slabs, gathering.nextSequence)]
-      if (!slab) {
+      const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
+      if (!segment) {
         gathering.reach(endSequence)
         return gathering.result(true)
       }
-      gathering.reach(slab.firstSequence)
-      if (slab.openCount === 0) gathering.reach(slab.endSequence)
-      else if (!this.#readSlab(slab, gathering)) return gathering.result(false)
+      gathering.reach(segment.firstSequence)
+      if (segment.openCount === 0) gathering.reach(segment.endSequence)
+      else if (!this.#readSegment(segment, gathering)) return gathering.result(false)
     }
   }
 
   /** The slab will be removed. */
-  forget(slab: Slab): void {
-    this.#failures.delete(slab)
-    this.#indexes.forget(slab)
-    this.#files.close(slab)
+  forget(segment: LogSegment): void {
+    this.#failures.delete(segment)
+    this.#indexes.forget(segment)
+    this.#files.close(segment)
   }
 
   close(): void {
@@ -55,63 +60,63 @@ export class LogReader {
   }
 
   /** Returns false when enough is gathered, true when the slab is through. */
-  #readSlab(slab: Slab, gathering: Gathering): boolean {
+  #readSegment(segment: LogSegment, gathering: Gathering): boolean {
     try {
-      const wanted = new WantedEntries(slab, this.#indexes.of(slab), gathering.request)
-      while (gathering.nextSequence < slab.endSequence) {
+      const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
+      while (gathering.nextSequence < segment.endSequence) {
         if (gathering.isFull) return false
-        this.#readNext(slab, wanted, gathering)
+        this.#readNext(segment, wanted, gathering)
       }
     } catch {
-      return this.#failed(slab, gathering)
+      return this.#failed(segment, gathering)
     }
-    this.#failures.delete(slab)
+    this.#failures.delete(segment)
     return true
   }
 
-  #readNext(slab: Slab, wanted: WantedEntries, gathering: Gathering): void {
-    const isCareful = this.#hasFailed(slab)
-    const fromIndex = slab.placeOf(gathering.nextSequence)
+  #readNext(segment: LogSegment, wanted: WantedEntries, gathering: Gathering): void {
+    const isCareful = this.#hasFailed(segment)
+    const fromIndex = segment.placeOf(gathering.nextSequence)
     const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.roomBytes))
     gathering.looked(run.nextIndex - fromIndex)
-    if (!isCareful) this.#readRun(slab, run, gathering)
-    else if (!tryTo(() => this.#readRun(slab, run, gathering))) {
-      for (const index of run.members) this.#lose(slab, slab.sequenceAt(index))
+    if (!isCareful) this.#readRun(segment, run, gathering)
+    else if (!tryTo(() => this.#readRun(segment, run, gathering))) {
+      for (const index of run.members) this.#lose(segment, segment.sequenceAt(index))
     }
-    gathering.reach(slab.sequenceAt(run.nextIndex))
+    gathering.reach(segment.sequenceAt(run.nextIndex))
   }
 
   /** @throws when the file cannot be read */
-  #readRun(slab: Slab, { members, offset, endBytes }: Run, gathering: Gathering): void {
+  #readRun(segment: LogSegment, { members, offset, endBytes }: Run, gathering: Gathering): void {
     if (members.length === 0) return
-    const bytes = this.#files.of(slab).read(offset, endBytes - offset)
-    const index = this.#indexes.of(slab)
+    const bytes = this.#files.of(segment).read(offset, endBytes - offset)
+    const index = this.#indexes.of(segment)
     for (const member of members) {
-      const found = decodeEntry(bytes, index.offsetAt(member) - offset, slab.salt)
-      const sequence = slab.sequenceAt(member)
+      const found = decodeEntry(bytes, index.offsetAt(member) - offset, segment.salt)
+      const sequence = segment.sequenceAt(member)
       if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
-      else this.#lose(slab, sequence)
+      else this.#lose(segment, sequence)
     }
   }
 
-  #lose(slab: Slab, sequence: number): void {
-    if (slab.damaged(sequence)) this.#onDamaged(slab)
+  #lose(segment: LogSegment, sequence: number): void {
+    if (segment.damaged(sequence)) this.#onDamaged(segment)
   }
 
-  #hasFailed(slab: Slab): boolean {
-    return (this.#failures.get(slab) ?? 0) >= MAX_FAILURES
+  #hasFailed(segment: LogSegment): boolean {
+    return (this.#failures.get(segment) ?? 0) >= MAX_FAILURES
   }
 
   /** The file cannot be read: the caller tries again. When even its index cannot be had, all of it is given up. */
-  #failed(slab: Slab, gathering: Gathering): boolean {
-    this.#files.close(slab)
-    if (!this.#hasFailed(slab)) {
-      this.#failures.set(slab, (this.#failures.get(slab) ?? 0) + 1)
+  #failed(segment: LogSegment, gathering: Gathering): boolean {
+    this.#files.close(segment)
+    if (!this.#hasFailed(segment)) {
+      this.#failures.set(segment, (this.#failures.get(segment) ?? 0) + 1)
       return false
     }
-    const first = slab.placeOf(gathering.nextSequence)
-    for (let place = first; place < slab.entryCount; place++) this.#lose(slab, slab.sequenceAt(place))
-    gathering.reach(slab.endSequence)
+    const first = segment.placeOf(gathering.nextSequence)
+    for (let place = first; place < segment.entryCount; place++) this.#lose(segment, segment.sequenceAt(place))
+    gathering.reach(segment.endSequence)
     return true
   }
 }

@@ -12,8 +12,8 @@ function idOf(fileName: string, suffix: string): number | undefined {
   return isOurs && Number(digits) < MAX_ID ? Number(digits) : undefined
 }
 
-export const slabName = (id: number): string => name(id, 'slab')
-export const slabIdOf = (fileName: string): number | undefined => idOf(fileName, 'slab')
+export const segmentName = (id: number): string => name(id, 'slab')
+export const segmentIdOf = (fileName: string): number | undefined => idOf(fileName, 'slab')
 
 export const journalName = (id: number): string => name(id, 'progress')
 export const journalIdOf = (fileName: string): number | undefined => idOf(fileName, 'progress')

@@ -1,8 +1,8 @@
-import { journalIdOf, slabIdOf } from './file-names.js'
+import { journalIdOf, segmentIdOf } from './file-names.js'
 import type { LogDirectory } from './files.js'
 import { LogUnusableError } from './log-error.js'
 import { isJournalOfOurs } from './progress-journal.js'
-import { decodeSlabHeader, SLAB_HEADER_BYTES } from './segment-header.js'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { withFile } from './with-file.js'
 
 const FORMAT_NAME = 'FORMAT'
@@ -51,8 +51,8 @@ function isOneBitOff(format: Buffer): boolean {
 /** Some slab or journal has a header that this release has written. */
 const hasFilesOfOurs = (directory: LogDirectory): boolean =>
   directory.list().some(name => {
-    if (slabIdOf(name) !== undefined) {
-      const header = decodeSlabHeader(withFile(directory, name, file => file.read(0, SLAB_HEADER_BYTES)))
+    if (segmentIdOf(name) !== undefined) {
+      const header = decodeSegmentHeader(withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)))
       return header !== 'damaged' && header !== 'unknownVersion'
     }
     return journalIdOf(name) !== undefined && withFile(directory, name, isJournalOfOurs)

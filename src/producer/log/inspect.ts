@@ -6,14 +6,14 @@ import { codeOf } from './log-error.js'
 import { ReadOnlyDirectory } from './read-only-directory.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
 import { scanMerged } from './scan-merged.js'
-import { scanSlab } from './scan-segment.js'
+import { scanSegment } from './scan-segment.js'
 import { readTrailer } from './seal.js'
-import type { Slab } from './segment.js'
-import { SlabIndexes } from './segment-indexes.js'
+import type { LogSegment } from './segment.js'
+import { SegmentIndexes } from './segment-indexes.js'
 import { withFile } from './with-file.js'
 
 /** What one slab holds. */
-export interface SlabReport {
+export interface SegmentReport {
   readonly name: string
   readonly sizeBytes: number
   readonly firstSequence: number
@@ -25,7 +25,7 @@ export interface SlabReport {
 }
 
 export interface LogReport {
-  readonly slabs: readonly SlabReport[]
+  readonly segments: readonly SegmentReport[]
   /** What waits, by `cluster/topic`. */
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
   readonly report: RecoveryReport
@@ -46,10 +46,10 @@ const MAX_LOOKS = 10
 export const inspectLog = (directory: LogDirectory): LogReport =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)
-    const { slabs, report } = recoverIn(readOnly)
+    const { segments, report } = recoverIn(readOnly)
     return {
-      slabs: slabs.map(slab => reportOf(readOnly, slab)),
-      backlog: backlogOf(slabs, new SlabIndexes(readOnly, () => undefined)),
+      segments: segments.map(segment => reportOf(readOnly, segment)),
+      backlog: backlogOf(segments, new SegmentIndexes(readOnly, () => undefined)),
       report,
       deadLetters: countDeadLetters(readOnly),
       quarantined: readOnly.hasDirectory('quarantine') ? readOnly.directory('quarantine').list() : []
@@ -57,23 +57,25 @@ export const inspectLog = (directory: LogDirectory): LogReport =>
   })
 
 /** Reads every byte of every slab, completed entries included, and tells what is damaged. */
-export const verifyLog = (directory: LogDirectory): readonly SlabReport[] =>
+export const verifyLog = (directory: LogDirectory): readonly SegmentReport[] =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)
-    return recoverIn(readOnly).slabs.map(slab => {
-      const report = reportOf(readOnly, slab)
-      if (slab.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, slab) }
-      const { index, damaged, torn } = withFile(readOnly, slab.name, file => scanSlab(file, slab))
-      const missing = Math.max(0, slab.entryCount - index.count)
+    return recoverIn(readOnly).segments.map(segment => {
+      const report = reportOf(readOnly, segment)
+      if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, segment) }
+      const { index, damaged, torn } = withFile(readOnly, segment.name, file => scanSegment(file, segment))
+      const missing = Math.max(0, segment.entryCount - index.count)
       // Before a seal everything was durable once.
       const damagedEntries = damaged.length + missing + (report.isSealed ? torn.length : 0)
       return { ...report, damagedEntries }
     })
   })
 
-function damagedInMerged(directory: LogDirectory, slab: Slab): number {
-  const { sequences, lostCount } = withFile(directory, slab.name, file => scanMerged(file, slab.salt, slab.endBytes))
-  return Math.max(slab.damagedCount, lostCount, slab.entryCount - sequences.length)
+function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {
+  const { sequences, lostCount } = withFile(directory, segment.name, file =>
+    scanMerged(file, segment.salt, segment.endBytes)
+  )
+  return Math.max(segment.damagedCount, lostCount, segment.entryCount - sequences.length)
 }
 
 /** The dead letters from `fromSequence` on, oldest first; looks at them without changing them. */
@@ -82,8 +84,8 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
   const readOnly = new ReadOnlyDirectory(directory.directory(DEAD_LETTER_DIRECTORY))
   for (let isAtEnd = false; !isAtEnd; ) {
     const result = whileUnchanged(() => {
-      const { slabs, nextSequence } = recoverIn(readOnly)
-      const reader = new LogReader(readOnly, slabs, new SlabIndexes(readOnly, () => undefined), () => undefined)
+      const { segments, nextSequence } = recoverIn(readOnly)
+      const reader = new LogReader(readOnly, segments, new SegmentIndexes(readOnly, () => undefined), () => undefined)
       try {
         return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
       } finally {
@@ -103,15 +105,15 @@ function countDeadLetters(directory: LogDirectory): number {
   return recoverIn(directory.directory(DEAD_LETTER_DIRECTORY)).report.openEntries
 }
 
-function reportOf(directory: LogDirectory, slab: Slab): SlabReport {
+function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {
   return {
-    name: slab.name,
-    sizeBytes: slab.endBytes,
-    firstSequence: slab.firstSequence,
-    entries: slab.entryCount,
-    openEntries: slab.openCount,
-    damagedEntries: slab.damagedCount,
-    isSealed: withFile(directory, slab.name, file => readTrailer(file, slab.salt) !== undefined)
+    name: segment.name,
+    sizeBytes: segment.endBytes,
+    firstSequence: segment.firstSequence,
+    entries: segment.entryCount,
+    openEntries: segment.openCount,
+    damagedEntries: segment.damagedCount,
+    isSealed: withFile(directory, segment.name, file => readTrailer(file, segment.salt) !== undefined)
   }
 }
 

@@ -3,7 +3,7 @@ import type { LogState } from './availability.js'
 /** What the log's own files tell. */
 export interface StoreStats {
   readonly state: LogState
-  readonly slabCount: number
+  readonly segmentCount: number
   /** What the log takes on disk, dead letters apart. */
   readonly sizeBytes: number
   /** Entries that are not completed. */
@@ -16,7 +16,7 @@ export interface StoreStats {
   readonly damagedEntries: number
   /** Syncs of files since the log was opened. */
   readonly syncs: number
-  readonly quarantinedSlabs: number
+  readonly quarantinedSegments: number
 }
 
 /** The state of the durable log, as `look` tells. */

@@ -4,7 +4,7 @@ import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { type DestinationSearch, type FoundDestinations, searchDestinations } from './destination-search.js'
 import type { SequenceRange } from './done-set.js'
 import { LogReader } from './entry-reader.js'
-import { slabName } from './file-names.js'
+import { segmentName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { isFullDisk, type Refusal, refuse } from './log-error.js'
@@ -13,13 +13,13 @@ import type { Progress } from './progress-journal.js'
 import { ProgressKeeper } from './progress-keeper.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
 import { completeRange, type RecoveryReport, recover } from './recovery.js'
-import type { Slab } from './segment.js'
-import { encodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
-import { SlabIndexes } from './segment-indexes.js'
-import { SlabList } from './segment-list.js'
-import { SlabMerger } from './segment-merger.js'
-import { SlabWriter } from './segment-writer.js'
-import { SpareSlabs } from './spare-segments.js'
+import type { LogSegment } from './segment.js'
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
+import { SegmentIndexes } from './segment-indexes.js'
+import { SegmentList } from './segment-list.js'
+import { SegmentMerger } from './segment-merger.js'
+import { SegmentWriter } from './segment-writer.js'
+import { SpareSegments } from './spare-segments.js'
 import { tryTo } from './try-to.js'
 
 export interface LogStoreOptions {
@@ -75,21 +75,21 @@ export class LogStore {
   readonly recovered: RecoveryReport
   readonly #options: LogStoreOptions
   readonly #directory: LogDirectory
-  readonly #slabs: SlabList
-  readonly #spares: SpareSlabs
+  readonly #segments: SegmentList
+  readonly #spares: SpareSegments
   readonly #notes: Map<string, Buffer>
-  readonly #indexes: SlabIndexes
+  readonly #indexes: SegmentIndexes
   readonly #reader: LogReader
-  readonly #merger: SlabMerger
+  readonly #merger: SegmentMerger
   readonly #progress: ProgressKeeper
   readonly #availability: Availability
-  #writer: SlabWriter | undefined
+  #writer: SegmentWriter | undefined
   #group: Group | undefined
   /** By id of the slab: behind its last entry that was synced, of all slabs there are. */
   readonly #synced: Map<number, number>
   /** Of the next entry when there is no {@link #writer}. */
   #nextSequence: number
-  #nextSlabId: number
+  #nextSegmentId: number
   /** Id and valid length of the slab before the next one. */
   #previous: { readonly id: number; readonly endBytes: number }
   #isDiskLow = false
@@ -114,30 +114,30 @@ export class LogStore {
     this.#notes = found.notes
     this.#synced = new Map(found.synced)
     this.#nextSequence = found.nextSequence
-    this.#nextSlabId = found.nextSlabId
+    this.#nextSegmentId = found.nextSegmentId
     this.#enqueued = found.report.openEntries
     this.#damagedEntries = found.report.damagedEntries
     this.#availability = new Availability(clock)
-    const last = found.slabs.at(-1)
+    const last = found.segments.at(-1)
     this.#previous = { id: last?.id ?? 0, endBytes: last?.endBytes ?? 0 }
-    const onDamaged = (slab: Slab): void => this.#damaged(slab)
-    this.#indexes = new SlabIndexes(directory, onDamaged, options.maxIndexBytes)
-    for (const [slab, index] of found.indexes) this.#indexes.keep(slab, index)
-    this.#spares = new SpareSlabs(directory, clock)
-    this.#slabs = new SlabList({
+    const onDamaged = (segment: LogSegment): void => this.#damaged(segment)
+    this.#indexes = new SegmentIndexes(directory, onDamaged, options.maxIndexBytes)
+    for (const [segment, index] of found.indexes) this.#indexes.keep(segment, index)
+    this.#spares = new SpareSegments(directory, clock)
+    this.#segments = new SegmentList({
       directory,
-      slabs: found.slabs,
+      segments: found.segments,
       spares: this.#spares,
       minSpareBytes: options.slabBytes / 2,
-      onRemoved: slab => this.#reader.forget(slab),
+      onRemoved: segment => this.#reader.forget(segment),
       keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync(),
       syncProgress: () => this.#progress.sync()
     })
-    this.#reader = new LogReader(directory, this.#slabs.all, this.#indexes, onDamaged)
-    this.#merger = new SlabMerger({ ...options, slabs: this.#slabs, reader: this.#reader })
+    this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
+    this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
     this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
-    const isEmpty = found.slabs.length + found.journalIds.length === 0
-    if (!isEmpty && tryTo(() => this.#progress.renew())) this.#slabs.removeFinished()
+    const isEmpty = found.segments.length + found.journalIds.length === 0
+    if (!isEmpty && tryTo(() => this.#progress.renew())) this.#segments.removeFinished()
     if (isFormatDamaged) this.#mendFormat()
   }
 
@@ -150,14 +150,14 @@ export class LogStore {
     const { state } = this.#availability
     return {
       state: state === 'ok' && this.#refusalFor(0) ? 'full' : state,
-      slabCount: this.#slabs.all.length,
+      segmentCount: this.#segments.all.length,
       sizeBytes: this.#sizeBytes,
-      openEntries: this.#slabs.openEntries,
+      openEntries: this.#segments.openEntries,
       enqueued: this.#enqueued,
       completed: this.#completed,
       damagedEntries: this.#damagedEntries,
       syncs: this.#syncs + (this.#writer?.syncs ?? 0) + this.#progress.syncs,
-      quarantinedSlabs: this.recovered.quarantinedFiles.length + this.#slabs.quarantinedCount
+      quarantinedSegments: this.recovered.quarantinedFiles.length + this.#segments.quarantinedCount
     }
   }
 
@@ -183,7 +183,7 @@ export class LogStore {
     const { firstSequence, refusal } = this.#group!
     this.#group = undefined
     const failure = this.#settle()
-    if (this.#options.syncPuts && failure === undefined) this.#noteSynced(this.#writer?.slab)
+    if (this.#options.syncPuts && failure === undefined) this.#noteSynced(this.#writer?.segment)
     const committedCount = this.#endSequence - firstSequence
     this.#enqueued += committedCount
     return { firstSequence, committedCount, refusal: refusal ?? failure }
@@ -192,12 +192,12 @@ export class LogStore {
   /** Takes note that entries need not be kept. Those that are completed already, or are not there, are passed over. */
   complete(ranges: readonly SequenceRange[]): number {
     let count = 0
-    for (const range of ranges) count += completeRange(this.#slabs.all, range)
+    for (const range of ranges) count += completeRange(this.#segments.all, range)
     if (count === 0) return 0
     this.#completed += count
     this.#progress.write(ranges.map(range => ({ type: 'completed', range })))
     if (this.#options.syncTakes) this.#progress.sync()
-    this.#slabs.removeFinished()
+    this.#segments.removeFinished()
     return count
   }
 
@@ -212,18 +212,18 @@ export class LogStore {
   read(request: ReadRequest): ReadResult {
     const damagedBefore = this.#damagedEntries
     const result = this.#reader.read(request, this.#endSequence)
-    if (this.#damagedEntries > damagedBefore) this.#slabs.removeFinished()
+    if (this.#damagedEntries > damagedBefore) this.#segments.removeFinished()
     return result
   }
 
   /** Who has entries that are not completed. @throws when a slab cannot be read */
   backlog(): ReadonlyMap<string, DestinationBacklog> {
-    return backlogOf(this.#slabs.all, this.#indexes)
+    return backlogOf(this.#segments.all, this.#indexes)
   }
 
   /** Which destinations have entries that are not completed, from some sequence on. @throws when a slab cannot be read */
   search(request: DestinationSearch): FoundDestinations {
-    return searchDestinations(this.#slabs.all, this.#indexes, request)
+    return searchDestinations(this.#segments.all, this.#indexes, request)
   }
 
   /** Makes everything committed so far survive a power cut. Returns false when that failed. */
@@ -231,7 +231,7 @@ export class LogStore {
     this.#progress.sync()
     try {
       this.#writer?.sync()
-      this.#noteSynced(this.#writer?.slab)
+      this.#noteSynced(this.#writer?.segment)
       return true
     } catch (error) {
       this.#options.report({ err: error }, 'entries acknowledged without a sync may be lost at a power cut')
@@ -249,11 +249,11 @@ export class LogStore {
     }
     this.#spares.tick()
     this.#progress.mend()
-    this.#mergeSlabs()
+    this.#mergeSegments()
   }
 
   /** Gives disk space back that few entries hold, once that is much, or when space is short. */
-  #mergeSlabs(): void {
+  #mergeSegments(): void {
     const { maxBytes, maxWastedBytes = maxBytes / WASTED_SHARE } = this.#options
     const { wastedBytes } = this.#merger
     if (wastedBytes === 0 || this.#availability.state === 'closed') return
@@ -266,7 +266,7 @@ export class LogStore {
   close(): void {
     if (this.#availability.state === 'closed') return
     if (this.#settle() === undefined) tryTo(() => this.#closeWriter())
-    this.#slabs.removeFinished()
+    this.#segments.removeFinished()
     this.#spares.drop()
     this.#progress.close()
     this.#reader.close()
@@ -275,11 +275,11 @@ export class LogStore {
 
   /** Behind the last entry that is in the log. */
   get #endSequence(): number {
-    return this.#writer?.slab.endSequence ?? this.#nextSequence
+    return this.#writer?.segment.endSequence ?? this.#nextSequence
   }
 
   get #sizeBytes(): number {
-    return this.#slabs.sizeBytes + this.#spares.sizeBytes + this.#progress.sizeBytes
+    return this.#segments.sizeBytes + this.#spares.sizeBytes + this.#progress.sizeBytes
   }
 
   #refusalFor(bytes: number): Refusal | undefined {
@@ -317,7 +317,7 @@ export class LogStore {
   /** Closes the slab that is full; the next write opens another one. @throws when the disk does */
   #roll(): void {
     this.#closeWriter()
-    this.#slabs.removeFinished()
+    this.#segments.removeFinished()
   }
 
   /** @throws when what is in the slab could not be made durable */
@@ -325,58 +325,59 @@ export class LogStore {
     const writer = this.#writer
     if (!writer) return
     writer.settle(true)
-    this.#noteSynced(writer.slab)
+    this.#noteSynced(writer.segment)
     this.#leave(writer)
     if (!writer.seal()) {
-      this.#options.report({ slab: writer.slab.name }, 'a slab of the durable log could not be sealed')
+      this.#options.report({ segment: writer.segment.name }, 'a slab of the durable log could not be sealed')
     }
-    this.#indexes.closed(writer.slab)
+    this.#indexes.closed(writer.segment)
   }
 
   /** A file that is cut later tells nothing of what it held. */
-  #noteSynced(slab: Slab | undefined): void {
-    if (slab === undefined || this.#synced.get(slab.id) === slab.endSequence || slab.entryCount === 0) return
-    this.#synced.set(slab.id, slab.endSequence)
-    this.#progress.mark({ type: 'synced', sequence: slab.endSequence, slabId: slab.id })
+  #noteSynced(segment: LogSegment | undefined): void {
+    if (segment === undefined || this.#synced.get(segment.id) === segment.endSequence || segment.entryCount === 0)
+      return
+    this.#synced.set(segment.id, segment.endSequence)
+    this.#progress.mark({ type: 'synced', sequence: segment.endSequence, segmentId: segment.id })
   }
 
   /** Nothing is written to this slab any more. */
-  #leave(writer: SlabWriter): void {
+  #leave(writer: SegmentWriter): void {
     this.#writer = undefined
     this.#syncs += writer.syncs
-    this.#nextSequence = writer.slab.endSequence
-    this.#previous = { id: writer.slab.id, endBytes: writer.slab.endBytes }
+    this.#nextSequence = writer.segment.endSequence
+    this.#previous = { id: writer.segment.id, endBytes: writer.segment.endBytes }
   }
 
-  #requireWriter(): SlabWriter {
-    this.#writer ??= this.#openSlab()
+  #requireWriter(): SegmentWriter {
+    this.#writer ??= this.#openSegment()
     return this.#writer
   }
 
   /** @throws when the disk does */
-  #openSlab(): SlabWriter {
-    if (this.#nextSlabId === 1) writeFormat(this.#directory)
+  #openSegment(): SegmentWriter {
+    if (this.#nextSegmentId === 1) writeFormat(this.#directory)
     this.#progress.ensure()
     const header = {
       salt: this.#options.newSalt(),
-      id: this.#nextSlabId++,
+      id: this.#nextSegmentId++,
       firstSequence: this.#nextSequence,
       previousId: this.#previous.id,
       previousEndBytes: this.#previous.endBytes,
       createdAtMs: this.#options.now()
     }
-    const writer = new SlabWriter(header, this.#fileFor(header))
-    this.#slabs.add(writer.slab)
-    this.#indexes.grow(writer.slab, writer.index)
-    this.#previous = { id: header.id, endBytes: SLAB_HEADER_BYTES }
+    const writer = new SegmentWriter(header, this.#fileFor(header))
+    this.#segments.add(writer.segment)
+    this.#indexes.grow(writer.segment, writer.index)
+    this.#previous = { id: header.id, endBytes: SEGMENT_HEADER_BYTES }
     this.#availability.resume()
     return writer
   }
 
   /** A file with this header, durable under its name. @throws when the disk does */
-  #fileFor(header: SlabHeader): LogFile {
-    const name = slabName(header.id)
-    const bytes = encodeSlabHeader(header)
+  #fileFor(header: SegmentHeader): LogFile {
+    const name = segmentName(header.id)
+    const bytes = encodeSegmentHeader(header)
     const spare = this.#spares.reuse(name, bytes)
     const file = spare ?? this.#directory.create(name)
     try {
@@ -402,7 +403,7 @@ export class LogStore {
     const message = this.#availability.failed(error)
     this.#options.report({ err: error }, 'the durable log could not be written')
     const isCertain = this.#takeBack(error)
-    this.#slabs.removeFinished()
+    this.#segments.removeFinished()
     return { kind, message, isCertain }
   }
 
@@ -411,11 +412,11 @@ export class LogStore {
     const isCut = failed === undefined || failed.cut()
     if (failed) {
       this.#leave(failed)
-      this.#indexes.closed(failed.slab)
+      this.#indexes.closed(failed.segment)
     }
     try {
       if (isFullDisk(error) && isCut) throw error
-      this.#writer = this.#openSlab()
+      this.#writer = this.#openSegment()
       return true
     } catch (failure) {
       this.#availability.pause(failure)
@@ -445,26 +446,27 @@ export class LogStore {
     if (bytes > 0) report({ bytes }, 'a progress journal is damaged: records that Kafka has may be delivered again')
   }
 
-  #damaged(slab: Slab): void {
+  #damaged(segment: LogSegment): void {
     this.#damagedEntries++
-    this.#options.report({ slab: slab.name }, 'an entry of the durable log is damaged and cannot be delivered')
+    this.#options.report({ segment: segment.name }, 'an entry of the durable log is damaged and cannot be delivered')
   }
 
   #next(): Progress {
-    return { type: 'next', sequence: this.#endSequence, slabId: this.#nextSlabId }
+    return { type: 'next', sequence: this.#endSequence, segmentId: this.#nextSegmentId }
   }
 
   *#snapshot(): Generator<Progress> {
     yield this.#next()
-    for (const slab of this.#slabs.all) {
-      for (const range of slab.completed()) yield { type: 'completed', range }
+    for (const segment of this.#segments.all) {
+      for (const range of segment.completed()) yield { type: 'completed', range }
     }
-    const ids = new Set(this.#slabs.all.map(({ id }) => id))
-    for (const [slabId, sequence] of this.#synced) {
-      if (ids.has(slabId)) yield { type: 'synced', sequence, slabId }
-      else this.#synced.delete(slabId)
+    const ids = new Set(this.#segments.all.map(({ id }) => id))
+    for (const [segmentId, sequence] of this.#synced) {
+      if (ids.has(segmentId)) yield { type: 'synced', sequence, segmentId }
+      else this.#synced.delete(segmentId)
     }
-    for (const { cutCount: count, id: slabId } of this.#slabs.all) if (count > 0) yield { type: 'cut', count, slabId }
+    for (const { cutCount: count, id: segmentId } of this.#segments.all)
+      if (count > 0) yield { type: 'cut', count, segmentId }
     for (const [key, value] of this.#notes) yield { type: 'note', key, value }
   }
 }

@@ -15,7 +15,7 @@ import {
   writeSync
 } from 'node:fs'
 import { basename, join } from 'node:path'
-import { journalIdOf, slabIdOf } from './file-names.js'
+import { journalIdOf, segmentIdOf } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
 
@@ -23,7 +23,7 @@ import { LogUnusableError } from './log-error.js'
 const WRITE_PIECE_BYTES = 256 * 1024
 
 /** Whether records would be missed without this file. */
-const isNeeded = (name: string): boolean => (slabIdOf(name) ?? journalIdOf(name)) !== undefined
+const isNeeded = (name: string): boolean => (segmentIdOf(name) ?? journalIdOf(name)) !== undefined
 
 /** A directory of the real file system, private to its owner. Created when missing. */
 export class NodeDirectory implements LogDirectory {

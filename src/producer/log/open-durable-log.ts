@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Logger } from '../../core/model.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { slabIdOf } from './file-names.js'
+import { segmentIdOf } from './file-names.js'
 import { LogUnusableError } from './log-error.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
@@ -63,7 +63,7 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
 /** Whether a directory holds records of a log. It need not exist. */
 export function holdsRecords(directory: string): boolean {
   try {
-    return readdirSync(resolve(directory)).some(name => slabIdOf(name) !== undefined)
+    return readdirSync(resolve(directory)).some(name => segmentIdOf(name) !== undefined)
   } catch {
     return false
   }

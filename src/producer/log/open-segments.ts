@@ -1,24 +1,24 @@
 import type { LogDirectory, LogFile } from './files.js'
-import type { Slab } from './segment.js'
+import type { LogSegment } from './segment.js'
 
 /** Readers go through the log at several places at once. */
 const MAX_FILES = 4
 
 /** The files of the slabs that were read last. */
-export class OpenSlabs {
+export class OpenSegments {
   readonly #directory: LogDirectory
   /** Least recently used first. */
-  readonly #files = new Map<Slab, LogFile>()
+  readonly #files = new Map<LogSegment, LogFile>()
 
   constructor(directory: LogDirectory) {
     this.#directory = directory
   }
 
   /** @throws when the file cannot be opened */
-  of(slab: Slab): LogFile {
-    const file = this.#files.get(slab) ?? this.#directory.open(slab.name)
-    this.#files.delete(slab)
-    this.#files.set(slab, file)
+  of(segment: LogSegment): LogFile {
+    const file = this.#files.get(segment) ?? this.#directory.open(segment.name)
+    this.#files.delete(segment)
+    this.#files.set(segment, file)
     for (const oldest of this.#files.keys()) {
       if (this.#files.size <= MAX_FILES) break
       this.close(oldest)
@@ -26,12 +26,12 @@ export class OpenSlabs {
     return file
   }
 
-  close(slab: Slab): void {
-    this.#files.get(slab)?.close()
-    this.#files.delete(slab)
+  close(segment: LogSegment): void {
+    this.#files.get(segment)?.close()
+    this.#files.delete(segment)
   }
 
   closeAll(): void {
-    for (const slab of [...this.#files.keys()]) this.close(slab)
+    for (const segment of [...this.#files.keys()]) this.close(segment)
   }
 }

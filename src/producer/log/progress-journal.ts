@@ -10,11 +10,11 @@ export type Progress =
   /** An empty value forgets the key. */
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
   /** The lowest sequence and the lowest id of a slab that were never used. */
-  | { readonly type: 'next'; readonly sequence: number; readonly slabId: number }
+  | { readonly type: 'next'; readonly sequence: number; readonly segmentId: number }
   /** All entries of a slab before this sequence have been synced. */
-  | { readonly type: 'synced'; readonly sequence: number; readonly slabId: number }
+  | { readonly type: 'synced'; readonly sequence: number; readonly segmentId: number }
   /** The slab was cut: this many entries at its end are lost. They count as completed. */
-  | { readonly type: 'cut'; readonly count: number; readonly slabId: number }
+  | { readonly type: 'cut'; readonly count: number; readonly segmentId: number }
 
 const MAGIC = Buffer.from('CASTPROG')
 const VERSION = 1
@@ -157,19 +157,19 @@ function encodePayload(progress: Progress): Buffer {
       return Buffer.concat([head, key, progress.value])
     }
     case 'next':
-      return encodeNumbers(NEXT, progress.sequence, progress.slabId)
+      return encodeNumbers(NEXT, progress.sequence, progress.segmentId)
     case 'synced':
-      return encodeNumbers(SYNCED, progress.sequence, progress.slabId)
+      return encodeNumbers(SYNCED, progress.sequence, progress.segmentId)
     case 'cut':
-      return encodeNumbers(CUT, progress.count, progress.slabId)
+      return encodeNumbers(CUT, progress.count, progress.segmentId)
   }
 }
 
-function encodeNumbers(type: number, first: number, slabId: number): Buffer {
+function encodeNumbers(type: number, first: number, segmentId: number): Buffer {
   const payload = Buffer.alloc(17)
   payload[0] = type
   writeUInt64(payload, first, 1)
-  writeUInt64(payload, slabId, 9)
+  writeUInt64(payload, segmentId, 9)
   return payload
 }
 
@@ -183,11 +183,11 @@ function decodePayload(payload: Buffer): Progress | undefined {
       return { type: 'note', key: payload.toString('utf8', 3, keyEnd), value: Buffer.from(payload.subarray(keyEnd)) }
     }
     case NEXT:
-      return { type: 'next', sequence: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
+      return { type: 'next', sequence: readUInt64(payload, 1), segmentId: readUInt64(payload, 9) }
     case SYNCED:
-      return { type: 'synced', sequence: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
+      return { type: 'synced', sequence: readUInt64(payload, 1), segmentId: readUInt64(payload, 9) }
     case CUT:
-      return { type: 'cut', count: readUInt64(payload, 1), slabId: readUInt64(payload, 9) }
+      return { type: 'cut', count: readUInt64(payload, 1), segmentId: readUInt64(payload, 9) }
     default:
       return undefined
   }

@@ -1,28 +1,28 @@
 import type { SequenceRange } from './done-set.js'
 import { ENTRY_HEADER_BYTES } from './entry.js'
-import { journalIdOf, journalName, mergeIdOf, slabIdOf, slabName, spareIdOf } from './file-names.js'
+import { journalIdOf, journalName, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { LogUnusableError } from './log-error.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
 import { scanMerged } from './scan-merged.js'
-import { scanSlab } from './scan-segment.js'
+import { scanSegment } from './scan-segment.js'
 import { readSealedSequences, readTrailer } from './seal.js'
-import { Slab } from './segment.js'
-import { decodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
-import type { SlabIndex } from './segment-index.js'
+import { LogSegment } from './segment.js'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
+import type { SegmentIndex } from './segment-index.js'
 import { withFile } from './with-file.js'
 
 /** What was found in a directory. */
 export interface Recovered {
   /** Rising ids. All are closed. */
-  readonly slabs: readonly Slab[]
+  readonly segments: readonly LogSegment[]
   /** Of slabs that had to be scanned. */
-  readonly indexes: ReadonlyMap<Slab, SlabIndex>
+  readonly indexes: ReadonlyMap<LogSegment, SegmentIndex>
   readonly notes: Map<string, Buffer>
   /** By id of the slab: behind its last entry that was synced, where a journal tells. */
   readonly synced: ReadonlyMap<number, number>
   readonly nextSequence: number
-  readonly nextSlabId: number
+  readonly nextSegmentId: number
   /** Rising. */
   readonly journalIds: readonly number[]
   readonly report: RecoveryReport
@@ -49,7 +49,7 @@ export interface RecoveryReport {
 const MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 
 interface Headed {
-  readonly header: SlabHeader
+  readonly header: SegmentHeader
   readonly name: string
 }
 
@@ -67,7 +67,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   const synced = syncedEnds(progress)
   const read = headed.map((one, index) => {
     const end = { synced: synced.get(one.header.id) ?? 0, progress }
-    return readSlab(directory, one, headed[index + 1]?.header, end)
+    return readSegment(directory, one, headed[index + 1]?.header, end)
   })
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
@@ -77,22 +77,23 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     quarantine().sync()
     directory.sync()
   }
-  const slabs = read.map(({ slab }) => slab)
-  const { notes, nextSequence, nextSlabId } = applyProgress(slabs, progress)
-  const usedIds = names.flatMap(name => slabIdOf(name) ?? spareIdOf(name) ?? [])
+  const segments = read.map(({ segment }) => segment)
+  const { notes, nextSequence, nextSegmentId } = applyProgress(segments, progress)
+  const usedIds = names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? [])
   return {
-    slabs,
-    indexes: new Map(read.flatMap(({ slab, index }) => (index ? [[slab, index] as const] : []))),
+    segments,
+    indexes: new Map(read.flatMap(({ segment, index }) => (index ? [[segment, index] as const] : []))),
     notes,
     synced,
     // What cannot be read may be entries whose sequences notes still name: these are never used again either.
     nextSequence:
-      slabs.reduce((next, slab) => Math.max(next, slab.endSequence), nextSequence) + mostEntriesIn(unreadBytes),
-    nextSlabId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSlabId),
+      segments.reduce((next, segment) => Math.max(next, segment.endSequence), nextSequence) +
+      mostEntriesIn(unreadBytes),
+    nextSegmentId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSegmentId),
     journalIds,
     report: {
-      openEntries: sum(slabs.map(({ openCount }) => openCount)),
-      damagedEntries: sum(slabs.map(({ damagedCount }) => damagedCount)),
+      openEntries: sum(segments.map(({ openCount }) => openCount)),
+      damagedEntries: sum(segments.map(({ damagedCount }) => damagedCount)),
       cutEntries: sum(read.map(({ cutEntries }) => cutEntries)),
       tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
       tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
@@ -106,7 +107,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
 function syncedEnds(progress: readonly Progress[]): Map<number, number> {
   const ends = new Map<number, number>()
   for (const one of progress) {
-    if (one.type === 'synced') ends.set(one.slabId, Math.max(ends.get(one.slabId) ?? 0, one.sequence))
+    if (one.type === 'synced') ends.set(one.segmentId, Math.max(ends.get(one.segmentId) ?? 0, one.sequence))
   }
   return ends
 }
@@ -149,29 +150,29 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
   const damagedNames: string[] = []
   const leftovers: string[] = []
   let mergedUpTo = 0
-  const slabNames = names.filter(name => slabIdOf(name) !== undefined).sort()
-  for (const name of slabNames) {
-    if (slabIdOf(name)! <= mergedUpTo) {
+  const segmentNames = names.filter(name => segmentIdOf(name) !== undefined).sort()
+  for (const name of segmentNames) {
+    if (segmentIdOf(name)! <= mergedUpTo) {
       leftovers.push(name)
       continue
     }
-    const bytes = withFile(directory, name, file => file.read(0, SLAB_HEADER_BYTES))
-    const header = decodeSlabHeader(bytes)
+    const bytes = withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
+    const header = decodeSegmentHeader(bytes)
     if (header === 'unknownVersion') throw writtenByAnother(directory, name)
-    if (header !== 'damaged' && slabName(header.id) === name) {
+    if (header !== 'damaged' && segmentName(header.id) === name) {
       headed.push({ header, name })
       mergedUpTo = header.mergedUpTo ?? mergedUpTo
-    } else if (name === slabNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
+    } else if (name === segmentNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
     else damagedNames.push(name)
   }
   return { headed, damagedNames, leftovers }
 }
 
-const isUnwritten = (bytes: Buffer): boolean => bytes.length < SLAB_HEADER_BYTES || bytes.every(byte => byte === 0)
+const isUnwritten = (bytes: Buffer): boolean => bytes.length < SEGMENT_HEADER_BYTES || bytes.every(byte => byte === 0)
 
-interface ReadSlab {
-  readonly slab: Slab
-  readonly index: SlabIndex | undefined
+interface ReadSegment {
+  readonly segment: LogSegment
+  readonly index: SegmentIndex | undefined
   readonly tornBytes: number
   readonly tornEntries: number
   readonly cutEntries: number
@@ -186,74 +187,80 @@ interface KnownEnd {
 
 const WHOLE = { tornBytes: 0, tornEntries: 0, cutEntries: 0 }
 
-function readSlab(
+function readSegment(
   directory: LogDirectory,
   { header, name }: Headed,
-  next: SlabHeader | undefined,
+  next: SegmentHeader | undefined,
   end: KnownEnd
-): ReadSlab {
+): ReadSegment {
   return withFile(directory, name, file => {
     if (header.mergedUpTo !== undefined) return readMerged(file, header)
     const extent = readTrailer(file, header.salt)
-    if (extent) return { slab: closed(new Slab(header, extent)), index: undefined, ...WHOLE }
+    if (extent) return { segment: closed(new LogSegment(header, extent)), index: undefined, ...WHOLE }
     const isCut = next?.previousId === header.id
     const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
     // What the last process wrote may not be on the disk yet, and no later call will sync this file.
     file.sync()
-    const { index, damaged, torn, tornBytes, ...found } = scanSlab(file, { ...header, endBytes })
+    const { index, damaged, torn, tornBytes, ...found } = scanSegment(file, { ...header, endBytes })
     const cutFrom = header.firstSequence + index.count
     while (header.firstSequence + index.count < end.synced) index.addLost()
-    const slab = closed(new Slab(header, { endBytes: found.endBytes, entryCount: index.count }))
-    for (const sequence of damaged) slab.damaged(sequence)
-    const cutEntries = loseCutEntries(slab, [cutFrom, ...torn.filter(sequence => sequence < end.synced)], end)
-    for (const sequence of torn) slab.complete(sequence)
-    return { slab, index, tornBytes, tornEntries: torn.length, cutEntries }
+    const segment = closed(new LogSegment(header, { endBytes: found.endBytes, entryCount: index.count }))
+    for (const sequence of damaged) segment.damaged(sequence)
+    const cutEntries = loseCutEntries(segment, [cutFrom, ...torn.filter(sequence => sequence < end.synced)], end)
+    for (const sequence of torn) segment.complete(sequence)
+    return { segment, index, tornBytes, tornEntries: torn.length, cutEntries }
   })
 }
 
 /** Those that were completed are not missed. Returns how many are. */
-function loseCutEntries(slab: Slab, [cutFrom, ...holes]: readonly number[], { progress, synced }: KnownEnd): number {
+function loseCutEntries(
+  segment: LogSegment,
+  [cutFrom, ...holes]: readonly number[],
+  { progress, synced }: KnownEnd
+): number {
   if (holes.length === 0 && cutFrom! >= synced) return 0
   // Found at an earlier start.
   const before = progress.reduce(
-    (most, one) => (one.type === 'cut' && one.slabId === slab.id ? Math.max(most, one.count) : most),
+    (most, one) => (one.type === 'cut' && one.segmentId === segment.id ? Math.max(most, one.count) : most),
     0
   )
-  slab.damagedCount += before
-  for (const one of progress) if (one.type === 'completed') completeRange([slab], one.range)
+  segment.damagedCount += before
+  for (const one of progress) if (one.type === 'completed') completeRange([segment], one.range)
   let lost = 0
-  for (const sequence of holes) if (slab.damaged(sequence)) lost++
-  for (let sequence = cutFrom!; sequence < synced; sequence++) if (slab.damaged(sequence)) lost++
-  slab.cutCount = before + lost
-  return slab.cutCount
+  for (const sequence of holes) if (segment.damaged(sequence)) lost++
+  for (let sequence = cutFrom!; sequence < synced; sequence++) if (segment.damaged(sequence)) lost++
+  segment.cutCount = before + lost
+  return segment.cutCount
 }
 
 /** It was synced before it got its name: whatever is missing is damage. */
-function readMerged(file: LogFile, header: SlabHeader): ReadSlab {
+function readMerged(file: LogFile, header: SegmentHeader): ReadSegment {
   const sealed = readSealedSequences(file, header.salt)
   if (sealed) {
-    const slab = closed(new Slab(header, sealed, sealed.sequences))
-    return { slab, index: undefined, ...WHOLE }
+    const segment = closed(new LogSegment(header, sealed, sealed.sequences))
+    return { segment, index: undefined, ...WHOLE }
   }
   const { index, sequences, endBytes, lostCount, tornBytes } = scanMerged(file, header.salt, file.sizeBytes)
-  const slab = closed(new Slab(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences)))
-  slab.damagedCount = lostCount
-  return { slab, index, tornBytes, tornEntries: 0, cutEntries: 0 }
+  const segment = closed(
+    new LogSegment(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences))
+  )
+  segment.damagedCount = lostCount
+  return { segment, index, tornBytes, tornEntries: 0, cutEntries: 0 }
 }
 
-const closed = (slab: Slab): Slab => {
-  slab.isClosed = true
-  return slab
+const closed = (segment: LogSegment): LogSegment => {
+  segment.isClosed = true
+  return segment
 }
 
 function applyProgress(
-  slabs: readonly Slab[],
+  segments: readonly LogSegment[],
   progress: readonly Progress[]
-): { notes: Map<string, Buffer>; nextSequence: number; nextSlabId: number } {
+): { notes: Map<string, Buffer>; nextSequence: number; nextSegmentId: number } {
   const notes = new Map<string, Buffer>()
   // Sequences that were ever completed are never used again, also when the entries themselves are gone.
   let nextSequence = 1
-  let nextSlabId = 1
+  let nextSegmentId = 1
   for (const one of progress) {
     if (one.type === 'cut') continue
     if (one.type === 'note') {
@@ -262,34 +269,34 @@ function applyProgress(
     } else if (one.type === 'synced') nextSequence = Math.max(nextSequence, one.sequence)
     else if (one.type === 'next') {
       nextSequence = Math.max(nextSequence, one.sequence)
-      nextSlabId = Math.max(nextSlabId, one.slabId)
+      nextSegmentId = Math.max(nextSegmentId, one.segmentId)
     } else {
       const { first, count } = one.range
       nextSequence = Math.max(nextSequence, first + count)
-      completeRange(slabs, one.range)
+      completeRange(segments, one.range)
     }
   }
-  return { notes, nextSequence, nextSlabId }
+  return { notes, nextSequence, nextSegmentId }
 }
 
 /** Marks a run of sequences as completed, in whichever slabs hold them. Returns how many had been open. */
-export function completeRange(slabs: readonly Slab[], { first, count }: SequenceRange): number {
+export function completeRange(segments: readonly LogSegment[], { first, count }: SequenceRange): number {
   let newly = 0
-  for (let index = slabIndexOf(slabs, first); index < slabs.length; index++) {
-    const slab = slabs[index]!
-    if (slab.firstSequence >= first + count) break
-    newly += slab.completeBetween(first, first + count)
+  for (let index = segmentIndexOf(segments, first); index < segments.length; index++) {
+    const segment = segments[index]!
+    if (segment.firstSequence >= first + count) break
+    newly += segment.completeBetween(first, first + count)
   }
   return newly
 }
 
 /** Index of the slab that holds `sequence`, or of the first one behind it. */
-export function slabIndexOf(slabs: readonly Slab[], sequence: number): number {
+export function segmentIndexOf(segments: readonly LogSegment[], sequence: number): number {
   let low = 0
-  let high = slabs.length
+  let high = segments.length
   while (low < high) {
     const middle = (low + high) >> 1
-    if (slabs[middle]!.endSequence <= sequence) low = middle + 1
+    if (segments[middle]!.endSequence <= sequence) low = middle + 1
     else high = middle
   }
   return low

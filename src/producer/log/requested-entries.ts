@@ -1,6 +1,6 @@
 import { type ReadRequest, wantedFrom } from './read-request.js'
-import type { Slab } from './segment.js'
-import type { SlabIndex } from './segment-index.js'
+import type { LogSegment } from './segment.js'
+import type { SegmentIndex } from './segment-index.js'
 
 /** Entries of one slab that are read at once, because they lie together. */
 export interface Run {
@@ -19,14 +19,14 @@ const MAX_STEPS = 500_000
 
 /** Which entries of a slab a request wants, as its index tells. */
 export class WantedEntries {
-  readonly #slab: Slab
-  readonly #index: SlabIndex
+  readonly #segment: LogSegment
+  readonly #index: SegmentIndex
   readonly #request: ReadRequest
   /** By the number of the destination; NaN until it was asked for. */
   readonly #from: Float64Array
 
-  constructor(slab: Slab, index: SlabIndex, request: ReadRequest) {
-    this.#slab = slab
+  constructor(segment: LogSegment, index: SegmentIndex, request: ReadRequest) {
+    this.#segment = segment
     this.#index = index
     this.#request = request
     this.#from = new Float64Array(index.names.length).fill(Number.NaN)
@@ -42,11 +42,11 @@ export class WantedEntries {
     let offset = 0
     let endBytes = 0
     let index = fromIndex
-    const lastIndex = Math.min(this.#slab.entryCount, fromIndex + MAX_STEPS)
+    const lastIndex = Math.min(this.#segment.entryCount, fromIndex + MAX_STEPS)
     for (; index < lastIndex; index++) {
       if (!this.#isWanted(index)) continue
       const start = this.#index.offsetAt(index)
-      const end = this.#index.endAt(index, this.#slab.endBytes)
+      const end = this.#index.endAt(index, this.#segment.endBytes)
       if (members.length === 0) offset = start
       else if (start - endBytes > MAX_GAP_BYTES || end - offset > maxBytes) break
       members.push(index)
@@ -56,13 +56,13 @@ export class WantedEntries {
   }
 
   #isWanted(index: number): boolean {
-    if (this.#slab.done.has(index)) return false
+    if (this.#segment.done.has(index)) return false
     const destination = this.#index.destinationAt(index)
     let from = this.#from[destination]!
     if (Number.isNaN(from)) {
       from = wantedFrom(this.#request, this.#index.names[destination]!)
       this.#from[destination] = from
     }
-    return this.#slab.sequenceAt(index) >= from
+    return this.#segment.sequenceAt(index) >= from
   }
 }

@@ -1,13 +1,13 @@
 import type { LogFile } from './files.js'
-import type { Slab } from './segment.js'
-import { SlabCursor } from './segment-cursor.js'
-import { SLAB_HEADER_BYTES } from './segment-header.js'
-import { SlabIndex } from './segment-index.js'
+import type { LogSegment } from './segment.js'
+import { SegmentCursor } from './segment-cursor.js'
+import { SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { SegmentIndex } from './segment-index.js'
 
 /** What reading a merged slab from its first entry to its last has found. */
-export interface ScannedMergedSlab {
+export interface ScannedMergedSegment {
   /** Of the entries that were found. */
-  readonly index: SlabIndex
+  readonly index: SegmentIndex
   readonly sequences: readonly number[]
   /** Behind the last entry. */
   readonly endBytes: number
@@ -17,11 +17,11 @@ export interface ScannedMergedSlab {
 }
 
 /** Reads every entry of a merged slab whose seal is damaged. Each says how many stand before it: what is missing is lost. */
-export function scanMerged(file: LogFile, salt: number, fileBytes: number): ScannedMergedSlab {
-  const index = new SlabIndex()
+export function scanMerged(file: LogFile, salt: number, fileBytes: number): ScannedMergedSegment {
+  const index = new SegmentIndex()
   const sequences: number[] = []
-  const cursor = new SlabCursor(file, salt, SLAB_HEADER_BYTES, fileBytes)
-  let endBytes = SLAB_HEADER_BYTES
+  const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, fileBytes)
+  let endBytes = SEGMENT_HEADER_BYTES
   let place = 0
   let lostCount = 0
   for (;;) {
@@ -43,9 +43,9 @@ export function scanMerged(file: LogFile, salt: number, fileBytes: number): Scan
 }
 
 /** The index of a merged slab whose sequences are known; entries that are not found any more are lost. */
-export function rebuildMerged(file: LogFile, { salt, endBytes, sequences }: Slab): SlabIndex {
+export function rebuildMerged(file: LogFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
   const found = scanMerged(file, salt, endBytes)
-  const index = new SlabIndex()
+  const index = new SegmentIndex()
   let at = 0
   for (const sequence of sequences!) {
     if (found.sequences[at] !== sequence) index.addLost()

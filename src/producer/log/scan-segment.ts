@@ -1,11 +1,11 @@
 import type { LogFile } from './files.js'
-import { SlabCursor } from './segment-cursor.js'
-import { SLAB_HEADER_BYTES } from './segment-header.js'
-import { SlabIndex } from './segment-index.js'
+import { SegmentCursor } from './segment-cursor.js'
+import { SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { SegmentIndex } from './segment-index.js'
 
 /** What reading a slab from its first entry to its last has found. */
-export interface ScannedSlab {
-  readonly index: SlabIndex
+export interface ScannedSegment {
+  readonly index: SegmentIndex
   /** Behind the last entry that counts. */
   readonly endBytes: number
   /** Sequences of entries that damage took. */
@@ -24,9 +24,9 @@ export interface ScanRange {
 }
 
 /** Reads every entry of a slab that has no seal, or a damaged one. */
-export function scanSlab(file: LogFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSlab {
+export function scanSegment(file: LogFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
   const scan = new Scan(firstSequence)
-  const cursor = new SlabCursor(file, salt, SLAB_HEADER_BYTES, endBytes)
+  const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, endBytes)
   for (;;) {
     const offset = cursor.offset
     const found = cursor.next()
@@ -44,10 +44,10 @@ export function scanSlab(file: LogFile, { salt, firstSequence, endBytes }: ScanR
 
 class Scan {
   readonly #firstSequence: number
-  readonly #index = new SlabIndex()
+  readonly #index = new SegmentIndex()
   readonly #lost: number[] = []
   /** The last good entry. */
-  #endBytes = SLAB_HEADER_BYTES
+  #endBytes = SEGMENT_HEADER_BYTES
   #endSequence: number
   #durableSequence = 0
 
@@ -76,17 +76,17 @@ class Scan {
   }
 
   /** An end mark or a seal stands at `offset`. */
-  ended(offset: number): ScannedSlab {
+  ended(offset: number): ScannedSegment {
     return this.#result(offset, 0)
   }
 
   /** What is lost behind the last good entry was never acknowledged. */
-  torn(fileBytes: number): ScannedSlab {
+  torn(fileBytes: number): ScannedSegment {
     this.#index.truncate(this.#endSequence - this.#firstSequence)
     return this.#result(this.#endBytes, fileBytes - this.#endBytes)
   }
 
-  #result(endBytes: number, tornBytes: number): ScannedSlab {
+  #result(endBytes: number, tornBytes: number): ScannedSegment {
     const lost = this.#lost.filter(sequence => sequence < this.nextSequence)
     return {
       index: this.#index,

@@ -1,9 +1,9 @@
 import { saltedCrc } from './crc.js'
 import { decodeEntry, entrySizeBytes, SEAL_TYPE, stampEntry, writeUnstamped } from './entry.js'
 import type { LogFile } from './files.js'
-import type { Slab, SlabExtent } from './segment.js'
+import type { LogSegment, SegmentExtent } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
-import { SlabIndex } from './segment-index.js'
+import { SegmentIndex } from './segment-index.js'
 
 const MAGIC = Buffer.from('CASTSEAL')
 const TRAILER_BYTES = 24
@@ -12,24 +12,24 @@ const CRC_AT = 20
 const NO_DESTINATION = new Uint8Array(0)
 
 /** The bytes that close a slab: an entry with its index, and a trailer that finds it. */
-export function encodeSeal(slab: Slab, index: SlabIndex): Buffer {
-  const body = Buffer.concat([index.encode(), encodeSequences(slab.sequences)])
+export function encodeSeal(segment: LogSegment, index: SegmentIndex): Buffer {
+  const body = Buffer.concat([index.encode(), encodeSequences(segment.sequences)])
   const sizeBytes = entrySizeBytes(0, body.length)
   const bytes = Buffer.alloc(sizeBytes + TRAILER_BYTES)
   writeUnstamped(bytes, 0, NO_DESTINATION, body.length, 0, SEAL_TYPE)
   body.copy(bytes, sizeBytes - body.length)
-  const unsyncedCount = slab.sequences?.length ?? 0
-  stampEntry(bytes, 0, { sequence: slab.endSequence, salt: slab.salt, unsyncedCount })
+  const unsyncedCount = segment.sequences?.length ?? 0
+  stampEntry(bytes, 0, { sequence: segment.endSequence, salt: segment.salt, unsyncedCount })
   MAGIC.copy(bytes, sizeBytes)
-  writeUInt64(bytes, slab.endBytes, sizeBytes + 8)
-  bytes.writeUInt32BE(slab.entryCount, sizeBytes + 16)
+  writeUInt64(bytes, segment.endBytes, sizeBytes + 8)
+  bytes.writeUInt32BE(segment.entryCount, sizeBytes + 16)
   const trailer = bytes.subarray(sizeBytes, sizeBytes + CRC_AT)
-  bytes.writeUInt32BE(saltedCrc(trailer, slab.salt), sizeBytes + CRC_AT)
+  bytes.writeUInt32BE(saltedCrc(trailer, segment.salt), sizeBytes + CRC_AT)
   return bytes
 }
 
 /** How far the entries reach, as the trailer says; `undefined` when the file has none that fits. */
-export function readTrailer(file: LogFile, salt: number): SlabExtent | undefined {
+export function readTrailer(file: LogFile, salt: number): SegmentExtent | undefined {
   const { sizeBytes } = file
   const trailer = file.read(Math.max(0, sizeBytes - TRAILER_BYTES), TRAILER_BYTES)
   if (trailer.length < TRAILER_BYTES || !trailer.subarray(0, 8).equals(MAGIC)) return undefined
@@ -39,11 +39,11 @@ export function readTrailer(file: LogFile, salt: number): SlabExtent | undefined
 }
 
 /** The index in the seal; `undefined` when the slab has none, or the seal is damaged. */
-export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: Slab): SlabIndex | undefined {
+export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: LogSegment): SegmentIndex | undefined {
   const trailer = readTrailer(file, salt)
   if (trailer?.endBytes !== endBytes) return undefined
   const body = readBody(file, salt, endBytes)
-  const index = body && SlabIndex.decode(body)
+  const index = body && SegmentIndex.decode(body)
   return index?.count === entryCount ? index : undefined
 }
 
@@ -51,7 +51,7 @@ export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: S
 export function readSealedSequences(
   file: LogFile,
   salt: number
-): (SlabExtent & { readonly sequences: Float64Array }) | undefined {
+): (SegmentExtent & { readonly sequences: Float64Array }) | undefined {
   const trailer = readTrailer(file, salt)
   const body = trailer && readBody(file, salt, trailer.endBytes)
   if (!body) return undefined

@@ -14,7 +14,7 @@ const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
 const EMPTY = Buffer.alloc(0)
 
 /** Reads one slab from some entry on, a window at a time. The windows are handed out with the entries that lie in them. */
-export class SlabCursor {
+export class SegmentCursor {
   /** Where {@link next} looks. */
   offset: number
   /** The valid length of the file; may grow while it is being written. */

@@ -1,6 +1,6 @@
 import { saltedCrc } from './crc.js'
 
-export const SLAB_HEADER_BYTES = 64
+export const SEGMENT_HEADER_BYTES = 64
 
 const MAGIC = Buffer.from('CASTSLAB')
 const VERSION = 1
@@ -9,7 +9,7 @@ const MERGED_AT = 56
 const CRC_AT = 60
 
 /** The first bytes of a slab; docs/wal-format.md draws them. */
-export interface SlabHeader {
+export interface SegmentHeader {
   readonly salt: number
   readonly id: number
   readonly firstSequence: number
@@ -22,8 +22,8 @@ export interface SlabHeader {
   readonly mergedUpTo?: number | undefined
 }
 
-export function encodeSlabHeader(header: SlabHeader): Buffer {
-  const bytes = Buffer.alloc(SLAB_HEADER_BYTES)
+export function encodeSegmentHeader(header: SegmentHeader): Buffer {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
   MAGIC.copy(bytes)
   bytes.writeUInt16BE(header.mergedUpTo === undefined ? VERSION : MERGED_VERSION, 8)
   bytes.writeUInt32BE(header.salt, 12)
@@ -38,8 +38,8 @@ export function encodeSlabHeader(header: SlabHeader): Buffer {
 }
 
 /** `unknownVersion`: written by another release; it must not be touched. */
-export function decodeSlabHeader(bytes: Buffer): SlabHeader | 'damaged' | 'unknownVersion' {
-  if (bytes.length < SLAB_HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return 'damaged'
+export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | 'damaged' | 'unknownVersion' {
+  if (bytes.length < SEGMENT_HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return 'damaged'
   if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return 'damaged'
   const version = bytes.readUInt16BE(8)
   if (version !== VERSION && version !== MERGED_VERSION) return 'unknownVersion'

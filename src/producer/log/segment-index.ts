@@ -13,7 +13,7 @@ const LOST = 0
  *   destinations  0   0    1      0
  *   offsets       64  500  4_700  0              the fourth is lost to damage
  */
-export class SlabIndex {
+export class SegmentIndex {
   readonly #names: string[] = []
   readonly #numbers = new Map<string, number>()
   #destinations = new Uint32Array(0)
@@ -59,9 +59,9 @@ export class SlabIndex {
   }
 
   /** Where the entry ends at the latest: at the next one, or where the slab does. */
-  endAt(index: number, slabEndBytes: number): number {
+  endAt(index: number, segmentEndBytes: number): number {
     for (let next = index + 1; next < this.#count; next++) if (!this.isLost(next)) return this.#offsets[next]!
-    return slabEndBytes
+    return segmentEndBytes
   }
 
   #numberOf(destination: string): number {
@@ -109,8 +109,8 @@ export class SlabIndex {
   }
 
   /** @param bytes what {@link encode} gave */
-  static decode(bytes: Buffer): SlabIndex {
-    const index = new SlabIndex()
+  static decode(bytes: Buffer): SegmentIndex {
+    const index = new SegmentIndex()
     const count = bytes.readUInt32BE(0)
     let at = 2 * NUMBER_BYTES
     for (let names = bytes.readUInt32BE(NUMBER_BYTES); names > 0; names--) {

@@ -1,18 +1,18 @@
 import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import type { LogReader } from './entry-reader.js'
-import { mergeName, slabName } from './file-names.js'
+import { mergeName, segmentName } from './file-names.js'
 import type { LogDirectory } from './files.js'
 import { encodeSeal } from './seal.js'
-import { Slab } from './segment.js'
-import { decodeSlabHeader, encodeSlabHeader, SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
-import { SlabIndex } from './segment-index.js'
-import type { SlabList } from './segment-list.js'
+import { LogSegment } from './segment.js'
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
+import { SegmentIndex } from './segment-index.js'
+import type { SegmentList } from './segment-list.js'
 import { tryTo } from './try-to.js'
 import { withFile } from './with-file.js'
 
-export interface SlabMergerOptions {
+export interface SegmentMergerOptions {
   readonly directory: LogDirectory
-  readonly slabs: SlabList
+  readonly segments: SegmentList
   readonly reader: LogReader
   readonly slabBytes: number
   readonly newSalt: () => number
@@ -37,17 +37,17 @@ const READ_BYTES = 1024 * 1024
  * The new slab is complete and synced before its name replaces that of the first one, and only then the others are
  * removed. Its header names the last slab that it replaces: what a crash leaves of those is not read any more.
  */
-export class SlabMerger {
-  readonly #options: SlabMergerOptions
+export class SegmentMerger {
+  readonly #options: SegmentMergerOptions
 
-  constructor(options: SlabMergerOptions) {
+  constructor(options: SegmentMergerOptions) {
     this.#options = options
   }
 
   /** Bytes that entries take which are completed, in slabs that could be merged; roughly. */
   get wastedBytes(): number {
-    return this.#options.slabs.all.reduce(
-      (sum, slab) => sum + (isSparse(slab) ? slab.endBytes - openBytesOf(slab) : 0),
+    return this.#options.segments.all.reduce(
+      (sum, segment) => sum + (isSparse(segment) ? segment.endBytes - openBytesOf(segment) : 0),
       0
     )
   }
@@ -56,39 +56,39 @@ export class SlabMerger {
   mergeNext(): void {
     const run = this.#nextRun()
     if (run.length === 0) return
-    let merged: Slab | undefined
+    let merged: LogSegment | undefined
     const isMerged = tryTo(() => (merged = this.#merge(run)))
     if (merged) this.#replace(run, merged)
     else if (!isMerged) tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
   }
 
   /** Slabs one behind the other, of which at least one is sparse. */
-  #nextRun(): readonly Slab[] {
-    let run: Slab[] = []
-    for (const slab of this.#options.slabs.all) {
-      const isTaken = isSparse(slab) || this.#isSmall(slab)
-      if (isTaken && (run.length === 0 || fits([...run, slab]))) {
-        run.push(slab)
+  #nextRun(): readonly LogSegment[] {
+    let run: LogSegment[] = []
+    for (const segment of this.#options.segments.all) {
+      const isTaken = isSparse(segment) || this.#isSmall(segment)
+      if (isTaken && (run.length === 0 || fits([...run, segment]))) {
+        run.push(segment)
         continue
       }
       if (run.some(isSparse)) return run
-      run = isTaken ? [slab] : []
+      run = isTaken ? [segment] : []
     }
     return run.some(isSparse) ? run : []
   }
 
   /** A merged slab that can take more. */
-  #isSmall(slab: Slab): boolean {
-    return slab.sequences !== undefined && isWhole(slab) && slab.endBytes <= this.#options.slabBytes / 4
+  #isSmall(segment: LogSegment): boolean {
+    return segment.sequences !== undefined && isWhole(segment) && segment.endBytes <= this.#options.slabBytes / 4
   }
 
   /** @returns `undefined` when an entry turns out to be damaged: then the slab is kept for the operator @throws when the disk does */
-  #merge(run: readonly Slab[]): Slab | undefined {
+  #merge(run: readonly LogSegment[]): LogSegment | undefined {
     const { directory, newSalt } = this.#options
     const entries = this.#openEntriesOf(run)
     if (!run.every(isWhole)) return undefined
     const header = { ...this.#headerOf(run[0]!), salt: newSalt(), mergedUpTo: this.#lastIdOf(run.at(-1)!) }
-    const { bytes, slab } = encodeMerged(header, entries)
+    const { bytes, segment } = encodeMerged(header, entries)
     const name = mergeName(header.id)
     const file = directory.create(name)
     try {
@@ -97,11 +97,11 @@ export class SlabMerger {
     } finally {
       file.close()
     }
-    directory.rename(name, slabName(header.id))
-    return slab
+    directory.rename(name, segmentName(header.id))
+    return segment
   }
 
-  #openEntriesOf(run: readonly Slab[]): StoredEntry[] {
+  #openEntriesOf(run: readonly LogSegment[]): StoredEntry[] {
     const entries: StoredEntry[] = []
     const { endSequence } = run.at(-1)!
     for (let fromSequence = run[0]!.firstSequence; fromSequence < endSequence; ) {
@@ -113,23 +113,23 @@ export class SlabMerger {
     return entries
   }
 
-  #headerOf({ name }: Slab): SlabHeader {
-    const bytes = withFile(this.#options.directory, name, file => file.read(0, SLAB_HEADER_BYTES))
-    const header = decodeSlabHeader(bytes)
+  #headerOf({ name }: LogSegment): SegmentHeader {
+    const bytes = withFile(this.#options.directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
+    const header = decodeSegmentHeader(bytes)
     if (typeof header === 'string') throw new Error(`the header of ${name} is damaged`)
     return header
   }
 
-  #lastIdOf(slab: Slab): number {
-    return this.#headerOf(slab).mergedUpTo ?? slab.id
+  #lastIdOf(segment: LogSegment): number {
+    return this.#headerOf(segment).mergedUpTo ?? segment.id
   }
 
-  #replace(run: readonly Slab[], merged: Slab): void {
-    const { directory, slabs, report } = this.#options
+  #replace(run: readonly LogSegment[], merged: LogSegment): void {
+    const { directory, segments, report } = this.#options
     const bytesBefore = run.reduce((sum, { endBytes }) => sum + endBytes, 0)
-    slabs.replace(run, merged)
+    segments.replace(run, merged)
     report(
-      { slabs: run.length, bytesBefore, bytesAfter: merged.endBytes, records: merged.entryCount },
+      { segments: run.length, bytesBefore, bytesAfter: merged.endBytes, records: merged.entryCount },
       'slabs of the durable log with few records left were merged into one'
     )
     // Before the new name is durable, a power cut may bring the old slabs back: then all of them are needed.
@@ -140,26 +140,27 @@ export class SlabMerger {
 }
 
 /** A slab with damage in it is kept as it is. */
-const isWhole = ({ isClosed, damagedCount, openCount }: Slab): boolean =>
+const isWhole = ({ isClosed, damagedCount, openCount }: LogSegment): boolean =>
   isClosed && damagedCount === 0 && openCount > 0
 
-const isSparse = (slab: Slab): boolean => isWhole(slab) && slab.openCount <= slab.entryCount * SPARSE_SHARE
+const isSparse = (segment: LogSegment): boolean =>
+  isWhole(segment) && segment.openCount <= segment.entryCount * SPARSE_SHARE
 
-const openBytesOf = ({ endBytes, openCount, entryCount }: Slab): number => (endBytes * openCount) / entryCount
+const openBytesOf = ({ endBytes, openCount, entryCount }: LogSegment): number => (endBytes * openCount) / entryCount
 
-const sumOf = (slabs: readonly Slab[], of: (slab: Slab) => number): number =>
-  slabs.reduce((sum, slab) => sum + of(slab), 0)
+const sumOf = (segments: readonly LogSegment[], of: (segment: LogSegment) => number): number =>
+  segments.reduce((sum, segment) => sum + of(segment), 0)
 
-const fits = (run: readonly Slab[]): boolean =>
+const fits = (run: readonly LogSegment[]): boolean =>
   sumOf(run, openBytesOf) <= COPIED_BYTES && sumOf(run, ({ entryCount }) => entryCount) <= MAX_ENTRIES
 
 function encodeMerged(
-  header: SlabHeader,
+  header: SegmentHeader,
   entries: readonly StoredEntry[]
-): { readonly bytes: Buffer; readonly slab: Slab } {
-  const index = new SlabIndex()
-  const pieces = [encodeSlabHeader(header)]
-  let endBytes = SLAB_HEADER_BYTES
+): { readonly bytes: Buffer; readonly segment: LogSegment } {
+  const index = new SegmentIndex()
+  const pieces = [encodeSegmentHeader(header)]
+  let endBytes = SEGMENT_HEADER_BYTES
   for (const [place, { sequence, destination, body, acceptedAtMs }] of entries.entries()) {
     const piece = encodeEntry(destination, body, acceptedAtMs)
     stampEntry(piece, 0, { sequence, salt: header.salt, unsyncedCount: place })
@@ -168,8 +169,8 @@ function encodeMerged(
     endBytes += piece.length
   }
   const sequences = Float64Array.from(entries, ({ sequence }) => sequence)
-  const slab = new Slab(header, { endBytes, entryCount: entries.length }, sequences)
-  slab.isClosed = true
-  pieces.push(encodeSeal(slab, index))
-  return { bytes: Buffer.concat(pieces), slab }
+  const segment = new LogSegment(header, { endBytes, entryCount: entries.length }, sequences)
+  segment.isClosed = true
+  pieces.push(encodeSeal(segment, index))
+  return { bytes: Buffer.concat(pieces), segment }
 }

@@ -1,9 +1,9 @@
 import { destinationAt, encodeEndMark, stampEntry, unverifiedSizeBytes } from './entry.js'
 import type { LogFile } from './files.js'
 import { encodeSeal } from './seal.js'
-import { Slab } from './segment.js'
-import { SLAB_HEADER_BYTES, type SlabHeader } from './segment-header.js'
-import { SlabIndex } from './segment-index.js'
+import { LogSegment } from './segment.js'
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
+import { SegmentIndex } from './segment-index.js'
 import { tryTo } from './try-to.js'
 
 /**
@@ -14,11 +14,11 @@ import { tryTo } from './try-to.js'
  *   |---------------------|--------------|- - - - - an earlier life of the file - - - - -|
  *   slab.endBytes --------^              ^-- end mark, when everything is settled
  */
-export class SlabWriter {
-  readonly slab: Slab
-  readonly index = new SlabIndex()
+export class SegmentWriter {
+  readonly segment: LogSegment
+  readonly index = new SegmentIndex()
   readonly #file: LogFile
-  #writtenBytes = SLAB_HEADER_BYTES
+  #writtenBytes = SEGMENT_HEADER_BYTES
   /** Entries that survive a power cut. */
   #syncedCount = 0
   /** Still true after a sync that failed. */
@@ -26,8 +26,8 @@ export class SlabWriter {
   #syncs = 0
 
   /** @param file its header is written and durable, and so is its name */
-  constructor(header: SlabHeader, file: LogFile) {
-    this.slab = new Slab(header)
+  constructor(header: SegmentHeader, file: LogFile) {
+    this.segment = new LogSegment(header)
     this.#file = file
   }
 
@@ -52,7 +52,7 @@ export class SlabWriter {
 
   /** Stamps and writes the entries between `start` and `end`. @throws when the disk does */
   write(bytes: Buffer, start: number, end: number): void {
-    const { salt, firstSequence } = this.slab
+    const { salt, firstSequence } = this.segment
     for (let offset = start; offset < end; ) {
       const sizeBytes = unverifiedSizeBytes(bytes, offset)
       const sequence = firstSequence + this.index.count
@@ -66,13 +66,13 @@ export class SlabWriter {
 
   /** What is written belongs to the slab now; durably, when `isSynced`. @throws when the disk does */
   settle(isSynced: boolean): void {
-    const { slab, index } = this
-    if (index.count > slab.entryCount) {
-      const mark = encodeEndMark(slab.firstSequence + index.count, slab.salt, this.#unsyncedCount)
+    const { segment, index } = this
+    if (index.count > segment.entryCount) {
+      const mark = encodeEndMark(segment.firstSequence + index.count, segment.salt, this.#unsyncedCount)
       this.#file.write(mark, this.#writtenBytes)
     }
     if (isSynced) this.sync()
-    slab.reach(this.#writtenBytes, index.count)
+    segment.reach(this.#writtenBytes, index.count)
   }
 
   /** @throws when the disk does; the file must not be synced again then */
@@ -87,12 +87,12 @@ export class SlabWriter {
 
   /** Closes the file; everything must be settled. Returns false when it has no seal now, and is scanned at a start. */
   seal(): boolean {
-    const { slab } = this
-    slab.isClosed = true
+    const { segment } = this
+    segment.isClosed = true
     const isSealed = tryTo(() => {
-      const seal = encodeSeal(slab, this.index)
-      this.#file.write(seal, slab.endBytes)
-      this.#file.truncate(slab.endBytes + seal.length)
+      const seal = encodeSeal(segment, this.index)
+      this.#file.write(seal, segment.endBytes)
+      this.#file.truncate(segment.endBytes + seal.length)
       this.#file.sync()
       this.#syncs++
     })
@@ -107,10 +107,10 @@ export class SlabWriter {
    * @returns whether what is taken back is gone for certain
    */
   cut(): boolean {
-    const { slab } = this
-    slab.isClosed = true
-    this.index.truncate(slab.entryCount)
-    const isCut = tryTo(() => this.#file.truncate(slab.endBytes))
+    const { segment } = this
+    segment.isClosed = true
+    this.index.truncate(segment.entryCount)
+    const isCut = tryTo(() => this.#file.truncate(segment.endBytes))
     const isSynced = !this.#isSyncing && tryTo(() => this.#file.sync())
     tryTo(() => this.#file.close())
     return isCut && isSynced

@@ -1,10 +1,10 @@
 import { DoneSet, type SequenceRange } from './done-set.js'
-import { slabName } from './file-names.js'
-import type { SlabHeader } from './segment-header.js'
-import { SLAB_HEADER_BYTES } from './segment-header.js'
+import { segmentName } from './file-names.js'
+import type { SegmentHeader } from './segment-header.js'
+import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
 /** What is always kept in memory of one slab: how many entries it has, and which of them are completed. */
-export class Slab {
+export class LogSegment {
   readonly id: number
   readonly salt: number
   readonly firstSequence: number
@@ -22,8 +22,8 @@ export class Slab {
   readonly sequences: Float64Array | undefined
 
   constructor(
-    { id, salt, firstSequence }: Pick<SlabHeader, 'id' | 'salt' | 'firstSequence'>,
-    { endBytes, entryCount }: SlabExtent = { endBytes: SLAB_HEADER_BYTES, entryCount: 0 },
+    { id, salt, firstSequence }: Pick<SegmentHeader, 'id' | 'salt' | 'firstSequence'>,
+    { endBytes, entryCount }: SegmentExtent = { endBytes: SEGMENT_HEADER_BYTES, entryCount: 0 },
     sequences?: Float64Array
   ) {
     this.id = id
@@ -35,7 +35,7 @@ export class Slab {
   }
 
   get name(): string {
-    return slabName(this.id)
+    return segmentName(this.id)
   }
   /** The sequence behind the last entry. */
   get endSequence(): number {
@@ -105,7 +105,7 @@ export class Slab {
 }
 
 /** How far the entries of a slab reach. */
-export interface SlabExtent {
+export interface SegmentExtent {
   readonly endBytes: number
   readonly entryCount: number
 }

@@ -1,7 +1,7 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { spareName } from './file-names.js'
 import type { LogDirectory, LogFile } from './files.js'
-import type { Slab } from './segment.js'
+import type { LogSegment } from './segment.js'
 import { tryTo } from './try-to.js'
 
 /** One is filled while another one is finished. */
@@ -18,7 +18,7 @@ interface Spare {
  * Finished slabs that are written anew from their beginning. A sync of bytes that replace others costs about half of one
  * that makes the file longer, and removing a large file holds up appends for many milliseconds.
  */
-export class SpareSlabs {
+export class SpareSegments {
   readonly #directory: LogDirectory
   readonly #clock: MonotonicClock
   #spares: Spare[] = []
@@ -34,11 +34,11 @@ export class SpareSlabs {
   }
 
   /** Returns false when there are enough; the slab's file is still there then. @throws when the disk does */
-  keep(slab: Slab): boolean {
+  keep(segment: LogSegment): boolean {
     if (this.#spares.length >= MAX_SPARES) return false
-    const name = spareName(slab.id)
-    this.#directory.rename(slab.name, name)
-    this.#spares.push({ name, sizeBytes: slab.endBytes })
+    const name = spareName(segment.id)
+    this.#directory.rename(segment.name, name)
+    this.#spares.push({ name, sizeBytes: segment.endBytes })
     return true
   }
 

@@ -102,8 +102,8 @@ function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats |
   return all
     .filter(one => one !== undefined)
     .reduce<DurableLogStats | undefined>(
-      (sum, { slabCount, enqueued, completed, openEntries, deadLetters }) => ({
-        slabCount: slabCount + (sum?.slabCount ?? 0),
+      (sum, { segmentCount, enqueued, completed, openEntries, deadLetters }) => ({
+        segmentCount: segmentCount + (sum?.segmentCount ?? 0),
         enqueued: enqueued + (sum?.enqueued ?? 0),
         completed: completed + (sum?.completed ?? 0),
         openEntries: openEntries + (sum?.openEntries ?? 0),

@@ -102,7 +102,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
   })
 
   it('the queue on disk is that of the log: empty until it has had an entry or a slab', async () => {
-    const log = { slabCount: 0, enqueued: 0, completed: 0, openEntries: 0, deadLetters: 0 } as DurableLogStats
+    const log = { segmentCount: 0, enqueued: 0, completed: 0, openEntries: 0, deadLetters: 0 } as DurableLogStats
     let now: DurableLogStats | undefined = log
     const gateway = new FakeGateway()
     gateway.durableLog = (async () => now) as never
@@ -115,7 +115,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
     expect(await seen(log)).to.deep.equal(empty)
     expect(await seen(undefined)).to.deep.equal(empty)
     const some = { retried: 0, completed: 0, 'in-progress': 0, 'dead-letters': 0 }
-    expect(await seen({ ...log, slabCount: 1 })).to.deep.equal({
+    expect(await seen({ ...log, segmentCount: 1 })).to.deep.equal({
       ...some,
       'num-slabs': 1,
       'num-active-slabs': 1,

@@ -194,10 +194,10 @@ describe('arion: what clients read about Kafka', () => {
 
 describe('arion: what clients read about the queue', () => {
   it('is that of the log, where messages are kept there', () => {
-    const log = { slabCount: 3, enqueued: 9, completed: 4, openEntries: 5, deadLetters: 2 } as DurableLogStats
+    const log = { segmentCount: 3, enqueued: 9, completed: 4, openEntries: 5, deadLetters: 2 } as DurableLogStats
     const expected = { retried: 0, enqueued: 9, completed: 4, 'in-progress': 5, 'dead-letters': 2 }
     expect(diskStats(log)).to.deep.equal({ 'num-slabs': 3, 'num-active-slabs': 1, ...expected })
-    expect(diskStats({ ...log, slabCount: 0 })).to.deep.equal({ 'num-slabs': 0, 'num-active-slabs': 0, ...expected })
+    expect(diskStats({ ...log, segmentCount: 0 })).to.deep.equal({ 'num-slabs': 0, 'num-active-slabs': 0, ...expected })
   })
 
   it('is counted where messages are in memory, for all processes together', () => {

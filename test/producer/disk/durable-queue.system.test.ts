@@ -90,17 +90,17 @@ describe('durable-queue', () => {
     // Other tests of the process hold some, too.
     const heldBefore = await heldBytes()
     let largestBytes = 0
-    let slabs = 0
+    let segments = 0
     for (let from = 1; from <= records; from += 4) {
       await Promise.all([put(value), put(value), put(value), put(value)])
       const { entries } = await log.read({ fromSequence: from, maxBytes: 8 * MIB })
       expect(entries.map(({ sequence }) => sequence)).to.deep.equal([from, from + 1, from + 2, from + 3])
       log.complete(from, 4)
       if (from % 40 === 1) largestBytes = Math.max(largestBytes, (await heldBytes()) - heldBefore)
-      slabs = Math.max(slabs, readdirSync(join(directory, 'wal')).filter(name => name.endsWith('.slab')).length)
+      segments = Math.max(segments, readdirSync(join(directory, 'wal')).filter(name => name.endsWith('.slab')).length)
     }
     expect(largestBytes).to.be.below(256 * MIB)
-    expect(slabs).to.be.below(10)
+    expect(segments).to.be.below(10)
     // Completions are written a little later, many together.
     while ((await log.look()).openEntries > 0) await new Promise(resolve => setTimeout(resolve, 5))
     expect((await log.look()).enqueued).to.equal(records)

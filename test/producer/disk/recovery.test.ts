@@ -97,8 +97,8 @@ describe('durable: after a crash', () => {
     for (let at = 64; !isAllThere; at++) {
       harness?.restore()
       await crashAfterSending(false, 'life-1')
-      const slab = harness.disk.directory.list().find(name => name.endsWith('.slab'))!
-      harness.disk.patch(slab, bytes => {
+      const segment = harness.disk.directory.list().find(name => name.endsWith('.slab'))!
+      harness.disk.patch(segment, bytes => {
         isAllThere = at >= bytes.length
         if (!isAllThere) bytes[at] = bytes[at]! ^ 1
         return bytes

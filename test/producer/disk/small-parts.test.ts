@@ -304,14 +304,14 @@ describe('durable: what metrics are told', () => {
     ])
     const stats: LogStats = {
       state: 'full',
-      slabCount: 2,
+      segmentCount: 2,
       sizeBytes: 300,
       openEntries: 6,
       enqueued: 9,
       completed: 3,
       damagedEntries: 1,
       syncs: 4,
-      quarantinedSlabs: 5,
+      quarantinedSegments: 5,
       deadLetters: 7
     }
     told.length = 0

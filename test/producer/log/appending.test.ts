@@ -48,16 +48,16 @@ const valuesIn = async (log: DurableLog): Promise<string[]> =>
 
 /** What the fixed part of an entry for `default/orders` and of its record take. */
 const OVERHEAD_BYTES = 40 + 'default/orders'.length + 24
-const SLAB_HEADER_BYTES = 64
+const SEGMENT_HEADER_BYTES = 64
 
 describe('what may be appended', () => {
   it('is what fits into a slab, to the byte; the largest entry of an append decides', async () => {
     const { log } = open()
-    const most = 10_000 - SLAB_HEADER_BYTES - OVERHEAD_BYTES
+    const most = 10_000 - SEGMENT_HEADER_BYTES - OVERHEAD_BYTES
     const refusal = log.append([entry('x'.repeat(most + 1)), entry('small')], () => undefined)
     expect(refusal).to.include({ kind: 'tooLarge', isCertain: true })
     expect(refusal?.message).to.equal(
-      `an entry of ${10_000 - SLAB_HEADER_BYTES + 1} bytes does not fit into a slab of 10000 bytes (wal.slabBytes)`
+      `an entry of ${10_000 - SEGMENT_HEADER_BYTES + 1} bytes does not fit into a slab of 10000 bytes (wal.slabBytes)`
     )
     expect(await append(log, [entry('x'.repeat(most)), entry('small')])).to.include({ storedCount: 2 })
     await log.close()

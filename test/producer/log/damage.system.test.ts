@@ -6,12 +6,12 @@ import { group, openStore, readAll } from './fixtures.js'
 const BODIES = Array.from({ length: 12 }, (_, index) => `body-${index}-${'x'.repeat(index * 3)}`)
 
 /** A log of one slab, stopped or killed. */
-function written(isSealed: boolean): { disk: SimulatedDisk; slab: string } {
+function written(isSealed: boolean): { disk: SimulatedDisk; segment: string } {
   const disk = new SimulatedDisk()
   const { store } = openStore(disk, { slabBytes: 100_000 })
   store.commit(group(BODIES))
   if (isSealed) store.close()
-  return { disk, slab: [...disk.files().keys()].find(name => name.endsWith('.slab'))! }
+  return { disk, segment: [...disk.files().keys()].find(name => name.endsWith('.slab'))! }
 }
 
 const toText = ({ message }: { readonly message: string }): string => message
@@ -28,10 +28,10 @@ describe('damage to the durable log', () => {
     const kind = isSealed ? 'a sealed slab' : 'a slab that a crash left'
 
     it(`costs ${kind} at most one entry per flipped bit, never changes one, and never goes unnoticed`, () => {
-      const { disk, slab } = written(isSealed)
-      const whole = disk.files().get(slab)!
+      const { disk, segment } = written(isSealed)
+      const whole = disk.files().get(segment)!
       for (let bit = 0; bit < whole.length * 8; bit++) {
-        disk.patch(slab, () => {
+        disk.patch(segment, () => {
           const bytes = Buffer.from(whole)
           bytes[bit >> 3]! ^= 1 << (bit & 7)
           return bytes
@@ -40,7 +40,7 @@ describe('damage to the durable log', () => {
         const { store, reports } = openStore(copy)
         const read = readAll(store)
         const { damagedEntries, tornBytes, tornEntries, quarantinedFiles } = store.recovered
-        if (bit >> 3 < 64) expect(quarantinedFiles, `bit ${bit}`).to.deep.equal([slab])
+        if (bit >> 3 < 64) expect(quarantinedFiles, `bit ${bit}`).to.deep.equal([segment])
         else {
           expect(read.length, `bit ${bit}`).to.be.at.least(BODIES.length - 1)
           expect(isSubsequence(read, BODIES), `bit ${bit}`).to.equal(true)
@@ -52,10 +52,10 @@ describe('damage to the durable log', () => {
   }
 
   it('leaves an exact prefix wherever the file is cut', () => {
-    const { disk, slab } = written(false)
-    const whole = disk.files().get(slab)!
+    const { disk, segment } = written(false)
+    const whole = disk.files().get(segment)!
     for (let length = 64; length <= whole.length; length++) {
-      disk.patch(slab, () => Buffer.from(whole.subarray(0, length)))
+      disk.patch(segment, () => Buffer.from(whole.subarray(0, length)))
       const read = readAll(openStore(copyOf(disk)).store)
       expect(read, `length ${length}`).to.deep.equal(BODIES.slice(0, read.length))
     }
@@ -63,12 +63,16 @@ describe('damage to the durable log', () => {
   })
 
   it('passes over zeros and garbage behind the last entry, and over entries of another life of the file', () => {
-    const { disk, slab } = written(false)
+    const { disk, segment } = written(false)
     const foreign = written(false)
-    const whole = disk.files().get(slab)!
-    const tails = [Buffer.alloc(5_000), Buffer.alloc(3_000, 0xc5), foreign.disk.files().get(foreign.slab)!.subarray(64)]
+    const whole = disk.files().get(segment)!
+    const tails = [
+      Buffer.alloc(5_000),
+      Buffer.alloc(3_000, 0xc5),
+      foreign.disk.files().get(foreign.segment)!.subarray(64)
+    ]
     for (const tail of tails) {
-      disk.patch(slab, () => Buffer.concat([whole, tail]))
+      disk.patch(segment, () => Buffer.concat([whole, tail]))
       const { store } = openStore(copyOf(disk))
       expect(readAll(store)).to.deep.equal(BODIES)
       expect(store.recovered.tornBytes).to.equal(0)
@@ -76,10 +80,10 @@ describe('damage to the durable log', () => {
   })
 
   it('tells an append that was under way by the mark that is missing behind the last entry', () => {
-    const { disk, slab } = written(false)
-    const whole = disk.files().get(slab)!
+    const { disk, segment } = written(false)
+    const whole = disk.files().get(segment)!
     const tail = Buffer.alloc(500, 7)
-    disk.patch(slab, () => Buffer.concat([whole.subarray(0, -ENTRY_HEADER_BYTES), tail]))
+    disk.patch(segment, () => Buffer.concat([whole.subarray(0, -ENTRY_HEADER_BYTES), tail]))
     const { store } = openStore(copyOf(disk))
     expect(readAll(store)).to.deep.equal(BODIES)
     expect(store.recovered).to.include({ tornBytes: tail.length, damagedEntries: 0 })
@@ -90,8 +94,8 @@ describe('damage to the durable log', () => {
     ['the header of the slab', 0]
   ] as const) {
     it(`never uses a sequence again that ${what} had, though damage took them`, () => {
-      const { disk, slab } = written(false)
-      disk.patch(slab, bytes =>
+      const { disk, segment } = written(false)
+      disk.patch(segment, bytes =>
         Buffer.from(bytes).fill(0xee, from < 0 ? bytes.length + from : from, from < 0 ? bytes.length : 64)
       )
       const { store } = openStore(disk)
@@ -105,11 +109,11 @@ describe('damage to the durable log', () => {
 
   for (const isSealed of [false, true]) {
     it(`tells at any length how many acknowledged entries ${isSealed ? 'a sealed slab' : 'the open slab'} lacks that was cut`, () => {
-      const { disk, slab } = written(isSealed)
-      const whole = disk.files().get(slab)!
+      const { disk, segment } = written(isSealed)
+      const whole = disk.files().get(segment)!
       for (let length = 64; length < whole.length; length++) {
         const copy = copyOf(disk)
-        copy.patch(slab, () => whole.subarray(0, length))
+        copy.patch(segment, () => whole.subarray(0, length))
         const { store, reports } = openStore(copy)
         const read = readAll(store)
         expect(read, `length ${length}`).to.deep.equal(BODIES.slice(0, read.length))
@@ -124,10 +128,10 @@ describe('damage to the durable log', () => {
   }
 
   it('misses nothing that was delivered before a slab was cut, and tells of it as long as the slab is there', () => {
-    const { disk, slab } = written(false)
+    const { disk, segment } = written(false)
     const { store } = openStore(disk, { slabBytes: 100_000 })
     store.complete([{ first: 10, count: 2 }])
-    disk.patch(slab, bytes => bytes.subarray(0, bytes.indexOf('body-8')))
+    disk.patch(segment, bytes => bytes.subarray(0, bytes.indexOf('body-8')))
     for (const _ of ['at once', 'and later']) {
       const { store: cut } = openStore(disk)
       expect(cut.recovered).to.include({ cutEntries: 2, damagedEntries: 2, openEntries: 8 })
@@ -151,7 +155,7 @@ describe('damage to the durable log', () => {
     const journal = '0000000000000001.progress'
     const before = disk.files().get(journal)!
     store.commit(group(BODIES.slice(6)))
-    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    const segment = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
     for (const [hit, isInterrupted, found] of [
       ['body-3', true, { damagedEntries: 1, tornEntries: 0 }],
       ['body-9', true, { damagedEntries: 0, tornEntries: 1 }],
@@ -160,7 +164,7 @@ describe('damage to the durable log', () => {
       const copy = copyOf(disk)
       // The journal tells that the append was synced.
       if (isInterrupted) copy.patch(journal, () => before)
-      copy.patch(slab, bytes => {
+      copy.patch(segment, bytes => {
         bytes[bytes.indexOf(hit)]! ^= 1
         return bytes
       })
@@ -171,19 +175,19 @@ describe('damage to the durable log', () => {
   })
 
   it('moves a slab with damage into quarantine once the rest of it is delivered, and says so', () => {
-    const { disk, slab } = written(true)
-    disk.patch(slab, bytes => {
+    const { disk, segment } = written(true)
+    disk.patch(segment, bytes => {
       bytes[bytes.indexOf('body-3')]! ^= 1
       return bytes
     })
     const { store, reports } = openStore(disk)
     expect(readAll(store)).to.deep.equal(BODIES.filter((_, index) => index !== 3))
     expect(reports).to.have.length(1)
-    expect(store.stats).to.include({ damagedEntries: 1, quarantinedSlabs: 0 })
+    expect(store.stats).to.include({ damagedEntries: 1, quarantinedSegments: 0 })
     store.complete([{ first: 1, count: BODIES.length }])
-    expect(disk.files().has(slab)).to.equal(false)
-    expect(disk.directory.directory('quarantine').list()).to.deep.equal([slab])
-    expect(store.stats.quarantinedSlabs).to.equal(1)
+    expect(disk.files().has(segment)).to.equal(false)
+    expect(disk.directory.directory('quarantine').list()).to.deep.equal([segment])
+    expect(store.stats.quarantinedSegments).to.equal(1)
   })
 
   it('loses only what a damaged progress journal said: entries come again, none is lost', () => {
@@ -227,22 +231,22 @@ describe('damage to the durable log', () => {
   })
 
   it('says at the start which files are in quarantine, and how many entries are damaged', () => {
-    const { disk, slab } = written(true)
+    const { disk, segment } = written(true)
     const flip = (at: number): void => {
-      disk.patch(slab, bytes => {
+      disk.patch(segment, bytes => {
         const flipped = Buffer.from(bytes)
         flipped[at]! ^= 1
         return flipped
       })
     }
-    flip(disk.files().get(slab)!.length - 1)
+    flip(disk.files().get(segment)!.length - 1)
     flip(64 + 8)
     const { reports } = openStore(copyOf(disk))
     expect(reports.map(toText)).to.deep.equal(['entries of the durable log are damaged and cannot be delivered'])
     flip(20)
     const { reports: further } = openStore(copyOf(disk))
     const message = 'files of the durable log are damaged: what they hold cannot be delivered'
-    expect(further).to.deep.equal([{ fields: { files: [slab] }, message }])
+    expect(further).to.deep.equal([{ fields: { files: [segment] }, message }])
   })
 })
 

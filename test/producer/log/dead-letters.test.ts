@@ -138,10 +138,11 @@ describe('looking at a log', () => {
   it('tells what every slab holds and who waits, and changes nothing', () => {
     const disk = filled()
     const before = new Map([...disk.files()].map(([name, bytes]) => [name, Buffer.from(bytes)]))
-    const { slabs, backlog } = inspectLog(disk.directory)
-    const sum = (field: 'entries' | 'openEntries'): number => slabs.reduce((total, slab) => total + slab[field], 0)
+    const { segments, backlog } = inspectLog(disk.directory)
+    const sum = (field: 'entries' | 'openEntries'): number =>
+      segments.reduce((total, segment) => total + segment[field], 0)
     expect([sum('entries'), sum('openEntries')]).to.deep.equal([31, 29])
-    expect(slabs.map(({ isSealed }) => isSealed)).to.deep.equal([...slabs.slice(1).map(() => true), false])
+    expect(segments.map(({ isSealed }) => isSealed)).to.deep.equal([...segments.slice(1).map(() => true), false])
     expect([...backlog]).to.deep.equal([
       ['default/orders', { firstSequence: 3, openEntries: 28 }],
       ['default/audit', { firstSequence: 31, openEntries: 1 }]
@@ -155,7 +156,7 @@ describe('looking at a log', () => {
       all.every(count => count === 0)
     )
     damage(disk)
-    expect(inspectLog(disk.directory).slabs[0]!.damagedEntries).to.equal(0)
+    expect(inspectLog(disk.directory).segments[0]!.damagedEntries).to.equal(0)
     expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)[0]).to.equal(1)
   })
 
@@ -192,7 +193,7 @@ describe('looking at a log', () => {
       isArmed = false
       store.complete([{ first: 1, count: 20 }])
     }
-    const { slabs } = inspectLog(disk.directory)
-    expect(slabs.reduce((total, { openEntries }) => total + openEntries, 0)).to.equal(11)
+    const { segments } = inspectLog(disk.directory)
+    expect(segments.reduce((total, { openEntries }) => total + openEntries, 0)).to.equal(11)
   })
 })

@@ -6,7 +6,7 @@ import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries } from './fixtures.js'
 
 const numbers = (from: number, end: number): string[] => Array.from({ length: end - from }, (_, at) => `${from + at}`)
-const slabsOn = (disk: SimulatedDisk): string[] =>
+const segmentsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()
 
 /** The acceptance cases of durable-queue, as far as they are about the log itself; docs/compatibility/arion.md has the rest. */
@@ -15,7 +15,7 @@ describe('durable-queue', () => {
     const { store } = openStore(new SimulatedDisk(), { slabBytes: 1_024 })
     const bodies = numbers(0, 10_000)
     for (let at = 0; at < bodies.length; at += 10) store.commit(group(bodies.slice(at, at + 10)))
-    expect(store.stats.slabCount).to.be.above(500)
+    expect(store.stats.segmentCount).to.be.above(500)
     expect(readEntries(store, {}, 10_000).map(({ body }) => body.toString())).to.deep.equal(bodies)
   })
 
@@ -73,7 +73,7 @@ describe('durable-queue', () => {
     expect(readAll(store)).to.deep.equal(numbers(100, 110).filter(body => body !== '104'))
     expect(store.stats.damagedEntries).to.equal(1)
     store.complete([{ first: 1, count: 10 }])
-    expect(store.stats).to.include({ openEntries: 0, quarantinedSlabs: 1 })
+    expect(store.stats).to.include({ openEntries: 0, quarantinedSegments: 1 })
     expect(disk.directory.directory('quarantine').list()).to.deep.equal(['0000000000000001.slab'])
   })
 
@@ -81,18 +81,18 @@ describe('durable-queue', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     for (const body of numbers(1_000, 1_100)) store.commit(group([body.repeat(20)]))
-    const before = slabsOn(disk)
+    const before = segmentsOn(disk)
     store.complete([{ first: 1, count: 99 }])
-    expect(slabsOn(disk)).to.deep.equal([before.at(-1)])
+    expect(segmentsOn(disk)).to.deep.equal([before.at(-1)])
     store.complete([{ first: 100, count: 1 }])
     store.close()
-    expect(slabsOn(disk)).to.deep.equal([])
+    expect(segmentsOn(disk)).to.deep.equal([])
     const again = openStore(disk)
     again.store.commit(group(['x'.repeat(900)]))
     again.store.commit(group(['y'.repeat(900)]))
     again.store.complete([{ first: 101, count: 1 }])
     const { store: third } = openStore(disk)
-    expect(slabsOn(disk)).to.have.length(1)
+    expect(segmentsOn(disk)).to.have.length(1)
     expect(readAll(third)).to.deep.equal(['y'.repeat(900)])
   })
 

@@ -7,7 +7,7 @@ describe('the durable log', () => {
     const { store } = openStore(new SimulatedDisk())
     const bodies = Array.from({ length: 200 }, (_, index) => `body ${index}`)
     for (const body of bodies) expect(store.commit(group([body])).refusal).to.equal(undefined)
-    expect(store.stats.slabCount).to.be.above(5)
+    expect(store.stats.segmentCount).to.be.above(5)
     expect(readAll(store)).to.deep.equal(bodies)
   })
 
@@ -34,16 +34,16 @@ describe('the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     for (let index = 0; index < 60; index++) store.commit(group(['x'.repeat(50)]))
-    const slabs = (): number => [...disk.files().keys()].filter(name => name.endsWith('.slab')).length
-    const before = slabs()
+    const segments = (): number => [...disk.files().keys()].filter(name => name.endsWith('.slab')).length
+    const before = segments()
     store.complete([
       { first: 1, count: 1 },
       { first: 3, count: 56 }
     ])
-    expect(slabs()).to.equal(2)
+    expect(segments()).to.equal(2)
     expect(before).to.be.above(4)
     store.complete([{ first: 2, count: 1 }])
-    expect(slabs()).to.equal(1)
+    expect(segments()).to.equal(1)
   })
 
   it('survives a stop and a start: open entries, completions, notes and the next sequence', () => {
@@ -199,8 +199,8 @@ describe('the durable log', () => {
   it('refuses a directory of another release and touches nothing', () => {
     const disk = new SimulatedDisk()
     openStore(disk).store.commit(group(['a']))
-    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
-    disk.patch(slab, bytes => {
+    const segment = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    disk.patch(segment, bytes => {
       bytes.writeUInt16BE(9, 8)
       bytes.writeUInt32BE(crcOf(bytes.subarray(0, 60)), 60)
       return bytes
@@ -243,8 +243,8 @@ describe('the durable log', () => {
     store.close()
     expect([...disk.files().keys()].filter(name => name.endsWith('.slab'))).to.deep.equal([])
     openStore(disk).store.commit(group(['new']))
-    const [slab] = [...disk.files().keys()].filter(name => name.endsWith('.slab'))
-    expect(Number.parseInt(slab!, 10)).to.be.above(5)
+    const [segment] = [...disk.files().keys()].filter(name => name.endsWith('.slab'))
+    expect(Number.parseInt(segment!, 10)).to.be.above(5)
   })
 
   it('starts again after a power cut that came before the first slab', () => {

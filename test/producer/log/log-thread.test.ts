@@ -162,11 +162,11 @@ describe('the process and the thread of the durable log', () => {
 
   it('write what an operator should know to the log of the process', async () => {
     const { host } = await open(
-      threadThat(`port.postMessage({ type: 'report', fields: { slab: 'x' }, message: 'damaged' })
+      threadThat(`port.postMessage({ type: 'report', fields: { segment: 'x' }, message: 'damaged' })
         port.postMessage({ type: 'result', id: call.id, value: true })`)
     )
     await host.sync()
-    expect(warnings).to.deep.equal([[{ slab: 'x' }, 'damaged']])
+    expect(warnings).to.deep.equal([[{ segment: 'x' }, 'damaged']])
     await host.close()
   })
 
@@ -174,11 +174,11 @@ describe('the process and the thread of the durable log', () => {
     const { host } = await open()
     await host.commit(entries('a', 'b'))
     await host.close()
-    const slab = join(path, '0000000000000001.slab')
-    const bytes = readFileSync(slab)
+    const segment = join(path, '0000000000000001.slab')
+    const bytes = readFileSync(segment)
     bytes[bytes.length - 1]! ^= 1
     bytes[64 + 40 + 'default/orders'.length]! ^= 1
-    writeFileSync(slab, bytes)
+    writeFileSync(segment, bytes)
     const again = (await open()).host
     // What the next slab would be called is taken.
     mkdirSync(join(path, '0000000000000002.slab'))

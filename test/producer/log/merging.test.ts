@@ -6,7 +6,7 @@ import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 const STUCK = 'default/stuck'
 const merging: Partial<LogStoreOptions> = { maxWastedBytes: 0 }
-const isSlab = (name: string): boolean => name.endsWith('.slab')
+const isSegment = (name: string): boolean => name.endsWith('.slab')
 
 /** Rounds of entries of which only one, of a topic that is stuck, is not completed. Returns what stays. */
 function fill(store: LogStore, rounds: number, from = 0): string[] {
@@ -20,8 +20,8 @@ function fill(store: LogStore, rounds: number, from = 0): string[] {
   return left
 }
 
-const slabBytesOn = (disk: SimulatedDisk): number =>
-  [...disk.files()].reduce((sum, [name, bytes]) => sum + (isSlab(name) ? bytes.length : 0), 0)
+const segmentBytesOn = (disk: SimulatedDisk): number =>
+  [...disk.files()].reduce((sum, [name, bytes]) => sum + (isSegment(name) ? bytes.length : 0), 0)
 
 /** A number in [0, 1) that is the same in every run. */
 function randomOf(seed: number): () => number {
@@ -37,10 +37,10 @@ describe('merging slabs of the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, merging)
     const left = fill(store, 40)
-    const before = slabBytesOn(disk)
+    const before = segmentBytesOn(disk)
     store.tick()
-    expect(slabBytesOn(disk)).to.be.lessThan(before / 5)
-    expect(store.stats.slabCount).to.be.at.most(2)
+    expect(segmentBytesOn(disk)).to.be.lessThan(before / 5)
+    expect(store.stats.segmentCount).to.be.at.most(2)
     expect(readAll(store)).to.deep.equal(left)
     expect(readAll(store, { destinations: new Set([STUCK]) })).to.deep.equal(left)
     expect(store.backlog()).to.deep.equal(new Map([[STUCK, { firstSequence: 17, openEntries: 40 }]]))
@@ -58,10 +58,10 @@ describe('merging slabs of the durable log', () => {
       store.tick()
       expect(readAll(store)).to.deep.equal(left)
     }
-    expect(store.stats.slabCount).to.be.at.most(11)
+    expect(store.stats.segmentCount).to.be.at.most(11)
     for (const { sequence } of readEntries(store)) store.complete([{ first: sequence, count: 1 }])
     store.close()
-    expect([...disk.files().keys()].filter(isSlab)).to.deep.equal([])
+    expect([...disk.files().keys()].filter(isSegment)).to.deep.equal([])
   })
 
   it('does not let one topic that is stuck fill the log for all others', () => {
@@ -87,10 +87,10 @@ describe('merging slabs of the durable log', () => {
           const disk = new SimulatedDisk()
           const { store } = openStore(disk, { ...merging, syncTakes: true })
           const left = fill(store, 12)
-          const slabCount = store.stats.slabCount
+          const segmentCount = store.stats.segmentCount
           disk.operationsLeft = operations
           store.tick()
-          wasMerged = disk.operationsLeft > 0 && store.stats.slabCount < slabCount
+          wasMerged = disk.operationsLeft > 0 && store.stats.segmentCount < segmentCount
           disk.operationsLeft = Number.POSITIVE_INFINITY
           if (isPowerCut) disk.powerCut(randomOf(seed * 1_000 + operations))
           const { store: again } = openStore(disk, merging)
@@ -129,7 +129,7 @@ describe('merging slabs of the durable log', () => {
     const left = fill(store, 12)
     store.tick()
     store.close()
-    return { disk, left, name: [...disk.files().keys()].filter(isSlab).sort()[0]! }
+    return { disk, left, name: [...disk.files().keys()].filter(isSegment).sort()[0]! }
   }
 
   it('finds damage in every byte of a merged slab, which costs no other entry', () => {
@@ -193,10 +193,10 @@ describe('merging slabs of the durable log', () => {
   it('is looked at and verified without a change', () => {
     const { disk, left } = merged()
     const before = new Map([...disk.files()].map(([name, bytes]) => [name, Buffer.from(bytes)]))
-    const { backlog, slabs } = inspectLog(disk.directory)
+    const { backlog, segments } = inspectLog(disk.directory)
     expect(backlog.get(STUCK)?.openEntries).to.equal(left.length)
-    expect(slabs.reduce((sum, { openEntries }) => sum + openEntries, 0)).to.equal(left.length)
-    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)).to.deep.equal(slabs.map(() => 0))
+    expect(segments.reduce((sum, { openEntries }) => sum + openEntries, 0)).to.equal(left.length)
+    expect(verifyLog(disk.directory).map(({ damagedEntries }) => damagedEntries)).to.deep.equal(segments.map(() => 0))
     expect(new Map(disk.files())).to.deep.equal(before)
   })
 })

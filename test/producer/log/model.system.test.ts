@@ -49,7 +49,7 @@ type Command =
       readonly sizes: readonly number[]
     }
   /** One bit of a slab is flipped while nobody looks; `place` is the share of the file before it. */
-  | { readonly type: 'flip'; readonly slab: number; readonly place: number; readonly bit: number }
+  | { readonly type: 'flip'; readonly segment: number; readonly place: number; readonly bit: number }
   | { readonly type: 'failWrite'; readonly sizes: readonly number[] }
   | { readonly type: 'failSync'; readonly sizes: readonly number[] }
   | { readonly type: 'note'; readonly key: number; readonly value: number }
@@ -99,7 +99,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ type: fc.constant('flip' as const), slab: fc.nat(20), place: share, bit: fc.nat(7) })
+    arbitrary: fc.record({ type: fc.constant('flip' as const), segment: fc.nat(20), place: share, bit: fc.nat(7) })
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failWrite' as const), sizes }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('failSync' as const), sizes }) },
@@ -258,9 +258,9 @@ class Run {
     this.#check({ type: 'all' })
   }
 
-  #flip({ slab, place, bit }: Extract<Command, { type: 'flip' }>): void {
-    const slabs = [...this.#disk.files()].filter(([name]) => name.endsWith('.slab'))
-    const [name, bytes] = slabs[slab % slabs.length] ?? []
+  #flip({ segment, place, bit }: Extract<Command, { type: 'flip' }>): void {
+    const segments = [...this.#disk.files()].filter(([name]) => name.endsWith('.slab'))
+    const [name, bytes] = segments[segment % segments.length] ?? []
     if (name === undefined || bytes!.length === 0) return
     const offset = Math.min(bytes!.length - 1, Math.floor(place * bytes!.length))
     this.#disk.patch(name, whole => {
@@ -370,8 +370,8 @@ class Run {
     const open = this.#openSequences()
     for (const sequence of open) this.#store.complete([{ first: sequence, count: 1 }])
     this.#store.close()
-    const slabs = [...this.#disk.files().keys()].filter(name => name.endsWith('.slab'))
-    expect(slabs.length, 'finished slabs are removed').to.be.at.most(1)
+    const segments = [...this.#disk.files().keys()].filter(name => name.endsWith('.slab'))
+    expect(segments.length, 'finished slabs are removed').to.be.at.most(1)
   }
 }
 

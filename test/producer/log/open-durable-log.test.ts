@@ -62,18 +62,18 @@ describe('opening the durable log', () => {
     await opened.close()
   }
   const files = (): string[] => readdirSync(directory).sort()
-  const SLAB = '0000000000000001.slab'
+  const SEGMENT = '0000000000000001.slab'
 
   it('does not overlook records behind a link: it refuses the directory, and changes nothing', async () => {
     await leaveRecord()
-    renameSync(join(directory, SLAB), join(directory, '..', 'elsewhere'))
-    symlinkSync('../elsewhere', join(directory, SLAB))
+    renameSync(join(directory, SEGMENT), join(directory, '..', 'elsewhere'))
+    symlinkSync('../elsewhere', join(directory, SEGMENT))
     const before = files()
     const error = await open().catch((failure: Error) => failure)
     expect(error)
       .to.be.an('error')
       .with.property('message')
-      .match(new RegExp(`^${SLAB} in .* is no regular file; [^\n]*$`))
+      .match(new RegExp(`^${SEGMENT} in .* is no regular file; [^\n]*$`))
     expect(files()).to.deep.equal(before)
   })
 
@@ -104,7 +104,7 @@ describe('opening the durable log', () => {
     first.log.complete(1)
     await first.close()
     const { log, close } = await open()
-    expect(await log.look()).to.include({ enqueued: 2, completed: 0, openEntries: 2, slabCount: 1, deadLetters: 0 })
+    expect(await log.look()).to.include({ enqueued: 2, completed: 0, openEntries: 2, segmentCount: 1, deadLetters: 0 })
     for (const sequence of [2, 2, 1]) log.complete(sequence)
     const [entry] = (await log.read({ fromSequence: 3, maxBytes: 1 })).entries
     await log.deadLetter(entry!, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 0 })

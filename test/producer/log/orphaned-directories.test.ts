@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { slabName } from '../../../src/producer/log/file-names.js'
+import { segmentName } from '../../../src/producer/log/file-names.js'
 import { directoriesOf, leftDirectories } from '../../../src/producer/log/orphaned-directories.js'
 
 describe('directories of logs that no worker has any more', () => {
@@ -10,7 +10,7 @@ describe('directories of logs that no worker has any more', () => {
     const root = mkdtempSync(join(tmpdir(), 'left-'))
     for (const name of names) {
       mkdirSync(join(root, name), { recursive: true })
-      writeFileSync(join(root, name, slabName(1)), '')
+      writeFileSync(join(root, name, segmentName(1)), '')
     }
     return root
   }

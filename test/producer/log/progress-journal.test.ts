@@ -5,7 +5,7 @@ import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
 const some: readonly Progress[] = [
-  { type: 'next', sequence: 2 ** 40 + 3, slabId: 2 ** 33 + 1 },
+  { type: 'next', sequence: 2 ** 40 + 3, segmentId: 2 ** 33 + 1 },
   { type: 'completed', range: { first: 2 ** 35 + 7, count: 2 ** 32 - 1 } },
   note('заказы/0', 'epoch 3'),
   note('gone', ''),

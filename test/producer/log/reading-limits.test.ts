@@ -7,10 +7,10 @@ import { LogReader } from '../../../src/producer/log/entry-reader.js'
 import { deadLetter } from '../../../src/producer/log/log-host.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/redrive.js'
-import { Slab } from '../../../src/producer/log/segment.js'
-import { decodeSlabHeader } from '../../../src/producer/log/segment-header.js'
-import { SlabIndex } from '../../../src/producer/log/segment-index.js'
-import { SlabIndexes } from '../../../src/producer/log/segment-indexes.js'
+import { LogSegment } from '../../../src/producer/log/segment.js'
+import { decodeSegmentHeader } from '../../../src/producer/log/segment-header.js'
+import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
+import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
@@ -22,17 +22,17 @@ describe('one read of the durable log', () => {
   it('looks at a million entries at most that nobody wants, and goes on there', () => {
     const counts = [700_000, 300_000, 400_000]
     const { directory } = new SimulatedDisk()
-    const indexes = new SlabIndexes(directory, () => undefined, Number.MAX_SAFE_INTEGER)
+    const indexes = new SegmentIndexes(directory, () => undefined, Number.MAX_SAFE_INTEGER)
     let firstSequence = 1
-    const slabs = counts.map((entryCount, at) => {
-      const slab = new Slab({ id: at + 1, salt: 0, firstSequence }, { endBytes: entryCount + 64, entryCount })
-      const index = new SlabIndex()
+    const segments = counts.map((entryCount, at) => {
+      const segment = new LogSegment({ id: at + 1, salt: 0, firstSequence }, { endBytes: entryCount + 64, entryCount })
+      const index = new SegmentIndex()
       for (let entry = 0; entry < entryCount; entry++) index.add('default/audit', 64 + entry)
-      indexes.keep(slab, index)
+      indexes.keep(segment, index)
       firstSequence += entryCount
-      return slab
+      return segment
     })
-    const reader = new LogReader(directory, slabs, indexes, () => undefined)
+    const reader = new LogReader(directory, segments, indexes, () => undefined)
     const first = reader.read({ ...EVERYTHING, destinations: ORDERS }, firstSequence)
     expect(first).to.deep.equal({ entries: [], nextSequence: 1_000_001, isAtEnd: false })
     const rest = reader.read({ ...EVERYTHING, destinations: ORDERS, fromSequence: first.nextSequence }, firstSequence)
@@ -43,9 +43,9 @@ describe('one read of the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { slabBytes: 1024 * 1024, syncPuts: false })
     const between = 'x'.repeat(16 * 1024)
-    for (let slab = 0; slab < 20; slab++) {
+    for (let segment = 0; segment < 20; segment++) {
       const pairs = Array.from({ length: 55 }, (_, at) => [
-        group([`${slab * 55 + at}`]),
+        group([`${segment * 55 + at}`]),
         group([between], 'default/audit')
       ])
       store.commit(Buffer.concat(pairs.flat()))
@@ -92,7 +92,7 @@ describe('one read of the durable log', () => {
     const { store, reports } = openStore(disk, { slabBytes: 100_000 })
     store.commit(group(['a', 'b', 'c']))
     disk.patch(FIRST_SLAB, bytes => {
-      const header = decodeSlabHeader(bytes)
+      const header = decodeSegmentHeader(bytes)
       if (typeof header === 'string') throw new Error(header)
       const other = encodeEntry('default/orders', Buffer.from('B'), 1_000)
       stampEntry(other, 0, { sequence: 7, salt: header.salt, unsyncedCount: 0 })
@@ -102,7 +102,7 @@ describe('one read of the durable log', () => {
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     expect(store.stats).to.include({ damagedEntries: 1, openEntries: 2 })
     expect(readAll(store), 'it is given up once').to.deep.equal(['a', 'c'])
-    expect(reports.map(({ fields }) => fields)).to.deep.equal([{ slab: FIRST_SLAB }])
+    expect(reports.map(({ fields }) => fields)).to.deep.equal([{ segment: FIRST_SLAB }])
   })
 
   it('gives what a file still holds that became shorter while it was in use', () => {
@@ -115,7 +115,7 @@ describe('one read of the durable log', () => {
     disk.patch(FIRST_SLAB, bytes => bytes.subarray(0, 64 + 2 * group([all[0]!]).length + 100))
     expect(readAll(store)).to.deep.equal([...all.slice(0, 2), ...all.slice(3)])
     expect(reports).to.deep.equal([
-      { fields: { slab: FIRST_SLAB }, message: 'an entry of the durable log is damaged and cannot be delivered' }
+      { fields: { segment: FIRST_SLAB }, message: 'an entry of the durable log is damaged and cannot be delivered' }
     ])
   })
 })
@@ -124,9 +124,9 @@ describe('merging slabs one of which turns out to be damaged', () => {
   it('keeps the slab for the operator, and costs no other entry', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxWastedBytes: 0 })
-    for (let slab = 0; slab < 4; slab++) {
+    for (let segment = 0; segment < 4; segment++) {
       const { firstSequence } = store.commit(group(['done', 'done', 'done', 'done', 'done', 'done', 'done']))
-      store.commit(group([`left ${slab}`.padEnd(400, '.'), `next ${slab}`.padEnd(60, '.')]))
+      store.commit(group([`left ${segment}`.padEnd(400, '.'), `next ${segment}`.padEnd(60, '.')]))
       store.complete([{ first: firstSequence, count: 7 }])
     }
     store.commit(group(['x'.repeat(900)]))
@@ -139,10 +139,10 @@ describe('merging slabs one of which turns out to be damaged', () => {
     for (let round = 0; round < 5; round++) store.tick()
     expect(disk.files().get(name)?.includes('eft 1'), 'it is there for the operator').to.equal(true)
     expect(readAll(store)).to.deep.equal(left)
-    expect(store.stats).to.include({ damagedEntries: 1, quarantinedSlabs: 0 })
+    expect(store.stats).to.include({ damagedEntries: 1, quarantinedSegments: 0 })
     expect(readAll(openStore(disk).store)).to.deep.equal(left)
     store.complete([{ first: 1, count: 100 }])
-    expect(store.stats.quarantinedSlabs).to.equal(1)
+    expect(store.stats.quarantinedSegments).to.equal(1)
     expect(disk.directory.directory('quarantine').list()).to.deep.equal([name])
   })
 
@@ -160,13 +160,13 @@ describe('merging slabs one of which turns out to be damaged', () => {
       const { firstSequence } = store.commit(group(Array.from({ length: 17 }, (_, at) => `${round} ${at}`)))
       store.complete([{ first: firstSequence, count: 16 }])
     }
-    const { slabCount } = store.stats
+    const { segmentCount } = store.stats
     disk.faults.before = operation => {
       if (operation === 'read') throw eio()
     }
     for (let round = 0; round < 2; round++) store.tick()
     delete disk.faults.before
-    expect(store.stats).to.include({ slabCount, damagedEntries: 0 })
+    expect(store.stats).to.include({ segmentCount, damagedEntries: 0 })
     expect(readAll(store)).to.deep.equal(['0 16', '1 16', '2 16', '3 16'])
   })
 })

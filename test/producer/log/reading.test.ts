@@ -7,9 +7,9 @@ import { group, openStore, readAll, readEntries } from './fixtures.js'
 const VALUE_BYTES = 4_000
 
 /** Entries for so many topics in turn, in slabs of about `perSlab` entries. */
-function filled(entries: number, topics: number, perSlab: number): { store: LogStore; disk: SimulatedDisk } {
+function filled(entries: number, topics: number, perSegment: number): { store: LogStore; disk: SimulatedDisk } {
   const disk = new SimulatedDisk()
-  const slabBytes = perSlab * (VALUE_BYTES + ENTRY_HEADER_BYTES + 20)
+  const slabBytes = perSegment * (VALUE_BYTES + ENTRY_HEADER_BYTES + 20)
   const { store } = openStore(disk, { slabBytes })
   for (let at = 0; at < entries; at++) {
     store.commit(group([`${at}:`.padEnd(VALUE_BYTES, 'x')], `default/topic-${at % topics}`))
@@ -75,8 +75,8 @@ describe('reading the durable log', () => {
   it('scans a slab whose seal is damaged, and loses nothing', () => {
     const { store, disk } = filled(20, 2, 100)
     store.close()
-    const slab = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
-    disk.patch(slab, bytes => {
+    const segment = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
+    disk.patch(segment, bytes => {
       bytes[bytes.length - 40]! ^= 1
       return bytes
     })
@@ -111,7 +111,7 @@ describe('reading the durable log', () => {
     }
     expect(store.stats.damagedEntries).to.equal(0)
     expect(numbersOf(readAll(store))).to.deep.equal([...every(1, 0, 20), ...every(1, 40, 60)])
-    expect(store.stats).to.include({ damagedEntries: 20, openEntries: 40, quarantinedSlabs: 1 })
+    expect(store.stats).to.include({ damagedEntries: 20, openEntries: 40, quarantinedSegments: 1 })
     expect(reports.filter(({ message }) => message.includes('is damaged'))).to.have.length(20)
   })
 

@@ -2,12 +2,12 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogDirectory, LogFile } from '../../../src/producer/log/files.js'
 import { type Progress, ProgressJournal } from '../../../src/producer/log/progress-journal.js'
-import { completeRange, recover, slabIndexOf } from '../../../src/producer/log/recovery.js'
-import { Slab } from '../../../src/producer/log/segment.js'
+import { completeRange, recover, segmentIndexOf } from '../../../src/producer/log/recovery.js'
+import { LogSegment } from '../../../src/producer/log/segment.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll, readEntries } from './fixtures.js'
 
-const slabsOn = (disk: SimulatedDisk): string[] =>
+const segmentsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()
 const journalsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.progress'))
@@ -42,7 +42,7 @@ const flip = (disk: SimulatedDisk, name: string, at: number): void =>
 describe('starting with what a log has left', () => {
   it('takes slabs and journals by their ids, in whichever order the disk lists them', () => {
     const disk = killed(12)
-    const names = slabsOn(disk)
+    const names = segmentsOn(disk)
     expect(names.length).to.be.above(3)
     const bodies = readAll(openStore(listedAs(disk, names)).store)
     expect(readAll(openStore(listedAs(disk, names.toReversed())).store)).to.deep.equal(bodies)
@@ -69,14 +69,14 @@ describe('starting with what a log has left', () => {
 
   it('goes on behind every sequence and every id that was ever used', () => {
     const disk = new SimulatedDisk()
-    expect(recovered(disk)).to.include({ nextSequence: 1, nextSlabId: 1 })
-    ProgressJournal.create(disk.directory, 1, 1, [{ type: 'next', sequence: 50, slabId: 7 }, completed(60, 5)])
-    expect(recovered(disk)).to.include({ nextSequence: 65, nextSlabId: 7 })
-    ProgressJournal.create(disk.directory, 2, 1, [{ type: 'next', sequence: 3, slabId: 2 }, completed(1, 5)])
-    expect(recovered(disk)).to.include({ nextSequence: 65, nextSlabId: 7 })
+    expect(recovered(disk)).to.include({ nextSequence: 1, nextSegmentId: 1 })
+    ProgressJournal.create(disk.directory, 1, 1, [{ type: 'next', sequence: 50, segmentId: 7 }, completed(60, 5)])
+    expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
+    ProgressJournal.create(disk.directory, 2, 1, [{ type: 'next', sequence: 3, segmentId: 2 }, completed(1, 5)])
+    expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
     disk.directory.create('0000000000000020.spare')
     disk.directory.create('0000000000000011.slab').write(Buffer.alloc(64, 1), 0)
-    expect(recovered(disk)).to.include({ nextSlabId: 21 })
+    expect(recovered(disk)).to.include({ nextSegmentId: 21 })
   })
 
   it('writes nothing into an empty directory', () => {
@@ -88,10 +88,10 @@ describe('starting with what a log has left', () => {
   it('writes its journal anew, and removes slabs that are finished', () => {
     const disk = killed(1)
     ProgressJournal.create(disk.directory, 9, 1, [completed(1, 1)])
-    expect(slabsOn(disk)).to.have.length(1)
+    expect(segmentsOn(disk)).to.have.length(1)
     const { store } = openStore(disk)
-    expect([slabsOn(disk), journalsOn(disk)]).to.deep.equal([[], ['0000000000000010.progress']])
-    expect(store.stats).to.include({ slabCount: 0, openEntries: 0 })
+    expect([segmentsOn(disk), journalsOn(disk)]).to.deep.equal([[], ['0000000000000010.progress']])
+    expect(store.stats).to.include({ segmentCount: 0, openEntries: 0 })
   })
 
   it('removes no slab while its journal cannot be written: nothing else tells where sequences go on', () => {
@@ -101,7 +101,7 @@ describe('starting with what a log has left', () => {
       if (operation === 'create') throw eio()
     }
     const { store } = openStore(disk)
-    expect(slabsOn(disk)).to.have.length(1)
+    expect(segmentsOn(disk)).to.have.length(1)
     delete disk.faults.before
     expect(store.commit(group(['next'])).firstSequence).to.equal(2)
   })
@@ -132,13 +132,13 @@ describe('slabs with a header that is not whole', () => {
   it('were never used when it is the newest, and are removed', () => {
     for (const bytes of unwritten) {
       const disk = killed(4)
-      const before = slabsOn(disk)
+      const before = segmentsOn(disk)
       disk.directory.create('0000000000000009.slab').write(bytes, 0)
       const { store, reports } = openStore(disk)
-      expect(slabsOn(disk), `${bytes.length} bytes`).to.deep.equal(before)
+      expect(segmentsOn(disk), `${bytes.length} bytes`).to.deep.equal(before)
       expect([store.recovered.quarantinedFiles, reports]).to.deep.equal([[], []])
       store.commit(group(['x'.repeat(600)]))
-      expect(slabsOn(disk).at(-1), 'the id counts as used').to.equal('0000000000000010.slab')
+      expect(segmentsOn(disk).at(-1), 'the id counts as used').to.equal('0000000000000010.slab')
     }
   })
 
@@ -147,21 +147,21 @@ describe('slabs with a header that is not whole', () => {
     cases.push(['0000000000000099.slab', Buffer.alloc(64, 1)])
     for (const [name, bytes] of cases) {
       const disk = killed(4)
-      const others = slabsOn(disk).filter(each => each !== name)
+      const others = segmentsOn(disk).filter(each => each !== name)
       if (!disk.files().has(name)) disk.directory.create(name)
       disk.patch(name, () => bytes)
       disk.directory.sync()
       const { store } = openStore(disk)
       expect(store.recovered.quarantinedFiles, `${name} ${bytes.length}`).to.deep.equal([name])
       disk.powerCut(() => 0.99)
-      expect(slabsOn(disk)).to.deep.equal(others)
+      expect(segmentsOn(disk)).to.deep.equal(others)
       expect(disk.directory.directory('quarantine').list()).to.deep.equal([name])
     }
   })
 
   it('are also those that bear the name of another one', () => {
     const disk = killed(4)
-    const [first] = slabsOn(disk)
+    const [first] = segmentsOn(disk)
     disk.directory.rename(first!, '0000000000000077.slab')
     const { store } = openStore(disk)
     expect(store.recovered.quarantinedFiles).to.deep.equal(['0000000000000077.slab'])
@@ -172,7 +172,7 @@ describe('slabs with a header that is not whole', () => {
 describe('what a start tells about damage', () => {
   it('is the sum over all files', () => {
     const disk = killed(8)
-    const names = slabsOn(disk)
+    const names = segmentsOn(disk)
     for (const name of names.slice(0, 2)) {
       flip(disk, name, disk.files().get(name)!.length - 1)
       flip(disk, name, 64 + 100)
@@ -227,28 +227,28 @@ describe('what a start tells about damage', () => {
 
 describe('runs of sequences over several slabs', () => {
   /** Slabs by rising sequences, with gaps between some. */
-  const slabs = fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 4 })), { maxLength: 6 }).map(parts => {
+  const segments = fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 4 })), { maxLength: 6 }).map(parts => {
     let next = 1
     return parts.map(([gap, entryCount], at) => {
-      const slab = new Slab({ id: at + 1, salt: 0, firstSequence: next + gap }, { endBytes: 100, entryCount })
-      next = slab.endSequence
-      return slab
+      const segment = new LogSegment({ id: at + 1, salt: 0, firstSequence: next + gap }, { endBytes: 100, entryCount })
+      next = segment.endSequence
+      return segment
     })
   })
 
   it('complete each entry in them once, and nothing else', () => {
     fc.assert(
-      fc.property(slabs, fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 20 }), (all, first, count) => {
-        const within = (slab: Slab): number[] =>
-          Array.from({ length: slab.entryCount }, (_, at) => at).filter(at => {
-            const sequence = slab.firstSequence + at
+      fc.property(segments, fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 20 }), (all, first, count) => {
+        const within = (segment: LogSegment): number[] =>
+          Array.from({ length: segment.entryCount }, (_, at) => at).filter(at => {
+            const sequence = segment.firstSequence + at
             return sequence >= first && sequence < first + count
           })
         const expected = all.map(within)
         expect(completeRange(all, { first, count })).to.equal(expected.flat().length)
-        const done = all.map(slab => within(slab).filter(at => slab.done.has(at)))
+        const done = all.map(segment => within(segment).filter(at => segment.done.has(at)))
         expect(done).to.deep.equal(expected)
-        expect(all.reduce((sum, slab) => sum + slab.done.count, 0)).to.equal(expected.flat().length)
+        expect(all.reduce((sum, segment) => sum + segment.done.count, 0)).to.equal(expected.flat().length)
         expect(completeRange(all, { first, count })).to.equal(0)
       })
     )
@@ -256,9 +256,9 @@ describe('runs of sequences over several slabs', () => {
 
   it('are looked for in the slab that holds them, or the first one behind', () => {
     fc.assert(
-      fc.property(slabs, fc.integer({ min: 0, max: 50 }), (all, sequence) => {
+      fc.property(segments, fc.integer({ min: 0, max: 50 }), (all, sequence) => {
         const expected = all.findIndex(({ endSequence }) => endSequence > sequence)
-        expect(slabIndexOf(all, sequence)).to.equal(expected < 0 ? all.length : expected)
+        expect(segmentIndexOf(all, sequence)).to.equal(expected < 0 ? all.length : expected)
       })
     )
   })

@@ -2,16 +2,16 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { ReadRequest } from '../../../src/producer/log/read-request.js'
 import { WantedEntries } from '../../../src/producer/log/requested-entries.js'
-import { Slab } from '../../../src/producer/log/segment.js'
-import { SlabIndex } from '../../../src/producer/log/segment-index.js'
+import { LogSegment } from '../../../src/producer/log/segment.js'
+import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 
 const FIRST = 100
 const EVERYTHING = Number.MAX_SAFE_INTEGER
 const MAX_GAP_BYTES = 16 * 1024
 
 /** A slab whose entries have these sizes, all for `default/orders` unless a destination is given. */
-function slabOf(entries: readonly (number | readonly [sizeBytes: number, destination: string])[]) {
-  const index = new SlabIndex()
+function segmentOf(entries: readonly (number | readonly [sizeBytes: number, destination: string])[]) {
+  const index = new SegmentIndex()
   let offset = 64
   for (const entry of entries) {
     const [sizeBytes, destination] = typeof entry === 'number' ? [entry, 'default/orders'] : entry
@@ -19,10 +19,10 @@ function slabOf(entries: readonly (number | readonly [sizeBytes: number, destina
     offset += sizeBytes
   }
   const header = { id: 1, salt: 0, firstSequence: FIRST }
-  const slab = new Slab(header, { endBytes: offset, entryCount: entries.length })
+  const segment = new LogSegment(header, { endBytes: offset, entryCount: entries.length })
   const wanted = (request: Partial<ReadRequest> = {}): WantedEntries =>
-    new WantedEntries(slab, index, { fromSequence: 0, maxBytes: 0, ...request })
-  return { slab, index, wanted }
+    new WantedEntries(segment, index, { fromSequence: 0, maxBytes: 0, ...request })
+  return { segment, index, wanted }
 }
 
 const OTHER = 'default/audit'
@@ -30,7 +30,7 @@ const ORDERS_ONLY = { destinations: new Set(['default/orders']) }
 
 describe('which entries of a slab are read at once', () => {
   it('are all that lie together, to the last byte of the slab', () => {
-    const { wanted } = slabOf([10, 20, 30])
+    const { wanted } = segmentOf([10, 20, 30])
     const all = { members: [0, 1, 2], offset: 64, endBytes: 124, nextIndex: 3 }
     expect(wanted().nextRun(0, EVERYTHING)).to.deep.equal(all)
     expect(wanted().nextRun(1, EVERYTHING)).to.deep.equal({ ...all, members: [1, 2], offset: 74 })
@@ -38,7 +38,7 @@ describe('which entries of a slab are read at once', () => {
   })
 
   it('are no more bytes than asked for, to the byte, but one entry in any case', () => {
-    const { wanted } = slabOf([100, 100, 100])
+    const { wanted } = segmentOf([100, 100, 100])
     const run = (fromIndex: number, maxBytes: number): unknown => {
       const { members, nextIndex } = wanted().nextRun(fromIndex, maxBytes)
       return [members, nextIndex]
@@ -54,19 +54,19 @@ describe('which entries of a slab are read at once', () => {
       [MAX_GAP_BYTES, [0, 2]],
       [MAX_GAP_BYTES + 1, [0]]
     ] as const) {
-      const { wanted } = slabOf([100, [gapBytes, OTHER], 50])
+      const { wanted } = segmentOf([100, [gapBytes, OTHER], 50])
       const run = wanted(ORDERS_ONLY).nextRun(0, EVERYTHING)
       expect(run.members, `${gapBytes} bytes`).to.deep.equal(members)
       expect(run.endBytes).to.equal(members.length === 2 ? 64 + 150 + gapBytes : 164)
       expect(run.nextIndex, 'the run goes on with the one that is too far away').to.equal(members.length === 2 ? 3 : 2)
     }
-    const { wanted } = slabOf([[10 * MAX_GAP_BYTES, OTHER], 100])
+    const { wanted } = segmentOf([[10 * MAX_GAP_BYTES, OTHER], 100])
     expect(wanted(ORDERS_ONLY).nextRun(0, 100).members, 'what is before the first does not count').to.deep.equal([1])
   })
 
   it('are none that are completed, and none with a lower sequence than is asked for', () => {
-    const { slab, wanted } = slabOf([10, [10, OTHER], 10, 10, 10])
-    slab.complete(FIRST + 2)
+    const { segment, wanted } = segmentOf([10, [10, OTHER], 10, 10, 10])
+    segment.complete(FIRST + 2)
     expect(wanted().nextRun(0, EVERYTHING).members).to.deep.equal([0, 1, 3, 4])
     expect(wanted({ fromSequence: FIRST + 1 }).nextRun(0, EVERYTHING).members).to.deep.equal([1, 3, 4])
     const destinations = new Map([
@@ -77,10 +77,10 @@ describe('which entries of a slab are read at once', () => {
   })
 
   it('are searched for among half a million entries at a time', () => {
-    const index = new SlabIndex()
+    const index = new SegmentIndex()
     for (let at = 0; at < 500_010; at++) index.add(at === 500_000 ? 'default/orders' : OTHER, 64 + at)
-    const slab = new Slab({ id: 1, salt: 0, firstSequence: 1 }, { endBytes: 600_000, entryCount: 500_010 })
-    const wanted = new WantedEntries(slab, index, { fromSequence: 0, maxBytes: 0, ...ORDERS_ONLY })
+    const segment = new LogSegment({ id: 1, salt: 0, firstSequence: 1 }, { endBytes: 600_000, entryCount: 500_010 })
+    const wanted = new WantedEntries(segment, index, { fromSequence: 0, maxBytes: 0, ...ORDERS_ONLY })
     expect(wanted.nextRun(0, EVERYTHING)).to.deep.include({ members: [], nextIndex: 500_000 })
     expect(wanted.nextRun(500_000, EVERYTHING)).to.deep.include({ members: [500_000], nextIndex: 500_010 })
     expect(wanted.nextRun(1, EVERYTHING)).to.deep.include({ members: [500_000], nextIndex: 500_001 })
@@ -100,8 +100,8 @@ describe('which entries of a slab are read at once', () => {
         fc.integer({ min: 0, max: 60_000 }),
         fc.nat(20),
         (entries, destinations, completed, maxBytes, skipped) => {
-          const { slab, index, wanted } = slabOf(entries)
-          for (const at of completed) slab.complete(FIRST + at)
+          const { segment, index, wanted } = segmentOf(entries)
+          for (const at of completed) segment.complete(FIRST + at)
           const fromSequence = FIRST + skipped
           const entriesWanted = wanted({ fromSequence, destinations: new Set(destinations) })
           const found: number[] = []
@@ -110,7 +110,7 @@ describe('which entries of a slab are read at once', () => {
             expect(nextIndex).to.be.above(at)
             if (members.length > 0) {
               expect(offset).to.equal(index.offsetAt(members[0]!))
-              expect(endBytes).to.equal(index.endAt(members.at(-1)!, slab.endBytes))
+              expect(endBytes).to.equal(index.endAt(members.at(-1)!, segment.endBytes))
               if (members.length > 1) expect(endBytes - offset).to.be.at.most(maxBytes)
             }
             found.push(...members)

@@ -101,9 +101,9 @@ describe('searching the durable log for destinations', () => {
       store.commit(group(['stuck'], `default/stuck-${round % 3}`))
       store.complete([{ first: firstSequence, count: 16 }])
     }
-    const slabs = store.stats.slabCount
+    const segments = store.stats.segmentCount
     store.tick()
-    expect(store.stats.slabCount).to.be.below(slabs)
+    expect(store.stats.segmentCount).to.be.below(segments)
     expect(search(store).destinations).to.deep.equal([
       ['default/stuck-0', 17],
       ['default/stuck-1', 34],

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
-import { SlabCursor } from '../../../src/producer/log/segment-cursor.js'
-import { SLAB_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
+import { SegmentCursor } from '../../../src/producer/log/segment-cursor.js'
+import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
 const SALT = 0x12345678
@@ -24,14 +24,14 @@ const flipped = (bytes: Buffer, at: number): Buffer => {
 function fileOf(pieces: readonly Buffer[]) {
   const disk = new SimulatedDisk()
   const file = disk.directory.create('a')
-  file.write(Buffer.concat([Buffer.alloc(SLAB_HEADER_BYTES), ...pieces]), 0)
+  file.write(Buffer.concat([Buffer.alloc(SEGMENT_HEADER_BYTES), ...pieces]), 0)
   return { disk, file }
 }
 
 /** All that a cursor finds, as text. */
 function foundIn(pieces: readonly Buffer[], windowBytes?: number, endBytes?: number): string[] {
   const { file } = fileOf(pieces)
-  const cursor = new SlabCursor(file, SALT, SLAB_HEADER_BYTES, endBytes ?? file.sizeBytes, windowBytes)
+  const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, endBytes ?? file.sizeBytes, windowBytes)
   const all: string[] = []
   for (;;) {
     const before = cursor.offset
@@ -122,7 +122,7 @@ describe('a cursor over a slab', () => {
   it('looks no further than the valid length', () => {
     const first = entryOf(1, 'first')
     const pieces = [first, entryOf(2, 'refused')]
-    const endBytes = SLAB_HEADER_BYTES + first.length
+    const endBytes = SEGMENT_HEADER_BYTES + first.length
     expect(foundIn(pieces, undefined, endBytes)).to.deep.equal(['1 5 first', 'end 0'])
     expect(foundIn(pieces, undefined, endBytes + 50), 'a part of the second').to.deep.equal(['1 5 first', 'end 50'])
     expect(foundIn([Buffer.alloc(20), ...pieces], undefined, endBytes + 20)).to.deep.equal([
@@ -135,7 +135,7 @@ describe('a cursor over a slab', () => {
   it('goes on where the file has grown meanwhile', () => {
     const [first, second] = [entryOf(1, 'first'), entryOf(2, 'second')]
     const { file } = fileOf([first])
-    const cursor = new SlabCursor(file, SALT, SLAB_HEADER_BYTES, file.sizeBytes)
+    const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, file.sizeBytes)
     expect([cursor.next().type, cursor.next().type]).to.deep.equal(['entry', 'end'])
     file.write(second, cursor.offset)
     cursor.endBytes = file.sizeBytes
@@ -145,7 +145,7 @@ describe('a cursor over a slab', () => {
 
   it('ends where the file does, though it should be longer', () => {
     const pieces = [entryOf(1, 'first')]
-    const endBytes = SLAB_HEADER_BYTES + pieces[0]!.length
+    const endBytes = SEGMENT_HEADER_BYTES + pieces[0]!.length
     for (const missing of [1, 39, 40, 41, 5_000, 2_000_000]) {
       expect(foundIn(pieces, undefined, endBytes + missing)).to.deep.equal(['1 5 first', `end ${missing}`])
       expect(foundIn([...pieces, Buffer.alloc(50)], undefined, endBytes + 50 + missing)).to.deep.equal([
@@ -166,7 +166,7 @@ describe('a cursor over a slab', () => {
       disk.faults.before = operation => {
         if (operation === 'read') count++
       }
-      const cursor = new SlabCursor(file, SALT, SLAB_HEADER_BYTES, file.sizeBytes, windowBytes)
+      const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, file.sizeBytes, windowBytes)
       let found = 0
       while (cursor.next().type === 'entry') found++
       expect(found).to.equal(300)

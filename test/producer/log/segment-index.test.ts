@@ -1,20 +1,24 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { DoneSet } from '../../../src/producer/log/done-set.js'
-import { journalIdOf, mergeIdOf, slabIdOf, slabName, spareIdOf } from '../../../src/producer/log/file-names.js'
-import { Slab } from '../../../src/producer/log/segment.js'
-import { decodeSlabHeader, encodeSlabHeader, type SlabHeader } from '../../../src/producer/log/segment-header.js'
-import { SlabIndex } from '../../../src/producer/log/segment-index.js'
-import { SlabIndexes } from '../../../src/producer/log/segment-indexes.js'
+import { journalIdOf, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from '../../../src/producer/log/file-names.js'
+import { LogSegment } from '../../../src/producer/log/segment.js'
+import {
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  type SegmentHeader
+} from '../../../src/producer/log/segment-header.js'
+import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
+import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
 describe('the index of a slab', () => {
-  const indexOf = (entries: readonly (readonly [string, number] | 'lost')[]): SlabIndex => {
-    const index = new SlabIndex()
+  const indexOf = (entries: readonly (readonly [string, number] | 'lost')[]): SegmentIndex => {
+    const index = new SegmentIndex()
     for (const entry of entries) entry === 'lost' ? index.addLost() : index.add(...entry)
     return index
   }
-  const shown = (index: SlabIndex): unknown[] =>
+  const shown = (index: SegmentIndex): unknown[] =>
     Array.from({ length: index.count }, (_, at) =>
       index.isLost(at) ? 'lost' : [index.names[index.destinationAt(at)], index.offsetAt(at)]
     )
@@ -28,7 +32,7 @@ describe('the index of a slab', () => {
       fc.property(fc.array(entry, { maxLength: 3_000 }), entries => {
         const index = indexOf(entries)
         expect(shown(index)).to.deep.equal(entries)
-        expect(shown(SlabIndex.decode(index.encode()))).to.deep.equal(entries)
+        expect(shown(SegmentIndex.decode(index.encode()))).to.deep.equal(entries)
       }),
       { numRuns: 30 }
     )
@@ -66,19 +70,19 @@ describe('the index of a slab', () => {
 
 describe('the indexes that are kept in memory', () => {
   const headerOf = (id: number) => ({ id, salt: 0, firstSequence: 1 })
-  const index = (): SlabIndex => {
-    const made = new SlabIndex()
+  const index = (): SegmentIndex => {
+    const made = new SegmentIndex()
     made.add('default/orders', 64)
     return made
   }
   const { memoryBytes } = index()
 
   /** Which of these slabs' indexes are still there, without asking for them. */
-  const keptOf = (indexes: SlabIndexes, slabs: readonly Slab[]): number[] =>
-    slabs
-      .filter(slab => {
+  const keptOf = (indexes: SegmentIndexes, segments: readonly LogSegment[]): number[] =>
+    segments
+      .filter(segment => {
         try {
-          return indexes.of(slab) !== undefined
+          return indexes.of(segment) !== undefined
         } catch {
           return false
         }
@@ -86,33 +90,33 @@ describe('the indexes that are kept in memory', () => {
       .map(({ id }) => id)
 
   it('are those used last, as many as the limit allows', () => {
-    const slabs = [1, 2, 3, 4].map(id => new Slab(headerOf(id)))
-    const indexes = new SlabIndexes(new SimulatedDisk().directory, () => undefined, 3 * memoryBytes)
-    for (const slab of slabs.slice(0, 3)) indexes.keep(slab, index())
-    indexes.of(slabs[0]!)
-    indexes.keep(slabs[3]!, index())
-    expect(keptOf(indexes, slabs), 'the second one is used least').to.deep.equal([1, 3, 4])
-    indexes.forget(slabs[2]!)
-    indexes.keep(slabs[1]!, index())
-    expect(keptOf(indexes, slabs)).to.deep.equal([1, 2, 4])
-    indexes.keep(slabs[1]!, index())
-    expect(keptOf(indexes, slabs), 'none counts twice').to.deep.equal([1, 2, 4])
+    const segments = [1, 2, 3, 4].map(id => new LogSegment(headerOf(id)))
+    const indexes = new SegmentIndexes(new SimulatedDisk().directory, () => undefined, 3 * memoryBytes)
+    for (const segment of segments.slice(0, 3)) indexes.keep(segment, index())
+    indexes.of(segments[0]!)
+    indexes.keep(segments[3]!, index())
+    expect(keptOf(indexes, segments), 'the second one is used least').to.deep.equal([1, 3, 4])
+    indexes.forget(segments[2]!)
+    indexes.keep(segments[1]!, index())
+    expect(keptOf(indexes, segments)).to.deep.equal([1, 2, 4])
+    indexes.keep(segments[1]!, index())
+    expect(keptOf(indexes, segments), 'none counts twice').to.deep.equal([1, 2, 4])
   })
 
   it('are, beside them, those of slabs that grow, until they are closed', () => {
-    const slabs = [1, 2].map(id => new Slab(headerOf(id)))
-    const indexes = new SlabIndexes(new SimulatedDisk().directory, () => undefined, memoryBytes)
+    const segments = [1, 2].map(id => new LogSegment(headerOf(id)))
+    const indexes = new SegmentIndexes(new SimulatedDisk().directory, () => undefined, memoryBytes)
     const growing = index()
-    indexes.grow(slabs[0]!, growing)
-    indexes.keep(slabs[1]!, index())
-    expect(indexes.of(slabs[0]!)).to.equal(growing)
-    expect(keptOf(indexes, slabs)).to.deep.equal([1, 2])
-    indexes.closed(slabs[0]!)
-    expect(keptOf(indexes, slabs)).to.deep.equal([1])
-    indexes.closed(slabs[1]!)
-    expect(keptOf(indexes, slabs)).to.deep.equal([1])
-    indexes.forget(slabs[0]!)
-    expect(keptOf(indexes, slabs)).to.deep.equal([])
+    indexes.grow(segments[0]!, growing)
+    indexes.keep(segments[1]!, index())
+    expect(indexes.of(segments[0]!)).to.equal(growing)
+    expect(keptOf(indexes, segments)).to.deep.equal([1, 2])
+    indexes.closed(segments[0]!)
+    expect(keptOf(indexes, segments)).to.deep.equal([1])
+    indexes.closed(segments[1]!)
+    expect(keptOf(indexes, segments)).to.deep.equal([1])
+    indexes.forget(segments[0]!)
+    expect(keptOf(indexes, segments)).to.deep.equal([])
   })
 })
 
@@ -143,9 +147,9 @@ describe('which entries of a slab are completed', () => {
 })
 
 describe('a slab', () => {
-  const merged = (): Slab =>
-    new Slab({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
-  const plain = (): Slab => new Slab({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 })
+  const merged = (): LogSegment =>
+    new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
+  const plain = (): LogSegment => new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 })
 
   it('finds the place of a sequence, or of the next one', () => {
     expect([0, 3, 4, 5, 6, 99].map(sequence => plain().placeOf(sequence))).to.deep.equal([0, 0, 1, 2, 3, 3])
@@ -155,11 +159,11 @@ describe('a slab', () => {
   it('tells the sequence at a place, and behind the last one the next that may come', () => {
     expect([0, 2, 3, 4].map(place => plain().sequenceAt(place))).to.deep.equal([3, 5, 6, 6])
     expect([0, 1, 2, 3].map(place => merged().sequenceAt(place))).to.deep.equal([3, 7, 8, 9])
-    expect(new Slab({ id: 1, salt: 0, firstSequence: 3 }, undefined, new Float64Array(0)).endSequence).to.equal(3)
+    expect(new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, undefined, new Float64Array(0)).endSequence).to.equal(3)
   })
 
   it('completes what it has of a run, once', () => {
-    for (const [slab, expected] of [
+    for (const [segment, expected] of [
       [plain(), [{ first: 4, count: 2 }]],
       [
         merged(),
@@ -169,25 +173,29 @@ describe('a slab', () => {
         ]
       ]
     ] as const) {
-      expect([slab.complete(2), slab.complete(9), slab.completeBetween(4, 99)]).to.deep.equal([false, false, 2])
-      expect(slab.completeBetween(4, 99)).to.equal(0)
-      expect([...slab.completed()]).to.deep.equal(expected)
-      expect([slab.openCount, slab.isFinished]).to.deep.equal([1, false])
+      expect([segment.complete(2), segment.complete(9), segment.completeBetween(4, 99)]).to.deep.equal([
+        false,
+        false,
+        2
+      ])
+      expect(segment.completeBetween(4, 99)).to.equal(0)
+      expect([...segment.completed()]).to.deep.equal(expected)
+      expect([segment.openCount, segment.isFinished]).to.deep.equal([1, false])
     }
   })
 
   it('is finished once it is closed and every entry is completed or damaged', () => {
-    const slab = plain()
-    expect([slab.damaged(3), slab.damaged(3), slab.damaged(99)]).to.deep.equal([true, false, false])
-    slab.completeBetween(4, 6)
-    expect([slab.damagedCount, slab.openCount, slab.isFinished]).to.deep.equal([1, 0, false])
-    slab.isClosed = true
-    expect(slab.isFinished).to.equal(true)
+    const segment = plain()
+    expect([segment.damaged(3), segment.damaged(3), segment.damaged(99)]).to.deep.equal([true, false, false])
+    segment.completeBetween(4, 6)
+    expect([segment.damagedCount, segment.openCount, segment.isFinished]).to.deep.equal([1, 0, false])
+    segment.isClosed = true
+    expect(segment.isFinished).to.equal(true)
   })
 })
 
 describe('the header of a slab', () => {
-  const header: SlabHeader = {
+  const header: SegmentHeader = {
     salt: 0xfedcba98,
     id: 2 ** 40,
     firstSequence: 2 ** 45 + 1,
@@ -199,32 +207,32 @@ describe('the header of a slab', () => {
 
   it('is read as it was written, of a merged slab as well', () => {
     for (const each of [header, { ...header, mergedUpTo: header.id }, { ...header, mergedUpTo: header.id + 300 }]) {
-      expect(decodeSlabHeader(encodeSlabHeader(each))).to.deep.equal(each)
+      expect(decodeSegmentHeader(encodeSegmentHeader(each))).to.deep.equal(each)
     }
   })
 
   it('is damaged when a bit is wrong or the end is missing', () => {
-    const bytes = encodeSlabHeader(header)
-    expect(decodeSlabHeader(bytes.subarray(0, 63))).to.equal('damaged')
+    const bytes = encodeSegmentHeader(header)
+    expect(decodeSegmentHeader(bytes.subarray(0, 63))).to.equal('damaged')
     for (let bit = 0; bit < 64 * 8; bit++) {
       const flipped = Buffer.from(bytes)
       flipped[bit >> 3]! ^= 1 << (bit & 7)
-      expect(decodeSlabHeader(flipped), `bit ${bit}`).to.equal('damaged')
+      expect(decodeSegmentHeader(flipped), `bit ${bit}`).to.equal('damaged')
     }
   })
 })
 
 describe('the names of the log’s files', () => {
   it('sort as their ids do, and are told from all others', () => {
-    expect(slabName(12)).to.equal('0000000000000012.slab')
-    expect(slabIdOf('0000000000000012.slab')).to.equal(12)
+    expect(segmentName(12)).to.equal('0000000000000012.slab')
+    expect(segmentIdOf('0000000000000012.slab')).to.equal(12)
     expect(journalIdOf('0000000000000012.progress')).to.equal(12)
     expect(mergeIdOf('0000000000000012.merge')).to.equal(12)
     expect(spareIdOf('0000000000000012.spare')).to.equal(12)
-    expect(slabIdOf('4503599627370495.slab')).to.equal(2 ** 52 - 1)
+    expect(segmentIdOf('4503599627370495.slab')).to.equal(2 ** 52 - 1)
     const others = ['12.slab', '0000000000000012.slab2', 'x000000000000012.slab', '00000000000000012.slab']
     for (const name of [...others, '0000000000000012.progress', '4503599627370496.slab', '000000000000012x.slab']) {
-      expect(slabIdOf(name), name).to.equal(undefined)
+      expect(segmentIdOf(name), name).to.equal(undefined)
     }
   })
 })

@@ -41,7 +41,7 @@ describe('the settings of the durable log', () => {
       { minFreeBytes: -1 },
       { minFreeBytes: 0.5 },
       { directory: '' },
-      { slabBites: 64 * MIB }
+      { segmentBytes: 64 * MIB }
     ]) {
       expect(isTaken(settings), JSON.stringify(settings)).to.equal(false)
     }

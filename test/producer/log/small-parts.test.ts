@@ -4,8 +4,8 @@ import { Availability } from '../../../src/producer/log/availability.js'
 import { Completions } from '../../../src/producer/log/completions.js'
 import { DoneSet, type SequenceRange } from '../../../src/producer/log/done-set.js'
 import type { LogDirectory } from '../../../src/producer/log/files.js'
-import { OpenSlabs } from '../../../src/producer/log/open-segments.js'
-import type { Slab } from '../../../src/producer/log/segment.js'
+import { OpenSegments } from '../../../src/producer/log/open-segments.js'
+import type { LogSegment } from '../../../src/producer/log/segment.js'
 import { SyncSchedule, type SyncScheduleOptions } from '../../../src/producer/log/sync-schedule.js'
 
 describe('wal: completions', () => {
@@ -176,31 +176,31 @@ describe('wal: whether appends are taken', () => {
 })
 
 describe('wal: the files of slabs that are read', () => {
-  const slabOf = (name: string): Slab => ({ name }) as Slab
+  const segmentOf = (name: string): LogSegment => ({ name }) as LogSegment
   let done: string[]
-  let files: OpenSlabs
+  let files: OpenSegments
   beforeEach(() => {
     done = []
     const open = (name: string): object => {
       done.push(`open ${name}`)
       return { name, close: () => done.push(`close ${name}`) }
     }
-    files = new OpenSlabs({ open } as unknown as LogDirectory)
+    files = new OpenSegments({ open } as unknown as LogDirectory)
   })
 
   it('stay open, but for those that were used least lately', () => {
-    const slabs = ['a', 'b', 'c', 'd', 'e'].map(slabOf)
-    for (const slab of slabs.slice(0, 4)) files.of(slab)
-    expect(files.of(slabs[0]!)).to.include({ name: 'a' })
+    const segments = ['a', 'b', 'c', 'd', 'e'].map(segmentOf)
+    for (const segment of segments.slice(0, 4)) files.of(segment)
+    expect(files.of(segments[0]!)).to.include({ name: 'a' })
     expect(done).to.deep.equal(['open a', 'open b', 'open c', 'open d'])
-    files.of(slabs[4]!)
+    files.of(segments[4]!)
     expect(done.slice(4)).to.deep.equal(['open e', 'close b'])
-    files.of(slabs[0]!)
+    files.of(segments[0]!)
     expect(done).to.have.length(6)
   })
 
   it('are closed with their slab, and all of them in the end, once each', () => {
-    const [a, b] = [slabOf('a'), slabOf('b')]
+    const [a, b] = [segmentOf('a'), segmentOf('b')]
     files.of(a)
     files.of(b)
     files.close(a)

@@ -106,14 +106,14 @@ describe('slabs of the durable log', () => {
 
   it('are filled to the byte', () => {
     const entryBytes = encodeEntry('default/orders', Buffer.from('x'), 0).length
-    for (const [slabBytes, slabs] of [
+    for (const [slabBytes, segments] of [
       [64 + 3 * entryBytes, 1],
       [64 + 3 * entryBytes - 1, 2]
     ] as const) {
       for (const parts of [[['x', 'x', 'x']], [['x'], ['x'], ['x']], [['x', 'x'], ['x']]]) {
         const { store } = openStore(new SimulatedDisk(), { slabBytes })
         for (const part of parts) store.commit(group(part))
-        expect(store.stats.slabCount, `${slabBytes} bytes`).to.equal(slabs)
+        expect(store.stats.segmentCount, `${slabBytes} bytes`).to.equal(segments)
       }
     }
   })
@@ -144,7 +144,7 @@ describe('slabs of the durable log', () => {
       store.commit(group([body(2)]))
       delete disk.faults.before
       expect(reports, operation).to.deep.equal([
-        { fields: { slab: '0000000000000001.slab' }, message: 'a slab of the durable log could not be sealed' }
+        { fields: { segment: '0000000000000001.slab' }, message: 'a slab of the durable log could not be sealed' }
       ])
       expect(readAll(store)).to.deep.equal([0, 1, 2].map(body))
       expect(readAll(openStore(disk).store)).to.deep.equal([0, 1, 2].map(body))
@@ -181,7 +181,7 @@ describe('slabs of the durable log', () => {
     }
     store.complete([{ first: 1, count: 4 }])
     delete disk.faults.before
-    expect(store.stats).to.include({ slabCount: 3, openEntries: 2 })
+    expect(store.stats).to.include({ segmentCount: 3, openEntries: 2 })
     const reads: string[] = []
     disk.faults.before = (operation, name) => {
       if (operation === 'read') reads.push(name)
@@ -190,7 +190,7 @@ describe('slabs of the durable log', () => {
     expect(new Set(reads)).to.deep.equal(new Set(['0000000000000003.slab']))
     delete disk.faults.before
     store.complete([{ first: 5, count: 1 }])
-    expect(store.stats.slabCount, 'with the next one that is finished').to.equal(1)
+    expect(store.stats.segmentCount, 'with the next one that is finished').to.equal(1)
   })
 
   it('stay when they are the newest and it cannot be kept where sequences go on', () => {

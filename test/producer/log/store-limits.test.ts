@@ -124,9 +124,9 @@ describe('what the durable log tells about itself', () => {
     const { store } = openStore(disk)
     expect(store.stats.sizeBytes).to.equal(0)
     const isNearTheTruth = (): void => {
-      const { sizeBytes, slabCount } = store.stats
+      const { sizeBytes, segmentCount } = store.stats
       // End marks and the names in the seals are not counted.
-      expect(disk.usedBytes - sizeBytes).to.be.within(0, 400 * (slabCount + 2))
+      expect(disk.usedBytes - sizeBytes).to.be.within(0, 400 * (segmentCount + 2))
     }
     for (let at = 0; at < 40; at++) store.commit(group(['x'.repeat(200)]))
     isNearTheTruth()
@@ -140,14 +140,14 @@ describe('what the durable log tells about itself', () => {
     const { store } = openStore(disk, { slabBytes: 100_000 })
     expect(store.stats).to.deep.equal({
       state: 'ok',
-      slabCount: 0,
+      segmentCount: 0,
       sizeBytes: 0,
       openEntries: 0,
       enqueued: 0,
       completed: 0,
       damagedEntries: 0,
       syncs: 0,
-      quarantinedSlabs: 0
+      quarantinedSegments: 0
     })
     store.commit(group(['a', 'b']))
     const { syncs } = store.stats
@@ -157,7 +157,7 @@ describe('what the durable log tells about itself', () => {
     store.complete([{ first: 2, count: 2 }])
     expect(store.sync()).to.equal(true)
     expect(disk.syncs - before).to.equal(3)
-    expect(store.stats).to.include({ enqueued: 4, completed: 2, openEntries: 2, slabCount: 1, syncs: syncs + 3 })
+    expect(store.stats).to.include({ enqueued: 4, completed: 2, openEntries: 2, segmentCount: 1, syncs: syncs + 3 })
   })
 
   it('goes on with the syncs of slabs that are closed', () => {
@@ -168,7 +168,7 @@ describe('what the durable log tells about itself', () => {
       expect(store.stats.syncs).to.be.above(last)
       last = store.stats.syncs
     }
-    expect(store.stats.slabCount).to.be.above(5)
+    expect(store.stats.segmentCount).to.be.above(5)
   })
 })
 
@@ -246,20 +246,20 @@ describe('when slabs are merged', () => {
       store.complete([{ first: firstSequence, count: 16 }])
     }
   }
-  const slabsAfterTick = (store: LogStore): number => {
+  const segmentsAfterTick = (store: LogStore): number => {
     store.tick()
-    return store.stats.slabCount
+    return store.stats.segmentCount
   }
 
   it('is once they waste more than an eighth of the limit', () => {
     const { store: roomy } = openStore(new SimulatedDisk(), { maxBytes: 1_000_000 })
     sparse(roomy)
-    const { slabCount, sizeBytes } = roomy.stats
-    expect(slabsAfterTick(roomy)).to.equal(slabCount)
+    const { segmentCount, sizeBytes } = roomy.stats
+    expect(segmentsAfterTick(roomy)).to.equal(segmentCount)
     const { store: narrow } = openStore(new SimulatedDisk(), { maxBytes: sizeBytes * 4 })
     sparse(narrow)
-    expect(narrow.stats.slabCount).to.equal(slabCount)
-    expect(slabsAfterTick(narrow)).to.be.below(slabCount / 3)
+    expect(narrow.stats.segmentCount).to.equal(segmentCount)
+    expect(segmentsAfterTick(narrow)).to.be.below(segmentCount / 3)
     expect(readAll(narrow)).to.have.length(20)
   })
 
@@ -267,23 +267,23 @@ describe('when slabs are merged', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { minFreeBytes: 1_000_000 })
     sparse(store)
-    const { slabCount } = store.stats
-    expect(slabsAfterTick(store)).to.equal(slabCount)
+    const { segmentCount } = store.stats
+    expect(segmentsAfterTick(store)).to.equal(segmentCount)
     disk.capacityBytes = disk.usedBytes + 500_000
-    expect(slabsAfterTick(store)).to.be.below(slabCount / 3)
+    expect(segmentsAfterTick(store)).to.be.below(segmentCount / 3)
   })
 
   const MIB = 1024 * 1024
   /** Slabs of five entries of `entryBytes`, of which the last one is open, and an open slab. */
-  function large(slabs: number, entryBytes: number): { readonly store: LogStore; readonly disk: SimulatedDisk } {
+  function large(segments: number, entryBytes: number): { readonly store: LogStore; readonly disk: SimulatedDisk } {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, {
       slabBytes: 64 + 5 * group(['x'.repeat(entryBytes)]).length,
       maxWastedBytes: 0,
       syncPuts: false
     })
-    for (let slab = 0; slab < slabs; slab++) {
-      const bodies = [1, 2, 3, 4, 5].map(at => `${slab}${at}`.padEnd(entryBytes, 'x'))
+    for (let segment = 0; segment < segments; segment++) {
+      const bodies = [1, 2, 3, 4, 5].map(at => `${segment}${at}`.padEnd(entryBytes, 'x'))
       const { firstSequence } = store.commit(group(bodies))
       store.complete([{ first: firstSequence, count: 4 }])
     }
@@ -293,10 +293,10 @@ describe('when slabs are merged', () => {
 
   it('is of so many at once that no more than 4 MiB are copied', () => {
     const { store } = large(4, 1.5 * MIB)
-    expect(store.stats.slabCount).to.equal(5)
-    expect(slabsAfterTick(store), 'the first two').to.equal(4)
-    expect(slabsAfterTick(store), 'the other two').to.equal(3)
-    expect(slabsAfterTick(store), 'nothing is left to merge').to.equal(3)
+    expect(store.stats.segmentCount).to.equal(5)
+    expect(segmentsAfterTick(store), 'the first two').to.equal(4)
+    expect(segmentsAfterTick(store), 'the other two').to.equal(3)
+    expect(segmentsAfterTick(store), 'nothing is left to merge').to.equal(3)
     const left = readEntries(store, {}, 100 * MIB).map(({ body }) => body.toString('utf8', 0, 2))
     expect(left).to.deep.equal(['05', '15', '25', '35', 'th'])
   })
