@@ -7,7 +7,7 @@ const SMALLEST_SLAB_BYTES = 4096
  *
  * Sizes are powers of two; the bytes waiting here are bounded.
  */
-export class SlabPool {
+export class BatchBufferPool {
   readonly #maxBytes: number
   readonly #free = new Map<number, ArrayBuffer[]>()
   readonly #lent = new WeakSet<ArrayBufferLike>()
@@ -26,9 +26,9 @@ export class SlabPool {
   /** A slab of at least this many bytes, with arbitrary content. */
   take(bytes: number): Buffer {
     const size = Math.max(SMALLEST_SLAB_BYTES, 2 ** Math.ceil(Math.log2(bytes)))
-    const slab = this.#free.get(size)?.pop()
-    if (slab !== undefined) this.#freeBytes -= size
-    const buffer = slab !== undefined ? Buffer.from(slab) : Buffer.allocUnsafeSlow(size)
+    const batchBuffer = this.#free.get(size)?.pop()
+    if (batchBuffer !== undefined) this.#freeBytes -= size
+    const buffer = batchBuffer !== undefined ? Buffer.from(batchBuffer) : Buffer.allocUnsafeSlow(size)
     this.#lent.add(buffer.buffer)
     return buffer
   }
@@ -38,11 +38,11 @@ export class SlabPool {
    * certain that it is not used any more, neither by a socket nor by a retry.
    */
   give(bytes: Buffer): void {
-    const slab = bytes.buffer
-    if (!this.#lent.delete(slab) || this.#freeBytes + slab.byteLength > this.#maxBytes) return
-    this.#freeBytes += slab.byteLength
-    const waiting = this.#free.get(slab.byteLength)
-    if (waiting !== undefined) waiting.push(slab as ArrayBuffer)
-    else this.#free.set(slab.byteLength, [slab as ArrayBuffer])
+    const batchBuffer = bytes.buffer
+    if (!this.#lent.delete(batchBuffer) || this.#freeBytes + batchBuffer.byteLength > this.#maxBytes) return
+    this.#freeBytes += batchBuffer.byteLength
+    const waiting = this.#free.get(batchBuffer.byteLength)
+    if (waiting !== undefined) waiting.push(batchBuffer as ArrayBuffer)
+    else this.#free.set(batchBuffer.byteLength, [batchBuffer as ArrayBuffer])
   }
 }

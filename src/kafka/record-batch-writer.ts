@@ -1,5 +1,5 @@
 import type { Bytes, RecordHeader } from '../core/model.js'
-import type { SlabPool } from './batch-buffer-pool.js'
+import type { BatchBufferPool } from './batch-buffer-pool.js'
 import { type CompressionCodec, codecNumbers, compress } from './compression.js'
 import { crc32c } from './crc32c.js'
 import * as layout from './record-batch-layout.js'
@@ -91,8 +91,8 @@ function writeHeaders(target: Buffer, headers: readonly RecordHeader[], at: numb
  */
 export class RecordBatchWriter {
   readonly #maxBytes: number
-  readonly #slabs: SlabPool | undefined
-  #slab: Buffer | undefined
+  readonly #batchBuffers: BatchBufferPool | undefined
+  #batchBuffer: Buffer | undefined
   #end = BATCH_HEADER_BYTES
   #count = 0
   #baseTimestampMs = 0
@@ -104,9 +104,9 @@ export class RecordBatchWriter {
    * @param maxBytes of a whole batch, header included
    * @param slabs where slabs come from; absent: fresh memory
    */
-  constructor(maxBytes: number, slabs?: SlabPool) {
+  constructor(maxBytes: number, batchBuffers?: BatchBufferPool) {
     this.#maxBytes = maxBytes
-    this.#slabs = slabs
+    this.#batchBuffers = batchBuffers
   }
 
   /** Of a whole batch, header included. */
@@ -126,7 +126,7 @@ export class RecordBatchWriter {
 
   /** Memory held, unused space included. */
   get heapBytes(): number {
-    return this.#slab?.length ?? 0
+    return this.#batchBuffer?.length ?? 0
   }
 
   /** The first record's timestamp; 0 while empty. */
@@ -156,15 +156,16 @@ export class RecordBatchWriter {
     const end = this.#end + sizeOfVarint(body) + body
     if (end > this.#maxBytes) return false
 
-    const slab = this.#slab !== undefined && end <= this.#slab.length ? this.#slab : this.#grow(end)
-    let at = writeVarint(slab, body, this.#end)
-    slab[at++] = 0
-    at = writeVarlong(slab, timestampDelta, at)
-    at = writeVarint(slab, count, at)
-    at = writeBytes(slab, key, keyLength, at)
-    at = writeBytes(slab, value, valueLength, at)
-    if (headerBytes === 1) slab[at++] = 0
-    else at = writeHeaders(slab, headers!, at)
+    const batchBuffer =
+      this.#batchBuffer !== undefined && end <= this.#batchBuffer.length ? this.#batchBuffer : this.#grow(end)
+    let at = writeVarint(batchBuffer, body, this.#end)
+    batchBuffer[at++] = 0
+    at = writeVarlong(batchBuffer, timestampDelta, at)
+    at = writeVarint(batchBuffer, count, at)
+    at = writeBytes(batchBuffer, key, keyLength, at)
+    at = writeBytes(batchBuffer, value, valueLength, at)
+    if (headerBytes === 1) batchBuffer[at++] = 0
+    else at = writeHeaders(batchBuffer, headers!, at)
 
     if (count === 0) this.#baseTimestampMs = this.#maxTimestampMs = timestampMs
     else if (timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs
@@ -180,7 +181,7 @@ export class RecordBatchWriter {
    */
   seal(options: SealOptions): Buffer {
     if (this.#count === 0) throw new RangeError('a batch needs a record')
-    const batch = sealRecords(this.#slab!.subarray(0, this.#end), {
+    const batch = sealRecords(this.#batchBuffer!.subarray(0, this.#end), {
       producerId: options.producerId,
       producerEpoch: options.producerEpoch,
       baseSequence: options.baseSequence,
@@ -189,34 +190,37 @@ export class RecordBatchWriter {
       baseTimestampMs: this.#baseTimestampMs,
       maxTimestampMs: this.#maxTimestampMs
     })
-    if (batch.buffer === this.#slab!.buffer) this.#startOver()
+    if (batch.buffer === this.#batchBuffer!.buffer) this.#startOver()
     else this.reset()
     return batch
   }
 
   /** Forgets all records. */
   reset(): void {
-    if (this.#slab !== undefined) this.#slabs?.give(this.#slab)
+    if (this.#batchBuffer !== undefined) this.#batchBuffers?.give(this.#batchBuffer)
     this.#startOver()
   }
 
   #startOver(): void {
     if (this.#count > 0) this.#expectedBytes = Math.max(SMALLEST_SLAB_BYTES, this.#end)
-    this.#slab = undefined
+    this.#batchBuffer = undefined
     this.#end = BATCH_HEADER_BYTES
     this.#count = this.#baseTimestampMs = this.#maxTimestampMs = 0
   }
 
   #grow(neededBytes: number): Buffer {
-    const wanted = Math.max(neededBytes, this.#slab === undefined ? this.#expectedBytes : this.#slab.length * 2)
+    const wanted = Math.max(
+      neededBytes,
+      this.#batchBuffer === undefined ? this.#expectedBytes : this.#batchBuffer.length * 2
+    )
     const bytes = Math.min(this.#maxBytes, wanted)
-    const slab = this.#slabs !== undefined ? this.#slabs.take(bytes) : Buffer.allocUnsafe(bytes)
-    if (this.#slab !== undefined) {
-      slab.set(this.#slab.subarray(0, this.#end))
-      this.#slabs?.give(this.#slab)
+    const batchBuffer = this.#batchBuffers !== undefined ? this.#batchBuffers.take(bytes) : Buffer.allocUnsafe(bytes)
+    if (this.#batchBuffer !== undefined) {
+      batchBuffer.set(this.#batchBuffer.subarray(0, this.#end))
+      this.#batchBuffers?.give(this.#batchBuffer)
     }
-    this.#slab = slab
-    return slab
+    this.#batchBuffer = batchBuffer
+    return batchBuffer
   }
 }
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, RecordHeader } from '../../src/core/model.js'
-import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { readBack } from '../../src/kafka/read-back.js'
 import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../../src/kafka/record-batch-writer.js'
@@ -137,25 +137,25 @@ describe('RecordBatchWriter', () => {
   })
 
   it('reuses slabs that are given back, each once', () => {
-    const slabs = new SlabPool(1_000_000)
-    const writer = new RecordBatchWriter(100_000, slabs)
+    const batchBuffers = new BatchBufferPool(1_000_000)
+    const writer = new RecordBatchWriter(100_000, batchBuffers)
     writer.append(null, 'x'.repeat(5000), [], now)
     const batch = writer.seal(plain)
-    slabs.give(batch)
-    slabs.give(batch)
-    slabs.give(Buffer.alloc(8192))
-    expect(slabs.freeBytes).to.equal(8192)
+    batchBuffers.give(batch)
+    batchBuffers.give(batch)
+    batchBuffers.give(Buffer.alloc(8192))
+    expect(batchBuffers.freeBytes).to.equal(8192)
     writer.append(null, 'x'.repeat(5000), [], now)
-    expect(slabs.freeBytes).to.equal(0)
+    expect(batchBuffers.freeBytes).to.equal(0)
     expect(writer.seal(plain).buffer).to.equal(batch.buffer)
   })
 
   it('keeps no more slabs than it may', () => {
-    const slabs = new SlabPool(10_000)
-    const taken = [slabs.take(4096), slabs.take(4097), slabs.take(1)]
-    expect(taken.map(slab => slab.length)).to.deep.equal([4096, 8192, 4096])
-    for (const slab of taken) slabs.give(slab)
-    expect(slabs.freeBytes).to.equal(8192)
+    const batchBuffers = new BatchBufferPool(10_000)
+    const taken = [batchBuffers.take(4096), batchBuffers.take(4097), batchBuffers.take(1)]
+    expect(taken.map(batchBuffer => batchBuffer.length)).to.deep.equal([4096, 8192, 4096])
+    for (const batchBuffer of taken) batchBuffers.give(batchBuffer)
+    expect(batchBuffers.freeBytes).to.equal(8192)
   })
 })
 

@@ -1,6 +1,6 @@
 import sinon from 'sinon'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/core/model.js'
-import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
 import { readBack } from '../../src/kafka/read-back.js'
 import { BatchLimit } from '../../src/producer/memory/batch-limit.js'
 import { Budget } from '../../src/producer/memory/budget.js'
@@ -60,7 +60,7 @@ export class PartitionProducerStage {
         random: () => 0.5,
         log: silentLogger,
         counters: this.counters,
-        slabs: new SlabPool(1_000_000),
+        batchBuffers: new BatchBufferPool(1_000_000),
         cluster: { clusterId: 'here', awayBecause: undefined },
         budget: this.budget,
         schedule: {

@@ -85,9 +85,9 @@ class Reading {
 
   /** An answer counts from the moment its write begins, a sync covers what was written when it began. */
   #begin(name: string, text: string): Call {
-    const slab = SEGMENT.exec(text)?.[1]
-    if (slab === undefined) this.#answer(name, text)
-    return { name, text, covered: name === 'fdatasync' && slab ? (this.#written.get(slab) ?? []) : [] }
+    const batchBuffer = SEGMENT.exec(text)?.[1]
+    if (batchBuffer === undefined) this.#answer(name, text)
+    return { name, text, covered: name === 'fdatasync' && batchBuffer ? (this.#written.get(batchBuffer) ?? []) : [] }
   }
 
   #answer(name: string, text: string): void {
@@ -101,24 +101,24 @@ class Reading {
   }
 
   #end({ name, text, covered }: Call, rest: string): void {
-    const slab = SEGMENT.exec(text)?.[1]
-    if (slab === undefined) {
+    const batchBuffer = SEGMENT.exec(text)?.[1]
+    if (batchBuffer === undefined) {
       if (name === 'read') this.#rules.received?.(rest, descriptorOf(text))
       return
     }
     const isGood = / = \d+$/.test(rest)
-    if (name === 'fdatasync') this.#synced(slab, covered, isGood)
+    if (name === 'fdatasync') this.#synced(batchBuffer, covered, isGood)
     else if (isGood)
-      this.#written.set(slab, [...(this.#written.get(slab) ?? []), ...(text.match(this.#rules.id) ?? [])])
+      this.#written.set(batchBuffer, [...(this.#written.get(batchBuffer) ?? []), ...(text.match(this.#rules.id) ?? [])])
   }
 
-  #synced(slab: string, covered: readonly string[], isGood: boolean): void {
-    if (this.#failed.has(slab)) this.#syncedAgain.push(slab)
+  #synced(batchBuffer: string, covered: readonly string[], isGood: boolean): void {
+    if (this.#failed.has(batchBuffer)) this.#syncedAgain.push(batchBuffer)
     if (!isGood) {
-      this.#failed.add(slab)
+      this.#failed.add(batchBuffer)
       return
     }
     for (const id of covered) this.#durable.add(id)
-    this.#written.set(slab, (this.#written.get(slab) ?? []).slice(covered.length))
+    this.#written.set(batchBuffer, (this.#written.get(batchBuffer) ?? []).slice(covered.length))
   }
 }

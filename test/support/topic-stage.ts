@@ -1,5 +1,5 @@
 import { type RecordFailure, silentLogger } from '../../src/core/model.js'
-import { SlabPool } from '../../src/kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { RoomQueues } from '../../src/producer/memory/capacity-queues.js'
 import { newNumbering } from '../../src/producer/memory/numbering.js'
@@ -44,7 +44,7 @@ export class TopicStage {
       clock: () => this.nowMs,
       random: () => 0,
       log: silentLogger,
-      slabs: new SlabPool(0),
+      batchBuffers: new BatchBufferPool(0),
       cluster: { clusterId: undefined, awayBecause: 'nobody is there' },
       schedule: { ready: () => undefined, emptied: () => undefined },
       numbers: { numbering: () => newNumbering(7n, 0), usedUp: () => undefined }

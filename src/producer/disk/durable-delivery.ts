@@ -1,5 +1,5 @@
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
-import { SlabPool } from '../../kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
 import type { Refusal } from '../log/log-error.js'
@@ -126,7 +126,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       random,
       log,
       counters: this.#counters,
-      slabs: new SlabPool(SPARE_SLAB_BYTES),
+      batchBuffers: new BatchBufferPool(SPARE_SLAB_BYTES),
       cluster: this,
       budget: boundless,
       schedule: this.#schedule,

@@ -1,6 +1,6 @@
 import type { RecordFailure } from '../../core/model.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../../core/model.js'
-import { SlabPool } from '../../kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
 import type { Produce } from '../../router/messages/operations.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferRoom } from './budget.js'
@@ -81,7 +81,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       random,
       log,
       counters: { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 },
-      slabs: new SlabPool(SPARE_SLAB_BYTES),
+      batchBuffers: new BatchBufferPool(SPARE_SLAB_BYTES),
       written: this.#written,
       cluster: this,
       budget: this.#budget,

@@ -1,5 +1,5 @@
 import type { Logger, MonotonicClock, Offset, RecordFailure } from '../../core/model.js'
-import type { SlabPool } from '../../kafka/batch-buffer-pool.js'
+import type { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { PartitionBudget } from './budget.js'
 import type { Numbering } from './numbering.js'
@@ -121,7 +121,7 @@ export interface PartitionProducerDeps {
   readonly random: () => number
   readonly log: Logger
   readonly counters: DeliveryCounters
-  readonly slabs: SlabPool
+  readonly batchBuffers: BatchBufferPool
   readonly cluster: ClusterState
   readonly budget: PartitionBudget
   readonly schedule: Schedule

@@ -85,7 +85,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#deps = deps
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
-    this.#waiting = new WaitingBatches(deps.settings, limit, deps.slabs, onBatchClosed)
+    this.#waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
     this.#charge = new PartitionCharge(deps.budget, deps.settings.maxLaneBytes)
     this.#numbering = new PartitionNumbering(deps.numbers)
     this.#search = new LaneSearch(deps.written, deps.clock)
@@ -215,7 +215,7 @@ export class PartitionProducer implements ScheduledProducer {
         this.#settled(head)
         head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
         // The bytes of an earlier attempt may still be held by a socket that was given up.
-        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#deps.slabs.give(head.sealedBytes)
+        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten

@@ -1,5 +1,5 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
-import type { SlabPool } from '../../kafka/batch-buffer-pool.js'
+import type { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
 import { RecordBatchWriter } from '../../kafka/record-batch-writer.js'
 import { Batch, loneBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
@@ -10,17 +10,22 @@ import type { Ticket } from './pending-produce.js'
 export class WaitingBatches {
   readonly #settings: PartitionProducerSettings
   readonly #limit: BatchLimit
-  readonly #slabs: SlabPool
+  readonly #batchBuffers: BatchBufferPool
   readonly #onFull: () => void
   #batches: Batch[] = []
   /** Of the last batch that was sealed; it expects the next one to be alike. */
   #spareWriter: RecordBatchWriter | undefined
 
   /** @param onFull called when a batch is full and another one begins */
-  constructor(settings: PartitionProducerSettings, limit: BatchLimit, slabs: SlabPool, onFull: () => void) {
+  constructor(
+    settings: PartitionProducerSettings,
+    limit: BatchLimit,
+    batchBuffers: BatchBufferPool,
+    onFull: () => void
+  ) {
     this.#settings = settings
     this.#limit = limit
-    this.#slabs = slabs
+    this.#batchBuffers = batchBuffers
     this.#onFull = onFull
   }
 
@@ -54,7 +59,7 @@ export class WaitingBatches {
     const maxBytes = this.#limit.bytes
     const spare = this.#spareWriter?.maxBytes === maxBytes ? this.#spareWriter : undefined
     this.#spareWriter = undefined
-    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#slabs), this.#settings)
+    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#batchBuffers), this.#settings)
   }
 
   /** The oldest. Never called when empty. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Persisted, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import { SlabPool } from '../../../src/kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../../src/kafka/batch-buffer-pool.js'
 import { readBack } from '../../../src/kafka/read-back.js'
 import { RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { Batch, boundlessBatch, loneBatch, overheadOf } from '../../../src/producer/memory/batch.js'
@@ -228,7 +228,7 @@ describe('delivery: batches that wait', () => {
   const setUp = (maxBytes = 300) => {
     const seen = { full: 0 }
     const limit = new BatchLimit(maxBytes, () => 0)
-    const waiting = new WaitingBatches(settings, limit, new SlabPool(100_000), () => seen.full++)
+    const waiting = new WaitingBatches(settings, limit, new BatchBufferPool(100_000), () => seen.full++)
     const append = (value: string, ticket = ticketOf()): number => waiting.append(record('t', value), 1, ticket, 0)
     return { waiting, append, seen, limit }
   }
