@@ -4,7 +4,7 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { CountedCall, CountedCalls, CountedConnection } from '../exchange/counted-calls.js'
 import type { AddressUse } from './client-addresses.js'
 import type { Connections, ReceivingBody } from './connections.js'
-import type { Strain } from './load-shedder.js'
+import type { LoadShedder } from './load-shedder.js'
 
 /** Pace below which a request is refused first when there is no room for others; it is judged after the time. */
 const SLOW_BYTES_PER_SECOND = 64 * 1024
@@ -13,7 +13,7 @@ const MILLISECONDS_PER_SECOND = 1_000
 
 export interface CallCountsOptions {
   readonly connections: Connections
-  readonly strain: Strain
+  readonly shedder: LoadShedder
   readonly maxHeaderBytes: number
   readonly now: MonotonicClock
 }
@@ -62,8 +62,8 @@ class Call implements CountedCall, ReceivingBody {
   }
 
   refusal(): CastellanError | undefined {
-    const { connections, strain } = this.#options
-    return connections.requestRefusal(this) ?? strain.refusal()
+    const { connections, shedder } = this.#options
+    return connections.requestRefusal(this) ?? shedder.refusal()
   }
 
   refuse(refusal: OverloadedError): void {

@@ -160,7 +160,7 @@ export class Http {
     const drained = Promise.all(listeners.map(listener => listener.drain()))
     for (const listener of listeners) listener.cut()
     await drained
-    this.#context.strain.close()
+    this.#context.shedder.close()
     await Promise.all(this.#apps.map(app => app.close()))
   }
 }

@@ -18,9 +18,9 @@ const CALM = 0.5
 const HEAP_SLACK = 0.1
 const MILLISECONDS_PER_SECOND = 1_000
 
-export type StrainLimits = Pick<HttpSettings, 'maxEventLoopDelayMs' | 'maxHeapShare'>
+export type LoadLimits = Pick<HttpSettings, 'maxEventLoopDelayMs' | 'maxHeapShare'>
 
-export interface StrainDeps {
+export interface LoadShedderDeps {
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   readonly clock: MonotonicClock
@@ -37,8 +37,8 @@ export interface StrainDeps {
  *
  * It watches while requests come.
  */
-export class Strain {
-  readonly #limits: StrainLimits
+export class LoadShedder {
+  readonly #limits: LoadLimits
   readonly #log: Logger
   readonly #clock: MonotonicClock
   readonly #heapShare: () => number
@@ -59,7 +59,7 @@ export class Strain {
   /** Whether requests have come since the last judgement. */
   #isAsked = false
 
-  constructor(limits: StrainLimits, { metrics: { registry }, log, clock, heapShare = shareOfHeap }: StrainDeps) {
+  constructor(limits: LoadLimits, { metrics: { registry }, log, clock, heapShare = shareOfHeap }: LoadShedderDeps) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock

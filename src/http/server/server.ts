@@ -16,7 +16,7 @@ import type { AddressesElsewhere } from './client-addresses.js'
 import { Connections } from './connections.js'
 import { ForeignHosts } from './foreign-hosts.js'
 import { HttpMetrics } from './http-metrics.js'
-import { Strain } from './load-shedder.js'
+import { LoadShedder } from './load-shedder.js'
 import { isProbe } from './management.js'
 import type { ReceivedRequest } from './received-request.js'
 import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
@@ -34,7 +34,7 @@ export interface HttpContext {
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
   /** Whether the process can bear more requests. */
-  readonly strain: Strain
+  readonly shedder: LoadShedder
   /** `undefined`: there is none. */
   readonly accessLog: AccessLog | undefined
   readonly nextRequestId: (request: IncomingMessage) => string
@@ -53,7 +53,7 @@ export interface HttpContext {
 export interface ClientCounts {
   readonly metrics: HttpMetrics
   readonly connections: Connections
-  readonly strain: Strain
+  readonly shedder: LoadShedder
   readonly calls: CountedCalls
 }
 
@@ -67,9 +67,9 @@ export function createClientCounts(options: {
   const { http, log, now, elsewhere } = options
   const metrics = new HttpMetrics(options.metrics)
   const connections = createConnections(http, metrics, now, elsewhere)
-  const strain = new Strain(http, { metrics: options.metrics, log, clock: now })
-  const calls = new CallCounts({ connections, strain, maxHeaderBytes: http.maxHeaderBytes, now })
-  return { metrics, connections, strain, calls }
+  const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
+  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
+  return { metrics, connections, shedder, calls }
 }
 
 export function createHttpContext(options: {
@@ -85,13 +85,13 @@ export function createHttpContext(options: {
   readonly counts?: ClientCounts | undefined
 }): HttpContext {
   const { http, log, now } = options
-  const { metrics, connections, strain } = options.counts ?? createClientCounts(options)
+  const { metrics, connections, shedder } = options.counts ?? createClientCounts(options)
   return {
     settings: http,
     metrics,
     connections,
     accessLog: options.accessLog,
-    strain,
+    shedder,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
     nextRequestId: requestIds(options.idPrefix),
@@ -154,7 +154,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   return (
     received.guard.refusalOf(received.headers) ??
     context.connections.requestRefusal(received) ??
-    (bringsWork(request) ? context.strain.refusal() : undefined)
+    (bringsWork(request) ? context.shedder.refusal() : undefined)
   )
 }
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { Strain } from '../../../src/http/server/load-shedder.js'
+import { LoadShedder } from '../../../src/http/server/load-shedder.js'
 import { type LogLine, recordingLogger } from './fixtures.js'
 
 describe('strain of the process', () => {
@@ -11,7 +11,7 @@ describe('strain of the process', () => {
   let lateMs: number
   let heapShare: number
   let lines: LogLine[]
-  let strain: Strain
+  let shedder: LoadShedder
   let metrics: PrometheusMetrics
 
   beforeEach(() => {
@@ -20,7 +20,7 @@ describe('strain of the process', () => {
     delayMs = lateMs = 0
     heapShare = 0.1
     lines = []
-    strain = new Strain(
+    shedder = new LoadShedder(
       { maxEventLoopDelayMs: 500, maxHeapShare: 0.9 },
       {
         metrics,
@@ -31,7 +31,7 @@ describe('strain of the process', () => {
     )
   })
   afterEach(() => {
-    strain.close()
+    shedder.close()
     clock.restore()
   })
 
@@ -41,7 +41,7 @@ describe('strain of the process', () => {
     for (let at = 0; at < seconds * 10; at++) {
       lateMs += delayMs
       clock.tick(100)
-      for (let more = 0; more < 10; more++) if (strain.refusal() !== undefined) refused++
+      for (let more = 0; more < 10; more++) if (shedder.refusal() !== undefined) refused++
     }
     return refused / (seconds * 100)
   }
@@ -57,7 +57,7 @@ describe('strain of the process', () => {
   })
 
   it('refuses nothing because of a single pause, however long', () => {
-    strain.refusal()
+    shedder.refusal()
     pass(2)
     lateMs += 5_000
     expect(pass(10)).to.equal(0)
@@ -89,8 +89,8 @@ describe('strain of the process', () => {
     const before = await metric('castellan_http_shed_requests_total')
     delayMs = 700
     pass(5)
-    let error = strain.refusal()
-    while (error === undefined) error = strain.refusal()
+    let error = shedder.refusal()
+    while (error === undefined) error = shedder.refusal()
     expect(error.code).to.equal('overloaded')
     expect(error.message).to.contain('http.maxEventLoopDelayMs')
     expect(await metric('castellan_http_shed_requests_total')).to.be.greaterThan(before)
@@ -101,7 +101,7 @@ describe('strain of the process', () => {
     heapShare = 0.95
     pass(2)
     expect(pass(1)).to.equal(1)
-    expect(strain.refusal()!.message).to.contain('http.maxHeapShare')
+    expect(shedder.refusal()!.message).to.contain('http.maxHeapShare')
     heapShare = 0.85
     expect(pass(3)).to.equal(1)
     heapShare = 0.7
@@ -110,8 +110,8 @@ describe('strain of the process', () => {
   })
 
   it('can be switched off', () => {
-    strain.close()
-    strain = new Strain(
+    shedder.close()
+    shedder = new LoadShedder(
       { maxEventLoopDelayMs: 0, maxHeapShare: 1 },
       {
         metrics: createPrometheusMetrics(),
@@ -128,13 +128,13 @@ describe('strain of the process', () => {
     pass(3)
     clock.tick(5_000)
     expect(clock.countTimers()).to.equal(0)
-    strain.refusal()
+    shedder.refusal()
     expect(clock.countTimers()).to.equal(1)
   })
 
   it('watches without a gap while requests come', () => {
-    strain.refusal()
-    strain.refusal()
+    shedder.refusal()
+    shedder.refusal()
     clock.tick(1_000)
     expect(clock.countTimers()).to.equal(1)
     clock.tick(1_000)
@@ -146,7 +146,7 @@ describe('strain of the process', () => {
     pass(5)
     delayMs = 0
     clock.tick(20_000)
-    expect(strain.refusal()).to.equal(undefined)
+    expect(shedder.refusal()).to.equal(undefined)
     expect(lines.at(-1)).to.include({ level: 'info' })
     expect(lines.at(-1)!.message).to.contain('recovered')
   })
@@ -155,7 +155,7 @@ describe('strain of the process', () => {
     delayMs = 700
     const judgeOnce = (): void => {
       const judgements = lines.length
-      strain.refusal()
+      shedder.refusal()
       while (lines.length === judgements) {
         lateMs += delayMs
         clock.tick(100)
@@ -163,7 +163,7 @@ describe('strain of the process', () => {
     }
     judgeOnce()
     // One of those before was refused already or is owed.
-    const refused = Array.from({ length: 12 }, () => strain.refusal() !== undefined)
+    const refused = Array.from({ length: 12 }, () => shedder.refusal() !== undefined)
     expect(refused.filter(Boolean)).to.have.length(3)
     const every = refused.flatMap((isRefused, at) => (isRefused ? [at % 4] : []))
     expect(new Set(every).size, `${refused}`).to.equal(1)
@@ -171,7 +171,7 @@ describe('strain of the process', () => {
 
   it('judges when a second is over and it has looked twice, not later', () => {
     delayMs = 700
-    strain.refusal()
+    shedder.refusal()
     const linesAfter = (): number => {
       lateMs += delayMs
       clock.tick(100)
@@ -181,12 +181,12 @@ describe('strain of the process', () => {
   })
 
   it('judges nothing before a second is over', () => {
-    strain.close()
-    strain = new Strain(
+    shedder.close()
+    shedder = new LoadShedder(
       { maxEventLoopDelayMs: 50, maxHeapShare: 1 },
       { metrics: createPrometheusMetrics(), log: recordingLogger(lines), clock: () => performance.now() + lateMs }
     )
-    strain.refusal()
+    shedder.refusal()
     for (let at = 0; at < 6; at++) {
       lateMs += 60
       clock.tick(100)
@@ -216,8 +216,8 @@ describe('strain of the process', () => {
 
   it('takes the least of what the heap held within a second: the rest may be garbage', () => {
     let at = 0
-    strain.close()
-    strain = new Strain(
+    shedder.close()
+    shedder = new LoadShedder(
       { maxEventLoopDelayMs: 500, maxHeapShare: 0.9 },
       {
         metrics: createPrometheusMetrics(),
@@ -231,8 +231,8 @@ describe('strain of the process', () => {
 
   it('measures the heap of this process where nothing else is said', () => {
     const refusedWith = (maxHeapShare: number): number => {
-      strain.close()
-      strain = new Strain(
+      shedder.close()
+      shedder = new LoadShedder(
         { maxEventLoopDelayMs: 0, maxHeapShare },
         { metrics: createPrometheusMetrics(), log: recordingLogger(lines), clock: () => performance.now() }
       )
@@ -246,12 +246,12 @@ describe('strain of the process', () => {
   it('says which of the two it is', () => {
     heapShare = 0.95
     pass(3)
-    expect(strain.refusal()!.message).to.contain('90 %')
+    expect(shedder.refusal()!.message).to.contain('90 %')
     heapShare = 0.1
     pass(3)
     delayMs = 700
     pass(5)
-    expect(strain.refusal()!.message).to.contain('500 ms')
+    expect(shedder.refusal()!.message).to.contain('500 ms')
     expect(lines.map(({ level }) => level)).to.deep.equal(['warn', 'info', 'warn'])
   })
 })
