@@ -1,12 +1,12 @@
 import type { z } from 'zod'
-import type { Dialect } from '../http/api/api.js'
+import type { HttpApi } from '../http/api/api.js'
 import { arion } from './arion/index.js'
 import { kafboy } from './kafboy/index.js'
 import { kafkaPixy } from './kafka-pixy/index.js'
 import { kprf } from './kprf/index.js'
 
 /** Every HTTP API of this version. */
-export const dialects = [kprf, kafboy, arion, kafkaPixy] as const satisfies readonly Dialect[]
+export const dialects = [kprf, kafboy, arion, kafkaPixy] as const satisfies readonly HttpApi[]
 
 /** The settings of each dialect, by name. */
-export type SettingsOfDialects = { readonly [D in (typeof dialects)[number] as D['name']]: z.output<D['settings']> }
+export type SettingsOfApis = { readonly [D in (typeof dialects)[number] as D['name']]: z.output<D['settings']> }

@@ -4,13 +4,13 @@ import type { Assignment } from '../core/settings/assignment.js'
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings
  * enable others; Castellan's own file, environment and flags win over what is translated.
  */
-export interface DialectCommand {
+export interface ApiCommand {
   /** The name of the dialect. */
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
   /** Flags of the imitated system. One that Castellan has too means what it means there. */
-  readonly flags: readonly DialectFlag[]
+  readonly flags: readonly ApiFlag[]
   /** Its flags are those of Go's package `flag`: with one dash or two. Default: two. */
   readonly takesGoFlags?: boolean
   /** Further lines of its help: which variables it reads, for instance. */
@@ -25,7 +25,7 @@ export interface DialectCommand {
   translate(given: ForeignConfiguration): Translation | Promise<Translation>
 }
 
-export interface DialectFlag {
+export interface ApiFlag {
   /** As help shows it: `-c, --config <FILE>`; without a placeholder it takes no value. */
   readonly flags: string
   readonly description: string

@@ -1,5 +1,5 @@
 import { arionCommand } from './arion/command.js'
-import type { DialectCommand } from './command.js'
+import type { ApiCommand } from './command.js'
 import { kafboyCommand } from './kafboy/command.js'
 import { kafkaPixyCommand } from './kafka-pixy/command.js'
 import { kprfCommand } from './kprf/command.js'
@@ -8,4 +8,4 @@ import { kprfCommand } from './kprf/command.js'
  * The commands of dialects. The list stands apart from that of the dialects, so that `castellan --help` need not load
  * them; what a command needs to translate is loaded by `translate`.
  */
-export const dialectCommands: readonly DialectCommand[] = [kprfCommand, arionCommand, kafkaPixyCommand, kafboyCommand]
+export const apiCommands: readonly ApiCommand[] = [kprfCommand, arionCommand, kafkaPixyCommand, kafboyCommand]

@@ -1,5 +1,5 @@
 import type { CommandDescription } from './command.js'
-import { commandsOfDialects } from './commands/api.js'
+import { commandsOfApis } from './commands/api.js'
 import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { passwordCommand } from './commands/password.js'
@@ -13,7 +13,7 @@ import { walCommand } from './commands/wal.js'
 /** Every command, in the order of `castellan --help`. The first runs when no command is named. */
 export const commands: readonly CommandDescription[] = [
   serveCommand,
-  ...commandsOfDialects,
+  ...commandsOfApis,
   readCommand,
   topicsCommand,
   pixyCommand,

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { dialects } from '../apis/apis.js'
-import type { DialectCommand } from '../apis/command.js'
+import type { ApiCommand } from '../apis/command.js'
 import { ConfigError } from '../core/errors.js'
 import { unixSocketsOf } from '../server/app/apis.js'
 import { startApp } from '../server/app/app.js'
@@ -50,7 +50,7 @@ export async function serve(line: Command, process: Process): Promise<number> {
 }
 
 /** The same with the configuration of an imitated system. */
-export async function serveAs(command: DialectCommand, line: Command, process: Process): Promise<number> {
+export async function serveAs(command: ApiCommand, line: Command, process: Process): Promise<number> {
   const { environment, stdout } = process
   const { castellanConfig: file, printConfig } = line.opts<ServeFlags>()
   const sources = { file, environment, flags: settingFlags(line) }
@@ -66,7 +66,7 @@ export async function serveAs(command: DialectCommand, line: Command, process: P
 }
 
 /** The flags of the imitated system that were given. */
-function ownFlags({ flags }: DialectCommand, line: Command): ReadonlyMap<string, string | true> {
+function ownFlags({ flags }: ApiCommand, line: Command): ReadonlyMap<string, string | true> {
   const names = new Set(flags.map(({ flags: text }) => new Option(text).name()))
   const given = line.options.filter(
     option => names.has(option.name()) && line.getOptionValueSource(option.attributeName()) === 'cli'

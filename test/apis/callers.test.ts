@@ -14,7 +14,7 @@ import {
   UnavailableError
 } from '../../src/core/errors.js'
 import type { Access, Caller } from '../../src/http/access/access.js'
-import type { Dialect } from '../../src/http/api/api.js'
+import type { HttpApi } from '../../src/http/api/api.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 
@@ -62,15 +62,15 @@ describe('dialects: what callers may do, and what they are charged', () => {
   let caller: FakeCaller
   afterEach(() => app.close())
 
-  async function serve<Settings>(dialect: Dialect, settings: object, refusal?: CastellanError): Promise<void> {
+  async function serve<Settings>(api: HttpApi, settings: object, refusal?: CastellanError): Promise<void> {
     gateway = new FakeGateway()
     caller = new FakeCaller()
     const access: Access = { callerOf: () => caller }
-    const parsed = dialect.settings.parse(settings) as Settings
-    const addRoutes = await dialect.plugin(contextFor(gateway, parsed, { access }) as never)
+    const parsed = api.settings.parse(settings) as Settings
+    const addRoutes = await api.plugin(contextFor(gateway, parsed, { access }) as never)
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     if (refusal !== undefined) app.addHook('onRequest', (_request, _reply, done) => done(refusal))
-    await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+    await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
     await app.listen({ host: '127.0.0.1', port: 0 })
     port = (app.server.address() as AddressInfo).port
   }
@@ -270,13 +270,13 @@ describe('dialects: what callers may do, and what they are charged', () => {
           [kafboy, '/kafboy/sync/t', 2],
           [arion, '/arion/sync/t', 3]
         ] as const
-        for (const [dialect, path, at] of paths) {
-          await serve(dialect, dialect === arion ? { durability: 'memory' } : {}, error)
+        for (const [api, path, at] of paths) {
+          await serve(api, api === arion ? { durability: 'memory' } : {}, error)
           const answer = await post(path, 'a=1', { 'content-type': 'application/json', ...headers }, false)
           const wording = wordings[name]![at]
           expect([answer.status, answer.body]).to.deep.equal([
             wordings[name]![0],
-            dialect === kafboy ? JSON.stringify({ error: wording }) : wording
+            api === kafboy ? JSON.stringify({ error: wording }) : wording
           ])
           expect(answer.headers['content-type']).to.match(/^application\/json/)
           expect(answer.headers['x-castellan-persisted']).to.equal('no')
@@ -285,7 +285,7 @@ describe('dialects: what callers may do, and what they are charged', () => {
           expect(answer.headers['retry-after']).to.equal(retryAfter)
           expect(answer.headers['www-authenticate']).to.equal(answer.status === 401 ? 'Bearer realm="x"' : undefined)
           expect([caller.charges, gateway.calls]).to.deep.equal([[], []])
-          if (dialect !== arion) await app.close()
+          if (api !== arion) await app.close()
         }
       })
     }

@@ -6,7 +6,7 @@ import { kafkaPixy } from '../../src/apis/kafka-pixy/index.js'
 import { kprf } from '../../src/apis/kprf/index.js'
 import { OverloadedError } from '../../src/core/errors.js'
 import type { Durability } from '../../src/gateway/gateway.js'
-import type { Dialect } from '../../src/http/api/api.js'
+import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
@@ -19,46 +19,46 @@ const closed = {
 } as unknown as Admission
 
 interface Case {
-  readonly dialect: Dialect
+  readonly api: HttpApi
   readonly path: string
   readonly body: string
 }
 
 const cases: readonly Case[] = [
   {
-    dialect: kprf as unknown as Dialect,
+    api: kprf as unknown as HttpApi,
     path: '/push',
     body: JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
   },
-  { dialect: kafboy as unknown as Dialect, path: '/async/orders', body: '{}' },
-  { dialect: arion as unknown as Dialect, path: '/async/orders', body: 'x' },
-  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages', body: 'x' }
+  { api: kafboy as unknown as HttpApi, path: '/async/orders', body: '{}' },
+  { api: arion as unknown as HttpApi, path: '/async/orders', body: 'x' },
+  { api: kafkaPixy as unknown as HttpApi, path: '/topics/orders/messages', body: 'x' }
 ]
 
 /** Records of these are in memory until they are in Kafka, whatever the setting says of the others. */
 const always: readonly Case[] = [
-  { dialect: kafboy as unknown as Dialect, path: '/sync/orders', body: '{}' },
-  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?sync', body: 'x' },
-  { dialect: kafkaPixy as unknown as Dialect, path: '/topics/orders/messages?key=a&sync=1', body: 'x' }
+  { api: kafboy as unknown as HttpApi, path: '/sync/orders', body: '{}' },
+  { api: kafkaPixy as unknown as HttpApi, path: '/topics/orders/messages?sync', body: 'x' },
+  { api: kafkaPixy as unknown as HttpApi, path: '/topics/orders/messages?key=a&sync=1', body: 'x' }
 ]
 
-async function statusOf({ dialect, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
-  const settings = dialect.settings.parse({ durability })
+async function statusOf({ api, path, body }: Case, durability: Durability, full: Durability): Promise<number> {
+  const settings = api.settings.parse({ durability })
   const rooms = { memory: open, disk: open, [full]: closed }
-  const addRoutes = await dialect.plugin(
+  const addRoutes = await api.plugin(
     contextFor(new FakeGateway(), settings, { admission: rooms.memory, diskAdmission: rooms.disk })
   )
   const app = fastify({ logger: false, genReqId: () => 'made-up' })
-  await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+  await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
   const headers = { 'content-type': 'application/json' }
-  const { statusCode } = await app.inject({ method: 'POST', url: dialect.prefix + path, headers, payload: body })
+  const { statusCode } = await app.inject({ method: 'POST', url: api.prefix + path, headers, payload: body })
   await app.close()
   return statusCode
 }
 
 describe('the room that requests wait for', () => {
   for (const one of cases) {
-    const { name } = one.dialect
+    const { name } = one.api
     for (const [durability, other] of [
       ['memory', 'disk'],
       ['disk', 'memory']
@@ -72,7 +72,7 @@ describe('the room that requests wait for', () => {
 
   for (const one of always) {
     for (const durability of ['memory', 'disk'] as const) {
-      it(`${one.dialect.name} ${one.path} waits for that of memory, also with durability ${durability}`, async () => {
+      it(`${one.api.name} ${one.path} waits for that of memory, also with durability ${durability}`, async () => {
         expect(await statusOf(one, durability, 'disk')).to.be.lessThan(300)
         expect(await statusOf(one, durability, 'memory')).to.equal(503)
       })

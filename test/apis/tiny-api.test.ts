@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { z } from 'zod'
 import { dialects } from '../../src/apis/apis.js'
-import type { Dialect } from '../../src/http/api/api.js'
+import type { HttpApi } from '../../src/http/api/api.js'
 import { commonSettings } from '../../src/http/api/common-settings.js'
 import { unixSocketsOf } from '../../src/server/app/apis.js'
 import { type App, startApp } from '../../src/server/app/app.js'
@@ -25,7 +25,7 @@ const settings = z
 const unixSocket = join(mkdtempSync(join(tmpdir(), 'castellan-tiny-')), 'socket')
 
 /** Everything a new API has to bring. What it did is written down in `events`. */
-const tinyDialect = (events: string[]): Dialect<z.output<typeof settings>, 'tiny'> => ({
+const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> => ({
   name: 'tiny',
   about: 'a system that was never written',
   source: 'tiny 1.0',
@@ -59,7 +59,7 @@ const tinyDialect = (events: string[]): Dialect<z.output<typeof settings>, 'tiny
 
 describe('house 2: a dialect registers itself', () => {
   const events: string[] = []
-  const listed = [...dialects, tinyDialect(events)]
+  const listed = [...dialects, tinyApi(events)]
   const set = (...texts: string[]) => {
     const flags = texts.map(text => text.split('=') as [string, string])
     return loadConfig({

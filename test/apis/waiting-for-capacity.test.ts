@@ -6,7 +6,7 @@ import { kafkaPixy } from '../../src/apis/kafka-pixy/index.js'
 import { kprf } from '../../src/apis/kprf/index.js'
 import type { RecordFailure } from '../../src/core/model.js'
 import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
-import type { Dialect } from '../../src/http/api/api.js'
+import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeGateway, failure } from '../support/fake-gateway.js'
@@ -34,26 +34,26 @@ class FullGateway extends FakeGateway {
 const push = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
 
 describe('an asynchronous record that waits for room', () => {
-  for (const [dialect, path, body, accepted, refused] of [
-    [kprf as unknown as Dialect, '/push', push, 200, 500],
-    [kafboy as unknown as Dialect, '/async/orders', '{}', 200, 503],
-    [arion as unknown as Dialect, '/async/orders', 'x', 202, 503],
-    [kafkaPixy as unknown as Dialect, '/topics/orders/messages', 'x', 200, 503]
+  for (const [api, path, body, accepted, refused] of [
+    [kprf as unknown as HttpApi, '/push', push, 200, 500],
+    [kafboy as unknown as HttpApi, '/async/orders', '{}', 200, 503],
+    [arion as unknown as HttpApi, '/async/orders', 'x', 202, 503],
+    [kafkaPixy as unknown as HttpApi, '/topics/orders/messages', 'x', 200, 503]
   ] as const) {
     const ask = async (gateway: FullGateway): Promise<{ answer?: LightMyRequestResponse; done: Promise<void> }> => {
-      const addRoutes = await dialect.plugin(contextFor(gateway, dialect.settings.parse({}), { admission }))
+      const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({}), { admission }))
       const app = fastify({ logger: false, genReqId: () => 'made-up' })
-      await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+      await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
       const headers = { 'content-type': 'application/json' }
       const asked: { answer?: LightMyRequestResponse; done: Promise<void> } = { done: Promise.resolve() }
       asked.done = app
-        .inject({ method: 'POST', url: dialect.prefix + path, headers, payload: body })
+        .inject({ method: 'POST', url: api.prefix + path, headers, payload: body })
         .then(answer => void (asked.answer = answer))
       while (gateway.options === undefined) await turns(1)
       return asked
     }
 
-    it(`is answered by ${dialect.name} when it was accepted, and not before`, async () => {
+    it(`is answered by ${api.name} when it was accepted, and not before`, async () => {
       const gateway = new FullGateway()
       const asked = await ask(gateway)
       expect(gateway.options!.roomWaitMs).to.equal(700)
@@ -65,7 +65,7 @@ describe('an asynchronous record that waits for room', () => {
       expect(asked.answer!.headers['x-castellan-persisted']).to.equal('pending')
     })
 
-    it(`is refused by ${dialect.name} when there was no room in time`, async () => {
+    it(`is refused by ${api.name} when there was no room in time`, async () => {
       const gateway = new FullGateway()
       const asked = await ask(gateway)
       gateway.decide(failure('overloaded'))

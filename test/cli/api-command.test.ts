@@ -3,10 +3,10 @@ import { expect } from 'chai'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { dialects } from '../../src/apis/apis.js'
-import type { DialectCommand, ForeignConfiguration, Translation } from '../../src/apis/command.js'
-import { dialectCommands } from '../../src/apis/commands.js'
+import type { ApiCommand, ForeignConfiguration, Translation } from '../../src/apis/command.js'
+import { apiCommands } from '../../src/apis/commands.js'
 import type { Process } from '../../src/cli/command.js'
-import { commandsOfDialects, describeDialectCommand } from '../../src/cli/commands/api.js'
+import { commandsOfApis, describeApiCommand } from '../../src/cli/commands/api.js'
 import { toProgram } from '../../src/cli/program.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { translateConfig } from '../../src/server/config/config.js'
@@ -14,7 +14,7 @@ import { translateConfig } from '../../src/server/config/config.js'
 describe('house 2: a command for the configuration of an imitated system', () => {
   let given: ForeignConfiguration | undefined
   let translation: Translation
-  const command: DialectCommand = {
+  const command: ApiCommand = {
     name: 'kprf',
     summary: 'is tried',
     flags: [
@@ -28,7 +28,7 @@ describe('house 2: a command for the configuration of an imitated system', () =>
       return translation
     }
   }
-  const described = describeDialectCommand(command)
+  const described = describeApiCommand(command)
   beforeEach(() => {
     translation = { settings: [], notes: [] }
   })
@@ -63,7 +63,7 @@ describe('house 2: a command for the configuration of an imitated system', () =>
   const set = (path: string, value: unknown) => ({ path: path.split('.'), value, origin: 'PORT' })
 
   it('promises no default of `castellan serve` that it does not have', () => {
-    for (const { name, options } of commandsOfDialects) {
+    for (const { name, options } of commandsOfApis) {
       const said = options.map(({ description }) => description).filter(text => /8080|none: the embedded/.test(text))
       expect(said, name).to.deep.equal([])
     }
@@ -136,6 +136,6 @@ describe('house 2: a command for the configuration of an imitated system', () =>
 
   it('every one in the list belongs to a dialect', () => {
     const names: readonly string[] = dialects.map(({ name }) => name)
-    expect(dialectCommands.map(({ name }) => name).filter(name => !names.includes(name))).to.deep.equal([])
+    expect(apiCommands.map(({ name }) => name).filter(name => !names.includes(name))).to.deep.equal([])
   })
 })

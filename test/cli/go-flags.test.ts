@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Option } from 'commander'
 import { parse } from 'yaml'
-import { commandsOfDialects } from '../../src/cli/commands/api.js'
+import { commandsOfApis } from '../../src/cli/commands/api.js'
 import { fromGoFlags } from '../../src/cli/go-flags.js'
 import { runCommand } from './run-command.js'
 
@@ -53,7 +53,7 @@ describe("flags as Go's package flag takes them", () => {
   })
 
   it('are those of Kafka-Pixy, all of them', () => {
-    const all = commandsOfDialects.flatMap(({ name, goFlags }) => (goFlags ? [[name, [...goFlags].sort()]] : []))
+    const all = commandsOfApis.flatMap(({ name, goFlags }) => (goFlags ? [[name, [...goFlags].sort()]] : []))
     const flags = ['caCertFile', 'clientCertFile', 'clientCertKeyFile', 'config', 'embedded', 'grpcAddr', 'insecureTLS']
     const more = ['kafkaPeers', 'logging', 'pidFile', 'tcpAddr', 'tls', 'unixAddr', 'zookeeperPeers']
     expect(all).to.deep.equal([['kafka-pixy', [...flags, ...more]]])

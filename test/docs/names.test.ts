@@ -40,8 +40,8 @@ describe('house 9: names in the docs exist', () => {
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
       const whole = asPattern(name.replace(/\.?\*$/, ''))
-      const everyDialect = whole.replace(/^dialects\.<(name|NAME)>/, 'dialects.kprf')
-      return [whole, everyDialect].some(
+      const everyApi = whole.replace(/^dialects\.<(name|NAME)>/, 'dialects.kprf')
+      return [whole, everyApi].some(
         path => settings.has(path) || [...settings].some(known => known.startsWith(`${path}.`))
       )
     }

@@ -20,7 +20,7 @@ const LONGEST_AWAY_MS = 300
 
 /** Keys of kafboy are kept together only so. */
 const onDisk = [
-  ...['arion', 'kprf', 'kafboy'].map(dialect => `dialects.${dialect}.durability=disk`),
+  ...['arion', 'kprf', 'kafboy'].map(api => `dialects.${api}.durability=disk`),
   'dialects.kafboy.payload=fields',
   'dialects.kafboy.partitionStrategy=custom'
 ]

@@ -13,8 +13,8 @@ import { type Operation, openAccess } from '../../src/http/access/access.js'
 import { makeToken } from '../../src/http/access/bearer-tokens.js'
 import { hashPassword } from '../../src/http/access/passwords.js'
 import { refusalHeaders, refusalStatus } from '../../src/http/access/refusals.js'
-import { type DialectMount, Http } from '../../src/http/server/http.js'
-import { enabledDialects, mountDialects } from '../../src/server/app/apis.js'
+import { type ApiMount, Http } from '../../src/http/server/http.js'
+import { enabledApis, mountApis } from '../../src/server/app/apis.js'
 import { type Doors, openDoors } from '../../src/server/app/listener-security.js'
 import { type Config, loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
@@ -99,8 +99,8 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
     dialects: [
-      ...mountDialects(enabledDialects(dialects, config), config, { ...context, shutdown: steps, drainSteps: steps }),
-      probeDialect(access)
+      ...mountApis(enabledApis(dialects, config), config, { ...context, shutdown: steps, drainSteps: steps }),
+      probeApi(access)
     ],
     metrics,
     door: doors.door,
@@ -125,7 +125,7 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
 }
 
 /** Stands for the dialects that are to come: `/probe/OPERATION/TOPIC/GROUP` answers 200 where the rules allow it. */
-function probeDialect(access: typeof openAccess): DialectMount {
+function probeApi(access: typeof openAccess): ApiMount {
   const plugin = async (app: FastifyInstance): Promise<void> => {
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
     app.setErrorHandler((error, _, reply) => {

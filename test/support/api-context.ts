@@ -2,7 +2,7 @@ import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/
 import { silentLogger } from '../../src/core/model.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { openAccess } from '../../src/http/access/access.js'
-import type { DialectContext } from '../../src/http/api/api.js'
+import type { ApiContext } from '../../src/http/api/api.js'
 import type { CountedCalls } from '../../src/http/exchange/counted-calls.js'
 import { SilenceLimit } from '../../src/http/exchange/silence.js'
 import { createClientCounts } from '../../src/http/server/server.js'
@@ -12,8 +12,8 @@ import { httpSettings } from '../../src/http/server/settings.js'
 export const contextFor = <Settings>(
   gateway: Gateway,
   settings: Settings,
-  overrides: Partial<DialectContext<Settings>> = {}
-): DialectContext<Settings> => ({
+  overrides: Partial<ApiContext<Settings>> = {}
+): ApiContext<Settings> => ({
   gateway,
   gateways: new Map([['default', gateway]]),
   calls: callCounts(),

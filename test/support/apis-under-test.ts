@@ -6,7 +6,7 @@ import type { Answer, Call, TestFolder } from './access.js'
  * What the tests of the whole process have to know of a dialect: `test/apis/NAME/under-test.ts` exports it as
  * `underTest`. Names of settings are those of its section.
  */
-export interface DialectUnderTest {
+export interface ApiUnderTest {
   /** Settings for tests that are not about time: a busy machine is slow. */
   readonly patient: object
   /** Another value for each setting that has none that a test could guess, such as a text; nested ones as `a.b`. */
@@ -23,12 +23,12 @@ export interface DialectUnderTest {
   isServed(url: string, client: Call): Promise<void>
 }
 
-const load = async (name: string): Promise<[string, DialectUnderTest]> => {
-  const { underTest } = (await import(`../apis/${name}/under-test.ts`)) as { underTest: DialectUnderTest }
+const load = async (name: string): Promise<[string, ApiUnderTest]> => {
+  const { underTest } = (await import(`../apis/${name}/under-test.ts`)) as { underTest: ApiUnderTest }
   return [name, underTest]
 }
 
 /** By name. */
-export const dialectsUnderTest: ReadonlyMap<string, DialectUnderTest> = new Map(
+export const apisUnderTest: ReadonlyMap<string, ApiUnderTest> = new Map(
   await Promise.all(dialects.map(({ name }) => load(name)))
 )

@@ -1,7 +1,7 @@
-import type { DialectCommand } from '../command.js'
+import type { ApiCommand } from '../command.js'
 
 /** `castellan arion`: Arion's API by Arion's environment variables. */
-export const arionCommand: DialectCommand = {
+export const arionCommand: ApiCommand = {
   name: 'arion',
   summary: "runs Arion's API alone, by Arion's environment variables",
   flags: [

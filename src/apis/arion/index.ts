@@ -1,4 +1,4 @@
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { arionOperations } from './api.js'
 import { type ArionSettings, arionSettings } from './settings.js'
 
@@ -7,7 +7,7 @@ import { type ArionSettings, arionSettings } from './settings.js'
  *
  * Its differences to the original are in docs/compatibility/arion.md.
  */
-export const arion: Dialect<ArionSettings, 'arion'> = {
+export const arion: HttpApi<ArionSettings, 'arion'> = {
   name: 'arion',
   about: "an HTTP interface to Kafka's producer in Clojure, with a durable queue on disk",
   source: 'Arion 1.3.6 (CampusLabs/arion 096fd40)',

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { ArionAnswers } from './arion-answers.js'
@@ -18,7 +18,7 @@ import { WebsocketDoor, type WebsocketServerClass } from './websocket-upgrade.js
 const ID_BYTES = 8
 
 /** The routes of Arion. */
-export function arionPlugin(context: DialectContext<ArionSettings>, Server: WebsocketServerClass): DialectPlugin {
+export function arionPlugin(context: ApiContext<ArionSettings>, Server: WebsocketServerClass): ApiPlugin {
   const { settings, silence, lifetime } = context
   const clock = (): number => performance.now()
   const metrics = new ArionMetrics(context.metrics, clock)
@@ -42,7 +42,7 @@ export function arionPlugin(context: DialectContext<ArionSettings>, Server: Webs
 }
 
 function createEndpoint(
-  context: DialectContext<ArionSettings>,
+  context: ApiContext<ArionSettings>,
   Server: WebsocketServerClass,
   prefix: string,
   metrics: ArionMetrics,

@@ -1,7 +1,7 @@
-import type { DialectCommand } from '../command.js'
+import type { ApiCommand } from '../command.js'
 
 /** `castellan kafboy`: kafboy's API by the configuration file of kafboy and ekaf. */
-export const kafboyCommand: DialectCommand = {
+export const kafboyCommand: ApiCommand = {
   name: 'kafboy',
   summary: "runs kafboy's API alone, by the configuration file of kafboy and ekaf",
   flags: [

@@ -1,4 +1,4 @@
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { kafboyOperations } from './api.js'
 import { loadBalancerProblem } from './load-balancer.js'
 import { type KafboySettings, kafboySettings } from './settings.js'
@@ -8,7 +8,7 @@ import { type KafboySettings, kafboySettings } from './settings.js'
  *
  * Its differences to the original are in docs/compatibility/kafboy.md.
  */
-export const kafboy: Dialect<KafboySettings, 'kafboy'> = {
+export const kafboy: HttpApi<KafboySettings, 'kafboy'> = {
   name: 'kafboy',
   about: 'a web server in Erlang that writes to Kafka, for forms and JSON events',
   source: 'kafboy 0.6.0 (helpshift/kafboy fae3c4e) over ekaf 1.5.4 (helpshift/ekaf 8967b8a)',

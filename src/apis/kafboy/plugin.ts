@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { MonotonicClock } from '../../core/model.js'
-import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -35,9 +35,9 @@ const processClock: MonotonicClock = () => performance.now()
  * @throws ConfigError when the module of hooks cannot be used
  */
 export async function kafboyPlugin(
-  context: DialectContext<KafboySettings>,
+  context: ApiContext<KafboySettings>,
   options: KafboyOptions = {}
-): Promise<DialectPlugin> {
+): Promise<ApiPlugin> {
   const { settings, log, lifetime } = context
   const { clock = processClock } = options
   const parts = await createParts(context, clock, options)
@@ -80,7 +80,7 @@ export async function kafboyPlugin(
   }
 }
 
-async function createParts(context: DialectContext<KafboySettings>, clock: MonotonicClock, options: KafboyOptions) {
+async function createParts(context: ApiContext<KafboySettings>, clock: MonotonicClock, options: KafboyOptions) {
   const { gateway, settings, metrics, log, now } = context
   const roomWaitMs = roomWaitMsOf(context)
   const answers = new Answers(now)
@@ -129,7 +129,7 @@ async function openHooks(
 }
 
 /** Old configurations name things that there is no need for here; who sets them should know. */
-function explainWithoutEffect({ settings, log }: DialectContext<KafboySettings>): void {
+function explainWithoutEffect({ settings, log }: ApiContext<KafboySettings>): void {
   const names = ['perPartitionWorkers', 'perPartitionWorkersMax', 'retries'] as const
   for (const name of names) {
     if (settings[name] === undefined) continue
@@ -138,7 +138,7 @@ function explainWithoutEffect({ settings, log }: DialectContext<KafboySettings>)
 }
 
 /** Without waiting for it: nothing depends on the answer. */
-function consultLoadBalancer({ settings, log }: DialectContext<KafboySettings>): void {
+function consultLoadBalancer({ settings, log }: ApiContext<KafboySettings>): void {
   const { loadBalancer: url, loadBalancerHosts: hosts, loadBalancerNodes: nodes, master } = settings
   if (url !== undefined && !master) void logLoadBalancer({ url, hosts, nodes }, log)
 }

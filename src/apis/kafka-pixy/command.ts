@@ -1,7 +1,7 @@
-import type { DialectCommand } from '../command.js'
+import type { ApiCommand } from '../command.js'
 
 /** `castellan kafka-pixy`: Kafka-Pixy's API by its configuration file and flags. */
-export const kafkaPixyCommand: DialectCommand = {
+export const kafkaPixyCommand: ApiCommand = {
   name: 'kafka-pixy',
   summary: "runs Kafka-Pixy's API alone, by its configuration file and flags",
   flags: [

@@ -1,4 +1,4 @@
-import type { Dialect, OwnListener } from '../../http/api/api.js'
+import type { HttpApi, OwnListener } from '../../http/api/api.js'
 import { kafkaPixyOperations } from './api.js'
 import { type KafkaPixySettings, kafkaPixySettings } from './settings.js'
 
@@ -9,7 +9,7 @@ const PREFIX = '/pixy'
  *
  * Its differences to the original are in docs/compatibility/kafka-pixy.md.
  */
-export const kafkaPixy: Dialect<KafkaPixySettings, 'kafka-pixy'> = {
+export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
   name: 'kafka-pixy',
   about: 'an HTTP proxy to Kafka in Go that also consumes, with automatic consumer groups',
   source: 'Kafka-Pixy master after 0.18.0 (mailgun/kafka-pixy 46483ae)',

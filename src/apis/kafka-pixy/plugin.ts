@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
-import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -14,7 +14,7 @@ import { nameOf, targetOf } from './target.js'
 
 /** The routes of Kafka-Pixy. */
 export const kafkaPixyPlugin =
-  (context: DialectContext<KafkaPixySettings>): DialectPlugin =>
+  (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
     const { settings, access, gateways, log, now, lifetime, metrics } = context
     const answers = new PixyAnswers(new Answers(now))

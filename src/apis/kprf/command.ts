@@ -1,7 +1,7 @@
-import type { DialectCommand } from '../command.js'
+import type { ApiCommand } from '../command.js'
 
 /** `castellan kprf`: kprf's API by kprf's configuration file. */
-export const kprfCommand: DialectCommand = {
+export const kprfCommand: ApiCommand = {
   name: 'kprf',
   summary: "runs kprf's API alone, by kprf's configuration file",
   flags: [

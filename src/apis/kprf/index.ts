@@ -1,4 +1,4 @@
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { kprfOperations } from './api.js'
 import { translateCompat } from './compat/translate.js'
 import { metricsListeners } from './metrics-listener.js'
@@ -10,7 +10,7 @@ import { limitsOfAll } from './shared-limits.js'
  *
  * Its differences to the original are in docs/compatibility/kprf.md.
  */
-export const kprf: Dialect<KprfSettings, 'kprf'> = {
+export const kprf: HttpApi<KprfSettings, 'kprf'> = {
   name: 'kprf',
   about: 'a Kafka producer proxy in Rust, for services that have no Kafka client',
   source: 'kprf 0.2.4 (lartie/kafka-proxy fd32acc)',

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { admissionOf, type DialectContext, type DialectPlugin, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { addPersistedHeader } from '../../http/api/produce-answers.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -17,7 +17,7 @@ import { SharedLimits } from './shared-limits.js'
 
 /** The routes of kprf. */
 export const kprfPlugin =
-  (context: DialectContext<KprfSettings>): DialectPlugin =>
+  (context: ApiContext<KprfSettings>): ApiPlugin =>
   app => {
     const metrics = new KprfMetrics(context.metrics)
     const endpoint = createEndpoint(context, metrics, app.initialConfig.bodyLimit ?? context.settings.maxBodyBytes)
@@ -40,11 +40,7 @@ export const kprfPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => endpoint.refuse(exchange, error)))
   }
 
-function createEndpoint(
-  context: DialectContext<KprfSettings>,
-  counted: KprfMetrics,
-  maxBodyBytes: number
-): PushEndpoint {
+function createEndpoint(context: ApiContext<KprfSettings>, counted: KprfMetrics, maxBodyBytes: number): PushEndpoint {
   const { gateway, access, settings, log, now, clock } = context
   const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, clock)
   const options = { ...settings, roomWaitMs: roomWaitMsOf(context) }
@@ -71,7 +67,7 @@ function metricsPaths(prefix: string): (url: string) => boolean {
 }
 
 function sendMetrics(
-  { access }: DialectContext<KprfSettings>,
+  { access }: ApiContext<KprfSettings>,
   metrics: KprfMetrics,
   request: FastifyRequest,
   reply: FastifyReply
@@ -82,7 +78,7 @@ function sendMetrics(
 }
 
 /** An operator of kprf should know which of its settings do nothing here. */
-function explainCompat({ settings: { compat }, log }: DialectContext<KprfSettings>): void {
+function explainCompat({ settings: { compat }, log }: ApiContext<KprfSettings>): void {
   if (compat === undefined) return
   for (const note of translateCompat(compat, () => '').notes) log.info({}, `dialects.kprf.compat: ${note}`)
 }

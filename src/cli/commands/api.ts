@@ -1,6 +1,6 @@
 import { Option } from 'commander'
-import type { DialectCommand } from '../../apis/command.js'
-import { dialectCommands } from '../../apis/commands.js'
+import type { ApiCommand } from '../../apis/command.js'
+import { apiCommands } from '../../apis/commands.js'
 import type { CommandDescription } from '../command.js'
 import { isSetting, notEmpty, SettingOption } from '../options.js'
 import { serveCommand } from './serve.js'
@@ -14,7 +14,7 @@ const castellanConfig = new Option(
 ).argParser(notEmpty)
 
 /** A command of its own for a dialect: `castellan serve` with the flags and variables of the imitated system. */
-export function describeDialectCommand(command: DialectCommand): CommandDescription {
+export function describeApiCommand(command: ApiCommand): CommandDescription {
   const { name, summary, flags, takesGoFlags = false, notes, examples } = command
   const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))
   const isTaken = ({ long, short }: Option): boolean =>
@@ -46,4 +46,4 @@ function withOtherDefault(option: Option): Option {
   return new SettingOption(option.flags, description, option.path)
 }
 
-export const commandsOfDialects: readonly CommandDescription[] = dialectCommands.map(describeDialectCommand)
+export const commandsOfApis: readonly CommandDescription[] = apiCommands.map(describeApiCommand)

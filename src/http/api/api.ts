@@ -11,10 +11,10 @@ import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/counted-calls.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { Operation } from '../openapi/operation.js'
-import type { DialectSettings } from './common-settings.js'
+import type { ApiSettings } from './common-settings.js'
 
 /** What every dialect is created with. */
-export interface DialectContext<Settings> {
+export interface ApiContext<Settings> {
   /** The gateway of the cluster `default`. */
   readonly gateway: Gateway
   /** Where produce requests wait while `gateway` has no room for more records; absent: they do not wait. */
@@ -67,13 +67,12 @@ export type Everywhere = <Value>(name: string, own: () => Value) => () => Promis
 
 /** Where requests wait whose records are kept so. */
 export const admissionOf = (
-  { admission, diskAdmission }: Pick<DialectContext<unknown>, 'admission' | 'diskAdmission'>,
+  { admission, diskAdmission }: Pick<ApiContext<unknown>, 'admission' | 'diskAdmission'>,
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
 /** How long records in memory wait for room where the lane of their partition is full: as long as requests do. */
-export const roomWaitMsOf = ({ admission }: Pick<DialectContext<unknown>, 'admission'>): number =>
-  admission?.waitMs ?? 0
+export const roomWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number => admission?.waitMs ?? 0
 
 /**
  * A dialect is told twice when the process stops. Both steps have a time limit; a step that fails affects no other
@@ -99,7 +98,7 @@ export type LifetimeStep = (remainingMs: number) => Promise<unknown>
  * One compatible HTTP API, as the rest of the process knows it: configuration, listeners, start, help and tests
  * iterate the list in dialects.ts. A new dialect is its own folder, a line there, and its page in docs/compatibility/.
  */
-export interface Dialect<Settings extends DialectSettings = DialectSettings, Name extends string = string> {
+export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extends string = string> {
   readonly name: Name
   /** One line: what the imitated system is. */
   readonly about: string
@@ -142,14 +141,14 @@ export interface Dialect<Settings extends DialectSettings = DialectSettings, Nam
    * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that
    * settings name. It is awaited before the shared port opens.
    */
-  plugin(context: DialectContext<Settings>): Promise<DialectPlugin>
+  plugin(context: ApiContext<Settings>): Promise<ApiPlugin>
 }
 
 /**
  * Adds the routes of a dialect to its scope. Parsers, error handler and 404 stay inside. It sets the error handler before
  * it awaits anything: Fastify gives a route the handler that its scope has in the turn in which the route is added.
  */
-export type DialectPlugin = (app: FastifyInstance) => void | Promise<void>
+export type ApiPlugin = (app: FastifyInstance) => void | Promise<void>
 
 /** An address on which a dialect listens by itself. */
 export interface OwnHost {

@@ -43,4 +43,4 @@ export const asyncDurability = (records: string, note = '') =>
     )
 
 /** The settings of a dialect as the app, the checks and the listeners use them. */
-export type DialectSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>
+export type ApiSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>

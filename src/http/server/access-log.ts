@@ -2,7 +2,7 @@
 export interface AccessFields {
   readonly requestId: string
   readonly address: string
-  readonly dialect: string
+  readonly api: string
   readonly method: string
   /** The route as registered, such as `/topics/:topic/messages`; absent when none matched. */
   readonly route: string | undefined
@@ -23,10 +23,10 @@ export interface AccessLog {
  *   {"time":"2026-11-20T21:00:00.000Z","requestId":"a1","address":"10.0.0.7","dialect":"kprf","method":"POST","route":"/kprf/push","status":200,"durationMs":1.25}
  */
 export function toAccessLine(time: string, fields: AccessFields): string {
-  const { requestId, address, dialect, method, route = null, status, durationMs } = fields
+  const { requestId, address, api, method, route = null, status, durationMs } = fields
   const told = status === 'aborted' ? '"aborted"' : status
   return (
-    `{"time":"${time}","requestId":${JSON.stringify(requestId)},"address":"${address}","dialect":"${dialect}",` +
+    `{"time":"${time}","requestId":${JSON.stringify(requestId)},"address":"${address}","dialect":"${api}",` +
     `"method":"${method}","route":${JSON.stringify(route)},"status":${told},` +
     `"durationMs":${Math.round(durationMs * 1_000) / 1_000}}\n`
   )

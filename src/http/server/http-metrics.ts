@@ -79,9 +79,9 @@ export class HttpMetrics {
     const key = `${mount} ${method} ${status}`
     let series = this.#series.get(key)
     if (!series) {
-      const cell = this.#requests.series({ dialect: mount, method, status: String(status) })
-      const durations = this.#durations.series({ dialect: mount, method: TIMED_METHODS.has(method) ? method : 'other' })
-      const bodies = this.#bodies.series({ dialect: mount })
+      const cell = this.#requests.series({ api: mount, method, status: String(status) })
+      const durations = this.#durations.series({ api: mount, method: TIMED_METHODS.has(method) ? method : 'other' })
+      const bodies = this.#bodies.series({ api: mount })
       this.#series.set(key, (series = { mount, method, status, cell, durations, bodies }))
     }
     this.#last = series

@@ -4,8 +4,8 @@ import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Door } from '../access/request-access.js'
-import type { Dialect, DialectContext, OwnListener } from '../api/api.js'
-import type { DialectSettings } from '../api/common-settings.js'
+import type { ApiContext, HttpApi, OwnListener } from '../api/api.js'
+import type { ApiSettings } from '../api/common-settings.js'
 import type { SilenceLimit } from '../exchange/silence.js'
 import type { Operation } from '../openapi/operation.js'
 import { markUnixSocket } from './access-hooks.js'
@@ -19,10 +19,10 @@ import { handlerOf, type Open, openerOf } from './open-listener.js'
 import { addDescriptions, addPartDescription } from './openapi-routes.js'
 import { type ClientCounts, createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
-import { addFrontPage, type MountedDialect } from './shared-port.js'
+import { addFrontPage, type MountedApi } from './shared-port.js'
 
 /** A dialect, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
-export interface DialectMount extends MountedDialect {
+export interface ApiMount extends MountedApi {
   /** Default: none is described. */
   readonly operations?: readonly Operation[]
   readonly plugin: FastifyPluginAsync
@@ -33,25 +33,25 @@ export interface DialectMount extends MountedDialect {
 }
 
 /** Gives a dialect the parts that it works with. */
-export function mountOf<Settings extends DialectSettings>(
-  dialect: Dialect<Settings>,
-  context: DialectContext<Settings>,
+export function mountOf<Settings extends ApiSettings>(
+  api: HttpApi<Settings>,
+  context: ApiContext<Settings>,
   listeners: readonly OwnListener[] = []
-): DialectMount {
-  const { name, prefix, source } = dialect
+): ApiMount {
+  const { name, prefix, source } = api
   const { maxBodyBytes } = context.settings
   const plugin: FastifyPluginAsync = async scope => {
-    const addRoutes = await dialect.plugin(context)
+    const addRoutes = await api.plugin(context)
     await scope.register(async routes => addRoutes(routes))
   }
-  const operations = dialect.operations(context.settings)
+  const operations = api.operations(context.settings)
   return { name, prefix, source, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
 }
 
 export interface HttpOptions {
   readonly http: HttpSettings
   readonly management: ManagementSettings
-  readonly dialects: readonly DialectMount[]
+  readonly dialects: readonly ApiMount[]
   readonly metrics: PrometheusMetrics
   readonly status: ProcessStatus
   readonly log: Logger

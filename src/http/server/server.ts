@@ -198,19 +198,19 @@ function answered(
 ): void {
   metrics.requestsInFlight.value--
   const durationMs = now() - startedAt
-  const dialect = mountNameOf(request)
+  const api = mountNameOf(request)
   const { receivedAt } = request.raw as ReceivedRequest
-  metrics.answered(dialect, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
+  metrics.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request
     const address = (request.raw as ReceivedRequest).holder.address.key
-    accessLog.write({ requestId, address, dialect, method, route: routeNameOf(request), status, durationMs })
+    accessLog.write({ requestId, address, api, method, route: routeNameOf(request), status, durationMs })
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
     const { id: requestId, method } = request
     const route = routeNameOf(request)
     // Not to be ready is what a probe asks for, and no failure.
-    if (dialect === 'none' && isProbe(route)) return
+    if (api === 'none' && isProbe(route)) return
     requestLog.answered({ requestId, method, route, status, durationMs, ...(code !== undefined && { err: { code } }) })
   }
 }

@@ -3,14 +3,14 @@ import type { Door } from '../access/request-access.js'
 import { requireRule } from './access-hooks.js'
 
 /** What the front page and the 404 tell about a dialect. */
-export interface MountedDialect {
+export interface MountedApi {
   readonly name: string
   readonly prefix: string
   readonly source: string
 }
 
 /** Answers `/`, and with 404 every path outside of the dialects, by listing the dialects. */
-export function addFrontPage(app: FastifyInstance, dialects: readonly MountedDialect[], door?: Door): void {
+export function addFrontPage(app: FastifyInstance, dialects: readonly MountedApi[], door?: Door): void {
   const help = {
     name: 'castellan',
     dialects: dialects.map(({ name, prefix, source }) => ({ name, prefix, source })),

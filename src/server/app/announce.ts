@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import type { Logger } from '../../core/model.js'
 import { requiresCredentials } from '../../http/access/settings.js'
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import type { Config } from '../config/config.js'
-import { settingsOfDialects } from '../config/schema.js'
+import { settingsOfApis } from '../config/schema.js'
 
 /** Logs which Kafka is used; the first line of all. */
 export function announceBrokers(config: Config, version: string, embedded: string | undefined, log: Logger): void {
@@ -30,7 +30,7 @@ export function announceBrokers(config: Config, version: string, embedded: strin
 export async function announceDurableLog(
   config: Config,
   queue: Pick<DurableQueue, 'path' | 'leftRecords' | 'whyUnusable'>,
-  enabled: readonly Dialect[],
+  enabled: readonly HttpApi[],
   log: Logger
 ): Promise<void> {
   const { path, leftRecords } = queue
@@ -50,8 +50,8 @@ export async function announceDurableLog(
 }
 
 /** Dialects whose settings keep records on disk. */
-export function namesOfKeepers(config: Config, enabled: readonly Dialect[]): string[] {
-  const settings = new Map(settingsOfDialects(config))
+export function namesOfKeepers(config: Config, enabled: readonly HttpApi[]): string[] {
+  const settings = new Map(settingsOfApis(config))
   return enabled
     .map(({ name }) => name)
     .filter(name => (settings.get(name) as { readonly durability?: unknown }).durability === 'disk')
@@ -63,14 +63,14 @@ export function announceUrls(
   urls: HttpUrls,
   embedded: string | undefined,
   log: Logger,
-  enabled: readonly Dialect[]
+  enabled: readonly HttpApi[]
 ): void {
   const { shared, unixSocket, management } = urls
   log.info({ url: shared, ...(unixSocket !== undefined && { unixSocket }) }, `listening on ${shared}`)
   if (unixSocket !== undefined) log.info({ url: unixSocket }, `listening on ${unixSocket}`)
   const names = new Set(enabled.map(({ name }) => name))
   for (const [label, url] of urls.dialects) {
-    log.info({ dialect: label, url }, `${names.has(label) ? `${label} API on its own port` : label}: ${url}`)
+    log.info({ api: label, url }, `${names.has(label) ? `${label} API on its own port` : label}: ${url}`)
   }
   if (management !== undefined) {
     log.info(
@@ -85,10 +85,10 @@ export function announceUrls(
 /** Whether a request without credentials and TLS is served. */
 const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
 
-function announceTrials(enabled: readonly Dialect[], shared: string, embedded: string, log: Logger): void {
+function announceTrials(enabled: readonly HttpApi[], shared: string, embedded: string, log: Logger): void {
   if (enabled.length === 0) return
-  for (const dialect of enabled) {
-    for (const line of dialect.tryIt(`${shared}${dialect.prefix}`)) log.info({}, `try: ${line}`)
+  for (const api of enabled) {
+    for (const line of api.tryIt(`${shared}${api.prefix}`)) log.info({}, `try: ${line}`)
   }
   log.info({}, `then: npx castellan read orders${embedded === '127.0.0.1:9092' ? '' : ` --brokers ${embedded}`}`)
 }

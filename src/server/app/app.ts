@@ -8,7 +8,7 @@ import type { StatsdSources } from '../../core/metrics/statsd/statsd-reporter.js
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { openAccess } from '../../http/access/access.js'
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
 import type { AccessLog } from '../../http/server/access-log.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
@@ -27,7 +27,7 @@ import { SharedQuotas } from '../workers/shared-quotas.js'
 import { workerGateway } from '../workers/worker-gateway.js'
 import { openAccessLog } from './access-log.js'
 import { announceBrokers, announceUrls } from './announce.js'
-import { enabledDialects, mountDialects } from './apis.js'
+import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
 import { DrainSteps } from './drain-steps.js'
 import { startBrokerOfGateway } from './embedded.js'
@@ -108,7 +108,7 @@ export interface AppDeps {
   /** Where the durable log is kept. Default: on the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs to serve. Default: all of this version. */
-  readonly dialects?: readonly Dialect[]
+  readonly dialects?: readonly HttpApi[]
   /** Given to a process that serves the same ports together with others. */
   readonly worker?: WorkerDeps | undefined
 }
@@ -157,7 +157,7 @@ class Rooms {
   #stopped: Promise<StopResult> | undefined
   readonly #drainMs: number
   /** Those that are enabled. */
-  readonly #dialects: readonly Dialect[]
+  readonly #dialects: readonly HttpApi[]
   #http: Http | undefined
   readonly #worker: WorkerDeps | undefined
 
@@ -169,7 +169,7 @@ class Rooms {
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
-    this.#dialects = enabledDialects(listed, config)
+    this.#dialects = enabledApis(listed, config)
     this.#log = log
     this.#roomLog = quietLogger(log, () => performance.now())
     this.#version = version
@@ -314,7 +314,7 @@ class Rooms {
     const server = await Http.start({
       http,
       management,
-      dialects: mountDialects(this.#dialects, this.#config, {
+      dialects: mountApis(this.#dialects, this.#config, {
         gateway: gateways.get('default')!,
         gateways,
         // By the room for records of the cluster `default`, the one that they are produced to.
@@ -323,7 +323,7 @@ class Rooms {
         calls: counts.calls,
         access: doors.door ?? openAccess,
         tls: doors.certificates,
-        shared: peers && ((dialect, question) => peers.parent.call('shared', { dialect, question }, SHARED_TIMEOUT_MS)),
+        shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
         log: this.#roomLog,
         metrics: this.#metrics,

@@ -4,7 +4,7 @@ import { startAtZero } from '../../core/metrics/start-at-zero.js'
 import { TaggedMetricsLogger } from '../../core/metrics/tagged-metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
 import type { BufferRoom } from '../../producer/memory/budget.js'
@@ -28,7 +28,7 @@ export interface ClustersDeps {
   readonly system: ActorSystem
   readonly config: Config
   /** The dialects that are enabled: they decide which clusters requests can reach. */
-  readonly dialects: readonly Dialect[]
+  readonly dialects: readonly HttpApi[]
   readonly log: Logger
   /** For what connects to Kafka: it leaves out repeated failures while Kafka is away. */
   readonly roomLog: Logger

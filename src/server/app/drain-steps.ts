@@ -22,7 +22,7 @@ export class DrainSteps {
     try {
       await run(remainingMs)
     } catch (error) {
-      this.#log.warn({ dialect: name, err: error }, `draining ${name} failed; going on`)
+      this.#log.warn({ api: name, err: error }, `draining ${name} failed; going on`)
     }
   }
 }

@@ -9,7 +9,7 @@ import type { ProcessStatus } from '../../http/server/management.js'
 import { openManagementPort } from '../../http/server/management-port.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { settingsOfDialects } from '../config/schema.js'
+import { settingsOfApis } from '../config/schema.js'
 import { mergeStatsd } from '../workers/collected-statsd.js'
 import { GatheredMetrics } from '../workers/gathered-metrics.js'
 import type { Handlers, LinkError } from '../workers/link.js'
@@ -20,7 +20,7 @@ import { workerCountOf } from '../workers/settings.js'
 import { Supervisor } from '../workers/supervisor.js'
 import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
 import { announceBrokers, announceUrls } from './announce.js'
-import { enabledDialects } from './apis.js'
+import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { type Doors, openDoors } from './listener-security.js'
 import { registerReadiness } from './scraped-metrics.js'
@@ -85,10 +85,10 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
 }
 
 function sharedPartsOf(config: Config): Map<string, (question: unknown) => unknown> {
-  const settings = new Map(settingsOfDialects(config))
+  const settings = new Map(settingsOfApis(config))
   return new Map(
-    enabledDialects(dialects, config).flatMap(({ name, ...dialect }) => {
-      const part = dialect.shared?.(settings.get(name)!)
+    enabledApis(dialects, config).flatMap(({ name, ...api }) => {
+      const part = api.shared?.(settings.get(name)!)
       return part === undefined ? [] : [[name, part]]
     })
   )
@@ -152,7 +152,7 @@ class Parent {
   async start(): Promise<Workers> {
     const { log, version } = this.#deps
     const config = this.#config
-    const enabled = enabledDialects(dialects, config)
+    const enabled = enabledApis(dialects, config)
     this.#registerMetrics()
     this.#embeddedBootstrap = await startBrokerOfGateway(config, log, this.#shutdown)
     announceBrokers(config, version, this.#embeddedBootstrap, log)
@@ -259,7 +259,7 @@ class Parent {
         supervisor.heard(number)
         this.#reports.set(number, { ...report, at: performance.now() })
       },
-      shared: ({ dialect, question }) => this.#shared.get(dialect)?.(question),
+      shared: ({ api, question }) => this.#shared.get(api)?.(question),
       gathered: () => this.#gathered.getMetricsAsJSON(),
       counted: snapshot => this.#gathered.told(number, snapshot)
     }

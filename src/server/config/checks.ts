@@ -1,10 +1,10 @@
 import { dialects } from '../../apis/apis.js'
 import { isLoopback } from '../../core/settings/loopback.js'
 import { requiresCredentials } from '../../http/access/settings.js'
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import type { SaslSettings } from '../../kafka/settings.js'
 import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
-import { type Config, settingsOfDialects } from './schema.js'
+import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
 
 /** Whether the `default` cluster is the embedded broker. */
@@ -21,21 +21,21 @@ export function crossCheck(
   config: Config,
   role: Role,
   environment: Environment,
-  dialects: readonly Dialect[]
+  dialects: readonly HttpApi[]
 ): string[] {
   if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
   if (role === 'client') return checkClusters(config)
   return [
     ...checkHosts(config, hostsOf(config, dialects)),
     ...checkAccess(config),
-    ...checkDialects(config, dialects),
+    ...checkApis(config, dialects),
     ...checkEmbedded(config, environment),
     ...checkClusters(config)
   ]
 }
 
 /** Every listening address that a setting names. */
-function hostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+function hostsOf(config: Config, dialects: readonly HttpApi[]): ListenedHost[] {
   const { http, management } = config
   const isSecure = http.tls.certFile !== undefined
   const hosts: ListenedHost[] = [{ setting: 'http.host', host: http.host, isSecure }]
@@ -43,7 +43,7 @@ function hostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
     const { host, tls } = management
     hosts.push({ setting: 'management.host', host, isSecure: tls.certFile !== undefined })
   }
-  for (const [name, { enabled, host, port, tls }] of settingsOfDialects(config)) {
+  for (const [name, { enabled, host, port, tls }] of settingsOfApis(config)) {
     if (!enabled || port === undefined || host === undefined) continue
     hosts.push({ setting: `dialects.${name}.host`, host, isSecure: isSecure && tls === 'inherit' })
   }
@@ -53,13 +53,13 @@ function hostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
 }
 
 /** Addresses of the listeners that only single dialects have. */
-function furtherHostsOf(config: Config, dialects: readonly Dialect[]): ListenedHost[] {
+function furtherHostsOf(config: Config, dialects: readonly HttpApi[]): ListenedHost[] {
   const { host: shared, tls } = config.http
-  const settings = new Map(settingsOfDialects(config))
+  const settings = new Map(settingsOfApis(config))
   const enabled = dialects.filter(({ name }) => settings.get(name)!.enabled)
-  const byThemselves = enabled.flatMap(dialect => dialect.hosts?.(settings.get(dialect.name)!) ?? [])
-  const listeners = enabled.flatMap(dialect =>
-    (dialect.listeners?.(settings.get(dialect.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
+  const byThemselves = enabled.flatMap(api => api.hosts?.(settings.get(api.name)!) ?? [])
+  const listeners = enabled.flatMap(api =>
+    (api.listeners?.(settings.get(api.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
       'host' in address && address.host !== shared
         ? [{ setting: address.setting, host: address.host, isSecure: inherits && tls.certFile !== undefined }]
         : []
@@ -74,12 +74,12 @@ const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({
   isSecure: false
 })
 
-function checkDialects(config: Config, dialects: readonly Dialect[]): string[] {
-  const settings = new Map(settingsOfDialects(config))
-  return dialects.flatMap(dialect => {
-    const own = settings.get(dialect.name)!
-    const problems = own.enabled ? (dialect.check?.(own) ?? []) : []
-    return problems.map(problem => `dialects.${dialect.name}.${problem}`)
+function checkApis(config: Config, dialects: readonly HttpApi[]): string[] {
+  const settings = new Map(settingsOfApis(config))
+  return dialects.flatMap(api => {
+    const own = settings.get(api.name)!
+    const problems = own.enabled ? (api.check?.(own) ?? []) : []
+    return problems.map(problem => `dialects.${api.name}.${problem}`)
   })
 }
 
@@ -91,7 +91,7 @@ const checkHosts = (config: Config, hosts: readonly ListenedHost[]): string[] =>
   )
 
 /** Addresses that may not be listened on, since clients on other machines would not have to authenticate. */
-export const forbiddenHosts = (config: Config, dialects: readonly Dialect[]): readonly ListenedHost[] =>
+export const forbiddenHosts = (config: Config, dialects: readonly HttpApi[]): readonly ListenedHost[] =>
   forbiddenAmong(config, hostsOf(config, dialects))
 
 const forbiddenAmong = ({ http, auth }: Config, hosts: readonly ListenedHost[]): readonly ListenedHost[] =>
@@ -152,7 +152,7 @@ function checkSasl(name: string, sasl: SaslSettings): string[] {
 }
 
 /** Warnings about settings that work but are risky; logged once at start. */
-export function warnings(config: Config, listed: readonly Dialect[] = dialects): string[] {
+export function warnings(config: Config, listed: readonly HttpApi[] = dialects): string[] {
   const { auth, http } = config
   const hosts = hostsOf(config, listed)
   const open = hosts.filter(

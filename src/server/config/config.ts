@@ -5,11 +5,11 @@ import { printable } from '../../core/printable.js'
 import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { toProblems } from '../../core/settings/problems.js'
-import type { Dialect } from '../../http/api/api.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { assemble, describeInheritedName, freeze, usesInheritedName } from './assemble.js'
 import { crossCheck, forbiddenHosts, type Role } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
-import { type Config, configSchema, describeSettings, schemaOf, settingsOfDialects } from './schema.js'
+import { type Config, configSchema, describeSettings, schemaOf, settingsOfApis } from './schema.js'
 
 export type { FlagSetting } from './read-sources.js'
 export type { Config } from './schema.js'
@@ -19,7 +19,7 @@ export interface ConfigSources extends ValueSources {
   /** What the settings are for; decides which of them must fit together. Default `serve`. */
   readonly role?: Role | undefined
   /** The APIs whose settings there are. Default: those of this version. */
-  readonly dialects?: readonly Dialect[] | undefined
+  readonly dialects?: readonly HttpApi[] | undefined
 }
 
 /** The configuration, and where each of its values comes from. */
@@ -30,7 +30,7 @@ export interface ExplainedConfig {
 }
 
 interface Settable {
-  readonly dialects: readonly Dialect[]
+  readonly dialects: readonly HttpApi[]
   readonly schema: typeof configSchema
   readonly leaves: readonly Leaf[]
 }
@@ -38,7 +38,7 @@ interface Settable {
 const known: Settable = { dialects, schema: configSchema, leaves: describeSettings().leaves }
 
 /** What can be set where these dialects are served. */
-function settableWith(listed: readonly Dialect[] | undefined): Settable {
+function settableWith(listed: readonly HttpApi[] | undefined): Settable {
   if (listed === undefined) return known
   const schema = schemaOf(listed)
   return { dialects: listed, schema, leaves: describeSettings(schema).leaves }
@@ -101,7 +101,7 @@ const describeClosed = ({ path, value }: Assignment): string =>
 
 interface Read {
   readonly sources: ConfigSources
-  readonly dialects: readonly Dialect[]
+  readonly dialects: readonly HttpApi[]
   readonly accepted: readonly Assignment[]
   readonly problems: readonly string[]
   /** Each setting by itself is right; whether they fit together is not known yet. */
@@ -118,7 +118,7 @@ function readWithImplied(sources: ConfigSources): Read {
 
 function impliedBy({ config, dialects: listed, accepted }: Read): Assignment[] {
   if (config === undefined) return []
-  const settings = new Map(settingsOfDialects(config))
+  const settings = new Map(settingsOfApis(config))
   return listed.flatMap(({ name, implied }) => {
     const at = (path: readonly string[]): string => originOf(['dialects', name, ...path], accepted)
     return implied?.(settings.get(name)!, at) ?? []

@@ -1,11 +1,11 @@
 import { z } from 'zod'
-import { dialects, type SettingsOfDialects } from '../../apis/apis.js'
+import { dialects, type SettingsOfApis } from '../../apis/apis.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { embeddedSettings } from '../../embedded-broker/settings.js'
 import { accessSettings, authSettings, quotaSettings } from '../../http/access/settings.js'
-import type { Dialect } from '../../http/api/api.js'
-import type { DialectSettings } from '../../http/api/common-settings.js'
+import type { HttpApi } from '../../http/api/api.js'
+import type { ApiSettings } from '../../http/api/common-settings.js'
 import { httpSettings, managementSettings } from '../../http/server/settings.js'
 import { clusterSettings } from '../../kafka/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
@@ -15,7 +15,7 @@ import { workersSettings } from '../workers/settings.js'
 import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 
 /** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
-export const schemaOf = (listed: readonly Dialect[]) =>
+export const schemaOf = (listed: readonly HttpApi[]) =>
   z.strictObject({
     http: httpSettings,
     management: managementSettings,
@@ -54,8 +54,8 @@ export const configSchema = schemaOf(dialects)
 export const describeSettings = (schema: z.ZodType = configSchema) => describeSchema(schema)
 
 /** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
-export type Config = Omit<z.output<typeof configSchema>, 'dialects'> & { readonly dialects: SettingsOfDialects }
+export type Config = Omit<z.output<typeof configSchema>, 'dialects'> & { readonly dialects: SettingsOfApis }
 
 /** The settings of every dialect that is configured, whichever those are. */
-export const settingsOfDialects = ({ dialects }: Pick<Config, 'dialects'>): [name: string, DialectSettings][] =>
+export const settingsOfApis = ({ dialects }: Pick<Config, 'dialects'>): [name: string, ApiSettings][] =>
   Object.entries(dialects)

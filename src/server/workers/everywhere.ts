@@ -8,9 +8,9 @@ const TIMEOUT_MS = 2_000
 /** What a dialect has in every worker. */
 export const everywhereOf =
   (peers: Peers) =>
-  (dialect: string): Everywhere =>
+  (api: string): Everywhere =>
   <Value>(name: string, own: () => Value) => {
-    const called = `${dialect} ${name}`
+    const called = `${api} ${name}`
     peers.serve(called, own)
     return async () => [own(), ...((await peers.callOthers(called, undefined, TIMEOUT_MS)) as Value[])]
   }

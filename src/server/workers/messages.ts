@@ -54,7 +54,7 @@ export type Leaving = Pick<Entering, 'principal' | 'id'>
 
 /** A question of a dialect to what it has once for all workers. */
 export interface SharedQuestion {
-  readonly dialect: string
+  readonly api: string
   readonly question: unknown
 }
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { DialectUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
 
-export const underTest: DialectUnderTest = {
+export const underTest: ApiUnderTest = {
   patient: {},
   otherValues: { syncTimeoutMs: 29_000, durability: 'memory' },
   calls: {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { DialectUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
 
 const HOOKS = `
 export default {
@@ -12,7 +12,7 @@ export default {
 }
 `
 
-export const underTest: DialectUnderTest = {
+export const underTest: ApiUnderTest = {
   patient: { syncTimeoutMs: 30_000 },
   otherValues: {
     syncUrl: '/sync/:topic[/:anything]',

@@ -16,7 +16,7 @@ import type {
   OfferedMessage
 } from '../../../src/gateway/gateway.js'
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
-import type { DialectContext, LifetimeStep } from '../../../src/http/api/api.js'
+import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
@@ -201,7 +201,7 @@ export class PixyPlay {
 export interface PlayOptions {
   readonly gateway?: PlayedGateway
   readonly bodyLimit?: number
-  readonly overrides?: Partial<DialectContext<KafkaPixySettings>>
+  readonly overrides?: Partial<ApiContext<KafkaPixySettings>>
 }
 
 /** `503 overloaded`: status and error. */

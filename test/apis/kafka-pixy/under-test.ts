@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { DialectUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
 
 const TEXT = { 'content-type': 'text/plain' }
 
-export const underTest: DialectUnderTest = {
+export const underTest: ApiUnderTest = {
   patient: {},
   otherValues: {
     unixSocketMode: '600',

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { DialectUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
 
 const push = (isWaiting: boolean): string =>
   JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'hello' }], wait_for_send: isWaiting })
 
-export const underTest: DialectUnderTest = {
+export const underTest: ApiUnderTest = {
   patient: { messageTimeoutMs: 30_000 },
   otherValues: {
     metricsHost: '127.0.0.2',

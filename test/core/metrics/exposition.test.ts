@@ -5,7 +5,7 @@ import { takeSnapshot } from '../../../src/core/metrics/aggregate.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { dialectsUnderTest } from '../../support/apis-under-test.js'
+import { apisUnderTest } from '../../support/apis-under-test.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { expositionProblems } from '../../support/exposition.js'
 
@@ -59,7 +59,7 @@ describe('the metrics of the gateway', function () {
   let app: App
   before(async () => {
     cluster = await startEmbeddedCluster()
-    const patient = [...dialectsUnderTest].flatMap(([name, { patient: settings }]) =>
+    const patient = [...apisUnderTest].flatMap(([name, { patient: settings }]) =>
       Object.entries(settings).map(([setting, value]) => [`dialects.${name}.${setting}`, String(value)])
     )
     app = await startTestApp(cluster.bootstrap, {
@@ -87,7 +87,7 @@ describe('the metrics of the gateway', function () {
 
   it('tell for each API how long bodies took to come, and where the rest of the time went', async () => {
     for (const { name, prefix } of dialects) {
-      await dialectsUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const all = await scrape(`${app.urls.management}/metrics`)
     const countOf = (series: RegExp): number =>
@@ -105,7 +105,7 @@ describe('the metrics of the gateway', function () {
 
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
     for (const { name, prefix } of dialects) {
-      await dialectsUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const names = ['a"b', 'a\\b', 'a\nb', 'a\0b', '__proto__', 'x'.repeat(250), 'é', '{}']
     const body = JSON.stringify({ records: names.map(topic => ({ topic, data: 'd' })), wait_for_send: true })

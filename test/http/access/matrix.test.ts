@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { dialects } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/access/access.js'
-import type { Dialect } from '../../../src/http/api/api.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
 import {
   type Answer,
   AUDIENCE,
@@ -20,7 +20,7 @@ import {
   TestAuthority,
   TestFolder
 } from '../../support/access.js'
-import { dialectsUnderTest } from '../../support/apis-under-test.js'
+import { apisUnderTest } from '../../support/apis-under-test.js'
 import type { TestCertificate } from '../../support/certificates.js'
 
 const WAYS = ['none', 'bearer', 'basic', 'mTLS', 'JWT'] as const
@@ -41,8 +41,8 @@ const probe =
   ({ http }: Guarded, options: Call): Promise<Answer> =>
     call(`${http.urls.shared}/probe/${operation}/orders/readers`, options)
 
-function toSurface({ name, prefix }: Dialect): Surface {
-  const { calls } = dialectsUnderTest.get(name)!
+function toSurface({ name, prefix }: HttpApi): Surface {
+  const { calls } = apisUnderTest.get(name)!
   const onSharedPort = Object.entries(calls).map(([operation, ask]) => [
     operation,
     ({ http }: Guarded, client: Call) => ask(`${http.urls.shared}${prefix}`, client)
@@ -60,7 +60,7 @@ const surfaces: readonly Surface[] = [
   { name: 'Access', calls: Object.fromEntries(OPERATIONS.map(operation => [operation, probe(operation)])) }
 ]
 
-const isDialect = (name: string): boolean => dialects.some(dialect => dialect.name === name)
+const isApi = (name: string): boolean => dialects.some(api => api.name === name)
 
 /** A password does not expire, and without authentication there is nothing to forge. */
 const isMeaningless = (way: Way, credential: Credential): boolean =>
@@ -170,7 +170,7 @@ describe('walls 7: who may come in, and who may do what', () => {
             const challenge =
               status === 401 ? 'Bearer realm="castellan", Basic realm="castellan", charset="UTF-8"' : undefined
             expect(answer.headers['www-authenticate']).to.equal(challenge)
-            const isTaken = isDialect(name) && operation === 'produce' && status === 200
+            const isTaken = isApi(name) && operation === 'produce' && status === 200
             expect(gateway.gateway.records.length - taken).to.equal(isTaken ? 1 : 0)
           })
         }

@@ -4,7 +4,7 @@ import { PERSISTED_HEADER, persistedText } from '../../../src/gateway/persisted.
 import { addPersistedHeader } from '../../../src/http/api/produce-answers.js'
 
 /** A dialect that knows nothing of kprf, mounted as dialects are. */
-function createDialect(): FastifyInstance {
+function createApi(): FastifyInstance {
   const app = fastify()
   app.addHook('onRequest', (request, _reply, done) => {
     const { refuse } = request.query as { refuse?: string }
@@ -24,7 +24,7 @@ function createDialect(): FastifyInstance {
 }
 
 describe('hardening 14: the persisted header in any dialect', () => {
-  const app = createDialect()
+  const app = createApi()
   const post = (url: string, payload: string | object = {}) =>
     app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
   const said = async (url: string, payload?: string | object): Promise<[number, unknown]> => {

@@ -3,7 +3,7 @@ import fastify, { type FastifyRequest } from 'fastify'
 import { arion } from '../../../src/apis/arion/index.js'
 import { kafboy } from '../../../src/apis/kafboy/index.js'
 import { kprf } from '../../../src/apis/kprf/index.js'
-import type { Dialect } from '../../../src/http/api/api.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
 import { routeNameOf } from '../../../src/http/api/route-names.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
@@ -12,7 +12,7 @@ type Named = [request: string, name: string | undefined]
 
 /** A route name has no value of a client in it, since it becomes part of a log line. */
 describe('dialects: the names of routes in the logs', () => {
-  const cases: [dialect: Dialect, settings: object, named: Named[]][] = [
+  const cases: [api: HttpApi, settings: object, named: Named[]][] = [
     [
       arion,
       { durability: 'memory' },
@@ -40,18 +40,16 @@ describe('dialects: the names of routes in the logs', () => {
     ],
     [kprf, {}, [['POST /kprf/push?x', '/kprf/push']]]
   ]
-  for (const [dialect, settings, named] of cases) {
-    it(`are the templates of ${dialect.name}`, async () => {
+  for (const [api, settings, named] of cases) {
+    it(`are the templates of ${api.name}`, async () => {
       const app = fastify()
       const seen: (string | undefined)[] = []
       app.addHook('onRequest', (request: FastifyRequest, _reply, done) => {
         seen.push(routeNameOf(request))
         done()
       })
-      const addRoutes = await dialect.plugin(
-        contextFor(new FakeGateway(), dialect.settings.parse(settings) as never) as never
-      )
-      await app.register(async scope => addRoutes(scope), { prefix: dialect.prefix })
+      const addRoutes = await api.plugin(contextFor(new FakeGateway(), api.settings.parse(settings) as never) as never)
+      await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
       for (const [request] of named) {
         const [method, url] = request.split(' ') as ['GET', string]
         await app.inject({ method, url })

@@ -1,17 +1,9 @@
 import { expect } from 'chai'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import {
-  gate,
-  loudDialect,
-  type Started,
-  type StartSettings,
-  startHttp,
-  until,
-  untilNothingIsHeld
-} from './fixtures.js'
+import { gate, loudApi, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
-type Gates = NonNullable<Parameters<typeof loudDialect>[0]>
+type Gates = NonNullable<Parameters<typeof loudApi>[0]>
 
 const MIB = 1024 * 1024
 const HELD = 'castellan_http_bodies_in_flight_bytes'
@@ -51,7 +43,7 @@ describe('request bodies', () => {
   let started: Started
   const gates: Gates = new Map()
   const start = async (http: object = {}, settings: StartSettings = {}): Promise<Started> =>
-    (started = await startHttp({ http, plugin: loudDialect(gates), gateway: new FakeGateway(), ...settings }))
+    (started = await startHttp({ http, plugin: loudApi(gates), gateway: new FakeGateway(), ...settings }))
   const isAlive = async (): Promise<void> => {
     const response = await fetch(`${started.http.urls.shared}/loud/push`, { method: 'POST', body: 'four' })
     expect(await response.json()).to.deep.equal({ LOUD: 4 })
@@ -342,7 +334,7 @@ describe('request bodies', () => {
       {
         plugin: async app => {
           app.addHook('onRequest', () => released)
-          await loudDialect()(app)
+          await loudApi()(app)
         }
       }
     )
@@ -365,7 +357,7 @@ describe('request bodies', () => {
           app.addHook('onRequest', (request: { method: string }) =>
             request.method === 'PUT' ? Promise.resolve() : released
           )
-          await loudDialect(gates)(app)
+          await loudApi(gates)(app)
           app.put('/wait', async () => {
             await released
             return {}

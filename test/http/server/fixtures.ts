@@ -10,7 +10,7 @@ import { refusalStatus } from '../../../src/http/access/refusals.js'
 import type { OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import type { SilenceLimit } from '../../../src/http/exchange/silence.js'
-import { type DialectMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
+import { type ApiMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { contextFor } from '../../support/api-context.js'
 
@@ -36,7 +36,7 @@ export interface Gate {
 }
 
 /** A dialect that answers in capitals, so that its words cannot be mistaken for Fastify's. */
-export function loudDialect(gates: Map<string, { arrive(): void; released: Promise<void> }> = new Map()) {
+export function loudApi(gates: Map<string, { arrive(): void; released: Promise<void> }> = new Map()) {
   return async (app: FastifyInstance): Promise<void> => {
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
     app.setErrorHandler((error, _, reply) => {
@@ -116,7 +116,7 @@ export interface StartSettings {
   readonly own?: boolean
   /** Listeners of `/loud` besides. */
   readonly listeners?: readonly OwnListener[]
-  readonly plugin?: DialectMount['plugin']
+  readonly plugin?: ApiMount['plugin']
   readonly silence?: SilenceLimit
   /** Mounts `/kprf` over it. */
   readonly gateway?: Gateway
@@ -142,7 +142,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         name: 'loud',
         prefix: '/loud',
         source: 'LOUD 1.0',
-        plugin: settings.plugin ?? loudDialect(),
+        plugin: settings.plugin ?? loudApi(),
         ...(settings.silence && { silence: settings.silence }),
         ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),
         listeners: [...(settings.own ? [ownPortOf('loud')] : []), ...(settings.listeners ?? [])]
@@ -170,7 +170,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   return { http: await Http.start(options), lines, reasons, metricsText, metric }
 }
 
-const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): DialectMount =>
+const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): ApiMount =>
   mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), parts))
 
 const ownPortOf = (name: string): OwnListener => ({

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { ListenError } from '../../../src/core/listen-error.js'
 import { Answers } from '../../../src/http/exchange/answers.js'
-import { type Gate, gate, loudDialect, type Started, sendRaw, startHttp } from './fixtures.js'
+import { type Gate, gate, loudApi, type Started, sendRaw, startHttp } from './fixtures.js'
 
-type Gates = Parameters<typeof loudDialect>[0]
+type Gates = Parameters<typeof loudApi>[0]
 
 describe('http', () => {
   let started: Started | undefined
@@ -200,7 +200,7 @@ describe('http', () => {
     const holding = async (chunked: boolean): Promise<{ first: Promise<Response>; door: Gate }> => {
       const gates: Gates = new Map()
       const door = gate(gates!, 'one')
-      await start({ http: { maxBodiesInFlightBytes: 1000 }, plugin: loudDialect(gates) })
+      await start({ http: { maxBodiesInFlightBytes: 1000 }, plugin: loudApi(gates) })
       const first = hold(started!.http, 'one', 'x'.repeat(900), chunked)
       await door.arrived
       return { first, door }
@@ -306,7 +306,7 @@ describe('http', () => {
     it('finishes the requests it has and refuses new ones, while the management port goes on', async () => {
       const gates: Gates = new Map()
       const door = gate(gates!, 'one')
-      const { http } = await start({ plugin: loudDialect(gates) })
+      const { http } = await start({ plugin: loudApi(gates) })
       const first = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' })
       await door.arrived
       let drained = false
@@ -326,7 +326,7 @@ describe('http', () => {
     it('cuts what is not finished in time', async () => {
       const gates: Gates = new Map()
       const door = gate(gates!, 'one')
-      const { http } = await start({ plugin: loudDialect(gates) })
+      const { http } = await start({ plugin: loudApi(gates) })
       const held = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' }).then(
         () => 'answered',
         () => 'cut'

@@ -3,7 +3,7 @@ import { Admission } from '../../../src/http/exchange/admission.js'
 import type { BufferRoom } from '../../../src/producer/memory/budget.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { gate, loudDialect, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
 const WAIT_MS = 20_000
 const HELD = 'castellan_http_bodies_in_flight_bytes'
@@ -71,12 +71,12 @@ describe('a connection between two requests', () => {
   const start = async (http: object = {}): Promise<void> => {
     room = new FakeRoom()
     laterMs = 0
-    const gates: NonNullable<Parameters<typeof loudDialect>[0]> = new Map()
+    const gates: NonNullable<Parameters<typeof loudApi>[0]> = new Map()
     door = gate(gates, 'a')
     const now = (): number => performance.now() + laterMs
     started = await startHttp({
       http: { maxBodiesInFlightBytes: MAX_HELD_BYTES, admissionWaitMs: WAIT_MS, ...http },
-      plugin: loudDialect(gates),
+      plugin: loudApi(gates),
       gateway: new FakeGateway(),
       admission: new Admission(room, 2 * WAIT_MS, now),
       now

@@ -10,7 +10,7 @@ import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import {
   type Gate,
   gate,
-  loudDialect,
+  loudApi,
   type Started,
   type StartSettings,
   startHttp,
@@ -30,9 +30,9 @@ describe('http: listeners', () => {
 
   /** A client whose request is being answered until the gate is released. */
   const withRequest = async (settings: StartSettings = {}): Promise<{ client: RawSocket; door: Gate }> => {
-    const gates: NonNullable<Parameters<typeof loudDialect>[0]> = new Map()
+    const gates: NonNullable<Parameters<typeof loudApi>[0]> = new Map()
     const door = gate(gates, 'a')
-    const { http } = await start({ ...settings, plugin: loudDialect(gates) })
+    const { http } = await start({ ...settings, plugin: loudApi(gates) })
     const client = await RawSocket.open(http.urls.shared)
     await client.send(`${head('POST /loud/hold/a', 'Content-Length: 1')}x`)
     await door.arrived

@@ -150,13 +150,13 @@ describe('kafboy 4: /openapi.json', function () {
     ])
   })
 
-  for (const dialect of dialects) {
-    it(`describes every path that ${dialect.name} serves`, async () => {
-      const settings = dialect.settings.parse({}) as never
+  for (const api of dialects) {
+    it(`describes every path that ${api.name} serves`, async () => {
+      const settings = api.settings.parse({}) as never
       const bare = fastify()
-      const addRoutes = await dialect.plugin(contextFor(new FakeGateway(), settings) as never)
+      const addRoutes = await api.plugin(contextFor(new FakeGateway(), settings) as never)
       await bare.register(async scope => addRoutes(scope))
-      const operations = dialect.operations(settings)
+      const operations = api.operations(settings)
       const described = operations.map(
         ({ method, path }) => new RegExp(`^${method} ${path.replace(/\{\w+\}/g, '[^/]+')}/?$`, 'i')
       )
@@ -167,7 +167,7 @@ describe('kafboy 4: /openapi.json', function () {
       for (const path of pathsOf(operations)) {
         for (const method of ['GET', 'POST'] as const) {
           if (endless.some(one => one.test(`${method} ${path}`))) continue
-          const isKprf = dialect.name === 'kprf'
+          const isKprf = api.name === 'kprf'
           const { statusCode } = await bare.inject({
             method,
             url: path,
@@ -193,11 +193,11 @@ describe('kafboy 4: /openapi.json', function () {
   it('lets a generated client call every operation, and describes each answer', async () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
     for (const [url, document] of documents) {
-      const api = new OpenAPIClientAxios({
+      const generated = new OpenAPIClientAxios({
         definition: document as unknown as Document,
         axiosConfigDefaults: { baseURL: url, validateStatus: () => true }
       })
-      const client = await api.init()
+      const client = await generated.init()
       for (const { id, path, responses } of operationsOf(document).filter(({ id }) => !isWebsocket(id))) {
         if (responses[200]?.content?.[EVENTS] !== undefined) {
           await expectEvents(url + path.replace('{topic}', 'orders').replace('{cluster}', 'default'))

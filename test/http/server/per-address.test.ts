@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { gate, loudDialect, type Started, startHttp, until } from './fixtures.js'
+import { gate, loudApi, type Started, startHttp, until } from './fixtures.js'
 
 describe('http: what one address may do', () => {
   let started: Started
@@ -7,7 +7,7 @@ describe('http: what one address may do', () => {
 
   it('any number of requests one after another, and so many at a time', async () => {
     const gates = new Map()
-    started = await startHttp({ http: { perAddress: { maxRequestsInFlight: 2 } }, plugin: loudDialect(gates) })
+    started = await startHttp({ http: { perAddress: { maxRequestsInFlight: 2 } }, plugin: loudApi(gates) })
     const { shared } = started.http.urls
     const look = async (): Promise<number> => (await fetch(`${shared}/loud/topics/t`)).status
     const push = async (body: string): Promise<number> =>

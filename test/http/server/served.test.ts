@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { sentUrlOf } from '../../../src/http/exchange/sent-url.js'
 import { type AccessFields, toAccessLine } from '../../../src/http/server/access-log.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import { gate, loudDialect, type Started, type StartSettings, startHttp, until } from './fixtures.js'
+import { gate, loudApi, type Started, type StartSettings, startHttp, until } from './fixtures.js'
 
 const get = (url: string, ...headers: string[]): string =>
   `GET ${url} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
@@ -52,7 +52,7 @@ describe('http: what is served how', () => {
       maxBodyBytes: 100,
       http: { maxBodyBytes: 1_000 },
       plugin: async app => {
-        await loudDialect()(app)
+        await loudApi()(app)
         app.post('/large', { bodyLimit: 500 }, () => ({}))
       }
     })
@@ -111,9 +111,9 @@ describe('http: what is served how', () => {
     await idle.send(get('/'))
     expect(await idle.untilClosed()).to.match(/^HTTP\/1\.1 200 /)
     await started.http.close()
-    const gates: Parameters<typeof loudDialect>[0] = new Map()
+    const gates: Parameters<typeof loudApi>[0] = new Map()
     const door = gate(gates, 'a')
-    await start({ http: { socketTimeoutMs: 50 }, plugin: loudDialect(gates) })
+    await start({ http: { socketTimeoutMs: 50 }, plugin: loudApi(gates) })
     const silent = await RawSocket.open(started.http.urls.shared)
     await silent.send('POST /loud/hold/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx')
     expect(await silent.untilClosed()).to.equal('')
@@ -147,11 +147,11 @@ describe('http: the access log', () => {
   it('has a line for each request that is wanted, with how it ended', async () => {
     const lines: AccessFields[] = []
     let isWanted = true
-    const gates: Parameters<typeof loudDialect>[0] = new Map()
+    const gates: Parameters<typeof loudApi>[0] = new Map()
     const door = gate(gates, 'a')
     const accessLog = { wants: () => isWanted, write: (fields: AccessFields) => void lines.push(fields) }
     let now = 0
-    const { http } = await startHttp({ accessLog, plugin: loudDialect(gates), now: () => (now += 5) })
+    const { http } = await startHttp({ accessLog, plugin: loudApi(gates), now: () => (now += 5) })
     try {
       const ask = (path: string, id: string) => fetch(http.urls.shared + path, { headers: { 'x-request-id': id } })
       await (await ask('/loud/topics/secret', 'one')).text()
@@ -176,9 +176,9 @@ describe('http: the access log', () => {
         })
       const address = '127.0.0.1'
       expect(shown).to.deep.equal([
-        { requestId: 'one', address, dialect: 'loud', method: 'GET', route: '/loud/topics/:topic', status: 200 },
-        { requestId: 'two', address, dialect: 'none', method: 'GET', route: undefined, status: 404 },
-        { requestId: 'three', address, dialect: 'loud', method: 'POST', route: '/loud/hold/:gate', status: 'aborted' }
+        { requestId: 'one', address, api: 'loud', method: 'GET', route: '/loud/topics/:topic', status: 200 },
+        { requestId: 'two', address, api: 'none', method: 'GET', route: undefined, status: 404 },
+        { requestId: 'three', address, api: 'loud', method: 'POST', route: '/loud/hold/:gate', status: 'aborted' }
       ])
     } finally {
       await http.close()
@@ -186,7 +186,7 @@ describe('http: the access log', () => {
   })
 
   it('is JSON line by line, with times to the microsecond', () => {
-    const fields = { requestId: 'a', address: '10.0.0.7', dialect: 'kprf', method: 'POST' } as const
+    const fields = { requestId: 'a', address: '10.0.0.7', api: 'kprf', method: 'POST' } as const
     const lineOf = (more: Pick<AccessFields, 'route' | 'status' | 'durationMs'>): string =>
       toAccessLine('2026-11-20T21:00:00.000Z', { ...fields, ...more })
     const line = lineOf({ route: '/kprf/push', status: 200, durationMs: 1.250_4 })

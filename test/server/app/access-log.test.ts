@@ -16,7 +16,7 @@ import { LOADER, moduleUrl } from '../../support/built.js'
 const fields: AccessFields = {
   requestId: 'id',
   address: '10.0.0.7',
-  dialect: 'kprf',
+  api: 'kprf',
   method: 'POST',
   route: '/kprf/push',
   status: 200,
@@ -158,7 +158,7 @@ describe('the access log', () => {
       await ask('/kprf/push')
       await ask('/nowhere/secret-topic', 'GET')
       await app.stop()
-      const told = lines().map(({ dialect, method, route, status }) => [dialect, method, route, status])
+      const told = lines().map(({ api, method, route, status }) => [api, method, route, status])
       expect(told).to.have.deep.members([
         ['kafboy', 'POST', '/kafboy/async/:topic', 200],
         ['kafboy', 'POST', '/kafboy/sync/:topic', 503],

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { dialects } from '../../../src/apis/apis.js'
-import type { Dialect } from '../../../src/http/api/api.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
@@ -12,7 +12,7 @@ describe('house 3: several clusters', () => {
   afterEach(() => app.stop())
 
   /** The embedded broker as `default`, and `eu`, which is away. */
-  const start = async (listed: readonly Dialect[]): Promise<void> => {
+  const start = async (listed: readonly HttpApi[]): Promise<void> => {
     lines = []
     const environment = {
       CASTELLAN_EMBEDDED_ENABLED: 'true',
@@ -35,7 +35,7 @@ describe('house 3: several clusters', () => {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
   }
-  const ofDefaultOnly = (dialects as readonly Dialect[]).filter(({ clusters }) => clusters !== 'all')
+  const ofDefaultOnly = (dialects as readonly HttpApi[]).filter(({ clusters }) => clusters !== 'all')
   const said = (): string => lines.map(({ message }) => message).join('\n')
 
   it('one that no API can address does not make /ready fail', async () => {

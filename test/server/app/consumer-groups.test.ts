@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { ConsumeResult, Gateway } from '../../../src/gateway/gateway.js'
-import type { Dialect } from '../../../src/http/api/api.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
 import { commonSettings } from '../../../src/http/api/common-settings.js'
 import { startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
@@ -12,7 +12,7 @@ import { logWorker } from '../../support/built.js'
 import { GroupInstance } from '../../support/group-instance.js'
 
 /** Gives the test the gateway that dialects are given. */
-const peekingDialect = (peek: (gateway: Gateway) => void): Dialect => ({
+const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
   name: 'peeking',
   about: 'a test',
   source: 'none',
@@ -39,7 +39,7 @@ describe('consumer groups of the command', () => {
 
   const start = async (settings: Readonly<Record<string, string>>) => {
     let gateway: Gateway | undefined
-    const dialects = [peekingDialect(given => (gateway = given))]
+    const dialects = [peekingApi(given => (gateway = given))]
     const all = {
       'clusters.default.brokers': cluster.bootstrap,
       'http.port': '0',

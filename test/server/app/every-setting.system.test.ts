@@ -25,7 +25,7 @@ import {
   TestAuthority,
   TestFolder
 } from '../../support/access.js'
-import { dialectsUnderTest } from '../../support/apis-under-test.js'
+import { apisUnderTest } from '../../support/apis-under-test.js'
 import { isBuilt } from '../../support/built.js'
 import { sideBySide } from '../../support/side-by-side.js'
 import { testCertificate, testKey } from '../../support/tls-fixture.js'
@@ -105,8 +105,8 @@ const SCENES = [
 ] as const
 
 /** `kprf: rate limit` */
-const SCENES_OF_DIALECTS = [...dialectsUnderTest].flatMap(([dialect, { scenes = {} }]) =>
-  Object.entries(scenes).map(([scene, settings]) => ({ name: `${dialect}: ${scene}`, dialect, settings }))
+const SCENES_OF_DIALECTS = [...apisUnderTest].flatMap(([api, { scenes = {} }]) =>
+  Object.entries(scenes).map(([scene, settings]) => ({ name: `${api}: ${scene}`, api, settings }))
 )
 
 const TOGETHER: [string, (typeof SCENES)[number][]][] = [
@@ -144,10 +144,10 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
 /** The other words of a setting; for a number nine tenths of its default, for a switch the other position. */
 function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
   if (VALUES.has(name)) return [VALUES.get(name)]
-  const [, dialect, setting = ''] = name.match(/^dialects\.([^.]+)\.(.+)$/) ?? []
-  const { otherValues } = dialectsUnderTest.get(dialect ?? '') ?? { otherValues: {} }
-  const ofDialect = { ...OF_ALL_DIALECTS, ...otherValues } as Readonly<Record<string, unknown>>
-  if (dialect !== undefined && setting in ofDialect) return [ofDialect[setting]]
+  const [, api, setting = ''] = name.match(/^dialects\.([^.]+)\.(.+)$/) ?? []
+  const { otherValues } = apisUnderTest.get(api ?? '') ?? { otherValues: {} }
+  const ofApi = { ...OF_ALL_DIALECTS, ...otherValues } as Readonly<Record<string, unknown>>
+  if (api !== undefined && setting in ofApi) return [ofApi[setting]]
   const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
   if (kind === 'string' && words.length > 0) return words
   if (typeof defaultValue === 'boolean') return [!defaultValue]
@@ -192,7 +192,7 @@ const BASE: Settings = {
   http: { port: 0 },
   management: { port: 0 },
   embedded: { port: 0 },
-  dialects: Object.fromEntries([...dialectsUnderTest].map(([name, { patient }]) => [name, patient])),
+  dialects: Object.fromEntries([...apisUnderTest].map(([name, { patient }]) => [name, patient])),
   shutdown: { drainMs: 0 }
 }
 
@@ -220,7 +220,7 @@ type Started = Pick<App, 'urls' | 'stop'>
 
 async function servesPlainly(app: Started, client: Call): Promise<void> {
   try {
-    await servesAllDialects(app, client)
+    await servesAllApis(app, client)
     await looksAtHealth(app, client)
   } finally {
     expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
@@ -250,9 +250,9 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
   })
 }
 
-async function servesAllDialects({ urls }: Started, client: Call): Promise<void> {
+async function servesAllApis({ urls }: Started, client: Call): Promise<void> {
   for (const { name, prefix } of dialects) {
-    const { isServed } = dialectsUnderTest.get(name)!
+    const { isServed } = apisUnderTest.get(name)!
     await isServed(`${urls.shared}${prefix}`, client)
     const own = urls.dialects.get(name)
     if (own !== undefined) await isServed(own, client)
@@ -456,7 +456,7 @@ async function makeScenes(
       { settings: { access: { rules: RULES, audit: 'all', auditFile: `${folder.path}/audit` } } }
     ],
     ...SCENES_OF_DIALECTS.map(
-      ({ name, dialect, settings }) => [name, { settings: { dialects: { [dialect]: settings(folder) } } }] as const
+      ({ name, api, settings }) => [name, { settings: { dialects: { [api]: settings(folder) } } }] as const
     ),
     ['access log', { settings: { http: { accessLog: { target: `${folder.path}/access`, share: 0.5 } } } }],
     ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],

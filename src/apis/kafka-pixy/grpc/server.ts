@@ -12,7 +12,7 @@ import { loadSync } from '@grpc/proto-loader'
 import { counterFamily } from '../../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../../core/metrics/prometheus.js'
 import { registerScrapedGauge } from '../../../core/metrics/scraped-gauge.js'
-import type { DialectContext } from '../../../http/api/api.js'
+import type { ApiContext } from '../../../http/api/api.js'
 import { DEFAULT_CLUSTER, withAlias } from '../clusters.js'
 import type { KafkaPixySettings } from '../settings.js'
 import { type ArrivalLimits, Arrivals } from './arrivals.js'
@@ -54,7 +54,7 @@ function loadServerDefinition(): ServiceDefinition {
  *
  * @throws ListenError when the address cannot be used
  */
-export async function startGrpc(context: DialectContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
+export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
   const { settings, log, lifetime } = context
   const { grpcPort, grpcHost } = settings
   if (grpcPort === undefined) return
@@ -92,7 +92,7 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, serv
   arrivals.onDisplaced = () => calls.value++
 }
 
-function createService(context: DialectContext<KafkaPixySettings>, limits: ArrivalLimits) {
+function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLimits) {
   const { settings, access, calls, log, tls } = context
   const { grpcMaxConnections: maxConnections, grpcTls, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
@@ -131,6 +131,6 @@ function createService(context: DialectContext<KafkaPixySettings>, limits: Arriv
 }
 
 /** The default cluster has the empty name, too. */
-function gatewaysOf({ gateways, settings: { defaultCluster } }: DialectContext<KafkaPixySettings>) {
+function gatewaysOf({ gateways, settings: { defaultCluster } }: ApiContext<KafkaPixySettings>) {
   return new Map([...withAlias(gateways, defaultCluster), ['', gateways.get(DEFAULT_CLUSTER)!]])
 }

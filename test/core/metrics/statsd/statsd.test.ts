@@ -45,7 +45,7 @@ describe('StatsD', () => {
     for (const family of [requests, open]) registerFamily(registry, family)
     registerFamily(registry, seconds)
     const source = registrySource(registry)
-    const cell = requests.series({ method: 'POST', dialect: 'k.prf' })
+    const cell = requests.series({ method: 'POST', api: 'k.prf' })
     cell.value = 5
     open.series({}).value = 2
     seconds.series({}).observe(1.5)
